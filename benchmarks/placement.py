@@ -19,11 +19,11 @@ def main() -> int:
 
     import perfmodel as pm
     from perfmodel.reproduce.systems.flexgen import FITTED, OPT_30B
-    from perfmodel.schedule.place import BlockPolicy, Level, best_policy, block_schedule
+    from perfmodel.schedule.place import BlockPolicy, PlacementLevel, best_policy, block_schedule
     from perfmodel.schedule.place.solve import assign_items
     from perfmodel.schedule.stream import Load, best_order, pipeline
 
-    host = Level.of("host", "64 GB", "25 GB/s")
+    host = PlacementLevel.of("host", "64 GB", "25 GB/s")
     model = pm.workload("llama_3_70b", phase="decode", context=2048)
     device = pm.hardware("rtx_4090")
     found = pm.place(model, device, precision="w4a16", extra=[host])

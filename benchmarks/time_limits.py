@@ -140,9 +140,9 @@ def questions(folder: str) -> Iterator[Question]:
 
 def pm_level() -> object:
     """Return a memory beside the device."""
-    from perfmodel.schedule.place import Level
+    from perfmodel.schedule.place import PlacementLevel
 
-    return Level("host", 64e9, 25e9)
+    return PlacementLevel("host", 64e9, 25e9)
 
 
 def main() -> int:

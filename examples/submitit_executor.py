@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import perfmodel as pm
-from perfmodel.sweep import Plan
+from perfmodel.sweep import SweepPlan
 from perfmodel.sweep.evaluate import evaluate
 from perfmodel.table import Table
 
 
-def some_chunks(plan: Plan, chunks: Sequence[int]) -> list[Table]:
+def some_chunks(plan: SweepPlan, chunks: Sequence[int]) -> list[Table]:
     """Run on a node: the tables of some chunks."""
     return [evaluate(plan, plan.chunks[index]) for index in chunks]
 
@@ -45,7 +45,7 @@ class Jobs:
         self._submit = submitit.AutoExecutor(folder=folder, cluster=cluster)
         self._submit.update_parameters(**parameters)
 
-    def tables(self, plan: Plan, chunks: Sequence[int]) -> Iterator[Table]:
+    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
         """Yield the tables of the chunks, in their order."""
         size = -(-len(chunks) // self.workers)
         batches = [chunks[at : at + size] for at in range(0, len(chunks), max(size, 1))]

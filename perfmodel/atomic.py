@@ -33,7 +33,7 @@ _DESCRIPTOR: Final = re.compile(r"/(?:dev/fd|proc/(?:self|thread-self)/fd)/(\d{1
 _STANDARD: Final = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
-class Target(NamedTuple):
+class WriteTarget(NamedTuple):
     """What a name leads to.
 
     Attributes
@@ -52,7 +52,7 @@ class Target(NamedTuple):
     kind: str = "file"
 
 
-def target_of(path: str | Path) -> Target:
+def target_of(path: str | Path) -> WriteTarget:
     """Follow a name to what is written where it is given as an output."""
     at = os.path.abspath(path)
     for _ in range(_LINKS):
@@ -60,13 +60,13 @@ def target_of(path: str | Path) -> Target:
         if match := _DESCRIPTOR.fullmatch(at):
             number = int(match[1])
         if number >= 0:
-            return Target(Path(at), number, "stream")
+            return WriteTarget(Path(at), number, "stream")
         if not os.path.islink(at):
-            return Target(Path(at), kind=_kind(at))
+            return WriteTarget(Path(at), kind=_kind(at))
         # Of a link in a folder that is itself a link: `..` is meant of the folder at its end.
         folder = os.path.realpath(os.path.dirname(at))
         at = os.path.normpath(os.path.join(folder, os.readlink(at)))
-    return Target(Path(path), kind="a loop of links")
+    return WriteTarget(Path(path), kind="a loop of links")
 
 
 def _kind(path: str) -> str:
@@ -132,7 +132,7 @@ def output_faults(
     return faults + _folder_faults(path, target.path, option)
 
 
-def _open_to_us(target: Target) -> bool:
+def _open_to_us(target: WriteTarget) -> bool:
     if target.descriptor < 0:
         return os.access(target.path, os.W_OK)
     try:
@@ -217,13 +217,13 @@ def flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _send(temporary: Path, path: Path, target: Target) -> None:
+def _send(temporary: Path, path: Path, target: WriteTarget) -> None:
     """Write a complete file to a pipe or a device."""
     with temporary.open("rb") as source, _opened(path, target) as stream:
         shutil.copyfileobj(source, stream)
 
 
-def _opened(path: Path, target: Target) -> BinaryIO:
+def _opened(path: Path, target: WriteTarget) -> BinaryIO:
     try:
         if target.descriptor >= 0:
             sys.stdout.flush()

@@ -34,7 +34,15 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.settings import RESERVED, empty_fault, is_fact, plain_value
 from perfmodel.units import UnitError, dimension, parse, show
 
-__all__ = ["Axis", "Spread", "make_axis", "parse_axis", "sample", "unitless_faults", "zip_groups"]
+__all__ = [
+    "Axis",
+    "SampledInterval",
+    "make_axis",
+    "parse_axis",
+    "sample",
+    "unitless_faults",
+    "zip_groups",
+]
 
 #: More values than this on one axis are a slip.
 _MOST: Final = 10_000_000
@@ -44,7 +52,7 @@ _POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class SampledInterval:
     """A continuous interval, to be sampled.
 
     Attributes
@@ -87,7 +95,7 @@ class Axis:
 
     name: str
     values: tuple[Any, ...] = ()
-    spread: Spread | None = None
+    spread: SampledInterval | None = None
     #: Whether every value is a number, so that it can be batched. Settled once: an axis may have
     #: millions of values, and every chunk of a sweep asks.
     is_number: bool = field(init=False, repr=False, compare=False)
@@ -167,7 +175,7 @@ def parse_axis(
     """Read the values of an axis; as `make_axis`, for a text."""
     faults: list[Fault] = []
     values: list[Any] = []
-    spread: Spread | None = None
+    spread: SampledInterval | None = None
     parts = _parts(name, text)
     given = [part for part in parts if part.strip()]
     if given and len(given) < len(parts):
@@ -176,7 +184,7 @@ def parse_axis(
     for part in given:
         try:
             found = _range(name, part, dimension_name)
-            if isinstance(found, Spread):
+            if isinstance(found, SampledInterval):
                 if values or spread is not None or len(given) > 1:
                     raise _AxisError(f"'{part.strip()}' stands beside other values",
                                      "one interval alone")  # fmt: skip
@@ -246,7 +254,7 @@ def _parts(name: str, text: str) -> list[str]:
     return parts
 
 
-def _range(name: str, text: str, dim: str) -> list[Any] | Spread:
+def _range(name: str, text: str, dim: str) -> list[Any] | SampledInterval:
     """Values of one item: a function, a range or a single value."""
     if name in RESERVED:
         return [text.strip()]
@@ -312,7 +320,7 @@ def _powers(text: str, base: float, first: int, last: int, step: str) -> list[An
         raise _AxisError(f"'{text.strip()}' is too large", "a range of numbers") from None
 
 
-def _function(name: str, word: str, inside: str, dim: str) -> list[Any] | Spread:
+def _function(name: str, word: str, inside: str, dim: str) -> list[Any] | SampledInterval:
     if word not in _FUNCTIONS:
         meant = nearest(word, _FUNCTIONS)
         raise _AxisError(f"there is no '{word}(...)'", "one of " + ", ".join(_FUNCTIONS),
@@ -331,7 +339,7 @@ def _function(name: str, word: str, inside: str, dim: str) -> list[Any] | Spread
                          "0 < low < high" if log else "low < high")  # fmt: skip
     if spreads:
         whole = not is_fact(name) and float(low).is_integer() and float(high).is_integer()
-        return Spread(float(low), float(high), log, whole)
+        return SampledInterval(float(low), float(high), log, whole)
     count = plain_value(arguments[2])
     if not isinstance(count, int) or isinstance(count, bool) or not 2 <= count <= _MOST:
         raise _AxisError(f"'{arguments[2]}' is no count", f"a whole number from 2 to {_MOST}")

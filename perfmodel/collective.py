@@ -11,7 +11,7 @@ from perfmodel import units
 from perfmodel.arrays import Array, Value, namespace
 from perfmodel.cost.collectives import (
     COLLECTIVES,
-    CollectiveConstants,
+    CollectiveCostConstants,
     candidates,
     collective_seconds,
     wire_bytes,
@@ -187,7 +187,7 @@ def _machine(
     return faults.trying(found.machine, chosen)
 
 
-def constants_of(machine: Machine, name: str) -> CollectiveConstants:
+def constants_of(machine: Machine, name: str) -> CollectiveCostConstants:
     """Return the constants that a machine's runtime states for a collective.
 
     Raises
@@ -201,7 +201,7 @@ def constants_of(machine: Machine, name: str) -> CollectiveConstants:
             Fault(f"{machine.runtime.name} states no constants of {name}", path="runtime",
                   expected="such as nccl")
         )  # fmt: skip
-    return CollectiveConstants.of(values)
+    return CollectiveCostConstants.of(values)
 
 
 def _link(machine: Machine, wanted: str | None) -> str:

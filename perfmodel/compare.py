@@ -16,7 +16,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.explain import used_facts
-from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, resolve
+from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
 from perfmodel.units import show
@@ -66,7 +66,7 @@ def compare(
     given = {"precision": precision, "runtime": runtime, "engine": engine, "model": model,
              "set": set}  # fmt: skip
     faults = FaultList()
-    subjects: list[Subject | None] = []
+    subjects: list[PredictionInputs | None] = []
     for side, device in enumerate((a, b)):
         chosen = {n: _of_side(v, side) for n, v in given.items()}
         settings = chosen.pop("set")
@@ -80,7 +80,7 @@ def _of_side(given: Any, side: int) -> Any:
     return cast("Any", given)[side] if isinstance(given, tuple) else given
 
 
-def _predicted(subject: Subject, options: Mapping[str, Any]) -> Prediction:
+def _predicted(subject: PredictionInputs, options: Mapping[str, Any]) -> Prediction:
     return predict(
         subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
         engine=subject.engine, model=subject.model, **options,

@@ -23,7 +23,7 @@ BATCHES = [1, 2, 4, 8, 16, 32, 64, 128]
 
 
 @dataclass(frozen=True)
-class Question:
+class DemoSweep:
     """One sweep and what is asked of it.
 
     Attributes
@@ -51,7 +51,7 @@ class Question:
         return f"{self.limited} <= {self.limit}"
 
 
-def questions(folder: Path) -> tuple[Question, Question]:
+def questions(folder: Path) -> tuple[DemoSweep, DemoSweep]:
     """Return both questions; writes the ONNX file that the second one is about."""
     script = Path(__file__).resolve().parent.parent / "examples" / "make_demo_cnn.py"
     if not script.is_file():
@@ -61,14 +61,14 @@ def questions(folder: Path) -> tuple[Question, Question]:
         )  # fmt: skip
     network = runpy.run_path(str(script))["write"](folder / "demo_cnn.onnx")
     return (
-        Question(
+        DemoSweep(
             "Llama 3 8B, one decode step at a context of 2048", "llama_3_8b", "llama_3_8b",
             {"phase": "decode", "context": 2048},
             ("h100", "a100", "rtx_4090", "apple_m2_ultra", "apple_m2_max", "apple_m1",
              "jetson_agx_orin", "snapdragon_8_gen_3", "rk3588", "raspberry_pi_5"),
             ("w16a16", "w8a16", "w4a16"), "tpot_s", "50 ms", "tokens_per_s", "token",
         ),
-        Question(
+        DemoSweep(
             "A convolutional network from an ONNX file, 224 x 224", "demo_cnn", str(network),
             {"height": 224, "width": 224},
             ("rtx_4090", "apple_m1", "jetson_agx_orin", "snapdragon_8_gen_3", "rk3588",
@@ -78,7 +78,7 @@ def questions(folder: Path) -> tuple[Question, Question]:
     )  # fmt: skip
 
 
-def run(question: Question, folder: Path) -> Table:
+def run(question: DemoSweep, folder: Path) -> Table:
     """Sweep, through the same function as ``perfmodel sweep``, and store the rows."""
     path = folder / f"{question.slug}.csv"
     axes = {**question.settings, "precision": list(question.precisions), "batch": BATCHES}
@@ -93,7 +93,7 @@ def run(question: Question, folder: Path) -> Table:
     return Table(dict(table), table.dimensions, ("device", "precision", "batch"))
 
 
-def findings(question: Question, table: Table) -> Row | None:
+def findings(question: DemoSweep, table: Table) -> Row | None:
     """Print what each device reaches within the limit; return the best row."""
     column, rate = question.limited, question.rate
     word = {"tpot_s": "TPOT", "latency_s": "latency"}[column]
@@ -127,7 +127,7 @@ def findings(question: Question, table: Table) -> Row | None:
     return best
 
 
-def _miss(question: Question, device: str, rows: Table) -> str:
+def _miss(question: DemoSweep, device: str, rows: Table) -> str:
     """Say why a device has no row within the limit."""
     fits = rows.where("feasible")
     if not fits:
@@ -140,19 +140,19 @@ def _miss(question: Question, device: str, rows: Table) -> str:
     )
 
 
-def _why(question: Question, row: Row) -> str:
+def _why(question: DemoSweep, row: Row) -> str:
     """Return the first limit that a row exceeds, with what would mend it."""
     found = _again(question, row).violations
     return str(found[0]) if found else "it fits"
 
 
-def _again(question: Question, row: Row) -> Any:
+def _again(question: DemoSweep, row: Row) -> Any:
     """Predict a row of the table by itself, to open it."""
     subject = workload(question.model, **question.settings, batch=row.batch)
     return predict(subject, hardware(row.device), precision=row.precision, runtime=row.runtime)
 
 
-def _sums(question: Question, table: Table, best: Row | None) -> None:
+def _sums(question: DemoSweep, table: Table, best: Row | None) -> None:
     gone = table.where("not feasible")
     print()
     if best is None:
@@ -178,7 +178,7 @@ def _sums(question: Question, table: Table, best: Row | None) -> None:
             print(f"    {_why(question, row)}")
 
 
-def draw(question: Question, table: Table, best: Row | None, folder: Path) -> list[Path]:
+def draw(question: DemoSweep, table: Table, best: Row | None, folder: Path) -> list[Path]:
     """Write the plots, with one copy of plotly's script beside them, and return their files."""
     figures = {"pareto": table.plot.pareto(question.limited, question.rate,
                                            under=question.condition)}  # fmt: skip

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, Final, cast
 
 from perfmodel.errors import Fault
-from perfmodel.marks import Node
+from perfmodel.marks import MarkedNode
 
 __all__ = ["compose_json", "sound_json"]
 
@@ -63,8 +63,10 @@ def _finite(text: str) -> float:
     return value
 
 
-def compose_json(text: str, name: str, faults: list[Fault], max_depth: int, max_nodes: int) -> Node:
-    """JSON text as a `Node` tree; faults are appended, not raised.
+def compose_json(
+    text: str, name: str, faults: list[Fault], max_depth: int, max_nodes: int
+) -> MarkedNode:
+    """JSON text as a `MarkedNode` tree; faults are appended, not raised.
 
     The standard decoder decides what is valid; a second pass over the tokens adds the places.
     """
@@ -79,11 +81,11 @@ def compose_json(text: str, name: str, faults: list[Fault], max_depth: int, max_
             place = (text.count("\n", 0, comma) + 1, comma - text.rfind("\n", 0, comma))
             message, expected = "not valid JSON: a comma after the last entry", "no comma here"
         faults.append(Fault(message, file=name, line=place[0], column=place[1], expected=expected))
-        return Node(None, file=name)
+        return MarkedNode(None, file=name)
     except RecursionError:
         message = f"is nested deeper than {max_depth} levels"
         faults.append(Fault(message, file=name, line=1, column=1, expected="a flatter file"))
-        return Node(None, file=name)
+        return MarkedNode(None, file=name)
     except ValueError as error:  # an integer beyond the interpreter's limit of digits
         reason = "a number is too large" if "digit" in str(error) else str(error)
         long = re.search(r"\d{4301,}", text)
@@ -91,11 +93,11 @@ def compose_json(text: str, name: str, faults: list[Fault], max_depth: int, max_
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
         faults.append(Fault(f"not valid JSON: {reason}", file=name, line=line, column=column,
                             expected="numbers of a sane length"))  # fmt: skip
-        return Node(None, file=name)
+        return MarkedNode(None, file=name)
     try:
-        return _Placer(text, name, faults, max_depth, max_nodes).value(0)
-    except _Stop:
-        return Node(None, file=name)
+        return _JsonLocator(text, name, faults, max_depth, max_nodes).value(0)
+    except _JsonLimitError:
+        return MarkedNode(None, file=name)
 
 
 def _trailing_comma(error: json.JSONDecodeError, text: str) -> int | None:
@@ -132,11 +134,11 @@ def _said(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
     return f"not valid JSON: {said}", expected
 
 
-class _Stop(Exception):
+class _JsonLimitError(Exception):
     """A limit is passed; the fault is already noted."""
 
 
-class _Placer:
+class _JsonLocator:
     """Walks the tokens of text that is known to be valid JSON."""
 
     def __init__(
@@ -160,20 +162,20 @@ class _Placer:
         self.seen = start
         return match[1], self.line + 1, start - self.line_start + 1
 
-    def value(self, depth: int) -> Node:
+    def value(self, depth: int) -> MarkedNode:
         token, line, column = self.token()
         return self._value(token, line, column, depth)
 
-    def _value(self, token: str, line: int, column: int, depth: int) -> Node:
+    def _value(self, token: str, line: int, column: int, depth: int) -> MarkedNode:
         self.count += 1
         if self.count > self.max_nodes:
             self._fault(f"holds more than {self.max_nodes} values", line, column, "fewer")
-            raise _Stop
+            raise _JsonLimitError
         if depth > self.max_depth:
             self._fault(
                 f"is nested deeper than {self.max_depth} levels", line, column, "a flatter file"
             )
-            raise _Stop
+            raise _JsonLimitError
         content: Any
         if token == "{":
             content = self._object(depth)
@@ -192,10 +194,10 @@ class _Placer:
                     f"'{token[:20]}' is not a finite number", line, column, "a finite number"
                 )
                 content = None
-        return Node(content, line, column, self.name)
+        return MarkedNode(content, line, column, self.name)
 
-    def _object(self, depth: int) -> dict[str, Node]:
-        content: dict[str, Node] = {}
+    def _object(self, depth: int) -> dict[str, MarkedNode]:
+        content: dict[str, MarkedNode] = {}
         token, line, column = self.token()
         while token != "}":
             key = str(json.loads(token))
@@ -207,7 +209,9 @@ class _Placer:
                     f"duplicate key '{key}' (first on line {first})", line, column, "each key once"
                 )
             else:
-                content[key] = Node(child.value, child.line, child.column, self.name, line, column)
+                content[key] = MarkedNode(
+                    child.value, child.line, child.column, self.name, line, column
+                )
             token, line, column = self.token()
             if token == ",":
                 token, line, column = self.token()

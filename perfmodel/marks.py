@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
-__all__ = ["Marks", "Node", "Path", "merge"]
+__all__ = ["MarkedNode", "Marks", "Path", "merge"]
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and list positions from the top of a file."""
@@ -16,7 +16,7 @@ PROVENANCE = ("source", "confidence", "note", "fitted_on", "measured_at")
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class MarkedNode:
     """A value and its place.
 
     Attributes
@@ -46,18 +46,18 @@ class Node:
         return value
 
     @property
-    def children(self) -> dict[str, Node]:
+    def children(self) -> dict[str, MarkedNode]:
         """Entries of a mapping; empty for anything else."""
         value: Any = self.value
-        return cast("dict[str, Node]", value) if isinstance(value, dict) else {}
+        return cast("dict[str, MarkedNode]", value) if isinstance(value, dict) else {}
 
     @property
-    def entries(self) -> list[Node]:
+    def entries(self) -> list[MarkedNode]:
         """Entries of a list; empty for anything else."""
         value: Any = self.value
-        return cast("list[Node]", value) if isinstance(value, list) else []
+        return cast("list[MarkedNode]", value) if isinstance(value, list) else []
 
-    def child(self, key: str | int) -> Node | None:
+    def child(self, key: str | int) -> MarkedNode | None:
         """The entry under a key, a position, or (in a list) the ``name`` of a mapping."""
         if isinstance(key, str):
             if isinstance(self.value, list):
@@ -84,13 +84,13 @@ class Marks:
 
     __slots__ = ("_root",)
 
-    def __init__(self, root: Node | Callable[[], Node] | None = None) -> None:
-        self._root = Node(None) if root is None else root
+    def __init__(self, root: MarkedNode | Callable[[], MarkedNode] | None = None) -> None:
+        self._root = MarkedNode(None) if root is None else root
 
     @property
-    def root(self) -> Node:
+    def root(self) -> MarkedNode:
         """The top of the file."""
-        if not isinstance(self._root, Node):
+        if not isinstance(self._root, MarkedNode):
             self._root = self._root()
         return self._root
 
@@ -108,7 +108,7 @@ class Marks:
         """File that the value came from (a base's value stands in the base's file)."""
         return self.node(path).file
 
-    def node(self, path: Path | str) -> Node:
+    def node(self, path: Path | str) -> MarkedNode:
         """The node at a path, or its nearest ancestor."""
         node = self.root
         for part in _parts(path):
@@ -120,7 +120,7 @@ class Marks:
 
     def has(self, path: Path) -> bool:
         """Whether the path exists."""
-        node: Node | None = self.root
+        node: MarkedNode | None = self.root
         for part in path:
             node = node.child(part) if node is not None else None
         return node is not None
@@ -128,25 +128,27 @@ class Marks:
     def show(self, path: Path) -> str:
         """Dotted path with names in place of list positions: ``memories.dram.bandwidth``."""
         shown: list[str] = []
-        node: Node | None = self.root
+        node: MarkedNode | None = self.root
         for part in path:
             node = node.child(part) if node is not None else None
             shown.append((node.name if node is not None else "") or str(part)
                          if isinstance(part, int) else part)  # fmt: skip
         return ".".join(shown)
 
-    def walk(self) -> Iterator[tuple[Path, Node]]:
+    def walk(self) -> Iterator[tuple[Path, MarkedNode]]:
         """Every value with its path, parents first."""
-        stack: list[tuple[Path, Node]] = [((), self.root)]
+        stack: list[tuple[Path, MarkedNode]] = [((), self.root)]
         while stack:
             path, node = stack.pop()
             yield path, node
-            below: list[tuple[Path, Node]] = [((*path, k), n) for k, n in node.children.items()]
+            below: list[tuple[Path, MarkedNode]] = [
+                ((*path, k), n) for k, n in node.children.items()
+            ]
             below += [((*path, i), n) for i, n in enumerate(node.entries)]
             stack.extend(reversed(below))
 
 
-def merge(base: Node, over: Node) -> Node:
+def merge(base: MarkedNode, over: MarkedNode) -> MarkedNode:
     """``over`` laid on ``base``: mappings key by key, lists of named entries by name.
 
     Other values are replaced. A mapping with a new ``value`` drops the provenance of the old one,
@@ -170,7 +172,7 @@ def merge(base: Node, over: Node) -> Node:
     return over
 
 
-def _named(entries: Sequence[Node]) -> bool:
+def _named(entries: Sequence[MarkedNode]) -> bool:
     return bool(entries) and all(node.name for node in entries)
 
 
@@ -178,7 +180,7 @@ def _parts(path: Path | str) -> Path:
     return tuple(path.split(".")) if isinstance(path, str) and path else tuple(path)
 
 
-def plain_mapping(node: Node) -> Mapping[str, Any]:
+def plain_mapping(node: MarkedNode) -> Mapping[str, Any]:
     """The top of a file as a mapping; empty where it is none."""
     value = node.plain()
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

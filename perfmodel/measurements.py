@@ -17,7 +17,7 @@ from typing import Final
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.regular import open_file
 
-__all__ = ["Row", "Rows", "bad_cells_left_out", "few_faults", "read_rows"]
+__all__ = ["CsvRow", "CsvTable", "bad_cells_left_out", "few_faults", "read_rows"]
 
 _LEFT_OUT: ContextVar[list[Fault] | None] = ContextVar("_LEFT_OUT", default=None)
 
@@ -49,7 +49,7 @@ def few_faults(faults: Sequence[Fault]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """One row: its texts by column, and where it stands."""
 
     cells: dict[str, str]
@@ -63,7 +63,7 @@ class Row:
         return self.cells.get(column, "").strip() or default
 
 
-class Rows:
+class CsvTable:
     """The rows of a CSV file.
 
     Parameters
@@ -102,7 +102,7 @@ class Rows:
         given = _LEFT_OUT.get() if faults is None else faults
         header, faults = list[Fault](), list[Fault]()
         self.columns: tuple[str, ...] = ()
-        self.rows: list[Row] = []
+        self.rows: list[CsvRow] = []
         start = 1
         try:
             for cells in reader:
@@ -117,7 +117,7 @@ class Rows:
                     faults.append(Fault(f"{len(cells)} cells", file=file, line=line, column=1,
                                         expected=expected))  # fmt: skip
                 else:
-                    self.rows.append(Row(dict(zip(self.columns, cells, strict=True)), line))
+                    self.rows.append(CsvRow(dict(zip(self.columns, cells, strict=True)), line))
         except csv.Error as error:
             faults.append(Fault(f"not CSV: {error}", file=file, line=start, column=1,
                                 expected="quotes that close, or none"))  # fmt: skip
@@ -143,7 +143,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[CsvRow]:
         return iter(self.rows)
 
     def _column(self, line: int, index: int) -> int:
@@ -160,7 +160,12 @@ class Rows:
         return at + 1 if cell == index else 1
 
     def fault(
-        self, row: Row | None, column: str, message: str, expected: str = "", suggestion: str = ""
+        self,
+        row: CsvRow | None,
+        column: str,
+        message: str,
+        expected: str = "",
+        suggestion: str = "",
     ) -> Fault:
         """Return a fault at a cell, or at the header's cell where there is no row."""
         line = 1 if row is None else row.line
@@ -184,7 +189,7 @@ class Rows:
         return out
 
     def number(
-        self, row: Row, column: str, faults: list[Fault], *, scale: float = 1.0,
+        self, row: CsvRow, column: str, faults: list[Fault], *, scale: float = 1.0,
         above_zero: bool = True,
     ) -> float | None:  # fmt: skip
         """Return a cell as a number times `scale`; ``None`` where it is empty or at fault.
@@ -211,14 +216,14 @@ class Rows:
             return None
         return value * scale
 
-    def select(self, keep: Callable[[Row], bool]) -> list[Row]:
+    def select(self, keep: Callable[[CsvRow], bool]) -> list[CsvRow]:
         """Return the rows that a condition holds for."""
         return [row for row in self.rows if keep(row)]
 
 
 def read_rows(
     path: str | Path, *, noun: str = "measurement", faults: list[Fault] | None = None
-) -> Rows:
+) -> CsvTable:
     """Read a CSV file, gzipped where its name ends in ``.gz``.
 
     Parameters
@@ -226,7 +231,7 @@ def read_rows(
     path
         UTF-8, comma-separated, with a header; a byte order mark is allowed.
     noun, faults
-        As for `Rows`.
+        As for `CsvTable`.
 
     Raises
     ------
@@ -263,4 +268,4 @@ def read_rows(
             Fault("holds NUL, so it is not text", file=shown, line=line, column=1,
                   expected="a text file in UTF-8")
         )  # fmt: skip
-    return Rows(shown, text, noun=noun, faults=faults)
+    return CsvTable(shown, text, noun=noun, faults=faults)

@@ -16,15 +16,15 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds import kind
 from perfmodel.kinds.protocol import Kind
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.job import Job, Static
+from perfmodel.prediction.job import PredictionJob, Static
 from perfmodel.prediction.placed import shares_of
 from perfmodel.prediction.planned import crossings
 from perfmodel.resolve import precision_for
-from perfmodel.workload.executed import Execution, executed
-from perfmodel.workload.families import Semantics
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.executed import ExecutionPolicy, executed
+from perfmodel.workload.families import ExecutionSemantics
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.layouts import PLAIN, Layout
+from perfmodel.workload.layouts import PLAIN, BlockedChannelLayout
 from perfmodel.workload.lower import lower
 from perfmodel.workload.panels import Panels
 from perfmodel.workload.workload import Workload
@@ -122,7 +122,9 @@ def predict(
     if plan is not None and plan.residency:
         moved = crossings(plan, graph, lowered)
         shares = shares_of(plan, graph, lowered, machine)
-    job = Job(workload, machine, chosen, static, lowered, bare, relaxed, warm, moved, shares)
+    job = PredictionJob(
+        workload, machine, chosen, static, lowered, bare, relaxed, warm, moved, shares
+    )
     found = job.run()
     latency = found.latency_s
     if isinstance(latency, float) and latency == 0.0:  # its sizes leave every tensor empty
@@ -260,12 +262,12 @@ def static_for(machine: Machine, model: str | None) -> Static:
     semantics = runtime.semantics
     found = Static(
         name, chosen, tuple(levels), stores[0] if stores else main, _overlap(device, runtime),
-        Fusion(
+        FusionRules(
             fusion.elementwise, fusion.attention == "flash", fusion.elementwise_into,
             Panels() if model == "roofline" else _panels(runtime, chosen),
             0 if model == "roofline" else _narrow(runtime, chosen),
         ),
-        Semantics(semantics.head_on_every_token, semantics.runs_dead_branches),
+        ExecutionSemantics(semantics.head_on_every_token, semantics.runs_dead_branches),
         semantics.causal_skips_masked, (device, runtime),
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
         _choices(engine, runtime),
@@ -301,7 +303,7 @@ def _narrow(runtime: Runtime, kind: Kind) -> int:
     return int(kernel.multiple.value) if getattr(kind, "takes_panels", False) else 0
 
 
-def execution_of(runtime: Runtime, *, fixed: bool = False) -> Execution | None:
+def execution_of(runtime: Runtime, *, fixed: bool = False) -> ExecutionPolicy | None:
     """Return what a runtime adds to a network; ``None`` where it runs it as it is.
 
     Parameters
@@ -311,7 +313,7 @@ def execution_of(runtime: Runtime, *, fixed: bool = False) -> Execution | None:
         algorithms is none of its.
     """
     b = runtime.blocks
-    found = Execution(
+    found = ExecutionPolicy(
         tuple((key, tuple(formats)) for key, formats in runtime.executes.items()),
         tuple(
             (key, k.algorithms)
@@ -319,12 +321,14 @@ def execution_of(runtime: Runtime, *, fixed: bool = False) -> Execution | None:
             if k.algorithms and not (fixed and "fewest" in k.algorithms)
         ),
         runtime.semantics.active_neurons if runtime.semantics.active_neurons < 1.0 else 0.0,
-        Layout(b.channels, b.functions, b.stored_with, b.grouped, b.broadcasts, b.joins)
+        BlockedChannelLayout(
+            b.channels, b.functions, b.stored_with, b.grouped, b.broadcasts, b.joins
+        )
         if b.channels
         else PLAIN,
         runtime.semantics.dispatches_views,
     )
-    return None if found == Execution() else found
+    return None if found == ExecutionPolicy() else found
 
 
 def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:

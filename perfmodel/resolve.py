@@ -20,7 +20,7 @@ from perfmodel.workload.workload import Workload
 
 __all__ = [
     "DeviceLike",
-    "Subject",
+    "PredictionInputs",
     "WorkloadLike",
     "check_choices",
     "checked_bits",
@@ -36,7 +36,7 @@ WorkloadLike: TypeAlias = str | Path | Workload | Any
 DeviceLike: TypeAlias = str | Path | Device | Machine
 
 
-class Subject(NamedTuple):
+class PredictionInputs(NamedTuple):
     """What `predict` takes.
 
     Attributes
@@ -64,7 +64,7 @@ def resolve(
     engine: str | None = None,
     model: str | None = None,
     faults: FaultList | None = None,
-) -> Subject:
+) -> PredictionInputs:
     """Return what `predict` takes.
 
     Parameters
@@ -121,7 +121,7 @@ def resolve(
     assert machine is not None
     if parts.facts:
         note_remarks(machine)
-    return Subject(made, machine, formats, chosen, given["engine"], given["model"])
+    return PredictionInputs(made, machine, formats, chosen, given["engine"], given["model"])
 
 
 def _workload(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:

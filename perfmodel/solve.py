@@ -16,7 +16,14 @@ from perfmodel.expressions import Expression, parse_expression
 from perfmodel.predict import predict
 from perfmodel.prediction import METRICS, Prediction
 from perfmodel.prediction.apart import told_apart
-from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, checked_bits, machine_of, resolve
+from perfmodel.resolve import (
+    DeviceLike,
+    PredictionInputs,
+    WorkloadLike,
+    checked_bits,
+    machine_of,
+    resolve,
+)
 from perfmodel.settings import BITS, FaultList, is_fact
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.workload import SHARES
@@ -234,7 +241,7 @@ def solve(
 
 
 @dataclass(frozen=True)
-class _Problem:
+class _ThresholdProblem:
     """One number free, everything else fixed."""
 
     variable: str
@@ -254,7 +261,9 @@ class _Problem:
         return np.unique(np.append(values, self.base))
 
 
-def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Problem:
+def _problem(
+    subject: PredictionInputs, variable: str, options: Mapping[str, Any]
+) -> _ThresholdProblem:
     def run(workload: Any, device: Any, precision: Any) -> Prediction:
         return predict(
             workload, device, precision=precision, runtime=subject.runtime, engine=subject.engine,
@@ -270,7 +279,7 @@ def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Pr
         def with_bits(x: Any) -> Prediction:
             return run(workload, device, base.with_bits(**checked_bits({role: x})))
 
-        return _Problem(variable, bits, 1e-3, 64.0, False, "", with_bits)
+        return _ThresholdProblem(variable, bits, 1e-3, 64.0, False, "", with_bits)
     if is_fact(variable):
         machine = run(workload, device, precision).machine
         spec = machine_of(device, subject.runtime, {}, workload)
@@ -287,7 +296,7 @@ def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Pr
         span = spec.span(variable)
         low, high = max(base * LOWEST, span.low), min(base * HIGHEST, span.high)
         low = max(1.0, np.ceil(low)) if span.whole else low
-        return _Problem(variable, base, low, high, span.whole, dimension,
+        return _ThresholdProblem(variable, base, low, high, span.whole, dimension,
                         lambda x: run(workload, spec.vary({variable: x}), precision))  # fmt: skip
     if variable not in workload.parameters:
         workload.bind({variable: 1})  # raises, with the nearest name
@@ -300,11 +309,11 @@ def _problem(subject: Subject, variable: str, options: Mapping[str, Any]) -> _Pr
     low = max(1.0, np.ceil(low)) if whole else low
     # A network too small to be one has no metrics to look at.
     low = min(max(low, workload.least(variable)), base)
-    return _Problem(variable, base, low, high, whole, "",
+    return _ThresholdProblem(variable, base, low, high, whole, "",
                     lambda x: run(workload.bind({variable: x}), device, precision))  # fmt: skip
 
 
-def _absent(problem: _Problem, condition: Expression) -> list[Fault]:
+def _absent(problem: _ThresholdProblem, condition: Expression) -> list[Fault]:
     """Faults of metrics that this workload or device does not have."""
     found = problem.at(problem.base)
     columns = _columns(found, condition.names)
@@ -335,7 +344,7 @@ def _columns(prediction: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
 class _Margins:
     """How far values are from where the condition flips, and whether they fit."""
 
-    def __init__(self, problem: _Problem, condition: Expression, fits: bool) -> None:
+    def __init__(self, problem: _ThresholdProblem, condition: Expression, fits: bool) -> None:
         self._problem, self._condition, self._fits = problem, condition, fits
         #: Values that cannot be predicted, and why.
         self.reasons: dict[float, str] = {}
@@ -365,7 +374,7 @@ class _Margins:
         }
 
 
-def _search(problem: _Problem, condition: Expression, fits: bool) -> Solution:
+def _search(problem: _ThresholdProblem, condition: Expression, fits: bool) -> Solution:
     margins = _Margins(problem, condition, fits)
     grid = problem.grid()
     margin, limit = margins(grid)
@@ -418,7 +427,7 @@ def _search(problem: _Problem, condition: Expression, fits: bool) -> Solution:
     )  # fmt: skip
 
 
-def _settled(problem: _Problem, condition: Expression, value: float, side: float) -> float:
+def _settled(problem: _ThresholdProblem, condition: Expression, value: float, side: float) -> float:
     """The value, moved by the rounding of its last digits until one prediction alone satisfies."""
     moved = value
     for step in range(6):

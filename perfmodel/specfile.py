@@ -18,10 +18,19 @@ from typing import Any, Final, TypeVar, cast
 import yaml
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.marks import Marks, Node, Path, merge
+from perfmodel.marks import MarkedNode, Marks, Path, merge
 from perfmodel.regular import contents
 
-__all__ = ["Marks", "Node", "Path", "dumps_json", "merge", "read", "reads_as_text", "validate"]
+__all__ = [
+    "MarkedNode",
+    "Marks",
+    "Path",
+    "dumps_json",
+    "merge",
+    "read",
+    "reads_as_text",
+    "validate",
+]
 
 T = TypeVar("T")
 
@@ -132,20 +141,20 @@ def _too_large(name: str) -> Fault:
                  expected=_EXPECTED)  # fmt: skip
 
 
-class _Stop(Exception):
+class _CompositionError(Exception):
     """Composition cannot go on; the fault is already noted."""
 
 
 class _Composer:
-    """Parser events to `Node` values, iterating where the C composer would recurse."""
+    """Parser events to `MarkedNode` values, iterating where the C composer would recurse."""
 
     def __init__(self, name: str, faults: list[Fault]) -> None:
         self.name, self.faults = name, faults
-        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.anchors: dict[str, tuple[MarkedNode, int]] = {}
         self.count = 0
 
-    def compose(self, text: str) -> Node:
-        root: Node | None = None
+    def compose(self, text: str) -> MarkedNode:
+        root: MarkedNode | None = None
         try:
             events = self._events(text)
             for event in events:
@@ -154,7 +163,7 @@ class _Composer:
                         self._fault("a second document", event.start_mark, "one document")
                         break
                     root = self._node(next(events), events, 0)
-        except _Stop:
+        except _CompositionError:
             pass
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -174,18 +183,18 @@ class _Composer:
             if not self.faults:
                 self.faults.append(Fault("is empty", file=self.name, line=1, column=1,
                                          expected="keys and values"))  # fmt: skip
-            return Node(None, file=self.name)
+            return MarkedNode(None, file=self.name)
         return root
 
     def _events(self, text: str) -> Iterator[Any]:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         return cast("Any", yaml).parse(text, Loader=loader)
 
-    def _node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
+    def _node(self, event: Any, events: Iterator[Any], depth: int) -> MarkedNode:
         mark = event.start_mark
         if depth > MAX_DEPTH:
             self._fault(f"is nested deeper than {MAX_DEPTH} levels", mark, "a flatter file")
-            raise _Stop
+            raise _CompositionError
         self._grow(1, mark)
         if isinstance(event, yaml.AliasEvent):
             known = self.anchors.get(event.anchor)
@@ -211,8 +220,8 @@ class _Composer:
             self.anchors[event.anchor] = (node, self.count - before + 1)
         return node
 
-    def _mapping(self, events: Iterator[Any], depth: int) -> dict[str, Node]:
-        value: dict[str, Node] = {}
+    def _mapping(self, events: Iterator[Any], depth: int) -> dict[str, MarkedNode]:
+        value: dict[str, MarkedNode] = {}
         while not isinstance(inner := next(events), yaml.MappingEndEvent):
             mark = inner.start_mark
             key = ""
@@ -230,7 +239,7 @@ class _Composer:
                 first = value[key].key_line
                 self._fault(f"duplicate key '{key}' (first on line {first})", mark, "each key once")
             else:
-                value[key] = Node(child.value, child.line, child.column, child.file,
+                value[key] = MarkedNode(child.value, child.line, child.column, child.file,
                                   mark.line + 1, mark.column + 1)  # fmt: skip
         return value
 
@@ -254,10 +263,10 @@ class _Composer:
         self.count += by
         if self.count > MAX_NODES:
             self._fault(f"holds more than {MAX_NODES} values", mark, "fewer aliases")
-            raise _Stop
+            raise _CompositionError
 
-    def _place(self, value: Any, mark: Any) -> Node:
-        return Node(value, mark.line + 1, mark.column + 1, self.name)
+    def _place(self, value: Any, mark: Any) -> MarkedNode:
+        return MarkedNode(value, mark.line + 1, mark.column + 1, self.name)
 
     def _fault(self, message: str, mark: Any, expected: str = "") -> None:
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.axes import Axis, Spread, make_axis, parse_axis, sample, zip_groups
+from perfmodel.axes import Axis, SampledInterval, make_axis, parse_axis, sample, zip_groups
 from perfmodel.errors import InputError
 
 BANDWIDTH = "memories.main.bandwidth"
@@ -158,7 +158,7 @@ def test_steps_are_pythons_range(low: int, extent: int, step: int) -> None:
 @given(st.one_of(st.text(max_size=25), st.text("0123456789._*+-eE,:()xn ", max_size=12)))
 def test_any_text_is_read_or_refused(text: str) -> None:
     values: tuple[Any, ...] = ()
-    spread: Spread | None = None
+    spread: SampledInterval | None = None
     refused = False
     try:
         axis = parse_axis("x", text)
@@ -207,4 +207,4 @@ def test_a_sample_is_reproducible_and_even() -> None:
 def test_describe() -> None:
     assert Axis("x", (1, 2)).describe() == {"values": [1, 2]}
     assert Axis("x", tuple(range(5000))).describe() == {"count": 5000, "first": 0, "last": 4999}
-    assert Axis("x", spread=Spread(1.0, 2.0)).describe()["high"] == 2.0
+    assert Axis("x", spread=SampledInterval(1.0, 2.0)).describe()["high"] == 2.0

@@ -20,7 +20,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.prediction import METRICS
 from perfmodel.testing.laws import allowed, falling, never_rises, rising
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics as GraphSemantics
+from perfmodel.workload.families import ExecutionSemantics as GraphSemantics
 from perfmodel.workload.library import find
 from perfmodel.workload.symbols import symbol
 from perfmodel.workload.workload import Workload

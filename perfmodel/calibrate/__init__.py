@@ -1,8 +1,21 @@
 """Constants from measurements: what is fitted, on which rows, and what it says of the others."""
 
-from perfmodel.calibrate.fit import Constant, Fit, LeftOut, fit, left_out
+from typing import TYPE_CHECKING
+
+from perfmodel.calibrate.fit import Constant, CrossValidatedFit, Fit, fit, left_out
 from perfmodel.calibrate.overlay import Calibration, Overlay, read_overlay
+from perfmodel.former import former_names
 
 __all__ = [
-    "Calibration", "Constant", "Fit", "LeftOut", "Overlay", "fit", "left_out", "read_overlay",
-]  # fmt: skip
+    "Calibration",
+    "Constant",
+    "CrossValidatedFit",
+    "Fit",
+    "Overlay",
+    "fit",
+    "left_out",
+    "read_overlay",
+]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, LeftOut="CrossValidatedFit")

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Constant", "Fit", "Forward", "LeftOut", "fit", "left_out"]
+__all__ = ["Constant", "CrossValidatedFit", "Fit", "Forward", "fit", "left_out"]
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 #: Constants by name -> predictions of all rows, shape ``(rows,)``, positive.
@@ -67,7 +67,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class CrossValidatedFit:
     """Predictions of each group by a fit to all other groups.
 
     Attributes
@@ -159,7 +159,7 @@ def left_out(
     *,
     scale: float = 0.1,
     weights: npt.ArrayLike | None = None,
-) -> LeftOut:
+) -> CrossValidatedFit:
     """Predict each group of rows from constants fitted to all other groups.
 
     Parameters
@@ -193,4 +193,4 @@ def left_out(
             forward, truth, constants, rows=~mine, scale=scale, weights=weights
         )
         predicted[mine] = found.predicted[mine]
-    return LeftOut(predicted, fits)
+    return CrossValidatedFit(predicted, fits)

@@ -20,12 +20,20 @@ from perfmodel.prediction import Interval, Prediction
 from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
 
-__all__ = ["Calibration", "LeftOut", "Overlay", "Spread", "calibrated", "expected", "read_overlay"]
+__all__ = [
+    "Calibration",
+    "LeaveOneOutRow",
+    "LeaveOneOutSpread",
+    "Overlay",
+    "calibrated",
+    "expected",
+    "read_overlay",
+]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Spread(BaseModel):
+class LeaveOneOutSpread(BaseModel):
     """How far measured rows lay from what the other rows predicted of them.
 
     Attributes
@@ -69,7 +77,7 @@ class Overlay(BaseModel):
     runtime: str = Field(min_length=1)
     fitted_on: str = ""
     facts: dict[str, Number] = Field(min_length=1)
-    left_out: Spread | None = None
+    left_out: LeaveOneOutSpread | None = None
 
     def values(self) -> dict[str, Quantity]:
         """Return path -> value with its provenance, as `Machine` takes an overlay."""
@@ -80,7 +88,7 @@ class Overlay(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeaveOneOutRow:
     """A measured row, and what multipliers fitted to all others say of it.
 
     Attributes
@@ -134,16 +142,16 @@ class Calibration:
     before: float
     after: float
     left_out: float | None
-    each: tuple[LeftOut, ...] = ()
+    each: tuple[LeaveOneOutRow, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def spread(self) -> Spread | None:
+    def spread(self) -> LeaveOneOutSpread | None:
         """Between which factors of the prediction a new row is to be expected."""
         factors = [row.measured_s / row.predicted_s for row in self.each]
         if len(factors) < 2:
             return None
-        return Spread(rows=len(factors), low=min(factors), high=max(factors))
+        return LeaveOneOutSpread(rows=len(factors), low=min(factors), high=max(factors))
 
     @property
     def overlay(self) -> dict[str, Quantity]:
@@ -200,14 +208,14 @@ class Calibration:
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
-def _told(spread: Spread) -> str:
+def _told(spread: LeaveOneOutSpread) -> str:
     return (
         f"{spread.low:.3g} to {spread.high:.3g} times the prediction, {100 * spread.chance:.0f} %"
         f" of those like the {spread.rows} measured"
     )
 
 
-def expected(found: Prediction, spread: Spread) -> Interval:
+def expected(found: Prediction, spread: LeaveOneOutSpread) -> Interval:
     """Return the latency of a calibrated prediction with what the left-out rows let expect.
 
     Parameters

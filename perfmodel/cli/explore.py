@@ -51,7 +51,7 @@ def explore(
     browser
         Open it in a browser.
     """
-    from perfmodel.explore.answer import Asked
+    from perfmodel.explore.answer import ExplorerSelection
     from perfmodel.explore.choices import Choices
     from perfmodel.explore.page import application
     from perfmodel.explore.serve import serve
@@ -65,7 +65,7 @@ def explore(
     choices = Choices().with_files(workload, device, beside or "")
     faults.extend(choices.faults(workload, device, beside or "", runtime or ""))
     faults.settle()
-    start = Asked(workload, device, beside or "", "", runtime or "", precision or "",
+    start = ExplorerSelection(workload, device, beside or "", "", runtime or "", precision or "",
                   settings="; ".join(set or ()))  # fmt: skip
 
     def ready(address: str) -> None:

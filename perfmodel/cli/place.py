@@ -23,7 +23,7 @@ from perfmodel.cli.common import (
 from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.errors import Fault, InputError
 from perfmodel.resolve import resolve
-from perfmodel.schedule.place import Geometric, Level
+from perfmodel.schedule.place import Geometric, PlacementLevel
 from perfmodel.schedule.place import place as run
 from perfmodel.schedule.place.place import option_faults
 from perfmodel.schedule.place.popularity import popularity_of as read_popularity
@@ -145,11 +145,13 @@ def place(
 
 def extra_levels(
     items: Iterable[str], faults: FaultList, option: str = "--level"
-) -> tuple[Level, ...]:
+) -> tuple[PlacementLevel, ...]:
     """Read ``NAME=CAPACITY,BANDWIDTH`` texts; one at fault is a level all the same, by its name."""
     items = list(items)
     found = {
-        name: Level(name, 1.0, 1.0) for item in items if (name := item.partition("=")[0].strip())
+        name: PlacementLevel(name, 1.0, 1.0)
+        for item in items
+        if (name := item.partition("=")[0].strip())
     }
     for name, text in pairs(items, faults, option).items():
         size, mark, rate = text.partition(",")
@@ -157,7 +159,7 @@ def extra_levels(
             faults.append(Fault(f"'{text}' is no memory", path=name, file=option,
                                 expected="NAME=CAPACITY,BANDWIDTH"))  # fmt: skip
             continue
-        made = faults.trying_for(option, Level.of, name, size.strip(), rate.strip())
+        made = faults.trying_for(option, PlacementLevel.of, name, size.strip(), rate.strip())
         found[name] = made or found[name]
     return tuple(found.values())
 

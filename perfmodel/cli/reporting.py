@@ -36,8 +36,8 @@ def write_report(path: Path | None, of: str, found: Any, **options: Any) -> None
     if path is None:
         return
     from perfmodel.catalog import write_report as write
-    from perfmodel.report import Asked
+    from perfmodel.report import ReportInvocation
 
     typed = TYPED.get()
     command = shlex.join(("perfmodel", *typed)) if typed else ""
-    write(of, found, path, Asked(command=command, date=DATE.get()), **options)
+    write(of, found, path, ReportInvocation(command=command, date=DATE.get()), **options)

@@ -16,9 +16,9 @@ from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.cli.streams import console
 from perfmodel.settings import OPTIONS, FaultList, text_list
 from perfmodel.sweep.executor import executor_named
-from perfmodel.sweep.plan import EXTRA, METRICS, Options, Plan, make_plan, provisional_columns
+from perfmodel.sweep.plan import EXTRA, METRICS, Options, SweepPlan, make_plan, provisional_columns
 from perfmodel.sweep.run import (
-    Outcome,
+    SweepRunResult,
     outcome_to_dict,
     question_faults,
     run_plan,
@@ -171,9 +171,13 @@ def sweep(
 
 
 def _report(
-    path: Path | None, outcome: Outcome, plan: Plan, output: Path | None, best: str | None,
+    path: Path | None,
+    outcome: SweepRunResult,
+    plan: SweepPlan,
+    output: Path | None,
+    best: str | None,
     pareto: list[str],
-) -> None:  # fmt: skip
+) -> None:
     """Write the report: of all rows, or of the front and the best where they are too many."""
     if path is None:
         return
@@ -207,7 +211,7 @@ def _options(settings: dict[str, Any], given: dict[str, str | None]) -> None:
             settings[name] = f"{settings[name]},{value}" if name in settings else value
 
 
-def _dry_run(plan: Plan, where: Any, output: Path | None, workers: int, json: bool) -> int:
+def _dry_run(plan: SweepPlan, where: Any, output: Path | None, workers: int, json: bool) -> int:
     from perfmodel.sweep.pilot import dry_run as pilot
 
     found = pilot(plan, where=where, output=output, workers=workers)
@@ -224,9 +228,14 @@ def _dry_run(plan: Plan, where: Any, output: Path | None, workers: int, json: bo
 
 
 def _print(
-    outcome: Outcome, plan: Plan, output: Path | None, best: str | None, pareto: list[str],
-    per: list[str], rows: int,
-) -> None:  # fmt: skip
+    outcome: SweepRunResult,
+    plan: SweepPlan,
+    output: Path | None,
+    best: str | None,
+    pareto: list[str],
+    per: list[str],
+    rows: int,
+) -> None:
     summary = outcome.summary
     kept = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
     note(f"{summary.points} points{kept}, {summary.feasible} of them fit; "
@@ -266,7 +275,7 @@ def _of_those(summary: Summary, objectives: tuple[str, ...]) -> str:
     return f" of those that have a number ({number} of {summary.feasible} that fit)"
 
 
-def _print_groups(summary: Summary, plan: Plan, best: str, per: list[str], of: str) -> None:
+def _print_groups(summary: Summary, plan: SweepPlan, best: str, per: list[str], of: str) -> None:
     """Print the best of each group, and the groups in which no point qualifies."""
     found = summary.best_per
     each = f"for each {', '.join(per)}"
@@ -282,7 +291,7 @@ def _print_groups(summary: Summary, plan: Plan, best: str, per: list[str], of: s
             note(f"no point qualifies at {per[0]} = {', '.join(unmet[:8])}{more}")
 
 
-def _row_lines(row: Any, plan: Plan) -> list[str]:
+def _row_lines(row: Any, plan: SweepPlan) -> list[str]:
     from perfmodel.table.text import as_text as text
 
     lines: list[str] = []
@@ -300,7 +309,7 @@ _BRIEF = ("latency_s", "tokens_per_s", "frames_per_s", "energy_j", "peak_memory_
           "feasible", "resource_share", "bottleneck")  # fmt: skip
 
 
-def _brief(table: Table, plan: Plan, more: list[str]) -> Table:
+def _brief(table: Table, plan: SweepPlan, more: list[str]) -> Table:
     """A table with the columns that a reader compares: what varies, and the headline metrics."""
     names = ["workload", "device", "runtime", "precision", *(axis.name for axis in plan.axes)]
     # Metrics that were asked for by name are what is to be seen.

@@ -18,7 +18,13 @@ from typing import Final
 from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.kernel.stated import ConstantsOfKernels
 
-__all__ = ["COLLECTIVES", "CollectiveConstants", "candidates", "collective_seconds", "wire_bytes"]
+__all__ = [
+    "COLLECTIVES",
+    "CollectiveCostConstants",
+    "candidates",
+    "collective_seconds",
+    "wire_bytes",
+]
 
 #: Collective -> passes over the whole message that a ring's links carry, beside ``(n - 1) / n``.
 COLLECTIVES: Final[Mapping[str, float]] = {
@@ -31,7 +37,7 @@ PCIE_STEPS: Final = {"low": 1.0 / 0.47, "middle": 2.5 / 1.9, "bulk": 5.7 / 3.4}
 
 
 @dataclass(frozen=True, slots=True)
-class CollectiveConstants(ConstantsOfKernels):
+class CollectiveCostConstants(ConstantsOfKernels):
     """Constants of a library: `perfmodel.hardware.kernel.Kernel` says what they are.
 
     Seconds and shares; an algorithm whose share is 0 is none that the library has.
@@ -82,9 +88,14 @@ def wire_bytes(name: str, message_bytes: Value, devices: Value) -> Value:
 
 
 def candidates(
-    name: str, message_bytes: Value, devices: Value, bandwidth: Value, k: CollectiveConstants, *,
+    name: str,
+    message_bytes: Value,
+    devices: Value,
+    bandwidth: Value,
+    k: CollectiveCostConstants,
+    *,
     pcie: Value = False,
-) -> dict[str, Value]:  # fmt: skip
+) -> dict[str, Value]:
     """Return the seconds of each algorithm, launches left out; infinite where it is not to be had.
 
     Notes
@@ -146,9 +157,15 @@ def _safe(share: Value, xp: object) -> Value:
 
 
 def collective_seconds(
-    name: str, message_bytes: Value, devices: Value, bandwidth: Value, k: CollectiveConstants, *,
-    pcie: Value = False, memory_bandwidth: Value = float("inf"),
-) -> Value:  # fmt: skip
+    name: str,
+    message_bytes: Value,
+    devices: Value,
+    bandwidth: Value,
+    k: CollectiveCostConstants,
+    *,
+    pcie: Value = False,
+    memory_bandwidth: Value = float("inf"),
+) -> Value:
     """Return the seconds of a collective.
 
     Parameters

@@ -62,7 +62,7 @@ def nest_traffic(
     strides = np.concatenate([nests.stride, nests.dilation], axis=1).tolist()
     columns = [getattr(nests, name) for name in _DIMS] + [widths[0], widths[1], widths[2], real]
     fixed = _fixed(columns) if exact else None
-    chosen: list[_Keys | None] = [None] * len(nests)
+    chosen: list[_DistinctShapes | None] = [None] * len(nests)
     for i in range(len(nests)):
         if exact and not fused[i]:
             chosen[i] = (
@@ -120,37 +120,37 @@ def real_share(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
 
 
 @dataclass(slots=True)
-class _Keys:
+class _DistinctShapes:
     """Distinct shapes of one nest over the points, and which point has which."""
 
     numbers: list[tuple[float, ...]]
     index: Any
 
 
-def _fixed(columns: list[Any]) -> list[_Keys | None] | None:
+def _fixed(columns: list[Any]) -> list[_DistinctShapes | None] | None:
     """Return the one shape of every nest where no column varies; None for one that is not whole."""
     if any(c.shape[1] > 1 for c in columns):
         return None
     table = np.concatenate(columns, axis=1)
     whole = (table[:, : len(_DIMS)] == np.floor(table[:, : len(_DIMS)])).all(axis=1).tolist()
     return [
-        _Keys([tuple(row)], None) if good else None
+        _DistinctShapes([tuple(row)], None) if good else None
         for row, good in zip(table.tolist(), whole, strict=True)
     ]
 
 
-def _distinct(columns: list[Any], points: int, shapes: int) -> _Keys | None:
+def _distinct(columns: list[Any], points: int, shapes: int) -> _DistinctShapes | None:
     """Return the distinct rows of columns; None where too many, or dimensions are not whole."""
     dims = len(_DIMS)
     if all(len(c) == 1 for c in columns):
         row = tuple(c.item() for c in columns)
-        return _Keys([row], None) if all(d == int(d) for d in row[:dims]) else None
+        return _DistinctShapes([row], None) if all(d == int(d) for d in row[:dims]) else None
     table = np.stack([np.broadcast_to(c, (points,)) for c in columns], axis=1)
     if not np.array_equal(table[:, :dims], np.floor(table[:, :dims])):
         return None
     varying = np.flatnonzero(np.ptp(table, axis=0) > 0)
     if not len(varying):
-        return _Keys([tuple(table[0].tolist())], None)
+        return _DistinctShapes([tuple(table[0].tolist())], None)
     one = len(varying) == 1
     rows = table[:, varying[0]] if one else table[:, varying]
     _, first, index = np.unique(
@@ -158,11 +158,15 @@ def _distinct(columns: list[Any], points: int, shapes: int) -> _Keys | None:
     )
     if len(first) > shapes:
         return None
-    return _Keys([tuple(table[f].tolist()) for f in first], np.reshape(index, -1))
+    return _DistinctShapes([tuple(table[f].tolist()) for f in first], np.reshape(index, -1))
 
 
 def _looked_up(
-    keys: _Keys, strides: tuple[int, ...], rule: Conventions, capacity: Value, partial: float
+    keys: _DistinctShapes,
+    strides: tuple[int, ...],
+    rule: Conventions,
+    capacity: Value,
+    partial: float,
 ) -> Four:
     if keys.index is None:
         return _steps(keys.numbers[0], strides, rule, partial)(capacity)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from perfmodel.arrays import Value, by_row, is_array, least
 from perfmodel.cost.residency import activation_bytes, stored_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.lower import OperatorRow, OperatorTable
 
 
 def total(count: Value, values: Value) -> Value:
@@ -102,7 +102,7 @@ def network_totals(
     return out, all(signs)
 
 
-def _phases(rows: Sequence[Row]) -> dict[str, npt.NDArray[np.intp]]:
+def _phases(rows: Sequence[OperatorRow]) -> dict[str, npt.NDArray[np.intp]]:
     """Return phase -> its rows."""
     phases = [row.phase for row in rows]
     return {

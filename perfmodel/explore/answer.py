@@ -15,7 +15,7 @@ from perfmodel.explore.choices import LENGTHS, Choices, parameters_of, phases_of
 from perfmodel.plots.style import INK, quantity
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.rows import facts_line, remarks
-from perfmodel.report.calls import Call
+from perfmodel.report.calls import PredictCall
 from perfmodel.report.of_prediction import sentence
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 from perfmodel.solve import solve
@@ -24,7 +24,7 @@ from perfmodel.table import Table
 from perfmodel.units import UnitError, parse, show
 from perfmodel.workload.caches import forget_structures
 
-__all__ = ["LIMITS", "MOST_STRUCTURES", "Answer", "Asked", "answer"]
+__all__ = ["LIMITS", "MOST_STRUCTURES", "ExplorerAnswer", "ExplorerSelection", "answer"]
 
 #: Limit -> metric, dimension.
 LIMITS = {"latency": ("latency_s", "time"), "memory": ("peak_memory_bytes", "bytes"),
@@ -36,7 +36,7 @@ _FRONT = ("w16a16", "w8a8", "w4a16", "w4a8")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExplorerSelection:
     """What a reader chose, as the page sends it: texts and numbers that may be anything.
 
     Attributes
@@ -63,7 +63,7 @@ class Asked:
     limits: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-class Side(NamedTuple):
+class DeviceAnswer(NamedTuple):
     """One device's answer.
 
     Attributes
@@ -87,7 +87,7 @@ class Side(NamedTuple):
 
 
 @dataclass
-class Answer:
+class ExplorerAnswer:
     """What the page shows.
 
     Attributes
@@ -105,45 +105,47 @@ class Answer:
     """
 
     faults: list[str] = field(default_factory=list[str])
-    sides: list[Side] = field(default_factory=list[Side])
+    sides: list[DeviceAnswer] = field(default_factory=list[DeviceAnswer])
     reasons: list[str] = field(default_factory=list[str])
     figures: dict[str, Any] = field(default_factory=dict[str, Any])
     command: str = ""
     python: str = ""
 
 
-def answer(asked: Asked, choices: Choices) -> Answer:
+def answer(asked: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
     """Return what the page shows; every fault of the input as a line, never an exception."""
     try:
         forget_structures(MOST_STRUCTURES)
         return _answer(asked, choices)
     except InputError as error:
-        return Answer(faults=[str(fault) for fault in error.faults])
+        return ExplorerAnswer(faults=[str(fault) for fault in error.faults])
     except PerfmodelError as error:
-        return Answer(faults=[str(error)])
+        return ExplorerAnswer(faults=[str(error)])
     except Exception as error:
         if os.environ.get("PERFMODEL_DEBUG"):
             raise
-        return Answer(faults=[f"internal error, which is a bug: {type(error).__name__}: {error}"])
+        return ExplorerAnswer(
+            faults=[f"internal error, which is a bug: {type(error).__name__}: {error}"]
+        )
 
 
-def _answer(asked: Asked, choices: Choices) -> Answer:
+def _answer(asked: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
     faults = FaultList(choices.faults(asked.workload, asked.device, asked.beside, asked.runtime))
     faults.settle()
     limits = _limits(asked.limits, faults)
     settings = _settings(asked, faults)
     options = {n: v for n, v in (("precision", asked.precision.strip()),
                                  ("runtime", asked.runtime)) if v}  # fmt: skip
-    call = Call(asked.workload, asked.device, settings, options)
+    call = PredictCall(asked.workload, asked.device, settings, options)
     found = faults.trying(call.run)
     other: Prediction | None = None
     if asked.beside:
         # The runtime was chosen for the first device; the second one takes its own.
         rest = {n: v for n, v in options.items() if n != "runtime"}
-        other = faults.trying(Call(asked.workload, asked.beside, settings, rest).run)
+        other = faults.trying(PredictCall(asked.workload, asked.beside, settings, rest).run)
     faults.settle()
     assert found is not None
-    out = Answer(command=call.command, python=call.python)
+    out = ExplorerAnswer(command=call.command, python=call.python)
     out.sides = [_side(p, limits, call) for p in (found, other) if p is not None]
     if other is not None:
         out.reasons = Comparison(found, other).reasons
@@ -180,7 +182,7 @@ def _limits(given: Mapping[str, str], faults: FaultList) -> dict[str, float]:
     return out
 
 
-def _settings(asked: Asked, faults: FaultList) -> dict[str, Any]:
+def _settings(asked: ExplorerSelection, faults: FaultList) -> dict[str, Any]:
     """Return the settings of the sliders that differ from the defaults, and those typed."""
     phases = phases_of(asked.workload)
     phase = asked.phase if asked.phase in phases else ""
@@ -207,7 +209,7 @@ def _settings(asked: Asked, faults: FaultList) -> dict[str, Any]:
     return out
 
 
-def _side(p: Prediction, limits: Mapping[str, float], call: Call) -> Side:
+def _side(p: Prediction, limits: Mapping[str, float], call: PredictCall) -> DeviceAnswer:
     found = p.interval()
     ends = f"{show(found.low, 'time')} to {show(found.high, 'time')}"
     numbers = [(n.strip(), text, ends if n == "latency" else "") for n, text in facts_line(p)]
@@ -222,10 +224,10 @@ def _side(p: Prediction, limits: Mapping[str, float], call: Call) -> Side:
             said = f"{metric} is {texts[0]}, {texts[1]} above the limit of {texts[2]}"
             missing.append(said + (_lever(p, call, bound) if metric == "latency_s" else ""))
     verdict = "Does not fit." if not p.feasible else "Above a limit." if missing else "Fits."
-    return Side(p.device, verdict, sentence(p), numbers, missing, [*remarks(p), *p.notes])
+    return DeviceAnswer(p.device, verdict, sentence(p), numbers, missing, [*remarks(p), *p.notes])
 
 
-def _lever(p: Prediction, call: Call, bound: float) -> str:
+def _lever(p: Prediction, call: PredictCall, bound: float) -> str:
     """Return what main memory would meet a limit of latency, all else as it is."""
     options = {n: v for n, v in call.options.items() if n == "precision"}
     variable = "memories.main.bandwidth"
@@ -241,7 +243,10 @@ def _lever(p: Prediction, call: Call, bound: float) -> str:
 
 
 def _front(
-    asked: Asked, settings: Mapping[str, Any], limits: Mapping[str, float], found: Prediction
+    asked: ExplorerSelection,
+    settings: Mapping[str, Any],
+    limits: Mapping[str, float],
+    found: Prediction,
 ) -> Any:
     """Return the front over batches and precisions, with the devices chosen."""
     rest = {n: v for n, v in settings.items() if n != "batch"}

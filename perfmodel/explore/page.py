@@ -6,7 +6,7 @@ from typing import Any
 
 from perfmodel.catalog import need
 from perfmodel.errors import Fault
-from perfmodel.explore.answer import LIMITS, Answer, Asked, answer
+from perfmodel.explore.answer import LIMITS, ExplorerAnswer, ExplorerSelection, answer
 from perfmodel.explore.body import FILLS, MOST_BYTES, SENDS, body_faults
 from perfmodel.explore.choices import LENGTHS, PRECISIONS, Choices, parameters_of, phases_of
 from perfmodel.report.document import look, style
@@ -95,7 +95,7 @@ _WATCH = """
 """
 
 
-def application(start: Asked, choices: Choices) -> Any:
+def application(start: ExplorerSelection, choices: Choices) -> Any:
     """Return the Dash application.
 
     Parameters
@@ -170,7 +170,7 @@ def _filled(dash: Any, given: dict[str, Any], moved: str, choices: Choices) -> l
         "batch": _exponent(given["batch"], known.get("batch"), moved == "workload"),
         "length": _exponent(given["length"], known.get(length), fresh and moved != ""),
     }
-    asked = Asked(
+    asked = ExplorerSelection(
         workload, device, texts["beside"], phase, runtime, texts["precision"],
         2.0 ** exponents["batch"] if "batch" in known else None,
         2.0 ** exponents["length"] if length else None, texts["settings"],
@@ -195,7 +195,7 @@ def _exponent(given: Any, default: float | None, fresh: bool) -> float:
     return float(given) if isinstance(given, int | float) else 0.0
 
 
-def _shown(html: Any, found: Answer) -> list[Any]:
+def _shown(html: Any, found: ExplorerAnswer) -> list[Any]:
     """Return faults, sides, reasons, command, Python."""
     faults: list[Any] = []
     if found.faults:
@@ -221,7 +221,7 @@ def _shown(html: Any, found: Answer) -> list[Any]:
     return [faults, sides, reasons, found.command, found.python]
 
 
-def _layout(dash: Any, start: Asked, choices: Choices) -> Any:
+def _layout(dash: Any, start: ExplorerSelection, choices: Choices) -> Any:
     html, dcc = dash.html, dash.dcc
 
     def dropdown(name: str, label: str, value: str | None, options: Any) -> Any:

@@ -14,10 +14,10 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.expressions.nodes import (
     ARITHMETIC,
     COMPARISONS,
+    ExpressionOperation,
     Name,
     Node,
     Number,
-    Operation,
     Text,
     walk,
 )
@@ -67,7 +67,7 @@ class Expression:
         """Faults of `check`, and of an expression that is a quantity rather than a condition."""
         faults = self.check(names, dimensions)
         root = self.root
-        truth = isinstance(root, Operation) and root.kind not in ARITHMETIC
+        truth = isinstance(root, ExpressionOperation) and root.kind not in ARITHMETIC
         if isinstance(root, Name):
             truth = dimensions is None or dimensions.get(root.name) == TRUTH
         if not truth and not faults:
@@ -93,7 +93,7 @@ class Expression:
         # A word compared with a column of texts lacks its quotes.
         texts = {
             child.name
-            for node in walk(self.root) if isinstance(node, Operation)
+            for node in walk(self.root) if isinstance(node, ExpressionOperation)
             for child in node.operands if isinstance(child, Name)
             if any(isinstance(o, Name) and given.get(o.name) == TEXT for o in node.operands)
         }  # fmt: skip
@@ -259,29 +259,29 @@ def _opposite(node: Node) -> Node | None:
     A comparison with what is no number holds neither way: `not (energy_j < 1 J)` is no claim about
     a device that states no energies.
     """
-    if not isinstance(node, Operation):
+    if not isinstance(node, ExpressionOperation):
         return None
     if node.kind == "not":
         return node.operands[0]
     if node.kind in _OPPOSITES:
-        return Operation(_OPPOSITES[node.kind], node.operands, node.column)
+        return ExpressionOperation(_OPPOSITES[node.kind], node.operands, node.column)
     if node.kind in ("and", "or"):
-        inner = tuple(Operation("not", (child,), child.column) for child in node.operands)
-        return Operation("or" if node.kind == "and" else "and", inner, node.column)
+        inner = tuple(ExpressionOperation("not", (child,), child.column) for child in node.operands)
+        return ExpressionOperation("or" if node.kind == "and" else "and", inner, node.column)
     return None
 
 
 def _margin(node: Node, columns: Mapping[str, Any]) -> Any:
-    if isinstance(node, Operation) and node.kind == "not":
+    if isinstance(node, ExpressionOperation) and node.kind == "not":
         opposite = _opposite(node.operands[0])
         if opposite is not None:
             return _margin(opposite, columns)
         return -np.asarray(_margin(node.operands[0], columns))
-    if isinstance(node, Operation) and node.kind in ("and", "or"):
+    if isinstance(node, ExpressionOperation) and node.kind in ("and", "or"):
         parts = [_margin(child, columns) for child in node.operands]
         combine = np.minimum if node.kind == "and" else np.maximum
         return combine.reduce(np.broadcast_arrays(*parts), axis=0)
-    if isinstance(node, Operation) and node.kind in ("<=", ">=", "<", ">"):
+    if isinstance(node, ExpressionOperation) and node.kind in ("<=", ">=", "<", ">"):
         left, right = (np.asarray(_value(c, columns), dtype=float) for c in node.operands)
         high, low = (right, left) if node.kind[0] == "<" else (left, right)
         scale = np.maximum(np.abs(high), np.abs(low))

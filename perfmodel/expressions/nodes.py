@@ -33,7 +33,7 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class ExpressionOperation:
     """Arithmetic (``+ - * /``, ``neg``), a comparison, or logic (``and or not``)."""
 
     kind: str
@@ -41,7 +41,7 @@ class Operation:
     column: int
 
 
-Node: TypeAlias = Number | Text | Name | Operation
+Node: TypeAlias = Number | Text | Name | ExpressionOperation
 ARITHMETIC: Final = ("+", "-", "*", "/", "neg")
 COMPARISONS: Final = ("<=", ">=", "<", ">", "==", "!=")
 
@@ -49,6 +49,6 @@ COMPARISONS: Final = ("<=", ">=", "<", ">", "==", "!=")
 def walk(node: Node) -> Iterator[Node]:
     """Yield a node and everything below it."""
     yield node
-    if isinstance(node, Operation):
+    if isinstance(node, ExpressionOperation):
         for child in node.operands:
             yield from walk(child)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.expressions.nodes import COMPARISONS, Name, Node, Number, Operation, Text
+from perfmodel.expressions.nodes import COMPARISONS, ExpressionOperation, Name, Node, Number, Text
 from perfmodel.units import DIMENSIONS, UnitError, dimension, parse, units_of
 
 _LONGEST: Final = 2000
@@ -166,14 +166,14 @@ class Parser:
         nodes = [first]
         while self._take(word):
             nodes.append(part())
-        return first if len(nodes) == 1 else Operation(word, tuple(nodes), first.column)
+        return first if len(nodes) == 1 else ExpressionOperation(word, tuple(nodes), first.column)
 
     def _not(self) -> Node:
         token = self._take("not")
         if token is None:
             return self._comparison()
         with_depth = self._deeper(token)
-        node = Operation("not", (self._not(),), token.column)
+        node = ExpressionOperation("not", (self._not(),), token.column)
         self.depth = with_depth - 1
         return node
 
@@ -182,22 +182,26 @@ class Parser:
         links: list[Node] = []
         while token := self._take(*COMPARISONS):
             right = self._sum()
-            links.append(Operation(token.text, (left, right), token.column))
+            links.append(ExpressionOperation(token.text, (left, right), token.column))
             left = right
         if not links:
             return left
-        return links[0] if len(links) == 1 else Operation("and", tuple(links), links[0].column)
+        return (
+            links[0]
+            if len(links) == 1
+            else ExpressionOperation("and", tuple(links), links[0].column)
+        )
 
     def _sum(self) -> Node:
         node = self._product()
         while token := self._take("+", "-"):
-            node = Operation(token.text, (node, self._product()), token.column)
+            node = ExpressionOperation(token.text, (node, self._product()), token.column)
         return node
 
     def _product(self) -> Node:
         node = self._unary()
         while token := self._take("*", "/"):
-            node = Operation(token.text, (node, self._unary()), token.column)
+            node = ExpressionOperation(token.text, (node, self._unary()), token.column)
         return node
 
     def _unary(self) -> Node:
@@ -207,7 +211,7 @@ class Parser:
         with_depth = self._deeper(token)
         inner = self._unary()
         self.depth = with_depth - 1
-        return inner if token.text == "+" else Operation("neg", (inner,), token.column)
+        return inner if token.text == "+" else ExpressionOperation("neg", (inner,), token.column)
 
     def _atom(self) -> Node:
         token = self._peek

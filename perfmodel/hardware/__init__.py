@@ -9,13 +9,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.former import former_names
+
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device, Power, Source
     from perfmodel.hardware.engine import COMPUTE_FORMATS, Engine, Peak, register_engine
     from perfmodel.hardware.facts import Facts, Provenance
     from perfmodel.hardware.grade import Grade
     from perfmodel.hardware.library import (
-        Entry,
+        SpecEntry,
         check,
         data_root,
         device_names,
@@ -38,7 +40,6 @@ __all__ = [
     "Confidence",
     "Device",
     "Engine",
-    "Entry",
     "Facts",
     "Fusion",
     "Grade",
@@ -55,6 +56,7 @@ __all__ = [
     "Semantics",
     "Source",
     "Spec",
+    "SpecEntry",
     "check",
     "data_root",
     "device_names",
@@ -74,7 +76,7 @@ _HOME = {
     "facts": ("Facts", "Provenance"),
     "grade": ("Grade",),
     "library": (
-        "Entry", "check", "data_root", "device_names", "entries", "hardware", "names", "select",
+        "SpecEntry", "check", "data_root", "device_names", "entries", "hardware", "names", "select",
     ),
     "link": ("Link",),
     "machine": ("Machine",),
@@ -85,11 +87,13 @@ _HOME = {
 }  # fmt: skip
 _MODULE = {name: module for module, held in _HOME.items() for name in held}
 
+_former = former_names(__name__, Entry="SpecEntry")
+
 
 def __getattr__(name: str) -> Any:
     wanted = "device_names" if name == "list" else name
     if wanted not in _MODULE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _former(name)
     value = getattr(import_module(f"{__name__}.{_MODULE[wanted]}"), wanted)
     globals()[name] = value
     return value

@@ -20,7 +20,7 @@ from perfmodel.errors import InputError, nearest
 from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
-from perfmodel.hardware.quantity import AsItself, Confidence, Document, Of, Quantity, Spec
+from perfmodel.hardware.quantity import AsItself, Confidence, Of, Quantity, Spec, SpecDocument
 from perfmodel.hardware.structure import check_device, hierarchy
 from perfmodel.pydantic_faults import Flaw, checked, subclass
 from perfmodel.units import show
@@ -136,7 +136,7 @@ def title_alone(given: Any) -> Any:
     return {"title": given} if isinstance(given, str) else given
 
 
-class Device(Document):
+class Device(SpecDocument):
     """A machine as its data sheets and measurements describe it."""
 
     schema_version: Literal[1] = 1

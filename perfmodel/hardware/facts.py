@@ -143,7 +143,7 @@ def facts_of(device: Device, runtime: Runtime) -> Facts:
     known = _cache.get(key)
     if known is not None:
         return known[2]
-    facts = _Builder(device, runtime).build()
+    facts = _FactsBuilder(device, runtime).build()
     if len(_cache) >= 1024:
         _cache.clear()
     _cache[key] = device, runtime, facts
@@ -166,7 +166,7 @@ def driven_engine(device: Device, runtime: Runtime) -> str:
     return (by_name + by_tag)[0]
 
 
-class _Builder:
+class _FactsBuilder:
     def __init__(self, device: Device, runtime: Runtime) -> None:
         self.device, self.runtime, self.facts = device, runtime, Facts()
 

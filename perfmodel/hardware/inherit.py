@@ -18,19 +18,21 @@ from perfmodel.hardware.quantity import Spec
 from perfmodel.hardware.runtime import Runtime, Serving
 from perfmodel.hardware.structure import get, hierarchy, listed
 from perfmodel.hardware.write import dimension_of
-from perfmodel.marks import Marks, Node, merge
+from perfmodel.marks import MarkedNode, Marks, merge
 
 __all__ = ["inherited"]
 
 _PER_CLOCK = "bandwidth_per_clock"
 
-Finder = Callable[[str], "Node"]
+Finder = Callable[[str], "MarkedNode"]
 
 _OWN = ("name", "base", "aliases", "title", "schema_version", "source", "confidence")
 """Keys of a base that say what it is called, or are pushed down to its numbers."""
 
 
-def inherited(root: Node, model: type[Spec], find: Finder, chain: tuple[str, ...] = ()) -> Node:
+def inherited(
+    root: MarkedNode, model: type[Spec], find: Finder, chain: tuple[str, ...] = ()
+) -> MarkedNode:
     """The tree of a spec with its bases merged in.
 
     Parameters
@@ -76,7 +78,7 @@ def inherited(root: Node, model: type[Spec], find: Finder, chain: tuple[str, ...
     return merge(replace(below, value=kept), settled(root, model, keep=True))
 
 
-def _rescaled(below: Node, root: Node) -> Node:
+def _rescaled(below: MarkedNode, root: MarkedNode) -> MarkedNode:
     """``below`` with sustained bandwidths that follow the bandwidths that ``root`` restates.
 
     What a base measured is a fraction of its theoretical rate; its figure in bytes a second says
@@ -97,12 +99,12 @@ def _rescaled(below: Node, root: Node) -> Node:
     return replace(below, value=below.children | {"memories": memories})
 
 
-def _memories(root: Node) -> list[Node]:
+def _memories(root: MarkedNode) -> list[MarkedNode]:
     memories = root.children.get("memories")
     return memories.entries if memories is not None else []
 
 
-def _sustained(below: Node, memory: Node, bandwidth: Node) -> Node:
+def _sustained(below: MarkedNode, memory: MarkedNode, bandwidth: MarkedNode) -> MarkedNode:
     given = memory.children.get("sustained_bandwidth")
     rates = [_rate(node) for node in (given, memory.children.get("bandwidth"), bandwidth)]
     old, theoretical, new = rates
@@ -126,7 +128,7 @@ def _sustained(below: Node, memory: Node, bandwidth: Node) -> Node:
                    | {"sustained_bandwidth": replace(given, value=content)})  # fmt: skip
 
 
-def _rate(node: Node | None) -> tuple[float, str] | None:
+def _rate(node: MarkedNode | None) -> tuple[float, str] | None:
     """A bandwidth in SI and its dimension; None where it is none."""
     text = node.children["value"].value if node and "value" in node.children else None
     text = node.value if node and text is None else text
@@ -139,7 +141,7 @@ def _rate(node: Node | None) -> tuple[float, str] | None:
         return None
 
 
-def _clock(root: Node, memory: Node) -> float | None:
+def _clock(root: MarkedNode, memory: MarkedNode) -> float | None:
     """Clock in Hz of the engine that a memory's bandwidth per clock goes by."""
     plain = root.plain()
     by = memory.children.get("clocked_by")
@@ -155,7 +157,7 @@ def _clock(root: Node, memory: Node) -> float | None:
     return None
 
 
-def origins(root: Node, file: str) -> dict[str, str]:
+def origins(root: MarkedNode, file: str) -> dict[str, str]:
     """Path of each number that stands in another file -> that file."""
     marks = Marks(root)
     return {
@@ -165,7 +167,7 @@ def origins(root: Node, file: str) -> dict[str, str]:
     }
 
 
-def settled(root: Node, model: type[Spec], keep: bool = False) -> Node:
+def settled(root: MarkedNode, model: type[Spec], keep: bool = False) -> MarkedNode:
     """``root`` with default source and confidence written beside each number.
 
     Otherwise an heir's defaults would claim the numbers of its base.
@@ -191,7 +193,7 @@ def settled(root: Node, model: type[Spec], keep: bool = False) -> Node:
     return replace(root, value=_numbers(content, model, top))
 
 
-def _class(entry: Node, model: type[Spec]) -> type[Spec]:
+def _class(entry: MarkedNode, model: type[Spec]) -> type[Spec]:
     kind = entry.children.get("kind")
     if model is Engine and kind is not None and isinstance(kind.value, str):
         return engine_class(kind.value) or model
@@ -200,7 +202,7 @@ def _class(entry: Node, model: type[Spec]) -> type[Spec]:
     return model
 
 
-def _entry(entry: Node, model: type[Spec], top: dict[str, Node]) -> Node:
+def _entry(entry: MarkedNode, model: type[Spec], top: dict[str, MarkedNode]) -> MarkedNode:
     if not entry.children:
         return entry
     defaults = top | _defaults(entry)
@@ -209,8 +211,8 @@ def _entry(entry: Node, model: type[Spec], top: dict[str, Node]) -> Node:
 
 
 def _numbers(
-    content: dict[str, Node], model: type[Spec], defaults: dict[str, Node]
-) -> dict[str, Node]:
+    content: dict[str, MarkedNode], model: type[Spec], defaults: dict[str, MarkedNode]
+) -> dict[str, MarkedNode]:
     for key, node in content.items():
         info = model.model_fields.get(key)
         if info is None or not dimension_of(info):
@@ -223,7 +225,7 @@ def _numbers(
     return content
 
 
-def _number(node: Node, defaults: dict[str, Node]) -> Node:
+def _number(node: MarkedNode, defaults: dict[str, MarkedNode]) -> MarkedNode:
     if node.children:
         return replace(node, value={**node.children, **{k: n for k, n in defaults.items()
                                                         if k not in node.children}})  # fmt: skip
@@ -232,9 +234,9 @@ def _number(node: Node, defaults: dict[str, Node]) -> Node:
     return replace(node, value={"value": node, **defaults})
 
 
-def _defaults(node: Node) -> dict[str, Node]:
+def _defaults(node: MarkedNode) -> dict[str, MarkedNode]:
     return {k: node.children[k] for k in ("source", "confidence") if k in node.children}
 
 
-def _fault(node: Node, message: str, expected: str = "", suggestion: str = "") -> Fault:
+def _fault(node: MarkedNode, message: str, expected: str = "", suggestion: str = "") -> Fault:
     return Fault(message, "base", node.file, node.line, node.column, expected, suggestion)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 import yaml
 
 from perfmodel.errors import Fault, InputError, few, nearest
-from perfmodel.marks import Marks, Node
+from perfmodel.marks import MarkedNode, Marks
 from perfmodel.regular import text_of
 from perfmodel.shipped import data_root
 from perfmodel.specfile import MAX_BYTES, read, validate
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from perfmodel.hardware.system import System
 
 __all__ = [
-    "Entry",
+    "SpecEntry",
     "check",
     "data_root",
     "device_names",
@@ -52,7 +52,7 @@ _SORTED: Final = tuple(sorted(_SUFFIXES))
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SpecEntry:
     """What the head of a spec file says, without reading the rest.
 
     Attributes
@@ -74,7 +74,7 @@ class Entry:
     base: str = ""
 
 
-def entries(room: Room = "devices", directories: Iterable[str | Path] = ()) -> dict[str, Entry]:
+def entries(room: Room = "devices", directories: Iterable[str | Path] = ()) -> dict[str, SpecEntry]:
     """Heads of all spec files by name; later directories win over the library.
 
     Parameters
@@ -83,7 +83,7 @@ def entries(room: Room = "devices", directories: Iterable[str | Path] = ()) -> d
     directories : iterable of path
         More folders of spec files.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, SpecEntry] = {}
     for folder in (data_root() / room, *map(Path, directories)):
         try:
             with os.scandir(folder) as scan:
@@ -239,7 +239,7 @@ def _is_path(name: str) -> bool:
     return name.endswith(_SUFFIXES) or "/" in name or os.sep in name
 
 
-def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry:
+def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEntry:
     plain = _plain_entry(name, room, directories)
     if plain is not None:
         return plain
@@ -270,7 +270,7 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry:
                            suggestion=meant))  # fmt: skip
 
 
-def _plain_entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> Entry | None:
+def _plain_entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEntry | None:
     """Entry of a file of that very name, as `entries` has it, without reading all other heads."""
     for folder in reversed((data_root() / room, *map(Path, directories))):
         try:
@@ -321,7 +321,7 @@ def _load(
     if isinstance(data, dict) and "base" in data:
         from perfmodel.hardware.inherit import inherited, origins
 
-        def find(base: str) -> Node:
+        def find(base: str) -> MarkedNode:
             found = _entry(base, room, (path.parent, *directories)).path
             if files is not None:
                 files.append(str(found))
@@ -343,7 +343,7 @@ def _load(
     return spec
 
 
-def _runtime_faults(root: Node, file: str) -> list[Fault]:
+def _runtime_faults(root: MarkedNode, file: str) -> list[Fault]:
     """Fault of a default runtime that the library does not have."""
     node = root.child("default_runtime")
     if node is None or not isinstance(node.value, str) or _is_path(node.value):
@@ -361,7 +361,7 @@ def _runtime_faults(root: Node, file: str) -> list[Fault]:
 
 
 @lru_cache(maxsize=4096)
-def _head(file: tuple[str, int]) -> Entry:
+def _head(file: tuple[str, int]) -> SpecEntry:
     """Head of a spec file, by scanning its text for the few top-level keys of interest."""
     path = Path(file[0])
     head: dict[str, Any] = {}
@@ -373,7 +373,7 @@ def _head(file: tuple[str, int]) -> Entry:
         head = cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
     except (InputError, yaml.YAMLError):
         pass  # an unreadable file is listed by its name; reading it will say what is wrong
-    return Entry(path.stem, path, _texts(head, "aliases"), _texts(head, "tags"),
+    return SpecEntry(path.stem, path, _texts(head, "aliases"), _texts(head, "tags"),
                  str(head.get("title") or ""), str(head.get("base") or ""))  # fmt: skip
 
 

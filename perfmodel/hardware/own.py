@@ -151,7 +151,7 @@ def _words(like: str | Iterable[str]) -> list[str]:
 
 
 def _chosen(
-    name: str, wanted: Sketch, known: products.Product | None, words: list[str], kind: str,
+    name: str, wanted: Sketch, known: products.HardwareProduct | None, words: list[str], kind: str,
     directories: Iterable[str | Path],
 ) -> tuple[str, str]:  # fmt: skip
     """Return the name of the device to copy, and why that one."""
@@ -181,7 +181,9 @@ def _chosen(
     return best.name, f"{by}{then}"
 
 
-def _facts(device: Device, wanted: Sketch, known: products.Product | None) -> dict[str, float]:
+def _facts(
+    device: Device, wanted: Sketch, known: products.HardwareProduct | None
+) -> dict[str, float]:
     """Return facts to set: what was asked for, else what is known of the product."""
     has, engines = sketch_of(device)
     rate = wanted.bandwidth or (known.sketch.bandwidth if known else None)

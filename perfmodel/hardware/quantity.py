@@ -79,7 +79,7 @@ def default_of(info: FieldInfo) -> Any:
     return info.default if factory is None else factory()
 
 
-class Document(Spec):
+class SpecDocument(Spec):
     """A spec that is a file of its own: compared, hashed and written by its content."""
 
     def __hash__(self) -> int:
@@ -88,7 +88,7 @@ class Document(Spec):
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self is other or self.content_hash == cast("Document", other).content_hash
+        return self is other or self.content_hash == cast("SpecDocument", other).content_hash
 
     @cached_property
     def content_hash(self) -> str:

@@ -11,7 +11,7 @@ from perfmodel.errors import nearest
 from perfmodel.hardware.device import Name, Source, title_alone
 from perfmodel.hardware.engine import COMPUTE_FORMATS, OperatorKind
 from perfmodel.hardware.kernel import KERNEL_CLASSES, Kernel
-from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
+from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec, SpecDocument
 from perfmodel.hardware.structure import check_sources, mapped
 from perfmodel.pydantic_faults import Flaw, checked
 
@@ -142,7 +142,7 @@ class Serving(Spec):
     """Prefills of others that a first token waits for, for each sequence of the batch."""
 
 
-class Runtime(Document):
+class Runtime(SpecDocument):
     """Software that runs a network: its overheads, efficiencies, fusion and semantics."""
 
     schema_version: Literal[1] = 1

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 from pydantic import BeforeValidator, Field
 
 from perfmodel.hardware.device import Name, Source, title_alone
-from perfmodel.hardware.quantity import Confidence, Document, Of, Quantity, Spec
+from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec, SpecDocument
 from perfmodel.hardware.structure import check_sources
 from perfmodel.pydantic_faults import Flaw
 
-__all__ = ["Side", "System", "SystemLink"]
+__all__ = ["System", "SystemEndpoint", "SystemLink"]
 
 Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
@@ -21,7 +21,7 @@ EnergyPerByte: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 Part: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]
 
 
-class Side(Spec):
+class SystemEndpoint(Spec):
     """One of the two devices, and the software that it runs."""
 
     device: str
@@ -73,10 +73,10 @@ def _device_alone(given: Any) -> Any:
     return {"device": given} if isinstance(given, str) else given
 
 
-AnySide: TypeAlias = Annotated[Side, BeforeValidator(_device_alone)]
+AnySide: TypeAlias = Annotated[SystemEndpoint, BeforeValidator(_device_alone)]
 
 
-class System(Document):
+class System(SpecDocument):
     """A device, a server and the link between them."""
 
     schema_version: Literal[1] = 1

@@ -12,15 +12,22 @@ from typing import Annotated, NamedTuple, TypeAlias
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.ecm import Core, Edge, Work, cycles_at_levels, cycles_by_size, layer_lines
+from perfmodel.cost.ecm import (
+    CacheBoundary,
+    EcmCore,
+    Work,
+    cycles_at_levels,
+    cycles_by_size,
+    layer_lines,
+)
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
-from perfmodel.workload.streaming import Kernel, kernel_named
+from perfmodel.workload.streaming import StreamingKernel, kernel_named
 
-__all__ = ["Cache", "Hierarchy", "cycles_per_line", "grid_reads", "hierarchy", "work_of"]
+__all__ = ["Cache", "CacheHierarchy", "cycles_per_line", "grid_reads", "hierarchy", "work_of"]
 
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
@@ -86,7 +93,7 @@ class Cache(Memory):
 register_memory("cache", Cache)
 
 
-class Hierarchy(NamedTuple):
+class CacheHierarchy(NamedTuple):
     """A core with its caches, read off the facts of a machine.
 
     Attributes
@@ -101,14 +108,16 @@ class Hierarchy(NamedTuple):
         Clocks of a nested loop for each row.
     """
 
-    core: Core
-    edges: tuple[Edge, ...]
+    core: EcmCore
+    edges: tuple[CacheBoundary, ...]
     levels: tuple[str, ...]
     clock: Value
     row_start: Value
 
 
-def hierarchy(facts: Mapping[str, Value], engine: str, levels: Sequence[str]) -> Hierarchy | None:
+def hierarchy(
+    facts: Mapping[str, Value], engine: str, levels: Sequence[str]
+) -> CacheHierarchy | None:
     """Return the hierarchy of an engine, or None where its first cache states no ports.
 
     Parameters
@@ -130,7 +139,7 @@ def hierarchy(facts: Mapping[str, Value], engine: str, levels: Sequence[str]) ->
 
     first = levels[0]
     line = fact(first, "line", 64.0)
-    core = Core(
+    core = EcmCore(
         line, fact(first, "vector", line), fact(first, "loads_per_clock", 1.0),
         fact(first, "stores_per_clock", 1.0), fact(first, "accesses_per_clock", np.inf),
         fact(first, "store_lines_per_clock", np.inf), fact(first, "load_bandwidth", np.inf),
@@ -138,7 +147,7 @@ def hierarchy(facts: Mapping[str, Value], engine: str, levels: Sequence[str]) ->
         fact(first, "replay", 0.0), fact(first, "overlap_exponent", 1.0),
     )  # fmt: skip
     edges = tuple(
-        Edge(
+        CacheBoundary(
             clocks(level, "line_in"), clocks(level, "line_out"), clocks(level, "store_line"),
             fact(level, "whole_line_allocate", 1.0),
             fact(level, "edge_centre", facts[f"memories.{level}.capacity"]),
@@ -146,10 +155,10 @@ def hierarchy(facts: Mapping[str, Value], engine: str, levels: Sequence[str]) ->
         )
         for level in levels[:-1]
     )  # fmt: skip
-    return Hierarchy(core, edges, tuple(levels), clock, fact(first, "row_start", 0.0))
+    return CacheHierarchy(core, edges, tuple(levels), clock, fact(first, "row_start", 0.0))
 
 
-def work_of(kernel: Kernel) -> Work:
+def work_of(kernel: StreamingKernel) -> Work:
     """Return what a kernel does for a line of results, layer conditions met."""
     return Work(
         float(kernel.loads), float(kernel.split), float(kernel.reads), float(kernel.writes),
@@ -157,7 +166,9 @@ def work_of(kernel: Kernel) -> Work:
     )  # fmt: skip
 
 
-def grid_reads(kernel: Kernel, found: Hierarchy, row: Value, plane: Value) -> list[Value]:
+def grid_reads(
+    kernel: StreamingKernel, found: CacheHierarchy, row: Value, plane: Value
+) -> list[Value]:
     """Return lines of streams that are only read across each edge, by layer conditions.
 
     Parameters

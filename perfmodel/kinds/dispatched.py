@@ -20,7 +20,7 @@ from perfmodel.cost.residency import weight_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import Roofline
-from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.lower import OperatorRow, OperatorTable
 
 __all__ = ["KIND", "DispatchedRoofline"]
 
@@ -103,7 +103,7 @@ def _stated(table: OperatorTable, setting: Setting, field: str, other: float) ->
     return by_row(values, table.points, setting.xp)[keys.of]
 
 
-class _Keys:
+class _KernelClasses:
     """Classes of kernels, and which of them each row reads."""
 
     def __init__(self, names: Sequence[tuple[str, ...]], of: npt.NDArray[np.intp]) -> None:
@@ -111,14 +111,14 @@ class _Keys:
         self.of = of
 
 
-def _keys(rows: Sequence[Row]) -> _Keys:
+def _keys(rows: Sequence[OperatorRow]) -> _KernelClasses:
     places: dict[tuple[str, ...], int] = {}
     of: list[int] = []
     for row in rows:
         names = [row.kind, *([f"{row.kind}.{row.function}"] if row.function else [])]
         key = tuple(f"runtime.kernels.{name}" for name in reversed(names))
         of.append(places.setdefault(key, len(places)))
-    return _Keys(tuple(places), np.array(of, dtype=np.intp))
+    return _KernelClasses(tuple(places), np.array(of, dtype=np.intp))
 
 
 KIND = DispatchedRoofline()

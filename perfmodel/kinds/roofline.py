@@ -39,7 +39,7 @@ from perfmodel.kinds.unpack import (
     summed_in,
     unpack_times,
 )
-from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.lower import OperatorRow, OperatorTable
 
 _WILLIAMS = "Williams et al., CACM 52(4), 2009"
 _LLAMA_CPP = "ggml-org/llama.cpp, ggml_cuda_op_mul_mat_cublas"
@@ -225,7 +225,7 @@ def matrix_rates(
 
 
 def _matrix_rows(
-    rows: Sequence[Row], apart: Sequence[str]
+    rows: Sequence[OperatorRow], apart: Sequence[str]
 ) -> dict[tuple[str, tuple[str, str]], list[int]]:
     """Return kind and pair -> rows; tags of weights that are not to be kept apart are dropped."""
 

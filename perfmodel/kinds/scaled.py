@@ -18,7 +18,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.rates import MOVES
-from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.lower import OperatorRow, OperatorTable
 
 __all__ = ["CLASS_OF", "class_of", "cost"]
 
@@ -60,7 +60,7 @@ def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
     return scaled(table, terms, setting, scale)
 
 
-def _not_costed(rows: Sequence[Row], kind: Kind, classes: Collection[str]) -> list[Fault]:
+def _not_costed(rows: Sequence[OperatorRow], kind: Kind, classes: Collection[str]) -> list[Fault]:
     """Return a fault for each class of operators that a kind does not cost."""
     first: dict[str, str] = {}
     for row in rows:

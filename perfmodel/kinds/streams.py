@@ -13,11 +13,11 @@ import numpy as np
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.ecm import cycles_at_levels, cycles_by_size, level_parts, miss_share
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.cache import Hierarchy, grid_reads, hierarchy, work_of
+from perfmodel.kinds.cache import CacheHierarchy, grid_reads, hierarchy, work_of
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.workload.lower import OperatorTable
-from perfmodel.workload.streaming import KERNELS, Kernel
+from perfmodel.workload.streaming import KERNELS, StreamingKernel
 
 __all__ = ["with_streams"]
 
@@ -67,8 +67,13 @@ class _Times:
     """Times of one row: seconds in all, of the core, and (seconds, bytes) of each level."""
 
     def __init__(
-        self, kernel: Kernel, table: OperatorTable, i: int, found: Hierarchy, setting: Setting
-    ) -> None:  # fmt: skip
+        self,
+        kernel: StreamingKernel,
+        table: OperatorTable,
+        i: int,
+        found: CacheHierarchy,
+        setting: Setting,
+    ) -> None:
         results, size, row, plane = (
             _row(table.extents[name], i) for name in ("results", "size", "row", "plane")
         )

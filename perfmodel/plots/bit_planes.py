@@ -20,8 +20,8 @@ from perfmodel.plots.style import (
     figure,
     percent,
 )
-from perfmodel.plots.subject import Subject
-from perfmodel.plots.timelines import Bar, timeline_layout, timeline_traces
+from perfmodel.plots.subject import PredictionPoint
+from perfmodel.plots.timelines import TimelineBar, timeline_layout, timeline_traces
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def bit_planes(
     InputError
         The engine is of another kind, or no such row has products by bits.
     """
-    subject = Subject(prediction)
+    subject = PredictionPoint(prediction)
     kind = subject.job.static.kind.name
     if kind not in ("bit_serial", "lookup_table"):
         raise InputError(
@@ -88,7 +88,7 @@ def bit_planes(
     )  # fmt: skip
 
 
-def _chosen(subject: Subject, row: str | None) -> int:
+def _chosen(subject: PredictionPoint, row: str | None) -> int:
     cycles = np.asarray(subject.columns["cycles"], dtype=float)
     names = [name for name, c in zip(subject.names, cycles, strict=True) if c > 0]
     if row is None:
@@ -105,25 +105,27 @@ def _chosen(subject: Subject, row: str | None) -> int:
     return subject.names.index(row)
 
 
-def _number(subject: Subject, column: str, at: int) -> float:
+def _number(subject: PredictionPoint, column: str, at: int) -> float:
     return float(np.asarray(subject.columns[column], dtype=float)[at])
 
 
-def _fact(subject: Subject, name: str) -> float:
+def _fact(subject: PredictionPoint, name: str) -> float:
     machine = subject.prediction.machine
     return float(machine[f"engines.{machine.engine}.{name}"])
 
 
-def _seconds(subject: Subject, at: int) -> str:
+def _seconds(subject: PredictionPoint, at: int) -> str:
     return show(_number(subject, "row_s", at), "time")
 
 
-def _memory(subject: Subject, at: int) -> tuple[str, float]:
+def _memory(subject: PredictionPoint, at: int) -> tuple[str, float]:
     level = subject.levels[-1]
     return level, _number(subject, f"{level}_s", at)
 
 
-def _serial(subject: Subject, at: int, groups: int | None) -> tuple[list[Bar], list[str], str]:
+def _serial(
+    subject: PredictionPoint, at: int, groups: int | None
+) -> tuple[list[TimelineBar], list[str], str]:
     """Terms of each step of the first groups, scales behind them, and memory's share of the time.
 
     A step is that of the mean number of terms; where memory is slower, the array waits after each
@@ -137,7 +139,7 @@ def _serial(subject: Subject, at: int, groups: int | None) -> tuple[list[Bar], l
     slower = max(memory_s / busy_s, 1.0)
     dequantise = _fact(subject, "dequantise") * clock
     each = max(terms * clock, dequantise / steps)
-    bars: list[Bar] = []
+    bars: list[TimelineBar] = []
     count = groups or 3
     planes = int(np.ceil(terms - 1e-9))
     for g in range(count):
@@ -146,11 +148,13 @@ def _serial(subject: Subject, at: int, groups: int | None) -> tuple[list[Bar], l
             for t in range(planes):
                 at_s = start + s * each + t * clock
                 width = min(clock, (terms - t) * clock)
-                bars.append(Bar(f"term {t + 1}", "terms", at_s, width))
+                bars.append(TimelineBar(f"term {t + 1}", "terms", at_s, width))
         if dequantise:
-            bars.append(Bar("scale", "scale", start + steps * each, dequantise))
+            bars.append(TimelineBar("scale", "scale", start + steps * each, dequantise))
     end = count * steps * each * slower
-    bars.append(Bar(level, "weights and inputs", 0.0, end * min(memory_s / (busy_s * slower), 1.0)))
+    bars.append(
+        TimelineBar(level, "weights and inputs", 0.0, end * min(memory_s / (busy_s * slower), 1.0))
+    )
     names = [level, *(f"term {t + 1}" for t in range(planes)), *(["scale"] if dequantise else [])]
     said = (
         f"first {count} groups of {_fact(subject, 'group'):g} weights of {terms:g} terms; array "
@@ -160,7 +164,9 @@ def _serial(subject: Subject, at: int, groups: int | None) -> tuple[list[Bar], l
     return bars, names, said
 
 
-def _looked_up(subject: Subject, at: int, sets: int | None) -> tuple[list[Bar], list[str], str]:
+def _looked_up(
+    subject: PredictionPoint, at: int, sets: int | None
+) -> tuple[list[TimelineBar], list[str], str]:
     """Weights into their buffer, then sets of tables: built behind the one before, planes read."""
     clock = 1.0 / _fact(subject, "clock")
     planes = round(max(_number(subject, "passes", at), 1.0))
@@ -174,18 +180,18 @@ def _looked_up(subject: Subject, at: int, sets: int | None) -> tuple[list[Bar], 
     count = min(tokens_sets, sets or 24)
     look_s = _number(subject, "look_up_s", at)
     each = look_s / tokens_sets / planes
-    bars = [Bar(level, "weights", 0.0, weights_s)]
+    bars = [TimelineBar(level, "weights", 0.0, weights_s)]
     if memory_s > weights_s:
-        bars.append(Bar(level, "inputs and outputs", weights_s, memory_s - weights_s))
+        bars.append(TimelineBar(level, "inputs and outputs", weights_s, memory_s - weights_s))
     first = max(waits, build)
     for s in range(count):
         start = first + s * planes * each
         if build:
             before = first - build if s == 0 else start - planes * each
-            bars.append(Bar("tables", "tables", before, build))
+            bars.append(TimelineBar("tables", "tables", before, build))
         for plane in range(planes):
             lane = f"plane {plane}" if planes > 1 else "look-ups"
-            bars.append(Bar(lane, "look-ups", start + plane * each, each))
+            bars.append(TimelineBar(lane, "look-ups", start + plane * each, each))
     lanes = [level, *(["tables"] if build else [])]
     lanes += [f"plane {p}" for p in range(planes)] if planes > 1 else ["look-ups"]
     said = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.plots.style import GREY, axis, bound_colors, figure, percent, ticks
-from perfmodel.plots.subject import Subject
+from perfmodel.plots.subject import PredictionPoint
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def bottlenecks(prediction: Prediction, *, by: str = "class") -> Figure:
             Fault(f"unknown grouping '{by}'", path="by", expected="one of " + ", ".join(GROUPS),
                   suggestion=nearest(by, GROUPS))
         )  # fmt: skip
-    subject = Subject(prediction)
+    subject = PredictionPoint(prediction)
     latency = float(subject.prediction.latency_s)
     spent = _spent(subject, by)
     run = spent.pop(_RUN, {})
@@ -99,7 +99,7 @@ def bottlenecks(prediction: Prediction, *, by: str = "class") -> Figure:
     )  # fmt: skip
 
 
-def _spent(subject: Subject, by: str) -> dict[str, dict[str, float]]:
+def _spent(subject: PredictionPoint, by: str) -> dict[str, dict[str, float]]:
     """Return bar -> what binds -> seconds; all of them add up to the latency."""
     columns, rows = subject.columns, subject.table.rows
     keys: dict[str, Callable[[int], Any]] = {
@@ -134,7 +134,7 @@ def block_of(name: str, phase: str) -> str:
 
 
 def _alt(
-    subject: Subject, spent: dict[str, dict[str, float]], bars: list[str], latency: float
+    subject: PredictionPoint, spent: dict[str, dict[str, float]], bars: list[str], latency: float
 ) -> str:
     parts = [
         f"Time of {subject.title} ({subject.subtitle}): {show(latency, 'time')}, by what binds it."

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from plotly.graph_objects import Figure
 
-    from perfmodel.cost.traffic.chains import Chain, Group
+    from perfmodel.cost.traffic.chains import ChainGroup, ChainStaircase
 
 _MARGIN = {"l": 90, "r": 30, "t": 92, "b": 96}
 #: Points that a curve is drawn with at most.
@@ -32,7 +32,7 @@ Column = npt.NDArray[np.float64]
 
 
 def chain(
-    chains: Chain, *, names: Sequence[str] = (), least: float | None = None
+    chains: ChainStaircase, *, names: Sequence[str] = (), least: float | None = None
 ) -> Figure:  # fmt: skip
     """Draw least traffic of a chain against the capacity of the buffer, log-log.
 
@@ -64,17 +64,17 @@ def chain(
     start = float(chains.capacity_bytes[0]) if least is None else float(least)
     if not (math.isfinite(start) and start > 0):
         raise InputError(Fault(f"{start} is no capacity", path="least", expected="bytes above 0"))
-    return _Drawing(chains, labels, start).figure()
+    return _ChainPlot(chains, labels, start).figure()
 
 
 def _moved(value: float) -> str:
     return show(value, "bytes", unit="B")
 
 
-class _Drawing:
+class _ChainPlot:
     """Curves, their ends and the bands of groups."""
 
-    def __init__(self, chains: Chain, names: list[str], start: float) -> None:
+    def __init__(self, chains: ChainStaircase, names: list[str], start: float) -> None:
         self.chains, self.names = chains, names
         end = max(chains.effectual_capacity_bytes, 2 * start)
         self.low, self.high = math.log10(start), math.log10(end) + 0.35
@@ -170,7 +170,7 @@ class _Drawing:
         lines += [self._words(group) for group in self.chains.partition(capacity)]
         return "<br>".join(lines)
 
-    def _words(self, group: Group) -> str:
+    def _words(self, group: ChainGroup) -> str:
         names = " + ".join(self.names[group.first : group.last + 1])
         text = f"{names}: {_moved(group.traffic_bytes)}"
         if group.lies_on_chip[1]:

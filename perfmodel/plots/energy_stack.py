@@ -10,7 +10,7 @@ import numpy as np
 from perfmodel.cost.energy import run_energy
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.style import GREY, INK, SERIES, axis, figure, percent
-from perfmodel.plots.subject import Column, Subject
+from perfmodel.plots.subject import Column, PredictionPoint
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def row_energy(prediction: Prediction) -> dict[str, dict[str, float]]:
 
     The parts are those of `Prediction.energy`; what a run costs beside its rows is in none.
     """
-    subject = Subject(prediction)
+    subject = PredictionPoint(prediction)
     terms, count = subject.terms, subject.columns["count"]
     rows = len(subject.names)
 
@@ -80,7 +80,7 @@ def energy_stack(
     if isinstance(energies, Mapping):
         layers: Mapping[str, Mapping[str, float]] = energies
     else:
-        subject = Subject(energies)
+        subject = PredictionPoint(energies)
         layers, title = row_energy(energies), title or subject.title
         subtitle = f"{subject.subtitle}; {energies.energy_boundary} boundary"
     parts = list(dict.fromkeys(part for row in layers.values() for part in row))

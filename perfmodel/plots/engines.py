@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from perfmodel.schedule.assign.report import DeviceAssignment
 
-__all__ = ["AssignmentPlots", "Bar", "assignment_plots", "lanes"]
+__all__ = ["ActivityBar", "AssignmentPlots", "assignment_plots", "lanes"]
 
 #: Kind of bar that moves data, drawn apart from what computes.
 TRANSFER = "transfer"
@@ -35,7 +35,7 @@ _PER_CHARACTER = 0.0135
 _EDGED = 0.005
 
 
-class Bar(NamedTuple):
+class ActivityBar(NamedTuple):
     """Something that keeps a lane busy.
 
     Attributes
@@ -59,7 +59,7 @@ class Bar(NamedTuple):
 
 
 def lanes(
-    bars: Iterable[Bar], title: str, subtitle: str = "", *, order: Sequence[str] = (),
+    bars: Iterable[ActivityBar], title: str, subtitle: str = "", *, order: Sequence[str] = (),
     about: str = "Timeline", colors: Mapping[str, str] | None = None, in_steps: bool = False,
 ) -> Figure:  # fmt: skip
     """Draw bars on lanes over time.
@@ -131,12 +131,12 @@ def _colors(kinds: Iterable[str]) -> dict[str, str]:
     return colors | {TRANSFER: GREY}
 
 
-def _spent(bars: Iterable[Bar], kind: str) -> float:
+def _spent(bars: Iterable[ActivityBar], kind: str) -> float:
     return sum(bar.end_s - bar.start_s for bar in bars if bar.kind == kind)
 
 
 def _trace(
-    bars: Sequence[Bar], kind: str, color: str, labels: dict[str, str], span: float,
+    bars: Sequence[ActivityBar], kind: str, color: str, labels: dict[str, str], span: float,
     scale: float, in_steps: bool,
 ) -> dict[str, Any]:  # fmt: skip
     # Narrow bars would be nothing but white edge: theirs has their own colour, so that they show.
@@ -165,7 +165,7 @@ def _trace(
     }  # fmt: skip
 
 
-def _when(bar: Bar, in_steps: bool) -> str:
+def _when(bar: ActivityBar, in_steps: bool) -> str:
     if in_steps:
         return f"step {math.floor(bar.start_s)}"
     spent = show(bar.end_s - bar.start_s, "time")
@@ -212,7 +212,7 @@ def timeline(found: DeviceAssignment) -> Figure:
     kinds = network.kinds
     engines = list(problem.engines)
     bars = [
-        Bar(engines[int(run.engine[i])], problem.operators[i], float(run.start_s[i]),
+        ActivityBar(engines[int(run.engine[i])], problem.operators[i], float(run.start_s[i]),
             float(run.end_s[i]), kinds[i])
         for i in range(problem.count)
     ]  # fmt: skip
@@ -229,7 +229,7 @@ def timeline(found: DeviceAssignment) -> Figure:
             lane = f"{network.joins[one.device, two.device].link} to {two.device}"
         ways.append(lane)
         flow = network.flows[int(t)]
-        bars.append(Bar(lane, flow.tensor, float(sent), float(arrived), TRANSFER))
+        bars.append(ActivityBar(lane, flow.tensor, float(sent), float(arrived), TRANSFER))
     every = show(found.interval_s, "time")
     how = {
         "sequential": "one thing at a time", "parallel": "engines in parallel",

@@ -8,7 +8,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.style import GREY, SERIES, axis, figure
-from perfmodel.plots.subject import Subject
+from perfmodel.plots.subject import PredictionPoint
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -40,7 +40,7 @@ def resources(prediction: Prediction) -> Figure:
     InputError
         The engine has no resources that a network takes a part of.
     """
-    subject = Subject(prediction)
+    subject = PredictionPoint(prediction)
     one = subject.prediction
     taken = {n: p for n, p in one.resources.items() if p["available"] or p["used"]}
     if not taken:
@@ -86,7 +86,9 @@ def resources(prediction: Prediction) -> Figure:
     )  # fmt: skip
 
 
-def _by_layer(subject: Subject, used: dict[str, float], scarce: str) -> dict[str, dict[str, float]]:
+def _by_layer(
+    subject: PredictionPoint, used: dict[str, float], scarce: str
+) -> dict[str, dict[str, float]]:
     """Return layer -> resource -> amount; they add up to what the design takes."""
     columns: dict[str, Any] = subject.columns
     count = np.asarray(columns["count"], dtype=float)
@@ -111,7 +113,7 @@ def _any(rows: dict[str, Any], i: int) -> bool:
     return any(float(amounts[i]) > 0 for amounts in rows.values())
 
 
-def _alt(subject: Subject, taken: dict[str, Any], scarce: str, fits: str) -> str:
+def _alt(subject: PredictionPoint, taken: dict[str, Any], scarce: str, fits: str) -> str:
     said = ", ".join(
         f"{float(p['used']):.0f} of {float(p['available']):.0f} {_NOUNS.get(n, n)} "
         f"({100.0 * float(p['share']):.3g} %)"

@@ -12,7 +12,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.kinds.nand.events import simulate
-from perfmodel.kinds.nand.geometry import Matrix
+from perfmodel.kinds.nand.geometry import FlashMatrix
 from perfmodel.kinds.nand.kind import shares_of
 from perfmodel.kinds.nand.timeline import channel_of, geometry
 from perfmodel.plots.style import (
@@ -25,14 +25,14 @@ from perfmodel.plots.style import (
     figure,
     percent,
 )
-from perfmodel.plots.subject import Subject
-from perfmodel.plots.timelines import Bar, timeline_layout, timeline_traces
+from perfmodel.plots.subject import PredictionPoint
+from perfmodel.plots.timelines import TimelineBar, timeline_layout, timeline_traces
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from perfmodel.kinds.nand.kind import Shares
+    from perfmodel.kinds.nand.kind import FlashNests
     from perfmodel.prediction.prediction import Prediction
 
 _COLORS = {
@@ -88,7 +88,7 @@ def flash_timeline(
     InputError
         The engine is of another kind, or no such row multiplies weights in flash.
     """
-    subject = Subject(prediction)
+    subject = PredictionPoint(prediction)
     found = (
         shares_of(subject.table, subject.setting)
         if subject.job.static.kind.name == "nand"
@@ -108,7 +108,7 @@ def flash_timeline(
             Fault(f"{machine.device.name} has {said}", "prediction",
                   expected="one core a die, and a plane beside it to stream from")
         )  # fmt: skip
-    matrix = Matrix(*(_number(field, at) for field in found.matrix))
+    matrix = FlashMatrix(*(_number(field, at) for field in found.matrix))
     pieces = round(flash.page / flash.piece) if flash.piece else 16
     channel = channel_of(
         flash, matrix, columns=_number(found.split.tile.columns, at),
@@ -126,11 +126,16 @@ def flash_timeline(
     for die in range(min(dies, channel.dies)):
         parts += [f"die {die} plane 0", f"die {die} core", f"die {die} plane 1"]
     shown = [
-        Bar(_LANES.get(event.what, event.part), event.what, event.start, event.end - event.start,
-            event.number)
+        TimelineBar(
+            _LANES.get(event.what, event.part),
+            event.what,
+            event.start,
+            event.end - event.start,
+            event.number,
+        )
         for event in run.events
         if event.what in _LANES or event.part in parts
-    ]  # fmt: skip
+    ]
     name = subject.names[int(found.row[at])]
     busy = percent(run.channel_busy, run.seconds)
     how = "read requests in pieces" if sliced else "whole pages, first come, first served"
@@ -144,7 +149,7 @@ def flash_timeline(
     )  # fmt: skip
 
 
-def _chosen(subject: Subject, found: Shares, row: str | None) -> int:
+def _chosen(subject: PredictionPoint, found: FlashNests, row: str | None) -> int:
     names = [subject.names[int(i)] for i in found.row]
     if row is not None:
         if row not in names:
@@ -164,7 +169,13 @@ def _number(values: Any, at: int) -> float:
 
 
 def _alt(
-    subject: Subject, name: str, dies: int, requests: int, seconds: float, busy: str, bars: int
+    subject: PredictionPoint,
+    name: str,
+    dies: int,
+    requests: int,
+    seconds: float,
+    busy: str,
+    bars: int,
 ) -> str:
     device = subject.prediction.machine.device.name
     return (

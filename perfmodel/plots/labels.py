@@ -32,7 +32,7 @@ def text_size(text: str, size: float = 12.0) -> tuple[float, float]:
     return max(map(len, lines)) * size * _ADVANCE + 4, len(lines) * size * _LINE
 
 
-class Place(NamedTuple):
+class LabelPlacement(NamedTuple):
     """Where a label goes, seen from its point: pixels to its anchor, y upwards."""
 
     dx: float
@@ -117,7 +117,7 @@ class Placer:
     def place(
         self, x: float, y: float, text: str, radius: float = 4.0, size: float = 12.0,
         *, leaders: bool = True, worst: float = math.inf,
-    ) -> Place | None:  # fmt: skip
+    ) -> LabelPlacement | None:  # fmt: skip
         """Return where a label of a point goes; ``None`` where every place would hide a label.
 
         Parameters
@@ -131,7 +131,7 @@ class Placer:
         """
         width, height = text_size(text, size)
         px, py = self.pixel(x, y)
-        best: tuple[float, Place, Box] | None = None
+        best: tuple[float, LabelPlacement, Box] | None = None
         for penalty, (dx, dy, away) in enumerate(_COMPASS):
             if away > _NEAR and not leaders:
                 break
@@ -146,7 +146,7 @@ class Placer:
                 continue
             cost = 4.0 * penalty + sum(3.0 * box.overlap(m) for m in self.marks)
             cost += sum(0.5 * box.overlap(m) for m in self.lines)
-            place = Place(
+            place = LabelPlacement(
                 dx * gap, dy * gap, _ACROSS[dx], _UP[dy], leader=away > _NEAR
             )  # fmt: skip
             if cost < (worst if best is None else best[0]):

@@ -24,7 +24,7 @@ from perfmodel.plots.style import (
     size,
     ticks,
 )
-from perfmodel.plots.subject import Subject
+from perfmodel.plots.subject import PredictionPoint
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Column = npt.NDArray[np.float64]
 
 
-class Live(NamedTuple):
+class LiveActivations(NamedTuple):
     """Live activations.
 
     Attributes
@@ -58,7 +58,7 @@ class Live(NamedTuple):
         return np.sum(list(self.by_level.values()), axis=0)
 
 
-def live_activations(subject: Subject) -> Live:
+def live_activations(subject: PredictionPoint) -> LiveActivations:
     """Return what is live at each step of the given order, by the memory where it resides.
 
     The rule is that of `perfmodel.cost.residency`: an activation resides in the nearest memory that
@@ -74,7 +74,7 @@ def live_activations(subject: Subject) -> Live:
     largest: list[tuple[str, float]] = [("", 0.0)] * steps
     home: dict[str, str] = {}
     if not lives.names:
-        return Live(by_level, largest, home)
+        return LiveActivations(by_level, largest, home)
     bits = np.array([float(np.asarray(setting.precision.bits(slot))) for slot in lives.slots])
     sizes = np.asarray(table.accesses.sizes, dtype=float)[:, 0] * bits / 8.0
     need = np.maximum.reduceat(
@@ -92,7 +92,7 @@ def live_activations(subject: Subject) -> Live:
         for step in range(first, last + 1):
             if held > largest[step][1]:
                 largest[step] = (name, float(held))
-    return Live(by_level, largest, home)
+    return LiveActivations(by_level, largest, home)
 
 
 def _nearest(setting: Setting, room: float) -> str:
@@ -116,7 +116,7 @@ def memory(prediction: Prediction) -> Figure:
     prediction
         Of an array-valued one, the first point is drawn.
     """
-    subject = Subject(prediction)
+    subject = PredictionPoint(prediction)
     live = live_activations(subject)
     traces, shapes, notes = _steps(subject, live)
     bars, bar_notes, highest = _bars(subject)
@@ -156,7 +156,7 @@ def _step_ticks(steps: int) -> dict[str, Any]:
 
 
 def _steps(
-    subject: Subject, live: Live
+    subject: PredictionPoint, live: LiveActivations
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     total = live.total
     names = subject.names
@@ -192,7 +192,7 @@ def _steps(
     return traces, shapes, notes
 
 
-def _bands(subject: Subject) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _bands(subject: PredictionPoint) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return shaded bands, with their counts, for blocks that repeat."""
     rows, count = subject.table.rows, subject.columns["count"]
     shapes: list[dict[str, Any]] = []
@@ -223,7 +223,7 @@ def _bands(subject: Subject) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
     return shapes, notes
 
 
-def _bars(subject: Subject) -> tuple[list[dict[str, Any]], list[dict[str, Any]], float]:
+def _bars(subject: PredictionPoint) -> tuple[list[dict[str, Any]], list[dict[str, Any]], float]:
     """Return bars of what each memory holds, the room left, and marks at the capacities."""
     p, setting = subject.prediction, subject.setting
     stored = {
@@ -283,7 +283,7 @@ def _bar(
     }  # fmt: skip
 
 
-def _alt(subject: Subject, live: Live) -> str:
+def _alt(subject: PredictionPoint, live: LiveActivations) -> str:
     p, total = subject.prediction, live.total
     parts = [f"Memory of {subject.title} ({subject.subtitle}) over {len(total)} steps."]
     if len(total):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
 from perfmodel.plots.style import BLUE, GREY, PALE, VERMILION, axis, figure
-from perfmodel.plots.subject import Subject
+from perfmodel.plots.subject import PredictionPoint
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -92,7 +92,7 @@ def occupancy(prediction: Prediction, *, layer: str | None = None) -> Figure:
     InputError
         Another kind of engine, an unknown row, or one that does not use the array.
     """
-    subject = Subject(prediction)
+    subject = PredictionPoint(prediction)
     columns = subject.columns
     if "array_utilization" not in columns:
         message = f"{subject.prediction.machine.device.name} computes on no systolic array"
@@ -117,7 +117,7 @@ def occupancy(prediction: Prediction, *, layer: str | None = None) -> Figure:
     return _drawn(subject, at, share, used)
 
 
-def _map(subject: Subject, row: int) -> npt.NDArray[np.float64]:
+def _map(subject: PredictionPoint, row: int) -> npt.NDArray[np.float64]:
     """Return the share of the row's cycles in which each element multiplies."""
     nests, setting = subject.table.nests, subject.setting
     assert nests is not None
@@ -145,7 +145,7 @@ def _map(subject: Subject, row: int) -> npt.NDArray[np.float64]:
 
 
 def _drawn(
-    subject: Subject, at: int, share: npt.NDArray[np.float64], used: npt.NDArray[np.intp]
+    subject: PredictionPoint, at: int, share: npt.NDArray[np.float64], used: npt.NDArray[np.intp]
 ) -> Figure:
     columns = subject.columns
     rows, width = share.shape

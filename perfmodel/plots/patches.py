@@ -22,7 +22,7 @@ from perfmodel.plots.style import (
     ticks,
 )
 from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer
-from perfmodel.schedule.tiling.patches import Stage
+from perfmodel.schedule.tiling.patches import PatchStageCost
 from perfmodel.units import UnitError, parse
 
 if TYPE_CHECKING:
@@ -116,11 +116,11 @@ def _trace(plan: PatchPlan, name: str, color: str, fill: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _grid(stage: Stage) -> str:
+def _grid(stage: PatchStageCost) -> str:
     return " × ".join(map(str, stage.patches.grid))
 
 
-def _how(stage: Stage) -> str:
+def _how(stage: PatchStageCost) -> str:
     if stage.patches.count == 1:
         return "whole"
     more = percent(stage.extra_macs, stage.least_macs) if stage.extra_macs else "no"

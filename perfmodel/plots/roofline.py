@@ -37,7 +37,7 @@ from perfmodel.plots.style import (
     percent,
     si,
 )
-from perfmodel.plots.subject import Subject
+from perfmodel.plots.subject import PredictionPoint
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def roofline(prediction: Prediction, *, level: str | None = None) -> Figure:
     InputError
         No memory of that name carries traffic.
     """
-    subject = Subject(prediction)
+    subject = PredictionPoint(prediction)
     if level is not None and level not in subject.levels:
         raise InputError(
             Fault(
@@ -79,13 +79,13 @@ def roofline(prediction: Prediction, *, level: str | None = None) -> Figure:
                 suggestion=nearest(level, subject.levels),
             )
         )  # fmt: skip
-    return _Drawing(subject, row_points(subject, level), level).figure()
+    return _RooflinePlot(subject, row_points(subject, level), level).figure()
 
 
-class _Drawing:
+class _RooflinePlot:
     """Everything of one roofline that depends on the extent of its axes."""
 
-    def __init__(self, subject: Subject, points: Points, level: str | None) -> None:
+    def __init__(self, subject: PredictionPoint, points: Points, level: str | None) -> None:
         self.subject, self.points, self.level = subject, points, level
         self.memories = memory_roofs(subject)
         self.formats = compute_roofs(subject)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.plots.subject import Column, Subject
+from perfmodel.plots.subject import Column, PredictionPoint
 
 _LARGEST, _SMALLEST = 46.0, 7.0
 
@@ -54,7 +54,7 @@ class Points(NamedTuple):
     diameter: Column
 
 
-def row_points(subject: Subject, level: str | None = None) -> Points:
+def row_points(subject: PredictionPoint, level: str | None = None) -> Points:
     """Return the points, by a memory's traffic or by that of each row's slowest memory."""
     columns, operations = subject.columns, subject.operations
     levels = [level] if level else list(subject.levels)
@@ -73,7 +73,7 @@ def row_points(subject: Subject, level: str | None = None) -> Points:
     )  # fmt: skip
 
 
-def memory_roofs(subject: Subject) -> list[Roof]:
+def memory_roofs(subject: PredictionPoint) -> list[Roof]:
     """Return a roof for each memory that carries traffic, nearest the engine first."""
     out: list[Roof] = []
     facts = subject.setting.facts
@@ -95,7 +95,7 @@ def memory_roofs(subject: Subject) -> list[Roof]:
     return out
 
 
-def compute_roofs(subject: Subject) -> list[Roof]:
+def compute_roofs(subject: PredictionPoint) -> list[Roof]:
     """Return a roof for each format that multiplies, and ``vector`` for other arithmetic."""
     columns, setting = subject.columns, subject.setting
     # Where memory multiplies too, only the engine's own work says how fast the engine is.

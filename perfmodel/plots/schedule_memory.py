@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.plots.memory_map import memory_map
-from perfmodel.plots.schedule_stays import COLORS, Piece, pieces, proof, title_of
+from perfmodel.plots.schedule_stays import COLORS, ResidencyRectangle, pieces, proof, title_of
 from perfmodel.plots.style import INK, VERMILION, binary
 from perfmodel.units import show
 
@@ -89,7 +89,7 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Figure:
     return drawn
 
 
-def _hover(s: Schedule, p: Piece) -> str:
+def _hover(s: Schedule, p: ResidencyRectangle) -> str:
     order, steps = s.script.order, s.problem.steps
     first, last = int(p.lower), max(int(p.lower), int(p.upper - 0.25))
     lines = [
@@ -104,11 +104,11 @@ def _hover(s: Schedule, p: Piece) -> str:
     return "<br>".join(lines)
 
 
-def _moves(s: Schedule, found: list[Piece]) -> list[dict[str, Any]]:
+def _moves(s: Schedule, found: list[ResidencyRectangle]) -> list[dict[str, Any]]:
     """Return marks where tensors leave and come back, and lines between the two."""
     stays = s.trace.intervals
-    first: dict[int, Piece] = {}
-    last: dict[int, Piece] = {}
+    first: dict[int, ResidencyRectangle] = {}
+    last: dict[int, ResidencyRectangle] = {}
     for p in found:
         if p.stay >= 0:
             first[p.stay] = min(first.get(p.stay, p), p, key=lambda q: q.lower)
@@ -148,7 +148,7 @@ def _moves(s: Schedule, found: list[Piece]) -> list[dict[str, Any]]:
     return out
 
 
-def _alt(s: Schedule, found: list[Piece], *, packed: bool) -> str:
+def _alt(s: Schedule, found: list[ResidencyRectangle], *, packed: bool) -> str:
     steps = len(s.script.order)
     how = "at their addresses" if packed else "stacked, without addresses"
     stays = len({p.stay for p in found} - {-1})

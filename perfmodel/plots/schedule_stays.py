@@ -11,7 +11,16 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["COLORS", "KEPT", "MOVED", "SCRATCH", "Piece", "pieces", "proof", "title_of"]
+__all__ = [
+    "COLORS",
+    "KEPT",
+    "MOVED",
+    "SCRATCH",
+    "ResidencyRectangle",
+    "pieces",
+    "proof",
+    "title_of",
+]
 
 #: Kinds of rectangles.
 KEPT, MOVED, SCRATCH = "kept", "spilled or reloaded", "scratch"
@@ -20,7 +29,7 @@ KEPT, MOVED, SCRATCH = "kept", "spilled or reloaded", "scratch"
 COLORS = {KEPT: SKY, MOVED: ORANGE, SCRATCH: PALE}
 
 
-class Piece(NamedTuple):
+class ResidencyRectangle(NamedTuple):
     """A rectangle: bytes of one tensor, or of a step's scratch, at one place.
 
     Attributes
@@ -60,7 +69,7 @@ def proof(s: Schedule) -> str:
     return f"not proved: at least {bound}"
 
 
-def pieces(s: Schedule) -> list[Piece]:
+def pieces(s: Schedule) -> list[ResidencyRectangle]:
     """Return the rectangles of a schedule.
 
     With addresses each stay on chip is one rectangle at its own; without, what is there lies
@@ -82,19 +91,19 @@ def pieces(s: Schedule) -> list[Piece]:
     for block, offset in zip(layout.blocks, layout.offsets, strict=True):
         if not block.intervals:
             found.append(
-                Piece(
+                ResidencyRectangle(
                     block.name, block.first, block.last + 1, offset, block.size_bytes, SCRATCH, -1
                 )
             )
     return found
 
 
-def _spans(s: Schedule) -> list[Piece]:
+def _spans(s: Schedule) -> list[ResidencyRectangle]:
     """Return every stay and every scratch, all at offset 0, in the order in which they begin."""
     problem, order, stays = s.problem, s.script.order, s.trace.intervals
     moved = {i.buffer for i in stays if i.spilled or i.reloaded}
     over = {k: problem.steps[n] for k, n in enumerate(order) if problem.steps[n].takes_over >= 0}
-    found: list[Piece] = []
+    found: list[ResidencyRectangle] = []
     for i, stay in enumerate(stays):
         lower, upper = float(stay.first), float(stay.last + 1)
         ending, making = over.get(stay.last), over.get(stay.first)
@@ -105,27 +114,29 @@ def _spans(s: Schedule) -> list[Piece]:
         buffer = problem.buffers[stay.buffer]
         kind = MOVED if stay.buffer in moved else KEPT
         if buffer.size_bytes:
-            found.append(Piece(buffer.name, lower, upper, 0, buffer.size_bytes, kind, i))
+            found.append(
+                ResidencyRectangle(buffer.name, lower, upper, 0, buffer.size_bytes, kind, i)
+            )
     for k, n in enumerate(order):
         step = problem.steps[n]
         if step.scratch_bytes:
             name = f"scratch of {step.name}"
-            found.append(Piece(name, k, k + 1, 0, step.scratch_bytes, SCRATCH, -1))
+            found.append(ResidencyRectangle(name, k, k + 1, 0, step.scratch_bytes, SCRATCH, -1))
     return sorted(found, key=lambda p: p.lower)
 
 
-def _stacked(spans: list[Piece]) -> list[Piece]:
+def _stacked(spans: list[ResidencyRectangle]) -> list[ResidencyRectangle]:
     """Return the stays on top of each other, cut where one sinks."""
     times = sorted({t for p in spans for t in (p.lower, p.upper)})
-    begins: dict[float, list[Piece]] = {}
+    begins: dict[float, list[ResidencyRectangle]] = {}
     for p in spans:
         begins.setdefault(p.lower, []).append(p)
-    found: list[Piece] = []
+    found: list[ResidencyRectangle] = []
     #: What lies there, the oldest first, each cut off at the moment from which it lies so.
-    pile: list[Piece] = []
+    pile: list[ResidencyRectangle] = []
     for now in times:
         high = 0
-        after: list[Piece] = []
+        after: list[ResidencyRectangle] = []
         for p in pile:
             if p.upper <= now:
                 found.append(p)

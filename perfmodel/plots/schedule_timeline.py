@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.plots.engines import Bar, lanes
+from perfmodel.plots.engines import ActivityBar, lanes
 from perfmodel.plots.schedule_stays import proof, title_of
 from perfmodel.plots.style import (
     BLUE,
@@ -23,7 +23,7 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from perfmodel.schedule.latency.model import Row
+    from perfmodel.schedule.latency.model import TimelineActivity
     from perfmodel.schedule.result import Schedule
 
 __all__ = ["timeline"]
@@ -60,7 +60,7 @@ def _in_seconds(s: Schedule) -> Figure:
     engine = s.where.engine or "compute"
     cut, between = _tiled(s), _between(s)
 
-    def kind(row: Row) -> str:
+    def kind(row: TimelineActivity) -> str:
         match row.what:
             case "run":
                 return "compute"
@@ -77,7 +77,7 @@ def _in_seconds(s: Schedule) -> Figure:
                 return "reload"
 
     bars = [
-        Bar(
+        ActivityBar(
             engine if row.what == "run" else row.where, row.name, row.start_s, row.end_s,
             kind(row), binary(row.bytes) if row.bytes else "",
         )
@@ -120,22 +120,24 @@ def _in_steps(s: Schedule) -> Figure:
             spilled.setdefault(stay.last + 1, []).append(stay.buffer)
         if stay.reloaded:
             loaded.setdefault(stay.first, []).append(stay.buffer)
-    bars: list[Bar] = []
+    bars: list[ActivityBar] = []
     for k, n in enumerate(s.script.order):
         step = problem.steps[n]
         if step.load:
             size = binary(sum(problem.buffers[t].size_bytes for t in step.writes))
-            bars.append(Bar("inputs", step.name, k, k + 1, "input", size))
+            bars.append(ActivityBar("inputs", step.name, k, k + 1, "input", size))
         else:
             held = f"{binary(s.trace.held_bytes[k])} on chip"
-            bars.append(Bar("steps", step.name, k, k + 1, "compute", held))
+            bars.append(ActivityBar("steps", step.name, k, k + 1, "compute", held))
         for lane, kind, moves in (("spills", "spill", spilled), ("reloads", "reload", loaded)):
             mine = moves.get(k, [])
             for i, t in enumerate(mine):
                 buffer = problem.buffers[t]
                 start = k + i / len(mine)
                 end = k + (i + 1) / len(mine)
-                bars.append(Bar(lane, buffer.name, start, end, kind, binary(buffer.size_bytes)))
+                bars.append(
+                    ActivityBar(lane, buffer.name, start, end, kind, binary(buffer.size_bytes))
+                )
     return lanes(
         bars, f"Order of {title_of(s)}",
         f"{s.scheduled.precision}, {s.method}: {binary(s.spill_bytes)} spilled, "

@@ -51,7 +51,7 @@ _ROWS: Final = {"weights": "weights", "activations": "activations", "channels": 
 
 
 @dataclass
-class _Layer:
+class _PlottedLayer:
     """A layer of the network as it was chosen."""
 
     name: str
@@ -110,7 +110,7 @@ class _Strip:
         precision = None if of is None else of(self.r.best.choice)
         return (precision or as_precision(self.r.workload.precision or "fp16")).weights.name
 
-    def _layers(self) -> list[_Layer]:
+    def _layers(self) -> list[_PlottedLayer]:
         assert self.r.best is not None
         chosen = dict(strip(self.r.space, self.r.best.choice))
         small = self._heights(self.r.best.choice)
@@ -121,13 +121,13 @@ class _Strip:
             if getattr(d, "role", "") == "channels"
             for layer in d.layers
         }  # fmt: skip
-        out: list[_Layer] = []
+        out: list[_PlottedLayer] = []
         for name, (block, height) in small.items():
             options = dict(chosen.get(name, {}))
             if name in widths:
                 options["channels"] = f"{100 * widths[name]:.0f} %"
             largest = max(height, large.get(name, ("", 0.0))[1])
-            out.append(_Layer(name, block, height, largest, options))
+            out.append(_PlottedLayer(name, block, height, largest, options))
         return out
 
     def _heights(self, choice: Sequence[int]) -> dict[str, tuple[str, float]]:
@@ -277,7 +277,7 @@ class _Strip:
                 kept.append(i)
         return kept
 
-    def _hover(self, x: _Layer) -> str:
+    def _hover(self, x: _PlottedLayer) -> str:
         size = binary(x.height, digits=4) if self.by == "weights" else si(x.height, "MAC")
         lines = [f"<b>{x.name}</b>", size]
         if x.largest > 1.001 * x.height:

@@ -71,7 +71,7 @@ def staircase(
         raise InputError(Fault("there is no staircase to draw", path="staircases"))
     marked = None if capacity is None else _capacity(capacity, "capacity")
     start = None if least is None else _capacity(least, "least")
-    return _Drawing(staircases, marked, start, bounds or {}).figure()
+    return _StaircasePlot(staircases, marked, start, bounds or {}).figure()
 
 
 def _capacity(capacity: float | str, path: str) -> float:
@@ -100,7 +100,7 @@ def _ticks(low: float, high: float, base: int, write: Callable[[float], str]) ->
     return {"tickmode": "array", "tickvals": values, "ticktext": [write(v) for v in values]}
 
 
-class _Drawing:
+class _StaircasePlot:
     """Curves, their ends and their labels in one pair of axes."""
 
     def __init__(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.kinds.storage import Storage
 from perfmodel.plots.style import GREY, INK, SERIES, SYMBOLS, axis, binary, figure
-from perfmodel.plots.subject import Subject
+from perfmodel.plots.subject import PredictionPoint
 from perfmodel.units import UnitError, parse, show
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ def storage(
     InputError
         No such storage, or a size that is none.
     """
-    subject = Subject(prediction)
+    subject = PredictionPoint(prediction)
     measured = [(_bytes(block), float(depth), float(rate)) for block, depth, rate in measured]
     if any(not (depth >= 1 and rate > 0) for _, depth, rate in measured):
         raise InputError(
             Fault("a measured point has less than one request in flight, or no bandwidth",
                   "measured", expected="(bytes, requests in flight, bytes a second)")
         )  # fmt: skip
-    drawing = _Drawing(subject, _name(subject, memory))
+    drawing = _StoragePlot(subject, _name(subject, memory))
     known = sorted({depth for _, depth, _ in measured}) or list(_DEPTHS)
     low, high = (_bytes(block) for block in blocks)
     if not high > low:
@@ -85,7 +85,7 @@ def _bytes(given: float | str) -> float:
     return value
 
 
-def _name(subject: Subject, asked: str | None) -> str:
+def _name(subject: PredictionPoint, asked: str | None) -> str:
     device = subject.prediction.machine.device
     known = [memory.name for memory in device.memories if isinstance(memory, Storage)]
     if asked is None and known:
@@ -101,8 +101,8 @@ def _name(subject: Subject, asked: str | None) -> str:
     )  # fmt: skip
 
 
-class _Drawing:
-    def __init__(self, subject: Subject, memory: str) -> None:
+class _StoragePlot:
+    def __init__(self, subject: PredictionPoint, memory: str) -> None:
         self.subject, self.memory = subject, memory
         self.head = f"memories.{memory}."
         self.facts = subject.setting.facts

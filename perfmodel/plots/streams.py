@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.plots.engines import TRANSFER, Bar, lanes
+from perfmodel.plots.engines import TRANSFER, ActivityBar, lanes
 from perfmodel.plots.style import BLUE, ORANGE, PALE, SKY, VERMILION, axis, figure, ticks
 from perfmodel.units import show
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.schedule.place.result import PlacementResult
-    from perfmodel.schedule.stream.pipeline import Timeline
+    from perfmodel.schedule.stream.pipeline import StreamTimeline
     from perfmodel.schedule.stream.result import StreamResult
 
 __all__ = ["levels", "pipeline_timeline", "placement_plots", "stream_plots", "timeline"]
@@ -89,7 +89,7 @@ def timeline(found: StreamResult, *, run: int = -1, loads: int = 60) -> Figure:
     )  # fmt: skip
 
 
-def pipeline_timeline(line: Timeline, title: str = "Pipeline") -> Figure:
+def pipeline_timeline(line: StreamTimeline, title: str = "Pipeline") -> Figure:
     """Draw a whole pipeline: a lane for the channel, one for the engine."""
     return _lanes(
         line, list(line.order), "channel", 0, title,
@@ -98,7 +98,13 @@ def pipeline_timeline(line: Timeline, title: str = "Pipeline") -> Figure:
 
 
 def _lanes(
-    line: Timeline, chosen: list[int], channel: str, cut: int, title: str, subtitle: str, about: str
+    line: StreamTimeline,
+    chosen: list[int],
+    channel: str,
+    cut: int,
+    title: str,
+    subtitle: str,
+    about: str,
 ) -> Figure:
     loads = [i for i in chosen if line.items[i].io_s > 0.0]
     works = [i for i in chosen if line.items[i].compute_s > 0.0]
@@ -109,7 +115,9 @@ def _lanes(
         ("engine", "compute", works, line.compute_start, line.compute_end),
     )
     bars = [
-        Bar(lane, line.items[i].name[cut:], float(start[i]) - zero, float(end[i]) - zero, kind)
+        ActivityBar(
+            lane, line.items[i].name[cut:], float(start[i]) - zero, float(end[i]) - zero, kind
+        )
         for lane, kind, members, start, end in parts
         for i in members
     ]

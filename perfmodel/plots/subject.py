@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Column = npt.NDArray[np.float64]
 
 
-class Subject:
+class PredictionPoint:
     """One point of a prediction, opened row by row.
 
     Attributes

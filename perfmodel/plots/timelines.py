@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from perfmodel.plots.style import INK, axis
 from perfmodel.units import show
 
-__all__ = ["Bar", "timeline_layout", "timeline_traces"]
+__all__ = ["TimelineBar", "timeline_layout", "timeline_traces"]
 
 #: Width of the outline of bars that may be narrower than a pixel.
 _OUTLINE = 1.6
 
 
-class Bar(NamedTuple):
+class TimelineBar(NamedTuple):
     """A span of a line of the plot, in seconds.
 
     Attributes
@@ -37,7 +37,7 @@ class Bar(NamedTuple):
 
 
 def timeline_traces(
-    bars: Sequence[Bar], colors: Mapping[str, str], scale: float,
+    bars: Sequence[TimelineBar], colors: Mapping[str, str], scale: float,
     *, words: Mapping[str, str] | None = None, outlined: Collection[str] = (),
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return a trace for each sort of bar that there is, in the order of the colours.
@@ -73,7 +73,7 @@ def timeline_traces(
     return traces
 
 
-def _label(bar: Bar, name: str) -> str:
+def _label(bar: TimelineBar, name: str) -> str:
     which = "" if bar.number is None else f", number {bar.number + 1}"
     until = bar.start + bar.seconds
     return f"{name}{which}<br>{bar.lane}: {show(bar.start, 'time')} to {show(until, 'time')}"

@@ -72,7 +72,7 @@ class Breach:
         return self.message
 
 
-class Rate(NamedTuple):
+class RateCeiling(NamedTuple):
     """A rate that the machine states: of the sum `key` at most `most` a second."""
 
     key: str
@@ -80,7 +80,7 @@ class Rate(NamedTuple):
     most: Value
 
 
-class Limit(NamedTuple):
+class AuditLimit(NamedTuple):
     """A bound as arrays: `reached` is at most `bound`, up to a share of it.
 
     Attributes
@@ -161,7 +161,7 @@ def beyond(prediction: Prediction) -> Value:
     return found
 
 
-def _within(totals: Mapping[str, Value], rates: Sequence[Rate]) -> bool:
+def _within(totals: Mapping[str, Value], rates: Sequence[RateCeiling]) -> bool:
     """Tell whether no point of sums passes a rate, nor is off its graph, by the largest shares.
 
     That of work by the sum of its formats' largest shares, which is no less than the largest sum.
@@ -218,7 +218,7 @@ def breaches(prediction: Prediction) -> list[Breach]:
     return _other_work(point) + opened
 
 
-def _passed(limits: Sequence[Limit]) -> Value:
+def _passed(limits: Sequence[AuditLimit]) -> Value:
     """Return whether any of some limits is passed, by point."""
     passed: Value = False
     for limit in limits:
@@ -265,26 +265,26 @@ def _other_work(point: Prediction) -> list[Breach]:
     return [Breach("work", row, value, graph, "macs", f"{text}, by most in '{row}' (macs)")]
 
 
-def _stated(prediction: Prediction) -> list[Rate]:
+def _stated(prediction: Prediction) -> list[RateCeiling]:
     """Return the rates that the machine states for what the sums are of."""
     setting, kind = prediction._setting, prediction._job.static.kind  # pyright: ignore[reportPrivateUsage]
-    out: list[Rate] = []
+    out: list[RateCeiling] = []
     for key in prediction._totals:  # pyright: ignore[reportPrivateUsage]
         what, _, name = key.partition(" ")
         if what == "operations" and name != "vector":
             fact = f"engines.{setting.engine}.peaks.{name}"
-            out.append(Rate(key, fact, peak_of(setting, name, kind)))
+            out.append(RateCeiling(key, fact, peak_of(setting, name, kind)))
         elif what == "traffic":
             fact = f"memories.{name}.bandwidth"
             rate = setting.facts.get(fact)
             if rate is not None:
-                out.append(Rate(key, fact, rate * _ways(setting, name)))
+                out.append(RateCeiling(key, fact, rate * _ways(setting, name)))
     return out
 
 
 def _rates(
-    totals: Mapping[str, Value], rates: Sequence[Rate], terms: Terms | None = None
-) -> list[Limit]:
+    totals: Mapping[str, Value], rates: Sequence[RateCeiling], terms: Terms | None = None
+) -> list[AuditLimit]:
     """Return the bounds of sums by the rates of their memories and their engine.
 
     Parameters
@@ -293,7 +293,7 @@ def _rates(
         Of one point, to have those of its rows too.
     """
     latency = totals["latency_s"]
-    out: list[Limit] = []
+    out: list[AuditLimit] = []
     busy, rows, paths = 0.0, 0.0, list[str]()
     for key, fact, most in rates:
         what, _, name = key.partition(" ")
@@ -304,24 +304,24 @@ def _rates(
         else:
             each = None if terms is None else terms.traffic[name] / most
             reached = totals[key] / most
-            out.append(Limit(f"bandwidth of {name}", fact, reached, latency, ROUND_OFF, each))
+            out.append(AuditLimit(f"bandwidth of {name}", fact, reached, latency, ROUND_OFF, each))
     if paths:
         at = ", ".join(paths)
-        out.append(Limit("utilization", at, busy, latency, ROUND_OFF, rows))
+        out.append(AuditLimit("utilization", at, busy, latency, ROUND_OFF, rows))
     return out
 
 
-def _powers(prediction: Prediction) -> list[Limit]:
+def _powers(prediction: Prediction) -> list[AuditLimit]:
     """Return the bounds of a prediction by what the device draws with and without work."""
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     facts, latency = setting.facts, prediction._totals["latency_s"]  # pyright: ignore[reportPrivateUsage]
-    out: list[Limit] = []
+    out: list[AuditLimit] = []
     joule = prediction._flat_energy.joule  # pyright: ignore[reportPrivateUsage]
     most, idle = facts.get("power.busy"), facts.get("power.idle")
     if joule is not None and most is not None:
-        out.append(Limit("power", "power.busy", joule, most * latency, POWER_FIGURES))
+        out.append(AuditLimit("power", "power.busy", joule, most * latency, POWER_FIGURES))
     if joule is not None and idle is not None:
-        out.append(Limit("idle power", "power.idle", idle * latency, joule, POWER_FIGURES))
+        out.append(AuditLimit("idle power", "power.idle", idle * latency, joule, POWER_FIGURES))
     return out
 
 
@@ -338,7 +338,7 @@ def _ways(setting: Setting, memory: str) -> float:
     return 2.0 if head in setting.facts or f"{head}_time" in setting.facts else 1.0
 
 
-def _opened(prediction: Prediction, limit: Limit) -> Breach:
+def _opened(prediction: Prediction, limit: AuditLimit) -> Breach:
     """Return a limit that one point passes as a sentence, with the row that does so by most."""
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     seconds = _first(prediction._totals["latency_s"])  # pyright: ignore[reportPrivateUsage]

@@ -19,13 +19,13 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.scaled import cost
-from perfmodel.prediction.placed import Shares, placed
+from perfmodel.prediction.placed import MemoryShares, placed
 from perfmodel.prediction.planned import Crossings, planned
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.prediction.settled import settle, work_of
-from perfmodel.workload.executed import Execution
-from perfmodel.workload.families import Semantics
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.executed import ExecutionPolicy
+from perfmodel.workload.families import ExecutionSemantics
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.lower import Lowered, OperatorTable
 from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.workload import Workload
@@ -55,17 +55,17 @@ class Static:
     levels: tuple[str, ...]
     weights_memory: str
     overlap: str
-    fusion: Fusion
-    semantics: Semantics
+    fusion: FusionRules
+    semantics: ExecutionSemantics
     causal_skips_masked: bool
     keep: tuple[Device, Runtime]
     read_bandwidths: Mapping[str, ReadBandwidth]
     choices: Mapping[str, Any]
-    execution: Execution | None = None
+    execution: ExecutionPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PredictionJob:
     """One prediction: everything but the numbers is resolved."""
 
     workload: Workload
@@ -77,7 +77,7 @@ class Job:
     relaxed: bool
     warm: bool
     crossings: Crossings | None = None
-    shares: Shares | None = None
+    shares: MemoryShares | None = None
 
     def run(self) -> Prediction:
         """Evaluate at every point, in chunks, and reduce each chunk to sums over the network."""
@@ -148,7 +148,7 @@ class Job:
             calls=evaluate(calls, values) if calls != 0 else 0.0,
         )  # fmt: skip
 
-    def at(self, point: int) -> Job:
+    def at(self, point: int) -> PredictionJob:
         """Return the job of one point (its index in the flattened shape)."""
         inputs = _Inputs(self)
         if not inputs.shape:
@@ -174,7 +174,7 @@ def _first(value: Value) -> Value:
 class _Inputs:
     """The array-valued inputs of a job, flattened to one axis of points."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: PredictionJob) -> None:
         self.values = job.workload.parameters
         self.facts = job.machine.facts
         self.precision = job.precision

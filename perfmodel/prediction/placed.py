@@ -18,11 +18,11 @@ from perfmodel.prediction.moved import recomposed, seconds_of
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import KEPT, WEIGHT, Lowered, OperatorTable
 
-__all__ = ["Shares", "placed", "shares_of"]
+__all__ = ["MemoryShares", "placed", "shares_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
+class MemoryShares:
     """Which memory serves which share of each access to a weight or a cache.
 
     Attributes
@@ -41,7 +41,7 @@ class Shares:
     totals: dict[str, float]
 
 
-def shares_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> Shares | None:
+def shares_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> MemoryShares | None:
     """Return what a plan says of weights and caches; None where it places none of them.
 
     A tensor that several memories hold a part of is read from each in proportion: a plan does not
@@ -82,7 +82,7 @@ def shares_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> S
             found[i] = 1.0
             for memory, size in at.items():
                 by_memory[memory][i] = size / total
-    return Shares(by_memory, found, totals)
+    return MemoryShares(by_memory, found, totals)
 
 
 def _access_names(lowered: Lowered) -> list[str]:
@@ -95,7 +95,7 @@ def _access_names(lowered: Lowered) -> list[str]:
     return names
 
 
-def placed(table: OperatorTable, terms: Terms, setting: Setting, plan: Shares) -> Terms:
+def placed(table: OperatorTable, terms: Terms, setting: Setting, plan: MemoryShares) -> Terms:
     """Return the terms with weights and caches read from where the plan has them.
 
     What lies in a memory nearer than main memory does not cross main memory's boundary. The time of

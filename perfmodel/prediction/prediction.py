@@ -23,7 +23,7 @@ from perfmodel.workload.lower import OperatorTable
 if TYPE_CHECKING:
     from perfmodel.prediction.cited import Citations
     from perfmodel.prediction.interval import Interval
-    from perfmodel.prediction.job import Job
+    from perfmodel.prediction.job import PredictionJob
     from perfmodel.table import Table
 
 #: What `to_dict` gives, in this order: the keys of the JSON output.
@@ -43,9 +43,13 @@ class Prediction:
     """
 
     def __init__(
-        self, job: Job, totals: dict[str, Value], shape: tuple[int, ...], setting: Setting,
+        self,
+        job: PredictionJob,
+        totals: dict[str, Value],
+        shape: tuple[int, ...],
+        setting: Setting,
         rows: tuple[OperatorTable, Terms] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._job = job
         self._totals = totals
         self.shape = shape

@@ -14,7 +14,7 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
     from perfmodel.table import Table
-    from perfmodel.workload.lower import Row
+    from perfmodel.workload.lower import OperatorRow
 
 
 def _column(values: Value, rows: int) -> Any:
@@ -71,7 +71,7 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _name(row: Row) -> str:
+def _name(row: OperatorRow) -> str:
     """Return a row's name, its block before it unless it says so itself (``prefill/layer.x``)."""
     said = (row.name, row.name.removeprefix(f"{row.phase}/"))
     return row.name if any(n.startswith(row.block) for n in said) else f"{row.block}.{row.name}"

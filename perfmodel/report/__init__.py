@@ -4,6 +4,12 @@
 `perfmodel.catalog`.
 """
 
-from perfmodel.report.write import Asked, write
+from typing import TYPE_CHECKING
 
-__all__ = ["Asked", "write"]
+from perfmodel.former import former_names
+from perfmodel.report.write import ReportInvocation, write
+
+__all__ = ["ReportInvocation", "write"]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Asked="ReportInvocation")

@@ -25,11 +25,11 @@ from perfmodel.shipped import data_root
 if TYPE_CHECKING:
     from perfmodel.prediction import Prediction
 
-__all__ = ["Call", "call_of"]
+__all__ = ["PredictCall", "call_of"]
 
 
 @dataclass(frozen=True)
-class Call:
+class PredictCall:
     """What `predict` is asked, by names alone.
 
     Attributes
@@ -92,7 +92,7 @@ class Call:
         )  # fmt: skip
 
 
-def call_of(prediction: Prediction) -> Call | None:
+def call_of(prediction: Prediction) -> PredictCall | None:
     """Return the call that gives a prediction of one point; None where none by names does."""
     p = prediction
     if p.shape:
@@ -117,10 +117,10 @@ def call_of(prediction: Prediction) -> Call | None:
     if job.bare:
         options["model"] = "roofline"
     options |= {word: True for word in ("warm", "relaxed") if getattr(job, word)}
-    return _shortest(Call(name, device, settings, options), p)
+    return _shortest(PredictCall(name, device, settings, options), p)
 
 
-def _shortest(call: Call, p: Prediction) -> Call | None:
+def _shortest(call: PredictCall, p: Prediction) -> PredictCall | None:
     """Return the call without what the defaults say anyway; None where it gives other numbers."""
     if not _same(call, p):
         return None
@@ -134,7 +134,7 @@ def _shortest(call: Call, p: Prediction) -> Call | None:
     return call
 
 
-def _same(call: Call, p: Prediction) -> bool:
+def _same(call: PredictCall, p: Prediction) -> bool:
     try:
         again = call.run()
     except PerfmodelError:

@@ -17,14 +17,14 @@ from perfmodel.report.pictures import picture_rows
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["Document", "look", "style"]
+__all__ = ["ReportDocument", "look", "style"]
 
 #: Rows of a picture's data that stand below it.
 _MOST = 200
 
 
 @dataclass
-class Document:
+class ReportDocument:
     """A report while it is put together.
 
     Attributes

@@ -13,10 +13,19 @@ from perfmodel.table.text import shown_cells
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["Cell", "cards", "data_table", "details", "items", "paragraph", "preformatted", "rows"]
+__all__ = [
+    "HtmlCell",
+    "cards",
+    "data_table",
+    "details",
+    "items",
+    "paragraph",
+    "preformatted",
+    "rows",
+]
 
 
-class Cell(NamedTuple):
+class HtmlCell(NamedTuple):
     """A cell of a table: what it shows, and the number that it sorts by (NaN for a text)."""
 
     text: str
@@ -56,7 +65,7 @@ def cards(pairs: Iterable[tuple[str, str, str]]) -> str:
 
 
 def rows(
-    heads: Sequence[str | tuple[str, str]], body: Iterable[Sequence[Cell | str]],
+    heads: Sequence[str | tuple[str, str]], body: Iterable[Sequence[HtmlCell | str]],
     caption: str = "", *, sorts: bool = False,
 ) -> str:  # fmt: skip
     """Return a table.
@@ -70,7 +79,7 @@ def rows(
     sorts
         Let a reader sort it by its headings (where the browser runs scripts).
     """
-    lines = [[c if isinstance(c, Cell) else Cell(c) for c in line] for line in body]
+    lines = [[c if isinstance(c, HtmlCell) else HtmlCell(c) for c in line] for line in body]
     numeric = [
         any(not math.isnan(line[i].value) for line in lines) for i in range(len(heads))
     ]  # fmt: skip
@@ -100,11 +109,11 @@ def data_table(
 ) -> str:  # fmt: skip
     """Return the first rows of a table, each column with its unit; the caption counts them all."""
     names, units, columns = shown_cells(table, most)
-    body: list[list[Cell]] = [[] for _ in range(min(len(table), most))]
+    body: list[list[HtmlCell]] = [[] for _ in range(min(len(table), most))]
     for name, texts in zip(names, columns, strict=True):
         number = table.dimensions[name] not in (TEXT, TRUTH)
         for line, text, value in zip(body, texts, table[name][:most].tolist(), strict=True):
-            line.append(Cell(text, float(value) if number else math.nan))
+            line.append(HtmlCell(text, float(value) if number else math.nan))
     heads = list(zip(names, units, strict=True))
     if len(table) > most:
         caption = f"{caption}{'; ' if caption else ''}the first {most} of {len(table)} rows"

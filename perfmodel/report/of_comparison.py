@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from perfmodel.asked import asked_for
 from perfmodel.columns import dimension_of
 from perfmodel.plots.style import quantity, si
-from perfmodel.report.document import Document
-from perfmodel.report.html import Cell, data_table, items, rows
+from perfmodel.report.document import ReportDocument
+from perfmodel.report.html import HtmlCell, data_table, items, rows
 from perfmodel.report.of_prediction import answer, verdict
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
-from perfmodel.report.write import Asked
+from perfmodel.report.write import ReportInvocation
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ _MOST = 400
 _WORDS = ("latency", "energy", "traffic", "utilization", "bound by", "memory", "interval")
 
 
-def comparison_report(found: Comparison, asked: Asked) -> Document:
+def comparison_report(found: Comparison, asked: ReportInvocation) -> ReportDocument:
     """Return the report of a comparison: why first, then metrics, kernels, facts, both sides."""
     a, b = found.a, found.b
     names = [f"{p.device} ({p.precision}, {p.runtime})" for p in (a, b)]
-    made = Document(
+    made = ReportDocument(
         f"{a.workload.name}: {a.device} and {b.device}", " and ".join(names), asked.date
     )
     if not asked.command and not asked.python:
@@ -49,23 +49,23 @@ def comparison_report(found: Comparison, asked: Asked) -> Document:
 
 
 def _metrics(found: Comparison) -> str:
-    body: list[list[Cell | str]] = []
+    body: list[list[HtmlCell | str]] = []
     for row in found.metrics.rows():
         name = str(row["metric"])
         dimension = dimension_of(name.split()[0])
-        sides = [Cell("" if v != v else _shown(v, dimension), v) for v in (row.a, row.b)]
+        sides = [HtmlCell("" if v != v else _shown(v, dimension), v) for v in (row.a, row.b)]
         ratio = "" if row.ratio != row.ratio else f"{row.ratio:.4g}"
-        body.append([name, *sides, Cell(ratio, row.ratio)])
+        body.append([name, *sides, HtmlCell(ratio, row.ratio)])
     return rows(("metric", "a", "b", "b over a"), body)
 
 
 def _kernels(found: Comparison) -> str:
-    body: list[list[Cell | str]] = []
+    body: list[list[HtmlCell | str]] = []
     table = found.table
     for row in table.head(_MOST).rows():
-        seconds = [Cell(show(v, "time"), v) for v in (row.a_s, row.b_s, row.difference_s)]
+        seconds = [HtmlCell(show(v, "time"), v) for v in (row.a_s, row.b_s, row.difference_s)]
         share = "" if row.share != row.share else f"{100 * row.share:.1f} %"
-        body.append([str(row.kernel), *seconds, Cell(share, row.share), str(row.bound_by_a),
+        body.append([str(row.kernel), *seconds, HtmlCell(share, row.share), str(row.bound_by_a),
                      str(row.bound_by_b)])  # fmt: skip
     said = f"{len(table)} kernels, the largest difference first"
     heads = ("kernel", "a", "b", "a less b", "of the difference", "a bound by", "b bound by")

@@ -12,15 +12,15 @@ from perfmodel.columns import dimension_of
 from perfmodel.differences import show_fact
 from perfmodel.errors import InputError
 from perfmodel.plots.style import bound_colors, si
-from perfmodel.plots.subject import Subject
+from perfmodel.plots.subject import PredictionPoint
 from perfmodel.prediction.explain import used_facts
 from perfmodel.prediction.rows import facts_line, rate, remarks, seconds_by_bound
 from perfmodel.report.calls import call_of
-from perfmodel.report.document import Document
-from perfmodel.report.html import Cell, cards, details, items, paragraph, preformatted, rows
+from perfmodel.report.document import ReportDocument
+from perfmodel.report.html import HtmlCell, cards, details, items, paragraph, preformatted, rows
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
-from perfmodel.report.write import Asked
+from perfmodel.report.write import ReportInvocation
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ _LEFT_OUT = (
 )  # fmt: skip
 
 
-def prediction_report(prediction: Prediction, asked: Asked) -> Document:
+def prediction_report(prediction: Prediction, asked: ReportInvocation) -> ReportDocument:
     """Return the report of a prediction; of many points their ranges, and the first one opened."""
     one = prediction.at(0) if prediction.shape else prediction
-    subject = Subject(one)
-    made = Document(subject.title, subject.subtitle, asked.date)
+    subject = PredictionPoint(one)
+    made = ReportDocument(subject.title, subject.subtitle, asked.date)
     if not asked.command and not asked.python and not prediction.shape:
         call = call_of(one)
         if call is not None:
@@ -129,7 +129,7 @@ def _bar(p: Prediction) -> str:
     )
 
 
-def _pictures(made: Document, p: Prediction) -> list[str]:
+def _pictures(made: ReportDocument, p: Prediction) -> list[str]:
     """Return the figures that say something of this machine."""
     out = [
         made.picture(p.plot.roofline(), "Each kernel under the roofs of the machine: the area of a "
@@ -161,17 +161,23 @@ def _kernels(p: Prediction) -> str:
     heads: list[str | tuple[str, str]] = ["kernel", "class", "count", "MACs"]
     heads += [(f"{level} traffic", "each") for level in levels]
     heads += [("time", "each"), ("time", "all"), "share", "bound by"]
-    body: list[list[Cell | str]] = []
+    body: list[list[HtmlCell | str]] = []
     for i in order[:_MOST_ROWS]:
         row = table[int(i)]
         share = row.total_s / whole
-        body.append([
-            str(row.name), str(row.kind), Cell(f"{row['count']:g}", row["count"]),
-            Cell(si(row.macs, "") if row.macs else "", row.macs),
-            *(Cell(si(row[f"{n}_bytes"], "B"), row[f"{n}_bytes"]) for n in levels),
-            Cell(show(row.row_s, "time"), row.row_s), Cell(show(row.total_s, "time"), row.total_s),
-            Cell(f"{100 * share:.1f} %", share), str(row.bound_by),
-        ])  # fmt: skip
+        body.append(
+            [
+                str(row.name),
+                str(row.kind),
+                HtmlCell(f"{row['count']:g}", row["count"]),
+                HtmlCell(si(row.macs, "") if row.macs else "", row.macs),
+                *(HtmlCell(si(row[f"{n}_bytes"], "B"), row[f"{n}_bytes"]) for n in levels),
+                HtmlCell(show(row.row_s, "time"), row.row_s),
+                HtmlCell(show(row.total_s, "time"), row.total_s),
+                HtmlCell(f"{100 * share:.1f} %", share),
+                str(row.bound_by),
+            ]
+        )
     said = f"{len(table)} kernels, the slowest first"
     if len(table) > _MOST_ROWS:
         said += f"; {_MOST_ROWS} of them are shown"
@@ -179,14 +185,14 @@ def _kernels(p: Prediction) -> str:
 
 
 def _placement(p: Prediction) -> str:
-    body: list[list[Cell | str]] = []
+    body: list[list[HtmlCell | str]] = []
     for memory, part in p.placement.items():
         need, there = float(part["demand_bytes"]), float(part["capacity_bytes"])
         left = there - need
         body.append([
-            memory, ", ".join(part["holds"]), Cell(show(need, "bytes"), need),
-            Cell(show(there, "bytes"), there),
-            Cell(("" if left >= 0 else "lacks ") + show(abs(left), "bytes"), left),
+            memory, ", ".join(part["holds"]), HtmlCell(show(need, "bytes"), need),
+            HtmlCell(show(there, "bytes"), there),
+            HtmlCell(("" if left >= 0 else "lacks ") + show(abs(left), "bytes"), left),
         ])  # fmt: skip
     return rows(("memory", "holds", "needs", "has", "left"), body)
 
@@ -206,7 +212,7 @@ def _equations(p: Prediction) -> str:
 
 def _facts(p: Prediction) -> list[str]:
     machine = p.machine
-    body: list[list[Cell | str]] = []
+    body: list[list[HtmlCell | str]] = []
     keys: set[str] = set()
     for path in used_facts(p):
         value = machine.facts.get(path)
@@ -223,7 +229,7 @@ def _facts(p: Prediction) -> list[str]:
             t for t in (origin.note, origin.fitted_on and f"fitted on {origin.fitted_on}") if t
         )  # fmt: skip
         keys.add(said[1])
-        body.append([path, Cell(text, number), *said, note])
+        body.append([path, HtmlCell(text, number), *said, note])
     heads = ("fact", "value", "confidence", "source", "written by", "note")
     sources: list[tuple[str, str, str, str]] = []
     for stated in (machine.device.sources, machine.runtime.sources):
@@ -261,7 +267,7 @@ def _trust(p: Prediction) -> list[str]:
 
 def _ranges(p: Prediction) -> str:
     """Return least and most of each headline number over the points."""
-    body: list[list[Cell | str]] = []
+    body: list[list[HtmlCell | str]] = []
     for name in ("latency_s", "tokens_per_s", "frames_per_s", "energy_j", "peak_memory_bytes"):
         value: Any = getattr(p, name)
         if value is None or np.any(np.isnan(np.asarray(value, dtype=float))):
@@ -270,7 +276,7 @@ def _ranges(p: Prediction) -> str:
         ends = [float(numbers.min()), float(numbers.max())]
         dimension = dimension_of(name)
         texts = [f"{rate(v)}/s" if dimension == "rate" else show(v, dimension) for v in ends]
-        body.append([name, *(Cell(t, v) for t, v in zip(texts, ends, strict=True))])
+        body.append([name, *(HtmlCell(t, v) for t, v in zip(texts, ends, strict=True))])
     fit = int(np.sum(np.asarray(p.feasible)))
     count = int(np.prod(p.shape))
     return rows(("", "least", "most"), body, f"{count} points of shape {p.shape}; {fit} fit")

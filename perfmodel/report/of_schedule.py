@@ -8,13 +8,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from perfmodel.asked import asked_for
-from perfmodel.report.document import Document
-from perfmodel.report.html import Cell, cards, data_table, items, paragraph, preformatted, rows
+from perfmodel.report.document import ReportDocument
+from perfmodel.report.html import HtmlCell, cards, data_table, items, paragraph, preformatted, rows
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
-from perfmodel.report.write import Asked
+from perfmodel.report.write import ReportInvocation
 from perfmodel.schedule.curve import Curve
-from perfmodel.schedule.staircase import Staircase
+from perfmodel.schedule.staircase import SpillStaircase
 from perfmodel.schedule.text import curve_rows, glance, head_line
 from perfmodel.units import binary
 
@@ -30,7 +30,9 @@ _SHARES = (1.0, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0, 2.5, 3.0)
 _STEPS = 400
 
 
-def schedule_report(found: Schedule, asked: Asked, *, steps: Staircase | None = None) -> Document:
+def schedule_report(
+    found: Schedule, asked: ReportInvocation, *, steps: SpillStaircase | None = None
+) -> ReportDocument:
     """Return the report of a schedule: at a glance, its memory, its timeline, its proof, stays.
 
     Parameters
@@ -39,7 +41,7 @@ def schedule_report(found: Schedule, asked: Asked, *, steps: Staircase | None = 
         Its bytes against capacity, every step, where they were asked for.
     """
     s = found
-    made = Document(f"Schedule of {s.problem.name}", head_line(s), asked.date)
+    made = ReportDocument(f"Schedule of {s.problem.name}", head_line(s), asked.date)
     made.head(question(_asked(found, asked)))
     made.head(_verdict(s))
     made.head(cards((label, text, "") for label, text in glance(s) if label != "proof"))
@@ -51,7 +53,9 @@ def schedule_report(found: Schedule, asked: Asked, *, steps: Staircase | None = 
         made.part("Stays on chip", data_table(
             s.residency, f"one row a stay: positions in the order, address, spilled or reloaded; "
             f"{len(s.residency)} in all", most=_STEPS))  # fmt: skip
-        order = [(Cell(str(i + 1), float(i + 1)), name) for i, name in enumerate(s.order[:_STEPS])]
+        order = [
+            (HtmlCell(str(i + 1), float(i + 1)), name) for i, name in enumerate(s.order[:_STEPS])
+        ]
         more = f"the first {_STEPS} of {len(s.order)} steps" if s.order[_STEPS:] else ""
         made.part("Order of the steps", rows(("position", "step"), order, more))
     made.part("What the words mean", terms(_WORDS))
@@ -59,11 +63,11 @@ def schedule_report(found: Schedule, asked: Asked, *, steps: Staircase | None = 
     return made
 
 
-def curve_report(found: Curve, asked: Asked) -> Document:
+def curve_report(found: Curve, asked: ReportInvocation) -> ReportDocument:
     """Return the report of schedules over capacities: the curve, its table, the tightest one."""
     last = found.schedules[-1]
     fitting = [s for s in found.schedules if s.outcome.script is not None]
-    made = Document(
+    made = ReportDocument(
         f"Schedules of {last.problem.name} over capacities", head_line(last), asked.date
     )
     made.head(question(_asked(found, asked)))
@@ -96,7 +100,7 @@ def curve_report(found: Curve, asked: Asked) -> Document:
     return made
 
 
-def _asked(found: Schedule | Curve, asked: Asked) -> Asked:
+def _asked(found: Schedule | Curve, asked: ReportInvocation) -> ReportInvocation:
     return asked if asked.command or asked.python else asked._replace(python=asked_for(found))
 
 
@@ -112,7 +116,7 @@ def _verdict(s: Schedule) -> str:
     return f'<div class="verdict fits"><b>Fits</b>: {escape(said)}; {escape(proof)}.</div>'
 
 
-def _pictures(made: Document, s: Schedule) -> list[str]:
+def _pictures(made: ReportDocument, s: Schedule) -> list[str]:
     if s.outcome.script is None:
         return [made.picture(s.plot.demand(), "What each step needs by itself, against what there "
                              "is.")]  # fmt: skip
@@ -122,7 +126,7 @@ def _pictures(made: Document, s: Schedule) -> list[str]:
     ]
 
 
-def _more_memory(made: Document, s: Schedule, steps: Staircase | None) -> list[str]:
+def _more_memory(made: ReportDocument, s: Schedule, steps: SpillStaircase | None) -> list[str]:
     """Return the curve over capacities from the least that fits: the steps where they are known.
 
     Else by the method without a search. It knows no clock, so that the same question gives the

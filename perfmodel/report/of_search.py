@@ -7,11 +7,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from perfmodel.asked import asked_for
-from perfmodel.report.document import Document
-from perfmodel.report.html import Cell, cards, data_table, items, paragraph, preformatted, rows
+from perfmodel.report.document import ReportDocument
+from perfmodel.report.html import HtmlCell, cards, data_table, items, paragraph, preformatted, rows
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
-from perfmodel.report.write import Asked
+from perfmodel.report.write import ReportInvocation
 from perfmodel.search.constraints import RATES
 from perfmodel.search.result import shown, strip
 from perfmodel.search.text import (
@@ -31,13 +31,13 @@ _CARDS = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "accurac
           "sensitivity")  # fmt: skip
 
 
-def search_report(found: SearchResult, asked: Asked) -> Document:
+def search_report(found: SearchResult, asked: ReportInvocation) -> ReportDocument:
     """Return the report of a search; the front and what 10 % more would change are asked for."""
     r = found
     decisions = len(r.space.decisions)
     size = math.prod(len(d.options) for d in r.space.decisions)
     many = f"{size:,}" if size < 10**7 else f"{float(size):.2g}"
-    made = Document(
+    made = ReportDocument(
         f"Search: {r.space.name} on {r.device}",
         f"{decisions} decisions, {many} configurations, {r.method}", asked.date,
     )  # fmt: skip
@@ -91,7 +91,7 @@ def _verdict(r: SearchResult) -> str:
 
 
 def _limits(r: SearchResult) -> str:
-    body: list[tuple[Cell | str, ...]] = []
+    body: list[tuple[HtmlCell | str, ...]] = []
     for use in r.limits:
         metric = use.constraint.metric
         unit = r.unit if metric == r.objective else ""
@@ -100,9 +100,9 @@ def _limits(r: SearchResult) -> str:
         )  # fmt: skip
         share = use.used / use.constraint.bound if use.constraint.bound else math.nan
         body.append((
-            use.constraint.text, Cell(quantity(metric, use.used, unit), use.used),
-            Cell(quantity(metric, use.constraint.bound, unit), use.constraint.bound),
-            Cell(f"{100 * share:.1f} %" if math.isfinite(share) else "", share), price,
+            use.constraint.text, HtmlCell(quantity(metric, use.used, unit), use.used),
+            HtmlCell(quantity(metric, use.constraint.bound, unit), use.constraint.bound),
+            HtmlCell(f"{100 * share:.1f} %" if math.isfinite(share) else "", share), price,
         ))  # fmt: skip
     return rows(("limit", "used", "bound", "used of it", "price"), body)
 

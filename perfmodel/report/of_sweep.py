@@ -12,11 +12,11 @@ from perfmodel.asked import asked_for
 from perfmodel.columns import TEXT, TRUTH, more_is_better
 from perfmodel.errors import InputError
 from perfmodel.plots.style import quantity
-from perfmodel.report.document import Document
+from perfmodel.report.document import ReportDocument
 from perfmodel.report.html import cards, data_table, paragraph
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
-from perfmodel.report.write import Asked
+from perfmodel.report.write import ReportInvocation
 
 if TYPE_CHECKING:
     from perfmodel.table import Row, Table
@@ -47,9 +47,9 @@ class Counted(NamedTuple):
 
 
 def sweep_report(
-    table: Table, asked: Asked, *, best: str = "", pareto: Sequence[str] = (),
+    table: Table, asked: ReportInvocation, *, best: str = "", pareto: Sequence[str] = (),
     counted: Counted | None = None, notes: Sequence[str] = (),
-) -> Document:  # fmt: skip
+) -> ReportDocument:  # fmt: skip
     """Return the report of a sweep.
 
     Parameters
@@ -74,7 +74,7 @@ def sweep_report(
         raise InputError(faults)
     if not asked.command and not asked.python:
         asked = asked._replace(python=asked_for(table))
-    made = Document(_title(table), _subtitle(table), asked.date)
+    made = ReportDocument(_title(table), _subtitle(table), asked.date)
     made.head(question(asked))
     made.head(_answer(table, best, counted))
     made.head("".join(paragraph(text, "note") for text in notes))
@@ -191,7 +191,9 @@ def _brief(table: Table, more: Sequence[str]) -> Table:
     ])  # fmt: skip
 
 
-def _over_axes(made: Document, table: Table, metrics: Sequence[str] | dict[str, None]) -> list[str]:
+def _over_axes(
+    made: ReportDocument, table: Table, metrics: Sequence[str] | dict[str, None]
+) -> list[str]:
     """Return curves over each axis of numbers; a grid of colours where they would be too many."""
     varied = _varied(table)
     numbers = [n for n in varied if table.dimensions[n] not in (TEXT, TRUTH)]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from perfmodel.asked import asked_for
 from perfmodel.plots.measured import measured
-from perfmodel.report.document import Document
-from perfmodel.report.html import Cell, items, paragraph, preformatted, rows
+from perfmodel.report.document import ReportDocument
+from perfmodel.report.html import HtmlCell, items, paragraph, preformatted, rows
 from perfmodel.report.question import question
-from perfmodel.report.write import Asked
+from perfmodel.report.write import ReportInvocation
 
 if TYPE_CHECKING:
     from perfmodel.validate.result import ValidationResult
@@ -23,20 +23,27 @@ _ERRORS = ("mape", "median_ape", "bias", "within_10")
 
 
 def validation_report(
-    found: Sequence[ValidationResult] | ValidationResult, asked: Asked
-) -> Document:  # fmt: skip
+    found: Sequence[ValidationResult] | ValidationResult, asked: ReportInvocation
+) -> ReportDocument:  # fmt: skip
     """Return the report of one data set or of several: errors, where they are, the worst rows."""
     results = list(found) if isinstance(found, Sequence) else [found]
     title = f"Validation: {results[0].name}" if len(results) == 1 else "Validation"
-    made = Document(title, "predictions beside measured rows", asked.date)
+    made = ReportDocument(title, "predictions beside measured rows", asked.date)
     if not asked.command and not asked.python and len(results) == 1:
         asked = asked._replace(python=asked_for(results[0]))
     made.head(question(asked))
-    body: list[list[Cell | str]] = []
+    body: list[list[HtmlCell | str]] = []
     for r in results:
         share = r.coverage
-        body.append([r.name, Cell(str(r.rows), r.rows), Cell(_percent(share), share), r.primary,
-                     *_errors(r.targets.get(r.primary, {}))])  # fmt: skip
+        body.append(
+            [
+                r.name,
+                HtmlCell(str(r.rows), r.rows),
+                HtmlCell(_percent(share), share),
+                r.primary,
+                *_errors(r.targets.get(r.primary, {})),
+            ]
+        )
     heads = ("data set", "rows", "predicted", "target", "MAPE", "median", "bias", "within 10 %")
     made.head(rows(heads, body, "errors of the primary target", sorts=True))
     for r in results:
@@ -49,7 +56,7 @@ def validation_report(
     return made
 
 
-def _one(made: Document, r: ValidationResult) -> list[str]:
+def _one(made: ReportDocument, r: ValidationResult) -> list[str]:
     out: list[str] = []
     if len(r.predictions) > 1:
         said = (
@@ -62,15 +69,15 @@ def _one(made: Document, r: ValidationResult) -> list[str]:
     out.append(rows(heads, body, "targets, and baselines on the rows of the primary one"))
     for noun, groups in (("device", r.by_device), ("group", r.by_group)):
         if len(groups) > 1:
-            lines = [[n, Cell(str(g["rows"]), float(g["rows"])), *_errors(g, ("mape", "bias"))]
+            lines = [[n, HtmlCell(str(g["rows"]), float(g["rows"])), *_errors(g, ("mape", "bias"))]
                      for n, g in groups.items()]  # fmt: skip
             out.append(rows((noun, "rows", "MAPE", "bias"), lines, f"by {noun}", sorts=True))
     worst = [
         [
             str(w["name"]), str(w["device"]),
-            Cell(f"{w['measured']:.4g}", float(w["measured"])),
-            Cell(f"{w['predicted']:.4g}", float(w["predicted"])),
-            Cell(_percent(w["error"], sign=True), float(w["error"])),
+            HtmlCell(f"{w['measured']:.4g}", float(w["measured"])),
+            HtmlCell(f"{w['predicted']:.4g}", float(w["predicted"])),
+            HtmlCell(_percent(w["error"], sign=True), float(w["error"])),
         ]
         for w in r.worst
     ]  # fmt: skip
@@ -83,8 +90,10 @@ def _one(made: Document, r: ValidationResult) -> list[str]:
     return [*out, items(r.notes)]
 
 
-def _errors(found: Mapping[str, Any], names: Sequence[str] = _ERRORS) -> list[Cell]:
-    return [Cell(_percent(found.get(n), sign=n == "bias"), _number(found.get(n))) for n in names]
+def _errors(found: Mapping[str, Any], names: Sequence[str] = _ERRORS) -> list[HtmlCell]:
+    return [
+        HtmlCell(_percent(found.get(n), sign=n == "bias"), _number(found.get(n))) for n in names
+    ]
 
 
 def _number(value: float | None) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from perfmodel.report.html import paragraph, preformatted
-from perfmodel.report.write import Asked
+from perfmodel.report.write import ReportInvocation
 
 __all__ = ["question"]
 
 
-def question(asked: Asked) -> str:
+def question(asked: ReportInvocation) -> str:
     """Return the command line and the call; what they are where neither is known."""
     out = ""
     if asked.command:

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.errors import InputError
-from perfmodel.report.document import Document
+from perfmodel.report.document import ReportDocument
 
-__all__ = ["Asked", "write"]
+__all__ = ["ReportInvocation", "write"]
 
 
-class Asked(NamedTuple):
+class ReportInvocation(NamedTuple):
     """What a report answers, in the words that ask it again.
 
     Attributes
@@ -32,8 +32,8 @@ class Asked(NamedTuple):
 
 
 def write(
-    made: Callable[[Any, Asked], Document], found: Any, path: str | Path,
-    asked: Asked | str | None = None, **options: Any,
+    made: Callable[[Any, ReportInvocation], ReportDocument], found: Any, path: str | Path,
+    asked: ReportInvocation | str | None = None, **options: Any,
 ) -> None:  # fmt: skip
     """Write a report to a file, whole or not at all.
 
@@ -56,5 +56,7 @@ def write(
     faults = output_faults(path, (".html",), "path")
     if faults:
         raise InputError(faults)
-    question = Asked(date=asked) if isinstance(asked, str) else asked or Asked()
+    question = (
+        ReportInvocation(date=asked) if isinstance(asked, str) else asked or ReportInvocation()
+    )
     write_text(path, made(found, question, **options).render())

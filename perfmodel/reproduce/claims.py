@@ -16,13 +16,13 @@ Basis: TypeAlias = Literal["first_principles", "given", "fitted"]
 Verdict: TypeAlias = Literal["within", "off", "not_public"]
 
 
-class _Form(BaseModel):
+class _ClaimsSchema(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
     )  # fmt: skip
 
 
-class PublishedSource(_Form):
+class PublishedSource(_ClaimsSchema):
     """A document that a reader can find."""
 
     title: str
@@ -37,7 +37,7 @@ class PublishedSource(_Form):
     """Table, page, how sure."""
 
 
-class Ask(_Form):
+class Ask(_ClaimsSchema):
     """A prediction that gives the number."""
 
     workload: str
@@ -56,7 +56,7 @@ class Ask(_Form):
     """Attribute of the prediction."""
 
 
-class PublishedClaim(_Form):
+class PublishedClaim(_ClaimsSchema):
     """One published number."""
 
     claim: str = Field(pattern=r"^[a-z0-9][a-z0-9_.]*$")
@@ -86,7 +86,7 @@ class PublishedClaim(_Form):
     """Prediction that gives the number; else the system's module computes it by the same name."""
 
 
-class PublishedSystem(_Form):
+class PublishedSystem(_ClaimsSchema):
     """A published system and what it claims."""
 
     schema_version: Literal[1]

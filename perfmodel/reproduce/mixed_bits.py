@@ -20,7 +20,7 @@ from perfmodel.predict import predict
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Assignment", "BitCosts", "bit_costs", "choose_bits", "relative_noise"]
+__all__ = ["BitCosts", "BitWidthAssignment", "bit_costs", "choose_bits", "relative_noise"]
 
 Floats = npt.NDArray[np.float64]
 #: Bits of weights and of inputs.
@@ -54,25 +54,25 @@ class BitCosts(NamedTuple):
     other_joules: float
     other_macs: float
 
-    def at(self, choice: Sequence[int]) -> Assignment:
+    def at(self, choice: Sequence[int]) -> BitWidthAssignment:
         """Return a choice of places in `pairs`, and what it costs."""
         each = np.arange(len(self.layers))
         places = np.asarray(choice, dtype=np.intp)
         bits = tuple(self.pairs[int(i)] for i in places)
         operations = sum(float(m) * w * a for m, (w, a) in zip(self.macs, bits, strict=True))
-        return Assignment(
+        return BitWidthAssignment(
             bits,
             self.other_seconds + float(self.seconds[each, places].sum()),
             self.other_joules + float(self.joules[each, places].sum()),
             operations + self.other_macs * EIGHT[0] * EIGHT[1],
         )
 
-    def uniform(self, pair: Pair) -> Assignment:
+    def uniform(self, pair: Pair) -> BitWidthAssignment:
         """Return what one pair of bits for every layer that chooses costs."""
         return self.at([self.pairs.index(pair)] * len(self.layers))
 
 
-class Assignment(NamedTuple):
+class BitWidthAssignment(NamedTuple):
     """Bits of weights and inputs a layer.
 
     Attributes
@@ -154,7 +154,7 @@ def choose_bits(
     costs: BitCosts, *, loss: Floats | None = None, most_loss: float = np.inf,
     most_bit_operations: float = np.inf, least: Literal["seconds", "joules", "loss"] = "seconds",
     alike: Sequence[tuple[int, int]] = (),
-) -> Assignment:  # fmt: skip
+) -> BitWidthAssignment:  # fmt: skip
     """Return the bits that cost the least within a loss and a number of bit operations, proved.
 
     Parameters

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perfmodel.schedule.blocks import Block, blocks
+from perfmodel.schedule.blocks import MemoryBlock, blocks
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, Trace
 
-__all__ = ["Layout", "layout"]
+__all__ = ["AddressLayout", "layout"]
 
 #: Seconds after which a packing is given up where nothing else limits it.
 _LONGEST = 20.0
 
 
 @dataclass(frozen=True)
-class Layout:
+class AddressLayout:
     """Where blocks lie.
 
     Attributes
@@ -31,7 +31,7 @@ class Layout:
         It was proved that no packing fits.
     """
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[MemoryBlock, ...]
     offsets: tuple[int, ...]
     height_bytes: int
     gap_bytes: int
@@ -51,7 +51,7 @@ class Layout:
 def layout(
     problem: Problem, script: Script, trace: Trace, capacity_bytes: int, deadline: Deadline,
     *, alignment: int = 1,
-) -> Layout:  # fmt: skip
+) -> AddressLayout:  # fmt: skip
     """Pack what a script holds on chip.
 
     Parameters
@@ -67,6 +67,6 @@ def layout(
     found = allocate(lives, capacity_bytes, time_limit_s=limit, alignment=alignment)
     if found.status != "packed":
         gap = max(1, found.height_bytes - capacity_bytes)
-        return Layout(made, (), found.height_bytes, gap, found.status == "infeasible")
+        return AddressLayout(made, (), found.height_bytes, gap, found.status == "infeasible")
     offsets = tuple(found.offsets[str(i)] for i in range(len(made)))
-    return Layout(made, offsets, found.height_bytes, 0, False)
+    return AddressLayout(made, offsets, found.height_bytes, 0, False)

@@ -14,10 +14,10 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from perfmodel.schedule.blocks import Block, blocks
+from perfmodel.schedule.blocks import MemoryBlock, blocks
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 
 __all__ = ["ORDERS", "REPLACEMENTS", "Baseline", "Placed", "arena_height", "baseline"]
 
@@ -64,7 +64,7 @@ class Baseline:
         Where everything lay; empty where addresses were not asked for.
     """
 
-    outcome: Outcome
+    outcome: ScriptOutcome
     places: tuple[Placed, ...]
 
     @property
@@ -117,12 +117,12 @@ def baseline(
         steps = tuple(minimum_peak(problem, deadline).order)
     else:
         steps = tuple(int(s) for s in order)
-    run = _Run(problem, capacity_bytes, steps, replacement, addresses)
+    run = _EvictionSimulation(problem, capacity_bytes, steps, replacement, addresses)
     for k in range(len(steps)):
         run.step(k)
     script = Script(steps, tuple(tuple(e) for e in run.evictions))
     name = order if isinstance(order, str) else "given"
-    outcome = Outcome(
+    outcome = ScriptOutcome(
         script, run.cost, 0, run.cost == 0, f"{name}, {replacement}",
         {"evictions": sum(map(len, script.evictions)), "moves": run.moves},
     )  # fmt: skip
@@ -139,7 +139,7 @@ def arena_height(problem: Problem, script: Script) -> int:
     last = len(script.order) - 1
     made = blocks(problem, script, replay(problem, script))
     made.sort(key=lambda b: (b.first > 0 or b.last < last, -b.size_bytes, b.first))
-    placed: list[tuple[int, int, Block]] = []
+    placed: list[tuple[int, int, MemoryBlock]] = []
     height = 0
     for block in made:
         line = [(a, b, 0) for a, b, o in placed if o.first <= block.last and block.first <= o.last]
@@ -168,7 +168,7 @@ def _best_fit(line: Sequence[tuple[int, int, int]], size: int) -> int:
     return top if best is None else best[1]
 
 
-class _Run:
+class _EvictionSimulation:
     """One pass over an order."""
 
     def __init__(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, Trace
 
-__all__ = ["Block", "blocks"]
+__all__ = ["MemoryBlock", "blocks"]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class MemoryBlock:
     """Bytes that stay at one address over some positions of the order, both included.
 
     Attributes
@@ -28,7 +28,7 @@ class Block:
     intervals: tuple[int, ...] = ()
 
 
-def blocks(problem: Problem, script: Script, trace: Trace) -> list[Block]:
+def blocks(problem: Problem, script: Script, trace: Trace) -> list[MemoryBlock]:
     """Return what must be allocated: every stay on chip, and the scratch of every step.
 
     A stay that begins by taking over the place of another lies in the same block. Buffers of no
@@ -48,15 +48,15 @@ def blocks(problem: Problem, script: Script, trace: Trace) -> list[Block]:
         if not stay.reloaded and stay.buffer in taken:
             root[i] = root[taken[stay.buffer]]
         groups.setdefault(root[i], []).append(i)
-    made: list[Block] = []
+    made: list[MemoryBlock] = []
     for members in groups.values():
         stays = [trace.intervals[i] for i in members]
         size = max(problem.buffers[s.buffer].size_bytes for s in stays)
         if size:
             name = problem.buffers[stays[0].buffer].name
-            made.append(Block(name, stays[0].first, stays[-1].last, size, tuple(members)))
+            made.append(MemoryBlock(name, stays[0].first, stays[-1].last, size, tuple(members)))
     for k, s in enumerate(script.order):
         if problem.steps[s].scratch_bytes:
             name = f"scratch of {problem.steps[s].name}"
-            made.append(Block(name, k, k, problem.steps[s].scratch_bytes))
+            made.append(MemoryBlock(name, k, k, problem.steps[s].scratch_bytes))
     return made

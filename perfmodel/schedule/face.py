@@ -18,7 +18,7 @@ from perfmodel.settings import FaultList, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Asked", "schedule", "subject_of"]
+__all__ = ["ScheduleInputs", "schedule", "subject_of"]
 
 
 def schedule(
@@ -63,7 +63,7 @@ def schedule(
     return schedule_one(found, given, capacity=sizes[0] if sizes else None, **options)
 
 
-class Asked(NamedTuple):
+class ScheduleInputs(NamedTuple):
     """What is to be scheduled, and on what."""
 
     workload: Workload
@@ -76,7 +76,7 @@ class Asked(NamedTuple):
 def subject_of(
     workload: WorkloadLike, device: DeviceLike | None, settings: Mapping[str, Any] | None,
     precision: Any, runtime: Any, engine: str | None,
-) -> Asked:  # fmt: skip
+) -> ScheduleInputs:  # fmt: skip
     """Return objects for names and paths; the device may be left out.
 
     Raises
@@ -86,9 +86,9 @@ def subject_of(
     """
     if device is None:
         found = _alone(workload, settings, runtime, engine)
-        return Asked(found, None, precision, runtime, engine)
+        return ScheduleInputs(found, None, precision, runtime, engine)
     made = resolve(workload, device, precision, runtime, settings, engine)
-    return Asked(made.workload, made.device, made.precision, made.runtime, made.engine)
+    return ScheduleInputs(made.workload, made.device, made.precision, made.runtime, made.engine)
 
 
 def _sizes(capacity: str | float | Iterable[str | float] | None) -> list[int] | None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
+from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
@@ -59,7 +59,7 @@ class Scheduled:
 
 
 def scheduled(
-    workload: Workload, precision: Precision, fusion: Fusion, *, weights: Weights = "streamed",
+    workload: Workload, precision: Precision, fusion: FusionRules, *, weights: Weights = "streamed",
     unfused: bool = False, in_place: bool = True, graph: Graph | None = None,
 ) -> Scheduled:  # fmt: skip
     """Return the problem of a workload: a step a kernel, a buffer an activation.
@@ -91,13 +91,15 @@ def scheduled(
         raise InputError(Fault(said, expected="one number for each: a schedule is of one network"))
     values: dict[str, Any] = dict(workload.parameters)
     whole = (workload.graph() if graph is None else graph).unroll(values)
-    made = kernels(whole, Fusion(False, fusion.flash_attention) if unfused else fusion)
+    made = kernels(whole, FusionRules(False, fusion.flash_attention) if unfused else fusion)
     if not made:
         raise InputError(Fault(f"'{workload.name}' has no operator to schedule"))
-    return _Reader(whole, values, precision, weights, in_place).read(workload.name, made)
+    return _ScheduleProblemBuilder(whole, values, precision, weights, in_place).read(
+        workload.name, made
+    )
 
 
-class _Reader:
+class _ScheduleProblemBuilder:
     """Turns kernels into steps."""
 
     def __init__(
@@ -113,7 +115,7 @@ class _Reader:
         self.steps: list[Step] = []
         self.members: list[tuple[str, ...]] = []
 
-    def read(self, name: str, made: list[Kernel]) -> Scheduled:
+    def read(self, name: str, made: list[FusedKernel]) -> Scheduled:
         """Return the problem of kernels in execution order."""
         readers: dict[str, int] = {}
         for kernel in made:
@@ -141,7 +143,7 @@ class _Reader:
             self.precision, pointwise, resident,
         )  # fmt: skip
 
-    def _add(self, kernel: Kernel, readers: Mapping[str, int]) -> None:
+    def _add(self, kernel: FusedKernel, readers: Mapping[str, int]) -> None:
         reads = [n for n in kernel.reads if self._on_chip(n)]
         for name in reads:
             if name not in self.index:
@@ -193,7 +195,9 @@ class _Reader:
         bits = float(self.precision.bits(self.graph.tensors[name].slot))
         return math.ceil(float(evaluate(elements, self.values)) * bits / 8.0 - 1e-9)
 
-    def _taken_over(self, kernel: Kernel, readers: Mapping[str, int]) -> tuple[str, str] | None:
+    def _taken_over(
+        self, kernel: FusedKernel, readers: Mapping[str, int]
+    ) -> tuple[str, str] | None:
         """Return the input whose place an output takes over, and that output."""
         for operator in reversed(kernel.operators):
             if not operator.inplace or operator.kind not in _POINTWISE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 
 __all__ = ["belady", "depth_first_order", "greedy", "memory_greedy_order", "orders"]
 
@@ -125,15 +125,15 @@ def belady(problem: Problem, order: Sequence[int], capacity_bytes: int) -> Scrip
     return Script(tuple(order), tuple(evictions))
 
 
-def greedy(problem: Problem, capacity_bytes: int) -> Outcome:
+def greedy(problem: Problem, capacity_bytes: int) -> ScriptOutcome:
     """Return the cheapest of three orders with Belady's replacement."""
     best: tuple[int, Script] | None = None
     for _, order in orders(problem):
         script = belady(problem, order, capacity_bytes)
         if script is None:
-            return Outcome(None, 0, 0, False, "greedy")
+            return ScriptOutcome(None, 0, 0, False, "greedy")
         cost = replay(problem, script, capacity_bytes).cost_bytes
         if best is None or cost < best[0]:
             best = (cost, script)
     assert best is not None
-    return Outcome(best[1], best[0], 0, best[0] == 0, "greedy")
+    return ScriptOutcome(best[1], best[0], 0, best[0] == 0, "greedy")

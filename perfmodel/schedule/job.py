@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.schedule.addresses import Layout, layout
+from perfmodel.schedule.addresses import AddressLayout, layout
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import Scheduled, Weights
 from perfmodel.schedule.portfolio import Method, fewest_bytes
 from perfmodel.schedule.result import Schedule
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 from perfmodel.schedule.target import Target, times
 from perfmodel.units import binary, sizes
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Lever
-    from perfmodel.schedule.peak import Peak
+    from perfmodel.schedule.peak import PeakMemoryResult
     from perfmodel.schedule.timing import Clock
 
-__all__ = ["Job"]
+__all__ = ["ScheduleJob"]
 
 #: Share of the time that the fewest bytes are sought for, where the objective is another.
 _BYTES = 0.5
@@ -38,7 +38,7 @@ _PATCHED = 400
 
 
 @dataclass(frozen=True)
-class Job:
+class ScheduleJob:
     """What is asked; fields as the parameters of `perfmodel.schedule.run.schedule`."""
 
     workload: Workload
@@ -53,7 +53,7 @@ class Job:
     time_limit_s: float | None
     deadline: Deadline
 
-    def at_capacity(self, size_bytes: int) -> Job:
+    def at_capacity(self, size_bytes: int) -> ScheduleJob:
         """Return the same for another capacity, with its whole time before it."""
         at, deadline = self.at.with_capacity(size_bytes), Deadline(self.time_limit_s)
         return replace(self, at=at, deadline=deadline)
@@ -112,7 +112,7 @@ class Job:
 
     def _weights_alone(self, capacity: int) -> Schedule:
         """Return the schedule that says that resident weights leave no room at all."""
-        from perfmodel.schedule.infeasible import Infeasible, Lever, Term
+        from perfmodel.schedule.infeasible import DemandTerm, Infeasible, Lever
 
         weights = self.made.weight_bytes
         whole = capacity + weights
@@ -122,15 +122,15 @@ class Job:
         why = Infeasible(
             said, float(need), float(whole), float(need - whole),
             terms=(
-                Term("weights", float(weights)),
-                Term("largest working set", float(need - weights)),
+                DemandTerm("weights", float(weights)),
+                DemandTerm("largest working set", float(need - weights)),
             ),
             levers=(
                 Lever("streamed weights", float(weights), need - weights <= whole),
                 Lever(f"{binary(need - whole)} more", float(need - whole), True),
             ),
         )  # fmt: skip
-        nothing = Outcome(None, 0, 0, False, self.method)
+        nothing = ScriptOutcome(None, 0, 0, False, self.method)
         return Schedule(
             self.made, self.at.where, self.objective, self.method, whole, nothing, 0.0, False,
             infeasible=why, weights=self.weights, notes=self.at.notes, job=self,
@@ -158,7 +158,9 @@ class Job:
             raise InputError(Fault(said, path="objective", expected=expected))
         return made
 
-    def _result(self, capacity: int | None, outcome: Outcome, packed: Layout | None) -> Schedule:
+    def _result(
+        self, capacity: int | None, outcome: ScriptOutcome, packed: AddressLayout | None
+    ) -> Schedule:
         """Return the schedule, not timed yet."""
         why: Infeasible | None = None
         if packed is not None and not packed.packed and outcome.script is not None:
@@ -175,7 +177,9 @@ class Job:
             notes=self.at.notes, weights=self.weights, job=self,
         )  # fmt: skip
 
-    def _packed(self, outcome: Outcome, capacity: int) -> tuple[Outcome, Layout | None]:
+    def _packed(
+        self, outcome: ScriptOutcome, capacity: int
+    ) -> tuple[ScriptOutcome, AddressLayout | None]:
         """Return the outcome with addresses, made again for less where its blocks do not pack."""
         if not self.addresses or outcome.script is None:
             return outcome, None
@@ -196,18 +200,18 @@ class Job:
             found = tried if tried.gap_bytes < found.gap_bytes else found
         return outcome, found
 
-    def _layout(self, script: Script, capacity: int) -> Layout:
+    def _layout(self, script: Script, capacity: int) -> AddressLayout:
         trace = replay(self.made.problem, script, capacity)
         allowed = self._share(_PART).within(_PACKING)
         return layout(self.made.problem, script, trace, capacity, allowed, alignment=self.alignment)
 
-    def _timed(self, capacity: int, fewest: Outcome, clock: Clock) -> Schedule:
+    def _timed(self, capacity: int, fewest: ScriptOutcome, clock: Clock) -> Schedule:
         """Return the fastest or most frugal schedule found, that of fewest bytes beside it."""
         look = clock.fastest if self.objective == "latency_s" else clock.frugal
         beside = None if fewest.script is None else clock.of(fewest.script, capacity)
         found = clock.ties(look(fewest, capacity, self._share(_SEARCH)), fewest, beside)
         cost = replay(self.made.problem, found.script, capacity).cost_bytes
-        outcome = Outcome(
+        outcome = ScriptOutcome(
             found.script, cost, fewest.bound_bytes, cost == fewest.bound_bytes, self.method,
             fewest.counts,
         )  # fmt: skip
@@ -228,7 +232,7 @@ class Job:
 
         found = minimum_peak(self.made.problem, self._share(_SEARCH))
         script = Script(tuple(found.order), ((),) * len(found.order))
-        outcome = Outcome(script, 0, 0, True, self.method, found.counts)
+        outcome = ScriptOutcome(script, 0, 0, True, self.method, found.counts)
         if capacity is not None and found.peak_bytes > capacity:
             return self._impossible(capacity, found)
         # Where blocks do not pack into the peak itself, the height they need is what counts.
@@ -251,7 +255,7 @@ class Job:
         job = replace(self, made=in_tiles(self.made, found))
         return replace(job._fewest(capacity), tiled=found, untiled=self.made, job=self)
 
-    def _impossible(self, capacity: int, peak: Peak | None = None) -> Schedule:
+    def _impossible(self, capacity: int, peak: PeakMemoryResult | None = None) -> Schedule:
         """Return the schedule that says why there is none."""
         from perfmodel.schedule.infeasible import over_peak, over_working_set
 
@@ -265,7 +269,7 @@ class Job:
                 problem, capacity, peak.peak_bytes, peak.order, proved=peak.proved,
                 pointwise=pointwise, deadline=self.deadline,
             )  # fmt: skip
-        nothing = Outcome(None, 0, 0, False, self.method)
+        nothing = ScriptOutcome(None, 0, 0, False, self.method)
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, nothing,
             why.demand if self.objective == "peak" else 0.0, False, infeasible=why,

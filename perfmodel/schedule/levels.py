@@ -10,17 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perfmodel.former import former_names
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Level", "LevelPlan", "Move", "over_levels", "replay_levels"]
+__all__ = ["BoundaryCrossing", "LevelPlan", "RetentionLevel", "over_levels", "replay_levels"]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Level="RetentionLevel")
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class RetentionLevel:
     """A memory level; the one below the last is off chip and holds everything.
 
     Attributes
@@ -35,7 +40,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class BoundaryCrossing:
     """A buffer across one boundary, just before a step.
 
     Attributes
@@ -69,8 +74,8 @@ class LevelPlan:
     """
 
     order: tuple[int, ...]
-    levels: tuple[Level, ...]
-    moves: tuple[tuple[Move, ...], ...]
+    levels: tuple[RetentionLevel, ...]
+    moves: tuple[tuple[BoundaryCrossing, ...], ...]
     held: tuple[tuple[frozenset[int], ...], ...]
     crossing_bytes: tuple[int, ...]
     cost: float
@@ -79,7 +84,7 @@ class LevelPlan:
 
 
 def over_levels(
-    problem: Problem, levels: Sequence[Level], order: Sequence[int] | None = None,
+    problem: Problem, levels: Sequence[RetentionLevel], order: Sequence[int] | None = None,
     deadline: Deadline | None = None,
 ) -> LevelPlan | None:  # fmt: skip
     """Return the cheapest retention over levels for an order.
@@ -114,7 +119,7 @@ def over_levels(
         raise ValueError("the order does not run every step once, each after what it reads")
     if problem.largest_working_set_bytes > levels[0].capacity_bytes:
         return None
-    return _Programme(problem, tuple(order), tuple(levels)).solve(deadline)
+    return _MultilevelRetentionMilp(problem, tuple(order), tuple(levels)).solve(deadline)
 
 
 def _best_order(problem: Problem, capacity_bytes: int, deadline: Deadline) -> tuple[int, ...]:
@@ -124,10 +129,12 @@ def _best_order(problem: Problem, capacity_bytes: int, deadline: Deadline) -> tu
     return tuple(range(len(problem.steps))) if script is None else script.order
 
 
-class _Programme:
+class _MultilevelRetentionMilp:
     """The programme's columns: presence ``x[level, b, k]`` and crossings ``[boundary, b, k]``."""
 
-    def __init__(self, problem: Problem, order: tuple[int, ...], levels: tuple[Level, ...]) -> None:
+    def __init__(
+        self, problem: Problem, order: tuple[int, ...], levels: tuple[RetentionLevel, ...]
+    ) -> None:
         self.problem, self.order, self.levels = problem, order, levels
         self.sizes = [b.size_bytes for b in problem.buffers]
         at = {s: k for k, s in enumerate(order)}
@@ -210,13 +217,13 @@ class _Programme:
 
     def solve(self, deadline: Deadline) -> LevelPlan | None:
         """Solve it and read the plan."""
-        from perfmodel.schedule.solver import Matrix, Status, solve
+        from perfmodel.schedule.solver import MilpMatrix, Status, solve
 
         self.build()
         row = [i for i, (terms, _) in enumerate(self.rows) for _ in terms]
         column = [c for terms, _ in self.rows for c, _ in terms]
         value = [f for terms, _ in self.rows for _, f in terms]
-        matrix = Matrix.of(
+        matrix = MilpMatrix.of(
             self.cost, (row, column, value), [-np.inf] * len(self.rows),
             [right for _, right in self.rows], lower=self.lower or 0.0, upper=1.0, integer=True,
         )  # fmt: skip
@@ -264,14 +271,14 @@ class _Programme:
     def plan(self, on: set[tuple[str, int, int, int]], bound: float, proved: bool) -> LevelPlan:
         """Read a plan from the columns that are 1."""
         n = len(self.levels)
-        moves: list[list[Move]] = [[] for _ in self.order]
+        moves: list[list[BoundaryCrossing]] = [[] for _ in self.order]
         held: list[list[set[int]]] = [[set() for _ in range(n)] for _ in self.order]
         crossing = [0] * n
         for what, level, b, k in sorted(on, key=lambda c: (c[3], c[0] != "down", -c[1], c[2])):
             if what == "x":
                 held[k][level].add(b)
             elif what in ("down", "up"):
-                moves[k].append(Move(b, level, what == "down"))
+                moves[k].append(BoundaryCrossing(b, level, what == "down"))
                 crossing[level] += self.sizes[b]
         cost = sum(
             size * level.cost_per_byte for size, level in zip(crossing, self.levels, strict=True)

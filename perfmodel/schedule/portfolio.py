@@ -8,7 +8,7 @@ from typing import Literal
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady, greedy, orders
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 
 __all__ = ["METHODS", "Method", "fewest_bytes"]
 
@@ -30,7 +30,7 @@ _TRIES = 4000
 def fewest_bytes(
     problem: Problem, capacity_bytes: int, method: Method = "exact",
     deadline: Deadline | None = None, incumbent: Script | None = None,
-) -> Outcome:  # fmt: skip
+) -> ScriptOutcome:  # fmt: skip
     """Return a schedule that spills and reloads few bytes; by ``exact``, the fewest.
 
     ``greedy``: three orders with Belady's replacement. ``beam``: also beams over orders and
@@ -49,7 +49,7 @@ def fewest_bytes(
         return best
     if incumbent is not None:
         cost = replay(problem, incumbent, capacity_bytes).cost_bytes
-        best = _better(best, Outcome(incumbent, cost, 0, cost == 0, best.method))
+        best = _better(best, ScriptOutcome(incumbent, cost, 0, cost == 0, best.method))
     if method == "greedy" or best.proved:
         return replace(best, method=method)
     if method == "exact":
@@ -76,7 +76,9 @@ def fewest_bytes(
     return replace(best, method=method)
 
 
-def _proved(problem: Problem, capacity_bytes: int, deadline: Deadline, best: Outcome) -> Outcome:
+def _proved(
+    problem: Problem, capacity_bytes: int, deadline: Deadline, best: ScriptOutcome
+) -> ScriptOutcome:
     """Return the outcome of the least peak and of the search; some time is left if it is open."""
     best = _without_spills(problem, capacity_bytes, deadline, best)
     if best.proved:
@@ -87,7 +89,9 @@ def _proved(problem: Problem, capacity_bytes: int, deadline: Deadline, best: Out
     return _better(best, search(problem, capacity_bytes, allowed, best.script))
 
 
-def _descended(problem: Problem, capacity_bytes: int, deadline: Deadline, best: Outcome) -> Outcome:
+def _descended(
+    problem: Problem, capacity_bytes: int, deadline: Deadline, best: ScriptOutcome
+) -> ScriptOutcome:
     """Return what moves of steps make of a schedule that is not proved."""
     if best.proved or best.script is None:
         return best
@@ -101,13 +105,13 @@ def _descended(problem: Problem, capacity_bytes: int, deadline: Deadline, best: 
         allowed = deadline.within(0.4 * deadline.left())
         script = improved(problem, start, capacity_bytes, allowed, tries=_TRIES)
         cost = replay(problem, script, capacity_bytes).cost_bytes
-        best = _better(best, Outcome(script, cost, 0, cost == 0, best.method))
+        best = _better(best, ScriptOutcome(script, cost, 0, cost == 0, best.method))
     return best
 
 
 def _without_spills(
-    problem: Problem, capacity_bytes: int, deadline: Deadline, best: Outcome
-) -> Outcome:
+    problem: Problem, capacity_bytes: int, deadline: Deadline, best: ScriptOutcome
+) -> ScriptOutcome:
     """Return the order of least peak: nothing is spilled where it fits, often little elsewhere."""
     from perfmodel.schedule.peak import minimum_peak
 
@@ -116,12 +120,12 @@ def _without_spills(
         spilling = belady(problem, found.order, capacity_bytes)
         assert spilling is not None
         cost = replay(problem, spilling, capacity_bytes).cost_bytes
-        return _better(best, Outcome(spilling, cost, 0, cost == 0, best.method))
+        return _better(best, ScriptOutcome(spilling, cost, 0, cost == 0, best.method))
     script = Script(tuple(found.order), ((),) * len(found.order))
-    return Outcome(script, 0, 0, True, best.method)
+    return ScriptOutcome(script, 0, 0, True, best.method)
 
 
-def _better(a: Outcome, b: Outcome) -> Outcome:
+def _better(a: ScriptOutcome, b: ScriptOutcome) -> ScriptOutcome:
     """Return the cheaper of two, with the larger of their bounds."""
     bound = max(a.bound_bytes, b.bound_bytes)
     chosen = b if b.script is not None and b.cost_bytes < a.cost_bytes else a

@@ -65,7 +65,7 @@ def over_levels(s: Schedule, *, time_limit_s: float | None = 10.0) -> LevelPlan:
     InputError
         No device, or only one memory before main memory.
     """
-    from perfmodel.schedule.levels import Level
+    from perfmodel.schedule.levels import RetentionLevel
     from perfmodel.schedule.levels import over_levels as run
 
     limit = _limit(s)
@@ -82,13 +82,13 @@ def over_levels(s: Schedule, *, time_limit_s: float | None = 10.0) -> LevelPlan:
                   expected=f"a memory further in: --memory, one of {between}")
         )  # fmt: skip
     facts = machine.facts
-    levels: list[Level] = []
+    levels: list[RetentionLevel] = []
     prices = _prices(facts, names[first + 1 : last + 1])
     for k, name in enumerate(names[first:last]):
         held = float(facts[f"memories.{name}.capacity"])
         held -= float(facts.get(f"memories.{name}.reserved", 0.0))
         size = limit if k == 0 else int(held)
-        levels.append(Level(name, size, prices[k] / prices[-1]))
+        levels.append(RetentionLevel(name, size, prices[k] / prices[-1]))
     found = run(s.problem, levels, s.script.order, Deadline(time_limit_s))
     if found is None:
         raise InputError(Fault("no placement over the levels was found in time", path="levels",

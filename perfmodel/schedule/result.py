@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.plan import Plan
-from perfmodel.schedule.addresses import Layout
+from perfmodel.schedule.addresses import AddressLayout
 from perfmodel.schedule.graphs import Scheduled
 from perfmodel.schedule.plans import Where, to_plan
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, Trace, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, Trace, replay
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Unproved
-    from perfmodel.schedule.job import Job
+    from perfmodel.schedule.job import ScheduleJob
     from perfmodel.schedule.levels import LevelPlan
     from perfmodel.schedule.recompute import Recomputation
-    from perfmodel.schedule.staircase import Staircase
+    from perfmodel.schedule.staircase import SpillStaircase
     from perfmodel.schedule.tiling.streamed import Streamed
     from perfmodel.schedule.timing import Timing
     from perfmodel.table import Table
@@ -67,17 +67,17 @@ class Schedule:
     objective: str
     method: str
     capacity_bytes: int | None
-    outcome: Outcome
+    outcome: ScriptOutcome
     lower_bound: float
     proved: bool
-    layout: Layout | None = None
+    layout: AddressLayout | None = None
     timing: Timing | None = None
     infeasible: Infeasible | None = None
     notes: tuple[str, ...] = ()
     weights: str = "streamed"
     tiled: Streamed | None = None
     untiled: Scheduled | None = None
-    job: Job | None = field(default=None, repr=False, compare=False)
+    job: ScheduleJob | None = field(default=None, repr=False, compare=False)
 
     @property
     def problem(self) -> Problem:
@@ -268,7 +268,7 @@ class Schedule:
 
         return alternatives(self, time_limit_s)
 
-    def curve(self) -> Staircase:
+    def curve(self) -> SpillStaircase:
         """Return bytes against capacity, every step; see `perfmodel.schedule.staircase`."""
         from perfmodel.schedule.staircase import staircase
 

@@ -11,7 +11,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import Weights, scheduled
-from perfmodel.schedule.job import Job
+from perfmodel.schedule.job import ScheduleJob
 from perfmodel.schedule.portfolio import METHODS, Method
 from perfmodel.schedule.result import OBJECTIVES, Schedule
 from perfmodel.schedule.script import Script
@@ -110,7 +110,7 @@ def schedule(
     if at.capacity_bytes is None and objective != "peak":
         raise InputError(Fault("no capacity is stated", path="capacity",
                                expected="a size such as '256 KiB', or a device"))  # fmt: skip
-    job = Job(
+    job = ScheduleJob(
         workload, at, made, objective, method, weights, addresses, alignment, tiles, time_limit_s,
         Deadline(time_limit_s),
     )  # fmt: skip

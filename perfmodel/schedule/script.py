@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from perfmodel.former import former_names
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Interval", "Outcome", "Script", "Trace", "replay"]
+__all__ = ["ResidencyInterval", "Script", "ScriptOutcome", "Trace", "replay"]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Outcome="ScriptOutcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ScriptOutcome:
     """What a method found.
 
     Attributes
@@ -53,7 +58,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ResidencyInterval:
     """A stay of a buffer on chip, from position to position of the order, both included.
 
     Attributes
@@ -85,7 +90,7 @@ class Trace:
     reload_bytes: int
     peak_bytes: int
     held_bytes: tuple[int, ...]
-    intervals: tuple[Interval, ...]
+    intervals: tuple[ResidencyInterval, ...]
 
     @property
     def cost_bytes(self) -> int:
@@ -116,14 +121,14 @@ def replay(problem: Problem, script: Script, capacity_bytes: int | None = None) 
     since: dict[int, tuple[int, bool]] = {}
     held = spilled = reloaded = 0
     totals: list[int] = []
-    stays: list[Interval] = []
+    stays: list[ResidencyInterval] = []
 
     def leave(t: int, last: int, store: bool = False) -> None:
         nonlocal held
         first, again = since.pop(t)
         held -= sizes[t]
         if last >= first:
-            stays.append(Interval(t, first, last, store, again))
+            stays.append(ResidencyInterval(t, first, last, store, again))
 
     for k, s in enumerate(script.order):
         step = problem.steps[s]

@@ -1,9 +1,10 @@
 """Linear and mixed-integer programmes, solved by HiGHS: the one door to a solver.
 
-Two doors: `Model` is written in names through PuLP and read as mathematics (`write_lp`); `Matrix`
-goes to HiGHS as arrays, for large problems (PuLP alone takes seconds for 60,000 variables). Both
-end in the same run, which looks at HiGHS's own status and bound: PuLP calls a run that was stopped
-"Optimal". (Huangfu and Hall, Parallelizing the dual revised simplex method, 2018.)
+Two doors: `SymbolicMilpModel` is written in names through PuLP and read as mathematics
+(`write_lp`); `MilpMatrix` goes to HiGHS as arrays, for large problems (PuLP alone takes seconds for
+60,000 variables). Both end in the same run, which looks at HiGHS's own status and bound: PuLP calls
+a run that was stopped "Optimal". (Huangfu and Hall, Parallelizing the dual revised simplex method,
+2018.)
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from perfmodel.schedule.highs import (
     set_threads,
     wake,
 )
-from perfmodel.schedule.highs.programme import Floats, Matrix, Solution, Status
+from perfmodel.schedule.highs.programme import Floats, MilpMatrix, SolverResult, Status
 
 __all__ = [
     "Linear",
-    "Matrix",
-    "Model",
-    "Solution",
+    "MilpMatrix",
     "SolverError",
+    "SolverResult",
     "Status",
+    "SymbolicMilpModel",
     "set_threads",
     "solve",
     "total",
@@ -52,13 +53,13 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def solve(
-    matrix: Matrix,
+    matrix: MilpMatrix,
     deadline: Deadline | None = None,
     *,
     gap: float = 0.0,
     start: ArrayLike | None = None,
     restarts: bool = True,
-) -> Solution:
+) -> SolverResult:
     """Solve a programme that is given as arrays.
 
     Parameters
@@ -89,7 +90,7 @@ def solve(
         fits = bool(np.all(matrix.row_lower <= 0.0) and np.all(matrix.row_upper >= 0.0))
         status = Status.OPTIMAL if fits else Status.INFEASIBLE
         value = 0.0 if fits else math.nan
-        return Solution(status, value, 0.0 if fits else math.inf, 0.0, "no columns")
+        return SolverResult(status, value, 0.0 if fits else math.inf, 0.0, "no columns")
     handle = new_handle()
     load(handle, matrix)
     if not restarts:
@@ -98,7 +99,7 @@ def solve(
 
 
 def write_lp(
-    matrix: Matrix,
+    matrix: MilpMatrix,
     path: str | Path,
     columns: Sequence[str] = (),
     rows: Sequence[str] = (),
@@ -124,7 +125,7 @@ def write_lp(
 
 
 class Linear(Protocol):
-    """A variable, or a sum of variables with factors, of a `Model`."""
+    """A variable, or a sum of variables with factors, of a `SymbolicMilpModel`."""
 
     def __add__(self, other: Linear | float, /) -> Linear: ...
     def __radd__(self, other: float, /) -> Linear: ...
@@ -135,7 +136,7 @@ class Linear(Protocol):
     def __neg__(self) -> Linear: ...
 
 
-class Model:
+class SymbolicMilpModel:
     """A programme in names; small ones, and those that people read.
 
     Parameters
@@ -218,7 +219,7 @@ class Model:
         *,
         gap: float = 0.0,
         start: Iterable[tuple[Linear, float]] | None = None,
-    ) -> Solution:
+    ) -> SolverResult:
         """Solve it with HiGHS through PuLP.
 
         Parameters
@@ -238,7 +239,7 @@ class Model:
 
         limit = deadline or Deadline()
         known = None if start is None else {str(v): float(x) for v, x in start}
-        outcome: list[Solution] = []
+        outcome: list[SolverResult] = []
         wake()
 
         def columns(lp: Any) -> list[Any]:
@@ -266,7 +267,7 @@ class Model:
                 return (0, 0) if states is None else (states.NotSolved, False)
 
         if not self._columns:
-            return Solution(Status.OPTIMAL, self.value(self._objective), 0.0, 0.0, "no columns")
+            return SolverResult(Status.OPTIMAL, self.value(self._objective), 0.0, 0.0, "no columns")
         for column in self._columns:
             # What a run before this one left would pass for an answer.
             with contextlib.suppress(AttributeError):
@@ -280,7 +281,7 @@ class Model:
             for column in self._columns:
                 column.varValue = _number(column)
             values = np.array([column.varValue for column in self._columns], dtype=np.float64)
-        return Solution(
+        return SolverResult(
             raw.status,
             sign * raw.objective + constant,
             sign * raw.bound + constant,

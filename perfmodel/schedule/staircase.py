@@ -18,16 +18,16 @@ from perfmodel.schedule.result import Schedule
 from perfmodel.units import binary
 
 if TYPE_CHECKING:
-    from perfmodel.schedule.job import Job
+    from perfmodel.schedule.job import ScheduleJob
 
-__all__ = ["Staircase", "staircase"]
+__all__ = ["SpillStaircase", "staircase"]
 
 #: Schedules that are made a byte apart; those after them are apart by this part of all capacities.
 _MOST = 48
 
 
 @dataclass(frozen=True)
-class Staircase:
+class SpillStaircase:
     """Schedules at the left end of every step, ascending in capacity.
 
     Attributes
@@ -59,7 +59,7 @@ class Staircase:
         return f"fewest bytes against capacity, from the least that works ({how}):\n{table}"
 
 
-def staircase(asked: Schedule) -> Staircase:
+def staircase(asked: Schedule) -> SpillStaircase:
     """Return the whole curve of what a schedule was asked for.
 
     Parameters
@@ -106,13 +106,13 @@ def staircase(asked: Schedule) -> Staircase:
             # The least capacity of all is always looked at.
             size, resolution = max(size - apart, least) if size > least else least - 1, apart
     ended = size < least
-    return Staircase(
+    return SpillStaircase(
         Curve(tuple(reversed(made))), proved and ended and resolution == 1,
         resolution if ended else max(1, size - least),
     )  # fmt: skip
 
 
-def _at(job: Job, size: int, deadline: Deadline) -> Schedule:
+def _at(job: ScheduleJob, size: int, deadline: Deadline) -> Schedule:
     left = deadline.left()
     limited = replace(job, time_limit_s=None if left == float("inf") else max(left, 0.05))
     return limited.at_capacity(size).run()

@@ -14,8 +14,8 @@ from perfmodel.predict import machine_for, predict, static_for
 from perfmodel.resolve import precision_for
 from perfmodel.schedule.plans import Where
 from perfmodel.units import UnitError, show, whole_bytes
-from perfmodel.workload.families import Semantics
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.families import ExecutionSemantics
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.workload import PLAIN, Workload
 
 __all__ = ["Target", "Times", "bytes_of", "target", "times"]
@@ -43,9 +43,9 @@ class Target:
     where: Where
     capacity_bytes: int | None
     precision: Precision
-    fusion: Fusion
+    fusion: FusionRules
     machine: Machine | None = None
-    semantics: Semantics = PLAIN
+    semantics: ExecutionSemantics = PLAIN
     notes: tuple[str, ...] = ()
 
     def with_capacity(self, size_bytes: int) -> Target:
@@ -124,7 +124,7 @@ def target(
             raise InputError(Fault("a memory belongs to a device", path="memory",
                                    expected="a device, or a capacity alone"))  # fmt: skip
         chosen = as_precision(precision or workload.precision or "int8")
-        return Target(Where(), given, chosen, Fusion(elementwise=not unfused))
+        return Target(Where(), given, chosen, FusionRules(elementwise=not unfused))
     machine = machine_for(workload, device, runtime, engine)
     static = static_for(machine, None)
     chosen = precision_for(precision, workload, machine, static.engine)

@@ -9,7 +9,7 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import Scheduled
 from perfmodel.schedule.latency import (
     Dma,
-    Power,
+    ScheduleEnergyModel,
     Timeline,
     energy,
     latency,
@@ -17,7 +17,7 @@ from perfmodel.schedule.latency import (
     simulate,
 )
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script
+from perfmodel.schedule.script import Script, ScriptOutcome
 from perfmodel.schedule.target import Target, Times
 
 __all__ = ["Beside", "Clock", "Timing", "clock"]
@@ -98,7 +98,7 @@ class Clock:
 
     problem: Problem
     dma: Dma
-    power: Power | None
+    power: ScheduleEnergyModel | None
     per_run_s: float = 0.0
 
     def of(self, script: Script, capacity_bytes: int) -> Timing | None:
@@ -110,7 +110,9 @@ class Clock:
         spans = _spans(timeline, script)
         return Timing(timeline, self._joules(timeline), 0.0, False, spans, per_run_s=self.per_run_s)
 
-    def fastest(self, bytes_: Outcome, capacity_bytes: int, deadline: Deadline) -> _Found:
+    def fastest(
+        self, bytes_: ScriptOutcome, capacity_bytes: int, deadline: Deadline
+    ) -> _TimedScript:
         """Return the fastest schedule found, that of fewest bytes among the candidates."""
         given = () if bytes_.script is None else (bytes_.script,)
         found = latency(
@@ -120,9 +122,11 @@ class Clock:
         assert found.script is not None
         assert found.timeline is not None
         bound = found.bound_s + self.per_run_s
-        return _Found(found.script, found.timeline, bound, found.proved)
+        return _TimedScript(found.script, found.timeline, bound, found.proved)
 
-    def frugal(self, bytes_: Outcome, capacity_bytes: int, deadline: Deadline) -> _Found:
+    def frugal(
+        self, bytes_: ScriptOutcome, capacity_bytes: int, deadline: Deadline
+    ) -> _TimedScript:
         """Return the schedule of least energy found."""
         assert self.power is not None
         given = () if bytes_.script is None else (bytes_.script,)
@@ -133,9 +137,11 @@ class Clock:
         assert found.script is not None
         assert found.timeline is not None
         bound = found.bound_j + self.power.static_w * self.per_run_s
-        return _Found(found.script, found.timeline, bound, found.proved)
+        return _TimedScript(found.script, found.timeline, bound, found.proved)
 
-    def ties(self, found: _Found, bytes_: Outcome, other: Timing | None) -> _Found:
+    def ties(
+        self, found: _TimedScript, bytes_: ScriptOutcome, other: Timing | None
+    ) -> _TimedScript:
         """Return the schedule of fewest bytes instead where it is as fast and as frugal.
 
         Parameters
@@ -149,9 +155,9 @@ class Clock:
         slower = other.timeline.makespan_s > found.timeline.makespan_s * (1 + 1e-9)
         if slower or (mine is not None and its is not None and its > mine * (1 + 1e-9)):
             return found
-        return _Found(bytes_.script, other.timeline, found.bound, found.proved)
+        return _TimedScript(bytes_.script, other.timeline, found.bound, found.proved)
 
-    def timing(self, found: _Found, bytes_: Outcome, other: Timing | None) -> Timing:
+    def timing(self, found: _TimedScript, bytes_: ScriptOutcome, other: Timing | None) -> Timing:
         """Return the timing of what was found, with the schedule of fewest bytes beside it."""
         beside = None
         if other is not None:
@@ -175,7 +181,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _TimedScript:
     """A script and its timeline, with the bound of what was asked for."""
 
     script: Script
@@ -200,14 +206,14 @@ def clock(scheduled: Scheduled, at: Target, times: Times) -> Clock:
     return Clock(problem, dma, _power(at), times.per_run_s)
 
 
-def _power(at: Target) -> Power | None:
+def _power(at: Target) -> ScheduleEnergyModel | None:
     assert at.machine is not None
     facts = at.machine.facts
     each = facts.get(f"memories.{at.where.outer}.energy_per_byte")
     if each is not None:
-        return Power(float(each), float(each), float(facts.get("power.idle") or 0.0))
+        return ScheduleEnergyModel(float(each), float(each), float(facts.get("power.idle") or 0.0))
     busy = facts.get("power.busy")
-    return None if busy is None else Power(0.0, 0.0, float(busy))
+    return None if busy is None else ScheduleEnergyModel(0.0, 0.0, float(busy))
 
 
 def _spans(timeline: Timeline, script: Script) -> dict[int, tuple[float, float]]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.expressions import parse_expression
-from perfmodel.expressions.nodes import Name, Node, Number, Operation
+from perfmodel.expressions.nodes import ExpressionOperation, Name, Node, Number
 from perfmodel.search.oracle.rows import Floats
 
 __all__ = ["Constraint", "parse_constraints"]
@@ -95,14 +95,18 @@ def parse_constraints(
 
 
 def _parts(node: Node) -> list[Node]:
-    if isinstance(node, Operation) and node.kind == "and":
+    if isinstance(node, ExpressionOperation) and node.kind == "and":
         return [part for operand in node.operands for part in _parts(operand)]
     return [node]
 
 
 def _constraint(text: str, node: Node, metrics: Sequence[str], where: str) -> Constraint:
     expected = "a metric and a number, such as latency_s <= 5 ms"
-    if not isinstance(node, Operation) or node.kind not in _FLIPPED or len(node.operands) != 2:
+    if (
+        not isinstance(node, ExpressionOperation)
+        or node.kind not in _FLIPPED
+        or len(node.operands) != 2
+    ):
         raise InputError(Fault(f"'{text}' limits nothing", path=where, expected=expected))
     left, right = node.operands
     kind = node.kind
@@ -125,7 +129,7 @@ def _constraint(text: str, node: Node, metrics: Sequence[str], where: str) -> Co
 def _value(node: Node) -> float | None:
     if isinstance(node, Number):
         return float(node.value)
-    if isinstance(node, Operation) and node.kind == "neg":
+    if isinstance(node, ExpressionOperation) and node.kind == "neg":
         inner = _value(node.operands[0])
         return None if inner is None else -inner
     return None

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,14 @@ import numpy.typing as npt
 from perfmodel.columns import dimension_of
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.expressions import parse_expression
-from perfmodel.expressions.nodes import Name, Number, Operation
+from perfmodel.expressions.nodes import ExpressionOperation, Name, Number
+from perfmodel.former import former_names
 from perfmodel.table import Table
 
-__all__ = ["Relaxation", "differentiable_search"]
+__all__ = ["DifferentiableSearchResult", "differentiable_search"]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Relaxation="DifferentiableSearchResult")
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 #: Probabilities, one array a decision -> loss and its slopes, one array a decision.
@@ -34,7 +38,7 @@ _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
-class Relaxation:
+class DifferentiableSearchResult:
     """What a differentiable search found.
 
     Attributes
@@ -86,7 +90,7 @@ def differentiable_search(
     oracle: Any, loss: Sequence[Any] | Loss, limit: str | float, *, metric: str = "latency_s",
     steps: int = 300, rate: float = 0.1, temperatures: tuple[float, float] = (1.0, 0.3),
     noise: bool = True, penalty: float = 1.0, seed: int = 0,
-) -> Relaxation:  # fmt: skip
+) -> DifferentiableSearchResult:  # fmt: skip
     """Search by descent on relaxed decisions for the least loss under a limit.
 
     Parameters
@@ -129,20 +133,20 @@ def differentiable_search(
     _number_faults(steps, rate, temperatures, penalty, faults)
     if faults:
         raise InputError(faults)
-    problem = _Problem(oracle, loss, tables, metric, bound, sizes)
+    problem = _RelaxedProblem(oracle, loss, tables, metric, bound, sizes)
     logits, history = _descend(problem, steps, rate, temperatures, penalty, seed, noise=noise)
     shares = [_softmax(x) for x in logits]
     rounded = tuple(int(np.argmax(s)) for s in shares)
     choice, swaps = _swapped(problem, rounded)
     metrics = oracle(choice)
     gap = metrics[metric] / bound - 1.0
-    return Relaxation(
+    return DifferentiableSearchResult(
         choice, metrics, problem.hard_loss(choice), metric, bound, gap,
         gap <= 0.0 and metrics["feasible"] > 0, rounded, swaps, history, shares,
     )  # fmt: skip
 
 
-class _Problem:
+class _RelaxedProblem:
     """Loss and limit, of probabilities and of members."""
 
     def __init__(
@@ -181,7 +185,7 @@ class _Problem:
 
 
 def _descend(
-    problem: _Problem, steps: int, rate: float, temperatures: tuple[float, float],
+    problem: _RelaxedProblem, steps: int, rate: float, temperatures: tuple[float, float],
     penalty: float, seed: int, *, noise: bool,
 ) -> tuple[list[Floats], Table]:  # fmt: skip
     rng = np.random.default_rng(seed)
@@ -219,14 +223,14 @@ def _descend(
     return logits, Table(dict(zip(names, columns, strict=True)), dimensions)
 
 
-def _spread(problem: _Problem) -> float:
+def _spread(problem: _RelaxedProblem) -> float:
     """Return what the loss can change by, to first order about even probabilities."""
     even = [np.full(n, 1.0 / n) for n in problem.sizes]
     _, slopes = problem.soft_loss(even)
     return sum(float(np.ptp(s)) for s in slopes) or 1.0
 
 
-def _swapped(problem: _Problem, choice: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+def _swapped(problem: _RelaxedProblem, choice: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     """Mend a choice by single swaps until it keeps the limit, then improve it while it does."""
     swaps = 0
     cost, loss = _cost(problem, choice), problem.hard_loss(choice)
@@ -256,7 +260,7 @@ def _swapped(problem: _Problem, choice: tuple[int, ...]) -> tuple[tuple[int, ...
         swaps += 1
 
 
-def _cost(problem: _Problem, choice: tuple[int, ...]) -> float:
+def _cost(problem: _RelaxedProblem, choice: tuple[int, ...]) -> float:
     found = problem.oracle(choice)
     return found[problem.metric] if found["feasible"] > 0 else float("inf")
 
@@ -277,7 +281,7 @@ def _limit(
             faults += [replace(f, path="limit") for f in error.faults]
             return metric, bound
         root = condition.root
-        if isinstance(root, Operation) and root.kind in ("<=", "<"):
+        if isinstance(root, ExpressionOperation) and root.kind in ("<=", "<"):
             left, right = root.operands
             if isinstance(left, Name) and isinstance(right, Number):
                 found = condition.condition_faults(oracle.metrics)

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.search.constraints import RATES, Constraint
-from perfmodel.search.exact import Infeasible, Opening
+from perfmodel.search.exact import ChoiceInfeasibility, Opening
 from perfmodel.search.loss import LOSSES
 
 if TYPE_CHECKING:
-    from perfmodel.search.inner import Inner
-    from perfmodel.search.question import Question
+    from perfmodel.search.inner import FixedHardwareProblem
+    from perfmodel.search.question import SearchQuery
 
 __all__ = ["explained", "over_all"]
 
 
 def explained(
-    question: Question, inner: Inner, constraints: Sequence[Constraint], found: Infeasible
-) -> Infeasible:
+    question: SearchQuery,
+    inner: FixedHardwareProblem,
+    constraints: Sequence[Constraint],
+    found: ChoiceInfeasibility,
+) -> ChoiceInfeasibility:
     """Return openings of tables as openings of constraints: in their units, of the whole space.
 
     Limits of a problem are its constraints, then its memories. Where tables are bounds, nothing
@@ -41,7 +44,7 @@ def explained(
     return replace(found, openings=tuple(openings))
 
 
-def _in_units(question: Question, constraint: Constraint, opening: Opening) -> Opening:
+def _in_units(question: SearchQuery, constraint: Constraint, opening: Opening) -> Opening:
     least = opening.least
     out = replace(opening, limit=constraint.text, bound=constraint.bound)
     if least is None:
@@ -61,8 +64,8 @@ def _in_units(question: Question, constraint: Constraint, opening: Opening) -> O
 
 
 def over_all(
-    constraints: Sequence[Constraint], found: Sequence[Infeasible | None]
-) -> Infeasible | None:
+    constraints: Sequence[Constraint], found: Sequence[ChoiceInfeasibility | None]
+) -> ChoiceInfeasibility | None:
     """Return why none of several problems, one a combination of hardware, has a choice.
 
     What opens one of them opens the search; limits that cannot be kept together in any of them
@@ -82,4 +85,6 @@ def over_all(
         sign = up.get(name, 1.0)
         best = min(mine, key=lambda o: math.inf if o.least is None else sign * (o.least - o.bound))
         openings.append(replace(best, proved=all(o.proved for o in mine)))
-    return Infeasible(tuple(together), tuple(openings), same and all(e.proved for e in known))
+    return ChoiceInfeasibility(
+        tuple(together), tuple(openings), same and all(e.proved for e in known)
+    )

@@ -14,7 +14,7 @@ from perfmodel.search.oracle.rows import Index
 from perfmodel.table import Table
 
 if TYPE_CHECKING:
-    from perfmodel.search.question import Question
+    from perfmodel.search.question import SearchQuery
 
 __all__ = ["front_table"]
 
@@ -32,7 +32,7 @@ class _Point(NamedTuple):
     choice: tuple[int, ...]
 
 
-def front_table(question: Question, points: int = POINTS) -> Table:
+def front_table(question: SearchQuery, points: int = POINTS) -> Table:
     """Return one row a point: objective, metric, bound of the objective, and every option.
 
     Over tables the bound on the metric is swept over evenly spaced values between the least that
@@ -70,7 +70,7 @@ def front_table(question: Question, points: int = POINTS) -> Table:
     return Table(columns)
 
 
-def _swept(question: Question, points: int) -> list[_Point]:
+def _swept(question: SearchQuery, points: int) -> list[_Point]:
     """Return points found one bound of the metric after the other."""
     first, *others = question.constraints
     name = question.named(first.metric)
@@ -88,7 +88,7 @@ def _swept(question: Question, points: int) -> list[_Point]:
     return _kept(found, first.at_most)
 
 
-def _tightest(question: Question, reached: float) -> float:
+def _tightest(question: SearchQuery, reached: float) -> float:
     """Return the least of the first constraint's metric, or the most where that is better."""
     first, *others = question.constraints
     name = question.named(first.metric)
@@ -118,7 +118,7 @@ def _tightest(question: Question, reached: float) -> float:
     return reached
 
 
-def _of_all(question: Question) -> list[_Point]:
+def _of_all(question: SearchQuery) -> list[_Point]:
     """Return the front of every member."""
     first, *others = question.constraints
     every = question.every()
@@ -129,7 +129,7 @@ def _of_all(question: Question) -> list[_Point]:
     return _front_of(question, every[good], {n: c[good] for n, c in columns.items()}, first)
 
 
-def _evolved(question: Question) -> list[_Point]:
+def _evolved(question: SearchQuery) -> list[_Point]:
     """Return the front that evolution finds."""
     from perfmodel.search.evolve import evolve
 
@@ -150,7 +150,7 @@ def _evolved(question: Question) -> list[_Point]:
 
 
 def _front_of(
-    question: Question, choices: Index, columns: dict[str, np.ndarray], first: Constraint
+    question: SearchQuery, choices: Index, columns: dict[str, np.ndarray], first: Constraint
 ) -> list[_Point]:
     values, metric = question.goal_of(columns), columns[question.named(first.metric)]
     sign = 1.0 if first.at_most else -1.0

@@ -11,38 +11,38 @@ import numpy as np
 
 from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import Constraint
-from perfmodel.search.exact import ChoiceProblem, Infeasible, Limit, Sum, Term, solve
+from perfmodel.search.exact import ChoiceInfeasibility, ChoiceProblem, Limit, Sum, Term, solve
 from perfmodel.search.explained import explained
 from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side
-from perfmodel.search.result import Best, LimitUse
+from perfmodel.search.result import EvaluatedConfiguration, LimitUse
 
 if TYPE_CHECKING:
-    from perfmodel.search.question import Question
+    from perfmodel.search.question import SearchQuery
 
-__all__ = ["Answer", "Inner"]
+__all__ = ["FixedHardwareProblem", "SearchMethodResult"]
 
 #: Rounds of single changes after which a local search ends.
 _ROUNDS = 60
 
 
 @dataclass(frozen=True)
-class Answer:
+class SearchMethodResult:
     """What one way of searching found; see `SearchResult`."""
 
-    best: Best | None
+    best: EvaluatedConfiguration | None
     bound: float
     proved: bool
     model: str
     method: str
     limits: tuple[LimitUse, ...] = ()
-    infeasible: Infeasible | None = None
+    infeasible: ChoiceInfeasibility | None = None
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     notes: tuple[str, ...] = ()
 
 
-class Inner:
+class FixedHardwareProblem:
     """The problem of one combination of hardware.
 
     Parameters
@@ -79,7 +79,7 @@ class Inner:
         return out
 
     def problem(
-        self, question: Question, constraints: Sequence[Constraint], side: Side
+        self, question: SearchQuery, constraints: Sequence[Constraint], side: Side
     ) -> ChoiceProblem:
         """Return the problem of tables: costs at their least, or at their most."""
         limits = [question.limit_tables(self, c, side) for c in constraints]
@@ -97,11 +97,11 @@ class Inner:
 
     def answer(
         self,
-        question: Question,
+        question: SearchQuery,
         constraints: Sequence[Constraint],
         deadline: Deadline,
         seed: int,
-    ) -> Answer:
+    ) -> SearchMethodResult:
         """Solve, and look at what was found with the costs themselves."""
         lower = self.problem(question, constraints, "least")
         found = solve(lower, seconds=_left(deadline, 0.6), seed=seed, explain=question.explains)
@@ -112,7 +112,7 @@ class Inner:
             why = found.infeasibility
             if why is not None:
                 why = explained(question, self, constraints, why)
-            return Answer(None, math.inf, True, model, found.method, counts=counts,
+            return SearchMethodResult(None, math.inf, True, model, found.method, counts=counts,
                           infeasible=why, notes=self._notes())  # fmt: skip
         starts = [] if found.choice is None else [found.choice]
         best = self._best(question, constraints, starts)
@@ -126,15 +126,15 @@ class Inner:
                 best = self._climbed(question, constraints, starts, deadline)
         prices = dict(zip((limit.name for limit in lower.limits), found.prices, strict=False))
         if best is None:
-            return Answer(None, bound, False, model, found.method, counts=counts)
+            return SearchMethodResult(None, bound, False, model, found.method, counts=counts)
         proved = (found.proved or not self.tables.exact) and self._met(best, bound)
-        return Answer(best, min(bound, best.value), proved, model, found.method,
+        return SearchMethodResult(best, min(bound, best.value), proved, model, found.method,
                       question.uses(best, prices), counts=counts, notes=self._notes())  # fmt: skip
 
-    def _met(self, best: Best, bound: float) -> bool:
+    def _met(self, best: EvaluatedConfiguration, bound: float) -> bool:
         return best.value - bound <= 1e-7 * max(abs(best.value), 1e-300)
 
-    def _valued(self, question: Question, bound: float) -> float:
+    def _valued(self, question: SearchQuery, bound: float) -> float:
         """Return a bound in the unit of the objective: a calibrated loss is a monotone map."""
         if question.goal in LOSSES:
             return question.loss.mapped(bound)
@@ -143,7 +143,7 @@ class Inner:
             return -float(items[0]) / bound if bound else -math.inf
         return bound
 
-    def _model(self, question: Question) -> str:
+    def _model(self, question: SearchQuery) -> str:
         parts = ["sums over kernels, each costed in every combination of its options"]
         if not self.tables.exact:
             parts.append("bounded by the best state of residency of every activation")
@@ -157,9 +157,9 @@ class Inner:
         return ("where activations stay depends on the configuration: tables bound the costs",)
 
     def _best(
-        self, question: Question, constraints: Sequence[Constraint],
+        self, question: SearchQuery, constraints: Sequence[Constraint],
         choices: Sequence[tuple[int, ...]],
-    ) -> Best | None:  # fmt: skip
+    ) -> EvaluatedConfiguration | None:  # fmt: skip
         """Return the best of some choices that satisfies the constraints when costed."""
         if not choices:
             return None
@@ -173,9 +173,9 @@ class Inner:
         return question.best_of(rows[at], columns, at)
 
     def _climbed(
-        self, question: Question, constraints: Sequence[Constraint],
+        self, question: SearchQuery, constraints: Sequence[Constraint],
         starts: Sequence[tuple[int, ...]], deadline: Deadline,
-    ) -> Best | None:  # fmt: skip
+    ) -> EvaluatedConfiguration | None:  # fmt: skip
         """Return the best that single changes reach from some choices."""
         tried = [*starts, tuple(self._smallest())]
         found = [
@@ -193,9 +193,9 @@ class Inner:
         return out
 
     def _climb(
-        self, question: Question, constraints: Sequence[Constraint], start: tuple[int, ...],
+        self, question: SearchQuery, constraints: Sequence[Constraint], start: tuple[int, ...],
         deadline: Deadline,
-    ) -> Best | None:  # fmt: skip
+    ) -> EvaluatedConfiguration | None:  # fmt: skip
         here = np.array(start, dtype=np.intp)
         for _ in range(_ROUNDS):
             rows: list[Index] = [here]
@@ -225,7 +225,10 @@ class Inner:
         return question.best_of(self.whole(here[None])[0], columns, 0)
 
     def _excess(
-        self, question: Question, columns: Mapping[str, Floats], constraints: Sequence[Constraint]
+        self,
+        question: SearchQuery,
+        columns: Mapping[str, Floats],
+        constraints: Sequence[Constraint],
     ) -> Floats:
         total = np.where(columns["feasible"] > 0, 0.0, 1.0)
         for constraint in constraints:

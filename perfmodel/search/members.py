@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline, OutOfTimeError
-from perfmodel.search.inner import Answer
+from perfmodel.search.inner import SearchMethodResult
 from perfmodel.search.oracle.rows import Floats, Index
-from perfmodel.search.result import Best
+from perfmodel.search.result import EvaluatedConfiguration
 
 if TYPE_CHECKING:
-    from perfmodel.search.question import Question
+    from perfmodel.search.question import SearchQuery
 
 __all__ = ["evolved", "exhaustive"]
 
@@ -26,11 +26,11 @@ _PART = 500
 _EQUALS = 10
 
 
-def exhaustive(question: Question, deadline: Deadline) -> Answer:
+def exhaustive(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
     """Cost all members, or as many as time allows: the best of these, then, without a bound."""
     part = _PART if question.oracle.method == "tabled" else 1
     left = product(*(range(len(d.options)) for d in question.space.decisions))
-    best: Best | None = None
+    best: EvaluatedConfiguration | None = None
     seen = 0
     reached: list[float] = [math.nan] * len(question.constraints)
     while rows := list(islice(left, part)):
@@ -56,7 +56,7 @@ def exhaustive(question: Question, deadline: Deadline) -> Answer:
     if seen < size:
         model = f"of {seen:,} of all {size:,} members, each predicted, when time ran out"
         uses = () if best is None else question.uses(best)
-        return Answer(best, -math.inf, False, model, "exhaustive", uses, counts=counts)
+        return SearchMethodResult(best, -math.inf, False, model, "exhaustive", uses, counts=counts)
     model = f"of all {size:,} members, each predicted"
     if best is None:
         notes = tuple(
@@ -64,12 +64,14 @@ def exhaustive(question: Question, deadline: Deadline) -> Answer:
             for constraint, value in zip(question.constraints, reached, strict=True)
             if not constraint.holds(np.array([value]))[0]
         )
-        return Answer(None, math.inf, True, model, "exhaustive", counts=counts, notes=notes)
+        return SearchMethodResult(
+            None, math.inf, True, model, "exhaustive", counts=counts, notes=notes
+        )
     uses = question.uses(best)
-    return Answer(best, best.value, True, model, "exhaustive", uses, counts=counts)
+    return SearchMethodResult(best, best.value, True, model, "exhaustive", uses, counts=counts)
 
 
-def evolved(question: Question, deadline: Deadline) -> Answer:
+def evolved(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
     """Return the best that evolution meets with in its evaluations, or until time runs out."""
     from perfmodel.search.evolve import evolve
 
@@ -86,7 +88,7 @@ def evolved(question: Question, deadline: Deadline) -> Answer:
     model = "evolution proves nothing"
     counts = {"evaluations": found.evaluations}
     if not len(found.choices):
-        return Answer(None, -math.inf, False, model, found.method, counts=counts)
+        return SearchMethodResult(None, -math.inf, False, model, found.method, counts=counts)
     choices: Index = np.asarray(found.choices[:_EQUALS], dtype=np.intp)
     columns = question.columns(choices)
     good = question.allowed(columns, question.constraints)
@@ -94,4 +96,4 @@ def evolved(question: Question, deadline: Deadline) -> Answer:
     at = int(np.argmin(values))
     best = question.best_of(choices[at], columns, at)
     uses = question.uses(best)
-    return Answer(best, -math.inf, False, model, found.method, uses, counts=counts)
+    return SearchMethodResult(best, -math.inf, False, model, found.method, uses, counts=counts)

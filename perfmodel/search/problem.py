@@ -15,8 +15,8 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.search.exact import Sum, Term
-from perfmodel.search.oracle.configured import ConfigurationCosts, Stored, numeric_of
-from perfmodel.search.oracle.reader import Reader
+from perfmodel.search.oracle.configured import ConfigurationCosts, ConfiguredTensors, numeric_of
+from perfmodel.search.oracle.reader import MetricReader
 from perfmodel.search.oracle.rows import Floats, Index
 
 __all__ = ["MetricTables", "Side", "added", "negated"]
@@ -34,7 +34,7 @@ class MetricTables:
         Whether least and most are the same for every metric.
     """
 
-    def __init__(self, costs: ConfigurationCosts, reader: Reader) -> None:
+    def __init__(self, costs: ConfigurationCosts, reader: MetricReader) -> None:
         self.costs, self.reader = costs, reader
         sizes = [self._bytes(costs.activations, i)[1] for i in range(len(costs.activations.names))]
         low = np.array([table.min() for table in sizes], dtype=float)
@@ -58,7 +58,7 @@ class MetricTables:
         Parameters
         ----------
         name
-            One of the reader's metrics, `Reader.affine`.
+            One of the reader's metrics, `MetricReader.affine`.
         side
             Of a metric that is not exact: the bound from below or from above.
         """
@@ -116,7 +116,7 @@ class MetricTables:
         axes = (allowed.ndim - 2, allowed.ndim - 1)
         return allowed.min(axis=axes) if side == "least" else allowed.max(axis=axes)
 
-    def _bytes(self, stored: Stored, i: int) -> tuple[tuple[int, ...], Floats]:
+    def _bytes(self, stored: ConfiguredTensors, i: int) -> tuple[tuple[int, ...], Floats]:
         """Return the bytes of a tensor as a table over the decisions that touch it."""
         space = self.costs.space
         numeric = numeric_of(stored, i, self.costs.touching)

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.marks import Marks, Node
+from perfmodel.marks import MarkedNode, Marks
 from perfmodel.marks import Path as Place
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.search.declared import SearchProblem
@@ -36,13 +36,13 @@ __all__ = ["load"]
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
-class _Form(BaseModel):
+class _ProblemSchema(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, strict=True,
     )  # fmt: skip
 
 
-class AccuracyForm(_Form):
+class AccuracyForm(_ProblemSchema):
     """Where the loss comes from."""
 
     kind: SourceKind
@@ -64,7 +64,7 @@ class AccuracyForm(_Form):
     """Of a table of architectures: column of architectures."""
 
 
-class ProblemForm(_Form):
+class ProblemForm(_ProblemSchema):
     """A search: what is decided, of what, on what, under which limits."""
 
     schema_version: Literal[1] = 1
@@ -203,7 +203,7 @@ def _read(file: Path, faults: list[Fault]) -> SearchProblem:
         _subject(file, form.workload), _subject(file, form.device), form.settings,
         form.choices or None, form.share, form.precision, form.runtime, form.engine,
         tuple(form.constraints), form.objective, source, form.method, form.seconds,
-        form.evaluations, form.seed, place=_Placer(marks, str(file)),
+        form.evaluations, form.seed, place=_FaultLocator(marks, str(file)),
     )  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def _subject(file: Path, given: str) -> str:
     return str(path) if Path(given).suffix and path.is_file() else given
 
 
-class _Placer:
+class _FaultLocator:
     """Puts faults where the file says what they are about."""
 
     def __init__(self, marks: Marks, file: str) -> None:
@@ -235,7 +235,7 @@ class _Placer:
 _OF_KEYS: Final = re.compile("is no choice|has no setting|no such fact|fits no layer|unknown key")
 
 
-def _place(root: Node, path: str) -> tuple[Place, bool]:
+def _place(root: MarkedNode, path: str) -> tuple[Place, bool]:
     """Return the longest place that a path names, and whether it names all of it.
 
     Keys may hold dots themselves (``layer1.*``, ``memories.main.bandwidth``), so each is read off

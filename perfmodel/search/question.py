@@ -16,21 +16,21 @@ from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.explained import over_all
-from perfmodel.search.inner import Answer, Inner
+from perfmodel.search.inner import FixedHardwareProblem, SearchMethodResult
 from perfmodel.search.loss import LOSSES, Loss
 from perfmodel.search.members import evolved, exhaustive
 from perfmodel.search.oracle import Oracle
 from perfmodel.search.oracle.configured import ConfigurationCosts
-from perfmodel.search.oracle.costs import Grouped, Tabled
+from perfmodel.search.oracle.costs import Grouped, TabulatedCosts
 from perfmodel.search.oracle.oracle import WHOLE
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side, added, negated
-from perfmodel.search.result import Best, LimitUse, SearchResult
+from perfmodel.search.result import EvaluatedConfiguration, LimitUse, SearchResult
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.table import Table
 
-__all__ = ["Question"]
+__all__ = ["SearchQuery"]
 
 #: A bound from below of what is negated is one from above of what is not.
 _OTHER: Mapping[Side, Side] = {"least": "most", "most": "least"}
@@ -46,7 +46,7 @@ _PEAKS = ("peak_memory_bytes", "activation_bytes")
 
 
 @dataclass
-class Question:
+class SearchQuery:
     """What is asked.
 
     Attributes
@@ -70,7 +70,7 @@ class Question:
     time_limit_s: float | None
     evaluations: int
     seed: int
-    made: _Made | None = None
+    made: _SharedSearchState | None = None
     explains: bool = True
     deadline: Deadline | None = None
 
@@ -86,7 +86,7 @@ class Question:
             oracle = Oracle(
                 self.device, self.space, [*asked], **self.options, deadline=self.deadline
             )
-            self.made = _Made(oracle, Loss(self.accuracy, self.space))
+            self.made = _SharedSearchState(oracle, Loss(self.accuracy, self.space))
             self._check_known([*dict.fromkeys(metrics)])
 
     def _check_known(self, metrics: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ class Question:
         if faults:
             raise InputError(faults)
 
-    def other(self, goal: str, constraints: Sequence[Constraint]) -> Question:
+    def other(self, goal: str, constraints: Sequence[Constraint]) -> SearchQuery:
         """Return the same question with another goal or other constraints of the same metrics.
 
         Where nothing satisfies them it does not find out why.
@@ -172,7 +172,7 @@ class Question:
         """Whether what a run yields is decided."""
         return isinstance(self.space, ConfigurationSpace) and self.space.sized
 
-    def _items_of(self, inner: Inner) -> tuple[tuple[int, ...], Floats]:
+    def _items_of(self, inner: FixedHardwareProblem) -> tuple[tuple[int, ...], Floats]:
         """Return what a run yields as a table over the decisions of a problem that size it."""
         space = self.space
         sizing = [
@@ -244,7 +244,7 @@ class Question:
         """Whether an exact search over tables can answer."""
         return self._exact_inners() is not None
 
-    def _exact_inners(self, deadline: Deadline | None = None) -> list[Inner] | None:
+    def _exact_inners(self, deadline: Deadline | None = None) -> list[FixedHardwareProblem] | None:
         """Return the problems that together are the search, one a combination of hardware.
 
         Those whose tables are made by the deadline, where that is not all of them.
@@ -277,7 +277,7 @@ class Question:
         costs = self.oracle.costs
         return list(costs.outer) if isinstance(costs, Grouped) else []
 
-    def _inners(self, deadline: Deadline) -> tuple[list[Inner], bool]:
+    def _inners(self, deadline: Deadline) -> tuple[list[FixedHardwareProblem], bool]:
         """Return the problems of tables, none where there are no tables, and if that is all."""
         if not isinstance(self.space, ConfigurationSpace) or not self.loss.tabled:
             return [], True
@@ -290,7 +290,7 @@ class Question:
             return [], True
         # What is tabled has to be solved as well.
         until = deadline.within(_TABLES * deadline.left())
-        inners: list[Inner] = []
+        inners: list[FixedHardwareProblem] = []
         for key in product(*(range(len(self.space.decisions[i].options)) for i in outer)):
             try:
                 each = costs.of(key, until) if isinstance(costs, Grouped) else costs
@@ -298,16 +298,22 @@ class Question:
                 if not inners:
                     raise
                 return inners, False
-            if not isinstance(each, Tabled) or not isinstance(each.tables, ConfigurationCosts):
+            if not isinstance(each, TabulatedCosts) or not isinstance(
+                each.tables, ConfigurationCosts
+            ):
                 return [], True
             if not each.reader.affine:
                 return [], True
             fixed = dict(zip(outer, key, strict=True))
-            inners.append(Inner(MetricTables(each.tables, each.reader), fixed, inner_at))
+            inners.append(
+                FixedHardwareProblem(MetricTables(each.tables, each.reader), fixed, inner_at)
+            )
         return inners, True
 
-    def _exact(self, inners: Sequence[Inner], deadline: Deadline) -> Answer:
-        answers: list[Answer] = []
+    def _exact(
+        self, inners: Sequence[FixedHardwareProblem], deadline: Deadline
+    ) -> SearchMethodResult:
+        answers: list[SearchMethodResult] = []
         for k, inner in enumerate(inners):
             within = deadline.within(deadline.left() / (len(inners) - k))
             answers.append(inner.answer(self, self.constraints, within, self.seed))
@@ -315,7 +321,7 @@ class Question:
         if len(inners) < combinations:
             # Nothing is known of the others.
             model = f"{len(inners)} of {combinations} combinations of hardware, when time ran out"
-            answers.append(Answer(None, -math.inf, False, model, "none"))
+            answers.append(SearchMethodResult(None, -math.inf, False, model, "none"))
         found = [a for a in answers if a.best is not None]
         bound = min(a.bound for a in answers)
         if not found:
@@ -333,10 +339,12 @@ class Question:
         proved = met and all(a.proved or a is not best for a in answers)
         return replace(best, bound=bound, proved=proved, counts=counts)
 
-    def _inner(self, inner: Inner, constraints: Sequence[Constraint]) -> Answer:
+    def _inner(
+        self, inner: FixedHardwareProblem, constraints: Sequence[Constraint]
+    ) -> SearchMethodResult:
         return inner.answer(self, constraints, Deadline(self.time_limit_s), self.seed)
 
-    def limit_tables(self, inner: Inner, constraint: Constraint, side: Any) -> Limit:
+    def limit_tables(self, inner: FixedHardwareProblem, constraint: Constraint, side: Any) -> Limit:
         """Return a constraint as a limit of tables."""
         metric, bound = constraint.metric, constraint.bound
         if metric in RATES:
@@ -351,7 +359,7 @@ class Question:
             return Limit(constraint.text, sums, bound)
         return Limit(constraint.text, tuple(negated(each) for each in sums), -bound)
 
-    def _rate_limit(self, inner: Inner, constraint: Constraint, side: Any) -> Limit:
+    def _rate_limit(self, inner: FixedHardwareProblem, constraint: Constraint, side: Any) -> Limit:
         """Return a rate as a limit of the latency: what is yielded, over the rate, at most."""
         flipped = constraint.at_most
         (whole,) = inner.tables.metric("latency_s", _OTHER[side] if flipped else side)
@@ -373,7 +381,7 @@ class Question:
         inners = self._exact_inners() or []
         return all(len(inner.tables.metric(metric, "least")) == 1 for inner in inners)
 
-    def goal_tables(self, inner: Inner, side: Any) -> Sum:
+    def goal_tables(self, inner: FixedHardwareProblem, side: Any) -> Sum:
         """Return the objective as tables."""
         if self.goal in LOSSES:
             return inner.own(self.loss.tables)
@@ -411,7 +419,9 @@ class Question:
 
     # results
 
-    def best_of(self, choice: Any, columns: Mapping[str, Floats], at: int) -> Best:
+    def best_of(
+        self, choice: Any, columns: Mapping[str, Floats], at: int
+    ) -> EvaluatedConfiguration:
         """Return one row of columns as a configuration."""
         chosen = tuple(int(i) for i in choice)
         decode = self.space.decode(chosen)
@@ -419,9 +429,13 @@ class Question:
         if isinstance(decode, dict):
             configuration = cast("dict[str, Any]", decode)
         metrics = {name: float(values[at]) for name, values in columns.items()}
-        return Best(chosen, configuration, metrics, float(self.goal_of(columns)[at]))
+        return EvaluatedConfiguration(
+            chosen, configuration, metrics, float(self.goal_of(columns)[at])
+        )
 
-    def uses(self, best: Best, prices: Mapping[str, float] | None = None) -> tuple[LimitUse, ...]:
+    def uses(
+        self, best: EvaluatedConfiguration, prices: Mapping[str, float] | None = None
+    ) -> tuple[LimitUse, ...]:
         """Return what a configuration uses of each constraint."""
         known = prices or {}
         return tuple(
@@ -430,7 +444,7 @@ class Question:
             for c in self.constraints
         )  # fmt: skip
 
-    def _priced(self, constraint: Constraint, best: Best, price: float) -> float:
+    def _priced(self, constraint: Constraint, best: EvaluatedConfiguration, price: float) -> float:
         """Return a price of tables in the units of bound and objective."""
         calibrated = self.loss.unit and LOSSES.count(self.goal) + LOSSES.count(constraint.metric)
         if math.isnan(price) or calibrated:
@@ -472,12 +486,12 @@ class Question:
 
 
 @dataclass
-class _Made:
+class _SharedSearchState:
     """What questions about the same space share, made once."""
 
     oracle: Oracle
     loss: Loss
-    inners: list[Inner] | None = None
+    inners: list[FixedHardwareProblem] | None = None
 
 
 def _base(metric: str) -> str:

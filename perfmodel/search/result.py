@@ -17,15 +17,15 @@ from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.units import show
 
 if TYPE_CHECKING:
-    from perfmodel.search.exact import Infeasible
+    from perfmodel.search.exact import ChoiceInfeasibility
     from perfmodel.table import Table
     from perfmodel.workload.workload import Workload
 
-__all__ = ["Best", "LimitUse", "SearchResult", "shown"]
+__all__ = ["EvaluatedConfiguration", "LimitUse", "SearchResult", "shown"]
 
 
 @dataclass(frozen=True)
-class Best:
+class EvaluatedConfiguration:
     """A configuration, and what it costs when predicted.
 
     Attributes
@@ -98,13 +98,13 @@ class SearchResult:
     objective: str
     unit: str
     source: str
-    best: Best | None
+    best: EvaluatedConfiguration | None
     bound: float
     proved: bool
     model: str
     method: str
     limits: tuple[LimitUse, ...] = ()
-    infeasible: Infeasible | None = None
+    infeasible: ChoiceInfeasibility | None = None
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     notes: tuple[str, ...] = ()
     seconds: float = 0.0

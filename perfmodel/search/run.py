@@ -17,7 +17,7 @@ from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
 from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.reader import METRICS, TRAFFIC
-from perfmodel.search.question import Question
+from perfmodel.search.question import SearchQuery
 from perfmodel.search.result import SearchResult
 from perfmodel.search.space import ConfigurationSpace, configurations_of
 from perfmodel.search.space.choices import Share
@@ -147,7 +147,7 @@ def search(
     if faults:
         raise InputError(faults)
     try:
-        question = Question(
+        question = SearchQuery(
             space, device, goal, limits, accuracy,
             {"precision": precision, "runtime": runtime, "engine": engine, "model": model,
              "warm": warm, "settings": dict(settings or {})},

@@ -16,14 +16,14 @@ import numpy.typing as npt
 
 from perfmodel.axes import Axis
 
-__all__ = ["Case", "Numbers", "product_of"]
+__all__ = ["Numbers", "SweepCase", "product_of"]
 
 #: Axes that advance together: name -> one number a step.
 Numbers: TypeAlias = dict[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class SweepCase:
     """One choice of all categories.
 
     Attributes

@@ -13,8 +13,8 @@ from perfmodel._version import __version__
 from perfmodel.catalog import need
 from perfmodel.errors import Fault, InputError
 from perfmodel.sweep.evaluate import evaluate
-from perfmodel.sweep.packed import Packed, pack, unpack
-from perfmodel.sweep.plan import Plan
+from perfmodel.sweep.packed import PackedTable, pack, unpack
+from perfmodel.sweep.plan import SweepPlan
 from perfmodel.table import Table
 
 __all__ = ["Dask"]
@@ -82,7 +82,7 @@ class Dask:
             self._client.close()
             self._client = None
 
-    def tables(self, plan: Plan, chunks: Sequence[int]) -> Iterator[Table]:
+    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
         """Yield the tables of the chunks, in their order.
 
         Raises
@@ -151,17 +151,19 @@ def _fault(message: str, expected: str) -> Fault:
 
 
 #: Plans of this process by fingerprint: the last one.
-_PLANS: dict[str, Plan] = {}
+_PLANS: dict[str, SweepPlan] = {}
 
 
-def _batch(payload: bytes, fingerprint: str, version: str, chunks: tuple[int, ...]) -> list[Packed]:
+def _batch(
+    payload: bytes, fingerprint: str, version: str, chunks: tuple[int, ...]
+) -> list[PackedTable]:
     """On a worker: the tables of some chunks."""
     plan = _PLANS.get(fingerprint)
     if plan is None:
         if version != __version__:
             raise InputError(_fault(f"a worker has perfmodel {__version__}", version))
         plan = pickle.loads(payload)
-        assert isinstance(plan, Plan)
+        assert isinstance(plan, SweepPlan)
         if plan.fingerprint != fingerprint:
             raise InputError(_fault(
                 "a worker has other contents of a device, a runtime or a model",

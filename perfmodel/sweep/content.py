@@ -29,10 +29,10 @@ _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.Modu
 
 def digest(value: Any) -> str:
     """Return 32 hexadecimal digits of a value's content."""
-    return _Walk().of(value).hex()[:32]
+    return _ContentHasher().of(value).hex()[:32]
 
 
-class _Walk:
+class _ContentHasher:
     """One walk over an object: what is met again is not walked again."""
 
     def __init__(self) -> None:

@@ -21,14 +21,14 @@ from perfmodel.resolve import machine_of
 from perfmodel.settings import BITS, OPTIONS, is_fact
 from perfmodel.sweep.bottleneck import bottlenecks
 from perfmodel.sweep.cases import Numbers
-from perfmodel.sweep.plan import REASON, Piece, Plan, pieces_points
+from perfmodel.sweep.plan import REASON, Piece, SweepPlan, pieces_points
 from perfmodel.sweep.resolve_cases import bound, precision_of
 from perfmodel.table import Table
 
 __all__ = ["dtype_of", "evaluate", "predict_points"]
 
 
-def evaluate(plan: Plan, chunk: Sequence[Piece]) -> Table:
+def evaluate(plan: SweepPlan, chunk: Sequence[Piece]) -> Table:
     """Return the rows of a chunk.
 
     Parameters
@@ -73,7 +73,7 @@ def _repeated(columns: dict[str, Any], rows: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def predict_points(plan: Plan, index: int, numbers: Numbers) -> Prediction:
+def predict_points(plan: SweepPlan, index: int, numbers: Numbers) -> Prediction:
     """Return the prediction of points of one case; scalar where nothing is batched.
 
     Raises
@@ -109,7 +109,7 @@ def predict_points(plan: Plan, index: int, numbers: Numbers) -> Prediction:
     )  # fmt: skip
 
 
-def _columns(plan: Plan, piece: Piece) -> dict[str, Any]:
+def _columns(plan: SweepPlan, piece: Piece) -> dict[str, Any]:
     """Columns of a piece: arrays, or scalars where nothing varies."""
     index, start, stop = piece
     case = plan.cases[index]
@@ -140,7 +140,7 @@ def _blank(dimension: str) -> tuple[Any, Any]:
     return "" if dtype is object else False if dtype is bool else np.nan, dtype
 
 
-def _subjects(plan: Plan, index: int) -> dict[str, Any]:
+def _subjects(plan: SweepPlan, index: int) -> dict[str, Any]:
     """What points that cannot be predicted are of, as far as that is known."""
     case, options = plan.cases[index], plan.options
     chosen = {n: case.categories.get(n, getattr(options, n)) for n in ("runtime", "precision")}
@@ -160,7 +160,7 @@ def _subjects(plan: Plan, index: int) -> dict[str, Any]:
     }
 
 
-def _predicted(plan: Plan, index: int, numbers: Numbers) -> dict[str, Any]:
+def _predicted(plan: SweepPlan, index: int, numbers: Numbers) -> dict[str, Any]:
     """Columns of points of a case."""
     found = predict_points(plan, index, numbers)
     columns: dict[str, Any] = {
@@ -173,7 +173,7 @@ def _predicted(plan: Plan, index: int, numbers: Numbers) -> dict[str, Any]:
     return columns | {name: _metric(found, name) for name in plan.metrics}
 
 
-def _given(plan: Plan, index: int, numbers: Numbers) -> dict[str, Any]:
+def _given(plan: SweepPlan, index: int, numbers: Numbers) -> dict[str, Any]:
     """Columns of the axes."""
     categories = plan.cases[index].categories
     return {

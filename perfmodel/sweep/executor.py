@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.sweep.evaluate import evaluate
-from perfmodel.sweep.packed import Packed, pack, unpack
-from perfmodel.sweep.plan import Plan
+from perfmodel.sweep.packed import PackedTable, pack, unpack
+from perfmodel.sweep.plan import SweepPlan
 from perfmodel.table import Table
 
 __all__ = ["Executor", "Processes", "Serial", "executor_named"]
@@ -30,7 +30,7 @@ class Executor(Protocol):
         """How many chunks are computed at the same time."""
         ...
 
-    def tables(self, plan: Plan, chunks: Sequence[int]) -> Iterator[Table]:
+    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
         """Yield the tables of the chunks, in their order."""
         ...
 
@@ -40,7 +40,7 @@ class Serial:
 
     workers = 1
 
-    def tables(self, plan: Plan, chunks: Sequence[int]) -> Iterator[Table]:
+    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
         """Yield the tables of the chunks, in their order."""
         for index in chunks:
             yield evaluate(plan, plan.chunks[index])
@@ -62,7 +62,7 @@ class Processes:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def tables(self, plan: Plan, chunks: Sequence[int]) -> Iterator[Table]:
+    def tables(self, plan: SweepPlan, chunks: Sequence[int]) -> Iterator[Table]:
         """Yield the tables of the chunks, in their order."""
         from collections import deque
         from concurrent.futures import Future, ProcessPoolExecutor
@@ -73,7 +73,7 @@ class Processes:
             min(self.workers, max(1, len(chunks))), mp_context=get_context("spawn"),
             initializer=_start, initargs=(plan,),
         )  # fmt: skip
-        waiting: deque[Future[Packed]] = deque()
+        waiting: deque[Future[PackedTable]] = deque()
         todo = iter(chunks)
         try:
             # A bounded window: results wait here no faster than they are taken.
@@ -92,10 +92,10 @@ class Processes:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_plan: Plan | None = None
+_plan: SweepPlan | None = None
 
 
-def _start(plan: Plan) -> None:
+def _start(plan: SweepPlan) -> None:
     global _plan
     threading.Thread(target=_outlive_nobody, name="parent", daemon=True).start()
     _plan = plan
@@ -118,7 +118,7 @@ def _outlive_nobody() -> None:
         os._exit(1)
 
 
-def _chunk(index: int) -> Packed:
+def _chunk(index: int) -> PackedTable:
     assert _plan is not None
     return pack(evaluate(_plan, _plan.chunks[index]))
 

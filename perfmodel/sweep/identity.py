@@ -25,7 +25,7 @@ from perfmodel.workload.workload import Workload
 if TYPE_CHECKING:
     from perfmodel.hardware.runtime import Runtime
     from perfmodel.resolve import WorkloadLike
-    from perfmodel.sweep.plan import Plan
+    from perfmodel.sweep.plan import SweepPlan
 
 __all__ = ["identity", "reads_files"]
 
@@ -33,7 +33,7 @@ __all__ = ["identity", "reads_files"]
 _WHOLE_FILE: Final = 1 << 28
 
 
-def identity(plan: Plan) -> dict[str, Any]:
+def identity(plan: SweepPlan) -> dict[str, Any]:
     """Return workloads, devices, runtimes (each with its hash), axes and options of a plan."""
     from perfmodel.sweep import plan as plan_module
 
@@ -89,7 +89,7 @@ def identity(plan: Plan) -> dict[str, Any]:
     }
 
 
-def reads_files(plan: Plan) -> bool:
+def reads_files(plan: SweepPlan) -> bool:
     """Whether a plan reads files of the user's, which may change while it runs."""
     runtimes = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
     refs = (*plan.workloads, *plan.devices, *runtimes, plan.options.runtime)

@@ -8,10 +8,10 @@ import numpy as np
 
 from perfmodel.table import Table
 
-__all__ = ["Packed", "pack", "unpack"]
+__all__ = ["PackedTable", "pack", "unpack"]
 
 
-class Packed(NamedTuple):
+class PackedTable(NamedTuple):
     """A table whose constant columns are one value.
 
     Attributes
@@ -29,10 +29,10 @@ class Packed(NamedTuple):
     axes: tuple[str, ...]
 
 
-def pack(table: Table) -> Packed:
+def pack(table: Table) -> PackedTable:
     """Return a table as it is sent."""
     columns = {name: _once(table[name]) for name in table}
-    return Packed(columns, len(table), dict(table.dimensions), table.axes)
+    return PackedTable(columns, len(table), dict(table.dimensions), table.axes)
 
 
 def _once(values: Any) -> Any:
@@ -41,7 +41,7 @@ def _once(values: Any) -> Any:
     return np.ascontiguousarray(values)
 
 
-def unpack(packed: Packed) -> Table:
+def unpack(packed: PackedTable) -> Table:
     """Return the table that was sent."""
     columns = {n: np.broadcast_to(v, (packed.rows,)) for n, v in packed.columns.items()}
     return Table(columns, packed.dimensions, packed.axes)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from perfmodel.expressions import Expression
 from perfmodel.sweep.evaluate import evaluate
-from perfmodel.sweep.plan import Plan, pieces_points
+from perfmodel.sweep.plan import SweepPlan, pieces_points
 from perfmodel.table import Table
 
 __all__ = ["DryRun", "dry_run"]
@@ -37,9 +37,13 @@ class DryRun(NamedTuple):
 
 
 def dry_run(
-    plan: Plan, *, where: Expression | None = None, output: Path | None = None, workers: int = 1,
+    plan: SweepPlan,
+    *,
+    where: Expression | None = None,
+    output: Path | None = None,
+    workers: int = 1,
     budget_s: float = 1.0,
-) -> DryRun:  # fmt: skip
+) -> DryRun:
     """Estimate a sweep from a pilot of a few chunks, spread over it.
 
     Parameters

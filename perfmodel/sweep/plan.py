@@ -9,19 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
 from perfmodel.axes import Axis, make_axis, sample, zip_groups
 from perfmodel.columns import RATE, TEXT, TRUTH, dimension_of
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.former import former_names
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.prediction.job import CHUNK
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import BITS, RESERVED, FaultList, is_fact, text_list
-from perfmodel.sweep.cases import Case
+from perfmodel.sweep.cases import SweepCase
 from perfmodel.workload.workload import Workload
 
 __all__ = [
@@ -30,10 +31,13 @@ __all__ = [
     "MOST_POINTS",
     "REASON",
     "Options",
-    "Plan",
+    "SweepPlan",
     "make_plan",
     "provisional_columns",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Plan="SweepPlan")
 
 #: A larger grid is a slip: a core would take hours for it, and a disk would not hold it.
 MOST_POINTS: Final = 10**10
@@ -83,7 +87,7 @@ Piece = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """A sweep, resolved and checked.
 
     Attributes
@@ -106,7 +110,7 @@ class Plan:
     workloads: tuple[WorkloadLike, ...]
     devices: tuple[DeviceLike, ...]
     axes: tuple[Axis, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[SweepCase, ...]
     metrics: tuple[str, ...] = METRICS
     options: Options = field(default_factory=Options)
     zips: tuple[tuple[str, ...], ...] = ()
@@ -210,7 +214,7 @@ def make_plan(
     options: Options | None = None,
     faults: FaultList | None = None,
     place: str = "",
-) -> Plan:
+) -> SweepPlan:
     """Resolve and check a sweep.
 
     Parameters
@@ -257,7 +261,7 @@ def make_plan(
                                 expected="one of them"))  # fmt: skip
     zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
     groups = _groups(axes, list(given), zips, sobol, seed, faults)
-    cases: list[Case] = []
+    cases: list[SweepCase] = []
     notes: list[str] = []
     grid = math.prod(len(group[0]) for group in groups if group)
     points = grid * max(len(found_workloads), 1) * max(len(found_devices), 1)
@@ -269,7 +273,7 @@ def make_plan(
     else:
         cases, notes = resolve_cases(found_workloads, found_devices, groups, options, faults, place)
     faults.settle()
-    return Plan(
+    return SweepPlan(
         tuple(ref for ref, _ in found_workloads),
         tuple(ref for ref, _ in found_devices),
         tuple(axes), tuple(cases), chosen, options,

@@ -30,7 +30,7 @@ from perfmodel.resolve import (
     with_bits,
 )
 from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
-from perfmodel.sweep.cases import Case, product_of
+from perfmodel.sweep.cases import SweepCase, product_of
 from perfmodel.workload import library
 from perfmodel.workload.importers.table import is_imported, reader_of
 from perfmodel.workload.workload import StructureBuild, Workload
@@ -116,12 +116,12 @@ def _stamp(name: str) -> tuple[int, int]:
 def resolve_cases(
     workloads: Workloads, devices: Devices, groups: list[list[Axis]], options: Options,
     faults: FaultList, place: str,
-) -> tuple[list[Case], list[str]]:  # fmt: skip
+) -> tuple[list[SweepCase], list[str]]:  # fmt: skip
     """Return every case, and remarks; faults are gathered, not raised."""
     axes = [axis for group in groups for axis in group]
     _check_options(axes, options, faults, place)
     names = [a.name for a in axes if not (a.name in OPTIONS or a.name in BITS or is_fact(a.name))]
-    cases: list[Case] = []
+    cases: list[SweepCase] = []
     applied: dict[str, int] = dict.fromkeys(names, 0)
     refused: dict[str, list[Fault]] = {name: [] for name in names}
     notes = _check_devices(devices, groups, faults, place)
@@ -325,11 +325,11 @@ def _with_partner(machine: Machine, axis: Axis, groups: list[list[Axis]]) -> dic
 def _cases(
     w: int, d: int, device: Device | Machine, found: list[Found], options: Options,
     faults: FaultList,
-) -> list[Case]:  # fmt: skip
-    made: list[Case] = []
+) -> list[SweepCase]:  # fmt: skip
+    made: list[SweepCase] = []
     for groups, _, looped, choice in found:
         for categories, numbers in product_of(groups, looped):
-            made.append(Case(w, d, {**choice, **categories}, numbers))
+            made.append(SweepCase(w, d, {**choice, **categories}, numbers))
     runtimes = {case.categories.get("runtime") for case in made} - {None}
     if len(runtimes) > 1:
         # Of several runtimes a device takes those that are meant for it.
@@ -353,7 +353,11 @@ def _suits(name: Any, device: Device) -> bool:
 
 
 def _check_fits(
-    workloads: Workloads, devices: Devices, cases: list[Case], options: Options, faults: FaultList
+    workloads: Workloads,
+    devices: Devices,
+    cases: list[SweepCase],
+    options: Options,
+    faults: FaultList,
 ) -> None:
     """Check that some device has what its runtimes, engines and models ask for."""
     if faults:
@@ -375,7 +379,7 @@ def _check_fits(
         faults += dict.fromkeys(fault for mine in refused.values() for fault in mine)
 
 
-def _left_out(cases: list[Case], devices: Devices, axes: list[Axis]) -> list[str]:
+def _left_out(cases: list[SweepCase], devices: Devices, axes: list[Axis]) -> list[str]:
     """Remarks on runtimes that a device was not asked with."""
     wanted = {value for axis in axes if axis.name == "runtime" for value in axis.values}
     notes: list[str] = []

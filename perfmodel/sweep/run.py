@@ -25,7 +25,7 @@ from perfmodel.sweep.manifest import differing
 from perfmodel.sweep.plan import (
     REASON,
     Options,
-    Plan,
+    SweepPlan,
     make_plan,
     pieces_points,
     provisional_columns,
@@ -34,10 +34,10 @@ from perfmodel.sweep.store import Store, store_faults
 from perfmodel.sweep.summary import Summary
 from perfmodel.table import Table, group_faults, objective_faults
 
-__all__ = ["Outcome", "outcome_to_dict", "question_faults", "run_plan", "sweep"]
+__all__ = ["SweepRunResult", "outcome_to_dict", "question_faults", "run_plan", "sweep"]
 
 
-class Outcome(NamedTuple):
+class SweepRunResult(NamedTuple):
     """What a run leaves.
 
     Attributes
@@ -178,7 +178,7 @@ def sweep(
 
 
 def run_plan(
-    plan: Plan,
+    plan: SweepPlan,
     *,
     where: Expression | None = None,
     output: Path | None = None,
@@ -188,7 +188,7 @@ def run_plan(
     summary: Summary | None = None,
     keep: bool = True,
     argv: Sequence[str] = (),
-) -> Outcome:
+) -> SweepRunResult:
     """Run a checked plan.
 
     Parameters
@@ -211,7 +211,7 @@ def run_plan(
         Where parts to resume from, or the finished file, are of another sweep; where another one
         is at work on the same output.
     """
-    job = _Job(plan, where, executor or Serial(), progress, summary or Summary(), tuple(argv))
+    job = _SweepRun(plan, where, executor or Serial(), progress, summary or Summary(), tuple(argv))
     if output is None:
         return job.run(None, set(), keep)
     store = Store(output, f"{plan.fingerprint}:{where or ''}")
@@ -222,17 +222,17 @@ def run_plan(
         return job.run(store, store.open(resume, manifest), keep)
 
 
-class _Job(NamedTuple):
+class _SweepRun(NamedTuple):
     """A plan with everything that a run of it needs."""
 
-    plan: Plan
+    plan: SweepPlan
     where: Expression | None
     executor: Executor
     progress: Callable[[int, int], None] | None
     summary: Summary
     argv: tuple[str, ...]
 
-    def run(self, store: Store | None, done: set[int], keep: bool) -> Outcome:
+    def run(self, store: Store | None, done: set[int], keep: bool) -> SweepRunResult:
         """Compute what is not done yet; join the parts where there is a store."""
         plan, where, summary = self.plan, self.where, self.summary
         started, clock = datetime.now(UTC), time.perf_counter()
@@ -265,7 +265,7 @@ class _Job(NamedTuple):
                 store.discard()
             raise InputError(faults)
         if store is None:
-            return Outcome(summary, collector.table() if collector else None, seconds)
+            return SweepRunResult(summary, collector.table() if collector else None, seconds)
         store.finish(len(plan.chunks), like, {
             **self.manifest(), "started": started.isoformat(),
             "finished": datetime.now(UTC).isoformat(), "seconds": seconds,
@@ -274,7 +274,7 @@ class _Job(NamedTuple):
         })  # fmt: skip
         # Read while nobody else can write there.
         table = store.table(like) if keep else None
-        return Outcome(summary, table, seconds, store.manifest_path, len(store.damaged))
+        return SweepRunResult(summary, table, seconds, store.manifest_path, len(store.damaged))
 
     def manifest(self) -> dict[str, Any]:
         """What was asked for, and with what: beside the file, for people and for --resume."""
@@ -292,7 +292,7 @@ class _Job(NamedTuple):
         }
 
 
-def _changed(plan: Plan, begun_with: dict[str, Any] | None) -> list[Fault]:
+def _changed(plan: SweepPlan, begun_with: dict[str, Any] | None) -> list[Fault]:
     """Fault of files that were written while rows were computed from them: some are of each."""
     if begun_with is None:
         return []
@@ -304,7 +304,7 @@ def _changed(plan: Plan, begun_with: dict[str, Any] | None) -> list[Fault]:
 
 
 def _in_order(
-    plan: Plan, executor: Executor, done: set[int], store: Store | None, like: Table
+    plan: SweepPlan, executor: Executor, done: set[int], store: Store | None, like: Table
 ) -> Iterator[tuple[int, Table]]:
     """Yield every chunk with its table, computed or read back."""
     chunks = range(len(plan.chunks))
@@ -334,7 +334,7 @@ def _without_reasons(table: Table) -> Table:
 class _Collector:
     """Rows in memory: written into place where their number is known beforehand."""
 
-    def __init__(self, plan: Plan, all_rows: bool) -> None:
+    def __init__(self, plan: SweepPlan, all_rows: bool) -> None:
         self._plan = plan
         self._parts: list[Table] | None = None if all_rows else []
         self._columns: dict[str, Any] = {}
@@ -365,7 +365,7 @@ class _Collector:
         return Table(dict(joined), plan.columns, plan.axis_columns)
 
 
-def outcome_to_dict(outcome: Outcome, plan: Plan, rows: Table | None) -> dict[str, Any]:
+def outcome_to_dict(outcome: SweepRunResult, plan: SweepPlan, rows: Table | None) -> dict[str, Any]:
     """What a run found, ready for JSON."""
     summary = outcome.summary
     best = None

@@ -11,14 +11,14 @@ import numpy.typing as npt
 from perfmodel.arrays import Value
 from perfmodel.errors import InputError
 from perfmodel.predict import predict
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.result import ValidationResult
 from perfmodel.validate.run import baselines, error_of, grouped, worst_of
 from perfmodel.workload.workload import Workload
 
 __all__ = ["evaluate_together"]
 
-_Asked = tuple[Case, Question]
+_Asked = tuple[ValidationCase, MeasuredQuantity]
 
 
 def evaluate_together(cases: Cases) -> ValidationResult:

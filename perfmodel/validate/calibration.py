@@ -9,14 +9,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from perfmodel.calibrate.few_shot import class_seconds, multipliers, predicted
-from perfmodel.calibrate.overlay import Calibration, LeftOut
+from perfmodel.calibrate.overlay import Calibration, LeaveOneOutRow
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import SCALE_CLASSES, Runtime
 from perfmodel.predict import machine_for, predict
-from perfmodel.validate.case import Case
+from perfmodel.validate.case import ValidationCase
 from perfmodel.validate.user_rows import is_left_out, load
 from perfmodel.workload.workload import Workload
 
@@ -93,7 +93,7 @@ def calibrate(
         first.device, first.runtime, scale, f"{path.name}, {n} row{'s' if n > 1 else ''}", n,
         error(plain), error(after), error(others) if others else None,
         tuple(
-            LeftOut(row.name, row.measured_s, found, float(before))
+            LeaveOneOutRow(row.name, row.measured_s, found, float(before))
             for row, found, before in zip(rows, others, plain, strict=True)
         ) if others else (),
         cases.notes,
@@ -105,7 +105,7 @@ class _Measured(NamedTuple):
 
     name: str
     machine: Machine
-    case: Case
+    case: ValidationCase
     workload: Workload
     seconds: list[float]
     measured_s: float
@@ -123,7 +123,7 @@ class _Measured(NamedTuple):
 
 
 def _row(
-    case: Case, device: Device | None, runtime: Runtime | str | None, file: str,
+    case: ValidationCase, device: Device | None, runtime: Runtime | str | None, file: str,
     faults: list[Fault],
 ) -> _Measured | None:  # fmt: skip
     """Return a row, or add faults."""

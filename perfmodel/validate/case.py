@@ -11,11 +11,11 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Case", "Cases", "Question"]
+__all__ = ["Cases", "MeasuredQuantity", "ValidationCase"]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class MeasuredQuantity:
     """A measured quantity of a row.
 
     Attributes
@@ -38,7 +38,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ValidationCase:
     """A measured row.
 
     Attributes
@@ -64,7 +64,7 @@ class Case:
     name: str
     device: str
     machine: Device | Machine | None = None
-    questions: Sequence[Question] = ()
+    questions: Sequence[MeasuredQuantity] = ()
     precision: Precision | str | None = None
     runtime: Runtime | str | None = None
     group: str = ""
@@ -86,11 +86,11 @@ class Cases:
     """
 
     name: str
-    cases: Sequence[Case]
+    cases: Sequence[ValidationCase]
     primary: str = "latency_s"
     notes: tuple[str, ...] = field(default=())
 
-    def asked(self, target: str = "") -> list[tuple[Case, Question]]:
+    def asked(self, target: str = "") -> list[tuple[ValidationCase, MeasuredQuantity]]:
         """Return every question of the rows that can be predicted, with its row.
 
         Parameters

@@ -13,9 +13,9 @@ from perfmodel.calibrate.few_shot import class_seconds, trial
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.runtime import SCALE_CLASSES
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.predict import predict
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.cpu_zen4_nodes import refit_of
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.refit import Refit
@@ -96,30 +96,32 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
 
 
 def _case(
-    rows: Rows, row: Row, folder: DataFolder, beside: Path, devices: Sequence[str | Path],
+    rows: CsvTable, row: CsvRow, folder: DataFolder, beside: Path, devices: Sequence[str | Path],
     faults: list[Fault],
-) -> Case:  # fmt: skip
+) -> ValidationCase:  # fmt: skip
     model = row.get("model")
     measured = None
     for column in _MEASURED:
         if measured is None and column in rows.columns:
             measured = rows.number(row, column, faults, scale=1e-3)
     if measured is None:
-        return Case(model, DEVICE, reason="no latency was measured")
+        return ValidationCase(model, DEVICE, reason="no latency was measured")
     graph = next(
         (p for stem in (f"graphs{folder.suffix}", "graphs")
          if (p := beside / stem / f"{model}.json").exists()), None
     )  # fmt: skip
     if graph is None:
-        return Case(model, DEVICE, reason="no graph of this network")
+        return ValidationCase(model, DEVICE, reason="no graph of this network")
     try:
         workload = load_operator_graph(graph)
         device = hardware(DEVICE, devices)
     except InputError as error:
-        return Case(model, DEVICE, reason=str(error.faults[0]))
-    question = Question("latency_s", "latency_s", measured, workload)
+        return ValidationCase(model, DEVICE, reason=str(error.faults[0]))
+    question = MeasuredQuantity("latency_s", "latency_s", measured, workload)
     # The minimum over repeated runs: what a cache keeps from one run to the next is there.
-    return Case(model, DEVICE, device, (question,), None, RUNTIME, family(model), warm=True)
+    return ValidationCase(
+        model, DEVICE, device, (question,), None, RUNTIME, family(model), warm=True
+    )
 
 
 def family(model: str) -> str:

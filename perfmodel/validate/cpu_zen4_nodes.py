@@ -15,9 +15,9 @@ from perfmodel.calibrate import Constant
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Rows, read_rows
+from perfmodel.measurements import CsvTable, read_rows
 from perfmodel.predict import predict
-from perfmodel.validate.case import Case
+from perfmodel.validate.case import ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.refit import Refit
 
@@ -61,7 +61,7 @@ class Networks:
         Each with a device of kind `simd` and a runtime that states kernels.
     """
 
-    def __init__(self, cases: Sequence[Case]) -> None:
+    def __init__(self, cases: Sequence[ValidationCase]) -> None:
         machines = [_machine(case) for case in cases]
         runs = [_cold_run(case, machine) for case, machine in zip(cases, machines, strict=True)]
         tables = [run.table for run in runs]
@@ -96,7 +96,7 @@ class Networks:
         return np.asarray(self._once + total, dtype=np.float64)
 
 
-def refit_of(cases: Sequence[Case], folder: DataFolder) -> Sequence[Refit]:
+def refit_of(cases: Sequence[ValidationCase], folder: DataFolder) -> Sequence[Refit]:
     """Return how constants fitted on nodes of other families predict the networks of one.
 
     Fitted on products of a matrix and a vector, each node the same; none where the times of nodes
@@ -130,7 +130,9 @@ def refit_of(cases: Sequence[Case], folder: DataFolder) -> Sequence[Refit]:
     ]  # fmt: skip
 
 
-def _nodes(rows: Rows, cases: Sequence[Case], networks: Networks) -> tuple[Places, Floats]:
+def _nodes(
+    rows: CsvTable, cases: Sequence[ValidationCase], networks: Networks
+) -> tuple[Places, Floats]:
     """Return the rows that products of a matrix and a vector became, and the nodes' seconds.
 
     Of each network they are paired by their weights in ascending order, where there are as many of
@@ -170,12 +172,12 @@ def _nodes(rows: Rows, cases: Sequence[Case], networks: Networks) -> tuple[Place
     return np.array(at, dtype=np.intp), np.array(times, dtype=np.float64)
 
 
-def _machine(case: Case) -> Machine:
+def _machine(case: ValidationCase) -> Machine:
     assert isinstance(case.machine, Device)
     return case.machine.machine(case.runtime)
 
 
-def _cold_run(case: Case, machine: Machine) -> Any:
+def _cold_run(case: ValidationCase, machine: Machine) -> Any:
     """Return a prediction that finds no weight in the L3, and hides none behind arithmetic."""
     hidden = {f"runtime.kernels.{name}.{_HIDDEN}": 0.0 for name in _KERNELS}
     varied = machine.vary({_START: 1.0, _END: 2.0, **hidden})

@@ -17,9 +17,19 @@ from perfmodel import pareto
 from perfmodel.errors import Fault, InputError
 
 __all__ = [
-    "PERCENTILES", "FrontScore", "LimitScore", "Reference", "factor", "front_score", "limit_score",
-    "limits", "random_front", "random_limit", "reference_points", "top_recall",
-]  # fmt: skip
+    "PERCENTILES",
+    "FrontScore",
+    "LimitScore",
+    "ReferencePoints",
+    "factor",
+    "front_score",
+    "limit_score",
+    "limits",
+    "random_front",
+    "random_limit",
+    "reference_points",
+    "top_recall",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Index: TypeAlias = npt.NDArray[np.int64]
@@ -28,7 +38,7 @@ Index: TypeAlias = npt.NDArray[np.int64]
 PERCENTILES: Final = (10, 25, 50, 75, 90)
 
 
-class Reference(NamedTuple):
+class ReferencePoints(NamedTuple):
     """Corners that a hypervolume is counted to, as (cost, negative quality).
 
     Attributes
@@ -54,9 +64,9 @@ class FrontScore:
         Alternatives on the found front, and on the measured one.
     hypervolume
         Of the found front at its measured costs, as a share of the measured front's; counted to
-        `Reference.worst`.
+        `ReferencePoints.worst`.
     hypervolume_nadir
-        The same, counted to `Reference.nadir`; 1 where the measured front is a single point.
+        The same, counted to `ReferencePoints.nadir`; 1 where the measured front is a single point.
     recall
         Share of the measured front that was found.
     """
@@ -100,11 +110,11 @@ class LimitScore:
     tried: int
 
 
-def reference_points(measured: npt.ArrayLike, quality: npt.ArrayLike) -> Reference:
+def reference_points(measured: npt.ArrayLike, quality: npt.ArrayLike) -> ReferencePoints:
     """Return the corners of alternatives of shape ``(n,)``."""
     cost, good = _columns(measured, quality)
     on = pareto.front(np.column_stack([cost, -good]))
-    return Reference(
+    return ReferencePoints(
         (float(cost.max()), float(-good.min())), (float(cost[on].max()), float(-good[on].min()))
     )
 

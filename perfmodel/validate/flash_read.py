@@ -15,12 +15,12 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine, Peak
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
 
@@ -47,7 +47,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, primary=TARGET, notes=(*notes, *note))
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(
+    rows: CsvTable, row: CsvRow, devices: Sequence[str | Path], faults: list[Fault]
+) -> ValidationCase:
     drive = row.get("device")
     block = rows.number(row, "block_kib", faults, scale=2.0**10)
     depth = rows.number(row, "parallel_lanes_or_qd", faults)
@@ -65,10 +67,10 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
     elif rate is None:
         reason = "no bandwidth was measured"
     if reason or found is None or block is None or depth is None or rate is None:
-        return Case(name, drive, reason=reason)
+        return ValidationCase(name, drive, reason=reason)
     machine = storage_alone(hardware(found[0], devices), found[1], block, depth)
-    question = Question(TARGET, TARGET, rate, reading())
-    return Case(name, drive, machine, (question,), "fp32", "ideal",
+    question = MeasuredQuantity(TARGET, TARGET, rate, reading())
+    return ValidationCase(name, drive, machine, (question,), "fp32", "ideal",
                 group=f"{row.get('block_kib')} KiB")  # fmt: skip
 
 
@@ -95,7 +97,7 @@ def storage_alone(device: Device, memory: str, block: float, depth: float) -> Ma
 def reading() -> Workload:
     """Return a network that reads one large matrix once."""
 
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         del semantics
         g = GraphBuilder("reading")
         g.output(g.linear(g.input("x", (1, _EXTENT)), _EXTENT, bias=False))

@@ -11,7 +11,7 @@ from typing import Any, Final
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.runtime import Fusion, Runtime, Semantics
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.validate.files import DataFolder
@@ -21,7 +21,7 @@ from perfmodel.validate.genz_products import (
     HARDWARE,
     MODELS,
     TYPES,
-    Question,
+    GenzQuery,
     footprint,
     products,
     seconds,
@@ -72,14 +72,14 @@ def device(name: str) -> Device:
     })  # fmt: skip
 
 
-def ours(question: Question) -> Prediction:
+def ours(question: GenzQuery) -> Prediction:
     """Return our bare roofline: GenZ's hardware numbers, and nothing else of it."""
     precision = TYPES[question.dtype][0]
     machine = device(question.hardware).machine(runtime())
     return predict(question.workload, machine, precision=precision, model="roofline")
 
 
-def steps(question: Question, found: Prediction) -> dict[str, float]:
+def steps(question: GenzQuery, found: Prediction) -> dict[str, float]:
     """Return seconds after each correction, by its name, in the order of application.
 
     ``bandwidth_in_gib``: GenZ's "GB/s" are GiB/s. ``matrix_products_only``: no normalisations,
@@ -99,7 +99,7 @@ def steps(question: Question, found: Prediction) -> dict[str, float]:
     return out
 
 
-def fits(question: Question) -> bool:
+def fits(question: GenzQuery) -> bool:
     """Return whether GenZ finds room: weights of all products, keys and values; no activations."""
     made = products(question)
     for correction in CORRECTIONS:
@@ -143,7 +143,7 @@ class _Answer:
     """
 
     name: str
-    question: Question
+    question: GenzQuery
     reference: float | None
     ours: float
     after: dict[str, float]
@@ -180,7 +180,7 @@ class _Answer:
         }
 
 
-def _answer(row: Row, question: Question, reference: float | None) -> _Answer:
+def _answer(row: CsvRow, question: GenzQuery, reference: float | None) -> _Answer:
     found = ours(question)
     name = " ".join(row.get(c) for c in _COLUMNS[:5])
     return _Answer(
@@ -243,7 +243,7 @@ def _summary(details: dict[str, Any], rows: int) -> tuple[str, ...]:
 
 
 def _compared(
-    asked: Sequence[tuple[Row, Question | str]], golden: Sequence[float | None],
+    asked: Sequence[tuple[CsvRow, GenzQuery | str]], golden: Sequence[float | None],
     notes: tuple[str, ...],
 ) -> ValidationResult:  # fmt: skip
     answers: list[_Answer] = []
@@ -263,7 +263,7 @@ def _compared(
     )  # fmt: skip
 
 
-def _question(rows: Rows, row: Row, faults: list[Fault]) -> Question | str:
+def _question(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> GenzQuery | str:
     """Return what a row asks, or why it cannot be answered."""
     for column, known in (("model", MODELS), ("hardware", HARDWARE), ("dtype", TYPES)):
         if row.get(column) not in known:
@@ -275,5 +275,5 @@ def _question(rows: Rows, row: Row, faults: list[Fault]) -> Question | str:
         for column in ("batch", "input_tokens", "output_tokens")
     ]
     batch, tokens, generated = (int(n) for n in numbers)
-    return Question(row.get("model"), row.get("hardware"), row.get("dtype"), row.get("phase"),
+    return GenzQuery(row.get("model"), row.get("hardware"), row.get("dtype"), row.get("phase"),
                     batch, tokens, generated)  # fmt: skip

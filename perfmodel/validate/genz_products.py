@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.library import describe, find
 from perfmodel.workload.workload import Workload
 
 __all__ = [
-    "CORRECTIONS", "GIB", "HARDWARE", "MODELS", "ON_CHIP", "TYPES", "Product", "Question",
+    "CORRECTIONS", "GIB", "HARDWARE", "MODELS", "ON_CHIP", "TYPES", "GenzGemm", "GenzQuery",
     "footprint", "products", "seconds",
 ]  # fmt: skip
 
@@ -49,7 +49,7 @@ TYPES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class GenzQuery:
     """What GenZ was asked: a row of its reference predictions."""
 
     model: str
@@ -79,7 +79,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
+class GenzGemm:
     """A matrix product: its work, and the elements of its operands, each moved once.
 
     Attributes
@@ -101,15 +101,15 @@ class Product:
     on_chip: str = ""
 
 
-def products(question: Question) -> list[Product]:
+def products(question: GenzQuery) -> list[GenzGemm]:
     """Return the matrix products of a row's network by our counting; attention as one of them."""
     workload = question.workload
-    graph = workload.graph(Semantics(head_on_every_token=True))
+    graph = workload.graph(ExecutionSemantics(head_on_every_token=True))
 
     def number(dim: Any) -> float:
         return float(workload.number(dim))
 
-    made: list[Product] = []
+    made: list[GenzGemm] = []
     for block in graph.blocks:
         for operator in block.operators:
             if not operator.nests:
@@ -125,12 +125,12 @@ def products(question: Question) -> list[Product]:
             if weights:  # experts: as many as the batch touches
                 sizes["weight"] = sum(number(a.elements) for a in weights)
             name = operator.name.rpartition(".")[2]
-            made.append(Product(name, number(block.count), number(operator.macs), sizes["input"],
+            made.append(GenzGemm(name, number(block.count), number(operator.macs), sizes["input"],
                                 sizes["weight"], sizes["output"]))  # fmt: skip
     return made
 
 
-def seconds(made: Sequence[Product], question: Question, bandwidth: float) -> float:
+def seconds(made: Sequence[GenzGemm], question: GenzQuery, bandwidth: float) -> float:
     """Return the sum over products of the larger of arithmetic and data, off and on chip.
 
     Parameters
@@ -151,7 +151,7 @@ def seconds(made: Sequence[Product], question: Question, bandwidth: float) -> fl
     return total
 
 
-def footprint(made: Sequence[Product], question: Question) -> float:
+def footprint(made: Sequence[GenzGemm], question: GenzQuery) -> float:
     """Return the bytes that GenZ wants in memory: weights of every product, keys and values.
 
     A decode step holds all experts, and no embedding table.
@@ -169,7 +169,7 @@ def footprint(made: Sequence[Product], question: Question) -> float:
 # Corrections: each turns our products into what GenZ makes of them.
 
 
-def attention_in_two(made: list[Product], question: Question) -> list[Product]:
+def attention_in_two(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """Logits and their product with the values are two operators; scores cross on-chip memory.
 
     A decode step has such a pair for the prompt and one for what was generated.
@@ -178,7 +178,7 @@ def attention_in_two(made: list[Product], question: Question) -> list[Product]:
     queries = 1 if question.decode else question.tokens
     parts = [question.tokens, question.generated] if question.decode else [question.tokens]
     q = float(b * s.heads * queries * s.head_size)
-    out: list[Product] = []
+    out: list[GenzGemm] = []
     for p in made:
         if p.name != "attention":
             out.append(p)
@@ -189,17 +189,17 @@ def attention_in_two(made: list[Product], question: Question) -> list[Product]:
                 float(b * s.heads * queries * seen),
             )
             macs = scores * s.head_size
-            out.append(Product("logit", p.count, macs, q, kv, scores, "o"))
-            out.append(Product("attend", p.count, macs, scores, kv, q, "l"))
+            out.append(GenzGemm("logit", p.count, macs, q, kv, scores, "o"))
+            out.append(GenzGemm("attend", p.count, macs, scores, kv, q, "l"))
     return out
 
 
-def joined_projections(made: list[Product], question: Question) -> list[Product]:
+def joined_projections(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """Queries, keys and values come from one product, gate and up from another."""
     return _joined(_joined(made, ("q_proj", "k_proj", "v_proj")), ("ffn_gate", "ffn_up"))
 
 
-def _joined(made: list[Product], names: tuple[str, ...]) -> list[Product]:
+def _joined(made: list[GenzGemm], names: tuple[str, ...]) -> list[GenzGemm]:
     parts = [p for p in made if p.name in names]
     if len(parts) < 2:
         return made
@@ -215,7 +215,7 @@ def _joined(made: list[Product], names: tuple[str, ...]) -> list[Product]:
     return [*rest[:place], whole, *rest[place:]]
 
 
-def experts_touched(made: list[Product], question: Question) -> list[Product]:
+def experts_touched(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """A decode step touches the experts of one token whatever the batch; a prefill touches all.
 
     The experts are one product whose activation is read once, not once an expert.
@@ -229,7 +229,7 @@ def experts_touched(made: list[Product], question: Question) -> list[Product]:
         share = question.tokens * s.experts.per_token // s.experts.count
         used, rows = s.experts.count, question.batch * share
     hidden = used * s.experts.ffn_width
-    out: list[Product] = []
+    out: list[GenzGemm] = []
     for p in made:
         wide = {"experts_up": 2 * hidden, "experts_down": hidden}.get(p.name)
         if wide is None:
@@ -241,24 +241,24 @@ def experts_touched(made: list[Product], question: Question) -> list[Product]:
     return out
 
 
-def activations_on_chip(made: list[Product], question: Question) -> list[Product]:
+def activations_on_chip(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """In a decode step activations stay on chip, but for the router and the classifier."""
     if not question.decode:
         return made
     return [p if p.name in ("router", "head") else replace(p, on_chip="lo") for p in made]
 
 
-def dense_embedding(made: list[Product], question: Question) -> list[Product]:
+def dense_embedding(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]:
     """In a prefill the embedding is a product with one-hot rows; in a decode step it is nothing."""
     if question.decode:
         return made
     s, rows = question.structure, float(question.batch * question.tokens)
     table = float(s.vocabulary * s.width)
-    first = Product("embedding", 1.0, rows * table, rows * s.vocabulary, table, rows * s.width)
+    first = GenzGemm("embedding", 1.0, rows * table, rows * s.vocabulary, table, rows * s.width)
     return [first, *made]
 
 
-Correction = Callable[[list[Product], Question], list[Product]]
+Correction = Callable[[list[GenzGemm], GenzQuery], list[GenzGemm]]
 
 #: In the order in which they are applied.
 CORRECTIONS: Final[tuple[Correction, ...]] = (

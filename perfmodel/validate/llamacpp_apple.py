@@ -16,8 +16,8 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.measured_table import measured_table
@@ -48,7 +48,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=note)
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(
+    rows: CsvTable, row: CsvRow, devices: Sequence[str | Path], faults: list[Fault]
+) -> ValidationCase:
     chip, quant = row.get("chip"), row.get("quant")
     cores = rows.number(row, "gpu_cores", faults)
     bandwidth = rows.number(row, "mem_bw_gb_s_as_listed", faults, scale=1e9)
@@ -62,10 +64,10 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
             raise InputError(Fault(f"no model of the library is '{row.get('model')}'"))
         questions = _questions(model, decode, prefill)
     except InputError as error:
-        return Case(name, chip, reason=str(error.faults[0]))
+        return ValidationCase(name, chip, reason=str(error.faults[0]))
     if not questions:
-        return Case(name, chip, reason="no speed was measured")
-    return Case(name, chip, machine, questions, precision, RUNTIME, group=quant)
+        return ValidationCase(name, chip, reason="no speed was measured")
+    return ValidationCase(name, chip, machine, questions, precision, RUNTIME, group=quant)
 
 
 def _machine(
@@ -115,12 +117,12 @@ def prompt() -> Workload:
     return find("llama_2_7b", {"phase": "prefill", "batch": 1, "prompt": PROMPT})
 
 
-def _questions(model: str, decode: float | None, prefill: float | None) -> list[Question]:
-    out: list[Question] = []
+def _questions(model: str, decode: float | None, prefill: float | None) -> list[MeasuredQuantity]:
+    out: list[MeasuredQuantity] = []
     if decode is not None:
         step = find(model, {"phase": "decode", "batch": 1, "context": MEAN_CONTEXT})
-        out.append(Question("latency_s", "latency_s", 1.0 / decode, step))
+        out.append(MeasuredQuantity("latency_s", "latency_s", 1.0 / decode, step))
     if prefill is not None:
         whole = find(model, {"phase": "prefill", "batch": 1, "prompt": PROMPT})
-        out.append(Question("prefill_latency_s", "latency_s", PROMPT / prefill, whole))
+        out.append(MeasuredQuantity("prefill_latency_s", "latency_s", PROMPT / prefill, whole))
     return out

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Rows, read_rows
+from perfmodel.measurements import CsvTable, read_rows
 from perfmodel.validate.files import DataFolder
 
 __all__ = ["MeasuredTable", "measured_table"]
@@ -26,7 +26,7 @@ class MeasuredTable(NamedTuple):
         Says when a suffix was asked for and the file has none.
     """
 
-    rows: Rows
+    rows: CsvTable
     faults: list[Fault]
     note: tuple[str, ...]
 

@@ -10,7 +10,7 @@ import numpy as np
 from perfmodel.errors import InputError
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.metrics import Errors, errors
 from perfmodel.validate.result import ValidationResult
 
@@ -73,7 +73,7 @@ def evaluate(cases: Cases) -> ValidationResult:
     )  # fmt: skip
 
 
-def _answer(case: Case, question: Question, tight: list[str]) -> dict[str, Any]:
+def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) -> dict[str, Any]:
     assert case.machine is not None
     options: dict[str, Any] = {
         "precision": case.precision,

@@ -17,10 +17,10 @@ from typing import Any, Final
 import numpy as np
 
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows
+from perfmodel.measurements import CsvRow, CsvTable
 from perfmodel.predict import predict
 from perfmodel.reproduce.systems.big_moe_on_edge import QWEN, Geometry, hit_rate, wall_s
-from perfmodel.schedule.stream.channel import Channel, channel_of
+from perfmodel.schedule.stream.channel import StreamChannel, channel_of
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.result import ValidationResult
@@ -44,7 +44,7 @@ _MIB: Final = 2.0**20
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StreamedExpertsRun:
     """A row that can be predicted.
 
     Attributes
@@ -72,7 +72,7 @@ class Run:
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Compare every run with the pipeline of `perfmodel.schedule.stream`."""
     failed: dict[str, list[str]] = {}
-    runs: list[Run] = []
+    runs: list[StreamedExpertsRun] = []
     seen: set[tuple[str, ...]] = set()
     repeated = 0
     with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
@@ -105,7 +105,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     )  # fmt: skip
 
 
-def _run(rows: Rows, row: Row, faults: list[Any]) -> Run | str | None:
+def _run(rows: CsvTable, row: CsvRow, faults: list[Any]) -> StreamedExpertsRun | str | None:
     """Return a run, or why it cannot be predicted."""
     name, model = row.get("run"), row.get("model")
     wall = rows.number(row, "wall_ms_mean", faults, scale=1e-3)
@@ -127,8 +127,18 @@ def _run(rows: Rows, row: Row, faults: list[Any]) -> Run | str | None:
     elif "stream" in name:
         mib = 0.0
     geometry, experts = _geometry(*MODELS[model])
-    return Run(name, model, geometry, int(said[1]) if said else experts, wall, compute, read,
-               float(lanes[1]) if lanes else 4.0, bool(stall), mib)  # fmt: skip
+    return StreamedExpertsRun(
+        name,
+        model,
+        geometry,
+        int(said[1]) if said else experts,
+        wall,
+        compute,
+        read,
+        float(lanes[1]) if lanes else 4.0,
+        bool(stall),
+        mib,
+    )
 
 
 def _geometry(name: str, bits: float) -> tuple[Geometry, int]:
@@ -148,13 +158,15 @@ def _geometry(name: str, bits: float) -> tuple[Geometry, int]:
     )
 
 
-def _predicted(runs: Sequence[Run], devices: Sequence[str | Path]) -> list[dict[str, Any]]:
+def _predicted(
+    runs: Sequence[StreamedExpertsRun], devices: Sequence[str | Path]
+) -> list[dict[str, Any]]:
     device = hardware(DEVICE, devices)
     model = find("qwen3_30b_a3b", {"phase": "decode"})
     channel = channel_of(predict(model, device, precision="w4a16"), "storage")
     out: list[dict[str, Any]] = []
     for run in runs:
-        fitting: Channel = replace(channel, depth=run.lanes)
+        fitting: StreamChannel = replace(channel, depth=run.lanes)
         wall = wall_s(fitting, run.compute_s, run.read_mib, run.experts, run.overlapped,
                       run.geometry)  # fmt: skip
         bytes_ = run.read_mib * _MIB
@@ -167,7 +179,9 @@ def _predicted(runs: Sequence[Run], devices: Sequence[str | Path]) -> list[dict[
     return out
 
 
-def _row(run: Run, target: str, measured: float, got: float, floor: float) -> dict[str, Any]:
+def _row(
+    run: StreamedExpertsRun, target: str, measured: float, got: float, floor: float
+) -> dict[str, Any]:
     kind = "overlapped" if run.overlapped else "in turns"
     return {
         "name": run.name, "device": DEVICE, "group": f"{run.model}, {kind}", "target": target,

@@ -11,10 +11,10 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import as_precision
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
-from perfmodel.measurements import Row, Rows, few_faults, read_rows
+from perfmodel.measurements import CsvRow, CsvTable, few_faults, read_rows
 from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList, is_fact, plain_value
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.workload.library import find
 
 __all__ = ["IGNORED", "MEASURED", "is_left_out", "load"]
@@ -50,13 +50,13 @@ class _Read(NamedTuple):
     name; they matter to the file where every row has one.
     """
 
-    case: Case
+    case: ValidationCase
     given: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
     names: tuple[Fault, ...] = ()
 
 
-def is_left_out(case: Case) -> bool:
+def is_left_out(case: ValidationCase) -> bool:
     """Tell whether a row has a cell at fault and was left out on request."""
     return case.reason.startswith(_LEFT_OUT)
 
@@ -112,10 +112,10 @@ def load(path: Path, devices: Sequence[str | Path] = (), *, skip_bad_rows: bool 
     return Cases(path.name.removesuffix(".gz").removesuffix(".csv"), cases, primary, notes)
 
 
-def _left_out(fault: Fault, name: str = "", device: str = "") -> Case:
+def _left_out(fault: Fault, name: str = "", device: str = "") -> ValidationCase:
     """Return a row with a fault as one that cannot be predicted."""
     reason = str(replace(fault, file="", line=0, column=0))
-    return Case(name or f"line {fault.line}", device, reason=_LEFT_OUT + reason)
+    return ValidationCase(name or f"line {fault.line}", device, reason=_LEFT_OUT + reason)
 
 
 def _first_places(read: Sequence[_Read]) -> list[Fault]:
@@ -126,7 +126,7 @@ def _first_places(read: Sequence[_Read]) -> list[Fault]:
     return list(found.values())
 
 
-def _header(rows: Rows) -> list[Fault]:
+def _header(rows: CsvTable) -> list[Fault]:
     faults = rows.missing(("model", "device"))
     if len(rows.columns) > 1 and not any(c in MEASURED for c in rows.columns):
         expected = "one or more of " + ", ".join(MEASURED)
@@ -137,7 +137,7 @@ def _header(rows: Rows) -> list[Fault]:
     return faults
 
 
-def _meaningless(rows: Rows, column: str) -> Fault:
+def _meaningless(rows: CsvTable, column: str) -> Fault:
     what = "no device has a fact" if is_fact(column) else "no model has a parameter"
     known = [*MEASURED, *_SUBJECT, *IGNORED, "batch", "context", "prompt", "phase"]
     meant = nearest(column, known)
@@ -146,9 +146,14 @@ def _meaningless(rows: Rows, column: str) -> Fault:
 
 
 def _read(
-    rows: Rows, row: Row, measured: list[str], settings: list[str], devices: Sequence[str | Path],
-    faults: list[Fault], bad: list[Fault] | None,
-) -> _Read:  # fmt: skip
+    rows: CsvTable,
+    row: CsvRow,
+    measured: list[str],
+    settings: list[str],
+    devices: Sequence[str | Path],
+    faults: list[Fault],
+    bad: list[Fault] | None,
+) -> _Read:
     """Return a row; its own faults go to `bad` where rows with faults are left out."""
     mine: list[Fault] = []
     read = _understood(rows, row, measured, settings, devices, mine)
@@ -160,9 +165,13 @@ def _read(
 
 
 def _understood(
-    rows: Rows, row: Row, measured: list[str], settings: list[str], devices: Sequence[str | Path],
+    rows: CsvTable,
+    row: CsvRow,
+    measured: list[str],
+    settings: list[str],
+    devices: Sequence[str | Path],
     faults: list[Fault],
-) -> _Read:  # fmt: skip
+) -> _Read:
     values = {
         column: value
         for column in measured
@@ -176,7 +185,7 @@ def _understood(
         if not row.get(column)
     ]
     if not values:
-        return _Read(Case(name, device, reason=_UNMEASURED))
+        return _Read(ValidationCase(name, device, reason=_UNMEASURED))
     given = {c: plain_value(row.get(c)) for c in settings if row.get(c)}
     gathered = FaultList()
     spec = gathered.trying(hardware, device, devices)
@@ -196,16 +205,18 @@ def _understood(
             if f.path in given and f.path not in unknown
         ]
         names = tuple(_unknown_names(rows, row, devices))
-        return _Read(Case(name, device, reason=reason), frozenset(given), unknown, names)
-    questions = [Question(c, MEASURED[c], value, subject.workload) for c, value in values.items()]
-    case = Case(
+        return _Read(ValidationCase(name, device, reason=reason), frozenset(given), unknown, names)
+    questions = [
+        MeasuredQuantity(c, MEASURED[c], value, subject.workload) for c, value in values.items()
+    ]
+    case = ValidationCase(
         name, device, subject.device, questions, subject.precision, subject.runtime,
         row.get("model"), warm=warm, engine=subject.engine,
     )  # fmt: skip
     return _Read(case, frozenset(given))
 
 
-def _unknown_names(rows: Rows, row: Row, devices: Sequence[str | Path]) -> Iterator[Fault]:
+def _unknown_names(rows: CsvTable, row: CsvRow, devices: Sequence[str | Path]) -> Iterator[Fault]:
     """Yield a fault for each name in a row that nothing is called by."""
     checks: dict[str, Callable[[str], object]] = {
         "model": find,
@@ -230,7 +241,7 @@ def _unknown(fault: Fault) -> bool:
     return " has no " in fault.message or fault.message == "no such fact"
 
 
-def _truth(rows: Rows, row: Row, faults: list[Fault]) -> bool:
+def _truth(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> bool:
     text = row.get("warm").lower()
     if text in ("1", "true", "yes"):
         return True

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 
@@ -63,7 +63,7 @@ class StemConvolution(BaseModel):
     padding: Literal[0, 1] = 1
 
 
-class Stage(BaseModel):
+class CellStage(BaseModel):
     """Cells of one width.
 
     Attributes
@@ -110,7 +110,7 @@ class CellsStructure(ImageStructure):
     stem: Annotated[tuple[StemConvolution, ...], Field(min_length=1, max_length=10)]
     normal: Cell
     reduction: Cell
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=50)]
+    stages: Annotated[tuple[CellStage, ...], Field(min_length=1, max_length=50)]
     raw_first: bool = False
     strided_skip: Literal["factorised", "conv"] = "factorised"
     skip_reduction_input: bool = False
@@ -153,7 +153,7 @@ class _Feature(NamedTuple):
     halvings: int
 
 
-class _Builder(ImageBuilder):
+class _CellBuilder(ImageBuilder):
     """The builder with the operations of cells."""
 
     def __init__(self, s: CellsStructure) -> None:
@@ -258,11 +258,11 @@ class _Builder(ImageBuilder):
         return _Feature(y, last.halvings + reduction)
 
 
-def build(structure: CellsStructure, semantics: Semantics) -> Graph:
+def build(structure: CellsStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
-    g = _Builder(s)
+    g = _CellBuilder(s)
     stem: list[_Feature] = []
     x, halvings = g.image(s.image_channels), 0
     for i, conv in enumerate(s.stem):

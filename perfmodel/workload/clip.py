@@ -13,11 +13,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, simplify, symbol
-from perfmodel.workload.transformer_layers import Step, layer, norm
+from perfmodel.workload.transformer_layers import TransformerPass, layer, norm
 from perfmodel.workload.transformer_structure import (
     Count,
     CountOrNone,
@@ -93,7 +93,7 @@ class ClipStructure(BaseModel):
                        on_key=True)  # fmt: skip
 
 
-def build(s: ClipStructure, semantics: Semantics) -> Graph:
+def build(s: ClipStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph: `batch` images and `texts` texts of `tokens` tokens."""
     del semantics
     g = SequenceBuilder("clip")
@@ -128,7 +128,7 @@ def text_tower(g: SequenceBuilder, s: TextTower) -> Tensor:
     g.operator("token_positions", "elementwise", [x, (table, product(tokens, s.width))], [y],
                vector_ops=y.elements, inplace=x, attributes={"function": "add"})  # fmt: skip
     with g.repeat(s.layers, "text_layer"):
-        x = layer(g, y, inner, Step(texts, tokens, tokens, kept=False))
+        x = layer(g, y, inner, TransformerPass(texts, tokens, tokens, kept=False))
     x = norm(g, x, inner, "text_norm")
     if not s.projection:
         return x

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from perfmodel.workload.deformable import deformable_conv
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import simplify
@@ -47,7 +47,7 @@ class CoDeNetStructure(ImageStructure):
     batch_norm: Literal["separate", "folded"] = "folded"
 
 
-def build(structure: CoDeNetStructure, semantics: Semantics) -> Graph:
+def build(structure: CoDeNetStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import Dim, divisible, floor_div, simplify, symbol
@@ -71,7 +71,7 @@ class ResNetStructure(ImageStructure):
                            "kernel or last")  # fmt: skip
 
 
-def build(structure: ResNetStructure, semantics: Semantics) -> Graph:
+def build(structure: ResNetStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph; a stage's width is ``divisible(64 * 2**stage * width_multiplier, 8)``."""
     del semantics
     g = ImageBuilder("resnet", folded=structure.batch_norm == "folded")

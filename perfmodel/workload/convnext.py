@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import simplify
@@ -27,7 +27,7 @@ class ConvNeXtStructure(ImageStructure):
     widths: tuple[_Count, _Count, _Count, _Count] = (96, 192, 384, 768)
 
 
-def build(structure: ConvNeXtStructure, semantics: Semantics) -> Graph:
+def build(structure: ConvNeXtStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph; normalisations are over the channels of a pixel."""
     del semantics
     s = structure

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, symbol
@@ -75,7 +75,7 @@ class CuraStructure(BaseModel):
                        f"a divisor of {inputs}")  # fmt: skip
 
 
-def build(structure: CuraStructure, semantics: Semantics) -> Graph:
+def build(structure: CuraStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

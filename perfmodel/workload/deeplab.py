@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-from perfmodel.workload.mobilenet import Stage, inverted_residual, scaled
+from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
 from perfmodel.workload.segmentation import pyramid_pooling
 from perfmodel.workload.ssd import MOBILENET_V2
 
@@ -44,7 +44,7 @@ class DeepLabStructure(ImageStructure):
     classes: int = Field(21, gt=0, le=10**5)
 
 
-def build(structure: DeepLabStructure, semantics: Semantics) -> Graph:
+def build(structure: DeepLabStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph: scores of every class at every pixel of the image."""
     del semantics
     s = structure
@@ -68,7 +68,9 @@ def _backbone(g: ImageBuilder, x: Tensor, s: DeepLabStructure) -> tuple[Tensor, 
     x = g.conv_norm(x, scaled(32), 3, stride=2, activation="relu6", name="stem")
     nominal, reached, dilation, low = 32, 2, 1, x
     for i, (expand, channels, repeats, stride) in enumerate(MOBILENET_V2):
-        stage = Stage(channels=channels, expand=expand, repeats=repeats, stride=stride)
+        stage = InvertedResidualStage(
+            channels=channels, expand=expand, repeats=repeats, stride=stride
+        )
         for j in range(repeats):
             step, spread = (stride if j == 0 else 1), dilation
             if step != 1 and reached * step > s.output_stride:

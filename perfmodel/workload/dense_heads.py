@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from perfmodel.workload.convnet import ResNetStructure, residual_stages
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 
@@ -41,7 +41,7 @@ class DenseHeadsStructure(ImageStructure):
     head_channels: _Count = 64
 
 
-def build(structure: DenseHeadsStructure, semantics: Semantics) -> Graph:
+def build(structure: DenseHeadsStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph: scores at every pixel (FCN-8s), or at a quarter of them (CenterNet)."""
     del semantics
     s = structure

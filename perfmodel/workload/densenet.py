@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import floor_div, simplify
@@ -38,7 +38,7 @@ class DenseNetStructure(ImageStructure):
     bottleneck: _Count = 4
 
 
-def build(structure: DenseNetStructure, semantics: Semantics) -> Graph:
+def build(structure: DenseNetStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

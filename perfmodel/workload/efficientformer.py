@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.sequence import SequenceBuilder
@@ -46,15 +46,15 @@ class EfficientFormerStructure(ImageStructure):
     distillation: bool = True
 
 
-class _Builder(ImageBuilder, SequenceBuilder):
+class _EfficientFormerBuilder(ImageBuilder, SequenceBuilder):
     """Image and attention operators together."""
 
 
-def build(structure: EfficientFormerStructure, semantics: Semantics) -> Graph:
+def build(structure: EfficientFormerStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
-    g = _Builder("efficientformer", folded=s.batch_norm == "folded")
+    g = _EfficientFormerBuilder("efficientformer", folded=s.batch_norm == "folded")
     x = g.image(s.image_channels)
     for i, channels in enumerate((max(s.widths[0] // 2, 1), s.widths[0])):
         x = g.conv_norm(
@@ -83,7 +83,7 @@ def build(structure: EfficientFormerStructure, semantics: Semantics) -> Graph:
     return g.build(parameters(s))
 
 
-def _pooling_block(g: _Builder, x: Tensor, s: EfficientFormerStructure) -> Tensor:
+def _pooling_block(g: _EfficientFormerBuilder, x: Tensor, s: EfficientFormerStructure) -> Tensor:
     """Add a 4D block: average pooling minus itself, then an MLP of 1x1 convolutions."""
     channels = x.shape[1]
     hidden = simplify(channels * s.mlp_ratio)
@@ -94,7 +94,7 @@ def _pooling_block(g: _Builder, x: Tensor, s: EfficientFormerStructure) -> Tenso
     return _scaled_add(g, x, y, "scale2")
 
 
-def _attention_block(g: _Builder, x: Tensor, s: EfficientFormerStructure) -> Tensor:
+def _attention_block(g: _EfficientFormerBuilder, x: Tensor, s: EfficientFormerStructure) -> Tensor:
     """Add a 3D block: attention with a learned bias for each offset, then an MLP."""
     batch, tokens, channels = x.shape
     keys, values = s.heads * s.key_dim, s.heads * s.key_dim * s.value_ratio
@@ -117,7 +117,9 @@ def _attention_block(g: _Builder, x: Tensor, s: EfficientFormerStructure) -> Ten
     return _scaled_add(g, x, y, "scale2", axis=-1)
 
 
-def _scaled_add(g: _Builder, x: Tensor, y: Tensor, name: str, axis: int = 1) -> Tensor:
+def _scaled_add(
+    g: _EfficientFormerBuilder, x: Tensor, y: Tensor, name: str, axis: int = 1
+) -> Tensor:
     """Add ``x + scale * y`` with a learned scale a channel."""
     channels = x.shape[axis]
     shape = (channels,) if axis == -1 else (channels, 1, 1)

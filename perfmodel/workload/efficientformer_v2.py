@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import product, simplify
@@ -47,7 +47,7 @@ class EfficientFormerV2Structure(ImageStructure):
     distillation: bool = True
 
 
-def build(structure: EfficientFormerV2Structure, semantics: Semantics) -> Graph:
+def build(structure: EfficientFormerV2Structure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

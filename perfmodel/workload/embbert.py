@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, simplify, symbol
@@ -67,7 +67,7 @@ class EmbBertStructure(BaseModel):
             yield Flaw(("classes",), "the tables alone have no classifier", "0")
 
 
-def build(structure: EmbBertStructure, semantics: Semantics) -> Graph:
+def build(structure: EmbBertStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -12,10 +12,10 @@ from perfmodel.workload.algorithms import algorithm_of, weight_growth
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.dispatches import with_views
 from perfmodel.workload.graph import Access, Block, ById, Graph, Operator
-from perfmodel.workload.layouts import PLAIN, Layout, with_conversions
+from perfmodel.workload.layouts import PLAIN, BlockedChannelLayout, with_conversions
 from perfmodel.workload.symbols import constant, simplify
 
-__all__ = ["Execution", "executed"]
+__all__ = ["ExecutionPolicy", "executed"]
 
 #: Compute formats that are no storage formats -> what stores them.
 _STORED: Mapping[str, str] = {"fp8": "fp8_e4m3", "tf32": "fp32"}
@@ -23,7 +23,7 @@ _STORED: Mapping[str, str] = {"fp8": "fp8_e4m3", "tf32": "fp32"}
 _MOVES = frozenset({"view", "copy", "gather", "quantise"})
 
 
-class Execution(NamedTuple):
+class ExecutionPolicy(NamedTuple):
     """What a runtime adds to a network; mappings are pairs of a key and words.
 
     Attributes
@@ -43,7 +43,7 @@ class Execution(NamedTuple):
     executes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     algorithms: tuple[tuple[str, tuple[str, ...]], ...] = ()
     active_neurons: float = 0.0
-    layout: Layout = PLAIN
+    layout: BlockedChannelLayout = PLAIN
     views: bool = False
 
     @property
@@ -52,7 +52,7 @@ class Execution(NamedTuple):
         return bool(self.executes or self.algorithms or self.active_neurons)
 
 
-def executed(graph: Graph, execution: Execution, activations: str) -> Graph:
+def executed(graph: Graph, execution: ExecutionPolicy, activations: str) -> Graph:
     """Return the graph with what a runtime adds to it; the same object where it adds nothing.
 
     Parameters
@@ -76,7 +76,7 @@ def executed(graph: Graph, execution: Execution, activations: str) -> Graph:
 
 
 @lru_cache(maxsize=256)
-def _executed(key: ById, execution: Execution, activations: str) -> Graph:
+def _executed(key: ById, execution: ExecutionPolicy, activations: str) -> Graph:
     graph = key.graph
     if execution.algorithms:
         graph = _with_algorithms(graph, dict(execution.algorithms))

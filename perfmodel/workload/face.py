@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import product
@@ -46,7 +46,7 @@ class FaceStructure(ImageStructure):
     scale: Annotated[int, Field(gt=0, le=16)] = 1
 
 
-def build(structure: FaceStructure, semantics: Semantics) -> Graph:
+def build(structure: FaceStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -11,14 +11,19 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.mamba2 import Mamba2Structure, mixer
 from perfmodel.workload.recurrent_phases import RecurrentPhase, last_token
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, symbol
 from perfmodel.workload.transformer import build_phases, items, parameters
-from perfmodel.workload.transformer_layers import Step, feed_forward, residual, self_attention
+from perfmodel.workload.transformer_layers import (
+    TransformerPass,
+    feed_forward,
+    residual,
+    self_attention,
+)
 from perfmodel.workload.transformer_structure import Count, CountOrNone, TransformerStructure
 
 
@@ -73,7 +78,7 @@ class FalconH1Structure(BaseModel):
             yield Flaw(("ssm_groups",), flaw.message, flaw.expected)
 
 
-def build(s: FalconH1Structure, semantics: Semantics) -> Graph:
+def build(s: FalconH1Structure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of a phase."""
     g = SequenceBuilder("falcon_h1")
     attention = TransformerStructure(
@@ -88,7 +93,7 @@ def build(s: FalconH1Structure, semantics: Semantics) -> Graph:
     layers: Dim = symbol("layers") if "layers" in s.free else s.layers
     vocabulary: Dim = symbol("vocabulary") if "vocabulary" in s.free else s.vocabulary
 
-    def run(step: Step, every: bool) -> Tensor:
+    def run(step: TransformerPass, every: bool) -> Tensor:
         ids = g.input("ids", (step.batch, step.queries), format="int64")
         table = g.weight("embedding.weight", (vocabulary, s.width), tag="embedding")
         x = g.embedding(ids, vocabulary, s.width, weight=table)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from perfmodel.workload.symbols import Dim
 
 
-class Semantics(NamedTuple):
+class ExecutionSemantics(NamedTuple):
     """What a runtime executes of a network; facts of the runtime, not of the network.
 
     Attributes
@@ -50,7 +50,7 @@ class Family:
     name: str
     structure: type[BaseModel]
     parameters: Callable[[Any], Mapping[str, float]]
-    build: Callable[[Any, Semantics], Graph]
+    build: Callable[[Any, ExecutionSemantics], Graph]
     items: Callable[[Any], tuple[str, Dim]]
 
 

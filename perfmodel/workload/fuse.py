@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from perfmodel.former import former_names
 from perfmodel.workload.graph import Block, Graph, Operator
 from perfmodel.workload.panels import PLAIN, Panels
 from perfmodel.workload.symbols import Dim, constant, maximum, simplify
 
 
-class Fusion(NamedTuple):
+class FusionRules(NamedTuple):
     """What a runtime fuses.
 
     Attributes
@@ -38,7 +39,7 @@ class Fusion(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class FusedKernel:
     """Operators that run as one.
 
     Attributes
@@ -65,7 +66,7 @@ _MATRIX = ("gemm", "conv", "depthwise", "attention", "moe", "recurrent")
 RIDERS = frozenset({"elementwise", "quantise"})
 
 
-def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
+def kernels(graph: Graph, fusion: FusionRules) -> list[FusedKernel]:
     """Group a graph's operators into kernels, in execution order.
 
     Views cost nothing and vanish: their outputs are other names of their inputs. So do operators on
@@ -80,14 +81,14 @@ def kernels(graph: Graph, fusion: Fusion) -> list[Kernel]:
     for name in graph.outputs:
         if name in alias:
             readers[alias[name]] = readers.get(alias[name], 0) + 1
-    made: list[Kernel] = []
+    made: list[FusedKernel] = []
     for block in graph.blocks:
         if constant(block.count) != 0:
             made += _block_kernels(graph, block, fusion, alias, readers)
     return [kernel for kernel in made if not _is_idle(graph, kernel)]
 
 
-def _is_idle(graph: Graph, kernel: Kernel) -> bool:
+def _is_idle(graph: Graph, kernel: FusedKernel) -> bool:
     """Whether a kernel has nothing to do: all that it makes is empty, and it reads nothing."""
     work = (*kernel.writes.values(), *kernel.reads.values(), kernel.macs, kernel.vector_ops)
     if not all(constant(dim) == 0 for dim in work):
@@ -109,8 +110,12 @@ def aliases(graph: Graph) -> dict[str, str]:
 
 
 def _block_kernels(
-    graph: Graph, block: Block, fusion: Fusion, alias: Mapping[str, str], readers: Mapping[str, int]
-) -> list[Kernel]:
+    graph: Graph,
+    block: Block,
+    fusion: FusionRules,
+    alias: Mapping[str, str],
+    readers: Mapping[str, int],
+) -> list[FusedKernel]:
     # A group goes by the position of its first member and runs where its last one stands: nothing
     # between reads its inner tensors.
     groups: dict[int, list[Operator]] = {}
@@ -160,7 +165,7 @@ def _head(operators: Sequence[Operator]) -> Operator:
 def _kernel(
     graph: Graph, block: Block, operators: Sequence[Operator], alias: Mapping[str, str],
     readers: Mapping[str, int],
-) -> Kernel:  # fmt: skip
+) -> FusedKernel:  # fmt: skip
     reads: dict[str, Dim] = {}
     writes: dict[str, Dim] = {}
     inside: set[str] = set()
@@ -192,6 +197,10 @@ def _kernel(
             if name in side and elements != side[name]:
                 elements = maximum(side[name], elements)
             side[name] = elements
-    return Kernel(
+    return FusedKernel(
         block, tuple(operators), head, reads, writes, simplify(macs), simplify(vector_ops)
     )
+
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Fusion="FusionRules")

@@ -15,14 +15,14 @@ from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.recurrent_phases import RecurrentPhase, last_token
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import minimum, product, simplify
 from perfmodel.workload.transformer import build_phases, items, parameters
-from perfmodel.workload.transformer_layers import Step, feed_forward
+from perfmodel.workload.transformer_layers import TransformerPass, feed_forward
 from perfmodel.workload.transformer_structure import Count, CountOrNone, TransformerStructure
 
 
@@ -137,7 +137,7 @@ class _Gemma3n(SequenceBuilder):
         return y
 
     def attend(
-        self, x: Tensor, step: Step, window: int, source: _Source | None
+        self, x: Tensor, step: TransformerPass, window: int, source: _Source | None
     ) -> tuple[Tensor, _Source | None]:
         """Add attention over the layer's own keys and values, or over those of `source`."""
         s = self.s
@@ -166,7 +166,12 @@ class _Gemma3n(SequenceBuilder):
         return self.linear(y, s.width, name="o_proj", bias=False, tag="attn_output"), made
 
     def layer(
-        self, streams: Tensor, side: Tensor, step: Step, window: int, source: _Source | None
+        self,
+        streams: Tensor,
+        side: Tensor,
+        step: TransformerPass,
+        window: int,
+        source: _Source | None,
     ) -> tuple[Tensor, _Source | None]:
         """Add one layer; returns the streams, and the keys and values it attended to."""
         s = self.s
@@ -219,11 +224,11 @@ class _Gemma3n(SequenceBuilder):
         return self.elementwise("add", own, y, name="side.inputs", ops=2)
 
 
-def build(s: Gemma3nStructure, semantics: Semantics) -> Graph:
+def build(s: Gemma3nStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of a phase."""
     g = _Gemma3n(s)
 
-    def run(step: Step, every: bool) -> Tensor:
+    def run(step: TransformerPass, every: bool) -> Tensor:
         ids = g.input("ids", (step.batch, step.queries), format="int64")
         table = g.weight("embedding.weight", (s.vocabulary, s.width), tag="embedding")
         x = g.embedding(ids, s.vocabulary, s.width, weight=table)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 
@@ -49,7 +49,7 @@ def _rounded(channels: float, divisor: int = 4) -> int:
     return new + divisor if new < 0.9 * channels else new
 
 
-def build(structure: GhostNetStructure, semantics: Semantics) -> Graph:
+def build(structure: GhostNetStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 
@@ -57,7 +57,7 @@ def link(layer: int, base: int, growth: int, multiplier: float) -> tuple[int, li
     return int(int(channels + 1) / 2) * 2, sources
 
 
-def build(structure: HarDNetStructure, semantics: Semantics) -> Graph:
+def build(structure: HarDNetStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 
@@ -87,7 +87,7 @@ def halve(channels: int) -> Layer:
 ROW, COLUMN = (1, 7), (7, 1)
 
 
-def build(structure: InceptionStructure, semantics: Semantics) -> Graph:
+def build(structure: InceptionStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -35,7 +35,7 @@ REPEAT = "repeat"
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class _ParsedLayer:
     """A layer as written: its place, its names, and the layers of a repeat."""
 
     place: Place
@@ -43,7 +43,7 @@ class _Layer:
     op: str
     inputs: tuple[tuple[str, Place], ...]
     given: Mapping[str, Any]
-    inner: tuple[_Layer, ...] = ()
+    inner: tuple[_ParsedLayer, ...] = ()
 
 
 class Assembly:
@@ -176,7 +176,7 @@ class Assembly:
             return True
         return False
 
-    def _read_layers(self, given: object, place: Place, depth: int = 0) -> Iterator[_Layer]:
+    def _read_layers(self, given: object, place: Place, depth: int = 0) -> Iterator[_ParsedLayer]:
         layers = as_list(given)
         if not layers:
             message = "no layers" if not given else f"{shown(given)} is not a list"
@@ -197,7 +197,7 @@ class Assembly:
                     text = ""
                 texts[key] = text
             rest = {k: v for k, v in layer.items() if k not in ("name", "op", "input", "inputs")}
-            inner: tuple[_Layer, ...] = ()
+            inner: tuple[_ParsedLayer, ...] = ()
             if texts["op"] == REPEAT:
                 if depth:
                     self._flaw((*here, "op"), "a repeat inside a repeat", "one level of repetition")
@@ -205,7 +205,7 @@ class Assembly:
                     self._read_layers(rest.pop("layers", None), (*here, "layers"), depth + 1)
                 )
             inputs = tuple(self._references(layer, here))
-            yield _Layer(here, texts["name"], texts["op"], inputs, rest, inner)
+            yield _ParsedLayer(here, texts["name"], texts["op"], inputs, rest, inner)
 
     def _references(self, layer: Mapping[str, Any], place: Place) -> Iterator[tuple[str, Place]]:
         for key in ("input", "inputs"):
@@ -224,7 +224,7 @@ class Assembly:
 
     # structure
 
-    def _duplicates(self, layers: Sequence[_Layer]) -> None:
+    def _duplicates(self, layers: Sequence[_ParsedLayer]) -> None:
         seen: set[str] = set(self._made)
         for layer in _walk(layers):
             if layer.name in seen:
@@ -232,7 +232,7 @@ class Assembly:
             if layer.name:
                 seen.add(layer.name)
 
-    def _cycles(self, layers: Sequence[_Layer]) -> None:
+    def _cycles(self, layers: Sequence[_ParsedLayer]) -> None:
         """Report each cycle once; a reference to a later layer outside of one is reported too."""
         refers: dict[str, set[str]] = {}
         above = ""
@@ -253,7 +253,7 @@ class Assembly:
                 elif not path:
                     self._flaw(place, f"'{name}' is made only later", "a layer that stands above")
 
-    def _outputs(self, layers: Sequence[_Layer]) -> list[tuple[str, Place]]:
+    def _outputs(self, layers: Sequence[_ParsedLayer]) -> list[tuple[str, Place]]:
         given = self._data.get("outputs")
         if given is None or given == () or given == []:
             return [(layers[-1].name, ("layers",))] if layers else []
@@ -272,7 +272,7 @@ class Assembly:
 
     # building
 
-    def _add(self, layer: _Layer, kept: set[str] | None) -> None:
+    def _add(self, layer: _ParsedLayer, kept: set[str] | None) -> None:
         if kept is not None and layer.name not in kept:
             return
         if layer.op == REPEAT:
@@ -284,7 +284,7 @@ class Assembly:
                 self._made[layer.name] = made
         self._previous = layer.name
 
-    def _repeat(self, layer: _Layer, kept: set[str] | None) -> None:
+    def _repeat(self, layer: _ParsedLayer, kept: set[str] | None) -> None:
         fields = {"count": Field("extent", 1)}
         before = len(self.flaws)
         values = read_fields(layer.given, fields, layer.place, self.parameters, self.flaws)
@@ -313,7 +313,7 @@ class Assembly:
                 "an output of the shape of an input",
             )
 
-    def _operator(self, layer: _Layer) -> Tensor | None:
+    def _operator(self, layer: _ParsedLayer) -> Tensor | None:
         """Check one layer and add it; ``None`` when it, or what it reads, has faults."""
         operator = OPERATORS.get(layer.op)
         if operator is None:
@@ -341,7 +341,7 @@ class Assembly:
         return self._built(layer, operator, ready, values)
 
     def _built(
-        self, layer: _Layer, operator: LayerOperator, inputs: Sequence[Tensor],
+        self, layer: _ParsedLayer, operator: LayerOperator, inputs: Sequence[Tensor],
         values: Mapping[str, Any],
     ) -> Tensor | None:  # fmt: skip
         rank = len(inputs[0].shape)
@@ -366,7 +366,7 @@ class Assembly:
                 self._weights[layer.name] = tensors[weight]
         return made
 
-    def _inputs(self, layer: _Layer) -> list[Tensor | None]:
+    def _inputs(self, layer: _ParsedLayer) -> list[Tensor | None]:
         if not layer.inputs:
             return [self._made.get(self._previous)] if self._previous else []
         found: list[Tensor | None] = []
@@ -389,7 +389,7 @@ class Assembly:
             self._flaw(place, f"'{name}' has no weight to share", expected, nearest(name, known))
         return weight
 
-    def _fits(self, made: Tensor, layer: _Layer) -> bool:
+    def _fits(self, made: Tensor, layer: _ParsedLayer) -> bool:
         """Check the extents of a layer's output, at the defaults where they are free."""
         for dim in made.shape:
             value = None
@@ -423,7 +423,7 @@ def _below(dim: Dim) -> bool:
     return number is None or number < 1
 
 
-def _walk(layers: Sequence[_Layer]) -> Iterator[_Layer]:
+def _walk(layers: Sequence[_ParsedLayer]) -> Iterator[_ParsedLayer]:
     """Yield layers in the order in which they run; a repeat after the layers it holds."""
     for layer in layers:
         yield from _walk(layer.inner)
@@ -448,7 +448,7 @@ def _path(refers: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
     return []
 
 
-def _needed(layers: Sequence[_Layer], outputs: Sequence[str]) -> set[str]:
+def _needed(layers: Sequence[_ParsedLayer], outputs: Sequence[str]) -> set[str]:
     """Return the layers that an output depends on."""
     needed = set(outputs)
     flat = list(_walk(layers))

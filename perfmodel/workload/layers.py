@@ -13,7 +13,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, SkipValidation, model_validator
 
 from perfmodel.pydantic_faults import checked
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.layer_graph import Assembly
 from perfmodel.workload.symbols import Dim, symbol
@@ -71,7 +71,7 @@ def _freeze(value: Any) -> Any:
     return value
 
 
-def build(structure: LayersStructure, semantics: Semantics) -> Graph:
+def build(structure: LayersStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph; layers that reach no output only where the runtime executes them."""
     data = {key: getattr(structure, key) for key in type(structure).model_fields}
     return Assembly(data, dead_branches=semantics.runs_dead_branches).graph()

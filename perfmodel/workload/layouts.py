@@ -6,7 +6,7 @@ plain order first, once, and a plain tensor that a convolution reads is put into
 is a copy, and a kernel that wrote it keeps nothing inside for its riders.
 
 The rules are those of ONNX Runtime's `NchwcTransformer` (onnxruntime/core/optimizer/
-nchwc_transformer.cc); what other runtimes do beyond them is a field of `Layout`.
+nchwc_transformer.cc); what other runtimes do beyond them is a field of `BlockedChannelLayout`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Access, Block, ById, Graph, Operator, Tensor
 from perfmodel.workload.symbols import Dim, constant, simplify
 
-__all__ = ["PLAIN", "Layout", "with_conversions"]
+__all__ = ["PLAIN", "BlockedChannelLayout", "with_conversions"]
 
 
-class Layout(NamedTuple):
+class BlockedChannelLayout(NamedTuple):
     """What a runtime keeps in blocks of channels.
 
     Attributes
@@ -51,10 +51,10 @@ class Layout(NamedTuple):
 
 
 #: Nothing in blocks.
-PLAIN: Final = Layout()
+PLAIN: Final = BlockedChannelLayout()
 
 
-def with_conversions(graph: Graph, layout: Layout) -> Graph:
+def with_conversions(graph: Graph, layout: BlockedChannelLayout) -> Graph:
     """Return the graph with copies where layouts change; the graph itself where none does.
 
     What conversions write is a tensor of its own that is let go of at once; readers keep the name
@@ -67,18 +67,18 @@ def with_conversions(graph: Graph, layout: Layout) -> Graph:
 
 
 @lru_cache(maxsize=256)
-def _converted(key: ById, layout: Layout) -> Graph:
-    walk = _Walk(key.graph, layout)
+def _converted(key: ById, layout: BlockedChannelLayout) -> Graph:
+    walk = _LayoutPass(key.graph, layout)
     blocks = tuple(walk.block(block) for block in key.graph.blocks)
     if not walk.made:
         return key.graph
     return replace(key.graph, tensors={**key.graph.tensors, **walk.made}, blocks=blocks)
 
 
-class _Walk:
+class _LayoutPass:
     """The state of a pass over a graph in order of execution."""
 
-    def __init__(self, graph: Graph, layout: Layout) -> None:
+    def __init__(self, graph: Graph, layout: BlockedChannelLayout) -> None:
         self.graph, self.layout = graph, layout
         self.alias = aliases(graph)
         seen = {

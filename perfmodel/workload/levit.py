@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageStructure, frames
 from perfmodel.workload.sequence import SequenceBuilder
@@ -39,7 +39,7 @@ class LeViTStructure(ImageStructure):
     keys: _Count = 16
 
 
-class _Builder(SequenceBuilder):
+class _LeViTBuilder(SequenceBuilder):
     def __init__(self, *, folded: bool) -> None:
         super().__init__("levit")
         self.folded = folded
@@ -52,11 +52,11 @@ class _Builder(SequenceBuilder):
         return self.norm(y, "batch_norm", name=f"{name}.norm", features=features)
 
 
-def build(structure: LeViTStructure, semantics: Semantics) -> Graph:
+def build(structure: LeViTStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of an image."""
     del semantics
     s = structure
-    g = _Builder(folded=s.batch_norm == "folded")
+    g = _LeViTBuilder(folded=s.batch_norm == "folded")
     batch, height, width = symbol("batch"), symbol("height"), symbol("width")
     x = g.input("image", (batch, s.image_channels, height, width))
     for i in range(4):
@@ -89,7 +89,7 @@ def build(structure: LeViTStructure, semantics: Semantics) -> Graph:
 
 
 def _attention(
-    g: _Builder, x: Tensor, s: LeViTStructure, channels: int, heads: int, places: int
+    g: _LeViTBuilder, x: Tensor, s: LeViTStructure, channels: int, heads: int, places: int
 ) -> Tensor:
     batch, tokens, _ = x.shape
     value = 2 * s.keys
@@ -106,9 +106,14 @@ def _attention(
 
 
 def _shrink(
-    g: _Builder, x: Tensor, s: LeViTStructure, before: int, channels: int, tokens: tuple[Dim, Dim],
+    g: _LeViTBuilder,
+    x: Tensor,
+    s: LeViTStructure,
+    before: int,
+    channels: int,
+    tokens: tuple[Dim, Dim],
     index: int,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Add attention whose queries are a quarter of the tokens: no residual."""
     name, heads, value = f"shrink{index}", before // s.keys, 4 * s.keys
     batch = x.shape[0]
@@ -126,7 +131,7 @@ def _shrink(
     return g.dense(y, channels, f"{name}.proj", "attn_output")
 
 
-def _feed_forward(g: _Builder, x: Tensor, channels: int, name: str) -> Tensor:
+def _feed_forward(g: _LeViTBuilder, x: Tensor, channels: int, name: str) -> Tensor:
     y = g.dense(x, 2 * channels, f"{name}up", "ffn_up")
     y = g.elementwise("hard_swish", y, name=f"{name}ffn.act")
     y = g.dense(y, channels, f"{name}down", "ffn_down")

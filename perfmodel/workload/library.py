@@ -28,13 +28,13 @@ from perfmodel.workload.workload import Workload, check_extent, from_family
 if TYPE_CHECKING:
     from perfmodel.workload.library_file import Published, WorkloadSource
 
-__all__ = ["Entry", "describe", "find", "forget_variants", "names"]
+__all__ = ["ModelEntry", "describe", "find", "forget_variants", "names"]
 
 _SUFFIXES: Final = (".yaml", ".yml", *IMPORTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ModelEntry:
     """A model of the library.
 
     Attributes
@@ -120,7 +120,7 @@ def names(tag: str | None = None) -> list[str]:
     return [name for name in found if tag in describe(name).tags]
 
 
-def describe(name: str | Path) -> Entry:
+def describe(name: str | Path) -> ModelEntry:
     """Return what the library knows of a model (a name, an alias or a path to a YAML file).
 
     Raises
@@ -148,8 +148,8 @@ def forget_variants() -> None:
 
 #: Structures of a model that stay made; of more the oldest are made again.
 MOST_VARIANTS = 256
-_KNOWN: dict[str, Entry] = {}
-_FILES: dict[str, tuple[tuple[int, int], Entry]] = {}
+_KNOWN: dict[str, ModelEntry] = {}
+_FILES: dict[str, tuple[tuple[int, int], ModelEntry]] = {}
 
 
 def _is_path(name: str) -> bool:
@@ -186,7 +186,7 @@ def _aliases(path: Path) -> tuple[str, ...]:
     return tuple(part.strip(" \n'\"") for part in found[1].split(",")) if found else ()
 
 
-def _from_path(path: Path) -> Entry:
+def _from_path(path: Path) -> ModelEntry:
     """Return the entry of a file, read again where it has changed."""
     try:
         status = os.stat(path)
@@ -199,7 +199,7 @@ def _from_path(path: Path) -> Entry:
     return known[1]
 
 
-def _load(path: Path) -> Entry:
+def _load(path: Path) -> ModelEntry:
     from perfmodel.specfile import read, validate
     from perfmodel.workload.library_file import WorkloadFile
 
@@ -216,14 +216,14 @@ def entry(
     name: str, kind: Family, structure: Any, path: Path,
     defaults: Mapping[str, float] | None = None, *, precision: str = "",
     notes: tuple[str, ...] = (), trained_context: int = 0,
-) -> Entry:  # fmt: skip
+) -> ModelEntry:  # fmt: skip
     """Return the entry of a validated structure, for readers of other files too."""
     defaults = defaults or {}
     free = kind.parameters(structure)
     bound = {k: v for k, v in defaults.items() if k in free}
     base = from_family(name, kind, structure, bound, origin=str(path), precision=precision)
     base.notes, base.trained_context = notes, trained_context
-    return Entry(
+    return ModelEntry(
         name, kind, structure, cast("Mapping[str, float]", base.parameters), defaults, path,
         frozenset(kind.structure.model_fields), base,
     )  # fmt: skip
@@ -232,7 +232,7 @@ def entry(
 # settings
 
 
-def with_settings(model: Entry, settings: Mapping[str, Value]) -> Workload:
+def with_settings(model: ModelEntry, settings: Mapping[str, Value]) -> Workload:
     """Return a model with fields of its structure replaced and free dimensions bound.
 
     Raises
@@ -271,7 +271,7 @@ def with_settings(model: Entry, settings: Mapping[str, Value]) -> Workload:
     return _bound(model, base, free)
 
 
-def _bound(model: Entry, base: Workload, free: Mapping[str, Value]) -> Workload:
+def _bound(model: ModelEntry, base: Workload, free: Mapping[str, Value]) -> Workload:
     if not free:
         return base
     if free.keys() <= base.parameters.keys():
@@ -298,7 +298,7 @@ def _plain(value: Value) -> Value:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _variant(model: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) -> Workload:
+def _variant(model: ModelEntry, fixed: Mapping[str, Any], free: Mapping[str, Value]) -> Workload:
     """Return the model with another structure."""
     from perfmodel.specfile import validate
 
@@ -338,7 +338,7 @@ def _variant(model: Entry, fixed: Mapping[str, Any], free: Mapping[str, Value]) 
 
 
 def _unknown(
-    model: Entry, parameters: Mapping[str, Value], free: Mapping[str, Value]
+    model: ModelEntry, parameters: Mapping[str, Value], free: Mapping[str, Value]
 ) -> list[Fault]:
     """Return the faults of settings that are meant for free dimensions."""
     from perfmodel.workload.library_file import all_parameters

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from perfmodel.workload.library import Entry
+from perfmodel.workload.library import ModelEntry
 
 __all__ = ["published_counts"]
 
 
-def published_counts(entry: Entry) -> list[dict[str, Any]]:
+def published_counts(entry: ModelEntry) -> list[dict[str, Any]]:
     """Return every published count of a model with ours; empty where nobody published one.
 
     Parameters

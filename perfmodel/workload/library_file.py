@@ -14,13 +14,13 @@ from perfmodel.workload.families import BUILT_IN, Family, family
 from perfmodel.workload.workload import check_extent
 
 
-class _Form(BaseModel):
+class _WorkloadSchema(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
     )  # fmt: skip
 
 
-class WorkloadSource(_Form):
+class WorkloadSource(_WorkloadSchema):
     """Where a structure or a count comes from."""
 
     title: str
@@ -37,7 +37,7 @@ class WorkloadSource(_Form):
     """Page, table, quotation."""
 
 
-class Published(_Form):
+class Published(_WorkloadSchema):
     """Counts that others published, which the graph must meet."""
 
     params: float | None = Field(default=None, gt=0)
@@ -52,7 +52,7 @@ class Published(_Form):
     """What the counts include."""
 
 
-class WorkloadFile(_Form):
+class WorkloadFile(_WorkloadSchema):
     """A model of the workload library."""
 
     schema_version: Literal[1]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.workload.fuse import Kernel
+from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Graph
 
 #: Pairs of activations that are live at the same kernel, summed over the kernels.
@@ -36,7 +36,7 @@ class Lifetimes:
     pairs: Index
 
 
-def held(graph: Graph, made: Sequence[Kernel]) -> dict[str, tuple[int, int]]:
+def held(graph: Graph, made: Sequence[FusedKernel]) -> dict[str, tuple[int, int]]:
     """Return activation -> (first, last) kernel in which it is held."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}

@@ -19,12 +19,12 @@ from perfmodel.workload.algorithms import (
     transform_ops,
 )
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
+from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases, kernels
 from perfmodel.workload.graph import ById, Graph, Operator, Tensor
 from perfmodel.workload.lifetimes import Lifetimes, held, lifetimes_of
 from perfmodel.workload.panels import extents_of, in_panels, is_narrow, padded_macs
-from perfmodel.workload.program import Program
-from perfmodel.workload.rows import Row, algorithm_of, row_of, scores_format
+from perfmodel.workload.program import PolynomialProgram
+from perfmodel.workload.rows import OperatorRow, algorithm_of, row_of, scores_format
 from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
 from perfmodel.workload.symbols import Dim, free_parameters, poly
 
@@ -45,7 +45,7 @@ class OperatorTable:
     row, which runs `count` times.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[OperatorRow, ...]
     points: int
     count: Value
     macs: Value
@@ -109,7 +109,7 @@ _BOUND = 32
 class Lowered:
     """A graph compiled for one fusion; `bind` gives its table for a set of parameters."""
 
-    def __init__(self, graph: Graph, fusion: Fusion, *, tagged: bool) -> None:
+    def __init__(self, graph: Graph, fusion: FusionRules, *, tagged: bool) -> None:
         self.graph = graph
         self.kernels = kernels(graph, fusion)
         self._tagged = tagged
@@ -117,9 +117,9 @@ class Lowered:
         self._flash, self._panels = fusion.flash_attention, fusion.panels
         self._narrow = fusion.narrow
         self._moved_rows: dict[str, Index] = {}
-        self._bare: Program | None = None
-        self._full: Program | None = None
-        self._nested: Program | None = None
+        self._bare: PolynomialProgram | None = None
+        self._full: PolynomialProgram | None = None
+        self._nested: PolynomialProgram | None = None
         self._nest_keys: NestKeys | None = None
         self._bound: dict[tuple[Any, ...], OperatorTable] = {}
         self._lifetimes: Lifetimes | None = None
@@ -212,7 +212,7 @@ class Lowered:
         found = self.graph.tensors.get(operator.scores_tensor)
         return "activation" if found is None else self._slot(found)
 
-    def _compile(self, *, accesses: bool, nests: bool = False) -> Program:
+    def _compile(self, *, accesses: bool, nests: bool = False) -> PolynomialProgram:
         n = len(self.kernels)
         columns: dict[str, list[Dim]] = {
             "count": [k.block.count for k in self.kernels],
@@ -248,7 +248,7 @@ class Lowered:
             columns |= self._accesses(lives, n)
         if nests:
             columns |= self._nests()
-        return Program(columns)
+        return PolynomialProgram(columns)
 
     def _nests(self) -> dict[str, list[Dim]]:
         alias = aliases(self.graph)
@@ -291,12 +291,12 @@ class Lowered:
         names = sorted({name for each in said for name in each})
         return {f"extent {name}": [each.get(name, 0) for each in said] for name in names}
 
-    def _launches(self, kernel: Kernel) -> Dim:
+    def _launches(self, kernel: FusedKernel) -> Dim:
         if kernel.head.kind == "attention" and not self._flash:
             return 3 if not scores_format(kernel.head) else 5
         return launches(kernel.head, algorithm_of(kernel.head))
 
-    def _further_ops(self, kernel: Kernel) -> Dim:
+    def _further_ops(self, kernel: FusedKernel) -> Dim:
         """Return vector operations of the kernel's algorithm and of conversions inside it."""
         total = transform_ops(kernel.head, algorithm_of(kernel.head))
         for operator in kernel.operators if not self._flash else ():
@@ -305,7 +305,7 @@ class Lowered:
                 total = total + each * operator.scores
         return total
 
-    def _passing(self, kernel: Kernel) -> list[tuple[str, Dim]]:
+    def _passing(self, kernel: FusedKernel) -> list[tuple[str, Dim]]:
         """Return slot and elements of what is written and read back inside a kernel.
 
         Scores of an attention: written, read and written by the softmax, and read again. Where it
@@ -332,7 +332,7 @@ class Lowered:
             1.0 / sizes[id(kernel.block)] if kernel.block.layer else 0 for kernel in self.kernels
         ]
 
-    def _traffic(self, kernel: Kernel) -> list[tuple[str, Dim]]:
+    def _traffic(self, kernel: FusedKernel) -> list[tuple[str, Dim]]:
         out = [
             (self._role_slot(self.graph.tensors[name]), elements)
             for side in (kernel.reads, kernel.writes)
@@ -412,15 +412,15 @@ class Lowered:
         return {"accesses": elements, "sizes": [self.graph.tensors[n].elements for n in names]}
 
 
-FUSED = Fusion()
+FUSED = FusionRules()
 
 
 @lru_cache(maxsize=512)
-def _lower(key: ById, fusion: Fusion, tagged: bool) -> Lowered:
+def _lower(key: ById, fusion: FusionRules, tagged: bool) -> Lowered:
     return Lowered(key.graph, fusion, tagged=tagged)
 
 
-def lower(graph: Graph, fusion: Fusion = FUSED, *, tagged: bool = False) -> Lowered:
+def lower(graph: Graph, fusion: FusionRules = FUSED, *, tagged: bool = False) -> Lowered:
     """Compile a graph for a fusion, once.
 
     Parameters

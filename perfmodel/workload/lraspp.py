@@ -11,10 +11,10 @@ from typing import Annotated, Any, cast
 from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-from perfmodel.workload.mobilenet import Stage, inverted_residual, scaled
+from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
 from perfmodel.workload.symbols import simplify
 
 _Count = Annotated[int, Field(gt=0, le=10**4)]
@@ -40,7 +40,7 @@ class LRASPPStructure(ImageStructure):
     """
 
     stem: _Count = 16
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=200)]
+    stages: Annotated[tuple[InvertedResidualStage, ...], Field(min_length=1, max_length=200)]
     last_expansion: _Count = 6
     low_stages: _Count
     undilated_stages: _Count
@@ -59,7 +59,7 @@ class LRASPPStructure(ImageStructure):
                 yield Flaw((key,), f"there are {count} stages", f"at most {count}")
 
 
-def build(structure: LRASPPStructure, semantics: Semantics) -> Graph:
+def build(structure: LRASPPStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph: scores of every class at every pixel of the image."""
     del semantics
     s = structure

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.recurrent_phases import (
@@ -91,7 +91,7 @@ class MambaStructure(BaseModel):
                        f"about {-(-width // 16)}")  # fmt: skip
 
 
-def build(s: MambaStructure, semantics: Semantics) -> Graph:
+def build(s: MambaStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of a phase."""
     g = SequenceBuilder("mamba")
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.mamba import causal_convolution
 from perfmodel.workload.nest import LoopNest, Operand
@@ -96,7 +96,7 @@ class Mamba2Structure(BaseModel):
                        f"a divisor of {heads}")  # fmt: skip
 
 
-def build(s: Mamba2Structure, semantics: Semantics) -> Graph:
+def build(s: Mamba2Structure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of a phase."""
     g = SequenceBuilder("mamba2")
 

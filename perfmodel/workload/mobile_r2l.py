@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, frames
 from perfmodel.workload.image import ImageStructure as _Image
@@ -45,7 +45,7 @@ class MobileR2LStructure(_Image):
     classes: int = Field(3, gt=0, le=10**7)
 
 
-def build(structure: MobileR2LStructure, semantics: Semantics) -> Graph:
+def build(structure: MobileR2LStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import Dim, divisible, floor_div, maximum, simplify, symbol
@@ -22,7 +22,7 @@ Activation = Literal["relu", "relu6", "hard_swish", "silu"]
 _Channels = Annotated[int, Field(gt=0, le=10**6)]
 
 
-class Stage(BaseModel):
+class InvertedResidualStage(BaseModel):
     """Inverted residual blocks of one shape.
 
     Attributes
@@ -93,7 +93,7 @@ class MobileNetStructure(ImageStructure):
     variant: Literal["v2", "v3", "efficientnet", "lite"]
     stem: _Channels = 32
     stem_activation: Activation = "relu6"
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=200)]
+    stages: Annotated[tuple[InvertedResidualStage, ...], Field(min_length=1, max_length=200)]
     head: Annotated[int, Field(ge=0, le=10**6)] = 1280
     head_channels: _Channels | None = None
     hidden: Annotated[int, Field(ge=0, le=10**6)] = 0
@@ -105,7 +105,7 @@ def scaled(channels: int) -> Dim:
     return divisible(channels * symbol("width_multiplier"), 8)
 
 
-def build(structure: MobileNetStructure, semantics: Semantics) -> Graph:
+def build(structure: MobileNetStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
@@ -145,9 +145,17 @@ def build(structure: MobileNetStructure, semantics: Semantics) -> Graph:
 
 
 def inverted_residual(
-    g: ImageBuilder, x: Tensor, nominal: int, stage: Stage, variant: str, stride: int, name: str,
-    *, dilation: int = 1, taps: list[Tensor] | None = None,
-) -> Tensor:  # fmt: skip
+    g: ImageBuilder,
+    x: Tensor,
+    nominal: int,
+    stage: InvertedResidualStage,
+    variant: str,
+    stride: int,
+    name: str,
+    *,
+    dilation: int = 1,
+    taps: list[Tensor] | None = None,
+) -> Tensor:
     """Add one block: expand, depthwise, squeeze and excite, project, add.
 
     `dilation` is that of the depthwise convolution; the expanded tensor is appended to `taps`.

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 
@@ -37,7 +37,7 @@ class MobileOneStructure(ImageStructure):
     squeezed: tuple[_Blocks, _Blocks, _Blocks, _Blocks] = (0, 0, 0, 0)
 
 
-def build(structure: MobileOneStructure, semantics: Semantics) -> Graph:
+def build(structure: MobileOneStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

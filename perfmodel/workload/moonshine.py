@@ -19,13 +19,13 @@ from perfmodel.workload.encoder_decoder_phases import (
     build_phases,
     items,
 )
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import last_token
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, simplify, symbol
 from perfmodel.workload.transformer_layers import (
-    Step,
+    TransformerPass,
     cross_attention,
     feed_forward,
     layer,
@@ -123,10 +123,10 @@ class _Moonshine(SequenceBuilder):
         x = self.elementwise("gelu", self.conv(x, s.width, k3, stride=s3, name="conv3"))
         x = self.copy([x], (self.batch, self.audio, s.width), name="transpose")
         with self.repeat(self.repeated("encoder_layers"), "encoder_layer"):
-            x = layer(self, x, inner, Step(self.batch, self.audio, self.audio))
+            x = layer(self, x, inner, TransformerPass(self.batch, self.audio, self.audio))
         return norm(self, x, inner, "encoder_norm")
 
-    def decode(self, step: Step, features: Tensor | None, every: bool) -> Tensor:
+    def decode(self, step: TransformerPass, features: Tensor | None, every: bool) -> Tensor:
         """Add one pass of the decoder; `features` where the audio is new."""
         s, inner = self.s, half(self.s, decoder=True)
         ids = self.input("ids", (self.batch, step.queries), format="int64")
@@ -146,7 +146,7 @@ class _Moonshine(SequenceBuilder):
         return self.linear(x, s.vocabulary, name="head", bias=False, tag="head", weight=table)
 
 
-def build(s: MoonshineStructure, semantics: Semantics) -> Graph:
+def build(s: MoonshineStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of a phase."""
     g = _Moonshine(s)
     return build_phases(g, s, semantics, g.encode, g.decode, parameters(s))

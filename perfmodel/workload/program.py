@@ -15,7 +15,7 @@ _ONE: Final = Poly({(): 1.0})
 _Places: TypeAlias = npt.NDArray[np.intp]
 
 
-class Program:
+class PolynomialProgram:
     """Columns of polynomials compiled to one small matrix over their common monomials.
 
     Polynomials that differ by a factor are evaluated once (a transformer's GEMMs are all multiples

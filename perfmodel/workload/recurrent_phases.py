@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, TypeAlias
 
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, symbol
@@ -38,7 +38,9 @@ Forward: TypeAlias = Callable[[Dim, bool, bool], Tensor]
 whether every token is scored; returns the scores."""
 
 
-def build_phases(g: SequenceBuilder, s: Recurrent, semantics: Semantics, forward: Forward) -> Graph:
+def build_phases(
+    g: SequenceBuilder, s: Recurrent, semantics: ExecutionSemantics, forward: Forward
+) -> Graph:
     """Build the graph of a phase from one pass over the layers."""
     every = semantics.head_on_every_token
     if s.phase == "decode":

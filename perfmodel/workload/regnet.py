@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 
@@ -59,7 +59,7 @@ class RegNetStructure(ImageStructure):
                                f"a multiple of {group}")  # fmt: skip
 
 
-def build(structure: RegNetStructure, semantics: Semantics) -> Graph:
+def build(structure: RegNetStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

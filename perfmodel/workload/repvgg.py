@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 
@@ -33,7 +33,7 @@ class RepVGGStructure(ImageStructure):
     batch_norm: Literal["separate", "folded"] = "folded"
 
 
-def build(structure: RepVGGStructure, semantics: Semantics) -> Graph:
+def build(structure: RepVGGStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

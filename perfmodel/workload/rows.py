@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from perfmodel.workload.fuse import Kernel
+from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.symbols import free_parameters
 
-__all__ = ["Row", "algorithm_of", "row_of", "scores_format"]
+__all__ = ["OperatorRow", "algorithm_of", "row_of", "scores_format"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OperatorRow:
     """What a row of the table is: names and categories; its numbers are in the columns.
 
     `algorithm` is a runtime's choice for a convolution, empty for the direct one.
@@ -43,7 +43,7 @@ class Row:
         return self.functions[0] if self.functions else ""
 
 
-def row_of(kernel: Kernel, slot_name: Callable[[str], str]) -> Row:
+def row_of(kernel: FusedKernel, slot_name: Callable[[str], str]) -> OperatorRow:
     """Return the row of a kernel.
 
     Parameters
@@ -54,7 +54,7 @@ def row_of(kernel: Kernel, slot_name: Callable[[str], str]) -> Row:
     head = kernel.head
     said = dict(head.attributes)
     stream = head.kind == "stream"
-    return Row(
+    return OperatorRow(
         head.name, _class(head), kernel.block.name, kernel.block.phase,
         (slot_name(head.pair[0]), slot_name(head.pair[1])),
         tuple(op.name for op in kernel.operators), algorithm_of(head), _functions(kernel),
@@ -80,11 +80,11 @@ def scores_format(operator: Operator) -> str:
     return str(dict(operator.attributes).get("scores_format", ""))
 
 
-def _batched(kernel: Kernel) -> bool:
+def _batched(kernel: FusedKernel) -> bool:
     moved = (*kernel.reads.values(), *kernel.writes.values())
     return "batch" in free_parameters(kernel.macs, kernel.vector_ops, *moved)
 
 
-def _functions(kernel: Kernel) -> tuple[str, ...]:
+def _functions(kernel: FusedKernel) -> tuple[str, ...]:
     said = (dict(op.attributes).get("function", "") for op in kernel.operators)
     return tuple(str(function) for function in said if function)

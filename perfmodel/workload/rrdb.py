@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, frames
 
@@ -40,7 +40,7 @@ class RRDBStructure(BaseModel):
     image_channels: _Count = 3
 
 
-def build(structure: RRDBStructure, semantics: Semantics) -> Graph:
+def build(structure: RRDBStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import (
     RecurrentPhase,
@@ -92,7 +92,7 @@ class RwkvStructure(BaseModel):
                        f"a divisor of {width}")  # fmt: skip
 
 
-def build(s: RwkvStructure, semantics: Semantics) -> Graph:
+def build(s: RwkvStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of a phase; the first layer of version 7 has no residual of values."""
     g = Mixer(s)
 

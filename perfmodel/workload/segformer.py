@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import frames
 from perfmodel.workload.sequence import SequenceBuilder
@@ -48,7 +48,7 @@ class SegFormerStructure(BaseModel):
     image_channels: _Count = 3
 
 
-def build(s: SegFormerStructure, semantics: Semantics) -> Graph:
+def build(s: SegFormerStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     g = SequenceBuilder("segformer")

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.convnet import ResNetStructure, residual_block
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import simplify
@@ -54,7 +54,7 @@ class SegmentationStructure(ImageStructure):
                     yield Flaw((key,), f"an FCN head has no '{key}'", "head: deeplab")
 
 
-def build(structure: SegmentationStructure, semantics: Semantics) -> Graph:
+def build(structure: SegmentationStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph: scores of every class at every pixel of the image."""
     del semantics
     s = structure

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, symbol
@@ -58,7 +58,7 @@ class Seq2SeqStructure(BaseModel):
         yield from head_faults(data)
 
 
-class _Builder(SequenceBuilder):
+class _Seq2SeqBuilder(SequenceBuilder):
     """The builder with the network's own layers."""
 
     def __init__(self, s: Seq2SeqStructure) -> None:
@@ -120,10 +120,10 @@ class _Builder(SequenceBuilder):
         return self.elementwise("add", x, positions, name=f"{name}.positions", ops=2)
 
 
-def build(s: Seq2SeqStructure, semantics: Semantics) -> Graph:
+def build(s: Seq2SeqStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph; ``source`` and ``target`` are the lengths of the two sequences."""
     del semantics
-    g = _Builder(s)
+    g = _Seq2SeqBuilder(s)
     table = None
     if s.vocabulary:
         table = g.weight("embedding.weight", (s.vocabulary, s.width), tag="embedding")

@@ -19,7 +19,7 @@ from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.symbols import Dim, distinct_experts, product
 
 if TYPE_CHECKING:
-    from perfmodel.workload.fuse import Kernel
+    from perfmodel.workload.fuse import FusedKernel
     from perfmodel.workload.graph import Operator
 
 Index = npt.NDArray[np.intp]
@@ -134,7 +134,7 @@ class NestKeys:
 
 
 def nest_columns(
-    kernels: Sequence[Kernel], kinds: Sequence[str],
+    kernels: Sequence[FusedKernel], kinds: Sequence[str],
     slot: Callable[[str], str], access: Callable[[int, str, str], int],
 ) -> tuple[NestKeys, dict[str, list[Dim]]]:  # fmt: skip
     """Return what is fixed of every nest, and columns of its numbers for a program.
@@ -185,7 +185,7 @@ def nest_columns(
 
 
 def _finished(
-    row: int, kernel: Kernel, name: str, access: Callable[[int, str, str], int]
+    row: int, kernel: FusedKernel, name: str, access: Callable[[int, str, str], int]
 ) -> int:  # fmt: skip
     """Return the access that writes what riders make of a nest's output, or -1."""
     reached = {name}

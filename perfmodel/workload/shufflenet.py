@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import product
@@ -34,7 +34,7 @@ class ShuffleNetStructure(ImageStructure):
     head: _Count = 1024
 
 
-def build(structure: ShuffleNetStructure, semantics: Semantics) -> Graph:
+def build(structure: ShuffleNetStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-from perfmodel.workload.mobilenet import Stage, inverted_residual, scaled
+from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
 
 _Count = Annotated[int, Field(gt=0, le=10**5)]
 
@@ -57,7 +57,7 @@ class SSDStructure(ImageStructure):
     separable: bool = False
 
 
-def build(structure: SSDStructure, semantics: Semantics) -> Graph:
+def build(structure: SSDStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
@@ -114,7 +114,9 @@ def _mobilenet_v2(g: ImageBuilder, x: Tensor) -> list[Tensor]:
     x = g.conv_norm(x, scaled(32), 3, stride=2, activation="relu6", name="stem")
     nominal, taps = 32, list[Tensor]()
     for i, (expand, channels, repeats, stride) in enumerate(MOBILENET_V2):
-        stage = Stage(channels=channels, expand=expand, repeats=repeats, stride=stride)
+        stage = InvertedResidualStage(
+            channels=channels, expand=expand, repeats=repeats, stride=stride
+        )
         for j in range(repeats):
             tapped = taps if channels == 160 and j == 0 else None
             x = inverted_residual(

@@ -13,18 +13,18 @@ from pydantic import BaseModel, ConfigDict
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.symbols import Dim, maximum, product, symbol
 
-__all__ = ["FAMILY_STREAMING", "KERNELS", "Kernel", "StreamingStructure", "kernel_named"]
+__all__ = ["FAMILY_STREAMING", "KERNELS", "StreamingKernel", "StreamingStructure", "kernel_named"]
 
 #: Doubles are what the kernels sweep.
 FORMAT: Final = "fp64"
 BYTES: Final = 8
 
 
-class Kernel(NamedTuple):
+class StreamingKernel(NamedTuple):
     """A streaming loop.
 
     Attributes
@@ -62,27 +62,27 @@ class Kernel(NamedTuple):
         return self.reads + self.writes + self.updates
 
 
-KERNELS: Final[Mapping[str, Kernel]] = {
-    "load": Kernel(1),
-    "load2": Kernel(2),
-    "load4": Kernel(4),
-    "sum": Kernel(1, flops=1),
-    "ddot": Kernel(2, flops=2),
-    "store": Kernel(0, 1),
-    "store2": Kernel(0, 2),
-    "store4": Kernel(0, 4),
-    "update": Kernel(0, 0, 1, flops=1),
-    "copy": Kernel(1, 1),
-    "stream": Kernel(2, 1, flops=2),
-    "triad": Kernel(3, 1, flops=2),
-    "daxpy": Kernel(1, 0, 1, flops=2),
-    "jacobi_2d_5pt": Kernel(1, 1, flops=4, neighbours=4, split=3, radius=1, dimensions=2),
-    "jacobi_3d_7pt": Kernel(1, 1, flops=8, neighbours=7, split=6, radius=1, dimensions=3),
+KERNELS: Final[Mapping[str, StreamingKernel]] = {
+    "load": StreamingKernel(1),
+    "load2": StreamingKernel(2),
+    "load4": StreamingKernel(4),
+    "sum": StreamingKernel(1, flops=1),
+    "ddot": StreamingKernel(2, flops=2),
+    "store": StreamingKernel(0, 1),
+    "store2": StreamingKernel(0, 2),
+    "store4": StreamingKernel(0, 4),
+    "update": StreamingKernel(0, 0, 1, flops=1),
+    "copy": StreamingKernel(1, 1),
+    "stream": StreamingKernel(2, 1, flops=2),
+    "triad": StreamingKernel(3, 1, flops=2),
+    "daxpy": StreamingKernel(1, 0, 1, flops=2),
+    "jacobi_2d_5pt": StreamingKernel(1, 1, flops=4, neighbours=4, split=3, radius=1, dimensions=2),
+    "jacobi_3d_7pt": StreamingKernel(1, 1, flops=8, neighbours=7, split=6, radius=1, dimensions=3),
 }
 """``stream`` is the triad of STREAM (two loads, a store), ``triad`` Schoenauer's (three loads)."""
 
 
-def kernel_named(name: str) -> Kernel:
+def kernel_named(name: str) -> StreamingKernel:
     """Return a kernel.
 
     Raises
@@ -121,7 +121,7 @@ def parameters(structure: StreamingStructure) -> Mapping[str, float]:
     return dict(_EXTENTS[kernel_named(structure.kernel).dimensions])
 
 
-def build(structure: StreamingStructure, semantics: Semantics) -> Graph:
+def build(structure: StreamingStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of one sweep: one operator, of class ``stream``."""
     del semantics
     kernel = kernel_named(structure.kernel)

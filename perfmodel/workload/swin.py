@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import frames
 from perfmodel.workload.sequence import SequenceBuilder
@@ -47,7 +47,7 @@ class SwinStructure(BaseModel):
     image_channels: _Count = 3
 
 
-def build(s: SwinStructure, semantics: Semantics) -> Graph:
+def build(s: SwinStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph for images that are a whole number of windows in every stage."""
     del semantics
     g = SequenceBuilder("swin")

@@ -17,13 +17,13 @@ from perfmodel.workload.encoder_decoder_phases import (
     build_phases,
     items,
 )
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import last_token
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, symbol
 from perfmodel.workload.transformer_layers import (
-    Step,
+    TransformerPass,
     cross_attention,
     feed_forward,
     norm,
@@ -146,7 +146,7 @@ class _TextToText(SequenceBuilder):
         s, inner = self.s, half(self.s, decoder=False)
         x, _ = self.embed(self.source, "encoder")
         bias = self.distances(self.source, self.source, "encoder")
-        step = Step(self.batch, self.source, self.source)
+        step = TransformerPass(self.batch, self.source, self.source)
         with self.repeat(s.encoder_layers, "encoder_layer"):
             x = residual(self, x, inner, "attention",
                          lambda y: self_attention(self, y, inner, step, rotary=False, bias=bias)
@@ -155,7 +155,7 @@ class _TextToText(SequenceBuilder):
                          lambda y: feed_forward(self, y, inner, s.ffn_width))  # fmt: skip
         return norm(self, x, inner, "encoder_norm") if s.norm_position == "before" else x
 
-    def decode(self, step: Step, features: Tensor | None, every: bool) -> Tensor:
+    def decode(self, step: TransformerPass, features: Tensor | None, every: bool) -> Tensor:
         """Add one pass of the decoder; `features` where the source is new."""
         s, inner = self.s, half(self.s, decoder=True)
         x, table = self.embed(step.queries, "decoder")
@@ -177,7 +177,7 @@ class _TextToText(SequenceBuilder):
         return self.linear(x, s.vocabulary, name="head", bias=False, tag="head", weight=weight)
 
 
-def build(s: TextToTextStructure, semantics: Semantics) -> Graph:
+def build(s: TextToTextStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of a phase."""
     g = _TextToText(s)
     return build_phases(g, s, semantics, g.encode, g.decode, parameters(s))

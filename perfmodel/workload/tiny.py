@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import Dim, symbol
@@ -60,7 +60,7 @@ class TinyStructure(ImageStructure):
     batch_norm: Literal["separate", "folded"] = "folded"
 
 
-def build(structure: TinyStructure, semantics: Semantics) -> Graph:
+def build(structure: TinyStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

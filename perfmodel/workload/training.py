@@ -73,7 +73,7 @@ def backward(
     _check(patterns, weights, optimizer)
     chosen = {w for w in weights if any(fnmatchcase(w, pattern) for pattern in patterns)}
     images = {n for n in flat.inputs if flat.tensors[n].format not in _INDICES}
-    step = _Step(flat, chosen | images if inputs else chosen)
+    step = _BackwardBuilder(flat, chosen | images if inputs else chosen)
     return step.graph(optimizer)
 
 
@@ -92,7 +92,7 @@ def _check(patterns: Sequence[str], weights: Sequence[str], optimizer: str) -> N
 
 
 @dataclass(slots=True)
-class _Step:
+class _BackwardBuilder:
     """Builds the backward pass of an unrolled graph.
 
     Attributes

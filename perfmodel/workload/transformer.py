@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
-from perfmodel.workload.transformer_layers import Step, extent, layer, norm
+from perfmodel.workload.transformer_layers import TransformerPass, extent, layer, norm
 from perfmodel.workload.transformer_structure import Experts, Phase, TransformerStructure
 
 __all__ = ["FAMILY_TRANSFORMER", "TransformerStructure", "build_phases", "items", "parameters"]
@@ -25,7 +25,7 @@ _PARAMETERS: Mapping[str, Mapping[str, float]] = {
 }
 
 
-def build(s: TransformerStructure, semantics: Semantics) -> Graph:
+def build(s: TransformerStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of a phase.
 
     Parameters
@@ -38,15 +38,15 @@ def build(s: TransformerStructure, semantics: Semantics) -> Graph:
     """
     g = SequenceBuilder("transformer")
 
-    def run(step: Step, every: bool) -> Tensor:
+    def run(step: TransformerPass, every: bool) -> Tensor:
         return forward(g, s, step, every=every)
 
     return build_phases(g, s.phase, parameters(s), semantics, run)
 
 
 def build_phases(
-    g: SequenceBuilder, phase: Phase, defaults: Mapping[str, float], semantics: Semantics,
-    run: Callable[[Step, bool], Tensor],
+    g: SequenceBuilder, phase: Phase, defaults: Mapping[str, float], semantics: ExecutionSemantics,
+    run: Callable[[TransformerPass, bool], Tensor],
 ) -> Graph:  # fmt: skip
     """Build the graph of a phase.
 
@@ -60,28 +60,28 @@ def build_phases(
     """
     batch = symbol("batch")
     if phase == "decode":
-        g.output(run(Step(batch, 1, symbol("context"), cached=True), True))
+        g.output(run(TransformerPass(batch, 1, symbol("context"), cached=True), True))
     elif phase == "encode":
         tokens = symbol("tokens")
-        g.output(run(Step(batch, tokens, tokens), True))
+        g.output(run(TransformerPass(batch, tokens, tokens), True))
     elif phase == "extend":
         prompt = symbol("prompt")
-        step = Step(batch, prompt, simplify(symbol("past") + prompt), cached=True)
+        step = TransformerPass(batch, prompt, simplify(symbol("past") + prompt), cached=True)
         g.output(run(step, semantics.head_on_every_token))
     else:
         prompt = symbol("prompt")
         every = semantics.head_on_every_token
         if phase == "prefill":
-            g.output(run(Step(batch, prompt, prompt), every))
+            g.output(run(TransformerPass(batch, prompt, prompt), every))
         else:
             generate = symbol("generate")
             mean = simplify(prompt + (generate + 1) * 0.5)
             stored = simplify(prompt + generate)
             with g.phase("prefill"):
                 # Its scores are sampled from at once: they are not held through the decoding.
-                run(Step(batch, prompt, prompt, stored=stored), every)
+                run(TransformerPass(batch, prompt, prompt, stored=stored), every)
             with g.phase("decode", generate):
-                last = run(Step(batch, 1, mean, cached=True, stored=stored), True)
+                last = run(TransformerPass(batch, 1, mean, cached=True, stored=stored), True)
             g.output(last)
     graph = g.build(defaults)
     if phase not in {"prefill", "extend", "decode"}:
@@ -91,7 +91,9 @@ def build_phases(
     return replace(graph, blocks=tuple(replace(b, phase=name) for b in graph.blocks))
 
 
-def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: bool) -> Tensor:
+def forward(
+    g: SequenceBuilder, s: TransformerStructure, step: TransformerPass, *, every: bool
+) -> Tensor:
     """Add one pass: embeddings, layers and head."""
     width, vocabulary = extent(s, "width"), extent(s, "vocabulary")
     ids = g.input("ids", (step.batch, step.queries), format="int64")
@@ -110,7 +112,7 @@ def forward(g: SequenceBuilder, s: TransformerStructure, step: Step, *, every: b
     return _head(g, x, s, step, table, every=every)
 
 
-class Group(NamedTuple):
+class TransformerLayerGroup(NamedTuple):
     """Equal layers.
 
     How many, their sliding window or 0, experts or none, whether heads rotate, and whether the
@@ -125,7 +127,7 @@ class Group(NamedTuple):
     normed: bool = True
 
 
-def layer_groups(s: TransformerStructure) -> Iterator[Group]:
+def layer_groups(s: TransformerStructure) -> Iterator[TransformerLayerGroup]:
     """Yield groups of equal layers, the first layer by itself where it has one norm fewer."""
     first = not s.first_norm
     for group in _kinds_of_layers(s):
@@ -139,7 +141,7 @@ def layer_groups(s: TransformerStructure) -> Iterator[Group]:
             yield group._replace(layers=rest)
 
 
-def _kinds_of_layers(s: TransformerStructure) -> Iterator[Group]:
+def _kinds_of_layers(s: TransformerStructure) -> Iterator[TransformerLayerGroup]:
     """Yield groups of equal layers.
 
     Layers that alternate between a window and full attention are grouped; their order does not
@@ -158,9 +160,9 @@ def _kinds_of_layers(s: TransformerStructure) -> Iterator[Group]:
         if not s.window:
             bare = s.unrotated_layers if name == "layer" and s.rotary else 0
             if bare:
-                yield Group(f"unrotated_{name}", bare, 0, experts, rotary=False)
+                yield TransformerLayerGroup(f"unrotated_{name}", bare, 0, experts, rotary=False)
             if simplify(count - bare) != 0:
-                yield Group(name, simplify(count - bare), 0, experts, s.rotary)
+                yield TransformerLayerGroup(name, simplify(count - bare), 0, experts, s.rotary)
             continue
         full: Dim = s.full_layers
         if s.full_every:
@@ -169,12 +171,14 @@ def _kinds_of_layers(s: TransformerStructure) -> Iterator[Group]:
         before = before + count
         sliding = simplify(count - full)
         if sliding != 0:
-            yield Group(f"sliding_{name}", sliding, s.window, experts, s.rotary)
+            yield TransformerLayerGroup(f"sliding_{name}", sliding, s.window, experts, s.rotary)
         if full != 0:
-            yield Group(name, full, 0, experts, s.rotary and not s.unrotated_layers)
+            yield TransformerLayerGroup(name, full, 0, experts, s.rotary and not s.unrotated_layers)
 
 
-def _add_table(g: SequenceBuilder, x: Tensor, rows: int, step: Step, name: str) -> Tensor:
+def _add_table(
+    g: SequenceBuilder, x: Tensor, rows: int, step: TransformerPass, name: str
+) -> Tensor:
     """Add a row of a learned table to each token; the batch shares the rows it reads."""
     w = g.weight(f"{name}.weight", (rows, x.shape[-1]), tag="embedding")
     y = g.tensor(f"{name}.out", x.shape)
@@ -185,7 +189,7 @@ def _add_table(g: SequenceBuilder, x: Tensor, rows: int, step: Step, name: str) 
 
 
 def _head(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, table: Tensor, *,
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: TransformerPass, table: Tensor, *,
     every: bool,
 ) -> Tensor:  # fmt: skip
     width = x.shape[-1]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TransformerPass:
     """What one pass over the layers sees.
 
     Attributes
@@ -64,9 +64,16 @@ def norm(g: SequenceBuilder, x: Tensor, s: TransformerStructure, name: str) -> T
 
 
 def layer(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, *, window: int = 0,
-    experts: Experts | None = None, rotary: bool | None = None, normed: bool = True,
-) -> Tensor:  # fmt: skip
+    g: SequenceBuilder,
+    x: Tensor,
+    s: TransformerStructure,
+    step: TransformerPass,
+    *,
+    window: int = 0,
+    experts: Experts | None = None,
+    rotary: bool | None = None,
+    normed: bool = True,
+) -> Tensor:
     """Add one layer: attention and a feed-forward network, each with a residual sum.
 
     The input of one that is not to be `normed` is normalised already.
@@ -111,9 +118,15 @@ def residual(
 
 
 def self_attention(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, window: int = 0, *,
-    rotary: bool = True, bias: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    g: SequenceBuilder,
+    x: Tensor,
+    s: TransformerStructure,
+    step: TransformerPass,
+    window: int = 0,
+    *,
+    rotary: bool = True,
+    bias: Tensor | None = None,
+) -> Tensor:
     """Add projections, positions, attention over the sequence itself and the output projection.
 
     `bias` is added to every score.
@@ -170,7 +183,7 @@ def cross_attention(
 
 
 def latent_attention(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, m: Latent
+    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: TransformerPass, m: Latent
 ) -> Tensor:
     """Add multi-head latent attention.
 
@@ -251,7 +264,12 @@ def feed_forward(
 
 
 def mixture(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: Step, e: Experts, routed: Tensor
+    g: SequenceBuilder,
+    x: Tensor,
+    s: TransformerStructure,
+    step: TransformerPass,
+    e: Experts,
+    routed: Tensor,
 ) -> Tensor:
     """Add router, which reads `routed`, routed experts and the experts that every token visits."""
     width, tokens = extent(s, "width"), step.tokens

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 
@@ -35,7 +35,7 @@ class UNetStructure(ImageStructure):
     classes: int = Field(2, gt=0, le=10**5)
 
 
-def build(structure: UNetStructure, semantics: Semantics) -> Graph:
+def build(structure: UNetStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph, for images whose sides the levels can halve."""
     del semantics
     s = structure

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure
 from perfmodel.workload.symbols import Dim, symbol
@@ -56,7 +56,7 @@ class VideoStructure(ImageStructure):
             yield Flaw(("depths",), "S3D's blocks are fixed", "network: r2plus1d")
 
 
-class _Builder(ImageBuilder):
+class _VideoBuilder(ImageBuilder):
     """The builder with convolutions split over space and time."""
 
     def split(
@@ -105,11 +105,11 @@ class _Builder(ImageBuilder):
         return self.concat(parts, name)
 
 
-def build(structure: VideoStructure, semantics: Semantics) -> Graph:
+def build(structure: VideoStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
-    g = _Builder("video", folded=s.batch_norm == "folded")
+    g = _VideoBuilder("video", folded=s.batch_norm == "folded")
     shape = (symbol("batch"), s.image_channels, *map(symbol, ("frames", "height", "width")))
     x = g.input("clip", shape)
     bodies = {"r3d": _full, "mc3": _full, "r2plus1d": _r2plus1d, "s3d": _s3d}
@@ -117,7 +117,7 @@ def build(structure: VideoStructure, semantics: Semantics) -> Graph:
     return g.build(parameters(s))
 
 
-def _full(g: _Builder, x: Tensor, s: VideoStructure) -> Tensor:
+def _full(g: _VideoBuilder, x: Tensor, s: VideoStructure) -> Tensor:
     """Add a residual network of unsplit convolutions."""
     x = g.conv_norm(x, 64, (3, 7, 7), stride=(1, 2, 2), activation="relu", name="stem")
     for i, depth in enumerate(s.depths):
@@ -137,7 +137,7 @@ def _full(g: _Builder, x: Tensor, s: VideoStructure) -> Tensor:
     return g.linear(x, s.classes, name="fc", tag="head")
 
 
-def _r2plus1d(g: _Builder, x: Tensor, s: VideoStructure) -> Tensor:
+def _r2plus1d(g: _VideoBuilder, x: Tensor, s: VideoStructure) -> Tensor:
     x = g.split(x, 45, 64, 7, (1, 2), "stem", deep=3)
     for i, depth in enumerate(s.depths):
         for j in range(depth):
@@ -147,7 +147,7 @@ def _r2plus1d(g: _Builder, x: Tensor, s: VideoStructure) -> Tensor:
     return g.linear(x, s.classes, name="fc", tag="head")
 
 
-def _s3d(g: _Builder, x: Tensor, s: VideoStructure) -> Tensor:
+def _s3d(g: _VideoBuilder, x: Tensor, s: VideoStructure) -> Tensor:
     x = g.split(x, 64, 64, 7, (2, 2), "stem1")
     x = g.pool(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1), name="pool1")
     x = g.conv_norm(x, 64, (1, 1, 1), activation="relu", name="stem2")

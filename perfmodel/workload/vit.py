@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import frames
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
-from perfmodel.workload.transformer_layers import Step, feed_forward, layer, norm
+from perfmodel.workload.transformer_layers import TransformerPass, feed_forward, layer, norm
 from perfmodel.workload.transformer_structure import (
     Count,
     CountOrNone,
@@ -102,7 +102,7 @@ def encoder(s: ViTStructure) -> TransformerStructure:
     )  # fmt: skip
 
 
-def build(s: ViTStructure, semantics: Semantics) -> Graph:
+def build(s: ViTStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph; an image of ``height x width`` becomes its patches and a class token."""
     del semantics
     g = SequenceBuilder("vit")
@@ -121,7 +121,7 @@ def tower(g: SequenceBuilder, s: ViTStructure, layer_name: str = "layer") -> Ten
     tokens = x.shape[1]
     layers: Dim = symbol("layers") if "layers" in s.free else s.layers
     with g.repeat(layers, layer_name):
-        x = layer(g, x, inner, Step(batch, tokens, tokens))
+        x = layer(g, x, inner, TransformerPass(batch, tokens, tokens))
     if s.pooling == "patches":
         return x
     x = norm(g, x, inner, "final_norm")

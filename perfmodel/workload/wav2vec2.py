@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.moonshine import SAMPLE_RATE
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, simplify, symbol
-from perfmodel.workload.transformer_layers import Step, layer, norm
+from perfmodel.workload.transformer_layers import TransformerPass, layer, norm
 from perfmodel.workload.transformer_structure import (
     Count,
     CountOrNone,
@@ -77,7 +77,7 @@ class Wav2Vec2Structure(BaseModel):
                        f"a divisor of {width}")  # fmt: skip
 
 
-def build(s: Wav2Vec2Structure, semantics: Semantics) -> Graph:
+def build(s: Wav2Vec2Structure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of `seconds` of audio."""
     del semantics
     g = SequenceBuilder("wav2vec2")
@@ -111,7 +111,7 @@ def build(s: Wav2Vec2Structure, semantics: Semantics) -> Graph:
     if s.norm_position == "after":
         x = norm(g, x, inner, "entry_norm")
     with g.repeat(s.layers, "layer"):
-        x = layer(g, x, inner, Step(batch, tokens, tokens))
+        x = layer(g, x, inner, TransformerPass(batch, tokens, tokens))
     if s.norm_position == "before":
         x = norm(g, x, inner, "final_norm")
     if s.classes:

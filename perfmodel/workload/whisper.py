@@ -18,12 +18,12 @@ from perfmodel.workload.encoder_decoder_phases import (
     build_phases,
     items,
 )
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import last_token
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, symbol
-from perfmodel.workload.transformer_layers import Step
+from perfmodel.workload.transformer_layers import TransformerPass
 from perfmodel.workload.transformer_structure import Count, head_faults
 
 
@@ -137,7 +137,7 @@ class _Whisper(SequenceBuilder):
             x = self.feed_forward(x)
         return self.norm(x, "layer_norm", name="encoder_norm")
 
-    def decode(self, step: Step, features: Tensor | None, every: bool) -> Tensor:
+    def decode(self, step: TransformerPass, features: Tensor | None, every: bool) -> Tensor:
         """Add one pass of the decoder; `features` where the audio is new."""
         s = self.s
         ids = self.input("ids", (self.batch, step.queries), format="int64")
@@ -159,7 +159,7 @@ class _Whisper(SequenceBuilder):
         return self.linear(x, s.vocabulary, name="head", bias=False, tag="head", weight=table)
 
 
-def build(s: WhisperStructure, semantics: Semantics) -> Graph:
+def build(s: WhisperStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of a phase."""
     g = _Whisper(s)
     return build_phases(g, s, semantics, g.encode, g.decode, parameters(s))

@@ -10,7 +10,7 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace, points_shape
 from perfmodel.errors import Fault, InputError, nearest, printable
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.sizes import SHARES, small_sizes
 from perfmodel.workload.symbols import Dim, evaluate
@@ -18,7 +18,7 @@ from perfmodel.workload.symbols import Dim, evaluate
 _LIMIT = 1e12
 
 #: What a network needs and no more.
-PLAIN = Semantics()
+PLAIN = ExecutionSemantics()
 
 
 class Workload:
@@ -46,7 +46,7 @@ class Workload:
     def __init__(
         self,
         name: str,
-        build: Callable[[Semantics], Graph],
+        build: Callable[[ExecutionSemantics], Graph],
         parameters: Mapping[str, Value],
         items: tuple[str, Dim] = ("runs", 1),
         *,
@@ -65,7 +65,7 @@ class Workload:
         self.notes = tuple(map(printable, notes))
         self.trained_context = trained_context
 
-    def graph(self, semantics: Semantics = PLAIN) -> Graph:
+    def graph(self, semantics: ExecutionSemantics = PLAIN) -> Graph:
         """Return the graph, free dimensions symbolic; cached by structure.
 
         Raises
@@ -206,7 +206,9 @@ def _brief(value: Value) -> str:
 
 
 @lru_cache(maxsize=512)
-def _built(build: Callable[[Any, Semantics], Graph], structure: Any, semantics: Semantics) -> Graph:
+def _built(
+    build: Callable[[Any, ExecutionSemantics], Graph], structure: Any, semantics: ExecutionSemantics
+) -> Graph:
     return build(structure, semantics)
 
 
@@ -218,9 +220,9 @@ class StructureBuild:
     def __init__(self, family: Family, structure: Any) -> None:
         self.family = family
         self.structure = structure
-        self._graphs: dict[Semantics, Graph] = {}
+        self._graphs: dict[ExecutionSemantics, Graph] = {}
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph under a runtime's semantics."""
         graph = self._graphs.get(semantics)
         if graph is None:

@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import frames
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
-from perfmodel.workload.transformer_layers import Step, layer, norm
+from perfmodel.workload.transformer_layers import TransformerPass, layer, norm
 from perfmodel.workload.transformer_structure import Count, TransformerStructure, head_faults
 
 #: Operations of a bicubic sample: sixteen products and sums, and the weights of both axes.
@@ -79,7 +79,7 @@ class YolosStructure(BaseModel):
                 yield Flaw((field,), f"{side} pixels are less than a patch", f"at least {patch}")
 
 
-def build(s: YolosStructure, semantics: Semantics) -> Graph:
+def build(s: YolosStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of an image of ``height x width`` pixels."""
     del semantics
     g = SequenceBuilder("yolos")
@@ -96,7 +96,7 @@ def build(s: YolosStructure, semantics: Semantics) -> Graph:
     learned = g.weight("tokens.weight", (s.objects + 1, s.width), tag="vector")
     x = g.copy([x, learned], (batch, tokens, s.width), name="tokens")
     x = _placed(g, x, s.rows, "positions")
-    step = Step(batch, tokens, tokens)
+    step = TransformerPass(batch, tokens, tokens)
     middle = s.layers - 1 if s.middle_positions else 0
     groups: list[tuple[str, Dim, bool]] = [("layer", s.layers - middle, False)]
     if middle:

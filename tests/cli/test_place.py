@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import perfmodel as pm
-from perfmodel.schedule.place import Level
+from perfmodel.schedule.place import PlacementLevel
 from perfmodel.table import Table
 
 Run = Callable[..., Any]
@@ -22,7 +22,7 @@ def test_place_is_what_python_gives(run: Run) -> None:
                "host=64 GB,25 GB/s", "--capacity", "gddr6x=16 GB", "--by", "layer",
                "--json")  # fmt: skip
     found = pm.place("mixtral_8x7b", "rtx_4090", precision="w4a16", set={"context": 4096},
-                     extra=[Level.of("host", "64 GB", "25 GB/s")], by="layer",
+                     extra=[PlacementLevel.of("host", "64 GB", "25 GB/s")], by="layer",
                      capacities={"gddr6x": "16 GB"})  # fmt: skip
     assert done.code == 0
     assert done.data == json.loads(found.to_json())

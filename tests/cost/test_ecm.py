@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.cost.ecm import (
-    Core,
-    Edge,
+    CacheBoundary,
+    EcmCore,
     Work,
     core_cycles,
     cores_to_saturate,
@@ -52,7 +52,7 @@ def test_the_published_hypotheses_are_limits_of_the_model(data: Path, machine: s
     intel = machine in {"skylakesp2", "casclakesp2", "icx36"}
     for row in rows:
         spec = specs[f"{machine}_{row['isa']}"]
-        core = Core(
+        core = EcmCore(
             vector=32.0 if row["isa"] == "avx" else 64.0, loads_per_clock=1e9,
             stores_per_clock=1e9, load_bandwidth=spec["L1_read_bw"],
             access_bandwidth=spec.get("L1_shared_bw", np.inf),
@@ -62,9 +62,9 @@ def test_the_published_hypotheses_are_limits_of_the_model(data: Path, machine: s
         core = core._replace(stores_per_clock=spec["L1_write_bw"] / core.vector)
         inner = 64.0 / spec["L2_read_bw"]
         edges = (
-            Edge(inner, 64.0 / spec["L2_write_bw"] if intel else 0.0),
-            Edge(64.0 / spec["L3_read_bw"]),
-            Edge(64.0 / spec["MEM_read_bw"], 64.0 / spec["MEM_write_bw"]),
+            CacheBoundary(inner, 64.0 / spec["L2_write_bw"] if intel else 0.0),
+            CacheBoundary(64.0 / spec["L3_read_bw"]),
+            CacheBoundary(64.0 / spec["MEM_read_bw"], 64.0 / spec["MEM_write_bw"]),
         )
         reads, writes, updates = (float(row[k]) for k in ("rd", "wr", "rw"))
         work = Work(reads + updates, 0.0, reads, writes, updates)
@@ -96,7 +96,7 @@ def test_three_dimensions_lose_planes_first_and_rows_last() -> None:
 
 
 def test_ports_of_a_core_with_two_loads_and_a_store() -> None:
-    core = Core(vector=32.0, loads_per_clock=2.0, stores_per_clock=1.0, accesses_per_clock=2.0)
+    core = EcmCore(vector=32.0, loads_per_clock=2.0, stores_per_clock=1.0, accesses_per_clock=2.0)
     assert core_cycles(COPY, core) == 2.0
     assert core_cycles(TRIAD, core) == 4.0
     wide = core._replace(vector=64.0)
@@ -106,7 +106,7 @@ def test_ports_of_a_core_with_two_loads_and_a_store() -> None:
 def test_loads_that_straddle_lines_take_two_accesses() -> None:
     """Seven clocks for the five-point stencil with 64-byte vectors, one load a clock."""
     work = Work(loads=4.0, split=3.0, reads=1.0, writes=1.0, updates=0.0, whole=0.0)
-    core = Core(vector=64.0, loads_per_clock=1.0, stores_per_clock=0.5)
+    core = EcmCore(vector=64.0, loads_per_clock=1.0, stores_per_clock=0.5)
     assert core_cycles(work, core) == 7.0
     # With half as long vectors every other one straddles a line.
     assert core_cycles(work, core._replace(vector=32.0, loads_per_clock=2.0)) == 5.5
@@ -119,7 +119,7 @@ def test_streams_of_stores_take_turns() -> None:
 
 
 def test_lines_written_whole_need_no_read_where_the_machine_spares_it() -> None:
-    edge = Edge(line_in=2.0, line_out=1.0, allocate=0.0)
+    edge = CacheBoundary(line_in=2.0, line_out=1.0, allocate=0.0)
     assert transfer_cycles(COPY, edge, 1.0) == 3.0
     assert transfer_cycles(COPY._replace(whole=0.0), edge, 1.0) == 5.0
     assert transfer_cycles(COPY, edge._replace(allocate=1.0), 1.0) == 5.0
@@ -139,8 +139,8 @@ def test_times_lie_between_the_largest_and_the_sum(
     if reads + writes + updates == 0:
         reads = 1.0
     work = Work(reads + updates, 0.0, reads, writes, updates)
-    edges = (Edge(near, out), Edge(far, out))
-    core = Core(overlap=overlap, replay=replay)
+    edges = (CacheBoundary(near, out), CacheBoundary(far, out))
+    core = EcmCore(overlap=overlap, replay=replay)
     at = [float(v) for v in cycles_at_levels(work, core, edges)]
     parts = [core_cycles(work, core), replay * (reads + updates)]
     parts += [transfer_cycles(work, e, 1.0) for e in edges]
@@ -164,8 +164,8 @@ def test_misses_grow_with_the_working_set(size: float, centre: float, sharpness:
 
 
 def test_a_batch_of_sizes_equals_its_members() -> None:
-    edges = (Edge(1.0, 1.0, centre=32e3), Edge(4.0, centre=1e6))
-    at = cycles_at_levels(TRIAD, Core(), edges)
+    edges = (CacheBoundary(1.0, 1.0, centre=32e3), CacheBoundary(4.0, centre=1e6))
+    at = cycles_at_levels(TRIAD, EcmCore(), edges)
     sizes = np.geomspace(1e3, 1e9, 9)
     whole = cycles_by_size(at, sizes, edges)
     assert whole.shape == (9,)

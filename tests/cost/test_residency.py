@@ -10,12 +10,12 @@ from perfmodel.cost.residency import activation_bytes, level_traffic
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import parse_precision
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import Lowered
 from tests.draws import draws
 
-NO_FUSION = Fusion(elementwise=False, flash_attention=True)
+NO_FUSION = FusionRules(elementwise=False, flash_attention=True)
 
 
 @st.composite

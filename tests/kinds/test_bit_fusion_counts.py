@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.bit_fusion import Layer, Tiling, count, frontier, lanes_and_steps, layer_cycles
+from perfmodel.kinds.bit_fusion import (
+    BitFusionLayer,
+    BitFusionTiling,
+    count,
+    frontier,
+    lanes_and_steps,
+    layer_cycles,
+)
 from perfmodel.kinds.bit_fusion.tiles import tilings
 from tests.draws import draws
 
@@ -21,9 +28,9 @@ ROOMS = {"input": 32768 * 4, "weight": 65536 * 4, "output": 16384 * 4}
 def layer(
     kernel: int, out: int, stride: int, inner: int, outer: int, a: float, w: float,
     unrolled: bool = False, batch: int = 1, rooms: float = 1.0,
-) -> Layer:  # fmt: skip
+) -> BitFusionLayer:  # fmt: skip
     lanes, steps = lanes_and_steps(a, w)
-    return Layer(
+    return BitFusionLayer(
         batch, outer, inner, out, out, kernel, kernel, stride, stride, 1, 1, a, w, 32, 32, lanes,
         steps, float(unrolled), ROWS, COLUMNS, *(size * rooms for size in ROOMS.values()),
     )  # fmt: skip
@@ -125,7 +132,10 @@ def test_laws(
         side = (out - 1) * stride + kernel
         assert counts.input_bits >= batch * inner * side * side * a * (1 - 1e-12)
     assert counts.ends_bits <= counts.memory_bits * (1 + 1e-12)
-    every = count(Layer(*map(float, one)), Tiling(*tilings(Layer(*map(float, one)))))
+    every = count(
+        BitFusionLayer(*map(float, one)),
+        BitFusionTiling(*tilings(BitFusionLayer(*map(float, one)))),
+    )
     brute = np.maximum(every.cycles + every.ends_bits / rate, every.memory_bits / rate)
     assert float(cycles) == pytest.approx(float(brute.min()), rel=1e-12)
     faster = layer_cycles(one, rate * 1.7)[1]
@@ -157,7 +167,7 @@ def test_arrays_are_their_numbers() -> None:
 def test_a_layer_too_large_for_its_buffers_is_moved_bit_by_bit() -> None:
     """Buffers of nothing: the smallest tile for every product; never faster than with room."""
     tight = layer(3, 7, 1, 40, 40, 8, 8, rooms=1e-6)
-    assert frontier(Layer(*map(float, tight))).shape[1] >= 1
+    assert frontier(BitFusionLayer(*map(float, tight))).shape[1] >= 1
     counts, cycles = layer_cycles(tight, float(RATE))
     roomy, fast = layer_cycles(layer(3, 7, 1, 40, 40, 8, 8), float(RATE))
     assert cycles > fast

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.fpga.dpu.cycles import Shape, Tile, alu_clocks, array_clocks
+from perfmodel.kinds.fpga.dpu.cycles import DpuLayerShape, DpuParallelism, alu_clocks, array_clocks
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.library import find
@@ -100,10 +100,10 @@ def test_tiles_as_counted_by_hand(
                         steps += len(range(0, ins * kernel, icp))
                     else:
                         steps += kernel * len(range(0, ins, icp))
-    layer = Shape(rows, columns, ins, outs, kernel, kernel)
-    found = array_clocks(layer, Tile(pixels, icp, ocp, float(augmented)), np)
+    layer = DpuLayerShape(rows, columns, ins, outs, kernel, kernel)
+    found = array_clocks(layer, DpuParallelism(pixels, icp, ocp, float(augmented)), np)
     assert float(found) == steps
-    relaxed = array_clocks(layer, Tile(pixels, icp, ocp), np, relaxed=True)
+    relaxed = array_clocks(layer, DpuParallelism(pixels, icp, ocp), np, relaxed=True)
     work = rows * columns * ins * outs * kernel * kernel / (pixels * icp * ocp)
     assert float(relaxed) == pytest.approx(work)
     assert found * pixels * icp * ocp >= rows * columns * ins * outs * kernel * kernel
@@ -111,7 +111,7 @@ def test_tiles_as_counted_by_hand(
 
 def test_depthwise_goes_to_the_alu() -> None:
     """PG338: the parallelism of depthwise convolution is half that of the pixels."""
-    layer = Shape(14, 14, 1, 1, 3, 3, groups=512)
+    layer = DpuLayerShape(14, 14, 1, 1, 3, 3, groups=512)
     assert float(alu_clocks(layer, 4, 16, np)) == 4 * 14 * 32 * 9
     found = predict(find("mobilenet_v1", {}), hardware("kv260"), precision="int8").table
     deep = np.asarray(found["kind"]) == "depthwise"

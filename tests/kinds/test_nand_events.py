@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.nand import Flash, Matrix, published_columns, split, tile
-from perfmodel.kinds.nand.events import Channel, simulate
+from perfmodel.kinds.nand import Flash, FlashMatrix, published_columns, split, tile
+from perfmodel.kinds.nand.events import FlashChannel, simulate
 from tests.draws import draws
 
 PAGE, READ = 16384.0, 30e-6
 
-SMALL = Channel(4, READ, 0.256e-6, 0.064e-6, 20.48e-6, 16.384e-6, pieces=64)
+SMALL = FlashChannel(4, READ, 0.256e-6, 0.064e-6, 20.48e-6, 16.384e-6, pieces=64)
 
 
 def test_one_request_by_hand() -> None:
@@ -55,11 +55,11 @@ def test_the_split_takes_as_long_as_its_simulation(
     flash = Flash(
         channels, dies, 1.0, 2.0, PAGE, PAGE, READ, channels * 1e9, math.inf, 0.0, 20.48e-6
     )
-    matrix = Matrix(65536.0, columns, 1.0, 1.0, 1.0, 1.0)
+    matrix = FlashMatrix(65536.0, columns, 1.0, 1.0, 1.0, 1.0)
     found = split(flash, matrix)
     shape = found.tile
     results = float(shape.rows) / dies / 1e9
-    channel = Channel(
+    channel = FlashChannel(
         dies, READ, float(shape.columns_each) / 1e9, results, 20.48e-6, PAGE / 1e9, pieces=128
     )
     pages = round(float(found.streamed) / PAGE / channels)
@@ -73,7 +73,7 @@ def test_half_a_piece_is_what_a_request_waits(pieces: int) -> None:
     """The pace of requests beside a channel that is always busy with pieces."""
     piece = PAGE / pieces
     flash = Flash(8.0, 4.0, 1.0, 2.0, PAGE, PAGE, READ, 8e9, math.inf, piece, 20.48e-6)
-    matrix = Matrix(65536.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
+    matrix = FlashMatrix(65536.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
     pace = float(tile(flash, matrix, published_columns(flash, matrix)).round_time)
     found = simulate(replace(SMALL, pieces=pieces), 100, 1500)
     assert found.requests_done[-1] / 100 == pytest.approx(pace, rel=0.05)

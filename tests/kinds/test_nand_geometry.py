@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from perfmodel.kinds.nand import (
     Flash,
-    Matrix,
+    FlashMatrix,
     Tiling,
     in_flash_time,
     published_columns,
@@ -37,8 +37,8 @@ def flash(channels: Any = 8, dies: Any = 4, **changes: Any) -> Flash:
     return base._replace(**changes)
 
 
-def gemv(rows: float, columns: float, weight: float = 1.0) -> Matrix:
-    return Matrix(rows, columns, 1.0, weight, 1.0, 1.0)
+def gemv(rows: float, columns: float, weight: float = 1.0) -> FlashMatrix:
+    return FlashMatrix(rows, columns, 1.0, weight, 1.0, 1.0)
 
 
 def test_the_published_tile_of_the_small_machine() -> None:
@@ -92,7 +92,7 @@ def test_a_width_that_is_no_power_of_two_leaves_pages_part_empty(
     assert best.tile.fill == 1.0
 
 
-def brute(f: Flash, m: Matrix, host: float, each: float) -> float:
+def brute(f: Flash, m: FlashMatrix, host: float, each: float) -> float:
     """The least time over every number of requests and, within them, every share, written out.
 
     For a number of requests the time is convex in the share: searched by thirds.
@@ -142,7 +142,7 @@ def test_no_other_number_of_requests_is_better(
 ) -> None:  # fmt: skip
     f = flash(channels, dies, planes=float(max(planes, cores)), bandwidth=channels * lane * 1e9,
               sent=18048.0, cores=float(cores), link=link)  # fmt: skip
-    m = Matrix(float(rows), float(columns), vectors, weight, 1.0, 2.0)
+    m = FlashMatrix(float(rows), float(columns), vectors, weight, 1.0, 2.0)
     found = split(f, m, host, tiling=tiling)
     tried = np.unique(widths(f, m, tiling))
     least = min(brute(f, m, host, float(each)) for each in tried)
@@ -172,7 +172,7 @@ SHAPES = np.array([
 def test_more_hardware_is_never_slower(link: float, host: float, vectors: float) -> None:
     """Dies, channels and planes from one up, of any number: what has no work idles."""
     rows, columns = SHAPES[:, :1], SHAPES[:, 1:]
-    matrix = Matrix(rows, columns, vectors, 1.0, 1.0, 2.0)
+    matrix = FlashMatrix(rows, columns, vectors, 1.0, 1.0, 2.0)
     work = host * rows * columns * vectors
     count = np.arange(1.0, 513.0)
     for name, machine in (
@@ -212,7 +212,7 @@ def test_arrays_equal_scalars() -> None:
 def test_large_arrays_choose_as_small_ones() -> None:
     """Widths tried one after the other, past some size, or at once: the same split."""
     reads = np.linspace(5e-6, 80e-6, 1000)
-    matrix = Matrix(SHAPES[:, :1], SHAPES[:, 1:], 1.0, 1.0, 1.0, 2.0)
+    matrix = FlashMatrix(SHAPES[:, :1], SHAPES[:, 1:], 1.0, 1.0, 1.0, 2.0)
     large = split(flash(read_time=reads), matrix, 1e-4)
     for start in range(0, 1000, 250):
         small = split(flash(read_time=reads[start : start + 250]), matrix, 1e-4)

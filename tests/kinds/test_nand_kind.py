@@ -15,7 +15,7 @@ from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.testing import KindConformance, check_explanation
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
@@ -409,7 +409,7 @@ def test_slopes_through_jax_follow_the_hard_model() -> None:
     """Through the kind on one matrix, against the difference of two predictions."""
     jax = pytest.importorskip("jax")
 
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         g = GraphBuilder("gemv")
         x = g.input("x", (1, 4096))
         g.output(g.linear(x, 16384, bias=False))

@@ -17,7 +17,7 @@ from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.testing.text import check_explanation
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
 
@@ -40,7 +40,7 @@ def test_cold_weights_lie_between_overlap_and_sum(
 
 
 def workload(build: Callable[[GraphBuilder], None]) -> Workload:
-    def graph(semantics: Semantics) -> Graph:
+    def graph(semantics: ExecutionSemantics) -> Graph:
         g = GraphBuilder("net")
         build(g)
         return g.build()

@@ -13,7 +13,7 @@ from perfmodel.hardware.library import device_names, hardware
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
 from perfmodel.workload.symbols import symbol
@@ -37,7 +37,7 @@ class TestRooflineOnPhone(KindConformance):
 
 
 def gemm_workload(m: object, n: int, k: int) -> Workload:
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         g = GraphBuilder("gemm")
         x = g.input("x", (symbol("m"), k))
         g.output(g.linear(x, n, bias=False))

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.simd.convolution import Core, Kernels
+from perfmodel.kinds.simd.convolution import Kernels, VectorCore
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.testing.text import check_explanation
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
@@ -169,7 +169,7 @@ def test_explanations_of_warm_and_calibrated_runs_evaluate(cores: Device) -> Non
 
 
 def one(build: str, *shape: int, **options: int) -> Workload:
-    def graph(semantics: Semantics) -> Graph:
+    def graph(semantics: ExecutionSemantics) -> Graph:
         g = GraphBuilder("net")
         x = g.input("x", shape[:4])
         g.output(g.conv(x, shape[4], shape[5], padding=shape[5] // 2, **options))
@@ -195,7 +195,7 @@ def test_products_take_what_was_measured(data: Path) -> None:
     """Single GEMMs with weights that stay in a cache, 12 rows and more; 6 us are dispatch."""
     facts = hardware("zen4_core").machine("onnxruntime_cpu").facts
     near, clock = facts["memories.l1.capacity"], facts[ENGINE + "clock"]
-    core = Core(
+    core = VectorCore(
         facts[ENGINE + "vector"] / 4, facts[ENGINE + "fma_per_clock"],
         facts[ENGINE + "loads_per_clock"], facts[ENGINE + "stores_per_clock"],
         facts[ENGINE + "fma_latency"], near, facts["memories.l2.bandwidth"] / clock,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.kinds.simd.convolution import (
-    Core,
+    BlockedConvolution,
     Kernels,
-    Layer,
+    VectorCore,
     depthwise_clocks,
     direct_clocks,
     pointwise_clocks,
@@ -22,7 +22,7 @@ from perfmodel.kinds.simd.convolution import (
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
 from perfmodel.kinds.simd.tiles import blocks, edges, pieces, row_tiles
 
-CORE = Core(16.0, 1.0, 1.0, 0.5, 4.0, 32768.0, 32.0)
+CORE = VectorCore(16.0, 1.0, 1.0, 0.5, 4.0, 32768.0, 32.0)
 CONV = Kernels(6.0, 4.0, 128.0, 10.0, 30.0, 2.5)
 GEMM = Kernels(12.0, 2.0, 256.0, 10.0, 100.0)
 
@@ -67,10 +67,12 @@ def test_between_whole_numbers_nothing_jumps(extent: float, size: float) -> None
     assert abs(cost(extent + small) - cost(extent)) < 1e-5
 
 
-def layer(channels: int, filters: int, size: int, kernel: int, stride: int) -> Layer:
+def layer(channels: int, filters: int, size: int, kernel: int, stride: int) -> BlockedConvolution:
     outputs = float(len(windows(size, kernel, stride, kernel // 2)))
     n, k, s = float(size), float(kernel), float(stride)
-    return Layer(1.0, float(filters), float(channels), outputs, outputs, n, n, k, k, s, s, 1.0, 1.0)
+    return BlockedConvolution(
+        1.0, float(filters), float(channels), outputs, outputs, n, n, k, k, s, s, 1.0, 1.0
+    )
 
 
 def walked(channels: int, filters: int, size: int, kernel: int, stride: int) -> float:
@@ -133,13 +135,13 @@ def test_taps_on_padding_cost_nothing() -> None:
     found = float(direct_clocks(shape, CORE, CONV))
     assert found / 3690 == pytest.approx(1917, rel=0.05)
     # The same layer on an image that is two larger has all its taps.
-    whole = Layer(1.0, 512.0, 512.0, 7.0, 7.0, 9.0, 9.0, 3.0, 3.0, 1.0, 1.0, 1.0, 1.0)
+    whole = BlockedConvolution(1.0, 512.0, 512.0, 7.0, 7.0, 9.0, 9.0, 3.0, 3.0, 1.0, 1.0, 1.0, 1.0)
     assert found < 0.9 * float(direct_clocks(whole, CORE, CONV))
 
 
 def test_depthwise_is_bound_by_loads() -> None:
     """Seven loads for six pixels a tap: 1.17 clocks, and the rest of an output vector."""
-    shape = Layer(1.0, 16.0, 1.0, 54.0, 54.0, 56.0, 56.0, 3.0, 3.0, 1.0, 1.0, 1.0, 1.0)
+    shape = BlockedConvolution(1.0, 16.0, 1.0, 54.0, 54.0, 56.0, 56.0, 3.0, 3.0, 1.0, 1.0, 1.0, 1.0)
     found = float(depthwise_clocks(shape, CORE, CONV))
     each = found / 54**2
     assert 9 * 7 / 6 < each < 9 * 7 / 6 + 6
@@ -157,18 +159,18 @@ def test_more_ports_and_less_latency_never_take_longer(
 ) -> None:
     shape = layer(64, 80, 14, 3, 1)
 
-    def clocks(core: Core) -> float:
+    def clocks(core: VectorCore) -> float:
         kernels = Kernels(6.0, 4.0, 128.0, 10.0, 30.0, core.latency)
         return float(direct_clocks(shape, core, kernels))
 
-    base = Core(16.0, fma, loads, 0.5, latency, 32768.0, 32.0)
+    base = VectorCore(16.0, fma, loads, 0.5, latency, 32768.0, 32.0)
     for better in (
-        Core(16.0, 2 * fma, loads, 0.5, latency, 32768.0, 32.0),
-        Core(16.0, fma, 2 * loads, 0.5, latency, 32768.0, 32.0),
-        Core(16.0, fma, loads, 1.0, latency, 32768.0, 32.0),
-        Core(16.0, fma, loads, 0.5, latency / 2, 32768.0, 32.0),
-        Core(16.0, fma, loads, 0.5, latency, 65536.0, 32.0),
-        Core(16.0, fma, loads, 0.5, latency, 32768.0, 64.0),
+        VectorCore(16.0, 2 * fma, loads, 0.5, latency, 32768.0, 32.0),
+        VectorCore(16.0, fma, 2 * loads, 0.5, latency, 32768.0, 32.0),
+        VectorCore(16.0, fma, loads, 1.0, latency, 32768.0, 32.0),
+        VectorCore(16.0, fma, loads, 0.5, latency / 2, 32768.0, 32.0),
+        VectorCore(16.0, fma, loads, 0.5, latency, 65536.0, 32.0),
+        VectorCore(16.0, fma, loads, 0.5, latency, 32768.0, 64.0),
     ):
         assert clocks(better) <= clocks(base)
     assert store_clocks(6.0, 4.0, base) == 48.0

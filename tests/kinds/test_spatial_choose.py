@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.spatial import AccessCosts, Layer, PeArray, choose, count
+from perfmodel.kinds.spatial import AccessCosts, GroupedConvolution, PeArray, choose, count
 from perfmodel.kinds.spatial.counts import buffer_demand, sets_that_fit
 from perfmodel.kinds.spatial.divisors import cheapest_of_all, least_dram
 from perfmodel.kinds.spatial.eyeriss import ALEXNET, VGG16
@@ -20,19 +20,42 @@ COSTS = AccessCosts(4.0, 15.0, 460.0, 531.5)
 RATIOS = AccessCosts(2.0, 6.0, 200.0, 0.0)
 
 
-def _random_layers(n: int) -> list[Layer]:
+def _random_layers(n: int) -> list[GroupedConvolution]:
     rng = np.random.default_rng(7)
-    layers: list[Layer] = []
+    layers: list[GroupedConvolution] = []
     for _ in range(n):
         kernel, stride = int(rng.choice([1, 3, 5, 7])), int(rng.choice([1, 1, 2]))
         out, channels = int(rng.integers(4, 30)), int(rng.choice([3, 16, 32, 100, 256]))
         filters, images = int(rng.choice([8, 24, 64, 200])), int(rng.choice([1, 1, 2]))
         image = stride * (out - 1) + 1
-        layers.append(Layer(*map(float, (1, images, filters, channels, out, out, kernel, kernel,
-                                         stride, stride, 1, 1, image, image))))  # fmt: skip
+        layers.append(
+            GroupedConvolution(
+                *map(
+                    float,
+                    (
+                        1,
+                        images,
+                        filters,
+                        channels,
+                        out,
+                        out,
+                        kernel,
+                        kernel,
+                        stride,
+                        stride,
+                        1,
+                        1,
+                        image,
+                        image,
+                    ),
+                )
+            )
+        )
     for _ in range(n // 4):  # matrix products: rows of tokens, one column, one tap
         m, k, tokens = (int(v) for v in rng.integers([10, 10, 1], [600, 600, 40]))
-        layers.append(Layer(*map(float, (1, 1, m, k, tokens, 1, 1, 1, 1, 1, 1, 1, tokens, 1))))
+        layers.append(
+            GroupedConvolution(*map(float, (1, 1, m, k, tokens, 1, 1, 1, 1, 1, 1, 1, tokens, 1)))
+        )
     return layers
 
 
@@ -94,7 +117,7 @@ def test_a_larger_array_never_costs(side: str, costs: AccessCosts) -> None:
 def test_capacities_together_as_one_by_one() -> None:
     """Layers that differ in the buffer alone share their candidates, and find the same."""
     rng, layers = np.random.default_rng(3), _random_layers(8)
-    stacked = Layer(*(np.array(v)[:, None] for v in zip(*layers, strict=True)))
+    stacked = GroupedConvolution(*(np.array(v)[:, None] for v in zip(*layers, strict=True)))
     words = rng.permutation(np.geomspace(200.0, 1e5, 7))
     together = choose(stacked, CHIP._replace(buffer_words=words), COSTS)
     for i, layer in enumerate(layers):
@@ -127,7 +150,7 @@ def test_arrays_equal_singles(seed: int) -> None:
     """Layers, array sizes and buffers together, as one at a time."""
     rng = np.random.default_rng(seed)
     layers = _random_layers(8)
-    stacked = Layer(*(np.array(v) for v in zip(*layers, strict=True)))
+    stacked = GroupedConvolution(*(np.array(v) for v in zip(*layers, strict=True)))
     size = len(layers)
     array = CHIP._replace(
         height=rng.integers(3, 33, size).astype(float),
@@ -144,7 +167,7 @@ def test_arrays_equal_singles(seed: int) -> None:
 
 def test_rows_that_no_buffer_holds_are_cut() -> None:
     """A row of sums beside its inputs in 64 words: columns go in blocks, words stay finite."""
-    layer = Layer(*map(float, (1, 1, 4, 3, 100, 1000, 3, 3, 1, 1, 1, 1, 100, 1000)))
+    layer = GroupedConvolution(*map(float, (1, 1, 4, 3, 100, 1000, 3, 3, 1, 1, 1, 1, 100, 1000)))
     found = choose(layer, CHIP._replace(buffer_words=256.0), COSTS)
     assert float(found.blocks) > 1
     assert float(found.mapping.filters) >= 1
@@ -154,7 +177,7 @@ def test_rows_that_no_buffer_holds_are_cut() -> None:
 
 def test_depthwise_sets_share_the_array() -> None:
     """Sets on other groups side by side: the clocks fall by what the buses still allow."""
-    layer = Layer(*map(float, (256, 1, 1, 1, 28, 28, 3, 3, 1, 1, 1, 1, 28, 28)))
+    layer = GroupedConvolution(*map(float, (256, 1, 1, 1, 28, 28, 3, 3, 1, 1, 1, 1, 28, 28)))
     wide = CHIP._replace(input_bus=64.0, sum_bus=64.0, filter_bus=64.0)
     apart = choose(layer, wide, COSTS, replicate_groups=False)
     beside = choose(layer, wide, COSTS, replicate_groups=True)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.spatial import Layer, PeArray, RowMapping, count
+from perfmodel.kinds.spatial import GroupedConvolution, PeArray, RowMapping, count
 from perfmodel.kinds.spatial.counts import buffer_demand, folds, sets_that_fit
 from perfmodel.kinds.spatial.rlc import compressed_words
 from perfmodel.kinds.spatial.shapes import ceil_div
@@ -41,11 +41,29 @@ class Case(NamedTuple):
     t: int
 
     @property
-    def layer(self) -> Layer:
+    def layer(self) -> GroupedConvolution:
         image = self.stride * (self.out - 1) + self.kernel - 2 * self.pad
-        return Layer(*map(float, (self.groups, self.images, self.filters, self.channels, self.out,
-                                  self.out, self.kernel, self.kernel, self.stride, self.stride,
-                                  1, 1, image, image)))  # fmt: skip
+        return GroupedConvolution(
+            *map(
+                float,
+                (
+                    self.groups,
+                    self.images,
+                    self.filters,
+                    self.channels,
+                    self.out,
+                    self.out,
+                    self.kernel,
+                    self.kernel,
+                    self.stride,
+                    self.stride,
+                    1,
+                    1,
+                    image,
+                    image,
+                ),
+            )
+        )
 
     @property
     def mapping(self) -> RowMapping:
@@ -120,12 +138,15 @@ def test_words_are_those_of_a_walk(case: Case) -> None:
 @settings(max_examples=draws(40))
 def test_arrays_equal_singles(case: Case, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    layer = Layer(*(v * rng.integers(1, 3, 5) for v in case.layer))
+    layer = GroupedConvolution(*(v * rng.integers(1, 3, 5) for v in case.layer))
     mapping = RowMapping(*(np.minimum(v * rng.integers(1, 3, 5), 9.0) for v in case.mapping))
     together = count(layer, mapping, CHIP)
     for i in range(5):
-        one = count(Layer(*(v[i] for v in layer)), RowMapping(*(np.asarray(v)[i] if np.ndim(v)
-                    else v for v in mapping)), CHIP)  # fmt: skip
+        one = count(
+            GroupedConvolution(*(v[i] for v in layer)),
+            RowMapping(*(np.asarray(v)[i] if np.ndim(v) else v for v in mapping)),
+            CHIP,
+        )
         for name in together._fields:
             np.testing.assert_allclose(
                 np.broadcast_to(getattr(together, name), 5)[i], getattr(one, name), rtol=1e-12
@@ -183,7 +204,7 @@ def test_sets_and_blocks_on_the_chip() -> None:
     )  # fmt: skip
     np.testing.assert_array_equal(sets_that_fit(rows, kernels, CHIP), [1, 2, 4, 4, 2, 1, 0])
     assert float(ceil_div(0.3, 0.1)) == 3.0
-    large = folds(Layer(*([1.0] * 6 + [16.0] * 2 + [1.0] * 6)), CHIP)
+    large = folds(GroupedConvolution(*([1.0] * 6 + [16.0] * 2 + [1.0] * 6)), CHIP)
     assert (large.rows, large.columns, large.kernel_rows, large.kernel_columns) == (2, 2, 8, 8)
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.spatial import Layer, PeArray, RowMapping, count
+from perfmodel.kinds.spatial import GroupedConvolution, PeArray, RowMapping, count
 from perfmodel.kinds.spatial.energy import PARTS, AccessEnergy, energy_parts, scratchpad_words
 from perfmodel.predict import predict
 from perfmodel.workload.library import find
 
 CHIP = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)
 #: One filter row over two input rows: 1 x 3 taps, 4 x 4 outputs, one channel, one filter.
-SMALL = Layer(*map(float, (1, 1, 1, 1, 4, 4, 1, 3, 1, 1, 1, 1, 4, 6)))
+SMALL = GroupedConvolution(*map(float, (1, 1, 1, 1, 4, 4, 1, 3, 1, 1, 1, 1, 4, 6)))
 
 
 def test_words_of_a_small_layer_by_hand() -> None:

@@ -11,7 +11,7 @@ import pytest
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.spatial import PeArray, choose
 from perfmodel.kinds.spatial.eyeriss import ALEXNET
-from perfmodel.kinds.spatial.shapes import AccessCosts, Layer
+from perfmodel.kinds.spatial.shapes import AccessCosts, GroupedConvolution
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.workload.library import find
@@ -56,7 +56,9 @@ def test_one_mapping_for_numbers_arrays_and_tracers() -> None:
 
     def cycles(filters: Any, words: Any) -> Any:
         array = CHIP._replace(buffer_words=words)
-        return choose(Layer(*layer._replace(filters=filters)), array, COSTS).counts.cycles
+        return choose(
+            GroupedConvolution(*layer._replace(filters=filters)), array, COSTS
+        ).counts.cycles
 
     filters, words = np.array([32.0, 100.0, 128.0]), np.array([6e3, 2e4, 5e4])
     alone = [float(cycles(m, c)) for m, c in zip(filters, words, strict=True)]

@@ -11,19 +11,21 @@ from hypothesis import strategies as st
 
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
-from perfmodel.kinds.systolic.buffers import Buffers, Product, buffered_traffic
+from perfmodel.kinds.systolic.buffers import Buffers, SystolicGemm, buffered_traffic
 from tests.draws import draws
 
 _SIZES, _WIDTHS = st.integers(1, 24), st.sampled_from([1, 2, 4])
 _ROOM = st.one_of(st.none(), st.integers(4, 800))
 
 
-def _product(m: float, n: float, k: float, widths: tuple[float, ...], halo: float = 0) -> Product:
+def _product(
+    m: float, n: float, k: float, widths: tuple[float, ...], halo: float = 0
+) -> SystolicGemm:
     def array(v: float) -> np.ndarray:
         return np.full((1, 1), float(v))
 
     x, w, y, p = (array(v) for v in widths)
-    return Product(array(m), array(n), array(k), x, w, y, p, array(halo))
+    return SystolicGemm(array(m), array(n), array(k), x, w, y, p, array(halo))
 
 
 def _exhaustive(

@@ -12,12 +12,14 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.cli import main
-from perfmodel.explore.answer import Asked, answer
+from perfmodel.explore.answer import ExplorerSelection, answer
 from perfmodel.explore.choices import Choices, parameters_of, phases_of
 from perfmodel.units import parse, show
 
 CHOICES = Choices()
-LLAMA = Asked("llama_3_8b", "jetson_agx_orin", precision="w4a16", batch=4.0, length=1024.0)
+LLAMA = ExplorerSelection(
+    "llama_3_8b", "jetson_agx_orin", precision="w4a16", batch=4.0, length=1024.0
+)
 
 
 def numbers(found: Any, side: int = 0) -> dict[str, str]:
@@ -43,12 +45,14 @@ def test_it_says_what_predict_says() -> None:
     [
         LLAMA,
         replace(LLAMA, phase="request", runtime="generic"),
-        Asked("resnet18", "a100", settings="height=320; width=320", precision="int8", batch=8.0),
-        Asked("mobilenet_v2", "zen4_core", settings="memories.main.bandwidth=10 GB/s"),
+        ExplorerSelection(
+            "resnet18", "a100", settings="height=320; width=320", precision="int8", batch=8.0
+        ),
+        ExplorerSelection("mobilenet_v2", "zen4_core", settings="memories.main.bandwidth=10 GB/s"),
     ],
 )
 def test_its_calls_give_the_numbers_on_the_page(
-    asked: Asked, capsys: pytest.CaptureFixture[str]
+    asked: ExplorerSelection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import json
     import shlex
@@ -83,7 +87,7 @@ def test_a_limit_says_by_how_much_and_what_would_meet_it() -> None:
 
 
 def test_what_does_not_fit_is_told_with_its_levers() -> None:
-    found = answer(Asked("llama_3_8b", "raspberry_pi_5", precision="fp16"), CHOICES)
+    found = answer(ExplorerSelection("llama_3_8b", "raspberry_pi_5", precision="fp16"), CHOICES)
     (violation,) = pm.predict("llama_3_8b", "raspberry_pi_5", precision="fp16").violations
     assert found.sides[0].missing == [str(violation)]
     assert found.sides[0].verdict == "Does not fit."
@@ -130,7 +134,7 @@ def test_what_was_named_at_the_start_may_be_chosen(tmp_path: Path, checkout: Pat
     spec = tmp_path / "mine.yaml"
     spec.write_text((checkout / "hardware_specs" / "devices" / "a100.yaml").read_text())
     choices = CHOICES.with_files("resnet18", str(spec), "")
-    found = answer(Asked("resnet18", str(spec)), choices)
+    found = answer(ExplorerSelection("resnet18", str(spec)), choices)
     assert found.faults == []
     assert numbers(found)["latency"] == show(pm.predict("resnet18", "a100").latency_s, "time")
 
@@ -141,7 +145,7 @@ def test_any_workload_on_any_kind_of_device_is_answered() -> None:
         ("mlperf_tiny_vww", "stm32h743"), ("yolov5s", "zcu104"), ("resnet18", "cim_wang_22nm"),
         ("resnet18", "nvme_host"), ("mlperf_tiny_ic", "eyeriss"),
     ):  # fmt: skip
-        found = answer(Asked(workload, device), CHOICES)
+        found = answer(ExplorerSelection(workload, device), CHOICES)
         assert "bug" not in " ".join(found.faults)
         assert found.faults or {"roofline", "memory"} <= set(found.figures)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perfmodel.explore import answer as module
-from perfmodel.explore.answer import Asked, answer
+from perfmodel.explore.answer import ExplorerSelection, answer
 from perfmodel.explore.choices import Choices
 from perfmodel.workload.graph import Graph
 
@@ -24,7 +24,7 @@ UPDATE = "/_dash-update-component"
 
 @pytest.fixture(scope="module")
 def client() -> Any:
-    return application(Asked("resnet18", "a100"), CHOICES).server.test_client()
+    return application(ExplorerSelection("resnet18", "a100"), CHOICES).server.test_client()
 
 
 def body(**changed: Any) -> dict[str, Any]:
@@ -119,7 +119,9 @@ def test_old_structures_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_STRUCTURES", 4)
 
     def asked(width: int) -> Any:
-        found = answer(Asked("llama_3_8b", "a100", settings=f"ffn_width={width}"), CHOICES)
+        found = answer(
+            ExplorerSelection("llama_3_8b", "a100", settings=f"ffn_width={width}"), CHOICES
+        )
         assert found.faults == []
         return found
 

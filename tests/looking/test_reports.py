@@ -18,7 +18,7 @@ from perfmodel.asked import asked_for
 from perfmodel.cli import main
 from perfmodel.errors import InputError
 from perfmodel.report.calls import call_of
-from perfmodel.report.document import Document
+from perfmodel.report.document import ReportDocument
 from perfmodel.report.pictures import picture_rows
 from perfmodel.units import show
 
@@ -314,7 +314,7 @@ def test_names_cannot_break_the_page() -> None:
     evil = "</script><script>alert(1)</script><!--"
     figure = go.Figure([go.Bar(name=evil, x=[1], y=[evil], hovertext=[evil])])
     figure.update_layout(meta={"alt": evil})
-    made = Document(evil, evil, evil)
+    made = ReportDocument(evil, evil, evil)
     made.part(evil, made.picture(figure, evil))
     text = made.render()
     assert "alert(1)</script>" not in text

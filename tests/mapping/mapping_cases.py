@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import combinations_with_replacement, permutations
 
-from perfmodel.cost.mapping import Hierarchy, Memory, Port, Spread
+from perfmodel.cost.mapping import ArrayDimension, Hierarchy, MemoryLevel, Port
 from perfmodel.cost.traffic.nest import TileNest, Widths
 
 ALL = ("input", "weight", "output")
@@ -13,8 +13,15 @@ WIDTHS = (Widths(1, 1, 1, 2), Widths(1, 1, 1, 4), Widths(2, 0.5, 2, 4))
 MANY = 1e9
 
 
-def memory(rng: random.Random, name: str, operands: tuple[str, ...], capacity: float,
-           read: float, serves: tuple[str, ...] = (), double: bool = False) -> Memory:  # fmt: skip
+def memory(
+    rng: random.Random,
+    name: str,
+    operands: tuple[str, ...],
+    capacity: float,
+    read: float,
+    serves: tuple[str, ...] = (),
+    double: bool = False,
+) -> MemoryLevel:
     """A memory with one port a transfer, or one for all, of a random width."""
     uses = [
         (operand, direction)
@@ -26,7 +33,7 @@ def memory(rng: random.Random, name: str, operands: tuple[str, ...], capacity: f
     width = rng.choice((8, 16, 64, 256))
     granule = rng.choice((8, width))
     groups = [[use] for use in uses] if rng.random() < 0.5 else [uses]
-    return Memory(
+    return MemoryLevel(
         name, capacity, read, read * rng.choice((1.0, 1.3)),
         tuple(Port(width, granule, tuple(group)) for group in groups), serves, double,
     )  # fmt: skip
@@ -35,12 +42,12 @@ def memory(rng: random.Random, name: str, operands: tuple[str, ...], capacity: f
 def hierarchy(rng: random.Random, tight: bool = True) -> Hierarchy:
     """Registers of some operands, one or two buffers shared by some, and a memory of all."""
     spread = (
-        Spread("rows", 4, rng.choice(((), (("out_channels", 2),), (("in_channels", 2),)))),
-        Spread(
+        ArrayDimension("rows", 4, rng.choice(((), (("out_channels", 2),), (("in_channels", 2),)))),
+        ArrayDimension(
             "columns", 4, rng.choice(((), (("in_channels", 2),), (("groups", 2),), (("batch", 2),)))
         ),
     )
-    memories: list[Memory] = []
+    memories: list[MemoryLevel] = []
     for operand in ALL:
         if rng.random() < 0.6:
             served = rng.choice(((), ("rows",), ("columns",)))

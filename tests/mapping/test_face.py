@@ -8,10 +8,10 @@ import pytest
 
 from perfmodel.cost.mapping import (
     KNOWN,
+    ArrayDimension,
     Hierarchy,
-    Memory,
+    MemoryLevel,
     Port,
-    Spread,
     best_mapping,
     evaluate_mapping,
     from_zigzag,
@@ -157,10 +157,10 @@ def test_every_fault_of_a_hierarchy_is_named() -> None:
     with pytest.raises(InputError) as caught:
         Hierarchy(
             (
-                Memory("m", -1.0, 0, 0, (port, Port(8, 8, (("input", "feed"),))), ("z",)),
-                Memory("m", 1, 0, 0, ()),
+                MemoryLevel("m", -1.0, 0, 0, (port, Port(8, 8, (("input", "feed"),))), ("z",)),
+                MemoryLevel("m", 1, 0, 0, ()),
             ),
-            (Spread("x", 2, (("out_rows", 4),)), Spread("x", 0)),
+            (ArrayDimension("x", 2, (("out_rows", 4),)), ArrayDimension("x", 0)),
             float("nan"),
         )
     text = str(caught.value)
@@ -174,7 +174,7 @@ def test_every_fault_of_a_hierarchy_is_named() -> None:
 
 def test_operands_without_memories_or_ports_are_named() -> None:
     with pytest.raises(InputError) as caught:
-        Hierarchy((Memory("m", 1, 0, 0, (Port(8, 8, (("input", "fill"),)),)),), (), 0.0)
+        Hierarchy((MemoryLevel("m", 1, 0, 0, (Port(8, 8, (("input", "fill"),)),)),), (), 0.0)
     text = str(caught.value)
     assert "weight: no memory holds it" in text
     assert "memory m: no port to feed input" in text
@@ -209,7 +209,7 @@ LINKS: dict[str, Any] = {
 def test_a_description_of_zigzag_is_read() -> None:
     found = from_zigzag(ZIGZAG, LINKS)
     register, dram = found.memories
-    assert found.spread == (Spread("D1", 4, (("out_channels", 4),)),)
+    assert found.spread == (ArrayDimension("D1", 4, (("out_channels", 4),)),)
     assert (register.capacity_bytes, register.read_j, register.operands) == (
         2,
         1.5e-12,

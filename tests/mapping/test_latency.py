@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.cost.mapping import Hierarchy, Memory, Port, Spread, evaluate_mapping
-from perfmodel.cost.mapping.latency import Transfer, union_cycles
+from perfmodel.cost.mapping import ArrayDimension, Hierarchy, MemoryLevel, Port, evaluate_mapping
+from perfmodel.cost.mapping.latency import PortTransfer, union_cycles
 from perfmodel.cost.traffic.nest import TileNest, Widths
 
 ONE = Widths(1, 1, 1, 1)
@@ -32,7 +32,7 @@ def test_windows_cover_what_a_timeline_shows(
         if active:
             busy |= np.arange(total) % period < allowed
         transfers.append(
-            Transfer(
+            PortTransfer(
                 operand="input", place=0, direction="feed",
                 real=np.ones(1), allowed=np.full(1, float(allowed)),
                 period=np.full(1, float(period)), count=np.full(1, total / period),
@@ -52,11 +52,11 @@ def machine(width: float, register: float = 1.0, buffer: float = 1e6) -> Hierarc
     wide = 1e6
     return Hierarchy(
         memories=(
-            Memory(
+            MemoryLevel(
                 "register", register, 0, 0,
                 (port("weight", "feed", 8), port("weight", "fill", wide)),
             ),
-            Memory(
+            MemoryLevel(
                 "main", buffer, 1.0, 1.0,
                 (
                     port("weight", "feed", width), port("weight", "fill", wide),
@@ -67,7 +67,7 @@ def machine(width: float, register: float = 1.0, buffer: float = 1e6) -> Hierarc
                 ("unit",),
             ),
         ),
-        spread=(Spread("unit", 1),),
+        spread=(ArrayDimension("unit", 1),),
         mac_j=0.0,
     )  # fmt: skip
 
@@ -125,9 +125,9 @@ def test_a_second_register_hides_a_load(tiles: int, uses: int, width: int, secon
 def test_a_systolic_array_drains_along_both_sides() -> None:
     flat = machine(1e6)
     sides = (
-        Spread("rows", 4, (("out_channels", 4),), systolic=True),
-        Spread("columns", 8, (("in_channels", 8),), systolic=True),
-        Spread("unit", 1),
+        ArrayDimension("rows", 4, (("out_channels", 4),), systolic=True),
+        ArrayDimension("columns", 8, (("in_channels", 8),), systolic=True),
+        ArrayDimension("unit", 1),
     )
     served = tuple(
         replace(m, serves=("rows", "columns", "unit") if m.name == "main" else ())

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perfmodel.cost.traffic.chains import Chain, chain
+from perfmodel.cost.traffic.chains import ChainStaircase, chain
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.errors import InputError
 from perfmodel.plots.chain import chain as draw
 
 
 @pytest.fixture(scope="module")
-def three() -> Chain:
+def three() -> ChainStaircase:
     channels = [48, 96, 64, 32]
     nests = [
         TileNest(out_rows=80, in_channels=k, out_channels=n)
@@ -30,7 +30,7 @@ def curve(figure: Any, name: str) -> Any:
     return found
 
 
-def test_curves_are_the_chains(three: Chain) -> None:
+def test_curves_are_the_chains(three: ChainStaircase) -> None:
     figure = draw(three)
     for name, look_up in (
         ("best cuts", three), ("one by one", three.unfused), ("all fused", three.fused),
@@ -43,7 +43,7 @@ def test_curves_are_the_chains(three: Chain) -> None:
     assert set(dashed.y) == {three.compulsory_bytes}
 
 
-def test_bands_are_the_partitions(three: Chain) -> None:
+def test_bands_are_the_partitions(three: ChainStaircase) -> None:
     figure = draw(three, names=["up", "across", "down"])
     bands = [t for t in figure.data if (t.meta or {}).get("group")]
     for capacity in np.geomspace(three.capacity_bytes[0], three.capacity_bytes[-1], 9).tolist():
@@ -56,14 +56,14 @@ def test_bands_are_the_partitions(three: Chain) -> None:
     assert {t.text for t in bands} >= {"up", "up + across + down"}
 
 
-def test_hovering_tells_groups_and_tiles(three: Chain) -> None:
+def test_hovering_tells_groups_and_tiles(three: ChainStaircase) -> None:
     trace = curve(draw(three, names=["up", "across", "down"]), "best cuts")
     last = trace.hovertext[-1]
     assert "up + across + down" in last
     assert "weights of up, across, down kept" in last or "tiles of 80 rows" in last
 
 
-def test_labels_and_words(three: Chain) -> None:
+def test_labels_and_words(three: ChainStaircase) -> None:
     figure = draw(three)
     words = " ".join(note.text for note in figure.layout.annotations)
     assert "fusion first saves 1 % in" in words
@@ -74,7 +74,7 @@ def test_labels_and_words(three: Chain) -> None:
     assert high > math.log10(three.effectual_capacity_bytes)
 
 
-def test_one_operator_and_bad_words(three: Chain) -> None:
+def test_one_operator_and_bad_words(three: ChainStaircase) -> None:
     alone = chain([TileNest(out_rows=9, in_channels=8, out_channels=7)], Widths())
     figure = draw(alone)
     assert [t.meta.get("curve") for t in figure.data if t.meta] == ["best cuts", None]

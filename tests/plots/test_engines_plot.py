@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from perfmodel.errors import InputError
-from perfmodel.plots.engines import Bar, lanes
+from perfmodel.plots.engines import ActivityBar, lanes
 from perfmodel.schedule.assign import DeviceAssignment, assign
 
 
@@ -39,7 +39,10 @@ def test_every_kernel_and_transfer_is_a_bar(found: DeviceAssignment) -> None:
 
 
 def test_lanes_show_what_is_never_used_and_how_busy_the_others_are() -> None:
-    bars = [Bar("dma", "w", 0.0, 1.0, "transfer"), Bar("npu", "conv", 1.0, 4.0, "conv")]
+    bars = [
+        ActivityBar("dma", "w", 0.0, 1.0, "transfer"),
+        ActivityBar("npu", "conv", 1.0, 4.0, "conv"),
+    ]
     drawn = lanes(bars, "Two bars", order=["npu", "dma", "cpu"])
     said = list(drawn.layout.yaxis.categoryarray)[::-1]
     assert said == ["npu (75 %)", "dma (25 %)", "cpu (0.0 %)"]
@@ -50,7 +53,7 @@ def test_what_has_no_length_or_no_sense_is_refused(found: DeviceAssignment) -> N
     with pytest.raises(InputError, match="nothing runs"):
         lanes([], "Nothing")
     with pytest.raises(InputError, match="'x' ends before it starts"):
-        lanes([Bar("a", "x", 2.0, 1.0, "conv")], "Backwards")
+        lanes([ActivityBar("a", "x", 2.0, 1.0, "conv")], "Backwards")
     none = assign("vit_b_16", "kv260", precision="int8", engines=["dpu"])
     with pytest.raises(InputError, match="no assignment"):
         none.plot.timeline()
@@ -58,5 +61,5 @@ def test_what_has_no_length_or_no_sense_is_refused(found: DeviceAssignment) -> N
 
 
 def test_a_moment_alone_is_drawn() -> None:
-    drawn = lanes([Bar("a", "x", 1.0, 1.0, "view")], "A moment")
+    drawn = lanes([ActivityBar("a", "x", 1.0, 1.0, "view")], "A moment")
     assert len(drawn.data) == 1

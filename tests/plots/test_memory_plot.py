@@ -9,11 +9,11 @@ import pytest
 
 from perfmodel.hardware.library import hardware
 from perfmodel.plots.memory import live_activations
-from perfmodel.plots.subject import Subject
+from perfmodel.plots.subject import PredictionPoint
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
@@ -52,7 +52,7 @@ def test_bars_are_what_is_placed(prediction: Prediction) -> None:
 
 
 def chain(widths: tuple[int, ...]) -> Workload:
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         g = GraphBuilder("chain")
         x = g.input("x", (64, widths[0]))
         for i, width in enumerate(widths[1:]):
@@ -67,7 +67,7 @@ def test_a_chain_by_hand() -> None:
     """Three products: their input and output are live, inner ones in the cache, ends in memory."""
     widths = (256, 512, 128, 1024)
     p = predict(chain(widths), hardware("jetson_agx_orin"), precision="fp16")
-    live = live_activations(Subject(p))
+    live = live_activations(PredictionPoint(p))
     sizes = [64 * w * 2 for w in widths]
     both = [sizes[i] + sizes[i + 1] for i in range(3)]
     assert live.total.tolist() == both
@@ -84,7 +84,7 @@ def test_where_activations_live_is_what_the_traffic_says(capacity: str) -> None:
         {"memories.gpu_l2.capacity": capacity}
     )  # fmt: skip
     p = predict(find("resnet18", {}), machine, precision="int8")
-    subject = Subject(p)
+    subject = PredictionPoint(p)
     live = live_activations(subject)
     access = subject.table.accesses
     assert access is not None
@@ -108,6 +108,6 @@ def test_more_capacity_never_moves_an_activation_away() -> None:
     for capacity in (1e3, 1e5, 3e5, 1e6, 4e6):
         machine = device.vary({"memories.gpu_l2.capacity": capacity})
         p = predict(find("resnet18", {}), machine, precision="int8")
-        away = float(np.sum(live_activations(Subject(p)).by_level["dram"]))
+        away = float(np.sum(live_activations(PredictionPoint(p)).by_level["dram"]))
         assert away <= last
         last = away

@@ -10,23 +10,23 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.plots.patches import patches
 from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer, patch_plan
-from perfmodel.schedule.tiling.layers import Network, network
+from perfmodel.schedule.tiling.layers import FeatureMapNetwork, network
 
 
 @pytest.fixture(scope="module")
-def net() -> Network:
+def net() -> FeatureMapNetwork:
     return network(pm.workload("mlperf_tiny_vww"))
 
 
 @pytest.fixture(scope="module")
-def plan(net: Network) -> PatchPlan:
+def plan(net: FeatureMapNetwork) -> PatchPlan:
     found = patch_plan(net, "macs", capacity_bytes=30 * 1024, grids=((2, 2), (3, 3)),
                        modes=("recompute",))  # fmt: skip
     assert found is not None
     return found
 
 
-def test_curves_are_the_plans(net: Network, plan: PatchPlan) -> None:
+def test_curves_are_the_plans(net: FeatureMapNetwork, plan: PatchPlan) -> None:
     figure: Any = patches(plan, capacity="30 KiB")
     plain, patched = figure.data
     assert list(plain.y)[1:-1] == list(layer_by_layer(net).held_bytes)
@@ -46,7 +46,7 @@ def test_shades_are_the_stretches_in_patches(plan: PatchPlan) -> None:
     assert texts == [" × ".join(map(str, p.grid)) for p in inside]
 
 
-def test_it_says_what_it_shows(net: Network, plan: PatchPlan) -> None:
+def test_it_says_what_it_shows(net: FeatureMapNetwork, plan: PatchPlan) -> None:
     drawn: Any = patches(plan, capacity=30 * 1024)
     alt = drawn.layout.meta["alt"]
     assert "In 30 KiB layer by layer does not fit and with patches fits." in alt

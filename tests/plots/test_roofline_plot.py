@@ -12,7 +12,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
@@ -52,7 +52,7 @@ def test_points_are_rows_at_their_intensity_and_rate(prediction: Prediction) -> 
 
 
 def gemm(m: int, n: int, k: int) -> Workload:
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         g = GraphBuilder("gemm")
         x = g.input("x", (m, k))
         g.output(g.linear(x, n, bias=False, name="product"))

@@ -15,7 +15,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.plots.schedule_stays import COLORS, MOVED, Piece, pieces
+from perfmodel.plots.schedule_stays import COLORS, MOVED, ResidencyRectangle, pieces
 from perfmodel.schedule import graphs
 from perfmodel.schedule.allocate import Lifetime, allocate
 from perfmodel.schedule.curve import Curve
@@ -80,11 +80,11 @@ def part(trace: Any) -> str | None:
     return meta.get("part")
 
 
-def held(found: list[Piece], at: float) -> int:
+def held(found: list[ResidencyRectangle], at: float) -> int:
     return sum(p.size for p in found if p.lower <= at < p.upper)
 
 
-def assert_apart(found: list[Piece]) -> None:
+def assert_apart(found: list[ResidencyRectangle]) -> None:
     """No two rectangles share a byte at a time."""
     for at in sorted({p.lower for p in found}):
         alive = sorted((p.offset, p.size) for p in found if p.lower <= at < p.upper)
@@ -92,7 +92,7 @@ def assert_apart(found: list[Piece]) -> None:
             assert offset + size <= after
 
 
-def assert_held(s: Schedule, found: list[Piece]) -> None:
+def assert_held(s: Schedule, found: list[ResidencyRectangle]) -> None:
     """At each step the rectangles are as high as the replay counted."""
     heights = [max(held(found, k + 0.25), held(found, k + 0.75)) for k in range(len(s.order))]
     assert heights == list(s.trace.held_bytes)

@@ -8,7 +8,7 @@ from perfmodel.reproduce.run import reproduce
 from perfmodel.reproduce.systems.cosma import (
     MEMORIES,
     NETWORKS,
-    Comparison,
+    CosmaComparison,
     Memory,
     baselines,
     compare,
@@ -106,7 +106,7 @@ def test_activations_run_with_what_makes_them_and_sums_do_not() -> None:
 
 def test_savings_are_shares_of_what_each_baseline_moves() -> None:
     key, other = ("natural", "belady"), ("minimum-peak", "belady")
-    found = Comparison(
+    found = CosmaComparison(
         "x", "M_R", 100, 10, 10, True, True, {key: 40, other: 0}, {key: 20, other: 10},
         {key: True, other: False},
     )  # fmt: skip

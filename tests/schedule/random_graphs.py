@@ -7,7 +7,7 @@ import random
 from perfmodel.schedule.infeasible.changes import in_place, in_place_source
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.workload import Workload
 
@@ -68,7 +68,7 @@ class _Given:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         return self.graph
 
 

@@ -22,10 +22,10 @@ from perfmodel.schedule.infeasible.changes import (
     sums,
     without_scratch,
 )
-from perfmodel.schedule.infeasible.levers import Case
+from perfmodel.schedule.infeasible.levers import InfeasibleInstance
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 from perfmodel.units import binary
 from tests.draws import draws
 from tests.schedule.random_graphs import random_sums
@@ -209,7 +209,7 @@ def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int
         before = held[at] - problem.growth_bytes[first]
         assert fewer[at] == before + made.growth_bytes[at]
         assert [*held[:at], *held[at + 2 :]] == [*fewer[:at], *fewer[at + 1 :]]
-    one_by_one = together = Case(problem, 0, frozenset(range(0, steps, 2)))
+    one_by_one = together = InfeasibleInstance(problem, 0, frozenset(range(0, steps, 2)))
     while pairs := fusable(one_by_one.problem, one_by_one.pointwise):
         one_by_one = one_by_one.fused(pairs[0])
     while pairs := apart(fusable(together.problem, together.pointwise)):
@@ -275,7 +275,7 @@ def test_what_is_not_proved_says_how_much_is_open_and_what_would_settle_it() -> 
     problem = residual()
     script = greedy(problem, 200 * KIB).script
     assert script is not None
-    open_outcome = Outcome(script, 64 * KIB, 16 * KIB, False, "beam")
+    open_outcome = ScriptOutcome(script, 64 * KIB, 16 * KIB, False, "beam")
     why = unproved(problem, 200 * KIB, open_outcome)
     assert (why.best, why.bound, why.gap) == (64 * KIB, 16 * KIB, 48 * KIB)
     assert "75.0 %" in why.statement
@@ -298,7 +298,7 @@ def test_a_poor_script_of_a_good_order_is_told_from_a_poor_order() -> None:
     # Everything leaves as soon as it may: dearer than needed on the same order.
     wasteful = Script((0, 1, 2, 3, 4), ((), (), (0,), (2,), ()))
     cost = replay(problem, wasteful, 200 * KIB).cost_bytes
-    why = unproved(problem, 200 * KIB, Outcome(wasteful, cost, 64 * KIB, False, "beam"))
+    why = unproved(problem, 200 * KIB, ScriptOutcome(wasteful, cost, 64 * KIB, False, "beam"))
     lever = next(v for v in why.levers if v.statement.startswith("the same order"))
     assert lever.enough
     assert cost - lever.saves == 64 * KIB

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from perfmodel.schedule.greedy import belady
-from perfmodel.schedule.levels import Level, LevelPlan, over_levels, replay_levels
+from perfmodel.schedule.levels import LevelPlan, RetentionLevel, over_levels, replay_levels
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
 from tests.draws import draws, of_draws
@@ -49,7 +49,7 @@ def subsets(items: Iterable[int]) -> Iterator[frozenset[int]]:
         yield from map(frozenset, itertools.combinations(listed, n))
 
 
-def cheapest(problem: Problem, levels: list[Level]) -> float | None:
+def cheapest(problem: Problem, levels: list[RetentionLevel]) -> float | None:
     """Search every set of copies in every level, step by step (Dijkstra), by the rules alone."""
     n = len(levels)
     sizes = [b.size_bytes for b in problem.buffers]
@@ -104,7 +104,7 @@ def cheapest(problem: Problem, levels: list[Level]) -> float | None:
 
 def _buffer(
     t: int, there: tuple[frozenset[int], ...], held: tuple[frozenset[int], ...], was: bool,
-    now: bool, n: int, levels: list[Level],
+    now: bool, n: int, levels: list[RetentionLevel],
 ) -> float | None:  # fmt: skip
     """Return the cheapest crossings that take one buffer from copies to copies, or None."""
     old = [t in h for h in there] + [was]
@@ -139,7 +139,7 @@ def _buffer(
     return best
 
 
-def checked(problem: Problem, levels: list[Level]) -> LevelPlan | None:
+def checked(problem: Problem, levels: list[RetentionLevel]) -> LevelPlan | None:
     plan = over_levels(problem, levels, range(len(problem.steps)))
     if plan is not None:
         assert replay_levels(problem, plan) == plan.crossing_bytes
@@ -154,8 +154,8 @@ def test_two_levels_cost_what_a_search_of_every_state_finds() -> None:
     for _ in range(draws(16)):
         problem = random_problem(rng, 7)
         levels = [
-            Level("L1", problem.largest_working_set_bytes, 1.0),
-            Level("L2", int(rng.integers(0, 7)), 3.0),
+            RetentionLevel("L1", problem.largest_working_set_bytes, 1.0),
+            RetentionLevel("L2", int(rng.integers(0, 7)), 3.0),
         ]
         plan = checked(problem, levels)
         assert plan is not None
@@ -171,9 +171,9 @@ def test_one_level_is_the_retention_of_an_order(seed: int) -> None:
     rng = np.random.default_rng(100 + seed)
     problem = random_problem(rng, 8)
     capacity = problem.largest_working_set_bytes + int(rng.integers(0, 3))
-    plan = checked(problem, [Level("L1", capacity)])
+    plan = checked(problem, [RetentionLevel("L1", capacity)])
     assert plan is not None
-    assert plan.cost == pytest.approx(cheapest(problem, [Level("L1", capacity)]))
+    assert plan.cost == pytest.approx(cheapest(problem, [RetentionLevel("L1", capacity)]))
     script = belady(problem, range(len(problem.steps)), capacity)
     assert script is not None
     assert plan.cost <= replay(problem, script, capacity).cost_bytes
@@ -184,9 +184,9 @@ def test_an_endless_second_level_is_off_chip(seed: int) -> None:
     rng = np.random.default_rng(200 + seed)
     problem = random_problem(rng, 9, stored=False)
     capacity = problem.largest_working_set_bytes
-    one = checked(problem, [Level("L1", capacity)])
-    two = checked(problem, [Level("L1", capacity), Level("L2", 10**9, 50.0)])
-    none = checked(problem, [Level("L1", capacity), Level("L2", 0, 0.0)])
+    one = checked(problem, [RetentionLevel("L1", capacity)])
+    two = checked(problem, [RetentionLevel("L1", capacity), RetentionLevel("L2", 10**9, 50.0)])
+    none = checked(problem, [RetentionLevel("L1", capacity), RetentionLevel("L2", 0, 0.0)])
     assert one is not None
     assert two is not None
     assert none is not None
@@ -202,7 +202,7 @@ def test_a_larger_second_level_never_costs_more_and_takes_the_traffic() -> None:
     capacity = problem.largest_working_set_bytes
     costs: list[float] = []
     for room in (0, 2, 4, 8, 16, 32):
-        plan = checked(problem, [Level("L1", capacity), Level("L2", room, 10.0)])
+        plan = checked(problem, [RetentionLevel("L1", capacity), RetentionLevel("L2", room, 10.0)])
         assert plan is not None
         costs.append(plan.cost)
     assert costs == sorted(costs, reverse=True)
@@ -216,7 +216,11 @@ def test_three_levels_pass_what_stops_in_none() -> None:
         Step("a", (), (0,)), Step("b", (), (1,)), Step("c", (1,), (2,)), Step("d", (0, 2), (3,)),
     )  # fmt: skip
     problem = Problem("three", steps, buffers)
-    levels = [Level("L1", 9, 1.0), Level("L2", 3, 10.0), Level("L3", 4, 100.0)]
+    levels = [
+        RetentionLevel("L1", 9, 1.0),
+        RetentionLevel("L2", 3, 10.0),
+        RetentionLevel("L3", 4, 100.0),
+    ]
     plan = checked(problem, levels)
     assert plan is not None
     assert plan.crossing_bytes == (8, 8, 0)
@@ -225,18 +229,18 @@ def test_three_levels_pass_what_stops_in_none() -> None:
 
 def test_what_does_not_fit_or_is_no_order_is_said() -> None:
     problem = random_problem(np.random.default_rng(0), 5)
-    assert over_levels(problem, [Level("L1", 0)], range(5)) is None
+    assert over_levels(problem, [RetentionLevel("L1", 0)], range(5)) is None
     with pytest.raises(ValueError, match="no level"):
         over_levels(problem, [])
     with pytest.raises(ValueError, match="order"):
-        over_levels(problem, [Level("L1", 100)], [0, 0, 1, 2, 3])
+        over_levels(problem, [RetentionLevel("L1", 100)], [0, 0, 1, 2, 3])
 
 
 def test_the_order_is_that_of_the_fewest_bytes() -> None:
     rng = np.random.default_rng(8)
     for _ in range(5):
         problem = random_problem(rng, 9, stored=False)
-        levels = [Level("L1", problem.largest_working_set_bytes)]
+        levels = [RetentionLevel("L1", problem.largest_working_set_bytes)]
         plan = over_levels(problem, levels)
         natural = checked(problem, levels)
         assert plan is not None

@@ -16,7 +16,7 @@ from perfmodel.schedule.greedy import belady, greedy, orders
 from perfmodel.schedule.plans import Where, to_plan
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.fuse import FusionRules
 from tests.draws import draws, of_draws
 from tests.schedule.random_graphs import random_problem, random_workload
 from tests.schedule.simulator import run
@@ -97,12 +97,12 @@ def test_greedy_runs_within_its_capacity_and_blocks_are_what_is_held(seed: int, 
 
 
 def test_natural_order_loads_what_it_needs_when_it_needs_it() -> None:
-    s = scheduled(pm.workload("resnet18"), as_precision("int8"), Fusion())
+    s = scheduled(pm.workload("resnet18"), as_precision("int8"), FusionRules())
     assert s.problem.steps[0].load
     assert s.problem.largest_working_set_bytes == 980 * 1024
     # Without in-place outputs the first residual add holds three planes of 56 x 56 x 64.
     apart = scheduled(
-        pm.workload("resnet50"), as_precision("int8"), Fusion(), unfused=True, in_place=False
+        pm.workload("resnet50"), as_precision("int8"), FusionRules(), unfused=True, in_place=False
     )
     # COSMA's M_R of ResNet-50 in eight bits: three planes of 56 x 56 x 256.
     assert apart.problem.largest_working_set_bytes == 2352 * 1024
@@ -111,7 +111,7 @@ def test_natural_order_loads_what_it_needs_when_it_needs_it() -> None:
 @pytest.mark.parametrize("name", ["mobilenet_v2", "vit_b_16", "mixtral_8x7b", "mamba_130m"])
 @pytest.mark.parametrize("unfused", [False, True])
 def test_plans_of_real_networks_fit_their_graphs(name: str, unfused: bool) -> None:
-    s = scheduled(pm.workload(name), as_precision("int8"), Fusion(), unfused=unfused)
+    s = scheduled(pm.workload(name), as_precision("int8"), FusionRules(), unfused=unfused)
     capacity = s.problem.largest_working_set_bytes
     found = greedy(s.problem, capacity)
     assert found.script is not None

@@ -17,11 +17,11 @@ from scipy.optimize import linprog
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.highs import solve as highs
 from perfmodel.schedule.solver import (
-    Matrix,
-    Model,
-    Solution,
+    MilpMatrix,
     SolverError,
+    SolverResult,
     Status,
+    SymbolicMilpModel,
     set_threads,
     solve,
     total,
@@ -30,12 +30,12 @@ from perfmodel.schedule.solver import (
 from tests.draws import draws
 
 
-def knapsacks(columns: int, rows: int, seed: int) -> Matrix:
+def knapsacks(columns: int, rows: int, seed: int) -> MilpMatrix:
     """Many knapsacks at once (hard already for 100 columns): values and weights unrelated."""
     rng = np.random.default_rng(seed)
     weights = rng.integers(10, 1000, (rows, columns))
     row, column = np.nonzero(weights)
-    return Matrix.of(
+    return MilpMatrix.of(
         -rng.integers(10, 1000, columns),
         (row, column, weights[row, column]),
         np.full(rows, -np.inf),
@@ -45,7 +45,7 @@ def knapsacks(columns: int, rows: int, seed: int) -> Matrix:
     )
 
 
-def enumerated(matrix: Matrix) -> float:
+def enumerated(matrix: MilpMatrix) -> float:
     """The best of all 0-1 vectors, by trying each; infinity where none keeps the rows."""
     best = math.inf
     dense = np.zeros((len(matrix.row_lower), len(matrix.cost)))
@@ -61,7 +61,7 @@ def enumerated(matrix: Matrix) -> float:
 
 
 @st.composite
-def binaries(draw: st.DrawFn) -> Matrix:
+def binaries(draw: st.DrawFn) -> MilpMatrix:
     n, m = draw(st.integers(1, 7)), draw(st.integers(1, 4))
     number = st.integers(-9, 9)
     entries = draw(
@@ -72,14 +72,14 @@ def binaries(draw: st.DrawFn) -> Matrix:
     width = np.array(draw(st.lists(st.integers(0, 9), min_size=m, max_size=m)), dtype=float)
     cost = draw(st.lists(number, min_size=n, max_size=n))
     values = list(entries.values())
-    return Matrix.of(
+    return MilpMatrix.of(
         cost, (places[:, 0], places[:, 1], values), low, low + width, upper=1.0, integer=True
     )
 
 
 @settings(max_examples=draws(60))
 @given(binaries())
-def test_a_programme_of_bits_agrees_with_trying_them_all(matrix: Matrix) -> None:
+def test_a_programme_of_bits_agrees_with_trying_them_all(matrix: MilpMatrix) -> None:
     best = enumerated(matrix)
     found = solve(matrix)
     if math.isinf(best):
@@ -96,7 +96,7 @@ def test_a_programme_of_bits_agrees_with_trying_them_all(matrix: Matrix) -> None
 
 @settings(max_examples=draws(30))
 @given(binaries(), st.randoms(use_true_random=False))
-def test_a_start_changes_the_way_and_not_the_answer(matrix: Matrix, rng: object) -> None:
+def test_a_start_changes_the_way_and_not_the_answer(matrix: MilpMatrix, rng: object) -> None:
     best = enumerated(matrix)
     if math.isinf(best):
         return
@@ -125,7 +125,7 @@ def test_a_linear_programme_and_its_prices_agree_with_scipy() -> None:
     dense = rng.integers(1, 10, (6, 9)).astype(float)
     cost, right = rng.integers(1, 20, 9).astype(float), rng.integers(5, 30, 6).astype(float)
     row, column = np.nonzero(dense)
-    matrix = Matrix.of(cost, (row, column, dense[row, column]), right, np.full(6, np.inf))
+    matrix = MilpMatrix.of(cost, (row, column, dense[row, column]), right, np.full(6, np.inf))
     found = solve(matrix)
     theirs = linprog(cost, -dense, -right, method="highs-ipm")
     assert found.status is Status.OPTIMAL
@@ -140,11 +140,11 @@ def test_sparse_matrices_and_triplets_are_the_same() -> None:
 
     dense = random_array((5, 8), density=0.6, rng=np.random.default_rng(1), format="coo")
     low = np.asarray(dense.sum(1)).ravel() * 0.3
-    a = Matrix.of(np.ones(8), dense, low, np.full(5, np.inf))
+    a = MilpMatrix.of(np.ones(8), dense, low, np.full(5, np.inf))
     row, column = dense.coords
     shuffled = np.random.default_rng(2).permutation(len(row))
     triplets = (row[shuffled], column[shuffled], dense.data[shuffled])
-    b = Matrix.of(np.ones(8), triplets, low, np.inf)
+    b = MilpMatrix.of(np.ones(8), triplets, low, np.inf)
     assert solve(a).objective == pytest.approx(solve(b).objective)
 
 
@@ -153,8 +153,8 @@ def test_sparse_matrices_and_triplets_are_the_same() -> None:
 
 @pytest.mark.parametrize("integer", [False, True])
 def test_unbounded_is_not_infeasible(integer: bool) -> None:
-    away = Matrix.of([-1, -1], ([0, 0], [0, 1], [1, -1]), [0], [0], integer=integer)
-    never = Matrix.of([-1, -1], ([0, 0], [0, 1], [1, 1]), [3], [9], upper=1, integer=integer)
+    away = MilpMatrix.of([-1, -1], ([0, 0], [0, 1], [1, -1]), [0], [0], integer=integer)
+    never = MilpMatrix.of([-1, -1], ([0, 0], [0, 1], [1, 1]), [3], [9], upper=1, integer=integer)
     assert solve(away).status is Status.UNBOUNDED
     assert solve(away).bound == -math.inf
     assert solve(never).status is Status.INFEASIBLE
@@ -162,10 +162,10 @@ def test_unbounded_is_not_infeasible(integer: bool) -> None:
 
 def test_without_columns_or_rows() -> None:
     none = np.zeros(0)
-    nothing = Matrix.of(none, (none, none, none), [0.0], [1.0])
+    nothing = MilpMatrix.of(none, (none, none, none), [0.0], [1.0])
     assert solve(nothing).status is Status.OPTIMAL
-    assert solve(Matrix.of(none, (none, none, none), [1.0], [1.0])).status is Status.INFEASIBLE
-    free = Matrix.of([1.0, -2.0], (none, none, none), none, none, upper=3.0)
+    assert solve(MilpMatrix.of(none, (none, none, none), [1.0], [1.0])).status is Status.INFEASIBLE
+    free = MilpMatrix.of([1.0, -2.0], (none, none, none), none, none, upper=3.0)
     assert solve(free).objective == -6.0
 
 
@@ -210,7 +210,7 @@ def test_a_gap_that_was_asked_for_is_not_a_proof() -> None:
 
 
 def test_a_start_that_breaks_a_row_is_refused() -> None:
-    matrix = Matrix.of([1, 1], ([0, 0], [0, 1], [1, 1]), [1], [1], upper=1, integer=True)
+    matrix = MilpMatrix.of([1, 1], ([0, 0], [0, 1], [1, 1]), [1], [1], upper=1, integer=True)
     for start in ([1.0, 1.0], [0.5, 0.5], [0.0], [2.0, -1.0]):
         with pytest.raises(ValueError, match="start breaks"):
             solve(matrix, start=start)
@@ -227,10 +227,10 @@ def test_a_start_that_breaks_a_row_is_refused() -> None:
 def test_arrays_that_do_not_belong_together_are_refused(
     change: dict[str, np.ndarray], said: str
 ) -> None:
-    good = Matrix.of([1, 1], ([0, 0], [0, 1], [1, 1]), [1], [1])
+    good = MilpMatrix.of([1, 1], ([0, 0], [0, 1], [1, 1]), [1], [1])
     fields = {name: getattr(good, name) for name in good.__dataclass_fields__}
     with pytest.raises(ValueError, match=said):
-        Matrix(**(fields | change))
+        MilpMatrix(**(fields | change))
 
 
 # --- through PuLP ---------------------------------------------------------------------------------
@@ -238,8 +238,8 @@ def test_arrays_that_do_not_belong_together_are_refused(
 
 @settings(max_examples=draws(25))
 @given(binaries(), st.booleans())
-def test_both_doors_lead_to_the_same_answer(matrix: Matrix, maximise: bool) -> None:
-    model = Model("same", maximise=maximise)
+def test_both_doors_lead_to_the_same_answer(matrix: MilpMatrix, maximise: bool) -> None:
+    model = SymbolicMilpModel("same", maximise=maximise)
     x = model.variables("x", range(len(matrix.cost)), kind="Binary")
     sign = -1.0 if maximise else 1.0
     model.objective(total(sign * float(c) * x[j] for j, c in enumerate(matrix.cost)) + 3.0)
@@ -259,7 +259,7 @@ def test_both_doors_lead_to_the_same_answer(matrix: Matrix, maximise: bool) -> N
 
 def test_a_model_that_is_stopped_says_so() -> None:
     matrix = knapsacks(60, 20, 0)
-    model = Model("stopped")
+    model = SymbolicMilpModel("stopped")
     x = model.variables("x", range(60), kind="Binary")
     model.objective(total(float(c) * x[j] for j, c in enumerate(matrix.cost)))
     for i in range(20):
@@ -277,7 +277,7 @@ def test_a_model_that_is_stopped_says_so() -> None:
 
 
 def test_the_example_of_the_class() -> None:
-    model = Model("knapsack", maximise=True)
+    model = SymbolicMilpModel("knapsack", maximise=True)
     take = model.variables("take", ["a", "b", "c"], kind="Binary")
     spare = model.variable("spare", low=2.0, high=5.0)
     model.objective(10 * take["a"] + 6 * take["b"] + 7 * take["c"])
@@ -294,13 +294,15 @@ def test_the_example_of_the_class() -> None:
 
 
 def test_lp_files_are_read_back_by_another_program(tmp_path: Path) -> None:
-    model = Model("two words")
+    model = SymbolicMilpModel("two words")
     x = model.variables("x", ["a", "b"], high=4.0, kind="Integer")
     model.objective(2 * x["a"] + 3 * x["b"])
     model.require(2 * x["a"] + x["b"], ">=", 5.5, "enough")
     model.write_lp(tmp_path / "model.lp")
-    write_lp(Matrix.of([2, 3], ([0, 0], [0, 1], [2, 1]), [5.5], [np.inf], upper=4, integer=True),
-             tmp_path / "matrix.lp")  # fmt: skip
+    write_lp(
+        MilpMatrix.of([2, 3], ([0, 0], [0, 1], [2, 1]), [5.5], [np.inf], upper=4, integer=True),
+        tmp_path / "matrix.lp",
+    )
     assert "enough:" in (tmp_path / "model.lp").read_text()
     for name in ("model.lp", "matrix.lp"):
         handle = highs.new_handle()
@@ -337,7 +339,7 @@ def test_another_number_of_threads_is_not_an_answer_of_zero() -> None:
 
 def test_the_number_of_threads_cannot_change_while_a_run_is_under_way() -> None:
     started = threading.Event()
-    outcome: list[Solution] = []
+    outcome: list[SolverResult] = []
 
     class Watched(Deadline):
         def left(self) -> float:
@@ -382,13 +384,13 @@ def test_a_run_that_does_not_look_at_its_limit_is_left_behind(
     """As in long stretches of presolve: the answer is what was reached by then."""
     matrix = knapsacks(30, 5, 2)
     release = threading.Event()
-    once = highs._Run._once
+    once = highs._HighsRun._once
 
-    def hang(self: highs._Run) -> None:
+    def hang(self: highs._HighsRun) -> None:
         once(self)
         release.wait(60)
 
-    monkeypatch.setattr(highs._Run, "_once", hang)
+    monkeypatch.setattr(highs._HighsRun, "_once", hang)
     found = solve(matrix, Deadline(0.5), start=np.zeros(30))
     release.set()
     assert found.status is Status.FEASIBLE

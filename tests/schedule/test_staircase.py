@@ -11,7 +11,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.schedule.staircase import Staircase
+from perfmodel.schedule.staircase import SpillStaircase
 
 
 def drawn(seed: int) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_it_says_what_may_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     whole = asked.curve()
     assert whole.curve.table["capacity_bytes"].tolist() == [17, 19, 22]
     monkeypatch.setattr("perfmodel.schedule.staircase._MOST", 1)
-    rough: Staircase = asked.curve()
+    rough: SpillStaircase = asked.curve()
     assert not rough.exact
     assert rough.curve.table["capacity_bytes"].tolist() == [17, 22]
     assert rough.resolution_bytes > 1

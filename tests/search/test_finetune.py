@@ -20,18 +20,18 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.peak.minimum import peak_of
 from perfmodel.search.finetune.choose import best
-from perfmodel.search.finetune.memory import Part, memory_of
+from perfmodel.search.finetune.memory import LayerUpdate, memory_of
 from perfmodel.search.finetune.result import gains_of
 from perfmodel.search.finetune.run import part_of
 from perfmodel.search.finetune.step import step_of
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.training import backward
 from perfmodel.workload.workload import Workload
 from tests.draws import draws
 
-PLAIN = Fusion(False, True)
+PLAIN = FusionRules(False, True)
 
 
 def network(graph: Graph) -> Workload:
@@ -82,7 +82,7 @@ def test_the_peak_is_that_of_the_training_graph_as_it_is_scheduled(
     for seed, additions in itertools.product(range(6), (0.0, 0.5)):
         w = residual(seed, activation, additions)
         step = step_of(w, as_precision("w16a16"), PLAIN)
-        scheme = {i: Part(1.0) for i in trained}
+        scheme = {i: LayerUpdate(1.0) for i in trained}
         memory = memory_of(step, {i: [p] for i, p in scheme.items()})
         rows = memory.rows(scheme) - memory.trained_bytes @ memory.values(scheme)
         graph = backward(w.graph(), [f"fc{i}.weight" for i in trained])
@@ -97,12 +97,12 @@ def test_the_peak_is_that_of_the_training_graph_as_it_is_scheduled(
 def test_functions_keep_a_mask_or_their_input(activation: str, kept: float) -> None:
     w = chain([32, 64, 64, 16], activation)
     step = step_of(w, as_precision("w16a16"), PLAIN)
-    scheme = {0: Part()}
-    memory = memory_of(step, {0: [Part()]})
+    scheme = {0: LayerUpdate()}
+    memory = memory_of(step, {0: [LayerUpdate()]})
     got = float(memory.kept_bytes @ memory.values(scheme))
     assert got == pytest.approx(2 * 8 * 64 * 2 * kept)
-    head = {2: Part(1.0)}
-    only = memory_of(step, {2: [Part(1.0)]})
+    head = {2: LayerUpdate(1.0)}
+    only = memory_of(step, {2: [LayerUpdate(1.0)]})
     # Below the first trained layer nothing is kept: the last layer needs its own input.
     assert float(only.kept_bytes @ only.values(head)) == 8 * 64 * 2
 
@@ -110,10 +110,10 @@ def test_functions_keep_a_mask_or_their_input(activation: str, kept: float) -> N
 def test_shares_of_channels_ranks_and_optimisers() -> None:
     step = step_of(chain([64, 32]), as_precision("w16a16"), PLAIN)
     for part, kept, trained in (
-        (Part(0.25), 8 * 16 * 2, 16 * 32 * 2 + 64), (Part(0.0, False, 4), 8 * (64 + 4) * 2,
-                                                     4 * (64 + 32) * 2),
-        (Part(), 0, 64),
-    ):  # fmt: skip
+        (LayerUpdate(0.25), 8 * 16 * 2, 16 * 32 * 2 + 64),
+        (LayerUpdate(0.0, False, 4), 8 * (64 + 4) * 2, 4 * (64 + 32) * 2),
+        (LayerUpdate(), 0, 64),
+    ):
         for states in (0, 2):
             memory = memory_of(step, {0: [part]}, states=states)
             values = memory.values({0: part})
@@ -131,7 +131,7 @@ def test_activations_of_a_transformer_layer_are_those_of_korthikanti() -> None:
     for layers in (2, 3):
         w = pm.workload("gpt2", phase="prefill", batch=b, prompt=s, layers=layers)
         step = step_of(w, as_precision("w16a16"), PLAIN)
-        scheme = {i: Part(1.0) for i in range(len(step.layers))}
+        scheme = {i: LayerUpdate(1.0) for i in range(len(step.layers))}
         memory = memory_of(step, {i: [p] for i, p in scheme.items()})
         kept.append(float(memory.kept_bytes @ memory.values(scheme)))
     assert (kept[1] - kept[0]) / (s * b * h) == pytest.approx(34 - 2)
@@ -141,7 +141,7 @@ def test_activations_of_a_transformer_layer_are_those_of_korthikanti() -> None:
 def test_the_choice_is_that_of_an_enumeration(activation: str) -> None:
     w = chain([24, 40, 8, 32, 12], activation, batch=4)
     step = step_of(w, as_precision("w8a8"), PLAIN)
-    parts = (Part(), Part(0.5), Part(1.0))
+    parts = (LayerUpdate(), LayerUpdate(0.5), LayerUpdate(1.0))
     memory = memory_of(step, {i: list(parts) for i in range(4)})
     gains = gains_of(memory, {})
     options = list(itertools.product([None, *parts], repeat=4))
@@ -240,8 +240,10 @@ def test_frozen_weights_count_where_they_lie_in_the_same_memory() -> None:
 def test_more_memory_never_trains_less_and_what_is_chosen_fits(one: float, two: float) -> None:
     small, large = sorted((one * 2**20, two * 2**20))
     step = step_of(residual(3, "relu", 0.5), as_precision("int8"), PLAIN)
-    memory = memory_of(step, {i: [Part(0.25), Part(1.0)] for i in range(len(step.layers))})
-    most = memory.peak_bytes({i: Part(1.0) for i in range(len(step.layers))})
+    memory = memory_of(
+        step, {i: [LayerUpdate(0.25), LayerUpdate(1.0)] for i in range(len(step.layers))}
+    )
+    most = memory.peak_bytes({i: LayerUpdate(1.0) for i in range(len(step.layers))})
     worth = gains_of(memory, {})
     found: list[float] = []
     for limit in (small / 2**21 * most, large / 2**21 * most):
@@ -257,8 +259,8 @@ def test_more_memory_never_trains_less_and_what_is_chosen_fits(one: float, two: 
 def test_packed_weights_have_gradients_and_adapters_in_the_format_of_activations() -> None:
     step = step_of(chain([64, 32]), as_precision("w4a16"), PLAIN)
     for part, trained, gradient in (
-        (Part(1.0, bias=False), 64 * 32 / 2, 64 * 32 * 2),
-        (Part(0.0, False, 4), 4 * (64 + 32) * 2, 4 * (64 + 32) * 2),
+        (LayerUpdate(1.0, bias=False), 64 * 32 / 2, 64 * 32 * 2),
+        (LayerUpdate(0.0, False, 4), 4 * (64 + 32) * 2, 4 * (64 + 32) * 2),
     ):
         memory = memory_of(step, {0: [part]})
         values = memory.values({0: part})

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from perfmodel.search.constraints import Constraint, parse_constraints
-from perfmodel.search.exact import Infeasible, Opening
-from perfmodel.search.result import Best, LimitUse, SearchResult
+from perfmodel.search.exact import ChoiceInfeasibility, Opening
+from perfmodel.search.result import EvaluatedConfiguration, LimitUse, SearchResult
 from perfmodel.search.text import option_text, price_text, quantity, relief_lines, text_of
 
 
@@ -47,7 +47,7 @@ def limit(text: str) -> Constraint:
 
 
 def result(objective: str, value: float, limits: tuple[LimitUse, ...], **more: Any) -> SearchResult:
-    best = Best((0, 0, 1), {"a.weights": "int4", "b.weights": "int4",
+    best = EvaluatedConfiguration((0, 0, 1), {"a.weights": "int4", "b.weights": "int4",
                             "memories.main.bandwidth": 204.8e9},
                 {objective: abs(value), "latency_s": 4e-3}, value)  # fmt: skip
     made = SearchResult(SPACE, "board", objective, "", "table x.csv", best, value, True,
@@ -115,7 +115,7 @@ def test_what_would_open_it() -> None:
         Opening("weight_bytes <= 1 MiB", 2**20, None, True),
         Opening("dram holds the network", 2.0**20, 1.5 * 2**20, False),
     )
-    why = Infeasible(("latency_s <= 5 ms", "weight_bytes <= 1 MiB"), openings, True)
+    why = ChoiceInfeasibility(("latency_s <= 5 ms", "weight_bytes <= 1 MiB"), openings, True)
     r = replace(result("sensitivity", 1.0, ()), best=None, infeasible=why)
     lines = text_of(r).splitlines()
     assert lines[1] == "  best                 nothing satisfies the constraints"
@@ -138,7 +138,9 @@ def test_what_would_open_it() -> None:
 def test_a_bound_that_would_open_it_does(text: str, least: float, said: str) -> None:
     opening = Opening(text, limit(text).bound, least, True)
     r = replace(
-        result("sensitivity", 1.0, ()), best=None, infeasible=Infeasible((), (opening,), True)
+        result("sensitivity", 1.0, ()),
+        best=None,
+        infeasible=ChoiceInfeasibility((), (opening,), True),
     )
     assert f"  would open it        {said}" in text_of(r).splitlines()
 

@@ -18,7 +18,7 @@ from perfmodel.sweep import cluster, make_plan, run_plan
 from perfmodel.sweep.evaluate import evaluate
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.packed import pack, unpack
-from perfmodel.sweep.plan import Plan
+from perfmodel.sweep.plan import SweepPlan
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def refusal(text: str) -> str:
 
 
 @pytest.fixture
-def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
     monkeypatch.setattr("perfmodel.sweep.cluster._BATCH", 1)
     return make_plan("llama_3_8b,resnet18", "a100,raspberry_pi_5", {
         "batch": "1..64", "memories.main.bandwidth": "logspace(1e10, 1e12, 200)",
@@ -91,7 +91,9 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 @pytest.mark.slow
-def test_losing_a_worker_changes_no_byte(plan: Plan, two_workers: Cluster, tmp_path: Path) -> None:
+def test_losing_a_worker_changes_no_byte(
+    plan: SweepPlan, two_workers: Cluster, tmp_path: Path
+) -> None:
     alone, output = tmp_path / "alone.csv", tmp_path / "points.csv"
     run_plan(plan, output=alone)
     executor = executor_named(f"dask://{two_workers.address}")

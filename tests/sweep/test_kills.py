@@ -13,13 +13,13 @@ import pytest
 
 from perfmodel.errors import InputError
 from perfmodel.sweep import make_plan, run_plan
-from perfmodel.sweep.plan import Plan
+from perfmodel.sweep.plan import SweepPlan
 
 KILLS = 50
 _POINTS = 192
 
 
-def small_chunks() -> Plan:
+def small_chunks() -> SweepPlan:
     from perfmodel.sweep import plan as module
 
     module.CHUNK = 4  # of this process alone
@@ -96,7 +96,7 @@ def test_fifty_kills(suffix: str, tmp_path: Path) -> None:
     )
 
 
-def small_chunks_of(device: str) -> Plan:
+def small_chunks_of(device: str) -> SweepPlan:
     return make_plan("resnet18", device, {
         "batch": "1..24", "memories.main.bandwidth": "logspace(1e10, 1e12, 6)",
     })  # fmt: skip

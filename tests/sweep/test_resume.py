@@ -17,7 +17,7 @@ from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
 from perfmodel.sweep import make_plan, run_plan
 from perfmodel.sweep.content import digest
-from perfmodel.sweep.plan import Options, Plan
+from perfmodel.sweep.plan import Options, SweepPlan
 
 MODEL = """schema_version: 1
 name: small
@@ -50,7 +50,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def plan(**changed: Any) -> Plan:
+def plan(**changed: Any) -> SweepPlan:
     asked: dict[str, Any] = {
         "workloads": "./small.yaml", "devices": ["./child.yaml"], "settings": AXES, "zip": (),
         "metrics": None, "options": Options(runtime="./runs.yaml"), **changed,
@@ -61,8 +61,8 @@ def plan(**changed: Any) -> Plan:
 AXES = {"batch": [1, 2], "context": [8, 16]}
 
 
-def rewritten(name: str, old: str, new: str) -> Callable[[pytest.MonkeyPatch], Plan]:
-    def change(_patch: pytest.MonkeyPatch) -> Plan:
+def rewritten(name: str, old: str, new: str) -> Callable[[pytest.MonkeyPatch], SweepPlan]:
+    def change(_patch: pytest.MonkeyPatch) -> SweepPlan:
         text = Path(name).read_text()
         assert old in text
         Path(name).write_text(text.replace(old, new))
@@ -71,16 +71,16 @@ def rewritten(name: str, old: str, new: str) -> Callable[[pytest.MonkeyPatch], P
     return change
 
 
-def otherwise(**changed: Any) -> Callable[[pytest.MonkeyPatch], Plan]:
+def otherwise(**changed: Any) -> Callable[[pytest.MonkeyPatch], SweepPlan]:
     return lambda _patch: plan(**changed)
 
 
-def option(**changed: Any) -> Callable[[pytest.MonkeyPatch], Plan]:
+def option(**changed: Any) -> Callable[[pytest.MonkeyPatch], SweepPlan]:
     return otherwise(options=dataclasses.replace(Options(runtime="./runs.yaml"), **changed))
 
 
-def with_(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], Plan]:
-    def change(patch: pytest.MonkeyPatch) -> Plan:
+def with_(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], SweepPlan]:
+    def change(patch: pytest.MonkeyPatch) -> SweepPlan:
         patch.setattr(target, value)
         return plan()
 
@@ -89,7 +89,7 @@ def with_(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], Plan]:
 
 IDENTITY = "perfmodel.sweep.identity."
 #: What is changed -> what the refusal has to name.
-CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], Plan], str]] = {
+CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], SweepPlan], str]] = {
     "the model's own precision": (
         rewritten("small.yaml", "w4a16", "w8a16"),
         "other contents of small (precision w4a16 there, w8a16 asked for)",
@@ -167,7 +167,7 @@ def test_a_condition_is_part_of_the_question(files: Path) -> None:
 
 
 def test_a_sample_and_its_seed_are_part_of_the_question(files: Path) -> None:
-    def sampled(points: int, seed: int) -> Plan:
+    def sampled(points: int, seed: int) -> SweepPlan:
         settings = {"batch": "uniform(1, 64)"}
         return make_plan("./small.yaml", "a100", settings, sobol=points, seed=seed)
 

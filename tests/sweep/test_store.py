@@ -13,7 +13,7 @@ from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
 from perfmodel.sweep import evaluate as evaluate_module
 from perfmodel.sweep import make_plan, run_plan
-from perfmodel.sweep.plan import Plan
+from perfmodel.sweep.plan import SweepPlan
 from perfmodel.table import Table
 
 SUFFIXES = [".csv", ".parquet"]
@@ -27,7 +27,7 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
     monkeypatch.setattr("perfmodel.sweep.plan.CHUNK", 16)
     made = make_plan("llama_3_8b,resnet18", "a100,raspberry_pi_5", {
         "batch": [1, 2, 4, 8], "context": [128, 256, 512], "precision": "fp16,w8a8",
@@ -53,7 +53,7 @@ def interrupted_after(chunks: int) -> Callable[[int, int], None]:
     return progress
 
 
-def test_the_file_holds_the_rows_of_memory(plan: Plan, output: Path) -> None:
+def test_the_file_holds_the_rows_of_memory(plan: SweepPlan, output: Path) -> None:
     memory = run_plan(plan).table
     run_plan(plan, output=output)
     assert Table.read(output) == memory
@@ -63,7 +63,7 @@ def test_the_file_holds_the_rows_of_memory(plan: Plan, output: Path) -> None:
 
 
 def test_resuming_gives_the_same_bytes(
-    plan: Plan, output: Path, monkeypatch: pytest.MonkeyPatch
+    plan: SweepPlan, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_plan(plan, output=output)
     expected = output.read_bytes()
@@ -74,7 +74,7 @@ def test_resuming_gives_the_same_bytes(
     computed: list[int] = []
     real = evaluate_module.evaluate
 
-    def counting(held: Plan, chunk: Any) -> Table:
+    def counting(held: SweepPlan, chunk: Any) -> Table:
         computed.append(1)
         return real(held, chunk)
 
@@ -88,7 +88,7 @@ def test_resuming_gives_the_same_bytes(
     assert not (output.parent / f".{output.name}.parts").exists()
 
 
-def test_resuming_with_a_condition(plan: Plan, output: Path) -> None:
+def test_resuming_with_a_condition(plan: SweepPlan, output: Path) -> None:
     condition = parse_expression("latency_s <= 10 ms")
     run_plan(plan, output=output, where=condition)
     expected = output.read_bytes()
@@ -100,7 +100,7 @@ def test_resuming_with_a_condition(plan: Plan, output: Path) -> None:
     assert Table.read(output)["latency_s"].max() <= 0.01
 
 
-def test_what_is_unfinished_of_another_sweep_is_not_resumed(plan: Plan, output: Path) -> None:
+def test_what_is_unfinished_of_another_sweep_is_not_resumed(plan: SweepPlan, output: Path) -> None:
     with pytest.raises(Stop):
         run_plan(plan, output=output, progress=interrupted_after(2))
     other = make_plan("resnet18", "a100", {"batch": [1, 2]})
@@ -151,7 +151,7 @@ def test_a_finished_file_of_another_sweep_is_not_resumed(output: Path) -> None:
     assert len(Table.read(output)) == 2
 
 
-def test_a_part_that_was_being_written_is_no_part(plan: Plan, output: Path) -> None:
+def test_a_part_that_was_being_written_is_no_part(plan: SweepPlan, output: Path) -> None:
     run_plan(plan, output=output)
     expected = output.read_bytes()
     with pytest.raises(Stop):
@@ -162,7 +162,7 @@ def test_a_part_that_was_being_written_is_no_part(plan: Plan, output: Path) -> N
     assert output.read_bytes() == expected
 
 
-def test_an_interrupted_sweep_leaves_an_earlier_file_alone(plan: Plan, output: Path) -> None:
+def test_an_interrupted_sweep_leaves_an_earlier_file_alone(plan: SweepPlan, output: Path) -> None:
     output.write_text("earlier")
     with pytest.raises(Stop):
         run_plan(plan, output=output, progress=interrupted_after(1))
@@ -191,7 +191,7 @@ def test_an_output_that_cannot_be_is_found_first(
         pm.sweep("resnet18", "a100", {"batch": [1]}, output=tmp_path / name)
 
 
-def test_the_manifest_says_what_the_file_is(plan: Plan, output: Path) -> None:
+def test_the_manifest_says_what_the_file_is(plan: SweepPlan, output: Path) -> None:
     run_plan(plan, output=output, argv=["perfmodel", "sweep"])
     manifest = json.loads((output.parent / f"{output.name}.manifest.json").read_text())
     assert manifest["perfmodel"] == pm.__version__
@@ -212,7 +212,7 @@ def test_the_manifest_says_what_the_file_is(plan: Plan, output: Path) -> None:
     assert manifest["notes"] == ["context does not apply to resnet18"]
 
 
-def test_other_processes_write_the_same_bytes(plan: Plan, output: Path) -> None:
+def test_other_processes_write_the_same_bytes(plan: SweepPlan, output: Path) -> None:
     from perfmodel.sweep.executor import Processes
 
     run_plan(plan, output=output)

@@ -14,7 +14,7 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.sweep import make_plan, run_plan
 from perfmodel.sweep.lock import locked
-from perfmodel.sweep.plan import Plan
+from perfmodel.sweep.plan import SweepPlan
 from perfmodel.sweep.store import Store
 from perfmodel.table import Table
 
@@ -33,7 +33,7 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
     monkeypatch.setattr("perfmodel.sweep.plan.CHUNK", 4)
     return make_plan("resnet18", "a100", GRID)
 
@@ -41,7 +41,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
 @pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize("device", ["a100", "h100"])
 def test_a_second_sweep_into_a_file_fails_at_once_and_harms_nothing(
-    plan: Plan, output: Path, device: str, resume: bool
+    plan: SweepPlan, output: Path, device: str, resume: bool
 ) -> None:
     run_plan(plan, output=output)
     expected = output.read_bytes()
@@ -64,7 +64,7 @@ def test_a_second_sweep_into_a_file_fails_at_once_and_harms_nothing(
     }  # fmt: skip
 
 
-def test_one_file_under_two_names_has_one_lock(plan: Plan, tmp_path: Path) -> None:
+def test_one_file_under_two_names_has_one_lock(plan: SweepPlan, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     real, link = tmp_path / "real" / "points.csv", tmp_path / "link.csv"
     link.symlink_to(real)
@@ -81,7 +81,7 @@ def test_one_file_under_two_names_has_one_lock(plan: Plan, tmp_path: Path) -> No
     assert {p.name for p in tmp_path.iterdir()} == {"real", "link.csv"}
 
 
-def test_two_files_are_written_at_one_time(plan: Plan, tmp_path: Path) -> None:
+def test_two_files_are_written_at_one_time(plan: SweepPlan, tmp_path: Path) -> None:
     def second(done: int, _total: int) -> None:
         run_plan(plan, output=tmp_path / f"other{done}.csv")
 
@@ -185,7 +185,7 @@ def one_row_less(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("harm", [emptied, truncated, flipped, one_row_less])
-def test_a_damaged_part_is_computed_again(plan: Plan, output: Path, harm: object) -> None:
+def test_a_damaged_part_is_computed_again(plan: SweepPlan, output: Path, harm: object) -> None:
     run_plan(plan, output=output)
     expected = output.read_bytes()
     output.unlink()
@@ -209,7 +209,7 @@ def test_a_damaged_part_is_computed_again(plan: Plan, output: Path, harm: object
     assert done.summary.rows == plan.points
 
 
-def test_a_head_that_is_damaged_is_of_no_sweep(plan: Plan, output: Path) -> None:
+def test_a_head_that_is_damaged_is_of_no_sweep(plan: SweepPlan, output: Path) -> None:
     def stop(_done: int, _total: int) -> None:
         raise Stop
 
@@ -223,7 +223,7 @@ def test_a_head_that_is_damaged_is_of_no_sweep(plan: Plan, output: Path) -> None
         assert len(Table.read(output)) == plan.points
 
 
-def test_parts_say_their_number_and_checksum(plan: Plan, output: Path) -> None:
+def test_parts_say_their_number_and_checksum(plan: SweepPlan, output: Path) -> None:
     names: list[str] = []
 
     def look(_done: int, _total: int) -> None:

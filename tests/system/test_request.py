@@ -12,7 +12,7 @@ from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.system.request import request
-from perfmodel.system.request.contexts import Floats, Sums
+from perfmodel.system.request.contexts import ContextSums, Floats
 from perfmodel.validate import llamacpp_apple
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp import llama2_7b, spark_depth
@@ -162,7 +162,7 @@ def test_sums_equal_brute_force(
         return np.array([line, 2.0 * line + 5.0])
 
     ranges = [(first, first + more) for first, more in asked]
-    sums = Sums(costs, ranges)
+    sums = ContextSums(costs, ranges)
     for first, last in ranges:
         every = costs(np.arange(first, last + 1, dtype=float)).sum(axis=1)
         np.testing.assert_allclose(sums.between(first, last), every, rtol=1e-9)
@@ -172,7 +172,7 @@ def test_few_contexts_are_costed_where_the_cost_is_linear() -> None:
     def costs(contexts: Floats) -> Floats:
         return np.array([2.0 + 1e-4 * contexts])
 
-    sums = Sums(costs, [(1, 1_000_000)])
+    sums = ContextSums(costs, [(1, 1_000_000)])
     assert sums.evaluated < 20
     assert sums.between(1, 1_000_000)[0] == pytest.approx(2e6 + 1e-4 * 500_000.5e6, rel=1e-12)
 

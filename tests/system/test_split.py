@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.system.split.cuts import CONVERSION_OPS, Channel, every_cut
+from perfmodel.system.split.cuts import CONVERSION_OPS, SplitLink, every_cut
 from perfmodel.system.split.envelope import envelope
 from perfmodel.system.split.mincut import least_cut
 from perfmodel.system.split.run import rates_of
-from perfmodel.system.split.stages import Flow, Stages
+from perfmodel.system.split.stages import StageActivation, Stages
 from tests.draws import draws
 
 MBIT = 1e6 / 8
@@ -38,7 +38,7 @@ class Side:
 
 
 @st.composite
-def networks(draw: Any) -> tuple[Stages, Side, Side, Channel, float]:
+def networks(draw: Any) -> tuple[Stages, Side, Side, SplitLink, float]:
     """A graph of at most seven stages in which every stage reads something made before it."""
     count = draw(st.integers(1, 7))
     number = st.floats(1e-4, 1.0)
@@ -47,7 +47,7 @@ def networks(draw: Any) -> tuple[Stages, Side, Side, Channel, float]:
         for maker in draw(st.sets(st.integers(-1, stage - 1), min_size=1, max_size=3)):
             readers[maker].add(stage)
     flows = [
-        Flow(f"t{maker}", maker, tuple(sorted(read)),
+        StageActivation(f"t{maker}", maker, tuple(sorted(read)),
              maker >= 0 and (not read or draw(st.booleans())),
              draw(st.floats(1.0, 1e6)), draw(st.booleans()))
         for maker, read in readers.items() if read or maker >= 0
@@ -58,10 +58,16 @@ def networks(draw: Any) -> tuple[Stages, Side, Side, Channel, float]:
              for _ in range(2)]  # fmt: skip
     bits = draw(st.sampled_from([None, 8.0, 4.0]))
     down = draw(st.sampled_from([None, 1e6]))
-    return stages, sides[0], sides[1], Channel(0.9, 0.0, down, bits=bits), draw(st.floats(1e5, 1e9))
+    return (
+        stages,
+        sides[0],
+        sides[1],
+        SplitLink(0.9, 0.0, down, bits=bits),
+        draw(st.floats(1e5, 1e9)),
+    )
 
 
-def by_hand(stages: Stages, device: Side, server: Side, channel: Channel, rate: float,
+def by_hand(stages: Stages, device: Side, server: Side, channel: SplitLink, rate: float,
             local: set[int]) -> float:  # fmt: skip
     """Seconds of a cut, tensor by tensor."""
     total = sum(device.seconds[s] if s in local else server.seconds[s] for s in range(stages.count))
@@ -81,7 +87,7 @@ def by_hand(stages: Stages, device: Side, server: Side, channel: Channel, rate: 
 @settings(max_examples=draws(60))
 @given(networks())
 def test_a_minimum_cut_is_the_least_of_all_subsets(
-    made: tuple[Stages, Side, Side, Channel, float],
+    made: tuple[Stages, Side, Side, SplitLink, float],
 ) -> None:
     stages, device, server, channel, rate = made
     before = stages.before()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from perfmodel.cost.traffic.chains import Chain, chain
+from perfmodel.cost.traffic.chains import ChainStaircase, chain
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 
 DATA = yaml.safe_load((Path(__file__).parent / "data" / "accelforge.yaml").read_text())
@@ -23,7 +23,7 @@ def name(curve: Any) -> str:
     return f"{curve['rows']}-{'-'.join(map(str, curve['channels']))}"
 
 
-def ours(curve: Any) -> Chain:
+def ours(curve: Any) -> ChainStaircase:
     nests = [
         TileNest(out_rows=curve["rows"], in_channels=k, out_channels=n)
         for k, n in itertools.pairwise(curve["channels"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from perfmodel.cost.traffic.chains import Chain, chain
+from perfmodel.cost.traffic.chains import ChainStaircase, chain
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 
@@ -53,7 +53,7 @@ def test_room_from_which_a_gemm_moves_nothing_twice_is_its_smallest_operand_and_
 
 
 @pytest.fixture(scope="module")
-def block(published: Any) -> Chain:
+def block(published: Any) -> ChainStaircase:
     """Six products of a block: query projection, scores, values, projection, both of the FFN."""
     p = published["gpt3_6_7b"]
     rows, model, wide = p["batch"] * p["length"], p["model"], p["feed_forward"]
@@ -68,7 +68,7 @@ def block(published: Any) -> Chain:
 
 
 def test_the_chain_of_a_block_ends_at_inputs_weights_and_outputs(
-    published: Any, block: Chain
+    published: Any, block: ChainStaircase
 ) -> None:
     p = published["gpt3_6_7b"]
     rows, model, wide = p["batch"] * p["length"], p["model"], p["feed_forward"]
@@ -82,7 +82,9 @@ def test_the_chain_of_a_block_ends_at_inputs_weights_and_outputs(
     assert block.unfused(1e12) == fused + 2 * size * between
 
 
-def test_tiles_of_rows_move_at_most_what_their_passes_say(published: Any, block: Chain) -> None:
+def test_tiles_of_rows_move_at_most_what_their_passes_say(
+    published: Any, block: ChainStaircase
+) -> None:
     # Fig. 18's pair, 32k x 4k x 16k x 4k. With rows of a tile whole, beside one channel between and
     # one weight, weights come once a tile; smaller slices of everything may do better.
     p = published["gpt3_6_7b"]
@@ -97,7 +99,7 @@ def test_tiles_of_rows_move_at_most_what_their_passes_say(published: Any, block:
     assert block.group(4, 5, float(room)) == least
 
 
-def test_best_cuts_never_lose_to_one_by_one_or_all_fused(block: Chain) -> None:
+def test_best_cuts_never_lose_to_one_by_one_or_all_fused(block: ChainStaircase) -> None:
     rooms = np.geomspace(1e4, 1e9, 200)
     best, alone, together = block(rooms), block.unfused(rooms), block.fused(rooms)
     assert np.all(best <= np.minimum(alone, together))

@@ -11,7 +11,7 @@ import pytest
 from perfmodel import InputError, hardware, predict
 from perfmodel.calibrate import fit
 from perfmodel.validate import cpu_zen4
-from perfmodel.validate.case import Case
+from perfmodel.validate.case import ValidationCase
 from perfmodel.validate.cpu_zen4_nodes import CONSTANTS, refit_of
 from perfmodel.validate.files import DataFolder, data_folder
 from perfmodel.validate.refit import Refit, trial
@@ -20,7 +20,7 @@ HEAD = "model,macs,param_bytes,t_us_low25mean\n"
 
 
 @pytest.fixture(scope="module")
-def cases(data: Path) -> list[Case]:
+def cases(data: Path) -> list[ValidationCase]:
     return list(cpu_zen4.load(data_folder(data)).cases)
 
 
@@ -45,7 +45,7 @@ def folder(root: Path, nodes: str) -> DataFolder:
 
 
 @pytest.mark.data
-def test_sums_of_rows_are_what_predict_says(refit: Refit, cases: list[Case]) -> None:
+def test_sums_of_rows_are_what_predict_says(refit: Refit, cases: list[ValidationCase]) -> None:
     assert refit.judged is not None
     expected = [
         predict(c.questions[0].workload, c.machine, runtime=c.runtime, warm=True).latency_s
@@ -75,7 +75,7 @@ def test_errors_with_a_family_left_out(refit: Refit) -> None:
 
 
 @pytest.mark.data
-def test_nothing_to_fit_on(tmp_path: Path, cases: list[Case]) -> None:
+def test_nothing_to_fit_on(tmp_path: Path, cases: list[ValidationCase]) -> None:
     few = [c for c in cases if c.name in ("ofa_16", "mobilenet_v2")]
     assert len(few) == 2
     assert refit_of(few, DataFolder(tmp_path)) == []
@@ -92,7 +92,7 @@ def test_nothing_to_fit_on(tmp_path: Path, cases: list[Case]) -> None:
         (HEAD + "ofa_16,many,5124000,99\n", "'many' is no"),
     ],
 )
-def test_broken_nodes(tmp_path: Path, cases: list[Case], nodes: str, said: str) -> None:
+def test_broken_nodes(tmp_path: Path, cases: list[ValidationCase], nodes: str, said: str) -> None:
     few = [c for c in cases if c.name == "ofa_16"]
     with pytest.raises(InputError, match=said):
         refit_of(few, folder(tmp_path, nodes))

@@ -12,8 +12,8 @@ from perfmodel.validate.genz_products import (
     CORRECTIONS,
     GIB,
     HARDWARE,
-    Product,
-    Question,
+    GenzGemm,
+    GenzQuery,
     footprint,
     products,
     seconds,
@@ -22,7 +22,7 @@ from perfmodel.validate.genz_products import (
 LLAMA, MIXTRAL = "meta-llama/Llama-2-7B", "mistralai/Mixtral-8x7B"
 
 
-def corrected(question: Question) -> list[Product]:
+def corrected(question: GenzQuery) -> list[GenzGemm]:
     made = products(question)
     for correction in CORRECTIONS:
         made = correction(made, question)
@@ -33,29 +33,29 @@ def corrected(question: Question) -> list[Product]:
 @pytest.mark.parametrize(
     ("question", "milliseconds"),
     [
-        (Question(LLAMA, "A100_80GB_GPU", "bf16", "prefill", 1, 512, 0), 22.55546126441026),
-        (Question(LLAMA, "A100_80GB_GPU", "bf16", "decode", 1, 512, 1), 6.158888014075763),
-        (Question(LLAMA, "A100_80GB_GPU", "bf16", "prefill", 1, 2048, 0), 95.50795865271796),
+        (GenzQuery(LLAMA, "A100_80GB_GPU", "bf16", "prefill", 1, 512, 0), 22.55546126441026),
+        (GenzQuery(LLAMA, "A100_80GB_GPU", "bf16", "decode", 1, 512, 1), 6.158888014075763),
+        (GenzQuery(LLAMA, "A100_80GB_GPU", "bf16", "prefill", 1, 2048, 0), 95.50795865271796),
     ],
 )
-def test_published_figures_once_corrected(question: Question, milliseconds: float) -> None:
+def test_published_figures_once_corrected(question: GenzQuery, milliseconds: float) -> None:
     found = ours(question)
     after = list(steps(question, found).values())[-1]
     assert 1e3 * after == pytest.approx(milliseconds, rel=1e-9)
 
 
 def test_a_product_takes_the_larger_of_arithmetic_and_data() -> None:
-    question = Question(LLAMA, "A100_80GB_GPU", "int8", "decode", 1, 512, 1)
+    question = GenzQuery(LLAMA, "A100_80GB_GPU", "int8", "decode", 1, 512, 1)
     rate = 312e12 * 2 / 2
-    busy = Product("x", 3, 1e12, 1.0, 1.0, 1.0)
+    busy = GenzGemm("x", 3, 1e12, 1.0, 1.0, 1.0)
     assert seconds([busy], question, 1e12) == pytest.approx(3 * 1e12 / rate)
-    wide = Product("x", 2, 1.0, 1e9, 2e9, 4e9, "lo")
+    wide = GenzGemm("x", 2, 1.0, 1e9, 2e9, 4e9, "lo")
     expected = 2 * (2e9 / 1e12 + 5e9 / (18000 * GIB))
     assert seconds([wide], question, 1e12) == pytest.approx(expected)
 
 
 def test_our_products_hold_the_networks_weights_and_work() -> None:
-    question = Question(LLAMA, "H100_GPU", "bf16", "prefill", 2, 128, 0)
+    question = GenzQuery(LLAMA, "H100_GPU", "bf16", "prefill", 2, 128, 0)
     made = products(question)
     weights = sum(p.count * p.right for p in made if p.name != "attention")
     # All but the embedding table and the vectors of the normalisations.
@@ -74,8 +74,8 @@ def test_bare_prediction_is_of_the_stated_hardware() -> None:
 
 
 def test_a_batch_touches_more_experts_here_than_there() -> None:
-    one = Question(MIXTRAL, "MI300X", "bf16", "decode", 1, 512, 1)
-    many = Question(MIXTRAL, "MI300X", "bf16", "decode", 32, 512, 1)
+    one = GenzQuery(MIXTRAL, "MI300X", "bf16", "decode", 1, 512, 1)
+    many = GenzQuery(MIXTRAL, "MI300X", "bf16", "decode", 32, 512, 1)
     up = {q: next(p for p in products(q) if p.name == "experts_up") for q in (one, many)}
     theirs = {q: next(p for p in corrected(q) if p.name == "experts_up") for q in (one, many)}
     assert up[one].right == theirs[one].right == theirs[many].right
@@ -84,7 +84,7 @@ def test_a_batch_touches_more_experts_here_than_there() -> None:
 
 
 def test_all_experts_need_room() -> None:
-    decode = Question(MIXTRAL, "A100_80GB_GPU", "bf16", "decode", 1, 512, 1)
+    decode = GenzQuery(MIXTRAL, "A100_80GB_GPU", "bf16", "decode", 1, 512, 1)
     held = footprint(corrected(decode), decode)
     cache = 2 * 2 * 32 * 513 * 8 * 128
     # Without the embedding table and the vectors of the normalisations.

@@ -12,7 +12,7 @@ from perfmodel.errors import InputError
 from perfmodel.predict import predict
 from perfmodel.validate import validate
 from perfmodel.validate.batched import evaluate_together
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import data_folder
 from perfmodel.validate.gpu_kernels import deepbench, whole_transformers
 from perfmodel.validate.gpu_kernels.devices import device_named
@@ -40,11 +40,18 @@ def test_rows_predicted_together_are_those_predicted_one_by_one() -> None:
     works = [product(m, 1024.0, 512.0) for m in (64.0, 777.0, 4096.0)]
     works += [batched_product(16.0, 128.0, 128.0, 64.0), streaming("softmax", 512.0, 1024.0)]
     cases = [
-        Case(str(i), "t4", device, [Question("latency_s", "latency_s", 1e-3, w)], "fp32",
-             "torch_eager", "a")
+        ValidationCase(
+            str(i),
+            "t4",
+            device,
+            [MeasuredQuantity("latency_s", "latency_s", 1e-3, w)],
+            "fp32",
+            "torch_eager",
+            "a",
+        )
         for i, w in enumerate(works)
-    ]  # fmt: skip
-    cases.append(Case("x", "none", reason="no such device"))
+    ]
+    cases.append(ValidationCase("x", "none", reason="no such device"))
     one, together = evaluate(Cases("some", cases)), evaluate_together(Cases("some", cases))
     assert together.coverage == one.coverage == pytest.approx(5 / 6)
     pairs = zip(one.predictions, together.predictions, strict=True)
@@ -55,10 +62,12 @@ def test_rows_predicted_together_are_those_predicted_one_by_one() -> None:
 
 def test_a_row_of_several_questions_that_fails_counts_once() -> None:
     device, work = pm.hardware("t4"), product(64.0, 1024.0, 512.0)
-    asked = [Question(target, "latency_s", 1e-3, work) for target in ("latency_s", "gemm_s")]
+    asked = [
+        MeasuredQuantity(target, "latency_s", 1e-3, work) for target in ("latency_s", "gemm_s")
+    ]
     cases = [
-        Case("good", "t4", device, asked, "fp32", "torch_eager"),
-        Case("bad", "t4", device, asked, "fp32", "no_such_runtime"),
+        ValidationCase("good", "t4", device, asked, "fp32", "torch_eager"),
+        ValidationCase("bad", "t4", device, asked, "fp32", "no_such_runtime"),
     ]
     one, together = evaluate(Cases("some", cases)), evaluate_together(Cases("some", cases))
     assert together.coverage == one.coverage == 0.5

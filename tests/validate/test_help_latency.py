@@ -16,11 +16,11 @@ from perfmodel.validate.help_latency import fbnet
 from perfmodel.validate.help_latency.columns import columns_of
 from perfmodel.validate.help_latency.kernels import KernelCounts
 from perfmodel.validate.help_latency.nasbench201 import refits
-from perfmodel.validate.help_latency.rows import Rows
+from perfmodel.validate.help_latency.rows import HelpLatencyEvaluator
 from perfmodel.validate.help_latency.spaces import SPACES
 from perfmodel.validate.metrics import spearman
 from perfmodel.validate.refit import trial
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.symbols import constant, symbol
@@ -138,7 +138,7 @@ def test_rows_under_other_constants_give_what_predict_gives(
     there = SPACES[space].build("eager")
     works = [there.workload(choice) for choice in there.sample(4, seed=3).tolist()]
     machine = hardware(device).machine(runtime)
-    rows = Rows(works, hardware(device), runtime)
+    rows = HelpLatencyEvaluator(works, hardware(device), runtime)
     head = "runtime.kernels."
     other = {f"{head}conv.layout_bandwidth": 3e9, f"{head}depthwise.launch": 2e-4,
              "runtime.efficiency.conv": 0.3, "runtime.per_operator": 1e-5}  # fmt: skip
@@ -150,7 +150,7 @@ def test_rows_under_other_constants_give_what_predict_gives(
 
 @pytest.mark.parametrize(("channels", "narrow"), [(16, 0), (24, 1), (32, 0), (72, 0), (184, 0)])
 def test_few_channels_that_fill_no_vector_are_slow(channels: int, narrow: int) -> None:
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         del semantics
         g = ImageBuilder("depthwise")
         x = g.input("x", (symbol("batch"), channels, 32, 32))
@@ -176,7 +176,7 @@ def test_filters_laid_out_anew_cost_their_bytes() -> None:
     base = pm.predict(work, machine, precision="fp32", warm=True)
     half = pm.predict(work, machine.vary({p: machine.facts[p] / 2 for p in paths}),
                       precision="fp32", warm=True)  # fmt: skip
-    graph = work.graph(Semantics())
+    graph = work.graph(ExecutionSemantics())
     weights = 0.0
     for block, operator in graph.walk():
         for name in operator.reads if operator.kind == "conv" else ():

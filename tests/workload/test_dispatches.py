@@ -15,13 +15,13 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.search.oracle.pricing import NotTabledError, Pricing
 from perfmodel.workload.dispatches import with_views
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.importers.onnx import load_onnx
 
 node = helper.make_node
 X = np.ones((6, 4), np.float32)
 BODIES = {"If", "Loop", "Scan"}
-ALL = Semantics(runs_dead_branches=True)
+ALL = ExecutionSemantics(runs_dead_branches=True)
 
 
 def executed(path: Path, feeds: dict[str, Any], folder: Path) -> Counter[str]:

@@ -13,9 +13,9 @@ from perfmodel.predict import execution_of
 from perfmodel.prediction import Prediction
 from perfmodel.workload.algorithms import WINOGRAD, executed_macs, transform_ops
 from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
-from perfmodel.workload.executed import Execution, executed
+from perfmodel.workload.executed import ExecutionPolicy, executed
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.layouts import Layout, with_conversions
+from perfmodel.workload.layouts import BlockedChannelLayout, with_conversions
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload
 
@@ -83,10 +83,10 @@ def test_neighbours_that_fall_back_share_their_conversions() -> None:
     made.output(made.elementwise("gelu", made.softmax(x)))
     graph = made.build()
     rules = (("softmax", ("fp32",)), ("gelu", ("fp32",)))
-    found = executed(graph, Execution(executes=rules), "int8")
+    found = executed(graph, ExecutionPolicy(executes=rules), "int8")
     functions = [dict(op.attributes).get("function", op.kind) for _, op in found.walk()]
     assert functions == ["dequantise", "softmax", "gelu", "quantise"]
-    assert executed(graph, Execution(executes=rules), "fp32") is graph
+    assert executed(graph, ExecutionPolicy(executes=rules), "fp32") is graph
 
 
 def test_products_that_fall_back_run_in_floats(core: Device) -> None:
@@ -124,14 +124,16 @@ def test_conversions_of_layout_come_last_in_what_is_added() -> None:
     made = GraphBuilder("net")
     x = made.conv(made.input("x", (1, 3, 8, 8)), 32, 3, bias=False)
     made.output(made.conv(made.elementwise("gelu", x), 32, 1, bias=False))
-    graph, layout = made.build(), Layout(16)
+    graph, layout = made.build(), BlockedChannelLayout(16)
     rules = (("gelu", ("fp32",)),)
-    found = executed(graph, Execution(executes=rules, layout=layout), "int8")
-    assert found is with_conversions(executed(graph, Execution(executes=rules), "int8"), layout)
+    found = executed(graph, ExecutionPolicy(executes=rules, layout=layout), "int8")
+    assert found is with_conversions(
+        executed(graph, ExecutionPolicy(executes=rules), "int8"), layout
+    )
     assert [op.kind for _, op in found.walk()] == [
         "conv", "copy", "quantise", "elementwise", "quantise", "copy", "conv"
     ]  # fmt: skip
-    alone = Execution(layout=layout)
+    alone = ExecutionPolicy(layout=layout)
     assert not alone.rewrites
     assert executed(graph, alone, "int8") is executed(graph, alone, "fp32"), "of any format"
 
@@ -140,7 +142,7 @@ def test_what_a_runtime_adds_is_one_object() -> None:
     assert execution_of(runtime()) is None
     assert execution_of(runtime(blocks={"functions": ("add",)})) is None, "nothing in blocks"
     found = execution_of(runtime(blocks={"channels": 8, "joins": True}))
-    assert found == Execution(layout=Layout(8, joins=True))
+    assert found == ExecutionPolicy(layout=BlockedChannelLayout(8, joins=True))
 
 
 @pytest.mark.parametrize(("name", "share"), [("winograd_2x2", 4 / 9), ("winograd_4x4", 1 / 4)])
@@ -253,8 +255,8 @@ def test_an_oracle_predicts_what_it_cannot_table(core: Device) -> None:
 
 def test_the_plain_graph_is_left_alone() -> None:
     graph = pm.workload("resnet18").graph()
-    layout = Layout(4, ("add", "relu", "batch_norm"))
-    assert executed(graph, Execution(layout=layout), "") is graph
+    layout = BlockedChannelLayout(4, ("add", "relu", "batch_norm"))
+    assert executed(graph, ExecutionPolicy(layout=layout), "") is graph
     assert lower(graph).rows[0].algorithm == ""
 
 

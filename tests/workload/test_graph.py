@@ -11,7 +11,7 @@ import networkx as nx
 import pytest
 
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import lower
 from perfmodel.workload.sequence import SequenceBuilder
@@ -188,7 +188,7 @@ def peak(graph: Graph) -> float:
 def test_peak_of_live_activations_is_the_widest_residual(load: Callable[..., Workload]) -> None:
     # ResNet-50's add holds two inputs and one output of 256 x 56 x 56.
     graph = load("resnet50", batch_norm="folded").graph()
-    unfused = lower(graph, Fusion(elementwise=False)).bind(graph.defaults)
+    unfused = lower(graph, FusionRules(elementwise=False)).bind(graph.defaults)
     live = sum(column[:, 0] for column in unfused.live.values())
     assert live.max() == 3 * 256 * 56 * 56
 

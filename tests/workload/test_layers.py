@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from perfmodel.errors import InputError
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.layer_operators import ELSEWHERE, OPERATORS
 from perfmodel.workload.layer_sizes import SizeError, parse_extent
@@ -196,7 +196,7 @@ def test_layers_that_reach_no_output_run_only_where_the_runtime_does() -> None:
         outputs=["out"],
     )
     assert kinds(made.graph()) == ["conv", "elementwise"]
-    everything = made.graph(Semantics(runs_dead_branches=True))
+    everything = made.graph(ExecutionSemantics(runs_dead_branches=True))
     assert kinds(everything) == ["conv", "conv", "pool", "elementwise"]
 
 
@@ -373,7 +373,7 @@ def test_any_value_in_any_place_is_a_fault_or_a_net(key: str, value: Any) -> Non
         structure = LayersStructure.model_validate({**data, key: value})
     except ValidationError:
         return
-    FAMILY_LAYERS.build(structure, Semantics())
+    FAMILY_LAYERS.build(structure, ExecutionSemantics())
 
 
 @given(field=st.sampled_from(["name", "op", "input", "inputs", "channels", "kernel", "padding",
@@ -385,4 +385,4 @@ def test_any_value_in_any_field_is_a_fault_or_a_net(field: str, value: Any) -> N
         )
     except ValidationError:
         return
-    FAMILY_LAYERS.build(structure, Semantics())
+    FAMILY_LAYERS.build(structure, ExecutionSemantics())

@@ -13,13 +13,13 @@ from perfmodel.predict import execution_of
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.operator_graph import load_operator_graph
-from perfmodel.workload.layouts import Layout, with_conversions
+from perfmodel.workload.layouts import BlockedChannelLayout, with_conversions
 from perfmodel.workload.workload import Workload
 
-LAYOUT = Layout(16, ("add", "mul", "relu"), ("clip",))
+LAYOUT = BlockedChannelLayout(16, ("add", "mul", "relu"), ("clip",))
 
 
-def _converted(graph: Graph, layout: Layout = LAYOUT) -> list[str]:
+def _converted(graph: Graph, layout: BlockedChannelLayout = LAYOUT) -> list[str]:
     """``-> blocked`` and ``-> plain`` for every conversion, and the operators between, by kind."""
     names: list[str] = []
     for _, operator in with_conversions(graph, layout).walk():
@@ -105,7 +105,7 @@ def test_one_pixel_and_sequences_are_left_alone() -> None:
 def test_without_blocks_nothing_changes_and_with_them_nothing_gets_faster() -> None:
     workload = pm.workload("mobilenet_v3_small")
     graph = workload.graph()
-    assert with_conversions(graph, Layout()) is graph
+    assert with_conversions(graph, BlockedChannelLayout()) is graph
     device = pm.hardware("zen4_core")
     runtime = device.machine("onnxruntime_cpu_blocks").runtime
     assert runtime.blocks.channels
@@ -136,8 +136,8 @@ def test_groups_of_whole_blocks_stay_in_blocks(groups: int, copies: int) -> None
     x = b.conv(b.input("x", (1, 3, 8, 8)), 32, 3)
     b.conv(b.conv(x, 32, 3, groups=groups), 32, 1)
     assert _converted(b.build()).count("conv") == 3
-    assert len(_converted(b.build(), Layout(16, grouped=True))) == 3 + copies
-    assert len(_converted(b.build(), Layout(16))) == 5
+    assert len(_converted(b.build(), BlockedChannelLayout(16, grouped=True))) == 3 + copies
+    assert len(_converted(b.build(), BlockedChannelLayout(16))) == 5
 
 
 def test_a_pixel_is_broadcast_over_blocks_where_the_runtime_can() -> None:
@@ -158,7 +158,7 @@ def test_joins_pass_blocks_on_where_they_fill_them(channels: tuple[int, int], co
     parts = [b.conv(x, c, 1, name=f"part{c}") for c in channels]
     joined = b.copy(parts, (1, sum(channels), 6, 6))
     b.conv(joined, 32, 1)
-    found = _converted(b.build(), Layout(16, joins=True))
+    found = _converted(b.build(), BlockedChannelLayout(16, joins=True))
     assert found.count("-> plain") == copies
 
 

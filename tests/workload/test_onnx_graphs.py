@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from perfmodel.errors import InputError
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.importers.onnx import OnnxWorkload, load_onnx
 
@@ -20,7 +20,7 @@ node = helper.make_node
 
 
 def _operators(workload: Any, **semantics: bool) -> list[Operator]:
-    return [operator for _, operator in workload.graph(Semantics(**semantics)).walk()]
+    return [operator for _, operator in workload.graph(ExecutionSemantics(**semantics)).walk()]
 
 
 def _net(onnx_file: Write, shape: list[Any], **more: Any) -> Path:

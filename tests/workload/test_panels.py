@@ -14,8 +14,8 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.testing.text import check_explanation
-from perfmodel.workload.families import Semantics
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.families import ExecutionSemantics
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.library import find
@@ -34,7 +34,7 @@ def convolution(
 ) -> Workload:
     """Return a convolution, padded by half of its kernel; its rows are free where they are 0."""
 
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         del semantics
         g = ImageBuilder("convolution")
         x = g.input("x", (symbol("batch"), ins, rows or symbol("rows"), columns))
@@ -79,8 +79,8 @@ def test_counts_are_those_of_the_loops(
     shape: tuple[int, int, int, int, int, int], columns: int, depth: int, batch: int
 ) -> None:
     panels = Panels(columns, depth)
-    graph = convolution(*shape).graph(Semantics())
-    table = lower(graph, Fusion(panels=panels)).bind({"batch": float(batch)})
+    graph = convolution(*shape).graph(ExecutionSemantics())
+    table = lower(graph, FusionRules(panels=panels)).bind({"batch": float(batch)})
     wanted = run_loops(*shape, panels)
     assert table.executed_macs[0, 0] == batch * wanted.pop("macs")
     for name, count in wanted.items():
@@ -89,8 +89,8 @@ def test_counts_are_those_of_the_loops(
 
 
 def test_nothing_is_padded_in_the_relaxed_form() -> None:
-    graph = convolution(0, 4, 64, 64, 3, 1).graph(Semantics())
-    lowered = lower(graph, Fusion(panels=Panels(16, 128)))
+    graph = convolution(0, 4, 64, 64, 3, 1).graph(ExecutionSemantics())
+    lowered = lower(graph, FusionRules(panels=Panels(16, 128)))
     numbers = {"batch": 1.0, "rows": 13.0}
     exact, relaxed = (lowered.bind(numbers, relaxed=way) for way in (False, True))
     assert exact.executed_macs[0, 0] == pytest.approx(exact.macs[0, 0] * 64 / 52, rel=1e-12)
@@ -98,8 +98,8 @@ def test_nothing_is_padded_in_the_relaxed_form() -> None:
 
 
 def test_groups_are_left_alone() -> None:
-    graph = convolution(5, 5, 8, 8, 3, 1, groups=8).graph(Semantics())
-    table = lower(graph, Fusion(panels=Panels(16, 128))).bind({"batch": 1.0})
+    graph = convolution(5, 5, 8, 8, 3, 1, groups=8).graph(ExecutionSemantics())
+    table = lower(graph, FusionRules(panels=Panels(16, 128))).bind({"batch": 1.0})
     assert table.executed_macs is None
     assert not table.extents
 

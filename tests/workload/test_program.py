@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.workload.program import Program
+from perfmodel.workload.program import PolynomialProgram
 from perfmodel.workload.symbols import (
     Dim,
     ceil_div,
@@ -37,7 +37,7 @@ values = st.fixed_dictionaries(
 
 @given(columns, values, st.booleans())
 def test_numbers(made: dict[str, list[Dim]], v: dict[str, int], relaxed: bool) -> None:
-    out = Program(made)(v, relaxed=relaxed)
+    out = PolynomialProgram(made)(v, relaxed=relaxed)
     assert set(out) == set(made)
     for name, entries in made.items():
         assert out[name].shape == (len(entries), 1)
@@ -51,7 +51,7 @@ def test_arrays_mixed_with_numbers(
 ) -> None:
     n = len(points)
     bound = {k: np.array([float(p[k]) for p in points]) for k in "abc"} | {fixed: 9.0}
-    out = Program(made)(bound, n)
+    out = PolynomialProgram(made)(bound, n)
     for name, entries in made.items():
         got = np.broadcast_to(out[name], (len(entries), n))
         for i, point in enumerate(points):
@@ -61,7 +61,7 @@ def test_arrays_mixed_with_numbers(
 
 
 def test_multiples_of_one_polynomial_are_evaluated_once() -> None:
-    program = Program({"x": [A * B, 5 * A * B, -2 * A * B], "y": [A * B * 7]})
+    program = PolynomialProgram({"x": [A * B, 5 * A * B, -2 * A * B], "y": [A * B * 7]})
     assert len(program.monomials) == 1
     assert program.coefficients.shape == (1, 1)
     out = program({"a": np.array([1.0, 2.0]), "b": 3.0}, 2)
@@ -70,13 +70,13 @@ def test_multiples_of_one_polynomial_are_evaluated_once() -> None:
 
 
 def test_a_column_of_numbers_stays_one_wide() -> None:
-    out = Program({"x": [3, 4], "y": [A]})({"a": np.array([1.0, 2.0, 3.0])}, 3)
+    out = PolynomialProgram({"x": [3, 4], "y": [A]})({"a": np.array([1.0, 2.0, 3.0])}, 3)
     assert out["x"].shape == (2, 1)
     assert out["y"].shape == (1, 3)
 
 
 def test_it_knows_the_names_it_needs() -> None:
-    program = Program({"x": [minimum(A, ceil_div(B, 2))], "y": [4]})
+    program = PolynomialProgram({"x": [minimum(A, ceil_div(B, 2))], "y": [4]})
     assert program.parameters == {"a", "b"}
     with pytest.raises(KeyError):
         program({"a": 1.0})
@@ -84,7 +84,7 @@ def test_it_knows_the_names_it_needs() -> None:
 
 @pytest.mark.parametrize("made", [{"x": []}, {"x": [0, 0]}, {"x": [], "y": [0]}])
 def test_empty_columns(made: dict[str, list[Dim]]) -> None:
-    out = Program(made)({})
+    out = PolynomialProgram(made)({})
     assert {k: v.shape for k, v in out.items()} == {k: (len(v), 1) for k, v in made.items()}
     assert all(not v.any() for v in out.values())
 
@@ -100,7 +100,10 @@ def test_equal_points_are_equal_to_the_last_bit_wherever_they_stand() -> None:
             i, j = rng.integers(3, size=2)
             entry = entry + float(rng.uniform(0.1, 9)) * symbols[i] * symbols[j] + symbols[j] / 3
         entries.append(entry)
-    program, point = Program({"x": entries}), dict(zip("abc", rng.uniform(0.1, 9, 3), strict=True))
+    program, point = (
+        PolynomialProgram({"x": entries}),
+        dict(zip("abc", rng.uniform(0.1, 9, 3), strict=True)),
+    )
     alone = program(point)["x"]
     for n in range(2, 70):
         many = program({k: np.full(n, v) for k, v in point.items()}, n)["x"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from perfmodel.errors import InputError
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.library import find
 from perfmodel.workload.lower import lower
 from perfmodel.workload.workload import Workload
@@ -31,7 +31,7 @@ def test_mamba_multiplies_its_projections_once_a_token() -> None:
     assert decode.macs == 3 * (layers * layer + width * vocabulary)
     prefill = mamba({"phase": "prefill", "prompt": 10})
     assert prefill.macs == 10 * layers * layer + width * vocabulary
-    every = prefill.graph(Semantics(head_on_every_token=True)).macs
+    every = prefill.graph(ExecutionSemantics(head_on_every_token=True)).macs
     assert prefill.number(every) == 10 * (layers * layer + width * vocabulary)
 
 

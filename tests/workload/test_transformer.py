@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.specfile import validate
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
 from perfmodel.workload.lower import lower
@@ -69,7 +69,7 @@ def test_prefill_multiplies_once_a_token_and_scores_the_last(batch: int, prompt:
     head = SMALL["width"] * SMALL["vocabulary"]
     layer = prompt * matrices(SMALL) + 2 * SMALL["width"] * prompt**2
     assert w.macs == batch * (SMALL["layers"] * layer + head)
-    every = w.graph(Semantics(head_on_every_token=True))
+    every = w.graph(ExecutionSemantics(head_on_every_token=True))
     assert w.number(every.macs) - w.macs == batch * (prompt - 1) * head
     # The mask voids all but prompt (prompt + 1) / 2 pairs a head.
     pairs = batch * SMALL["layers"] * SMALL["heads"] * (prompt**2 - prompt * (prompt + 1) / 2)

@@ -9,24 +9,44 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.calibrate.probe.compiled import compiled, compiler
 from perfmodel.calibrate.probe.dispatch import Dispatch, measure_dispatch
 from perfmodel.calibrate.probe.facts import HostFacts, LevelFacts, facts_of_host
-from perfmodel.calibrate.probe.identity import Cache, Identity, identify
+from perfmodel.calibrate.probe.identity import HostCache, Identity, identify
 from perfmodel.calibrate.probe.measure import Figure, Measure, Meter, MeterError
 from perfmodel.calibrate.probe.nearest import differences, nearest_device
-from perfmodel.calibrate.probe.plan import Plan, plan_of
+from perfmodel.calibrate.probe.plan import ProbePlan, plan_of
 from perfmodel.calibrate.probe.rounds import measure_all
 from perfmodel.calibrate.probe.spec import device_of, runtime_of
 from perfmodel.calibrate.probe.with_numpy import WithNumpy
+from perfmodel.former import former_names
 
 __all__ = [
-    "Cache", "Dispatch", "Figure", "HostFacts", "Identity", "LevelFacts", "Measure", "Meter",
-    "MeterError", "Plan", "device_of", "differences", "host_meter", "identify", "measure_dispatch",
-    "nearest_device", "plan_of", "probe", "runtime_of",
+    "Dispatch",
+    "Figure",
+    "HostCache",
+    "HostFacts",
+    "Identity",
+    "LevelFacts",
+    "Measure",
+    "Meter",
+    "MeterError",
+    "ProbePlan",
+    "device_of",
+    "differences",
+    "host_meter",
+    "identify",
+    "measure_dispatch",
+    "nearest_device",
+    "plan_of",
+    "probe",
+    "runtime_of",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Cache="HostCache", Plan="ProbePlan")
 
 #: Part of the budget that the dispatch of onnxruntime takes.
 _DISPATCH = 0.1

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from perfmodel.calibrate.probe.dispatch import Dispatch
-from perfmodel.calibrate.probe.identity import Cache, Identity
+from perfmodel.calibrate.probe.identity import HostCache, Identity
 from perfmodel.calibrate.probe.levels import ramp
 from perfmodel.calibrate.probe.measure import Figure, Measure
-from perfmodel.calibrate.probe.plan import DOTS, WALKERS, WIDTHS, Plan
-from perfmodel.calibrate.probe.rounds import Outcome
+from perfmodel.calibrate.probe.plan import DOTS, WALKERS, WIDTHS, ProbePlan
+from perfmodel.calibrate.probe.rounds import ProbeResult
 
 __all__ = ["HostFacts", "LevelFacts", "facts_of_host"]
 
@@ -36,7 +36,7 @@ class LevelFacts:
     """
 
     name: str
-    cache: Cache | None
+    cache: HostCache | None
     size_bytes: int
     bandwidths: Mapping[str, Figure]
     latency_s: float | None = None
@@ -119,7 +119,7 @@ class HostFacts:
 
 
 def facts_of_host(
-    identity: Identity, plan: Plan, outcome: Outcome, how: str, notes: tuple[str, ...] = ()
+    identity: Identity, plan: ProbePlan, outcome: ProbeResult, how: str, notes: tuple[str, ...] = ()
 ) -> HostFacts:
     """Read the facts off the figures of a plan."""
     figures = outcome.figures
@@ -172,7 +172,7 @@ def facts_of_host(
 _BUSY = 0.15
 
 
-def _busy(outcome: Outcome) -> list[str]:
+def _busy(outcome: ProbeResult) -> list[str]:
     """A remark where the machine was busy with something else."""
     spreads = {str(measure): figure.spread for measure, figure in outcome.figures.items()}
     busy = [name for name, spread in spreads.items() if spread > _BUSY]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["Cache", "Identity", "identify"]
+__all__ = ["HostCache", "Identity", "identify"]
 
 #: Vector and matrix instructions worth naming, of all that a processor lists.
 _TELLING = (
@@ -26,7 +26,7 @@ _ARM_IMPLEMENTERS = {"0x41": "Arm", "0x51": "Qualcomm", "0x61": "Apple", "0xc0":
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class HostCache:
     """A level of data or unified cache.
 
     Attributes
@@ -75,11 +75,11 @@ class Identity:
     cores: int | None = None
     threads: int | None = None
     flags: tuple[str, ...] = ()
-    caches: tuple[Cache, ...] = ()
+    caches: tuple[HostCache, ...] = ()
     memory_bytes: int | None = None
     notes: tuple[str, ...] = ()
 
-    def cache(self, level: int) -> Cache | None:
+    def cache(self, level: int) -> HostCache | None:
         """The cache of a level, where there is one."""
         return next((c for c in self.caches if c.level == level), None)
 
@@ -186,14 +186,14 @@ def _linux_cores(cpus: Path) -> int | None:
     return len(groups) or None
 
 
-def _linux_caches(folder: Path) -> tuple[Cache, ...]:
-    found: list[Cache] = []
+def _linux_caches(folder: Path) -> tuple[HostCache, ...]:
+    found: list[HostCache] = []
     for index in sorted(folder.glob("index[0-9]*")):
         level, size = _whole(_text(index / "level")), _size(_text(index / "size"))
         if level is None or size is None or _text(index / "type").strip() == "Instruction":
             continue
         shared = _text(index / "shared_cpu_list").strip()
-        found.append(Cache(
+        found.append(HostCache(
             level, size, _whole(_text(index / "ways_of_associativity")),
             _whole(_text(index / "coherency_line_size")), _listed(shared),
         ))  # fmt: skip
@@ -202,7 +202,7 @@ def _linux_caches(folder: Path) -> tuple[Cache, ...]:
 
 def _darwin(found: Identity, sysctl: Callable[[str], str | None]) -> Identity:
     line = _whole(sysctl("hw.cachelinesize") or "")
-    caches: list[Cache] = []
+    caches: list[HostCache] = []
     for level, names in enumerate(
         (("hw.perflevel0.l1dcachesize", "hw.l1dcachesize"),
          ("hw.perflevel0.l2cachesize", "hw.l2cachesize"), ("hw.l3cachesize",)), 1
@@ -210,7 +210,7 @@ def _darwin(found: Identity, sysctl: Callable[[str], str | None]) -> Identity:
         size = next((n for name in names if (n := _whole(sysctl(name) or ""))), None)
         if size:
             shared = _whole(sysctl("hw.perflevel0.cpusperl2") or "") if level == 2 else None
-            caches.append(Cache(level, size, None, line, shared))
+            caches.append(HostCache(level, size, None, line, shared))
     model = sysctl("machdep.cpu.brand_string")
     vendor = sysctl("machdep.cpu.vendor") or ("Apple" if "Apple" in (model or "") else None)
     features = (sysctl("machdep.cpu.features") or "").lower().split()

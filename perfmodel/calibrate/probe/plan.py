@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from perfmodel.calibrate.probe.identity import Cache, Identity
+from perfmodel.calibrate.probe.identity import HostCache, Identity
 from perfmodel.calibrate.probe.measure import Measure
 
-__all__ = ["WIDTHS", "Plan", "plan_of"]
+__all__ = ["WIDTHS", "ProbePlan", "plan_of"]
 
 WIDTHS = (512, 256, 128)
 """Vector widths in bits, widest first."""
@@ -25,7 +25,7 @@ _REPEATS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProbePlan:
     """What is measured, by the part that it plays.
 
     Attributes
@@ -45,7 +45,7 @@ class Plan:
 
     width: int
     cores: int
-    levels: tuple[tuple[str, Cache | None, int], ...]
+    levels: tuple[tuple[str, HostCache | None, int], ...]
     edge: tuple[int, ...]
     kernels: frozenset[str]
     all_cores: int = 1
@@ -97,7 +97,7 @@ class Plan:
         return [name for name in wanted if name in self.kernels]
 
 
-def plan_of(identity: Identity, kernels: frozenset[str], cores: int) -> Plan:
+def plan_of(identity: Identity, kernels: frozenset[str], cores: int) -> ProbePlan:
     """Plan the measurements of a host.
 
     Parameters
@@ -111,7 +111,7 @@ def plan_of(identity: Identity, kernels: frozenset[str], cores: int) -> Plan:
     """
     width = next((w for w in WIDTHS if f"fma_{w}" in kernels), 0)
     caches = [c for c in identity.caches if width or c.level > 1]
-    levels: list[tuple[str, Cache | None, int]] = []
+    levels: list[tuple[str, HostCache | None, int]] = []
     below = 0
     for cache in caches:
         # Well inside the cache, and well above what the caches before it hold; several threads
@@ -131,7 +131,7 @@ def plan_of(identity: Identity, kernels: frozenset[str], cores: int) -> Plan:
     inner = caches[-2].size_bytes if len(caches) > 1 else 0
     edge = tuple(_rounded(int(last * part)) for part in _EDGE if last * part > 2 * inner)
     every = identity.cores or identity.threads or cores
-    return Plan(width, cores, tuple(levels), edge if last else (), kernels, max(cores, every))
+    return ProbePlan(width, cores, tuple(levels), edge if last else (), kernels, max(cores, every))
 
 
 def _rounded(size: int) -> int:

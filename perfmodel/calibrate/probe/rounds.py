@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from perfmodel.calibrate.probe.measure import Figure, Measure, Meter, MeterError
 
-__all__ = ["Outcome", "measure_all"]
+__all__ = ["ProbeResult", "measure_all"]
 
 TRIALS = 5
 """Trials of a measurement in a round."""
@@ -19,7 +19,7 @@ _PART = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProbeResult:
     """What was measured.
 
     Attributes
@@ -44,7 +44,7 @@ def measure_all(
     seconds: float,
     clock: Callable[[], float],
     progress: Callable[[str], None] = lambda text: None,
-) -> Outcome:
+) -> ProbeResult:
     """Measure everything, again and again while another round fits into the budget.
 
     Rounds put the trials of a measurement far apart, so that a neighbour who is busy for a second
@@ -84,4 +84,4 @@ def measure_all(
         if not longest:
             break
     figures = {m: Figure.of(found) for m, found in rates.items() if found and m not in failed}
-    return Outcome(figures, failed, rounds, trial_s)
+    return ProbeResult(figures, failed, rounds, trial_s)

@@ -1,9 +1,11 @@
 """Streaming kernels and stencils on a core with caches: the Execution-Cache-Memory model."""
 
+from typing import TYPE_CHECKING
+
 from perfmodel.cost.ecm.layers import kept_share, layer_lines, miss_share
 from perfmodel.cost.ecm.model import (
-    Core,
-    Edge,
+    CacheBoundary,
+    EcmCore,
     cycles_at_levels,
     cycles_by_size,
     level_parts,
@@ -11,10 +13,11 @@ from perfmodel.cost.ecm.model import (
 )
 from perfmodel.cost.ecm.ports import Work, core_cycles, store_switches
 from perfmodel.cost.ecm.scaling import cores_to_saturate, speedup_of_cores
+from perfmodel.former import former_names
 
 __all__ = [
-    "Core",
-    "Edge",
+    "CacheBoundary",
+    "EcmCore",
     "Work",
     "core_cycles",
     "cores_to_saturate",
@@ -28,3 +31,6 @@ __all__ = [
     "store_switches",
     "transfer_cycles",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Core="EcmCore", Edge="CacheBoundary")

@@ -12,9 +12,9 @@ counts). Here one exponent of the microarchitecture stands for the rule::
     T = (t_core ** p + t_12 ** p + t_23 ** p + ...) ** (1 / p)
 
 ``p = 1`` adds, a large ``p`` takes the largest. Three terms are no part of the published model:
-stores that change the line wait for one another (`Edge.store_line`), load instructions that miss
-the first cache are issued again (`Core.replay`), and lines that are written whole may need no
-read (`Edge.allocate`).
+stores that change the line wait for one another (`CacheBoundary.store_line`), load instructions
+that miss the first cache are issued again (`EcmCore.replay`), and lines that are written whole may
+need no read (`CacheBoundary.allocate`).
 """
 
 from __future__ import annotations
@@ -29,11 +29,16 @@ from perfmodel.cost.ecm.layers import miss_share
 from perfmodel.cost.ecm.ports import Work, core_cycles, store_switches
 
 __all__ = [
-    "Core", "Edge", "cycles_at_levels", "cycles_by_size", "level_parts", "transfer_cycles",
-]  # fmt: skip
+    "CacheBoundary",
+    "EcmCore",
+    "cycles_at_levels",
+    "cycles_by_size",
+    "level_parts",
+    "transfer_cycles",
+]
 
 
-class Core(NamedTuple):
+class EcmCore(NamedTuple):
     """A core and its first cache; numbers or arrays that broadcast.
 
     Attributes
@@ -67,7 +72,7 @@ class Core(NamedTuple):
     overlap: Value = 1.0
 
 
-class Edge(NamedTuple):
+class CacheBoundary(NamedTuple):
     """The boundary between a cache and the memory beyond it.
 
     Attributes
@@ -90,7 +95,7 @@ class Edge(NamedTuple):
     sharpness: Value = 12.0
 
 
-def transfer_cycles(work: Work, edge: Edge, pieces: Value, reads: Value = None) -> Value:
+def transfer_cycles(work: Work, edge: CacheBoundary, pieces: Value, reads: Value = None) -> Value:
     """Return clocks of the transfers across a boundary for one line of results.
 
     Parameters
@@ -109,7 +114,7 @@ def transfer_cycles(work: Work, edge: Edge, pieces: Value, reads: Value = None) 
 
 
 def level_parts(
-    work: Work, core: Core, edges: Sequence[Edge], reads: Sequence[Value] | None = None
+    work: Work, core: EcmCore, edges: Sequence[CacheBoundary], reads: Sequence[Value] | None = None
 ) -> list[Value]:
     """Return clocks a line of the core, of loads issued again, and of each boundary, by itself.
 
@@ -132,7 +137,7 @@ def level_parts(
 
 
 def cycles_at_levels(
-    work: Work, core: Core, edges: Sequence[Edge], reads: Sequence[Value] | None = None
+    work: Work, core: EcmCore, edges: Sequence[CacheBoundary], reads: Sequence[Value] | None = None
 ) -> list[Value]:
     """Return clocks a line with the data in the first cache, in the second, ..., in main memory.
 
@@ -151,7 +156,9 @@ def cycles_at_levels(
     return [parts[0], *beyond]
 
 
-def cycles_by_size(at_levels: Sequence[Value], size: Value, edges: Sequence[Edge]) -> Value:
+def cycles_by_size(
+    at_levels: Sequence[Value], size: Value, edges: Sequence[CacheBoundary]
+) -> Value:
     """Return clocks a line of a working set that is swept again and again.
 
     Parameters

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from perfmodel.arrays import Value, namespace
 
 if TYPE_CHECKING:
-    from perfmodel.cost.ecm.model import Core
+    from perfmodel.cost.ecm.model import EcmCore
 
 __all__ = ["Work", "core_cycles", "store_switches"]
 
@@ -65,7 +65,7 @@ def store_switches(stores: Value, pieces: Value) -> Value:
     return xp.where(xp.asarray(stores) > 1.0, stores * pieces, stores * 1.0)
 
 
-def core_cycles(work: Work, core: Core) -> Value:
+def core_cycles(work: Work, core: EcmCore) -> Value:
     """Return clocks a line with all data in the first cache.
 
     A load that straddles a line takes two accesses; with vectors shorter than a line only

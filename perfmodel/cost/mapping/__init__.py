@@ -4,25 +4,28 @@
 what a given one costs. Accesses, energy and cycles follow ZigZag's model.
 """
 
+from typing import TYPE_CHECKING
+
 from perfmodel.cost.mapping.best import best_mapping, evaluate_mapping, loma_mapping
 from perfmodel.cost.mapping.capacity import CapacityStaircase, capacity_staircase
-from perfmodel.cost.mapping.hierarchy import Hierarchy, Memory, Port, Spread
+from perfmodel.cost.mapping.hierarchy import ArrayDimension, Hierarchy, MemoryLevel, Port
 from perfmodel.cost.mapping.known import KNOWN, tpu_like
-from perfmodel.cost.mapping.network import Layer, Network, map_network
+from perfmodel.cost.mapping.network import MappedLayer, MappedNetwork, map_network
 from perfmodel.cost.mapping.read_zigzag import from_zigzag
-from perfmodel.cost.mapping.result import Access, Mapping
+from perfmodel.cost.mapping.result import Mapping, OperandAccesses
+from perfmodel.former import former_names
 
 __all__ = [
     "KNOWN",
-    "Access",
+    "ArrayDimension",
     "CapacityStaircase",
     "Hierarchy",
-    "Layer",
+    "MappedLayer",
+    "MappedNetwork",
     "Mapping",
-    "Memory",
-    "Network",
+    "MemoryLevel",
+    "OperandAccesses",
     "Port",
-    "Spread",
     "best_mapping",
     "capacity_staircase",
     "evaluate_mapping",
@@ -31,3 +34,13 @@ __all__ = [
     "map_network",
     "tpu_like",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(
+        __name__,
+        Access="OperandAccesses",
+        Layer="MappedLayer",
+        Memory="MemoryLevel",
+        Network="MappedNetwork",
+        Spread="ArrayDimension",
+    )

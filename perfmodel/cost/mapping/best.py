@@ -9,7 +9,7 @@ import numpy as np
 
 from perfmodel.cost.mapping.hierarchy import DIMS, OPERANDS, Dim, Hierarchy, Operand
 from perfmodel.cost.mapping.orders import Ints
-from perfmodel.cost.mapping.problem import Accounting, Problem
+from perfmodel.cost.mapping.problem import Accounting, MappingProblem
 from perfmodel.cost.mapping.result import Mapping, mapping_of
 from perfmodel.cost.mapping.search import (
     LOOPS,
@@ -162,7 +162,7 @@ def problem_of(
     in_rows: int | None,
     in_columns: int | None,
     accounting: Accounting,
-) -> Problem:
+) -> MappingProblem:
     """A nest on a hierarchy, checked."""
     faults = [
         Fault(f"{dim} is {getattr(nest, dim)}", path="nest", expected="a whole number from 1 on")
@@ -173,7 +173,7 @@ def problem_of(
         faults.append(Fault(f"no accounting {accounting!r}", expected="exact or zigzag"))
     if faults:
         raise InputError(faults)
-    return Problem(nest, hierarchy, widths or Widths(), in_rows, in_columns, accounting)
+    return MappingProblem(nest, hierarchy, widths or Widths(), in_rows, in_columns, accounting)
 
 
 def _check(objective: str, loops: int | None) -> None:

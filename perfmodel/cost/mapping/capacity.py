@@ -12,7 +12,7 @@ import numpy.typing as npt
 from perfmodel.cost.mapping.best import problem_of
 from perfmodel.cost.mapping.chain import cheapest_chain, lattice
 from perfmodel.cost.mapping.hierarchy import DIMS, Hierarchy
-from perfmodel.cost.mapping.problem import Accounting, Floats, Problem
+from perfmodel.cost.mapping.problem import Accounting, Floats, MappingProblem
 from perfmodel.cost.mapping.result import Mapping, mapping_of
 from perfmodel.cost.mapping.search import factors_of, orders_of_chain
 from perfmodel.cost.traffic.nest import TileNest, Widths
@@ -93,7 +93,7 @@ def capacity_staircase(
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _staircase(problem: Problem, level: int, limit: int | None) -> CapacityStaircase:
+def _staircase(problem: MappingProblem, level: int, limit: int | None) -> CapacityStaircase:
     capacity = inf
     steps: list[tuple[float, float, Mapping]] = []
     factors, whole = factors_of(problem, limit)
@@ -123,7 +123,7 @@ def _staircase(problem: Problem, level: int, limit: int | None) -> CapacityStair
     )
 
 
-def _needed_bytes(problem: Problem, level: int, mapping: Mapping) -> float:
+def _needed_bytes(problem: MappingProblem, level: int, mapping: Mapping) -> float:
     """Bytes of a memory that a mapping needs, tiles of double-buffered memories twice."""
     memory = problem.hierarchy.memories[level]
     needed = 0.0

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from perfmodel.cost.mapping.counts import energy_j, passing
 from perfmodel.cost.mapping.hierarchy import DIMS, FREE, OPERANDS, Operand
 from perfmodel.cost.mapping.orders import Loops
-from perfmodel.cost.mapping.problem import Floats, Problem
+from perfmodel.cost.mapping.problem import Floats, MappingProblem
 
 Bools = npt.NDArray[np.bool_]
 #: Nodes of the branch and bound whose chains are found at once, and tiles of all of them.
@@ -34,7 +34,7 @@ _BATCH, _ELEMENTS = 8, 64_000
 
 
 @dataclass(frozen=True)
-class Lattice:
+class TileLattice:
     """All tiles that some loops make: one axis for each different loop, its exponent along it.
 
     Attributes
@@ -54,7 +54,7 @@ class Lattice:
         return tuple(times + 1 for _, _, times in self.axes)
 
 
-def lattice(loops: Loops) -> Lattice:
+def lattice(loops: Loops) -> TileLattice:
     """The tiles that some loops make; the longest axis is the last."""
     different = sorted(set(loops), key=lambda loop: (loops.count(loop), loop))
     axes = tuple((dim, factor, loops.count((dim, factor))) for dim, factor in different)
@@ -62,11 +62,11 @@ def lattice(loops: Loops) -> Lattice:
     for at, (dim, factor, times) in enumerate(axes):
         powers = np.asarray([factor**exponent for exponent in range(times + 1)], dtype=np.float64)
         tiles[dim] *= powers.reshape([-1 if axis == at else 1 for axis in range(len(axes))])
-    return Lattice(axes, tiles.reshape(len(DIMS), -1))
+    return TileLattice(axes, tiles.reshape(len(DIMS), -1))
 
 
 @dataclass(frozen=True)
-class _Step:
+class _BoundaryCosts:
     """A boundary of an operand, placed at every tile of the lattice.
 
     Attributes
@@ -88,7 +88,7 @@ class _Step:
 
 
 @dataclass(frozen=True)
-class Chain:
+class TileChain:
     """The cheapest chain of tiles.
 
     Attributes
@@ -114,12 +114,12 @@ State = tuple[tuple[int, int], ...]
 
 
 @dataclass
-class _Search:
+class _TileChainSearch:
     """Steps of all operands, the states they lead through, and the masks of the current nodes."""
 
-    problem: Problem
-    grid: Lattice
-    steps: dict[Operand, list[_Step]]
+    problem: MappingProblem
+    grid: TileLattice
+    steps: dict[Operand, list[_BoundaryCosts]]
     start: State
     constant: float
     limits: dict[tuple[Operand, int], int]
@@ -135,7 +135,9 @@ class _Search:
         ]
 
 
-def cheapest_chain(problem: Problem, loops: Loops, *, small: int | None = None) -> Chain | None:
+def cheapest_chain(
+    problem: MappingProblem, loops: Loops, *, small: int | None = None
+) -> TileChain | None:
     """The mapping of least energy over all orders of some loops and all cuts.
 
     Parameters
@@ -164,7 +166,7 @@ def cheapest_chain(problem: Problem, loops: Loops, *, small: int | None = None) 
         root[1][at] = search.capacity[key[1]]
     number = count(1)
     heap: list[tuple[float, int, tuple[Floats, Floats]]] = [(0.0, 0, root)]
-    best: Chain | None = None
+    best: TileChain | None = None
     nodes = 0
     most = min(_BATCH, max(1, _ELEMENTS // search.grid.tiles.shape[1]))
     while heap and (best is None or heap[0][0] < best.joules * (1 - 1e-12)):
@@ -179,12 +181,12 @@ def cheapest_chain(problem: Problem, loops: Loops, *, small: int | None = None) 
                 continue
             for child in children:
                 heapq.heappush(heap, (found.joules, next(number), child))
-    return None if best is None else Chain(best.tiles, best.order, best.joules, nodes)
+    return None if best is None else TileChain(best.tiles, best.order, best.joules, nodes)
 
 
-def _prepare(problem: Problem, grid: Lattice) -> _Search | None:
+def _prepare(problem: MappingProblem, grid: TileLattice) -> _TileChainSearch | None:
     """Energy and size of every boundary at every tile."""
-    steps: dict[Operand, list[_Step]] = {operand: [] for operand in OPERANDS}
+    steps: dict[Operand, list[_BoundaryCosts]] = {operand: [] for operand in OPERANDS}
     constant = 0.0
     flag = 0
     tiles = grid.tiles
@@ -206,7 +208,7 @@ def _prepare(problem: Problem, grid: Lattice) -> _Search | None:
             bits = np.stack(
                 [held * float(problem.bits(operand, partial=partial)) for partial in (False, True)]
             )
-        steps[operand].append(_Step(joules, bits, move.partial, boundary.lower))
+        steps[operand].append(_BoundaryCosts(joules, bits, move.partial, boundary.lower))
     capacity = {at: 8.0 * m.capacity_bytes for at, m in enumerate(problem.hierarchy.memories)}
     held_by: dict[int, list[Operand]] = {}
     for operand in OPERANDS:
@@ -226,13 +228,13 @@ def _prepare(problem: Problem, grid: Lattice) -> _Search | None:
     for level, held in shared.items():
         for operand in held:
             limits[operand, level] = len(limits)
-    return _Search(
+    return _TileChainSearch(
         problem, grid, steps, tuple((0, flag if o == "output" else 0) for o in OPERANDS),
         constant, limits, capacity,
     )  # fmt: skip
 
 
-def _charge(search: _Search, memory: int) -> None:
+def _charge(search: _TileChainSearch, memory: int) -> None:
     """Charge the use of a memory with a share of the energy too small to matter otherwise."""
     every = [step for steps in search.steps.values() for step in steps]
     total = search.constant + sum(float(step.joules.min()) for step in every)
@@ -244,7 +246,9 @@ def _charge(search: _Search, memory: int) -> None:
         search.steps[operand] = steps
 
 
-def _chains(search: _Search, nodes: Sequence[tuple[Floats, Floats]]) -> list[Chain | None]:
+def _chains(
+    search: _TileChainSearch, nodes: Sequence[tuple[Floats, Floats]]
+) -> list[TileChain | None]:
     """The cheapest chain of each node, its parts of the shared memories given."""
     grid = search.grid
     shape = (len(nodes), *grid.shape)
@@ -304,7 +308,7 @@ def _chains(search: _Search, nodes: Sequence[tuple[Floats, Floats]]) -> list[Cha
     ]
     ends = [end for end in ends if end in least]
 
-    def trace(node: int) -> Chain | None:
+    def trace(node: int) -> TileChain | None:
         within = tuple(slice(None) for _ in grid.axes)
         state = min(ends, key=lambda end: float(least[end][node].reshape(-1)[-1]))
         total = float(least[state][node].reshape(-1)[-1])
@@ -330,13 +334,13 @@ def _chains(search: _Search, nodes: Sequence[tuple[Floats, Floats]]) -> list[Cha
             operand: tuple(reversed(found)) for operand, found in placed.items()
         }
         tiles["output"] = ((0,) * len(grid.axes), *tiles["output"])
-        return Chain(tiles, tuple(reversed(order)), total + search.constant, 0)
+        return TileChain(tiles, tuple(reversed(order)), total + search.constant, 0)
 
     return [trace(node) for node in range(len(nodes))]
 
 
 def _split(
-    search: _Search, node: tuple[Floats, Floats], found: Chain
+    search: _TileChainSearch, node: tuple[Floats, Floats], found: TileChain
 ) -> list[tuple[Floats, Floats]] | None:
     """Parts of a node that together hold every chain that fits; None if the one found does."""
     sizes = np.zeros(len(search.limits))
@@ -370,5 +374,5 @@ def _split(
     return None
 
 
-def _flat(grid: Lattice, tile: tuple[int, ...]) -> int:
+def _flat(grid: TileLattice, tile: tuple[int, ...]) -> int:
     return int(np.ravel_multi_index(tile, grid.shape)) if grid.axes else 0

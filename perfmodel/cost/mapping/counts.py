@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.cost.mapping.hierarchy import DIMS, FREE
-from perfmodel.cost.mapping.problem import Boundary, Floats, Problem
+from perfmodel.cost.mapping.problem import Boundary, Floats, MappingProblem
 
 _REDUCED = [DIMS.index(dim) for dim in FREE["output"]]
 
@@ -58,7 +58,7 @@ class Passing:
     first: Floats
 
 
-def passing(problem: Problem, boundary: Boundary, tile: Floats) -> Passing:
+def passing(problem: MappingProblem, boundary: Boundary, tile: Floats) -> Passing:
     """What passes a boundary when the loops of a tile run inside it.
 
     Parameters
@@ -95,7 +95,7 @@ def passing(problem: Problem, boundary: Boundary, tile: Floats) -> Passing:
 
 
 def words(
-    problem: Problem, memory: int, direction: str, crossing: Passing, elements: Floats
+    problem: MappingProblem, memory: int, direction: str, crossing: Passing, elements: Floats
 ) -> Floats:
     """Accesses of one pass in units of the port's whole width, in whole granules."""
     operand = crossing.boundary.operand
@@ -104,7 +104,7 @@ def words(
     return np.ceil(bits / port.granule_bits) * (port.granule_bits / port.width_bits)
 
 
-def accesses(problem: Problem, crossing: Passing) -> dict[tuple[int, str], Floats]:
+def accesses(problem: MappingProblem, crossing: Passing) -> dict[tuple[int, str], Floats]:
     """Accesses on both sides of a boundary, of all instances in the whole nest.
 
     Returns
@@ -134,7 +134,7 @@ def accesses(problem: Problem, crossing: Passing) -> dict[tuple[int, str], Float
     return found
 
 
-def energy_j(problem: Problem, crossing: Passing) -> Floats:
+def energy_j(problem: MappingProblem, crossing: Passing) -> Floats:
     """Joules of all accesses of a boundary."""
     total = np.zeros_like(crossing.held)
     for (memory, direction), number in accesses(problem, crossing).items():

@@ -58,7 +58,7 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryLevel:
     """A level of memory.
 
     Attributes
@@ -101,13 +101,13 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ArrayDimension:
     """A dimension of the array, and the loops that are unrolled along it.
 
     Attributes
     ----------
     name
-        What memories call it in `Memory.serves`.
+        What memories call it in `MemoryLevel.serves`.
     units
         Units along it.
     loops
@@ -144,8 +144,8 @@ class Hierarchy:
         that is no size.
     """
 
-    memories: tuple[Memory, ...]
-    spread: tuple[Spread, ...]
+    memories: tuple[MemoryLevel, ...]
+    spread: tuple[ArrayDimension, ...]
     mac_j: float
     name: str = "accelerator"
     levels: dict[Operand, tuple[int, ...]] = field(init=False, compare=False, repr=False)
@@ -193,7 +193,7 @@ class Hierarchy:
             faults.append(f"mac_j is {self.mac_j}, a number of joules is needed")
         return faults
 
-    def _memory_faults(self, memory: Memory, spread: list[str]) -> list[Fault | str]:
+    def _memory_faults(self, memory: MemoryLevel, spread: list[str]) -> list[Fault | str]:
         faults: list[Fault | str] = []
         numbers = {
             "capacity_bytes": memory.capacity_bytes, "read_j": memory.read_j,

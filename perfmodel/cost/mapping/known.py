@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from perfmodel.cost.mapping.hierarchy import (
+    ArrayDimension,
     Dim,
     Direction,
     Hierarchy,
-    Memory,
+    MemoryLevel,
     Operand,
     Port,
-    Spread,
 )
 
 _PJ = 1e-12
@@ -128,7 +128,7 @@ def eyeriss_like() -> Hierarchy:
         "eyeriss_like", array, 0.5,
         _registers("rf_64B_A", 64, (1.0, 1.5), 8, _INPUT),
         _registers("rf_64B_W", 64, (1.0, 1.5), 8, _WEIGHT),
-        Memory("rf_16B", 16, 1.5 * _PJ, 2.0 * _PJ, output),
+        MemoryLevel("rf_16B", 16, 1.5 * _PJ, 2.0 * _PJ, output),
         _one_port("sram_8KB", 2**13, (10, 15), 128, _OUTPUT, "D1 D2"),
         _sram("sram_64KB", 2**16, (20, 25), 128, _WEIGHT, "D1 D2", granule=128),
         _one_port("sram_1M", 2**20, (100, 130), 384, _INPUT + _OUTPUT, "D1 D2"),
@@ -149,12 +149,18 @@ KNOWN: dict[str, Callable[[], Hierarchy]] = {
 _Uses = tuple[tuple[Operand, Direction], ...]
 
 
-def _accelerator(name: str, array: tuple[Spread, ...], mac_pj: float, *levels: Memory) -> Hierarchy:
+def _accelerator(
+    name: str, array: tuple[ArrayDimension, ...], mac_pj: float, *levels: MemoryLevel
+) -> Hierarchy:
     return Hierarchy(levels, array, mac_pj * _PJ, name)
 
 
-def _array(*dims: tuple[str, int, dict[Dim, int]], systolic: bool = False) -> tuple[Spread, ...]:
-    return tuple(Spread(name, units, tuple(loops.items()), systolic) for name, units, loops in dims)
+def _array(
+    *dims: tuple[str, int, dict[Dim, int]], systolic: bool = False
+) -> tuple[ArrayDimension, ...]:
+    return tuple(
+        ArrayDimension(name, units, tuple(loops.items()), systolic) for name, units, loops in dims
+    )
 
 
 def _port(width: float, granule: float, uses: _Uses) -> Port:
@@ -167,28 +173,28 @@ def _some(uses: _Uses, reads: bool) -> _Uses:
 
 def _registers(
     name: str, size: float, cost: tuple[float, float], bits: float, uses: _Uses, serves: str = ""
-) -> Memory:
+) -> MemoryLevel:
     """A port for every transfer."""
     ports = tuple(_port(bits, bits, (use,)) for use in uses)
-    return Memory(name, size, cost[0] * _PJ, cost[1] * _PJ, ports, tuple(serves.split()))
+    return MemoryLevel(name, size, cost[0] * _PJ, cost[1] * _PJ, ports, tuple(serves.split()))
 
 
 def _sram(
     name: str, size: float, cost: tuple[float, float], bits: float, uses: _Uses, serves: str,
     granule: float = 64,
-) -> Memory:  # fmt: skip
+) -> MemoryLevel:  # fmt: skip
     """A port to read and one to write."""
     ports = (_port(bits, granule, _some(uses, True)), _port(bits, granule, _some(uses, False)))
-    return Memory(name, size, cost[0] * _PJ, cost[1] * _PJ, ports, tuple(serves.split()))
+    return MemoryLevel(name, size, cost[0] * _PJ, cost[1] * _PJ, ports, tuple(serves.split()))
 
 
 def _one_port(
     name: str, size: float, cost: tuple[float, float], bits: float, uses: _Uses, serves: str
-) -> Memory:
+) -> MemoryLevel:
     """One port for everything."""
     ports = (_port(bits, bits, uses),)
-    return Memory(name, size, cost[0] * _PJ, cost[1] * _PJ, ports, tuple(serves.split()))
+    return MemoryLevel(name, size, cost[0] * _PJ, cost[1] * _PJ, ports, tuple(serves.split()))
 
 
-def _dram(serves: str, cost: tuple[float, float] = (700, 750)) -> Memory:
+def _dram(serves: str, cost: tuple[float, float] = (700, 750)) -> MemoryLevel:
     return _one_port("dram", 1.25e9, cost, 64, _INPUT + _WEIGHT + _OUTPUT, serves)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from perfmodel.cost.mapping.hierarchy import OPERANDS, Direction, Operand
 from perfmodel.cost.mapping.orders import Cut, Orders, cut
-from perfmodel.cost.mapping.problem import Floats, Problem
+from perfmodel.cost.mapping.problem import Floats, MappingProblem
 
 Bools = npt.NDArray[np.bool_]
 
@@ -52,7 +52,7 @@ class Cycles:
 
 
 @dataclass(frozen=True)
-class Transfer:
+class PortTransfer:
     """One side of a boundary under many mappings: a transfer over one port.
 
     Attributes
@@ -103,7 +103,7 @@ def cycles(
     """
     problem = orders.problem
     found = found or cut(orders, cuts)
-    whole = Problem(
+    whole = MappingProblem(
         problem.nest, problem.hierarchy, problem.widths, problem.in_rows, problem.in_columns,
         problem.accounting, whole=True,
     )  # fmt: skip
@@ -166,10 +166,10 @@ def _double_buffered(orders: Orders, found: dict[Operand, list[Cut]]) -> dict[Op
 
 
 def _links(
-    problem: Problem, found: dict[Operand, list[Cut]], double: dict[Operand, list[Bools]]
-) -> dict[tuple[int, int], list[Transfer]]:
+    problem: MappingProblem, found: dict[Operand, list[Cut]], double: dict[Operand, list[Bools]]
+) -> dict[tuple[int, int], list[PortTransfer]]:
     """All transfers, by (memory, port)."""
-    ports: dict[tuple[int, int], list[Transfer]] = {}
+    ports: dict[tuple[int, int], list[PortTransfer]] = {}
     for operand, boundaries in found.items():
         first = boundaries[1].passing if len(boundaries) > 1 else None
         for place, here in enumerate(boundaries):
@@ -200,7 +200,7 @@ def _links(
                     if operand == "output" and direction == back:
                         active = move.partial
                     ports.setdefault((memory, port), []).append(
-                        Transfer(
+                        PortTransfer(
                             operand=operand,
                             place=place,
                             direction=direction,
@@ -216,7 +216,7 @@ def _links(
     return ports
 
 
-def _stall(links: list[Transfer], total: Floats) -> Floats:
+def _stall(links: list[PortTransfer], total: Floats) -> Floats:
     """Cycles that the transfers of one port stall the units."""
     late = np.zeros_like(total)
     early = np.zeros_like(total)
@@ -230,7 +230,7 @@ def _stall(links: list[Transfer], total: Floats) -> Floats:
     return late + np.maximum(early + windows - union_cycles(links, total), 0.0)
 
 
-def union_cycles(links: list[Transfer], total: Floats) -> Floats:
+def union_cycles(links: list[PortTransfer], total: Floats) -> Floats:
     """Cycles in which at least one transfer of a port may run.
 
     A transfer may run in the first ``allowed`` cycles of each of its periods. All periods are
@@ -265,7 +265,7 @@ def union_cycles(links: list[Transfer], total: Floats) -> Floats:
 
 
 def _loading(
-    links: list[Transfer], width: float, busy: Floats
+    links: list[PortTransfer], width: float, busy: Floats
 ) -> dict[tuple[Operand, int, str], Floats]:
     """Cycles of each transfer of a port before the first iteration or after the last.
 
@@ -295,7 +295,7 @@ def _loading(
 
 
 def _onload(
-    problem: Problem, loads: dict[tuple[Operand, int, str], Floats], like: Floats
+    problem: MappingProblem, loads: dict[tuple[Operand, int, str], Floats], like: Floats
 ) -> Floats:
     """Cycles until the units have their first inputs and weights.
 
@@ -327,7 +327,9 @@ def _onload(
     )
 
 
-def _serves_both(problem: Problem, memory: int, operand: Operand, direction: Direction) -> bool:
+def _serves_both(
+    problem: MappingProblem, memory: int, operand: Operand, direction: Direction
+) -> bool:
     at = problem.hierarchy.memories[memory].port_of(operand, direction)
     if at is None:
         return False
@@ -336,7 +338,7 @@ def _serves_both(problem: Problem, memory: int, operand: Operand, direction: Dir
 
 
 def _offload(
-    problem: Problem, loads: dict[tuple[Operand, int, str], Floats], like: Floats
+    problem: MappingProblem, loads: dict[tuple[Operand, int, str], Floats], like: Floats
 ) -> Floats:
     """Cycles in which the last outputs leave, level after level."""
     sum_ = np.zeros_like(like)

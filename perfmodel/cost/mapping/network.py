@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class MappedLayer:
     """A loop nest of a network with its mapping.
 
     Attributes
@@ -39,13 +39,13 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class MappedNetwork:
     """The loop nests of a network, mapped one by one: each starts and ends in the outermost memory.
 
     What runs outside loop nests (additions, pooling, activations) is not priced.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[MappedLayer, ...]
 
     @property
     def energy_j(self) -> float:
@@ -96,7 +96,7 @@ class Network:
 
 def map_network(
     workload: Workload, hierarchy: Hierarchy, *, search: str = "best", **options: Any
-) -> Network:
+) -> MappedNetwork:
     """Map every loop nest of a workload.
 
     Parameters
@@ -126,9 +126,9 @@ def map_network(
     table = lower(workload.graph()).bind(workload.parameters, nests=True)
     nests = table.nests
     if nests is None:
-        return Network(())
+        return MappedNetwork(())
     find = best_mapping if search == "best" else loma_mapping
-    layers: list[Layer] = []
+    layers: list[MappedLayer] = []
     for at, (name, kind) in enumerate(zip(nests.name, nests.kind, strict=True)):
         numbers = {dim: float(getattr(nests, dim)[at, 0]) for dim in DIMS}
         parts = [dim for dim, number in numbers.items() if number != round(number)]
@@ -151,5 +151,5 @@ def map_network(
             **options,
         )
         count = float(np.asarray(table.count)[nests.row[at], 0]) * float(nests.times[at, 0])
-        layers.append(Layer(name, kind, count, mapping))
-    return Network(tuple(layers))
+        layers.append(MappedLayer(name, kind, count, mapping))
+    return MappedNetwork(tuple(layers))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from perfmodel.cost.mapping.counts import Passing, passing
 from perfmodel.cost.mapping.hierarchy import DIMS, FREE, OPERANDS, Operand
-from perfmodel.cost.mapping.problem import Floats, Problem
+from perfmodel.cost.mapping.problem import Floats, MappingProblem
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -37,7 +37,7 @@ class Orders:
         (orders, loops).
     """
 
-    problem: Problem
+    problem: MappingProblem
     dims: Ints
     factors: Ints
 
@@ -123,7 +123,7 @@ class Cut:
 
 
 def cut(
-    orders: Orders, cuts: dict[Operand, Ints], problem: Problem | None = None
+    orders: Orders, cuts: dict[Operand, Ints], problem: MappingProblem | None = None
 ) -> dict[Operand, list[Cut]]:
     """All boundaries of all operands under many mappings.
 
@@ -134,7 +134,7 @@ def cut(
     cuts
         For each operand the cut of every memory but the outermost, shape (memories - 1, orders).
     problem
-        Another reading of the same problem (`Problem.whole`).
+        Another reading of the same problem (`MappingProblem.whole`).
 
     Returns
     -------
@@ -171,7 +171,7 @@ def cut(
     return found
 
 
-def prime_loops(problem: Problem, limit: int | None = None) -> Loops:
+def prime_loops(problem: MappingProblem, limit: int | None = None) -> Loops:
     """Loops over time of a problem as (dimension, prime factor), at most `limit` of them.
 
     Over the limit, the two smallest factors of the dimension that has most are multiplied, again
@@ -223,7 +223,7 @@ def count_orders(loops: Sequence[tuple[int, int]]) -> int:
     return count
 
 
-def all_orders(problem: Problem, loops: Loops) -> Orders:
+def all_orders(problem: MappingProblem, loops: Loops) -> Orders:
     """Every order of some loops; equal loops are not told apart."""
     different = sorted(set(loops))
     left = np.asarray([[loops.count(loop) for loop in different]], dtype=np.int64)

@@ -53,7 +53,7 @@ class Boundary:
 
 
 @dataclass(frozen=True)
-class Problem:
+class MappingProblem:
     """One nest, unrolled on one hierarchy.
 
     Attributes

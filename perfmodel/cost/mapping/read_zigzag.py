@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from perfmodel.cost.mapping.hierarchy import (
+    ArrayDimension,
     Dim,
     Direction,
     Hierarchy,
-    Memory,
+    MemoryLevel,
     Operand,
     Port,
-    Spread,
 )
 from perfmodel.errors import Fault, InputError
 
@@ -55,7 +55,7 @@ def from_zigzag(accelerator: Mapping[str, Any], mapping: Mapping[str, Any]) -> H
         systolic = {str(dim) for dim in array.get("systolic_dimensions", ())}
         unrolled = mapping["spatial_mapping"]
         spread = tuple(
-            Spread(
+            ArrayDimension(
                 name=str(dim),
                 units=int(units),
                 loops=tuple(
@@ -88,7 +88,7 @@ def _pair(item: Any) -> tuple[str, int]:
     return str(loop).strip(), int(times)
 
 
-def _memory(name: str, memory: Mapping[str, Any], links: Mapping[str, Operand]) -> Memory:
+def _memory(name: str, memory: Mapping[str, Any], links: Mapping[str, Operand]) -> MemoryLevel:
     ports: list[Port] = []
     for port in memory["ports"]:
         uses: list[tuple[Operand, Direction]] = []
@@ -96,7 +96,7 @@ def _memory(name: str, memory: Mapping[str, Any], links: Mapping[str, Operand]) 
             operand, direction = item.split(",") if isinstance(item, str) else item
             uses.append((links[str(operand).strip()], _DIRECTIONS[str(direction).strip()]))
         ports.append(Port(float(port["bandwidth_max"]), float(port["bandwidth_min"]), tuple(uses)))
-    return Memory(
+    return MemoryLevel(
         name=name,
         capacity_bytes=float(memory["size"]) / 8,
         read_j=float(memory["r_cost"]) * _PJ,

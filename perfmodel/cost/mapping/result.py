@@ -17,7 +17,7 @@ from perfmodel.units import show
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class OperandAccesses:
     """Accesses of one operand at one memory, of all its instances in the whole nest.
 
     Attributes
@@ -78,7 +78,7 @@ class Mapping:
     nest: TileNest
     hierarchy: Hierarchy
     loops: tuple[tuple[Dim, int], ...]
-    accesses: tuple[Access, ...]
+    accesses: tuple[OperandAccesses, ...]
     mac_energy_j: float
     ideal_cycles: int
     compute_cycles: float
@@ -114,10 +114,10 @@ class Mapping:
     @property
     def table(self) -> Table:
         """One row an operand and memory, as `accesses`."""
-        names = [field.name for field in fields(Access)]
+        names = [field.name for field in fields(OperandAccesses)]
         return Table({name: [getattr(row, name) for row in self.accesses] for name in names})
 
-    def at(self, operand: Operand, memory: str) -> Access:
+    def at(self, operand: Operand, memory: str) -> OperandAccesses:
         """The accesses of an operand at a memory.
 
         Raises
@@ -177,7 +177,7 @@ def mapping_of(
         for boundary in boundaries:
             for (memory, direction), count in accesses(problem, boundary.passing).items():
                 numbers.setdefault((operand, memory), {})[direction] = float(count[0])
-    rows: list[Access] = []
+    rows: list[OperandAccesses] = []
     for operand in OPERANDS:
         for place, level in enumerate(hierarchy.levels[operand]):
             memory = hierarchy.memories[level]
@@ -197,7 +197,7 @@ def mapping_of(
             reads = count.get("feed", 0.0) + count.get("drain", 0.0)
             writes = count.get("collect", 0.0) + count.get("fill", 0.0)
             rows.append(
-                Access(
+                OperandAccesses(
                     operand=operand,
                     memory=memory.name,
                     inside=inside,

@@ -12,12 +12,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from perfmodel.cost.mapping.allocate import allocate
-from perfmodel.cost.mapping.chain import Chain, Lattice, cheapest_chain, lattice
+from perfmodel.cost.mapping.chain import TileChain, TileLattice, cheapest_chain, lattice
 from perfmodel.cost.mapping.counts import energy_j
 from perfmodel.cost.mapping.hierarchy import OPERANDS, Operand
 from perfmodel.cost.mapping.latency import cycles
 from perfmodel.cost.mapping.orders import Ints, Loops, Orders, all_orders, chunks, cut, prime_loops
-from perfmodel.cost.mapping.problem import Problem
+from perfmodel.cost.mapping.problem import MappingProblem
 from perfmodel.cost.mapping.result import Mapping, mapping_of
 from perfmodel.cost.mapping.ties import equal_cuts
 from perfmodel.errors import InfeasibleError
@@ -36,7 +36,7 @@ _SAME_ENERGY, _CHUNK = 720, 2_000
 
 
 @lru_cache(maxsize=REMEMBERED)
-def searched_mapping(problem: Problem, objective: Objective, limit: int | None) -> Mapping:
+def searched_mapping(problem: MappingProblem, objective: Objective, limit: int | None) -> Mapping:
     """The best mapping, see `best.best_mapping`."""
     factors, whole = factors_of(problem, limit)
     chain = cheapest_chain(problem, factors)
@@ -60,7 +60,7 @@ def searched_mapping(problem: Problem, objective: Objective, limit: int | None) 
 
 @lru_cache(maxsize=REMEMBERED)
 def listed_mapping(
-    problem: Problem, objective: Objective, limit: int, *, half: bool = False
+    problem: MappingProblem, objective: Objective, limit: int, *, half: bool = False
 ) -> Mapping | None:
     """The best of all orders of a few factors, cut as LOMA does; the first of equal ones.
 
@@ -92,7 +92,7 @@ def _score(mapping: Mapping, objective: Objective) -> tuple[float, float]:
     return (cycles_ if objective == "latency" else cycles_ * mapping.energy_j, mapping.energy_j)
 
 
-def factors_of(problem: Problem, limit: int | None) -> tuple[Loops, bool]:
+def factors_of(problem: MappingProblem, limit: int | None) -> tuple[Loops, bool]:
     """The loops to search, and whether they are all prime factors."""
     every = prime_loops(problem)
     found = prime_loops(problem, limit)
@@ -108,7 +108,7 @@ def _tiles(loops: Loops) -> int:
     return count
 
 
-def orders_of_loops(problem: Problem, orders: Sequence[Sequence[tuple[int, int]]]) -> Orders:
+def orders_of_loops(problem: MappingProblem, orders: Sequence[Sequence[tuple[int, int]]]) -> Orders:
     """Orders from lists of (dimension, iterations), inner to outer."""
     table = np.asarray([list(order) for order in orders], dtype=np.int64).reshape(
         len(orders), -1, 2
@@ -117,7 +117,7 @@ def orders_of_loops(problem: Problem, orders: Sequence[Sequence[tuple[int, int]]
 
 
 def orders_of_chain(
-    problem: Problem, grid: Lattice, chain: Chain
+    problem: MappingProblem, grid: TileLattice, chain: TileChain
 ) -> tuple[Orders, dict[Operand, Ints]]:
     """Orders of loops of a chain of tiles: those between two tiles may stand in any order."""
     full = tuple(times for _, _, times in grid.axes)
@@ -143,7 +143,7 @@ def orders_of_chain(
     return orders_of_loops(problem, listed), cuts
 
 
-def why_none_fits(problem: Problem) -> str:
+def why_none_fits(problem: MappingProblem) -> str:
     """The memories that cannot hold even single elements."""
     found: list[str] = []
     for level, memory in enumerate(problem.hierarchy.memories):

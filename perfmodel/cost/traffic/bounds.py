@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.traffic.closed_forms.axis import Axis, reduced
+from perfmodel.cost.traffic.closed_forms.axis import ConvolutionAxis, reduced
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
 from perfmodel.cost.traffic.nest import Conventions
 
@@ -216,4 +216,4 @@ def _step(stride: Value, dilation: Value) -> Value:
 def _touched(extent: Value, taps: Value, stride: Value, dilation: Value) -> Value:
     xp = namespace(extent, taps)
     steps = reduced(xp, np.asarray(stride), np.asarray(dilation))
-    return Axis(extent, taps, *steps).rows(xp, extent, taps)
+    return ConvolutionAxis(extent, taps, *steps).rows(xp, extent, taps)

@@ -26,7 +26,7 @@ from perfmodel.cost.traffic.chains_links import lined
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
-__all__ = ["Chain", "Group", "chain"]
+__all__ = ["ChainGroup", "ChainStaircase", "chain"]
 
 
 #: First and last operator of a group; whether its input and its output lie on chip whole.
@@ -34,7 +34,7 @@ _Key: TypeAlias = tuple[int, int, bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ChainGroup:
     """Operators that run together in a buffer of some capacity.
 
     Attributes
@@ -69,7 +69,7 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
+class ChainStaircase:
     """Least traffic of a chain against the capacity of the buffer.
 
     Calling it looks capacities up. All arrays are of shape (steps,).
@@ -156,12 +156,12 @@ class Chain:
         """Bytes of the first input, of all weights and of the last output, each once."""
         return float(self.traffic_bytes[-1])
 
-    def partition(self, capacity: float) -> tuple[Group, ...]:
+    def partition(self, capacity: float) -> tuple[ChainGroup, ...]:
         """Return the groups that move least in a buffer; none where an operator has no room."""
         moved, keys = _least(self._groups, len(self.nests), np.array([float(capacity)]))
         if not np.isfinite(moved[0]):
             return ()
-        groups: list[Group] = []
+        groups: list[ChainGroup] = []
         at, lies = len(self.nests), False
         while at:
             key = keys[at, lies][0]
@@ -169,7 +169,7 @@ class Chain:
             at, lies = key[0], key[2]
         return tuple(groups[::-1])
 
-    def _described(self, key: _Key, capacity: float) -> Group:
+    def _described(self, key: _Key, capacity: float) -> ChainGroup:
         first, last = key[:2]
         found = self._groups[key]
         at = int(found.capacity.searchsorted(capacity, side="right")) - 1
@@ -183,7 +183,7 @@ class Chain:
             ).tiles  # fmt: skip
             images, rows, columns = (int(t[tile]) for t in tiles.tile)
             shape, work = (images, rows, columns), float(tiles.work[tile])
-        return Group(
+        return ChainGroup(
             first, last, moved, shape, operators, int(found.width[at]), work, (key[2], key[3])
         )  # fmt: skip
 
@@ -194,7 +194,7 @@ def chain(
     conventions: Conventions = Conventions(),  # noqa: B008
     *,
     longest: int = 6,
-) -> Chain:
+) -> ChainStaircase:
     """Return the least traffic of a chain of operators against capacity; remembered by content.
 
     Parameters
@@ -226,7 +226,7 @@ def chain(
 @lru_cache(maxsize=64)
 def _chain(
     nests: tuple[TileNest, ...], widths: tuple[Widths, ...], conventions: Conventions, longest: int
-) -> Chain:
+) -> ChainStaircase:
     held = 2 if conventions.buffering == "double" else 1
     kept = conventions.halo == "kept"
     number = len(nests)
@@ -263,7 +263,7 @@ def _chain(
     capacity = np.unique(np.concatenate([g.capacity for g in groups.values()]))
     traffic, _ = _least(groups, number, capacity)
     falls = np.flatnonzero(np.isfinite(traffic) & (traffic < np.r_[np.inf, traffic[:-1]]))
-    return Chain(nests, widths, conventions, capacity[falls], traffic[falls], groups)
+    return ChainStaircase(nests, widths, conventions, capacity[falls], traffic[falls], groups)
 
 
 def _spans(number: int, longest: int) -> list[tuple[int, int]]:

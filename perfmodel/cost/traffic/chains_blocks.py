@@ -104,7 +104,7 @@ def blocks(group: Lined, held: int) -> list[Fused]:
     return steps
 
 
-class Cuts(NamedTuple):
+class ChannelSlices(NamedTuple):
     """Slices of the channels between two products; all of shape (1, slices).
 
     Attributes
@@ -123,7 +123,7 @@ class Cuts(NamedTuple):
     last: Floats
 
 
-def cuts(group: Lined, at: int) -> Cuts:
+def cuts(group: Lined, at: int) -> ChannelSlices:
     """Return the slices between two products, of which one at most has heads."""
     one, two = group.links[at : at + 2]
     heads = max(one.heads, two.heads)
@@ -133,7 +133,7 @@ def cuts(group: Lined, at: int) -> Cuts:
     of_head = np.minimum(width, channels)
     per_head = np.ceil(channels / of_head)
     every = per_head * np.ceil(heads / np.maximum(1, width // channels))
-    return Cuts(
+    return ChannelSlices(
         width, of_head, every if one.heads == 1 else per_head, every if two.heads == 1 else per_head
     )
 

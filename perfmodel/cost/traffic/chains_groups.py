@@ -24,7 +24,7 @@ from perfmodel.cost.traffic.chains_blocks import (
     few,
     slices,
 )
-from perfmodel.cost.traffic.chains_links import Lined, Link
+from perfmodel.cost.traffic.chains_links import ChainOperator, Lined
 from perfmodel.cost.traffic.staircase_axes import Floats
 
 __all__ = ["fused"]
@@ -150,7 +150,7 @@ def _rooms(
 
 
 def _states(
-    links: Sequence[Link], a: int, b: int, lies: tuple[bool, bool]
+    links: Sequence[ChainOperator], a: int, b: int, lies: tuple[bool, bool]
 ) -> Iterator[list[int]]:  # fmt: skip
     """Yield how tensors ``a`` to ``b`` may be held while all operators between run in turns.
 
@@ -166,7 +166,7 @@ def _states(
             yield list(states)
 
 
-def _runs(links: Sequence[Link], i: int, before: int, after: int) -> bool:
+def _runs(links: Sequence[ChainOperator], i: int, before: int, after: int) -> bool:
     """Tell whether an operator can run with its input and its output held so."""
     link = links[i]
     for tensor, state in ((i, before), (i + 1, after)):
@@ -176,7 +176,7 @@ def _runs(links: Sequence[Link], i: int, before: int, after: int) -> bool:
     return before in complete or after in complete
 
 
-def _head(links: Sequence[Link], tensor: int) -> int | None:
+def _head(links: Sequence[ChainOperator], tensor: int) -> int | None:
     """Return the channels of one head of a tensor, where the operators beside it agree."""
     widths: set[int] = set()
     if tensor < len(links) and links[tensor].heads > 1:
@@ -235,14 +235,14 @@ def _tied(
     return np.minimum(column, position)
 
 
-def _summed(links: Sequence[Link], i: int, before: int, after: int) -> bool:
+def _summed(links: Sequence[ChainOperator], i: int, before: int, after: int) -> bool:
     """Tell whether an operator sums its whole output at once, as its input comes in parts."""
     if after == _ONE:
         return False
     return before == _ONE or (before == _HEAD and after == _WHOLE and links[i].heads == 1)
 
 
-def _channels(links: Sequence[Link], tensor: int, state: int) -> int:
+def _channels(links: Sequence[ChainOperator], tensor: int, state: int) -> int:
     if state == _ONE:
         return 1
     if state == _HEAD:
@@ -253,11 +253,11 @@ def _channels(links: Sequence[Link], tensor: int, state: int) -> int:
     return link.heads * (link.ins if tensor < len(links) else link.outs)
 
 
-def _wider(links: Sequence[Link], tensor: int) -> float:
+def _wider(links: Sequence[ChainOperator], tensor: int) -> float:
     """Return by how much an element of a tensor is wider while it is summed up."""
     return max(0.0, links[tensor - 1].partial - _stored(links, tensor))
 
 
-def _stored(links: Sequence[Link], tensor: int) -> float:
+def _stored(links: Sequence[ChainOperator], tensor: int) -> float:
     """Return the bytes of an element of a tensor that is complete."""
     return links[tensor].input if tensor < len(links) else links[-1].output

@@ -12,11 +12,11 @@ import numpy as np
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, flattened, useful_tiles
 
-__all__ = ["Lined", "Link", "Tiles", "lined"]
+__all__ = ["ChainOperator", "ChainTiles", "Lined", "lined"]
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainOperator:
     """One operator of a chain: what it takes from each position and gives to it.
 
     Attributes
@@ -50,7 +50,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Tiles:
+class ChainTiles:
     """Tiles of the positions of the last output, and what each tensor holds and moves for one.
 
     Attributes
@@ -92,8 +92,8 @@ class Lined:
     """
 
     times: int
-    links: tuple[Link, ...]
-    tiles: Tiles
+    links: tuple[ChainOperator, ...]
+    tiles: ChainTiles
 
 
 def lined(nests: Sequence[TileNest], widths: Sequence[Widths], kept: bool) -> Lined:
@@ -116,13 +116,13 @@ def lined(nests: Sequence[TileNest], widths: Sequence[Widths], kept: bool) -> Li
 
 def _products(flat: Sequence[TileNest], widths: Sequence[Widths], shared: int) -> Lined:
     rows = max(nest.out_rows for nest in flat)
-    links: list[Link] = []
+    links: list[ChainOperator] = []
     for nest, width in zip(flat, widths, strict=True):
         groups, segments = nest.groups // shared, rows // nest.out_rows
         if rows % nest.out_rows or groups % segments:
             raise ValueError(f"rows of a chain are those of its longest operator: {nest}")
         links.append(
-            Link(groups // segments, nest.in_channels, nest.out_channels, 1, segments,
+            ChainOperator(groups // segments, nest.in_channels, nest.out_channels, 1, segments,
                  width.input, width.weight, width.partial, width.output)
         )  # fmt: skip
     _joined(links)
@@ -139,14 +139,14 @@ def _products(flat: Sequence[TileNest], widths: Sequence[Widths], shared: int) -
     per = np.array([count if link.segments == 1 else own for link in links], dtype=float)
     area = np.tile(tile.astype(float), (len(links) + 1, 1))
     one = np.ones(len(tile))
-    tiles = Tiles(
+    tiles = ChainTiles(
         np.array([np.ones_like(tile), tile, np.ones_like(tile)]), area, count.astype(float), per,
         one * rows, one,
     )  # fmt: skip
     return Lined(shared, tuple(links), tiles)
 
 
-def _joined(links: Sequence[Link]) -> None:
+def _joined(links: Sequence[ChainOperator]) -> None:
     for before, after in itertools.pairwise(links):
         if before.heads * before.outs != after.heads * after.ins:
             raise ValueError(
@@ -159,7 +159,7 @@ def _windows(
     nests: Sequence[TileNest], widths: Sequence[Widths], shared: int, kept: bool
 ) -> Lined:  # fmt: skip
     links = [
-        Link(nest.groups // shared, nest.in_channels, nest.out_channels,
+        ChainOperator(nest.groups // shared, nest.in_channels, nest.out_channels,
              nest.kernel_rows * nest.kernel_columns, 1, width.input, width.weight, width.partial,
              width.output)
         for nest, width in zip(nests, widths, strict=True)
@@ -192,7 +192,7 @@ def _windows(
     work = (macs[:, None] * made[1:]).sum(axis=0) / (macs * least).sum()
     tile = np.array([np.ones_like(i), down.tile[i], across.tile[j]])
     per = np.tile(count.astype(float), (len(links), 1))
-    tiles = Tiles(tile, area, count.astype(float), per, batch * made[0], work)
+    tiles = ChainTiles(tile, area, count.astype(float), per, batch * made[0], work)
     return Lined(shared, tuple(links), tiles)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.cost.traffic.levels_front import Mapped, candidates, mapping
-from perfmodel.cost.traffic.levels_problem import Problem
+from perfmodel.cost.traffic.levels_problem import MultilevelTilingProblem
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
@@ -89,7 +89,7 @@ class LevelsFront:
     conventions: Conventions
     outer_bytes: Floats
     inner_bytes: Floats
-    _problem: Problem = field(repr=False)
+    _problem: MultilevelTilingProblem = field(repr=False)
     _rows: Mapped = field(repr=False)
 
     def __len__(self) -> int:
@@ -188,7 +188,7 @@ def _front(
     nest: TileNest, widths: Widths, outer: float, inner: float, conventions: Conventions,
     thin: float,
 ) -> LevelsFront:  # fmt: skip
-    problem = Problem.of(nest, widths, (outer, inner), conventions, thin)
+    problem = MultilevelTilingProblem.of(nest, widths, (outer, inner), conventions, thin)
     rows = candidates(problem)
     far, near = rows.outer * nest.groups, rows.inner * nest.groups
     for column in (far, near):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.cost.traffic.levels_inner import Inner
-from perfmodel.cost.traffic.levels_problem import STATIONARY, Problem
+from perfmodel.cost.traffic.levels_inner import InnerLevelTiles
+from perfmodel.cost.traffic.levels_problem import STATIONARY, MultilevelTilingProblem
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
 __all__ = ["Mapped", "candidates", "mapping"]
@@ -45,7 +45,7 @@ class Mapped(NamedTuple):
     in_: Ints
 
 
-def _inner_grid(own: Inner) -> Floats:
+def _inner_grid(own: InnerLevelTiles) -> Floats:
     """Return the least inner bytes that no outer loop saves; shape (places, outs, ins)."""
     q, first = own.problem, own.first
     outs, ins = own.outs, own.ins
@@ -78,9 +78,9 @@ def _inner_grid(own: Inner) -> Floats:
     return grid + q.outputs
 
 
-def candidates(problem: Problem) -> Mapped:
+def candidates(problem: MultilevelTilingProblem) -> Mapped:
     """Return the front of one group."""
-    own = Inner(problem)
+    own = InnerLevelTiles(problem)
     grid = _inner_grid(own)
     found = [
         _output_stays(own, grid), _input_stays(own, grid), *_weight_stays(own, grid),
@@ -110,7 +110,7 @@ def _picked(columns: Mapped, rows: npt.NDArray[np.intp]) -> Mapped:
     )  # fmt: skip
 
 
-def _sizes(own: Inner) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+def _sizes(own: InnerLevelTiles) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Return patch, area, parts, volume, slid volume of the outer tiles."""
     p, first = own.problem.places, own.first
     slid = p.slid if own.problem.kept else p.volume
@@ -134,7 +134,7 @@ def _rows(
     )  # fmt: skip
 
 
-def _output_stays(own: Inner, grid: Floats) -> Mapped:
+def _output_stays(own: InnerLevelTiles, grid: Floats) -> Mapped:
     q, outs, ins = own.problem, own.outs, own.ins
     patch, area, parts, volume, _ = _sizes(own)
     three = (patch[:, None, None], area[:, None, None], outs.tile[None, :, None])
@@ -153,7 +153,7 @@ def _output_stays(own: Inner, grid: Floats) -> Mapped:
     )  # fmt: skip
 
 
-def _input_stays(own: Inner, grid: Floats) -> Mapped:
+def _input_stays(own: InnerLevelTiles, grid: Floats) -> Mapped:
     q, outs, ins = own.problem, own.outs, own.ins
     patch, area, parts, _, slid = _sizes(own)
     three = (patch[:, None, None], area[:, None, None], outs.tile[None, :, None])
@@ -172,7 +172,7 @@ def _input_stays(own: Inner, grid: Floats) -> Mapped:
     )  # fmt: skip
 
 
-def _weight_stays(own: Inner, grid: Floats) -> list[Mapped]:
+def _weight_stays(own: InnerLevelTiles, grid: Floats) -> list[Mapped]:
     q, outs, ins = own.problem, own.outs, own.ins
     patch, area, parts, _, slid = _sizes(own)
     three = (patch[:, None, None], area[:, None, None], outs.tile[None, :, None])
@@ -200,7 +200,7 @@ def _weight_stays(own: Inner, grid: Floats) -> list[Mapped]:
     return [Mapped(outer.ravel(), inner.ravel(), stays, covers.ravel(), place, out, in_)]
 
 
-def _sliding(own: Inner) -> Floats:
+def _sliding(own: InnerLevelTiles) -> Floats:
     """Return inner bytes where the inner tile holds the input of the outer one, which slides."""
     q, outs, ins = own.problem, own.outs, own.ins
     patch, area, parts, _, slid = _sizes(own)
@@ -213,7 +213,7 @@ def _sliding(own: Inner) -> Floats:
     return np.where(fits, value, np.inf)
 
 
-def _covering(own: Inner, held: Floats, outer: Floats) -> Floats:
+def _covering(own: InnerLevelTiles, held: Floats, outer: Floats) -> Floats:
     """Return inner bytes where the inner tile holds all weights of the outer one."""
     q = own.problem
     covered = np.where(held <= own.room * _SLACK, outer, np.inf)
@@ -229,7 +229,7 @@ def _covering(own: Inner, held: Floats, outer: Floats) -> Floats:
     return covered
 
 
-def _covering_fits(own: Inner, split: int) -> Bools:
+def _covering_fits(own: InnerLevelTiles, split: int) -> Bools:
     q = own.problem
     held = q.footprint(
         q.places.patch[1, split], q.places.area[1, split], own.outs.tile[:, None], own.ins.tile, 2
@@ -237,7 +237,7 @@ def _covering_fits(own: Inner, split: int) -> Bools:
     return held <= own.room * _SLACK
 
 
-def _resident(own: Inner, grid: Floats) -> list[Mapped]:
+def _resident(own: InnerLevelTiles, grid: Floats) -> list[Mapped]:
     """Return the mapping that holds all operands of a group in the outer buffer, if they fit."""
     q = own.problem
     all_ = q.footprint(
@@ -252,9 +252,11 @@ def _resident(own: Inner, grid: Floats) -> list[Mapped]:
     return [Mapped(outer, inner, np.array([_NONE]), covers, *last)]
 
 
-def mapping(problem: Problem, rows: Mapped, row: int) -> list[tuple[int, int, int, int, int, str]]:
+def mapping(
+    problem: MultilevelTilingProblem, rows: Mapped, row: int
+) -> list[tuple[int, int, int, int, int, str]]:
     """Return both tiles of a pair: images, rows, columns, output and input channels, who stays."""
-    own = Inner(problem)
+    own = InnerLevelTiles(problem)
     place, out, in_ = int(rows.place[row]), int(rows.out[row]), int(rows.in_[row])
     ends = np.r_[own.first[1:], len(problem.places)]
     splits = slice(int(own.first[place]), int(ends[place]))
@@ -269,7 +271,7 @@ def mapping(problem: Problem, rows: Mapped, row: int) -> list[tuple[int, int, in
 
 
 def _tile(
-    problem: Problem, level: int, split: int, outs: int, ins: int, stays: int | str
+    problem: MultilevelTilingProblem, level: int, split: int, outs: int, ins: int, stays: int | str
 ) -> tuple[int, int, int, int, int, str]:  # fmt: skip
     images, rows, columns = (int(t[level, split]) for t in problem.places.tiles)
     name = stays if isinstance(stays, str) else STATIONARY[stays]
@@ -277,7 +279,7 @@ def _tile(
 
 
 def _covered(
-    own: Inner, splits: slice, out: int, in_: int, stays: int, wanted: float
+    own: InnerLevelTiles, splits: slice, out: int, in_: int, stays: int, wanted: float
 ) -> tuple[int, int, int, int, int, str]:  # fmt: skip
     q = own.problem
     outs, ins = int(own.outs.tile[out]), int(own.ins.tile[in_])
@@ -293,7 +295,7 @@ def _covered(
 
 
 def _inside(
-    own: Inner, splits: slice, out: int, in_: int
+    own: InnerLevelTiles, splits: slice, out: int, in_: int
 ) -> tuple[int, int, int, int, int, str]:  # fmt: skip
     """Return the best inner tile of an outer one."""
     q, outs, ins = own.problem, own.outs, own.ins

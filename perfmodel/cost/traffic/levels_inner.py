@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.cost.traffic.levels_problem import Problem
+from perfmodel.cost.traffic.levels_problem import MultilevelTilingProblem
 from perfmodel.cost.traffic.levels_splits import Line, starts, useful
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
-__all__ = ["Inner", "Outers", "fit"]
+__all__ = ["InnerLevelTiles", "Outers", "fit"]
 
 #: Stands for a width of zero where one divides by it.
 _NOTHING = 1e-30
@@ -52,7 +52,7 @@ class Outers:
         return Outers(part.tile[0, first].astype(float), part.parts[0, first].astype(float), first)
 
 
-class Inner:
+class InnerLevelTiles:
     """Inner tiles of a problem of two levels.
 
     Attributes
@@ -65,7 +65,7 @@ class Inner:
         Whether positions share no input, so that every tile fetches the same volume.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: MultilevelTilingProblem) -> None:
         self.problem = problem
         self.outs, self.ins = Outers.of(problem.outs), Outers.of(problem.ins)
         places = problem.places

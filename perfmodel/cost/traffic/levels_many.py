@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.cost.traffic.levels import LevelsOptimum, LevelTile
-from perfmodel.cost.traffic.levels_problem import STATIONARY, Problem
+from perfmodel.cost.traffic.levels_problem import STATIONARY, MultilevelTilingProblem
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats
 
@@ -75,7 +75,7 @@ def levels(
     """
     if len(capacities) != len(energies_per_byte):
         raise ValueError("one capacity and one energy for each level")
-    problem = Problem.of(nest, widths, capacities, conventions, thin)
+    problem = MultilevelTilingProblem.of(nest, widths, capacities, conventions, thin)
     lists = (problem.places.area, problem.outs.tile, problem.ins.tile)
     number = lists[0].shape[1] * lists[1].shape[1] * lists[2].shape[1]
     if number > MOST:
@@ -97,7 +97,7 @@ def levels(
     return best
 
 
-def _fitting(problem: Problem) -> Iterator[list[npt.NDArray[np.intp]]]:
+def _fitting(problem: MultilevelTilingProblem) -> Iterator[list[npt.NDArray[np.intp]]]:
     """Yield splits of positions, output and input channels that fit when all is held once."""
     p, outs, ins = problem.places, problem.outs.tile, problem.ins.tile
     room = np.array(problem.capacities)[:, None, None] * _SLACK
@@ -117,7 +117,7 @@ def _fitting(problem: Problem) -> Iterator[list[npt.NDArray[np.intp]]]:
             held, number = [], 0
 
 
-def _cut(problem: Problem, picks: list[npt.NDArray[np.intp]]) -> _Cut:
+def _cut(problem: MultilevelTilingProblem, picks: list[npt.NDArray[np.intp]]) -> _Cut:
     place, out, in_ = picks
     p, outs, ins = problem.places, problem.outs, problem.ins
     slid = p.slid if problem.kept else p.volume
@@ -132,7 +132,9 @@ def _cut(problem: Problem, picks: list[npt.NDArray[np.intp]]) -> _Cut:
 _FREE = (2, 1, 0)
 
 
-def _price(problem: Problem, cut: _Cut, stays: tuple[int, ...]) -> tuple[Floats, Bools, Bools]:
+def _price(
+    problem: MultilevelTilingProblem, cut: _Cut, stays: tuple[int, ...]
+) -> tuple[Floats, Bools, Bools]:
     """Return bytes across each boundary, which splits are nests of this kind, and what runs.
 
     A loop level that runs no loop has no operand that stays; it is counted under the first only.
@@ -175,14 +177,14 @@ def _price(problem: Problem, cut: _Cut, stays: tuple[int, ...]) -> tuple[Floats,
     return moved, ok & np.all(fits, axis=0), any_runs
 
 
-def spatial_tile(problem: Problem, level: int, split: int) -> tuple[int, int, int]:
+def spatial_tile(problem: MultilevelTilingProblem, level: int, split: int) -> tuple[int, int, int]:
     """Return images, rows and columns of a tile."""
     images, rows, columns = problem.places.tiles
     return int(images[level, split]), int(rows[level, split]), int(columns[level, split])
 
 
 def _tiles(
-    problem: Problem, pick: list[np.intp], stays: tuple[int, ...], runs: Bools
+    problem: MultilevelTilingProblem, pick: list[np.intp], stays: tuple[int, ...], runs: Bools
 ) -> tuple[LevelTile, ...]:  # fmt: skip
     place, out, in_ = pick
     return tuple(

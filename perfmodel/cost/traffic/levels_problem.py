@@ -10,9 +10,9 @@ from math import isfinite
 import numpy as np
 
 from perfmodel.cost.traffic.levels_splits import (
+    AxisWindow,
     Line,
     Splits,
-    Window,
     canonical,
     line,
     spatial,
@@ -21,14 +21,14 @@ from perfmodel.cost.traffic.levels_splits import (
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats
 
-__all__ = ["STATIONARY", "Problem"]
+__all__ = ["STATIONARY", "MultilevelTilingProblem"]
 
 #: Operand that stays at the innermost loop: over input channels, output channels, positions.
 STATIONARY = ("output", "input", "weight")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class MultilevelTilingProblem:
     """One group of a nest over levels of memory.
 
     Attributes
@@ -70,7 +70,7 @@ class Problem:
     def of(
         nest: TileNest, widths: Widths, capacities: Sequence[float], conventions: Conventions,
         thin: float = 1.0,
-    ) -> Problem:  # fmt: skip
+    ) -> MultilevelTilingProblem:  # fmt: skip
         """Return the problem of one group; a `ValueError` names what is wrong."""
         if any(getattr(nest, f.name) < 1 for f in fields(nest)):
             raise ValueError(f"extents, strides and dilations are at least 1: {nest}")
@@ -87,13 +87,13 @@ class Problem:
         if kept and any(w.dilation > 1 for w in windows(one)):
             raise ValueError("several levels keep no halo of a dilated kernel; ask for 'refetched'")
         levels = len(capacities)
-        return Problem(
+        return MultilevelTilingProblem(
             one, tuple(float(c) for c in capacities),
             2 if conventions.buffering == "double" else 1,
             kept,
             spatial(one, levels, thin),
-            line(Window(one.out_channels, 1, 1, 1), levels, thin),
-            line(Window(one.in_channels, 1, 1, 1), levels, thin),
+            line(AxisWindow(one.out_channels, 1, 1, 1), levels, thin),
+            line(AxisWindow(one.in_channels, 1, 1, 1), levels, thin),
             widths.input,
             widths.weight * one.kernel_rows * one.kernel_columns,
             widths.output,

@@ -19,9 +19,9 @@ from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, flattened, useful_tiles
 
 __all__ = [
+    "AxisWindow",
     "Line",
     "Splits",
-    "Window",
     "canonical",
     "line",
     "spatial",
@@ -32,7 +32,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class AxisWindow:
     """What positions along one axis touch of the input; steps without common divisor.
 
     Attributes
@@ -57,21 +57,21 @@ class Window:
         return (first + later).astype(float)
 
 
-def windows(nest: TileNest) -> tuple[Window, Window, Window]:
+def windows(nest: TileNest) -> tuple[AxisWindow, AxisWindow, AxisWindow]:
     """Return the windows along images, rows and columns of a nest."""
 
-    def one(extent: int, taps: int, stride: int, dilation: int) -> Window:
+    def one(extent: int, taps: int, stride: int, dilation: int) -> AxisWindow:
         common = gcd(stride, dilation)
-        return Window(extent, taps, stride // common, dilation // common)
+        return AxisWindow(extent, taps, stride // common, dilation // common)
 
     return (
-        Window(nest.batch, 1, 1, 1),
+        AxisWindow(nest.batch, 1, 1, 1),
         one(nest.out_rows, nest.kernel_rows, nest.row_stride, nest.row_dilation),
         one(nest.out_columns, nest.kernel_columns, nest.column_stride, nest.column_dilation),
     )
 
 
-def _split_rows(window: Window, counts: Ints) -> Floats:
+def _split_rows(window: AxisWindow, counts: Ints) -> Floats:
     """Return the input rows that nested equal splits fetch; `counts` of shape (levels, splits).
 
     Where the rows of a tile are linear in its size, only the number of tiles matters.
@@ -126,7 +126,7 @@ class Line:
 
 
 @lru_cache(maxsize=256)
-def line(window: Window, levels: int, thin: float = 1.0) -> Line:
+def line(window: AxisWindow, levels: int, thin: float = 1.0) -> Line:
     """List the splits of an axis at so many levels.
 
     Splits that share their outer tiles stand together, in the order of the outer tiles.

@@ -20,18 +20,23 @@ import numpy.typing as npt
 
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, flattened
-from perfmodel.cost.traffic.staircase_classes import STATIONARY, Problem, add_classes, resident
+from perfmodel.cost.traffic.staircase_classes import (
+    STATIONARY,
+    StaircaseProblem,
+    add_classes,
+    resident,
+)
 from perfmodel.cost.traffic.staircase_layouts import LOOPS
-from perfmodel.cost.traffic.staircase_steps import Candidates, Decoded
+from perfmodel.cost.traffic.staircase_steps import Decoded, StaircaseCandidates
 from perfmodel.cost.traffic.staircase_uneven import add_uneven
 
-__all__ = ["Parts", "Staircase", "Tile", "flattened", "staircase"]
+__all__ = ["OperandTraffic", "Staircase", "Tile", "flattened", "staircase"]
 
 #: Staircases that are remembered; one takes some 10 kB.
 REMEMBERED = 2048
 
 
-class Parts(NamedTuple):
+class OperandTraffic(NamedTuple):
     """Bytes of traffic by operand; infinite where nothing fits.
 
     Attributes
@@ -192,14 +197,14 @@ class Staircase:
         points: Floats = np.asarray(capacity, dtype=float)
         return self.capacity_bytes.searchsorted(points, side="right") - 1
 
-    def parts(self, capacity: Any) -> Parts:
+    def parts(self, capacity: Any) -> OperandTraffic:
         """Return the traffic of each operand, in the shape of the capacity."""
         columns = self._columns()[2:]
         if isinstance(capacity, float | int):
             i = self.index(float(capacity))
-            return Parts(*(float(c[i]) if i >= 0 else float("inf") for c in columns))
+            return OperandTraffic(*(float(c[i]) if i >= 0 else float("inf") for c in columns))
         step: Ints = self.index(np.asarray(capacity, dtype=float))
-        return Parts(*(np.where(step >= 0, c[step], np.inf) for c in columns))
+        return OperandTraffic(*(np.where(step >= 0, c[step], np.inf) for c in columns))
 
     def tile(self, capacity: float) -> Tile | None:
         """Return a tile that moves the least in this capacity; ``None`` where none fits."""
@@ -267,13 +272,13 @@ def _whole(nest: TileNest, widths: Widths, conventions: Conventions) -> Staircas
 
 @lru_cache(maxsize=REMEMBERED)
 def _group(nest: TileNest, widths: Widths, conventions: Conventions) -> tuple[Floats, Decoded]:
-    problem = Problem.of(nest, widths, conventions)
+    problem = StaircaseProblem.of(nest, widths, conventions)
     # Every tile holds an element of each operand, none more than all of them twice.
     least = widths.input + widths.weight + widths.partial
     if least == 0:
         # Nothing is held, so that a buffer of any size is enough.
         return np.zeros(1), resident(problem)
-    found = Candidates(least, 2 * problem.resident)
+    found = StaircaseCandidates(least, 2 * problem.resident)
     add_classes(problem, found)
     if conventions.allocation == "uneven":
         add_uneven(problem, found)

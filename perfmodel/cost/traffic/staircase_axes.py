@@ -27,7 +27,7 @@ _COMPARED = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class StaircaseAxisTiles:
     """All tiles of one axis that may be of use: a tile of positions with a tile of taps.
 
     Attributes
@@ -60,9 +60,9 @@ class Axis:
     def __len__(self) -> int:
         return len(self.tile)
 
-    def pick(self, which: npt.NDArray[np.bool_]) -> Axis:
+    def pick(self, which: npt.NDArray[np.bool_]) -> StaircaseAxisTiles:
         """Return some of the tiles."""
-        return Axis(
+        return StaircaseAxisTiles(
             self.tile[which], self.taps[which], self.count[which], self.tap_count[which],
             self.rows[which], self.refetched[which], self.slid[which], self.tap_slid[which],
             self.whole,
@@ -104,7 +104,7 @@ def flattened(nest: TileNest) -> TileNest:
     return nest
 
 
-def axes(nest: TileNest) -> tuple[Axis, Axis]:
+def axes(nest: TileNest) -> tuple[StaircaseAxisTiles, StaircaseAxisTiles]:
     """Return the tiles along the rows and along the columns."""
     return _axis(*_axis_key(nest, 0)), _axis(*_axis_key(nest, 1))
 
@@ -127,14 +127,16 @@ def _apart(extent: int, taps: int, stride: int, dilation: int) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _axis(extent: int, taps: int, stride: int, dilation: int) -> Axis:
+def _axis(extent: int, taps: int, stride: int, dilation: int) -> StaircaseAxisTiles:
     # Position i and tap j share a row with i - dilation and j + stride: each position but the
     # first `dilation` of them adds min(taps, stride) rows, and likewise with the parts exchanged.
     tiles = _tiles(extent, dilation)
     if taps == 1:
         one, all_ = np.ones_like(tiles), np.full(len(tiles), float(extent))
         rows = tiles.astype(float)
-        return Axis(tiles, one, -(-extent // tiles), one, rows, all_, all_, all_, float(extent))
+        return StaircaseAxisTiles(
+            tiles, one, -(-extent // tiles), one, rows, all_, all_, all_, float(extent)
+        )
     cuts = _tiles(taps, stride) if taps <= _UNEQUAL_TAPS else useful_tiles(taps)
     p, r = (a.ravel() for a in np.meshgrid(tiles, cuts, indexing="ij"))
     count, tap_count = -(-extent // p), -(-taps // r)
@@ -160,7 +162,7 @@ def _axis(extent: int, taps: int, stride: int, dilation: int) -> Axis:
         )
     rows = _rows(p, r, stride, dilation).astype(float)
     whole = float(_rows(np.array(extent), np.array(taps), stride, dilation))
-    return Axis(p, r, count, tap_count, rows, refetched, slid, tap_slid, whole)
+    return StaircaseAxisTiles(p, r, count, tap_count, rows, refetched, slid, tap_slid, whole)
 
 
 def _tiles(extent: int, period: int) -> Ints:

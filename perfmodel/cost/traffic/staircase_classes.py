@@ -23,14 +23,14 @@ import numpy.typing as npt
 
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import (
-    Axis,
     Floats,
     Ints,
+    StaircaseAxisTiles,
     axes,
     undominated,
     useful_tiles,
 )
-from perfmodel.cost.traffic.staircase_steps import Candidates, Decoded
+from perfmodel.cost.traffic.staircase_steps import Decoded, StaircaseCandidates
 
 #: Names of the classes, by their number.
 STATIONARY = ("output", "input", "weight", "all")
@@ -38,7 +38,7 @@ OUTPUT, INPUT, WEIGHT, ALL = range(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class StaircaseProblem:
     """One group of a flattened nest with everything that the classes share.
 
     Attributes
@@ -60,15 +60,15 @@ class Problem:
     images: Ints
     out_channels: Ints
     in_channels: Ints
-    rows: Axis
-    columns: Axis
+    rows: StaircaseAxisTiles
+    columns: StaircaseAxisTiles
     input: float
     weight: float
     output: float
     partial: float
 
     @classmethod
-    def of(cls, nest: TileNest, widths: Widths, conventions: Conventions) -> Problem:
+    def of(cls, nest: TileNest, widths: Widths, conventions: Conventions) -> StaircaseProblem:
         """Return the problem of a nest without groups."""
         rows, columns = axes(nest)
         touched = nest.batch * nest.in_channels * rows.whole * columns.whole
@@ -90,7 +90,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Spots:
+class SpatialTileCandidates:
     """Tiles of images, positions and taps, shape (spots,).
 
     Attributes
@@ -115,18 +115,24 @@ class Spots:
     count: Floats
     tap_count: Floats
 
-    def pick(self, which: npt.NDArray[np.bool_]) -> Spots:
+    def pick(self, which: npt.NDArray[np.bool_]) -> SpatialTileCandidates:
         """Return some of the spots."""
         if which.all():
             return self
-        return Spots(
+        return SpatialTileCandidates(
             self.images[which], self.rows[which], self.columns[which], self.input_held[which],
             self.outputs[which], self.taps[which], self.input[which], self.count[which],
             self.tap_count[which],
         )  # fmt: skip
 
 
-def spots(problem: Problem, rows: Axis, columns: Axis, images: Ints, slides: str) -> Spots:
+def spots(
+    problem: StaircaseProblem,
+    rows: StaircaseAxisTiles,
+    columns: StaircaseAxisTiles,
+    images: Ints,
+    slides: str,
+) -> SpatialTileCandidates:
     """Return all tiles of positions and taps.
 
     Parameters
@@ -155,9 +161,11 @@ def spots(problem: Problem, rows: Axis, columns: Axis, images: Ints, slides: str
     fetched = fetched * (nest.batch * nest.in_channels * width)
     n, many = np.zeros(len(i), np.int64) + images[0], len(images)
     if many == 1 and images[0] == 1:
-        return Spots(n, i, j, held, outputs, taps, fetched, count * nest.batch, tap_count)
+        return SpatialTileCandidates(
+            n, i, j, held, outputs, taps, fetched, count * nest.batch, tap_count
+        )
     tiles, parts = images.astype(float), (-(-nest.batch // images)).astype(float)
-    return Spots(
+    return SpatialTileCandidates(
         np.repeat(images, len(i)), np.tile(i, many), np.tile(j, many),
         np.outer(tiles, held).ravel(), np.outer(tiles, outputs).ravel(), np.tile(taps, many),
         np.tile(fetched, many), np.outer(parts, count).ravel(),
@@ -165,7 +173,7 @@ def spots(problem: Problem, rows: Axis, columns: Axis, images: Ints, slides: str
     )  # fmt: skip
 
 
-def _slid(axis: Axis, slides: str) -> Floats:
+def _slid(axis: StaircaseAxisTiles, slides: str) -> Floats:
     if slides == "positions":
         return axis.slid
     if slides == "taps":
@@ -173,7 +181,7 @@ def _slid(axis: Axis, slides: str) -> Floats:
     return np.minimum(axis.slid, axis.tap_slid)
 
 
-def add_classes(problem: Problem, found: Candidates) -> None:
+def add_classes(problem: StaircaseProblem, found: StaircaseCandidates) -> None:
     """Add the candidates of all three classes, and everything held whole."""
     _add_resident(problem, found)
     _add_output_stationary(problem, found)
@@ -181,7 +189,7 @@ def add_classes(problem: Problem, found: Candidates) -> None:
     _add_weight_stationary(problem, found)
 
 
-def resident(problem: Problem) -> Decoded:
+def resident(problem: StaircaseProblem) -> Decoded:
     """Return the one candidate that holds every operand whole."""
     nest = problem.nest
     whole = {
@@ -194,7 +202,7 @@ def resident(problem: Problem) -> Decoded:
     return {name: np.array([value]) for name, value in whole.items()}
 
 
-def _add_resident(problem: Problem, found: Candidates) -> None:
+def _add_resident(problem: StaircaseProblem, found: StaircaseCandidates) -> None:
     traffic = problem.input + problem.weight + problem.output
 
     def decode(at: Ints) -> Decoded:
@@ -203,7 +211,7 @@ def _add_resident(problem: Problem, found: Candidates) -> None:
     found.add(np.array([problem.resident]), np.array([traffic]), decode)
 
 
-def _add_output_stationary(problem: Problem, found: Candidates) -> None:
+def _add_output_stationary(problem: StaircaseProblem, found: StaircaseCandidates) -> None:
     nest, copies, widths = problem.nest, problem.copies, problem.widths
     rows, columns = _thinned(problem, ("rows", "tile", "taps", "count", "refetched"), "tap_slid")
     at = spots(problem, rows, columns, problem.images, "taps")
@@ -223,7 +231,7 @@ def _add_output_stationary(problem: Problem, found: Candidates) -> None:
     found.add_lines(fixed, slope, tiles, once, at.input, counts, decode)
 
 
-def _add_input_stationary(problem: Problem, found: Candidates) -> None:
+def _add_input_stationary(problem: StaircaseProblem, found: StaircaseCandidates) -> None:
     nest, copies, widths = problem.nest, problem.copies, problem.widths
     if copies > 1 and nest.out_channels == 1:
         return
@@ -247,7 +255,7 @@ def _add_input_stationary(problem: Problem, found: Candidates) -> None:
     found.add_lines(fixed, slope, tiles, once, again, counts, decode)
 
 
-def _add_weight_stationary(problem: Problem, found: Candidates) -> None:
+def _add_weight_stationary(problem: StaircaseProblem, found: StaircaseCandidates) -> None:
     nest, copies, widths = problem.nest, problem.copies, problem.widths
     rows, columns = _thinned(problem, ("rows", "tile", "taps", "tap_count", "refetched"), "slid")
     # More images in a tile save nothing here.
@@ -274,11 +282,13 @@ def _add_weight_stationary(problem: Problem, found: Candidates) -> None:
     found.add_lines(fixed, slope, outs, once, at.input[s], out_counts, decode)
 
 
-def _thinned(problem: Problem, names: tuple[str, ...], *slid: str) -> tuple[Axis, Axis]:
+def _thinned(
+    problem: StaircaseProblem, names: tuple[str, ...], *slid: str
+) -> tuple[StaircaseAxisTiles, StaircaseAxisTiles]:
     """Return the axes' tiles that no other is better than in every attribute of a class."""
     use = (*names, *slid) if problem.kept else names
 
-    def thin(axis: Axis) -> Axis:
+    def thin(axis: StaircaseAxisTiles) -> StaircaseAxisTiles:
         if len(axis) == 1:
             return axis
         if axis.taps[-1] == 1:
@@ -291,9 +301,18 @@ def _thinned(problem: Problem, names: tuple[str, ...], *slid: str) -> tuple[Axis
 
 
 def _decoded(
-    at: Spots, rows: Axis, columns: Axis, s: Ints, out_channels: Ints, in_channels: Ints,
-    stationary: int, read: Floats, weight: Floats, output: float, partial: Floats,
-) -> Decoded:  # fmt: skip
+    at: SpatialTileCandidates,
+    rows: StaircaseAxisTiles,
+    columns: StaircaseAxisTiles,
+    s: Ints,
+    out_channels: Ints,
+    in_channels: Ints,
+    stationary: int,
+    read: Floats,
+    weight: Floats,
+    output: float,
+    partial: Floats,
+) -> Decoded:
     i, j = at.rows[s], at.columns[s]
     return {
         "batch": at.images[s], "out_rows": rows.tile[i], "out_columns": columns.tile[j],

@@ -51,7 +51,7 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TileRetentionLayout:
     """How input, weight and output are held together.
 
     Attributes
@@ -74,7 +74,7 @@ class Layout:
         """Whether all operands are held inside all loops."""
         return not any(hold.whole for hold in self.holds)
 
-    def mirrored(self) -> Layout:
+    def mirrored(self) -> TileRetentionLayout:
         """Return the layout with rows and columns exchanged."""
         swap = str.maketrans("PQRS", "QPSR")
 
@@ -82,13 +82,15 @@ class Layout:
             return frozenset("".join(loops).translate(swap))
 
         a, b, c = (Hold(turn(h.whole), turn(h.again), h.twice) for h in self.holds)
-        return Layout(
+        return TileRetentionLayout(
             (a, b, c), self.slides.translate(swap), turn(self.innermost), self.stationary
         )  # fmt: skip
 
 
 @lru_cache(maxsize=256)
-def layouts(active: str, *, kept: bool, double: bool, square: bool = False) -> tuple[Layout, ...]:
+def layouts(
+    active: str, *, kept: bool, double: bool, square: bool = False
+) -> tuple[TileRetentionLayout, ...]:
     """Return the layouts of a nest that no other beats.
 
     Parameters
@@ -103,7 +105,7 @@ def layouts(active: str, *, kept: bool, double: bool, square: bool = False) -> t
         Whether rows and columns are alike: of a layout and its mirror image one will do.
     """
     if square:
-        found: dict[Layout, None] = {}
+        found: dict[TileRetentionLayout, None] = {}
         for layout in layouts(active, kept=kept, double=double):
             if layout.mirrored() not in found:
                 found[layout] = None
@@ -177,7 +179,7 @@ def _holds(order: str, operand: int, *, kept: bool, double: bool) -> list[int]:
     return options
 
 
-def _layout(mask: int, *, double: bool) -> Layout:
+def _layout(mask: int, *, double: bool) -> TileRetentionLayout:
     def loops(start: int, letters: str = LOOPS) -> frozenset[str]:
         return frozenset(d for i, d in enumerate(letters) if mask >> (start + i) & 1)
 
@@ -191,6 +193,6 @@ def _layout(mask: int, *, double: bool) -> Layout:
     innermost = frozenset(LOOPS) - loops(_NOT_INNERMOST)
     slides = frozenset(_SLIDING) - loops(_NOT_SLIDING, _SLIDING)
     stationary = _KIND[min(innermost)].index(False)
-    return Layout(
+    return TileRetentionLayout(
         (a, b, c), next(iter(slides), ""), innermost if double else frozenset(), stationary
     )

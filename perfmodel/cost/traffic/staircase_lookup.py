@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.cost.traffic.staircase import Parts, Staircase
+from perfmodel.cost.traffic.staircase import OperandTraffic, Staircase
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
 __all__ = ["batched", "batched_parts"]
@@ -36,7 +36,7 @@ def batched(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> Float
     return _gathered(staircases, capacities, [[s.padded for s in staircases]])[0]
 
 
-def batched_parts(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> Parts:
+def batched_parts(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> OperandTraffic:
     """Return the traffic of each operand of many nests at many capacities.
 
     Parameters
@@ -53,7 +53,7 @@ def batched_parts(staircases: Sequence[Staircase], capacities: npt.ArrayLike) ->
         [np.concatenate([[np.inf], column[i]]) for column in map(_columns, staircases)]
         for i in range(4)
     ]
-    return Parts(*_gathered(staircases, capacities, columns))
+    return OperandTraffic(*_gathered(staircases, capacities, columns))
 
 
 def _columns(stairs: Staircase) -> tuple[Floats, Floats, Floats, Floats]:

@@ -30,7 +30,7 @@ def _bin(value: float) -> int:
 
 
 @dataclass
-class Candidates:
+class StaircaseCandidates:
     """What may become a step; candidates that an earlier one dominates are dropped at once.
 
     Attributes

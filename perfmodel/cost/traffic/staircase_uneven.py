@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.cost.traffic.staircase_axes import Axis, Floats, Ints, undominated
-from perfmodel.cost.traffic.staircase_classes import INPUT, OUTPUT, WEIGHT, Problem
-from perfmodel.cost.traffic.staircase_layouts import INDEXED, LOOPS, Layout, layouts
-from perfmodel.cost.traffic.staircase_steps import Candidates, Decoded
+from perfmodel.cost.traffic.staircase_axes import Floats, Ints, StaircaseAxisTiles, undominated
+from perfmodel.cost.traffic.staircase_classes import INPUT, OUTPUT, WEIGHT, StaircaseProblem
+from perfmodel.cost.traffic.staircase_layouts import INDEXED, LOOPS, TileRetentionLayout, layouts
+from perfmodel.cost.traffic.staircase_steps import Decoded, StaircaseCandidates
 
 _STATIONARY = (INPUT, WEIGHT, OUTPUT)
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class _LoopTileFactors:
     """Tiles of one loop, or of the two loops of an axis, as factors of what a layout holds.
 
     Attributes
@@ -40,17 +40,17 @@ class _Block:
     fetched: Floats
     moves: npt.NDArray[np.bool_]
 
-    def thinned(self) -> _Block:
+    def thinned(self) -> _LoopTileFactors:
         """Return the tiles that no other beats."""
         columns = [*self.held, *self.again, self.fetched, np.where(self.moves, 0.0, 1.0)]
         kept = undominated([c for c in columns if np.any(c != c[0])] or columns[:1])
-        return _Block(
+        return _LoopTileFactors(
             self.tile[kept], self.taps[kept], self.held[:, kept], self.again[:, kept],
             self.fetched[kept], self.moves[kept],
         )  # fmt: skip
 
 
-def add_uneven(problem: Problem, found: Candidates) -> None:
+def add_uneven(problem: StaircaseProblem, found: StaircaseCandidates) -> None:
     """Add the candidates that hold some operand whole along some loops, and others not."""
     nest = problem.nest
     extents = {
@@ -60,7 +60,7 @@ def add_uneven(problem: Problem, found: Candidates) -> None:
     active = "".join(loop for loop in LOOPS if extents[loop] > 1)
     if not active:
         return
-    blocks: dict[tuple[object, ...], _Block] = {}
+    blocks: dict[tuple[object, ...], _LoopTileFactors] = {}
     for layout in layouts(
         active, kept=problem.kept, double=problem.copies > 1,
         square=problem.rows is problem.columns,
@@ -70,7 +70,10 @@ def add_uneven(problem: Problem, found: Candidates) -> None:
 
 
 def _add_layout(
-    problem: Problem, layout: Layout, found: Candidates, blocks: dict[tuple[object, ...], _Block]
+    problem: StaircaseProblem,
+    layout: TileRetentionLayout,
+    found: StaircaseCandidates,
+    blocks: dict[tuple[object, ...], _LoopTileFactors],
 ) -> None:
     nest, widths = problem.nest, problem.widths
     rows = _axis_block(problem.rows, "PR", layout, blocks)
@@ -141,7 +144,7 @@ def _add_layout(
     found.add(footprint, traffic, decode)
 
 
-def panel_bits(layout: Layout) -> int:
+def panel_bits(layout: TileRetentionLayout) -> int:
     """Return a bit for each operand and loop along which it is held whole."""
     bits = 0
     for x, hold in enumerate(layout.holds):
@@ -151,8 +154,11 @@ def panel_bits(layout: Layout) -> int:
 
 
 def _axis_block(
-    axis: Axis, loops: str, layout: Layout, blocks: dict[tuple[object, ...], _Block]
-) -> _Block:
+    axis: StaircaseAxisTiles,
+    loops: str,
+    layout: TileRetentionLayout,
+    blocks: dict[tuple[object, ...], _LoopTileFactors],
+) -> _LoopTileFactors:
     position, tap = loops
     key = (id(axis), *_flags(layout, position), *_flags(layout, tap))
     if key in blocks:
@@ -176,7 +182,7 @@ def _axis_block(
     moves |= (axis.tap_count > 1) & (tap in layout.innermost)
     if not layout.innermost:
         moves = np.ones(len(axis), dtype=bool)
-    block = _Block(
+    block = _LoopTileFactors(
         axis.tile, axis.taps,
         np.stack([axis.rows[held[0]], axis.taps[held[1]], axis.tile[held[2]]]).astype(float),
         again, fetched, moves,
@@ -186,8 +192,12 @@ def _axis_block(
 
 
 def _block(
-    tiles: Ints, extent: int, loop: str, layout: Layout, blocks: dict[tuple[object, ...], _Block]
-) -> _Block:
+    tiles: Ints,
+    extent: int,
+    loop: str,
+    layout: TileRetentionLayout,
+    blocks: dict[tuple[object, ...], _LoopTileFactors],
+) -> _LoopTileFactors:
     key = (loop, *_flags(layout, loop))
     if key in blocks:
         return blocks[key]
@@ -201,12 +211,12 @@ def _block(
     moves = (counts > 1) & (loop in layout.innermost)
     if not layout.innermost:
         moves = np.ones(len(tiles), dtype=bool)
-    block = _Block(tiles, np.ones_like(tiles), held, again, one, moves).thinned()
+    block = _LoopTileFactors(tiles, np.ones_like(tiles), held, again, one, moves).thinned()
     blocks[key] = block
     return block
 
 
-def _flags(layout: Layout, loop: str) -> tuple[object, ...]:
+def _flags(layout: TileRetentionLayout, loop: str) -> tuple[object, ...]:
     """Return everything of a layout that the tiles of a loop depend on."""
     return (
         tuple((loop in h.whole, loop in h.again) for h in layout.holds),

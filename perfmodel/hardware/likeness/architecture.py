@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, cast
 from perfmodel.errors import Fault
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import facts_of
-from perfmodel.hardware.likeness.products import Product, catalogue
+from perfmodel.hardware.likeness.products import HardwareProduct, catalogue
 from perfmodel.hardware.runtime import Runtime
 
 __all__ = ["Architecture", "copy_fault", "none_like", "of_device", "of_product", "unlike"]
@@ -52,7 +52,7 @@ def of_device(device: Device) -> Architecture:
     return _of(catalogue()["cores"].get(device.name, {}), frozenset(device.tags), by_tags=True)
 
 
-def of_product(product: Product) -> Architecture:
+def of_product(product: HardwareProduct) -> Architecture:
     """Return the architecture of a known product."""
     return _of(catalogue()["products"][product.sketch.name], product.sketch.tags, by_tags=False)
 
@@ -70,7 +70,7 @@ def _of(stated: dict[str, Any], tags: frozenset[str], *, by_tags: bool) -> Archi
     return Architecture(str(family), has)
 
 
-def unlike(product: Product, device: Device) -> str:
+def unlike(product: HardwareProduct, device: Device) -> str:
     """Return why a device's numbers say nothing of a product's; empty where they may."""
     wanted, had = of_product(product), of_device(device)
     if wanted.family != had.family:
@@ -82,7 +82,7 @@ def unlike(product: Product, device: Device) -> str:
     return ""
 
 
-def none_like(product: Product) -> str:
+def none_like(product: HardwareProduct) -> str:
     """Return what is needed of a product that no device of the library is like."""
     return (
         f"a spec of the {product.sketch.title} with its own numbers: it is {of_product(product)}, "
@@ -91,7 +91,7 @@ def none_like(product: Product) -> str:
 
 
 def copy_fault(
-    product: Product, device: Device, given: Iterable[str], runtime: str
+    product: HardwareProduct, device: Device, given: Iterable[str], runtime: str
 ) -> Fault | None:
     """Return the fault of a copy across architectures, with what would be needed.
 

@@ -220,7 +220,7 @@ def near(
     return found[:most]
 
 
-def _none(words: list[str], kind: str, heads: Iterable[library.Entry]) -> Fault:
+def _none(words: list[str], kind: str, heads: Iterable[library.SpecEntry]) -> Fault:
     known = sorted({tag for entry in heads for tag in entry.tags})
     wrong = next((w for w in words if w not in known), "")
     what = " and ".join([*(f"'{w}'" for w in words), *([f"the kind {kind}"] if kind else [])])

@@ -12,14 +12,23 @@ from perfmodel import units
 from perfmodel.hardware.likeness.distance import Likeness, Sketch, near
 from perfmodel.shipped import data_root
 
-__all__ = ["Product", "advice", "catalogue", "command", "find", "group_of", "products", "title_of"]
+__all__ = [
+    "HardwareProduct",
+    "advice",
+    "catalogue",
+    "command",
+    "find",
+    "group_of",
+    "products",
+    "title_of",
+]
 
 #: The nearest of a product is looked for among devices with the first of these tags that it has.
 _FIRST: Final = ("phone", "laptop", "mcu", "fpga", "gpu", "datacenter", "x86", "sbc", "npu")
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
+class HardwareProduct:
     """A product, and where its facts are from.
 
     Attributes
@@ -47,7 +56,7 @@ def catalogue() -> dict[str, Any]:
 
 
 @cache
-def products() -> dict[str, Product]:
+def products() -> dict[str, HardwareProduct]:
     """Return every product of the catalogue by name; a name of the library hides it."""
     given = cast("dict[str, dict[str, Any]]", catalogue()["products"])
     return {name: _product(name, entry) for name, entry in given.items()}
@@ -58,18 +67,18 @@ def title_of(source: str) -> str:
     return str(catalogue()["sources"][source]["title"])
 
 
-def _product(name: str, entry: dict[str, Any]) -> Product:
+def _product(name: str, entry: dict[str, Any]) -> HardwareProduct:
     peaks = {k: units.parse(v, "compute") for k, v in entry.get("peaks", {}).items()}
     rate = entry.get("bandwidth")
     sketch = Sketch(
         name, str(entry["title"]), None if rate is None else units.parse(rate, "bandwidth"), peaks,
         "", frozenset(entry.get("tags", ())), entry.get("year"),
     )  # fmt: skip
-    return Product(sketch, str(entry["source"]), str(entry.get("confidence", "estimated")),
+    return HardwareProduct(sketch, str(entry["source"]), str(entry.get("confidence", "estimated")),
                    tuple(entry.get("aliases", ())))  # fmt: skip
 
 
-def find(name: str) -> Product | None:
+def find(name: str) -> HardwareProduct | None:
     """Return the product that a name stands for; None where the catalogue lacks it."""
     wanted = _folded(name)
     for known, product in products().items():
@@ -82,12 +91,12 @@ def _folded(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
 
 
-def group_of(product: Product) -> list[str]:
+def group_of(product: HardwareProduct) -> list[str]:
     """Return the tag among whose devices the nearest of a product is looked for."""
     return [tag for tag in _FIRST if tag in product.sketch.tags][:1]
 
 
-def command(product: Product, like: Likeness) -> str:
+def command(product: HardwareProduct, like: Likeness) -> str:
     """Return the command line that makes a spec of a product from the device most like it."""
     words = [f"perfmodel hardware new {product.sketch.name} --from {like.name}"]
     if product.sketch.bandwidth is not None:

@@ -4,7 +4,16 @@
 be best at some bandwidth; `kind` costs a table with them.
 """
 
-from perfmodel.kinds.bit_fusion.counts import Layer, TileCounts, Tiling, count, lanes_and_steps
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
+from perfmodel.kinds.bit_fusion.counts import (
+    BitFusionLayer,
+    BitFusionTiling,
+    TileCounts,
+    count,
+    lanes_and_steps,
+)
 from perfmodel.kinds.bit_fusion.kind import KIND, BitFusion
 from perfmodel.kinds.bit_fusion.spec import BitComposableArray
 from perfmodel.kinds.bit_fusion.tiles import frontier, layer_cycles
@@ -13,11 +22,14 @@ __all__ = [
     "KIND",
     "BitComposableArray",
     "BitFusion",
-    "Layer",
+    "BitFusionLayer",
+    "BitFusionTiling",
     "TileCounts",
-    "Tiling",
     "count",
     "frontier",
     "lanes_and_steps",
     "layer_cycles",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Layer="BitFusionLayer", Tiling="BitFusionTiling")

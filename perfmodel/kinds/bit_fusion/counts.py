@@ -11,10 +11,17 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["Layer", "TileCounts", "Tiling", "count", "lanes_and_steps", "tile_bits"]
+__all__ = [
+    "BitFusionLayer",
+    "BitFusionTiling",
+    "TileCounts",
+    "count",
+    "lanes_and_steps",
+    "tile_bits",
+]
 
 
-class Layer(NamedTuple):
+class BitFusionLayer(NamedTuple):
     """A convolution of one pass and the array under it; numbers, or arrays that broadcast.
 
     Attributes
@@ -64,7 +71,7 @@ class Layer(NamedTuple):
     output_room: Value
 
 
-class Tiling(NamedTuple):
+class BitFusionTiling(NamedTuple):
     """Extents of a tile, how often each operand's is moved, and how many lie in a buffer at once.
 
     Attributes
@@ -146,7 +153,7 @@ def lanes_and_steps(
 
 
 def tile_bits(
-    layer: Layer, rows: Value, columns: Value, images: Value, in_channels: Value,
+    layer: BitFusionLayer, rows: Value, columns: Value, images: Value, in_channels: Value,
     out_channels: Value,
 ) -> tuple[Value, Value, Value]:  # fmt: skip
     """Return bits of a tile of inputs, weights and sums as they cross from main memory."""
@@ -157,7 +164,7 @@ def tile_bits(
     )
 
 
-def _window(layer: Layer, rows: Value, columns: Value) -> Value:
+def _window(layer: BitFusionLayer, rows: Value, columns: Value) -> Value:
     """Return input positions that outputs of a tile need, padding included."""
     tall = (rows - 1) * layer.stride_rows + (layer.kernel_rows - 1) * layer.dilation_rows + 1
     broad = (
@@ -168,7 +175,7 @@ def _window(layer: Layer, rows: Value, columns: Value) -> Value:
     return layer.unrolled * apart + (1.0 - layer.unrolled) * tall * broad
 
 
-def count(layer: Layer, tiling: Tiling, *, relaxed: bool = False) -> TileCounts:
+def count(layer: BitFusionLayer, tiling: BitFusionTiling, *, relaxed: bool = False) -> TileCounts:
     """Return clocks and bits of one pass under a tiling.
 
     Parameters

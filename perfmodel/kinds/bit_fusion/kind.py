@@ -15,7 +15,7 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.bit_fusion.counts import Layer, TileCounts, lanes_and_steps
+from perfmodel.kinds.bit_fusion.counts import BitFusionLayer, TileCounts, lanes_and_steps
 from perfmodel.kinds.bit_fusion.tiles import layer_cycles
 from perfmodel.kinds.operand_bits import element_bits, operations_by_format, without_nests
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
@@ -112,7 +112,7 @@ class BitFusion:
 
 def _layers(
     table: OperatorTable, nests: Nests, setting: Setting
-) -> tuple[Layer, Value, tuple[Value, Value]]:
+) -> tuple[BitFusionLayer, Value, tuple[Value, Value]]:
     """Return one pass of each nest on the array, how many passes it takes, and operand bits."""
     facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
     slots = [tuple(s[i] for s in nests.slots) for i in range(3)]
@@ -131,7 +131,7 @@ def _layers(
     sum_bits = 8.0 * facts[head + "partial_sum"]
     part = 0.5 if setting.choices["double_buffered"] else 1.0
     stride, dilation = nests.stride.astype(float), nests.dilation.astype(float)
-    layer = Layer(
+    layer = BitFusionLayer(
         nests.batch, nests.out_channels * together, nests.in_channels * together,
         nests.out_rows, nests.out_columns, nests.kernel_rows, nests.kernel_columns,
         stride[:, :1], stride[:, 1:], dilation[:, :1], dilation[:, 1:],
@@ -155,9 +155,13 @@ def _unrolled(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
 
 
 def _energies(
-    layer: Layer, operands: tuple[Value, Value], found: TileCounts, times: Value, rows: RowSums,
+    layer: BitFusionLayer,
+    operands: tuple[Value, Value],
+    found: TileCounts,
+    times: Value,
+    rows: RowSums,
     setting: Setting,
-) -> dict[str, Value]:  # fmt: skip
+) -> dict[str, Value]:
     """Return joules of each row that the spec prices; empty where it prices no clock.
 
     In a clock every unit reads its weights, every row of units its inputs, and every column reads

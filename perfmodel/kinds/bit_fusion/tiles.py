@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.kinds.bit_fusion.counts import Layer, TileCounts, Tiling, count
+from perfmodel.kinds.bit_fusion.counts import BitFusionLayer, BitFusionTiling, TileCounts, count
 
 __all__ = ["frontier", "layer_cycles", "tilings"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-_FIELDS, _PARTS = len(Layer._fields), len(Tiling._fields)
+_FIELDS, _PARTS = len(BitFusionLayer._fields), len(BitFusionTiling._fields)
 #: Layers of one call whose tilings are kept by content; longer calls are sweeps, used once.
 _KEPT = 4096
 #: Tilings that a traced layer gets: JAX wants to know how many before it asks.
@@ -49,7 +49,7 @@ _PLACES = np.array([[_LOOPS.index(loop) for loop in order] for order in _ORDERS]
 
 
 def layer_cycles(
-    layer: Layer, bits_per_cycle: Value, *, relaxed: bool = False
+    layer: BitFusionLayer, bits_per_cycle: Value, *, relaxed: bool = False
 ) -> tuple[TileCounts, Value]:
     """Return what the fastest tiling of each layer costs, and the clocks that it takes.
 
@@ -74,13 +74,15 @@ def layer_cycles(
     The tiling is a step function of the layer's numbers: its slope is zero.
     """
     xp = namespace(*layer, bits_per_cycle)
-    found = Tiling(*_tilings_of(layer, xp))
-    counts = count(Layer(*(xp.asarray(v, dtype=float)[None] for v in layer)), found, relaxed=False)
+    found = BitFusionTiling(*_tilings_of(layer, xp))
+    counts = count(
+        BitFusionLayer(*(xp.asarray(v, dtype=float)[None] for v in layer)), found, relaxed=False
+    )
     ends, moved = counts.ends_bits / bits_per_cycle, counts.memory_bits / bits_per_cycle
     cycles = xp.maximum(counts.cycles + ends, moved)
     at = xp.argmin(cycles, axis=0)[None]
     if relaxed:
-        counts = count(Layer(*(xp.asarray(v, dtype=float)[None] for v in layer)), found,
+        counts = count(BitFusionLayer(*(xp.asarray(v, dtype=float)[None] for v in layer)), found,
                        relaxed=True)  # fmt: skip
         ends, moved = counts.ends_bits / bits_per_cycle, counts.memory_bits / bits_per_cycle
         cycles = xp.maximum(counts.cycles + ends, moved)
@@ -91,8 +93,8 @@ def layer_cycles(
     return TileCounts(*(chosen(v) for v in counts)), chosen(cycles)
 
 
-def _tilings_of(layer: Layer, xp: Any) -> Value:
-    """Return fields of `Tiling` of the tilings worth trying, ``(11, tilings, ...)``."""
+def _tilings_of(layer: BitFusionLayer, xp: Any) -> Value:
+    """Return fields of `BitFusionTiling` of the tilings worth trying, ``(11, tilings, ...)``."""
     if xp is np:
         whole = np.stack(np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in layer)))
         return _mapped(whole)
@@ -130,7 +132,7 @@ def _distinct(flat: Floats, wide: int) -> Floats:
     if not flat.shape[1]:
         return np.empty((_PARTS, wide or 1, 0))
     alike, where = np.unique(flat, axis=1, return_inverse=True)
-    each = [frontier(Layer(*column)) for column in alike.T.tolist()]
+    each = [frontier(BitFusionLayer(*column)) for column in alike.T.tolist()]
     most = wide or max(found.shape[1] for found in each)
     out = np.empty((_PARTS, most, len(each)))
     for i, found in enumerate(each):
@@ -143,7 +145,7 @@ def _distinct(flat: Floats, wide: int) -> Floats:
 
 
 @lru_cache(maxsize=16384)
-def frontier(layer: Layer) -> Floats:
+def frontier(layer: BitFusionLayer) -> Floats:
     """Return the tilings of a layer that are the fastest at some bandwidth.
 
     Parameters
@@ -154,7 +156,7 @@ def frontier(layer: Layer) -> Floats:
     Returns
     -------
     ndarray
-        Fields of `Tiling`, ``(11, tilings)``, the least traffic first.
+        Fields of `BitFusionTiling`, ``(11, tilings)``, the least traffic first.
 
     Notes
     -----
@@ -162,7 +164,7 @@ def frontier(layer: Layer) -> Floats:
     buffers, that tile is moved for every step.
     """
     every = tilings(layer)
-    found = count(layer, Tiling(*every))
+    found = count(layer, BitFusionTiling(*every))
     order = np.lexsort((found.ends_bits, found.cycles, found.memory_bits))
     every, cycles, ends = every[:, order], found.cycles[order], found.ends_bits[order]
     # Least traffic first: a tiling is beaten by an earlier one with no more clocks and no more
@@ -178,7 +180,7 @@ def frontier(layer: Layer) -> Floats:
     return out
 
 
-def tilings(layer: Layer) -> Floats:
+def tilings(layer: BitFusionLayer) -> Floats:
     """Return every tiling of a layer that fits its buffers, ``(11, tilings)``."""
     grid = np.meshgrid(
         _powers(max(layer.out_rows, layer.out_columns)),
@@ -216,7 +218,12 @@ def _powers(extent: float) -> Floats:
 
 
 def _padded(
-    layer: Layer, rows: Floats, columns: Floats, images: Floats, inner: Floats, outer: Floats
+    layer: BitFusionLayer,
+    rows: Floats,
+    columns: Floats,
+    images: Floats,
+    inner: Floats,
+    outer: Floats,
 ) -> dict[str, Floats]:
     """Return bits that tiles take in their buffers: whole rows and columns of units."""
     lanes = layer.height * layer.lanes

@@ -4,6 +4,9 @@
 them.
 """
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.kinds.bit_serial.counts import (
     Fetches,
     array_steps,
@@ -13,15 +16,15 @@ from perfmodel.kinds.bit_serial.counts import (
     terms,
 )
 from perfmodel.kinds.bit_serial.kind import KIND, BitSerial
-from perfmodel.kinds.bit_serial.products import Products, products
+from perfmodel.kinds.bit_serial.products import BitSerialGemms, products
 from perfmodel.kinds.bit_serial.spec import BitSerialArray
 
 __all__ = [
     "KIND",
     "BitSerial",
     "BitSerialArray",
+    "BitSerialGemms",
     "Fetches",
-    "Products",
     "array_steps",
     "clocks_a_step",
     "fetches",
@@ -29,3 +32,6 @@ __all__ = [
     "products",
     "terms",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Products="BitSerialGemms")

@@ -19,7 +19,7 @@ from perfmodel.kinds.bit_serial.counts import (
     most_terms,
     terms,
 )
-from perfmodel.kinds.bit_serial.products import Products, products
+from perfmodel.kinds.bit_serial.products import BitSerialGemms, products
 from perfmodel.kinds.operand_bits import operations_by_format, without_nests
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import bandwidth, executed_macs, vector_rates, with_latency
@@ -110,7 +110,7 @@ class BitSerial:
         )  # fmt: skip
 
 
-def _clocks(p: Products, setting: Setting) -> tuple[Value, Value]:
+def _clocks(p: BitSerialGemms, setting: Setting) -> tuple[Value, Value]:
     """Return terms of a weight of each product, and clocks of a step of the array."""
     facts, head = setting.facts, f"engines.{setting.engine}."
     count = terms(p.serial_bits, facts[head + "bits_a_clock"], relaxed=setting.relaxed)
@@ -124,7 +124,7 @@ def _clocks(p: Products, setting: Setting) -> tuple[Value, Value]:
 
 
 def _energies(
-    p: Products, busy: Value, steps: Value, written: Value, rows: RowSums, setting: Setting
+    p: BitSerialGemms, busy: Value, steps: Value, written: Value, rows: RowSums, setting: Setting
 ) -> dict[str, Value]:
     """Return joules of each row that the spec prices; empty where it prices no element.
 

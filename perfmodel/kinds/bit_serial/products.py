@@ -13,10 +13,10 @@ from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["Products", "products"]
+__all__ = ["BitSerialGemms", "products"]
 
 
-class Products(NamedTuple):
+class BitSerialGemms(NamedTuple):
     """Products ``C[tokens, outer] += A[tokens, inner] B[inner, outer]``, `groups` of each.
 
     Every number has shape ``(nests, points)`` or ``(nests, 1)``, and is of one group.
@@ -44,7 +44,7 @@ class Products(NamedTuple):
     input_bits: Value
 
 
-def products(table: OperatorTable, nests: Nests, setting: Setting) -> Products:
+def products(table: OperatorTable, nests: Nests, setting: Setting) -> BitSerialGemms:
     """Return every nest of a table as a product on the engine's array."""
     xp = setting.xp
     slots = [tuple(s[i] for s in nests.slots) for i in range(3)]
@@ -59,7 +59,7 @@ def products(table: OperatorTable, nests: Nests, setting: Setting) -> Products:
     taps = nests.kernel_rows * nests.kernel_columns
     positions = nests.batch * nests.out_rows * nests.out_columns
     inner = nests.in_channels * taps
-    found = Products(
+    found = BitSerialGemms(
         nests.groups, nests.out_channels, inner, positions,
         nests.out_channels * inner * bytes_of[1] * there[:, 1:2],
         nests.batch * nests.in_channels * nests.in_rows * nests.in_columns * bytes_of[0]
@@ -72,7 +72,9 @@ def products(table: OperatorTable, nests: Nests, setting: Setting) -> Products:
     return found
 
 
-def _joined(p: Products, nests: Nests, attention: Value, bytes_of: list[Value]) -> Products:
+def _joined(
+    p: BitSerialGemms, nests: Nests, attention: Value, bytes_of: list[Value]
+) -> BitSerialGemms:
     """Return products with the heads of attention laid out as one matrix.
 
     A query of one head is a row as wide as all heads, zero outside of its own; scores are weights
@@ -87,7 +89,7 @@ def _joined(p: Products, nests: Nests, attention: Value, bytes_of: list[Value]) 
     heads = p.groups * nests.batch
     queries = p.tokens / nests.batch
     where = namespace(*p, *bytes_of).where
-    one = Products(
+    one = BitSerialGemms(
         p.groups * 0.0 + 1.0,
         where(first, p.outer, where(second, heads * queries, p.outer)),
         where(first, heads * p.inner, p.inner),
@@ -97,4 +99,4 @@ def _joined(p: Products, nests: Nests, attention: Value, bytes_of: list[Value]) 
         where(first, heads * queries * p.outer * y, heads * queries * p.outer * y),
         p.serial_bits, p.input_bits,
     )  # fmt: skip
-    return Products(*(where(attention, x, z) for x, z in zip(one, p, strict=True)))
+    return BitSerialGemms(*(where(attention, x, z) for x, z in zip(one, p, strict=True)))

@@ -4,9 +4,15 @@
 takes of each resource is `Prediction.resources`.
 """
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.kinds.fpga.kind import KIND, Fpga
 from perfmodel.kinds.fpga.resources import RESOURCES
 from perfmodel.kinds.fpga.spec import FpgaSpec
-from perfmodel.kinds.fpga.styles import STYLES, Design
+from perfmodel.kinds.fpga.styles import STYLES, FpgaDesign
 
-__all__ = ["KIND", "RESOURCES", "STYLES", "Design", "Fpga", "FpgaSpec"]
+__all__ = ["KIND", "RESOURCES", "STYLES", "Fpga", "FpgaDesign", "FpgaSpec"]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Design="FpgaDesign")

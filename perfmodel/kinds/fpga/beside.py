@@ -7,7 +7,7 @@ import numpy as np
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.fpga.blocks import blocks_18k
 from perfmodel.kinds.fpga.circuits import Amounts
-from perfmodel.kinds.fpga.layers import Layers, constants_of
+from perfmodel.kinds.fpga.layers import CircuitLayers, constants_of
 from perfmodel.workload.lower import OperatorTable
 
 __all__ = ["beside"]
@@ -16,7 +16,7 @@ __all__ = ["beside"]
 TABLE_ENTRIES, TABLE_BITS = 1024.0, 18.0
 
 
-def beside(table: OperatorTable, setting: Setting, layers: Layers) -> Amounts:
+def beside(table: OperatorTable, setting: Setting, layers: CircuitLayers) -> Amounts:
     """Return what the rows without weights cost, ``(rows, points)``; nothing for the others.
 
     All numbers of a tensor are taken at once, or in a stream those of a pixel. A softmax reads an

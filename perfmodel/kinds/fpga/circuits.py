@@ -14,11 +14,11 @@ from perfmodel.kinds.fpga.blocks import blocks_18k
 from perfmodel.kinds.fpga.reuse import multiplier_limit
 
 __all__ = [
-    "Amounts", "Circuit", "Constants", "latency_strategy", "registered", "resource_strategy",
+    "Amounts", "Circuit", "CircuitConstants", "latency_strategy", "registered", "resource_strategy",
 ]  # fmt: skip
 
 
-class Constants(NamedTuple):
+class CircuitConstants(NamedTuple):
     """What a tool's circuits cost; the defaults are those of perfect logic.
 
     Fields as in `perfmodel.hardware.kernel.fabric.FabricConstants`.
@@ -111,7 +111,7 @@ def _rounding(relaxed: bool, xp: object) -> tuple[Callable[[Value], Value], ...]
     return (lambda v: lib.floor(v + 0.5)), (lambda v: lib.ceil(v - 1e-9))
 
 
-def latency_strategy(c: Circuit, k: Constants, *, relaxed: bool = False) -> Amounts:
+def latency_strategy(c: Circuit, k: CircuitConstants, *, relaxed: bool = False) -> Amounts:
     """Return what a layer costs under the strategy ``latency``: all loops unrolled.
 
     Sums are a tree of ``round(log2(z / m))`` levels, a clock each; beyond `chained_beyond` products
@@ -150,13 +150,13 @@ def latency_strategy(c: Circuit, k: Constants, *, relaxed: bool = False) -> Amou
     )  # fmt: skip
 
 
-def registered(made: Amounts, k: Constants) -> Value:
+def registered(made: Amounts, k: CircuitConstants) -> Value:
     """Return clocks of the register behind a circuit of several stages at an interval of 1."""
     xp = namespace(*made, k.register_clocks)
     return xp.where((made.interval <= 1.0) & (made.clocks > 1.0), k.register_clocks, 0.0)
 
 
-def resource_strategy(c: Circuit, k: Constants, *, relaxed: bool = False) -> Amounts:
+def resource_strategy(c: Circuit, k: CircuitConstants, *, relaxed: bool = False) -> Amounts:
     """Return what a layer costs under the strategy ``resource``: a loop of ``R`` turns.
 
     Weights are read from memory blocks, ``ceil(n m / R)`` a clock, so that zeros save nothing; the

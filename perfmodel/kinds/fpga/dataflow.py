@@ -21,10 +21,10 @@ from perfmodel.kinds.fpga.circuits import (
     registered,
     resource_strategy,
 )
-from perfmodel.kinds.fpga.layers import Layers, layers_of
+from perfmodel.kinds.fpga.layers import CircuitLayers, layers_of
 from perfmodel.kinds.fpga.pipeline import DUARTE, finished, io_traffic, peak_operations, waited
 from perfmodel.kinds.fpga.resources import of_rows
-from perfmodel.kinds.fpga.styles import Design
+from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth, with_latency
 from perfmodel.kinds.roofline import launch_times
@@ -60,7 +60,7 @@ class LayerDesign(Spec):
     """``latency`` or ``resource``."""
 
 
-class Dataflow(Design):
+class Dataflow(FpgaDesign):
     """A pipeline of layers, each with multipliers of its own (hls4ml)."""
 
     KEYS: ClassVar[Mapping[str, tuple[type[Spec], tuple[str, ...]]]] = {
@@ -162,7 +162,7 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     )  # fmt: skip
 
 
-def _circuits(layers: Layers, setting: Setting) -> Amounts:
+def _circuits(layers: CircuitLayers, setting: Setting) -> Amounts:
     """Return what each layer costs under its strategy."""
     ways = {"latency": latency_strategy, "resource": resource_strategy}
     found = {

@@ -23,7 +23,7 @@ from perfmodel.cost.residency import access_bytes, row_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
-from perfmodel.kinds.fpga.styles import Design
+from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth, executed_macs, with_latency
 from perfmodel.kinds.roofline import launch_times, matrix_rates
@@ -37,7 +37,7 @@ Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ce
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e7)]
 
 
-class Deformable(Design):
+class Deformable(FpgaDesign):
     """Lanes of channels of the pointwise array and of the 3x3 windows, and clocks of the loops.
 
     The first peak of the engine is two operations a multiplier of the pointwise array and clock.

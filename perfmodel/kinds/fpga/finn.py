@@ -22,7 +22,7 @@ from perfmodel.kinds.fpga.blocks import blocks_18k
 from perfmodel.kinds.fpga.layers import check_kinds, given_or
 from perfmodel.kinds.fpga.pipeline import finished, io_traffic, peak_operations, waited
 from perfmodel.kinds.fpga.resources import of_rows
-from perfmodel.kinds.fpga.styles import Design
+from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth, with_latency
@@ -46,7 +46,7 @@ class FoldedLayer(Spec):
     """Lanes of each: inputs side by side; divides the inputs of an output."""
 
 
-class Finn(Design):
+class Finn(FpgaDesign):
     """A pipeline of folded matrix-vector units (FINN)."""
 
     KEYS: ClassVar[Mapping[str, tuple[type[Spec], tuple[str, ...]]]] = {

@@ -22,7 +22,7 @@ from perfmodel.kinds.fpga.layers import check_kinds, given_or
 from perfmodel.kinds.fpga.passage import passed
 from perfmodel.kinds.fpga.pipeline import io_traffic, peak_operations, waited
 from perfmodel.kinds.fpga.resources import of_rows
-from perfmodel.kinds.fpga.styles import Design
+from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth, with_latency
@@ -55,7 +55,7 @@ class StreamedLayer(Spec):
     """What its multipliers are made of."""
 
 
-class FpgaConvNet(Design):
+class FpgaConvNet(FpgaDesign):
     """A pipeline of sliding windows and dot products that words stream through (fpgaConvNet)."""
 
     KEYS: ClassVar[Mapping[str, tuple[type[Spec], tuple[str, ...]]]] = {

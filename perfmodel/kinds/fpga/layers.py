@@ -11,14 +11,14 @@ from perfmodel.arrays import Value
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
-from perfmodel.kinds.fpga.circuits import Circuit, Constants
+from perfmodel.kinds.fpga.circuits import Circuit, CircuitConstants
 from perfmodel.kinds.fpga.reuse import closest, is_valid, snapped
 from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
 from perfmodel.workload.shapes import Nests
 
 __all__ = [
-    "SUPPORTED", "Layers", "check_kinds", "constants_of", "given_or", "layers_of",
+    "SUPPORTED", "CircuitLayers", "check_kinds", "constants_of", "given_or", "layers_of",
 ]  # fmt: skip
 
 #: Classes of operators that there are circuits for.
@@ -32,7 +32,7 @@ _NARROW = 32.0
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
+class CircuitLayers:
     """Layers with weights, in the order of their rows.
 
     Attributes
@@ -63,7 +63,7 @@ class Layers:
 
     rows: RowSums
     circuit: Circuit
-    constants: Constants
+    constants: CircuitConstants
     strategies: tuple[str, ...]
     frames: Value
     positions: Value
@@ -74,7 +74,7 @@ class Layers:
     entering_bits: Value
 
 
-def layers_of(table: OperatorTable, setting: Setting) -> Layers:
+def layers_of(table: OperatorTable, setting: Setting) -> CircuitLayers:
     """Return the layers of a table.
 
     Raises
@@ -118,7 +118,7 @@ def layers_of(table: OperatorTable, setting: Setting) -> Layers:
                           positions)  # fmt: skip
     lines = (nests.kernel_rows - 1.0) * nests.in_channels * nests.groups * bits[0]
     line_luts = lines * xp.ceil(nests.in_columns / 32.0)
-    return Layers(
+    return CircuitLayers(
         RowSums(nests.row, len(table.rows), xp), circuit, constants, strategies, frames, positions,
         pixels, parallel,
         (nests.kernel_rows - 1.0) * nests.in_columns + nests.kernel_columns - 1.0, line_luts,
@@ -126,11 +126,13 @@ def layers_of(table: OperatorTable, setting: Setting) -> Layers:
     )  # fmt: skip
 
 
-def constants_of(kind: str, setting: Setting) -> Constants:
+def constants_of(kind: str, setting: Setting) -> CircuitConstants:
     """Return the constants that the runtime states for a class of kernels."""
     head = f"runtime.kernels.{kind}."
-    found = {n: setting.facts[head + n] for n in Constants._fields if head + n in setting.facts}
-    return Constants(**found)
+    found = {
+        n: setting.facts[head + n] for n in CircuitConstants._fields if head + n in setting.facts
+    }
+    return CircuitConstants(**found)
 
 
 def given_or(name: str, nests: Nests, setting: Setting, default: Value) -> Value:

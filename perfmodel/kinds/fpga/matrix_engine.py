@@ -20,7 +20,7 @@ from perfmodel.cost.residency import level_traffic
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
-from perfmodel.kinds.fpga.styles import Design
+from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
     executed_macs,
@@ -38,7 +38,7 @@ _FLIGHT = "Zeng et al., FlightLLM, FPGA 2024"
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e6)]
 
 
-class MatrixEngine(Design):
+class MatrixEngine(FpgaDesign):
     """Multipliers that work on rows of activations, as many at once as share a weight.
 
     The first peak of the engine is two operations a multiplier and clock.

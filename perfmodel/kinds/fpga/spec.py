@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from perfmodel.errors import nearest
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import AsItself, Of, Quantity
-from perfmodel.kinds.fpga.styles import STYLES, Design, style
+from perfmodel.kinds.fpga.styles import STYLES, FpgaDesign, style
 from perfmodel.pydantic_faults import subclass
 
 __all__ = ["FpgaSpec"]
@@ -26,9 +26,9 @@ Perhaps: TypeAlias = Annotated[Quantity, Of("count", whole=True, ceiling=1e8)]
 Bits: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=64)]
 
 
-def _design(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Design:
+def _design(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> FpgaDesign:
     """Read a design as the spec class of its style."""
-    if isinstance(given, Design) and type(given) is not Design:
+    if isinstance(given, FpgaDesign) and type(given) is not FpgaDesign:
         return given
     if isinstance(given, Mapping):
         name = str(cast("Mapping[str, Any]", given).get("style", ""))
@@ -42,7 +42,7 @@ def _design(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationI
     return handler(given)
 
 
-AnyDesign: TypeAlias = Annotated[Design, AsItself(), WrapValidator(_design)]
+AnyDesign: TypeAlias = Annotated[FpgaDesign, AsItself(), WrapValidator(_design)]
 
 
 class FpgaSpec(Engine):

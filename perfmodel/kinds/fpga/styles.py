@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from perfmodel.kinds.protocol import Equation, Terms
     from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["STYLES", "Design", "Style", "style"]
+__all__ = ["STYLES", "FpgaDesign", "Style", "style"]
 
 #: Style -> its module.
 STYLES: Final[Mapping[str, str]] = {
@@ -30,7 +30,7 @@ STYLES: Final[Mapping[str, str]] = {
 }
 
 
-class Design(Spec):
+class FpgaDesign(Spec):
     """What is configured into the fabric; the base class of every style."""
 
     style: str
@@ -46,7 +46,7 @@ class Design(Spec):
 class Style(Protocol):
     """What a style's module offers."""
 
-    DESIGN: type[Design]
+    DESIGN: type[FpgaDesign]
     EQUATIONS: Mapping[str, Equation]
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:

@@ -5,8 +5,11 @@ takes; `matrices` asks both of a table's matrices, `held` whether they stay or a
 `kind` costs the table.
 """
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.kinds.in_memory.counts import (
-    Layout,
+    MatrixLayout,
     Steps,
     copies_of,
     layout,
@@ -22,7 +25,7 @@ __all__ = [
     "KIND",
     "InMemory",
     "InMemoryArrays",
-    "Layout",
+    "MatrixLayout",
     "Steps",
     "chip_area",
     "copies_of",
@@ -32,3 +35,6 @@ __all__ = [
     "vector_joules",
     "vector_seconds",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Layout="MatrixLayout")

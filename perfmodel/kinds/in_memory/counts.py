@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["Layout", "Steps", "copies_of", "layout", "speed", "steps_of", "vector_seconds"]
+__all__ = ["MatrixLayout", "Steps", "copies_of", "layout", "speed", "steps_of", "vector_seconds"]
 
 #: Velocity saturation of short channels (Sakurai and Newton, JSSC 25(2), 1990).
 ALPHA = 1.3
@@ -24,7 +24,7 @@ def _floor(value: Value, relaxed: bool) -> Value:
     return value if relaxed else namespace(value).floor(value + 1e-9)
 
 
-class Layout(NamedTuple):
+class MatrixLayout(NamedTuple):
     """Where a matrix of ``groups`` blocks of ``inner`` x ``outer`` weights lies.
 
     Attributes
@@ -59,7 +59,7 @@ def layout(
     groups: Value, inner: Value, outer: Value, weight_bits: Value, *, rows: Value, columns: Value,
     cell_bits: Value = 1.0, cells_per_weight: Value = 1.0, extra_columns: Value = 0.0,
     rows_active: Value = None, relaxed: bool = False,
-) -> Layout:  # fmt: skip
+) -> MatrixLayout:  # fmt: skip
     """Return how a matrix lies in arrays.
 
     A weight takes ``ceil(bits / cell_bits) + extra`` columns and `cells_per_weight` rows. Blocks of
@@ -92,7 +92,7 @@ def layout(
     row_groups = xp.maximum(_ceil(1.0 * reads + 0.0 * used, relaxed), 1.0)
     arrays = _ceil(groups / together, relaxed) * row_tiles * column_tiles
     sums = xp.minimum(outer * together, wide)
-    return Layout(arrays, row_tiles, column_tiles, together, row_groups, sums, each, slices)
+    return MatrixLayout(arrays, row_tiles, column_tiles, together, row_groups, sums, each, slices)
 
 
 class Steps(NamedTuple):
@@ -163,7 +163,7 @@ def speed(voltage: Value, threshold: Value) -> Value:
 
 
 def vector_seconds(
-    found: Layout, steps: Steps, *, read_time: Value, pulse_time: Value = 0.0,
+    found: MatrixLayout, steps: Steps, *, read_time: Value, pulse_time: Value = 0.0,
     conversion_time: Value = 0.0, conversion_bit_time: Value = 0.0, adder_time: Value = 0.0,
     rows: Value = 1.0, registers: Value = 1.0, converters: Value = None,
     columns_per_conversion: Value = 1.0, pipelined: bool = False, relaxed: bool = False,

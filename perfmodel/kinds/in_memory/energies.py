@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.kinds.in_memory.counts import Layout, Steps
+from perfmodel.kinds.in_memory.counts import MatrixLayout, Steps
 
 __all__ = ["chip_area", "vector_joules"]
 
 
 def vector_joules(
-    found: Layout, steps: Steps, facts: Mapping[str, Value], *, groups: Value, inner: Value,
+    found: MatrixLayout, steps: Steps, facts: Mapping[str, Value], *, groups: Value, inner: Value,
     outer: Value, input_density: Value, weight_density: Value, adc_bits: Value = 0.0,
 ) -> dict[str, Value]:  # fmt: skip
     """Return joules of one vector through all groups, at the nominal voltage.

@@ -8,15 +8,15 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.in_memory.counts import Layout, copies_of
+from perfmodel.kinds.in_memory.counts import MatrixLayout, copies_of
 from perfmodel.kinds.in_memory.matrices import inputs_of, stated
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["Held", "ways"]
+__all__ = ["ArrayResidency", "ways"]
 
 
-class Held(NamedTuple):
+class ArrayResidency(NamedTuple):
     """Matrices in the arrays, in one of the two ways.
 
     Attributes
@@ -36,9 +36,9 @@ class Held(NamedTuple):
 
 
 def ways(
-    table: OperatorTable, nests: Nests, setting: Setting, found: Layout, seconds: Value,
+    table: OperatorTable, nests: Nests, setting: Setting, found: MatrixLayout, seconds: Value,
     vectors: Value, still: Value,
-) -> tuple[Held, Held, Value]:  # fmt: skip
+) -> tuple[ArrayResidency, ArrayResidency, Value]:  # fmt: skip
     """Return matrices that stay, matrices written in turn, and whether all of them may stay.
 
     Parameters
@@ -63,7 +63,7 @@ def ways(
         found.arrays, vectors * nests.times, seconds, count, there, needed, relaxed=setting.relaxed
     )
     zero = 0.0 * found.arrays
-    resident = Held(copies + zero, ceil(vectors / copies), zero, zero)
+    resident = ArrayResidency(copies + zero, ceil(vectors / copies), zero, zero)
     whole = there / found.arrays
     fewest = xp.maximum(whole if setting.relaxed else xp.floor(whole + 1e-9), 1.0)
     fewest = xp.minimum(fewest, xp.maximum(vectors, 1.0))
@@ -74,7 +74,7 @@ def ways(
     )
     # Steps of a cell wait for one another: what takes rounds is written anew in each.
     writes = xp.where(rounds > 1.0 + 1e-9, nests.times, 1.0) + zero
-    reloaded = Held(
+    reloaded = ArrayResidency(
         fewest + zero, rounds * ceil(vectors / fewest), rounds * deep * writes, writes
     )  # fmt: skip
     return resident, reloaded, needed <= there
@@ -87,7 +87,7 @@ def _once(table: OperatorTable) -> Value:
     return np.array([0.0 if both and row.phase == "decode" else 1.0 for row in table.rows])[:, None]
 
 
-def _stored(table: OperatorTable, nests: Nests, setting: Setting, found: Layout) -> Value:
+def _stored(table: OperatorTable, nests: Nests, setting: Setting, found: MatrixLayout) -> Value:
     """Return arrays of all weights that are stored, for experts that no token asked for."""
     if "moe" not in nests.kind:
         return 0.0

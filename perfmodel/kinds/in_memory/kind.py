@@ -17,9 +17,9 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.residency import level_traffic, row_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.in_memory.counts import Layout, Steps
+from perfmodel.kinds.in_memory.counts import MatrixLayout, Steps
 from perfmodel.kinds.in_memory.energies import vector_joules
-from perfmodel.kinds.in_memory.held import Held, ways
+from perfmodel.kinds.in_memory.held import ArrayResidency, ways
 from perfmodel.kinds.in_memory.matrices import (
     cells_of,
     inputs_of,
@@ -88,7 +88,9 @@ class InMemory:
         held = rows(still) > 0
         mine = _weight_bytes(table, setting, everything, held)
 
-        def terms_of(way: Held, moved: Mapping[str, Value]) -> tuple[Value, dict[str, Value]]:
+        def terms_of(
+            way: ArrayResidency, moved: Mapping[str, Value]
+        ) -> tuple[Value, dict[str, Value]]:
             compute = {
                 "matrix": rows(way.passes * seconds * times),
                 "load": rows(way.load * still) * write,
@@ -113,7 +115,9 @@ class InMemory:
         def chosen(one: Value, other: Value) -> Value:
             return xp.where(stays, one, other)
 
-        way = Held(*(chosen(one, other) for one, other in zip(resident, reloaded, strict=True)))
+        way = ArrayResidency(
+            *(chosen(one, other) for one, other in zip(resident, reloaded, strict=True))
+        )
         traffic = {level: chosen(kept[level], moved) for level, moved in anew.items()}
         row_s, compute = terms_of(way, traffic)
         _, operations, executed, unsupported = matrix_rates(table, macs, setting)
@@ -147,7 +151,7 @@ def _weight_bytes(
 
 
 def _joules(
-    table: OperatorTable, nests: Nests, setting: Setting, found: Layout, steps: Steps,
+    table: OperatorTable, nests: Nests, setting: Setting, found: MatrixLayout, steps: Steps,
     densities: tuple[Value, Value], vectors: Value, rows: RowSums,
 ) -> dict[str, Value]:  # fmt: skip
     """Return joules of each row by part, at the machine's voltage."""
@@ -164,8 +168,8 @@ def _joules(
 
 
 def _detail(
-    table: OperatorTable, nests: Nests, setting: Setting, found: Layout, steps: Steps,
-    way: Held, times: Value, rows: RowSums,
+    table: OperatorTable, nests: Nests, setting: Setting, found: MatrixLayout, steps: Steps,
+    way: ArrayResidency, times: Value, rows: RowSums,
 ) -> dict[str, Value]:  # fmt: skip
     """Return what a row does to the arrays; of several nests the sum, or the mean."""
     xp = setting.xp

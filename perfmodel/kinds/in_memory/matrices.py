@@ -6,7 +6,14 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.in_memory.counts import Layout, Steps, layout, speed, steps_of, vector_seconds
+from perfmodel.kinds.in_memory.counts import (
+    MatrixLayout,
+    Steps,
+    layout,
+    speed,
+    steps_of,
+    vector_seconds,
+)
 from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
@@ -28,7 +35,7 @@ def square_of_supply(setting: Setting) -> Value:
 
 def vectors_through(
     table: OperatorTable, nests: Nests, setting: Setting
-) -> tuple[Layout, Steps, Value, tuple[Value, Value]]:
+) -> tuple[MatrixLayout, Steps, Value, tuple[Value, Value]]:
     """Return what a vector goes through in every matrix, ``(nests, points)``.
 
     Returns
@@ -102,7 +109,7 @@ def inputs_of(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
     return setting.xp.where(there > 0, there, summed)
 
 
-def cells_of(table: OperatorTable, nests: Nests, found: Layout, setting: Setting) -> Value:
+def cells_of(table: OperatorTable, nests: Nests, found: MatrixLayout, setting: Setting) -> Value:
     """Return the cells that a copy of each matrix fills, ``(nests, points)``."""
     weights = nests.groups * inputs_of(table, nests, setting) * nests.out_channels
     return weights * found.slices * stated(setting, "cells_per_weight")

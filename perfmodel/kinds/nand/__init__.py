@@ -1,9 +1,12 @@
 """Flash that computes: dies multiply the weights that they hold, a processor the rest."""
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.kinds.nand.geometry import (
     Flash,
-    Matrix,
-    Tile,
+    FlashMatrix,
+    ReadComputeTile,
     Tiling,
     published_columns,
     tile,
@@ -11,17 +14,17 @@ from perfmodel.kinds.nand.geometry import (
 )
 from perfmodel.kinds.nand.kind import KIND, InFlash
 from perfmodel.kinds.nand.spec import InFlashCompute, NandFlash
-from perfmodel.kinds.nand.split import Split, in_flash_time, split
+from perfmodel.kinds.nand.split import FlashSplit, in_flash_time, split
 
 __all__ = [
     "KIND",
     "Flash",
+    "FlashMatrix",
+    "FlashSplit",
     "InFlash",
     "InFlashCompute",
-    "Matrix",
     "NandFlash",
-    "Split",
-    "Tile",
+    "ReadComputeTile",
     "Tiling",
     "in_flash_time",
     "published_columns",
@@ -29,3 +32,8 @@ __all__ = [
     "tile",
     "widths",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(
+        __name__, Matrix="FlashMatrix", Split="FlashSplit", Tile="ReadComputeTile"
+    )

@@ -15,15 +15,20 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-__all__ = ["Channel", "Event", "Run", "simulate"]
+from perfmodel.former import former_names
+
+__all__ = ["Event", "FlashChannel", "NandSimulationResult", "simulate"]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Run="NandSimulationResult")
 
 What = Literal["inputs", "results", "piece", "read for the core", "read to stream", "multiply"]
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class FlashChannel:
     """One channel and its dies, in seconds.
 
     Attributes
@@ -66,7 +71,7 @@ class Event(NamedTuple):
 
 
 @dataclass(slots=True)
-class Run:
+class NandSimulationResult:
     """What happened.
 
     Attributes
@@ -98,7 +103,9 @@ class _Ask(NamedTuple):
     last: bool
 
 
-def simulate(channel: Channel, requests: int, pages: int, *, record: bool = False) -> Run:
+def simulate(
+    channel: FlashChannel, requests: int, pages: int, *, record: bool = False
+) -> NandSimulationResult:
     """Run read-compute requests beside streamed pages.
 
     Parameters
@@ -116,9 +123,9 @@ def simulate(channel: Channel, requests: int, pages: int, *, record: bool = Fals
 
 
 class _Simulation:
-    def __init__(self, channel: Channel, requests: int, pages: int, record: bool) -> None:
+    def __init__(self, channel: FlashChannel, requests: int, pages: int, record: bool) -> None:
         self.c, self.requests, self.record = channel, requests, record
-        self.out = Run(requests_done=[0.0] * requests)
+        self.out = NandSimulationResult(requests_done=[0.0] * requests)
         self.heap: list[tuple[float, int, str, int, int]] = []
         self.order = 0
         self.urgent: deque[_Ask] = deque()
@@ -140,7 +147,7 @@ class _Simulation:
         self.held: dict[int, int] = {}
         self.page_number = 0
 
-    def run(self) -> Run:
+    def run(self) -> NandSimulationResult:
         self._issue(0.0)
         for die in range(self.c.dies):
             self._stream_read(die, 0.0)

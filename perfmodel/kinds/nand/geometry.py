@@ -62,7 +62,7 @@ class Flash(NamedTuple):
     core_time: Value
 
 
-class Matrix(NamedTuple):
+class FlashMatrix(NamedTuple):
     """A weight matrix in flash and the vectors that it multiplies.
 
     Attributes
@@ -83,7 +83,7 @@ class Matrix(NamedTuple):
     result: Value
 
 
-class Tile(NamedTuple):
+class ReadComputeTile(NamedTuple):
     """What one read-compute request covers: a page for every core.
 
     Attributes
@@ -117,7 +117,7 @@ class Tile(NamedTuple):
     results: Value
 
 
-def published_columns(flash: Flash, matrix: Matrix) -> Value:
+def published_columns(flash: Flash, matrix: FlashMatrix) -> Value:
     """Return the columns a channel that move the fewest bytes of inputs and partial sums.
 
     A request moves ``columns * value + cores * page_elements / columns * result`` over a channel:
@@ -136,7 +136,7 @@ def published_columns(flash: Flash, matrix: Matrix) -> Value:
 
 
 def widths(
-    flash: Flash, matrix: Matrix, tiling: Tiling, *, relaxed: bool = False, deep: int = 0
+    flash: Flash, matrix: FlashMatrix, tiling: Tiling, *, relaxed: bool = False, deep: int = 0
 ) -> Value:
     """Return the columns a channel that a rule allows, one or (``best``) many along a first axis.
 
@@ -171,7 +171,9 @@ def widths(
     return xp.concatenate([tried, root[:1]], axis=0)
 
 
-def tile(flash: Flash, matrix: Matrix, each: Value, *, relaxed: bool = False) -> Tile:
+def tile(
+    flash: Flash, matrix: FlashMatrix, each: Value, *, relaxed: bool = False
+) -> ReadComputeTile:
     """Return the tile of a matrix that is `each` columns a channel wide.
 
     What the last tile lacks in columns is read and multiplied all the same.
@@ -199,13 +201,13 @@ def tile(flash: Flash, matrix: Matrix, each: Value, *, relaxed: bool = False) ->
     waits = flash.read_time + (inputs + 0.5 * flash.piece) / lane
     time = xp.maximum(waits, matrix.vectors * flash.core_time)
     results = matrix.vectors * matrix.rows * tiles * matrix.result
-    return Tile(
+    return ReadComputeTile(
         wide, height, each, fill, groups / (tiles * flash.channels), requests, time,
         requests * inputs, results,
     )  # fmt: skip
 
 
-def _elements(flash: Flash, matrix: Matrix) -> Value:
+def _elements(flash: Flash, matrix: FlashMatrix) -> Value:
     """Return the weights that the cores of a channel take at once."""
     return flash.dies * flash.cores * flash.page / matrix.weight
 

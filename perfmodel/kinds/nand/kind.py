@@ -15,9 +15,9 @@ from perfmodel.cost.nests import RowSums
 from perfmodel.cost.residency import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
-from perfmodel.kinds.nand.geometry import Flash, Matrix
+from perfmodel.kinds.nand.geometry import Flash, FlashMatrix
 from perfmodel.kinds.nand.spec import flash_from, limit_faults, read_bandwidth
-from perfmodel.kinds.nand.split import Split, split
+from perfmodel.kinds.nand.split import FlashSplit, split
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import executed_macs
 from perfmodel.kinds.roofline import KIND as ROOFLINE
@@ -120,7 +120,7 @@ def _energy(detail: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
     return out
 
 
-def _said(shares: Shares, rest: Value, row: int) -> str:
+def _said(shares: FlashNests, rest: Value, row: int) -> str:
     """Return the seconds of a row's flash as arithmetic: of each nest the equation itself."""
     flash, found = shares.flash, shares.split
     parts: list[str] = []
@@ -163,7 +163,7 @@ def _first(value: Value, row: int) -> float:
     return float(array[row if len(array) > 1 else 0, 0])
 
 
-class Shares(NamedTuple):
+class FlashNests(NamedTuple):
     """The nests whose weights lie in flash.
 
     Attributes
@@ -187,8 +187,8 @@ class Shares(NamedTuple):
     """
 
     row: np.ndarray
-    matrix: Matrix
-    split: Split
+    matrix: FlashMatrix
+    split: FlashSplit
     runs: Value
     macs: Value
     stored: Value
@@ -196,7 +196,7 @@ class Shares(NamedTuple):
     host_time: Value
 
 
-def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
+def shares_of(table: OperatorTable, setting: Setting) -> FlashNests | None:
     """Return the split of every matrix of weights; None where the table has none."""
     nests, access = table.nests, table.accesses
     assert nests is not None
@@ -212,7 +212,7 @@ def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
         return by_row(found, table.points, setting.xp)
 
     value, result = bits(0) / 8.0, setting.fact(f"engines.{setting.engine}.result_bits")
-    matrix = Matrix(
+    matrix = FlashMatrix(
         nests.out_channels[kept],
         nests.in_channels[kept] * nests.kernel_rows[kept] * nests.kernel_columns[kept],
         nests.batch[kept] * nests.out_rows[kept] * nests.out_columns[kept],
@@ -242,7 +242,7 @@ def shares_of(table: OperatorTable, setting: Setting) -> Shares | None:
         total = sum_by_row(all_weights, table, setting)
         moved = ROOFLINE.cost(table, setting).traffic[setting.weights_memory]
         crosses = (moved / xp.maximum(total, 1e-30))[rows]
-    return Shares(
+    return FlashNests(
         rows, matrix, found, runs * crosses, macs * runs * crosses, stored * crosses, flash,
         host_time,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.kinds.nand.geometry import Flash, Matrix, Tile, Tiling, tile, widths
+from perfmodel.kinds.nand.geometry import Flash, FlashMatrix, ReadComputeTile, Tiling, tile, widths
 
 #: Points of which all widths are tried at once.
 _STACKED: Final = 4096
@@ -25,7 +25,7 @@ _STACKED: Final = 4096
 _ALIKE: Final = 1e-14
 
 
-class Split(NamedTuple):
+class FlashSplit(NamedTuple):
     """One multiplication by a matrix that lies in flash.
 
     Attributes
@@ -60,14 +60,14 @@ class Split(NamedTuple):
     array_bytes: Value
     host_share: Value
     partial_sums: Value
-    tile: Tile
+    tile: ReadComputeTile
     add_time: Value
 
 
 def split(
-    flash: Flash, matrix: Matrix, host_time: Value = 0.0, *, columns: Value = 0.0,
+    flash: Flash, matrix: FlashMatrix, host_time: Value = 0.0, *, columns: Value = 0.0,
     tiling: Tiling = "best", relaxed: bool = False,
-) -> Split:  # fmt: skip
+) -> FlashSplit:  # fmt: skip
     """Return the split of a matrix that takes the least time.
 
     With a share ``f`` of the weights multiplied in the dies and ``1 - f`` streamed, the time is the
@@ -99,7 +99,7 @@ def split(
     shape = np.broadcast_shapes(*(np.shape(part) for part in parts))
     found = widths(flash, matrix, tiling, relaxed=relaxed, deep=len(shape))
 
-    def at(each: Value) -> Split:
+    def at(each: Value) -> FlashSplit:
         each = xp.where(columns > 0, columns / flash.channels, each)
         return _split(flash, matrix, host_time, each, relaxed, xp)
 
@@ -110,7 +110,7 @@ def split(
     return at(choose(at, found, xp))
 
 
-def _together(at: Callable[[Value], Split], tried: Value, xp: Any) -> Value:
+def _together(at: Callable[[Value], FlashSplit], tried: Value, xp: Any) -> Value:
     """Return the fastest of the widths along the first axis; of two alike the lighter."""
     found = at(tried)
     alike = found.seconds <= xp.min(found.seconds, axis=0) * (1.0 + _ALIKE)
@@ -118,7 +118,7 @@ def _together(at: Callable[[Value], Split], tried: Value, xp: Any) -> Value:
     return xp.take_along_axis(xp.broadcast_to(tried, found.seconds.shape), best, axis=0)[0]
 
 
-def _in_turn(at: Callable[[Value], Split], tried: Value, xp: Any) -> Value:
+def _in_turn(at: Callable[[Value], FlashSplit], tried: Value, xp: Any) -> Value:
     """Return what `_together` returns, with arrays of one width at a time."""
     each = tried[0]
     first = at(each)
@@ -134,8 +134,8 @@ def _in_turn(at: Callable[[Value], Split], tried: Value, xp: Any) -> Value:
 
 
 def _split(
-    flash: Flash, matrix: Matrix, host_time: Value, each: Value, relaxed: bool, xp: Any
-) -> Split:
+    flash: Flash, matrix: FlashMatrix, host_time: Value, each: Value, relaxed: bool, xp: Any
+) -> FlashSplit:
     shape = tile(flash, matrix, each, relaxed=relaxed)
     weights = matrix.rows * matrix.columns * matrix.weight
     pages = flash.channels * flash.dies * flash.cores * flash.page
@@ -188,7 +188,7 @@ def _split(
         best = xp.minimum(time, best)
     request_bytes = share * shape.requests * pages * shape.used
     rest = weights * (1.0 - share)
-    return Split(
+    return FlashSplit(
         best, requests(share), rest,
         stream * (1.0 - share) + share * moved * shape.used, request_bytes, request_bytes + rest,
         1.0 - share, share * sums, shape,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from perfmodel.hardware.machine import Machine
-from perfmodel.kinds.nand.events import Channel
-from perfmodel.kinds.nand.geometry import Flash, Matrix, published_columns, tile
+from perfmodel.kinds.nand.events import FlashChannel
+from perfmodel.kinds.nand.geometry import Flash, FlashMatrix, published_columns, tile
 from perfmodel.kinds.nand.spec import flash_from
 
 
@@ -26,9 +26,9 @@ def weights_memory(machine: Machine) -> str:
 
 
 def channel_of(
-    flash: Flash, matrix: Matrix, *, columns: float = 0.0, pieces: int = 16,
+    flash: Flash, matrix: FlashMatrix, *, columns: float = 0.0, pieces: int = 16,
     requests_first: bool = True,
-) -> Channel:  # fmt: skip
+) -> FlashChannel:  # fmt: skip
     """Return one channel as it multiplies by a matrix.
 
     Parameters
@@ -38,13 +38,13 @@ def channel_of(
     columns
         Columns of the tile; 0 takes the published rule.
     pieces, requests_first
-        As `Channel` has them.
+        As `FlashChannel` has them.
     """
     each = columns / flash.channels if columns else published_columns(flash, matrix)
     shape = tile(flash, matrix, each)
     lane = flash.bandwidth / flash.channels
     vectors = matrix.vectors
-    return Channel(
+    return FlashChannel(
         int(flash.dies), float(flash.read_time),
         float(vectors * shape.columns_each * matrix.value / lane),
         float(vectors * shape.rows / flash.dies * matrix.result / lane),

@@ -13,7 +13,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.rates import MATRIX_KINDS, executed_format
 from perfmodel.kinds.roofline import best_format
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.lower import OperatorRow, OperatorTable
 
 __all__ = ["extra_passes", "function_times", "result_bytes", "results"]
 
@@ -69,7 +69,7 @@ def result_bytes(table: OperatorTable, setting: Setting) -> Value:
     return results(table, setting) * slot_bytes(("activation",), table.points, setting)
 
 
-def _own(row: Row) -> list[str]:
+def _own(row: OperatorRow) -> list[str]:
     # Batch normalisation is folded into the convolution before it.
     folded = row.kind in MATRIX_KINDS
     return [f for f in row.functions if not (folded and f == "batch_norm")]

@@ -113,7 +113,7 @@ class NeuralProcessors:
         overhead |= _launches(table, setting)
         traffic[store] = traffic[store] + loaded if store in traffic else loaded
         row_s = compose(compute, memory, overhead, setting.overlap)
-        said = {main: _Said(traffic[main], memory[main])}
+        said = {main: _NpuTransferExpression(traffic[main], memory[main])}
         detail = {
             "peak_s": steps / rates,
             "loaded_bytes": loaded,
@@ -205,7 +205,7 @@ def _traffic(table: OperatorTable, setting: Setting) -> tuple[dict[str, Value], 
     return traffic, weights * loaded_share(policy, stored, setting.xp.maximum(room, 0.0))
 
 
-class _Said:
+class _NpuTransferExpression:
     """Seconds of a level as plain arithmetic: bytes over the rate that they give."""
 
     def __init__(self, moved: Value, seconds: Value) -> None:

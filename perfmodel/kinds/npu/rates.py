@@ -10,7 +10,7 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.setting import Setting
-from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
 __all__ = ["kernel_constant", "kernel_names", "padded_macs"]
@@ -34,7 +34,7 @@ _CLASSES: Final = {
 }
 
 
-def kernel_names(row: Row, formats: Sequence[str]) -> list[str]:
+def kernel_names(row: OperatorRow, formats: Sequence[str]) -> list[str]:
     """Return the keys of a runtime's `kernels` that may hold for a row, the most particular first.
 
     Parameters
@@ -54,7 +54,7 @@ def kernel_names(row: Row, formats: Sequence[str]) -> list[str]:
     return [key for name in names for key in (*(f"{name}.{each}" for each in formats), name)]
 
 
-def kernel_constant(setting: Setting, row: Row, field: str, default: Value = None) -> Value:
+def kernel_constant(setting: Setting, row: OperatorRow, field: str, default: Value = None) -> Value:
     """Return a constant of the kernels that run a row, or `default` where the runtime has none."""
     formats = [setting.precision.format_of(slot).name for slot in row.pair]
     for key in kernel_names(row, formats):

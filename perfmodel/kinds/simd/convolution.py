@@ -15,11 +15,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.kinds.simd.tiles import Edges, Tile, blocks, edges, pieces, row_tiles
+from perfmodel.kinds.simd.tiles import Edges, RegisterTiles, blocks, edges, pieces, row_tiles
 
 __all__ = [
-    "Core", "Kernels", "Layer", "depthwise_clocks", "direct_clocks", "im2col_clocks",
-    "pointwise_clocks", "scalar_depthwise_clocks",
+    "BlockedConvolution",
+    "Kernels",
+    "VectorCore",
+    "depthwise_clocks",
+    "direct_clocks",
+    "im2col_clocks",
+    "pointwise_clocks",
+    "scalar_depthwise_clocks",
 ]  # fmt: skip
 
 #: Below any extent, so that an image that strides over its whole self has no rows and no share.
@@ -27,7 +33,7 @@ _NONE: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Core:
+class VectorCore:
     """A core as a kernel sees it; numbers or arrays.
 
     Attributes
@@ -66,7 +72,7 @@ class Kernels:
 
 
 @dataclass(slots=True)
-class Layer:
+class BlockedConvolution:
     """Convolutions: extents of one group, arrays that broadcast.
 
     `images` are images times groups; `dense` tells where the rows of an image follow each other
@@ -99,7 +105,7 @@ class Layer:
 
 
 def step_clocks(
-    tile_rows: Value, tile_blocks: Value, core: Core, streamed: Value, wait: Value
+    tile_rows: Value, tile_blocks: Value, core: VectorCore, streamed: Value, wait: Value
 ) -> Value:
     """Return clocks of one input number of a tile: multiply, load, and wait for the sums.
 
@@ -120,12 +126,12 @@ def step_clocks(
     return xp.maximum(xp.maximum(issue, wait), xp.maximum(load, fill))
 
 
-def store_clocks(tile_rows: Value, tile_blocks: Value, core: Core) -> Value:
+def store_clocks(tile_rows: Value, tile_blocks: Value, core: VectorCore) -> Value:
     """Return clocks in which a tile of sums is added to the output and stored."""
     return tile_rows * tile_blocks / core.stores
 
 
-def direct_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
+def direct_clocks(layer: BlockedConvolution, core: VectorCore, kernels: Kernels) -> Value:
     """Return clocks of convolutions whose input channels fill blocks, or are fewer than a block.
 
     For each group of filter blocks, each block of input channels and each row of the output, the
@@ -161,7 +167,12 @@ def direct_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
 
 
 def _tile(
-    tile: Tile, width: Value, steps: Value, core: Core, kernels: Kernels, streamed: Value
+    tile: RegisterTiles,
+    width: Value,
+    steps: Value,
+    core: VectorCore,
+    kernels: Kernels,
+    streamed: Value,
 ) -> Value:
     """Return clocks of all tiles of one size: their steps, and storing their sums."""
     wait = namespace(tile.rows, core.latency, kernels.edge).where(
@@ -171,7 +182,9 @@ def _tile(
     return tile.count * (inner + store_clocks(tile.rows, width, core) + kernels.tile)
 
 
-def pointwise_clocks(layer: Layer, core: Core, kernels: Kernels, dense: Value) -> Value:
+def pointwise_clocks(
+    layer: BlockedConvolution, core: VectorCore, kernels: Kernels, dense: Value
+) -> Value:
     """Return clocks of 1 x 1 convolutions.
 
     The kernel takes `kernels.channels` input channels at once, and the pixels of the whole image as
@@ -195,7 +208,7 @@ def pointwise_clocks(layer: Layer, core: Core, kernels: Kernels, dense: Value) -
     return layer.images * runs * total
 
 
-def depthwise_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
+def depthwise_clocks(layer: BlockedConvolution, core: VectorCore, kernels: Kernels) -> Value:
     """Return clocks of depthwise convolutions on blocked channels.
 
     `layer.images` counts images; its groups are `layer.out_channels`. Every tap of every pixel
@@ -221,7 +234,7 @@ def depthwise_clocks(layer: Layer, core: Core, kernels: Kernels) -> Value:
     return layer.images * filters * layer.out_rows * clocks
 
 
-def scalar_depthwise_clocks(layer: Layer, tap: Value) -> Value:
+def scalar_depthwise_clocks(layer: BlockedConvolution, tap: Value) -> Value:
     """Return clocks of depthwise convolutions without blocks: `tap` clocks a tap and output."""
     return (
         layer.images * layer.out_channels * layer.out_rows * layer.out_columns
@@ -229,7 +242,7 @@ def scalar_depthwise_clocks(layer: Layer, tap: Value) -> Value:
     )  # fmt: skip
 
 
-def im2col_clocks(layer: Layer, copy: Value) -> Value:
+def im2col_clocks(layer: BlockedConvolution, copy: Value) -> Value:
     """Return clocks of unfolding the input into a matrix, one column a window.
 
     `copy` clocks a number that is moved; the product of the matrices is apart.

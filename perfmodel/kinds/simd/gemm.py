@@ -8,14 +8,14 @@ matrix multiplication", ACM TOMS 34(3), 2008.
 from __future__ import annotations
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.kinds.simd.convolution import Core, Kernels, step_clocks, store_clocks
+from perfmodel.kinds.simd.convolution import Kernels, VectorCore, step_clocks, store_clocks
 from perfmodel.kinds.simd.tiles import blocks, pieces, row_tiles
 
 __all__ = ["conflicts", "gemm_clocks"]
 
 
 def gemm_clocks(
-    rows: Value, columns: Value, depth: Value, core: Core, kernels: Kernels
+    rows: Value, columns: Value, depth: Value, core: VectorCore, kernels: Kernels
 ) -> Value:  # fmt: skip
     """Return clocks of ``C[rows, columns] += A[rows, depth] B[depth, columns]``.
 

@@ -13,9 +13,9 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.rates import executed_format, pair_format, sparse_speedup
 from perfmodel.kinds.roofline import best_format
 from perfmodel.kinds.simd.convolution import (
-    Core,
+    BlockedConvolution,
     Kernels,
-    Layer,
+    VectorCore,
     depthwise_clocks,
     direct_clocks,
     im2col_clocks,
@@ -46,14 +46,14 @@ def kernel_fact(setting: Setting, kernel: str, field: str, default: Value = None
     return setting.facts.get(f"runtime.kernels.{kernel}.{field}", default)
 
 
-def core_of(setting: Setting) -> Core:
+def core_of(setting: Setting) -> VectorCore:
     """Return one core of the engine as kernels see it, in fp32."""
     facts, head = setting.facts, f"engines.{setting.engine}."
     near = setting.levels[0]
     after = setting.levels[1] if len(setting.levels) > 1 else near
     # What refills the nearest cache of one core, a clock.
     fill = level_bandwidth(setting, after) / (facts[head + "clock"] * facts[head + "units"])
-    return Core(
+    return VectorCore(
         facts[head + "vector"] / 4.0, facts[head + "fma_per_clock"],
         facts[head + "loads_per_clock"], facts[head + "stores_per_clock"],
         facts[head + "fma_latency"],
@@ -71,9 +71,9 @@ class _Some:
     packed: Value
     """1 where the second factor is a weight, packed once for all runs, else 0; ``(nests, 1)``."""
 
-    def layer(self, images: Value) -> Layer:
+    def layer(self, images: Value) -> BlockedConvolution:
         c = self.numbers
-        return Layer(
+        return BlockedConvolution(
             images, c["out_channels"], c["in_channels"], c["out_rows"], c["out_columns"],
             c["in_rows"], c["in_columns"], c["kernel_rows"], c["kernel_columns"],
             self.stride[:, :1], self.stride[:, 1:], self.dilation[:, :1], self.dilation[:, 1:],
@@ -226,7 +226,7 @@ def _kernels(setting: Setting, name: str) -> Kernels:
     )  # fmt: skip
 
 
-def _conv(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
+def _conv(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value]:
     c, xp = some.numbers, setting.xp
     kernels = _kernels(setting, "conv")
     layer = some.layer(c["batch"] * c["groups"])
@@ -243,13 +243,13 @@ def _conv(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
     return clocks, c["batch"] * c["groups"] * sets * c["out_rows"]
 
 
-def _grouped(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
+def _grouped(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value]:
     c = some.numbers
     layer = some.layer(c["batch"] * c["groups"])
     return _unfolded(layer, core, setting, "grouped"), c["batch"] * c["groups"]
 
 
-def _unfolded(layer: Layer, core: Core, setting: Setting, name: str) -> Value:
+def _unfolded(layer: BlockedConvolution, core: VectorCore, setting: Setting, name: str) -> Value:
     """Return clocks of a convolution as matrix product: filters times unfolded windows."""
     copy = kernel_fact(setting, name, "copy_clocks", 0.0)
     kernels = _kernels(setting, "gemm")
@@ -259,7 +259,7 @@ def _unfolded(layer: Layer, core: Core, setting: Setting, name: str) -> Value:
     return layer.images * product + im2col_clocks(layer, copy)
 
 
-def _depthwise(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
+def _depthwise(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value]:
     c, xp = some.numbers, setting.xp
     kernels = _kernels(setting, "depthwise")
     channels = c["groups"] * c["out_channels"]
@@ -274,7 +274,7 @@ def _depthwise(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]
     return clocks, c["batch"] * blocks(channels, core.lanes) * c["out_rows"]
 
 
-def _gemm(some: _Some, core: Core, setting: Setting) -> tuple[Value, Value]:
+def _gemm(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value]:
     c, xp = some.numbers, setting.xp
     kernels = _kernels(setting, "gemm")
     rows = c["out_rows"] * c["out_columns"]
@@ -302,6 +302,6 @@ def _odd(channels: Value, multiple: Value, xp: Any) -> Value:
     return xp.round(channels) % multiple != 0
 
 
-_CLOCKS: Final[Mapping[str, Callable[[_Some, Core, Setting], tuple[Value, Value]]]] = {
+_CLOCKS: Final[Mapping[str, Callable[[_Some, VectorCore, Setting], tuple[Value, Value]]]] = {
     "conv": _conv, "grouped": _grouped, "depthwise": _depthwise, "gemm": _gemm,
 }  # fmt: skip

@@ -164,11 +164,11 @@ def _cold(table: OperatorTable, setting: Setting, found: Streams, body: Value) -
     return found.missed * xp.maximum(seconds - body, (1.0 - hidden) * seconds)
 
 
-def _said(found: Streams, memory: dict[str, Value], level: str) -> _Said:
-    return _Said(found.moved[level], memory[level])
+def _said(found: Streams, memory: dict[str, Value], level: str) -> _SimdTransferExpression:
+    return _SimdTransferExpression(found.moved[level], memory[level])
 
 
-class _Said:
+class _SimdTransferExpression:
     """Seconds of a level as plain arithmetic: bytes over the rate that they give."""
 
     def __init__(self, moved: Value, seconds: Value) -> None:

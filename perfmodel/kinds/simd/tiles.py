@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["Edges", "Tile", "blocks", "edges", "pieces", "row_tiles"]
+__all__ = ["Edges", "RegisterTiles", "blocks", "edges", "pieces", "row_tiles"]
 
 
-class Tile(NamedTuple):
+class RegisterTiles(NamedTuple):
     """Tiles of one size: how many, and how many rows (pixels, vectors) each holds."""
 
     count: Value
@@ -48,15 +48,15 @@ def blocks(extent: Value, size: Value) -> Value:
     return full + xp.minimum(extent - full * size, 1.0)
 
 
-def pieces(extent: Value, size: Value) -> tuple[Tile, Tile]:
+def pieces(extent: Value, size: Value) -> tuple[RegisterTiles, RegisterTiles]:
     """Return the full pieces of `size` of an extent, and the piece of what is left."""
     xp = namespace(extent, size)
     full = xp.floor(extent / size)
     left = extent - full * size
-    return Tile(full, size), Tile(xp.minimum(left, 1.0), xp.maximum(left, 1.0))
+    return RegisterTiles(full, size), RegisterTiles(xp.minimum(left, 1.0), xp.maximum(left, 1.0))
 
 
-def row_tiles(rows: Value, size: Value) -> tuple[Tile, Tile, Tile]:
+def row_tiles(rows: Value, size: Value) -> tuple[RegisterTiles, RegisterTiles, RegisterTiles]:
     """Return the tiles of a run of rows: full ones, a half one, and one of what is left.
 
     A kernel of `size` rows works the remainder off with its smaller siblings: 11 pixels are a tile
@@ -69,8 +69,10 @@ def row_tiles(rows: Value, size: Value) -> tuple[Tile, Tile, Tile]:
     some = xp.minimum(xp.floor(left / half), 1.0)
     left = left - some * half
     return (
-        Tile(full, size), Tile(some, half), Tile(xp.minimum(left, 1.0), xp.maximum(left, 1.0)),
-    )  # fmt: skip
+        RegisterTiles(full, size),
+        RegisterTiles(some, half),
+        RegisterTiles(xp.minimum(left, 1.0), xp.maximum(left, 1.0)),
+    )
 
 
 def edges(inputs: Value, outputs: Value, kernel: Value, stride: Value, dilation: Value) -> Edges:

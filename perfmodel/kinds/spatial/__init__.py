@@ -4,17 +4,20 @@
 coarser count of sets alone. `kind` costs a table; `eyeriss` holds what was published of the chip.
 """
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.kinds.spatial.choose import AccessCosts, Chosen, choose
 from perfmodel.kinds.spatial.counts import RowCounts, count
 from perfmodel.kinds.spatial.kind import KIND, Spatial
-from perfmodel.kinds.spatial.shapes import Layer, PeArray, RowMapping
+from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMapping
 from perfmodel.kinds.spatial.spec import RowStationaryArray
 
 __all__ = [
     "KIND",
     "AccessCosts",
     "Chosen",
-    "Layer",
+    "GroupedConvolution",
     "PeArray",
     "RowCounts",
     "RowMapping",
@@ -23,3 +26,6 @@ __all__ = [
     "choose",
     "count",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Layer="GroupedConvolution")

@@ -15,11 +15,11 @@ import numpy as np
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.spatial.counts import RowCounts, count
 from perfmodel.kinds.spatial.search import Floats, cheapest, filters_that_fit, movement_cost
-from perfmodel.kinds.spatial.shapes import AccessCosts, Layer, PeArray, RowMapping
+from perfmodel.kinds.spatial.shapes import AccessCosts, GroupedConvolution, PeArray, RowMapping
 
 __all__ = ["AccessCosts", "Chosen", "choose", "filters_that_fit", "movement_cost"]
 
-_FIELDS = len(Layer._fields) + len(PeArray._fields) + len(AccessCosts._fields)
+_FIELDS = len(GroupedConvolution._fields) + len(PeArray._fields) + len(AccessCosts._fields)
 #: Layers of one call whose mappings are kept by content; longer calls are sweeps, used once.
 _KEPT = 4096
 
@@ -33,7 +33,7 @@ class Chosen(NamedTuple):
 
 
 def choose(
-    layer: Layer, array: PeArray, costs: AccessCosts, *, replicate_groups: bool = True,
+    layer: GroupedConvolution, array: PeArray, costs: AccessCosts, *, replicate_groups: bool = True,
     relaxed: bool = False,
 ) -> Chosen:  # fmt: skip
     """Return the cheapest candidate mapping of each layer and its counts.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.kinds.spatial.shapes import Layer, PeArray, RowMapping, ceil_div
+from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMapping, ceil_div
 
 __all__ = ["Folds", "RowCounts", "buffer_demand", "count", "folds", "sets_that_fit"]
 
@@ -99,7 +99,7 @@ def _padding(
     return total
 
 
-def folds(layer: Layer, array: PeArray) -> Folds:
+def folds(layer: GroupedConvolution, array: PeArray) -> Folds:
     """Return how a window is cut: a piece has at most `height` rows and a scratchpad of columns."""
     xp = namespace(*layer, *array)
     rows = ceil_div(layer.kernel_rows, array.height)
@@ -122,7 +122,7 @@ def sets_that_fit(rows: Value, kernel_rows: Value, array: PeArray) -> Value:
     return xp.floor(high / blocks + 1e-9) * side
 
 
-def buffer_demand(layer: Layer, mapping: RowMapping) -> Value:
+def buffer_demand(layer: GroupedConvolution, mapping: RowMapping) -> Value:
     """Return words of partial sums and inputs that the buffer holds during a pass."""
     m = mapping
     sums = m.group_sets * m.images * m.filters * m.rows * layer.out_columns
@@ -132,7 +132,7 @@ def buffer_demand(layer: Layer, mapping: RowMapping) -> Value:
 
 
 def count(
-    layer: Layer, mapping: RowMapping, array: PeArray, *, blocks: Value = 1.0,
+    layer: GroupedConvolution, mapping: RowMapping, array: PeArray, *, blocks: Value = 1.0,
     relaxed: bool = False,
 ) -> RowCounts:  # fmt: skip
     """Return what a layer costs under a mapping.

@@ -12,7 +12,7 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.kinds.spatial.counts import buffer_demand, count, folds, sets_that_fit
 from perfmodel.kinds.spatial.search import filters_that_fit, movement_cost
-from perfmodel.kinds.spatial.shapes import AccessCosts, Layer, PeArray, RowMapping
+from perfmodel.kinds.spatial.shapes import AccessCosts, GroupedConvolution, PeArray, RowMapping
 
 __all__ = ["cheapest_of_all", "least_dram"]
 
@@ -26,7 +26,7 @@ def _heights(rows: int) -> list[int]:
     return sorted({-(-rows // strips) for strips in range(1, rows + 1)})
 
 
-def least_dram(layer: Layer, array: PeArray, channels: int) -> RowMapping:
+def least_dram(layer: GroupedConvolution, array: PeArray, channels: int) -> RowMapping:
     """Return the mapping that moves least to and from main memory, at `channels` a pass.
 
     Uncompressed words decide, since a mapping is made before its data; then words of the buffer,
@@ -72,7 +72,9 @@ def least_dram(layer: Layer, array: PeArray, channels: int) -> RowMapping:
     return RowMapping(*(float(np.asarray(v)[order[0]]) for v in grid))
 
 
-def cheapest_of_all(layer: Layer, array: PeArray, costs: AccessCosts) -> tuple[RowMapping, Value]:
+def cheapest_of_all(
+    layer: GroupedConvolution, array: PeArray, costs: AccessCosts
+) -> tuple[RowMapping, Value]:
     """Return the cheapest mapping of one layer of one group and its cost, every one tried.
 
     Every strip height, number of images, interleaving and split of the sets, each with the most

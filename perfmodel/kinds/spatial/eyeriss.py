@@ -17,7 +17,7 @@ from perfmodel.kinds.spatial.counts import count
 from perfmodel.kinds.spatial.divisors import least_dram
 from perfmodel.kinds.spatial.energy import AccessEnergy, energy_parts
 from perfmodel.kinds.spatial.rlc import compressed_words
-from perfmodel.kinds.spatial.shapes import Layer, PeArray, RowMapping
+from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMapping
 
 __all__ = ["ALEXNET", "VGG16", "ChipLayer", "LayerResult", "MappingBasis", "eyeriss_layers"]
 
@@ -41,7 +41,7 @@ class ChipLayer(NamedTuple):
         q x r, where only that is known.
     """
 
-    layer: Layer
+    layer: GroupedConvolution
     input_zeros: float
     output_zeros: float
     mapping: RowMapping | None = None
@@ -64,9 +64,28 @@ class LayerResult(NamedTuple):
 def _conv(
     groups: int, images: int, filters: int, channels: int, out: int, kernel: int, stride: int,
     image: int,
-) -> Layer:  # fmt: skip
-    return Layer(*map(float, (groups, images, filters, channels, out, out, kernel, kernel,
-                              stride, stride, 1, 1, image, image)))  # fmt: skip
+) -> GroupedConvolution:  # fmt: skip
+    return GroupedConvolution(
+        *map(
+            float,
+            (
+                groups,
+                images,
+                filters,
+                channels,
+                out,
+                out,
+                kernel,
+                kernel,
+                stride,
+                stride,
+                1,
+                1,
+                image,
+                image,
+            ),
+        )
+    )
 
 
 # As quoted for the chip. With q = 4, r = 1 and t = 4 CONV3 moves 69 MB through the buffer, where

@@ -17,7 +17,7 @@ from perfmodel.kinds.spatial.choose import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import RowCounts
 from perfmodel.kinds.spatial.energy import AccessEnergy, energy_parts, scratchpad_words
 from perfmodel.kinds.spatial.rlc import RLC_WORDS_A_VALUE
-from perfmodel.kinds.spatial.shapes import Layer, PeArray
+from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
@@ -112,10 +112,10 @@ class Spatial:
         )  # fmt: skip
 
 
-def layers_of(nests: Nests) -> Layer:
+def layers_of(nests: Nests) -> GroupedConvolution:
     """Return the nests of a table as layers."""
     stride, dilation = nests.stride.astype(float), nests.dilation.astype(float)
-    return Layer(
+    return GroupedConvolution(
         nests.groups, nests.batch, nests.out_channels, nests.in_channels, nests.out_rows,
         nests.out_columns, nests.kernel_rows, nests.kernel_columns, stride[:, :1], stride[:, 1:],
         dilation[:, :1], dilation[:, 1:], nests.in_rows, nests.in_columns,

@@ -15,7 +15,13 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.spatial.counts import RowCounts, buffer_demand, count, folds, sets_that_fit
-from perfmodel.kinds.spatial.shapes import AccessCosts, Layer, PeArray, RowMapping, ceil_div
+from perfmodel.kinds.spatial.shapes import (
+    AccessCosts,
+    GroupedConvolution,
+    PeArray,
+    RowMapping,
+    ceil_div,
+)
 
 __all__ = ["cheapest", "filters_that_fit", "interleaved", "movement_cost"]
 
@@ -36,7 +42,7 @@ _BLOCKS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _BLOCK = 16
 #: Mappings x capacities that are compared at once.
 _PAIRS = 200_000
-_CAPACITY = len(Layer._fields) + PeArray._fields.index("buffer_words")
+_CAPACITY = len(GroupedConvolution._fields) + PeArray._fields.index("buffer_words")
 
 
 def movement_cost(counts: RowCounts, costs: AccessCosts) -> Value:
@@ -49,7 +55,7 @@ def movement_cost(counts: RowCounts, costs: AccessCosts) -> Value:
     )
 
 
-def interleaved(layer: Layer, array: PeArray) -> tuple[Value, Value]:
+def interleaved(layer: GroupedConvolution, array: PeArray) -> tuple[Value, Value]:
     """Return the most channels q, then filters p, that the scratchpads of an element hold."""
     xp = namespace(*layer, *array)
     taps = folds(layer, array).kernel_columns
@@ -63,7 +69,7 @@ def interleaved(layer: Layer, array: PeArray) -> tuple[Value, Value]:
     return channels, xp.maximum(filters, 1.0)
 
 
-def filters_that_fit(layer: Layer, mapping: RowMapping, array: PeArray) -> Value:
+def filters_that_fit(layer: GroupedConvolution, mapping: RowMapping, array: PeArray) -> Value:
     """Return the most filters m, in whole passes, whose sums fit beside the inputs; 0 where none.
 
     The groups are then made equal: 96 filters of which 40 fit are three groups of 32.
@@ -84,7 +90,7 @@ def cheapest(columns: Floats, *, replicate: bool) -> Floats:
     Parameters
     ----------
     columns
-        Fields of `Layer`, `PeArray` and `AccessCosts`, ``(27, layers)``.
+        Fields of `GroupedConvolution`, `PeArray` and `AccessCosts`, ``(27, layers)``.
     replicate
         Whether sets may work on other groups side by side.
 
@@ -144,7 +150,7 @@ def _cheapest(columns: Floats, alike: Places, replicate: bool) -> Floats:
         part = part._replace(out_columns=part.out_columns / cut, in_columns=part.in_columns / cut)
         whose, found = _candidates(part, own._replace(buffer_words=words[last]), replicate)
         whole, own, each = _split(columns[:, last[whose]])
-        part = Layer(*(v[whose] for v in part))
+        part = GroupedConvolution(*(v[whose] for v in part))
         # Filters in one group first; each further group reads the inputs again.
         counts = count(whole, found._replace(filters=whole.filters), own, blocks=cut)
         once = _cost(counts, each)
@@ -158,7 +164,7 @@ def _cheapest(columns: Floats, alike: Places, replicate: bool) -> Floats:
             offset = np.arange(len(column)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
             at = np.repeat(begin[group[some]], sizes) + offset
             mapping = RowMapping(*(v[at] for v in found))
-            here = Layer(*(v[at] for v in part))
+            here = GroupedConvolution(*(v[at] for v in part))
             held = filters_that_fit(here, mapping, array._replace(buffer_words=words[column]))
             groups = ceil_div(here.filters, np.maximum(held, 1.0))
             price = once[at] + again[at] * (groups - 1.0)
@@ -178,9 +184,9 @@ def _chunks(sizes: Places) -> list[Places]:
     return np.split(np.arange(len(sizes)), np.flatnonzero(np.diff(of)) + 1)
 
 
-def _split(columns: Floats) -> tuple[Layer, PeArray, AccessCosts]:
-    a, b = len(Layer._fields), len(Layer._fields) + len(PeArray._fields)
-    return Layer(*columns[:a]), PeArray(*columns[a:b]), AccessCosts(*columns[b:])
+def _split(columns: Floats) -> tuple[GroupedConvolution, PeArray, AccessCosts]:
+    a, b = len(GroupedConvolution._fields), len(GroupedConvolution._fields) + len(PeArray._fields)
+    return GroupedConvolution(*columns[:a]), PeArray(*columns[a:b]), AccessCosts(*columns[b:])
 
 
 def _cost(counts: RowCounts, costs: AccessCosts) -> Floats:
@@ -188,7 +194,9 @@ def _cost(counts: RowCounts, costs: AccessCosts) -> Floats:
     return movement_cost(counts, costs) * (1.0 + 1e-9 * counts.cycles / (counts.cycles + 1e9))
 
 
-def _candidates(layer: Layer, array: PeArray, replicate: bool) -> tuple[Places, RowMapping]:
+def _candidates(
+    layer: GroupedConvolution, array: PeArray, replicate: bool
+) -> tuple[Places, RowMapping]:
     """Return mappings that fit, flat and in order of their layers, and the layer of each."""
     cut = folds(layer, array)
     rows = _heights(layer.out_rows)
@@ -263,5 +271,5 @@ def _column(array: PeArray) -> PeArray:
     return PeArray(*(v[:, None] for v in array))
 
 
-def _at(layer: Layer, places: Places) -> Any:
-    return Layer(*(v[places] for v in layer))
+def _at(layer: GroupedConvolution, places: Places) -> Any:
+    return GroupedConvolution(*(v[places] for v in layer))

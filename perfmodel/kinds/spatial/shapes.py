@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["AccessCosts", "Layer", "PeArray", "RowMapping", "ceil_div"]
+__all__ = ["AccessCosts", "GroupedConvolution", "PeArray", "RowMapping", "ceil_div"]
 
 
 def ceil_div(a: Value, b: Value) -> Value:
@@ -14,7 +14,7 @@ def ceil_div(a: Value, b: Value) -> Value:
     return namespace(a, b).ceil(a / b - 1e-9)
 
 
-class Layer(NamedTuple):
+class GroupedConvolution(NamedTuple):
     """A grouped convolution; a matrix product has one column and one tap.
 
     Attributes

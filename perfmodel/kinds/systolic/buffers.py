@@ -26,7 +26,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 
-__all__ = ["Buffers", "Product", "buffered_traffic"]
+__all__ = ["Buffers", "SystolicGemm", "buffered_traffic"]
 
 #: Counts of tiles that are tried, beside tiles of one and what fits: all small ones, then wider.
 _COUNTS = np.unique(np.round(np.concatenate([np.arange(1, 33), np.geomspace(34, 4096, 40)])))
@@ -51,7 +51,7 @@ class Buffers:
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
+class SystolicGemm:
     """A matrix product as its buffers see it; all arrays of shape ``(nests, points or 1)``.
 
     Attributes
@@ -85,7 +85,7 @@ _MARKS = np.random.default_rng(0).uniform(1.0, 2.0, 16)
 _found: dict[tuple[Any, ...], Value] = {}
 
 
-def buffered_traffic(product: Product, buffers: Buffers, xp: Any = np) -> Value:
+def buffered_traffic(product: SystolicGemm, buffers: Buffers, xp: Any = np) -> Value:
     """Return the least bytes beyond the buffers, of one group, and those of weights in it.
 
     Tiles of the three stationarity classes, double-buffered where they move. Results of few points
@@ -114,7 +114,7 @@ def buffered_traffic(product: Product, buffers: Buffers, xp: Any = np) -> Value:
     return found
 
 
-def _distinct(product: Product, buffers: Buffers) -> Value:
+def _distinct(product: SystolicGemm, buffers: Buffers) -> Value:
     """Return the traffic of each nest at each point; those of one shape are solved once."""
     given = [np.asarray(getattr(product, f.name), dtype=float) for f in fields(product)]
     columns = [c.reshape(1, 1) if c.ndim == 0 else c for c in given]
@@ -135,15 +135,15 @@ def _distinct(product: Product, buffers: Buffers) -> Value:
     if 2 * len(first) > len(table) or not np.array_equal(table[first][which], table):
         return _in_pieces(product, buffers)
     # As points of one nest, which are solved piece by piece.
-    point = Product(*(table[first, i][None] for i in range(len(columns))))
+    point = SystolicGemm(*(table[first, i][None] for i in range(len(columns))))
     return _in_pieces(point, buffers)[:, 0, which].reshape(2, *every[0].shape)
 
 
-def _one(shapes: Value) -> Product:
-    return Product(*(shapes[:, i : i + 1] for i in range(shapes.shape[1])))
+def _one(shapes: Value) -> SystolicGemm:
+    return SystolicGemm(*(shapes[:, i : i + 1] for i in range(shapes.shape[1])))
 
 
-def _in_pieces(product: Product, buffers: Buffers) -> Value:
+def _in_pieces(product: SystolicGemm, buffers: Buffers) -> Value:
     """Return the traffic of many points piece by piece: the candidates fit the nearest caches."""
     values = [getattr(x, f.name) for x in (product, buffers) for f in fields(x)]
     points = max((np.shape(v)[-1] for v in values if np.ndim(v)), default=1)
@@ -154,13 +154,13 @@ def _in_pieces(product: Product, buffers: Buffers) -> Value:
             wide = np.ndim(value) and np.shape(value)[-1] > 1
             return value[..., start : start + _PIECE] if wide else value
 
-        part = Product(*(cut(getattr(product, f.name)) for f in fields(product)))
+        part = SystolicGemm(*(cut(getattr(product, f.name)) for f in fields(product)))
         room = Buffers(*(cut(getattr(buffers, f.name)) for f in fields(buffers)))
         out.append(_least(part, room, np))
     return np.concatenate(out, axis=-1) if len(out) > 1 else out[0]
 
 
-def _least(product: Product, buffers: Buffers, xp: Any) -> Value:
+def _least(product: SystolicGemm, buffers: Buffers, xp: Any) -> Value:
     p = product
     m, n, k = (xp.asarray(v, dtype=float) for v in (p.m, p.n, p.k))
     a1, b1, p1 = p.input_bytes, p.weight_bytes, p.partial_bytes

@@ -10,7 +10,7 @@ from perfmodel.cost.residency import access_bytes, crossing, sum_by_row, usable_
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.tiled import tiled_traffic
 from perfmodel.kinds.rates import bandwidth
-from perfmodel.kinds.systolic.buffers import Buffers, Product, buffered_traffic
+from perfmodel.kinds.systolic.buffers import Buffers, SystolicGemm, buffered_traffic
 from perfmodel.kinds.systolic.nests import full, nest_runs
 from perfmodel.kinds.systolic.stalls import double_buffered
 from perfmodel.workload.lower import WEIGHT, OperatorTable
@@ -79,7 +79,7 @@ def _buffered(
         high, wide = facts[head + "height"], facts[head + "width"]
         tiles = xp.ceil(k / high) * xp.ceil(nests.out_channels / wide)
         w = w * (tiles * high * wide / (k * nests.out_channels))
-    product = Product(
+    product = SystolicGemm(
         m, nests.out_channels, k, x * xp.minimum(real / (m * k), 1.0), w, y,
         facts[head + "partial_sum"], rest * x,
     )  # fmt: skip

@@ -22,14 +22,14 @@ from perfmodel.kinds.tensor_core.attention import (
 )
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
 from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, executed_in, processor
-from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
 __all__ = ["attention_rows"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _AttentionRows:
     """Attention of some rows; every array has shape ``(len(rows), points or 1)``."""
 
     rows: Any
@@ -69,7 +69,9 @@ def attention_rows(table: OperatorTable, setting: Setting, base: Terms) -> Itera
             yield _unfused(table, setting, base, found, machine, values)
 
 
-def _groups(rows: Sequence[Row], nests: Nests) -> dict[tuple[bool, bool, tuple[str, str]], Any]:
+def _groups(
+    rows: Sequence[OperatorRow], nests: Nests
+) -> dict[tuple[bool, bool, tuple[str, str]], Any]:
     """Return (from a cache, causal, pair of slots) -> the first products of such attention."""
     out: dict[tuple[bool, bool, tuple[str, str]], list[int]] = {}
     for i, kind in enumerate(nests.kind):
@@ -81,13 +83,13 @@ def _groups(rows: Sequence[Row], nests: Nests) -> dict[tuple[bool, bool, tuple[s
     return {key: np.array(first) for key, first in out.items()}
 
 
-def _gathered(table: OperatorTable, first: Any) -> _Rows:
+def _gathered(table: OperatorTable, first: Any) -> _AttentionRows:
     nests = table.nests
     assert nests is not None
     rows = nests.row[first]
     macs = table.macs[rows]
     masked = table.masked_macs[rows]
-    return _Rows(
+    return _AttentionRows(
         rows, nests.groups[first], nests.batch[first], nests.out_rows[first],
         nests.out_channels[first], nests.in_channels[first], nests.out_channels[first + 1],
         1.0 - masked / macs,
@@ -111,7 +113,7 @@ def _narrow(setting: Setting) -> Value:
 
 
 def _prefill(
-    table: OperatorTable, setting: Setting, base: Terms, r: _Rows, chip: Chip,
+    table: OperatorTable, setting: Setting, base: Terms, r: _AttentionRows, chip: Chip,
     values: dict[str, Value], causal: bool,
 ) -> KernelRows:  # fmt: skip
     kernel = PrefillKernel(
@@ -132,7 +134,7 @@ def _prefill(
 
 
 def _decode(
-    table: OperatorTable, setting: Setting, base: Terms, r: _Rows, chip: Chip,
+    table: OperatorTable, setting: Setting, base: Terms, r: _AttentionRows, chip: Chip,
     values: dict[str, Value], causal: bool,
 ) -> KernelRows:  # fmt: skip
     del causal  # one token sees its whole cache
@@ -155,9 +157,17 @@ def _decode(
 
 
 def _flash(
-    table: OperatorTable, setting: Setting, base: Terms, r: _Rows, matrix: Value, vector: Value,
-    memory: Value, total: Value | None, launch: Value, pnorm: Value,
-) -> KernelRows:  # fmt: skip
+    table: OperatorTable,
+    setting: Setting,
+    base: Terms,
+    r: _AttentionRows,
+    matrix: Value,
+    vector: Value,
+    memory: Value,
+    total: Value | None,
+    launch: Value,
+    pnorm: Value,
+) -> KernelRows:
     del table
     xp = setting.xp
     zero = 0.0 * (matrix + memory)
@@ -174,7 +184,7 @@ def _flash(
 
 
 def _unfused(
-    table: OperatorTable, setting: Setting, base: Terms, r: _Rows, machine: Processor,
+    table: OperatorTable, setting: Setting, base: Terms, r: _AttentionRows, machine: Processor,
     values: dict[str, Value],
 ) -> KernelRows:  # fmt: skip
     """Return the times of two batched products, a softmax, and what else passes over the scores."""

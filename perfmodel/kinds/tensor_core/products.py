@@ -16,10 +16,10 @@ from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, GemmTimes, Processor, gemm_times
 from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, executed_in, processor
 from perfmodel.kinds.tensor_core.tiles import GROUPED_TILES, SPLITS, TILES, Tile, candidates
-from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["CLASSES", "Products", "candidates_of", "product_rows", "products"]
+__all__ = ["CLASSES", "TensorCoreGemms", "candidates_of", "product_rows", "products"]
 
 #: Classes of rows that go through the routine of products.
 CLASSES = ("gemm", "conv", "grouped", "moe")
@@ -31,7 +31,7 @@ _PIECE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Products:
+class TensorCoreGemms:
     """Products of one class and pair of formats; arrays have shape ``(products, points or 1)``.
 
     Attributes
@@ -76,7 +76,7 @@ def candidates_of(kind: str) -> tuple[tuple[Tile, ...], tuple[int, ...]]:
 
 def products(
     table: OperatorTable, setting: Setting, base: Terms, *, stated: bool = False
-) -> Iterator[Products]:
+) -> Iterator[TensorCoreGemms]:
     """Yield the products of a table, class by class and pair by pair.
 
     A convolution goes as its implicit product: M positions of all images, N filters of a group, K
@@ -106,7 +106,7 @@ def products(
         # Activations may stay in the cache; weights come from main memory, unless they are warm.
         crossing = moved[rows]
         weights = setting.xp.minimum(held if apart else held[rows], crossing)
-        yield Products(
+        yield TensorCoreGemms(
             rows, group.kind, formats, processor(setting, group.pair, executed),
             nests.batch[at] * nests.out_rows[at] * nests.out_columns[at],
             nests.out_channels[at],
@@ -129,7 +129,7 @@ class _Group(NamedTuple):
     right: tuple[str, ...]
 
 
-def _groups(rows: Sequence[Row], nests: Nests) -> tuple[_Group, ...]:
+def _groups(rows: Sequence[OperatorRow], nests: Nests) -> tuple[_Group, ...]:
     alone = np.bincount(nests.row, minlength=len(rows)) == 1
     chosen: dict[tuple[str, tuple[str, str]], list[int]] = {}
     for i, (row, kind) in enumerate(zip(nests.row.tolist(), nests.kind, strict=True)):
@@ -160,7 +160,7 @@ def _constants(setting: Setting, kind: str, formats: Sequence[str], left: str) -
     return values or constants_of(setting, kind, formats)
 
 
-def _timed(found: Products, setting: Setting) -> KernelRows:
+def _timed(found: TensorCoreGemms, setting: Setting) -> KernelRows:
     xp, values = setting.xp, found.constants
     constants = GemmConstants.of(values)
     passes = values.get("activation_passes", 1.0)

@@ -12,7 +12,7 @@ from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of
-from perfmodel.workload.lower import OperatorTable, Row
+from perfmodel.workload.lower import OperatorRow, OperatorTable
 
 __all__ = ["CLASSES", "stream_rows"]
 
@@ -35,7 +35,7 @@ def stream_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator
             yield _rows(setting, base, rows, values, bandwidth)
 
 
-def _groups(rows: Sequence[Row]) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
+def _groups(rows: Sequence[OperatorRow]) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
     """Return class and function -> rows."""
     found: dict[tuple[str, str], list[int]] = {}
     for i, row in enumerate(rows):

@@ -10,7 +10,16 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value
 
-__all__ = ["GROUPED_TILES", "SPLITS", "TILES", "Candidates", "Tile", "candidates", "up", "waves"]
+__all__ = [
+    "GROUPED_TILES",
+    "SPLITS",
+    "TILES",
+    "TensorCoreTileCandidates",
+    "Tile",
+    "candidates",
+    "up",
+    "waves",
+]
 
 #: Rows and columns of the product that one thread block computes.
 Tile = tuple[int, int]
@@ -31,7 +40,7 @@ SPLITS: tuple[int, ...] = (1, 2, 4, 8, 16)
 _FULL = 128.0 * 256.0 / (128.0 + 256.0)
 
 
-class Candidates(NamedTuple):
+class TensorCoreTileCandidates(NamedTuple):
     """Every tile with every split, along a first axis.
 
     Attributes
@@ -52,7 +61,9 @@ class Candidates(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def candidates(tiles: tuple[Tile, ...], splits: tuple[int, ...], ndim: int) -> Candidates:
+def candidates(
+    tiles: tuple[Tile, ...], splits: tuple[int, ...], ndim: int
+) -> TensorCoreTileCandidates:
     """Return the candidates with `ndim` axes after the first."""
     pairs = [(r, c, s) for r, c in tiles for s in splits]
     rows, columns, parts = (
@@ -60,7 +71,7 @@ def candidates(tiles: tuple[Tile, ...], splits: tuple[int, ...], ndim: int) -> C
         for values in zip(*pairs, strict=True)
     )
     extent: npt.NDArray[np.float64] = np.minimum(1.0, rows * columns / (rows + columns) / _FULL)
-    return Candidates(rows, columns, parts, (parts > 1).astype(np.float64), extent)
+    return TensorCoreTileCandidates(rows, columns, parts, (parts > 1).astype(np.float64), extent)
 
 
 def up(x: Value, xp: object, relaxed: bool) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.nand import Matrix, published_columns, tile
+from perfmodel.kinds.nand import FlashMatrix, published_columns, tile
 from perfmodel.kinds.nand.timeline import geometry
 
 #: Seconds of conventional reads of the three pages of a TLC wordline.
@@ -14,7 +14,7 @@ def predicted() -> dict[str, float]:
     """Return claim -> number."""
     flash = geometry(hardware("aif_ssd").machine())
     pages = flash.channels * flash.dies * flash.cores * flash.page
-    matrix = Matrix(4096.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
+    matrix = FlashMatrix(4096.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
     pace = tile(flash, matrix, published_columns(flash, matrix)).round_time
     reads = sum(_CONVENTIONAL) / len(_CONVENTIONAL)
     return {

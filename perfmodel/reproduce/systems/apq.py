@@ -9,7 +9,12 @@ import numpy as np
 
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
-from perfmodel.reproduce.mixed_bits import Assignment, bit_costs, choose_bits, relative_noise
+from perfmodel.reproduce.mixed_bits import (
+    BitWidthAssignment,
+    bit_costs,
+    choose_bits,
+    relative_noise,
+)
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.workload import Workload
 
@@ -76,7 +81,7 @@ def layer(row: TableRow) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=8)
-def mixed(network: str) -> dict[str, Assignment]:
+def mixed(network: str) -> dict[str, BitWidthAssignment]:
     """Return bits of a network within the noise of `NOISE_BITS`: fastest, least energy; eight."""
     costs = bit_costs(network, DEVICE, PAIRS)
     noise = relative_noise(costs)

@@ -17,7 +17,7 @@ from perfmodel.schedule.place.popularity import (
     cycle_hit_rates,
     visit_probabilities,
 )
-from perfmodel.schedule.stream.channel import Channel, channel_of
+from perfmodel.schedule.stream.channel import StreamChannel, channel_of
 from perfmodel.schedule.stream.pipeline import Load, pipeline
 from perfmodel.workload.library import find
 
@@ -64,7 +64,7 @@ QWEN: Final = Geometry(LAYERS, WHOLE_MIB * _MIB / (LAYERS * 8), ATTENTION, EXPER
 
 
 def wall_s(
-    channel: Channel, compute: float, mib: float, experts: int, overlapped: bool,
+    channel: StreamChannel, compute: float, mib: float, experts: int, overlapped: bool,
     geometry: Geometry = QWEN,
 ) -> float:  # fmt: skip
     """Return seconds of a token: attention, then experts, at once or matrix by matrix."""

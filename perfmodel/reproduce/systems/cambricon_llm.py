@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.nand import Flash, Matrix, in_flash_time, published_columns, tile
-from perfmodel.kinds.nand.events import Channel, Run, simulate
+from perfmodel.kinds.nand import Flash, FlashMatrix, in_flash_time, published_columns, tile
+from perfmodel.kinds.nand.events import FlashChannel, NandSimulationResult, simulate
 from perfmodel.kinds.nand.timeline import channel_of, geometry
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
@@ -71,7 +71,7 @@ def _best_tiles() -> dict[str, float]:
 
 def _tiles() -> dict[str, float]:
     flash = geometry(hardware("cambricon_llm_s").machine())
-    matrix = Matrix(4096.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
+    matrix = FlashMatrix(4096.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
     shape = tile(flash, matrix, published_columns(flash, matrix))
     # Nine copies of a byte of threshold; address, Hamming bits and two copies of 1 % of a page.
     protected = int(flash.page * 0.01)
@@ -106,9 +106,14 @@ def _slicing(found: Prediction) -> dict[str, float]:
     }
 
 
-def _play(flash: Flash, columns: float, pieces: int, first: bool, requests: int, pages: int) -> Run:
-    channel: Channel = channel_of(
-        flash, Matrix(columns, columns, 1.0, 1.0, 1.0, 1.0), pieces=pieces, requests_first=first
+def _play(
+    flash: Flash, columns: float, pieces: int, first: bool, requests: int, pages: int
+) -> NandSimulationResult:
+    channel: FlashChannel = channel_of(
+        flash,
+        FlashMatrix(columns, columns, 1.0, 1.0, 1.0, 1.0),
+        pieces=pieces,
+        requests_first=first,
     )
     return simulate(channel, requests, pages)
 

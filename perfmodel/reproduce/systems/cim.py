@@ -13,7 +13,7 @@ from perfmodel.kinds.in_memory import chip_area
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
 
@@ -24,7 +24,7 @@ NEURRAM_BITS = ((3, 1), (4, 2), (5, 3), (6, 4), (7, 5), (8, 6), (9, 7), (10, 8))
 def product(inner: int, outer: int, vectors: int = 1) -> Workload:
     """Return one matrix of `inner` x `outer` weights, and vectors that it multiplies."""
 
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         graph = GraphBuilder(f"product_{inner}_{outer}")
         graph.output(graph.linear(graph.input("x", (vectors, inner)), outer, bias=False))
         return graph.build()

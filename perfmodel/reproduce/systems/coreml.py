@@ -32,7 +32,7 @@ CONSTANTS = (
 )
 
 
-class Row(NamedTuple):
+class CoreMlLatency(NamedTuple):
     """A published latency: library's network and settings, device, seconds."""
 
     workload: str
@@ -49,20 +49,23 @@ _IPHONE_12 = {
 }  # fmt: skip
 _FOLDED: Mapping[str, float | int | str] = {"batch_norm": "folded"}
 #: Name of a claim -> what was measured; the rows that constants are fitted on.
-ROWS: Mapping[str, Row] = {
-    **{name: Row(name, _FOLDED, "apple_a14", ms * 1e-3) for name, ms in _IPHONE_12.items()},
-    "mobilenet_v2_x1.4": Row(
+ROWS: Mapping[str, CoreMlLatency] = {
+    **{
+        name: CoreMlLatency(name, _FOLDED, "apple_a14", ms * 1e-3)
+        for name, ms in _IPHONE_12.items()
+    },
+    "mobilenet_v2_x1.4": CoreMlLatency(
         "mobilenet_v2", {**_FOLDED, "width_multiplier": 1.4}, "apple_a14", 1.6e-3
     ),
-    "mobile_r2l": Row("mobile_r2l", _FOLDED, "apple_a15", 18.04e-3),
+    "mobile_r2l": CoreMlLatency("mobile_r2l", _FOLDED, "apple_a15", 18.04e-3),
 }
 #: Rows that no constant is fitted on.
-OTHERS: Mapping[str, Row] = {
-    "distilbert": Row("bert_base", {"layers": 6, "tokens": 128}, "apple_a15", 3.47e-3),
-    "resnet50": Row("resnet50", _FOLDED, "apple_a14", 3.0e-3),
-    "efficientnet_b0": Row("efficientnet_b0", _FOLDED, "apple_a14", 2.7e-3),
-    "deit_t": Row("deit_tiny_patch16_224", {}, "apple_a14", 9.2e-3),
-    "deit_s": Row("deit_small_patch16_224", {}, "apple_a14", 11.8e-3),
+OTHERS: Mapping[str, CoreMlLatency] = {
+    "distilbert": CoreMlLatency("bert_base", {"layers": 6, "tokens": 128}, "apple_a15", 3.47e-3),
+    "resnet50": CoreMlLatency("resnet50", _FOLDED, "apple_a14", 3.0e-3),
+    "efficientnet_b0": CoreMlLatency("efficientnet_b0", _FOLDED, "apple_a14", 2.7e-3),
+    "deit_t": CoreMlLatency("deit_tiny_patch16_224", {}, "apple_a14", 9.2e-3),
+    "deit_s": CoreMlLatency("deit_small_patch16_224", {}, "apple_a14", 11.8e-3),
 }  # fmt: skip
 
 
@@ -76,7 +79,7 @@ class _Parts(NamedTuple):
     main: Vector
 
 
-def network(row: Row) -> Workload:
+def network(row: CoreMlLatency) -> Workload:
     """Return the workload of a row."""
     return find(row.workload, row.settings)
 

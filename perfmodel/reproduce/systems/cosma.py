@@ -28,21 +28,30 @@ from perfmodel.schedule.baselines import (
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.greedy import belady
-from perfmodel.schedule.peak import Peak, minimum_peak
+from perfmodel.schedule.peak import PeakMemoryResult, minimum_peak
 from perfmodel.schedule.portfolio import Method, fewest_bytes
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.run import schedule
 from perfmodel.schedule.script import Script, replay
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 __all__ = [
-    "MEMORIES", "NETWORKS", "Comparison", "Memories", "baselines", "compare", "memories", "network",
-    "predicted", "problem", "solve",
-]  # fmt: skip
+    "MEMORIES",
+    "NETWORKS",
+    "CosmaComparison",
+    "Memories",
+    "baselines",
+    "compare",
+    "memories",
+    "network",
+    "predicted",
+    "problem",
+    "solve",
+]
 
 #: Networks that people drew, and networks that a search found.
 Kind = Literal["designed", "searched"]
@@ -52,7 +61,7 @@ Memory = Literal["M_R", "M_H", "M_P"]
 MEMORIES: tuple[Memory, ...] = ("M_R", "M_H", "M_P")
 
 
-class Network(NamedTuple):
+class CosmaNetwork(NamedTuple):
     """A network of the comparison: settings of the library's workload, and its kind."""
 
     settings: Mapping[str, int | str | bool]
@@ -67,23 +76,23 @@ _IMAGE = {"height": 224, "width": 224}
 _FOLDED: dict[str, int | str | bool] = {"batch_norm": "folded"}
 #: Name in the library -> setting. Images are 224 x 224 and clips 16 frames of it, as COSMA has
 #: them; Inception-v3 takes 299 x 299. Auxiliary classifiers do not run.
-NETWORKS: dict[str, Network] = {
-    "resnet50": Network(_FOLDED),
-    "densenet121": Network(_FOLDED),
-    "resnext50_32x4d": Network(_FOLDED),
-    "inception_v3": Network(_FOLDED),
-    "r2plus1d_18": Network({**_FOLDED, **_IMAGE}),
-    "s3d": Network(_FOLDED),
-    "fcn_resnet50": Network({**_FOLDED, **_IMAGE, "auxiliary": False}),
-    "deeplabv3_resnet50": Network({**_FOLDED, **_IMAGE, "auxiliary": False}),
-    "lraspp_mobilenet_v3_large": Network({**_FOLDED, **_IMAGE}),
-    "transformer_base": Network({"attention": "heads"}),
-    "vit_b_16": Network({}),
-    "nasnet_a_mobile": Network(_FOLDED, "searched"),
-    "nasnet_a_large": Network({**_FOLDED, **_IMAGE}, "searched"),
-    "pnasnet5_large": Network({**_FOLDED, **_IMAGE}, "searched"),
-    "amoebanet_d": Network(_FOLDED, "searched"),
-    "darts_imagenet": Network(_FOLDED, "searched"),
+NETWORKS: dict[str, CosmaNetwork] = {
+    "resnet50": CosmaNetwork(_FOLDED),
+    "densenet121": CosmaNetwork(_FOLDED),
+    "resnext50_32x4d": CosmaNetwork(_FOLDED),
+    "inception_v3": CosmaNetwork(_FOLDED),
+    "r2plus1d_18": CosmaNetwork({**_FOLDED, **_IMAGE}),
+    "s3d": CosmaNetwork(_FOLDED),
+    "fcn_resnet50": CosmaNetwork({**_FOLDED, **_IMAGE, "auxiliary": False}),
+    "deeplabv3_resnet50": CosmaNetwork({**_FOLDED, **_IMAGE, "auxiliary": False}),
+    "lraspp_mobilenet_v3_large": CosmaNetwork({**_FOLDED, **_IMAGE}),
+    "transformer_base": CosmaNetwork({"attention": "heads"}),
+    "vit_b_16": CosmaNetwork({}),
+    "nasnet_a_mobile": CosmaNetwork(_FOLDED, "searched"),
+    "nasnet_a_large": CosmaNetwork({**_FOLDED, **_IMAGE}, "searched"),
+    "pnasnet5_large": CosmaNetwork({**_FOLDED, **_IMAGE}, "searched"),
+    "amoebanet_d": CosmaNetwork(_FOLDED, "searched"),
+    "darts_imagenet": CosmaNetwork(_FOLDED, "searched"),
 }
 
 
@@ -92,7 +101,7 @@ class Memories:
     """Capacities at which a network is compared, in bytes; `peak` has the order of the last."""
 
     required_bytes: int
-    peak: Peak
+    peak: PeakMemoryResult
 
     def of(self, memory: Memory) -> int:
         """Return one of them."""
@@ -102,7 +111,7 @@ class Memories:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CosmaComparison:
     """One network at one capacity.
 
     Attributes
@@ -168,7 +177,7 @@ def _apart(graph: Graph) -> Graph:
 @lru_cache(maxsize=32)
 def problem(name: str) -> Problem:
     """Return the scheduling problem of a network."""
-    return scheduled(network(name), as_precision("int8"), Fusion(), in_place=False).problem
+    return scheduled(network(name), as_precision("int8"), FusionRules(), in_place=False).problem
 
 
 @lru_cache(maxsize=32)
@@ -194,12 +203,12 @@ def solve(
     )  # fmt: skip
 
 
-def compare(name: str, memory: Memory, found: Schedule | None = None) -> Comparison:
+def compare(name: str, memory: Memory, found: Schedule | None = None) -> CosmaComparison:
     """Return a schedule (by default that of `solve`) beside the four baselines."""
     found = solve(name, memory) if found is None else found
     capacity, p = memories(name).of(memory), problem(name)
     alone = baselines(name, memory, addresses=False)
-    return Comparison(
+    return CosmaComparison(
         name, memory, capacity, found.trace.cost_bytes, found.lower_bound_bytes, found.proved,
         found.layout is not None and found.layout.packed,
         {key: b.cost_bytes for key, b in baselines(name, memory).items()},
@@ -235,7 +244,9 @@ def predicted() -> dict[str, float]:
     kib = {name: memories(name).required_bytes / 1024 for name in _SIZED}
     peaks = {name: memories(name).peak.peak_bytes / 1024 for name in _SIZED}
     video = find("r2plus1d_18", dict(NETWORKS["r2plus1d_18"].settings))
-    apart = scheduled(video, as_precision("int8"), Fusion(), unfused=True, in_place=False).problem
+    apart = scheduled(
+        video, as_precision("int8"), FusionRules(), unfused=True, in_place=False
+    ).problem
     spilled = fewest_bytes(apart, apart.largest_working_set_bytes)
     return {
         "saved_designed_percent": _saved("designed"),

@@ -15,7 +15,7 @@ _DEPTHWISE = (
 )  # fmt: skip
 
 
-class Outcome(NamedTuple):
+class DracoUtilization(NamedTuple):
     """Clocks of the 29 layers, utilisation over all of them, and the mean of the layers'."""
 
     cycles: float
@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
     mean_utilization: float
 
 
-def mobilenet(size: int, sharing: Sharing, group: int = 1) -> Outcome:
+def mobilenet(size: int, sharing: Sharing, group: int = 1) -> DracoUtilization:
     """Return what MobileNetV1 takes on an array of `size` x `size` elements.
 
     Parameters
@@ -55,7 +55,7 @@ def mobilenet(size: int, sharing: Sharing, group: int = 1) -> Outcome:
         shares.append(float(found.utilization))
         done += groups * filters * inputs * high * wide * kernel**2
     total = sum(cycles)
-    return Outcome(total, done / (total * size * size), float(np.mean(shares)))
+    return DracoUtilization(total, done / (total * size * size), float(np.mean(shares)))
 
 
 def predicted() -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.spatial import AccessCosts, Layer, PeArray, choose
+from perfmodel.kinds.spatial import AccessCosts, GroupedConvolution, PeArray, choose
 from perfmodel.kinds.spatial.eyeriss import ALEXNET
 
 #: Costs of a word on the wires, from the buffer and from main memory, in products (table IV).
@@ -26,8 +26,9 @@ def predicted() -> dict[str, float]:
     array = PeArray(**facts, buffer_words=words)
     layers = {name: chip.layer._replace(images=IMAGES) for name, chip in ALEXNET.items()}
     for name, (channels, size, filters) in _CONNECTED.items():
-        layers[name] = Layer(*map(float, (1, IMAGES, filters, channels, 1, 1, size, size, 1, 1,
-                                          1, 1, size, size)))  # fmt: skip
+        layers[name] = GroupedConvolution(
+            *map(float, (1, IMAGES, filters, channels, 1, 1, size, size, 1, 1, 1, 1, size, size))
+        )
     found: dict[str, float] = {}
     for name, layer in layers.items():
         counts = choose(layer, array, COSTS).counts

@@ -8,7 +8,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.kinds.storage import storage_bandwidth
 
 
-class Constants(NamedTuple):
+class UfsReadConstants(NamedTuple):
     """Seconds, bytes a second, commands a second, and bytes a second of a lane."""
 
     latency: float
@@ -20,11 +20,11 @@ class Constants(NamedTuple):
 #: Block size in KiB that is left out -> constants by least squares of the logarithms of the rows of
 #: all other sizes; a test repeats the fit.
 LEFT_OUT: Final = {
-    128: Constants(149.32e-6, 2.5279e9, 33305.0, 2.0922e9),
-    512: Constants(185.68e-6, 2.4992e9, 60975.0, 2.1110e9),
-    1024: Constants(183.42e-6, 2.4994e9, 57888.0, 2.1190e9),
-    4096: Constants(182.22e-6, 2.5505e9, 51858.0, 2.1452e9),
-    8192: Constants(184.96e-6, 2.4482e9, 64338.0, 2.1032e9),
+    128: UfsReadConstants(149.32e-6, 2.5279e9, 33305.0, 2.0922e9),
+    512: UfsReadConstants(185.68e-6, 2.4992e9, 60975.0, 2.1110e9),
+    1024: UfsReadConstants(183.42e-6, 2.4994e9, 57888.0, 2.1190e9),
+    4096: UfsReadConstants(182.22e-6, 2.5505e9, 51858.0, 2.1452e9),
+    8192: UfsReadConstants(184.96e-6, 2.4482e9, 64338.0, 2.1032e9),
 }
 #: Lanes of the session in which every size was read, and of the one before it with 4 MiB alone.
 _LANES, _FIRST = (2, 4, 8), (1, 2, 4, 8, 12, 16, 24, 32)
@@ -33,7 +33,7 @@ _LANES, _FIRST = (2, 4, 8), (1, 2, 4, 8, 12, 16, 24, 32)
 def predicted() -> dict[str, float]:
     """Return claim -> MiB a second."""
     facts, head = hardware("ufs_4_phone").machine().facts, "memories.storage."
-    stated = Constants(
+    stated = UfsReadConstants(
         facts[head + "command_latency"],
         facts[head + "bandwidth"] * facts[head + "sustained_fraction"],
         facts[head + "commands_per_s"],
@@ -50,7 +50,7 @@ def predicted() -> dict[str, float]:
     return out
 
 
-def _rate(size: int, lanes: int, constants: Constants) -> float:
+def _rate(size: int, lanes: int, constants: UfsReadConstants) -> float:
     latency, bandwidth, commands, lane = constants
     rate = storage_bandwidth(
         size * 1024.0, float(lanes), latency, bandwidth, commands=commands, lane=lane

@@ -12,7 +12,7 @@ from perfmodel.schedule.place.blocks import (
     BlockTimes,
     block_schedule,
 )
-from perfmodel.schedule.place.levels import Level
+from perfmodel.schedule.place.levels import PlacementLevel
 from perfmodel.schedule.stream.stream import stream
 from perfmodel.workload.library import find
 
@@ -59,7 +59,7 @@ def run(model: str, prompt: int, rates: BlockRates) -> BlockTimes:
 def offloaded(model: str) -> float:
     """Return tokens a second with all weights on the host of an A100, a layer ahead."""
     workload = find(model, {"phase": "decode", "batch": 1, "context": 1000})
-    host = Level("host", 1e12, LINK)
+    host = PlacementLevel("host", 1e12, LINK)
     done = stream(workload, hardware("a100"), precision="w8a8", source=host, keep=False, runs=3)
     return done.items_per_s
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from perfmodel.formats import as_precision
-from perfmodel.search.finetune.memory import Part, Scheme, memory_of
-from perfmodel.search.finetune.step import Step, step_of
-from perfmodel.workload.fuse import Fusion
+from perfmodel.search.finetune.memory import LayerUpdate, Scheme, memory_of
+from perfmodel.search.finetune.step import TrainingStep, step_of
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.library import find
 
 #: Network -> scheme (KiB of its name) -> biases from the end, trained convolutions, their shares.
@@ -39,22 +39,22 @@ SCHEMES: Final = {
 _COMPARED: Final = 99
 
 
-def training_step(network: str) -> Step:
+def training_step(network: str) -> TrainingStep:
     """Return the step of a network at the paper's resolution, ten classes, in eight bits."""
     workload = find(network, {"height": 128, "width": 128, "classes": 10})
-    return step_of(workload, as_precision("int8"), Fusion(True, False))
+    return step_of(workload, as_precision("int8"), FusionRules(True, False))
 
 
-def scheme_of(step: Step, network: str, kib: int) -> dict[int, Part]:
+def scheme_of(step: TrainingStep, network: str, kib: int) -> dict[int, LayerUpdate]:
     """Return a scheme of sparse updates; the classifier is always trained."""
     biases, weights, shares = SCHEMES[network][kib]
     last = len(step.layers) - 1
     share = dict(zip(weights, shares, strict=True))
-    found = {i: Part(float(share.get(i, 0.0))) for i in range(last - biases, last)}
-    return found | {last: Part(1.0)}
+    found = {i: LayerUpdate(float(share.get(i, 0.0))) for i in range(last - biases, last)}
+    return found | {last: LayerUpdate(1.0)}
 
 
-def extra_kib(step: Step, scheme: Scheme) -> float:
+def extra_kib(step: TrainingStep, scheme: Scheme) -> float:
     """Return KiB kept and trained, the classifier's weights left out as the authors do."""
     memory = memory_of(step, {i: [part] for i, part in scheme.items()})
     values = memory.values(scheme)
@@ -72,7 +72,7 @@ def predicted() -> dict[str, float]:
             out[f"{network}_{kib}"] = extra_kib(step, scheme_of(step, network, kib))
         out[f"{network}_params"] = sum(y.weights + y.biases for y in step.layers[:-1]) / 1e6
         out[f"{network}_macs"] = sum(layer.macs for layer in step.layers[:-1]) / 1e6
-        every = {i: Part(1.0) for i in range(len(step.layers))}
+        every = {i: LayerUpdate(1.0) for i in range(len(step.layers))}
         listed = sorted(schemes, key=lambda kib: abs(kib - _COMPARED))
         sparse = scheme_of(step, network, listed[0])
         full, late, early = (

@@ -8,7 +8,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
 
@@ -53,7 +53,7 @@ def _gain(machine: Machine, faster: Machine) -> float:
 def square_layers(count: int, side: int, batch: int) -> Workload:
     """Return fully connected layers of one size, one after another."""
 
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         graph = GraphBuilder(f"{count}_layers_of_{side}")
         x = graph.input("x", (batch, side))
         for _ in range(count):

@@ -10,7 +10,7 @@ from typing import Final
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.schedule.allocate.lifetime import Lifetime, lifetime_faults
-from perfmodel.schedule.allocate.part import SEARCHED, Part
+from perfmodel.schedule.allocate.part import SEARCHED, PackingSubproblem
 from perfmodel.schedule.allocate.read import read_lifetimes
 from perfmodel.schedule.allocate.result import Allocation, Proof, Status, overlaps
 from perfmodel.schedule.allocate.sections import parts
@@ -77,7 +77,7 @@ def allocate(
         raise InputError(faults)
     aligned = [replace(b, alignment=math.lcm(b.alignment, alignment)) for b in given]
     nodes = math.inf if node_limit is None else float(node_limit)
-    return _Job(aligned, capacity_bytes, seed, deadline, nodes).run()
+    return _PartwiseAllocator(aligned, capacity_bytes, seed, deadline, nodes).run()
 
 
 def option_faults(
@@ -114,7 +114,7 @@ def hold_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
     return out
 
 
-class _Job:
+class _PartwiseAllocator:
     """Buffers part by part: stretches of time that no buffer crosses."""
 
     def __init__(
@@ -124,7 +124,9 @@ class _Job:
         self.buffers, self.capacity, self.deadline, self.nodes = buffers, capacity, deadline, nodes
         unit = math.gcd(*(b.alignment for b in buffers)) if buffers else 1
         solid = [b for b in buffers if b.size_bytes]
-        self.parts = [Part([solid[i] for i in part], unit, seed) for part in parts(solid)]
+        self.parts = [
+            PackingSubproblem([solid[i] for i in part], unit, seed) for part in parts(solid)
+        ]
 
     def run(self) -> Allocation:
         if self.capacity is None:

@@ -17,14 +17,14 @@ from typing import Final
 from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["Fit", "Neighbours", "first_fit", "orders", "portfolio"]
+__all__ = ["FirstFitPacking", "Neighbours", "first_fit", "orders", "portfolio"]
 
 #: Share of the time for first fits, but for the first.
 _SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class FirstFitPacking:
     """Offsets, the height they reach, and by which order."""
 
     offsets: tuple[int, ...]
@@ -120,7 +120,7 @@ def orders(packing: Sections, hints: Sequence[int | None]) -> Iterator[tuple[str
 def portfolio(
     packing: Sections, goal: int, hints: Sequence[int | None], seed: int, deadline: Deadline,
     *, steps: int = 20,
-) -> Fit:  # fmt: skip
+) -> FirstFitPacking:  # fmt: skip
     """Return the lowest of the first fits, stopping at one no higher than a goal.
 
     Parameters
@@ -135,7 +135,7 @@ def portfolio(
         Rounds of improvement after the orders.
     """
     near, within = Neighbours(packing), deadline.within(_SHARE * deadline.left())
-    best: Fit | None = None
+    best: FirstFitPacking | None = None
     lead: list[int] = []
     for name, order in orders(packing, hints):
         if best is not None and within.passed():
@@ -154,16 +154,16 @@ def portfolio(
 
 def _fit(
     packing: Sections, order: Sequence[int], near: Neighbours, method: str, deadline: Deadline
-) -> Fit:
+) -> FirstFitPacking:
     offsets = first_fit(packing, order, near, deadline)
     height = max(at + p.size for at, p in zip(offsets, packing.pieces, strict=True))
-    return Fit(tuple(offsets), height, method)
+    return FirstFitPacking(tuple(offsets), height, method)
 
 
 def _raise_what_sticks_out(
-    packing: Sections, goal: int, best: Fit, order: list[int], near: Neighbours,
+    packing: Sections, goal: int, best: FirstFitPacking, order: list[int], near: Neighbours,
     rng: random.Random, deadline: Deadline, steps: int,
-) -> Fit:  # fmt: skip
+) -> FirstFitPacking:  # fmt: skip
     pieces = packing.pieces
     place = [0.0] * len(order)
     for k, i in enumerate(order):

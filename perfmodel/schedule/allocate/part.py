@@ -10,12 +10,12 @@ from perfmodel.schedule.allocate.first_fit import portfolio
 from perfmodel.schedule.allocate.lifetime import Lifetime
 from perfmodel.schedule.allocate.restarts import Restarts
 from perfmodel.schedule.allocate.result import Proof
-from perfmodel.schedule.allocate.sections import Piece, Sections
+from perfmodel.schedule.allocate.sections import PackingBuffer, Sections
 from perfmodel.schedule.allocate.valleys import CUT, EXHAUSTED, PACKED
 from perfmodel.schedule.allocate.windows import failing_window
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["SEARCHED", "Part"]
+__all__ = ["SEARCHED", "PackingSubproblem"]
 
 SEARCHED: Final = "valley search"
 #: Nodes a buffer for a height in the first round, and in the last where there is no limit.
@@ -26,7 +26,7 @@ _SOON: Final = 150.0
 _FINE: Final = 0.01
 
 
-class Part:
+class PackingSubproblem:
     """Buffers to pack, with the best packing so far.
 
     Parameters
@@ -62,10 +62,11 @@ class Part:
         # Heights of packings in which nothing can sink are multiples of it.
         self._step = math.gcd(*(b.size_bytes for b in buffers), *places, *steps)
 
-    def _piece(self, b: Lifetime) -> Piece:
+    def _piece(self, b: Lifetime) -> PackingBuffer:
         offset = None if b.offset is None else b.offset // self._unit
-        return Piece(b.lower, b.upper, -(-b.size_bytes // self._unit), b.alignment // self._unit,
-                     offset)  # fmt: skip
+        return PackingBuffer(
+            b.lower, b.upper, -(-b.size_bytes // self._unit), b.alignment // self._unit, offset
+        )
 
     def proofs(self) -> Iterator[Proof]:
         """Yield each lower bound of the height, with what proves it."""

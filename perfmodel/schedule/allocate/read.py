@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.schedule.allocate.lifetime import Lifetime, number_faults
 
 __all__ = ["read_lifetimes"]
@@ -56,7 +56,7 @@ def read_lifetimes(path: str | Path) -> list[Lifetime]:
             faults.append(_stranger(rows, name))
     if faults:
         raise InputError([*faults, *short])
-    reader = _Reader(rows, named)
+    reader = _LifetimeReader(rows, named)
     found = [reader.lifetime(row) for row in rows]
     if reader.faults or short:
         raise InputError(sorted([*reader.faults, *short], key=_line))
@@ -67,7 +67,7 @@ def _line(fault: Fault) -> int:
     return fault.line
 
 
-def _stranger(rows: Rows, name: str) -> Fault:
+def _stranger(rows: CsvTable, name: str) -> Fault:
     if name == "gaps":
         # Read as always alive it would fit less often; as never alive it would be wrong.
         return rows.fault(None, name, "lifetimes with gaps are not supported",
@@ -78,15 +78,15 @@ def _stranger(rows: Rows, name: str) -> Fault:
     return rows.fault(None, name, f"unknown column '{name}'", expected, meant)
 
 
-class _Reader:
+class _LifetimeReader:
     """Cells to numbers; keeps the faults."""
 
-    def __init__(self, rows: Rows, named: dict[str, str]) -> None:
+    def __init__(self, rows: CsvTable, named: dict[str, str]) -> None:
         self.rows, self.named = rows, named
         self.faults: list[Fault] = []
         self.lines: dict[str, int] = {}
 
-    def lifetime(self, row: Row) -> Lifetime | None:
+    def lifetime(self, row: CsvRow) -> Lifetime | None:
         before = len(self.faults)
         name = row.get(self.named["id"])
         if not name:
@@ -108,10 +108,10 @@ class _Reader:
             self._fault(row, _COLUMN.get(field, field), message, expected)
         return made if len(self.faults) == before else None
 
-    def _fault(self, row: Row, column: str, message: str, expected: str) -> None:
+    def _fault(self, row: CsvRow, column: str, message: str, expected: str) -> None:
         self.faults.append(self.rows.fault(row, self.named[column], message, expected))
 
-    def _number(self, row: Row, column: str) -> int | None:
+    def _number(self, row: CsvRow, column: str) -> int | None:
         if column not in self.named:
             return None
         text = row.get(self.named[column])

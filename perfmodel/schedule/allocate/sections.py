@@ -15,11 +15,11 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Protocol
 
-__all__ = ["Lives", "Piece", "Section", "Sections", "parts"]
+__all__ = ["Lives", "PackingBuffer", "Section", "Sections", "parts"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class PackingBuffer:
     """A buffer as the search sees it: sizes, alignment and offset in units of the alignment."""
 
     lower: int
@@ -38,7 +38,7 @@ class Section:
     pieces: tuple[int, ...]
 
 
-def sections_of(pieces: Sequence[Piece]) -> list[Section]:
+def sections_of(pieces: Sequence[PackingBuffer]) -> list[Section]:
     """Return the maximal cliques in order of time (a sweep over starts and ends)."""
     starts: dict[int, list[int]] = {}
     ends: dict[int, list[int]] = {}
@@ -99,14 +99,14 @@ class Sections:
         Size of all pieces of a section.
     """
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[PackingBuffer, ...]
     sections: tuple[Section, ...]
     first: list[int]
     last: list[int]
     loads: list[int]
 
     @classmethod
-    def of(cls, pieces: Sequence[Piece]) -> Sections:
+    def of(cls, pieces: Sequence[PackingBuffer]) -> Sections:
         """Cut pieces, each of a size above zero, into sections."""
         cut = sections_of(pieces)
         begins = [section.lower for section in cut]

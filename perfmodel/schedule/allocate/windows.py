@@ -15,7 +15,7 @@ from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.allocate.valleys import EXHAUSTED
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["Window", "failing_window"]
+__all__ = ["UnpackableWindow", "failing_window"]
 
 #: Sections of a window in the first pass, and how many times as many in the next.
 _FIRST, _WIDER = 4, 2
@@ -23,7 +23,7 @@ _FIRST, _WIDER = 4, 2
 _NODES: Final = 300.0
 
 
-class Window:
+class UnpackableWindow:
     """Sections in a row that have no packing, or what was spent on finding none.
 
     Attributes
@@ -46,7 +46,7 @@ class Window:
 def failing_window(
     packing: Sections, height: int, seed: int, deadline: Deadline, node_limit: float,
     lids: Sequence[int] | None = None, *, effort: float = 1.0,
-) -> Window:  # fmt: skip
+) -> UnpackableWindow:  # fmt: skip
     """Look for a window that has no packing of a height, the narrow and the fullest first.
 
     Parameters
@@ -56,7 +56,7 @@ def failing_window(
     effort
         How many times as long each window is looked at.
     """
-    out = Window()
+    out = UnpackableWindow()
     for first, last in _windows(packing):
         if deadline.passed() or out.nodes >= node_limit:
             break

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from perfmodel.schedule.assign.linear import Model, Relaxed, solved
+from perfmodel.schedule.assign.linear import AssignmentLpModel, Relaxed, solved
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats
 from perfmodel.schedule.deadline import Deadline
 
@@ -36,7 +36,7 @@ class Between:
     """The programme of a parallel run, and the rows that were found for it."""
 
     def __init__(self, problem: AssignmentProblem) -> None:
-        self.model = Model(problem, "parallel", contiguous=False)
+        self.model = AssignmentLpModel(problem, "parallel", contiguous=False)
         self.rows: set[tuple[int, int, int]] = set()
         n = problem.count
         self.needs: NDArray[np.bool_] = np.zeros((n, n), dtype=np.bool_)

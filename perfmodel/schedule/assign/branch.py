@@ -13,23 +13,23 @@ import numpy as np
 
 from perfmodel.schedule.assign.paths import tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.assign.simulate import Timeline, as_soon_as_made
+from perfmodel.schedule.assign.simulate import AssignmentTimeline, as_soon_as_made
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["Proof", "parallel"]
+__all__ = ["MakespanSearchResult", "parallel"]
 
 
-class Proof(NamedTuple):
+class MakespanSearchResult(NamedTuple):
     """Best schedule found (None: none better than what was known) and whether all were seen."""
 
-    run: Timeline | None
+    run: AssignmentTimeline | None
     complete: bool
     nodes: int
 
 
 def parallel(
     problem: AssignmentProblem, known_s: float, deadline: Deadline, *, nodes: int = 200_000
-) -> Proof:
+) -> MakespanSearchResult:
     """Search for a schedule that ends before `known_s`.
 
     For problems without channels, where what waits for one may be sent in an order that this search
@@ -43,16 +43,16 @@ def parallel(
         How many partial schedules it looks at.
     """
     if int(problem.channels.max(initial=-1)) >= 0 or problem.shared.any() or problem.demand.any():
-        return Proof(None, False, 0)
-    search = _Search(problem, known_s, deadline, nodes)
+        return MakespanSearchResult(None, False, 0)
+    search = _MakespanBranchAndBound(problem, known_s, deadline, nodes)
     complete = search.run()
     if search.best is None:
-        return Proof(None, complete, search.seen)
+        return MakespanSearchResult(None, complete, search.seen)
     engine, start = search.best
-    return Proof(as_soon_as_made(problem, engine, start), complete, search.seen)
+    return MakespanSearchResult(as_soon_as_made(problem, engine, start), complete, search.seen)
 
 
-class _Search:
+class _MakespanBranchAndBound:
     def __init__(
         self, problem: AssignmentProblem, known_s: float, deadline: Deadline, nodes: int
     ) -> None:

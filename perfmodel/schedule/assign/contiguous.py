@@ -16,17 +16,17 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-__all__ = ["Split", "alone", "entering", "exact", "fixed_order", "free_order"]
+__all__ = ["ContiguousAssignment", "alone", "entering", "exact", "fixed_order", "free_order"]
 
 
-class Split(NamedTuple):
+class ContiguousAssignment(NamedTuple):
     """Engine of each operator and what the programme says it costs (a bound unless exact)."""
 
     engine: Index
     value_s: float
 
 
-def fixed_order(problem: AssignmentProblem, *, bottleneck: bool) -> Split | None:
+def fixed_order(problem: AssignmentProblem, *, bottleneck: bool) -> ContiguousAssignment | None:
     """Split the order into at most one stretch an engine, in the order of the engines.
 
     Parameters
@@ -67,10 +67,10 @@ def fixed_order(problem: AssignmentProblem, *, bottleneck: bool) -> Split | None
         start = int(origin[e, end])
         engine[start:end] = e
         end, limit = start, e
-    return Split(engine, value)
+    return ContiguousAssignment(engine, value)
 
 
-def free_order(problem: AssignmentProblem, *, bottleneck: bool) -> Split | None:
+def free_order(problem: AssignmentProblem, *, bottleneck: bool) -> ContiguousAssignment | None:
     """Split the order into at most one stretch an engine, engines in whatever order is best.
 
     As `fixed_order`; for a dozen engines at most.
@@ -100,7 +100,7 @@ def free_order(problem: AssignmentProblem, *, bottleneck: bool) -> Split | None:
         e, start = int(last[chosen, end]), int(origin[chosen, end])
         engine[start:end] = e
         end, chosen = start, chosen ^ (1 << e)
-    return Split(engine, value)
+    return ContiguousAssignment(engine, value)
 
 
 def entering(problem: AssignmentProblem, *, forward: bool) -> Floats:

@@ -27,7 +27,7 @@ _DIRECT = 2
 
 
 @dataclass(slots=True)
-class _Network:
+class _CostNetwork:
     """Terms by number, variables with their sizes, and which terms hold which variable."""
 
     sizes: list[int]
@@ -110,7 +110,9 @@ def sequential(
     return engine
 
 
-def _eliminate(network: _Network, v: int, around: set[int]) -> tuple[int, tuple[int, ...], Index]:
+def _eliminate(
+    network: _CostNetwork, v: int, around: set[int]
+) -> tuple[int, tuple[int, ...], Index]:
     """Minimise over a variable; return it, the variables its choice depends on, and the choice."""
     scope = tuple(sorted(around))
     total: Floats = np.zeros([network.sizes[u] for u in scope])
@@ -131,9 +133,9 @@ def _eliminate(network: _Network, v: int, around: set[int]) -> tuple[int, tuple[
     return v, rest, choice
 
 
-def _network(problem: AssignmentProblem, largest: int) -> _Network | None:
+def _network(problem: AssignmentProblem, largest: int) -> _CostNetwork | None:
     m = problem.width
-    network = _Network([m] * problem.count, holding=[set() for _ in range(problem.count)])
+    network = _CostNetwork([m] * problem.count, holding=[set() for _ in range(problem.count)])
     for i in range(problem.count):
         network.add((i,), problem.costs[i])
     for t, readers in enumerate(problem.readers):
@@ -165,7 +167,7 @@ def _direct(delays: Floats, readers: int) -> Floats:
     return total
 
 
-def _chained(network: _Network, delays: Floats, maker: int, readers: tuple[int, ...]) -> None:
+def _chained(network: _CostNetwork, delays: Floats, maker: int, readers: tuple[int, ...]) -> None:
     """Add a tensor with many readers: between them goes the set of engines that have it.
 
     A state is (maker's engine, engines that have the tensor): each reader adds its own.

@@ -11,7 +11,7 @@ import numpy as np
 from perfmodel.schedule.assign.evaluate import loads, shared_s, work
 from perfmodel.schedule.assign.paths import tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.assign.simulate import Timeline, list_schedule
+from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule
 from perfmodel.schedule.deadline import Deadline
 
 __all__ = [
@@ -255,7 +255,7 @@ def near_path(
     yield from near_loads(problem, engine, random, width, receiving=False)
 
 
-def _critical(problem: AssignmentProblem, run: Timeline) -> Index:
+def _critical(problem: AssignmentProblem, run: AssignmentTimeline) -> Index:
     """Return operators of a longest chain of waits, from the start of the run to its end."""
     by_end: dict[tuple[int, float], int] = {}
     for i in range(problem.count):

@@ -20,9 +20,9 @@ from perfmodel.schedule.assign.evaluate import excess, interval_s, sent
 from perfmodel.schedule.assign.paths import heads, tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.solver import Matrix, Status, solve
+from perfmodel.schedule.solver import MilpMatrix, Status, solve
 
-__all__ = ["Goal", "Model", "Relaxed", "integral", "relaxed", "solved"]
+__all__ = ["AssignmentLpModel", "Goal", "Relaxed", "integral", "relaxed", "solved"]
 
 #: One thing at a time, engines in parallel, or a pipeline of runs.
 Goal: TypeAlias = Literal["sequential", "parallel", "throughput"]
@@ -47,7 +47,7 @@ class Relaxed(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Rows:
+class _ConstraintRows:
     """Rows ``low <= coefficients . variables`` in triplets."""
 
     row: list[Index] = field(default_factory=list[Index])
@@ -80,7 +80,7 @@ class _Rows:
         self.count += rows
 
 
-class Model:
+class AssignmentLpModel:
     """Variables and rows of one programme, in units of `scale` seconds."""
 
     def __init__(self, problem: AssignmentProblem, goal: Goal, contiguous: bool) -> None:
@@ -90,12 +90,12 @@ class Model:
         least: Floats = np.where(finite, problem.costs, np.inf).min(axis=1)
         self.scale = float(least.mean()) or float(problem.costs[finite].max(initial=0.0)) or 1.0
         self.costs: Floats = np.where(finite, problem.costs, 0.0) / self.scale
-        self.rows = _Rows()
+        self.rows = _ConstraintRows()
         self.lower: list[Floats] = [np.zeros(n * m)]
         self.upper: list[Floats] = [finite.ravel().astype(np.float64)]
         self.size = n * m
         self.x: Index = np.arange(n * m, dtype=np.intp).reshape(n, m)
-        self.equal = _Rows()
+        self.equal = _ConstraintRows()
         self.equal.add(1.0, (self.x, 1.0))
         if contiguous:
             self._contiguous()
@@ -294,7 +294,7 @@ class Model:
             values[next(iter(self.objective))] = interval_s(self.problem, engine) / self.scale
         return values if np.isfinite(values).all() else None
 
-    def matrix(self, *, whole: bool) -> Matrix:
+    def matrix(self, *, whole: bool) -> MilpMatrix:
         """Return the programme, shares whole or not."""
         rows, equal = self.rows, self.equal
         cost: Floats = np.zeros(self.size)
@@ -308,7 +308,7 @@ class Model:
         )
         low: Floats = np.concatenate([*rows.low, *equal.low])
         high: Floats = np.concatenate([np.full(rows.count, np.inf), *equal.low])
-        return Matrix.of(
+        return MilpMatrix.of(
             cost, entries, low, high, lower=np.concatenate(self.lower),
             upper=np.concatenate(self.upper), integer=integer,
         )  # fmt: skip
@@ -327,7 +327,7 @@ def relaxed(
     contiguous
         Engines in their order, each on one stretch.
     """
-    return solved(Model(problem, goal, contiguous), deadline, whole=False, gap=0.0)
+    return solved(AssignmentLpModel(problem, goal, contiguous), deadline, whole=False, gap=0.0)
 
 
 def integral(
@@ -348,13 +348,18 @@ def integral(
     Relaxed
         For ``parallel`` a bound and an assignment; for the others the optimum where it closed.
     """
-    model = Model(problem, goal, contiguous)
+    model = AssignmentLpModel(problem, goal, contiguous)
     known = None if start is None else model.start(goal, start)
     return solved(model, deadline, whole=True, gap=gap, start=known)
 
 
 def solved(
-    model: Model, deadline: Deadline, *, whole: bool, gap: float, start: Floats | None = None
+    model: AssignmentLpModel,
+    deadline: Deadline,
+    *,
+    whole: bool,
+    gap: float,
+    start: Floats | None = None,
 ) -> Relaxed:
     """Solve a programme as it is, operators whole or not; `start` is every variable."""
     matrix = model.matrix(whole=whole)

@@ -26,21 +26,21 @@ from perfmodel.resolve import precision_for
 from perfmodel.schedule.assign.joins import Join, join
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.riders import cut, parts_of, together
-from perfmodel.schedule.assign.stations import ALONE, Measured, Station, measure, stations
-from perfmodel.workload.fuse import Kernel, aliases
+from perfmodel.schedule.assign.stations import ALONE, Station, StationProfile, measure, stations
+from perfmodel.workload.fuse import FusedKernel, aliases
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import Lowered, lower
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Network", "network"]
+__all__ = ["AssignmentNetwork", "network"]
 
 #: Vector operations to convert an element: a scale and a rounding, or a scale and a shift.
 CONVERSION_OPS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class AssignmentTensor:
     """A tensor that flows from one row to others.
 
     Attributes
@@ -60,7 +60,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Network:
+class AssignmentNetwork:
     """A network on engines, ready to be assigned.
 
     Attributes
@@ -81,8 +81,8 @@ class Network:
     graph: Graph
     lowered: Lowered
     precision: Precision
-    measured: tuple[Measured, ...]
-    flows: tuple[Flow, ...]
+    measured: tuple[StationProfile, ...]
+    flows: tuple[AssignmentTensor, ...]
     joins: dict[tuple[str, str], Join]
     problem: AssignmentProblem
     per_run_s: float
@@ -98,7 +98,7 @@ class Network:
         return [row.kind.removesuffix(ALONE) for row in self.lowered.rows]
 
     @property
-    def kernels(self) -> list[Kernel]:
+    def kernels(self) -> list[FusedKernel]:
         """Rows: operators that run as one."""
         return self.lowered.kernels
 
@@ -108,7 +108,7 @@ def network(
     precision: str | Precision | None = None, runtime: str | Runtime | None = None,
     engines: Sequence[str] | None = None, link: str | None = None, warm: bool = False,
     fuse: bool | None = None, fits: bool = True,
-) -> Network:  # fmt: skip
+) -> AssignmentNetwork:  # fmt: skip
     """Return the problem of a network on the engines of some devices.
 
     Parameters
@@ -184,14 +184,14 @@ def network(
         for name in ("per_run", "per_sequence")
     )
     per_run += each * float(np.asarray(workload.parameters.get("batch", 1.0)))
-    return Network(
+    return AssignmentNetwork(
         workload, graph, lowered, chosen, measured, flows, joins, problem, per_run
     )  # fmt: skip
 
 
 def _flows(
-    graph: Graph, kernels: Sequence[Kernel], workload: Workload, precision: Precision
-) -> list[Flow]:
+    graph: Graph, kernels: Sequence[FusedKernel], workload: Workload, precision: Precision
+) -> list[AssignmentTensor]:
     """Return what each kernel writes and later ones read, by its last writer before them."""
     alias = aliases(graph)
     values = {**graph.defaults, **workload.parameters}
@@ -207,19 +207,21 @@ def _flows(
                 size[key] = made[1]
         for name, elements in kernel.writes.items():
             last[alias.get(name, name)] = (i, elements)
-    flows: list[Flow] = []
+    flows: list[AssignmentTensor] = []
     for (name, maker), read in readers.items():
         tensor = graph.tensors[name]
         elements = float(evaluate(size[name, maker], values))
         bits = float(np.asarray(precision.bits(tensor.slot)).reshape(-1)[0])
         kept = tensor.role in ("kv", "state")
-        flows.append(Flow(name, maker, tuple(read), elements, elements * bits / 8.0, kept))
+        flows.append(
+            AssignmentTensor(name, maker, tuple(read), elements, elements * bits / 8.0, kept)
+        )
     return flows
 
 
 def _memories(
-    graph: Graph, kernels: Sequence[Kernel], workload: Workload, precision: Precision,
-    measured: Sequence[Measured], labels: Sequence[str],
+    graph: Graph, kernels: Sequence[FusedKernel], workload: Workload, precision: Precision,
+    measured: Sequence[StationProfile], labels: Sequence[str],
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """Return bytes that each kernel keeps in each device's main memory, and what there is.
 
@@ -274,7 +276,9 @@ def _channels(found: Sequence[Station]) -> tuple[Index, int]:
 
 
 def _delays(
-    flows: Sequence[Flow], measured: Sequence[Measured], joins: dict[tuple[str, str], Join]
+    flows: Sequence[AssignmentTensor],
+    measured: Sequence[StationProfile],
+    joins: dict[tuple[str, str], Join],
 ) -> Floats:
     """Return seconds to send each tensor from engine to engine; see the module."""
     m = len(measured)
@@ -303,7 +307,7 @@ def _delays(
     return delays
 
 
-def _extra(flows: Sequence[Flow], measured: Measured) -> Floats:
+def _extra(flows: Sequence[AssignmentTensor], measured: StationProfile) -> Floats:
     """Return 1 for each tensor that the engine alone would keep off main memory."""
     stays = [not f.kept and not measured.through.get(f.tensor, True) for f in flows]
     return np.array(stays, dtype=np.float64)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from perfmodel.plan import Placement, Plan, Transfer
-from perfmodel.schedule.assign.network import Network
-from perfmodel.schedule.assign.simulate import Timeline
+from perfmodel.schedule.assign.network import AssignmentNetwork
+from perfmodel.schedule.assign.simulate import AssignmentTimeline
 
 __all__ = ["to_plan"]
 
 
-def to_plan(network: Network, run: Timeline, method: str) -> Plan:
+def to_plan(network: AssignmentNetwork, run: AssignmentTimeline, method: str) -> Plan:
     """Return the plan of one run.
 
     The first operator of a kernel has the kernel's time and the others ride on it. A view stands
@@ -46,7 +46,7 @@ def to_plan(network: Network, run: Timeline, method: str) -> Plan:
 
 
 def _members(
-    network: Network, run: Timeline
+    network: AssignmentNetwork, run: AssignmentTimeline
 ) -> tuple[list[list[tuple[str, bool]]], dict[str, int]]:
     """Return the operators of each row, views among them (name, is timed), and each one's row."""
     row_of = {op.name: i for i, k in enumerate(network.kernels) for op in k.operators}
@@ -91,9 +91,12 @@ def _members(
 
 
 def _transfers(
-    network: Network, run: Timeline, row_of: dict[str, int], step: dict[str, int],
+    network: AssignmentNetwork,
+    run: AssignmentTimeline,
+    row_of: dict[str, int],
+    step: dict[str, int],
     order: list[Placement],
-) -> list[Transfer]:  # fmt: skip
+) -> list[Transfer]:
     """Return what crosses between devices, each name once a device that reads it."""
     stations = network.stations
     timed: dict[tuple[str, int, str], tuple[float, float]] = {}

@@ -12,7 +12,7 @@ import numpy as np
 
 from perfmodel.plan import Plan
 from perfmodel.schedule.assign.evaluate import interval_s, sent, sequential_s
-from perfmodel.schedule.assign.network import Network
+from perfmodel.schedule.assign.network import AssignmentNetwork
 from perfmodel.schedule.assign.plans import to_plan
 from perfmodel.schedule.assign.problem import Index
 from perfmodel.schedule.assign.result import Assignment
@@ -80,7 +80,7 @@ class DeviceAssignment:
         The assignment of the problem (`perfmodel.schedule.assign.Assignment`).
     """
 
-    network: Network
+    network: AssignmentNetwork
     objective: str
     result: Assignment
     contiguous: bool = False
@@ -102,7 +102,7 @@ class DeviceAssignment:
 
     @property
     def bound_s(self) -> float:
-        """Lower bound of what was minimised, seconds (without `Network.per_run_s`)."""
+        """Lower bound of what was minimised, seconds (without `AssignmentNetwork.per_run_s`)."""
         return self.result.bound_s
 
     @property

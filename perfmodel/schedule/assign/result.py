@@ -9,7 +9,7 @@ import numpy as np
 
 from perfmodel.schedule.assign.evaluate import loads
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.assign.simulate import Timeline
+from perfmodel.schedule.assign.simulate import AssignmentTimeline
 
 __all__ = ["TOLERANCE", "Assignment"]
 
@@ -43,7 +43,7 @@ class Assignment:
     value_s: float
     bound_s: float
     method: str
-    run: Timeline | None
+    run: AssignmentTimeline | None
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property

@@ -15,13 +15,13 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import Floats
 from perfmodel.schedule.assign.stations import ALONE, Station, lacks
-from perfmodel.workload.fuse import RIDERS, Kernel
+from perfmodel.workload.fuse import RIDERS, FusedKernel
 from perfmodel.workload.graph import Graph, Operator
 
 __all__ = ["cut", "parts_of", "together"]
 
 
-def cut(graph: Graph, kernels: Sequence[Kernel], found: Sequence[Station]) -> Graph | None:
+def cut(graph: Graph, kernels: Sequence[FusedKernel], found: Sequence[Station]) -> Graph | None:
     """Return the graph with some riders as operators of their own; None where nothing is cut.
 
     A rider is cut off where some engine runs all of its kernel before it, and not the rider.
@@ -52,7 +52,9 @@ def cut(graph: Graph, kernels: Sequence[Kernel], found: Sequence[Station]) -> Gr
     return replace(graph, blocks=blocks)
 
 
-def parts_of(whole: Sequence[Kernel], cut_kernels: Sequence[Kernel]) -> list[tuple[int, int, int]]:
+def parts_of(
+    whole: Sequence[FusedKernel], cut_kernels: Sequence[FusedKernel]
+) -> list[tuple[int, int, int]]:
     """Return (whole kernel, its first part, its second) by row, of those with two parts."""
     row = {op.name: i for i, kernel in enumerate(cut_kernels) for op in kernel.operators}
     found: list[tuple[int, int, int]] = []

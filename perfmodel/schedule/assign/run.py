@@ -13,7 +13,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, resolve
+from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.schedule.assign.joins import link_faults
 from perfmodel.schedule.assign.linear import Goal
 from perfmodel.schedule.assign.network import network
@@ -168,7 +168,7 @@ def name_faults(
 def settled(
     workload: WorkloadLike, devices: Sequence[DeviceLike], precision: str | Precision | None,
     runtime: str | Runtime | None, settings: Mapping[str, Any],
-) -> Subject:  # fmt: skip
+) -> PredictionInputs:  # fmt: skip
     """Return the workload and the first device with what is set.
 
     Raises

@@ -10,12 +10,17 @@ import numpy as np
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
 __all__ = [
-    "Timeline", "as_soon_as_made", "list_schedule", "one_at_a_time", "timeline", "urgency",
-]  # fmt: skip
+    "AssignmentTimeline",
+    "as_soon_as_made",
+    "list_schedule",
+    "one_at_a_time",
+    "timeline",
+    "urgency",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Timeline:
+class AssignmentTimeline:
     """Start and end of every operator and transfer, in seconds.
 
     Attributes
@@ -63,7 +68,7 @@ def urgency(problem: AssignmentProblem, engine: Index) -> Floats:
 
 def list_schedule(
     problem: AssignmentProblem, engine: Index, priority: Floats | None = None
-) -> Timeline:
+) -> AssignmentTimeline:
     """Run every operator as soon as its engine is free and its inputs are there.
 
     Where several wait for an engine, or tensors for a channel, the one with the highest priority
@@ -150,7 +155,7 @@ def list_schedule(
     return timeline(engine, start, end, moves)
 
 
-def one_at_a_time(problem: AssignmentProblem, engine: Index) -> Timeline:
+def one_at_a_time(problem: AssignmentProblem, engine: Index) -> AssignmentTimeline:
     """Run operators in their order, each transfer just before the operator that needs it."""
     n, lane = problem.count, engine.tolist()
     own = problem.costs[np.arange(n), engine].tolist()
@@ -171,7 +176,7 @@ def one_at_a_time(problem: AssignmentProblem, engine: Index) -> Timeline:
     return timeline(engine, start, end, moves)
 
 
-def as_soon_as_made(problem: AssignmentProblem, engine: Index, start: Floats) -> Timeline:
+def as_soon_as_made(problem: AssignmentProblem, engine: Index, start: Floats) -> AssignmentTimeline:
     """Return a schedule by its starts, each transfer sent as soon as its tensor is made."""
     end: Floats = start + problem.costs[np.arange(problem.count), engine]
     moves: list[tuple[int, int, int, float, float]] = []
@@ -186,11 +191,11 @@ def as_soon_as_made(problem: AssignmentProblem, engine: Index, start: Floats) ->
 
 def timeline(
     engine: Index, start: Floats, end: Floats, moves: list[tuple[int, int, int, float, float]]
-) -> Timeline:
+) -> AssignmentTimeline:
     """Return a timeline from (tensor, source, target, sent, arrived) of each transfer."""
     moves.sort(key=lambda move: move[3])
     table = np.array([move[:3] for move in moves], dtype=np.intp).reshape(-1, 3)
     times: Floats = np.array([move[3:] for move in moves], dtype=np.float64).reshape(-1, 2)
-    return Timeline(
+    return AssignmentTimeline(
         engine, start, end, table[:, 0], table[:, 1], table[:, 2], times[:, 0], times[:, 1]
     )

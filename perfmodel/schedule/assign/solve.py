@@ -26,7 +26,7 @@ from perfmodel.schedule.assign.linear import Goal, integral, relaxed
 from perfmodel.schedule.assign.paths import critical_path_s
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.result import TOLERANCE, Assignment
-from perfmodel.schedule.assign.simulate import Timeline, list_schedule, one_at_a_time
+from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule, one_at_a_time
 from perfmodel.schedule.assign.windows import shortened
 from perfmodel.schedule.deadline import Deadline
 
@@ -102,13 +102,13 @@ def solve(
 
 def _finished(
     problem: AssignmentProblem, goal: Goal, engine: Index, bound_s: float, method: str,
-    counts: dict[str, int], known: Timeline | None = None,
+    counts: dict[str, int], known: AssignmentTimeline | None = None,
 ) -> Assignment:  # fmt: skip
     """Return the assignment with its value and timeline (for a parallel run, `known` if it has)."""
     values: dict[str, Callable[[AssignmentProblem, Index], float]] = {
         "sequential": sequential_s, "throughput": interval_s,
     }  # fmt: skip
-    run: Timeline
+    run: AssignmentTimeline
     if goal == "parallel":
         run = list_schedule(problem, engine) if known is None else known
         value = max(run.makespan_s, shared_s(problem, engine))
@@ -235,7 +235,7 @@ def _overlapped(
         if whole.share is not None:
             starts["integer programme"] = rounded(problem, whole.share)
             method, engine = _best(problem, starts, score)
-    run: Timeline | None = None
+    run: AssignmentTimeline | None = None
     value = score(engine)[0]
     if goal == "parallel" and problem.count > _FEW and _TOO_MUCH > value > bound * (1 + TOLERANCE):
         anew = _shortened(problem, engine, bound, deadline, looks, seed)
@@ -258,7 +258,7 @@ def _overlapped(
 def _shortened(
     problem: AssignmentProblem, engine: Index, bound_s: float, deadline: Deadline, looks: int,
     seed: int,
-) -> Timeline:  # fmt: skip
+) -> AssignmentTimeline:  # fmt: skip
     """Return a parallel run made anew stretch by stretch, timed again where channels make wait."""
     run, quick = list_schedule(problem, engine), deadline.within(_ANEW * deadline.left())
     run = shortened(problem, run, quick, bound_s=bound_s, stretches=_STRETCHES * looks, seed=seed)

@@ -18,7 +18,7 @@ from perfmodel.hardware.quantity import default_of
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.rates import executed_format, pair_format, vector_peak
 from perfmodel.predict import machine_for, static_for
-from perfmodel.prediction.job import Job
+from perfmodel.prediction.job import PredictionJob
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.prediction.rows import row_columns
 from perfmodel.schedule.assign.problem import Floats
@@ -26,7 +26,7 @@ from perfmodel.workload.graph import Operator
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.workload import Workload
 
-__all__ = ["ALONE", "Measured", "Station", "engine_faults", "lacks", "measure", "stations"]
+__all__ = ["ALONE", "Station", "StationProfile", "engine_faults", "lacks", "measure", "stations"]
 
 #: End of the class of an operator that rides on no other (`perfmodel.schedule.assign.riders`).
 ALONE = "_alone"
@@ -129,7 +129,7 @@ def _spec(device: Device | Machine) -> Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class StationProfile:
     """Rows of a network on one engine.
 
     Attributes
@@ -156,11 +156,11 @@ class Measured:
 
 def measure(
     station: Station, workload: Workload, precision: Precision, lowered: Lowered, *, warm: bool
-) -> Measured:
+) -> StationProfile:
     """Return what every row takes on an engine, as its kind of hardware predicts it."""
     machine = station.machine
     static = static_for(machine, None)
-    job = Job(workload, machine, precision, static, lowered, False, False, warm)
+    job = PredictionJob(workload, machine, precision, static, lowered, False, False, warm)
     prediction = job.run()
     columns = row_columns(prediction)
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
@@ -177,7 +177,7 @@ def measure(
     moved: Floats = np.zeros(len(seconds)) + np.asarray(found, dtype=np.float64)
     _, peak = vector_peak(setting)
     stored = precision.activations.compute
-    return Measured(
+    return StationProfile(
         station, prediction, seconds, why, moved / float(rate), _through(prediction),
         executed_format(setting, stored) or stored, float(peak),
     )  # fmt: skip

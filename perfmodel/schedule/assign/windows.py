@@ -18,7 +18,7 @@ import numpy as np
 
 from perfmodel.schedule.assign.evaluate import excess
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.assign.simulate import Timeline, as_soon_as_made
+from perfmodel.schedule.assign.simulate import AssignmentTimeline, as_soon_as_made
 from perfmodel.schedule.deadline import Deadline
 
 __all__ = ["shortened"]
@@ -42,9 +42,15 @@ _EARLY, _LATE = 500.0, 50.0
 
 
 def shortened(
-    problem: AssignmentProblem, run: Timeline, deadline: Deadline, *, bound_s: float = 0.0,
-    stretches: int = 8000, seed: int = 0, tolerance: float = 1e-6,
-) -> Timeline:  # fmt: skip
+    problem: AssignmentProblem,
+    run: AssignmentTimeline,
+    deadline: Deadline,
+    *,
+    bound_s: float = 0.0,
+    stretches: int = 8000,
+    seed: int = 0,
+    tolerance: float = 1e-6,
+) -> AssignmentTimeline:
     """Return a run that ends no later than one that is known.
 
     Every tensor is sent as soon as it is made: channels and what engines share are not looked at.
@@ -59,7 +65,7 @@ def shortened(
     stretches
         How many it makes anew.
     """
-    search = _Search(problem, run, np.random.default_rng(seed))
+    search = _WindowSearch(problem, run, np.random.default_rng(seed))
     if not np.isfinite(search.last_s) or excess(problem, run.engine) > 0:
         return run
     best_s, best = search.last_s, search.copy()
@@ -96,11 +102,11 @@ class _Stretch(NamedTuple):
     tail: Floats
 
 
-class _Search:
+class _WindowSearch:
     """A schedule as an order and engines: everything starts as soon as that allows."""
 
     def __init__(
-        self, problem: AssignmentProblem, run: Timeline, random: np.random.Generator
+        self, problem: AssignmentProblem, run: AssignmentTimeline, random: np.random.Generator
     ) -> None:
         self.problem, self.random = problem, random
         self.costs: list[list[float]] = problem.costs.tolist()

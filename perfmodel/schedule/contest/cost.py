@@ -24,7 +24,7 @@ __all__ = [
     "ORDERS",
     "RASTER",
     "ROW_SNAKE",
-    "Costs",
+    "GranularityCosts",
     "compare",
     "costs",
     "space",
@@ -46,7 +46,7 @@ _LAST_COLUMN: NDArray[np.bool_] = np.tile([False, True], 8)
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class GranularityCosts:
     """Arrays over the granularities.
 
     Attributes
@@ -131,7 +131,7 @@ def costs(
     order: str | Sequence[int] = RASTER,
     resident: frozenset[int] = frozenset(),
     retained: frozenset[int] = frozenset(),
-) -> Costs:
+) -> GranularityCosts:
     """Cost a subgraph.
 
     Parameters
@@ -152,7 +152,7 @@ def costs(
 def compare(
     instance: Instance, structure: Structure, widths: Whole, heights: Whole, depths: Whole,
     resident: frozenset[int], retained: frozenset[int],
-) -> list[Costs]:  # fmt: skip
+) -> list[GranularityCosts]:  # fmt: skip
     """Cost a subgraph in each of `ORDERS` (see `costs`)."""
     grid = _Grid(instance, structure, widths, heights, depths)
     return grid.run(ORDERS, resident, retained)
@@ -301,7 +301,7 @@ class _Grid:
     def run(
         self, orders: Sequence[str | Sequence[int]], resident: frozenset[int],
         retained: frozenset[int],
-    ) -> list[Costs]:  # fmt: skip
+    ) -> list[GranularityCosts]:  # fmt: skip
         s = self.structure
         last_h = s.height - (self.rows - 1) * self.h
         last_w = s.width - (self.columns - 1) * self.w
@@ -324,7 +324,7 @@ class _Grid:
             ):
                 total += times * new
         working = self.working_set(loads, resident, retained)
-        found: list[Costs] = []
+        found: list[GranularityCosts] = []
         for order in orders:
             key = order if isinstance(order, str) else tuple(order)
             count: Floats = np.array(
@@ -335,7 +335,7 @@ class _Grid:
                 dtype=np.float64,
             ).reshape(len(self.w), _CLASSES)
             latency, busy, moved_in, moved_out = ((count * t).sum(axis=1) for t in sums)
-            found.append(Costs(latency, working, busy, moved_in, moved_out))
+            found.append(GranularityCosts(latency, working, busy, moved_in, moved_out))
         return found
 
     def intervals(self) -> list[tuple[Whole, Whole]]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.errors import InputError
-from perfmodel.schedule.contest.cost import RASTER, Costs, costs
+from perfmodel.schedule.contest.cost import RASTER, GranularityCosts, costs
 from perfmodel.schedule.contest.instance import Instance
-from perfmodel.schedule.contest.solution import Part, Solution
+from perfmodel.schedule.contest.solution import ContestSolution, SolutionSubgraph
 from perfmodel.schedule.contest.structure import Structure, analyse
 
 __all__ = ["Evaluation", "check", "evaluate"]
@@ -40,7 +40,7 @@ class Evaluation:
         return math.fsum(self.latencies)
 
 
-def evaluate(instance: Instance, solution: Solution) -> Evaluation:
+def evaluate(instance: Instance, solution: ContestSolution) -> Evaluation:
     """Cost a schedule.
 
     Raises
@@ -60,7 +60,7 @@ def evaluate(instance: Instance, solution: Solution) -> Evaluation:
     )
 
 
-def check(instance: Instance, solution: Solution) -> list[str]:
+def check(instance: Instance, solution: ContestSolution) -> list[str]:
     """Return every reason why the rules refuse a schedule; none for a valid one.
 
     Refused are operations that never run or do not exist; subgraphs that do not hang together or
@@ -73,9 +73,11 @@ def check(instance: Instance, solution: Solution) -> list[str]:
     return _walk(instance, solution)[0]
 
 
-def _walk(instance: Instance, solution: Solution) -> tuple[list[str], list[Costs]]:
+def _walk(
+    instance: Instance, solution: ContestSolution
+) -> tuple[list[str], list[GranularityCosts]]:
     faults: list[str] = []
-    found: list[Costs] = []
+    found: list[GranularityCosts] = []
     stored = {t for t, made in enumerate(instance.producer) if made < 0}
     resident: frozenset[int] = frozenset()
     run: set[int] = set()
@@ -123,7 +125,7 @@ def _walk(instance: Instance, solution: Solution) -> tuple[list[str], list[Costs
     return faults, found
 
 
-def _form(instance: Instance, part: Part) -> list[str]:
+def _form(instance: Instance, part: SolutionSubgraph) -> list[str]:
     unknown = [i for i in part.operations if not 0 <= i < len(instance.operations)]
     if unknown:
         return [f"no operation {unknown}"]
@@ -137,7 +139,7 @@ def _form(instance: Instance, part: Part) -> list[str]:
     return []
 
 
-def _grain(instance: Instance, structure: Structure, part: Part) -> list[str]:
+def _grain(instance: Instance, structure: Structure, part: SolutionSubgraph) -> list[str]:
     w, h, k = part.granularity
     native = (instance.native_width, instance.native_height, structure.most_depth)
     out: list[str] = []
@@ -151,7 +153,7 @@ def _grain(instance: Instance, structure: Structure, part: Part) -> list[str]:
     return out
 
 
-def _order(structure: Structure, part: Part) -> list[str]:
+def _order(structure: Structure, part: SolutionSubgraph) -> list[str]:
     if not part.tiles:
         return []
     tiles = -(-structure.width // part.granularity[0]) * -(-structure.height // part.granularity[1])

@@ -17,14 +17,14 @@ from perfmodel.schedule.contest.structure import Structure, analyse
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.masks import bits
 
-__all__ = ["Choice", "Group", "Groups", "granularities"]
+__all__ = ["CandidateSubgraph", "Groups", "SubgraphTiling", "granularities"]
 
 #: A native extent up to this is searched number by number, without leaving anything out.
 _SMALL = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SubgraphTiling:
     """How a subgraph runs: its latency, granularity ``(w, h, k)`` and order of tiles."""
 
     latency: float
@@ -33,7 +33,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class CandidateSubgraph:
     """A subgraph that fits somehow; ``choice`` is the best way with nothing retained.
 
     Attributes
@@ -46,7 +46,7 @@ class Group:
 
     mask: int
     structure: Structure
-    choice: Choice
+    choice: SubgraphTiling
     floor: float
 
 
@@ -65,11 +65,11 @@ class Groups:
 
     def __init__(self, instance: Instance, most: int = 100_000) -> None:
         self.instance, self.most = instance, most
-        self.found: dict[int, Group] = {}
+        self.found: dict[int, CandidateSubgraph] = {}
         self.complete = False
         self.costed = 0
         self.small = max(instance.native_width, instance.native_height) <= _SMALL
-        self._choices: dict[Hashable, Choice | None] = {}
+        self._choices: dict[Hashable, SubgraphTiling | None] = {}
         self._alone: list[float] = []
         self._heap: list[tuple[float, int, int]] = []
         self._seen: set[int] = set()
@@ -127,7 +127,7 @@ class Groups:
             heapq.heappush(self._heap, (-math.inf, 1, 1 << op))
             self._seen.add(1 << op)
 
-    def look(self, mask: int) -> Group | str:
+    def look(self, mask: int) -> CandidateSubgraph | str:
         """Cost a subgraph; ``"never"`` where more operations cannot make it valid."""
         structure = analyse(self.instance, frozenset(bits(mask)))
         if isinstance(structure, str):
@@ -135,7 +135,7 @@ class Groups:
         choice = self.variant(structure, frozenset(), frozenset())
         if choice is None:
             return "too large"
-        group = Group(
+        group = CandidateSubgraph(
             mask, structure, choice, group_floor(self.instance, structure, self.retainable)
         )
         self.found[mask] = group
@@ -143,7 +143,7 @@ class Groups:
 
     def variant(
         self, structure: Structure, resident: frozenset[int], retained: frozenset[int]
-    ) -> Choice | None:
+    ) -> SubgraphTiling | None:
         """Return the best way to run a subgraph, None where no granularity fits."""
         key = self._key(structure, resident, retained)
         if key not in self._choices:
@@ -153,7 +153,7 @@ class Groups:
 
     def _best(
         self, structure: Structure, resident: frozenset[int], retained: frozenset[int]
-    ) -> Choice | None:
+    ) -> SubgraphTiling | None:
         w, h, k = granularities(self.instance, structure, resident, retained, self.small)
         if not len(w):
             return None
@@ -167,7 +167,7 @@ class Groups:
         assert best is not None
         number, at = best[2:]
         chosen = (int(w[at]), int(h[at]), int(k[at]))
-        return Choice(float(compared[number].latency[at]), chosen, ORDERS[number])
+        return SubgraphTiling(float(compared[number].latency[at]), chosen, ORDERS[number])
 
     def _neighbours(self) -> list[int]:
         near = [0] * len(self.instance.operations)

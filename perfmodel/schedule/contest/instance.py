@@ -17,7 +17,7 @@ from typing import Any, cast
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.specfile import Marks, read
 
-__all__ = ["MATMUL", "POINTWISE", "Instance", "Operation", "read_instance"]
+__all__ = ["MATMUL", "POINTWISE", "ContestOperation", "Instance", "read_instance"]
 
 MATMUL, POINTWISE = "MatMul", "Pointwise"
 _LISTS = ("widths", "heights", "inputs", "outputs", "base_costs", "op_types", "native_granularity")
@@ -25,7 +25,7 @@ _NUMBERS = ("fast_memory_capacity", "slow_memory_bandwidth")
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class ContestOperation:
     """An operation; a product of matrices has inputs (left, right) and one output."""
 
     kind: str
@@ -58,7 +58,7 @@ class Instance:
     name: str
     widths: tuple[int, ...]
     heights: tuple[int, ...]
-    operations: tuple[Operation, ...]
+    operations: tuple[ContestOperation, ...]
     capacity: int
     bandwidth: float
     native_width: int
@@ -126,7 +126,9 @@ class Instance:
         return tuple(masks)
 
 
-def _topological(operations: tuple[Operation, ...], producer: tuple[int, ...]) -> tuple[int, ...]:
+def _topological(
+    operations: tuple[ContestOperation, ...], producer: tuple[int, ...]
+) -> tuple[int, ...]:
     waits = [0] * len(operations)
     after: list[list[int]] = [[] for _ in operations]
     for i, op in enumerate(operations):
@@ -155,13 +157,13 @@ def read_instance(source: str | Path | Mapping[str, Any], name: str = "") -> Ins
         With every fault and its place.
     """
     if isinstance(source, Mapping):
-        return _Reader(dict(source), Marks(), "").instance(name or "instance")
+        return _ContestInstanceReader(dict(source), Marks(), "").instance(name or "instance")
     path = Path(source)
     data, marks = read(path, json_text=True)
-    return _Reader(data, marks, str(path)).instance(name or path.stem)
+    return _ContestInstanceReader(data, marks, str(path)).instance(name or path.stem)
 
 
-def _fits_swapped(op: Operation, widths: list[int], heights: list[int]) -> bool:
+def _fits_swapped(op: ContestOperation, widths: list[int], heights: list[int]) -> bool:
     if op.kind != MATMUL or len(op.inputs) != 2 or len(op.outputs) != 1:
         return False
     out = op.outputs[0]
@@ -173,7 +175,7 @@ def _fits_swapped(op: Operation, widths: list[int], heights: list[int]) -> bool:
     return not fits(*op.inputs) and fits(*op.inputs[::-1])
 
 
-class _Reader:
+class _ContestInstanceReader:
     def __init__(self, data: Any, marks: Marks, file: str) -> None:
         self.data: dict[str, Any] = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
         self.marks, self.file = marks, file
@@ -264,7 +266,7 @@ class _Reader:
                 out.append(value)
         return tuple(out)
 
-    def operation(self, i: int, count: int) -> Operation:
+    def operation(self, i: int, count: int) -> ContestOperation:
         kind, cost = self.data["op_types"][i], self.data["base_costs"][i]
         if kind not in (MATMUL, POINTWISE):
             self.fault(("op_types", i), f"{kind!r}", f"'{MATMUL}' or '{POINTWISE}'")
@@ -273,7 +275,7 @@ class _Reader:
             self.fault(("base_costs", i), f"{cost!r}", "a number of at least 0")
             cost = 0.0
         inputs, outputs = self.tensors("inputs", i, count), self.tensors("outputs", i, count)
-        return Operation(str(kind), inputs, outputs, float(cost))
+        return ContestOperation(str(kind), inputs, outputs, float(cost))
 
     def graph(self, found: Instance) -> None:
         made: dict[int, int] = {}
@@ -289,7 +291,7 @@ class _Reader:
             left = sorted(set(range(len(found.operations))) - set(found.order))
             self.fault(("inputs", left[0]), f"a circle through operations {left}", "no circle")
 
-    def product(self, i: int, op: Operation, found: Instance) -> None:
+    def product(self, i: int, op: ContestOperation, found: Instance) -> None:
         if len(op.inputs) != 2 or len(op.outputs) != 1:
             self.fault(("inputs", i), f"a {MATMUL} of {len(op.inputs)} inputs and "
                        f"{len(op.outputs)} outputs", "2 and 1")  # fmt: skip

@@ -6,28 +6,28 @@ import numpy as np
 
 from perfmodel.schedule.contest.cost import costs
 from perfmodel.schedule.contest.instance import Instance
-from perfmodel.schedule.contest.solution import Part, Solution
+from perfmodel.schedule.contest.solution import ContestSolution, SolutionSubgraph
 from perfmodel.schedule.contest.structure import Structure, analyse
 
 __all__ = ["naive"]
 
 
-def naive(instance: Instance) -> Solution | None:
+def naive(instance: Instance) -> ContestSolution | None:
     """Return the naive schedule.
 
     Each operation takes the native granularity; while its working set does not fit, the depth, then
     the longer side of the tile are halved, in turn. None where an operation fits at no granularity.
     """
-    parts: list[Part] = []
+    parts: list[SolutionSubgraph] = []
     latencies: list[float] = []
     for op in instance.order:
         structure = analyse(instance, frozenset([op]))
         found = None if isinstance(structure, str) else _largest(instance, structure)
         if found is None:
             return None
-        parts.append(Part((op,), found[0]))
+        parts.append(SolutionSubgraph((op,), found[0]))
         latencies.append(found[1])
-    return Solution(tuple(parts), tuple(latencies))
+    return ContestSolution(tuple(parts), tuple(latencies))
 
 
 def _largest(instance: Instance, s: Structure) -> tuple[tuple[int, int, int], float] | None:

@@ -17,8 +17,8 @@ from perfmodel.schedule.contest.evaluate import Evaluation, evaluate
 from perfmodel.schedule.contest.groups import Groups
 from perfmodel.schedule.contest.instance import Instance, read_instance
 from perfmodel.schedule.contest.naive import naive
-from perfmodel.schedule.contest.search import Found, Search, Stage
-from perfmodel.schedule.contest.solution import Part, Solution
+from perfmodel.schedule.contest.search import ContestSearchResult, PlacedSubgraph, SubgraphSearch
+from perfmodel.schedule.contest.solution import ContestSolution, SolutionSubgraph
 from perfmodel.schedule.deadline import Deadline
 
 __all__ = ["ContestSchedule", "contest", "contest_time_s"]
@@ -60,7 +60,7 @@ class ContestSchedule:
     """
 
     instance: Instance
-    solution: Solution
+    solution: ContestSolution
     evaluation: Evaluation
     naive_latency: float | None
     bound: float
@@ -158,8 +158,8 @@ def contest(
     if best is None:
         alone = [i for i in range(len(instance.operations)) if 1 << i not in groups.found]
         raise InputError(f"operations {alone} fit at no granularity, nor in a subgraph found")
-    bare = Solution(best.parts)
-    solution = Solution(best.parts, evaluate(instance, bare).latencies)
+    bare = ContestSolution(best.parts)
+    solution = ContestSolution(best.parts, evaluate(instance, bare).latencies)
     if groups.complete:
         masks = [g.mask for g in groups.found.values()]
         floors = [g.floor for g in groups.found.values()]
@@ -175,7 +175,7 @@ class _Hunt:
     """Passes of the search, wider and wider, over the groups found so far."""
 
     def __init__(
-        self, groups: Groups, best: Solution | None, latency: float | None, bound: float,
+        self, groups: Groups, best: ContestSolution | None, latency: float | None, bound: float,
         deadline: Deadline, noise: random.Random,
     ) -> None:  # fmt: skip
         self.groups, self.best, self.bound = groups, best, bound
@@ -205,7 +205,7 @@ class _Hunt:
 
     def run(self, deadline: Deadline) -> None:
         """Search wider and wider, without and with tensors retained, until nothing is left out."""
-        search = Search(self.groups)
+        search = SubgraphSearch(self.groups)
         self.exhausted = False
         ways = [False, True] if self.groups.retainable else [False]
         for width in _WIDTHS:
@@ -224,7 +224,7 @@ class _Hunt:
             self.one(search, 64, ways[-1], self.noise, deadline)
 
     def one(
-        self, search: Search, width: int, retain: bool, noise: random.Random | None,
+        self, search: SubgraphSearch, width: int, retain: bool, noise: random.Random | None,
         deadline: Deadline,
     ) -> bool:  # fmt: skip
         """Search once; tell whether no state was left out."""
@@ -232,15 +232,15 @@ class _Hunt:
         found = search.beam(width, deadline, most, retain=retain, noise=noise)
         return self.take(found) and noise is None
 
-    def take(self, found: Found) -> bool:
+    def take(self, found: ContestSearchResult) -> bool:
         self.passes += 1
         if found.stages:
             self.best, self.most = _solution(found.stages), found.latency
         return found.exhausted
 
 
-def _solution(stages: tuple[Stage, ...]) -> Solution:
-    parts: list[Part] = []
+def _solution(stages: tuple[PlacedSubgraph, ...]) -> ContestSolution:
+    parts: list[SolutionSubgraph] = []
     for stage in stages:
         s, (w, h, _) = stage.group.structure, stage.choice.granularity
         rows, columns = -(-s.height // h), -(-s.width // w)
@@ -250,5 +250,5 @@ def _solution(stages: tuple[Stage, ...]) -> Solution:
         elif stage.choice.order != RASTER:
             tiles = ()
         retained = tuple(sorted(stage.retained))
-        parts.append(Part(s.operations, stage.choice.granularity, retained, tiles))
-    return Solution(tuple(parts))
+        parts.append(SolutionSubgraph(s.operations, stage.choice.granularity, retained, tiles))
+    return ContestSolution(tuple(parts))

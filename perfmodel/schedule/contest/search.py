@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from perfmodel.schedule.contest.bound import cover_prices
-from perfmodel.schedule.contest.groups import Choice, Group, Groups
+from perfmodel.schedule.contest.groups import CandidateSubgraph, Groups, SubgraphTiling
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["Found", "Search", "Stage"]
+__all__ = ["ContestSearchResult", "PlacedSubgraph", "SubgraphSearch"]
 
 #: Retained tensors of one step are at most this many.
 _MOST_RETAINED = 2
@@ -30,21 +30,21 @@ _FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class PlacedSubgraph:
     """A subgraph as it was placed."""
 
-    group: Group
-    choice: Choice
+    group: CandidateSubgraph
+    choice: SubgraphTiling
     resident: frozenset[int]
     retained: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ContestSearchResult:
     """A schedule, and whether nothing was left out on the way to it."""
 
     latency: float
-    stages: tuple[Stage, ...]
+    stages: tuple[PlacedSubgraph, ...]
     exhausted: bool
 
 
@@ -52,19 +52,19 @@ class Found:
 class _Record:
     latency: float
     before: _Record | None
-    stage: Stage | None
+    stage: PlacedSubgraph | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    group: Group
+    group: CandidateSubgraph
     reads: int
     stores: int
     makes: int
     owners: tuple[int, ...]  # for each operation that stores something, its stored tensors
 
 
-class Search:
+class SubgraphSearch:
     """Places groups; made once for a set of groups."""
 
     def __init__(self, groups: Groups) -> None:
@@ -96,7 +96,7 @@ class Search:
         self._kept: dict[int, tuple[tuple[int, frozenset[int]], ...]] = {}
         self._rest: dict[int, float] = {0: 0.0}
 
-    def _entry(self, group: Group) -> _Entry:
+    def _entry(self, group: CandidateSubgraph) -> _Entry:
         s, x = group.structure, self.instance
         reads = [t for t in s.inputs if x.producer[t] >= 0]
         owners: dict[int, int] = {}
@@ -151,7 +151,7 @@ class Search:
     def beam(
         self, width: int | None, deadline: Deadline, most: float, *, retain: bool = True,
         noise: random.Random | None = None,
-    ) -> Found:  # fmt: skip
+    ) -> ContestSearchResult:  # fmt: skip
         """Search layer by layer.
 
         Parameters
@@ -206,7 +206,7 @@ class Search:
                         self._put(layers, order, after, new)
         return self._found(best, most, whole)
 
-    def best_first(self, deadline: Deadline, most: float) -> Found:
+    def best_first(self, deadline: Deadline, most: float) -> ContestSearchResult:
         """Search state by state, the most promising first, with no layers (see `beam`).
 
         For instances of few operations: layers leave out schedules that retain a tensor and run the
@@ -234,13 +234,13 @@ class Search:
                     heapq.heappush(heap, (new.latency + left, next(ties), after, new))
         return self._found(None, most, not heap)
 
-    def _found(self, best: _Record | None, most: float, whole: bool) -> Found:
-        stages: list[Stage] = []
+    def _found(self, best: _Record | None, most: float, whole: bool) -> ContestSearchResult:
+        stages: list[PlacedSubgraph] = []
         record = best
         while record is not None and record.stage is not None:
             stages.append(record.stage)
             record = record.before
-        return Found(most if best is None else best.latency, tuple(stages), whole)
+        return ContestSearchResult(most if best is None else best.latency, tuple(stages), whole)
 
     def _key(self, state: tuple[int, int]) -> int:
         return 2 * self.closure(state[0] | state[1]).bit_count() + (state[1] > 0)
@@ -260,7 +260,7 @@ class Search:
 
     def _after(
         self, state: tuple[int, int], room: float
-    ) -> Iterator[tuple[tuple[int, int], Stage]]:
+    ) -> Iterator[tuple[tuple[int, int], PlacedSubgraph]]:
         needed, expected = state
         if expected:
             retained = frozenset(t for t in self.tensors if self.bit[t] & expected)
@@ -279,7 +279,7 @@ class Search:
     def _place(
         self, state: tuple[int, int], entry: _Entry, retained: frozenset[int], alone: bool,
         room: float,
-    ) -> Iterator[tuple[tuple[int, int], Stage]]:  # fmt: skip
+    ) -> Iterator[tuple[tuple[int, int], PlacedSubgraph]]:  # fmt: skip
         needed, expected = state
         if any(not mine & (needed | expected) for mine in entry.owners):
             return  # stores what nothing needs
@@ -291,11 +291,11 @@ class Search:
             least = group.floor if special else group.choice.latency
             if least + self.rest(self.closure(after[0] | bits)) >= room:
                 continue
-            choice: Choice | None = group.choice
+            choice: SubgraphTiling | None = group.choice
             if special:
                 choice = self.groups.variant(group.structure, resident, retained)
             if choice is not None:
-                yield after, Stage(group, choice, resident, retained)
+                yield after, PlacedSubgraph(group, choice, resident, retained)
 
     def _residents(self, entry: _Entry, alone: bool) -> Iterator[tuple[int, frozenset[int]]]:
         if alone:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.specfile import Marks, read
 
-__all__ = ["Part", "Solution", "read_solution"]
+__all__ = ["ContestSolution", "SolutionSubgraph", "read_solution"]
 
 _KEYS = (
     "subgraphs", "granularities", "tensors_to_retain", "traversal_orders", "subgraph_latencies"
@@ -18,7 +18,7 @@ _KEYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SolutionSubgraph:
     """A subgraph in its place in the schedule.
 
     Attributes
@@ -38,10 +38,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Solution:
+class ContestSolution:
     """Subgraphs in the order in which they run, and the latencies that were stated, if any."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SolutionSubgraph, ...]
     latencies: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Solution:
         }
 
 
-def read_solution(source: str | Path | Mapping[str, Any]) -> Solution:
+def read_solution(source: str | Path | Mapping[str, Any]) -> ContestSolution:
     """Read a solution from a JSON file, or from what such a file holds.
 
     Raises
@@ -64,12 +64,12 @@ def read_solution(source: str | Path | Mapping[str, Any]) -> Solution:
         With every fault of form; whether the schedule is valid is for `check`.
     """
     if isinstance(source, Mapping):
-        return _Reader(dict(source), Marks(), "").solution()
+        return _ContestSolutionReader(dict(source), Marks(), "").solution()
     data, marks = read(Path(source), json_text=True)
-    return _Reader(data, marks, str(source)).solution()
+    return _ContestSolutionReader(data, marks, str(source)).solution()
 
 
-class _Reader:
+class _ContestSolutionReader:
     def __init__(self, data: Any, marks: Marks, file: str) -> None:
         if not isinstance(data, dict):
             raise InputError(Fault("a solution is an object", file=file))
@@ -82,7 +82,7 @@ class _Reader:
         shown = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
         self.faults.append(Fault(message, shown, self.file, line, column, expected))
 
-    def solution(self) -> Solution:
+    def solution(self) -> ContestSolution:
         for key in self.data:
             if key not in _KEYS:
                 self.fault((key,), f"unknown key '{key}'", nearest(key, _KEYS) or "")
@@ -98,14 +98,14 @@ class _Reader:
             lists[key] = rows
         if self.faults:
             raise InputError(self.faults)
-        parts: list[Part] = []
+        parts: list[SolutionSubgraph] = []
         for i in range(count):
             grain = self.whole("granularities", i, lists, empty=False)
             if len(grain) != 3 or min(grain, default=0) < 1:
                 self.fault(("granularities", i), f"{grain}", "[w, h, k], each at least 1")
                 grain = [1, 1, 1]
             parts.append(
-                Part(
+                SolutionSubgraph(
                     tuple(self.whole("subgraphs", i, lists, empty=False)),
                     (grain[0], grain[1], grain[2]),
                     tuple(self.whole("tensors_to_retain", i, lists)),
@@ -120,7 +120,7 @@ class _Reader:
                 latencies.append(float(value))
         if self.faults:
             raise InputError(self.faults)
-        return Solution(tuple(parts), tuple(latencies))
+        return ContestSolution(tuple(parts), tuple(latencies))
 
     def rows(self, key: str) -> list[Any]:
         given = self.data[key]

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from perfmodel.schedule.contest.instance import MATMUL, Instance
 
-__all__ = ["ALL", "DEPTH", "TILE", "Demand", "Execution", "Slice", "Structure", "analyse"]
+__all__ = ["ALL", "DEPTH", "TILE", "Demand", "Slice", "Structure", "TileExecution", "analyse"]
 
 TILE, DEPTH, ALL = "tile", "depth", "all"
 
@@ -57,7 +57,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
+class TileExecution:
     """One run of an operation for each output tile: over the steps of ``spread``, or at once."""
 
     operation: int
@@ -88,7 +88,7 @@ class Structure:
     outputs: tuple[int, ...]
     interior: tuple[int, ...]
     slices: tuple[Slice, ...]
-    executions: tuple[Execution, ...]
+    executions: tuple[TileExecution, ...]
     width: int
     height: int
     depths: tuple[int, ...]
@@ -118,7 +118,7 @@ def analyse(instance: Instance, operations: frozenset[int]) -> Structure | str:
     demands: dict[int, dict[Demand, None]] = {t: {} for t in made | read}
     for tensor in outputs:
         demands[tensor][Demand(TILE, TILE, 0, 0)] = None
-    executions: list[Execution] = []
+    executions: list[TileExecution] = []
     least = [1, 1]
     for i in reversed(inside):
         op = instance.operations[i]
@@ -142,7 +142,7 @@ def analyse(instance: Instance, operations: frozenset[int]) -> Structure | str:
                 least[0] = max(least[0], shape[0])
             if demand.rows == ALL:
                 least[1] = max(least[1], shape[1])
-            executions.append(Execution(i, demand, 0))
+            executions.append(TileExecution(i, demand, 0))
             for tensor in op.inputs:
                 same = (instance.widths[tensor], instance.heights[tensor]) == shape
                 wide = demand if same else Demand(ALL, ALL, 0, demand.during)
@@ -170,15 +170,15 @@ def analyse(instance: Instance, operations: frozenset[int]) -> Structure | str:
     )
 
 
-def _product(i: int, demand: Demand, length: int) -> tuple[Execution, Demand, Demand]:
+def _product(i: int, demand: Demand, length: int) -> tuple[TileExecution, Demand, Demand]:
     if demand == Demand(TILE, TILE, 0, 0):  # on the way to an output: split into steps
         left = Demand(TILE, DEPTH, length, length)
-        return Execution(i, demand, length), left, Demand(DEPTH, TILE, length, length)
+        return TileExecution(i, demand, length), left, Demand(DEPTH, TILE, length, length)
     by_rows = demand.depth if demand.rows == DEPTH else 0
     by_columns = demand.depth if demand.columns == DEPTH else 0
     left = Demand(demand.rows, ALL, by_rows, demand.during)
     right = Demand(ALL, demand.columns, by_columns, demand.during)
-    return Execution(i, demand, demand.depth), left, right
+    return TileExecution(i, demand, demand.depth), left, right
 
 
 def _connected(instance: Instance, operations: frozenset[int]) -> bool:

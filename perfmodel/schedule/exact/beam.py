@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import nsmallest
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.nodes import Bound, Successor
 from perfmodel.schedule.exact.search import Visit
 
@@ -16,7 +16,7 @@ _LOOK = 500
 
 
 def widest(
-    lattice: Lattice, width: int, limit: int, deadline: Deadline, bound: Bound | None = None
+    lattice: StateLattice, width: int, limit: int, deadline: Deadline, bound: Bound | None = None
 ) -> Visit | None:
     """Return the end of the cheapest schedule below `limit` that a beam of a width finds.
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Core", "compiled"]
+__all__ = ["BitmaskProblem", "compiled"]
 
 
-class Core:
+class BitmaskProblem:
     """Steps and buffers as bit masks; bit i of a mask is step i or buffer i of this core.
 
     Parameters
@@ -94,7 +94,7 @@ class Core:
         return mask
 
 
-def compiled(problem: Problem) -> Core:
+def compiled(problem: Problem) -> BitmaskProblem:
     """Return the core of a problem, without steps whose best place is known.
 
     The load of an input, a step that reads nothing and writes one stored buffer, is best done just
@@ -103,7 +103,7 @@ def compiled(problem: Problem) -> Core:
     dearer to evict (an activation in place) is best run right after the step that wrote it: the two
     are one.
     """
-    inputs, runs = 0, dict[int, _Run]()
+    inputs, runs = 0, dict[int, _StepChain]()
     sizes = [b.size_bytes for b in problem.buffers]
     stored = sum(1 << t for t, b in enumerate(problem.buffers) if b.stored)
     last: dict[int, int] = {}
@@ -134,10 +134,12 @@ def compiled(problem: Problem) -> Core:
                 if kept:
                     merged[t] = kept[0]
                 continue
-        runs[s] = _Run([s], problem.reads_mask[s], problem.writes_mask[s], problem.growth_bytes[s])
+        runs[s] = _StepChain(
+            [s], problem.reads_mask[s], problem.writes_mask[s], problem.growth_bytes[s]
+        )
         last.update(dict.fromkeys(step.writes, s))
     steps = list(runs.values())
-    return Core(
+    return BitmaskProblem(
         [tuple(run.names) for run in steps],
         range(len(problem.buffers)),
         [run.reads for run in steps],
@@ -151,7 +153,7 @@ def compiled(problem: Problem) -> Core:
 
 
 @dataclass(slots=True)
-class _Run:
+class _StepChain:
     """Steps that run one after the other, while they are gathered."""
 
     names: list[int]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.core import Core
-from perfmodel.schedule.exact.lattice import Lattice
-from perfmodel.schedule.exact.nodes import Node, Row
+from perfmodel.schedule.exact.core import BitmaskProblem
+from perfmodel.schedule.exact.lattice import StateLattice
+from perfmodel.schedule.exact.nodes import ExecutedSet, Row
 from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.masks import bits
 
@@ -31,7 +31,7 @@ class FullOperator:
     where everything live lies off chip, with copies. The bound is the least sum over all ``D``.
     """
 
-    def __init__(self, lattice: Lattice, step: int, sets: list[int]) -> None:
+    def __init__(self, lattice: StateLattice, step: int, sets: list[int]) -> None:
         core = lattice.core
         self.lattice, self.core, self.step, self.sets = lattice, core, step, sets
         self.slack = lattice.capacity - core.growth[step] - core.bytes_of(core.reads[step])
@@ -41,7 +41,7 @@ class FullOperator:
         self._settled = [False] * len(sets)
         self._sizes = core.known_bytes
         self._known_reads: dict[int, int] = {}
-        self._rows: dict[Node, list[Row]] = {}
+        self._rows: dict[ExecutedSet, list[Row]] = {}
 
     def forced(self, twice: int, once: int) -> int:
         """Return what leaves at least, of bytes that cost twice and once their size to evict."""
@@ -78,7 +78,7 @@ class FullOperator:
                 self.rest[i] = max(self.rest[i], found.bound)
                 self._settled[i] = found.end is not None
 
-    def _rows_at(self, node: Node) -> list[Row]:
+    def _rows_at(self, node: ExecutedSet) -> list[Row]:
         """Return a row for each set that contains the node's, the promising first.
 
         A row has the least it can give, what follows, bytes not made yet that cost twice and once
@@ -118,14 +118,14 @@ class FullOperator:
             self._known_reads[steps] = known
         return known
 
-    def __call__(self, node: Node, resident: int, clean: int) -> int:
+    def __call__(self, node: ExecutedSet, resident: int, clean: int) -> int:
         """Return the bound at a state, the limit at most; 0 once the step has run."""
         ways = self.ways(node, resident, clean, self.limit)
         if ways is None:
             return 0
         return ways[0][0] if ways else self.limit
 
-    def ways(self, node: Node, resident: int, clean: int, room: int) -> list[Row] | None:
+    def ways(self, node: ExecutedSet, resident: int, clean: int, room: int) -> list[Row] | None:
         """Return what the sets give at a state, below `room`; None once the step has run."""
         if node.done >> self.step & 1:
             return None
@@ -156,7 +156,9 @@ class FullOperator:
         return ways
 
 
-def full_operator_bound(lattice: Lattice, limit: int, deadline: Deadline) -> FullOperator | None:
+def full_operator_bound(
+    lattice: StateLattice, limit: int, deadline: Deadline
+) -> FullOperator | None:
     """Return the bound of the operator that says most at the start, or None where none does.
 
     The states of interchangeable steps stand for all their labellings, this bound for one of them:
@@ -184,7 +186,7 @@ def full_operator_bound(lattice: Lattice, limit: int, deadline: Deadline) -> Ful
     return best
 
 
-def _sets_before(core: Core, step: int, deadline: Deadline) -> list[int] | None:
+def _sets_before(core: BitmaskProblem, step: int, deadline: Deadline) -> list[int] | None:
     """Return the sets of steps that may have run when `step` runs; None where there are many."""
     first = core.ancestors[step]
     free = core.full & ~first & ~core.descendants[step] & ~(1 << step)

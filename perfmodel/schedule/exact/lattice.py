@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from perfmodel.schedule.exact.core import Core
-from perfmodel.schedule.exact.nodes import Bound, Move, Node, Row, Successor
+from perfmodel.schedule.exact.core import BitmaskProblem
+from perfmodel.schedule.exact.nodes import Bound, ExecutedSet, ReadyStep, Row, Successor
 from perfmodel.schedule.exact.tokens import Tokens
 from perfmodel.schedule.masks import bits
 
-__all__ = ["Lattice"]
+__all__ = ["StateLattice"]
 
 
 #: Sets to evict that are kept for the next time, and tried at once.
 _MOST_KEPT, _MOST_SETS = 1_000_000, 2_000
 
 
-class Lattice:
+class StateLattice:
     """States of a core under a capacity: (executed, resident, clean).
 
     Whatever is live and not resident has a copy off chip, and its reload is paid when it leaves.
@@ -29,42 +29,42 @@ class Lattice:
         Keep one state for all labellings of interchangeable steps.
     """
 
-    def __init__(self, core: Core, capacity: int, *, merge: bool = True) -> None:
+    def __init__(self, core: BitmaskProblem, capacity: int, *, merge: bool = True) -> None:
         self.core, self.capacity = core, capacity
         self.tokens = Tokens(core, merge=merge)
         #: Set where more sets might leave than were tried: what is not there may exist.
         self.truncated = False
         self._kept = 0
-        self._nodes: dict[int, Node] = {}
+        self._nodes: dict[int, ExecutedSet] = {}
         self._evictions: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         self._steps = [
             (s, 1 << s, core.before[s] & ~self.tokens.steps_mask) for s in range(core.steps)
         ]
 
-    def node(self, done: int, live: int = -1) -> Node:
+    def node(self, done: int, live: int = -1) -> ExecutedSet:
         """Return the node of a (canonical) set of executed steps; `live` where it is known."""
         node = self._nodes.get(done)
         if node is None:
             live = self.core.live(done) if live < 0 else live
-            node = self._nodes[done] = Node(done, live)
+            node = self._nodes[done] = ExecutedSet(done, live)
             if self.tokens and live & self.tokens.buffers_mask:
                 node.pools = self.tokens.pools(done)
         return node
 
-    def start(self) -> tuple[Node, int, int]:
+    def start(self) -> tuple[ExecutedSet, int, int]:
         """Return the node, the resident and the clean buffers before the first step."""
         core = self.core
         return self.node(0), core.held, core.held & core.stored
 
-    def moves(self, node: Node) -> tuple[Move, ...]:
+    def moves(self, node: ExecutedSet) -> tuple[ReadyStep, ...]:
         """Return the steps that may run."""
         if node.moves is None:
             node.moves = tuple(self._moves(node))
         return node.moves
 
-    def _moves(self, node: Node) -> list[Move]:
+    def _moves(self, node: ExecutedSet) -> list[ReadyStep]:
         core, tokens, done = self.core, self.tokens, node.done
-        moves: list[Move] = []
+        moves: list[ReadyStep] = []
         for s, bit, before in self._steps:
             if done & bit or before & ~done:
                 continue
@@ -90,7 +90,7 @@ class Lattice:
             else:
                 child = self.node(after, node.live & ~dead | kept)
             moves.append(
-                Move(
+                ReadyStep(
                     s, reads, core.growth[s], ~dead, kept, child,
                     kept_bytes, kept_bytes + core.bytes_of(kept & ~core.stored),
                     tuple(bits(reads & dead)), takes, tokens.alone(core, s, done),
@@ -149,7 +149,7 @@ class Lattice:
         return sets
 
     def successors(
-        self, node: Node, resident: int, clean: int, cost: int, limit: int,
+        self, node: ExecutedSet, resident: int, clean: int, cost: int, limit: int,
         bound: Bound | None = None,
     ) -> list[Successor]:  # fmt: skip
         """Return what can follow a state, if its cost and the bound of the rest are below `limit`.
@@ -229,7 +229,7 @@ class Lattice:
                     may |= 1 << t
         return may
 
-    def _at_once(self, move: Move, taken: int, resident: int, clean: int) -> bool:
+    def _at_once(self, move: ReadyStep, taken: int, resident: int, clean: int) -> bool:
         """Tell whether a step that fits and loads nothing that stays is best run now."""
         if taken and (not move.alone or taken & ~(resident & ~clean)):
             return False
@@ -297,7 +297,7 @@ def _least(
     return best
 
 
-def _labelled(node: Node, resident: int, clean: int) -> tuple[int, int]:
+def _labelled(node: ExecutedSet, resident: int, clean: int) -> tuple[int, int]:
     """Return resident and clean buffers with the copies of each type in their canonical places."""
     for mask, last in node.pools:
         here = resident & mask

@@ -7,14 +7,14 @@ from math import gcd
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact.core import compiled
-from perfmodel.schedule.exact.part import Part
+from perfmodel.schedule.exact.part import SegmentSearch
 from perfmodel.schedule.exact.refine import refine
 from perfmodel.schedule.exact.scripts import Walk, joined, split
 from perfmodel.schedule.exact.segments import segments
 from perfmodel.schedule.exact.sink import sunk
 from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 
 __all__ = ["beam", "search"]
 
@@ -31,7 +31,7 @@ _SOME = 0.8
 
 def search(
     problem: Problem, capacity_bytes: int, deadline: Deadline, incumbent: Script | None = None
-) -> Outcome:
+) -> ScriptOutcome:
     """Find the order and the evictions that spill and reload the fewest bytes, and prove it.
 
     The problem is cut where every schedule passes through one state. Each segment is a shortest
@@ -56,8 +56,8 @@ def search(
     is COSMA's problem (arXiv:2311.18246).
     """
     if problem.largest_working_set_bytes > capacity_bytes:
-        return Outcome(None, 0, 0, False, "exact")
-    parts = [Part(core, capacity_bytes) for core in segments(compiled(problem))]
+        return ScriptOutcome(None, 0, 0, False, "exact")
+    parts = [SegmentSearch(core, capacity_bytes) for core in segments(compiled(problem))]
     fallback = _seeds(problem, capacity_bytes, parts, incumbent)
     for part in parts:
         if part.limit and part.core.steps <= _SHORT:
@@ -73,7 +73,7 @@ def search(
     return _outcome(problem, capacity_bytes, parts, fallback, "exact")
 
 
-def beam(problem: Problem, capacity_bytes: int, width: int, deadline: Deadline) -> Outcome:
+def beam(problem: Problem, capacity_bytes: int, width: int, deadline: Deadline) -> ScriptOutcome:
     """Find a cheap schedule by keeping the best `width` states after each step.
 
     Returns
@@ -82,8 +82,8 @@ def beam(problem: Problem, capacity_bytes: int, width: int, deadline: Deadline) 
         Never dearer than the greedy orders; its bound is 0.
     """
     if problem.largest_working_set_bytes > capacity_bytes:
-        return Outcome(None, 0, 0, False, "beam")
-    parts = [Part(core, capacity_bytes) for core in segments(compiled(problem))]
+        return ScriptOutcome(None, 0, 0, False, "beam")
+    parts = [SegmentSearch(core, capacity_bytes) for core in segments(compiled(problem))]
     fallback = _seeds(problem, capacity_bytes, parts, None)
     for i, part in enumerate(parts):
         if part.limit and not deadline.passed():
@@ -92,7 +92,7 @@ def beam(problem: Problem, capacity_bytes: int, width: int, deadline: Deadline) 
 
 
 def _seeds(
-    problem: Problem, capacity_bytes: int, parts: Sequence[Part], incumbent: Script | None
+    problem: Problem, capacity_bytes: int, parts: Sequence[SegmentSearch], incumbent: Script | None
 ) -> Script:
     """Give the segments the schedules of quick orders; return the best of them as it is."""
     scripts = [incumbent] if incumbent else []
@@ -109,7 +109,7 @@ def _seeds(
 
 
 def _player(
-    problem: Problem, capacity_bytes: int, parts: Sequence[Part], part: Part
+    problem: Problem, capacity_bytes: int, parts: Sequence[SegmentSearch], part: SegmentSearch
 ) -> Callable[[Sequence[int]], Walk | None]:
     """Return what makes a schedule of a segment from an order of it, by Belady's replacement."""
 
@@ -130,8 +130,12 @@ def _player(
 
 
 def _outcome(
-    problem: Problem, capacity_bytes: int, parts: Sequence[Part], fallback: Script, method: str
-) -> Outcome:
+    problem: Problem,
+    capacity_bytes: int,
+    parts: Sequence[SegmentSearch],
+    fallback: Script,
+    method: str,
+) -> ScriptOutcome:
     walks = [(part.core, part.walk) for part in parts if part.walk is not None]
     script = fallback
     cost = replay(problem, fallback, capacity_bytes).cost_bytes
@@ -151,4 +155,4 @@ def _outcome(
             len(kind.steps) for part in parts for kind in part.lattice.tokens.types
         ),
     }
-    return Outcome(script, cost, min(bound, cost), bound >= cost, method, counts)
+    return ScriptOutcome(script, cost, min(bound, cost), bound >= cost, method, counts)

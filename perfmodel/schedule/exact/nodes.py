@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Bound", "Move", "Node", "Row", "Successor"]
+__all__ = ["Bound", "ExecutedSet", "ReadyStep", "Row", "Successor"]
 
 
-class Move:
+class ReadyStep:
     """A step that may run at a node.
 
     Attributes
@@ -32,7 +32,7 @@ class Move:
     )  # fmt: skip
 
     def __init__(
-        self, step: int, reads: int, growth: int, alive: int, kept: int, child: Node,
+        self, step: int, reads: int, growth: int, alive: int, kept: int, child: ExecutedSet,
         kept_bytes: int, kept_spill: int, freed: tuple[int, ...],
         takes: tuple[tuple[int, int], ...], alone: bool,
     ) -> None:  # fmt: skip
@@ -41,7 +41,7 @@ class Move:
         self.child, self.freed, self.takes, self.alone = child, freed, takes, alone
 
 
-class Node:
+class ExecutedSet:
     """A set of executed steps, with what all states of that set have in common.
 
     Attributes
@@ -56,13 +56,13 @@ class Node:
 
     def __init__(self, done: int, live: int) -> None:
         self.done, self.live = done, live
-        self.moves: tuple[Move, ...] | None = None
+        self.moves: tuple[ReadyStep, ...] | None = None
         self.pools: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
 
 #: Node, resident, clean, cost so far; the step that led there, what it evicted, what it took; what
 #: is still to pay at least.
-Successor = tuple[Node, int, int, int, int, int, int, int]
+Successor = tuple[ExecutedSet, int, int, int, int, int, int, int]
 
 #: A way on that a bound knows of: what it costs at least if nothing more leaves now, what of it
 #: comes later, bytes that must leave and cost twice and once their size, the buffers that must
@@ -78,10 +78,10 @@ class Bound(Protocol):
         """Bytes that need not leave."""
         ...
 
-    def __call__(self, node: Node, resident: int, clean: int) -> int:
+    def __call__(self, node: ExecutedSet, resident: int, clean: int) -> int:
         """Return the bound at a state."""
         ...
 
-    def ways(self, node: Node, resident: int, clean: int, room: int) -> list[Row] | None:
+    def ways(self, node: ExecutedSet, resident: int, clean: int, room: int) -> list[Row] | None:
         """Return the ways on that cost less than `room`, cheapest first; None for no bound."""
         ...

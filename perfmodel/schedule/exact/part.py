@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact.beam import widest
-from perfmodel.schedule.exact.core import Core
+from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.exact.full_operator import full_operator_bound
-from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.nodes import Bound
 from perfmodel.schedule.exact.scripts import Walk, walked
 from perfmodel.schedule.exact.search import cheapest
 
-__all__ = ["Part"]
+__all__ = ["SegmentSearch"]
 
 #: Widths of the beams of a segment that the trial leaves open.
 _WIDTHS = (20, 200)
@@ -26,7 +26,7 @@ _STATES = 3_000_000
 _SHARE = 0.3
 
 
-class Part:
+class SegmentSearch:
     """A segment with the best that is known of it.
 
     Parameters
@@ -35,9 +35,9 @@ class Part:
         Only schedules that cost less are of interest.
     """
 
-    def __init__(self, core: Core, capacity: int, ceiling: int = 1 << 62) -> None:
+    def __init__(self, core: BitmaskProblem, capacity: int, ceiling: int = 1 << 62) -> None:
         self.core, self.ceiling = core, ceiling
-        self.lattice = Lattice(core, capacity)
+        self.lattice = StateLattice(core, capacity)
         self.walk: Walk | None = None
         self.bound_bytes, self.expanded, self.stored = 0, 0, 0
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.core import Core
-from perfmodel.schedule.exact.part import Part
+from perfmodel.schedule.exact.core import BitmaskProblem
+from perfmodel.schedule.exact.part import SegmentSearch
 from perfmodel.schedule.exact.relaxed import completed, relaxed, replaced
 from perfmodel.schedule.exact.scripts import Walk
 from perfmodel.schedule.exact.segments import segments
@@ -41,9 +41,13 @@ _FEWEST = 4
 
 
 def refine(
-    part: Part, capacity: int, deadline: Deadline, played: Callable[[Sequence[int]], Walk | None],
-    *, quick: bool = False,
-) -> None:  # fmt: skip
+    part: SegmentSearch,
+    capacity: int,
+    deadline: Deadline,
+    played: Callable[[Sequence[int]], Walk | None],
+    *,
+    quick: bool = False,
+) -> None:
     """Raise the bound of a segment, and better its schedule, until they meet or time is up.
 
     Parameters
@@ -84,7 +88,7 @@ def refine(
 
 
 def _played(
-    part: Part, some: Sequence[int], capacity: int, deadline: Deadline,
+    part: SegmentSearch, some: Sequence[int], capacity: int, deadline: Deadline,
     played: Callable[[Sequence[int]], Walk | None],
 ) -> list[Walk]:  # fmt: skip
     """Return schedules of a segment, offered to it, with some of its steps in a given order."""
@@ -102,7 +106,7 @@ def _played(
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _SubproblemResult:
     """What a small problem ended with: an order of its steps, and whether it is the best."""
 
     order: list[int] | None
@@ -111,11 +115,17 @@ class _Found:
 
 
 def _solved(
-    part: Part, core: Core, capacity: int, deadline: Deadline, floor: int, known: _Known,
-    *, quick: bool,
-) -> _Found:  # fmt: skip
+    part: SegmentSearch,
+    core: BitmaskProblem,
+    capacity: int,
+    deadline: Deadline,
+    floor: int,
+    known: _Known,
+    *,
+    quick: bool,
+) -> _SubproblemResult:
     """Bound a segment by a core of some of its steps, of which no schedule costs below `floor`."""
-    small = [Part(c, capacity, part.limit) for c in segments(core)]
+    small = [SegmentSearch(c, capacity, part.limit) for c in segments(core)]
     for s in small:
         # Cells of one kind, and what was there before others joined, are solved once.
         s.bound_bytes, s.walk = known.get(_shape(s.core), (0, None))
@@ -140,17 +150,17 @@ def _solved(
             order = None
             break
         order += [s.core.names[k][0] for k in s.walk.steps]
-    return _Found(order, bound, all(s.proved for s in small))
+    return _SubproblemResult(order, bound, all(s.proved for s in small))
 
 
-def _shape(core: Core) -> tuple[object, ...]:
+def _shape(core: BitmaskProblem) -> tuple[object, ...]:
     """Return what schedules of a core depend on: all but what steps and buffers are called."""
     return (
         core.reads, core.writes, core.growth, core.sizes, core.stored, core.inputs, core.held,
     )  # fmt: skip
 
 
-def _groups(core: Core, walk: Walk, *, beside: bool = False) -> list[int]:
+def _groups(core: BitmaskProblem, walk: Walk, *, beside: bool = False) -> list[int]:
     """Return the steps at which each buffer leaves, that write it and that read it, dearest first.
 
     Parameters
@@ -171,7 +181,7 @@ def _groups(core: Core, walk: Walk, *, beside: bool = False) -> list[int]:
     return [steps[t] for t in sorted(steps, key=lambda t: (-cost[t], t))]
 
 
-def _steps_of(core: Core, walk: Walk) -> list[int]:
+def _steps_of(core: BitmaskProblem, walk: Walk) -> list[int]:
     """Return the steps of buffers that leave, and then of those that stay beside them."""
     return [*_groups(core, walk), *_groups(core, walk, beside=True)]
 

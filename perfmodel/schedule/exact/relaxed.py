@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.core import Core
-from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.core import BitmaskProblem
+from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.scripts import Walk, walked
 from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.masks import bits
@@ -17,7 +17,7 @@ from perfmodel.schedule.masks import bits
 __all__ = ["completed", "relaxed", "replaced"]
 
 
-def relaxed(core: Core, keep: int) -> Core:
+def relaxed(core: BitmaskProblem, keep: int) -> BitmaskProblem:
     """Return the core of the steps `keep`, of which no schedule costs more than one of all steps.
 
     What a step left out writes lies off chip at the start, like an input: its first load is free
@@ -51,7 +51,7 @@ def relaxed(core: Core, keep: int) -> Core:
         return sum(1 << place[t] for t in bits(mask) if t in place)
 
     ordering = (1 << len(sizes)) - (1 << len(core.sizes))
-    return Core(
+    return BitmaskProblem(
         [(s,) for s in kept],
         [buffers[t] for t in used],
         [local(reads[s]) for s in kept],
@@ -64,7 +64,7 @@ def relaxed(core: Core, keep: int) -> Core:
     )
 
 
-def _orders(core: Core, keep: int) -> dict[int, list[int]]:
+def _orders(core: BitmaskProblem, keep: int) -> dict[int, list[int]]:
     """Return, for steps of `keep`, those that come after only because of steps left out."""
     after: dict[int, list[int]] = {}
     for s in bits(keep):
@@ -80,7 +80,7 @@ def _orders(core: Core, keep: int) -> dict[int, list[int]]:
     return after
 
 
-def completed(core: Core, order: Sequence[int], rest: Sequence[int]) -> tuple[int, ...]:
+def completed(core: BitmaskProblem, order: Sequence[int], rest: Sequence[int]) -> tuple[int, ...]:
     """Return an order of all steps that has `order` in it, each other step as late as it may be.
 
     Parameters
@@ -99,7 +99,7 @@ def completed(core: Core, order: Sequence[int], rest: Sequence[int]) -> tuple[in
 
 
 def replaced(
-    core: Core, order: Sequence[int], capacity: int, limit: int, deadline: Deadline,
+    core: BitmaskProblem, order: Sequence[int], capacity: int, limit: int, deadline: Deadline,
     expansions: int,
 ) -> Walk | None:  # fmt: skip
     """Return the cheapest schedule with all steps in a given order, if it costs below `limit`.
@@ -110,7 +110,7 @@ def replaced(
     first = len(core.sizes)
     last = len(order) - 1
     links = [1 << first + k for k in range(last)]
-    chain = Core(
+    chain = BitmaskProblem(
         [(s,) for s in order],
         [*core.buffers, *[-1] * last],
         [core.reads[s] | (links[k - 1] if k else 0) for k, s in enumerate(order)],
@@ -121,7 +121,7 @@ def replaced(
         core.inputs,
         core.held,
     )
-    lattice = Lattice(chain, capacity)
+    lattice = StateLattice(chain, capacity)
     found = cheapest(lattice, limit, deadline, expansions=expansions)
     if found.end is None:
         return None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from perfmodel.schedule.exact.core import Core
-from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.core import BitmaskProblem
+from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.search import Visit
 from perfmodel.schedule.exact.tokens import TokenType
 from perfmodel.schedule.masks import bits
@@ -36,7 +36,7 @@ class _Copy:
     evicted: list[int]
 
 
-def walked(lattice: Lattice, end: Visit) -> Walk:
+def walked(lattice: StateLattice, end: Visit) -> Walk:
     """Return the schedule of a path; interchangeable steps get the numbers that fit together."""
     tokens, path = lattice.tokens, end.path()
     kind_of = {s: kind for kind in tokens.types for s in kind.steps}
@@ -80,7 +80,7 @@ def walked(lattice: Lattice, end: Visit) -> Walk:
     return Walk(end.cost, tuple(steps), tuple(gone))
 
 
-def joined(problem: Problem, walks: Sequence[tuple[Core, Walk]]) -> Script:
+def joined(problem: Problem, walks: Sequence[tuple[BitmaskProblem, Walk]]) -> Script:
     """Return the script of schedules of the segments, one after the other.
 
     Inputs are loaded just before the first step that reads them.
@@ -112,7 +112,7 @@ def joined(problem: Problem, walks: Sequence[tuple[Core, Walk]]) -> Script:
     return Script(tuple(order), tuple(evictions))
 
 
-def split(script: Script, cores: Sequence[Core], capacity: int) -> list[Walk | None]:
+def split(script: Script, cores: Sequence[BitmaskProblem], capacity: int) -> list[Walk | None]:
     """Return the schedules of the segments that a script amounts to, at most as dear.
 
     None for a segment in which steps that are one here are too far apart in the script.
@@ -132,7 +132,7 @@ def split(script: Script, cores: Sequence[Core], capacity: int) -> list[Walk | N
 class _Replay:
     """A script run in a core."""
 
-    def __init__(self, core: Core, capacity: int) -> None:
+    def __init__(self, core: BitmaskProblem, capacity: int) -> None:
         self.core, self.capacity = core, capacity
         self.place = {t: k for k, t in enumerate(core.buffers)}
         self.resident, self.clean, self.done = core.held, core.held & core.stored, 0

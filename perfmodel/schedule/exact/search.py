@@ -8,10 +8,10 @@ from heapq import heappop, heappush
 from itertools import count
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.exact.lattice import Lattice
-from perfmodel.schedule.exact.nodes import Bound, Node, Successor
+from perfmodel.schedule.exact.lattice import StateLattice
+from perfmodel.schedule.exact.nodes import Bound, ExecutedSet, Successor
 
-__all__ = ["Found", "Visit", "cheapest"]
+__all__ = ["ExactSearchResult", "Visit", "cheapest"]
 
 #: Expanded states of a node that a later one is held against.
 _DOMINATORS = 64
@@ -40,7 +40,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ExactSearchResult:
     """What a search ended with.
 
     Attributes
@@ -62,10 +62,10 @@ class Found:
 
 
 def cheapest(
-    lattice: Lattice, limit: int, deadline: Deadline, *, bound: Bound | None = None,
-    start: tuple[Node, int, int] | None = None, first: int = -1,
+    lattice: StateLattice, limit: int, deadline: Deadline, *, bound: Bound | None = None,
+    start: tuple[ExecutedSet, int, int] | None = None, first: int = -1,
     expansions: int = 1 << 62, states: int = 1 << 62,
-) -> Found:  # fmt: skip
+) -> ExactSearchResult:  # fmt: skip
     """Find the cheapest way from a state to the end.
 
     Parameters
@@ -81,11 +81,11 @@ def cheapest(
     tick = count()
     floor = bound(node, resident, clean) if bound else 0
     if floor >= limit:
-        return Found(None, limit, True, 0, 0)
+        return ExactSearchResult(None, limit, True, 0, 0)
     heap: list[tuple[int, int, int, Visit | None, Successor]] = []
     heappush(heap, (floor, 0, next(tick), None, (node, resident, clean, 0, -1, 0, 0, 0)))
-    seen: dict[Node, dict[tuple[int, int], int]] = {node: {(resident, clean): 0}}
-    old: dict[Node, list[tuple[int, int, int]]] = {}
+    seen: dict[ExecutedSet, dict[tuple[int, int], int]] = {node: {(resident, clean): 0}}
+    old: dict[ExecutedSet, list[tuple[int, int, int]]] = {}
     full, bytes_of = lattice.core.full, lattice.core.bytes_of
     expanded, stored, price, work, ceiling = 0, 1, floor, _LOOK, 1 << 62
     while heap:
@@ -94,7 +94,9 @@ def cheapest(
         if seen[node][resident, clean] != cost:
             continue
         if node.done == full:
-            return Found(Visit(way, origin), min(price, ceiling), True, expanded, stored)
+            return ExactSearchResult(
+                Visit(way, origin), min(price, ceiling), True, expanded, stored
+            )
         before = old.get(node)
         if before is None:
             before = old[node] = []
@@ -107,7 +109,7 @@ def cheapest(
             if deadline.passed():
                 expansions = 0
         if expanded >= expansions or stored >= states:
-            return Found(None, min(price, ceiling), False, expanded, stored)
+            return ExactSearchResult(None, min(price, ceiling), False, expanded, stored)
         expanded += 1
         depth -= 1
         visit = Visit(way, origin)
@@ -130,7 +132,7 @@ def cheapest(
             known[key] = paid
             stored += 1
             heappush(heap, (max(price, paid + least), depth, next(tick), visit, way))
-    return Found(None, min(limit, ceiling), True, expanded, stored)
+    return ExactSearchResult(None, min(limit, ceiling), True, expanded, stored)
 
 
 def _dominated(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from perfmodel.schedule.exact.core import Core
+from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.masks import bits
 
 __all__ = ["segments"]
 
 
-def segments(core: Core) -> list[Core]:
+def segments(core: BitmaskProblem) -> list[BitmaskProblem]:
     """Return cores that are solved each alone: costs add, schedules follow one another.
 
     A cut lies after a step that every other step comes before or after, if what it writes is all
@@ -22,7 +22,7 @@ def segments(core: Core) -> list[Core]:
             if not any(not core.inputs >> t & 1 or core.readers[t] & done for t in bits(live)):
                 cuts.append((done, v))
     cuts.sort(key=lambda cut: cut[0].bit_count())
-    parts: list[Core] = []
+    parts: list[BitmaskProblem] = []
     before, held = 0, core.held
     for done, v in [*cuts, (core.full, -1)]:
         if done != before:
@@ -32,7 +32,7 @@ def segments(core: Core) -> list[Core]:
     return parts
 
 
-def _part(core: Core, steps: int, held: int) -> Core:
+def _part(core: BitmaskProblem, steps: int, held: int) -> BitmaskProblem:
     """Return the core of some steps, in which buffers that only others touch are left out."""
     kept = list(bits(steps))
     used = held
@@ -44,7 +44,7 @@ def _part(core: Core, steps: int, held: int) -> Core:
     def local(mask: int) -> int:
         return sum(1 << place[t] for t in bits(mask & used))
 
-    return Core(
+    return BitmaskProblem(
         [core.names[s] for s in kept],
         [core.buffers[t] for t in buffers],
         [local(core.reads[s]) for s in kept],

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perfmodel.schedule.exact.core import Core
+from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.masks import bits
 
 __all__ = ["TokenType", "Tokens", "token_types"]
@@ -39,7 +39,7 @@ class TokenType:
     buffers_mask: int
 
 
-def token_types(core: Core) -> tuple[TokenType, ...]:
+def token_types(core: BitmaskProblem) -> tuple[TokenType, ...]:
     """Return the types of more than one copy, readers before what they read."""
     kind: dict[int, int] = {}
     known: dict[tuple[object, ...], int] = {}
@@ -68,7 +68,7 @@ def token_types(core: Core) -> tuple[TokenType, ...]:
     return tuple(reversed(types))
 
 
-def _type(core: Core, steps: Sequence[int]) -> TokenType:
+def _type(core: BitmaskProblem, steps: Sequence[int]) -> TokenType:
     buffers = tuple(core.writes[s].bit_length() - 1 for s in steps)
     return TokenType(
         tuple(steps),
@@ -82,7 +82,7 @@ def _type(core: Core, steps: Sequence[int]) -> TokenType:
 class Tokens:
     """The canonical labelling of states: the first copies are done, those off chip come first."""
 
-    def __init__(self, core: Core, *, merge: bool = True) -> None:
+    def __init__(self, core: BitmaskProblem, *, merge: bool = True) -> None:
         self.types = token_types(core) if merge else ()
         self.kind = {t: i for i, kind in enumerate(self.types) for t in kind.buffers}
         self.steps_mask = sum(t.steps_mask for t in self.types)
@@ -131,7 +131,9 @@ class Tokens:
                 return next(s for s in kind.steps if not done >> s & 1) == step
         return True
 
-    def takes(self, core: Core, step: int, done: int) -> tuple[tuple[int, int], ...] | None:
+    def takes(
+        self, core: BitmaskProblem, step: int, done: int
+    ) -> tuple[tuple[int, int], ...] | None:
         """Return, for each type that a step reads, the waiting outputs and how many it takes.
 
         None where fewer wait.
@@ -150,7 +152,7 @@ class Tokens:
                 found.append((waiting, count))
         return tuple(found)
 
-    def alone(self, core: Core, step: int, done: int) -> bool:
+    def alone(self, core: BitmaskProblem, step: int, done: int) -> bool:
         """Tell whether no other step can take before `step` what `step` takes (copies apart)."""
         own = 1 << step
         for kind in self.types:

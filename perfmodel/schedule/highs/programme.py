@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Floats", "Matrix", "Solution", "Status"]
+__all__ = ["Floats", "MilpMatrix", "SolverResult", "Status"]
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Solution:
+class SolverResult:
     """What came out of a run.
 
     Attributes
@@ -91,7 +91,7 @@ class Solution:
 
 
 @dataclass(frozen=True)
-class Matrix:
+class MilpMatrix:
     """Minimise ``cost @ x`` where ``row_lower <= A @ x <= row_upper`` and ``lower <= x <= upper``.
 
     Attributes
@@ -136,7 +136,7 @@ class Matrix:
         lower: ArrayLike = 0.0,
         upper: ArrayLike = math.inf,
         integer: ArrayLike = False,
-    ) -> Matrix:
+    ) -> MilpMatrix:
         """Return a programme from triplets or a sparse matrix; scalars stand for every one.
 
         Parameters

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.highs.programme import TOLERANCE, Floats, Matrix, Solution, Status
+from perfmodel.schedule.highs.programme import TOLERANCE, Floats, MilpMatrix, SolverResult, Status
 from perfmodel.schedule.highs.silence import caught_output
 
 __all__ = [
@@ -94,7 +94,7 @@ def checked(status: Any, what: str) -> None:
         raise SolverError(f"HiGHS failed at {what}")
 
 
-def load(handle: Any, matrix: Matrix) -> None:
+def load(handle: Any, matrix: MilpMatrix) -> None:
     """Give a handle its model."""
     import highspy
 
@@ -134,7 +134,7 @@ def as_minimum(handle: Any) -> None:
         handle.changeObjectiveOffset(0.0)
 
 
-def held_matrix(handle: Any) -> Matrix:
+def held_matrix(handle: Any) -> MilpMatrix:
     """Return what a handle holds."""
     import highspy
 
@@ -142,7 +142,7 @@ def held_matrix(handle: Any) -> Matrix:
     lp = handle.getLp()
     kinds = list(lp.integrality_)
     whole = highspy.HighsVarType.kInteger
-    return Matrix(
+    return MilpMatrix(
         np.array(lp.col_cost_, dtype=np.float64),
         np.array(lp.a_matrix_.start_, dtype=np.int32),
         np.array(lp.a_matrix_.index_, dtype=np.int32),
@@ -155,7 +155,7 @@ def held_matrix(handle: Any) -> Matrix:
     )
 
 
-class _Run:
+class _HighsRun:
     """A run of HiGHS in a thread of its own, watched as it goes.
 
     HiGHS looks at its time limit only between some of its steps, which may last seconds. So it is
@@ -259,7 +259,7 @@ class _Run:
 
 def run_highs(
     handle: Any, deadline: Deadline, gap: float, start: Floats | None, integers: bool
-) -> Solution:
+) -> SolverResult:
     """Run HiGHS and read its own status and bound (of a minimisation)."""
     import highspy
 
@@ -271,14 +271,16 @@ def run_highs(
         solution = highspy.HighsSolution()
         solution.col_value = start.tolist()
         handle.setSolution(solution)
-    run = _Run(handle, start, gap, deadline)
+    run = _HighsRun(handle, start, gap, deadline)
     if not run.finish():
         return _left_behind(run, start, known, time.perf_counter() - begin)
     seconds = time.perf_counter() - begin
     return _read(handle, run.status, run.failed, start, known, integers, seconds)
 
 
-def _left_behind(run: _Run, start: Floats | None, known: float, seconds: float) -> Solution:
+def _left_behind(
+    run: _HighsRun, start: Floats | None, known: float, seconds: float
+) -> SolverResult:
     """Return what a run had reached when the time was over."""
     objective, values, bound = run.objective, run.values, run.bound
     if start is not None and not objective <= known:
@@ -286,7 +288,7 @@ def _left_behind(run: _Run, start: Floats | None, known: float, seconds: float) 
     status = Status.FEASIBLE if values.size else Status.NONE
     if status is Status.NONE:
         objective = math.nan
-    return Solution(
+    return SolverResult(
         status, objective, min(bound, objective) if values.size else bound, seconds,
         "Time limit reached", values, nodes=run.nodes,
     )  # fmt: skip
@@ -326,7 +328,7 @@ def _read(
     known: float,
     integers: bool,
     seconds: float,
-) -> Solution:
+) -> SolverResult:
     import highspy
 
     kinds = highspy.HighsModelStatus
@@ -334,9 +336,9 @@ def _read(
     info = handle.getInfo()
     nodes = max(0, int(info.mip_node_count))
     if model_status == kinds.kInfeasible:
-        return Solution(Status.INFEASIBLE, math.nan, math.inf, seconds, reason, nodes=nodes)
+        return SolverResult(Status.INFEASIBLE, math.nan, math.inf, seconds, reason, nodes=nodes)
     if model_status == kinds.kUnbounded:
-        return Solution(Status.UNBOUNDED, math.nan, -math.inf, seconds, reason, nodes=nodes)
+        return SolverResult(Status.UNBOUNDED, math.nan, -math.inf, seconds, reason, nodes=nodes)
     broken = (kinds.kNotset, kinds.kLoadError, kinds.kModelError, kinds.kPresolveError)
     if model_status in (*broken, kinds.kSolveError, kinds.kPostsolveError):
         raise SolverError(f"HiGHS: {reason}")
@@ -352,11 +354,11 @@ def _read(
         has, objective, values = True, known, start
     bound = float(info.mip_dual_bound) if integers else objective if done else -math.inf
     if not has:
-        return Solution(Status.NONE, math.nan, bound, seconds, reason, nodes=nodes)
+        return SolverResult(Status.NONE, math.nan, bound, seconds, reason, nodes=nodes)
     met = done and objective - bound <= max(TOLERANCE, 1e-9 * abs(objective))
     bound = min(bound, objective)
     prices: Floats = np.zeros(0)
     if done and not integers:
         prices = np.array(handle.getSolution().row_dual, dtype=np.float64)
     status = Status.OPTIMAL if met else Status.FEASIBLE
-    return Solution(status, objective, bound, seconds, reason, values, prices, nodes)
+    return SolverResult(status, objective, bound, seconds, reason, values, prices, nodes)

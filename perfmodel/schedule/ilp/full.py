@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.highs.programme import Floats, Matrix
+from perfmodel.schedule.highs.programme import Floats, MilpMatrix
 from perfmodel.schedule.ilp.retention import retention
 from perfmodel.schedule.ilp.symmetry import interchangeable
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 from perfmodel.schedule.solver import solve, write_lp
 
-__all__ = ["Programme", "full", "full_lp", "full_size"]
+__all__ = ["FullScheduleMilp", "full", "full_lp", "full_size"]
 
 
 def full(
@@ -25,7 +25,7 @@ def full(
     capacity_bytes: int,
     deadline: Deadline | None = None,
     incumbent: Script | None = None,
-) -> Outcome:
+) -> ScriptOutcome:
     """Return the schedule with the fewest bytes spilled and reloaded, with its proof or a bound.
 
     Time has a slot for each step. ``d[s, k]`` says that step s has run by slot k, between the slot
@@ -50,11 +50,11 @@ def full(
     """
     limit = deadline or Deadline()
     if problem.largest_working_set_bytes > capacity_bytes:
-        return Outcome(None, 0, 0, False, "full")
+        return ScriptOutcome(None, 0, 0, False, "full")
     known = None if incumbent is None else replay(problem, incumbent, capacity_bytes).cost_bytes
     if known == 0:
-        return Outcome(incumbent, 0, 0, True, "full")
-    programme = Programme(problem, capacity_bytes)
+        return ScriptOutcome(incumbent, 0, 0, True, "full")
+    programme = FullScheduleMilp(problem, capacity_bytes)
     start = None
     if incumbent is not None:
         start = programme.start(incumbent.order, capacity_bytes, limit)
@@ -72,9 +72,9 @@ def full(
     counts = {"nodes": found.nodes, "columns": len(programme.matrix.cost)}
     counts["rows"] = len(programme.matrix.row_lower)
     if script is None or cost is None:
-        return Outcome(None, 0, bound, False, "full", counts)
+        return ScriptOutcome(None, 0, bound, False, "full", counts)
     bound = min(bound, cost)
-    return Outcome(script, cost, bound, bound == cost, "full", counts)
+    return ScriptOutcome(script, cost, bound, bound == cost, "full", counts)
 
 
 def full_lp(problem: Problem, capacity_bytes: int, path: str | Path) -> None:
@@ -86,7 +86,7 @@ def full_lp(problem: Problem, capacity_bytes: int, path: str | Path) -> None:
     """
     if problem.largest_working_set_bytes > capacity_bytes:
         raise ValueError("a step does not fit by itself")
-    programme = Programme(problem, capacity_bytes)
+    programme = FullScheduleMilp(problem, capacity_bytes)
     write_lp(programme.matrix, path, programme.names)
 
 
@@ -135,7 +135,7 @@ class _Slots:
         return 0 if maker in self.loads else self.asap[self.index[maker]] + 1
 
 
-class Programme:
+class FullScheduleMilp:
     """The arrays, and the way there and back."""
 
     def __init__(self, problem: Problem, capacity_bytes: int) -> None:
@@ -155,7 +155,7 @@ class Programme:
         self._columns()
         self._rows()
         table = np.array(self._entries, dtype=np.float64).reshape(-1, 3)
-        self.matrix = Matrix.of(
+        self.matrix = MilpMatrix.of(
             np.array(self._cost, dtype=np.float64),
             (table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2]),
             np.array(self._low, dtype=np.float64),

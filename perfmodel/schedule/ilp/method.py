@@ -9,7 +9,7 @@ from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.ilp.full import full, full_size
 from perfmodel.schedule.ilp.retention import retention
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome
+from perfmodel.schedule.script import ScriptOutcome
 
 __all__ = ["ilp"]
 
@@ -24,7 +24,7 @@ def ilp(
     *,
     more_orders: Iterable[Sequence[int]] = (),
     largest: int = LARGEST,
-) -> Outcome:
+) -> ScriptOutcome:
     """Return the cheapest schedule that integer programming finds.
 
     The greedy orders and `more_orders` get their best evictions (`retention`); from the cheapest of
@@ -46,7 +46,7 @@ def ilp(
         not fit by itself.
     """
     limit = deadline or Deadline()
-    best = Outcome(None, 0, 0, False, "ilp")
+    best = ScriptOutcome(None, 0, 0, False, "ilp")
     tried = 0
     for order in (*(order for _, order in orders(problem)), *more_orders):
         found = retention(problem, order, capacity_bytes, limit)
@@ -54,14 +54,16 @@ def ilp(
         if found.script is None:
             return best
         if best.script is None or found.cost_bytes < best.cost_bytes:
-            best = Outcome(
+            best = ScriptOutcome(
                 found.script, found.cost_bytes, 0, found.cost_bytes == 0, "ilp", found.counts
             )
         if best.proved:
             break
     counts = {**best.counts, "orders": tried}
     if best.proved or limit.passed() or full_size(problem) > largest:
-        return Outcome(best.script, best.cost_bytes, 0, best.proved, "ilp", counts)
+        return ScriptOutcome(best.script, best.cost_bytes, 0, best.proved, "ilp", counts)
     whole = full(problem, capacity_bytes, limit, best.script)
     counts = {**counts, **whole.counts}
-    return Outcome(whole.script, whole.cost_bytes, whole.bound_bytes, whole.proved, "ilp", counts)
+    return ScriptOutcome(
+        whole.script, whole.cost_bytes, whole.bound_bytes, whole.proved, "ilp", counts
+    )

@@ -11,10 +11,10 @@ import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady
-from perfmodel.schedule.highs.programme import Floats, Matrix
+from perfmodel.schedule.highs.programme import Floats, MilpMatrix
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 from perfmodel.schedule.solver import solve, write_lp
 
 __all__ = ["retention", "retention_lp"]
@@ -49,7 +49,7 @@ def retention(
     deadline: Deadline | None = None,
     *,
     incumbent: Script | None = None,
-) -> Outcome:
+) -> ScriptOutcome:
     """Return the script of an order with the fewest bytes spilled and reloaded.
 
     A variable says that a buffer is away between two consecutive uses; it costs a reload, and a
@@ -80,14 +80,14 @@ def retention(
     limit = deadline or Deadline()
     start = incumbent or belady(problem, order, capacity_bytes)
     if start is None:
-        return Outcome(None, 0, 0, False, "retention")
+        return ScriptOutcome(None, 0, 0, False, "retention")
     known = replay(problem, start, capacity_bytes).cost_bytes
     gaps, rows = _rows(problem, order, capacity_bytes)
     away: set[int] = set()
     bound, optimal, nodes, parts = 0, True, 0, _parts(problem, gaps, rows)
     for part in parts:
         before = _away(gaps, start, part)
-        programme = _Programme(problem, gaps, part)
+        programme = _RetentionMilp(problem, gaps, part)
         solved = solve(programme.matrix, limit, start=programme.start(before), restarts=False)
         away |= programme.away(solved.values)
         bound += solved.whole_bound() * programme.unit
@@ -109,7 +109,7 @@ def retention(
         "parts": len(parts),
         "nodes": nodes,
     }
-    return Outcome(script, cost, 0, cost == 0, "retention", counts)
+    return ScriptOutcome(script, cost, 0, cost == 0, "retention", counts)
 
 
 def retention_lp(
@@ -130,7 +130,7 @@ def retention_lp(
     gaps, rows = _rows(problem, order, capacity_bytes)
     if not rows:
         raise ValueError("everything fits: there is nothing to decide")
-    programme = _Programme(problem, gaps, rows)
+    programme = _RetentionMilp(problem, gaps, rows)
     write_lp(programme.matrix, path, programme.columns, programme.rows)
 
 
@@ -200,7 +200,7 @@ def _parts(problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> list[list[_R
     return [members for _, members in groups]
 
 
-class _Programme:
+class _RetentionMilp:
     """The arrays of some rows, and the way there and back.
 
     Attributes
@@ -255,7 +255,7 @@ class _Programme:
             cost.append(sizes[mine[0]])
             self.stores.append(mine)
         table = np.array(entries, dtype=np.int64).reshape(-1, 3)
-        self.matrix = Matrix.of(
+        self.matrix = MilpMatrix.of(
             cost,
             (table[:, 0], table[:, 1], table[:, 2]),
             least,

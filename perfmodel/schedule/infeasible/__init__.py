@@ -1,6 +1,9 @@
 """Why there is no schedule, or no proof, and what would help: as data, levers tried."""
 
-from perfmodel.schedule.infeasible.levers import Lever, Term
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
+from perfmodel.schedule.infeasible.levers import DemandTerm, Lever
 from perfmodel.schedule.infeasible.why import (
     Infeasible,
     Unproved,
@@ -11,12 +14,15 @@ from perfmodel.schedule.infeasible.why import (
 )
 
 __all__ = [
+    "DemandTerm",
     "Infeasible",
     "Lever",
-    "Term",
     "Unproved",
     "over_peak",
     "over_working_set",
     "unpacked",
     "unproved",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Term="DemandTerm")

@@ -11,7 +11,7 @@ from perfmodel.schedule.portfolio import fewest_bytes
 from perfmodel.schedule.script import replay
 
 if TYPE_CHECKING:
-    from perfmodel.schedule.job import Job
+    from perfmodel.schedule.job import ScheduleJob
     from perfmodel.schedule.result import Schedule
     from perfmodel.table import Table
 
@@ -67,7 +67,7 @@ def _or_nan(value: float | None) -> float:
     return _NAN if value is None else value
 
 
-def _read(job: Job, *, fused: bool, in_place: bool) -> Job:
+def _read(job: ScheduleJob, *, fused: bool, in_place: bool) -> ScheduleJob:
     """Return the job of the network read in another way."""
     fusion = job.at.fusion._replace(elementwise=fused)
     made = scheduled(
@@ -77,7 +77,7 @@ def _read(job: Job, *, fused: bool, in_place: bool) -> Job:
     return replace(job, at=replace(job.at, fusion=fusion), made=made)
 
 
-def _row(job: Job, capacity: int, seconds: float) -> tuple[float, float, float]:
+def _row(job: ScheduleJob, capacity: int, seconds: float) -> tuple[float, float, float]:
     """Return bytes, latency and extra work of a changed job."""
     found = fewest_bytes(job.made.problem, capacity, job.method, Deadline(seconds))
     if found.script is None:
@@ -88,7 +88,7 @@ def _row(job: Job, capacity: int, seconds: float) -> tuple[float, float, float]:
     return float(cost), _NAN if timing is None else timing.latency_s, 0.0
 
 
-def _tiles(job: Job, capacity: int, seconds: float) -> tuple[float, float, float]:
+def _tiles(job: ScheduleJob, capacity: int, seconds: float) -> tuple[float, float, float]:
     from perfmodel.schedule.tiling.streamed import in_tiles, streamed
 
     if job.made.graph.schedulable_only:
@@ -100,7 +100,7 @@ def _tiles(job: Job, capacity: int, seconds: float) -> tuple[float, float, float
     return moved + found.extra_bytes, latency, 0.0
 
 
-def _patches(job: Job, capacity: int) -> tuple[float, float, float]:
+def _patches(job: ScheduleJob, capacity: int) -> tuple[float, float, float]:
     from perfmodel.schedule.tiling.choose import patch_plan
     from perfmodel.schedule.tiling.layers import network
 

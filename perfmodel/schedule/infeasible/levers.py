@@ -20,13 +20,13 @@ from perfmodel.schedule.infeasible.changes import (
     without_scratch,
 )
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 from perfmodel.units import binary
 
 __all__ = [
-    "Case",
+    "DemandTerm",
+    "InfeasibleInstance",
     "Lever",
-    "Term",
     "fewer_bytes",
     "label",
     "lower_peak",
@@ -45,7 +45,7 @@ _PARTS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class DemandTerm:
     """A part of a demand."""
 
     name: str
@@ -72,7 +72,7 @@ class Lever:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class InfeasibleInstance:
     """A problem, the capacity that it does not fit, and its steps that work element by element."""
 
     problem: Problem
@@ -85,17 +85,17 @@ class Case:
         over = [s for s, needed in enumerate(sets) if needed > self.capacity]
         return sorted(over, key=lambda s: -sets[s])
 
-    def fused(self, *pairs: tuple[int, int]) -> Case:
+    def fused(self, *pairs: tuple[int, int]) -> InfeasibleInstance:
         """Return it with pairs of steps fused; see `perfmodel.schedule.infeasible.changes`."""
         # What was fused into once is no longer pointwise: two convolutions are not one.
         firsts = sorted(first for first, _ in pairs)
         left = self.pointwise.difference(*pairs)
         alone = frozenset(s - bisect(firsts, s) for s in left)
-        return Case(fused(self.problem, *pairs), self.capacity, alone)
+        return InfeasibleInstance(fused(self.problem, *pairs), self.capacity, alone)
 
 
 #: Makes another case and says what it did; None where there is nothing to change.
-Change = Callable[[Case], tuple[Case, str] | None]
+Change = Callable[[InfeasibleInstance], tuple[InfeasibleInstance, str] | None]
 
 
 def label(items: Sequence[Buffer] | Sequence[Step], i: int) -> str:
@@ -115,7 +115,9 @@ def fewer_bytes(
         Steps that work element by element, which can be fused into the step before them or write
         over an input; by default those that look like sums.
     """
-    case = Case(problem, capacity_bytes, sums(problem) if pointwise is None else pointwise)
+    case = InfeasibleInstance(
+        problem, capacity_bytes, sums(problem) if pointwise is None else pointwise
+    )
     demand = problem.largest_working_set_bytes
     gap = demand - capacity_bytes
     levers = [Lever(f"{binary(gap)} more", float(gap), True)]
@@ -157,7 +159,9 @@ def lower_peak(
     """
     from perfmodel.schedule.peak import minimum_peak
 
-    case = Case(problem, capacity_bytes, sums(problem) if pointwise is None else pointwise)
+    case = InfeasibleInstance(
+        problem, capacity_bytes, sums(problem) if pointwise is None else pointwise
+    )
     gap = demand_bytes - capacity_bytes
     levers = [Lever(f"{binary(gap)} more", float(gap), True)]
     spilled = greedy(problem, capacity_bytes)
@@ -216,7 +220,7 @@ def pack_anyway(
 
 
 def prove_anyway(
-    problem: Problem, capacity_bytes: int, outcome: Outcome, deadline: Deadline
+    problem: Problem, capacity_bytes: int, outcome: ScriptOutcome, deadline: Deadline
 ) -> tuple[Lever, ...]:
     """Return what would settle whether a schedule is the cheapest."""
     from perfmodel.schedule.exact import search
@@ -238,7 +242,7 @@ def prove_anyway(
         levers.append(Lever(said, saves, kept.cost_bytes == outcome.bound_bytes))
     elif kept.counts["order_optimal"]:
         levers.append(Lever("another order: this one's evictions are the best it has", 0.0, False))
-    tries: list[tuple[str, Callable[[Deadline], Outcome]]] = []
+    tries: list[tuple[str, Callable[[Deadline], ScriptOutcome]]] = []
     if outcome.method != "exact":
         tries.append((
             "method exact",
@@ -282,7 +286,9 @@ def _list(names: Sequence[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _both(case: Case, one: Change, two: Change) -> tuple[Case, str] | None:
+def _both(
+    case: InfeasibleInstance, one: Change, two: Change
+) -> tuple[InfeasibleInstance, str] | None:
     first = one(case)
     second = None if first is None else two(first[0])
     if first is None or second is None:
@@ -294,7 +300,7 @@ def _pair(problem: Problem, first: int, second: int) -> str:
     return f"{label(problem.steps, first)} with {label(problem.steps, second)}"
 
 
-def _fuse(case: Case) -> tuple[Case, str] | None:
+def _fuse(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
     """Fuse each step that is too large with a neighbour, where that makes it smaller."""
     said: list[str] = []
     while over := case.over():
@@ -313,7 +319,7 @@ def _fuse(case: Case) -> tuple[Case, str] | None:
     return (case, f"fuse {_list(said)}") if said else None
 
 
-def _fuse_all(case: Case) -> tuple[Case, str] | None:
+def _fuse_all(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
     said: list[str] = []
     while pairs := apart(fusable(case.problem, case.pointwise)):
         said += [_pair(case.problem, *pair) for pair in pairs]
@@ -321,42 +327,44 @@ def _fuse_all(case: Case) -> tuple[Case, str] | None:
     return (case, f"fuse {_list(said)}") if said else None
 
 
-def _write_over(case: Case) -> tuple[Case, str] | None:
+def _write_over(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
     """Let each step that is too large write over an input that nothing else reads."""
     return _written_over(case, case.over())
 
 
-def _write_over_all(case: Case) -> tuple[Case, str] | None:
+def _write_over_all(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
     return _written_over(case, range(len(case.problem.steps)))
 
 
-def _written_over(case: Case, steps: Sequence[int]) -> tuple[Case, str] | None:
+def _written_over(
+    case: InfeasibleInstance, steps: Sequence[int]
+) -> tuple[InfeasibleInstance, str] | None:
     problem = case.problem
     source = {s: in_place_source(problem, s) for s in steps if s in case.pointwise}
     able = [s for s, t in source.items() if t >= 0]
     if not able:
         return None
     said = [f"{label(problem.steps, s)} over {label(problem.buffers, source[s])}" for s in able]
-    made = Case(in_place(problem, able), case.capacity, case.pointwise)
+    made = InfeasibleInstance(in_place(problem, able), case.capacity, case.pointwise)
     return made, f"write in place: {_list(said)}"
 
 
-def _stream_scratch(case: Case) -> tuple[Case, str] | None:
+def _stream_scratch(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
     problem = case.problem
     able = [s for s in case.over() if problem.steps[s].scratch_bytes]
     if not able:
         return None
     said = _list([label(problem.steps, s) for s in able])
-    made = Case(without_scratch(problem, able), case.capacity, case.pointwise)
+    made = InfeasibleInstance(without_scratch(problem, able), case.capacity, case.pointwise)
     return made, f"stream the weights and workspace of {said}"
 
 
-def _halve(case: Case) -> tuple[Case, str] | None:
-    made = Case(narrowed(case.problem), case.capacity, case.pointwise)
+def _halve(case: InfeasibleInstance) -> tuple[InfeasibleInstance, str] | None:
+    made = InfeasibleInstance(narrowed(case.problem), case.capacity, case.pointwise)
     return made, "half the bits of every activation (as from 8 to 4)"
 
 
-def _in_parts(case: Case) -> Lever | None:
+def _in_parts(case: InfeasibleInstance) -> Lever | None:
     """Stream the largest tensors of each step that is too large through the memory in parts."""
     problem, capacity_bytes = case.problem, case.capacity
     sizes = [b.size_bytes for b in problem.buffers]

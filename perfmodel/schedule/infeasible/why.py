@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from perfmodel.schedule.addresses import Layout
+from perfmodel.schedule.addresses import AddressLayout
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.infeasible.levers import (
+    DemandTerm,
     Lever,
-    Term,
     fewer_bytes,
     label,
     lower_peak,
@@ -18,13 +18,13 @@ from perfmodel.schedule.infeasible.levers import (
     prove_anyway,
 )
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, Trace, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, Trace, replay
 from perfmodel.units import binary, sizes
 
 __all__ = [
+    "DemandTerm",
     "Infeasible",
     "Lever",
-    "Term",
     "Unproved",
     "over_peak",
     "over_working_set",
@@ -61,7 +61,7 @@ class Infeasible:
     bound: float
     gap: float
     unit: str = "B"
-    terms: tuple[Term, ...] = ()
+    terms: tuple[DemandTerm, ...] = ()
     levers: tuple[Lever, ...] = ()
     proved: bool = True
 
@@ -104,7 +104,7 @@ class Unproved:
     bound: float
     gap: float
     unit: str = "B"
-    terms: tuple[Term, ...] = ()
+    terms: tuple[DemandTerm, ...] = ()
     levers: tuple[Lever, ...] = ()
 
     def text(self) -> str:
@@ -196,7 +196,7 @@ def over_peak(
     steps = tuple(order) if order is not None else tuple(range(len(problem.steps)))
     script = Script(steps, ((),) * len(steps))
     trace = replay(problem, script)
-    terms: tuple[Term, ...] = ()
+    terms: tuple[DemandTerm, ...] = ()
     where = ""
     if trace.peak_bytes == demand_bytes:
         k = trace.held_bytes.index(trace.peak_bytes)
@@ -221,7 +221,7 @@ def over_peak(
 def unpacked(
     problem: Problem,
     script: Script,
-    layout: Layout,
+    layout: AddressLayout,
     capacity_bytes: int,
     *,
     alignment: int = 1,
@@ -251,7 +251,7 @@ def unpacked(
     )
     terms = (
         *_at_moment(problem, script, trace, k),
-        Term("fragmentation", float(layout.height_bytes - trace.peak_bytes)),
+        DemandTerm("fragmentation", float(layout.height_bytes - trace.peak_bytes)),
     )
     levers = pack_anyway(
         problem, script, layout.gap_bytes, capacity_bytes, alignment, deadline or Deadline(2.0)
@@ -270,7 +270,7 @@ def unpacked(
 def unproved(
     problem: Problem,
     capacity_bytes: int,
-    outcome: Outcome,
+    outcome: ScriptOutcome,
     deadline: Deadline | None = None,
 ) -> Unproved:
     """Say why a schedule is not known to be the cheapest, and what would settle it.
@@ -297,7 +297,7 @@ def unproved(
         amount = problem.buffers[stay.buffer].size_bytes * (stay.spilled + stay.reloaded)
         moved[stay.buffer] = moved.get(stay.buffer, 0) + amount
     terms = tuple(
-        Term(label(problem.buffers, t), float(amount))
+        DemandTerm(label(problem.buffers, t), float(amount))
         for t, amount in sorted(moved.items(), key=lambda pair: -pair[1])
         if amount
     )
@@ -305,7 +305,7 @@ def unproved(
     return Unproved(statement, float(best), float(bound), float(best - bound), "B", terms, levers)
 
 
-def _of_step(problem: Problem, s: int) -> tuple[Term, ...]:
+def _of_step(problem: Problem, s: int) -> tuple[DemandTerm, ...]:
     """Return the bytes that a step alone has on chip; they add up to its working set."""
     step = problem.steps[s]
     sizes = [b.size_bytes for b in problem.buffers]
@@ -319,18 +319,18 @@ def _of_step(problem: Problem, s: int) -> tuple[Term, ...]:
             (t, over, sizes[t] - shared) if (u, said) == (t, "written") else (u, said, n)
             for u, said, n in terms
         ]
-    found = [Term(f"{label(problem.buffers, t)} ({said})", float(n)) for t, said, n in terms]
+    found = [DemandTerm(f"{label(problem.buffers, t)} ({said})", float(n)) for t, said, n in terms]
     if step.scratch_bytes:
-        found.append(Term(f"{label(problem.steps, s)} (scratch)", float(step.scratch_bytes)))
+        found.append(DemandTerm(f"{label(problem.steps, s)} (scratch)", float(step.scratch_bytes)))
     return tuple(sorted(found, key=lambda term: -term.amount))
 
 
-def _at_moment(problem: Problem, script: Script, trace: Trace, k: int) -> tuple[Term, ...]:
+def _at_moment(problem: Problem, script: Script, trace: Trace, k: int) -> tuple[DemandTerm, ...]:
     """Return the bytes on chip at a position of an order."""
     s = script.order[k]
     mine = {*problem.steps[s].reads, *problem.steps[s].writes}
     held = [
-        Term(
+        DemandTerm(
             f"{label(problem.buffers, i.buffer)} (kept)",
             float(problem.buffers[i.buffer].size_bytes),
         )
@@ -341,7 +341,7 @@ def _at_moment(problem: Problem, script: Script, trace: Trace, k: int) -> tuple[
 
 
 def _text(
-    statement: str, terms: Sequence[Term], title: str, levers: Sequence[Lever], unit: str
+    statement: str, terms: Sequence[DemandTerm], title: str, levers: Sequence[Lever], unit: str
 ) -> str:
     def amount(value: float) -> str:
         return binary(value) if unit == "B" else f"{value:.4g} {unit}"
@@ -350,7 +350,7 @@ def _text(
     shown = [term for term in terms if term.amount]
     if len(shown) > _TERMS:
         rest = shown[_TERMS - 1 :]
-        most = Term(f"{len(rest)} more", sum(term.amount for term in rest))
+        most = DemandTerm(f"{len(rest)} more", sum(term.amount for term in rest))
         shown = [*shown[: _TERMS - 1], most]
     lines += [f"  {amount(term.amount):>14}  {term.name}" for term in shown]
     if levers:
@@ -361,7 +361,7 @@ def _text(
     return "\n".join(lines)
 
 
-def _lists(terms: Sequence[Term], levers: Sequence[Lever]) -> dict[str, Any]:
+def _lists(terms: Sequence[DemandTerm], levers: Sequence[Lever]) -> dict[str, Any]:
     return {
         "terms": [{"name": t.name, "amount": t.amount} for t in terms],
         "levers": [

@@ -1,15 +1,18 @@
 """Latency and energy of schedules whose transfers go on beside compute."""
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.schedule.latency.face import (
     EnergyOutcome,
     LatencyOutcome,
-    Power,
+    ScheduleEnergyModel,
     Tradeoff,
     energy,
     latency,
     tradeoff,
 )
-from perfmodel.schedule.latency.model import Dma, Move, Row, Timeline
+from perfmodel.schedule.latency.model import Dma, PlanActivity, Timeline, TimelineActivity
 from perfmodel.schedule.latency.prefetch import prefetch
 from perfmodel.schedule.latency.simulate import simulate
 
@@ -17,10 +20,10 @@ __all__ = [
     "Dma",
     "EnergyOutcome",
     "LatencyOutcome",
-    "Move",
-    "Power",
-    "Row",
+    "PlanActivity",
+    "ScheduleEnergyModel",
     "Timeline",
+    "TimelineActivity",
     "Tradeoff",
     "energy",
     "latency",
@@ -28,3 +31,8 @@ __all__ = [
     "simulate",
     "tradeoff",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(
+        __name__, Move="PlanActivity", Power="ScheduleEnergyModel", Row="TimelineActivity"
+    )

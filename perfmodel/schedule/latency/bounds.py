@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.schedule.latency.simulate import Facts
+from perfmodel.schedule.latency.simulate import SimulationTables
 from perfmodel.schedule.masks import bits
 
 __all__ = ["crowded_reads_s", "hidden_reads_s", "lower_bound", "tail_s"]
@@ -16,7 +16,7 @@ __all__ = ["crowded_reads_s", "hidden_reads_s", "lower_bound", "tail_s"]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-def lower_bound(facts: Facts, noncompulsory_bytes: int = 0) -> float:
+def lower_bound(facts: SimulationTables, noncompulsory_bytes: int = 0) -> float:
     """Return seconds that every plan takes at least.
 
     Parameters
@@ -91,7 +91,7 @@ def _matrix(masks: Sequence[int]) -> Floats:
     return bits.astype(np.float64)
 
 
-def hidden_reads_s(facts: Facts) -> list[float]:
+def hidden_reads_s(facts: SimulationTables) -> list[float]:
     """Return the seconds of reading that the run of each step can hide at most.
 
     What comes in meanwhile is not what the step reads, so that it lies on chip beside the step's
@@ -104,7 +104,7 @@ def hidden_reads_s(facts: Facts) -> list[float]:
     ]
 
 
-def crowded_reads_s(facts: Facts) -> list[float]:
+def crowded_reads_s(facts: SimulationTables) -> list[float]:
     """Return the seconds that each step's own reads take, latency aside, where they need room.
 
     Not counted: inputs that nobody reads, several inputs in one load (one may be dropped at once),
@@ -122,7 +122,7 @@ def crowded_reads_s(facts: Facts) -> list[float]:
     return seconds
 
 
-def tail_s(facts: Facts, among: int) -> float:
+def tail_s(facts: SimulationTables, among: int) -> float:
     """Return the least time that goes by after the last of some steps, all others being done.
 
     The last one has no successor among them; what it owes is stored after it.

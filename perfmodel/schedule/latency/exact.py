@@ -14,8 +14,8 @@ from perfmodel.schedule.latency.bounds import (
     lower_bound,
     tail_s,
 )
-from perfmodel.schedule.latency.model import Move
-from perfmodel.schedule.latency.simulate import Facts, Simulation
+from perfmodel.schedule.latency.model import PlanActivity
+from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 
 __all__ = ["Exact", "exact"]
 
@@ -40,14 +40,14 @@ class Exact:
         States visited.
     """
 
-    moves: tuple[Move, ...] | None
+    moves: tuple[PlanActivity, ...] | None
     makespan_s: float
     bound_s: float
     nodes: int
 
 
 def exact(
-    facts: Facts,
+    facts: SimulationTables,
     beat_s: float = math.inf,
     deadline: Deadline | None = None,
     most_nodes: int = 200_000,
@@ -72,19 +72,21 @@ def exact(
     things done, on chip and stored, one may make the other useless.
     """
     deadline = deadline or Deadline()
-    search = _Search(facts, beat_s, deadline, most_nodes)
+    search = _LatencyBranchAndBound(facts, beat_s, deadline, most_nodes)
     search.run()
     return Exact(search.best, search.beat_s, search.bound_s, search.nodes)
 
 
-class _Search:
-    def __init__(self, facts: Facts, beat_s: float, deadline: Deadline, most_nodes: int) -> None:
+class _LatencyBranchAndBound:
+    def __init__(
+        self, facts: SimulationTables, beat_s: float, deadline: Deadline, most_nodes: int
+    ) -> None:
         self.facts = facts
         self.beat_s = beat_s
         self.deadline = deadline
         self.most_nodes = most_nodes
         self.nodes = 0
-        self.best: tuple[Move, ...] | None = None
+        self.best: tuple[PlanActivity, ...] | None = None
         self.bound_s = lower_bound(facts)
         steps = facts.problem.steps
         self.everything = (1 << len(steps)) - 1
@@ -108,7 +110,7 @@ class _Search:
     def run(self) -> None:
         """Depth first, the most promising first; what is left open bounds the rest."""
         root = Simulation(self.facts)
-        stack: list[tuple[float, Simulation, tuple[Move, ...]]] = [(self.bound_s, root, ())]
+        stack: list[tuple[float, Simulation, tuple[PlanActivity, ...]]] = [(self.bound_s, root, ())]
         while stack:
             bound, sim, moves = stack.pop()
             if bound >= self.beat_s:
@@ -124,7 +126,7 @@ class _Search:
                 continue
             if self._dominated(sim):
                 continue
-            children: list[tuple[float, float, int, Simulation, tuple[Move, ...]]] = []
+            children: list[tuple[float, float, int, Simulation, tuple[PlanActivity, ...]]] = []
             for move in self._choices(sim):
                 start = sim.begin(move)
                 if start == math.inf:
@@ -146,33 +148,33 @@ class _Search:
             stack += [(b, s, m) for b, _, _, s, m in children]
         self.bound_s = self.beat_s
 
-    def _choices(self, sim: Simulation) -> Iterator[Move]:
+    def _choices(self, sim: Simulation) -> Iterator[PlanActivity]:
         facts = self.facts
         problem = facts.problem
         for s, step in enumerate(problem.steps):
             if sim.issued >> s & 1:
                 continue
             if step.load:
-                yield Move("load", s)
+                yield PlanActivity("load", s)
                 continue
             over = step.takes_over
             if facts.streams[s] and s not in sim.fetched:
-                yield Move("stream", s)
+                yield PlanActivity("stream", s)
             elif all(t in sim.ready for t in facts.reads[s]) and not (
                 over in facts.owed and over not in sim.copied
             ):
-                yield Move("run", s)
+                yield PlanActivity("run", s)
         for t in sim.copied:
             if t not in sim.ready and sim.left[t] and self._made(sim, t):
-                yield Move("reload", t)
+                yield PlanActivity("reload", t)
         for t in sim.ready:
             if t not in sim.copied and (t in facts.owed or sim.left[t]):
-                yield Move("store", t)
+                yield PlanActivity("store", t)
 
     def _made(self, sim: Simulation, t: int) -> bool:
         return bool(sim.issued >> self.facts.problem.maker[t] & 1)
 
-    def _drops(self, sim: Simulation, move: Move) -> Iterator[tuple[Move, ...]]:
+    def _drops(self, sim: Simulation, move: PlanActivity) -> Iterator[tuple[PlanActivity, ...]]:
         """Yield what may be dropped just after an activity: only then does it become possible."""
         facts, i = self.facts, move.index
         if move.what == "run":
@@ -188,7 +190,7 @@ class _Search:
         else:
             touched = ()
         able = [
-            Move("drop", t)
+            PlanActivity("drop", t)
             for t in touched
             if t in sim.ready and t in sim.copied and sim.left[t] and facts.sizes[t]
         ]

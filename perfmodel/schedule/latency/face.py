@@ -22,12 +22,20 @@ from perfmodel.schedule.latency.improve import (
     script_of,
     with_loads,
 )
-from perfmodel.schedule.latency.model import Dma, Move, Timeline
-from perfmodel.schedule.latency.simulate import Facts, simulate
+from perfmodel.schedule.latency.model import Dma, PlanActivity, Timeline
+from perfmodel.schedule.latency.simulate import SimulationTables, simulate
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 
-__all__ = ["EnergyOutcome", "LatencyOutcome", "Power", "Tradeoff", "energy", "latency", "tradeoff"]
+__all__ = [
+    "EnergyOutcome",
+    "LatencyOutcome",
+    "ScheduleEnergyModel",
+    "Tradeoff",
+    "energy",
+    "latency",
+    "tradeoff",
+]
 
 # Up to so many steps the search over all plans is tried, for so many states without a deadline.
 SMALL = 24
@@ -66,7 +74,7 @@ class LatencyOutcome:
     """
 
     script: Script | None
-    moves: tuple[Move, ...]
+    moves: tuple[PlanActivity, ...]
     timeline: Timeline | None
     makespan_s: float
     bound_s: float
@@ -76,7 +84,7 @@ class LatencyOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Power:
+class ScheduleEnergyModel:
     """Energy of transfers and of time.
 
     Attributes
@@ -119,7 +127,7 @@ class EnergyOutcome:
     """
 
     script: Script | None
-    moves: tuple[Move, ...]
+    moves: tuple[PlanActivity, ...]
     timeline: Timeline | None
     energy_j: float
     bound_j: float
@@ -164,7 +172,7 @@ def latency(
     deadline: Deadline | None = None,
     *,
     scripts: Iterable[Script] = (),
-    plans: Iterable[tuple[Move, ...]] = (),
+    plans: Iterable[tuple[PlanActivity, ...]] = (),
     bound_bytes: int = 0,
     seed: int = 0,
 ) -> LatencyOutcome:
@@ -204,7 +212,7 @@ def latency(
     with the least makespan there is. The model is that of `perfmodel.schedule.latency.simulate`.
     """
     deadline = deadline or Deadline()
-    facts = Facts(problem, capacity_bytes, dma)
+    facts = SimulationTables(problem, capacity_bytes, dma)
     bound = lower_bound(facts, bound_bytes)
     known = [c for c in (known_plan(facts, moves, Price()) for moves in plans) if c is not None]
     best, method, tries = _best(facts, scripts, known, Price(), deadline, bound, seed)
@@ -226,7 +234,7 @@ def energy(
     problem: Problem,
     capacity_bytes: int,
     dma: Dma,
-    power: Power,
+    power: ScheduleEnergyModel,
     deadline: Deadline | None = None,
     *,
     scripts: Iterable[Script] = (),
@@ -240,7 +248,7 @@ def energy(
     there.
     """
     deadline = deadline or Deadline()
-    facts = Facts(problem, capacity_bytes, dma)
+    facts = SimulationTables(problem, capacity_bytes, dma)
     least_s = lower_bound(facts, bound_bytes)
     read = sum(facts.load_bytes) + sum(
         s.stream_bytes for s, streamed in zip(problem.steps, facts.streams, strict=True) if streamed
@@ -268,7 +276,7 @@ def tradeoff(
     dma: Dma,
     deadline: Deadline | None = None,
     *,
-    fewest: Outcome | None = None,
+    fewest: ScriptOutcome | None = None,
 ) -> Tradeoff | None:
     """Return the schedule of fewest bytes beside the fastest one.
 
@@ -290,7 +298,7 @@ def tradeoff(
         fewest = fewest_bytes(problem, capacity_bytes, deadline=half)
     if fewest.script is None:
         return None
-    facts = Facts(problem, capacity_bytes, dma)
+    facts = SimulationTables(problem, capacity_bytes, dma)
     of_bytes = candidate(facts, fewest.script, Price())
     if of_bytes is None:
         return None
@@ -312,7 +320,11 @@ def tradeoff(
 
 
 def _outcome(
-    facts: Facts, moves: tuple[Move, ...], bound: float, method: str, counts: Mapping[str, int]
+    facts: SimulationTables,
+    moves: tuple[PlanActivity, ...],
+    bound: float,
+    method: str,
+    counts: Mapping[str, int],
 ) -> LatencyOutcome:
     timeline = simulate(facts.problem, moves, facts.capacity_bytes, facts.dma)
     script = script_of(moves)
@@ -325,7 +337,7 @@ def _outcome(
 
 
 def _best(
-    facts: Facts,
+    facts: SimulationTables,
     scripts: Iterable[Script],
     known: Iterable[Candidate],
     price: Price,

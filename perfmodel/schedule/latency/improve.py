@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.latency.model import Move
+from perfmodel.schedule.latency.model import PlanActivity
 from perfmodel.schedule.latency.prefetch import timed
-from perfmodel.schedule.latency.simulate import Facts, Simulation
+from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 
@@ -47,7 +47,9 @@ class Price:
     per_read_byte: float = 0.0
     per_written_byte: float = 0.0
 
-    def of(self, facts: Facts, makespan_s: float, moves: Iterable[Move]) -> float:
+    def of(
+        self, facts: SimulationTables, makespan_s: float, moves: Iterable[PlanActivity]
+    ) -> float:
         """Return the price of a plan."""
         if not (self.per_read_byte or self.per_written_byte):
             return self.per_s * makespan_s
@@ -61,12 +63,12 @@ class Candidate:
     """A script, its plan and what it costs."""
 
     script: Script
-    moves: tuple[Move, ...]
+    moves: tuple[PlanActivity, ...]
     makespan_s: float
     price: float
 
 
-def moved_bytes(facts: Facts, moves: Iterable[Move]) -> tuple[int, int]:
+def moved_bytes(facts: SimulationTables, moves: Iterable[PlanActivity]) -> tuple[int, int]:
     """Return the bytes that a plan reads and writes off chip."""
     read = written = 0
     for move in moves:
@@ -84,7 +86,7 @@ def moved_bytes(facts: Facts, moves: Iterable[Move]) -> tuple[int, int]:
     return read, written
 
 
-def candidate(facts: Facts, script: Script, price: Price) -> Candidate | None:
+def candidate(facts: SimulationTables, script: Script, price: Price) -> Candidate | None:
     """Return a script with the plan that the rules of `prefetch` give it."""
     found = timed(facts, script)
     if found is None:
@@ -93,7 +95,9 @@ def candidate(facts: Facts, script: Script, price: Price) -> Candidate | None:
     return Candidate(script, moves, makespan, price.of(facts, makespan, moves))
 
 
-def known_plan(facts: Facts, moves: tuple[Move, ...], price: Price) -> Candidate | None:
+def known_plan(
+    facts: SimulationTables, moves: tuple[PlanActivity, ...], price: Price
+) -> Candidate | None:
     """Return a plan as a candidate, or None where it does not fit or is none."""
     end = _end(facts, moves, math.inf)
     if end == math.inf:
@@ -101,7 +105,7 @@ def known_plan(facts: Facts, moves: tuple[Move, ...], price: Price) -> Candidate
     return Candidate(script_of(moves), moves, end, price.of(facts, end, moves))
 
 
-def script_of(moves: Iterable[Move]) -> Script:
+def script_of(moves: Iterable[PlanActivity]) -> Script:
     """Return the order and evictions of a plan.
 
     Reloads come later in a script than in a plan, never earlier, so that the script fits where the
@@ -190,7 +194,7 @@ def evicted(
 
 
 def improve(
-    facts: Facts,
+    facts: SimulationTables,
     start: Candidate,
     price: Price,
     deadline: Deadline,
@@ -233,7 +237,7 @@ def improve(
 
 
 def polish(
-    facts: Facts,
+    facts: SimulationTables,
     start: Candidate,
     price: Price,
     deadline: Deadline,
@@ -268,7 +272,7 @@ def polish(
     return Candidate(script, moves, makespan, price.of(facts, makespan, moves))
 
 
-def _end(facts: Facts, moves: Iterable[Move], most: float) -> float:
+def _end(facts: SimulationTables, moves: Iterable[PlanActivity], most: float) -> float:
     """Return the makespan of a plan, or infinity where it is none or takes longer."""
     simulation = Simulation(facts)
     try:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Dma", "Move", "Row", "Timeline", "What", "owed"]
+__all__ = ["Dma", "PlanActivity", "Timeline", "TimelineActivity", "What", "owed"]
 
 What: TypeAlias = Literal["run", "load", "stream", "reload", "store", "drop"]
 
@@ -59,7 +59,7 @@ class Dma:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class PlanActivity:
     """One activity of a plan.
 
     Attributes
@@ -77,7 +77,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TimelineActivity:
     """When an activity took place.
 
     Attributes
@@ -109,7 +109,7 @@ class Timeline:
         Most bytes on chip at any time.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[TimelineActivity, ...]
     makespan_s: float
     peak_bytes: int
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from perfmodel.schedule.latency.model import Dma, Move
-from perfmodel.schedule.latency.simulate import Facts, Simulation
+from perfmodel.schedule.latency.model import Dma, PlanActivity
+from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 
@@ -18,13 +18,13 @@ class _Fetch:
     """A read, the position of the step that needs it, and the space that it takes till then."""
 
     need: int
-    move: Move
+    move: PlanActivity
     size: int
 
 
 def prefetch(
     problem: Problem, script: Script, capacity_bytes: int, dma: Dma
-) -> tuple[Move, ...] | None:
+) -> tuple[PlanActivity, ...] | None:
     """Return the plan of a script with the least makespan among a few rules.
 
     Parameters
@@ -46,22 +46,22 @@ def prefetch(
     evicted buffers are ordered among the reads by the step that needs the space. Stores of outputs
     come as soon as there is nothing more urgent, or (tried too) only when nothing else can go on.
     """
-    found = timed(Facts(problem, capacity_bytes, dma), script)
+    found = timed(SimulationTables(problem, capacity_bytes, dma), script)
     return found[1] if found else None
 
 
-def timed(facts: Facts, script: Script) -> tuple[float, tuple[Move, ...]] | None:
+def timed(facts: SimulationTables, script: Script) -> tuple[float, tuple[PlanActivity, ...]] | None:
     """Return the least makespan of a script by the rules of `prefetch`, and its plan."""
-    best: tuple[float, tuple[Move, ...]] | None = None
+    best: tuple[float, tuple[PlanActivity, ...]] | None = None
     for lazy in (False, True) if facts.owed else (False,):
-        found = _Builder(facts, script, lazy).build()
+        found = _PrefetchPlanner(facts, script, lazy).build()
         if found is not None and (best is None or found[0] < best[0]):
             best = found
     return best
 
 
-class _Builder:
-    def __init__(self, facts: Facts, script: Script, lazy_stores: bool) -> None:
+class _PrefetchPlanner:
+    def __init__(self, facts: SimulationTables, script: Script, lazy_stores: bool) -> None:
         self.facts = facts
         self.lazy_stores = lazy_stores
         steps = facts.problem.steps
@@ -74,7 +74,7 @@ class _Builder:
             evicted[at].update(out)
             at += not steps[s].load
         self.sim = Simulation(facts)
-        self.moves: list[Move] = []
+        self.moves: list[PlanActivity] = []
         self.next = 0
         self.held = [0] * self.count
         self.fetches: list[_Fetch] = []
@@ -93,7 +93,7 @@ class _Builder:
             written = sum(facts.sizes[t] for t in steps[s].writes)
             self.held[k] += facts.problem.growth_bytes[s] - written
             if facts.streams[s]:
-                self.fetches.append(_Fetch(k, Move("stream", s), steps[s].scratch_bytes))
+                self.fetches.append(_Fetch(k, PlanActivity("stream", s), steps[s].scratch_bytes))
         outs: dict[int, list[int]] = {}
         for k, some in enumerate(evicted):
             for t in some:
@@ -103,7 +103,7 @@ class _Builder:
             if step.load:
                 needs = [uses[t][0] for t in step.writes if uses[t]]
                 first = min(needs, default=self.count)
-                self.fetches.append(_Fetch(first, Move("load", s), facts.growth[s]))
+                self.fetches.append(_Fetch(first, PlanActivity("load", s), facts.growth[s]))
                 made.update(dict.fromkeys(step.writes, first))
         for t, begin in made.items():
             if t in facts.owed:
@@ -118,7 +118,7 @@ class _Builder:
                     if t not in facts.given:
                         self.stores[t] = min(self.stores.get(t, self.count), cut[0])
                     self.drops.setdefault(t, []).append(last)
-                    self.fetches.append(_Fetch(use, Move("reload", t), facts.sizes[t]))
+                    self.fetches.append(_Fetch(use, PlanActivity("reload", t), facts.sizes[t]))
                     start = use
                 last = use
             self._stay(t, start, last)
@@ -127,12 +127,12 @@ class _Builder:
         for k in range(first, min(last + 1, self.count)):
             self.held[k] += self.facts.sizes[t]
 
-    def build(self) -> tuple[float, tuple[Move, ...]] | None:
+    def build(self) -> tuple[float, tuple[PlanActivity, ...]] | None:
         sim = self.sim
         while self.next < self.count or self.fetched < len(self.fetches) or self.stores:
-            best: tuple[float, int, int, Move] | None = None
+            best: tuple[float, int, int, PlanActivity] | None = None
             if self.next < self.count and self._may_run():
-                move = Move("run", self.runs[self.next])
+                move = PlanActivity("run", self.runs[self.next])
                 best = (sim.begin(move), -1, 0, move)
             if self.fetched < len(self.fetches):
                 fetch = self.fetches[self.fetched]
@@ -141,7 +141,7 @@ class _Builder:
                     best = option if best is None or option[:3] < best[:3] else best
             for t, need in self.stores.items():
                 if t in sim.ready:
-                    move = Move("store", t)
+                    move = PlanActivity("store", t)
                     option = (sim.begin(move), need, 0, move)
                     if self.lazy_stores and need == self.count and best and best[0] < math.inf:
                         continue
@@ -168,7 +168,7 @@ class _Builder:
         room = self.facts.capacity_bytes - fetch.size
         return all(self.held[k] <= room for k in range(self.next, min(fetch.need, self.count)))
 
-    def _issue(self, move: Move) -> None:
+    def _issue(self, move: PlanActivity) -> None:
         self.sim.issue(move)
         self.moves.append(move)
         if move.what == "run":
@@ -195,7 +195,9 @@ class _Builder:
         late = [
             k
             for k, fetch in enumerate(self.fetches)
-            if k >= self.fetched and fetch.move == Move("reload", t) and fetch.need == self.next
+            if k >= self.fetched
+            and fetch.move == PlanActivity("reload", t)
+            and fetch.need == self.next
         ]
         for k in late:
             del self.fetches[k]
@@ -210,6 +212,6 @@ class _Builder:
             due = self.drops.get(t)
             if due and due[0] < self.next and t in self.sim.copied and t in self.sim.ready:
                 due.pop(0)
-                move = Move("drop", t)
+                move = PlanActivity("drop", t)
                 self.sim.issue(move)
                 self.moves.append(move)

@@ -28,13 +28,13 @@ import math
 from bisect import insort
 from collections.abc import Iterable
 
-from perfmodel.schedule.latency.model import Dma, Move, Row, Timeline, owed
+from perfmodel.schedule.latency.model import Dma, PlanActivity, Timeline, TimelineActivity, owed
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Facts", "Simulation", "simulate"]
+__all__ = ["Simulation", "SimulationTables", "simulate"]
 
 
-class Facts:
+class SimulationTables:
     """What a simulation looks up: sizes, readers, durations."""
 
     def __init__(self, problem: Problem, capacity_bytes: int, dma: Dma) -> None:
@@ -105,7 +105,7 @@ class Simulation:
         "writing",
     )
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: SimulationTables) -> None:
         self.facts = facts
         self.now = self.engine = self.reading = self.writing = 0.0
         self.free = self.least_free = facts.capacity_bytes
@@ -131,7 +131,7 @@ class Simulation:
         new.issued = self.issued
         return new
 
-    def begin(self, move: Move) -> float:
+    def begin(self, move: PlanActivity) -> float:
         """Return when an activity would begin if it came next; infinity where space never comes.
 
         Raises
@@ -200,7 +200,7 @@ class Simulation:
             free += size
         return start if free >= needed else math.inf
 
-    def issue(self, move: Move) -> tuple[float, float]:
+    def issue(self, move: PlanActivity) -> tuple[float, float]:
         """Begin an activity and return when it begins and ends.
 
         Raises
@@ -213,7 +213,7 @@ class Simulation:
             raise ValueError(f"no space ever for {move.what} {move.index}")
         return start, self._apply(move, start)
 
-    def _apply(self, move: Move, start: float) -> float:
+    def _apply(self, move: PlanActivity, start: float) -> float:
         facts, t = self.facts, move.index
         self.now = start
         while self.releases and self.releases[0][0] <= start:
@@ -303,7 +303,9 @@ class Simulation:
         return max(self.engine, self.reading, self.writing)
 
 
-def simulate(problem: Problem, moves: Iterable[Move], capacity_bytes: int, dma: Dma) -> Timeline:
+def simulate(
+    problem: Problem, moves: Iterable[PlanActivity], capacity_bytes: int, dma: Dma
+) -> Timeline:
     """Run a plan and say when everything happens. This is the definition of latency.
 
     Parameters
@@ -326,8 +328,8 @@ def simulate(problem: Problem, moves: Iterable[Move], capacity_bytes: int, dma: 
     ValueError
         An activity cannot begin where the plan has it, or the plan leaves out a step or a store.
     """
-    simulation = Simulation(Facts(problem, capacity_bytes, dma))
-    rows: list[Row] = []
+    simulation = Simulation(SimulationTables(problem, capacity_bytes, dma))
+    rows: list[TimelineActivity] = []
     sizes = simulation.facts.sizes
     for move in moves:
         start, end = simulation.issue(move)
@@ -346,7 +348,7 @@ def simulate(problem: Problem, moves: Iterable[Move], capacity_bytes: int, dma: 
                 name, where, size = problem.buffers[i].name, write, sizes[i]
             case "drop":
                 continue
-        rows.append(Row(move.what, i, name, where, start, end, size))
+        rows.append(TimelineActivity(move.what, i, name, where, start, end, size))
     if not simulation.finished:
         raise ValueError("the plan leaves out a step or the store of an output")
     peak = capacity_bytes - simulation.least_free

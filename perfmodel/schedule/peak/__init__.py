@@ -1,5 +1,11 @@
 """Minimum peak memory, exactly: the order of steps that needs the least on chip."""
 
-from perfmodel.schedule.peak.minimum import Peak, minimum_peak, peak_of
+from typing import TYPE_CHECKING
 
-__all__ = ["Peak", "minimum_peak", "peak_of"]
+from perfmodel.former import former_names
+from perfmodel.schedule.peak.minimum import PeakMemoryResult, minimum_peak, peak_of
+
+__all__ = ["PeakMemoryResult", "minimum_peak", "peak_of"]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Peak="PeakMemoryResult")

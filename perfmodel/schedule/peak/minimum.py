@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.peak.region import Cutter, Region
-from perfmodel.schedule.peak.search import Search
+from perfmodel.schedule.peak.search import PeakSearch
 from perfmodel.schedule.peak.tree import tree_order
 from perfmodel.schedule.peak.valley import valleys
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Peak", "minimum_peak", "peak_of"]
+__all__ = ["PeakMemoryResult", "minimum_peak", "peak_of"]
 
 # Of the time left, for the proof of a region; and the executed sets of a search for an order only.
 SHARE = 0.6
@@ -21,7 +21,7 @@ FEW_SETS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Peak:
+class PeakMemoryResult:
     """An order and the memory that it needs.
 
     Attributes
@@ -68,7 +68,7 @@ def peak_of(problem: Problem, order: Sequence[int]) -> int:
     return peak
 
 
-def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> Peak:
+def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> PeakMemoryResult:
     """Return the order that needs the least memory, with a proof or a bound.
 
     Parameters
@@ -111,7 +111,7 @@ def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> Peak:
     for k in sorted(range(len(parts)), key=lambda k: -found[k][1]):
         if found[k][1] <= bound:
             continue
-        search = Search(parts[k], bound)
+        search = PeakSearch(parts[k], bound)
         order = search.run(deadline.within(SHARE * deadline.left()))
         bound = max(bound, search.bound_bytes)
         sets += search.sets
@@ -124,7 +124,7 @@ def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> Peak:
     counts = {"parts": len(parts), "sets": sets, "expansions": expansions}
     candidates = [tuple(joined), *(o for _, o in orders(problem))]
     peak, best = min((peak_of(problem, o), o) for o in candidates)
-    return Peak(best, peak, bound, peak == bound, counts)
+    return PeakMemoryResult(best, peak, bound, peak == bound, counts)
 
 
 def halved(
@@ -138,7 +138,7 @@ def halved(
     low, high = bound, found[k][1]
     while low < high and not deadline.passed():
         middle = (low + high) // 2
-        search = Search(part, middle, FEW_SETS)
+        search = PeakSearch(part, middle, FEW_SETS)
         order = search.run(deadline)
         if search.bound_bytes > middle:
             bound = low = max(bound, search.bound_bytes)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.peak.region import Region
-from perfmodel.schedule.peak.side import Side
+from perfmodel.schedule.peak.side import PeakSearchDirection
 
-__all__ = ["Search"]
+__all__ = ["PeakSearch"]
 
 # Expansions between two looks at the clock.
 STRIDE = 16
 
 
-class Search:
+class PeakSearch:
     """Search for the order of a region with the least peak.
 
     Bytes on chip are a submodular function of the executed set: a sum of "made" less products of
@@ -41,7 +41,7 @@ class Search:
     ) -> None:
         self.most_sets = most_sets
         self.bound_bytes = floor_bytes
-        self.sides = (Side(region, False), Side(region, True))
+        self.sides = (PeakSearchDirection(region, False), PeakSearchDirection(region, True))
         self.expansions = 0
 
     @property

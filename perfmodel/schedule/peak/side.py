@@ -8,14 +8,14 @@ from perfmodel.schedule.masks import bits
 from perfmodel.schedule.peak.region import Region
 from perfmodel.schedule.peak.valley import valleys
 
-__all__ = ["Side"]
+__all__ = ["PeakSearchDirection"]
 
 # Readers left of a buffer up to which they are looked at again when one of them has run: beyond,
 # looking costs more than it finds. It changes how much is run at once, not what is found.
 FEW = 4
 
 
-class Side:
+class PeakSearchDirection:
     """A search over executed sets: from none on, or (backward) from all back.
 
     Attributes
@@ -65,7 +65,7 @@ class Side:
         full = self.region.full
         self._store(-1, 0, self.root, self.root_bytes, full, full, threshold, threshold)
 
-    def follow(self, other: Side, threshold: int) -> None:
+    def follow(self, other: PeakSearchDirection, threshold: int) -> None:
         """Begin again if the other side has gone for good to a set: orders now end there.
 
         What was run at once on the way to the old end may lie beyond the new one.
@@ -132,7 +132,7 @@ class Side:
             heapq.heappop(self.later)
         return self.later[0][0]
 
-    def expand(self, threshold: int, other: Side) -> int | None:
+    def expand(self, threshold: int, other: PeakSearchDirection) -> int | None:
         """Expand the set that is farthest; return a set that the other side knows, if it is one."""
         _, state, held, shed, may = heapq.heappop(self.open)
         if state == self.end or other.known.get(state, threshold + 1) <= threshold:

@@ -5,6 +5,9 @@ energy); `percentages` turns shares such as FlexGen's into whole layers; `block_
 cost of a block schedule under such shares; `popularity` holds what is known of caches and experts.
 """
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.schedule.place.blocks import (
     BlockModel,
     BlockPolicy,
@@ -13,8 +16,8 @@ from perfmodel.schedule.place.blocks import (
     block_schedule,
 )
 from perfmodel.schedule.place.items import Item, items_of
-from perfmodel.schedule.place.levels import Level, levels_of
-from perfmodel.schedule.place.percent import Split, percentages
+from perfmodel.schedule.place.levels import PlacementLevel, levels_of
+from perfmodel.schedule.place.percent import LayerPlacement, percentages
 from perfmodel.schedule.place.place import context_limit, place
 from perfmodel.schedule.place.policy import FoundPolicy, best_policy, held_bytes
 from perfmodel.schedule.place.popularity import (
@@ -26,10 +29,9 @@ from perfmodel.schedule.place.popularity import (
     zipf,
 )
 from perfmodel.schedule.place.result import PlacementResult, PlacementRow
-from perfmodel.schedule.place.solve import Assignment, assign_items
+from perfmodel.schedule.place.solve import PlacementSolution, assign_items
 
 __all__ = [
-    "Assignment",
     "BlockModel",
     "BlockPolicy",
     "BlockRates",
@@ -37,10 +39,11 @@ __all__ = [
     "FoundPolicy",
     "Geometric",
     "Item",
-    "Level",
+    "LayerPlacement",
+    "PlacementLevel",
     "PlacementResult",
     "PlacementRow",
-    "Split",
+    "PlacementSolution",
     "assign_items",
     "best_policy",
     "block_schedule",
@@ -56,3 +59,8 @@ __all__ = [
     "visit_probabilities",
     "zipf",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(
+        __name__, Assignment="PlacementSolution", Level="PlacementLevel", Split="LayerPlacement"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.highs.programme import Matrix, Status
+from perfmodel.schedule.highs.programme import MilpMatrix, Status
 
 __all__ = ["fits", "integer_counts", "relaxed_counts"]
 
@@ -25,7 +25,7 @@ def fits(counts: Ints, sizes: Floats, capacities: Floats) -> bool:
     return bool(np.all(sizes @ counts <= capacities * (1.0 + 1e-12)))
 
 
-class _Programme:
+class _PlacementMilp:
     """Copies of items in levels as the columns of a programme, all near 1 in size."""
 
     def __init__(self, sizes: Floats, copies: Ints, costs: Floats) -> None:
@@ -40,7 +40,7 @@ class _Programme:
         self.size: Floats = sizes[self.row] / self.unit
         self.copies = copies
 
-    def matrix(self, capacities: Floats, *, whole: bool) -> Matrix:
+    def matrix(self, capacities: Floats, *, whole: bool) -> MilpMatrix:
         """Each item as often as it is, and no level fuller than it may be."""
         count = len(self.row)
         rows: Ints = np.concatenate([self.row, self.n + self.level])
@@ -49,7 +49,7 @@ class _Programme:
         each: Floats = self.copies.astype(np.float64)
         low: Floats = np.concatenate([each, np.full(self.levels, -math.inf)])
         high: Floats = np.concatenate([each, capacities])
-        return Matrix.of(
+        return MilpMatrix.of(
             self.price, (rows, columns, values), low, high,
             upper=each[self.row], integer=whole,
         )  # fmt: skip
@@ -75,7 +75,7 @@ def relaxed_counts(
 
     if not np.isfinite(costs).any(axis=1).all():
         return None, math.inf
-    programme = _Programme(sizes, copies, costs)
+    programme = _PlacementMilp(sizes, copies, costs)
     done = solve(programme.matrix(capacities / programme.unit, whole=False))
     if done.status is not Status.OPTIMAL:
         return None, math.inf
@@ -102,7 +102,7 @@ def integer_counts(
     """
     from perfmodel.schedule.solver import solve
 
-    programme = _Programme(sizes, copies, costs)
+    programme = _PlacementMilp(sizes, copies, costs)
     tight: Floats = capacities / programme.unit
     first = 0.0
     for attempt in range(3):

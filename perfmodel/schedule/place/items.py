@@ -14,7 +14,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.popularity import Popularity, touched_probabilities
 from perfmodel.workload.graph import Graph, Tensor
 
-__all__ = ["By", "Item", "Part", "items_of"]
+__all__ = ["By", "Item", "ItemTensor", "items_of"]
 
 #: What is placed as one piece: a tensor, or what a layer has (its experts one by one either way).
 By: TypeAlias = Literal["tensor", "layer"]
@@ -22,7 +22,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ItemTensor:
     """A tensor of the graph, or a share of one, inside an item."""
 
     tensor: str
@@ -61,7 +61,7 @@ class Item:
     read_bytes: float
     copies: int = 1
     first: int = 0
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ItemTensor, ...] = ()
     touched: float = 1.0
 
     @property
@@ -71,7 +71,7 @@ class Item:
 
 
 @dataclass(slots=True)
-class _Found:
+class _TensorUsage:
     """What a walk over the graph gathers of a tensor."""
 
     tensor: Tensor
@@ -126,7 +126,7 @@ def items_of(
             chance = touched_probabilities(f.experts, f.per_token, f.tokens, popularity)
             pieces = _experts(name, each, chance, read / each / float(even[0]), f)
         else:
-            pieces = [Item(name, role, each, read, f.copies, 0, (Part(name, each),))]
+            pieces = [Item(name, role, each, read, f.copies, 0, (ItemTensor(name, each),))]
         for i, item in enumerate(pieces):
             key = (f.block, role, i if f.experts else -1)
             if by == "tensor" or not f.layer:
@@ -140,18 +140,18 @@ def items_of(
 
 
 def _experts(
-    name: str, each: float, chance: Floats, runs: float, f: _Found
+    name: str, each: float, chance: Floats, runs: float, f: _TensorUsage
 ) -> list[Item]:  # fmt: skip
     """One item an expert, or one for all of them where all are alike."""
     size = each / f.experts
     alike = bool(np.all(chance == chance[0]))
     if alike:
-        parts = (Part(name, size, 0),)
+        parts = (ItemTensor(name, size, 0),)
         return [Item(f"{name}[*]", "weight", size, size * float(chance[0]) * runs,
                      f.copies * f.experts, 0, parts, float(chance[0]))]  # fmt: skip
     return [
         Item(f"{name}[{e}]", "weight", size, size * float(p) * runs, f.copies, 0,
-             (Part(name, size, e),), float(p))
+             (ItemTensor(name, size, e),), float(p))
         for e, p in enumerate(chance)
     ]  # fmt: skip
 
@@ -175,12 +175,12 @@ def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
     return out
 
 
-def _walk(graph: Graph, workload: Any) -> dict[str, _Found]:
+def _walk(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
     def number(dim: Any) -> float:
         return float(np.asarray(workload.number(dim), dtype=np.float64).reshape(-1)[0])
 
     copies = {name: number(times) for name, times in graph.stored_weights().items()}
-    found: dict[str, _Found] = {}
+    found: dict[str, _TensorUsage] = {}
     for block in graph.blocks:
         count, stored = number(block.count), number(block.stored)
         for operator in block.operators:
@@ -192,7 +192,9 @@ def _walk(graph: Graph, workload: Any) -> dict[str, _Found]:
                 own = copies.get(tensor.name, stored)
                 f = found.get(tensor.name)
                 if f is None:
-                    f = found[tensor.name] = _Found(tensor, _whole(own, tensor.name), block.name)
+                    f = found[tensor.name] = _TensorUsage(
+                        tensor, _whole(own, tensor.name), block.name
+                    )
                     f.phase, f.layer = block.phase, block.layer
                 f.elements = number(tensor.elements)
                 elements = number(access.elements)
@@ -210,7 +212,7 @@ def _tokens(experts: int, per_token: int, share: float) -> float:
     return math.log1p(-share) / math.log1p(-per_token / experts)
 
 
-def _last_phase(found: dict[str, _Found]) -> dict[str, _Found]:
+def _last_phase(found: dict[str, _TensorUsage]) -> dict[str, _TensorUsage]:
     """Keep the caches of the last phase, which hold the most; what earlier ones move is theirs."""
     phases: dict[str, dict[str, list[str]]] = {}
     for name, f in found.items():

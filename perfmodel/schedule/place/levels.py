@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from perfmodel import units
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.former import former_names
 from perfmodel.hardware.memory import Memory
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.prediction import Prediction
 
-__all__ = ["UNPINNABLE", "WRITE_ONCE", "Level", "levels_of"]
+__all__ = ["UNPINNABLE", "WRITE_ONCE", "PlacementLevel", "levels_of"]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Level="PlacementLevel")
 
 #: Kinds of memory in which nothing can be told to stay; `levels_of` takes them by name only.
 UNPINNABLE = frozenset({"register_file", "cache"})
@@ -23,7 +28,7 @@ WRITE_ONCE = frozenset({"flash", "nand", "ufs", "emmc", "sd", "nvme", "storage",
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class PlacementLevel:
     """A memory that may hold tensors.
 
     Attributes
@@ -49,7 +54,7 @@ class Level:
     @classmethod
     def of(cls, name: str, capacity: str | float, bandwidth: str | float,
            energy: str | float | None = None,
-           holds: Sequence[str] = ("weight", "kv")) -> Level:  # fmt: skip
+           holds: Sequence[str] = ("weight", "kv")) -> PlacementLevel:  # fmt: skip
         """Return a level from SI numbers or texts: ``Level.of("host", "64 GB", "25 GB/s")``.
 
         Raises
@@ -82,9 +87,9 @@ def levels_of(
     prediction: Prediction,
     names: Iterable[str] | None = None,
     capacities: Mapping[str, str | float] | None = None,
-    extra: Sequence[Level] = (),
+    extra: Sequence[PlacementLevel] = (),
     kv: Iterable[str] | None = None,
-) -> tuple[Level, ...]:
+) -> tuple[PlacementLevel, ...]:
     """Return the levels of a prediction's machine, fastest first.
 
     Bandwidths are those that the prediction itself draws (sustained shares, the laws of flash and
@@ -147,7 +152,7 @@ def levels_of(
     energies = {name: setting.fact(f"memories.{name}.energy_per_byte") for name in memories}
     joules = {name: None if e is None else _number(e) for name, e in energies.items()}
     paths = _paths(list(memories.values()), setting.engine, rates, joules)
-    levels: list[Level] = []
+    levels: list[PlacementLevel] = []
     for name in dict.fromkeys(chosen):
         if name in own:
             continue
@@ -160,7 +165,7 @@ def levels_of(
                 size -= float(prediction.activation_bytes)
         rate, joule = paths[name]
         roles = ("weight",) if memories[name].kind in WRITE_ONCE else ("weight", "kv")
-        levels.append(Level(name, max(size, 0.0), rate, joule, roles))
+        levels.append(PlacementLevel(name, max(size, 0.0), rate, joule, roles))
     levels += [replace(level, capacity_bytes=sizes.get(level.name, level.capacity_bytes))
                for level in extra]  # fmt: skip
     if keeps_kv is not None:

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["Split", "percentages"]
+__all__ = ["LayerPlacement", "percentages"]
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class LayerPlacement:
     """Layers in levels.
 
     Attributes
@@ -58,7 +58,7 @@ class Split:
 
 def percentages(
     sizes: int | Sequence[float], shares: Sequence[float], levels: Sequence[str] = ()
-) -> Split:
+) -> LayerPlacement:
     """Return which whole layers come nearest to stated percentages.
 
     Of all ways to cut the layers into consecutive runs, one a level, the one whose largest error
@@ -119,4 +119,4 @@ def percentages(
     bounds.reverse()
     layers = {name: tuple(range(bounds[i], bounds[i + 1])) for i, name in enumerate(names)}
     achieved = tuple(float(before[bounds[i + 1]] - before[bounds[i]]) for i in range(len(names)))
-    return Split(names, layers, tuple(float(s) for s in stated), achieved)
+    return LayerPlacement(names, layers, tuple(float(s) for s in stated), achieved)

@@ -18,10 +18,10 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.place.items import By, Item, items_of
-from perfmodel.schedule.place.levels import Level, levels_of
+from perfmodel.schedule.place.levels import PlacementLevel, levels_of
 from perfmodel.schedule.place.popularity import Popularity, cycle_hit_rates
 from perfmodel.schedule.place.result import PlacementResult, PlacementRow
-from perfmodel.schedule.place.solve import Assignment, assign_items
+from perfmodel.schedule.place.solve import PlacementSolution, assign_items
 from perfmodel.settings import FaultList
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
@@ -45,7 +45,7 @@ def place(
     objective: Objective = "latency_s",
     levels: Iterable[str] | None = None,
     capacities: Mapping[str, str | float] | None = None,
-    extra: Sequence[Level] = (),
+    extra: Sequence[PlacementLevel] = (),
     kv_levels: Iterable[str] | None = None,
     pinned: Mapping[str, str] | None = None,
     cached: str | None = None,
@@ -219,7 +219,7 @@ def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) ->
 _LONGEST = 2**26
 
 
-def _prices(levels: Sequence[Level], objective: str) -> list[float]:
+def _prices(levels: Sequence[PlacementLevel], objective: str) -> list[float]:
     """Return seconds, or joule, of a byte from each level."""
     if objective == "latency_s":
         return [1.0 / level.bandwidth_bytes_per_s for level in levels]
@@ -260,14 +260,17 @@ def _name_faults(
 
 
 def _pin(
-    costs: Floats, items: Sequence[Item], levels: Sequence[Level], pinned: Mapping[str, str]
-) -> None:  # fmt: skip
+    costs: Floats,
+    items: Sequence[Item],
+    levels: Sequence[PlacementLevel],
+    pinned: Mapping[str, str],
+) -> None:
     for stem, level in pinned.items():
         other = [j for j, each in enumerate(levels) if each.name != level]
         costs[np.ix_(_meant(items, stem), other)] = np.inf
 
 
-def _result(result: PlacementResult, done: Assignment, room: Floats) -> PlacementResult:
+def _result(result: PlacementResult, done: PlacementSolution, room: Floats) -> PlacementResult:
     if done.counts is None:
         return replace(
             result, proved=done.proved, method=done.method, bound=done.bound,
@@ -286,7 +289,7 @@ def _result(result: PlacementResult, done: Assignment, room: Floats) -> Placemen
     )  # fmt: skip
 
 
-def _row(item: Item, level: Level, count: int, before: int) -> PlacementRow:
+def _row(item: Item, level: PlacementLevel, count: int, before: int) -> PlacementRow:
     moved = count * item.read_bytes
     each = level.energy_j_per_byte
     return PlacementRow(

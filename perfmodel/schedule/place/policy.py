@@ -197,7 +197,7 @@ def _shares(
     generate: float, batch: int, count: int, on_host: bool,
 ) -> Floats | None:  # fmt: skip
     """Return the nine shares with the least time of a block; None where none fits."""
-    from perfmodel.schedule.highs.programme import Matrix, Status
+    from perfmodel.schedule.highs.programme import MilpMatrix, Status
     from perfmodel.schedule.solver import solve
 
     # Times are linear in the shares: one evaluation with none, and one a share.
@@ -228,7 +228,7 @@ def _shares(
     upper: Floats = np.full(_SHARES + 2, np.inf)
     upper[:_SHARES] = 1.0
     where = np.nonzero(rows)
-    done = solve(Matrix.of(cost, (*where, rows[where]), low, high, upper=upper))
+    done = solve(MilpMatrix.of(cost, (*where, rows[where]), low, high, upper=upper))
     return done.values[:_SHARES] if done.status is Status.OPTIMAL else None
 
 

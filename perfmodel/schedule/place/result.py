@@ -13,7 +13,7 @@ import numpy as np
 from perfmodel.cost.capacity import Violation
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.items import Item
-from perfmodel.schedule.place.levels import Level
+from perfmodel.schedule.place.levels import PlacementLevel
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class PlacementResult:
     """
 
     prediction: Prediction
-    levels: tuple[Level, ...]
+    levels: tuple[PlacementLevel, ...]
     items: tuple[Item, ...]
     rows: tuple[PlacementRow, ...]
     objective: str

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.place.integer import fits, integer_counts, relaxed_counts
 
-__all__ = ["Assignment", "assign_items", "fractional_bound", "greedy_counts"]
+__all__ = ["PlacementSolution", "assign_items", "fractional_bound", "greedy_counts"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ LIMIT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class PlacementSolution:
     """Copies of items in levels.
 
     Attributes
@@ -58,7 +58,7 @@ class Assignment:
 def assign_items(
     sizes: Floats, copies: Ints, costs: Floats, capacities: Floats, *, method: str = "exact",
     deadline: Deadline | None = None,
-) -> Assignment:  # fmt: skip
+) -> PlacementSolution:  # fmt: skip
     """Return where the copies of each item lie.
 
     Parameters
@@ -81,7 +81,7 @@ def assign_items(
     relaxed = relaxed_counts(sizes, copies, costs, capacities)
     bound = relaxed[1]
     if math.isinf(bound):
-        return Assignment(None, math.inf, math.inf, True, method)
+        return PlacementSolution(None, math.inf, math.inf, True, method)
     found = _result(greedy, costs, bound, "greedy")
     if method == "greedy" or _closed(found):
         return found
@@ -97,23 +97,25 @@ def assign_items(
     exact = _result(counts, costs, bound, "exact")
     best = exact if exact.cost < best.cost else best
     if best.counts is None:
-        return Assignment(None, math.inf, math.inf if done else bound, done, "exact")
+        return PlacementSolution(None, math.inf, math.inf if done else bound, done, "exact")
     # The solver compares with a tolerance: its bound is never above a placement that was found.
     bound = min(bound, best.cost)
     proved = done or best.cost <= bound * (1.0 + PROVED)
-    return Assignment(best.counts, best.cost, best.cost if proved else bound, proved, "exact")
+    return PlacementSolution(
+        best.counts, best.cost, best.cost if proved else bound, proved, "exact"
+    )
 
 
-def _closed(found: Assignment) -> bool:
+def _closed(found: PlacementSolution) -> bool:
     return found.counts is not None and found.proved
 
 
-def _result(counts: Ints | None, costs: Floats, bound: float, method: str) -> Assignment:
+def _result(counts: Ints | None, costs: Floats, bound: float, method: str) -> PlacementSolution:
     if counts is None:
-        return Assignment(None, math.inf, bound, False, method)
+        return PlacementSolution(None, math.inf, bound, False, method)
     cost = total_cost(counts, costs)
     proved = cost <= bound * (1.0 + PROVED)
-    return Assignment(counts, cost, cost if proved else min(bound, cost), proved, method)
+    return PlacementSolution(counts, cost, cost if proved else min(bound, cost), proved, method)
 
 
 def total_cost(counts: Ints, costs: Floats) -> float:

@@ -15,7 +15,7 @@ from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.recompute.insert import bettered
 from perfmodel.schedule.recompute.repeated import Recomputation
-from perfmodel.schedule.recompute.search import Search, with_bound
+from perfmodel.schedule.recompute.search import RecomputationSearch, with_bound
 from perfmodel.schedule.script import Script
 
 __all__ = ["recompute"]
@@ -55,7 +55,7 @@ def recompute(
         return with_bound(best, 0, True)
     if exact is False or (exact is None and len(problem.steps) > _SMALL):
         return best
-    return Search(problem, capacity_bytes, again_bytes, best, deadline).run()
+    return RecomputationSearch(problem, capacity_bytes, again_bytes, best, deadline).run()
 
 
 def _start(problem: Problem, capacity: int, deadline: Deadline) -> Script:

@@ -12,7 +12,7 @@ from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.recompute.repeated import Recomputation, again_growth, replay_again
 
-__all__ = ["Search", "with_bound"]
+__all__ = ["RecomputationSearch", "with_bound"]
 
 _State = tuple[int, int, int]
 _Move = tuple[int, tuple[int, ...]]
@@ -23,7 +23,7 @@ def with_bound(found: Recomputation, bound: int, proved: bool) -> Recomputation:
     return replace(found, bound_bytes=bound, proved=proved)
 
 
-class Search:
+class RecomputationSearch:
     """Uniform-cost search over (steps done, buffers resident, buffers with a copy)."""
 
     def __init__(

@@ -4,7 +4,10 @@
 load in, from the natural one to the least; `stream` applies both to a workload on a device.
 """
 
-from perfmodel.schedule.stream.channel import Channel
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
+from perfmodel.schedule.stream.channel import StreamChannel
 from perfmodel.schedule.stream.optimal import best_order
 from perfmodel.schedule.stream.order import (
     LowerBounds,
@@ -13,17 +16,17 @@ from perfmodel.schedule.stream.order import (
     johnson_makespan,
     lower_bounds,
 )
-from perfmodel.schedule.stream.pipeline import Load, Timeline, makespans, pipeline
+from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, makespans, pipeline
 from perfmodel.schedule.stream.result import StreamResult
 from perfmodel.schedule.stream.slices import bit_slices
 from perfmodel.schedule.stream.stream import stream
 
 __all__ = [
-    "Channel",
     "Load",
     "LowerBounds",
+    "StreamChannel",
     "StreamResult",
-    "Timeline",
+    "StreamTimeline",
     "best_order",
     "bit_slices",
     "hottest_first",
@@ -34,3 +37,6 @@ __all__ = [
     "pipeline",
     "stream",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Channel="StreamChannel", Timeline="StreamTimeline")

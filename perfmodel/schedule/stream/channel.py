@@ -11,14 +11,14 @@ from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.storage import batch_time
 from perfmodel.prediction import Prediction
 
-__all__ = ["Channel", "channel_of"]
+__all__ = ["StreamChannel", "channel_of"]
 
 #: Kinds of storage that are read by commands: what few requests cost is known of them.
 _COMMANDS = frozenset({"ufs", "emmc", "sd", "nvme"})
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class StreamChannel:
     """Where weights are streamed from.
 
     Attributes
@@ -73,7 +73,7 @@ class Channel:
         )  # fmt: skip
 
 
-def channel_of(prediction: Prediction, name: str) -> Channel:
+def channel_of(prediction: Prediction, name: str) -> StreamChannel:
     """Return the channel of a memory of the prediction's device.
 
     Raises
@@ -98,9 +98,9 @@ def channel_of(prediction: Prediction, name: str) -> Channel:
     energy = fact("energy_per_byte")
     joule = float("nan") if energy is None else energy
     if memories[name].kind not in _COMMANDS:
-        return Channel(name, rate, fact("latency") or 0.0, energy_j_per_byte=joule)
+        return StreamChannel(name, rate, fact("latency") or 0.0, energy_j_per_byte=joule)
     raw = (fact("bandwidth") or rate) * (fact("sustained_fraction") or 1.0)
-    return Channel(
+    return StreamChannel(
         name, rate, 0.0, fact("block") or 0.0, fact("depth") or 1.0, fact("command_latency") or 0.0,
         fact("commands_per_s"), fact("lane_bandwidth"), memories[name].kind == "nvme", raw, joule,
     )  # fmt: skip

@@ -14,13 +14,13 @@ from perfmodel.cost.residency import row_bytes
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.prediction import Prediction
 
-__all__ = ["Layer", "layers_of"]
+__all__ = ["PipelineLayer", "layers_of"]
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class PipelineLayer:
     """One block of operators, run `count` times; or one kernel, outside of repeated blocks.
 
     Attributes
@@ -61,7 +61,7 @@ class Layer:
         return self.before_s + self.expert_s + self.after_s
 
 
-def layers_of(prediction: Prediction, source: str) -> tuple[Layer, ...]:
+def layers_of(prediction: Prediction, source: str) -> tuple[PipelineLayer, ...]:
     """Return the layers of one run, in their order.
 
     Parameters
@@ -79,14 +79,14 @@ def layers_of(prediction: Prediction, source: str) -> tuple[Layer, ...]:
     starts = [
         i for i in range(len(kernels)) if not i or kernels[i].block is not kernels[i - 1].block
     ]
-    out: list[Layer] = []
+    out: list[PipelineLayer] = []
     for start, stop in zip(starts, [*starts[1:], len(kernels)], strict=True):
         block = kernels[start].block
         count = int(_number(job.workload.number(block.count)))
         if count == 1:
             out += [
                 _with_weights(
-                    Layer(table.rows[i].name, 1, float(seconds[i]), 0.0, {}),
+                    PipelineLayer(table.rows[i].name, 1, float(seconds[i]), 0.0, {}),
                     kernels[i].operators, job,
                 )
                 for i in range(start, stop)
@@ -94,7 +94,7 @@ def layers_of(prediction: Prediction, source: str) -> tuple[Layer, ...]:
             continue
         moe = [i for i in range(start, stop) if table.rows[i].kind == "moe"]
         first, last = (moe[0], moe[-1]) if moe else (stop, stop - 1)
-        found = Layer(
+        found = PipelineLayer(
             block.name, count, float(seconds[start:first].sum()),
             float(seconds[last + 1 : stop].sum()), {}, float(seconds[first : last + 1].sum()),
         )  # fmt: skip
@@ -105,8 +105,8 @@ def layers_of(prediction: Prediction, source: str) -> tuple[Layer, ...]:
 
 
 def _with_weights(
-    layer: Layer, operators: Iterable[Any], job: Any, parts: Sequence[float] = ()
-) -> Layer:
+    layer: PipelineLayer, operators: Iterable[Any], job: Any, parts: Sequence[float] = ()
+) -> PipelineLayer:
     """Return the layer with what it reads of weights, and of its experts."""
     tensors: dict[str, float] = {}
     experts, visited = 0, 0.0
@@ -127,7 +127,7 @@ def _with_weights(
                 where.append(tensor.name)
             else:
                 tensors[tensor.name] = tensors.get(tensor.name, 0.0) + read * bits / 8.0
-    return Layer(
+    return PipelineLayer(
         layer.name, layer.count, layer.before_s, layer.after_s, tensors, layer.expert_s,
         sum(moved), tuple(zip(parts, moved, strict=True)), tuple(where), experts, visited,
     )  # fmt: skip

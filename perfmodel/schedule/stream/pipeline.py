@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["Load", "State", "Timeline", "makespans", "pipeline", "place_sizes"]
+__all__ = ["Load", "State", "StreamTimeline", "makespans", "pipeline", "place_sizes"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,7 +58,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class StreamTimeline:
     """When what was loaded and computed.
 
     Attributes
@@ -258,7 +258,7 @@ def pipeline(
     *,
     slots: int | None = None,
     buffer_bytes: float | None = None,
-) -> Timeline:
+) -> StreamTimeline:
     """Return when each item is loaded and computed, each as early as it can in a given order.
 
     Parameters
@@ -298,7 +298,7 @@ def pipeline(
         if above >= 0:
             freed[above] = max(freed[above], freed[i])
     peak = _peak(items, sizes, times[0], freed)
-    return Timeline(
+    return StreamTimeline(
         tuple(items), tuple(chosen), times[0], times[1], times[2], times[3], freed, peak
     )  # fmt: skip
 

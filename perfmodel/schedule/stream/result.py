@@ -12,9 +12,9 @@ import numpy as np
 from perfmodel.cost.capacity import Violation
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.result import PlacementResult
-from perfmodel.schedule.stream.channel import Channel
-from perfmodel.schedule.stream.layers import Layer
-from perfmodel.schedule.stream.pipeline import Timeline
+from perfmodel.schedule.stream.channel import StreamChannel
+from perfmodel.schedule.stream.layers import PipelineLayer
+from perfmodel.schedule.stream.pipeline import StreamTimeline
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class StreamResult:
     """
 
     prediction: Prediction
-    channel: Channel
-    layers: tuple[Layer, ...]
+    channel: StreamChannel
+    layers: tuple[PipelineLayer, ...]
     placement: PlacementResult
     depth: int
     buffer_bytes: float
     runs: int
-    timeline: Timeline | None
+    timeline: StreamTimeline | None
     run_s: float
     io_s: float
     compute_s: float

@@ -19,12 +19,12 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.items import items_of
-from perfmodel.schedule.place.levels import Level, levels_of
+from perfmodel.schedule.place.levels import PlacementLevel, levels_of
 from perfmodel.schedule.place.place import place
 from perfmodel.schedule.place.popularity import Popularity
 from perfmodel.schedule.place.result import PlacementResult
-from perfmodel.schedule.stream.channel import Channel, channel_of
-from perfmodel.schedule.stream.layers import Layer, layers_of
+from perfmodel.schedule.stream.channel import StreamChannel, channel_of
+from perfmodel.schedule.stream.layers import PipelineLayer, layers_of
 from perfmodel.schedule.stream.pipeline import Load, pipeline
 from perfmodel.schedule.stream.result import StreamResult
 from perfmodel.settings import FaultList
@@ -44,7 +44,7 @@ def stream(
     precision: str | Precision | None = None,
     runtime: str | Runtime | None = None,
     engine: str | None = None,
-    source: str | Level | None = None,
+    source: str | PlacementLevel | None = None,
     memory: str | float | None = None,
     depth: int = 2,
     keep: bool = True,
@@ -199,11 +199,13 @@ def option_faults(
     return faults
 
 
-def _channel(found: Prediction, source: str | Level | None) -> tuple[Channel, tuple[Level, ...]]:
+def _channel(
+    found: Prediction, source: str | PlacementLevel | None
+) -> tuple[StreamChannel, tuple[PlacementLevel, ...]]:
     """Return the channel, and the level that the device does not have."""
-    if isinstance(source, Level):
+    if isinstance(source, PlacementLevel):
         energy = source.energy_j_per_byte
-        made = Channel(source.name, source.bandwidth_bytes_per_s,
+        made = StreamChannel(source.name, source.bandwidth_bytes_per_s,
                        energy_j_per_byte=float("nan") if energy is None else energy)  # fmt: skip
         return made, (source,)
     setting = found._setting  # pyright: ignore[reportPrivateUsage]
@@ -219,7 +221,7 @@ def _channel(found: Prediction, source: str | Level | None) -> tuple[Channel, tu
     return channel_of(found, name), ()
 
 
-def _load_bytes(layer: Layer, grouped: bool) -> float:
+def _load_bytes(layer: PipelineLayer, grouped: bool) -> float:
     """Return the bytes of the largest load of a layer."""
     each = layer.expert_bytes / layer.visited if layer.visited else 0.0
     if grouped:
@@ -279,7 +281,7 @@ class _Resident:
         # Evenly: as often as a line of that slope passes a whole number.
         return (i + 1) * held // copies > i * held // copies
 
-    def hit(self, layer: Layer) -> float:
+    def hit(self, layer: PipelineLayer) -> float:
         """Share of the visits of a layer's experts that main memory serves."""
         if not layer.experts:
             return 1.0
@@ -287,7 +289,7 @@ class _Resident:
             return self.known
         return float(np.mean([self.hits[name] for name in layer.expert_tensors]))
 
-    def overall(self, layers: Sequence[Layer]) -> float:
+    def overall(self, layers: Sequence[PipelineLayer]) -> float:
         """The same over all layers, each as often as it is visited."""
         weight = sum(layer.count * layer.visited for layer in layers)
         hits = sum(layer.count * layer.visited * self.hit(layer) for layer in layers)
@@ -295,7 +297,7 @@ class _Resident:
 
 
 @dataclass(slots=True)
-class _Made:
+class _LoadSequence:
     """Items of all runs, and the last item of each."""
 
     items: list[Load]
@@ -314,11 +316,15 @@ class _Rules:
 
 
 def _items(
-    layers: Sequence[Layer], channel: Channel, state: _Resident, rules: _Rules, runs: int,
+    layers: Sequence[PipelineLayer],
+    channel: StreamChannel,
+    state: _Resident,
+    rules: _Rules,
+    runs: int,
     seed: int,
-) -> _Made:  # fmt: skip
+) -> _LoadSequence:
     random = np.random.default_rng(seed)
-    made = _Made([], [])
+    made = _LoadSequence([], [])
     router = -1
     for run in range(runs):
         for layer in layers:
@@ -348,8 +354,8 @@ def _items(
 
 
 def _one_by_one(
-    items: list[Load], name: str, layer: Layer, draw: tuple[int, int, int],
-    routers: tuple[int, int], channel: Channel, depth: int, random: np.random.Generator,
+    items: list[Load], name: str, layer: PipelineLayer, draw: tuple[int, int, int],
+    routers: tuple[int, int], channel: StreamChannel, depth: int, random: np.random.Generator,
 ) -> None:  # fmt: skip
     """Add experts that are computed one at a time: guesses, those that are there, the others."""
     missing, guessed, wrong = draw
@@ -365,8 +371,8 @@ def _one_by_one(
 
 
 def _grouped(
-    items: list[Load], name: str, layer: Layer, draw: tuple[int, int, int],
-    routers: tuple[int, int], channel: Channel, depth: int, random: np.random.Generator,
+    items: list[Load], name: str, layer: PipelineLayer, draw: tuple[int, int, int],
+    routers: tuple[int, int], channel: StreamChannel, depth: int, random: np.random.Generator,
 ) -> None:  # fmt: skip
     """Add experts that are computed matrix by matrix, each when all have theirs."""
     missing, guessed, wrong = draw
@@ -381,7 +387,7 @@ def _grouped(
 
 
 def _draw(
-    layer: Layer, hit: float, accuracy: float, random: np.random.Generator
+    layer: PipelineLayer, hit: float, accuracy: float, random: np.random.Generator
 ) -> tuple[int, int, int]:
     """Return experts that are missing, those of them that were guessed, and wrong guesses."""
     whole = int(layer.visited)
@@ -393,7 +399,7 @@ def _draw(
 
 def _experts(
     items: list[Load], name: str, needed: Sequence[bool], each: float, work: float, after: int,
-    channel: Channel, depth: int,
+    channel: StreamChannel, depth: int,
 ) -> None:  # fmt: skip
     """Add the loads of experts that are asked for together, as many as the buffer holds at once."""
     if not needed:

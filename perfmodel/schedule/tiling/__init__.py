@@ -1,21 +1,29 @@
 """When operators alone do not fit: patches, depth-first execution, streamed operators."""
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer, patch_plan
-from perfmodel.schedule.tiling.layers import Network, network
-from perfmodel.schedule.tiling.patches import MODES, Patches, Stage, run_stage
-from perfmodel.schedule.tiling.streamed import Streamed, Tiling, streamed
+from perfmodel.schedule.tiling.layers import FeatureMapNetwork, network
+from perfmodel.schedule.tiling.patches import MODES, Patches, PatchStageCost, run_stage
+from perfmodel.schedule.tiling.streamed import StepTiling, Streamed, streamed
 
 __all__ = [
     "MODES",
-    "Network",
+    "FeatureMapNetwork",
     "PatchPlan",
+    "PatchStageCost",
     "Patches",
-    "Stage",
+    "StepTiling",
     "Streamed",
-    "Tiling",
     "layer_by_layer",
     "network",
     "patch_plan",
     "run_stage",
     "streamed",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(
+        __name__, Network="FeatureMapNetwork", Stage="PatchStageCost", Tiling="StepTiling"
+    )

@@ -15,12 +15,12 @@ from typing import Literal
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.tiling.fan import Fan, has_one_source
-from perfmodel.schedule.tiling.layers import Network
+from perfmodel.schedule.tiling.layers import FeatureMapNetwork
 from perfmodel.schedule.tiling.patches import (
     MODES,
     Mode,
     Patches,
-    Stage,
+    PatchStageCost,
     Weights,
     keeps,
     run_stage,
@@ -49,8 +49,8 @@ class PatchPlan:
         No plan over the given grids and modes is better; not where time ran out.
     """
 
-    network: Network
-    stages: tuple[Stage, ...]
+    network: FeatureMapNetwork
+    stages: tuple[PatchStageCost, ...]
     proved: bool = True
 
     @property
@@ -107,7 +107,7 @@ class PatchPlan:
 
 
 def layer_by_layer(
-    network: Network, *, in_place_depthwise: bool = False, weights: Weights = "outside"
+    network: FeatureMapNetwork, *, in_place_depthwise: bool = False, weights: Weights = "outside"
 ) -> PatchPlan:
     """Return the plan without patches: every layer whole, in the network's order."""
     whole = Patches(0, len(network.layers), _ones(network), weights=weights)
@@ -127,7 +127,7 @@ def default_grids(extents: Sequence[int]) -> tuple[tuple[int, ...], ...]:
 
 
 def patch_plan(
-    network: Network, objective: Objective = "macs", *, capacity_bytes: int | None = None,
+    network: FeatureMapNetwork, objective: Objective = "macs", *, capacity_bytes: int | None = None,
     grids: Iterable[tuple[int, ...]] | None = None, modes: Sequence[Mode] = MODES,
     in_place_depthwise: bool = False, most_patched: int | None = None, clipped: bool = True,
     count_weights: bool = False, weights_inside: bool = False, time_limit_s: float | None = None,
@@ -205,11 +205,11 @@ def patch_plan(
             return least if least is not None and least.proved else replace(best, proved=False)
 
 
-def _ones(network: Network) -> tuple[int, ...]:
+def _ones(network: FeatureMapNetwork) -> tuple[int, ...]:
     return (1,) * len(network.maps[0].extents)
 
 
-def _skips(network: Network) -> bool:
+def _skips(network: FeatureMapNetwork) -> bool:
     """Tell whether there are positions that nothing reads, which patches need not compute."""
     maps = network.maps
     for axis in range(len(maps[0].extents)):
@@ -227,10 +227,17 @@ _Cost = tuple[int, int, int]
 
 class _Chooser:
     def __init__(
-        self, network: Network, grids: tuple[tuple[int, ...], ...] | None, modes: tuple[Mode, ...],
-        in_place_depthwise: bool, clipped: bool, most: int, count_weights: bool,
-        weights_inside: bool, deadline: Deadline,
-    ) -> None:  # fmt: skip
+        self,
+        network: FeatureMapNetwork,
+        grids: tuple[tuple[int, ...], ...] | None,
+        modes: tuple[Mode, ...],
+        in_place_depthwise: bool,
+        clipped: bool,
+        most: int,
+        count_weights: bool,
+        weights_inside: bool,
+        deadline: Deadline,
+    ) -> None:
         self.deadline = self.allowed = deadline
         #: The last call of `within` left ways out, since time ran out.
         self.stopped = False
@@ -241,7 +248,7 @@ class _Chooser:
             ("resident", "streamed") if weights_inside else ("outside",)
         )
         self.sizes = [m.size_bytes() for m in network.maps]
-        self.runs: dict[Patches, Stage] = {}
+        self.runs: dict[Patches, PatchStageCost] = {}
         self.skips = _skips(network)
         self.parts: dict[tuple[int, int, int, bool], dict[int, AxisParts]] = {}
         self.fans: dict[tuple[int, tuple[int, ...], Mode], Fan] = {}
@@ -268,7 +275,9 @@ class _Chooser:
             self.allowed = self.deadline.within(share * self.deadline.left())
         cuts = self.network.cuts
         # (place of the live map, patched stretches so far) -> (cost, stages)
-        best: list[dict[tuple[bool, int], tuple[_Cost, tuple[Stage, ...]]]] = [{} for _ in cuts]
+        best: list[dict[tuple[bool, int], tuple[_Cost, tuple[PatchStageCost, ...]]]] = [
+            {} for _ in cuts
+        ]
         best[0] = {(False, 0): ((0, 0, 0), ()), (True, 0): ((0, 0, 0), ())}
         for j in range(1, len(cuts)):
             last = j == len(cuts) - 1
@@ -294,9 +303,16 @@ class _Chooser:
         return self.stopped
 
     def _extend(
-        self, best: list[dict[tuple[bool, int], tuple[_Cost, tuple[Stage, ...]]]], i: int, j: int,
-        inside: bool, outside: bool, capacity: int, offchip: bool, peak: bool,
-    ) -> None:  # fmt: skip
+        self,
+        best: list[dict[tuple[bool, int], tuple[_Cost, tuple[PatchStageCost, ...]]]],
+        i: int,
+        j: int,
+        inside: bool,
+        outside: bool,
+        capacity: int,
+        offchip: bool,
+        peak: bool,
+    ) -> None:
         """Try every way to run the stretch between two cuts after the best of what is before."""
         network = self.network
         start, end = network.cuts[i], network.cuts[j]
@@ -321,7 +337,7 @@ class _Chooser:
                 if key not in best[j] or total < best[j][key][0]:
                     best[j][key] = (total, (*stages, stage))
 
-    def _spent(self, stage: Stage, offchip: bool) -> _Cost:
+    def _spent(self, stage: PatchStageCost, offchip: bool) -> _Cost:
         weights = stage.weight_bytes
         across = stage.map_bytes + (weights if self.count_weights else 0)
         return across if offchip else 0, stage.extra_macs, weights
@@ -329,7 +345,7 @@ class _Chooser:
     def _ways(
         self, start: int, end: int, inside: bool, outside: bool, capacity: int, least: int,
         offchip: bool, peak: bool,
-    ) -> list[Stage]:  # fmt: skip
+    ) -> list[PatchStageCost]:  # fmt: skip
         """Return the best way to run a stretch that fits: the least peak, or the least cost."""
         whole = Patches(
             start, end, _ones(self.network), "recompute", inside, outside,
@@ -400,7 +416,7 @@ class _Chooser:
             )
         return self.parts[key]
 
-    def _run(self, patches: Patches) -> Stage:
+    def _run(self, patches: Patches) -> PatchStageCost:
         if patches not in self.runs:
             network, p = self.network, patches
             touched = {t for layer in network.layers[p.start : p.end] for t in layer.reads}

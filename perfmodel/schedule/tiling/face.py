@@ -11,7 +11,7 @@ from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.face import subject_of
 from perfmodel.schedule.infeasible import Infeasible
-from perfmodel.schedule.infeasible.levers import Lever, Term
+from perfmodel.schedule.infeasible.levers import DemandTerm, Lever
 from perfmodel.schedule.target import Target, bytes_of, target
 from perfmodel.schedule.tiling.choose import Objective, PatchPlan, layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.layers import network
@@ -266,6 +266,6 @@ def _why(least: PatchPlan, capacity: int, *, late: bool) -> Infeasible:
         said += ", and time ran out for plans with maps off chip"
     return Infeasible(
         said, float(least.peak_bytes), float(capacity), float(gap),
-        terms=(Term(f"stretch up to {name}", float(least.peak_bytes)),),
+        terms=(DemandTerm(f"stretch up to {name}", float(least.peak_bytes)),),
         levers=(Lever(f"{binary(gap)} more", float(gap), True),), proved=least.proved and not late,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from perfmodel.schedule.tiling.layers import Network
+from perfmodel.schedule.tiling.layers import FeatureMapNetwork
 from perfmodel.schedule.tiling.patches import (
     Patches,
     Weights,
@@ -26,7 +26,7 @@ from perfmodel.schedule.tiling.regions import AxisParts, Ints
 __all__ = ["Fan", "has_one_source"]
 
 
-def has_one_source(network: Network) -> bool:
+def has_one_source(network: FeatureMapNetwork) -> bool:
     """Tell whether a network has one input, read first; then each stretch has one source."""
     outside = [t for t, made in enumerate(network.maker) if made < 0]
     return len(outside) == 1 and network.first[outside[0]] == 0
@@ -44,7 +44,7 @@ class Fan:
     """
 
     def __init__(
-        self, network: Network, patches: Patches, axes: Sequence[dict[int, AxisParts]],
+        self, network: FeatureMapNetwork, patches: Patches, axes: Sequence[dict[int, AxisParts]],
         in_place_depthwise: bool,
     ) -> None:  # fmt: skip
         self.network, self.patches, self.axes = network, patches, axes

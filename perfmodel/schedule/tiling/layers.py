@@ -21,7 +21,7 @@ from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
-__all__ = ["FeatureMap", "Layer", "Network", "Window", "network"]
+__all__ = ["FeatureMap", "FeatureMapLayer", "FeatureMapNetwork", "Window", "network"]
 
 _POINTWISE = frozenset({"elementwise", "quantise"})
 
@@ -77,7 +77,7 @@ class FeatureMap:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class FeatureMapLayer:
     """An operator with the elementwise ones that ride on it.
 
     Attributes
@@ -117,12 +117,12 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Network:
+class FeatureMapNetwork:
     """Layers in execution order over feature maps."""
 
     name: str
     maps: tuple[FeatureMap, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[FeatureMapLayer, ...]
     outputs: frozenset[int]
 
     @cached_property
@@ -205,7 +205,7 @@ class Network:
 def network(
     workload: Workload | Graph, precision: str | Precision = "w8a8",
     values: Mapping[str, float] | None = None, *, fuse_adds: bool = True,
-) -> Network:  # fmt: skip
+) -> FeatureMapNetwork:  # fmt: skip
     """Return the layers of a workload, repetitions written out.
 
     Parameters
@@ -231,11 +231,11 @@ def network(
     else:
         graph, bound = workload, {**workload.defaults, **(values or {})}
     numbers: dict[str, Any] = dict(bound)
-    reader = _Reader(graph.unroll(numbers), numbers, as_precision(precision), fuse_adds)
+    reader = _TilingGraphReader(graph.unroll(numbers), numbers, as_precision(precision), fuse_adds)
     return reader.read()
 
 
-class _Reader:
+class _TilingGraphReader:
     def __init__(
         self, graph: Graph, values: dict[str, Any], precision: Precision, fuse_adds: bool
     ) -> None:
@@ -252,9 +252,9 @@ class _Reader:
         self.axes = max([1, *ranks])
         self.maps: list[FeatureMap] = []
         self.index: dict[str, int] = {}
-        self.layers: list[Layer] = []
+        self.layers: list[FeatureMapLayer] = []
 
-    def read(self) -> Network:
+    def read(self) -> FeatureMapNetwork:
         """Return the network."""
         operators = [op for _, op in self.graph.walk() if op.kind != "view"]
         counts: dict[str, int] = {}
@@ -267,7 +267,7 @@ class _Reader:
         for op in operators:
             self._add(op, counts)
         kept = frozenset(self.index[n] for n in leaving if n in self.index)
-        return Network(self.graph.name, tuple(self.maps), tuple(self.layers), kept)
+        return FeatureMapNetwork(self.graph.name, tuple(self.maps), tuple(self.layers), kept)
 
     def _sources(self, op: Operator) -> list[str]:
         names = dict.fromkeys(self.alias.get(n, n) for n in op.reads)
@@ -295,7 +295,7 @@ class _Reader:
         macs = int(float(evaluate(op.macs, self.values)))
         over = range(len(sources)) if op.kind in _POINTWISE else ()
         self.layers.append(
-            Layer(
+            FeatureMapLayer(
                 op.name, op.kind, tuple(self.index[n] for n in sources), windows, made,
                 -(-macs // positions), -(-weights // 8),
                 tuple(i for i in over if self._replaceable(sources[i], target)),
@@ -335,7 +335,7 @@ class _Reader:
         del self.index[source]
         self.index[target] = at
         self.maps[at] = self._map(target)
-        self.layers[-1] = Layer(
+        self.layers[-1] = FeatureMapLayer(
             layer.name, layer.kind, reads,
             (*layer.windows, *(self._windows(op, n, shape) for n in others)), at, layer.macs,
             layer.weight_bytes + weight_bytes, tuple(over), layer.depthwise, layer.channels,

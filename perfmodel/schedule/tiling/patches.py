@@ -19,14 +19,14 @@ from typing import Literal
 
 import numpy as np
 
-from perfmodel.schedule.tiling.layers import FeatureMap, Layer, Network
+from perfmodel.schedule.tiling.layers import FeatureMap, FeatureMapLayer, FeatureMapNetwork
 from perfmodel.schedule.tiling.regions import AxisParts, Ints, axis_parts
 
 __all__ = [
     "MODES",
     "Mode",
+    "PatchStageCost",
     "Patches",
-    "Stage",
     "Weights",
     "keeps",
     "run_stage",
@@ -50,8 +50,8 @@ class Patches:
     start, end
         Layers ``start .. end - 1``.
     grid
-        Patches along each spatial axis of `Network.gridded`: the last layer's output, or what a
-        global pooling at the end reads.
+        Patches along each spatial axis of `FeatureMapNetwork.gridded`: the last layer's output, or
+        what a global pooling at the end reads.
     mode
         What happens to the overlap; without meaning for one patch.
     input_on_chip, output_on_chip
@@ -79,7 +79,7 @@ class Patches:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class PatchStageCost:
     """What a stretch of layers costs.
 
     Attributes
@@ -130,9 +130,9 @@ def _bytes(bits: int, positions: Ints) -> Ints:
 
 
 def run_stage(
-    network: Network, patches: Patches, *, in_place_depthwise: bool = False,
+    network: FeatureMapNetwork, patches: Patches, *, in_place_depthwise: bool = False,
     axes: Sequence[dict[int, AxisParts]] | None = None,
-) -> Stage:  # fmt: skip
+) -> PatchStageCost:  # fmt: skip
     """Count what a stretch of layers needs and does, patch by patch.
 
     Within a patch the layers run in their order; a map lives until its last reader in the stretch.
@@ -152,7 +152,7 @@ def run_stage(
         More patches along an axis than the output is long, no layer, or patches of a stretch in
         which a map on the way leaves the network.
     """
-    return _Run(network, patches, in_place_depthwise, axes).stage()
+    return _PatchEvaluation(network, patches, in_place_depthwise, axes).stage()
 
 
 def keeps(patches: Patches) -> tuple[bool, ...]:
@@ -162,7 +162,7 @@ def keeps(patches: Patches) -> tuple[bool, ...]:
     return tuple(mode == "cached" or (mode == "horizontal" and a == last) for a in range(last + 1))
 
 
-def weights_beside(weights: Weights, layer: Layer) -> int:
+def weights_beside(weights: Weights, layer: FeatureMapLayer) -> int:
     """Return the bytes of weights that lie in memory only while a layer runs: two filters."""
     return 2 * -(-layer.weight_bytes // layer.channels) if weights == "streamed" else 0
 
@@ -190,9 +190,15 @@ def kept_bytes(patches: Patches, shape: FeatureMap, regions: Sequence[AxisParts]
 
 
 def shared_bytes(
-    patches: Patches, layer: Layer, at: int, tiles: Mapping[int, Ints], last: Mapping[int, int],
-    axes: Sequence[dict[int, AxisParts]], *, depthwise: bool,
-) -> Ints | int:  # fmt: skip
+    patches: Patches,
+    layer: FeatureMapLayer,
+    at: int,
+    tiles: Mapping[int, Ints],
+    last: Mapping[int, int],
+    axes: Sequence[dict[int, AxisParts]],
+    *,
+    depthwise: bool,
+) -> Ints | int:
     """Return what a layer saves in each patch by writing its output over an input.
 
     Parameters
@@ -221,9 +227,9 @@ def shared_bytes(
     return best
 
 
-class _Run:
+class _PatchEvaluation:
     def __init__(
-        self, network: Network, patches: Patches, in_place_depthwise: bool,
+        self, network: FeatureMapNetwork, patches: Patches, in_place_depthwise: bool,
         axes: Sequence[dict[int, AxisParts]] | None,
     ) -> None:  # fmt: skip
         layers, p = network.layers, patches
@@ -270,7 +276,7 @@ class _Run:
             self.patches, self.network.maps[t], [parts[t] for parts in self.axes]
         )  # fmt: skip
 
-    def stage(self) -> Stage:
+    def stage(self) -> PatchStageCost:
         network, p = self.network, self.patches
         layers, maps = network.layers, network.maps
         whole = p.count == 1
@@ -316,7 +322,7 @@ class _Run:
                 each = maps[t].size_bytes() if once else int(self.tile(t).sum())
                 loaded += each
         stored = 0 if p.output_on_chip else maps[self.out].size_bytes()
-        return Stage(
+        return PatchStageCost(
             p, max(held), tuple(held), macs, least, loaded, stored, weights, kept
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from perfmodel.schedule.tiling.layers import Network
+from perfmodel.schedule.tiling.layers import FeatureMapNetwork
 
 __all__ = ["AxisParts", "Ints", "axis_parts"]
 
@@ -65,7 +65,7 @@ class AxisParts:
 
 
 def axis_parts(
-    network: Network, start: int, end: int, axis: int, parts: int, *, kept: bool,
+    network: FeatureMapNetwork, start: int, end: int, axis: int, parts: int, *, kept: bool,
     clipped: bool = True,
 ) -> dict[int, AxisParts]:  # fmt: skip
     """Return, for each map that layers ``start .. end - 1`` touch, its regions along an axis.

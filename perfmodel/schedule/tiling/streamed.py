@@ -22,11 +22,11 @@ from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.shapes import Nests
 from perfmodel.workload.symbols import evaluate
 
-__all__ = ["Streamed", "Tiling", "in_tiles", "streamed"]
+__all__ = ["StepTiling", "Streamed", "in_tiles", "streamed"]
 
 
 @dataclass(frozen=True)
-class Tiling:
+class StepTiling:
     """How one step runs in tiles.
 
     Attributes
@@ -62,7 +62,7 @@ class Streamed:
     """
 
     problem: Problem
-    tilings: Mapping[int, Tiling]
+    tilings: Mapping[int, StepTiling]
     step: tuple[int, ...]
     extra_bytes: int
 
@@ -96,7 +96,7 @@ def streamed(
     if not large:
         return Streamed(problem, {}, tuple(range(len(problem.steps))), 0)
     reader = _Tiler(scheduled, values, capacity_bytes, conventions or Conventions(), partial_bytes)
-    tilings: dict[int, Tiling] = {}
+    tilings: dict[int, StepTiling] = {}
     for s in large:
         tiling = reader.tiling(s)
         if tiling is None:
@@ -130,7 +130,7 @@ class _Tiler:
             for at, name in enumerate(self.nests.name):
                 self.rows.setdefault(name, []).append(at)
 
-    def tiling(self, s: int) -> Tiling | None:
+    def tiling(self, s: int) -> StepTiling | None:
         """Return how a step runs in tiles, or None where its smallest tiles do not fit."""
         problem = self.scheduled.problem
         step = problem.steps[s]
@@ -164,7 +164,7 @@ class _Tiler:
             if w not in sizes:
                 weights += math.ceil(parts.weight - once.weight - 1e-6)
         scratch = held + self.capacity - room
-        return Tiling(scratch, crossing, weights) if scratch <= self.capacity else None
+        return StepTiling(scratch, crossing, weights) if scratch <= self.capacity else None
 
     def _operands(self, nest: LoopNest, step: Step) -> tuple[int, int, int]:
         """Return the buffers of a nest's input, second factor and output; -1 for none."""
@@ -206,7 +206,7 @@ class _Tiler:
         return nest, Widths(x, w, y, self.partial if y else 0.0)
 
 
-def _rewritten(problem: Problem, tilings: Mapping[int, Tiling]) -> Streamed:
+def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
     """Return the problem in which the tiled steps hold nothing but their tiles.
 
     A buffer that one of them reads is stored when it is made; a buffer that one of them makes is

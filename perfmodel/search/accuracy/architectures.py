@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.search.accuracy.model import Floats
 
 __all__ = ["ArchitectureLosses", "architectures"]
@@ -119,7 +119,7 @@ def _place(fault: Fault) -> tuple[int, int]:
     return fault.line, fault.column
 
 
-def _accuracy(rows: Rows, row: Row, column: str, faults: list[Fault]) -> float | None:
+def _accuracy(rows: CsvTable, row: CsvRow, column: str, faults: list[Fault]) -> float | None:
     if not row.get(column):
         faults.append(rows.fault(row, column, "an empty cell", "an accuracy in per cent"))
         return None

@@ -16,7 +16,7 @@ from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, 
 from perfmodel.search.accuracy.option import LayerOption, describe
 from perfmodel.search.accuracy.quantise import Clip, simulated
 from perfmodel.search.accuracy.ranges import Ranges, activation_noise, read_ranges
-from perfmodel.search.accuracy.weights import Layer, Source, Weights, read_weights
+from perfmodel.search.accuracy.weights import LayerWeights, Source, Weights, read_weights
 
 __all__ = ["Noise", "pruning", "sqnr"]
 
@@ -76,7 +76,7 @@ class Noise:
         return AccuracyTable(tuple(unary), {})
 
     def _row(
-        self, name: str, layer: Layer, options: Sequence[LayerOption], faults: list[Fault]
+        self, name: str, layer: LayerWeights, options: Sequence[LayerOption], faults: list[Fault]
     ) -> Floats:
         texts = [describe(option) for option in options]
         arrays: list[tuple[Array, int]] = []
@@ -99,12 +99,12 @@ class Noise:
             return np.zeros(0)
         return np.array([self._known[name, text] for text in texts])
 
-    def _gain(self, name: str, layer: Layer) -> float:
+    def _gain(self, name: str, layer: LayerWeights) -> float:
         names = (name, layer.name, *(weight.name for weight in layer.weights))
         return next((self.gains[n] for n in names if n in self.gains), 1.0)
 
     def _activations(
-        self, name: str, layer: Layer, format: Format, faults: list[Fault]
+        self, name: str, layer: LayerWeights, format: Format, faults: list[Fault]
     ) -> float:  # fmt: skip
         known = self.ranges.samples if self.ranges is not None else {}
         total = 0.0

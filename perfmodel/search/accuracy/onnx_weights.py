@@ -11,10 +11,17 @@ import numpy as np
 
 from perfmodel.arrays import Array
 from perfmodel.errors import Fault, InputError
-from perfmodel.search.accuracy.weights import Layer, Weight, Weights
+from perfmodel.search.accuracy.weights import LayerWeights, Weight, Weights
 from perfmodel.workload.importers.onnx.read import read_onnx
 
-__all__ = ["Constants", "Operand", "layers_of", "load", "read_onnx_weights", "weighted_nodes"]
+__all__ = [
+    "OnnxConstantResolver",
+    "OnnxWeightedNode",
+    "layers_of",
+    "load",
+    "read_onnx_weights",
+    "weighted_nodes",
+]
 
 #: Operator -> which inputs are its weights.
 _OPERANDS: Final[dict[str, tuple[int, ...]]] = {
@@ -26,7 +33,7 @@ _RECURRENT: Final = frozenset({"LSTM", "GRU", "RNN"})
 _DEEPEST: Final = 16
 
 
-class Found(NamedTuple):
+class OnnxConstant(NamedTuple):
     """A constant: its numbers, the tensor that holds them, and the type that operators see."""
 
     name: str
@@ -34,7 +41,7 @@ class Found(NamedTuple):
     kind: Any
 
 
-class Operand(NamedTuple):
+class OnnxWeightedNode(NamedTuple):
     """A node, its weights, which inputs they are, their element types, and what they multiply."""
 
     node: Any
@@ -44,12 +51,12 @@ class Operand(NamedTuple):
     activation: str
 
 
-class Constants:
+class OnnxConstantResolver:
     """Values that the file holds, through casts, transpositions and dequantisation."""
 
     def __init__(self, model: Any) -> None:
         self._helper: Any = import_module("onnx.numpy_helper")
-        self._found: dict[str, Found | None] = {}
+        self._found: dict[str, OnnxConstant | None] = {}
         self.held: dict[str, Any] = {}
         self.makers: dict[str, Any] = {}
         for graph in _graphs(model.graph):
@@ -63,18 +70,18 @@ class Constants:
                         if attribute.name == "value":
                             self.held.setdefault(node.output[0], attribute.t)
 
-    def find(self, name: str, depth: int = 0) -> Found | None:
+    def find(self, name: str, depth: int = 0) -> OnnxConstant | None:
         """Return the constant behind a name, if it is one."""
         if name not in self._found:
             self._found[name] = self._find(name, depth)
         return self._found[name]
 
-    def _find(self, name: str, depth: int) -> Found | None:
+    def _find(self, name: str, depth: int) -> OnnxConstant | None:
         if name in self.held:
             values: Any = self._helper.to_array(self.held[name])
             if values.dtype.kind in "OSU":
                 return None
-            return Found(name, np.asarray(values, dtype=np.float64), values.dtype)
+            return OnnxConstant(name, np.asarray(values, dtype=np.float64), values.dtype)
         node = self.makers.get(name)
         if node is None or depth > _DEEPEST or not node.input:
             return None
@@ -101,8 +108,8 @@ class Constants:
 
 
 def _dequantised(
-    inner: Found, others: list[Found | None], axis: int, block: int
-) -> Found | None:  # fmt: skip
+    inner: OnnxConstant, others: list[OnnxConstant | None], axis: int, block: int
+) -> OnnxConstant | None:  # fmt: skip
     if not others or others[0] is None or block:
         return None
     scale = others[0].values
@@ -112,7 +119,7 @@ def _dequantised(
         shape[axis] = -1
         scale = scale.reshape(shape)
         zero = zero.reshape(shape) if zero.size > 1 else zero
-    return Found(inner.name, (inner.values - zero) * scale, others[0].kind)
+    return OnnxConstant(inner.name, (inner.values - zero) * scale, others[0].kind)
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
@@ -133,10 +140,10 @@ def _attributes(node: Any) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
-def weighted_nodes(model: Any) -> list[Operand]:
+def weighted_nodes(model: Any) -> list[OnnxWeightedNode]:
     """Return the nodes that multiply by constants, in the order of the file."""
-    constants = Constants(model)
-    found: list[Operand] = []
+    constants = OnnxConstantResolver(model)
+    found: list[OnnxWeightedNode] = []
     for graph in _graphs(model.graph):
         for node in graph.node:
             wanted = _OPERANDS.get(node.op_type, ())
@@ -156,7 +163,7 @@ def weighted_nodes(model: Any) -> list[Operand]:
             if weights:
                 others = [i for i in node.input if i and constants.find(i) is None]
                 found.append(
-                    Operand(node, tuple(weights), tuple(places), tuple(kinds),
+                    OnnxWeightedNode(node, tuple(weights), tuple(places), tuple(kinds),
                             others[0] if others else "")
                 )  # fmt: skip
     return found
@@ -195,7 +202,7 @@ def read_onnx_weights(path: Path) -> Weights:
     return layers_of(weighted_nodes(load(path)), path)
 
 
-def layers_of(operands: list[Operand], path: Path) -> Weights:
+def layers_of(operands: list[OnnxWeightedNode], path: Path) -> Weights:
     """Return the layers of a file's operators.
 
     Raises
@@ -208,20 +215,20 @@ def layers_of(operands: list[Operand], path: Path) -> Weights:
             Fault("no operator multiplies by constant weights", file=str(path),
                   expected="convolutions or products with stored floating-point weights")
         )  # fmt: skip
-    uses: dict[str, list[Operand]] = {}
+    uses: dict[str, list[OnnxWeightedNode]] = {}
     for operand in operands:
         for weight in operand.weights:
             uses.setdefault(weight.name, []).append(operand)
-    layers: list[Layer] = []
+    layers: list[LayerWeights] = []
     for name, users in uses.items():
         weight = next(w for w in users[0].weights if w.name == name)
         inputs = tuple(user.activation for user in users)
-        layers.append(Layer(name, (weight,), inputs, len(users)))
-    aliases: dict[str, Layer] = {}
+        layers.append(LayerWeights(name, (weight,), inputs, len(users)))
+    aliases: dict[str, LayerWeights] = {}
     for node, weights, _, _, activation in operands:
         for name in (node.name, *node.output):
             if name and name not in uses:
-                aliases.setdefault(name, Layer(name, weights, (activation,)))
+                aliases.setdefault(name, LayerWeights(name, weights, (activation,)))
     return Weights(path.name, layers, aliases)
 
 

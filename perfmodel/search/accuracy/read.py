@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.search.accuracy.option import LayerOption, describe, parse_option
 from perfmodel.specfile import Marks, read
 
@@ -77,7 +77,7 @@ def _place(fault: Fault) -> tuple[int, int]:
     return fault.line, fault.column
 
 
-def _long(rows: Rows, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
+def _long(rows: CsvTable, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
     known = ("layer", "option", *_CHOICE, "sensitivity")
     faults += [
         rows.fault(
@@ -95,7 +95,7 @@ def _long(rows: Rows, losses: dict[str, dict[str, float]], faults: list[Fault]) 
         _add(rows, row, column, text or "as_is", "sensitivity", losses, faults)
 
 
-def _wide(rows: Rows, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
+def _wide(rows: CsvTable, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
     options = [name for name in rows.columns if name != "layer"]
     if not options:
         faults.append(rows.fault(None, "layer", "a table without options",
@@ -114,7 +114,7 @@ def _wide(rows: Rows, losses: dict[str, dict[str, float]], faults: list[Fault]) 
 
 
 def _add(
-    rows: Rows, row: Row, place: str, text: str, column: str,
+    rows: CsvTable, row: CsvRow, place: str, text: str, column: str,
     losses: dict[str, dict[str, float]], faults: list[Fault],
 ) -> None:  # fmt: skip
     before = len(faults)

@@ -13,11 +13,11 @@ from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, 
 from perfmodel.search.accuracy.option import AS_IS, LayerOption, describe
 from perfmodel.search.accuracy.read import PairKey, Sensitivities, from_mapping, read_sensitivities
 
-__all__ = ["Tabled", "pair_arrays", "table"]
+__all__ = ["SensitivityTable", "pair_arrays", "table"]
 
 
 @dataclass(frozen=True, slots=True)
-class Tabled:
+class SensitivityTable:
     """Sensitivities as given: see `table`."""
 
     name: str
@@ -64,7 +64,7 @@ class Tabled:
         return loss
 
 
-def table(source: str | Path | Mapping[str, Mapping[str, float]]) -> Tabled:
+def table(source: str | Path | Mapping[str, Mapping[str, float]]) -> SensitivityTable:
     """Return a model from sensitivities a layer x option.
 
     Parameters
@@ -86,7 +86,7 @@ def table(source: str | Path | Mapping[str, Mapping[str, float]]) -> Tabled:
         found, name = from_mapping(source), "table"
     else:
         found, name = read_sensitivities(Path(source)), f"table {Path(source).name}"
-    return Tabled(name, found.losses, found.pairs, found.unit)
+    return SensitivityTable(name, found.losses, found.pairs, found.unit)
 
 
 def pair_arrays(

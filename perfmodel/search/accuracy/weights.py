@@ -18,7 +18,7 @@ from perfmodel.workload.importers.safetensors.header import (
     read_index,
 )
 
-__all__ = ["Layer", "Source", "Weight", "Weights", "read_weights"]
+__all__ = ["LayerWeights", "Source", "Weight", "Weights", "read_weights"]
 
 #: A file, or layer -> array with the output channels first (as torch stores them).
 Source: TypeAlias = str | Path | Mapping[str, npt.ArrayLike]
@@ -46,7 +46,7 @@ class Weight(NamedTuple):
         return self.values.read() if isinstance(self.values, StoredTensor) else self.values
 
 
-class Layer(NamedTuple):
+class LayerWeights(NamedTuple):
     """What takes one option: the weights of an operator, or one tensor wherever it is used.
 
     Attributes
@@ -81,13 +81,16 @@ class Weights:
     __slots__ = ("aliases", "file", "layers")
 
     def __init__(
-        self, file: str, layers: Iterable[Layer], aliases: Mapping[str, Layer] | None = None
+        self,
+        file: str,
+        layers: Iterable[LayerWeights],
+        aliases: Mapping[str, LayerWeights] | None = None,
     ) -> None:
         self.file = file
         self.layers = {layer.name: layer for layer in layers}
         self.aliases = dict(aliases or {})
 
-    def find(self, name: str) -> Layer | None:
+    def find(self, name: str) -> LayerWeights | None:
         """Return the layer of this name."""
         return self.layers.get(name) or self.aliases.get(name)
 
@@ -119,7 +122,7 @@ def read_weights(source: Source) -> Weights:
         ]  # fmt: skip
         if faults:
             raise InputError(faults)
-        return Weights("weights", [Layer(n, (Weight(n, 0, w),)) for n, w in arrays.items()])
+        return Weights("weights", [LayerWeights(n, (Weight(n, 0, w),)) for n, w in arrays.items()])
     path = Path(source)
     if path.suffix == ".safetensors":
         return _stored(path, read_header(path))
@@ -137,7 +140,7 @@ def read_weights(source: Source) -> Weights:
 
 def _stored(path: Path, tensors: Mapping[str, StoredTensor]) -> Weights:
     layers = [
-        Layer(name, (Weight(name, 0, tensor),))
+        LayerWeights(name, (Weight(name, 0, tensor),))
         for name, tensor in tensors.items() if tensor.is_float and len(tensor.shape) > 1
     ]  # fmt: skip
     if not layers:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.search.evolve.packages import constraints_of, tell_constraints
-from perfmodel.search.evolve.question import Index, Question, labels
+from perfmodel.search.evolve.question import EvolutionProblem, Index, labels
 
 __all__ = ["OptunaObjective", "optuna_objective"]
 
@@ -25,7 +25,7 @@ class OptunaObjective:
     #: For the samplers of Optuna before version 5 (``constraints_func=``).
     constraints = staticmethod(constraints_of)
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: EvolutionProblem) -> None:
         self.question = question
         self.names = [d.name for d in question.space.decisions]
         self.labels = labels(question.space)
@@ -77,4 +77,4 @@ def optuna_objective(
         Unknown columns and bad conditions, all at once.
     """
     asked = objectives or oracle.metrics
-    return OptunaObjective(Question(oracle, oracle.space, asked, constraints, extra))
+    return OptunaObjective(EvolutionProblem(oracle, oracle.space, asked, constraints, extra))

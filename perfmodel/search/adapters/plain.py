@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.search.evolve.question import Index, Question, labels
+from perfmodel.search.evolve.question import EvolutionProblem, Index, labels
 
 __all__ = ["RayTrainable", "profiler", "ray_tune_trainable"]
 
@@ -59,7 +59,7 @@ class RayTrainable:
         the search space.
     """
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: EvolutionProblem) -> None:
         self.question = question
         self.options: dict[str, list[Any]] = {
             d.name: held
@@ -112,4 +112,4 @@ def ray_tune_trainable(
     InputError
         Unknown columns and bad conditions, all at once.
     """
-    return RayTrainable(Question(oracle, oracle.space, oracle.metrics, constraints, extra))
+    return RayTrainable(EvolutionProblem(oracle, oracle.space, oracle.metrics, constraints, extra))

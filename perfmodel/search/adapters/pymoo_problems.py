@@ -9,7 +9,7 @@ import numpy as np
 
 from perfmodel.catalog import need
 from perfmodel.search.evolve.packages import quiet_pymoo
-from perfmodel.search.evolve.question import Index, Question
+from perfmodel.search.evolve.question import EvolutionProblem, Index
 
 __all__ = ["pymoo_problem"]
 
@@ -38,7 +38,7 @@ def pymoo_problem(
         pymoo is not installed; unknown columns and bad conditions, all at once.
     """
     asked = objectives or oracle.metrics
-    question = Question(oracle, oracle.space, asked, constraints, extra)
+    question = EvolutionProblem(oracle, oracle.space, asked, constraints, extra)
     quiet_pymoo()
     base: Any = need("pymoo.core.problem").Problem
     last = np.array(question.sizes) - 1

@@ -9,7 +9,7 @@ from perfmodel.catalog import need
 from perfmodel.hardware.device import Device
 from perfmodel.predict import predict
 from perfmodel.search.adapters.torch_operators import Recorder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
 
@@ -66,7 +66,7 @@ class Recorded:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph; no runtime makes another of it."""
         del semantics
         return self.graph

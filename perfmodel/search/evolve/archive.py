@@ -12,7 +12,7 @@ import numpy as np
 from perfmodel.atomic import write_text
 from perfmodel.errors import Fault, InputError
 from perfmodel.regular import contents
-from perfmodel.search.evolve.question import Floats, Index, Judged, Question
+from perfmodel.search.evolve.question import EvolutionProblem, Floats, Index, Judged
 
 __all__ = ["Archive", "read_state"]
 
@@ -31,7 +31,7 @@ class Archive:
         Choice -> its columns, from a state file: looked up instead of asked.
     """
 
-    def __init__(self, question: Question, stored: dict[Choice, list[float]]) -> None:
+    def __init__(self, question: EvolutionProblem, stored: dict[Choice, list[float]]) -> None:
         self.question = question
         self.stored = stored
         self.choices: list[Choice] = []
@@ -88,7 +88,7 @@ class Archive:
 
 
 def read_state(
-    path: str | Path, question: Question, header: dict[str, Any]
+    path: str | Path, question: EvolutionProblem, header: dict[str, Any]
 ) -> dict[Choice, list[float]]:
     """Return choice -> columns of a state file; nothing where there is none yet.
 

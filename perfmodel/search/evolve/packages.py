@@ -12,7 +12,7 @@ import numpy as np
 from perfmodel.catalog import need
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.evolve.archive import Choice
-from perfmodel.search.evolve.proposals import Proposals, Search, fresh
+from perfmodel.search.evolve.proposals import EvolutionContext, Proposals, fresh
 from perfmodel.search.evolve.question import Floats, Judged
 
 __all__ = ["PACKAGES", "SAMPLERS", "optuna_parts", "optuna_sampler", "tell_constraints"]
@@ -33,7 +33,7 @@ def quiet_pymoo() -> None:
     need("pymoo.config", _INSTEAD).Config.warnings["not_compiled"] = False
 
 
-def nsga(search: Search) -> Proposals:
+def nsga(search: EvolutionContext) -> Proposals:
     """Propose as NSGA-II (Deb et al. 2002) or NSGA-III (Deb and Jain 2014) of pymoo does.
 
     Chromosomes are option indices: uniform crossover, and a mutation that gives each decision
@@ -78,7 +78,7 @@ def _ranges(judged: Judged) -> Floats:
     return np.where(ranges > 0, ranges, 1.0)
 
 
-def _algorithm(search: Search, objectives: int) -> Any:
+def _algorithm(search: EvolutionContext, objectives: int) -> Any:
     operators = _operators(search)
     if search.method == "nsga2":
         return need("pymoo.algorithms.moo.nsga2", _INSTEAD).NSGA2(
@@ -102,7 +102,7 @@ def _algorithm(search: Search, objectives: int) -> Any:
     )
 
 
-def _tournament(search: Search) -> Any:
+def _tournament(search: EvolutionContext) -> Any:
     """Return NSGA-III's selection: the lesser violation of two, else either.
 
     pymoo 0.6.2 draws ties between infeasible members from a generator without a seed.
@@ -121,7 +121,7 @@ def _tournament(search: Search) -> Any:
     return selection(func_comp=compare)
 
 
-def _operators(search: Search) -> dict[str, Any]:
+def _operators(search: EvolutionContext) -> dict[str, Any]:
     """Return pymoo's operators on option indices, with a generator of random numbers of their own.
 
     Their own because older versions of pymoo hand none to operators.
@@ -230,7 +230,7 @@ def optuna_sampler(optuna: Any, name: str, seed: int, population: int) -> Any:
         return getattr(optuna.samplers, SAMPLERS[name])(**options)
 
 
-def optuna_method(search: Search) -> Proposals:
+def optuna_method(search: EvolutionContext) -> Proposals:
     """Propose what a sampler of Optuna suggests, a generation at a time.
 
     With a storage, trials are written there under a study named by the fingerprint, and a study
@@ -251,7 +251,7 @@ def optuna_method(search: Search) -> Proposals:
             engine.dispose()
 
 
-def _optuna_generations(search: Search, optuna: Any, storage: Any) -> Proposals:
+def _optuna_generations(search: EvolutionContext, optuna: Any, storage: Any) -> Proposals:
     question = search.archive.question
     objectives = question.objectives
     sampler = optuna_sampler(optuna, search.sampler, search.seed, search.population)
@@ -293,7 +293,7 @@ def _optuna_generations(search: Search, optuna: Any, storage: Any) -> Proposals:
 
 
 def _near(
-    search: Search, choice: Choice, asked: Container[Choice], rng: np.random.Generator
+    search: EvolutionContext, choice: Choice, asked: Container[Choice], rng: np.random.Generator
 ) -> Choice | None:
     made = choice
     for _ in range(50):
@@ -304,7 +304,7 @@ def _near(
     return next((c for c in rest if c not in asked), None)
 
 
-def _taken_up(optuna: Any, study: Any, search: Search, names: list[str]) -> list[Choice]:
+def _taken_up(optuna: Any, study: Any, search: EvolutionContext, names: list[str]) -> list[Choice]:
     states = optuna.trial.TrialState
     found: dict[Choice, None] = {}
     for trial in study.trials:
@@ -322,7 +322,7 @@ def _suggested(trial: Any, names: list[str], sizes: tuple[int, ...]) -> list[int
     ]
 
 
-PACKAGES: dict[str, Callable[[Search], Proposals]] = {
+PACKAGES: dict[str, Callable[[EvolutionContext], Proposals]] = {
     "nsga2": nsga,
     "nsga3": nsga,
     "optuna": optuna_method,

@@ -17,7 +17,7 @@ from perfmodel.search.evolve.archive import Archive, Choice
 from perfmodel.search.evolve.moves import Moves
 from perfmodel.search.evolve.question import Judged
 
-__all__ = ["Proposals", "Search", "at_random", "fresh", "regularised"]
+__all__ = ["EvolutionContext", "Proposals", "at_random", "fresh", "regularised"]
 
 Proposals: TypeAlias = Generator[list[Choice], Judged, None]
 
@@ -25,7 +25,7 @@ Proposals: TypeAlias = Generator[list[Choice], Judged, None]
 _TRIES = 200
 
 
-class Search:
+class EvolutionContext:
     """What a method works with.
 
     Attributes
@@ -50,7 +50,7 @@ class Search:
         self.fingerprint, self.method = fingerprint, method
 
 
-def fresh(search: Search, n: int, rng: np.random.Generator) -> list[Choice]:
+def fresh(search: EvolutionContext, n: int, rng: np.random.Generator) -> list[Choice]:
     """Return up to `n` random choices that were not asked about."""
     found: dict[Choice, None] = {}
     for _ in range(_TRIES):
@@ -67,14 +67,14 @@ def fresh(search: Search, n: int, rng: np.random.Generator) -> list[Choice]:
     return list(found)
 
 
-def at_random(search: Search) -> Proposals:
+def at_random(search: EvolutionContext) -> Proposals:
     """Propose random choices, each option of a decision equally likely, none twice."""
     rng = np.random.default_rng(search.seed)
     while batch := fresh(search, search.population, rng):
         yield batch
 
 
-def regularised(search: Search) -> Proposals:
+def regularised(search: EvolutionContext) -> Proposals:
     """Propose as aging evolution does (Real et al. 2019, arXiv:1802.01548, algorithm 1).
 
     The best of a random sample of the population is mutated, the child joins, the oldest member
@@ -111,7 +111,9 @@ def _join(
 
 
 def _child(
-    search: Search, alive: deque[tuple[Choice, list[float], float]], rng: np.random.Generator
+    search: EvolutionContext,
+    alive: deque[tuple[Choice, list[float], float]],
+    rng: np.random.Generator,
 ) -> Choice | None:
     for _ in range(_TRIES):
         drawn = rng.choice(len(alive), size=min(search.tournament, len(alive)), replace=False)
@@ -139,7 +141,7 @@ def _best(sample: list[tuple[Choice, list[float], float]], rng: np.random.Genera
 
 
 #: Methods by name; those of packages stand in `perfmodel.search.evolve.packages`.
-PLAIN: dict[str, Callable[[Search], Proposals]] = {
+PLAIN: dict[str, Callable[[EvolutionContext], Proposals]] = {
     "random": at_random,
     "regularised": regularised,
 }

@@ -14,7 +14,7 @@ from perfmodel.columns import dimension_of, more_is_better
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.expressions import Expression, parse_expression
 
-__all__ = ["FEASIBLE", "Floats", "Index", "Judged", "Objective", "Question", "labels"]
+__all__ = ["FEASIBLE", "EvolutionProblem", "Floats", "Index", "Judged", "Objective", "labels"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Index: TypeAlias = npt.NDArray[np.intp]
@@ -58,7 +58,7 @@ class Judged(NamedTuple):
         return np.maximum(self.violations, 0.0).sum(axis=1)
 
 
-class Question:
+class EvolutionProblem:
     """Objectives and constraints over what an oracle and further functions tell of choices.
 
     Parameters

@@ -18,14 +18,14 @@ from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.evolve.archive import Archive, Choice, read_state
 from perfmodel.search.evolve.moves import Moves
 from perfmodel.search.evolve.packages import PACKAGES, SAMPLERS
-from perfmodel.search.evolve.proposals import PLAIN, Proposals, Search
-from perfmodel.search.evolve.question import FEASIBLE, Question
+from perfmodel.search.evolve.proposals import PLAIN, EvolutionContext, Proposals
+from perfmodel.search.evolve.question import FEASIBLE, EvolutionProblem
 from perfmodel.search.evolve.result import Evolution
 
 __all__ = ["METHODS", "Progress", "evolve"]
 
 #: Methods by name; those of `perfmodel.search.evolve.packages` need the extra ``search``.
-METHODS: Mapping[str, Callable[[Search], Proposals]] = {**PACKAGES, **PLAIN}
+METHODS: Mapping[str, Callable[[EvolutionContext], Proposals]] = {**PACKAGES, **PLAIN}
 
 #: Evaluations where neither their number nor that of generations is said.
 _EVALUATIONS = 2000
@@ -130,9 +130,9 @@ def evolve(
         faults += output_faults(state, (".json",), "state")
         if storage:
             faults.append(Fault("state and storage", path="state", expected="one of them"))
-    question: Question | None = None
+    question: EvolutionProblem | None = None
     try:
-        question = Question(oracle, space, objectives, constraints, extra)
+        question = EvolutionProblem(oracle, space, objectives, constraints, extra)
         faults += _reference_faults(question, reference)
     except InputError as error:
         faults += error.faults
@@ -148,7 +148,7 @@ def evolve(
     }  # fmt: skip
     stored = {} if state is None else read_state(state, question, header)
     archive = Archive(question, stored)
-    search = Search(
+    search = EvolutionContext(
         archive, Moves(space, canonical=canonical), population=population, seed=seed,
         tournament=tournament, sampler=sampler, storage=storage, fingerprint=fingerprint,
         method=method,
@@ -267,7 +267,9 @@ def _faults(
     return min(limits, default=_EVALUATIONS), faults
 
 
-def _reference_faults(question: Question, reference: Mapping[str, float] | None) -> list[Fault]:
+def _reference_faults(
+    question: EvolutionProblem, reference: Mapping[str, float] | None
+) -> list[Fault]:
     names = [o.name for o in question.objectives]
     return [
         Fault(f"{value!r} for '{name}'", path="reference", suggestion=nearest(name, names),

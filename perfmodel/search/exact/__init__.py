@@ -1,17 +1,20 @@
 """Exact choices under limits: one option for every decision, proved best of the tables given."""
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.search.exact.front import Front, FrontPoint, front
 from perfmodel.search.exact.hawq import hawq_example, hawq_problem
 from perfmodel.search.exact.problem import ChoiceProblem, Limit, Sum, Term
-from perfmodel.search.exact.result import ChoiceSolution, Infeasible, Opening
+from perfmodel.search.exact.result import ChoiceInfeasibility, ChoiceSolution, Opening
 from perfmodel.search.exact.solve import solve
 
 __all__ = [
+    "ChoiceInfeasibility",
     "ChoiceProblem",
     "ChoiceSolution",
     "Front",
     "FrontPoint",
-    "Infeasible",
     "Limit",
     "Opening",
     "Sum",
@@ -21,3 +24,6 @@ __all__ = [
     "hawq_problem",
     "solve",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Infeasible="ChoiceInfeasibility")

@@ -67,10 +67,12 @@ def branch(
     gap
         Relative to the incumbent's value: what it would have to be better by.
     """
-    return _Search(p, make_pool(p, prices, PRICES, seed), incumbent, gap).run(deadline, nodes)
+    return _ChoiceBranchAndBound(p, make_pool(p, prices, PRICES, seed), incumbent, gap).run(
+        deadline, nodes
+    )
 
 
-class _Search:
+class _ChoiceBranchAndBound:
     def __init__(self, p: Reduced, pool: Pool, incumbent: Incumbent, gap: float) -> None:
         self.p = p
         self.pool = pool

@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.search.exact.problem import ChoiceProblem, Limit, Packed, Sum, Term
-from perfmodel.search.exact.result import ChoiceSolution, Infeasible, Opening
+from perfmodel.search.exact.problem import ChoiceProblem, Limit, PackedSum, Sum, Term
+from perfmodel.search.exact.result import ChoiceInfeasibility, ChoiceSolution, Opening
 
 __all__ = ["explain", "least_usage"]
 
@@ -25,7 +25,7 @@ Solver = Callable[[ChoiceProblem, float, Deadline], ChoiceSolution]
 ANY = 1e12
 
 
-def explain(problem: ChoiceProblem, deadline: Deadline, solver: Solver) -> Infeasible:
+def explain(problem: ChoiceProblem, deadline: Deadline, solver: Solver) -> ChoiceInfeasibility:
     """Return why an infeasible problem is.
 
     Parameters
@@ -43,7 +43,7 @@ def explain(problem: ChoiceProblem, deadline: Deadline, solver: Solver) -> Infea
         elif found.choice is None:
             proved = False
     openings = tuple(_opening(problem, i, deadline, solver) for i in range(len(problem.limits)))
-    return Infeasible(tuple(limit.name for limit in held), openings, proved)
+    return ChoiceInfeasibility(tuple(limit.name for limit in held), openings, proved)
 
 
 def _opening(problem: ChoiceProblem, place: int, deadline: Deadline, solver: Solver) -> Opening:
@@ -95,9 +95,9 @@ def least_usage(
     return high, False, choice
 
 
-def problem_sums(problem: ChoiceProblem, sums: tuple[Sum, ...]) -> tuple[Packed, ...]:
+def problem_sums(problem: ChoiceProblem, sums: tuple[Sum, ...]) -> tuple[PackedSum, ...]:
     """Return sums as arrays."""
-    return tuple(Packed(s, problem.options) for s in sums)
+    return tuple(PackedSum(s, problem.options) for s in sums)
 
 
 def _allowed(whole: Sum) -> tuple[Term, ...]:
@@ -109,7 +109,7 @@ def _allowed(whole: Sum) -> tuple[Term, ...]:
     )
 
 
-def _floor(part: Packed) -> float:
+def _floor(part: PackedSum) -> float:
     """Return what a sum is at least, each table by itself."""
     shared = sum(float(values.min()) for values in part.shared.values())
     return part.constant + float(part.block.min(axis=1, initial=np.inf).sum()) + shared

@@ -16,7 +16,7 @@ import numpy as np
 from perfmodel.errors import Fault, InputError
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.exact.explain import least_usage
-from perfmodel.search.exact.problem import ChoiceProblem, Floats, Ints, Limit, Packed, Sum
+from perfmodel.search.exact.problem import ChoiceProblem, Floats, Ints, Limit, PackedSum, Sum
 from perfmodel.search.exact.result import ChoiceSolution
 from perfmodel.search.exact.solve import solve
 
@@ -238,7 +238,7 @@ def _lists(problem: ChoiceProblem, deadline: Deadline) -> tuple[FrontPoint, ...]
     )
 
 
-def _block(part: Packed, n: int, width: int, options: tuple[int, ...]) -> Floats:
+def _block(part: PackedSum, n: int, width: int, options: tuple[int, ...]) -> Floats:
     """Return a sum's tables in one block, 0 where it has none, infinite beyond the options."""
     out: Floats = np.zeros((n, width))
     out[np.arange(width) >= np.array(options, dtype=np.int64)[:, None]] = np.inf

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["ChoiceProblem", "Floats", "Ints", "Limit", "Packed", "Sum", "Term"]
+__all__ = ["ChoiceProblem", "Floats", "Ints", "Limit", "PackedSum", "Sum", "Term"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -85,7 +85,7 @@ class Limit:
     bound: float
 
 
-class Packed:
+class PackedSum:
     """A sum as arrays: the tables of single decisions in one block, the others one by one."""
 
     def __init__(self, whole: Sum, options: Sequence[int]) -> None:
@@ -198,14 +198,14 @@ class ChoiceProblem:
         )
 
     @cached_property
-    def packed(self) -> Packed:
+    def packed(self) -> PackedSum:
         """The objective as arrays."""
-        return Packed(self.objective, self.options)
+        return PackedSum(self.objective, self.options)
 
     @cached_property
-    def packed_limits(self) -> tuple[tuple[Packed, ...], ...]:
+    def packed_limits(self) -> tuple[tuple[PackedSum, ...], ...]:
         """The sums of each limit as arrays."""
-        return tuple(tuple(Packed(s, self.options) for s in limit.sums) for limit in self.limits)
+        return tuple(tuple(PackedSum(s, self.options) for s in limit.sums) for limit in self.limits)
 
     def values(self, choices: ArrayLike) -> Floats:
         """Return the objective of many choices.

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.solver import Matrix, Solution, solve
+from perfmodel.schedule.solver import MilpMatrix, SolverResult, solve
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
 
-__all__ = ["Programme", "programme"]
+__all__ = ["ChoiceMilp", "programme"]
 
 
 @dataclass(frozen=True, eq=False)
-class Programme:
+class ChoiceMilp:
     """A reduced problem as a matrix.
 
     Attributes
@@ -33,13 +33,15 @@ class Programme:
         Row of the first limit.
     """
 
-    matrix: Matrix
+    matrix: MilpMatrix
     decision: Ints
     option: Ints
     first: int
     rows: int
 
-    def run(self, deadline: Deadline, *, gap: float = 0.0, start: Ints | None = None) -> Solution:
+    def run(
+        self, deadline: Deadline, *, gap: float = 0.0, start: Ints | None = None
+    ) -> SolverResult:
         """Solve it, from a known choice (places in `Reduced.option`) if given."""
         return solve(self.matrix, deadline, gap=gap)
 
@@ -53,13 +55,13 @@ class Programme:
         out[self.decision[order]] = self.option[order]
         return out
 
-    def prices(self, solution: Solution) -> Floats:
+    def prices(self, solution: SolverResult) -> Floats:
         """Return the duals of the limits' rows, 0 at least, shape (rows,)."""
         held = -solution.prices[self.first : self.first + self.rows]
         return np.maximum(held, 0.0)
 
 
-def programme(p: Reduced, *, integer: bool = True) -> Programme:
+def programme(p: Reduced, *, integer: bool = True) -> ChoiceMilp:
     """Return a reduced problem as a matrix.
 
     Parameters
@@ -101,7 +103,7 @@ def programme(p: Reduced, *, integer: bool = True) -> Programme:
     high[n : n + rows] = p.room
     whole = np.zeros(total, dtype=np.bool_)
     whole[: len(decision)] = integer
-    matrix = Matrix.of(
+    matrix = MilpMatrix.of(
         np.concatenate(cost),
         (np.concatenate(at), np.concatenate(over), np.concatenate(value)),
         low,
@@ -109,4 +111,4 @@ def programme(p: Reduced, *, integer: bool = True) -> Programme:
         upper=1.0,
         integer=whole,
     )
-    return Programme(matrix, decision, option, n, rows)
+    return ChoiceMilp(matrix, decision, option, n, rows)

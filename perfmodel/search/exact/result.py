@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["ChoiceSolution", "Infeasible", "Opening", "Status"]
+__all__ = ["ChoiceInfeasibility", "ChoiceSolution", "Opening", "Status"]
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
@@ -38,7 +38,7 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Infeasible:
+class ChoiceInfeasibility:
     """Why a problem has no choice.
 
     Attributes
@@ -96,7 +96,7 @@ class ChoiceSolution:
     usage: tuple[float, ...] = ()
     prices: tuple[float, ...] = ()
     counts: dict[str, int] = field(default_factory=dict[str, int])
-    infeasibility: Infeasible | None = None
+    infeasibility: ChoiceInfeasibility | None = None
 
     @property
     def proved(self) -> bool:

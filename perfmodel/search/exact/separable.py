@@ -16,7 +16,7 @@ from perfmodel.search.exact.reduced import NoChoice, Reduced
 from perfmodel.search.exact.relaxation import relax
 from perfmodel.search.exact.whole import by_programme
 
-__all__ = ["Outcome", "knapsack"]
+__all__ = ["KnapsackBound", "knapsack"]
 
 #: Decisions that the beam searches, and how wide.
 CORE, WIDTH = 40, 192
@@ -25,7 +25,7 @@ PATIENCE = 150_000
 
 
 @dataclass(frozen=True)
-class Outcome:
+class KnapsackBound:
     """What a method reached.
 
     Attributes
@@ -44,12 +44,12 @@ class Outcome:
 
 def knapsack(
     p: Reduced, incumbent: Incumbent, deadline: Deadline, gap: float, seed: int
-) -> Outcome:
+) -> KnapsackBound:
     """Solve a reduced problem without shared tables."""
     try:
         at = relax(p, deadline)
     except NoChoice:
-        return Outcome(math.inf, "relaxation", None)
+        return KnapsackBound(math.inf, "relaxation", None)
     prices = at.prices
     incumbent.offer(p.choices(at.local[None]))
     beam(p, at, incumbent, core=CORE, width=WIDTH, seed=seed)
@@ -61,19 +61,19 @@ def knapsack(
     held: Reduced = p
     while True:
         if _near(incumbent.value, bound, gap, tiny):
-            return Outcome(min(bound, incumbent.value), "core", prices, nodes)
+            return KnapsackBound(min(bound, incumbent.value), "core", prices, nodes)
         try:
             smaller = held.keeping(at.penalties + at.bound < incumbent.value - tiny)
         except NoChoice:
             # Whatever is left is no better than the incumbent.
-            return Outcome(incumbent.value, "core", prices, nodes)
+            return KnapsackBound(incumbent.value, "core", prices, nodes)
         if not len(smaller.count):
             incumbent.offer(smaller.base[None])
-            return Outcome(incumbent.value, "core", prices, nodes)
+            return KnapsackBound(incumbent.value, "core", prices, nodes)
         try:
             at = relax(smaller, deadline)
         except NoChoice:
-            return Outcome(incumbent.value, "core", prices, nodes)
+            return KnapsackBound(incumbent.value, "core", prices, nodes)
         bound = max(bound, min(at.bound, incumbent.value))
         shrunk = int(smaller.count.sum()) < 0.8 * int(held.count.sum())
         held = smaller
@@ -83,7 +83,7 @@ def knapsack(
             nodes += found.nodes
             bound = max(bound, found.bound)
             if found.done or deadline.passed():
-                return Outcome(bound, "branch and bound", prices, nodes)
+                return KnapsackBound(bound, "branch and bound", prices, nodes)
             if incumbent.value < before:
                 continue
         break
@@ -98,11 +98,13 @@ def _rest(
     bound: float,
     prices: Floats,
     nodes: int,
-) -> Outcome:
+) -> KnapsackBound:
     had = incumbent.value
     found, more = by_programme(p, incumbent, deadline, gap)
     # The programme covers only what may be better than the incumbent was.
-    return Outcome(max(bound, min(found, had)), "branch and bound, milp", prices, nodes + more)
+    return KnapsackBound(
+        max(bound, min(found, had)), "branch and bound, milp", prices, nodes + more
+    )
 
 
 def _near(value: float, bound: float, gap: float, tiny: float) -> bool:

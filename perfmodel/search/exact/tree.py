@@ -25,7 +25,7 @@ from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import NoChoice, Reduced
 from perfmodel.search.exact.relaxation import linear_prices
-from perfmodel.search.exact.separable import Outcome
+from perfmodel.search.exact.separable import KnapsackBound
 from perfmodel.search.exact.whole import by_programme
 
 __all__ = ["coupled"]
@@ -36,25 +36,27 @@ PRICES, ENTRIES = 32, 4_000_000
 STATES, PATIENCE, TRIED = 2048, 3_000_000, 8
 
 
-def coupled(p: Reduced, incumbent: Incumbent, deadline: Deadline, gap: float, seed: int) -> Outcome:
+def coupled(
+    p: Reduced, incumbent: Incumbent, deadline: Deadline, gap: float, seed: int
+) -> KnapsackBound:
     """Solve a reduced problem with tables over several decisions."""
     try:
         prices = linear_prices(p, deadline)
     except NoChoice:
-        return Outcome(math.inf, "relaxation", None)
+        return KnapsackBound(math.inf, "relaxation", None)
     order = elimination_order(p)
     entries = table_entries(p, order)
     count = min(PRICES, max(1, ENTRIES // max(entries, 1))) if len(p.room) else 1
     bound, seen = -math.inf, 0
     if entries <= ENTRIES:
-        search = _Search(p, order, _pool(p, prices, count, seed), incumbent, gap)
+        search = _EliminationSearch(p, order, _pool(p, prices, count, seed), incumbent, gap)
         bound, seen, done = search.run(deadline)
         if done or deadline.passed():
-            return Outcome(bound, "tree decomposition", prices, seen)
+            return KnapsackBound(bound, "tree decomposition", prices, seen)
     had = incumbent.value
     found, more = by_programme(p, incumbent, deadline, gap)
     # Not "tree decomposition": what is proved is proved by HiGHS, within its tolerance.
-    return Outcome(max(bound, min(found, had, incumbent.value)), "milp", prices, seen + more)
+    return KnapsackBound(max(bound, min(found, had, incumbent.value)), "milp", prices, seen + more)
 
 
 def _pool(p: Reduced, prices: Floats, count: int, seed: int) -> Floats:
@@ -85,7 +87,7 @@ class _States:
         return _States(self.bounds[at], self.made[at], self.cost[at], self.use[at])
 
 
-class _Search:
+class _EliminationSearch:
     def __init__(
         self, p: Reduced, order: list[int], prices: Floats, incumbent: Incumbent, gap: float
     ) -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.solver import Matrix, Status, solve
+from perfmodel.schedule.solver import MilpMatrix, Status, solve
 from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.problem import Floats, Ints
-from perfmodel.search.exact.programme import Programme, programme
+from perfmodel.search.exact.programme import ChoiceMilp, programme
 from perfmodel.search.exact.reduced import Reduced
 
 __all__ = ["by_programme"]
@@ -60,7 +60,7 @@ def by_programme(
         matrix = _without(matrix, lines, local)
 
 
-def _without(matrix: Matrix, lines: Programme, local: Ints) -> Matrix:
+def _without(matrix: MilpMatrix, lines: ChoiceMilp, local: Ints) -> MilpMatrix:
     """Forbid one choice: not all of its columns together."""
     chosen = np.flatnonzero(local[lines.decision] == lines.option).astype(np.int32)
     high: Floats = np.append(matrix.row_upper, len(local) - 1.0)

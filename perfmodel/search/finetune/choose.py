@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.search.finetune.memory import Floats, Memory, Part, Scheme
+from perfmodel.search.finetune.memory import Floats, LayerUpdate, Scheme, TrainingMemoryModel
 
 __all__ = ["best"]
 
 
 def best(
-    memory: Memory, gains: Mapping[tuple[int, Part], float], limit_bytes: float, deadline: Deadline
-) -> tuple[dict[int, Part] | None, float, bool]:
+    memory: TrainingMemoryModel,
+    gains: Mapping[tuple[int, LayerUpdate], float],
+    limit_bytes: float,
+    deadline: Deadline,
+) -> tuple[dict[int, LayerUpdate] | None, float, bool]:
     """Return what to train, a bound on what anything within the limit is worth, and a proof.
 
     Parameters
@@ -33,7 +36,7 @@ def best(
     """
     import scipy.sparse
 
-    from perfmodel.schedule.solver import Matrix, Status, solve
+    from perfmodel.schedule.solver import MilpMatrix, Status, solve
 
     sparse: Any = scipy.sparse
 
@@ -64,7 +67,7 @@ def best(
         return None, 0.0, True
     most = float(worth.max()) or 1.0
     integral = np.concatenate([np.ones(count), np.zeros(width - count)])
-    programme = Matrix.of(
+    programme = MilpMatrix.of(
         -worth / most, sparse.vstack(rows), -np.inf, np.concatenate(highest),
         upper=1.0, integer=integral > 0.5,
     )  # fmt: skip
@@ -78,10 +81,13 @@ def best(
 
 
 def _from_the_end(
-    memory: Memory, gains: Mapping[tuple[int, Part], float], limit_bytes: float, deadline: Deadline
+    memory: TrainingMemoryModel,
+    gains: Mapping[tuple[int, LayerUpdate], float],
+    limit_bytes: float,
+    deadline: Deadline,
 ) -> Scheme:
     """Return all of the most worth if it fits, or as much of it, the last layers first."""
-    offered: dict[int, list[Part]] = {}
+    offered: dict[int, list[LayerUpdate]] = {}
     for layer, part in memory.choices:
         offered.setdefault(layer, []).append(part)
     for layer, parts in offered.items():

@@ -16,18 +16,18 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction.prediction import Prediction
-from perfmodel.search.finetune.memory import Part, Scheme
-from perfmodel.search.finetune.step import Layer, Step
+from perfmodel.search.finetune.memory import LayerUpdate, Scheme
+from perfmodel.search.finetune.step import TrainableLayer, TrainingStep
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.training import backward
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Costs", "costs_of"]
+__all__ = ["TrainingStepCosts", "costs_of"]
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainingKernel:
     """A kernel of the backward pass or the update.
 
     Attributes
@@ -51,7 +51,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Costs:
+class TrainingStepCosts:
     """What a step costs on a machine.
 
     Attributes
@@ -63,9 +63,9 @@ class Costs:
     """
 
     forward: Prediction
-    rows: tuple[Row, ...]
+    rows: tuple[TrainingKernel, ...]
     power_w: float
-    layers: tuple[Layer, ...]
+    layers: tuple[TrainableLayer, ...]
 
     def of(self, scheme: Scheme) -> tuple[float, float]:
         """Return seconds and multiply-accumulates of the backward pass and the update."""
@@ -82,7 +82,7 @@ class Costs:
         return seconds, macs
 
 
-def _share(part: Part | None, layer: Layer, row: Row) -> float:
+def _share(part: LayerUpdate | None, layer: TrainableLayer, row: TrainingKernel) -> float:
     """Return how much of the row of a whole weight or bias a part takes.
 
     Matrices beside a weight take three times their own size a token: their products forward, those
@@ -98,16 +98,16 @@ def _share(part: Part | None, layer: Layer, row: Row) -> float:
 
 
 def costs_of(
-    workload: Workload, machine: Machine, precision: Precision, step: Step, optimizer: str
-) -> Costs:
+    workload: Workload, machine: Machine, precision: Precision, step: TrainingStep, optimizer: str
+) -> TrainingStepCosts:
     """Return what a step costs on a machine, whatever is trained of it."""
     forward = predict(workload, machine, precision=precision)
     graph = backward(workload.graph(), values=workload.parameters, optimizer=optimizer)
     whole = Workload(f"{workload.name}_training", lambda _: graph, workload.parameters)
     told = predict(whole, machine, precision=precision, fuse=False)
     table = told.table
-    rows: list[Row] = []
-    reader = _Reader(step, graph)
+    rows: list[TrainingKernel] = []
+    reader = _TrainingKernelClassifier(step, graph)
     for i, names in enumerate(told.kernels):
         phase = str(table["phase"][i])
         if phase == "forward":
@@ -116,13 +116,13 @@ def costs_of(
                            float(table["macs"][i] * table["count"][i]))  # fmt: skip
         if found is not None:
             rows.append(found)
-    return Costs(forward, tuple(rows), float(np.asarray(told.power_w)), step.layers)
+    return TrainingStepCosts(forward, tuple(rows), float(np.asarray(told.power_w)), step.layers)
 
 
-class _Reader:
+class _TrainingKernelClassifier:
     """Says of what a kernel of the training graph is."""
 
-    def __init__(self, step: Step, graph: Graph) -> None:
+    def __init__(self, step: TrainingStep, graph: Graph) -> None:
         self.above = step.above()
         self.by_operator = {layer.operator: i for i, layer in enumerate(step.layers)}
         self.by_weight: dict[str, tuple[int, bool]] = {}
@@ -138,22 +138,24 @@ class _Reader:
                                    if step.graph.tensors[n].role == "activation"]  # fmt: skip
         del graph
 
-    def row(self, name: str, seconds: float, macs: float) -> Row | None:
+    def row(self, name: str, seconds: float, macs: float) -> TrainingKernel | None:
         """Return a row, or None for one that belongs to no layer that may be trained."""
         if name.endswith(".update"):
             found = self.by_weight.get(name.removesuffix(".update"))
             if found is None:
                 return None
-            return Row(seconds, macs, frozenset({found[0]}), found[0], found[1], updates=True)
+            return TrainingKernel(
+                seconds, macs, frozenset({found[0]}), found[0], found[1], updates=True
+            )
         if name.endswith(".accumulate"):
             tensor = name.removesuffix(".accumulate").rpartition(".grad")[0]
-            return Row(seconds, macs, self._upstream([tensor]))
+            return TrainingKernel(seconds, macs, self._upstream([tensor]))
         operator, _, side = name.partition(".backward")
         layer = self.by_operator.get(operator, -1)
         if layer >= 0 and side in (".weight", ".bias"):
-            return Row(seconds, macs, frozenset({layer}), layer, side == ".bias")
+            return TrainingKernel(seconds, macs, frozenset({layer}), layer, side == ".bias")
         needs = self._upstream(self.reads.get(operator, []))
-        return Row(seconds, macs, needs) if needs else None
+        return TrainingKernel(seconds, macs, needs) if needs else None
 
     def _upstream(self, names: list[str]) -> frozenset[int]:
         found: set[int] = set()

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.search.finetune.step import Layer, Step
+from perfmodel.search.finetune.step import TrainableLayer, TrainingStep
 
-__all__ = ["Memory", "Part", "Scheme", "memory_of"]
+__all__ = ["LayerUpdate", "Scheme", "TrainingMemoryModel", "memory_of"]
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LayerUpdate:
     """What of a layer is trained.
 
     Attributes
@@ -49,17 +49,17 @@ class Part:
         """Return how many of the input channels are trained."""
         return int(of * self.share)
 
-    def added(self, layer: Layer) -> float:
+    def added(self, layer: TrainableLayer) -> float:
         """Return the parameters of the matrices beside a layer's weight."""
         return self.rank * (layer.channels + layer.weights / layer.channels)
 
 
 #: Layer (its index) -> what of it is trained; a layer that is not named is frozen.
-Scheme = Mapping[int, Part]
+Scheme = Mapping[int, LayerUpdate]
 
 
 @dataclass(frozen=True)
-class Memory:
+class TrainingMemoryModel:
     """Bytes of a step as a matrix.
 
     Attributes
@@ -79,15 +79,15 @@ class Memory:
         Column -> (column, factor) pairs: it is at least factor times each of them.
     """
 
-    step: Step
-    choices: tuple[tuple[int, Part], ...]
+    step: TrainingStep
+    choices: tuple[tuple[int, LayerUpdate], ...]
     constant: Floats
     matrix: Floats
     kept_bytes: Floats
     trained_bytes: Floats
     gradient_bytes: Floats
     lower: Mapping[int, tuple[tuple[int, float], ...]]
-    at: Mapping[tuple[int, Part], int] = field(repr=False)
+    at: Mapping[tuple[int, LayerUpdate], int] = field(repr=False)
 
     @property
     def width(self) -> int:
@@ -114,9 +114,13 @@ class Memory:
 
 
 def memory_of(
-    step: Step, parts: Mapping[int, Sequence[Part]], *, states: int = 0, late: bool = False,
+    step: TrainingStep,
+    parts: Mapping[int, Sequence[LayerUpdate]],
+    *,
+    states: int = 0,
+    late: bool = False,
     resident: bool = False,
-) -> Memory:  # fmt: skip
+) -> TrainingMemoryModel:
     """Return the memory of a step.
 
     Parameters
@@ -220,12 +224,12 @@ def memory_of(
     alone = np.zeros(width)
     for col, bytes_ in kept_by:
         alone[col] += bytes_
-    return Memory(step, tuple(choices), constant, matrix, alone, trained, gradient,
+    return TrainingMemoryModel(step, tuple(choices), constant, matrix, alone, trained, gradient,
                   {c: tuple(least) for c, least in lower.items()}, at)  # fmt: skip
 
 
 def _gradients(
-    step: Step,
+    step: TrainingStep,
 ) -> tuple[dict[str, dict[int, set[str]]], dict[str, dict[int, set[str]]]]:
     """Return buffer of a gradient -> kernel -> tensors whose gradient it holds there.
 
@@ -258,7 +262,7 @@ def _gradients(
     return rows, added
 
 
-def _trained(step: Step, index: int, part: Part) -> float:
+def _trained(step: TrainingStep, index: int, part: LayerUpdate) -> float:
     """Return bytes of what is trained of a layer."""
     layer = step.layers[index]
     bias = layer.bias_bytes if part.bias else 0.0
@@ -268,7 +272,7 @@ def _trained(step: Step, index: int, part: Part) -> float:
     return layer.weight_bytes * part.channels(layer.channels) / layer.channels + bias
 
 
-def _gradient(step: Step, index: int, part: Part) -> float:
+def _gradient(step: TrainingStep, index: int, part: LayerUpdate) -> float:
     """Return bytes of the gradient of what is trained of a layer."""
     layer = step.layers[index]
     bias = layer.bias_bytes * step.gradient_scale if part.bias else 0.0
@@ -277,10 +281,16 @@ def _gradient(step: Step, index: int, part: Part) -> float:
 
 
 def _keep(
-    step: Step, name: str, size: float, made: int, kernels: Mapping[int, list[tuple[int, float]]],
-    n: int, column: Callable[[list[tuple[int, float]]], int],
-    entries: list[tuple[int, int, float]], kept_by: list[tuple[int, float]],
-) -> None:  # fmt: skip
+    step: TrainingStep,
+    name: str,
+    size: float,
+    made: int,
+    kernels: Mapping[int, list[tuple[int, float]]],
+    n: int,
+    column: Callable[[list[tuple[int, float]]], int],
+    entries: list[tuple[int, int, float]],
+    kept_by: list[tuple[int, float]],
+) -> None:
     """Add the rows in which a tensor is kept, and no longer or not yet live."""
     order = sorted(kernels)
     live = step.lives.get(name)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.cost.capacity import Violation
-from perfmodel.search.finetune.cost import Costs
-from perfmodel.search.finetune.memory import Floats, Memory, Part, Scheme
-from perfmodel.search.finetune.step import Step
+from perfmodel.search.finetune.cost import TrainingStepCosts
+from perfmodel.search.finetune.memory import Floats, LayerUpdate, Scheme, TrainingMemoryModel
+from perfmodel.search.finetune.step import TrainingStep
 from perfmodel.units import binary as binary_of
 from perfmodel.units import show
 
@@ -41,9 +41,9 @@ class FineTuning:
         What was chosen where nothing was said: on what a language model is trained.
     """
 
-    step: Step = field(repr=False)
-    memory: Memory = field(repr=False)
-    costs: Costs | None = field(repr=False)
+    step: TrainingStep = field(repr=False)
+    memory: TrainingMemoryModel = field(repr=False)
+    costs: TrainingStepCosts | None = field(repr=False)
     scheme: Scheme
     workload: str
     device: str
@@ -212,7 +212,7 @@ class FineTuning:
             "macs": np.array([layer.macs for layer in layers]),
         })  # fmt: skip
 
-    def _own(self, layer: int, part: Part) -> float:
+    def _own(self, layer: int, part: LayerUpdate) -> float:
         return float(self.memory.trained_bytes[self.memory.at[layer, part]])
 
     def explain(self) -> str:
@@ -327,7 +327,7 @@ def binary(value: float) -> str:
     return binary_of(value, digits=4)
 
 
-def _parameters(step: Step, index: int, part: Part) -> float:
+def _parameters(step: TrainingStep, index: int, part: LayerUpdate) -> float:
     layer = step.layers[index]
     biases = layer.biases if part.bias else 0.0
     if part.rank:
@@ -336,8 +336,8 @@ def _parameters(step: Step, index: int, part: Part) -> float:
 
 
 def gains_of(
-    memory: Memory, given: Mapping[tuple[int, Part], float]
-) -> dict[tuple[int, Part], float]:
+    memory: TrainingMemoryModel, given: Mapping[tuple[int, LayerUpdate], float]
+) -> dict[tuple[int, LayerUpdate], float]:
     """Return what each choice is worth: as given, else the parameters that it trains."""
     if given:
         return {choice: given.get(choice, 0.0) for choice in memory.choices}

@@ -17,12 +17,12 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.target import bytes_of
 from perfmodel.search.finetune.choose import best
 from perfmodel.search.finetune.cost import costs_of
-from perfmodel.search.finetune.memory import Memory, Part, Scheme, memory_of
+from perfmodel.search.finetune.memory import LayerUpdate, Scheme, TrainingMemoryModel, memory_of
 from perfmodel.search.finetune.result import FineTuning, gains_of
 from perfmodel.search.finetune.sequences import sequence_notes, sequences
-from perfmodel.search.finetune.step import Step, step_of
+from perfmodel.search.finetune.step import TrainingStep, step_of
 from perfmodel.settings import FaultList
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.library import find
 from perfmodel.workload.training import OPTIMIZERS
 from perfmodel.workload.workload import Workload
@@ -33,7 +33,7 @@ __all__ = ["finetune", "part_of"]
 PARTS = ("bias", "0.125", "0.25", "0.5", "1")
 
 
-def part_of(text: str, path: str = "parts") -> Part:
+def part_of(text: str, path: str = "parts") -> LayerUpdate:
     """Return a part by its text.
 
     ``bias``, ``all``, ``weight`` (without the bias), ``lora8``, or a share of the input channels
@@ -46,13 +46,13 @@ def part_of(text: str, path: str = "parts") -> Part:
     """
     word = text.strip().lower()
     if word == "bias":
-        return Part()
+        return LayerUpdate()
     if word in ("all", "weight"):
-        return Part(1.0, bias=word == "all")
+        return LayerUpdate(1.0, bias=word == "all")
     if word.startswith("lora") and word[4:].isascii() and word[4:].isdigit():
         rank = int(word[4:])
         if 1 <= rank <= 100_000:
-            return Part(0.0, bias=False, rank=rank)
+            return LayerUpdate(0.0, bias=False, rank=rank)
     else:
         over, _, under = word.partition("/")
         try:
@@ -60,7 +60,7 @@ def part_of(text: str, path: str = "parts") -> Part:
         except (ValueError, ZeroDivisionError):
             share = -1.0
         if 0.0 < share <= 1.0:
-            return Part(share)
+            return LayerUpdate(share)
     raise InputError(
         Fault(f"'{text}' is no part of a layer", path,
               expected="bias, all, weight, a share such as 0.25, or lora8",
@@ -163,7 +163,7 @@ def finetune(
     assert chosen is not None
     notes += sequence_notes(found)
     found = found.scoring_every_token()
-    fusion = Fusion(True, False) if machine is None else static_for(machine, None).fusion
+    fusion = FusionRules(True, False) if machine is None else static_for(machine, None).fusion
     step = step_of(found, chosen, fusion._replace(flash_attention=True), gradient_bits=bits)
     states, _ = OPTIMIZERS[optimizer]
     costs = None
@@ -232,7 +232,9 @@ def _bits(gradients: str | None, faults: FaultList) -> float | None:
     return None if found is None else float(found.bits)
 
 
-def _patterns(train: Mapping[str, str] | str | None, faults: FaultList) -> dict[str, Part] | None:
+def _patterns(
+    train: Mapping[str, str] | str | None, faults: FaultList
+) -> dict[str, LayerUpdate] | None:
     if train is None:
         return None
     pairs: dict[str, str] = {}
@@ -254,7 +256,7 @@ def _patterns(train: Mapping[str, str] | str | None, faults: FaultList) -> dict[
     return found
 
 
-def _matched(step: Step, wanted: Mapping[str, Part]) -> dict[int, Part]:
+def _matched(step: TrainingStep, wanted: Mapping[str, LayerUpdate]) -> dict[int, LayerUpdate]:
     """Return the part of each layer, by the last pattern that matches its name."""
     names = [layer.name for layer in step.layers]
     faults = [
@@ -270,15 +272,15 @@ def _matched(step: Step, wanted: Mapping[str, Part]) -> dict[int, Part]:
         for pattern, part in wanted.items()
         if fnmatchcase(name, pattern)
     }
-    return {i: p for i, p in found.items() if not (p == Part() and not step.layers[i].bias)}
+    return {i: p for i, p in found.items() if not (p == LayerUpdate() and not step.layers[i].bias)}
 
 
-def _offered(step: Step, parts: list[Part]) -> dict[int, list[Part]]:
+def _offered(step: TrainingStep, parts: list[LayerUpdate]) -> dict[int, list[LayerUpdate]]:
     """Return what may be trained of each layer, parts that are whole channels of it alone."""
-    found: dict[int, list[Part]] = {}
+    found: dict[int, list[LayerUpdate]] = {}
     for i, layer in enumerate(step.layers):
-        seen: dict[int, Part] = {}
-        kept: list[Part] = []
+        seen: dict[int, LayerUpdate] = {}
+        kept: list[LayerUpdate] = []
         for part in parts:
             if part.rank:
                 kept.append(part)
@@ -290,7 +292,7 @@ def _offered(step: Step, parts: list[Part]) -> dict[int, list[Part]]:
     return {i: listed for i, listed in found.items() if listed}
 
 
-def _gains(path: Path, memory: Memory) -> dict[tuple[int, Part], float]:
+def _gains(path: Path, memory: TrainingMemoryModel) -> dict[tuple[int, LayerUpdate], float]:
     """Read what training a part of a layer is worth."""
     faults: list[Fault] = []
     rows = read_rows(path, noun="gain")
@@ -298,7 +300,7 @@ def _gains(path: Path, memory: Memory) -> dict[tuple[int, Part], float]:
     if missing:
         raise InputError(missing)
     names = {layer.name: i for i, layer in enumerate(memory.step.layers)}
-    found: dict[tuple[int, Part], float] = {}
+    found: dict[tuple[int, LayerUpdate], float] = {}
     for row in rows.rows:
         name = row.get("layer")
         gathered = FaultList()

@@ -22,14 +22,14 @@ from dataclasses import dataclass
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
-from perfmodel.workload.fuse import Fusion, Kernel, aliases, kernels
+from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.lifetimes import held
 from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Kept", "Layer", "Live", "Step", "step_of"]
+__all__ = ["ActivationLifetime", "Kept", "TrainableLayer", "TrainingStep", "step_of"]
 
 #: A graph that is larger, its repetitions written out, is refused.
 MOST_OPERATORS = 2500
@@ -42,7 +42,7 @@ _PRODUCTS = frozenset({"conv", "depthwise", "gemm", "moe", "recurrent"})
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class TrainableLayer:
     """A layer with a weight.
 
     Attributes
@@ -75,7 +75,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class ActivationLifetime:
     """An activation, and where the forward pass has it: from one kernel to another, inclusive.
 
     `maker` is -1 for an input of the network.
@@ -111,7 +111,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """One training step of a network, before anything is chosen.
 
     Attributes
@@ -135,8 +135,8 @@ class Step:
     """
 
     graph: Graph
-    layers: tuple[Layer, ...]
-    lives: Mapping[str, Live]
+    layers: tuple[TrainableLayer, ...]
+    lives: Mapping[str, ActivationLifetime]
     passing: tuple[Kept, ...]
     parents: Mapping[str, tuple[str, ...]]
     additions: tuple[tuple[int, str, tuple[str, ...]], ...]
@@ -182,9 +182,13 @@ def _above(
 
 
 def step_of(
-    workload: Workload, precision: Precision, fusion: Fusion, *, gradient_bits: float | None = None,
+    workload: Workload,
+    precision: Precision,
+    fusion: FusionRules,
+    *,
+    gradient_bits: float | None = None,
     clamped: bool | None = None,
-) -> Step:  # fmt: skip
+) -> TrainingStep:
     """Return the training step of a workload.
 
     Parameters
@@ -209,15 +213,15 @@ def step_of(
         raise InputError(Fault(said, expected="a workload with operators"))
     flat = written_out(graph, workload.parameters, MOST_OPERATORS)
     made = kernels(flat, fusion)
-    found = _Reader(workload, precision, flat, made, clamped).read(gradient_bits)
+    found = _TrainingStepBuilder(workload, precision, flat, made, clamped).read(gradient_bits)
     if not found.layers:
         raise InputError(Fault(f"'{workload.name}' has no weight to train", file=workload.origin))
     return found
 
 
-class _Reader:
+class _TrainingStepBuilder:
     def __init__(
-        self, workload: Workload, precision: Precision, flat: Graph, made: list[Kernel],
+        self, workload: Workload, precision: Precision, flat: Graph, made: list[FusedKernel],
         clamped: bool | None,
     ) -> None:  # fmt: skip
         self.flat, self.made, self.precision = flat, made, precision
@@ -228,13 +232,15 @@ class _Reader:
         self.clamped = integer if clamped is None else clamped
         self.bits = bits
 
-    def read(self, gradient_bits: float | None) -> Step:
+    def read(self, gradient_bits: float | None) -> TrainingStep:
         """Return the step."""
-        lives: dict[str, Live] = {}
+        lives: dict[str, ActivationLifetime] = {}
         makers = {n: i for i, kernel in enumerate(self.made) for n in kernel.writes}
         for name, (first, last) in held(self.flat, self.made).items():
-            lives[name] = Live(name, self._bytes(name), first, last, makers.get(name, -1))
-        layers: list[Layer] = []
+            lives[name] = ActivationLifetime(
+                name, self._bytes(name), first, last, makers.get(name, -1)
+            )
+        layers: list[TrainableLayer] = []
         passing: list[Kept] = []
         parents: dict[str, tuple[str, ...]] = {}
         additions: list[tuple[int, str, tuple[str, ...]]] = []
@@ -251,9 +257,19 @@ class _Reader:
                              if self._elements(n) == self._elements(out)]  # fmt: skip
                     additions.append((at, out, tuple(terms)))
         stored = sum(self._bytes(n) for n in self.flat.stored_weights())
-        return Step(self.flat, tuple(layers), lives, tuple(passing), parents, tuple(additions),
-                    readers, len(self.made), stored, self.bits,
-                    self.bits if gradient_bits is None else gradient_bits)  # fmt: skip
+        return TrainingStep(
+            self.flat,
+            tuple(layers),
+            lives,
+            tuple(passing),
+            parents,
+            tuple(additions),
+            readers,
+            len(self.made),
+            stored,
+            self.bits,
+            self.bits if gradient_bits is None else gradient_bits,
+        )
 
     def _name(self, name: str) -> str:
         return self.alias.get(name, name)
@@ -269,7 +285,7 @@ class _Reader:
         names = dict.fromkeys(self._name(n) for n in operator.reads)
         return [n for n in names if self.flat.tensors[n].role == "activation"]
 
-    def _layers(self, operator: Operator, at: int) -> list[Layer]:
+    def _layers(self, operator: Operator, at: int) -> list[TrainableLayer]:
         if operator.kind not in _PRODUCTS or not operator.nests:
             return []
         multiplied = [o.tensor for o in operator.nests[0].operands if o.role != "output"]
@@ -286,7 +302,7 @@ class _Reader:
         each = 4.0 if wide else float(self.precision.bits(self.flat.tensors[weight].slot)) / 8.0
         biases = self._elements(bias) if bias else 0.0
         return [
-            Layer(
+            TrainableLayer(
                 operator.name, operator.name, at, inputs[0],
                 self._name(operator.writes[0]), max(1, int(evaluate(shape[axis], self.values))),
                 weight, bias, self._elements(weight), biases, self._bytes(weight), biases * each,

@@ -19,19 +19,19 @@ from perfmodel.search.oracle.chain import Context
 from perfmodel.search.oracle.fragment import surrounded
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError, Priced
-from perfmodel.workload.fuse import Kernel, kernels
+from perfmodel.workload.fuse import FusedKernel, kernels
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces import Choice, Kin
 from perfmodel.workload.symbols import evaluate
 
-__all__ = ["AlikeBank", "Shape", "needs_of", "shape_of"]
+__all__ = ["AlikeBank", "SegmentShape", "needs_of", "shape_of"]
 
 #: What a kernel is, apart from where its tensors live.
 Signature: TypeAlias = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class SegmentShape:
     """Kernels of all segments of one shape, in units of the one size of their activations.
 
     Attributes
@@ -53,7 +53,7 @@ class Shape:
         return max(sum(a <= step <= b for a, b in self.intervals) for step in steps)
 
 
-def needs_of(shapes: Sequence[Shape | None], lengths: Sequence[int]) -> Floats:
+def needs_of(shapes: Sequence[SegmentShape | None], lengths: Sequence[int]) -> Floats:
     """Return needs in activations, ``(shapes, lengths, tensors)``; see `Fragment.need`.
 
     Parameters
@@ -81,7 +81,7 @@ def needs_of(shapes: Sequence[Shape | None], lengths: Sequence[int]) -> Floats:
     return out
 
 
-def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> Shape | None:
+def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> SegmentShape | None:
     """Return the shape of a segment's graph; None for one without kernels.
 
     Parameters
@@ -124,10 +124,10 @@ def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> Shape 
         rows.append((_signature(kernel, labelled), own[0] if own else -1, tuple(touched)))
     if first.get(1) != len(made) - 1:
         raise NotTabledError(f"{graph.name} makes its output before its last kernel")
-    return Shape(tuple(rows), tuple((first[i], last[i]) for i in range(len(place))))
+    return SegmentShape(tuple(rows), tuple((first[i], last[i]) for i in range(len(place))))
 
 
-def _signature(kernel: Kernel, labelled: frozenset[str]) -> Signature:
+def _signature(kernel: FusedKernel, labelled: frozenset[str]) -> Signature:
     return tuple(
         operator.kind if operator.kind in labelled
         else (operator.kind, dict(operator.attributes).get("function", ""))
@@ -153,7 +153,7 @@ class AlikeBank:
     """
 
     def __init__(
-        self, kin: Sequence[Kin], shapes: Mapping[Hashable, Shape | None],
+        self, kin: Sequence[Kin], shapes: Mapping[Hashable, SegmentShape | None],
         sample: Sequence[Choice], build: Callable[[Choice], Graph], values: Mapping[str, Value],
         pricing: Pricing, needs: Callable[[tuple[int, ...]], Floats],
     ) -> None:  # fmt: skip
@@ -219,7 +219,7 @@ class AlikeBank:
         elements = float(np.ravel(evaluate(entering.elements, self._values))[0])
         return priced, held, elements * (pricing.bits(entering) / 8.0)
 
-    def _kept(self, graph: Graph, kernel: Kernel, roles: tuple[str, ...]) -> float:
+    def _kept(self, graph: Graph, kernel: FusedKernel, roles: tuple[str, ...]) -> float:
         """Return the stored bytes of what a kernel, and it alone, reads."""
         total = 0.0
         for name in kernel.reads:

@@ -11,8 +11,8 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.search.oracle.alike import AlikeBank, Shape, needs_of, shape_of
-from perfmodel.search.oracle.chain import Bank, Chain, DenseBank, Sums, quantities
+from perfmodel.search.oracle.alike import AlikeBank, SegmentShape, needs_of, shape_of
+from perfmodel.search.oracle.chain import Bank, DenseBank, NetworkSums, StretchChain, quantities
 from perfmodel.search.oracle.fragment import Fragment, compiled
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
@@ -120,7 +120,7 @@ class ArchitectureCosts:
         self._setting_radix[list(self.settings)] = self._setting_places
         self._flat: Index = np.concatenate([index for _, _, index in self._columns])
         self._offsets: Index = np.cumsum([0, *(len(index) for _, _, index in self._columns[:-1])])
-        self.chain = Chain(banks, quantities(kinds), pricing.states)
+        self.chain = StretchChain(banks, quantities(kinds), pricing.states)
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, float, float, float] | None:
         """Add up one network quickly; None where it is no quicker alone."""
@@ -135,7 +135,7 @@ class ArchitectureCosts:
         """Quantities that are summed."""
         return self.chain.names
 
-    def least(self, allowed: Sequence[Sequence[int]]) -> Sums:
+    def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
         """Return sums that no network of allowed options is below, as one network's."""
         settings = [int(np.dot(option, self._setting_places))
                     for option in product(*(allowed[i] for i in self.settings))]  # fmt: skip
@@ -146,7 +146,7 @@ class ArchitectureCosts:
         ]  # fmt: skip
         return self.chain.least(stretches, settings)
 
-    def sums(self, choices: Index, deadline: Deadline | None = None) -> Sums:
+    def sums(self, choices: Index, deadline: Deadline | None = None) -> NetworkSums:
         """Add up networks.
 
         Parameters
@@ -159,14 +159,14 @@ class ArchitectureCosts:
         OutOfTimeError
             The deadline passed before.
         """
-        parts: list[Sums] = []
+        parts: list[NetworkSums] = []
         for i in range(0, max(1, len(choices)), _CHUNK):
             if deadline is not None:
                 deadline.check(f"{i} of {len(choices)} members had been added up")
             parts.append(self._sums(choices[i : i + _CHUNK]))
-        return Sums.joined(parts)
+        return NetworkSums.joined(parts)
 
-    def _sums(self, choices: Index) -> Sums:
+    def _sums(self, choices: Index) -> NetworkSums:
         stretches = np.stack(
             [
                 index[choices[:, list(decisions)] @ places]
@@ -238,7 +238,7 @@ class _Forms:
         # Numbers for free extents: a shape is told by what reads what, and numbers are quicker.
         x = replace(x, shape=tuple(d if isinstance(d, int | float) else _EXTENT for d in x.shape))
         self._needs: dict[tuple[int, ...], Floats] = {}
-        self.shapes: dict[Hashable, Shape | None] = {}
+        self.shapes: dict[Hashable, SegmentShape | None] = {}
         for kin, option in zip(self.kin, self.sample, strict=True):
             if kin.shape not in self.shapes:
                 graph = _graph(space, segment, x, option)

@@ -1,7 +1,7 @@
 """Networks made of stretches in a row: what each stretch costs in every context, and their sums.
 
 A context is how long the activation that leaves a stretch lives on, and the states of what enters
-and what leaves it. Neighbours decide it: `Chain` finds it, banks know what costs what in it.
+and what leaves it. Neighbours decide it: `StretchChain` finds it, banks know what costs what in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from perfmodel.search.oracle.fragment import Fragment
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError, Priced, States
 
-__all__ = ["Bank", "Chain", "Context", "DenseBank", "Sums", "quantities"]
+__all__ = ["Bank", "Context", "DenseBank", "NetworkSums", "StretchChain", "quantities"]
 
 
 #: Fragments times lengths up to which all are costed beforehand.
@@ -24,7 +24,7 @@ EAGER = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class NetworkSums:
     """Sums over networks.
 
     Attributes
@@ -42,7 +42,7 @@ class Sums:
     peak_bytes: Floats
 
     @classmethod
-    def joined(cls, parts: Sequence[Sums]) -> Sums:
+    def joined(cls, parts: Sequence[NetworkSums]) -> NetworkSums:
         """Return the networks of all parts, one after the other."""
         if len(parts) == 1:
             return parts[0]
@@ -62,7 +62,7 @@ class Context:
     Attributes
     ----------
     following
-        Place of how many kernels the leaving activation lives on, in `Chain.lengths`.
+        Place of how many kernels the leaving activation lives on, in `StretchChain.lengths`.
     enters, leaves
         States of the activations.
     setting
@@ -226,7 +226,7 @@ def contexts(f: Fragment, length: int, states: States, names: Sequence[str]) -> 
     return out
 
 
-class Chain:
+class StretchChain:
     """Sums over networks that are rows of stretches from some banks.
 
     Parameters
@@ -255,7 +255,7 @@ class Chain:
         )
         self._stored = np.stack([self.weights, self.kv], axis=-1)
 
-    def sums(self, stretches: Index, settings: Index) -> Sums:
+    def sums(self, stretches: Index, settings: Index) -> NetworkSums:
         """Add up networks.
 
         Parameters
@@ -289,7 +289,7 @@ class Chain:
             values = part if values is None else values + part
         assert values is not None
         at = settings[:, None]
-        return Sums(
+        return NetworkSums(
             self.names, values, self.weights[stretches, at].sum(axis=1),
             self.kv[stretches, at].sum(axis=1), self.peak[stretches, at].max(axis=1),
         )  # fmt: skip
@@ -318,7 +318,7 @@ class Chain:
         weight, kv = self._stored[there, setting].sum(axis=0).tolist()
         return values, weight, kv, float(self.peak[there, setting].max())
 
-    def least(self, stretches: Sequence[Index], settings: Sequence[int]) -> Sums:
+    def least(self, stretches: Sequence[Index], settings: Sequence[int]) -> NetworkSums:
         """Return sums that no network is below, as one network's.
 
         Parameters
@@ -343,7 +343,7 @@ class Chain:
             kv = kv + self.kv[at].min()
             peak = np.maximum(peak, self.peak[at].min())
         assert total is not None
-        return Sums(self.names, total[None], weights, kv, peak)
+        return NetworkSums(self.names, total[None], weights, kv, peak)
 
     def _costs(self, stretches: Index, context: Context) -> Floats:
         bank = np.searchsorted(self.starts, stretches, side="right") - 1

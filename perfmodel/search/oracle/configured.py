@@ -11,24 +11,24 @@ from perfmodel.arrays import Value
 from perfmodel.cost.residency import reduce_rows
 from perfmodel.formats import stored_bits
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.search.oracle.chain import Sums
+from perfmodel.search.oracle.chain import NetworkSums
 from perfmodel.search.oracle.kernel_tables import KernelTable, Touching, kernel_table
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.lifetimes import Lifetimes
-from perfmodel.workload.program import Program
+from perfmodel.workload.program import PolynomialProgram
 from perfmodel.workload.symbols import Dim, free_parameters
 
-__all__ = ["ConfigurationCosts", "Stored", "numeric_of"]
+__all__ = ["ConfigurationCosts", "ConfiguredTensors", "numeric_of"]
 
 #: Rows times networks evaluated at once.
 _CHUNK = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class ConfiguredTensors:
     """Tensors of one role, their elements and bits under every option.
 
     Attributes
@@ -46,7 +46,7 @@ class Stored:
     """
 
     names: tuple[str, ...]
-    program: Program
+    program: PolynomialProgram
     bits: tuple[Floats, ...]
     decisions: tuple[int, ...]
     free: tuple[frozenset[str], ...]
@@ -126,7 +126,7 @@ class ConfigurationCosts:
         place = {name: i for i, name in enumerate(lives.names)}
         self._flatten(alias, place)
 
-    def _stored(self, copies: Mapping[str, Dim]) -> Stored:
+    def _stored(self, copies: Mapping[str, Dim]) -> ConfiguredTensors:
         graph, space = self.touching.graph, self.space
         tables = (self.touching.weight, self.touching.activation, self.touching.kv)
         bits: list[Floats] = []
@@ -142,8 +142,12 @@ class ConfigurationCosts:
             bits.append(np.array([stored_bits(str(o)) if o else own for o in options]))
         elements = [times * graph.tensors[name].elements for name, times in copies.items()]
         free = tuple(free_parameters(each) for each in elements)
-        return Stored(
-            tuple(copies), Program({"elements": elements}), tuple(bits), tuple(decisions), free
+        return ConfiguredTensors(
+            tuple(copies),
+            PolynomialProgram({"elements": elements}),
+            tuple(bits),
+            tuple(decisions),
+            free,
         )
 
     def _flatten(self, alias: Mapping[str, str], place: Mapping[str, int]) -> None:
@@ -182,7 +186,7 @@ class ConfigurationCosts:
         """Quantities that are summed."""
         return self._names
 
-    def sums(self, choices: Index, deadline: Deadline | None = None) -> Sums:
+    def sums(self, choices: Index, deadline: Deadline | None = None) -> NetworkSums:
         """Add up networks; `choices` of shape ``(networks, decisions)``.
 
         Raises
@@ -191,12 +195,12 @@ class ConfigurationCosts:
             The deadline passed before.
         """
         size = max(1, _CHUNK // max(1, len(self.kernels)))
-        parts: list[Sums] = []
+        parts: list[NetworkSums] = []
         for i in range(0, len(choices), size):
             if deadline is not None:
                 deadline.check(f"{i} of {len(choices)} members had been added up")
             parts.append(self._sums(choices[i : i + size]))
-        return Sums.joined(parts)
+        return NetworkSums.joined(parts)
 
     def one(self, choice: Sequence[int]) -> tuple[Floats, float, float, float] | None:
         """Add up one network."""
@@ -204,14 +208,14 @@ class ConfigurationCosts:
         return (sums.values[0, 0], float(sums.weight_bytes[0]), float(sums.kv_bytes[0]),
                 float(sums.peak_bytes[0]))  # fmt: skip
 
-    def _sums(self, choices: Index) -> Sums:
+    def _sums(self, choices: Index) -> NetworkSums:
         values = {**self.defaults, **self._values(choices)}
         sizes = self.activations.bytes_of(choices, values)
         index = choices @ self._radix + self._first
         if self.pricing.states.count > 1 and len(sizes):
             state = self.states(sizes)
             index = index + (state[self._touched] * self._weight[:, :, None]).sum(axis=1).T
-        return Sums(
+        return NetworkSums(
             self._names, self._flat[index].sum(axis=1),
             self.weights.bytes_of(choices, values).sum(axis=0),
             self.caches.bytes_of(choices, values).sum(axis=0), (self.live @ sizes).max(axis=0),
@@ -225,7 +229,7 @@ class ConfigurationCosts:
         found = self.pricing.states.of(need)
         return np.concatenate([found, np.zeros((1, sizes.shape[1]), dtype=np.intp)])
 
-    def least(self, allowed: Sequence[Sequence[int]]) -> Sums:
+    def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
         """Return sums that no network of allowed options is below, as one network's."""
         modes, m = self.pricing.modes, len(self._names)
         total = np.zeros((modes, m))
@@ -235,13 +239,13 @@ class ConfigurationCosts:
             columns = [self._names.index(name) for name in kernel.names]
             total[:, columns] += cut.min(axis=axes)
         sizes = self._least_bytes(self.activations, allowed)
-        return Sums(
+        return NetworkSums(
             self._names, total[None], np.array([self._least_bytes(self.weights, allowed).sum()]),
             np.array([self._least_bytes(self.caches, allowed).sum()]),
             np.array([(self.live @ sizes).max(initial=0.0)]),
         )  # fmt: skip
 
-    def _least_bytes(self, stored: Stored, allowed: Sequence[Sequence[int]]) -> Floats:
+    def _least_bytes(self, stored: ConfiguredTensors, allowed: Sequence[Sequence[int]]) -> Floats:
         """Return the least bytes of each tensor: sizes grow with every number they depend on."""
         if not stored.names:
             return np.zeros(0)
@@ -263,7 +267,7 @@ class ConfigurationCosts:
         }
 
 
-def numeric_of(stored: Stored, i: int, touching: Touching) -> list[int]:
+def numeric_of(stored: ConfiguredTensors, i: int, touching: Touching) -> list[int]:
     """Return the decisions that the number of a tensor's elements depends on, ascending."""
     return sorted({d for name, d in touching.parameter.items() if name in stored.free[i]})
 

@@ -17,13 +17,13 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.search.oracle.chain import Sums
+from perfmodel.search.oracle.chain import NetworkSums
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.reader import (
     FEASIBLE,
     RATES,
     TRAFFIC,
-    Reader,
+    MetricReader,
     checked_metrics,
     metric_faults,
 )
@@ -31,10 +31,10 @@ from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 
-__all__ = ["Costs", "Predicted", "Summed", "Tabled", "costs_of"]
+__all__ = ["OracleCosts", "Predicted", "Summed", "TabulatedCosts", "costs_of"]
 
 
-class Costs(Protocol):
+class OracleCosts(Protocol):
     """What an oracle asks."""
 
     metrics: tuple[str, ...]
@@ -73,7 +73,7 @@ class Summed(Protocol):
         """What the energies of the kind cover, under any choice (`Terms.priced`)."""
         ...
 
-    def sums(self, choices: Index, deadline: Deadline | None = None) -> Sums:
+    def sums(self, choices: Index, deadline: Deadline | None = None) -> NetworkSums:
         """Add up networks, or raise `OutOfTimeError` where the deadline passes before."""
         ...
 
@@ -81,25 +81,25 @@ class Summed(Protocol):
         """Return values and bytes of weights, caches, activations of one network; None: `sums`."""
         ...
 
-    def least(self, allowed: Sequence[Sequence[int]]) -> Sums:
+    def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
         """Return sums that no network of allowed options is below, as one network's."""
         ...
 
 
-class Tabled:
-    """Metrics read off sums over tables; `perfmodel.search.oracle.costs.Costs`."""
+class TabulatedCosts:
+    """Metrics read off sums over tables; `perfmodel.search.oracle.costs.OracleCosts`."""
 
     method, reason = "tabled", ""
 
     def __init__(
-        self, tables: Summed, reader: Reader, items: Callable[[Index], Floats] | None = None
+        self, tables: Summed, reader: MetricReader, items: Callable[[Index], Floats] | None = None
     ) -> None:
         self.tables, self.reader, self._items = tables, reader, items
         self.metrics = reader.metrics
         self._rates = [name for name in RATES if name in reader.metrics and items is not None]
 
     def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
-        """See `Costs`."""
+        """See `OracleCosts`."""
         if len(choices) == 1 and self.reader.pricing.modes == 1 and not self._rates:
             # An outer loop that asks for one at a time.
             return {n: np.array([v]) for n, v in self.one(choices[0].tolist()).items()}
@@ -111,7 +111,7 @@ class Tabled:
         return found
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
-        """See `Costs`."""
+        """See `OracleCosts`."""
         if self.reader.pricing.modes > 1 or self._rates:
             found = self.metrics_of(np.array([choice], dtype=np.intp))
             return {name: float(value[0]) for name, value in found.items()}
@@ -125,7 +125,7 @@ class Tabled:
         )  # fmt: skip
 
     def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
-        """See `Costs`."""
+        """See `OracleCosts`."""
         if not self.reader.affine:
             expected = "latency, energy, bytes, MACs, bit operations"
             raise InputError(Fault("a metric has no bound", path="metrics", expected=expected))
@@ -134,7 +134,7 @@ class Tabled:
 
 
 class Predicted:
-    """Every member predicted by itself; `perfmodel.search.oracle.costs.Costs`."""
+    """Every member predicted by itself; `perfmodel.search.oracle.costs.OracleCosts`."""
 
     method = "predicted"
 
@@ -147,7 +147,7 @@ class Predicted:
         self._settings, self._options = dict(settings), dict(options)
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
-        """See `Costs`."""
+        """See `OracleCosts`."""
         workload = self._space.workload(choice, **self._settings)
         options = {**self._options, **_own_options(self._space, choice)}
         device = _device(self._space, choice, self._device)
@@ -163,7 +163,7 @@ class Predicted:
         return out
 
     def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
-        """See `Costs`."""
+        """See `OracleCosts`."""
         rows: list[dict[str, float]] = []
         for choice in choices.tolist():
             if deadline is not None:
@@ -202,12 +202,12 @@ class Grouped:
         outer = [i for i, d in enumerate(space.decisions) if d.role in {"fact", "precision"}]
         self.outer = outer
         self._inner = [i for i in range(len(space.decisions)) if i not in outer]
-        self._costs: dict[tuple[int, ...], Costs] = {}
+        self._costs: dict[tuple[int, ...], OracleCosts] = {}
         first = self.of((0,) * len(outer), deadline)
         self.metrics = first.metrics
         self.method, self.reason = first.method, first.reason
 
-    def of(self, key: tuple[int, ...], deadline: Deadline | None = None) -> Costs:
+    def of(self, key: tuple[int, ...], deadline: Deadline | None = None) -> OracleCosts:
         """Return the costs of one combination, made when it is first asked for.
 
         Raises
@@ -238,12 +238,12 @@ class Grouped:
         return found
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
-        """See `Costs`."""
+        """See `OracleCosts`."""
         key = tuple(choice[i] for i in self.outer)
         return self.of(key).one(tuple(choice[i] for i in self._inner))
 
     def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
-        """See `Costs`."""
+        """See `OracleCosts`."""
         keys, where = np.unique(choices[:, self.outer], axis=0, return_inverse=True)
         out: dict[str, Floats] = {}
         for k, key in enumerate(keys.tolist()):
@@ -255,7 +255,7 @@ class Grouped:
         return out
 
     def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
-        """See `Costs`."""
+        """See `OracleCosts`."""
         inner = [allowed[i] for i in self._inner]
         bounds = [
             self.of(key).lower_bound(inner)
@@ -281,7 +281,7 @@ def costs_of(
     device: Device | Machine, space: Any, metrics: Sequence[str], *,
     precision: str | Precision | None, runtime: str | Runtime | None, engine: str | None,
     model: str | None, warm: bool, settings: Mapping[str, float], deadline: Deadline | None = None,
-) -> Costs:  # fmt: skip
+) -> OracleCosts:  # fmt: skip
     """Return the costs of a space on a device: tabled if they fall apart, else predicted.
 
     Raises
@@ -321,8 +321,8 @@ def costs_of(
         pricing = Pricing.of(sample, device, **options)
         _check(deadline)
         tables = _tables(space, pricing, settings, deadline)
-        reader = Reader(pricing, sample, tables.names, chosen, tables.priced)
-        return Tabled(tables, reader, _items(space, settings))
+        reader = MetricReader(pricing, sample, tables.names, chosen, tables.priced)
+        return TabulatedCosts(tables, reader, _items(space, settings))
     except NotTabledError as error:
         return Predicted(device, space, chosen, str(error), settings, options)
 

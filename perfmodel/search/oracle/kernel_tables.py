@@ -15,7 +15,7 @@ from perfmodel.search.oracle.fragment import beside
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, NotTabledError, Priced
 from perfmodel.search.space.configurations import ConfigurationSpace
-from perfmodel.workload.fuse import Kernel
+from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.symbols import Dim, free_parameters
@@ -79,7 +79,7 @@ class Touching:
                 elif decision.role == "parameter":
                     self.parameter[member] = i
 
-    def of(self, kernel: Kernel) -> list[int]:
+    def of(self, kernel: FusedKernel) -> list[int]:
         """Return the decisions that touch a kernel."""
         found: set[int] = set()
         for operator in kernel.operators:
@@ -93,7 +93,7 @@ class Touching:
         return sorted(found)
 
 
-def _parameters(kernel: Kernel) -> frozenset[str]:
+def _parameters(kernel: FusedKernel) -> frozenset[str]:
     """Return the free dimensions that a kernel's numbers depend on."""
     dims: list[Dim] = [kernel.block.count, kernel.block.stored, kernel.macs, kernel.vector_ops]
     dims += [*kernel.reads.values(), *kernel.writes.values()]
@@ -106,7 +106,7 @@ def _parameters(kernel: Kernel) -> frozenset[str]:
 
 
 def kernel_table(
-    kernel: Kernel, touching: Touching, pricing: Pricing, defaults: Mapping[str, float],
+    kernel: FusedKernel, touching: Touching, pricing: Pricing, defaults: Mapping[str, float],
     layers: float, *, anchored: bool,
 ) -> KernelTable:  # fmt: skip
     """Cost a kernel under every combination of options, in all states.
@@ -177,7 +177,9 @@ def _numbers(
     return values, len(combos)
 
 
-def _alone(graph: Graph, kernel: Kernel, views: Mapping[str, Operator], *, anchored: bool) -> Graph:
+def _alone(
+    graph: Graph, kernel: FusedKernel, views: Mapping[str, Operator], *, anchored: bool
+) -> Graph:
     """Return a graph of one kernel, between what makes its inputs and what reads its outputs.
 
     Parameters
@@ -225,7 +227,7 @@ def _alone(graph: Graph, kernel: Kernel, views: Mapping[str, Operator], *, ancho
     return replace(graph, tensors=tensors, blocks=tuple(blocks), inputs=inputs, outputs=outputs)
 
 
-def _with_views(kernel: Kernel, views: Mapping[str, Operator]) -> tuple[Operator, ...]:
+def _with_views(kernel: FusedKernel, views: Mapping[str, Operator]) -> tuple[Operator, ...]:
     """Return a kernel's operators, before each the views that it reads through."""
     out: dict[str, Operator] = {}
 
@@ -268,7 +270,7 @@ def _formatted(graph: Graph, touching: Touching, options: Mapping[int, int]) -> 
 
 
 def _priced(
-    made: Graph, graph: Graph, kernel: Kernel, values: Mapping[str, Value], points: int,
+    made: Graph, graph: Graph, kernel: FusedKernel, values: Mapping[str, Value], points: int,
     layers: float, pricing: Pricing,
 ) -> tuple[Priced, tuple[str, ...]]:  # fmt: skip
     lowered = pricing.lowered(made)
@@ -287,7 +289,7 @@ def _priced(
 _AROUND = frozenset({_BEFORE, _AFTER, "(beside)"})
 
 
-def _states(graph: Graph, kernel: Kernel, external: set[Any]) -> Iterator[str]:
+def _states(graph: Graph, kernel: FusedKernel, external: set[Any]) -> Iterator[str]:
     for side in (kernel.reads, kernel.writes):
         for name in side:
             if graph.tensors[name].role == "activation" and name not in external:

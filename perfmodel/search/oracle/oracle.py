@@ -17,7 +17,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.schedule.deadline import Deadline, OutOfTimeError
-from perfmodel.search.oracle.costs import Costs, costs_of
+from perfmodel.search.oracle.costs import OracleCosts, costs_of
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.workload.nas_spaces.base import is_index
@@ -115,7 +115,7 @@ class Oracle:
         self.space = space
         self.device: Device = found.device if isinstance(found, Machine) else found
         self._sizes = tuple(len(d.options) for d in space.decisions)
-        self.costs: Costs = costs_of(found, space, chosen, **self._options, deadline=deadline)
+        self.costs: OracleCosts = costs_of(found, space, chosen, **self._options, deadline=deadline)
         self.metrics: tuple[str, ...] = self.costs.metrics
         self.method, self.reason = self.costs.method, self.costs.reason
         self._whole: dict[str, Floats] | None = None

@@ -17,7 +17,7 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Terms
 from perfmodel.predict import machine_for, static_for
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.job import Job
+from perfmodel.prediction.job import PredictionJob
 from perfmodel.resolve import precision_for
 from perfmodel.search.oracle.rows import (
     Floats,
@@ -48,7 +48,7 @@ class Pricing:
         Capacities that decide where activations stay.
     """
 
-    job: Job
+    job: PredictionJob
     states: States
     settings: tuple[Setting, ...]
     footprints: tuple[float, ...]
@@ -73,7 +73,7 @@ class Pricing:
             workload.graph(static.semantics), static.fusion, tagged=bool(chosen.weights.overrides)
         )
         bare = model == "roofline"
-        job = Job(workload, machine, chosen, static, lowered, bare, False, warm)
+        job = PredictionJob(workload, machine, chosen, static, lowered, bare, False, warm)
         if not bare and "arrays" in static.kind.network_wide:
             raise NotTabledError("layers share the arrays that hold their weights")
         if any(np.ndim(value) for value in machine.facts.values()):

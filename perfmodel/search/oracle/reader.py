@@ -10,12 +10,12 @@ import numpy as np
 from perfmodel.cost.capacity import demands, usable
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.search.oracle.chain import Sums
+from perfmodel.search.oracle.chain import NetworkSums
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, NotTabledError
 from perfmodel.workload.workload import Workload
 
-__all__ = ["FEASIBLE", "METRICS", "RATES", "Reader", "checked_metrics", "metric_faults"]
+__all__ = ["FEASIBLE", "METRICS", "RATES", "MetricReader", "checked_metrics", "metric_faults"]
 
 #: What an oracle tells; keys as the attributes of a prediction.
 METRICS = (
@@ -70,7 +70,7 @@ def metric_faults(metrics: Sequence[str], levels: Sequence[str]) -> list[Fault]:
     return faults
 
 
-class Reader:
+class MetricReader:
     """Reads metrics off sums.
 
     Parameters
@@ -138,14 +138,14 @@ class Reader:
         rows = np.stack([*(found[name] for name in self.metrics), *held.values()])
         return rows[:, 0], (rows[:, 1 + at] - rows[:, :1]) / _LARGE
 
-    def read(self, sums: Sums) -> dict[str, Floats]:
+    def read(self, sums: NetworkSums) -> dict[str, Floats]:
         """Return metric -> array of shape ``(networks,)``, and `FEASIBLE` (0 or 1)."""
         out = self._read(sums)
         held = np.stack(list(self._demands(sums).values()))
         good = (held <= self.bounds[:, None]).all(axis=0) & self._supported
         return out | {FEASIBLE: good.astype(float)}
 
-    def least(self, sums: Sums) -> dict[str, float]:
+    def least(self, sums: NetworkSums) -> dict[str, float]:
         """Return metrics of one network's least sums: the least of the ways in which it may run."""
         ways = range(len(self.pricing.settings))
         found = [self._read(sums, way=way) for way in ways]
@@ -157,7 +157,7 @@ class Reader:
     def one(self, values: Floats, weight: float, kv: float, peak: float) -> dict[str, float]:
         """Return the metrics of one network whose mode is the only one; quick where affine."""
         if not self.affine:
-            sums = Sums(self.names, values[None, None], np.array([weight]), np.array([kv]),
+            sums = NetworkSums(self.names, values[None, None], np.array([weight]), np.array([kv]),
                         np.array([peak]))  # fmt: skip
             return {name: float(value[0]) for name, value in self.read(sums).items()}
         found = self.constant + self.multiples @ np.concatenate((values, (weight, kv, peak)))
@@ -166,7 +166,7 @@ class Reader:
         out[FEASIBLE] = float(self._supported and bool((found[n:] <= self.bounds).all()))
         return out
 
-    def totals(self, sums: Sums, way: int | None = None) -> dict[str, Floats]:
+    def totals(self, sums: NetworkSums, way: int | None = None) -> dict[str, Floats]:
         """Return what predictions are made of, `perfmodel.cost.totals.network_totals`."""
         footprint = sums.weight_bytes + sums.kv_bytes + sums.peak_bytes
         if way is None:
@@ -179,7 +179,7 @@ class Reader:
         totals["activation_bytes"] = sums.peak_bytes
         return totals
 
-    def _read(self, sums: Sums, way: int | None = None) -> dict[str, Floats]:
+    def _read(self, sums: NetworkSums, way: int | None = None) -> dict[str, Floats]:
         shape = (len(sums.peak_bytes),)
         totals = self.totals(sums, way)
         prediction = self.pricing.opened(self.workload, totals, shape, self._opened)
@@ -193,7 +193,7 @@ class Reader:
             out[name] = np.broadcast_to(np.asarray(number, dtype=float), shape).copy()
         return out
 
-    def _demands(self, sums: Sums) -> dict[str, Floats]:
+    def _demands(self, sums: NetworkSums) -> dict[str, Floats]:
         totals = {
             "weight_bytes": sums.weight_bytes, "kv_bytes": sums.kv_bytes,
             "activation_bytes": sums.peak_bytes,
@@ -213,7 +213,7 @@ def _check_energies(names: Sequence[str], priced: Sequence[str], setting: Settin
         raise NotTabledError("the device states the energy of some of the formats only")
 
 
-def _nothing(n: int, names: Sequence[str]) -> Sums:
-    return Sums(
+def _nothing(n: int, names: Sequence[str]) -> NetworkSums:
+    return NetworkSums(
         tuple(names), np.zeros((n, 1, len(names))), np.zeros(n), np.zeros(n), np.zeros(n)
     )  # fmt: skip

@@ -15,8 +15,8 @@ from perfmodel.settings import is_fact
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.rewrite import (
     ChannelGroup,
+    CompressibleLayer,
     FormatGroup,
-    Layer,
     channel_groups,
     format_groups,
     layers,
@@ -142,7 +142,7 @@ class _Decisions:
             for own, other, kind in zip(formats, experts, kinds, strict=True)
         ]
         zeros = self._options("sparsity", names, kinds, _sparsity)
-        groups: dict[tuple[str, tuple[str, ...]], list[Layer]] = {}
+        groups: dict[tuple[str, tuple[str, ...]], list[CompressibleLayer]] = {}
         for i, layer in enumerate(self.layers):
             own, sparse = formats[i], zeros[i]
             if own is None and sparse is None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
 from perfmodel.search.space.decision import Decision
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.rewrite import compressed
@@ -220,7 +220,7 @@ class ConfigurationSpace:
         """Return fact of the device -> its value."""
         return self.by_role(choice, "fact")
 
-    def plain(self, semantics: Semantics) -> Graph:
+    def plain(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph with free widths, formats as they are."""
         return compressed(self.base, free=self.free).graph(semantics)
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, cast
 
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import as_precision, fixed_format
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.nas_spaces import ArchitectureSpace, Choice, Decision
+from perfmodel.workload.nas_spaces import ArchitectureDecision, ArchitectureSpace, Choice
 from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.rewrite import format_groups, layers, with_formats
 from perfmodel.workload.workload import Workload
@@ -70,11 +70,11 @@ class ProductSpace:
         return f"{self.architectures.name}_formats"
 
     @cached_property
-    def decisions(self) -> tuple[Decision, ...]:
+    def decisions(self) -> tuple[ArchitectureDecision, ...]:
         """Those of the architectures, then ``stage.weights`` and ``stage.activations``."""
         return (
             *self.architectures.decisions,
-            *(Decision(s.name, s.options) for s in self._slots if len(s.options) > 1),
+            *(ArchitectureDecision(s.name, s.options) for s in self._slots if len(s.options) > 1),
         )
 
     @cached_property
@@ -226,7 +226,7 @@ class ProductBuild:
     def __init__(self, space: ProductSpace, choice: Choice) -> None:
         self.space, self.choice = space, choice
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph; no runtime makes another of it."""
         del semantics
         return _graph(self.space, self.choice)

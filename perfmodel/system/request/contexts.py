@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Sums", "merged"]
+__all__ = ["ContextSums", "merged"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Whole: TypeAlias = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ _INSIDE: Final = (0.0371, 0.1459, 0.2361, 0.3820, 0.5279, 0.6180, 0.7639, 0.8541
 _ROUNDING: Final = 2e-13
 
 
-class Sums:
+class ContextSums:
     """Sums of costs over ranges of contexts.
 
     Parameters

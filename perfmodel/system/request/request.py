@@ -15,9 +15,9 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.resolve import DeviceLike, Subject, resolve
+from perfmodel.resolve import DeviceLike, PredictionInputs, resolve
 from perfmodel.settings import FaultList
-from perfmodel.system.request.contexts import Floats, Sums
+from perfmodel.system.request.contexts import ContextSums, Floats
 from perfmodel.system.request.result import Request
 from perfmodel.workload.workload import Workload
 
@@ -109,7 +109,7 @@ def request(
         def costs(contexts: Floats, count: int = count) -> Floats:
             return _latency_and_energy(_cost(step, batch=count, context=contexts), len(contexts))
 
-        sums = Sums(costs, ranges)
+        sums = ContextSums(costs, ranges)
         evaluated += sums.evaluated
         decode[:, at] = np.array([sums.between(*one) for one in ranges]).T
         opening[:, at] = costs(np.array([low for low, _ in ranges], dtype=float))
@@ -135,7 +135,7 @@ def request(
     )  # fmt: skip
 
 
-def _cost(subject: Subject, **sizes: Any) -> Prediction:
+def _cost(subject: PredictionInputs, **sizes: Any) -> Prediction:
     return predict(
         subject.workload.bind(sizes), subject.device, precision=subject.precision,
         runtime=subject.runtime, engine=subject.engine,
@@ -153,7 +153,7 @@ def _subject(
     model: str | Path, device: DeviceLike, precision: str | Precision | None,
     runtime: str | Path | Runtime | None, engine: str | None, settings: Mapping[str, Any],
     phase: str,
-) -> Subject:  # fmt: skip
+) -> PredictionInputs:  # fmt: skip
     """Return what is predicted in a phase.
 
     Raises

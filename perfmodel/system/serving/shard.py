@@ -9,7 +9,7 @@ from typing import Any
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
-from perfmodel.workload.families import Semantics, family
+from perfmodel.workload.families import ExecutionSemantics, family
 from perfmodel.workload.graph import ById, Graph
 from perfmodel.workload.library import describe
 from perfmodel.workload.rewrite import with_formats
@@ -124,7 +124,7 @@ class _Wide:
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         return _widened(ById(self.workload.graph(semantics)))
 
 

@@ -17,11 +17,18 @@ import numpy.typing as npt
 from perfmodel.arrays import Value
 from perfmodel.cost.capacity import Violation, demands, fits, violations
 from perfmodel.cost.energy import run_energy
-from perfmodel.system.split.stages import Costs, Flow, Stages
+from perfmodel.system.split.stages import SplitStageCosts, StageActivation, Stages
 
 __all__ = [
-    "CONVERSION_OPS", "Channel", "Cuts", "Floats", "broken", "evaluate", "every_cut",
-    "input_bytes", "prefixes",
+    "CONVERSION_OPS",
+    "CutTable",
+    "Floats",
+    "SplitLink",
+    "broken",
+    "evaluate",
+    "every_cut",
+    "input_bytes",
+    "prefixes",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
@@ -34,7 +41,7 @@ _HELD = ("weight_bytes", "kv_bytes", "activation_bytes")
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class SplitLink:
     """The link as numbers; `down_bytes_per_s` is None where it follows the rate of the other way.
 
     Attributes
@@ -55,7 +62,9 @@ class Channel:
     bits: float | None = None
     input_bytes: float | None = None
 
-    def size(self, flow: Flow, stages: Stages, device: Costs, inputs: float) -> float:
+    def size(
+        self, flow: StageActivation, stages: Stages, device: SplitStageCosts, inputs: float
+    ) -> float:
         """Return bytes of a tensor on the link.
 
         Parameters
@@ -68,14 +77,14 @@ class Channel:
             return self.input_bytes * own / inputs
         return own if flow.fixed or self.bits is None else flow.elements * self.bits / 8.0
 
-    def converts(self, flow: Flow) -> bool:
+    def converts(self, flow: StageActivation) -> bool:
         """Whether a tensor is converted before it is sent, and back."""
         sent_as_it_is = flow.maker < 0 and self.input_bytes is not None
         return self.bits is not None and not flow.fixed and not sent_as_it_is
 
 
 @dataclass(frozen=True)
-class Cuts:
+class CutTable:
     """Cuts and what they cost; every array has the shape ``(cuts,)``.
 
     Attributes
@@ -158,8 +167,12 @@ def every_cut(stages: Stages, most: int) -> list[int] | None:
 
 
 def evaluate(
-    stages: Stages, device: Costs, server: Costs, channel: Channel, chosen: Sequence[int]
-) -> Cuts:
+    stages: Stages,
+    device: SplitStageCosts,
+    server: SplitStageCosts,
+    channel: SplitLink,
+    chosen: Sequence[int],
+) -> CutTable:
     """Return what cuts cost, all at once.
 
     Parameters
@@ -187,12 +200,12 @@ def evaluate(
         everything: Value = sum(demands(totals, side.setting).values())
         sizes.append(np.where(idle, 0.0, everything))
         joules.append(np.where(idle, 0.0, _joule(side, part, seconds)))
-    return Cuts(local, device_s, server_s, up, down, crossing, joules[0], joules[1], sizes[0],
+    return CutTable(local, device_s, server_s, up, down, crossing, joules[0], joules[1], sizes[0],
                 sizes[1], good)  # fmt: skip
 
 
 def _crossings(
-    stages: Stages, device: Costs, channel: Channel, local: Bools
+    stages: Stages, device: SplitStageCosts, channel: SplitLink, local: Bools
 ) -> tuple[Floats, Floats, Floats, tuple[tuple[str, ...], ...]]:
     """Return bytes up and down, elements converted, and names of what goes up."""
     n = len(local)
@@ -215,14 +228,14 @@ def _crossings(
     return up, down, converted, tuple(map(tuple, names))
 
 
-def input_bytes(stages: Stages, device: Costs) -> float:
+def input_bytes(stages: Stages, device: SplitStageCosts) -> float:
     """Return bytes of all inputs of the network in the device's formats."""
     return sum(
         device.bytes_of(stages.graph, f.tensor, f.elements) for f in stages.flows if f.maker < 0
     )
 
 
-def _joule(side: Costs, part: Floats, seconds: Floats) -> Floats:
+def _joule(side: SplitStageCosts, part: Floats, seconds: Floats) -> Floats:
     """Return the joule of each part, as those of a run (`perfmodel.cost.energy`)."""
     totals: dict[str, Value] = {name: part @ each for name, each in side.totals.items()}
     found = run_energy({"latency_s": seconds, **totals}, side.setting, side.priced).joule
@@ -230,7 +243,7 @@ def _joule(side: Costs, part: Floats, seconds: Floats) -> Floats:
     return unknown if found is None else np.asarray(found, dtype=np.float64)
 
 
-def _held(stages: Stages, side: Costs, local: Bools, *, device: bool) -> dict[str, Value]:
+def _held(stages: Stages, side: SplitStageCosts, local: Bools, *, device: bool) -> dict[str, Value]:
     """Return the totals that memories are compared with, of the part that a side runs.
 
     What it received is there from its first stage on, what it sends until its last.
@@ -243,8 +256,8 @@ def _held(stages: Stages, side: Costs, local: Bools, *, device: bool) -> dict[st
             total += side.bytes_of(stages.graph, name, elements) * local[:, touched].any(axis=1)
         out[key] = total
     live, peak = np.zeros(n), np.zeros(n)
-    made: list[list[tuple[Flow, float]]] = [[] for _ in range(stages.count)]
-    read: list[list[tuple[Flow, float]]] = [[] for _ in range(stages.count)]
+    made: list[list[tuple[StageActivation, float]]] = [[] for _ in range(stages.count)]
+    read: list[list[tuple[StageActivation, float]]] = [[] for _ in range(stages.count)]
     for flow in stages.flows:
         size = side.bytes_of(stages.graph, flow.tensor, flow.elements)
         if flow.maker >= 0:
@@ -274,7 +287,9 @@ def _held(stages: Stages, side: Costs, local: Bools, *, device: bool) -> dict[st
     return out
 
 
-def broken(cuts: Cuts, stages: Stages, device: Costs, server: Costs, at: int) -> list[Violation]:
+def broken(
+    cuts: CutTable, stages: Stages, device: SplitStageCosts, server: SplitStageCosts, at: int
+) -> list[Violation]:
     """Return the limits that a cut exceeds, of both sides."""
     local = cuts.local[at : at + 1]
     found: list[Violation] = []

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from perfmodel.system.split.cuts import CONVERSION_OPS, Channel, input_bytes
-from perfmodel.system.split.stages import Costs, Stages
+from perfmodel.system.split.cuts import CONVERSION_OPS, SplitLink, input_bytes
+from perfmodel.system.split.stages import SplitStageCosts, Stages
 
 __all__ = ["least_cut"]
 
@@ -21,7 +21,11 @@ _UNIT = 1e18
 
 
 def least_cut(
-    stages: Stages, device: Costs, server: Costs, channel: Channel, seconds_per_byte: float
+    stages: Stages,
+    device: SplitStageCosts,
+    server: SplitStageCosts,
+    channel: SplitLink,
+    seconds_per_byte: float,
 ) -> int:
     """Return the stages that the device runs in a least cut, as a set of bits.
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.cost.capacity import Violation
-from perfmodel.system.split.cuts import Channel, Cuts, broken, input_bytes
+from perfmodel.system.split.cuts import CutTable, SplitLink, broken, input_bytes
 from perfmodel.system.split.envelope import Segment, envelope
-from perfmodel.system.split.stages import Costs, Stages
+from perfmodel.system.split.stages import SplitStageCosts, Stages
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ class Split:
 
     objective: str
     stages: Stages = field(repr=False)
-    device: Costs = field(repr=False)
-    server: Costs = field(repr=False)
-    channel: Channel
+    device: SplitStageCosts = field(repr=False)
+    server: SplitStageCosts = field(repr=False)
+    channel: SplitLink
     link: str
     rates_bytes_per_s: Floats
-    cuts: Cuts = field(repr=False)
+    cuts: CutTable = field(repr=False)
     complete: bool
     proved: bool
 

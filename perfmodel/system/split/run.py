@@ -17,13 +17,13 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import system as find_system
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.system import System, SystemLink
-from perfmodel.resolve import DeviceLike, Subject, WorkloadLike, resolve
+from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.settings import FaultList
-from perfmodel.system.split.cuts import Channel, Cuts, evaluate, every_cut, prefixes
+from perfmodel.system.split.cuts import CutTable, SplitLink, evaluate, every_cut, prefixes
 from perfmodel.system.split.envelope import parametric
 from perfmodel.system.split.mincut import least_cut
 from perfmodel.system.split.result import OBJECTIVES, Split
-from perfmodel.system.split.stages import Costs, Stages, stages_of
+from perfmodel.system.split.stages import SplitStageCosts, Stages, stages_of
 from perfmodel.units import UnitError, parse, show
 
 __all__ = ["METHODS", "option_faults", "rates_of", "split"]
@@ -217,7 +217,7 @@ def split(
     return _split(stages, near, far, channel, link, np.array(rates), objective, method)
 
 
-def _trying_server(faults: FaultList, own: bool, *arguments: Any) -> Subject | None:
+def _trying_server(faults: FaultList, own: bool, *arguments: Any) -> PredictionInputs | None:
     """Resolve the server's side; faults of its own options are named after them."""
     gathered = FaultList()
     found = gathered.trying(resolve, *arguments)
@@ -246,16 +246,16 @@ def _system(
 def _channel(
     link: SystemLink | None, latency: float | str | None, efficiency: float | None,
     link_format: str | None, input_bytes: float | str | None, faults: FaultList,
-) -> Channel:  # fmt: skip
+) -> SplitLink:  # fmt: skip
     bits = None
     if link_format is not None and not any(f.path == "link_format" for f in faults):
         bits = float(format_named(link_format).bits)
     wait = _amount(latency, "latency", "time", faults)
     sent = _amount(input_bytes, "input_bytes", "bytes", faults)
     if link is None:
-        return Channel(efficiency or 1.0, wait or 0.0, bits=bits, input_bytes=sent)
+        return SplitLink(efficiency or 1.0, wait or 0.0, bits=bits, input_bytes=sent)
     down = None if link.down_bandwidth is None else link.down_bandwidth.value
-    return Channel(
+    return SplitLink(
         link.number("efficiency", 1.0) if efficiency is None else efficiency,
         link.number("latency") if wait is None else wait, down,
         link.number("power_up"), link.number("power_down"), link.number("energy_per_byte_up"),
@@ -285,9 +285,15 @@ def _amount(
 
 
 def _split(
-    stages: Stages, near: Costs, far: Costs, channel: Channel, link: SystemLink | None,
-    rates: Any, objective: str, method: str,
-) -> Split:  # fmt: skip
+    stages: Stages,
+    near: SplitStageCosts,
+    far: SplitStageCosts,
+    channel: SplitLink,
+    link: SystemLink | None,
+    rates: Any,
+    objective: str,
+    method: str,
+) -> Split:
     listed = None if method == "min_cut" else every_cut(stages, MOST_CUTS)
     if listed is not None and len(listed) * len(rates) > MOST_POINTS:
         said = f"{len(listed)} cuts at {len(rates)} rates are {len(listed) * len(rates)} points"
@@ -319,11 +325,13 @@ def _split(
     return made([*chosen, *least], complete=False, proved=False)
 
 
-def _fit(cuts: Cuts, last: int) -> Any:
+def _fit(cuts: CutTable, last: int) -> Any:
     return cuts.fits[-last:] if last else cuts.fits
 
 
-def _least(stages: Stages, near: Costs, far: Costs, channel: Channel, rates: Any) -> list[int]:
+def _least(
+    stages: Stages, near: SplitStageCosts, far: SplitStageCosts, channel: SplitLink, rates: Any
+) -> list[int]:
     """Return every cut that is the least at some rate, around those asked for."""
     everything = (1 << stages.count) - 1
     found: dict[int, tuple[float, float]] = {}

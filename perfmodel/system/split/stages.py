@@ -22,7 +22,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.rates import vector_peak
 from perfmodel.predict import machine_for, static_for
-from perfmodel.prediction.job import Job
+from perfmodel.prediction.job import PredictionJob
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.resolve import precision_for
 from perfmodel.workload.executed import executed
@@ -33,7 +33,7 @@ from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Costs", "Flow", "Stages", "costs", "stages_of"]
+__all__ = ["SplitStageCosts", "StageActivation", "Stages", "costs", "stages_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ _KEPT = frozenset({"kv", "state"})
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class StageActivation:
     """An activation between stages.
 
     Attributes
@@ -85,7 +85,7 @@ class Stages:
 
     graph: Graph
     members: tuple[tuple[str, ...], ...]
-    flows: tuple[Flow, ...]
+    flows: tuple[StageActivation, ...]
     weights: Mapping[str, tuple[tuple[int, ...], float]]
     caches: Mapping[str, tuple[tuple[int, ...], float]]
 
@@ -105,7 +105,7 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class Costs:
+class SplitStageCosts:
     """What the stages take on one side.
 
     Attributes
@@ -146,14 +146,14 @@ class Costs:
 def stages_of(
     workload: Workload,
     sides: Sequence[tuple[Device | Machine, str | Precision | None, str | None, str | None]],
-) -> tuple[Stages, tuple[Costs, ...]]:
+) -> tuple[Stages, tuple[SplitStageCosts, ...]]:
     """Return the stages of a network, and what they take on each side.
 
     Parameters
     ----------
     sides
         Device, precision, runtime and engine of each; what runs is the network as the first side's
-        runtime would (`perfmodel.workload.families.Semantics`).
+        runtime would (`perfmodel.workload.families.ExecutionSemantics`).
 
     Raises
     ------
@@ -193,7 +193,7 @@ def stages_of(
 def costs(
     workload: Workload, machine: Machine, precision: Precision, lowered: Lowered,
     at: Mapping[str, int], count: int,
-) -> Costs:  # fmt: skip
+) -> SplitStageCosts:  # fmt: skip
     """Return what stages take on a machine: sums over its rows.
 
     What a runtime adds of its own (conversions of layout or format) counts with the next operator
@@ -205,7 +205,9 @@ def costs(
         Operator -> its stage.
     """
     static = static_for(machine, None)
-    prediction = Job(workload, machine, precision, static, lowered, False, False, False).run()
+    prediction = PredictionJob(
+        workload, machine, precision, static, lowered, False, False, False
+    ).run()
     table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
     n = len(table.rows)
     stage = np.empty(n, dtype=np.intp)
@@ -224,7 +226,7 @@ def costs(
     totals |= {f"traffic {name}": summed(moved) for name, moved in terms.traffic.items()}
     totals |= {f"energy {name}": summed(joule) for name, joule in terms.energy.items()}
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
-    return Costs(
+    return SplitStageCosts(
         prediction, summed(terms.row_s), totals, tuple(terms.priced) if terms.energy else (),
         float(np.asarray(prediction.once_a_run_s)), precision,
         float(np.asarray(vector_peak(setting)[1]).reshape(-1)[0]),
@@ -284,7 +286,7 @@ def _stages(
         return {name: (_sorted(at[operators[i].name] for i in touched), elements(name))
                 for name, touched in found.items()}  # fmt: skip
 
-    flows: list[Flow] = []
+    flows: list[StageActivation] = []
     outputs = {alias.get(n, n) for n in graph.outputs}
     activations = _touched(graph, operators, alias, frozenset({"activation"}))
     for name, touched in activations.items():
@@ -293,7 +295,7 @@ def _stages(
         readers = _sorted(s for i in touched if (s := at[operators[i].name]) != maker)
         if readers or name in outputs:
             fixed = graph.tensors[name].format in INDICES
-            flows.append(Flow(name, maker, readers, name in outputs and maker >= 0,
+            flows.append(StageActivation(name, maker, readers, name in outputs and maker >= 0,
                               elements(name), fixed))  # fmt: skip
     stages = Stages(graph, tuple(map(tuple, members)), tuple(flows),
                     held(frozenset({"weight"})), held(_KEPT))  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault
-from perfmodel.measurements import Rows, read_rows
+from perfmodel.measurements import CsvTable, read_rows
 
 __all__ = ["LEVELS", "MACHINES", "StreamRow", "likwid_rows", "stencil_rows", "zen4_rows"]
 
@@ -176,7 +176,7 @@ def _zen4(kernel: str, size_kib: float, cycles: float, seconds: float) -> Stream
     )
 
 
-def _sizes(rows: Rows, row: object, faults: list[Fault]) -> tuple[float, float]:
+def _sizes(rows: CsvTable, row: object, faults: list[Fault]) -> tuple[float, float]:
     size = rows.number(row, "size", faults)  # pyright: ignore[reportArgumentType]
     cycles = rows.number(row, "cy_per_CL_min", faults)  # pyright: ignore[reportArgumentType]
     return size or 0.0, cycles or 0.0

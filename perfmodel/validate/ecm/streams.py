@@ -18,7 +18,7 @@ from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.ecm.fitting import constants, forward, measured_cycles
 from perfmodel.validate.ecm.rows import MACHINES, ZEN4, StreamRow, likwid_rows, zen4_rows
 from perfmodel.validate.files import DataFolder
@@ -123,23 +123,23 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def case_of(row: StreamRow, devices: Sequence[str | Path]) -> Case:
+def case_of(row: StreamRow, devices: Sequence[str | Path]) -> ValidationCase:
     """Return a row as a case: a sweep of the kernel on the device, with the row's vectors."""
     name = f"{row.node} {row.name}"
     try:
         device = hardware(row.device, devices)
         workload = sweep(row, device)
     except InputError as error:
-        return Case(name, row.device, reason=str(error.faults[0]))
+        return ValidationCase(name, row.device, reason=str(error.faults[0]))
     clock = device.machine("ideal").facts[f"engines.{device.main_engine}.clock"]
     machine = device.machine("ideal").vary({"memories.l1.vector": row.vector})
     results = float(workload.number(_results(workload)))
     lines = results / 8.0
     seconds = lines * (row.cycles / clock if row.cycles else row.seconds_per_line)
     if not seconds > 0.0:
-        return Case(name, row.device, reason="no time was measured")
-    question = Question("latency_s", "latency_s", seconds, workload)
-    return Case(name, row.device, machine, (question,), None, None, row.level)
+        return ValidationCase(name, row.device, reason="no time was measured")
+    question = MeasuredQuantity("latency_s", "latency_s", seconds, workload)
+    return ValidationCase(name, row.device, machine, (question,), None, None, row.level)
 
 
 def sweep(row: StreamRow, device: Device) -> Workload:

@@ -27,7 +27,7 @@ from perfmodel.kinds.tensor_core.attention import (
     resident_share,
 )
 from perfmodel.validate.batched import evaluate_together
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder, fact_columns, with_devices
 from perfmodel.validate.gpu_kernels.operators import attention
@@ -50,7 +50,7 @@ _SHAPE: Final = re.compile(r"b=(\d+) isl=(\d+) step=(\d+) h=(\d+) kv=(\d+) d=(\d
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class AttentionMeasurement:
     """A row that could be read."""
 
     name: str
@@ -91,7 +91,7 @@ def backend_of(operation: str) -> str:
     return BACKENDS.get(operation.rpartition(" ")[2], "")
 
 
-def measured_rows(path: Path) -> list[Measured]:
+def measured_rows(path: Path) -> list[AttentionMeasurement]:
     """Return the rows of the file.
 
     Raises
@@ -99,7 +99,7 @@ def measured_rows(path: Path) -> list[Measured]:
     InputError
         Columns are missing, or a shape is of another form.
     """
-    out: list[Measured] = []
+    out: list[AttentionMeasurement] = []
     columns = ("hardware", "model_or_op", "shape", "dtype", "value")
     with table(path, columns) as (rows, faults):
         for row in rows:
@@ -115,9 +115,20 @@ def measured_rows(path: Path) -> list[Measured]:
             backend = backend_of(row["model_or_op"])
             name = f"{row['model_or_op']} {row['shape']} kv{bits}"
             out.append(
-                Measured(name, row["hardware"], backend, b, new, new + before, h, kv, d, bits,
-                         1e-3 * value)
-            )  # fmt: skip
+                AttentionMeasurement(
+                    name,
+                    row["hardware"],
+                    backend,
+                    b,
+                    new,
+                    new + before,
+                    h,
+                    kv,
+                    d,
+                    bits,
+                    1e-3 * value,
+                )
+            )
     return out
 
 
@@ -129,20 +140,20 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
-def _case(row: Measured, find: Finder) -> Case:
+def _case(row: AttentionMeasurement, find: Finder) -> ValidationCase:
     device = find(row.hardware)
     if isinstance(device, str):
-        return Case(row.name, row.hardware, reason=device)
+        return ValidationCase(row.name, row.hardware, reason=device)
     if not row.backend:
         reason = f"no runtime of the library is the attention of '{row.name.partition(' b=')[0]}'"
-        return Case(row.name, row.hardware, reason=reason)
+        return ValidationCase(row.name, row.hardware, reason=reason)
     work = attention(row.batch, row.queries, row.keys, row.heads, row.kv_heads, row.head_dim)
     questions = [
-        Question("latency_s", "latency_s", row.seconds, work),
-        Question(row.target, "latency_s", row.seconds, work),
+        MeasuredQuantity("latency_s", "latency_s", row.seconds, work),
+        MeasuredQuantity(row.target, "latency_s", row.seconds, work),
     ]
     precision = "bf16" if row.kv_bits == 16 else "w16a16kv8"
-    return Case(
+    return ValidationCase(
         row.name, device.name, device, questions, precision, row.backend, row.backend, warm=True
     )
 
@@ -156,7 +167,7 @@ _FACTS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
+class _AttentionColumns:
     """Rows of one phase, as columns."""
 
     batch: Floats
@@ -173,7 +184,7 @@ class _Columns:
     moved: Floats
 
     @staticmethod
-    def of(rows: Sequence[Measured], found: Sequence[Device]) -> _Columns:
+    def of(rows: Sequence[AttentionMeasurement], found: Sequence[Device]) -> _AttentionColumns:
         """Gather rows and the facts of their devices."""
 
         def column(name: str) -> Floats:
@@ -189,7 +200,7 @@ class _Columns:
         moved = batch * dim * (
             4.0 * queries * heads + 2.0 * kv * (queries * (2.0 + each) + read)
         )  # fmt: skip
-        return _Columns(
+        return _AttentionColumns(
             batch, queries, keys, heads, kv, dim, each < 2.0,
             backend == "vllm_flash_attention_3", backend == "vllm_flashinfer",
             backend == "vllm_0_14", Chip(**fact_columns(found, _FACTS)), moved,
@@ -208,7 +219,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
         some = [(r, d) for r, d in known if r.target == target]
         if not some:
             continue
-        columns = _Columns.of([r for r, _ in some], [d for _, d in some])
+        columns = _AttentionColumns.of([r for r, _ in some], [d for _, d in some])
         out.append(
             Refit(
                 target, np.array([r.seconds for r, _ in some]), [d.name for _, d in some],
@@ -235,7 +246,7 @@ PREFILL: Final = (
 )
 
 
-def prefill_forward(c: _Columns, k: Mapping[str, float]) -> Floats:
+def prefill_forward(c: _AttentionColumns, k: Mapping[str, float]) -> Floats:
     """Return the seconds of every prefill row."""
     second = ~c.third & ~c.infer & ~c.older
     kernel = PrefillKernel(
@@ -274,7 +285,7 @@ DECODE: Final = (
 TILE_ROWS: Final = {"flash_attention": 64.0, "flashinfer": 16.0}
 
 
-def decode_forward(c: _Columns, k: Mapping[str, float]) -> Floats:
+def decode_forward(c: _AttentionColumns, k: Mapping[str, float]) -> Floats:
     """Return the seconds of every decode row."""
     combine = np.where(
         c.third, k["combine of flash_attention_3"], k["combine of flash_attention_2"]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
 from perfmodel.collective import collective
-from perfmodel.cost.collectives import COLLECTIVES, CollectiveConstants, collective_seconds
+from perfmodel.cost.collectives import COLLECTIVES, CollectiveCostConstants, collective_seconds
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.validate.files import DataFolder
@@ -44,7 +44,7 @@ _NOTES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class CollectiveMeasurement:
     """A row that could be read."""
 
     name: str
@@ -64,7 +64,7 @@ def runtime_of(operation: str, release: tuple[int, ...]) -> str:
     return "nccl" if release >= (2, 29) else "nccl_2_27"
 
 
-def measured_rows(path: Path) -> list[Measured]:
+def measured_rows(path: Path) -> list[CollectiveMeasurement]:
     """Return the rows of the file.
 
     Raises
@@ -72,7 +72,7 @@ def measured_rows(path: Path) -> list[Measured]:
     InputError
         Columns are missing, or a cell is of another form.
     """
-    out: list[Measured] = []
+    out: list[CollectiveMeasurement] = []
     columns = ("hardware", "model_or_op", "shape", "dtype", "value", "source")
     with table(path, columns) as (rows, faults):
         for row in rows:
@@ -90,7 +90,9 @@ def measured_rows(path: Path) -> list[Measured]:
             runtime = runtime_of(row["model_or_op"], release)
             name = f"{row['model_or_op']} {row['shape']} {row['dtype']}"
             out.append(
-                Measured(name, row["hardware"], which, runtime, elements * each, n, 1e-3 * value)
+                CollectiveMeasurement(
+                    name, row["hardware"], which, runtime, elements * each, n, 1e-3 * value
+                )
             )
     return out
 
@@ -131,7 +133,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
+class _CollectiveColumns:
     """Rows of one collective, as columns."""
 
     name: str
@@ -146,7 +148,9 @@ class _Columns:
     eager: npt.NDArray[np.bool_]
 
 
-def _columns(name: str, known: Sequence[tuple[Measured, Device]]) -> _Columns:
+def _columns(
+    name: str, known: Sequence[tuple[CollectiveMeasurement, Device]]
+) -> _CollectiveColumns:
     at = np.array([i for i, (r, _) in enumerate(known) if r.collective == name], dtype=np.intp)
     some = [known[int(i)] for i in at]
 
@@ -160,7 +164,7 @@ def _columns(name: str, known: Sequence[tuple[Measured, Device]]) -> _Columns:
     memory = {d.name: float(m.facts[f"memories.{m.main_memory}.bandwidth"])
               for _, d in some for m in (d.machine("ideal"),)}  # fmt: skip
     runtimes = [r.runtime for r, _ in some]
-    return _Columns(
+    return _CollectiveColumns(
         name, at, np.array([r.message_bytes for r, _ in some]),
         np.array([r.devices for r, _ in some]), np.array([links[d.name][0] for _, d in some]),
         np.array([memory[d.name] for _, d in some]), np.array([links[d.name][1] for _, d in some]),
@@ -195,7 +199,7 @@ def constants() -> tuple[Constant, ...]:
     return tuple(out)
 
 
-def forward(parts: Sequence[_Columns], k: Mapping[str, float], rows: int) -> Floats:
+def forward(parts: Sequence[_CollectiveColumns], k: Mapping[str, float], rows: int) -> Floats:
     """Return the seconds of every row."""
     out = np.empty(rows)
     for c in parts:
@@ -210,9 +214,14 @@ def forward(parts: Sequence[_Columns], k: Mapping[str, float], rows: int) -> Flo
             for field in ("copy_share", "host_floor"):
                 values[field] = np.where(c.eager, values[field], 0.0)
         out[c.at] = collective_seconds(
-            c.name, c.message, c.devices, c.bandwidth, CollectiveConstants.of(values), pcie=c.pcie,
+            c.name,
+            c.message,
+            c.devices,
+            c.bandwidth,
+            CollectiveCostConstants.of(values),
+            pcie=c.pcie,
             memory_bandwidth=c.memory,
-        )  # fmt: skip
+        )
     return out
 
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, gemm_times
-from perfmodel.measurements import Row
+from perfmodel.measurements import CsvRow
 from perfmodel.validate.batched import evaluate_together
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder, with_devices
 from perfmodel.validate.gpu_kernels.neusight import PRODUCTS, processors
@@ -45,7 +45,7 @@ _NOTE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class DeepBenchMeasurement:
     """A row that could be read."""
 
     name: str
@@ -70,7 +70,7 @@ PRECISIONS: Final = {
 }  # fmt: skip
 
 
-def measured_rows(path: Path) -> tuple[list[Measured], list[tuple[str, str]]]:
+def measured_rows(path: Path) -> tuple[list[DeepBenchMeasurement], list[tuple[str, str]]]:
     """Return the rows of products and convolutions, and (name, device) of the others.
 
     Raises
@@ -78,7 +78,7 @@ def measured_rows(path: Path) -> tuple[list[Measured], list[tuple[str, str]]]:
     InputError
         Columns are missing, or cells are no numbers.
     """
-    out: list[Measured] = []
+    out: list[DeepBenchMeasurement] = []
     others: list[tuple[str, str]] = []
     needed = ("device", "precision", "op", "M", "N", "K", "tA", "tB", "time_ms")
     with table(path, needed) as (rows, faults):
@@ -100,21 +100,31 @@ def measured_rows(path: Path) -> tuple[list[Measured], list[tuple[str, str]]]:
     return out, others
 
 
-def _row(row: Row, extents: Mapping[str, float], seconds: float) -> Measured:
+def _row(row: CsvRow, extents: Mapping[str, float], seconds: float) -> DeepBenchMeasurement:
     precision = PRECISIONS[row["precision"]]
     shape = " ".join(f"{c}={v:g}" for c, v in extents.items())
     name = f"{row['op']} {shape} {row['tA']}{row['tB']} {precision}".replace("  ", " ")
     if row["op"] == "gemm":
         m, n, k = extents.values()
         # Column-major: C has M rows; the transposes say how A and B lie in memory.
-        return Measured(name, row["device"], "gemm", precision, (m, n, k), m * k + k * n + m * n,
-                        product(m, n, k), seconds)  # fmt: skip
+        return DeepBenchMeasurement(
+            name,
+            row["device"],
+            "gemm",
+            precision,
+            (m, n, k),
+            m * k + k * n + m * n,
+            product(m, n, k),
+            seconds,
+        )
     w, h, c, b, f, r, s, pw, ph, sw, sh = extents.values()
     rows_out, columns_out = (h + 2 * ph - r) // sh + 1, (w + 2 * pw - s) // sw + 1
     m, k = b * rows_out * columns_out, c * r * s
     work = convolution(b, c, h, w, f, (int(r), int(s)), (int(sh), int(sw)), (int(ph), int(pw)))
     moved = b * c * h * w + k * f + m * f
-    return Measured(name, row["device"], "conv", precision, (m, f, k), moved, work, seconds)
+    return DeepBenchMeasurement(
+        name, row["device"], "conv", precision, (m, f, k), moved, work, seconds
+    )
 
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
@@ -124,21 +134,21 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     find = Finder(devices)
     cases = [_case(row, find) for row in found]
     cases += [
-        Case(name, device, reason="a recurrent network of a library's fused kernels")
+        ValidationCase(name, device, reason="a recurrent network of a library's fused kernels")
         for name, device in others
     ]
     return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
-def _case(row: Measured, find: Finder) -> Case:
+def _case(row: DeepBenchMeasurement, find: Finder) -> ValidationCase:
     device = find(row.hardware)
     if isinstance(device, str):
-        return Case(row.name, row.hardware, reason=device)
+        return ValidationCase(row.name, row.hardware, reason=device)
     questions = [
-        Question("latency_s", "latency_s", row.seconds, row.workload),
-        Question(f"{row.operation}_s", "latency_s", row.seconds, row.workload),
+        MeasuredQuantity("latency_s", "latency_s", row.seconds, row.workload),
+        MeasuredQuantity(f"{row.operation}_s", "latency_s", row.seconds, row.workload),
     ]
-    return Case(row.name, device.name, device, questions, row.precision, RUNTIME,
+    return ValidationCase(row.name, device.name, device, questions, row.precision, RUNTIME,
                 f"{row.operation} {row.precision}")  # fmt: skip
 
 

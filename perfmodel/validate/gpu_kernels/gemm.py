@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.products import ProductRows, asking, named, product_refits
@@ -72,7 +72,7 @@ def runtime_of(row: KernelRow) -> str:
     return BLOCK_SCALED.get(kernel, "")
 
 
-def case(row: KernelRow, find: Finder) -> Case:
+def case(row: KernelRow, find: Finder) -> ValidationCase:
     """Return the case of a row: its device by product name, its kernel as a network of one."""
     reason = row.lacks("m", "n", "k")
     if not reason and row.dtype not in FORMATS:
@@ -81,15 +81,15 @@ def case(row: KernelRow, find: Finder) -> Case:
     if not reason and not runtime:
         reason = f"no runtime states the {row.dtype} kernel of '{row.operation}'"
     if reason:
-        return Case(row.name, row.hardware, reason=reason)
+        return ValidationCase(row.name, row.hardware, reason=reason)
     device = find(row.hardware)
     if isinstance(device, str):
-        return Case(row.name, row.hardware, reason=device)
+        return ValidationCase(row.name, row.hardware, reason=device)
     precision, target = FORMATS[row.dtype]
     group = f"{row.dtype}, M {'above' if row.shape['m'] > 256 else 'up to'} 256"
     shape = {name: row.shape[name] for name in ("m", "n", "k")}
-    asked = Question(target, "latency_s", row.seconds, linear().bind(shape))
-    return Case(row.name, row.hardware, device, [asked], precision, runtime, group=group)
+    asked = MeasuredQuantity(target, "latency_s", row.seconds, linear().bind(shape))
+    return ValidationCase(row.name, row.hardware, device, [asked], precision, runtime, group=group)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Iterator[Refit]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.rows import KernelRow, kernel_cases
@@ -47,20 +47,22 @@ def asked_of(row: KernelRow) -> tuple[str, Workload] | None:
     return "grouped_latency_s", grouped().bind(numbers)
 
 
-def _case(row: KernelRow, find: Finder) -> Case:
+def _case(row: KernelRow, find: Finder) -> ValidationCase:
     words = ("m", "n", "k") if row.operation.startswith("gemm/") else (
         "num_local_experts", "tokens_per_expert", "hidden_size", "intermediate_size"
     )  # fmt: skip
     reason = row.lacks(*words) if "gemm" in row.operation else ""
     if reason:
-        return Case(row.name, row.hardware, reason=reason)
+        return ValidationCase(row.name, row.hardware, reason=reason)
     asked = asked_of(row)
     if asked is None:
-        return Case(row.name, row.hardware, reason=f"no product: {row.operation.partition('/')[0]}")
+        return ValidationCase(
+            row.name, row.hardware, reason=f"no product: {row.operation.partition('/')[0]}"
+        )
     device = find(row.hardware)
     if isinstance(device, str):
-        return Case(row.name, row.hardware, reason=device)
+        return ValidationCase(row.name, row.hardware, reason=device)
     target, workload = asked
-    question = Question(target, "latency_s", row.seconds, workload)
+    question = MeasuredQuantity(target, "latency_s", row.seconds, workload)
     group = row.operation.partition(":")[0]
-    return Case(row.name, row.hardware, device, [question], "fp8", RUNTIME, group=group)
+    return ValidationCase(row.name, row.hardware, device, [question], "fp8", RUNTIME, group=group)

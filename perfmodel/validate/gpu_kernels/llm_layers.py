@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from perfmodel.measurements import Row
+from perfmodel.measurements import CsvRow
 from perfmodel.validate.batched import evaluate_together
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.operators import attention, product
@@ -58,7 +58,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     return evaluate_together(Cases(NAME, cases, notes=folder.note(path)))
 
 
-def _case(row: Row, value: float | None, find: Finder) -> Case:
+def _case(row: CsvRow, value: float | None, find: Finder) -> ValidationCase:
     model, _, layer = row["model_or_op"].partition(":")
     kind = layer.rpartition(":")[2] or layer.partition(":")[0]
     name = f"{model.rpartition('/')[2]} {kind} {row['shape']}"
@@ -71,11 +71,13 @@ def _case(row: Row, value: float | None, find: Finder) -> Case:
         work = _work(MODELS[model], kind, numbers, int(told.group(1)) if told else 1)
     device = find(row["hardware"])
     if isinstance(device, str):
-        return Case(name, row["hardware"], reason=device)
+        return ValidationCase(name, row["hardware"], reason=device)
     if isinstance(work, str) or value is None:
-        return Case(name, device.name, reason=work if isinstance(work, str) else "no time")
-    question = Question("latency_s", "latency_s", 1e-6 * value, work[0])
-    return Case(name, device.name, device, [question], "bf16", work[1], kind)
+        return ValidationCase(
+            name, device.name, reason=work if isinstance(work, str) else "no time"
+        )
+    question = MeasuredQuantity("latency_s", "latency_s", 1e-6 * value, work[0])
+    return ValidationCase(name, device.name, device, [question], "bf16", work[1], kind)
 
 
 def _work(

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault
-from perfmodel.measurements import Row, Rows
+from perfmodel.measurements import CsvRow, CsvTable
 from perfmodel.validate.batched import evaluate_together
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.operators import product, streaming
@@ -42,7 +42,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     return evaluate_together(Cases(NAME, cases, notes=(*_NOTES, *folder.note(path))))
 
 
-def _case(rows: Rows, row: Row, find: Finder, faults: list[Fault]) -> Case:
+def _case(rows: CsvTable, row: CsvRow, find: Finder, faults: list[Fault]) -> ValidationCase:
     operation = row["op"]
     m, n = rows.number(row, "M", faults), rows.number(row, "N", faults)
     # A vector is one row.
@@ -58,11 +58,18 @@ def _case(rows: Rows, row: Row, find: Finder, faults: list[Fault]) -> Case:
         work = streaming(_STREAMS[operation], m, n)
         seconds = m * n / (rate or 1.0)
     else:
-        return Case(name, row["device"], reason=f"no operator of the library is '{operation}'")
+        return ValidationCase(
+            name, row["device"], reason=f"no operator of the library is '{operation}'"
+        )
     device = find(row["device"])
     if isinstance(device, str):
-        return Case(name, row["device"], reason=device)
-    return Case(
-        name, device.name, device, [Question("latency_s", "latency_s", seconds, work)], "fp16",
-        "torch_eager_half", operation,
-    )  # fmt: skip
+        return ValidationCase(name, row["device"], reason=device)
+    return ValidationCase(
+        name,
+        device.name,
+        device,
+        [MeasuredQuantity("latency_s", "latency_s", seconds, work)],
+        "fp16",
+        "torch_eager_half",
+        operation,
+    )

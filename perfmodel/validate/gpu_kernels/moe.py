@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from perfmodel.calibrate import Constant
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.products import product_refits
@@ -70,21 +70,21 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return kernel_cases(folder, NAME, PLACES, case, devices, notes=notes)
 
 
-def case(row: KernelRow, find: Finder) -> Case:
+def case(row: KernelRow, find: Finder) -> ValidationCase:
     """Return the case of a row: its device by product name, its kernel as a network of one."""
     reason = row.lacks("tokens", "topk", "experts", "hidden", "inter")
     if not reason and row.dtype not in FORMATS:
         reason = f"no precision for '{row.dtype}'"
     if reason:
-        return Case(row.name, row.hardware, reason=reason)
+        return ValidationCase(row.name, row.hardware, reason=reason)
     device = find(row.hardware)
     if isinstance(device, str):
-        return Case(row.name, row.hardware, reason=device)
+        return ValidationCase(row.name, row.hardware, reason=device)
     precision, target = FORMATS[row.dtype]
-    asked = Question(target, "latency_s", row.seconds, layer(row))
+    asked = MeasuredQuantity(target, "latency_s", row.seconds, layer(row))
     backend = row.operation.partition("_")[2]
     group = f"{row.dtype} {'cutlass' if 'cutlass' in backend.split('_') else 'triton or marlin'}"
-    return Case(row.name, row.hardware, device, [asked], precision, RUNTIME, group=group)
+    return ValidationCase(row.name, row.hardware, device, [asked], precision, RUNTIME, group=group)
 
 
 def layer(row: KernelRow) -> Workload:

@@ -21,7 +21,7 @@ from perfmodel.calibrate.fit import Forward
 from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
 from perfmodel.validate.batched import evaluate_together
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder, fact_columns, with_devices
 from perfmodel.validate.gpu_kernels.operators import batched_product, product, streaming
@@ -55,7 +55,7 @@ _NOTE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class NeuSightMeasurement:
     """A row that could be read."""
 
     name: str
@@ -82,7 +82,7 @@ class Measured:
         return streaming(self.function, b, m)
 
 
-def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[Measured]:
+def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[NeuSightMeasurement]:
     """Return a sample of the file's rows, the same one always.
 
     Raises
@@ -91,7 +91,7 @@ def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[Mea
         Columns are missing, or cells are no numbers.
     """
     seen: dict[tuple[str, str], int] = {}
-    out: list[Measured] = []
+    out: list[NeuSightMeasurement] = []
     columns = ("device", "table", "op", "B", "M", "N", "K", "H", "latency_ms")
     with table(path, columns) as (rows, faults):
         for row in rows:
@@ -108,8 +108,16 @@ def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[Mea
             b, m, n, k, *_ = (*numbers[:-1], 1.0, 1.0)
             shape = " ".join(f"{c}={v:g}" for c, v in zip(wanted, numbers, strict=False))
             function = _STREAMS.get(row["op"], row["op"])
-            out.append(Measured(f"{row['op']} {shape}", row["device"], kind, function, (b, m, n, k),
-                                1e-3 * numbers[-1]))  # fmt: skip
+            out.append(
+                NeuSightMeasurement(
+                    f"{row['op']} {shape}",
+                    row["device"],
+                    kind,
+                    function,
+                    (b, m, n, k),
+                    1e-3 * numbers[-1],
+                )
+            )
     return out
 
 
@@ -121,16 +129,16 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
-def _case(row: Measured, find: Finder) -> Case:
+def _case(row: NeuSightMeasurement, find: Finder) -> ValidationCase:
     device = find(row.hardware)
     if isinstance(device, str):
-        return Case(row.name, row.hardware, reason=device)
+        return ValidationCase(row.name, row.hardware, reason=device)
     work = row.workload
     questions = [
-        Question("latency_s", "latency_s", row.seconds, work),
-        Question(row.target, "latency_s", row.seconds, work),
+        MeasuredQuantity("latency_s", "latency_s", row.seconds, work),
+        MeasuredQuantity(row.target, "latency_s", row.seconds, work),
     ]
-    return Case(row.name, device.name, device, questions, "fp32", RUNTIME, row.table)
+    return ValidationCase(row.name, device.name, device, questions, "fp32", RUNTIME, row.table)
 
 
 #: Facts of a device that the products read.

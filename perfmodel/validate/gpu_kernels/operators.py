@@ -7,7 +7,7 @@ from functools import cache
 from typing import Final
 
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import symbol
@@ -15,7 +15,7 @@ from perfmodel.workload.workload import Workload
 
 __all__ = ["attention", "batched_product", "convolution", "product", "streaming"]
 
-Build = Callable[[Semantics], Graph]
+Build = Callable[[ExecutionSemantics], Graph]
 
 
 def _workload(name: str, build: Build, **extents: float) -> Workload:

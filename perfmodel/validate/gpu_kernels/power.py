@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from perfmodel.validate.case import Case, Cases
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels import gemm, moe
 from perfmodel.validate.gpu_kernels.devices import Finder
@@ -30,17 +30,17 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     )
 
 
-def _case(row: KernelRow, find: Finder) -> Case:
+def _case(row: KernelRow, find: Finder) -> ValidationCase:
     operation = row.operation.partition(" ")[0]
     if operation == "gemm":
         return gemm.case(row, find)
     if operation == "moe":
         if row.shape.get("moe_ep_size", 1.0) > 1.0:
-            return Case(row.name, row.hardware, reason="experts spread over devices")
+            return ValidationCase(row.name, row.hardware, reason="experts spread over devices")
         found = moe.case(_renamed(row), find)
         renamed = [replace(q, target=f"moe_{q.target}") for q in found.questions]
         return replace(found, questions=renamed)
-    return Case(row.name, row.hardware, reason=f"no product: {operation}")
+    return ValidationCase(row.name, row.hardware, reason=f"no product: {operation}")
 
 
 #: Words of this file -> those of ``gpu_moe``.

@@ -15,7 +15,7 @@ from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_time
 from perfmodel.kinds.tensor_core.kernels import constants_of
 from perfmodel.kinds.tensor_core.products import candidates_of, products
 from perfmodel.predict import predict
-from perfmodel.validate.case import Case, Cases
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.refit import Refit
 
 __all__ = ["ProductRows", "asking", "named", "product_refit", "product_refits"]
@@ -34,7 +34,7 @@ class ProductRows:
         Each with a question whose workload holds products of one class.
     """
 
-    def __init__(self, cases: Sequence[Case]) -> None:
+    def __init__(self, cases: Sequence[ValidationCase]) -> None:
         numbers: dict[str, list[float]] = {name: [] for name in (*_NUMBERS, "vector_s", "count")}
         machine: dict[str, list[float]] = {f.name: [] for f in fields(Processor)}
         place: list[int] = []
@@ -121,7 +121,7 @@ def product_refits(
             yield product_refit(cases, target, named(key, constants))
 
 
-def asking(cases: Cases, target: str) -> list[Case]:
+def asking(cases: Cases, target: str) -> list[ValidationCase]:
     """Return the cases that can be predicted and count for a target."""
     return [c for c in cases.cases if c.questions and c.questions[0].target == target]
 

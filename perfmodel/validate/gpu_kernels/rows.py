@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Rows, read_rows
-from perfmodel.validate.case import Case, Cases
+from perfmodel.measurements import CsvTable, read_rows
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 
@@ -59,7 +59,7 @@ class KernelRow:
 
 
 @contextmanager
-def table(path: Path, columns: Sequence[str]) -> Generator[tuple[Rows, list[Fault]]]:
+def table(path: Path, columns: Sequence[str]) -> Generator[tuple[CsvTable, list[Fault]]]:
     """Open a table of measurements, and a list for the faults of its cells.
 
     Raises
@@ -114,10 +114,16 @@ def kernel_rows(path: Path, *, value: str = "value", unit: str = "") -> Iterator
 
 
 def kernel_cases(
-    folder: DataFolder, name: str, places: Sequence[str], case: Callable[[KernelRow, Finder], Case],
-    devices: Sequence[str | Path] = (), *, notes: Sequence[str] = (), value: str = "value",
+    folder: DataFolder,
+    name: str,
+    places: Sequence[str],
+    case: Callable[[KernelRow, Finder], ValidationCase],
+    devices: Sequence[str | Path] = (),
+    *,
+    notes: Sequence[str] = (),
+    value: str = "value",
     unit: str = "",
-) -> Cases:  # fmt: skip
+) -> Cases:
     """Return the cases of a table of kernels, one a row.
 
     Parameters

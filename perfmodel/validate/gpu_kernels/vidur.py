@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels.devices import Finder
 from perfmodel.validate.gpu_kernels.gemm import CONSTANTS
@@ -46,19 +46,21 @@ def extents(row: KernelRow) -> Mapping[str, float] | None:
     return None if sides is None else {"m": s["tokens"], "n": sides[0], "k": sides[1]}
 
 
-def _case(row: KernelRow, find: Finder) -> Case:
+def _case(row: KernelRow, find: Finder) -> ValidationCase:
     reason = row.lacks("tokens", "tp", "hidden", "ffn", "heads", "kv")
     if reason:
-        return Case(row.name, row.hardware, reason=reason)
+        return ValidationCase(row.name, row.hardware, reason=reason)
     shape = extents(row)
     if shape is None:
-        return Case(row.name, row.hardware, reason="an elementwise kernel of the layer, no product")
+        return ValidationCase(
+            row.name, row.hardware, reason="an elementwise kernel of the layer, no product"
+        )
     device = find(row.hardware)
     if isinstance(device, str):
-        return Case(row.name, row.hardware, reason=device)
-    asked = Question("latency_s", "latency_s", row.seconds, linear("fp16").bind(shape))
+        return ValidationCase(row.name, row.hardware, reason=device)
+    asked = MeasuredQuantity("latency_s", "latency_s", row.seconds, linear("fp16").bind(shape))
     group = row.operation.rpartition(":")[2]
-    return Case(row.name, row.hardware, device, [asked], "fp16", RUNTIME, group=group)
+    return ValidationCase(row.name, row.hardware, device, [asked], "fp16", RUNTIME, group=group)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Iterator[Refit]:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from perfmodel.calibrate import Constant
 from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.gemm import Processor
-from perfmodel.measurements import Row
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.gpu_kernels import neusight
 from perfmodel.validate.gpu_kernels.devices import Finder, fact_columns
@@ -86,7 +86,7 @@ def runtime_of(tags: Sequence[str]) -> str:
     return "torch_eager_rocm" if "amd" in tags else "torch_eager"
 
 
-def _case(row: Row, value: float | None, find: Finder) -> Case:
+def _case(row: CsvRow, value: float | None, find: Finder) -> ValidationCase:
     model, *how = row["model_or_op"].split()
     name = f"{row['model_or_op']} {row['shape']}"
     found = _SHAPE.search(row["shape"])
@@ -99,14 +99,19 @@ def _case(row: Row, value: float | None, find: Finder) -> Case:
         reason = "no shape or no time"
     device = find(row["hardware"])
     if isinstance(device, str):
-        return Case(name, row["hardware"], reason=device)
+        return ValidationCase(name, row["hardware"], reason=device)
     if reason or found is None or value is None:
-        return Case(name, device.name, reason=reason)
+        return ValidationCase(name, device.name, reason=reason)
     run = workload(model, int(found.group(1)), int(found.group(2)))
-    return Case(
-        name, device.name, device, [Question("latency_s", "latency_s", 1e-3 * value, run)], "fp32",
-        runtime_of(device.tags), model,
-    )  # fmt: skip
+    return ValidationCase(
+        name,
+        device.name,
+        device,
+        [MeasuredQuantity("latency_s", "latency_s", 1e-3 * value, run)],
+        "fp32",
+        runtime_of(device.tags),
+        model,
+    )
 
 
 Floats = npt.NDArray[np.float64]
@@ -118,7 +123,7 @@ _GELU_PASSES: Final = 9.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Network:
+class _TransformerKernels:
     """A forward pass as kernels: products, batched products, bytes of streams.
 
     Attributes
@@ -136,7 +141,7 @@ class _Network:
     streams: Mapping[str, tuple[float, float]]
 
 
-def _network(model: str, sequence: int, batch: int) -> _Network:
+def _network(model: str, sequence: int, batch: int) -> _TransformerKernels:
     """Return the kernels of a forward pass, as the graph of `workload` has them."""
     s = family("transformer").structure(**MODELS[model])
     structure: Any = s
@@ -152,7 +157,7 @@ def _network(model: str, sequence: int, batch: int) -> _Network:
     tables = 1.0 + (1.0 if structure.token_types else 0.0)
     hidden = 8.0 * t * f
     unfused = structure.activation == "gelu_tanh"
-    return _Network(
+    return _TransformerKernels(
         np.array(products), np.array([4.0 * layers, layers, layers, 1.0]), np.array(batched),
         np.array([layers, layers]),
         {
@@ -170,9 +175,12 @@ def _network(model: str, sequence: int, batch: int) -> _Network:
 
 
 def network_seconds(
-    networks: Sequence[_Network], machine: Processor, bandwidth: Floats, k: Mapping[str, float],
+    networks: Sequence[_TransformerKernels],
+    machine: Processor,
+    bandwidth: Floats,
+    k: Mapping[str, float],
     rocm: npt.NDArray[np.bool_],
-) -> Floats:  # fmt: skip
+) -> Floats:
     """Return the seconds of networks, one a row, by constants ``class.field``."""
     total = np.zeros(len(networks))
     for kind in ("gemm", "batched_gemm"):
@@ -215,7 +223,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     Kernels of the device are left out with it. rocBLAS has no kernel rows: what it reaches of a
     peak, beside cuBLAS, is one constant of the networks of the other AMD devices.
     """
-    known: list[tuple[_Network, Device, float]] = []
+    known: list[tuple[_TransformerKernels, Device, float]] = []
     for case in load(folder, devices).cases:
         if isinstance(case.machine, Device):
             run = case.questions[0].workload

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.sequence import SequenceBuilder
@@ -21,7 +21,7 @@ def linear(output: str = "bf16") -> Workload:
     """Return ``y = x W`` with free ``m``, ``n``, ``k``; `output` is the format of ``y``."""
 
     @lru_cache(maxsize=4)
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         g = SequenceBuilder("linear")
         m, n, k = symbol("m"), symbol("n"), symbol("k")
         x = g.input("x", (m, k))
@@ -40,7 +40,7 @@ def grouped(output: str = "bf16") -> Workload:
     """Return one grouped product: ``groups`` of ``rows / groups`` by ``n`` by ``k``."""
 
     @lru_cache(maxsize=4)
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         g = SequenceBuilder("grouped")
         x = g.input("x", (symbol("rows"), symbol("k")))
         g.output(_grouped(g, x, symbol("n"), "grouped", output))
@@ -58,7 +58,7 @@ def experts(matrices: int, output: str = "bf16") -> Workload:
     """
 
     @lru_cache(maxsize=4)
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         g = SequenceBuilder("experts")
         rows, hidden, inter = symbol("rows"), symbol("hidden"), symbol("inter")
         x = g.input("x", (rows, hidden))

@@ -21,7 +21,7 @@ _FILE = Path(__file__).parent / "columns.yaml"
 _BATCHES: Final = ("1", "32", "64", "256")
 
 
-class Measured(Spec):
+class HelpPlatform(Spec):
     """Where a column's networks ran."""
 
     device: str
@@ -43,7 +43,7 @@ class Devices(Spec):
     """Version of this form."""
     sources: Mapping[str, Source] = Field(default_factory=dict[str, Source])
     """Documents, by key."""
-    devices: Mapping[str, Measured]
+    devices: Mapping[str, HelpPlatform]
     """Name of a column, without its batch -> where it was measured."""
     sums: Mapping[str, tuple[str, ...]]
     """Space -> columns that are sums of a table's or a simulator's terms."""
@@ -63,7 +63,7 @@ class Column(NamedTuple):
     """
 
     name: str
-    place: Measured
+    place: HelpPlatform
     batch: int
 
 

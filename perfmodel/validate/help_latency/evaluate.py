@@ -15,7 +15,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.runtime import SCALE_CLASSES
-from perfmodel.measurements import Rows, read_rows
+from perfmodel.measurements import CsvTable, read_rows
 from perfmodel.predict import predict
 from perfmodel.search.oracle import Oracle
 from perfmodel.validate.files import DataFolder
@@ -97,7 +97,7 @@ def latencies_of(
     return out, skipped, len(choices), folder.note(path)
 
 
-def _seconds(rows: Rows, names: Sequence[str], faults: list[Fault]) -> dict[str, Vector]:
+def _seconds(rows: CsvTable, names: Sequence[str], faults: list[Fault]) -> dict[str, Vector]:
     return {
         name: np.array([rows.number(row, name, faults, scale=1e-3) or np.nan for row in rows])
         for name in names

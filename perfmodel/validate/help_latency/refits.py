@@ -14,7 +14,7 @@ from perfmodel.calibrate.fit import Forward
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.help_latency.evaluate import Latencies, latencies_of
 from perfmodel.validate.help_latency.kernels import KernelCounts
-from perfmodel.validate.help_latency.rows import Rows
+from perfmodel.validate.help_latency.rows import HelpLatencyEvaluator
 from perfmodel.validate.help_latency.spaces import SPACES, Space
 from perfmodel.validate.refit import Refit
 from perfmodel.workload.workload import Workload
@@ -101,11 +101,14 @@ def fbnet_refits(
     for group, own in (("server_cpu", _FBNET), ("phone", _FBNET[:-1])):
         some = [item for item in found if item.column.place.group == group]
         if len({item.device.name for item in some}) > 1:
-            parts = [Rows(_works(i, kind), i.device, i.column.place.runtime) for i in some]
+            parts = [
+                HelpLatencyEvaluator(_works(i, kind), i.device, i.column.place.runtime)
+                for i in some
+            ]
             factors = [f"{_HOST}{item.device.name}" for item in some]
 
             def forward(
-                values: Mapping[str, float], parts: Sequence[Rows] = parts,
+                values: Mapping[str, float], parts: Sequence[HelpLatencyEvaluator] = parts,
                 factors: Sequence[str] = factors,
             ) -> Vector:  # fmt: skip
                 own = {k: v for k, v in values.items() if not k.startswith(_HOST)}
@@ -154,7 +157,10 @@ def _gpus(some: Sequence[Latencies], kind: Space) -> tuple[list[Constant], Forwa
 
 
 def _cores(some: Sequence[Latencies], kind: Space) -> tuple[list[Constant], Forward]:
-    parts = [Rows(_works(item, kind), item.device, item.column.place.runtime) for item in some]
+    parts = [
+        HelpLatencyEvaluator(_works(item, kind), item.device, item.column.place.runtime)
+        for item in some
+    ]
 
     def forward(values: Mapping[str, float]) -> Vector:
         return np.concatenate([part(values) for part in parts])

@@ -13,7 +13,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.predict import predict
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Rows"]
+__all__ = ["HelpLatencyEvaluator"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -21,7 +21,7 @@ _KERNELS: Final = "runtime.kernels."
 _NUMBERS: Final = ("network", "count", "matrix", "vector", "memory", "narrow", "weights")
 
 
-class Rows:
+class HelpLatencyEvaluator:
     """Networks on a device under a runtime; calling it gives the seconds of each.
 
     Parameters

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Rows
+from perfmodel.measurements import CsvTable
 from perfmodel.workload.nas_spaces import space
 from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choices
 from perfmodel.workload.nas_spaces.nas_bench_201 import NasBench201
@@ -62,7 +62,7 @@ SPACES: Final[Mapping[str, Space]] = {
 }  # fmt: skip
 
 
-def choices_of(rows: Rows, kind: Space, faults: list[Fault]) -> Choices:
+def choices_of(rows: CsvTable, kind: Space, faults: list[Fault]) -> Choices:
     """Return the choices of a file's rows, ``(rows, decisions)``.
 
     Parameters

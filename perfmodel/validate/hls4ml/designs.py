@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.hls4ml.fitting import design_refits
 from perfmodel.validate.hls4ml.machines import RUNTIME, machine_of, network, precision_of
-from perfmodel.validate.hls4ml.rows import DESIGNS, Design, read_designs
+from perfmodel.validate.hls4ml.rows import DESIGNS, Hls4mlDesign, read_designs
 from perfmodel.validate.refit import Refit
 from perfmodel.validate.result import ValidationResult
 from perfmodel.validate.run import error_of, evaluate
@@ -55,23 +55,24 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     return design_refits(read_designs(folder, NAME))
 
 
-def _case(design: Design, devices: Sequence[str | Path]) -> Case:
+def _case(design: Hls4mlDesign, devices: Sequence[str | Path]) -> ValidationCase:
     workload = network(design)
     asked = [
-        Question("latency_s", "latency_s", design.clocks / design.clock, workload),
-        Question("interval", "largest interval", design.interval, workload),
+        MeasuredQuantity("latency_s", "latency_s", design.clocks / design.clock, workload),
+        MeasuredQuantity("interval", "largest interval", design.interval, workload),
         *(
-            Question(name, f"resource {name}", amount, workload)
+            MeasuredQuantity(name, f"resource {name}", amount, workload)
             for name, amount in design.amounts.items() if amount
         ),
     ]  # fmt: skip
     machine = machine_of(design, devices)
-    return Case(design.name, design.part, machine, asked, precision_of(design), RUNTIME,
+    return ValidationCase(design.name, design.part, machine, asked, precision_of(design), RUNTIME,
                 design.model)  # fmt: skip
 
 
-def _guess(design: Design, devices: Sequence[str | Path]) -> Case:
-    question = Question(_GUESSED, "resource dsp", design.amounts["dsp"], network(design))
+def _guess(design: Hls4mlDesign, devices: Sequence[str | Path]) -> ValidationCase:
+    question = MeasuredQuantity(_GUESSED, "resource dsp", design.amounts["dsp"], network(design))
     machine = machine_of(design, devices, count_given=False)
-    return Case(design.name, design.part, machine, [question], precision_of(design), RUNTIME,
-                design.model)  # fmt: skip
+    return ValidationCase(
+        design.name, design.part, machine, [question], precision_of(design), RUNTIME, design.model
+    )

@@ -13,12 +13,12 @@ from perfmodel.hardware.library import runtime
 from perfmodel.kinds.fpga.circuits import (
     Amounts,
     Circuit,
-    Constants,
+    CircuitConstants,
     latency_strategy,
     registered,
 )
 from perfmodel.validate.hls4ml.machines import RUNTIME
-from perfmodel.validate.hls4ml.rows import Design
+from perfmodel.validate.hls4ml.rows import Hls4mlDesign
 from perfmodel.validate.refit import Refit
 
 __all__ = ["design_refits", "layer_refits"]
@@ -68,9 +68,9 @@ BESIDE_CLOCKS: Final = (
 )
 
 
-def layer_refits(designs: Sequence[Design]) -> list[Refit]:
+def layer_refits(designs: Sequence[Hls4mlDesign]) -> list[Refit]:
     """Return how clocks and amounts of layers were fitted, a network left out at a time."""
-    rows = _Rows([d for d in designs if d.layers and d.multipliers])
+    rows = _Hls4mlDesigns([d for d in designs if d.layers and d.multipliers])
     if not rows.designs:
         return []
     labels = [rows.designs[i].model for i in rows.places]
@@ -90,9 +90,9 @@ def layer_refits(designs: Sequence[Design]) -> list[Refit]:
     return out
 
 
-def design_refits(designs: Sequence[Design]) -> list[Refit]:
+def design_refits(designs: Sequence[Hls4mlDesign]) -> list[Refit]:
     """Return how clocks and amounts of designs were fitted, a network left out at a time."""
-    rows = _Rows([d for d in designs if d.multipliers and d.strategy == "latency"])
+    rows = _Hls4mlDesigns([d for d in designs if d.multipliers and d.strategy == "latency"])
     if not rows.designs:
         return []
     labels = [d.model for d in rows.designs]
@@ -111,10 +111,10 @@ def _flat(values: npt.ArrayLike) -> Vector:
     return np.asarray(values, dtype=float).reshape(-1)
 
 
-class _Rows:
+class _Hls4mlDesigns:
     """Designs, their layers one behind the other."""
 
-    def __init__(self, designs: list[Design]) -> None:
+    def __init__(self, designs: list[Hls4mlDesign]) -> None:
         self.designs = designs
         each = [(i, j) for i, d in enumerate(self.designs) for j in range(len(d.shapes))]
         #: Design of each layer.
@@ -145,13 +145,13 @@ class _Rows:
         )  # fmt: skip
         self.stated = _stated()
 
-    def constants(self, given: Mapping[str, float], kind: str) -> Constants:
+    def constants(self, given: Mapping[str, float], kind: str) -> CircuitConstants:
         """Return the runtime's constants of a class with those given in their places."""
         head = f"runtime.kernels.{kind}."
         own = self.stated[kind] | {
             n[len(head) :]: v for n, v in given.items() if n.startswith(head)
         }
-        return Constants(**own)
+        return CircuitConstants(**own)
 
     def layers(self, given: Mapping[str, float], *, relaxed: bool) -> Amounts:
         """Return what every layer costs."""
@@ -200,7 +200,7 @@ def _stated() -> dict[str, dict[str, float]]:
     kernels = runtime(RUNTIME).kernels
     return {
         kind: {
-            name: found.value for name in Constants._fields
+            name: found.value for name in CircuitConstants._fields
             if (found := getattr(kernels[kind], name)) is not None
         }
         for kind in ("gemm", "softmax", "elementwise")

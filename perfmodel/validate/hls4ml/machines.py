@@ -12,7 +12,7 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.validate.hls4ml.rows import Design
+from perfmodel.validate.hls4ml.rows import Hls4mlDesign
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
@@ -28,7 +28,7 @@ PART = "xc7z007s"
 _NO_MEMORY = 1e15
 
 
-def machine_of(design: Design, devices: Sequence[str | Path], *, layer: int | None = None,
+def machine_of(design: Hls4mlDesign, devices: Sequence[str | Path], *, layer: int | None = None,
                count_given: bool = True) -> Machine:  # fmt: skip
     """Return the part with a row's design in it.
 
@@ -62,7 +62,7 @@ def machine_of(design: Design, devices: Sequence[str | Path], *, layer: int | No
     return device.machine(RUNTIME).vary(changes)
 
 
-def _products(design: Design, layer: int) -> int:
+def _products(design: Hls4mlDesign, layer: int) -> int:
     inputs, outputs = design.shapes[layer]
     return inputs * outputs
 
@@ -90,19 +90,19 @@ def _styled(device: Device, multiply_in: str, strategy: str) -> Device:
     return _MADE[key][1]
 
 
-def precision_of(design: Design, layer: int | None = None) -> Precision:
+def precision_of(design: Hls4mlDesign, layer: int | None = None) -> Precision:
     """Return the bits of weights and inputs; of the widest layer, or of one."""
     chosen = design.layers if layer is None else design.layers[layer : layer + 1]
     inputs = max((a.input_bits for a in chosen), default=0) or design.bits
     return as_precision("int8").with_bits(weights=float(design.bits), activations=float(inputs))
 
 
-def network(design: Design) -> Workload:
+def network(design: Hls4mlDesign) -> Workload:
     """Return a design's network: dense layers with ReLU between, a softmax at the end."""
     return _workload(design.shapes, design.model)
 
 
-def layer_workload(design: Design, layer: int) -> Workload:
+def layer_workload(design: Hls4mlDesign, layer: int) -> Workload:
     """Return one dense layer alone."""
     return _workload(design.shapes[layer : layer + 1], f"layer {layer + 1}", alone=True)
 

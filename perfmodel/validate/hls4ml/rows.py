@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.validate.files import DataFolder
 
-__all__ = ["DESIGNS", "LAYERS", "Design", "Layer", "read_designs"]
+__all__ = ["DESIGNS", "LAYERS", "Hls4mlDesign", "Hls4mlLayerReport", "read_designs"]
 
 #: Where the files lie.
 DESIGNS: Final = ("measured/hls4ml_mlp_csynth.csv", "hls4ml_mlp_csynth.csv")
@@ -23,7 +23,7 @@ _AMOUNTS: Final = {"LUT": "lut", "FF": "ff", "DSP": "dsp", "BRAM_18K": "bram"}
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class Hls4mlLayerReport:
     """What the report says of one dense layer.
 
     Attributes
@@ -45,7 +45,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class Hls4mlDesign:
     """One design: a network under a configuration, and its report.
 
     Attributes
@@ -83,7 +83,7 @@ class Design:
     clocks: float
     interval: float
     amounts: Mapping[str, float]
-    layers: tuple[Layer, ...]
+    layers: tuple[Hls4mlLayerReport, ...]
 
     @property
     def name(self) -> str:
@@ -91,7 +91,7 @@ class Design:
         return f"{self.model} {self.config}"
 
 
-def read_designs(folder: DataFolder, name: str) -> list[Design]:
+def read_designs(folder: DataFolder, name: str) -> list[Hls4mlDesign]:
     """Return the designs of a data folder, each with its layers.
 
     Raises
@@ -113,8 +113,11 @@ def read_designs(folder: DataFolder, name: str) -> list[Design]:
 
 
 def _design(
-    rows: Rows, row: Row, layers: Mapping[tuple[str, str], Sequence[Layer]], faults: list[Fault]
-) -> Design:
+    rows: CsvTable,
+    row: CsvRow,
+    layers: Mapping[tuple[str, str], Sequence[Hls4mlLayerReport]],
+    faults: list[Fault],
+) -> Hls4mlDesign:
     def number(column: str) -> float:
         return rows.number(row, column, faults, above_zero=column not in _AMOUNTS) or 0.0
 
@@ -131,7 +134,7 @@ def _design(
     reference = layers.get((model, "DSP_reuse1"), ())
     multipliers = tuple(layer.amounts["dsp"] for layer in reference)
     bits = [int(b) for b in re.findall(r"fixed<\s*(\d+)", row.get("weight_types"))]
-    return Design(
+    return Hls4mlDesign(
         model, config, row.get("part").partition("-")[0], 1e9 / (number("target_clock_ns") or 5.0),
         shapes, nonzeros, multipliers if len(multipliers) == len(shapes) else (),
         factors if len(factors) == len(shapes) else (factors[:1] or (1.0,)) * len(shapes),
@@ -148,12 +151,12 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in re.findall(r"\d+(?:\.\d+)?", text))
 
 
-def _layers(path: Path | None) -> dict[tuple[str, str], list[Layer]]:
+def _layers(path: Path | None) -> dict[tuple[str, str], list[Hls4mlLayerReport]]:
     """Return (network, configuration) -> its layers in their order."""
     if path is None:
         return {}
     rows, faults = read_rows(path), list[Fault]()
-    found: dict[tuple[str, str], list[tuple[int, Layer]]] = {}
+    found: dict[tuple[str, str], list[tuple[int, Hls4mlLayerReport]]] = {}
     for row in rows:
         module = row.get("module")
         place = re.search(r"config(\d+)", module)
@@ -162,7 +165,7 @@ def _layers(path: Path | None) -> dict[tuple[str, str], list[Layer]]:
             column: rows.number(row, column, faults, above_zero=False) or 0.0
             for column in ("latency_min", "interval_min", *_AMOUNTS)
         }
-        layer = Layer(
+        layer = Hls4mlLayerReport(
             numbers["latency_min"], numbers["interval_min"],
             {name: numbers[column] for column, name in _AMOUNTS.items()},
             bits[0] if bits else 0, bits[1] if len(bits) > 1 else 0,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.hls4ml.designs import NOTE
 from perfmodel.validate.hls4ml.fitting import layer_refits
 from perfmodel.validate.hls4ml.machines import RUNTIME, layer_workload, machine_of, precision_of
-from perfmodel.validate.hls4ml.rows import LAYERS, Design, read_designs
+from perfmodel.validate.hls4ml.rows import LAYERS, Hls4mlDesign, read_designs
 from perfmodel.validate.refit import Refit
 
 NAME: Final = "hls4ml_mlp_csynth_layers"
@@ -33,16 +33,16 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     return layer_refits(read_designs(folder, NAME))
 
 
-def _case(design: Design, place: int, devices: Sequence[str | Path]) -> Case:
+def _case(design: Hls4mlDesign, place: int, devices: Sequence[str | Path]) -> ValidationCase:
     layer, workload = design.layers[place], layer_workload(design, place)
     asked = [
-        Question("latency_s", "latency_s", layer.clocks / design.clock, workload),
-        Question("interval", "largest interval", layer.interval, workload),
+        MeasuredQuantity("latency_s", "latency_s", layer.clocks / design.clock, workload),
+        MeasuredQuantity("interval", "largest interval", layer.interval, workload),
         *(
-            Question(name, f"largest {name}", amount, workload)
+            MeasuredQuantity(name, f"largest {name}", amount, workload)
             for name, amount in layer.amounts.items() if amount
         ),
     ]  # fmt: skip
-    return Case(f"{design.name} layer {place + 1}", design.part,
+    return ValidationCase(f"{design.name} layer {place + 1}", design.part,
                 machine_of(design, devices, layer=place), asked, precision_of(design, place),
                 RUNTIME, design.model)  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.measurements import Row, Rows
+from perfmodel.measurements import CsvRow, CsvTable
 from perfmodel.validate.hwnasbench360.tasks import tasks
 from perfmodel.workload.nas_spaces import space
 from perfmodel.workload.nas_spaces.nas_bench_201 import NasBench201
@@ -72,7 +72,7 @@ class Bench:
         return replace(self, **{name: getattr(self, name)[kept] for name in columns})
 
 
-def benches(rows: Rows) -> list[Bench]:
+def benches(rows: CsvTable) -> list[Bench]:
     """Return the measurements by device, framework and task, as they first come.
 
     Raises
@@ -114,7 +114,7 @@ def benches(rows: Rows) -> list[Bench]:
     return [_bench(known, *key, sorted(lines)) for key, lines in found.items()]
 
 
-def _optional(rows: Rows, row: Row, column: str, faults: list[Fault], scale: float) -> float:
+def _optional(rows: CsvTable, row: CsvRow, column: str, faults: list[Fault], scale: float) -> float:
     if column not in rows.columns:
         return float("nan")
     found = rows.number(row, column, faults, scale=scale, above_zero=False)

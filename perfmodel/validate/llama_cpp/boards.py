@@ -12,8 +12,8 @@ from typing import Final
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.llama_cpp.rows import decode, device_named, precision_of, read
@@ -45,7 +45,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=notes)
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(
+    rows: CsvTable, row: CsvRow, devices: Sequence[str | Path], faults: list[Fault]
+) -> ValidationCase:
     name, arch = row.get("name"), row.get("arch")
     speed = rows.number(row, "ai_cpu_llama3_2_3b", faults)
     linpack = rows.number(row, "hpl_gflops", faults, scale=1e9)
@@ -62,9 +64,9 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
             {"memories.main.bandwidth": 2.0 * copied, "engines.main.peaks.fp16": 8.0 * linpack}
         )  # fmt: skip
     except InputError as error:
-        return Case(name, name, reason=str(error.faults[0]))
+        return ValidationCase(name, name, reason=str(error.faults[0]))
     precision = precision_of("q4_k_m", ask.workload)
-    return Case(name, name, machine, [ask], precision, RUNTIME, group=arch)
+    return ValidationCase(name, name, machine, [ask], precision, RUNTIME, group=arch)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

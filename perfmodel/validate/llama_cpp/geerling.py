@@ -15,8 +15,8 @@ from typing import Final
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.hosts import host_of, hosts
 from perfmodel.validate.llama_cpp.refit import refit
@@ -68,7 +68,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
+def _case(
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, faults: list[Fault]
+) -> ValidationCase:
     system, said = row.get("system"), row.get("model")
     speed = number(rows, row, "eval_tok_s", faults)
     name = f"{said} {system}"
@@ -79,8 +81,8 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
         precision = precision_of(quant, ask.workload)
         machine, group = _machine(system, row.get("unit"), devices)
     except InputError as error:
-        return Case(name, system, reason=str(error.faults[0]))
-    return Case(name, system, machine, [ask], precision, machine.runtime, group=group)
+        return ValidationCase(name, system, reason=str(error.faults[0]))
+    return ValidationCase(name, system, machine, [ask], precision, machine.runtime, group=group)
 
 
 def _machine(system: str, unit: str, devices: Sequence[str | Path]) -> tuple[Machine, str]:
@@ -133,13 +135,13 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     ]  # fmt: skip
 
 
-def _shared(case: Case) -> bool:
+def _shared(case: ValidationCase) -> bool:
     """Tell a part that shares memory with a CPU: its backend is of another year."""
     machine = case.machine
     return isinstance(machine, Machine) and machine.runtime.name == "llama_cpp_vulkan"
 
 
-def _facts(case: Case, constants: Mapping[str, float]) -> Mapping[str, float]:
+def _facts(case: ValidationCase, constants: Mapping[str, float]) -> Mapping[str, float]:
     found = {p: v for p, v in constants.items() if p.startswith("runtime.")}
     host = host_of(case.device)
     if "unpack" in constants:

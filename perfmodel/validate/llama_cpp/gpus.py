@@ -15,8 +15,8 @@ from typing import Final
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.llama_cpp.rows import (
@@ -59,7 +59,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices), notes)
 
 
-def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
+def _case(
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, faults: list[Fault]
+) -> ValidationCase:
     count = int(number(rows, row, "n_gpu", faults))
     speed = number(rows, row, "tok_s", faults)
     gpu = re.sub(r"\s*\*\s*\d+$", "", row.get("gpu"))
@@ -77,8 +79,8 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
         )  # fmt: skip
         precision = precision_of(quant, ask.workload)
     except InputError as error:
-        return Case(name, device, reason=str(error.faults[0]))
-    return Case(name, device, machine, [ask], precision, runtime, group=quant)
+        return ValidationCase(name, device, reason=str(error.faults[0]))
+    return ValidationCase(name, device, machine, [ask], precision, runtime, group=quant)
 
 
 def machine_of(gpu: str, devices: Sequence[str | Path]) -> tuple[Machine, str]:
@@ -99,11 +101,11 @@ def machine_of(gpu: str, devices: Sequence[str | Path]) -> tuple[Machine, str]:
     return machine, METAL
 
 
-def _chip(case: Case) -> str:
+def _chip(case: ValidationCase) -> str:
     return re.sub(r"^\d+ x ", "", case.device)
 
 
-def _cuda(case: Case) -> bool:
+def _cuda(case: ValidationCase) -> bool:
     return case.runtime == CUDA
 
 
@@ -124,19 +126,19 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     ]  # fmt: skip
 
 
-def _single(case: Case) -> bool:
+def _single(case: ValidationCase) -> bool:
     return " x " not in case.device
 
 
-def _outlier(case: Case) -> bool:
+def _outlier(case: ValidationCase) -> bool:
     return (_chip(case), case.group) in OUTLIERS
 
 
-def _old_apple(case: Case) -> bool:
+def _old_apple(case: ValidationCase) -> bool:
     return case.runtime == METAL and case.group.endswith("K_M") and case.device.startswith("M1")
 
 
-def _unpack_facts(case: Case, constants: Mapping[str, float]) -> Mapping[str, float]:
+def _unpack_facts(case: ValidationCase, constants: Mapping[str, float]) -> Mapping[str, float]:
     head = "runtime.unpack_weights_per_clock_per_unit"
     return {f"{head}.{name}": constants["unpack"] for name in ("q4_k", "q6_k")}
 
@@ -155,7 +157,7 @@ PREFILL: Final = (
 )
 
 
-def _prefill_facts(case: Case, constants: Mapping[str, float]) -> Mapping[str, float]:
+def _prefill_facts(case: ValidationCase, constants: Mapping[str, float]) -> Mapping[str, float]:
     machine = case.machine
     assert isinstance(machine, Machine)
     found = {p: v for p, v in constants.items() if p in machine}

@@ -13,8 +13,8 @@ from typing import Final
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.llama_cpp.rows import (
@@ -50,7 +50,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
+def _case(
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, faults: list[Fault]
+) -> ValidationCase:
     gpu, backend = row.get("gpu"), row.get("backend")
     speeds = [rows.number(row, column, faults) for column in ("tg128_tok_s", "pp512_tok_s")]
     group = backend.partition("+")[0]
@@ -62,15 +64,15 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
         machine = device_named(NAMES.get(gpu, gpu), devices).machine(runtime)
         precision = precision_of(row.get("quant"), token(model, MEAN_CONTEXT))
     except InputError as error:
-        return Case(gpu, gpu, reason=str(error.faults[0]))
-    asks: list[Question] = []
+        return ValidationCase(gpu, gpu, reason=str(error.faults[0]))
+    asks: list[MeasuredQuantity] = []
     if speeds[0] is not None:
         asks.append(decode(model, MEAN_CONTEXT, speeds[0]))
     if speeds[1] is not None:
         asks.append(prefill(model, PROMPT, speeds[1]))
     if not asks:
-        return Case(gpu, gpu, reason="no speed was measured")
-    return Case(f"{gpu} {backend}", gpu, machine, asks, precision, runtime, group=group)
+        return ValidationCase(gpu, gpu, reason="no speed was measured")
+    return ValidationCase(f"{gpu} {backend}", gpu, machine, asks, precision, runtime, group=group)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

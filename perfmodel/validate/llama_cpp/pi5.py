@@ -14,8 +14,8 @@ from typing import Final
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.llama_cpp.rows import (
@@ -48,7 +48,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
+def _case(
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, faults: list[Fault]
+) -> ValidationCase:
     quant, device = row.get("quant"), "Raspberry Pi 5"
     speed = number(rows, row, "tok_s", faults)
     joule = number(rows, row, "j_per_token", faults)
@@ -58,9 +60,9 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
         machine = hardware(DEVICE, devices).machine(RUNTIME)
         precision = precision_of(quant, token(MODEL, MEAN_CONTEXT))
     except InputError as error:
-        return Case(quant, device, reason=str(error.faults[0]))
-    asks: list[Question] = [ask, energy]
-    return Case(quant, device, machine, asks, precision, RUNTIME, group=quant)
+        return ValidationCase(quant, device, reason=str(error.faults[0]))
+    asks: list[MeasuredQuantity] = [ask, energy]
+    return ValidationCase(quant, device, machine, asks, precision, RUNTIME, group=quant)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

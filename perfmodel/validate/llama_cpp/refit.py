@@ -11,16 +11,16 @@ from perfmodel.calibrate import Constant
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.refit import Refit
 
 __all__ = ["refit"]
 
 #: (case, constants by name) -> facts of its machine.
-Apply = Callable[[Case, Mapping[str, float]], Mapping[str, Any]]
+Apply = Callable[[ValidationCase, Mapping[str, float]], Mapping[str, Any]]
 
 
-def known_facts(case: Case, constants: Mapping[str, float]) -> Mapping[str, Any]:
+def known_facts(case: ValidationCase, constants: Mapping[str, float]) -> Mapping[str, Any]:
     """Return the constants that are facts of the case's machine."""
     machine = case.machine
     assert isinstance(machine, Machine)
@@ -29,8 +29,8 @@ def known_facts(case: Case, constants: Mapping[str, float]) -> Mapping[str, Any]
 
 def refit(
     cases: Cases, target: str, constants: Sequence[Constant], *, left_out: str = "device",
-    group: Callable[[Case], str] = lambda case: case.device, apply: Apply = known_facts,
-    where: Callable[[Case], bool] = lambda case: True, name: str = "",
+    group: Callable[[ValidationCase], str] = lambda case: case.device, apply: Apply = known_facts,
+    where: Callable[[ValidationCase], bool] = lambda case: True, name: str = "",
 ) -> Refit:  # fmt: skip
     """Return how constants were fitted to a target of cases.
 
@@ -47,7 +47,7 @@ def refit(
     name
         What to report the target as.
     """
-    rows: list[tuple[Case, Question, Machine]] = []
+    rows: list[tuple[ValidationCase, MeasuredQuantity, Machine]] = []
     for case in cases.cases:
         machine = case.machine
         if machine is None or not where(case):

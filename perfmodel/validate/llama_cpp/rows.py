@@ -15,8 +15,8 @@ from perfmodel.formats.gguf import for_rows
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows, read_rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.words import bare_name
 from perfmodel.workload.library import find
@@ -34,7 +34,7 @@ CHIP: Final = re.compile(
 
 
 def read(folder: DataFolder, name: str, places: Sequence[str], columns: Sequence[str]) -> tuple[
-    Path, Rows
+    Path, CsvTable
 ]:  # fmt: skip
     """Return the file of a data set and its rows.
 
@@ -53,7 +53,7 @@ def read(folder: DataFolder, name: str, places: Sequence[str], columns: Sequence
 
 def read_cases(
     folder: DataFolder, name: str, places: Sequence[str], columns: Sequence[str],
-    case: Callable[[Rows, Row, list[Fault]], Case], notes: Sequence[str] = (),
+    case: Callable[[CsvTable, CsvRow, list[Fault]], ValidationCase], notes: Sequence[str] = (),
 ) -> Cases:  # fmt: skip
     """Return the cases of a data set, one a row of its file, with notes of its own.
 
@@ -122,15 +122,17 @@ def whole_prompt(model: str, tokens: float) -> Workload:
     return find(model, {"phase": "prefill", "batch": 1, "prompt": tokens})
 
 
-def decode(model: str, context: float, tokens_per_s: float, batch: float = 1) -> Question:
+def decode(model: str, context: float, tokens_per_s: float, batch: float = 1) -> MeasuredQuantity:
     """Return the question of a token's seconds (of a step, for a batch)."""
-    return Question("latency_s", "latency_s", batch / tokens_per_s, token(model, context, batch))
+    return MeasuredQuantity(
+        "latency_s", "latency_s", batch / tokens_per_s, token(model, context, batch)
+    )
 
 
-def prefill(model: str, tokens: float, tokens_per_s: float) -> Question:
+def prefill(model: str, tokens: float, tokens_per_s: float) -> MeasuredQuantity:
     """Return the question of a prompt's seconds."""
     work = whole_prompt(model, tokens)
-    return Question("prefill_latency_s", "latency_s", tokens / tokens_per_s, work)
+    return MeasuredQuantity("prefill_latency_s", "latency_s", tokens / tokens_per_s, work)
 
 
 def model_named(text: str, known: Mapping[str, str]) -> str:
@@ -154,7 +156,9 @@ def split_over(machine: Machine, count: int) -> Machine:
     return machine.vary({"runtime.split": float(count), size: machine.facts[size] * count})
 
 
-def number(rows: Rows, row: Row, column: str, faults: list[Fault], scale: float = 1.0) -> float:
+def number(
+    rows: CsvTable, row: CsvRow, column: str, faults: list[Fault], scale: float = 1.0
+) -> float:
     """Return a number that a row must have (1.0 beside a fault where it has none)."""
     found = rows.number(row, column, faults, scale=scale)
     return 1.0 if found is None else found

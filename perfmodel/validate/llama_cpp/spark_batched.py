@@ -9,8 +9,8 @@ from typing import Final
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.llama_cpp.rows import (
@@ -44,7 +44,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
+def _case(
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, faults: list[Fault]
+) -> ValidationCase:
     batch = number(rows, row, "batch", faults)
     prompt = number(rows, row, "prompt_len", faults)
     total = number(rows, row, "tg_tok_s_total", faults)
@@ -58,8 +60,8 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
         precision = precision_of(said.rpartition(" ")[2], step.workload)
         machine = device_named(DEVICE, devices).machine(RUNTIME)
     except InputError as error:
-        return Case(name, "DGX Spark", reason=str(error.faults[0]))
-    return Case(
+        return ValidationCase(name, "DGX Spark", reason=str(error.faults[0]))
+    return ValidationCase(
         name, "DGX Spark", machine, [step, whole], precision, RUNTIME, group=f"prompt {prompt:g}"
     )
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.llama_cpp.rows import (
@@ -52,7 +52,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices))
 
 
-def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
+def _case(
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, faults: list[Fault]
+) -> ValidationCase:
     said, test = row.get("model"), row.get("test")
     depth = rows.number(row, "kv_depth", faults, above_zero=False) or 0.0
     speed = number(rows, row, "tok_s", faults)
@@ -64,11 +66,11 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
         precision = precision_of(FILES.get(quant, quant), ask.workload)
         machine = device_named(DEVICE, devices).machine(RUNTIME)
     except InputError as error:
-        return Case(name, "DGX Spark", reason=str(error.faults[0]))
-    return Case(name, "DGX Spark", machine, [ask], precision, RUNTIME, group=said)
+        return ValidationCase(name, "DGX Spark", reason=str(error.faults[0]))
+    return ValidationCase(name, "DGX Spark", machine, [ask], precision, RUNTIME, group=said)
 
 
-def _question(model: str, test: str, depth: float, speed: float) -> Question:
+def _question(model: str, test: str, depth: float, speed: float) -> MeasuredQuantity:
     found = _TEST.fullmatch(test)
     if found is None:
         raise InputError(Fault(f"'{test}' is no test of llama-bench", expected="pp2048 or tg32"))
@@ -78,7 +80,7 @@ def _question(model: str, test: str, depth: float, speed: float) -> Question:
     if not depth:
         return prefill(model, tokens, speed)
     work = find(model, {"phase": "extend", "batch": 1, "prompt": tokens, "past": depth})
-    return Question("prefill_latency_s", "latency_s", tokens / speed, work)
+    return MeasuredQuantity("prefill_latency_s", "latency_s", tokens / speed, work)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
@@ -91,11 +93,11 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     ]
 
 
-def _model(case: Case) -> str:
+def _model(case: ValidationCase) -> str:
     return case.group
 
 
-def _depth(case: Case) -> str:
+def _depth(case: ValidationCase) -> str:
     return case.name.rpartition(" ")[2]
 
 

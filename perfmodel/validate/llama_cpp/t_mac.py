@@ -16,8 +16,8 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision, as_precision, format_named
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.refit import refit
 from perfmodel.validate.llama_cpp.rows import (
@@ -60,10 +60,12 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=folder.note(path))
 
 
-def _cases(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> list[Case]:
+def _cases(
+    rows: CsvTable, row: CsvRow, devices: Sequence[str | Path], faults: list[Fault]
+) -> list[ValidationCase]:
     threads = number(rows, row, "threads", faults)
     device, said = row.get("device"), row.get("model")
-    out: list[Case] = []
+    out: list[ValidationCase] = []
     for place, column in enumerate(("llama_cpp_tok_s", "tmac_tok_s")):
         speed = number(rows, row, column, faults)
         framework = ("llama.cpp", "T-MAC")[place]
@@ -75,11 +77,13 @@ def _cases(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fau
             ask = decode(model, MEAN_CONTEXT, speed)
             precision = precisions(said, model)[place]
         except InputError as error:
-            out.append(Case(name, device, reason=str(error.faults[0])))
+            out.append(ValidationCase(name, device, reason=str(error.faults[0])))
             continue
         bits = said.partition("(")[2].rstrip(")") or "ternary"
         group = f"{framework} {bits}"
-        out.append(Case(name, device, machine, [ask], precision, machine.runtime, group=group))
+        out.append(
+            ValidationCase(name, device, machine, [ask], precision, machine.runtime, group=group)
+        )
     return out
 
 
@@ -130,7 +134,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     ]  # fmt: skip
 
 
-def _facts(case: Case, constants: Mapping[str, float]) -> Mapping[str, float]:
+def _facts(case: ValidationCase, constants: Mapping[str, float]) -> Mapping[str, float]:
     share = "llama.cpp" if case.name.startswith("llama.cpp") else "T-MAC"
     return {
         "runtime.issue_share": constants[share],

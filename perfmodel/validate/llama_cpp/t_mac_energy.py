@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.llama_cpp.rows import (
     decode,
@@ -50,7 +50,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return read_cases(folder, NAME, PLACES, _COLUMNS, partial(_case, devices), notes)
 
 
-def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
+def _case(
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, faults: list[Fault]
+) -> ValidationCase:
     framework, device = row.get("framework"), row.get("device").partition(" (")[0]
     speed = number(rows, row, "tok_s", faults)
     joule = number(rows, row, "energy_j_per_token", faults)
@@ -66,9 +68,9 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
         else:
             machine, precision = machine_of(spec, "llama_cpp_cpu", _CORES), file
     except InputError as error:
-        return Case(framework, device, reason=str(error.faults[0]))
+        return ValidationCase(framework, device, reason=str(error.faults[0]))
     ask = decode(model, MEAN_CONTEXT, speed)
     energy = replace(ask, target="energy_j", metric="energy_j", measured=joule)
-    return Case(
+    return ValidationCase(
         framework, device, machine, [ask, energy], precision, machine.runtime, group=framework
     )

@@ -22,7 +22,7 @@ __all__ = [
     "CONSTANTS",
     "ENGINES",
     "FIRST",
-    "Parts",
+    "ServingTimeComponents",
     "parts_of",
     "roofline",
     "sparse",
@@ -56,7 +56,7 @@ class _Pass(NamedTuple):
     share: npt.NDArray[np.intp]
 
 
-class Parts(NamedTuple):
+class ServingTimeComponents(NamedTuple):
     """What the times of all rows are made of; vectors of shape ``(rows,)``."""
 
     decode: _Pass
@@ -73,7 +73,7 @@ class Parts(NamedTuple):
     engine: npt.NDArray[np.intp]
 
 
-def parts_of(rows: Sequence[ServingRow], devices: Sequence[Any] = ()) -> Parts:
+def parts_of(rows: Sequence[ServingRow], devices: Sequence[Any] = ()) -> ServingTimeComponents:
     """Cost the kernels of every row once; rows of one split and batch share them."""
     known: dict[tuple[Any, ...], _Kernels] = {}
     machines: dict[str, Machine] = {}
@@ -107,7 +107,7 @@ def parts_of(rows: Sequence[ServingRow], devices: Sequence[Any] = ()) -> Parts:
     columns = [np.array(column, dtype=np.float64) for column in zip(*scalars, strict=True)]
     engine = np.array([ENGINES.index(row.runtime) for row in rows], dtype=np.intp)
     exchange, read, running, generate, layers, sparse, latent, split, groups = columns
-    return Parts(
+    return ServingTimeComponents(
         _stacked(decode), _stacked(prefill), exchange, read, running, generate, layers, sparse,
         latent, split, groups, engine,
     )  # fmt: skip
@@ -180,16 +180,16 @@ def _seconds(passed: _Pass, c: Mapping[str, float]) -> Vector:
     return (passed.times * row_s).sum(axis=1)
 
 
-def tpot(parts: Parts, c: Mapping[str, float]) -> Vector:
+def tpot(parts: ServingTimeComponents, c: Mapping[str, float]) -> Vector:
     """Return seconds per output token of every row (`perfmodel.system.serving.serve`)."""
     return _step(parts, c) + _others(parts, c)
 
 
-def _of_engine(parts: Parts, c: Mapping[str, float], name: str) -> Vector:
+def _of_engine(parts: ServingTimeComponents, c: Mapping[str, float], name: str) -> Vector:
     return np.array([c[f"{name}.{engine}"] for engine in ENGINES])[parts.engine]
 
 
-def _step(parts: Parts, c: Mapping[str, float]) -> Vector:
+def _step(parts: ServingTimeComponents, c: Mapping[str, float]) -> Vector:
     layers = parts.layers * _of_engine(parts, c, "per_layer")
     layers = layers + parts.sparse * _of_engine(parts, c, "per_layer_experts")
     layers = layers + parts.latent * c["per_layer_latent"]
@@ -198,16 +198,16 @@ def _step(parts: Parts, c: Mapping[str, float]) -> Vector:
     return _seconds(parts.decode, c) + layers + host + parts.exchange / c["all_reduce"]
 
 
-def _prompt(parts: Parts, c: Mapping[str, float]) -> Vector:
+def _prompt(parts: ServingTimeComponents, c: Mapping[str, float]) -> Vector:
     return _seconds(parts.prefill, c) + parts.read / c["all_reduce"]
 
 
-def _others(parts: Parts, c: Mapping[str, float]) -> Vector:
+def _others(parts: ServingTimeComponents, c: Mapping[str, float]) -> Vector:
     share = _of_engine(parts, c, "prefill_share")
     return share * (parts.running - 1.0) / parts.generate * _prompt(parts, c)
 
 
-def ttft(parts: Parts, c: Mapping[str, float]) -> Vector:
+def ttft(parts: ServingTimeComponents, c: Mapping[str, float]) -> Vector:
     """Return seconds to the first token of every row."""
     first = _of_engine(parts, c, "first_token")
     queued = _of_engine(parts, c, "prompt_share")
@@ -272,7 +272,7 @@ def sparse(model: str) -> bool:
     return describe(model).structure.experts is not None
 
 
-def roofline(parts: Parts) -> dict[str, Vector]:
+def roofline(parts: ServingTimeComponents) -> dict[str, Vector]:
     """Return TPOT and TTFT of kernels at their peaks and bandwidths, and nothing else."""
     nothing: dict[str, float] = dict.fromkeys(("bandwidth", *SHARES), 1.0)
     step, prompt = _seconds(parts.decode, nothing), _seconds(parts.prefill, nothing)

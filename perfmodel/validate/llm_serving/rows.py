@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Row, Rows, read_rows
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.system.serving import Parallel
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.words import bare_name
@@ -90,7 +90,7 @@ def read(folder: DataFolder) -> tuple[list[ServingRow], int]:
     return found, len(list(rows)) - len(found)
 
 
-def _rows(rows: Rows, faults: list[Fault]) -> Iterator[ServingRow]:
+def _rows(rows: CsvTable, faults: list[Fault]) -> Iterator[ServingRow]:
     for row in rows:
         numbers = {
             name: rows.number(row, name, faults)
@@ -120,7 +120,7 @@ def _rows(rows: Rows, faults: list[Fault]) -> Iterator[ServingRow]:
         )  # fmt: skip
 
 
-def _model(row: Row) -> tuple[str, str, bool]:
+def _model(row: CsvRow) -> tuple[str, str, bool]:
     """Return model, precision and whether all but the feed-forward weights stay in bf16."""
     path = row.get("model_path").rpartition("/")[2].lower()
     bare = bare_name(path).removeprefix("meta-").removesuffix("-instruct")
@@ -140,7 +140,7 @@ def _model(row: Row) -> tuple[str, str, bool]:
     return model, "bf16", False
 
 
-def _split(row: Row) -> tuple[Parallel, int]:
+def _split(row: CsvRow) -> tuple[Parallel, int]:
     """Return how a model is split, labels that count devices twice mended, and its groups."""
     tensor, data, inner, expert = (
         max(int(float(row.get(name) or 1)), 1)

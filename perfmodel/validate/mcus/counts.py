@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from perfmodel.kinds.mcu.kernels import edge_taps, is_narrow, kernels_of
 from perfmodel.kinds.rates import MATRIX_KINDS
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.workload import Workload
 
@@ -27,7 +27,7 @@ Vector = npt.NDArray[np.float64]
 
 def counts(workload: Workload) -> tuple[Vector, float]:
     """Return what there is by `TERMS` (MACs, taps), and operations beside products."""
-    lowered = Lowered(workload.graph(), Fusion(), tagged=False)
+    lowered = Lowered(workload.graph(), FusionRules(), tagged=False)
     values = {name: float(value) for name, value in workload.parameters.items()}
     table = lowered.bind(values, 1, nests=True)
     nests = table.nests

@@ -10,9 +10,9 @@ from typing import Final
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row
+from perfmodel.measurements import CsvRow
 from perfmodel.reproduce.systems.finn import PRECISION, board, cnv
-from perfmodel.validate.case import Case, Question
+from perfmodel.validate.case import MeasuredQuantity, ValidationCase
 from perfmodel.validate.words import has_words
 from perfmodel.workload.library import find
 
@@ -39,31 +39,37 @@ _UNKNOWN: Final = (
 
 
 def fpga_case(
-    devices: Sequence[str | Path], row: Row, name: str, latency_s: float | None
-) -> Case:  # fmt: skip
+    devices: Sequence[str | Path], row: CsvRow, name: str, latency_s: float | None
+) -> ValidationCase:  # fmt: skip
     """Return the case of a row of an FPGA: its latency, where the design is published."""
     part, net = row.get("soc_key"), row.get("benchmark")
     who = f"{row.get('submitter')} {row.get('framework')}".lower()
     if latency_s is None:
-        return Case(name, part, group=net, reason="no latency")
+        return ValidationCase(name, part, group=net, reason="no latency")
     system = row.get("system")
     opened = next((found for mark, found in _OPEN.items() if has_words(system, mark)), None)
     if row.get("division") == "open" and opened is not None and part in opened[0]:
         machine = hardware(opened[0][part], devices).machine()
-        question = Question("latency_s", "latency_s", latency_s, find(opened[1], {}))
-        return Case(name, part, machine, (question,), opened[2], machine.runtime.name, group=net)
+        question = MeasuredQuantity("latency_s", "latency_s", latency_s, find(opened[1], {}))
+        return ValidationCase(
+            name, part, machine, (question,), opened[2], machine.runtime.name, group=net
+        )
     if row.get("division") == "open" and has_words(row.get("system"), "CNV-W1A1") and part in _CNV:
-        question = Question("latency_s", "latency_s", latency_s, cnv())
-        return Case(name, part, board(_CNV[part]), (question,), PRECISION, "finn", group=net)
+        question = MeasuredQuantity("latency_s", "latency_s", latency_s, cnv())
+        return ValidationCase(
+            name, part, board(_CNV[part]), (question,), PRECISION, "finn", group=net
+        )
     if not has_words(who, "fpgaconvnet") or row.get("division") != "closed":
-        return Case(name, part, group=net, reason=_why(row))
+        return ValidationCase(name, part, group=net, reason=_why(row))
     name_of = _BOARDS.get(part) or re.sub(r"[^a-z0-9]+", "_", row.get("system").lower())
     try:
         machine = hardware(f"fpgaconvnet_{name_of}_{net}", devices).machine()
     except InputError as error:
-        return Case(name, part, group=net, reason=f"no published design: {error.faults[0]}")
-    question = Question("latency_s", "latency_s", latency_s, find(f"mlperf_tiny_{net}", {}))
-    return Case(name, part, machine, (question,), "int8", "fpgaconvnet", group=net)
+        return ValidationCase(
+            name, part, group=net, reason=f"no published design: {error.faults[0]}"
+        )
+    question = MeasuredQuantity("latency_s", "latency_s", latency_s, find(f"mlperf_tiny_{net}", {}))
+    return ValidationCase(name, part, machine, (question,), "int8", "fpgaconvnet", group=net)
 
 
 def is_fpga(machine: Machine) -> bool:
@@ -71,7 +77,7 @@ def is_fpga(machine: Machine) -> bool:
     return machine.device.engine(machine.engine).kind == "fpga"
 
 
-def _why(row: Row) -> str:
+def _why(row: CsvRow) -> str:
     text = f"{row.get('submitter')} {row.get('system')} {row.get('accelerator')}"
     known = (why for pattern, why in _UNKNOWN if re.search(pattern, text))
     return next(known, "a design on an FPGA that is not published")

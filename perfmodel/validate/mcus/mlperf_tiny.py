@@ -16,8 +16,8 @@ from typing import Final
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.mcus.fpga_designs import fpga_case
 from perfmodel.validate.mcus.libraries import library_of
@@ -72,8 +72,8 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 
 
 def _cases(
-    devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]
-) -> Iterator[Case]:
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, faults: list[Fault]
+) -> Iterator[ValidationCase]:
     """Yield a row's case, and one for each of its powers and energies that has no prediction."""
     case = _case(devices, rows, row, faults)
     yield case
@@ -82,11 +82,11 @@ def _cases(
     asked = {question.target for question in case.questions}
     for target, (column, _) in _OPTIONAL.items():
         if row.get(column) and target not in asked:
-            yield Case(f"{case.name} {target}", case.device, group=case.group,
+            yield ValidationCase(f"{case.name} {target}", case.device, group=case.group,
                        reason=f"{target}: {_lost(case)}")  # fmt: skip
 
 
-def _lost(case: Case) -> str:
+def _lost(case: ValidationCase) -> str:
     """Return why a power or an energy of a row is not predicted though its latency is."""
     machine = case.machine
     device = machine.device if isinstance(machine, Machine) else machine
@@ -95,7 +95,9 @@ def _lost(case: Case) -> str:
     return "measured at another clock than the latency"
 
 
-def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Fault]) -> Case:
+def _case(
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, faults: list[Fault]
+) -> ValidationCase:
     part, net = row.get("soc_key"), row.get("benchmark")
     name = f"{row.get('version')} {row.get('submitter')} {row.get('system')} {net}"
     latency_s = rows.number(row, "latency_ms", faults, scale=1e-3)
@@ -103,7 +105,9 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
         return fpga_case(devices, row, name, latency_s)
     why = _not_predicted(row)
     if why or net not in _NETWORKS:
-        return Case(name, part, group=net, reason=why or f"no network of the library is '{net}'")
+        return ValidationCase(
+            name, part, group=net, reason=why or f"no network of the library is '{net}'"
+        )
     library = _library(row)
     try:
         device = hardware(_device(row), devices)
@@ -114,46 +118,54 @@ def _case(devices: Sequence[str | Path], rows: Rows, row: Row, faults: list[Faul
             changes["engines.cpu.supply"] = volts
         machine = device.machine(library).vary(changes)
     except InputError as error:
-        return Case(name, part, group=net, reason=str(error.faults[0]))
+        return ValidationCase(name, part, group=net, reason=str(error.faults[0]))
     questions = _questions(rows, row, net, latency_s, faults)
     if device.power is None:
         questions = [q for q in questions if q.target == "latency_s"]
     why = "" if questions else "neither a latency nor a power that the device states"
-    return Case(name, part, machine if questions else None, questions, "int8", library, group=net,
-                reason=why)  # fmt: skip
+    return ValidationCase(
+        name,
+        part,
+        machine if questions else None,
+        questions,
+        "int8",
+        library,
+        group=net,
+        reason=why,
+    )
 
 
 def _questions(
-    rows: Rows, row: Row, net: str, latency_s: float | None, faults: list[Fault]
-) -> list[Question]:
+    rows: CsvTable, row: CsvRow, net: str, latency_s: float | None, faults: list[Fault]
+) -> list[MeasuredQuantity]:
     work = find(_NETWORKS[net], {})
-    out: list[Question] = []
+    out: list[MeasuredQuantity] = []
     if latency_s:
-        out.append(Question("latency_s", "latency_s", latency_s, work))
+        out.append(MeasuredQuantity("latency_s", "latency_s", latency_s, work))
     rate = rows.number(row, "throughput_energy_run", faults)
     for target, (column, scale) in _OPTIONAL.items():
         measured = rows.number(row, column, faults, scale=scale)
         # Energy of a run at another clock is not that of the latency run.
         same = latency_s is None or rate is None or abs(rate * latency_s - 1.0) < _MARGIN
         if measured is not None and (target == "power_w" or same):
-            out.append(Question(target, target, measured, work))
+            out.append(MeasuredQuantity(target, target, measured, work))
     return out
 
 
-def _not_predicted(row: Row) -> str:
+def _not_predicted(row: CsvRow) -> str:
     if row.get("division") != "closed":
         return "the open division ran another network"
     return _OTHERS.get(row.get("soc_key"), "")
 
 
-def _library(row: Row) -> str:
+def _library(row: CsvRow) -> str:
     return library_of(
         row.get("version"), row.get("submitter"), row.get("system"), row.get("framework"),
         accelerator=row.get("accelerator"), processor=row.get("processor"),
     )  # fmt: skip
 
 
-def _device(row: Row) -> str:
+def _device(row: CsvRow) -> str:
     part, notes = row.get("soc_key"), row.get("hw_notes").lower()
     if part == "Andes":
         if row.get("system") not in _ANDES:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from perfmodel.calibrate import Constant
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.mcus.counts import TERMS, clocks, counts
 from perfmodel.validate.mcus.fpga_designs import is_fpga
 from perfmodel.validate.mcus.libraries import UNSEEN
@@ -50,16 +50,16 @@ def latency(cases: Cases) -> Refit:
     )  # fmt: skip
 
 
-def _on_fpga(case: Case) -> bool:
+def _on_fpga(case: ValidationCase) -> bool:
     return isinstance(case.machine, Machine) and is_fpga(case.machine)
 
 
-def _part(case: Case) -> str:
+def _part(case: ValidationCase) -> str:
     assert isinstance(case.machine, Machine)
     return case.machine.device.name.removesuffix("_single_bank").removesuffix("_smps")
 
 
-def _clock(case: Case) -> float:
+def _clock(case: ValidationCase) -> float:
     assert isinstance(case.machine, Machine)
     return float(case.machine.facts["engines.cpu.clock"])
 
@@ -128,7 +128,7 @@ def power(cases: Cases) -> list[Refit]:
     return [_power_of(target, rows) for target, rows in parts if rows]
 
 
-def _power_of(target: str, found: Sequence[tuple[Case, Question]]) -> Refit:
+def _power_of(target: str, found: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> Refit:
     names = [_facts_name(case) for case, _ in found]
     scale = np.array([_scale(case) for case, _ in found])
     leaks = np.array([_leakage(case) for case, _ in found])
@@ -144,12 +144,12 @@ def _power_of(target: str, found: Sequence[tuple[Case, Question]]) -> Refit:
                  "network")  # fmt: skip
 
 
-def _facts(case: Case) -> dict[str, float]:
+def _facts(case: ValidationCase) -> dict[str, float]:
     assert isinstance(case.machine, Machine)
     return dict(case.machine.facts)
 
 
-def _facts_name(case: Case) -> str:
+def _facts_name(case: ValidationCase) -> str:
     """Return the device and the software of a case: kernels differ in what a clock draws."""
     assert isinstance(case.machine, Machine)
     return f"{case.machine.device.name}, {case.runtime}"
@@ -160,12 +160,12 @@ def _ratio(facts: Mapping[str, float]) -> float:
     return facts.get("engines.cpu.supply", nominal) / nominal
 
 
-def _scale(case: Case) -> float:
+def _scale(case: ValidationCase) -> float:
     facts = _facts(case)
     return facts["engines.cpu.clock"] * _ratio(facts) ** facts["engines.cpu.supply_exponent"]
 
 
-def _leakage(case: Case) -> float:
+def _leakage(case: ValidationCase) -> float:
     facts = _facts(case)
     part = _ratio(facts) ** (facts["engines.cpu.supply_exponent"] / 2.0)
     return facts.get("engines.cpu.leakage", 0.0) * part

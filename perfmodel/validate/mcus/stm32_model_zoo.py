@@ -17,8 +17,8 @@ from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.mcus.counts import TERMS, counts
 from perfmodel.validate.measured_table import measured_table
@@ -57,8 +57,8 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 
 
 def _case(
-    devices: Sequence[str | Path], rows: Rows, row: Row, *, faults: list[Fault]
-) -> Case:  # fmt: skip
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, *, faults: list[Fault]
+) -> ValidationCase:  # fmt: skip
     model, board = row.get("model"), row.get("board")
     name = f"{board} {model} {row.get('resolution')}"
     latency = rows.number(row, "latency_ms", faults, scale=1e-3)
@@ -73,15 +73,15 @@ def _case(
         if clock and runtime != "st_edge_ai_n6":
             machine = machine.vary({f"engines.{machine.engine}.clock": clock})
     except InputError as error:
-        return Case(name, part, group=_family(model), reason=str(error.faults[0]))
+        return ValidationCase(name, part, group=_family(model), reason=str(error.faults[0]))
     if latency is None:
-        return Case(name, part, group=_family(model), reason="no latency was measured")
-    questions = [Question("latency_s", "latency_s", latency, work)]
+        return ValidationCase(name, part, group=_family(model), reason="no latency was measured")
+    questions = [MeasuredQuantity("latency_s", "latency_s", latency, work)]
     if row.get("internal_ram_kib") and part.startswith("STM32H"):
         room = rows.number(row, "internal_ram_kib", faults, scale=1024.0)
         if room:
-            questions.append(Question("activations", "activation_bytes", room, work))
-    return Case(name, part, machine, questions, "int8", runtime, group=_family(model))
+            questions.append(MeasuredQuantity("activations", "activation_bytes", room, work))
+    return ValidationCase(name, part, machine, questions, "int8", runtime, group=_family(model))
 
 
 def _family(model: str) -> str:

@@ -17,12 +17,12 @@ import numpy as np
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.refit import Refit
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.image import ImageBuilder, frames
 from perfmodel.workload.workload import Workload
@@ -53,14 +53,16 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 
 
 def _case(
-    devices: Sequence[str | Path], rows: Rows, row: Row, *, faults: list[Fault]
-) -> Case:  # fmt: skip
+    devices: Sequence[str | Path], rows: CsvTable, row: CsvRow, *, faults: list[Fault]
+) -> ValidationCase:  # fmt: skip
     library, metric = row.get("library"), row.get("metric")
     name = f"{row.get('net_id')} {library} {metric}"
     if metric != "latency_ms":
-        return Case(name, "STM32H743", group=library, reason=f"{metric}: it needs the graph")
+        return ValidationCase(
+            name, "STM32H743", group=library, reason=f"{metric}: it needs the graph"
+        )
     if not row.get("macs_M"):
-        return Case(name, "STM32H743", group=library,
+        return ValidationCase(name, "STM32H743", group=library,
                     reason="neither the graph nor its multiply-accumulates are known")  # fmt: skip
     latency = rows.number(row, "value", faults, scale=1e-3)
     macs = rows.number(row, "macs_M", faults, scale=1e6)
@@ -70,11 +72,11 @@ def _case(
         runtime = _LIBRARIES[library]
         machine = hardware(_DEVICE, devices).machine(runtime)
     except InputError as error:
-        return Case(name, "STM32H743", group=library, reason=str(error.faults[0]))
+        return ValidationCase(name, "STM32H743", group=library, reason=str(error.faults[0]))
     if latency is None or macs is None:
-        return Case(name, "STM32H743", group=library, reason="no number was given")
-    question = Question("latency_s", "latency_s", latency, stand_in(macs))
-    return Case(name, "STM32H743", machine, [question], "int8", runtime, group=library)
+        return ValidationCase(name, "STM32H743", group=library, reason="no number was given")
+    question = MeasuredQuantity("latency_s", "latency_s", latency, stand_in(macs))
+    return ValidationCase(name, "STM32H743", machine, [question], "int8", runtime, group=library)
 
 
 @cache
@@ -90,7 +92,7 @@ def stand_in(macs: float) -> Workload:
     at = int(np.argmin(np.abs(np.log(each * blocks * side**2 / macs))))
     extent = float(side[at])
 
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         del semantics
         g = ImageBuilder("mcunet_by_macs", folded=True)
         x = g.image(_CHANNELS)

@@ -16,8 +16,8 @@ from typing import Any, Final
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows, read_rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.ncnn_bench.headings import Cores, clusters, cores_at_work
 from perfmodel.validate.ncnn_bench.refits import BUILDS, refits_of
@@ -76,7 +76,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     faults = rows.missing(_COLUMNS)
     if faults:
         raise InputError(faults)
-    best: dict[tuple[str, ...], tuple[float, Row]] = {}
+    best: dict[tuple[str, ...], tuple[float, CsvRow]] = {}
     runs: dict[tuple[str, ...], set[str]] = {}
     for row in rows:
         runs.setdefault(_run(row), set()).add(row.get("model"))
@@ -130,26 +130,31 @@ class _Machines:
 
 
 def _case(
-    rows: Rows, row: Row, seconds: float, machines: _Machines, run: Set[str], faults: list[Fault]
-) -> Case:
+    rows: CsvTable,
+    row: CsvRow,
+    seconds: float,
+    machines: _Machines,
+    run: Set[str],
+    faults: list[Fault],
+) -> ValidationCase:
     heading, model = row.get("device_as_written"), row.get("model")
     device = _short(heading)
     threads, powersave = row.get("num_threads"), row.get("powersave")
     name = f"{device}, {model}, {threads} threads, powersave {powersave}"
     if row.get("gpu_device").strip() != "-1":
-        return Case(
+        return ValidationCase(
             name, device, reason="runs on a GPU through Vulkan: no runtime has its constants"
         )
     if not threads.isdigit() or not int(threads):
         faults.append(rows.fault(row, "num_threads", "no number of threads", "1 or more"))
-        return Case(name, device, reason="no number of threads")
+        return ValidationCase(name, device, reason="no number of threads")
     found = clusters(heading)
     if not found:
-        return Case(name, device, reason="no core of the library")
+        return ValidationCase(name, device, reason="no core of the library")
     narrow = model.endswith("_int8")
     known = MODELS.get(model.removesuffix("_int8"))
     if known is None:
-        return Case(name, device, reason=f"no network of the library is ncnn's '{model}'")
+        return ValidationCase(name, device, reason=f"no network of the library is ncnn's '{model}'")
     cores = cores_at_work(found, int(threads), int(powersave) if powersave.isdigit() else 0)
     machine = machines.of(heading, cores, run)
     runtime = machine.runtime.name
@@ -157,11 +162,11 @@ def _case(
     # such arithmetic stores fp16 and computes in fp32.
     wide = runtime == "ncnn_x86" or "efficientnet_b0" not in run
     precision = "int8" if narrow else "fp32" if wide else "fp16"
-    question = Question("latency_s", "latency_s", seconds, find(known[0], dict(known[1])))
-    return Case(name, device, machine, (question,), precision, runtime, group=model)
+    question = MeasuredQuantity("latency_s", "latency_s", seconds, find(known[0], dict(known[1])))
+    return ValidationCase(name, device, machine, (question,), precision, runtime, group=model)
 
 
-def _run(row: Row) -> tuple[str, ...]:
+def _run(row: CsvRow) -> tuple[str, ...]:
     names = ("condition", "loop_count", "num_threads", "powersave", "gpu_device")
     return (row.get("device_as_written"), *(row.get(name) for name in names))
 

@@ -15,7 +15,7 @@ from perfmodel.hardware.structure import check_sources
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import read, validate
 
-__all__ = ["Chips", "Product", "Snapdragon", "chips"]
+__all__ = ["Chips", "NcnnPlatform", "Snapdragon", "chips"]
 
 _FILE = Path(__file__).parent / "chips.yaml"
 
@@ -35,7 +35,7 @@ class Snapdragon(Spec):
     """What a reader must know."""
 
 
-class Product(Spec):
+class NcnnPlatform(Spec):
     """Cores of a product that a heading names alone."""
 
     heading: str
@@ -65,7 +65,7 @@ class Chips(Spec):
     """Documents that entries cite, by key."""
     snapdragons: Mapping[str, Snapdragon]
     """What follows ``Snapdragon`` in a heading -> its cores."""
-    products: tuple[Product, ...]
+    products: tuple[NcnnPlatform, ...]
     """One a product; the first that fits counts."""
 
     @staticmethod

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from perfmodel.calibrate import Constant
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
-from perfmodel.validate.case import Case, Cases
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.refit import Refit
 
 __all__ = ["BUILDS", "CONSTANTS", "refits_of"]
@@ -69,7 +69,7 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
         rows = [c for c in cases.cases if c.runtime in (runtime, older) and c.machine is not None]
         if len({c.device for c in rows}) < 2:
             continue
-        columns = _Columns(rows, older)
+        columns = _NcnnKernelColumns(rows, older)
         constants = CONSTANTS + (OLDER if columns.older.any() else ())
         measured = np.array([c.questions[0].measured for c in rows])
         devices = [c.device for c in rows]
@@ -80,10 +80,10 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
     return found
 
 
-class _Columns:
+class _NcnnKernelColumns:
     """Seconds of every kernel of every row with neutral constants."""
 
-    def __init__(self, cases: Sequence[Case], older: str) -> None:
+    def __init__(self, cases: Sequence[ValidationCase], older: str) -> None:
         tables = [_table(case) for case in cases]
         self._row = np.repeat(np.arange(len(cases)), [len(t["count"]) for t in tables])
         kinds = np.concatenate([np.asarray(t["kind"]) for t in tables]).tolist()
@@ -130,12 +130,12 @@ class _Columns:
         return found.astype(np.float64)
 
 
-def _machine(case: Case) -> Machine:
+def _machine(case: ValidationCase) -> Machine:
     assert isinstance(case.machine, Machine)
     return case.machine
 
 
-def _table(case: Case) -> Any:
+def _table(case: ValidationCase) -> Any:
     machine = _machine(case).vary(_NEUTRAL)
     return predict(
         case.questions[0].workload, machine, precision=case.precision, runtime=case.runtime

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from perfmodel.calibrate.transfer import spread, transfer
 from perfmodel.errors import Fault, InputError
-from perfmodel.measurements import Rows, read_rows
+from perfmodel.measurements import CsvTable, read_rows
 from perfmodel.validate.files import DataFolder, data_folder
 from perfmodel.validate.metrics import Errors, errors
 from perfmodel.validate.npus.aihub_graphs import graph_refits, graph_rows
@@ -27,7 +27,7 @@ from perfmodel.validate.refit import Refit
 from perfmodel.validate.result import ValidationResult
 from perfmodel.validate.run import error_of, grouped, worst_of
 
-__all__ = ["ANCHORS", "NAME", "PLACES", "TITLE", "Measured", "load", "measured"]
+__all__ = ["ANCHORS", "NAME", "PLACES", "TITLE", "AiHubMeasurement", "load", "measured"]
 
 NAME: Final = "qualcomm_aihub_perf"
 TITLE: Final = (
@@ -44,7 +44,7 @@ FROM_GRAPH: Final = "latency_s, graph"
 _COLUMNS = ("model", "component", "precision", "device", "runtime", "latency_ms", "primary_unit")
 
 
-class Measured(NamedTuple):
+class AiHubMeasurement(NamedTuple):
     """A network as compiled, on a device.
 
     Attributes
@@ -73,7 +73,7 @@ class Measured(NamedTuple):
         return f"{model} {component} {precision} {runtime}"
 
 
-def measured(path: Path) -> tuple[list[Measured], dict[str, list[str]]]:
+def measured(path: Path) -> tuple[list[AiHubMeasurement], dict[str, list[str]]]:
     """Return the rows that run on the neural processor, and reason -> names of the others.
 
     Raises
@@ -91,14 +91,16 @@ def measured(path: Path) -> tuple[list[Measured], dict[str, list[str]]]:
     return out, others
 
 
-def _split(rows: Rows, faults: list[Fault]) -> tuple[list[Measured], dict[str, list[str]]]:
-    out: list[Measured] = []
+def _split(
+    rows: CsvTable, faults: list[Fault]
+) -> tuple[list[AiHubMeasurement], dict[str, list[str]]]:
+    out: list[AiHubMeasurement] = []
     others: dict[str, list[str]] = {}
     for row in rows:
         network = (row.get("model"), row.get("component"), row.get("precision"), row.get("runtime"))
         seconds = rows.number(row, "latency_ms", faults, scale=1e-3)
         unit = row.get("primary_unit").strip()
-        item = Measured(network, row.get("device"), seconds or 0.0)
+        item = AiHubMeasurement(network, row.get("device"), seconds or 0.0)
         if unit != "NPU":
             reason = f"runs on the {unit}, not on the neural processor"
         elif not seconds:
@@ -144,8 +146,8 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
 
 
 def _references(
-    folder: DataFolder, path: Path, found: list[Measured]
-) -> tuple[list[Measured], tuple[str, ...]]:
+    folder: DataFolder, path: Path, found: list[AiHubMeasurement]
+) -> tuple[list[AiHubMeasurement], tuple[str, ...]]:
     """Return the rows of other devices, and what to say of them."""
     if not folder.has_suffix(path):
         count = len({item.device for item in found})
@@ -173,7 +175,7 @@ def _references(
 
 
 def _transferred(
-    own: list[Measured], others: list[Measured], failed: dict[str, list[str]]
+    own: list[AiHubMeasurement], others: list[AiHubMeasurement], failed: dict[str, list[str]]
 ) -> list[dict[str, Any]]:
     """Predict the rows of a device; those it is calibrated on are none of them."""
     names = list(dict.fromkeys(item.device for item in others))

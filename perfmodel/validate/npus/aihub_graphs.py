@@ -12,7 +12,7 @@ from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.validate.batched import evaluate_together
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.npus.flat import Flat
 from perfmodel.validate.npus.networks import listed
 from perfmodel.validate.refit import Refit
@@ -20,7 +20,7 @@ from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
-    from perfmodel.validate.npus.aihub import Measured
+    from perfmodel.validate.npus.aihub import AiHubMeasurement
 
 __all__ = ["CHIPS", "CONSTANTS", "RUNTIME", "TARGET", "graph_cases", "graph_refits", "graph_rows"]
 
@@ -68,10 +68,12 @@ def network(model: str) -> Workload | None:
     return None if said is None else find(str(said.pop("workload")), said)
 
 
-def graph_cases(found: Sequence[Measured], devices: Sequence[str | Path] = ()) -> list[Case]:
+def graph_cases(
+    found: Sequence[AiHubMeasurement], devices: Sequence[str | Path] = ()
+) -> list[ValidationCase]:
     """Return the rows compiled by QNN itself whose network and chip the library has."""
     machines: dict[str, Machine] = {}
-    cases: list[Case] = []
+    cases: list[ValidationCase] = []
     for item in found:
         model, _, precision, runtime = item.network
         if runtime != "qnn_dlc" or precision not in PRECISIONS:
@@ -87,16 +89,23 @@ def graph_cases(found: Sequence[Measured], devices: Sequence[str | Path] = ()) -
                 machines[chip] = hardware(chip, devices).machine(RUNTIME)
         except InputError:
             continue  # no such chip in the library
-        asked = [Question(TARGET, "latency_s", item.seconds, workload)]
+        asked = [MeasuredQuantity(TARGET, "latency_s", item.seconds, workload)]
         cases.append(
-            Case(item.name, item.device, machines[chip], asked, PRECISIONS[precision], RUNTIME,
-                 group=model)
-        )  # fmt: skip
+            ValidationCase(
+                item.name,
+                item.device,
+                machines[chip],
+                asked,
+                PRECISIONS[precision],
+                RUNTIME,
+                group=model,
+            )
+        )
     return cases
 
 
 def graph_rows(
-    found: Sequence[Measured], devices: Sequence[str | Path] = ()
+    found: Sequence[AiHubMeasurement], devices: Sequence[str | Path] = ()
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return predicted rows, and details: rows, networks and baselines."""
     cases = graph_cases(found, devices)
@@ -114,7 +123,9 @@ def graph_rows(
     return [dict(row) for row in result.predictions], detail
 
 
-def graph_refits(found: Sequence[Measured], devices: Sequence[str | Path] = ()) -> list[Refit]:
+def graph_refits(
+    found: Sequence[AiHubMeasurement], devices: Sequence[str | Path] = ()
+) -> list[Refit]:
     """Return how the runtime's constants were fitted, a device left out at a time."""
     asked = [(case, q) for case in graph_cases(found, devices) for q in case.questions]
     if not asked:

@@ -14,8 +14,8 @@ from typing import Final
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.aihub_graphs import CHIPS
@@ -67,7 +67,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=note)
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(
+    rows: CsvTable, row: CsvRow, devices: Sequence[str | Path], faults: list[Fault]
+) -> ValidationCase:
     device, model, kind = row.get("device"), row.get("model"), row.get("precision")
     context = rows.number(row, "context_length", faults)
     first = rows.number(row, "ttft_ms_min", faults, scale=1e-3)
@@ -79,25 +81,25 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
         chip = CHIPS["Samsung Galaxy S24"]
     workload = MODELS.get(model)
     if chip is None:
-        return Case(name, device, reason=f"no chip of the library is '{device}'")
+        return ValidationCase(name, device, reason=f"no chip of the library is '{device}'")
     if workload is None:
-        return Case(name, device, reason=f"no workload of the library is '{model}'")
+        return ValidationCase(name, device, reason=f"no workload of the library is '{model}'")
     if kind not in PRECISIONS:
-        return Case(name, device, reason=f"no precision is known as '{kind}'")
+        return ValidationCase(name, device, reason=f"no precision is known as '{kind}'")
     if not context:
-        return Case(name, device, reason="no context length is stated")
+        return ValidationCase(name, device, reason="no context length is stated")
     try:
         machine = hardware(chip, devices)
     except InputError as error:
-        return Case(name, device, reason=str(error.faults[0]))
-    asked: list[Question] = []
+        return ValidationCase(name, device, reason=str(error.faults[0]))
+    asked: list[MeasuredQuantity] = []
     if speed:
         step = find(workload, {"phase": "decode", "batch": 1, "context": context})
-        asked.append(Question("latency_s", "latency_s", 1.0 / speed, step))
+        asked.append(MeasuredQuantity("latency_s", "latency_s", 1.0 / speed, step))
     if first and longest and longest > first:  # else it is of a prompt whose length is not said
         run = {"phase": "extend", "batch": 1, "prompt": CHUNK, "past": context - CHUNK}
-        asked.append(Question("ttft_s", "latency_s", first, find(workload, run)))
-    return Case(name, device, machine, asked, PRECISIONS[kind], RUNTIME, group=kind)
+        asked.append(MeasuredQuantity("ttft_s", "latency_s", first, find(workload, run)))
+    return ValidationCase(name, device, machine, asked, PRECISIONS[kind], RUNTIME, group=kind)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

@@ -16,8 +16,8 @@ import numpy as np
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.flat import Flat
@@ -46,20 +46,20 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 
 
 def _case(
-    rows: Rows, row: Row, column: str, device: str, devices: Sequence[str | Path],
+    rows: CsvTable, row: CsvRow, column: str, device: str, devices: Sequence[str | Path],
     faults: list[Fault],
-) -> Case:  # fmt: skip
+) -> ValidationCase:  # fmt: skip
     model = row.get("model")
     name = f"{device} {model}"
     seconds = rows.number(row, column, faults, scale=1e-3)
     try:
         machine, workload = hardware(device, devices), network(NAME, model)
     except InputError as error:
-        return Case(name, device, reason=str(error.faults[0]))
+        return ValidationCase(name, device, reason=str(error.faults[0]))
     if seconds is None:
-        return Case(name, device, reason="no latency was measured")
-    asked = [Question("latency_s", "latency_s", seconds, workload)]
-    return Case(name, device, machine, asked, "int8", RUNTIME, model, warm=True)
+        return ValidationCase(name, device, reason="no latency was measured")
+    asked = [MeasuredQuantity("latency_s", "latency_s", seconds, workload)]
+    return ValidationCase(name, device, machine, asked, "int8", RUNTIME, model, warm=True)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

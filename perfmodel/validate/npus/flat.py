@@ -18,12 +18,12 @@ from perfmodel.kinds.npu.rates import kernel_names
 from perfmodel.kinds.rates import MATRIX_KINDS, executed_format
 from perfmodel.kinds.roofline import best_format
 from perfmodel.predict import predict
-from perfmodel.validate.case import Case, Question
+from perfmodel.validate.case import MeasuredQuantity, ValidationCase
 
 __all__ = ["Flat"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Asked: TypeAlias = tuple[Case, Question]
+Asked: TypeAlias = tuple[ValidationCase, MeasuredQuantity]
 
 _CORES = "runtime.kernels.conv.cores"
 
@@ -53,7 +53,7 @@ class Flat:
         self._group = np.array([place[key] for key in self._keys], dtype=np.intp)
         self._machine = np.array([machine for machine, _ in self._keys], dtype=np.intp)
 
-    def _add(self, case: Case, question: Question) -> None:
+    def _add(self, case: ValidationCase, question: MeasuredQuantity) -> None:
         machine = case.machine
         assert machine is not None
         if isinstance(machine, Device):

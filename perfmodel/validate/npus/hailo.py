@@ -17,8 +17,8 @@ import numpy as np
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.flat import Flat
@@ -52,11 +52,13 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, "batch8_s", notes)
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(
+    rows: CsvTable, row: CsvRow, devices: Sequence[str | Path], faults: list[Fault]
+) -> ValidationCase:
     chip, model = row.get("chip"), row.get("model")
     name = f"{chip} {model}"
     giga = rows.number(row, "ops_g", faults)
-    asked: list[Question] = []
+    asked: list[MeasuredQuantity] = []
     try:
         machine = hardware(chip.lower(), devices)
         for target, batch in BATCHES.items():
@@ -64,12 +66,12 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
             workload = network(NAME, model, batch, _size(row.get("input")))
             _check(workload, giga * batch if giga else None)
             if speed:
-                asked.append(Question(target, "latency_s", batch / speed, workload))
+                asked.append(MeasuredQuantity(target, "latency_s", batch / speed, workload))
     except InputError as error:
-        return Case(name, chip, reason=str(error.faults[0]))
+        return ValidationCase(name, chip, reason=str(error.faults[0]))
     if not asked:
-        return Case(name, chip, reason="no rate was measured")
-    return Case(
+        return ValidationCase(name, chip, reason="no rate was measured")
+    return ValidationCase(
         name, chip, machine, asked, precision_of(model), RUNTIME, row.get("task"), warm=True
     )
 

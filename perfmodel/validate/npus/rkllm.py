@@ -13,8 +13,8 @@ from typing import Final
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.flat import Flat
@@ -78,7 +78,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=note)
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(
+    rows: CsvTable, row: CsvRow, devices: Sequence[str | Path], faults: list[Fault]
+) -> ValidationCase:
     device, kind = row.get("device"), row.get("dtype").lower()
     speed = rows.number(row, "tok_s", faults)
     first = rows.number(row, "ttft_ms", faults, scale=1e-3)
@@ -95,15 +97,15 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
             raise InputError(Fault(f"no precision is known as '{kind}'"))
         machine = hardware(device.lower(), devices)
     except InputError as error:
-        return Case(name, device, reason=str(error.faults[0]))
-    asked: list[Question] = []
+        return ValidationCase(name, device, reason=str(error.faults[0]))
+    asked: list[MeasuredQuantity] = []
     if speed:
         step = find(model, {"phase": "decode", "batch": 1, "context": prompt + new / 2.0})
-        asked.append(Question("latency_s", "latency_s", 1.0 / speed, step))
+        asked.append(MeasuredQuantity("latency_s", "latency_s", 1.0 / speed, step))
     if first:
         whole = find(model, {"phase": "prefill", "batch": 1, "prompt": prompt})
-        asked.append(Question("ttft_s", "latency_s", first, whole))
-    return Case(name, device, machine, asked, PRECISIONS[kind], RUNTIME, group=model)
+        asked.append(MeasuredQuantity("ttft_s", "latency_s", first, whole))
+    return ValidationCase(name, device, machine, asked, PRECISIONS[kind], RUNTIME, group=model)
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

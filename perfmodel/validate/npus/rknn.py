@@ -14,8 +14,8 @@ from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
-from perfmodel.measurements import Row, Rows
-from perfmodel.validate.case import Case, Cases, Question
+from perfmodel.measurements import CsvRow, CsvTable
+from perfmodel.validate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.npus.flat import Flat
@@ -43,7 +43,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=note)
 
 
-def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Fault]) -> Case:
+def _case(
+    rows: CsvTable, row: CsvRow, devices: Sequence[str | Path], faults: list[Fault]
+) -> ValidationCase:
     device, model = row.get("device"), row.get("model")
     speed = rows.number(row, "fps", faults)
     name = f"{device} {model}"
@@ -51,12 +53,12 @@ def _case(rows: Rows, row: Row, devices: Sequence[str | Path], faults: list[Faul
         machine = machine_of(device, devices)
         workload = network(NAME, model)
     except InputError as error:
-        return Case(name, device, reason=str(error.faults[0]))
+        return ValidationCase(name, device, reason=str(error.faults[0]))
     if not speed:
-        return Case(name, device, reason="no speed was measured")
-    asked = [Question("latency_s", "latency_s", 1.0 / speed, workload)]
+        return ValidationCase(name, device, reason="no speed was measured")
+    asked = [MeasuredQuantity("latency_s", "latency_s", 1.0 / speed, workload)]
     precision = "int8" if row.get("dtype").lower() == "int8" else "fp16"
-    return Case(name, device, machine, asked, precision, machine.runtime, group=model)
+    return ValidationCase(name, device, machine, asked, precision, machine.runtime, group=model)
 
 
 def machine_of(said: str, devices: Sequence[str | Path]) -> Machine:

@@ -14,11 +14,11 @@ __all__ = ["Peer", "peers"]
 _FILE = Path(__file__).parent / "peers.yaml"
 
 
-class _Form(BaseModel):
+class _PeersSchema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-class Peer(_Form):
+class Peer(_PeersSchema):
     """An error of another tool on a data set, or on one of its kind."""
 
     data: str
@@ -37,7 +37,7 @@ class Peer(_Form):
     """Its address."""
 
 
-class Peers(_Form):
+class Peers(_PeersSchema):
     """The file."""
 
     schema_version: Literal[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.validate.case import Case, Question
+from perfmodel.validate.case import MeasuredQuantity, ValidationCase
 from perfmodel.validate.vitis_ai.boards import Boards
 from perfmodel.validate.vitis_ai.networks import network, why_not, workload_of
 
@@ -16,7 +16,7 @@ TARGETS = {False: "latency_s", True: "threads_s"}
 def rate_case(
     boards: Boards, board: str, config: str, model: str, stated: float | None, fps: float, *,
     several: bool, suspect: str = "",
-) -> Case:  # fmt: skip
+) -> ValidationCase:  # fmt: skip
     """Return the case of a rate.
 
     Parameters
@@ -33,15 +33,15 @@ def rate_case(
     name = f"{board}, {model}, {'several threads' if several else 'one thread'}"
     reason = f"suspect: {suspect}" if suspect else why_not(model, stated)
     if reason:
-        return Case(name, board, reason=reason)
+        return ValidationCase(name, board, reason=reason)
     there = boards.of(board, config)
     if isinstance(there, str):
-        return Case(name, board, reason=there)
+        return ValidationCase(name, board, reason=there)
     found = network(model)
     assert found is not None
     images = there.images if several else there.together
     machine = there.several if several else there.one
-    question = Question(
+    question = MeasuredQuantity(
         TARGETS[several], "latency_s", images / fps, workload_of(model, images, stated)
     )
-    return Case(name, board, machine, (question,), "int8", group=found.family)
+    return ValidationCase(name, board, machine, (question,), "int8", group=found.family)

@@ -14,7 +14,7 @@ from perfmodel.specfile import read, validate
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Network", "network", "why_not", "workload_of"]
+__all__ = ["VitisAiNetwork", "network", "why_not", "workload_of"]
 
 _FILE: Final = Path(__file__).parent / "networks.yaml"
 #: How far a workload's operations may be from those that a table states of its network.
@@ -24,7 +24,7 @@ LARGEST: Final = 64
 _PRUNED: Final = re.compile(r"pruned|prune_|_0\.\d+_3\.5$|_0\.\d{2}(?:_|$)")
 
 
-class Network(BaseModel):
+class VitisAiNetwork(BaseModel):
     """A network of the tables.
 
     Attributes
@@ -55,16 +55,16 @@ class _Networks(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1]
-    networks: Mapping[str, Network]
+    networks: Mapping[str, VitisAiNetwork]
 
 
 @cache
-def _networks() -> Mapping[str, Network]:
+def _networks() -> Mapping[str, VitisAiNetwork]:
     data, marks = read(_FILE)
     return validate(_Networks, data, marks, _FILE.name).networks
 
 
-def network(model: str) -> Network | None:
+def network(model: str) -> VitisAiNetwork | None:
     """Return the network of a name in the tables; ``None`` where the library has no graph."""
     return _networks().get(model)
 

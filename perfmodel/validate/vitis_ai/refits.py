@@ -11,7 +11,7 @@ import numpy.typing as npt
 from perfmodel.calibrate import Constant
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
-from perfmodel.validate.case import Case, Cases
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.refit import Refit
 
 __all__ = ["CONSTANTS", "refits_of"]
@@ -45,7 +45,7 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
     ]  # fmt: skip
     if len({c.device for c in rows}) < 2:
         return ()
-    columns = _Columns(rows)
+    columns = _VitisKernelColumns(rows)
     measured = np.array([c.questions[0].measured for c in rows])
     groups = {"device": [c.device for c in rows], "family of networks": [c.group for c in rows]}
     single = np.array([c.questions[0].target == "latency_s" for c in rows])
@@ -59,10 +59,10 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
     )  # fmt: skip
 
 
-class _Columns:
+class _VitisKernelColumns:
     """What each constant multiplies or divides, of every kernel of every row."""
 
-    def __init__(self, cases: Sequence[Case]) -> None:
+    def __init__(self, cases: Sequence[ValidationCase]) -> None:
         tables = [_table(case) for case in cases]
         self._row = np.repeat(np.arange(len(cases)), [len(t["count"]) for t in tables])
         self._count = np.concatenate([_column(t, "count") for t in tables])
@@ -96,12 +96,12 @@ class _Columns:
         return found.astype(np.float64)
 
 
-def _host(case: Case) -> float:
+def _host(case: ValidationCase) -> float:
     assert isinstance(case.machine, Machine)
     return float(case.machine[_HOST])
 
 
-def _table(case: Case) -> Any:
+def _table(case: ValidationCase) -> Any:
     assert isinstance(case.machine, Machine)
     machine = case.machine.vary({**_NEUTRAL, _SHARE: 1.0})
     return predict(case.questions[0].workload, machine, precision=case.precision).table

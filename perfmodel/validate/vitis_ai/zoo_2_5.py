@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from perfmodel.validate.case import Case, Cases
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.refit import Refit
@@ -32,7 +32,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table: each row's rate with one thread and with several."""
     with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
         boards = Boards(devices)
-        cases: list[Case] = []
+        cases: list[ValidationCase] = []
         for row in rows:
             stated = rows.number(row, "gops_from_name", faults)
             for column, several in (("fps_single_thread", False), ("fps_multi_thread", True)):

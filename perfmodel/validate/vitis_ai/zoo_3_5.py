@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from perfmodel.validate.case import Case, Cases
+from perfmodel.validate.case import Cases, ValidationCase
 from perfmodel.validate.files import DataFolder
 from perfmodel.validate.measured_table import measured_table
 from perfmodel.validate.vitis_ai.boards import Boards
@@ -24,7 +24,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     """Return the cases of the table, a row each."""
     with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
         boards = Boards(devices)
-        cases: list[Case] = []
+        cases: list[ValidationCase] = []
         for row in rows:
             fps = rows.number(row, "fps", faults)
             stated = rows.number(row, "ops_g", faults)

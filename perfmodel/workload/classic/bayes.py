@@ -17,7 +17,7 @@ from perfmodel.workload.classic.builder import (
     each_sample,
     samples,
 )
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.symbols import product, symbol
@@ -45,7 +45,7 @@ class NaiveBayesStructure(ClassicStructure):
     output: Literal["label", "probability"] = "label"
 
 
-def build(structure: NaiveBayesStructure, semantics: Semantics) -> Graph:
+def build(structure: NaiveBayesStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

@@ -22,7 +22,7 @@ from perfmodel.workload.classic.builder import (
     each_sample,
     samples,
 )
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.symbols import Dim, minimum, power_of_two, product, simplify, symbol
 
@@ -72,7 +72,7 @@ class ForestStructure(ClassicStructure):
             yield Flaw(("leaves",), "leaves with one number give no class", "label or distribution")
 
 
-def build(structure: ForestStructure, semantics: Semantics) -> Graph:
+def build(structure: ForestStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph: walks down all trees, the sum of their leaves, the largest class."""
     del semantics
     s = structure

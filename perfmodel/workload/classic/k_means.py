@@ -14,7 +14,7 @@ from perfmodel.workload.classic.builder import (
     each_sample,
     samples,
 )
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.symbols import product, symbol
 
@@ -41,7 +41,7 @@ class KMeansStructure(ClassicStructure):
     distance: Distance = "squared"
 
 
-def build(structure: KMeansStructure, semantics: Semantics) -> Graph:
+def build(structure: KMeansStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

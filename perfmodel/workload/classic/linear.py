@@ -16,7 +16,7 @@ from perfmodel.workload.classic.builder import (
     each_sample,
     samples,
 )
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 
 
@@ -36,7 +36,7 @@ class LinearStructure(ClassicStructure):
     output: Literal["probability", "label", "value"] = "probability"
 
 
-def build(structure: LinearStructure, semantics: Semantics) -> Graph:
+def build(structure: LinearStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

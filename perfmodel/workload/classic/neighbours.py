@@ -17,7 +17,7 @@ from perfmodel.workload.classic.builder import (
     nearest,
     samples,
 )
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.symbols import symbol
 
@@ -43,7 +43,7 @@ class KnnStructure(ClassicStructure):
     distance: Distance = "squared"
 
 
-def build(structure: KnnStructure, semantics: Semantics) -> Graph:
+def build(structure: KnnStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph: distances, selection by passes, a vote."""
     del semantics
     s = structure

@@ -25,7 +25,7 @@ from perfmodel.workload.classic.builder import (
     multiplications,
     samples,
 )
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.symbols import Dim, product, symbol
@@ -94,7 +94,7 @@ class SvmStructure(ClassicStructure):
         return self.kernel == "linear" and self.collapsed
 
 
-def build(structure: SvmStructure, semantics: Semantics) -> Graph:
+def build(structure: SvmStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure

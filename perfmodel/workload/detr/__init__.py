@@ -15,7 +15,7 @@ from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.convnet import ResNetStructure, residual_stages
 from perfmodel.workload.detr.decoders import conditional, deformable, plain
 from perfmodel.workload.detr.heads import DetrBuilder
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.image import ImageStructure, frames
 from perfmodel.workload.transformer_structure import Count, head_faults
@@ -66,7 +66,7 @@ class DetrStructure(ImageStructure):
         yield from head_faults({"width": 256, "heads": 8} | dict(data))
 
 
-def build(s: DetrStructure, semantics: Semantics) -> Graph:
+def build(s: DetrStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of an image of ``height x width`` pixels."""
     del semantics
     g = DetrBuilder("detr", s.width, s.heads, folded=s.batch_norm == "folded")

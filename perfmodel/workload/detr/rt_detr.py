@@ -15,7 +15,7 @@ from pydantic import Field
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.convnet import ResNetStructure, residual_stages
 from perfmodel.workload.detr.heads import DetrBuilder
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageStructure, frames
 from perfmodel.workload.symbols import Dim, simplify, symbol
@@ -63,7 +63,7 @@ class RtDetrStructure(ImageStructure):
         yield from head_faults({"width": 256, "heads": 8} | dict(data))
 
 
-def build(s: RtDetrStructure, semantics: Semantics) -> Graph:
+def build(s: RtDetrStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of an image of ``height x width`` pixels."""
     del semantics
     g = DetrBuilder("rt_detr", s.width, s.heads, folded=s.batch_norm == "folded")

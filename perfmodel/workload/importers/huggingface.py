@@ -17,13 +17,13 @@ from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import Marks, read
 from perfmodel.workload.families import family
 from perfmodel.workload.importers.huggingface_models import ARCHITECTURES, Config
-from perfmodel.workload.library import Entry, entry, with_settings
+from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
 
 __all__ = ["load_config", "supported"]
 
-_FILES: dict[str, tuple[tuple[int, int], Entry]] = {}
+_FILES: dict[str, tuple[tuple[int, int], ModelEntry]] = {}
 
 
 def supported() -> list[str]:
@@ -58,7 +58,7 @@ def load_config(path: Path, settings: Mapping[str, Value] | None = None) -> Work
     return with_settings(known[1], settings) if settings else known[1].base
 
 
-def parse(data: Any, marks: Marks, path: Path) -> Entry:
+def parse(data: Any, marks: Marks, path: Path) -> ModelEntry:
     """Return the library entry of a config's data.
 
     Raises

@@ -18,9 +18,9 @@ from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
     from perfmodel.marks import Marks
-    from perfmodel.workload.families import Semantics
+    from perfmodel.workload.families import ExecutionSemantics
     from perfmodel.workload.graph import Graph
-    from perfmodel.workload.importers.onnx.node import Edge, Node, Shape
+    from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue, Shape
 
 #: A value that a node computes is called so by exporters: folded, it is no learned parameter.
 _COMPUTED = re.compile(r"_output_\d+$")
@@ -75,7 +75,7 @@ class FixedBuild:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph, the same under all semantics."""
         return self.graph
 
@@ -226,11 +226,11 @@ def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
     return builder.build(), tuple(notes)
 
 
-def _edges(entry: GraphEntry) -> dict[str, Edge]:
+def _edges(entry: GraphEntry) -> dict[str, OnnxValue]:
     """Return every value of the file; one whose extents the file did not know has no shape."""
-    from perfmodel.workload.importers.onnx.node import Edge
+    from perfmodel.workload.importers.onnx.node import OnnxValue
 
-    edges: dict[str, Edge] = {n: Edge(n, tuple(s)) for n, s in entry.inputs.items()}
+    edges: dict[str, OnnxValue] = {n: OnnxValue(n, tuple(s)) for n, s in entry.inputs.items()}
     made = {o for n in entry.nodes for o in n.outputs}
     for node in entry.nodes:
         structural = _STRUCTURAL.get(node.op, ())
@@ -241,11 +241,11 @@ def _edges(entry: GraphEntry) -> dict[str, Edge]:
             if name not in made:
                 folded = _COMPUTED.search(name) is not None
                 kind = "constant" if folded or i in structural else "weight"
-                edges[name] = Edge(name, shape, kind)
+                edges[name] = OnnxValue(name, shape, kind)
         for i, name in enumerate(node.outputs):
             if name:
                 constant = node.op in {"Constant", "Shape", "Size"}
-                edges[name] = Edge(
+                edges[name] = OnnxValue(
                     name, _computed_shape(node, i), "constant" if constant else "data"
                 )
         if node.op == "Gather" and len(node.inputs) > 1 and node.inputs[1] in entry.inputs:
@@ -268,11 +268,11 @@ def _computed_shape(node: NodeEntry, index: int) -> Shape | None:
     return shape
 
 
-def _nodes(entry: GraphEntry, edges: Mapping[str, Edge]) -> list[Node]:
-    from perfmodel.workload.importers.onnx.node import Node
+def _nodes(entry: GraphEntry, edges: Mapping[str, OnnxValue]) -> list[OnnxNode]:
+    from perfmodel.workload.importers.onnx.node import OnnxNode
 
     return [
-        Node(
+        OnnxNode(
             n.op,
             n.name or f"{n.op}_{i}",
             tuple(edges[name] if name else None for name in n.inputs),

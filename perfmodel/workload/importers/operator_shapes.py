@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from perfmodel.workload.importers.onnx.infer import infer
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, Shape
 
 __all__ = ["complete"]
 
 
-def complete(nodes: Sequence[Node]) -> list[str]:
+def complete(nodes: Sequence[OnnxNode]) -> list[str]:
     """Set shapes of outputs that the file does not say, where its other shapes tell them.
 
     Parameters
@@ -29,7 +29,7 @@ def complete(nodes: Sequence[Node]) -> list[str]:
     list of str
         What was assumed, for a reader of the result.
     """
-    readers: dict[str, list[Node]] = {}
+    readers: dict[str, list[OnnxNode]] = {}
     for node in nodes:
         for edge in node.present:
             readers.setdefault(edge.name, []).append(node)
@@ -58,7 +58,7 @@ def _fixed(shape: Shape | None) -> bool:
     return shape is not None and all(isinstance(extent, int) for extent in shape)
 
 
-def _sliced(node: Node, readers: Mapping[str, Sequence[Node]]) -> Shape | None:
+def _sliced(node: OnnxNode, readers: Mapping[str, Sequence[OnnxNode]]) -> Shape | None:
     """Return what a slice of channels takes, from its reader or from its siblings."""
     source = node.inputs[0]
     if source is None or source.shape is None or len(source.shape) < 3:
@@ -77,10 +77,10 @@ def _sliced(node: Node, readers: Mapping[str, Sequence[Node]]) -> Shape | None:
     return (source.shape[0], own, *source.shape[2:])
 
 
-def _channels(node: Node, readers: Mapping[str, Sequence[Node]]) -> int | None:
+def _channels(node: OnnxNode, readers: Mapping[str, Sequence[OnnxNode]]) -> int | None:
     """Return the channels that a convolution expects of what a node makes."""
     for reader in (r for edge in node.made for r in readers.get(edge.name, ())):
-        weight: Edge | None = reader.get(1)
+        weight: OnnxValue | None = reader.get(1)
         if reader.op != "Conv" or weight is None or not weight.shape or weight.is_data:
             continue
         each = weight.shape[1]

@@ -19,7 +19,7 @@ from perfmodel.workload.workload import Workload
 __all__ = [
     "IMPORTED",
     "READERS",
-    "Reader",
+    "ModelImporter",
     "instead",
     "is_imported",
     "load_file",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ModelImporter:
     """A reader of model files.
 
     Attributes
@@ -55,21 +55,46 @@ class Reader:
 
 
 #: In the order in which they are asked.
-READERS: Final[Sequence[Reader]] = (
-    Reader("Hugging Face config.json", ("config.json",),
-           "perfmodel.workload.importers.huggingface", "load_config", structured=True),
-    Reader("safetensors", (".safetensors", ".safetensors.index.json"),
-           "perfmodel.workload.importers.safetensors.load", "load_safetensors", structured=True),
-    Reader("operator graph .json", (".json",),
-           "perfmodel.workload.importers.operator_graph", "load_operator_graph"),
-    Reader("GGUF", (".gguf",), "perfmodel.workload.importers.gguf", "load_gguf", structured=True),
-    Reader("Keras .json", (".json",), "perfmodel.workload.importers.keras", "load_keras",
-           keys=("class_name", "modelTopology")),
-    Reader("Keras archive", (".keras",), "perfmodel.workload.importers.keras", "load_keras"),
-    Reader("torch.export", (".pt2",), "perfmodel.workload.importers.torch_export", "load_pt2"),
-    Reader("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),
-    Reader("TensorFlow Lite", (".tflite",), "perfmodel.workload.importers.tflite", "load_tflite"),
-)  # fmt: skip
+READERS: Final[Sequence[ModelImporter]] = (
+    ModelImporter(
+        "Hugging Face config.json",
+        ("config.json",),
+        "perfmodel.workload.importers.huggingface",
+        "load_config",
+        structured=True,
+    ),
+    ModelImporter(
+        "safetensors",
+        (".safetensors", ".safetensors.index.json"),
+        "perfmodel.workload.importers.safetensors.load",
+        "load_safetensors",
+        structured=True,
+    ),
+    ModelImporter(
+        "operator graph .json",
+        (".json",),
+        "perfmodel.workload.importers.operator_graph",
+        "load_operator_graph",
+    ),
+    ModelImporter(
+        "GGUF", (".gguf",), "perfmodel.workload.importers.gguf", "load_gguf", structured=True
+    ),
+    ModelImporter(
+        "Keras .json",
+        (".json",),
+        "perfmodel.workload.importers.keras",
+        "load_keras",
+        keys=("class_name", "modelTopology"),
+    ),
+    ModelImporter("Keras archive", (".keras",), "perfmodel.workload.importers.keras", "load_keras"),
+    ModelImporter(
+        "torch.export", (".pt2",), "perfmodel.workload.importers.torch_export", "load_pt2"
+    ),
+    ModelImporter("ONNX", (".onnx",), "perfmodel.workload.importers.onnx", "load_onnx"),
+    ModelImporter(
+        "TensorFlow Lite", (".tflite",), "perfmodel.workload.importers.tflite", "load_tflite"
+    ),
+)
 
 #: Suffixes of files that are imported rather than read as entries of the library.
 IMPORTED: Final[tuple[str, ...]] = tuple(dict.fromkeys(
@@ -106,7 +131,7 @@ def is_imported(name: str | Path) -> bool:
     return str(name).endswith(IMPORTED)
 
 
-def reader_of(path: Path) -> Reader | None:
+def reader_of(path: Path) -> ModelImporter | None:
     """Return the reader of a file, or None where its name fits no reader."""
     found = [reader for reader in READERS if path.name.endswith(reader.suffixes)]
     keyed = [reader for reader in found if reader.keys]
@@ -155,7 +180,7 @@ def _unread(path: Path) -> Fault:
     return Fault("is no kind of file that holds a workload", file=str(path), expected=expected)
 
 
-def _named_otherwise(path: Path, reader: Reader) -> Fault | None:
+def _named_otherwise(path: Path, reader: ModelImporter) -> Fault | None:
     """Return the fault of a file whose first bytes are those of another format than its name's."""
     try:
         with open_file(path) as file:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from perfmodel.workload.importers.onnx.dimensions import Dimensions
 from perfmodel.workload.importers.onnx.infer import infer
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, Shape
 from perfmodel.workload.importers.onnx.numbers import work_out
 from perfmodel.workload.importers.onnx.own import DOMAIN, UNKNOWN
 from perfmodel.workload.importers.onnx.pricing import MALFORMED
@@ -50,7 +50,7 @@ class Tracer:
     nodes: list[RawNode] = field(default_factory=list[RawNode])
     stored: dict[str, RawTensor] = field(default_factory=dict[str, RawTensor])
     inputs: list[RawValue] = field(default_factory=list[RawValue])
-    edges: dict[str, Edge] = field(default_factory=dict[str, Edge])
+    edges: dict[str, OnnxValue] = field(default_factory=dict[str, OnnxValue])
     dimensions: Dimensions = field(default_factory=Dimensions)
     taken: dict[str, int] = field(default_factory=dict[str, int])
     joined: int = 0
@@ -68,7 +68,7 @@ class Tracer:
         value = RawValue(self.name(name), tuple(shape), format)
         self.inputs.append(value)
         fixed = "" if format == "fp32" else format
-        self.edges[value.name] = Edge(value.name, self.dimensions.shape(value), format=fixed)
+        self.edges[value.name] = OnnxValue(value.name, self.dimensions.shape(value), format=fixed)
         return value.name
 
     def weight(self, name: str, shape: Sequence[int], format: str = "fp32") -> str:
@@ -76,7 +76,7 @@ class Tracer:
         if name not in self.stored:
             self.taken.setdefault(name, 1)
             self.stored[name] = RawTensor(tuple(shape), format)
-            self.edges[name] = Edge(
+            self.edges[name] = OnnxValue(
                 name, tuple(shape), "weight", "" if format == "fp32" else format
             )
         return name
@@ -86,7 +86,7 @@ class Tracer:
         label = self.name(name)
         numbers = tuple(values)
         self.stored[label] = RawTensor((len(numbers),), "int64", numbers)
-        self.edges[label] = Edge(label, (len(numbers),), "constant", "int64", numbers)
+        self.edges[label] = OnnxValue(label, (len(numbers),), "constant", "int64", numbers)
         return label
 
     def shape(self, name: str) -> Shape:
@@ -121,8 +121,8 @@ class Tracer:
             for i, there in enumerate(wanted)
         ]
         raw = RawNode(op, domain, label, tuple(inputs), tuple(made), attributes)
-        edges = tuple(Edge(n) if n else None for n in made)
-        node = Node(
+        edges = tuple(OnnxValue(n) if n else None for n in made)
+        node = OnnxNode(
             op, label, tuple(self.edges.get(n) if n else None for n in inputs), edges, attributes,
             domain,
         )  # fmt: skip

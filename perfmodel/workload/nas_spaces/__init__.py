@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choice, Decision, Kin, Segment
+from perfmodel.former import former_names
+from perfmodel.workload.nas_spaces.base import (
+    ArchitectureDecision,
+    ArchitectureSpace,
+    Choice,
+    Kin,
+    Segment,
+)
 
-__all__ = ["ArchitectureSpace", "Choice", "Decision", "Kin", "Segment", "names", "space"]
+__all__ = [
+    "ArchitectureDecision",
+    "ArchitectureSpace",
+    "Choice",
+    "Kin",
+    "Segment",
+    "names",
+    "space",
+]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Decision="ArchitectureDecision")
 
 #: Name of a space -> the module that holds it as ``build(**settings)``.
 _MODULES: Mapping[str, str] = {

@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.workload import Workload
@@ -33,7 +33,7 @@ Choice: TypeAlias = tuple[int, ...]
 Choices: TypeAlias = npt.NDArray[np.int64]
 
 
-class Decision(NamedTuple):
+class ArchitectureDecision(NamedTuple):
     """What is decided, and the values it may take."""
 
     name: str
@@ -122,7 +122,7 @@ class ArchitectureSpace:
 
     name: str
     settings: ImageStructure
-    decisions: tuple[Decision, ...] = field(compare=False, repr=False)
+    decisions: tuple[ArchitectureDecision, ...] = field(compare=False, repr=False)
     segments: tuple[Segment, ...] = field(compare=False, repr=False)
     binds: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
@@ -349,7 +349,7 @@ class ArchitectureBuild:
         self.space = space
         self.choice = choice
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph; no runtime makes another of it."""
         del semantics
         return _structure(self.space, self.choice)

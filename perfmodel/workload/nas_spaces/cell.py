@@ -23,14 +23,14 @@ Zeros: TypeAlias = Literal["removed", "multiplied", "folded", "eager"]
 NONE, SKIP, CONV_1X1, CONV_3X3, AVG_POOL = range(5)
 
 
-class Term(NamedTuple):
+class CellTerm(NamedTuple):
     """An operation on a value: 0 is the cell's input, ``i + 1`` is ``Cell.values[i]``."""
 
     operation: int
     source: int
 
 
-class Cell(NamedTuple):
+class NasBenchCell(NamedTuple):
     """A cell as sums of terms.
 
     Attributes
@@ -42,11 +42,11 @@ class Cell(NamedTuple):
         Terms of the output; empty where it is zero.
     """
 
-    values: tuple[tuple[Term, ...], ...]
-    out: tuple[Term, ...]
+    values: tuple[tuple[CellTerm, ...], ...]
+    out: tuple[CellTerm, ...]
 
 
-def resolve(choice: Sequence[int], zeros: Zeros = "removed") -> Cell:
+def resolve(choice: Sequence[int], zeros: Zeros = "removed") -> NasBenchCell:
     """Return what the six operations run; equal for choices of the same network.
 
     Parameters
@@ -85,8 +85,8 @@ def resolve(choice: Sequence[int], zeros: Zeros = "removed") -> Cell:
 
 
 def _spliced(
-    terms: list[Term], node: int, value: list[Term], reads: list[Term]
-) -> tuple[list[Term], bool]:
+    terms: list[CellTerm], node: int, value: list[CellTerm], reads: list[CellTerm]
+) -> tuple[list[CellTerm], bool]:
     """Return terms with a node's value in the place of its skips, and whether the node stays.
 
     It goes where one skip alone reads it, or skips alone read a pool, which all may repeat: pools
@@ -94,16 +94,16 @@ def _spliced(
     """
     pool = len(value) == 1 and value[0].operation == AVG_POOL
     if all(t.operation == SKIP for t in reads) and (pool or len(reads) < 2):
-        made: list[Term] = []
+        made: list[CellTerm] = []
         for term in terms:
             made += value if term == (SKIP, node) else [term]
         return made, False
     if pool:
-        return [Term(SKIP, node) if term == value[0] else term for term in terms], True
+        return [CellTerm(SKIP, node) if term == value[0] else term for term in terms], True
     return terms, True
 
 
-def _place(terms: list[Term], node: int) -> int:
+def _place(terms: list[CellTerm], node: int) -> int:
     if not terms:
         return -1
     if len(terms) == 1 and terms[0].operation == SKIP:
@@ -111,21 +111,21 @@ def _place(terms: list[Term], node: int) -> int:
     return node
 
 
-def _terms(zeros: Zeros, *edges: tuple[int, int]) -> list[Term]:
+def _terms(zeros: Zeros, *edges: tuple[int, int]) -> list[CellTerm]:
     if zeros in ("multiplied", "eager"):
-        return [Term(op, source) for op, source in edges]
+        return [CellTerm(op, source) for op, source in edges]
     if zeros == "folded":
         return [
-            Term(op, max(source, 0))
+            CellTerm(op, max(source, 0))
             for op, source in edges
             if op in (CONV_1X1, CONV_3X3) or (op != NONE and source >= 0)
         ]
-    return [Term(op, source) for op, source in edges if op != NONE and source >= 0]
+    return [CellTerm(op, source) for op, source in edges if op != NONE and source >= 0]
 
 
-def _moved(terms: list[Term], to: dict[int, int]) -> list[Term]:
-    return [Term(t.operation, to.get(t.source, t.source)) for t in terms]
+def _moved(terms: list[CellTerm], to: dict[int, int]) -> list[CellTerm]:
+    return [CellTerm(t.operation, to.get(t.source, t.source)) for t in terms]
 
 
-def _cell(values: list[list[Term]], out: list[Term]) -> Cell:
-    return Cell(tuple(tuple(sorted(v)) for v in values), tuple(sorted(out)))
+def _cell(values: list[list[CellTerm]], out: list[CellTerm]) -> NasBenchCell:
+    return NasBenchCell(tuple(tuple(sorted(v)) for v in values), tuple(sorted(out)))

@@ -20,9 +20,9 @@ from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.nas_spaces.base import (
+    ArchitectureDecision,
     ArchitectureSpace,
     Choice,
-    Decision,
     Segment,
     SizedSettings,
     is_index,
@@ -73,7 +73,7 @@ class FbnetSettings(SizedSettings):
     head: int = Field(gt=0, le=10**5)
 
 
-class _Layer(NamedTuple):
+class _FbnetLayer(NamedTuple):
     inputs: int
     outputs: int
     stride: int
@@ -83,15 +83,15 @@ class _Layer(NamedTuple):
         return self.stride == 1 and self.inputs == self.outputs
 
 
-class _Block(NamedTuple):
+class _FbnetBlock(NamedTuple):
     kernel: int
     expand: int
     groups: int
 
 
-def _block(name: str) -> _Block:
+def _block(name: str) -> _FbnetBlock:
     kernel, expand, *groups = (int(part[1:]) for part in name.split("_"))
-    return _Block(kernel, expand, groups[0] if groups else 1)
+    return _FbnetBlock(kernel, expand, groups[0] if groups else 1)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def build(*, dataset: str = "cifar100", **settings: Any) -> Fbnet:
     """
     checked = validate(FbnetSettings, {**preset(dataset, DATASETS), **settings})
     layers = _layers(checked)
-    decisions = tuple(Decision(f"layer{i + 1}", BLOCKS) for i in range(len(layers)))
+    decisions = tuple(ArchitectureDecision(f"layer{i + 1}", BLOCKS) for i in range(len(layers)))
     segments = (
         Segment("stem", (), 1, partial(_stem, checked.stem_stride)),
         *(
@@ -172,11 +172,11 @@ def build(*, dataset: str = "cifar100", **settings: Any) -> Fbnet:
     return Fbnet(NAME, checked, decisions, segments)
 
 
-def _layers(settings: FbnetSettings) -> list[_Layer]:
-    inputs, made = STEM, list[_Layer]()
+def _layers(settings: FbnetSettings) -> list[_FbnetLayer]:
+    inputs, made = STEM, list[_FbnetLayer]()
     for outputs, repeats, stride in zip(CHANNELS, LAYERS, settings.strides, strict=True):
         for i in range(repeats):
-            made.append(_Layer(inputs, outputs, 1 if i else stride))
+            made.append(_FbnetLayer(inputs, outputs, 1 if i else stride))
             inputs = outputs
     return made
 
@@ -186,7 +186,7 @@ def _stem(stride: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     return g.conv_norm(x, STEM, 3, stride=stride, activation="relu", name="conv")
 
 
-def _layer(layer: _Layer, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _layer(layer: _FbnetLayer, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
     """Add one layer: expand, shuffle where grouped, depthwise, project, add."""
     if choice[0] == SKIP:
         if layer.keeps:

@@ -16,13 +16,13 @@ from typing import Any, Literal
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure
-from perfmodel.workload.nas_spaces.base import Choice, Decision, Segment
+from perfmodel.workload.nas_spaces.base import ArchitectureDecision, Choice, Segment
 from perfmodel.workload.nas_spaces.stages import (
     DEPTHS,
     EXPANDS,
     KERNELS,
-    Place,
     Residual,
+    StagedBlockPosition,
     StagedSpace,
     inverted_residual,
     rounded,
@@ -76,7 +76,11 @@ def build(**settings: Any) -> StagedSpace:
     checked = validate(McunetSettings, settings)
     channels = CHANNELS[checked.channels]
     layout = staged_decisions(
-        [("w", Decision("width", WIDTHS)), ("r", Decision("resolution", RESOLUTIONS))], BLOCKS
+        [
+            ("w", ArchitectureDecision("width", WIDTHS)),
+            ("r", ArchitectureDecision("resolution", RESOLUTIONS)),
+        ],
+        BLOCKS,
     )
     segments = [Segment("stem", (0,), 1, partial(_stem, channels))]
     for place in layout.places:
@@ -103,7 +107,9 @@ def _stem(channels: tuple[int, ...], g: ImageBuilder, x: Tensor, choice: Choice)
     return g.conv_norm(y, rounded(channels[1] * wide), 1, name="project")
 
 
-def _block(place: Place, outputs: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
+def _block(
+    place: StagedBlockPosition, outputs: int, g: ImageBuilder, x: Tensor, choice: Choice
+) -> Tensor:
     width, *depth, kernel, expand = choice
     if depth and place.position >= DEPTHS[depth[0]]:
         return x

@@ -26,10 +26,10 @@ from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.nas_spaces.base import (
+    ArchitectureDecision,
     ArchitectureSpace,
     Choice,
     Choices,
-    Decision,
     Kin,
     Segment,
     SizedSettings,
@@ -42,7 +42,7 @@ from perfmodel.workload.nas_spaces.cell import (
     CONV_3X3,
     NONE,
     SKIP,
-    Term,
+    CellTerm,
     Zeros,
     resolve,
 )
@@ -186,7 +186,7 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
         Every unknown or bad setting.
     """
     checked = validate(NasBench201Settings, {**preset(dataset, DATASETS), **settings})
-    decisions = tuple(Decision(f"edge_{a}_{b}", OPERATIONS) for a, b in EDGES)
+    decisions = tuple(ArchitectureDecision(f"edge_{a}_{b}", OPERATIONS) for a, b in EDGES)
     edges = tuple(range(len(EDGES)))
     segments: list[Segment] = [Segment("stem", (), 1, _stem)]
     # The same object for all stages: what they share is found once.
@@ -254,7 +254,7 @@ def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -
     pooled: dict[int, Tensor] = {}
     zeroed: dict[int, Tensor] = {}
 
-    def apply(term: Term, name: str) -> Tensor:
+    def apply(term: CellTerm, name: str) -> Tensor:
         source = values[term.source]
         if term.operation == SKIP:
             return source
@@ -287,7 +287,7 @@ def cell(g: ImageBuilder, x: Tensor, choice: Choice, zeros: Zeros = "removed") -
 
 #: Terms whose convolutions are not told apart.
 _ALIKE = {
-    Term(operation, source): Term(CONV_3X3 if operation == CONV_1X1 else operation, source)
+    CellTerm(operation, source): CellTerm(CONV_3X3 if operation == CONV_1X1 else operation, source)
     for operation in range(len(OPERATIONS))
     for source in range(4)
 }

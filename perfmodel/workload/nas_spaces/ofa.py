@@ -14,7 +14,7 @@ from pydantic import Field
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure
-from perfmodel.workload.nas_spaces.base import Choice, Decision, Segment
+from perfmodel.workload.nas_spaces.base import ArchitectureDecision, Choice, Segment
 from perfmodel.workload.nas_spaces.stages import (
     DEPTHS,
     EXPANDS,
@@ -64,7 +64,9 @@ def build(**settings: Any) -> StagedSpace:
     checked = validate(OfaSettings, settings)
     wide = checked.width_multiplier
     most = max(DEPTHS)
-    layout = staged_decisions([("r", Decision("resolution", RESOLUTIONS))], [most] * len(STAGES))
+    layout = staged_decisions(
+        [("r", ArchitectureDecision("resolution", RESOLUTIONS))], [most] * len(STAGES)
+    )
     segments = [Segment("stem", (), 1, partial(_stem, rounded(STEM * wide)))]
     for place in layout.places:
         stage = STAGES[place.stage]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder
-from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choice, Decision
+from perfmodel.workload.nas_spaces.base import ArchitectureDecision, ArchitectureSpace, Choice
 from perfmodel.workload.symbols import divisible
 
 KERNELS = (3, 5, 7)
@@ -23,7 +23,7 @@ EXPANDS = (3, 4, 6)
 DEPTHS = (2, 3, 4)
 
 
-class Place(NamedTuple):
+class StagedBlockPosition(NamedTuple):
     """A block's place: its stage, its position there, and its two decisions' indices."""
 
     stage: int
@@ -32,13 +32,13 @@ class Place(NamedTuple):
     expand: int
 
 
-class Layout(NamedTuple):
+class StagedSpaceLayout(NamedTuple):
     """The decisions of a staged space, and the fields of `StagedSpace` that say where they are."""
 
-    decisions: tuple[Decision, ...]
+    decisions: tuple[ArchitectureDecision, ...]
     keys: tuple[str, ...]
     depths: tuple[int, ...]
-    places: tuple[Place, ...]
+    places: tuple[StagedBlockPosition, ...]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class StagedSpace(ArchitectureSpace):
 
     keys: tuple[str, ...] = field(default=(), compare=False, repr=False)
     depths: tuple[int, ...] = field(default=(), compare=False, repr=False)
-    places: tuple[Place, ...] = field(default=(), compare=False, repr=False)
+    places: tuple[StagedBlockPosition, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -92,7 +92,7 @@ class StagedSpace(ArchitectureSpace):
                 for blocks in product(*free):
                     yield (*start, *blocks)
 
-    def _runs(self, place: Place, choice: Sequence[int]) -> bool:
+    def _runs(self, place: StagedBlockPosition, choice: Sequence[int]) -> bool:
         at = self.depths[place.stage]
         return at < 0 or place.position < DEPTHS[choice[at]]
 
@@ -233,7 +233,9 @@ class StagedSpace(ArchitectureSpace):
         return made
 
 
-def staged_decisions(outer: Sequence[tuple[str, Decision]], stages: Sequence[int]) -> Layout:
+def staged_decisions(
+    outer: Sequence[tuple[str, ArchitectureDecision]], stages: Sequence[int]
+) -> StagedSpaceLayout:
     """Return the decisions of a staged space and where they are.
 
     Parameters
@@ -248,16 +250,19 @@ def staged_decisions(outer: Sequence[tuple[str, Decision]], stages: Sequence[int
     for stage, most in enumerate(stages, 1):
         depths.append(len(decisions) if most > 1 else -1)
         if most > 1:
-            decisions.append(Decision(f"depth{stage}", DEPTHS))
-    places: list[Place] = []
+            decisions.append(ArchitectureDecision(f"depth{stage}", DEPTHS))
+    places: list[StagedBlockPosition] = []
     for stage, most in enumerate(stages):
         for position in range(most):
             at = len(decisions)
-            places.append(Place(stage, position, at, at + 1))
+            places.append(StagedBlockPosition(stage, position, at, at + 1))
             name = f"{stage + 1}.{position + 1}"
-            decisions += [Decision(f"kernel{name}", KERNELS), Decision(f"expand{name}", EXPANDS)]
+            decisions += [
+                ArchitectureDecision(f"kernel{name}", KERNELS),
+                ArchitectureDecision(f"expand{name}", EXPANDS),
+            ]
     keys = tuple(key for key, _ in outer)
-    return Layout(tuple(decisions), keys, tuple(depths), tuple(places))
+    return StagedSpaceLayout(tuple(decisions), keys, tuple(depths), tuple(places))
 
 
 class Residual(NamedTuple):

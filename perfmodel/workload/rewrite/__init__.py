@@ -1,16 +1,19 @@
 """Graphs under a compression choice: formats a tensor, sparsity, channels; and what couples."""
 
+from typing import TYPE_CHECKING
+
+from perfmodel.former import former_names
 from perfmodel.workload.rewrite.channels import symbolic_channels, with_channels
 from perfmodel.workload.rewrite.compressed import compressed
 from perfmodel.workload.rewrite.coupling import FormatGroup, format_groups
 from perfmodel.workload.rewrite.formats import with_formats
 from perfmodel.workload.rewrite.groups import ChannelGroup, channel_groups
-from perfmodel.workload.rewrite.layers import Layer, layers
+from perfmodel.workload.rewrite.layers import CompressibleLayer, layers
 
 __all__ = [
     "ChannelGroup",
+    "CompressibleLayer",
     "FormatGroup",
-    "Layer",
     "channel_groups",
     "compressed",
     "format_groups",
@@ -19,3 +22,6 @@ __all__ = [
     "with_channels",
     "with_formats",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__, Layer="CompressibleLayer")

@@ -40,7 +40,7 @@ def with_channels(graph: Graph, widths: Mapping[str, Dim]) -> Graph:
     changed = _changed(graph, known, widths)
     if not changed:
         return graph
-    return _Rewriting(graph, known.relations.axes, changed).graph()
+    return _ChannelRewriter(graph, known.relations.axes, changed).graph()
 
 
 def symbolic_channels(
@@ -127,7 +127,7 @@ def _changed(graph: Graph, known: Analysis, widths: Mapping[str, Dim]) -> dict[i
     return changed
 
 
-class _Rewriting:
+class _ChannelRewriter:
     """Rebuilds the parts of a graph that a change of extents touches."""
 
     def __init__(self, graph: Graph, axes: Axes, changed: dict[int, Dim]) -> None:

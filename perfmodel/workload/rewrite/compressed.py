@@ -11,7 +11,7 @@ import numpy as np
 from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import ById, Graph
 from perfmodel.workload.rewrite.channels import width_names, with_channels
 from perfmodel.workload.rewrite.formats import with_formats
@@ -61,7 +61,7 @@ def compressed(
         workload, _pairs(weights), _pairs(activations), kv if isinstance(kv, str) else _pairs(kv),
         (), unroll, conversion, None if precision is None else str(precision),
     )  # fmt: skip
-    graph = build.plain(Semantics())
+    graph = build.plain(ExecutionSemantics())
     chosen = (
         [g.name for g in channel_groups(graph) if g.prunable] if free is True else list(free or ())
     )
@@ -84,7 +84,7 @@ def compressed(
             fixed[name] = width.item() if is_array(width) else width
     build = build.with_widths(tuple(fixed.items()))
     try:
-        build(Semantics())
+        build(ExecutionSemantics())
     except InputError as error:
         faults += error.faults
     if faults:
@@ -115,8 +115,8 @@ class _Build:
     ) -> None:  # fmt: skip
         self.base = base
         self.choice: _Choice = (weights, activations, kv, widths, unroll, conversion, precision)
-        self._graphs: dict[Semantics, Graph] = {}
-        self._plain: dict[Semantics, Graph] = {}
+        self._graphs: dict[ExecutionSemantics, Graph] = {}
+        self._plain: dict[ExecutionSemantics, Graph] = {}
 
     def with_widths(self, widths: _Pairs) -> _Build:
         """Return the same choice with other widths; the unchanged graphs are shared."""
@@ -127,7 +127,7 @@ class _Build:
         made._plain = self._plain
         return made
 
-    def plain(self, semantics: Semantics) -> Graph:
+    def plain(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph before the choice, written out where that is asked for."""
         found = self._plain.get(semantics)
         if found is None:
@@ -138,7 +138,7 @@ class _Build:
             self._plain[semantics] = found
         return found
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the rewritten graph."""
         found = self._graphs.get(semantics)
         if found is None:

@@ -61,7 +61,7 @@ def with_formats(
         name: replace(tensor, format=chosen[name]) if name in chosen else tensor
         for name, tensor in graph.tensors.items()
     }
-    rewriting = _Rewriting(graph, made, as_precision(precision) if precision else None)
+    rewriting = _FormatRewriter(graph, made, as_precision(precision) if precision else None)
     blocks: list[Block] = []
     for block in graph.blocks:
         operators: list[Operator] = []
@@ -137,7 +137,7 @@ def _canonical(text: str, path: str, faults: list[Fault], *, sparse: bool = Fals
     return f"{format.name}{mark}{pattern}"
 
 
-class _Rewriting:
+class _FormatRewriter:
     """Renames what operators read and write where formats change."""
 
     def __init__(

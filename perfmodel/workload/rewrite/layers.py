@@ -8,7 +8,7 @@ from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.symbols import Dim, simplify
 
 
-class Layer(NamedTuple):
+class CompressibleLayer(NamedTuple):
     """A matrix operator with weights of its own.
 
     Attributes
@@ -44,12 +44,12 @@ class Layer(NamedTuple):
         return (self.weight,) if isinstance(self.weight, str) else self.weight
 
 
-def layers(graph: Graph) -> tuple[Layer, ...]:
+def layers(graph: Graph) -> tuple[CompressibleLayer, ...]:
     """Return the matrix operators with stored weights, in the order in which they run.
 
     Weights that several operators read (tied ones, those of several phases) are one layer.
     """
-    found: dict[tuple[str, ...], Layer] = {}
+    found: dict[tuple[str, ...], CompressibleLayer] = {}
     for block, operator in graph.walk():
         names = stored_operands(graph, operator)
         if not names:
@@ -62,7 +62,7 @@ def layers(graph: Graph) -> tuple[Layer, ...]:
         elements: Dim = 0
         for name in names:
             elements = elements + block.stored * graph.tensors[name].elements
-        found[names] = Layer(
+        found[names] = CompressibleLayer(
             operator.name, names[0] if len(names) == 1 else names, input_of(graph, operator),
             output_of(graph, operator), operator.kind, block.name, macs, simplify(elements),
         )  # fmt: skip

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.spiking.network import Rate, windows
@@ -114,7 +114,7 @@ class _Heard:
         return self.active if self.s.execution == "event" else self.inputs
 
 
-def build(structure: LmuStructure, semantics: Semantics) -> Graph:
+def build(structure: LmuStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph: a row for each of ``u``, ``m`` and ``h`` over all steps."""
     del semantics
     s = structure

@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.spiking.neurons import (
     SPIKES,
     Execution,
     Neuron,
-    Source,
+    SpikeSource,
     SpikingBuilder,
 )
 from perfmodel.workload.symbols import Dim, symbol
@@ -71,14 +71,14 @@ class SpikingStructure(BaseModel):
     spike_rate: Rate = 0.1
 
 
-def build(structure: SpikingStructure, semantics: Semantics) -> Graph:
+def build(structure: SpikingStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph."""
     del semantics
     s = structure
     g = SpikingBuilder("spiking")
     batch, steps, rate = symbol("batch"), symbol("steps"), symbol("spike_rate")
     spikes = g.input("spikes", (batch, steps, s.inputs), format=SPIKES)
-    heard = Source(spikes, s.inputs, symbol("input_rate"))
+    heard = SpikeSource(spikes, s.inputs, symbol("input_rate"))
     widths = (*s.layers, *((s.outputs,) if s.outputs and s.readout == "spiking" else ()))
     for i, width in enumerate(widths):
         last = i == len(s.layers)
@@ -87,7 +87,7 @@ def build(structure: SpikingStructure, semantics: Semantics) -> Graph:
             name="readout" if last else f"layer{i + 1}", connectivity=s.connectivity,
             recurrent=rate if s.recurrent and not last else None,
         )  # fmt: skip
-        heard = Source(spikes, width, rate)
+        heard = SpikeSource(spikes, width, rate)
     y = g.counts(spikes, rate, s.execution)
     if s.outputs and s.readout == "counts":
         y = g.linear(y, s.outputs, name="readout", tag="head")

@@ -20,8 +20,15 @@ from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.symbols import Dim, constant, maximum, product, simplify
 
 __all__ = [
-    "NEURONS", "SPIKES", "Execution", "Neuron", "Population", "Source", "SpikingBuilder", "summed",
-]  # fmt: skip
+    "NEURONS",
+    "SPIKES",
+    "Execution",
+    "Neuron",
+    "Population",
+    "SpikeSource",
+    "SpikingBuilder",
+    "summed",
+]
 
 Neuron = Literal["if", "lif", "cuba"]
 """Models of a neuron, see `NEURONS`."""
@@ -68,7 +75,7 @@ def summed(active: Dim) -> Dim:
     return active if constant(active) is not None else maximum(active, _LEAST)
 
 
-class Source(NamedTuple):
+class SpikeSource(NamedTuple):
     """Neurons that a layer listens to.
 
     Attributes
@@ -90,7 +97,7 @@ class SpikingBuilder(GraphBuilder):
     """A `GraphBuilder` with layers of spiking neurons."""
 
     def neurons(
-        self, sources: Sequence[Source], count: Dim, *, batch: Dim, steps: Dim, neuron: Neuron,
+        self, sources: Sequence[SpikeSource], count: Dim, *, batch: Dim, steps: Dim, neuron: Neuron,
         execution: Execution, name: str, recurrent: Dim | None = None, connectivity: float = 1.0,
     ) -> Tensor:  # fmt: skip
         """Add a layer of neurons over all steps: ``(batch, steps, count)`` spikes.

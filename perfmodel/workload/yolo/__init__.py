@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.families import Family, Semantics
+from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageStructure, frames
 from perfmodel.workload.yolo.blocks import BLOCKS
 from perfmodel.workload.yolo.builder import YoloBuilder
 from perfmodel.workload.yolo.heads import HEADS
-from perfmodel.workload.yolo.rows import Row, parse
+from perfmodel.workload.yolo.rows import YoloRow, parse
 from perfmodel.workload.yolo.tables import TABLES
 
 __all__ = ["FAMILY_YOLO", "YoloStructure"]
@@ -64,7 +64,7 @@ class YoloStructure(ImageStructure):
             yield Flaw(("task",), f"the head '{head}' gives no '{task}'", " or ".join(allowed))
 
 
-def build(structure: YoloStructure, semantics: Semantics) -> Graph:
+def build(structure: YoloStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph up to the head's convolutions: nothing is decoded or suppressed."""
     del semantics
     s = structure
@@ -81,7 +81,7 @@ def build(structure: YoloStructure, semantics: Semantics) -> Graph:
     return g.build(parameters(s))
 
 
-def _scaled(row: Row, s: YoloStructure) -> tuple[int, int]:
+def _scaled(row: YoloRow, s: YoloStructure) -> tuple[int, int]:
     """Return channels and repeats under the multiples."""
     repeats = max(round(row.repeats * s.depth_multiple), 1) if row.repeats > 1 else row.repeats
     return _width(row.channels, s) if row.channels else 0, repeats

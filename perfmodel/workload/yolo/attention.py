@@ -8,12 +8,12 @@ from typing import Final
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.symbols import product
 from perfmodel.workload.yolo.builder import Block, YoloBuilder
-from perfmodel.workload.yolo.rows import Row
+from perfmodel.workload.yolo.rows import YoloRow
 
 __all__ = ["ATTENTION"]
 
 
-def _psa(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _psa(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     """Half of the channels through attention over pixels and a feed-forward."""
     inner = c // 2
     y = g.unit(xs[0], 2 * inner, 1, name=f"{name}.cv1")

@@ -15,12 +15,12 @@ from perfmodel.workload.yolo.attention import ATTENTION
 from perfmodel.workload.yolo.builder import Block, YoloBuilder, width_of
 from perfmodel.workload.yolo.partial_stages import STAGES
 from perfmodel.workload.yolo.pyramids import PYRAMIDS
-from perfmodel.workload.yolo.rows import Row
+from perfmodel.workload.yolo.rows import YoloRow
 
 __all__ = ["BLOCKS"]
 
 
-def _conv(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _conv(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     o, x = row.options, xs[0]
     for i in range(n):
         x = g.unit(
@@ -33,7 +33,9 @@ def _conv(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: 
     return x
 
 
-def _separable(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _separable(
+    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str
+) -> Tensor:
     x, k, s = xs[0], int(row.options.get("k", 3)), int(row.options.get("s", 1))
     for i in range(n):
         y = g.unit(x, width_of(x), k, stride=s, groups=width_of(x), name=f"{name}.{i}.depthwise")
@@ -41,7 +43,7 @@ def _separable(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, n
     return x
 
 
-def _focus(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _focus(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     """Four interleaved quarters of the image side by side, then a convolution."""
     x = xs[0]
     batch, channels, height, width = x.shape
@@ -49,31 +51,33 @@ def _focus(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name:
     return g.unit(y, c, int(row.options.get("k", 3)), name=f"{name}.conv")
 
 
-def _up(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _up(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     x = xs[0]
     return g.resize(x, tuple(2 * size for size in x.shape[2:]), name=name, ops=0)
 
 
-def _deconv(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _deconv(
+    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str
+) -> Tensor:
     return g.conv(xs[0], c, 2, stride=2, transposed=True, name=name)
 
 
-def _cat(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _cat(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     return g.concat(xs, name)
 
 
-def _pool(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _pool(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     k, s = int(row.options.get("k", 2)), int(row.options.get("s", 2))
     padding = "same" if s == 1 else (k - 1) // 2
     return g.pool(xs[0], k, stride=s, padding=padding, name=name)
 
 
-def _side(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _side(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     """Take the second half of the channels."""
     return g.part(xs[0], width_of(xs[0]) // 2, name)
 
 
-def _mp(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _mp(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     """Halve the image twice, by a maximum and by a stride; further inputs are concatenated."""
     x = xs[0]
     a = g.unit(g.pool(x, 2, stride=2, name=f"{name}.pool"), c, 1, name=f"{name}.cv1")
@@ -81,7 +85,7 @@ def _mp(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: st
     return g.concat([b, a, *xs[1:]], f"{name}.cat")
 
 
-def _adown(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _adown(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     x = g.pool(xs[0], 2, stride=1, padding=0, name=f"{name}.avg")
     half = width_of(x) // 2
     a = g.unit(g.part(x, half, f"{name}.half1"), c // 2, 3, stride=2, name=f"{name}.cv1")
@@ -89,7 +93,9 @@ def _adown(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name:
     return g.concat([a, g.unit(b, c // 2, 1, name=f"{name}.cv2")], f"{name}.cat")
 
 
-def _sc_down(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _sc_down(
+    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str
+) -> Tensor:
     y = g.unit(xs[0], c, 1, name=f"{name}.cv1")
     return g.unit(y, c, 3, stride=2, groups=c, act=False, name=f"{name}.cv2")
 

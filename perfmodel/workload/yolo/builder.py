@@ -8,7 +8,7 @@ from typing import TypeAlias
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.symbols import product
-from perfmodel.workload.yolo.rows import Row
+from perfmodel.workload.yolo.rows import YoloRow
 
 __all__ = ["Block", "YoloBuilder", "width_of"]
 
@@ -41,7 +41,7 @@ class YoloBuilder(ImageBuilder):
 
 
 #: Builder, inputs, channels, repetitions, row and name -> output.
-Block: TypeAlias = Callable[[YoloBuilder, Sequence[Tensor], int, int, Row, str], Tensor]
+Block: TypeAlias = Callable[[YoloBuilder, Sequence[Tensor], int, int, YoloRow, str], Tensor]
 
 
 def width_of(x: Tensor) -> int:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.yolo.builder import Block, YoloBuilder, width_of
-from perfmodel.workload.yolo.rows import Row
+from perfmodel.workload.yolo.rows import YoloRow
 
 __all__ = ["STAGES"]
 
@@ -28,7 +28,7 @@ def bottleneck(
 
 
 def _bottlenecks(
-    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str
+    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str
 ) -> Tensor:
     x, add = xs[0], not row.options.get("no_add")
     for i in range(n):
@@ -49,11 +49,11 @@ def c3(
     return g.unit(g.concat([y, side], f"{name}.cat"), c, 1, name=f"{name}.cv3")
 
 
-def _c3(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _c3(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     return c3(g, xs[0], c, n, add=bool(row.options.get("add")), kernels=(1, 3), name=name)
 
 
-def _c3_dw(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _c3_dw(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     """The CSP block with separable 3x3 convolutions (YOLOX-Nano)."""
     x, inner, add = xs[0], c // 2, bool(row.options.get("add"))
     y = g.unit(x, inner, 1, name=f"{name}.cv1")
@@ -66,7 +66,7 @@ def _c3_dw(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name:
     return g.unit(g.concat([y, side], f"{name}.cat"), c, 1, name=f"{name}.cv3")
 
 
-def _csp53(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _csp53(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     """CSPDarknet-53's stage: halves of the channels; the first stage keeps them whole."""
     x, first = xs[0], bool(row.options.get("first"))
     inner = c if first else c // 2
@@ -81,7 +81,9 @@ def _csp53(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name:
     return g.unit(g.concat([y, side], f"{name}.cat"), c, 1, name=f"{name}.join")
 
 
-def _csp_tiny(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _csp_tiny(
+    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str
+) -> Tensor:
     """The stage of YOLOv4-tiny: half of the channels through two 3x3, all of them kept."""
     half = g.part(xs[0], c // 2, f"{name}.half")
     a = g.unit(half, c // 2, 3, name=f"{name}.cv1")
@@ -90,7 +92,7 @@ def _csp_tiny(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, na
     return g.concat([xs[0], y], f"{name}.cat2")
 
 
-def _csp(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _csp(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     """The first CSP block: two of its four convolutions are plain, one normalisation joins them."""
     x, inner, add = xs[0], c // 2, bool(row.options.get("add"))
     y = g.unit(x, inner, 1, name=f"{name}.cv1")
@@ -114,7 +116,7 @@ def c2f(g: YoloBuilder, x: Tensor, c: int, n: int, inner: int, block: Inner, nam
     return g.unit(g.concat(parts, f"{name}.cat"), c, 1, name=f"{name}.cv2")
 
 
-def _c2f(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _c2f(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     add = bool(row.options.get("add"))
 
     def block(x: Tensor, inner: int, name: str) -> Tensor:
@@ -123,7 +125,7 @@ def _c2f(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: s
     return c2f(g, xs[0], c, n, c // 2, block, name)
 
 
-def _c3k2(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _c3k2(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     def block(x: Tensor, inner: int, name: str) -> Tensor:
         if row.options.get("c3k"):
             return c3(g, x, inner, 2, add=True, kernels=(3, 3), name=name)
@@ -132,7 +134,9 @@ def _c3k2(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: 
     return c2f(g, xs[0], c, n, int(c * row.options.get("e", 0.5)), block, name)
 
 
-def _c2f_cib(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _c2f_cib(
+    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str
+) -> Tensor:
     """YOLOv10's compact inverted blocks; ``lk`` widens the middle depthwise kernel to 7."""
     kernel = 7 if row.options.get("lk") else 3
 
@@ -147,7 +151,7 @@ def _c2f_cib(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, nam
     return c2f(g, xs[0], c, n, c // 2, block, name)
 
 
-def _elan(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _elan(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     """YOLOv7's aggregation: two entries, a chain of 3x3, some of them concatenated.
 
     Options: ``inner`` and ``entry`` channels, ``chain`` length, ``every``-th of the chain is kept.
@@ -164,7 +168,9 @@ def _elan(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: 
     return g.unit(g.concat(parts, f"{name}.cat"), c, 1, name=f"{name}.out")
 
 
-def _rep_elan(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _rep_elan(
+    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str
+) -> Tensor:
     """YOLOv9's RepNCSPELAN4: two CSP blocks in a row, each followed by a 3x3."""
     outer, inner = int(row.options["outer"]), int(row.options["inner"])
     y = g.unit(xs[0], outer, 1, name=f"{name}.cv1")

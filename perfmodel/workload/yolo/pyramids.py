@@ -7,12 +7,12 @@ from typing import Final
 
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.yolo.builder import Block, YoloBuilder, width_of
-from perfmodel.workload.yolo.rows import Row
+from perfmodel.workload.yolo.rows import YoloRow
 
 __all__ = ["PYRAMIDS"]
 
 
-def _sppf(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _sppf(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     inner = int(row.options.get("inner", width_of(xs[0]) // 2))
     parts = [g.unit(xs[0], inner, 1, name=f"{name}.cv1")]
     for i in range(3):
@@ -26,16 +26,20 @@ def pools(g: YoloBuilder, x: Tensor, name: str) -> Tensor:
     return g.concat([x, *parts], f"{name}.cat")
 
 
-def _spp(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _spp(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     y = g.unit(xs[0], width_of(xs[0]) // 2, 1, name=f"{name}.cv1")
     return g.unit(pools(g, y, name), c, 1, name=f"{name}.cv2")
 
 
-def _pyramid(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _pyramid(
+    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str
+) -> Tensor:
     return pools(g, xs[0], name)
 
 
-def _sppcspc(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: Row, name: str) -> Tensor:
+def _sppcspc(
+    g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str
+) -> Tensor:
     x = xs[0]
     y = g.unit(x, c, 1, name=f"{name}.cv1")
     y = g.unit(y, c, 3, name=f"{name}.cv3")

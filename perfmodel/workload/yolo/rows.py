@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class YoloRow:
     """One layer.
 
     Attributes
@@ -31,7 +31,7 @@ class Row:
     options: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-def parse(text: str) -> Row:
+def parse(text: str) -> YoloRow:
     """Return the row of a text: ``module [channels] [xREPEATS] [option[=number]] [@row,row]``.
 
     Raises
@@ -54,4 +54,4 @@ def parse(text: str) -> Row:
             options[name] = float(number) if number else 1.0
         else:
             raise ValueError(f"'{part}' is no part of a row")
-    return Row(module, channels, repeats, sources, options)
+    return YoloRow(module, channels, repeats, sources, options)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from perfmodel.calibrate.probe import Cache, Identity, Measure, MeterError
+from perfmodel.calibrate.probe import HostCache, Identity, Measure, MeterError
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -85,10 +85,21 @@ def kernels(*widths: int) -> frozenset[str]:
 
 
 IDENTITY = Identity(
-    "Linux", "x86_64", "GenuineIntel", "A made up processor", 6, 4, 8, ("sse2", "avx2", "fma"),
-    (Cache(1, 32 * KIB, 8, 64, 2), Cache(2, 512 * KIB, 8, 64, 2), Cache(3, 16 * MIB, 16, 64, 8)),
+    "Linux",
+    "x86_64",
+    "GenuineIntel",
+    "A made up processor",
+    6,
+    4,
+    8,
+    ("sse2", "avx2", "fma"),
+    (
+        HostCache(1, 32 * KIB, 8, 64, 2),
+        HostCache(2, 512 * KIB, 8, 64, 2),
+        HostCache(3, 16 * MIB, 16, 64, 8),
+    ),
     16 << 30,
-)  # fmt: skip
+)
 
 
 class Ticks:

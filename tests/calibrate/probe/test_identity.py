@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from perfmodel.calibrate.probe import Cache, identify
+from perfmodel.calibrate.probe import HostCache, identify
 
 _CPUINFO = """processor\t: 0
 vendor_id\t: AuthenticAMD
@@ -53,8 +53,10 @@ def test_linux(tmp_path: Path) -> None:
     assert found.flags == ("sse2", "avx", "avx2", "fma", "avx512f", "avx512_vnni")
     assert (found.cores, found.threads, found.memory_bytes) == (1, 2, 1 << 20)
     assert found.caches == (
-        Cache(1, 32 << 10, 8, 64, 2), Cache(2, 1 << 20, 8, 64, 1), Cache(3, 32 << 20, 16, 64, 6),
-    )  # fmt: skip
+        HostCache(1, 32 << 10, 8, 64, 2),
+        HostCache(2, 1 << 20, 8, 64, 1),
+        HostCache(3, 32 << 20, 16, 64, 6),
+    )
     assert found.notes == ()
 
 
@@ -80,7 +82,7 @@ def test_macos() -> None:
     found = identify(system="Darwin", machine="arm64", sysctl=values.get)
     assert (found.vendor, found.model, found.cores) == ("Apple", "Apple M2", 8)
     assert found.caches == (
-        Cache(1, 128 << 10, None, 128, None), Cache(2, 16 << 20, None, 128, 4)
+        HostCache(1, 128 << 10, None, 128, None), HostCache(2, 16 << 20, None, 128, 4)
     )  # fmt: skip
     assert found.flags == ("asimd", "asimddp")
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from perfmodel.errors import InputError
 from perfmodel.schedule.allocate import Allocation, Lifetime, allocate, read_lifetimes
 from perfmodel.schedule.allocate.first_fit import Neighbours, first_fit, orders
-from perfmodel.schedule.allocate.sections import Piece, Sections
+from perfmodel.schedule.allocate.sections import PackingBuffer, Sections
 from tests.draws import draws
 from tests.offenders import each
 from tests.schedule.allocate.packings import (
@@ -78,7 +78,7 @@ def test_minimallocs_small_example(data: Path) -> None:
 @pytest.mark.parametrize("name", GREEDY)
 def test_greedy_by_size_reaches_the_published_height(data: Path, name: str) -> None:
     lives = read_lifetimes(data / "ilp" / "minimalloc" / f"{name}.1048576.csv")
-    packing = Sections.of([Piece(b.lower, b.upper, b.size_bytes) for b in lives])
+    packing = Sections.of([PackingBuffer(b.lower, b.upper, b.size_bytes) for b in lives])
     order = dict(orders(packing, [None] * len(lives)))["size"]
     offsets = first_fit(packing, order, Neighbours(packing))
     height = max(at + b.size_bytes for at, b in zip(offsets, lives, strict=True))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from perfmodel.schedule.assign import Assignment, AssignmentProblem
-from perfmodel.schedule.assign.simulate import Timeline
+from perfmodel.schedule.assign.simulate import AssignmentTimeline
 
 
 def random_problem(
@@ -127,7 +127,7 @@ def replay(found: Assignment) -> None:
     assert found.bound_s <= found.value_s * (1 + 1e-12)
 
 
-def check_timeline(problem: AssignmentProblem, run: Timeline) -> None:
+def check_timeline(problem: AssignmentProblem, run: AssignmentTimeline) -> None:
     """No overlap on an engine or channel, nothing read before it is there, all that crosses."""
     n = problem.count
     tiny = 1e-9 * max(1.0, float(run.end_s.max(initial=0.0)))

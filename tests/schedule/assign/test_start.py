@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perfmodel.schedule.assign.evaluate import interval_s, sequential_s
-from perfmodel.schedule.assign.linear import Model, integral
+from perfmodel.schedule.assign.linear import AssignmentLpModel, integral
 from perfmodel.schedule.deadline import Deadline
 from tests.draws import draws
 from tests.schedule.assign import brute
@@ -16,7 +16,7 @@ def test_a_start_is_a_solution_of_the_same_value(alike: bool, goal: str) -> None
     value = {"sequential": sequential_s, "throughput": interval_s}[goal]
     for seed in range(draws(8)):
         problem = brute.random_problem(seed, 5, 3, alike=alike, memory=seed % 2 == 0)
-        model = Model(problem, goal, contiguous=False)
+        model = AssignmentLpModel(problem, goal, contiguous=False)
         matrix = model.matrix(whole=True)
         for engine in list(brute.assignments(problem))[::7]:
             start = model.start(goal, np.array(engine))

@@ -10,8 +10,8 @@ import pytest
 
 from perfmodel.errors import InputError
 from perfmodel.schedule.contest import (
-    Part,
-    Solution,
+    ContestSolution,
+    SolutionSubgraph,
     check,
     contest,
     evaluate,
@@ -24,8 +24,8 @@ from tests.schedule.contest.worked import FIFTH, FIRST, FOURTH, THIRD, example
 WHOLE = (128, 128, 1)
 
 
-def _solution(*parts: tuple[Any, ...]) -> Solution:
-    return Solution(tuple(Part(*p) for p in parts))
+def _solution(*parts: tuple[Any, ...]) -> ContestSolution:
+    return ContestSolution(tuple(SolutionSubgraph(*p) for p in parts))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_schedule_is_refused(instance: dict[str, Any], parts: list[Any], reason:
 
 
 def test_wrong_latencies_are_refused_with_both_numbers() -> None:
-    stated = Solution(_solution(((0, 1), WHOLE)).parts, (3000.0,))
+    stated = ContestSolution(_solution(((0, 1), WHOLE)).parts, (3000.0,))
     assert check(read_instance(FIRST), stated) == [
         "subgraph 0 [0, 1]: latency 3000 is stated, it is 3276.8"
     ]

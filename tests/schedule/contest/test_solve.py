@@ -14,7 +14,7 @@ from perfmodel.schedule.contest import check, contest, evaluate, naive, read_ins
 from perfmodel.schedule.contest.bound import cover_prices, physical_bound
 from perfmodel.schedule.contest.groups import Groups
 from perfmodel.schedule.contest.operands import operand_bound
-from perfmodel.schedule.contest.search import Search
+from perfmodel.schedule.contest.search import SubgraphSearch
 from perfmodel.schedule.deadline import Deadline
 from tests.draws import ALL_DRAWN, draws, of_draws
 from tests.schedule.contest.force import least_latency
@@ -196,7 +196,7 @@ def test_open_instance_9_within_a_hundredth_of_the_bound(data: Path) -> None:
     instance = read_instance(data / "ilp" / "mlsys2026" / "mlsys-2026-9.json")
     groups = Groups(instance)
     groups.grow(Deadline(), hopeful=True)
-    found = Search(groups).beam(64, Deadline(), float("inf"))
+    found = SubgraphSearch(groups).beam(64, Deadline(), float("inf"))
     assert found.latency == pytest.approx(44_962_938.88)
     # the writeup of the contest's third has 76 373 155.84 at bandwidth 15, which is 25 here
     assert found.latency < 76_373_155.84 * 15 / instance.bandwidth

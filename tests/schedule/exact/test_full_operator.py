@@ -4,9 +4,9 @@ import random
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact.beam import widest
-from perfmodel.schedule.exact.core import Core, compiled
+from perfmodel.schedule.exact.core import BitmaskProblem, compiled
 from perfmodel.schedule.exact.full_operator import full_operator_bound
-from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from tests.draws import draws, of_draws
@@ -30,7 +30,7 @@ def _wired(rng: random.Random, n: int) -> Problem:
     )
 
 
-def _problem(seed: int) -> tuple[Problem, Core, int]:
+def _problem(seed: int) -> tuple[Problem, BitmaskProblem, int]:
     rng = random.Random(seed)
     problem = _wired(rng, rng.randint(7, 10)) if seed % 4 else random_problem(rng, 10)
     slack = rng.choice([0, 0, 1, 3])
@@ -43,7 +43,7 @@ def test_the_bound_is_one_on_every_state_of_a_cheapest_schedule() -> None:
         problem, core, capacity = _problem(seed)
         optimum = fewest_bytes(problem, capacity)
         assert optimum is not None
-        lattice = Lattice(core, capacity, merge=False)
+        lattice = StateLattice(core, capacity, merge=False)
         bound = full_operator_bound(lattice, _FAR, Deadline())
         plain = cheapest(lattice, _FAR, Deadline())
         assert plain.end is not None
@@ -80,7 +80,7 @@ def test_a_limit_and_few_expansions_leave_it_a_bound() -> None:
         optimum = fewest_bytes(problem, capacity)
         assert optimum is not None
         for limit, expansions in ((optimum + 1, 1), (optimum + 1, 10**6), (_FAR, 2)):
-            lattice = Lattice(core, capacity, merge=False)
+            lattice = StateLattice(core, capacity, merge=False)
             bound = full_operator_bound(lattice, _FAR, Deadline())
             if bound is not None:
                 bound.solve(limit, Deadline(), expansions)
@@ -95,7 +95,7 @@ def test_stopped_the_search_tells_a_bound() -> None:
         optimum = fewest_bytes(problem, capacity)
         assert optimum is not None
         for expansions in (0, 3, 10, 30):
-            lattice = Lattice(core, capacity, merge=False)
+            lattice = StateLattice(core, capacity, merge=False)
             bound = full_operator_bound(lattice, optimum + 1, Deadline())
             for by in (None, bound):
                 found = cheapest(lattice, _FAR, Deadline(), bound=by, expansions=expansions)

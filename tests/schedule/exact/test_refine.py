@@ -7,9 +7,9 @@ import pytest
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact import search
-from perfmodel.schedule.exact.core import Core, compiled
-from perfmodel.schedule.exact.lattice import Lattice
-from perfmodel.schedule.exact.part import Part
+from perfmodel.schedule.exact.core import BitmaskProblem, compiled
+from perfmodel.schedule.exact.lattice import StateLattice
+from perfmodel.schedule.exact.part import SegmentSearch
 from perfmodel.schedule.exact.refine import refine
 from perfmodel.schedule.exact.relaxed import completed, relaxed, replaced
 from perfmodel.schedule.exact.scripts import Walk, joined, split
@@ -36,9 +36,11 @@ def _problem(seed: int) -> tuple[Problem, int]:
     return problem, problem.largest_working_set_bytes + rng.choice([0, 0, 1, 2])
 
 
-def _least(core: Core, capacity: int) -> int:
+def _least(core: BitmaskProblem, capacity: int) -> int:
     """The optimum of a core, of its segments and of the whole alike."""
-    ends = [cheapest(Lattice(c, capacity), _FAR, Deadline()).end for c in (core, *segments(core))]
+    ends = [
+        cheapest(StateLattice(c, capacity), _FAR, Deadline()).end for c in (core, *segments(core))
+    ]
     costs = [end.cost for end in ends if end is not None]
     assert len(costs) == len(ends)
     assert costs[0] == sum(costs[1:])
@@ -111,7 +113,7 @@ def test_an_order_gets_its_best_evictions(outputs: int) -> None:
     assert dear > of_draws(20)
 
 
-def _refined(problem: Problem, capacity: int) -> Part:
+def _refined(problem: Problem, capacity: int) -> SegmentSearch:
     """The whole problem as one segment, its schedule that of the natural order at first."""
     core = compiled(problem)
 
@@ -121,7 +123,7 @@ def _refined(problem: Problem, capacity: int) -> Part:
         assert script is not None
         return split(script, [core], capacity)[0]
 
-    part = Part(core, capacity)
+    part = SegmentSearch(core, capacity)
     part.offer(played(range(core.steps)))
     refine(part, capacity, Deadline(), played)
     return part

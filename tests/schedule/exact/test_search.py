@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact import beam, lattice, part, search
-from perfmodel.schedule.exact.lattice import Lattice
+from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.schedule.script import Outcome, Script, replay
+from perfmodel.schedule.script import Script, ScriptOutcome, replay
 from tests.draws import draws, of_draws
 from tests.schedule.brute_force import fewest_bytes
 from tests.schedule.exact.copies import problem_with_copies
@@ -22,7 +22,7 @@ def _tight(problem: Problem, rng: random.Random) -> int:
     return int(problem.largest_working_set_bytes * rng.choice([1, 1, 1.1, 1.25]))
 
 
-def _checked(problem: Problem, capacity: int, outcome: Outcome) -> int:
+def _checked(problem: Problem, capacity: int, outcome: ScriptOutcome) -> int:
     """The cost, replayed."""
     assert outcome.script is not None
     assert replay(problem, outcome.script, capacity).cost_bytes == outcome.cost_bytes
@@ -162,7 +162,7 @@ def test_heads_of_attention_are_merged(capacity: int, monkeypatch: pytest.Monkey
     merged = search(more, capacity, Deadline())
     assert merged.proved
     assert merged.counts["interchangeable"] == 3 * 5
-    monkeypatch.setattr(part, "Lattice", partial(Lattice, merge=False))
+    monkeypatch.setattr(part, "Lattice", partial(StateLattice, merge=False))
     plain = search(more, capacity, Deadline())
     assert plain.counts["interchangeable"] == 0
     assert _checked(more, capacity, merged) == _checked(more, capacity, plain)
@@ -172,7 +172,7 @@ def test_heads_of_attention_are_merged(capacity: int, monkeypatch: pytest.Monkey
 def test_merged_and_plain_search_agree_on_larger_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     problems = [problem_with_copies(random.Random(seed), most=15) for seed in range(40)]
     merged = [search(p, p.largest_working_set_bytes, Deadline()).cost_bytes for p in problems]
-    monkeypatch.setattr(part, "Lattice", partial(Lattice, merge=False))
+    monkeypatch.setattr(part, "Lattice", partial(StateLattice, merge=False))
     plain = [search(p, p.largest_working_set_bytes, Deadline()).cost_bytes for p in problems]
     assert merged == plain
     assert sum(cost > 0 for cost in plain) > 20

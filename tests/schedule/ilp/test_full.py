@@ -14,7 +14,7 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import greedy, orders
 from perfmodel.schedule.highs import new_handle
 from perfmodel.schedule.ilp import full, full_lp, full_size, ilp, retention, retention_lp
-from perfmodel.schedule.ilp.full import Programme
+from perfmodel.schedule.ilp.full import FullScheduleMilp
 from perfmodel.schedule.ilp.symmetry import interchangeable
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
@@ -65,7 +65,7 @@ def test_harder_graphs_that_spill_are_proved() -> None:
 def test_every_script_is_a_solution_of_the_programme(seed: int, steps: int) -> None:
     """The columns of any order keep all rows, symmetry cuts included, and cost what it costs."""
     problem, capacity = some(seed, steps)
-    programme = Programme(problem, capacity)
+    programme = FullScheduleMilp(problem, capacity)
     for _, order in orders(problem):
         columns = programme.start(order, capacity, Deadline())
         assert columns is not None
@@ -258,7 +258,7 @@ def test_programmes_are_files_in_the_names_of_the_graph(tmp_path: Path) -> None:
     assert 0 < best.cost_bytes < kept.cost_bytes
     retention_lp(problem, order, capacity, tmp_path / "retention.lp")
     full_lp(problem, capacity, tmp_path / "full.lp")
-    programme = Programme(problem, capacity)
+    programme = FullScheduleMilp(problem, capacity)
     assert objective_of(tmp_path / "retention.lp") == pytest.approx(kept.cost_bytes)
     assert objective_of(tmp_path / "full.lp") == pytest.approx(
         best.cost_bytes / programme.unit + programme.free

@@ -9,10 +9,10 @@ import pytest
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady, orders
-from perfmodel.schedule.latency import Dma, Move, latency, prefetch, simulate
+from perfmodel.schedule.latency import Dma, PlanActivity, latency, prefetch, simulate
 from perfmodel.schedule.latency.bounds import lower_bound
 from perfmodel.schedule.latency.exact import exact
-from perfmodel.schedule.latency.simulate import Facts, Simulation
+from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
 from tests.draws import draws, of_draws
@@ -30,15 +30,15 @@ def brute_force(problem: Problem, capacity: int, dma: Dma, best: float, most: in
     too long. The only plans left out drop what was reloaded and not read since. None when there are
     more states than `most`.
     """
-    facts = Facts(problem, capacity, dma)
+    facts = SimulationTables(problem, capacity, dma)
     moves = [
-        Move(what, i)
+        PlanActivity(what, i)
         for i, s in enumerate(problem.steps)
         for what in (("load",) if s.load else ("run", "stream"))
         if what != "stream" or s.stream_bytes
     ]
     for t in range(len(problem.buffers)):
-        moves += [Move("store", t), Move("reload", t), Move("drop", t)]
+        moves += [PlanActivity("store", t), PlanActivity("reload", t), PlanActivity("drop", t)]
     reads = [set(s.reads) for s in problem.steps]
     seen: set[object] = set()
     stack: list[tuple[Simulation, frozenset[int]]] = [(Simulation(facts), frozenset())]
@@ -101,7 +101,7 @@ def test_brute_force_agrees() -> None:
     ):
         for seed in range(seeds):
             problem, capacity, dma = make(1000 * n + seed, n)
-            facts = Facts(problem, capacity, dma)
+            facts = SimulationTables(problem, capacity, dma)
             found = exact(facts)
             assert found.moves is not None
             assert found.bound_s == found.makespan_s
@@ -123,7 +123,7 @@ def test_brute_force_finds_plans_by_itself() -> None:
     for seed in range(draws(60)):
         problem, capacity, dma = instance(seed, 3)
         least = brute_force(problem, capacity, dma, math.inf, 10**5)
-        assert least == exact(Facts(problem, capacity, dma)).makespan_s
+        assert least == exact(SimulationTables(problem, capacity, dma)).makespan_s
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,9 @@ def test_a_search_that_knows_no_plans_agrees(
         if least is None:
             continue
         # Of nine steps a makespan to beat spares time: one that only the least is below.
-        found = exact(Facts(problem, capacity, dma), math.inf if n < 9 else least + 1 / 16)
+        found = exact(
+            SimulationTables(problem, capacity, dma), math.inf if n < 9 else least + 1 / 16
+        )
         assert found.moves is not None
         assert found.bound_s == found.makespan_s == least
         agreed += 1
@@ -166,7 +168,7 @@ def test_it_agrees_where_everything_fits(n: int) -> None:
         room += sum(s.scratch_bytes for s in problem.steps)
         least = EventSearch(problem, room, dma).run(6000)
         if least is not None:
-            found = exact(Facts(problem, room, dma))
+            found = exact(SimulationTables(problem, room, dma))
             assert found.bound_s == found.makespan_s == least
             agreed += 1
     assert agreed >= of_draws(14)
@@ -185,9 +187,9 @@ def test_an_input_that_comes_early_is_dropped_where_its_reload_asks_for_less() -
         "early", steps, tuple(Buffer(f"t{i}", n, i in (0, 3)) for i, n in enumerate(sizes))
     )
     dma = Dma(1.0, 1.0)
-    found = exact(Facts(problem, 14, dma))
+    found = exact(SimulationTables(problem, 14, dma))
     assert found.moves is not None
-    assert Move("drop", 0) in found.moves
+    assert PlanActivity("drop", 0) in found.moves
     assert found.makespan_s == found.bound_s == 1 + 5 + 1 + 3 + 1 + 1
     assert EventSearch(problem, 14, dma).run(1000) == found.makespan_s
 
@@ -197,7 +199,7 @@ def test_nine_steps_are_proved_and_never_slower_than_any_rule(make) -> None:
     proved = 0
     for seed in range(5):
         problem, capacity, dma = make(seed, 9)
-        facts = Facts(problem, capacity, dma)
+        facts = SimulationTables(problem, capacity, dma)
         found = latency(problem, capacity, dma)
         assert found.script is not None
         proved += found.proved
@@ -218,7 +220,7 @@ def test_faster_channels_and_more_space_never_slow_down() -> None:
     for seed in range(draws(24)):
         problem, capacity, dma = (instance if seed % 2 else squeezed)(seed, 5)
         makespans = [
-            exact(Facts(problem, capacity + more, channels)).makespan_s
+            exact(SimulationTables(problem, capacity + more, channels)).makespan_s
             for more, channels in (
                 (0, dma),
                 (0, replace(dma, read_bytes_per_s=2 * dma.read_bytes_per_s)),

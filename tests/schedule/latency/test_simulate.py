@@ -10,16 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.schedule.greedy import belady, depth_first_order, orders
-from perfmodel.schedule.latency import Dma, Move, Timeline, prefetch, simulate
+from perfmodel.schedule.latency import Dma, PlanActivity, Timeline, prefetch, simulate
 from perfmodel.schedule.latency.bounds import lower_bound
 from perfmodel.schedule.latency.model import owed
-from perfmodel.schedule.latency.simulate import Facts
+from perfmodel.schedule.latency.simulate import SimulationTables
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
 from tests.schedule.latency.instances import instance
 
 
-def check(problem: Problem, moves: tuple[Move, ...], timeline: Timeline, capacity: int) -> None:
+def check(
+    problem: Problem, moves: tuple[PlanActivity, ...], timeline: Timeline, capacity: int
+) -> None:
     """Nothing overlaps on an engine or channel, nothing is read before it is there, all fits."""
     rows = {}
     for where in {r.where for r in timeline.rows}:
@@ -108,7 +110,7 @@ def test_plans_keep_to_the_rules(seed: int, n: int, tight: bool) -> None:
         timeline = simulate(problem, moves, capacity, dma)
         check(problem, moves, timeline, capacity)
         assert timeline.compute_s == sum(s.seconds for s in problem.steps if not s.load)
-        assert timeline.makespan_s >= lower_bound(Facts(problem, capacity, dma))
+        assert timeline.makespan_s >= lower_bound(SimulationTables(problem, capacity, dma))
         # Stores that turned out needless are left out; nothing is moved that the script does not.
         assert timeline.noncompulsory_bytes(problem) <= replay(problem, script).cost_bytes
 
@@ -211,9 +213,16 @@ def test_a_spill_frees_its_space_when_it_has_ended() -> None:
     )
     dma = Dma(1.0, 2.0)
     moves = [
-        Move("load", 0), Move("run", 1), Move("run", 2), Move("store", 1), Move("drop", 1),
-        Move("run", 3), Move("reload", 1), Move("run", 4), Move("store", 4),
-    ]  # fmt: skip
+        PlanActivity("load", 0),
+        PlanActivity("run", 1),
+        PlanActivity("run", 2),
+        PlanActivity("store", 1),
+        PlanActivity("drop", 1),
+        PlanActivity("run", 3),
+        PlanActivity("reload", 1),
+        PlanActivity("run", 4),
+        PlanActivity("store", 4),
+    ]
     rows = {(r.what, r.index): r for r in simulate(problem, moves, 13, dma).rows}
     assert rows["run", 1].start_s == 1  # the input has come in
     assert rows["store", 1].start_s == 3  # a is made
@@ -229,18 +238,24 @@ def test_a_spill_frees_its_space_when_it_has_ended() -> None:
 @pytest.mark.parametrize(
     ("moves", "words"),
     [
-        ([Move("run", 1)], "not there"),
-        ([Move("load", 0), Move("load", 0)], "does not load now"),
-        ([Move("load", 0), Move("run", 1), Move("run", 1)], "does not run now"),
-        ([Move("reload", 0)], "not to be reloaded"),
-        ([Move("store", 1)], "not there to store"),
-        ([Move("load", 0), Move("run", 1), Move("drop", 1)], "not to be dropped"),
-        ([Move("load", 0), Move("store", 0)], "stored already"),
-        ([Move("load", 0), Move("run", 1)], "leaves out"),
-        ([Move("stream", 0)], "does not stream now"),
+        ([PlanActivity("run", 1)], "not there"),
+        ([PlanActivity("load", 0), PlanActivity("load", 0)], "does not load now"),
+        (
+            [PlanActivity("load", 0), PlanActivity("run", 1), PlanActivity("run", 1)],
+            "does not run now",
+        ),
+        ([PlanActivity("reload", 0)], "not to be reloaded"),
+        ([PlanActivity("store", 1)], "not there to store"),
+        (
+            [PlanActivity("load", 0), PlanActivity("run", 1), PlanActivity("drop", 1)],
+            "not to be dropped",
+        ),
+        ([PlanActivity("load", 0), PlanActivity("store", 0)], "stored already"),
+        ([PlanActivity("load", 0), PlanActivity("run", 1)], "leaves out"),
+        ([PlanActivity("stream", 0)], "does not stream now"),
     ],
 )
-def test_what_cannot_be_is_refused(moves: list[Move], words: str) -> None:
+def test_what_cannot_be_is_refused(moves: list[PlanActivity], words: str) -> None:
     steps = (Step("x", (), (0,), load=True), Step("a", (0,), (1,)), Step("b", (1,), (2,)))
     buffers = tuple(Buffer(f"t{i}", 3, i != 1) for i in range(3))
     with pytest.raises(ValueError, match=words):
@@ -251,7 +266,7 @@ def test_a_plan_that_never_fits_is_refused() -> None:
     steps = (Step("x", (), (0,), load=True), Step("a", (0,), (1,)))
     problem = Problem("p", steps, (Buffer("x", 3, True), Buffer("y", 4, True)))
     with pytest.raises(ValueError, match="no space"):
-        simulate(problem, [Move("load", 0), Move("run", 1)], 6, Dma(1.0, 1.0))
+        simulate(problem, [PlanActivity("load", 0), PlanActivity("run", 1)], 6, Dma(1.0, 1.0))
 
 
 def test_channels_are_checked() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady, greedy
-from perfmodel.schedule.latency import Dma, Power, energy, latency, simulate, tradeoff
+from perfmodel.schedule.latency import Dma, ScheduleEnergyModel, energy, latency, simulate, tradeoff
 from perfmodel.schedule.latency.bounds import lower_bound
 from perfmodel.schedule.latency.exact import exact
 from perfmodel.schedule.latency.improve import Price, candidate, improve, polish
-from perfmodel.schedule.latency.simulate import Facts
+from perfmodel.schedule.latency.simulate import SimulationTables
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
 from tests.draws import draws
@@ -76,7 +76,7 @@ def test_bytes_proved_raise_the_bound() -> None:
     problem = problem.with_seconds([0.0] * 9)
     for channels, share in ((1, 1.0), (2, 0.5)):
         dma = replace(dma, channels=channels, read_bytes_per_s=0.25, write_bytes_per_s=0.25)
-        facts = Facts(problem, capacity, dma)
+        facts = SimulationTables(problem, capacity, dma)
         most = 1000
         raised = lower_bound(facts, most) - lower_bound(facts, most - 10)
         assert raised == share * 10 / 0.25
@@ -86,7 +86,7 @@ def test_bytes_proved_raise_the_bound() -> None:
 def test_energy_is_the_sum_of_its_parts() -> None:
     for seed in range(draws(8)):
         problem, capacity, dma = squeezed(seed, 7)
-        power = Power(3e-12, 5e-12, 2e-12, 1e-9)
+        power = ScheduleEnergyModel(3e-12, 5e-12, 2e-12, 1e-9)
         found = energy(problem, capacity, dma, power)
         assert found.timeline is not None
         rows = found.timeline.rows
@@ -102,8 +102,8 @@ def test_energy_is_the_sum_of_its_parts() -> None:
 def test_energy_follows_its_prices() -> None:
     # Where only time costs, little time is sought; where only bytes cost, few bytes.
     problem, dma = detour(), Dma(1.0, 1.0)
-    of_time = energy(problem, 11, dma, Power(0.0, 0.0, 1.0))
-    of_bytes = energy(problem, 11, dma, Power(1.0, 1.0))
+    of_time = energy(problem, 11, dma, ScheduleEnergyModel(0.0, 0.0, 1.0))
+    of_bytes = energy(problem, 11, dma, ScheduleEnergyModel(1.0, 1.0))
     assert of_time.timeline is not None
     assert of_bytes.timeline is not None
     assert of_time.energy_j == of_time.timeline.makespan_s
@@ -111,7 +111,7 @@ def test_energy_follows_its_prices() -> None:
     assert of_time.timeline.makespan_s < of_bytes.timeline.makespan_s
     for wrong in (-1.0, math.inf, math.nan):
         with pytest.raises(ValueError, match="not negative"):
-            Power(wrong, 0.0)
+            ScheduleEnergyModel(wrong, 0.0)
 
 
 def test_what_does_not_fit_has_no_schedule() -> None:
@@ -121,7 +121,7 @@ def test_what_does_not_fit_has_no_schedule() -> None:
     assert found.script is None
     assert found.makespan_s == math.inf
     assert tradeoff(problem, short, Dma(1.0, 1.0), fewest=greedy(problem, short)) is None
-    assert energy(problem, short, Dma(1.0, 1.0), Power(1.0, 1.0)).script is None
+    assert energy(problem, short, Dma(1.0, 1.0), ScheduleEnergyModel(1.0, 1.0)).script is None
 
 
 def test_the_same_call_gives_the_same_plan() -> None:
@@ -154,7 +154,7 @@ def test_search_betters_the_rules() -> None:
     ratios: list[float] = []
     for seed in range(draws(6)):
         problem, capacity, dma = squeezed(500 + seed, 7)
-        facts = Facts(problem, capacity, dma)
+        facts = SimulationTables(problem, capacity, dma)
         least = exact(facts)
         assert least.bound_s == least.makespan_s
         script = belady(problem, range(7), capacity)

@@ -15,7 +15,7 @@ from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.peak import minimum_peak, peak_of
 from perfmodel.schedule.peak.minimum import halved, natural
 from perfmodel.schedule.peak.region import Cutter, Region
-from perfmodel.schedule.peak.search import Search
+from perfmodel.schedule.peak.search import PeakSearch
 from perfmodel.schedule.peak.valley import valleys
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
@@ -259,7 +259,7 @@ def test_halving_ends_at_the_least_peak_too() -> None:
             found = [natural(part)]
             floor = problem.largest_working_set_bytes
             bound = halved(part, found, 0, floor, Deadline())
-            search = Search(part, floor)
+            search = PeakSearch(part, floor)
             assert search.run(Deadline()) is not None
             assert bound == max(floor, search.bound_bytes)
             assert max(floor, found[0][1]) == bound
@@ -313,6 +313,6 @@ def test_large_trees_need_no_search() -> None:
         # The search, which knows nothing of trees, goes no lower.
         small = random_tree(rng, 40)
         whole_tree = whole(small)
-        search = Search(whole_tree, small.largest_working_set_bytes)
+        search = PeakSearch(whole_tree, small.largest_working_set_bytes)
         assert search.run(Deadline()) is not None
         assert search.bound_bytes == minimum_peak(small).peak_bytes

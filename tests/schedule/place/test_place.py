@@ -13,9 +13,9 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.plan import Plan
-from perfmodel.schedule.place import Level, PlacementResult, context_limit, place
+from perfmodel.schedule.place import PlacementLevel, PlacementResult, context_limit, place
 
-HOST = Level.of("host", "64 GB", "25 GB/s")
+HOST = PlacementLevel.of("host", "64 GB", "25 GB/s")
 
 
 def placed(name: str, device: str, context: int = 2048, batch: int = 1, **options: Any) -> Any:
@@ -39,7 +39,7 @@ def placed(name: str, device: str, context: int = 2048, batch: int = 1, **option
 @pytest.mark.parametrize("by", ["tensor", "layer"])
 def test_items_are_the_predictions_bytes(name: str, settings: dict[str, Any], by: Any) -> None:
     result = place(pm.workload(name, **settings), pm.hardware("a100"), by=by, extra=[
-        Level.of("host", "2 TB", "25 GB/s")
+        PlacementLevel.of("host", "2 TB", "25 GB/s")
     ])  # fmt: skip
     stored = {
         role: sum(i.copies * i.size_bytes for i in result.items if i.role == role)
@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_data() -> None:
     assert json.loads(result.to_json())["value"] is None
     # The gap, added, is enough.
     assert placed("llama_3_70b", "rtx_4090", extra=[
-        Level("host", violation.gap * 1.05, 25e9)
+        PlacementLevel("host", violation.gap * 1.05, 25e9)
     ]).feasible  # fmt: skip
     with pytest.raises(InputError, match="too much"):
         result.to_plan()
@@ -255,7 +255,7 @@ def test_a_plan_for_another_machine_is_refused() -> None:
 def test_energy_is_an_objective() -> None:
     workload = pm.workload("tinyllama_1_1b", phase="decode")
     device = pm.hardware("galaxy_s24")
-    far = Level.of("far", "64 GB", "2 GB/s", 1e-9)
+    far = PlacementLevel.of("far", "64 GB", "2 GB/s", 1e-9)
     options: dict[str, Any] = {"precision": "w4a16", "levels": ["dram"], "extra": [far],
                                "capacities": {"dram": "400 MB"}}  # fmt: skip
     least = place(workload, device, objective="energy_j", **options)
@@ -277,7 +277,7 @@ def test_faults_are_told() -> None:
     with pytest.raises(InputError, match="one point"):
         place(pm.workload("llama_3_8b", phase="decode", batch=np.arange(1, 4)), device)
     with pytest.raises(InputError):
-        Level.of("host", "64", "25 GB/s")
+        PlacementLevel.of("host", "64", "25 GB/s")
 
 
 def test_a_result_is_a_table_and_a_text() -> None:

@@ -20,7 +20,7 @@ from perfmodel.schedule.stream.order import (
     johnson_makespan,
     lower_bounds,
 )
-from perfmodel.schedule.stream.pipeline import Load, Timeline, makespans, pipeline
+from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, makespans, pipeline
 from perfmodel.schedule.stream.slices import bit_slices
 from tests.draws import draws
 
@@ -44,7 +44,9 @@ def random_limit(seed: int) -> dict[str, Any]:
     ][int(rng.integers(0, 3))]  # fmt: skip
 
 
-def check(line: Timeline, slots: int | None = None, buffer_bytes: float | None = None) -> None:
+def check(
+    line: StreamTimeline, slots: int | None = None, buffer_bytes: float | None = None
+) -> None:
     """The rules of a schedule, from its times alone."""
     items, order = line.items, line.order
     loads = sorted((line.io_start[i], line.io_end[i]) for i in order if items[i].io_s > 0)

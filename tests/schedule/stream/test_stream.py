@@ -14,7 +14,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.schedule.place import Level
+from perfmodel.schedule.place import PlacementLevel
 from perfmodel.schedule.stream import StreamResult, stream
 from perfmodel.schedule.stream.channel import channel_of
 from perfmodel.schedule.stream.layers import layers_of
@@ -94,7 +94,7 @@ def test_more_memory_is_never_slower_and_spread_layers_hide_loads() -> None:
     grown = [streamed("llama_3_8b", memory=f"{size} GB").run_s for size in (1, 2, 3, 4, 5)]
     assert grown == sorted(grown, reverse=True)
     # Loads hide behind layers that stay only where these are between them.
-    host = Level.of("host", "64 GB", "600 GB/s")
+    host = PlacementLevel.of("host", "64 GB", "600 GB/s")
     even, first = (
         streamed("llama_3_70b", "rtx_4090", source=host, memory="20 GB", spread=name)
         for name in ("even", "first")
@@ -125,7 +125,7 @@ def test_guesses_help_where_the_channel_is_idle_and_hurt_where_it_is_not() -> No
 
 def test_grouped_experts_wait_for_each_other() -> None:
     """A matrix of all experts at a time hides less than an expert at a time, and moves the same."""
-    fast = Level.of("near", "64 GB", "20 GB/s")
+    fast = PlacementLevel.of("near", "64 GB", "20 GB/s")
     options: dict[str, Any] = {"source": fast, "hit_fraction": 0.7, "depth": 8, "memory": "10 GB"}
     one = streamed("qwen3_30b_a3b", "snapdragon_8_gen_3", **options)
     together = streamed("qwen3_30b_a3b", "snapdragon_8_gen_3", grouped=True, **options)
@@ -252,7 +252,7 @@ def test_a_source_beside_the_device_leaves_its_storage_alone(tmp_path: Path) -> 
     text = (Path(__file__).parents[3] / "examples" / "desktop_with_ssd.yaml").read_text()
     spec = tmp_path / "desktop_with_ssd.yaml"
     spec.write_text(text)
-    host = Level.of("host", "64 GB", "25 GB/s")
+    host = PlacementLevel.of("host", "64 GB", "25 GB/s")
     asked: dict[str, Any] = {
         "precision": "w4a16", "memory": "12 GB", "source": host, "cached": True,
         "popularity": 0.3, "set": {"phase": "decode"},

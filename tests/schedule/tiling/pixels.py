@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from perfmodel.schedule.tiling.layers import FeatureMap, Layer, Network, Window
+from perfmodel.schedule.tiling.layers import FeatureMap, FeatureMapLayer, FeatureMapNetwork, Window
 from perfmodel.schedule.tiling.patches import Patches, keeps
 
 Pixel = tuple[int, ...]
 
 
-def random_network(rng: np.random.Generator, axes: int, layers: int) -> Network:
+def random_network(rng: np.random.Generator, axes: int, layers: int) -> FeatureMapNetwork:
     """Return a chain of windows with shortcuts added now and then."""
     extents = tuple(int(n) for n in rng.integers(5, 13, axes))
     maps = [FeatureMap("image", extents, int(rng.integers(1, 4)) * 8, external=True)]
-    made: list[Layer] = []
+    made: list[FeatureMapLayer] = []
     for i in range(layers):
         source = len(maps) - 1
         shape = maps[source].extents
@@ -48,15 +48,15 @@ def random_network(rng: np.random.Generator, axes: int, layers: int) -> Network:
             maps.append(FeatureMap(f"sum{i}", tuple(out), maps[block].bits))
             reads = (len(maps) - 2, block)
             made.append(_layer(f"add{i}", reads, (plain, plain), len(maps) - 1, rng))
-    return Network("random", tuple(maps), tuple(made), frozenset({len(maps) - 1}))
+    return FeatureMapNetwork("random", tuple(maps), tuple(made), frozenset({len(maps) - 1}))
 
 
 def _layer(
     name: str, reads: tuple[int, ...], windows: tuple[tuple[Window, ...], ...], writes: int,
     rng: np.random.Generator,
-) -> Layer:  # fmt: skip
+) -> FeatureMapLayer:  # fmt: skip
     macs = int(rng.integers(1, 9))
-    return Layer(name, "conv", reads, windows, writes, macs, 7, (), False, 1, (name,))
+    return FeatureMapLayer(name, "conv", reads, windows, writes, macs, 7, (), False, 1, (name,))
 
 
 def taps(window: tuple[Window, ...], pixel: Pixel, extents: Pixel) -> set[Pixel]:
@@ -88,7 +88,7 @@ class Counts:
     output: set[Pixel] = field(default_factory=set[Pixel])
 
 
-def simulate(network: Network, patches: Patches) -> Counts:
+def simulate(network: FeatureMapNetwork, patches: Patches) -> Counts:
     """Run the patches in row-major order with sets of pixels.
 
     Every patch computes, of the box of what is needed, what earlier patches have not left to it.
@@ -146,7 +146,7 @@ def simulate(network: Network, patches: Patches) -> Counts:
 
 
 def _measure(
-    network: Network, p: Patches, fresh_of: list[dict[int, set[Pixel]]],
+    network: FeatureMapNetwork, p: Patches, fresh_of: list[dict[int, set[Pixel]]],
     need_of: list[dict[int, set[Pixel]]], places: list[Pixel], kept_axes: tuple[bool, ...],
     counts: Counts,
 ) -> None:  # fmt: skip
@@ -184,12 +184,12 @@ def _measure(
             counts.most_live_bytes = max(counts.most_live_bytes, live)
 
 
-def macs(network: Network, counts: Counts) -> int:
+def macs(network: FeatureMapNetwork, counts: Counts) -> int:
     """Return the multiply-accumulates of what was computed."""
     made = {layer.writes: layer.macs for layer in network.layers}
     return sum(made[t] * n for t, n in counts.computed.items())
 
 
-def whole(network: Network) -> int:
+def whole(network: FeatureMapNetwork) -> int:
     """Return the pixels of the last map."""
     return math.prod(network.maps[-1].extents)

@@ -13,11 +13,11 @@ import pytest
 import perfmodel as pm
 from perfmodel.schedule.tiling.choose import PatchPlan, default_grids, layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.fan import Fan
-from perfmodel.schedule.tiling.layers import Network, network
+from perfmodel.schedule.tiling.layers import FeatureMapNetwork, network
 from perfmodel.schedule.tiling.patches import (
     MODES,
     Patches,
-    Stage,
+    PatchStageCost,
     Weights,
     keeps,
     run_stage,
@@ -30,13 +30,13 @@ GRIDS = ((2, 1), (2, 2), (3, 2))
 
 
 def every_plan(
-    net: Network, kinds: tuple[Weights, ...] = ("outside",)
-) -> Iterator[tuple[Stage, ...]]:
+    net: FeatureMapNetwork, kinds: tuple[Weights, ...] = ("outside",)
+) -> Iterator[tuple[PatchStageCost, ...]]:
     """Yield every way to cut a network into stretches and to run each."""
     inner = net.cuts[1:-1]
-    runs: dict[Patches, Stage] = {}
+    runs: dict[Patches, PatchStageCost] = {}
 
-    def run(p: Patches) -> Stage:
+    def run(p: Patches) -> PatchStageCost:
         if p not in runs:
             runs[p] = run_stage(net, p)
         return runs[p]
@@ -46,7 +46,7 @@ def every_plan(
             cuts = (0, *chosen, len(net.layers))
             places = itertools.product((True, False), repeat=len(cuts) - 1)
             for place in places:
-                ways: list[list[Stage]] = []
+                ways: list[list[PatchStageCost]] = []
                 for k, (a, b) in enumerate(itertools.pairwise(cuts)):
                     out = place[k + 1] if k + 2 < len(cuts) else True
                     extents = net.maps[net.layers[b - 1].writes].extents
@@ -61,7 +61,7 @@ def every_plan(
                 yield from itertools.product(*ways)
 
 
-def cost(stages: tuple[Stage, ...], objective: str) -> tuple[int, ...]:
+def cost(stages: tuple[PatchStageCost, ...], objective: str) -> tuple[int, ...]:
     peak = max(s.peak_bytes for s in stages)
     extra, weights = sum(s.extra_macs for s in stages), sum(s.weight_bytes for s in stages)
     if objective == "peak":
@@ -70,7 +70,7 @@ def cost(stages: tuple[Stage, ...], objective: str) -> tuple[int, ...]:
     return offchip, extra, weights
 
 
-def inside(stages: tuple[Stage, ...]) -> bool:
+def inside(stages: tuple[PatchStageCost, ...]) -> bool:
     return all(s.patches.input_on_chip for s in stages[1:])
 
 
@@ -149,7 +149,7 @@ def test_more_memory_never_costs_more() -> None:
         assert last == (0 if objective == "macs" else 32 * 32 * 3, 0, _weights(net))
 
 
-def _weights(net: Network) -> int:
+def _weights(net: FeatureMapNetwork) -> int:
     return sum(layer.weight_bytes for layer in net.layers)
 
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.schedule.tiling.choose import patch_plan
-from perfmodel.schedule.tiling.layers import Network, Window, network
+from perfmodel.schedule.tiling.layers import FeatureMapNetwork, Window, network
 from perfmodel.schedule.tiling.patches import Patches, run_stage
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.importers.onnx import load_onnx
@@ -116,7 +116,7 @@ def test_a_file_is_read_as_the_network_that_it_is(tmp_path: Path) -> None:
     windows = [layer.windows[0][0] for layer in net.layers]
     assert windows == [Window(3, 2, 1, 1), Window(3, 2, 1, 1), Window(3, 1, 2, 2)]
     assert [net.maps[x.writes].extents for x in net.layers] == [(16, 16), (8, 8), (8, 8)]
-    assert isinstance(net, Network)
+    assert isinstance(net, FeatureMapNetwork)
 
 
 def test_what_leaves_the_network_on_the_way_stays_whole() -> None:

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.schedule.tiling.layers import FeatureMap, Layer, Network, Window, network
+from perfmodel.schedule.tiling.layers import (
+    FeatureMap,
+    FeatureMapLayer,
+    FeatureMapNetwork,
+    Window,
+    network,
+)
 from perfmodel.schedule.tiling.patches import MODES, Mode, Patches, run_stage
 from perfmodel.schedule.tiling.regions import axis_parts
 from perfmodel.workload.builder import GraphBuilder
@@ -19,17 +25,17 @@ from tests.schedule.tiling.pixels import macs, random_network, simulate, whole
 KIB = 1024
 
 
-def chain(*windows: Window, extent: int = 32, bits: int = 8) -> Network:
+def chain(*windows: Window, extent: int = 32, bits: int = 8) -> FeatureMapNetwork:
     maps = [FeatureMap("image", (extent, extent), bits, external=True)]
-    layers: list[Layer] = []
+    layers: list[FeatureMapLayer] = []
     for i, w in enumerate(windows):
         n = maps[-1].extents[0]
         size = (n + 2 * w.before - w.dilation * (w.kernel - 1) - 1) // w.stride + 1
         maps.append(FeatureMap(f"m{i}", (size, size), bits))
         layers.append(
-            Layer(f"c{i}", "conv", (i,), ((w, w),), i + 1, 1, 9, (), False, 1, (f"c{i}",))
+            FeatureMapLayer(f"c{i}", "conv", (i,), ((w, w),), i + 1, 1, 9, (), False, 1, (f"c{i}",))
         )
-    return Network("chain", tuple(maps), tuple(layers), frozenset({len(maps) - 1}))
+    return FeatureMapNetwork("chain", tuple(maps), tuple(layers), frozenset({len(maps) - 1}))
 
 
 # against the simulation

@@ -15,8 +15,8 @@ from perfmodel.schedule.greedy import belady, greedy
 from perfmodel.schedule.script import replay
 from perfmodel.schedule.tiling.streamed import streamed
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.families import ExecutionSemantics
+from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
 
@@ -25,16 +25,18 @@ NETWORKS = ["mobilenet_v2", "resnet50", "vit_b_16", "mlperf_tiny_ic", "mlperf_ti
 
 def given(name: str) -> tuple[Scheduled, dict[str, Any]]:
     workload = pm.workload(name)
-    made = scheduled(workload, as_precision("w8a8"), Fusion())
+    made = scheduled(workload, as_precision("w8a8"), FusionRules())
     return made, dict(workload.parameters)
 
 
 def made(graph: Graph, **options: Any) -> Scheduled:
     class Build:
-        def __call__(self, semantics: Semantics) -> Graph:
+        def __call__(self, semantics: ExecutionSemantics) -> Graph:
             return graph
 
-    return scheduled(Workload(graph.name, Build(), {}), as_precision("w8a8"), Fusion(), **options)
+    return scheduled(
+        Workload(graph.name, Build(), {}), as_precision("w8a8"), FusionRules(), **options
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)

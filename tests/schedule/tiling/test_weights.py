@@ -10,13 +10,13 @@ import perfmodel as pm
 from perfmodel.formats import as_precision
 from perfmodel.schedule.graphs import Scheduled, Weights, scheduled
 from perfmodel.schedule.peak import minimum_peak
-from perfmodel.workload.fuse import Fusion
+from perfmodel.workload.fuse import FusionRules
 
 MODELS = ("mlperf_tiny_ic", "mobilenet_v2", "embbert")
 
 
 def given(name: str, weights: Weights) -> Scheduled:
-    return scheduled(pm.workload(name), as_precision("w8a8"), Fusion(), weights=weights)
+    return scheduled(pm.workload(name), as_precision("w8a8"), FusionRules(), weights=weights)
 
 
 @pytest.mark.parametrize("name", MODELS)

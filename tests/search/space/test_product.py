@@ -19,7 +19,7 @@ from perfmodel.search.oracle import Oracle
 from perfmodel.search.space import product_space
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder
-from perfmodel.workload.nas_spaces import ArchitectureSpace, Decision, Segment, space
+from perfmodel.workload.nas_spaces import ArchitectureDecision, ArchitectureSpace, Segment, space
 from perfmodel.workload.nas_spaces.base import Choice, SizedSettings
 
 WIDTHS = (8, 16, 32)
@@ -56,7 +56,7 @@ def head(g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
 def tiny() -> Tiny:
     return Tiny(
         "tiny", SizedSettings(height=16, width=16),
-        (Decision("width1", WIDTHS), Decision("width2", (0, *WIDTHS))),
+        (ArchitectureDecision("width1", WIDTHS), ArchitectureDecision("width2", (0, *WIDTHS))),
         (Segment("first", (0,), 1, first), Segment("second", (1,), 1, second),
          Segment("head", (), 1, head)),
     )  # fmt: skip

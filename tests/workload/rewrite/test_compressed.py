@@ -14,7 +14,7 @@ from onnx import helper
 from perfmodel.api import hardware, schedule, workload
 from perfmodel.errors import InputError
 from perfmodel.predict import predict
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.importers.onnx import load_onnx
 from perfmodel.workload.rewrite import compressed, format_groups, layers, with_formats
 
@@ -78,7 +78,7 @@ def test_unrolled_layers_choose_for_themselves() -> None:
 def test_layers_that_a_runtime_repeats_keep_their_names_under_its_semantics() -> None:
     plain = workload("tinyllama_1_1b", phase="prefill")
     made = compressed(plain, widths={"layer.ffn_up": 1000})
-    every = Semantics(head_on_every_token=True)
+    every = ExecutionSemantics(head_on_every_token=True)
     assert made.graph(every) is not made.graph()
     assert made.graph(every).tensors["layer.ffn_up.weight"].shape == (1000, 2048)
 

@@ -14,8 +14,8 @@ from perfmodel.formats import Sparsity, fixed_format, parse_precision
 from perfmodel.kinds.rates import sparse_speedup
 from perfmodel.predict import predict
 from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import Semantics
-from perfmodel.workload.fuse import Fusion, kernels
+from perfmodel.workload.families import ExecutionSemantics
+from perfmodel.workload.fuse import FusionRules, kernels
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.rewrite import format_groups, layers, with_formats
 from perfmodel.workload.sequence import SequenceBuilder
@@ -30,10 +30,10 @@ METRICS = (
 def rewritten(base: Workload, change: Callable[[Graph], Graph]) -> Workload:
     """The workload with another graph."""
 
-    def build(semantics: Semantics) -> Graph:
+    def build(semantics: ExecutionSemantics) -> Graph:
         return graphs.setdefault(semantics, change(base.graph(semantics)))
 
-    graphs: dict[Semantics, Graph] = {}
+    graphs: dict[ExecutionSemantics, Graph] = {}
     return Workload(base.name, build, base.parameters, (base.unit, base.items()))
 
 
@@ -166,7 +166,7 @@ def test_a_conversion_rides_on_its_kernel_and_keeps_the_normalisation_folded() -
     g.output(g.elementwise("relu", y))
     plain = g.build()
     mixed = with_formats(plain, {}, {"x": "int8", "a.out": "int4"})
-    (before,), (after,) = (kernels(graph, Fusion()) for graph in (plain, mixed))
+    (before,), (after,) = (kernels(graph, FusionRules()) for graph in (plain, mixed))
     assert after.vector_ops - before.vector_ops == 3 * 8 * 64
     without = with_formats(plain, {}, {"x": "int8", "a.out": "int4"}, conversion=False)
     assert all(op.kind != "quantise" for _, op in without.walk())

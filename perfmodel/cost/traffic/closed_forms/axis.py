@@ -22,7 +22,7 @@ from perfmodel.cost.traffic.closed_forms.two_tile import TINY
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class ConvolutionAxis:
     """An axis with numbers; all flat arrays of the points.
 
     Attributes
@@ -52,7 +52,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Tiles:
+class AxisTiles:
     """Tiles of an axis and what comes of them; arrays of one shape.
 
     Attributes
@@ -78,7 +78,9 @@ class Tiles:
     tap_slid: Value
 
 
-def cut(xp: Any, axis: Axis, tile: Value, taps: Value | None, relaxed: bool) -> Tiles:
+def cut(
+    xp: Any, axis: ConvolutionAxis, tile: Value, taps: Value | None, relaxed: bool
+) -> AxisTiles:
     """Return tiles of positions with so many taps inside; all of them if ``None``."""
     count = pieces(xp, axis.extent, tile, relaxed)
     edge = tile if relaxed else axis.extent - (count - 1.0) * tile
@@ -86,7 +88,7 @@ def cut(xp: Any, axis: Axis, tile: Value, taps: Value | None, relaxed: bool) -> 
     if taps is None:
         held = axis.rows(xp, tile, axis.taps)
         fetched, slid = _along(xp, axis, tile, edge, count, axis.taps)
-        return Tiles(tile, axis.taps * one, count, one, held, fetched, slid, fetched)
+        return AxisTiles(tile, axis.taps * one, count, one, held, fetched, slid, fetched)
     tap_count = xp.ceil(axis.taps / taps)
     tap_edge = axis.taps - (tap_count - 1.0) * taps
     held = axis.rows(xp, tile, taps)
@@ -95,15 +97,15 @@ def cut(xp: Any, axis: Axis, tile: Value, taps: Value | None, relaxed: bool) -> 
     fetched = (tap_count - 1.0) * fetched + last_fetched
     slid = (tap_count - 1.0) * slid + last_slid
     # Positions and taps exchanged: the window slides along the taps of one tile of positions.
-    turned = Axis(axis.taps, tile, axis.dilation, axis.stride)
+    turned = ConvolutionAxis(axis.taps, tile, axis.dilation, axis.stride)
     _, inner = _along(xp, turned, taps, tap_edge, tap_count, tile)
     _, inner_edge = _along(xp, turned, taps, tap_edge, tap_count, edge)
     tap_slid = (count - 1.0) * inner + inner_edge
-    return Tiles(tile, taps * one, count, tap_count * one, held, fetched, slid, tap_slid)
+    return AxisTiles(tile, taps * one, count, tap_count * one, held, fetched, slid, tap_slid)
 
 
 def _along(
-    xp: Any, axis: Axis, tile: Value, edge: Value, count: Value, taps: Value
+    xp: Any, axis: ConvolutionAxis, tile: Value, edge: Value, count: Value, taps: Value
 ) -> tuple[Value, Value]:
     """Return the rows that all tiles fetch with so many taps: each its own, and as they slide.
 
@@ -125,8 +127,8 @@ def _along(
 
 
 def flattened(
-    xp: Any, rows: Axis, columns: Axis, batch: Value, in_channels: Value
-) -> tuple[Axis, Axis, Value, Value]:
+    xp: Any, rows: ConvolutionAxis, columns: ConvolutionAxis, batch: Value, in_channels: Value
+) -> tuple[ConvolutionAxis, ConvolutionAxis, Value, Value]:
     """Return the axes, the batch and the input channels of an equal nest with fewer extents.
 
     Positions that share no input are like images of the batch, and their taps like channels; one
@@ -150,14 +152,14 @@ def flattened(
     )
 
 
-def _flat(xp: Any, axis: Axis, flat: Value, extent: Value) -> Axis:
+def _flat(xp: Any, axis: ConvolutionAxis, flat: Value, extent: Value) -> ConvolutionAxis:
     taps, stride, dilation = (
         xp.where(flat, 1.0, value) for value in (axis.taps, axis.stride, axis.dilation)
     )
-    return Axis(extent, taps, stride, dilation)
+    return ConvolutionAxis(extent, taps, stride, dilation)
 
 
-def _apart(axis: Axis) -> Value:
+def _apart(axis: ConvolutionAxis) -> Value:
     return (axis.taps <= axis.stride) | (axis.extent <= axis.dilation)
 
 

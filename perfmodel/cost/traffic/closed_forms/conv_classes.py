@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value
-from perfmodel.cost.traffic.closed_forms.axis import Axis, Tiles, flattened, reduced
+from perfmodel.cost.traffic.closed_forms.axis import AxisTiles, ConvolutionAxis, flattened, reduced
 from perfmodel.cost.traffic.closed_forms.points import pieces, whole
 from perfmodel.cost.traffic.closed_forms.two_tile import (
     SLACK,
@@ -56,7 +56,7 @@ class ConvArguments(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ConvTilingProblem:
     """A flattened nest and its bytes; flat arrays of the points.
 
     Attributes
@@ -77,8 +77,8 @@ class Problem:
         Whether windows keep what they share; real tiles and counts.
     """
 
-    rows: Axis
-    columns: Axis
+    rows: ConvolutionAxis
+    columns: ConvolutionAxis
     batch: Value
     in_channels: Value
     out_channels: Value
@@ -95,12 +95,14 @@ class Problem:
     relaxed: bool
 
     @classmethod
-    def of(cls, xp: Any, a: ConvArguments, copies: float, kept: bool, relaxed: bool) -> Problem:
+    def of(
+        cls, xp: Any, a: ConvArguments, copies: float, kept: bool, relaxed: bool
+    ) -> ConvTilingProblem:
         """Return the problem of flat arguments."""
         steps = reduced(xp, a.row_stride, a.row_dilation)
-        rows = Axis(a.out_rows, a.kernel_rows, *steps)
+        rows = ConvolutionAxis(a.out_rows, a.kernel_rows, *steps)
         steps = reduced(xp, a.column_stride, a.column_dilation)
-        columns = Axis(a.out_columns, a.kernel_columns, *steps)
+        columns = ConvolutionAxis(a.out_columns, a.kernel_columns, *steps)
         rows, columns, batch, in_channels = flattened(xp, rows, columns, a.batch, a.in_channels)
         weights = a.in_channels * a.out_channels * a.kernel_rows * a.kernel_columns
         outputs = a.batch * a.out_rows * a.out_columns * a.out_channels
@@ -110,15 +112,19 @@ class Problem:
             2.0 * outputs * a.partial, copies, kept, relaxed,
         )  # fmt: skip
 
-    def take(self, points: Value) -> Problem:
+    def take(self, points: Value) -> ConvTilingProblem:
         """Return the problem at some points."""
 
         def pick(value: Any) -> Any:
-            if isinstance(value, Axis):
-                return Axis(*(pick(getattr(value, name)) for name in Axis.__slots__))
+            if isinstance(value, ConvolutionAxis):
+                return ConvolutionAxis(
+                    *(pick(getattr(value, name)) for name in ConvolutionAxis.__slots__)
+                )
             return value if isinstance(value, float | bool) else value[points]
 
-        return Problem(*(pick(getattr(self, name)) for name in Problem.__slots__))
+        return ConvTilingProblem(
+            *(pick(getattr(self, name)) for name in ConvTilingProblem.__slots__)
+        )
 
     def touched(self, xp: Any) -> Value:
         """Return the bytes of input that anything touches."""
@@ -126,7 +132,7 @@ class Problem:
         return rows * columns * self.batch * self.in_channels * self.input
 
 
-class Spots(NamedTuple):
+class ConvSpatialTiles(NamedTuple):
     """Tiles of positions, images and taps; see the module for the letters.
 
     Attributes
@@ -149,7 +155,9 @@ class Spots(NamedTuple):
     by_weight: Value
 
 
-def spots(xp: Any, p: Problem, rows: Tiles, columns: Tiles, images: Value) -> Spots:
+def spots(
+    xp: Any, p: ConvTilingProblem, rows: AxisTiles, columns: AxisTiles, images: Value
+) -> ConvSpatialTiles:
     """Return the products of tiles along both axes and of images, broadcast."""
     per_row = p.batch * p.in_channels * p.input
     fetched = rows.fetched * columns.fetched * per_row
@@ -162,7 +170,7 @@ def spots(xp: Any, p: Problem, rows: Tiles, columns: Tiles, images: Value) -> Sp
         by_output = slid(rows.tap_slid, columns.tap_slid)
         by_weight = slid(rows.slid, columns.slid)
         by_input = xp.minimum(by_output, by_weight)
-    return Spots(
+    return ConvSpatialTiles(
         rows.held * columns.held * images * p.input,
         rows.tile * columns.tile * images,
         rows.taps * columns.taps,
@@ -172,7 +180,7 @@ def spots(xp: Any, p: Problem, rows: Tiles, columns: Tiles, images: Value) -> Sp
     )  # fmt: skip
 
 
-class Found(NamedTuple):
+class ChannelTileOptimum(NamedTuple):
     """Traffic of a class at its best channels: bytes (infinite where none fit) and the tile."""
 
     cost: Value
@@ -180,7 +188,7 @@ class Found(NamedTuple):
     out_tile: Value
 
 
-def output_stationary(xp: Any, p: Problem, at: Spots) -> Found:
+def output_stationary(xp: Any, p: ConvTilingProblem, at: ConvSpatialTiles) -> ChannelTileOptimum:
     """Return the traffic with as many output channels as fit beside one input channel."""
     room = p.room - p.copies * at.held
     slope = p.copies * p.weight * at.taps + p.partial * at.outputs
@@ -192,10 +200,10 @@ def output_stationary(xp: Any, p: Problem, at: Spots) -> Found:
     size = xp.maximum(1.0, size)
     cost = at.by_output * pieces(xp, p.out_channels, size, p.relaxed)
     cost = cost + p.weights * at.count + p.outputs
-    return Found(xp.where(fits, cost, xp.inf), xp.ones_like(size), size)
+    return ChannelTileOptimum(xp.where(fits, cost, xp.inf), xp.ones_like(size), size)
 
 
-def input_stationary(xp: Any, p: Problem, at: Spots) -> Found:
+def input_stationary(xp: Any, p: ConvTilingProblem, at: ConvSpatialTiles) -> ChannelTileOptimum:
     """Return the traffic with as many input channels as fit beside one output channel."""
     room = p.room - p.copies * p.partial * at.outputs
     slope = at.held + p.copies * p.weight * at.taps
@@ -206,12 +214,12 @@ def input_stationary(xp: Any, p: Problem, at: Spots) -> Found:
     size = xp.maximum(1.0, size)
     again = at.tap_count * pieces(xp, p.in_channels, size, p.relaxed) - 1.0
     cost = at.by_input + p.weights * at.count + p.outputs + p.spill * again
-    return Found(xp.where(fits, cost, xp.inf), size, xp.ones_like(size))
+    return ChannelTileOptimum(xp.where(fits, cost, xp.inf), size, xp.ones_like(size))
 
 
 def weight_stationary(
-    xp: Any, p: Problem, at: Spots, window: int | None, corners: int = 1
-) -> Found:
+    xp: Any, p: ConvTilingProblem, at: ConvSpatialTiles, window: int | None, corners: int = 1
+) -> ChannelTileOptimum:
     """Return the traffic with the best channels, in and out; at one image a tile.
 
     Parameters
@@ -230,7 +238,7 @@ def weight_stationary(
     constant = xp.where(fits, p.weights + p.outputs - p.spill, xp.inf)
     if window is None:
         cost, x, y = relaxed_cost(xp, problem)
-        return Found(cost + constant, x, y)
+        return ChannelTileOptimum(cost + constant, x, y)
     # The two sides have different shapes to broadcast, so that each is evaluated on its own.
     cost, x, y = side_candidates(xp, problem, window, corners)
     other, y_tiles, x_tiles = side_candidates(xp, problem.mirrored(), window, corners)
@@ -238,4 +246,4 @@ def weight_stationary(
     x, y = xp.concatenate([x, x_tiles]), xp.concatenate([y, y_tiles])
     best = xp.argmin(cost, axis=0)[None]
     cost, x, y = (xp.take_along_axis(c, best, axis=0)[0] for c in (cost, x, y))
-    return Found(cost + constant, x, y)
+    return ChannelTileOptimum(cost + constant, x, y)

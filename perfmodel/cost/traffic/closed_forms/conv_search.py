@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.traffic.closed_forms.axis import Axis, cut
+from perfmodel.cost.traffic.closed_forms.axis import ConvolutionAxis, cut
 from perfmodel.cost.traffic.closed_forms.conv_classes import (
-    Found,
-    Problem,
+    ChannelTileOptimum,
+    ConvTilingProblem,
     input_stationary,
     output_stationary,
     spots,
@@ -37,7 +37,7 @@ SEEDS = 5
 PROMISING = 1.2
 
 
-class Best(NamedTuple):
+class ConvolutionTileCandidates(NamedTuple):
     """Candidates, or the best of them: bytes, and the tile."""
 
     cost: Value
@@ -54,14 +54,14 @@ class Class(NamedTuple):
     """A stationarity class of a problem; `cuts` where taps may be cut."""
 
     xp: Any
-    problem: Problem
+    problem: ConvTilingProblem
     kind: int
     cuts: bool
 
     def evaluate(
         self, rows: Value, columns: Value, row_taps: Value, column_taps: Value, images: Value,
         window: int, corners: int, groups: int = 1,
-    ) -> Best:  # fmt: skip
+    ) -> ConvolutionTileCandidates:  # fmt: skip
         """Return the best of the tiles given, which broadcast, with their best channels.
 
         One for each group of them; groups are on the first axis, points on the last.
@@ -73,7 +73,7 @@ class Class(NamedTuple):
             xp, p, cut(xp, p.rows, rows, row_taps if self.cuts else None, p.relaxed),
             cut(xp, p.columns, columns, column_taps if self.cuts else None, p.relaxed), images,
         )  # fmt: skip
-        found: Found
+        found: ChannelTileOptimum
         if self.kind == 2:
             found = weight_stationary(xp, p, at, None if p.relaxed else window, corners)
         else:
@@ -98,7 +98,9 @@ class Class(NamedTuple):
         size = whole(xp, axis.solve(xp, own_taps, by_row, by_position, room), p.relaxed)
         return useful(xp, axis, xp.maximum(1.0, size), p.relaxed)
 
-    def refilled(self, from_rows: bool, at: Best, near_other: Value) -> Best:
+    def refilled(
+        self, from_rows: bool, at: ConvolutionTileCandidates, near_other: Value
+    ) -> ConvolutionTileCandidates:
         """Return the best with channels near those of `at` and one axis filled beside them."""
         xp, p = self.xp, self.problem
         ins, outs = at.in_tile, at.out_tile
@@ -115,17 +117,23 @@ class Class(NamedTuple):
         return self.evaluate(rows, columns, *taps, images, 0, 0)
 
 
-def best_of(xp: Any, cost: Value, tile: Sequence[Value], groups: int = 1) -> Best:
+def best_of(
+    xp: Any, cost: Value, tile: Sequence[Value], groups: int = 1
+) -> ConvolutionTileCandidates:
     """Return the best of candidates on leading axes; the parts of the tile broadcast to them."""
     points = cost.shape[-1]
     each = cost.reshape((groups, -1, points))
     best = xp.argmin(each, axis=1) + each.shape[1] * xp.arange(groups)[:, None]
     at = xp.unravel_index(best * points + xp.arange(points), cost.shape)
     picked = [xp.broadcast_to(column, cost.shape)[at] for column in (cost, *tile)]
-    return Best(*(column[0] for column in picked)) if groups == 1 else Best(*picked)
+    return (
+        ConvolutionTileCandidates(*(column[0] for column in picked))
+        if groups == 1
+        else ConvolutionTileCandidates(*picked)
+    )
 
 
-def better(xp: Any, *found: Best) -> Best:
+def better(xp: Any, *found: ConvolutionTileCandidates) -> ConvolutionTileCandidates:
     """Return the best of all at each point."""
     cost = xp.stack([f.cost for f in found])
     return best_of(xp, cost, [xp.stack(part) for part in zip(*(f[1:] for f in found), strict=True)])
@@ -145,7 +153,7 @@ def geometric_tiles(xp: Any, extent: Value, count: int, relaxed: bool) -> Value:
     return xp.ceil(extent / xp.ceil(extent**power - 1e-9))
 
 
-def useful(xp: Any, axis: Axis, tile: Value, relaxed: bool = False) -> Value:
+def useful(xp: Any, axis: ConvolutionAxis, tile: Value, relaxed: bool = False) -> Value:
     """Return the smallest tile of as many pieces, but where a short last tile may fetch less."""
     even = balanced(xp, axis.extent, tile, relaxed)
     return xp.where(axis.dilation > 1, xp.minimum(axis.extent, tile), even)
@@ -160,7 +168,7 @@ def near_tiles(xp: Any, extent: Value, tile: Value, reach: int) -> Value:
     return xp.ceil(extent / xp.concatenate([xp.ceil(extent / sizes), counts]))
 
 
-def near_positions(xp: Any, axis: Axis, tile: Value, reach: int) -> Value:
+def near_positions(xp: Any, axis: ConvolutionAxis, tile: Value, reach: int) -> Value:
     """Return tiles of an axis on a leading axis; any close size where a short last one is good."""
     near = near_tiles(xp, axis.extent, tile, reach)
     sizes = near_sizes(xp, axis.extent, tile, reach)
@@ -175,13 +183,15 @@ def near_sizes(xp: Any, extent: Value, tile: Value, reach: int) -> Value:
     return xp.maximum(1.0, xp.minimum(extent, tile + steps))
 
 
-def tap_cuts(xp: Any, axis: Axis) -> list[Value]:
+def tap_cuts(xp: Any, axis: ConvolutionAxis) -> list[Value]:
     """Return tiles of taps: all; as many as a stride, or half of them; one."""
     half = xp.where(axis.stride > 1, axis.stride, xp.ceil(axis.taps / 2.0))
     return [axis.taps, xp.minimum(axis.taps, half), xp.ones_like(axis.taps)]
 
 
-def search(xp: Any, p: Problem, cuts: bool, many_images: bool) -> tuple[Best, Value]:
+def search(
+    xp: Any, p: ConvTilingProblem, cuts: bool, many_images: bool
+) -> tuple[ConvolutionTileCandidates, Value]:
     """Return the best tile at each point and its class: a coarse grid, then around the best of it.
 
     Parameters
@@ -209,23 +219,27 @@ def search(xp: Any, p: Problem, cuts: bool, many_images: bool) -> tuple[Best, Va
     return best_of(xp, cost, [xp.stack(tile) for tile in tiles]), kind
 
 
-def around(c: Class, seeds: Best, limit: Value, many_images: bool) -> Best:
+def around(
+    c: Class, seeds: ConvolutionTileCandidates, limit: Value, many_images: bool
+) -> ConvolutionTileCandidates:
     """Return the best tile close to one of the few best seeds of each point, below a limit."""
     xp = c.xp
     few, points = min(SEEDS, len(seeds.cost)), len(limit)
     cost = xp.where(_mirrored(xp, c.problem, seeds), xp.inf, seeds.cost)
     order = xp.argsort(cost, axis=0)[:few]
     seeds = seeds._replace(cost=cost)
-    seeds = Best(*(xp.take_along_axis(column, order, axis=0).reshape(-1) for column in seeds))
+    seeds = ConvolutionTileCandidates(
+        *(xp.take_along_axis(column, order, axis=0).reshape(-1) for column in seeds)
+    )
     # Seeds are like further points; without a slope to take they are left out where hopeless.
     ask = xp.arange(few * points)
     if xp is np:
         ask = np.flatnonzero(seeds.cost <= np.tile(limit, few))
         if not len(ask):
-            return Best(*(column[:points] for column in seeds))
+            return ConvolutionTileCandidates(*(column[:points] for column in seeds))
     close = close_to(
         c._replace(problem=c.problem.take(ask % points)),
-        Best(*(column[ask] for column in seeds)),
+        ConvolutionTileCandidates(*(column[ask] for column in seeds)),
         many_images,
     )
     if xp is np:
@@ -233,20 +247,20 @@ def around(c: Class, seeds: Best, limit: Value, many_images: bool) -> Best:
             column[ask] = values
     else:
         seeds = close
-    seeds = Best(*(column.reshape(few, points) for column in seeds))
+    seeds = ConvolutionTileCandidates(*(column.reshape(few, points) for column in seeds))
     return best_of(xp, seeds.cost, seeds[1:])
 
 
-def _mirrored(xp: Any, p: Problem, tile: Best) -> Value:
+def _mirrored(xp: Any, p: ConvTilingProblem, tile: ConvolutionTileCandidates) -> Value:
     """Tell which tiles are another one's transpose: both axes alike, fewer rows than columns."""
     alike = tile.cost == tile.cost
-    for name in Axis.__slots__:
+    for name in ConvolutionAxis.__slots__:
         alike = alike & (getattr(p.rows, name) == getattr(p.columns, name))
     fewer = (tile.rows == tile.columns) & (tile.row_taps < tile.column_taps)
     return alike & ((tile.rows < tile.columns) | fewer)
 
 
-def coarse(c: Class, images: Value) -> Best:
+def coarse(c: Class, images: Value) -> ConvolutionTileCandidates:
     """Return the best tile of each group: blocks of rows with all taps, and each cut of taps."""
     xp, p = c.xp, c.problem
     rows, columns = (geometric_tiles(xp, a.extent, GRID, p.relaxed) for a in (p.rows, p.columns))
@@ -299,11 +313,13 @@ def coarse(c: Class, images: Value) -> Best:
     return _joined(xp, groups)
 
 
-def _joined(xp: Any, found: Sequence[Best]) -> Best:
-    return Best(*(xp.concatenate(parts) for parts in zip(*found, strict=True)))
+def _joined(xp: Any, found: Sequence[ConvolutionTileCandidates]) -> ConvolutionTileCandidates:
+    return ConvolutionTileCandidates(*(xp.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
-def close_to(c: Class, best: Best, many_images: bool) -> Best:
+def close_to(
+    c: Class, best: ConvolutionTileCandidates, many_images: bool
+) -> ConvolutionTileCandidates:
     """Return the best tile close to a tile of each point."""
     xp, p = c.xp, c.problem
     # Channels of a weight-stationary tile are solved for anew, at more cost.

@@ -14,8 +14,8 @@ import numpy as np
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.traffic.closed_forms.axis import cut
-from perfmodel.cost.traffic.closed_forms.conv_classes import ConvArguments, Problem, spots
-from perfmodel.cost.traffic.closed_forms.conv_search import Best, search
+from perfmodel.cost.traffic.closed_forms.conv_classes import ConvArguments, ConvTilingProblem, spots
+from perfmodel.cost.traffic.closed_forms.conv_search import ConvolutionTileCandidates, search
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
 from perfmodel.cost.traffic.closed_forms.points import flat, pieces, where_not
 from perfmodel.cost.traffic.closed_forms.two_tile import SLACK
@@ -26,7 +26,7 @@ STATIONARY = ("output", "input", "weight", "all")
 #: Points evaluated at once.
 CHUNK = 256
 #: Finds the best tiles of problems, and their classes.
-Search: TypeAlias = Callable[..., tuple[Best, Value]]
+Search: TypeAlias = Callable[..., tuple[ConvolutionTileCandidates, Value]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +145,11 @@ def evaluate(
     (*columns, times), shape = flat(xp, (*nest, groups))
     copies = 2.0 if conventions.buffering == "double" else 1.0
     kept = conventions.halo == "kept"
-    p = Problem.of(xp, ConvArguments(*columns), copies, kept, relaxed)
+    p = ConvTilingProblem.of(xp, ConvArguments(*columns), copies, kept, relaxed)
     many_images = bool(np.any(p.batch > 1)) if xp is np else np.shape(nest.batch) != ()
 
     def best(*some: Value) -> tuple[Value, ...]:
-        part = Problem.of(xp, ConvArguments(*some), copies, kept, relaxed)
+        part = ConvTilingProblem.of(xp, ConvArguments(*some), copies, kept, relaxed)
         if xp is not np or relaxed:
             return _tile(*search(xp, part, cuts=True, many_images=many_images))
         found, kind = whole(xp, part, cuts=False, many_images=many_images)
@@ -165,11 +165,13 @@ def evaluate(
     return _with_parts(xp, p, found, times, shape)
 
 
-def _tile(found: Best, kind: Value) -> tuple[Value, ...]:
+def _tile(found: ConvolutionTileCandidates, kind: Value) -> tuple[Value, ...]:
     return (found.cost < np.inf, *found[1:], kind)
 
 
-def _with_cut_taps(p: Problem, found: Best, kind: Value, many_images: bool) -> tuple[Value, ...]:
+def _with_cut_taps(
+    p: ConvTilingProblem, found: ConvolutionTileCandidates, kind: Value, many_images: bool
+) -> tuple[Value, ...]:
     """Return the better of tiles with all taps and with taps cut, where that may be."""
     least = np.full(len(found.cost), np.inf)
     for axis, other in ((p.rows, p.columns), (p.columns, p.rows)):
@@ -191,7 +193,7 @@ def _with_cut_taps(p: Problem, found: Best, kind: Value, many_images: bool) -> t
 
 
 def _answer_gemms(
-    p: Problem, known: Value, answer: list[Value], conventions: Conventions, relaxed: bool
+    p: ConvTilingProblem, known: Value, answer: list[Value], conventions: Conventions, relaxed: bool
 ) -> Value:
     """Write the tiles of the points that are GEMMs, and return the points that are known now."""
     gemm = ~known & (p.rows.taps == 1) & (p.columns.taps == 1)
@@ -213,7 +215,7 @@ def _answer_gemms(
 
 
 def _with_parts(
-    xp: Any, p: Problem, found: list[Value], times: Value, shape: tuple[int, ...]
+    xp: Any, p: ConvTilingProblem, found: list[Value], times: Value, shape: tuple[int, ...]
 ) -> ConvolutionTraffic:
     """Return the bytes that a tile of each point moves."""
     fits, rows, columns, row_taps, column_taps, images, ins, outs, kind = found

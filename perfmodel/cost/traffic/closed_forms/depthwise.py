@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.traffic.closed_forms.axis import Axis
-from perfmodel.cost.traffic.closed_forms.conv_classes import ConvArguments, Problem
+from perfmodel.cost.traffic.closed_forms.axis import ConvolutionAxis
+from perfmodel.cost.traffic.closed_forms.conv_classes import ConvArguments, ConvTilingProblem
 from perfmodel.cost.traffic.closed_forms.conv_search import (
-    Best,
     Class,
+    ConvolutionTileCandidates,
     balanced,
     better,
     close_to,
@@ -87,14 +87,16 @@ def depthwise_traffic(
     return evaluate(nest, groups, conventions, relaxed, _search)
 
 
-def _search(xp: Any, p: Problem, *, cuts: bool, many_images: bool) -> tuple[Best, Value]:
+def _search(
+    xp: Any, p: ConvTilingProblem, *, cuts: bool, many_images: bool
+) -> tuple[ConvolutionTileCandidates, Value]:
     """Return the best of twenty tiles; where an axis is flat, of a convolution's."""
     flat = np.flatnonzero(p.in_channels > 1)
     ones = np.ones_like(p.batch)
     spaced = bool(np.any((p.rows.dilation > 1) | (p.columns.dilation > 1)))
     c = Class(xp, p, 2, False)
     sides_of = _best_sides(p)
-    sides: list[Best] = []
+    sides: list[ConvolutionTileCandidates] = []
     for from_rows in (True, False):
         axis, other = (p.rows, p.columns) if from_rows else (p.columns, p.rows)
         tile = _sizes(other, sides_of[1 if from_rows else 0])
@@ -114,7 +116,7 @@ def _search(xp: Any, p: Problem, *, cuts: bool, many_images: bool) -> tuple[Best
     return best, kind
 
 
-def _fitted(axis: Axis, tile: Value, size: Value, spaced: bool) -> tuple[Value, Value]:
+def _fitted(axis: ConvolutionAxis, tile: Value, size: Value, spaced: bool) -> tuple[Value, Value]:
     """Return whole tiles within real sizes, each beside its tile of the other axis."""
     size = np.maximum(1.0, np.minimum(axis.extent, np.floor(size)))
     even = balanced(np, axis.extent, size)
@@ -127,7 +129,7 @@ def _fitted(axis: Axis, tile: Value, size: Value, spaced: bool) -> tuple[Value, 
     return np.concatenate([tile] * 3), np.concatenate(sizes)
 
 
-def _best_sides(p: Problem) -> tuple[Value, Value]:
+def _best_sides(p: ConvTilingProblem) -> tuple[Value, Value]:
     """Return the real sides of the tile that fills the buffer with the least halo; at least 1.
 
     With h(p) = s p + c rows and columns alike, the halo is least where the sides are as c / s.
@@ -142,13 +144,13 @@ def _best_sides(p: Problem) -> tuple[Value, Value]:
     return np.maximum(1.0, side * shape), np.maximum(1.0, side / shape)
 
 
-def _line(axis: Axis) -> tuple[Value, Value]:
+def _line(axis: ConvolutionAxis) -> tuple[Value, Value]:
     """Return slope and offset of the rows that many positions touch."""
     slope = np.minimum(axis.taps, axis.stride)
     return slope, axis.dilation * (axis.taps - slope)
 
 
-def _sizes(axis: Axis, best: Value) -> Value:
+def _sizes(axis: ConvolutionAxis, best: Value) -> Value:
     """Return ten useful tiles of an axis on a leading axis."""
     sizes = [axis.extent * part for part in PARTS] + [best * part for part in SQUARES]
     sizes += [small * np.ones_like(best) for small in SMALL]

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value
 
-__all__ = ["Shape", "Tile", "alu_clocks", "array_clocks"]
+__all__ = ["DpuLayerShape", "DpuParallelism", "alu_clocks", "array_clocks"]
 
 
-class Shape(NamedTuple):
+class DpuLayerShape(NamedTuple):
     """A layer for one image, arrays that broadcast: extents of the result, channels of a group."""
 
     rows: Value
@@ -27,7 +27,7 @@ class Shape(NamedTuple):
     groups: Value = 1.0
 
 
-class Tile(NamedTuple):
+class DpuParallelism(NamedTuple):
     """What works at once; `augmented` is 1 where taps of a row fill the input channels."""
 
     pixels: Value
@@ -36,7 +36,9 @@ class Tile(NamedTuple):
     augmented: Value = 0.0
 
 
-def array_clocks(layer: Shape, tile: Tile, xp: Any, *, relaxed: bool = False) -> Value:
+def array_clocks(
+    layer: DpuLayerShape, tile: DpuParallelism, xp: Any, *, relaxed: bool = False
+) -> Value:
     """Return clocks of a convolution or product of matrices.
 
     ``ceil(rows/pixels) * columns * steps * ceil(out/output_channels) * kernel_rows * groups``,
@@ -65,7 +67,7 @@ def array_clocks(layer: Shape, tile: Tile, xp: Any, *, relaxed: bool = False) ->
 
 
 def alu_clocks(
-    layer: Shape, pixels: Value, channels: Value, xp: Any, *, relaxed: bool = False
+    layer: DpuLayerShape, pixels: Value, channels: Value, xp: Any, *, relaxed: bool = False
 ) -> Value:
     """Return clocks of a depthwise convolution: `channels` of `pixels` at once, a tap a clock."""
 
@@ -78,9 +80,9 @@ def alu_clocks(
     )  # fmt: skip
 
 
-def tile_of(facts: Mapping[str, Value], head: str, *, augmented: bool) -> Tile:
+def tile_of(facts: Mapping[str, Value], head: str, *, augmented: bool) -> DpuParallelism:
     """Return the tile of a design from its facts."""
-    return Tile(
+    return DpuParallelism(
         facts[head + "pixels"], facts[head + "input_channels"], facts[head + "output_channels"],
         float(augmented),
     )  # fmt: skip

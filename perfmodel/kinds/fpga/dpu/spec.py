@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.kinds.fpga.fabric import Fabric
-from perfmodel.kinds.fpga.styles import Design
+from perfmodel.kinds.fpga.styles import FpgaDesign
 
 __all__ = ["Dpu"]
 
@@ -14,7 +14,7 @@ Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ce
 Width: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 
 
-class Dpu(Design):
+class Dpu(FpgaDesign):
     """Cores of multipliers for pixels x input channels x output channels.
 
     The engine's `units` are the cores, its clock is that of the multipliers' controller. Its first

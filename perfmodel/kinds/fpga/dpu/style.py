@@ -24,7 +24,7 @@ from perfmodel.cost.residency import (
     sum_by_row,
 )
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.fpga.dpu.cycles import Shape, alu_clocks, array_clocks, tile_of
+from perfmodel.kinds.fpga.dpu.cycles import DpuLayerShape, alu_clocks, array_clocks, tile_of
 from perfmodel.kinds.fpga.fabric import overlay_resources
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth_fact, executed_macs, with_latency
@@ -185,7 +185,7 @@ def _nest_sums(
     product = np.isin(kinds, list(_ROWS_OF_BATCH)) & ~alone[:, None]
     images = images[nests.row]
     # One image's share: positions of a product, else the batch (or heads) around the nest.
-    layer = Shape(
+    layer = DpuLayerShape(
         xp.where(product, nests.out_rows / images, nests.out_rows), nests.out_columns,
         nests.in_channels, nests.out_channels, nests.kernel_rows, nests.kernel_columns,
         nests.groups,

@@ -13,16 +13,16 @@ from perfmodel.errors import Fault, InputError, few, nearest
 from perfmodel.formats import find
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import show
-from perfmodel.workload.families import Family, Semantics, family
+from perfmodel.workload.families import ExecutionSemantics, Family, family
 from perfmodel.workload.importers.gguf.architectures import ARCHITECTURES
 from perfmodel.workload.importers.gguf.keys import Keys
 from perfmodel.workload.importers.gguf.parts import files_of, read_parts, stem_of
 from perfmodel.workload.importers.gguf.read import Header, LongArray, StoredAs
 from perfmodel.workload.importers.gguf.types import FILE_TYPES
-from perfmodel.workload.importers.stored.held import Held
-from perfmodel.workload.importers.stored.match import Source, match
+from perfmodel.workload.importers.stored.held import FileTensor
+from perfmodel.workload.importers.stored.match import WeightFile, match
 from perfmodel.workload.importers.stored.rewrite import OfTheFile, groups_of
-from perfmodel.workload.library import Entry, entry, with_settings
+from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
 
@@ -30,7 +30,7 @@ __all__ = ["CONTEXT", "load_gguf", "supported"]
 
 #: Tokens of context where neither the user says a number nor the model was trained on fewer.
 CONTEXT: Final = 2048
-_FILES: dict[str, tuple[tuple[Any, ...], Entry]] = {}
+_FILES: dict[str, tuple[tuple[Any, ...], ModelEntry]] = {}
 
 
 def supported() -> list[str]:
@@ -70,7 +70,7 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _entry(header: Header, path: Path) -> Entry:
+def _entry(header: Header, path: Path) -> ModelEntry:
     architecture = header.keys.get("general.architecture")
     read = ARCHITECTURES.get(architecture) if isinstance(architecture, str) else None
     if not header.tensors:
@@ -85,11 +85,11 @@ def _entry(header: Header, path: Path) -> Entry:
     if k.faults:
         raise InputError(k.faults)
     shape = kind.structure.model_validate(structure)
-    source = Source(
+    source = WeightFile(
         header.file, architecture, {t.name: _held(t) for t in header.tensors},
         faults=k.faults, notes=k.notes,
     )  # fmt: skip
-    matched = match(kind.build(shape, Semantics()), groups, source)
+    matched = match(kind.build(shape, ExecutionSemantics()), groups, source)
     if k.faults:
         raise InputError(k.faults)
     trained = k.size("context_length", 0, least=0)
@@ -108,8 +108,8 @@ def _entry(header: Header, path: Path) -> Entry:
     return replace(made, base=of_the_file(made.base), rewrite=of_the_file)
 
 
-def _held(tensor: StoredAs) -> Held:
-    return Held(tensor.name, tensor.elements, tensor.type.format, tensor.bytes,
+def _held(tensor: StoredAs) -> FileTensor:
+    return FileTensor(tensor.name, tensor.elements, tensor.type.format, tensor.bytes,
                 f"byte {tensor.at}", tensor.shape)  # fmt: skip
 
 

@@ -109,7 +109,7 @@ class _Broken(Exception):
     """What cannot be read past."""
 
 
-class _Reader:
+class _GgufReader:
     """Reads values one after the other; whoever reads past the end is told where."""
 
     def __init__(self, data: FileBytes, file: str) -> None:
@@ -237,7 +237,7 @@ def read_header(path: Path) -> Header:
         data = FileBytes(stream, file)
         if not len(data):
             raise InputError(Fault("is empty", file=file, expected="a GGUF file"))
-        reader = _Reader(data, file)
+        reader = _GgufReader(data, file)
         try:
             found = _header(reader)
         except _Broken:
@@ -247,7 +247,7 @@ def read_header(path: Path) -> Header:
         return found
 
 
-def _header(r: _Reader) -> Header:
+def _header(r: _GgufReader) -> Header:
     if r.data[:4] != _MAGIC:
         raise r.broken("is no GGUF file", "the letters GGUF", 0)
     r.at = 4
@@ -284,7 +284,7 @@ def _header(r: _Reader) -> Header:
     )  # fmt: skip
 
 
-def _pairs(r: _Reader, count: int) -> dict[str, Any]:
+def _pairs(r: _GgufReader, count: int) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     for _ in range(count):
         start = r.at
@@ -296,7 +296,7 @@ def _pairs(r: _Reader, count: int) -> dict[str, Any]:
     return keys
 
 
-def _tensors(r: _Reader, count: int) -> list[tuple[StoredAs, int]]:
+def _tensors(r: _GgufReader, count: int) -> list[tuple[StoredAs, int]]:
     found: list[tuple[StoredAs, int]] = []
     names: set[str] = set()
     for _ in range(count):
@@ -324,7 +324,7 @@ def _tensors(r: _Reader, count: int) -> list[tuple[StoredAs, int]]:
     return found
 
 
-def _offsets(r: _Reader, infos: list[tuple[StoredAs, int]], alignment: int) -> int:
+def _offsets(r: _GgufReader, infos: list[tuple[StoredAs, int]], alignment: int) -> int:
     """Check that data follow each other, padded, as writers put them; return where they end."""
     begins = ends = 0
     for info, offset in infos if not r.faults else ():

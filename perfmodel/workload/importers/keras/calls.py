@@ -10,13 +10,13 @@ from perfmodel.errors import nearest
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.importers.keras.fields import Fields
 
-__all__ = ["Call", "Reference", "calls_of", "references"]
+__all__ = ["KerasCallArguments", "KerasCallOutput", "calls_of", "references"]
 
 _TENSOR: Final = "__keras_tensor__"
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class KerasCallOutput:
     """An output of a call of a layer, and its shape where the file states it."""
 
     layer: str
@@ -31,25 +31,25 @@ class Reference:
 
 
 @dataclass
-class Call:
+class KerasCallArguments:
     """One call: tensors in order and by keyword, and other arguments."""
 
-    arguments: list[Reference] = field(default_factory=list[Reference])
-    keywords: dict[str, Reference] = field(default_factory=dict[str, Reference])
+    arguments: list[KerasCallOutput] = field(default_factory=list[KerasCallOutput])
+    keywords: dict[str, KerasCallOutput] = field(default_factory=dict[str, KerasCallOutput])
     constants: list[Any] = field(default_factory=list[Any])
 
     @property
-    def all(self) -> list[Reference]:
+    def all(self) -> list[KerasCallOutput]:
         """Everything that it reads."""
         return [*self.arguments, *self.keywords.values()]
 
 
-def references(value: object, names: Collection[str]) -> list[Reference]:
+def references(value: object, names: Collection[str]) -> list[KerasCallOutput]:
     """Return the outputs named by ``input_layers`` or ``output_layers``, however nested."""
     return [r for r in _found(value) if r.layer in names]
 
 
-def _found(value: object, depth: int = 8) -> Iterator[Reference]:
+def _found(value: object, depth: int = 8) -> Iterator[KerasCallOutput]:
     if depth == 0:
         return
     one = _reference(value)
@@ -63,7 +63,7 @@ def _found(value: object, depth: int = 8) -> Iterator[Reference]:
             yield from _found(item, depth - 1)
 
 
-def _reference(value: object) -> Reference | None:
+def _reference(value: object) -> KerasCallOutput | None:
     """Return a reference: ``[name, call, tensor]``, or a tensor of Keras 3."""
     if isinstance(value, dict):
         data = cast("dict[str, Any]", value)
@@ -79,7 +79,7 @@ def _reference(value: object) -> Reference | None:
             d is None or (isinstance(d, int) and not isinstance(d, bool) and 0 <= d < 2**31)
             for d in dims
         )
-        return Reference(found.layer, found.call, found.tensor, tuple(dims) if good else None)
+        return KerasCallOutput(found.layer, found.call, found.tensor, tuple(dims) if good else None)
     if not isinstance(value, list):
         return None
     items = cast("list[Any]", value)
@@ -87,10 +87,12 @@ def _reference(value: object) -> Reference | None:
         return None
     if not all(isinstance(i, int) and not isinstance(i, bool) for i in items[1:3]):
         return None
-    return Reference(items[0], items[1], items[2])
+    return KerasCallOutput(items[0], items[1], items[2])
 
 
-def calls_of(entry: Fields, names: Mapping[str, Fields], flaws: list[Flaw]) -> list[Call]:
+def calls_of(
+    entry: Fields, names: Mapping[str, Fields], flaws: list[Flaw]
+) -> list[KerasCallArguments]:
     """Return the calls of a layer; references to layers that are not there become flaws."""
     given: Any = entry.data.get("inbound_nodes")
     place = (*entry.place, "inbound_nodes")
@@ -99,7 +101,7 @@ def calls_of(entry: Fields, names: Mapping[str, Fields], flaws: list[Flaw]) -> l
     if not isinstance(given, list):
         flaws.append(Flaw(place, "is no list of calls", "a list with an entry a call"))
         return []
-    calls: list[Call] = []
+    calls: list[KerasCallArguments] = []
     for i, node in enumerate(cast("list[Any]", given)):
         if isinstance(node, dict):
             call = _of_keras_3(cast("dict[str, Any]", node))
@@ -113,8 +115,8 @@ def calls_of(entry: Fields, names: Mapping[str, Fields], flaws: list[Flaw]) -> l
     return calls
 
 
-def _of_keras_3(node: Mapping[str, Any]) -> Call:
-    call = Call()
+def _of_keras_3(node: Mapping[str, Any]) -> KerasCallArguments:
+    call = KerasCallArguments()
     arguments: Any = node.get("args")
     for argument in cast("list[Any]", arguments) if isinstance(arguments, list) else []:
         found = list(_found(argument))
@@ -127,8 +129,8 @@ def _of_keras_3(node: Mapping[str, Any]) -> Call:
     return call
 
 
-def _of_keras_2(node: Sequence[Any]) -> Call:
-    call = Call()
+def _of_keras_2(node: Sequence[Any]) -> KerasCallArguments:
+    call = KerasCallArguments()
     # A call of a single tensor may stand without a list around it.
     rows: Sequence[Any] = [node] if node and isinstance(node[0], str) else node
     for row in rows:
@@ -145,7 +147,7 @@ def _of_keras_2(node: Sequence[Any]) -> Call:
     return call
 
 
-def _keywords(call: Call, given: Mapping[str, Any]) -> None:
+def _keywords(call: KerasCallArguments, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         found = list(_found(value))
         if len(found) == 1:

@@ -12,7 +12,7 @@ from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
 from perfmodel.workload.importers.trace import Tracer
 from perfmodel.workload.symbols import Dim, constant
 
-__all__ = ["ACTIVATIONS", "Handler", "Layer", "Made", "Value", "dim_flaw"]
+__all__ = ["ACTIVATIONS", "Handler", "KerasLayerCall", "Made", "Value", "dim_flaw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class Value:
 
 
 Made: TypeAlias = "Value | list[Value]"
-Handler: TypeAlias = "Callable[[Layer], Made]"
+Handler: TypeAlias = "Callable[[KerasLayerCall], Made]"
 
 
 @dataclass
-class Layer:
+class KerasLayerCall:
     """A call of a layer.
 
     Attributes
@@ -69,7 +69,7 @@ class Layer:
     constants: Sequence[Any] = ()
     quantised: bool = False
     stated: Sequence[Sequence[Dim] | None] = ()
-    run: Callable[[Layer], Made] | None = None
+    run: Callable[[KerasLayerCall], Made] | None = None
 
     # values
 

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError
 from perfmodel.pydantic_faults import locate
-from perfmodel.workload.importers.keras.read import Found, find_model
+from perfmodel.workload.importers.keras.read import KerasModelFile, find_model
 from perfmodel.workload.importers.keras.topology import Models, name_of
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
 from perfmodel.workload.importers.trace import TooLargeError
@@ -63,7 +63,7 @@ def load_keras(path: str | Path, settings: Mapping[str, Value] | None = None) ->
     return workload
 
 
-def _name(found: Found, path: Path) -> str:
+def _name(found: KerasModelFile, path: Path) -> str:
     """Return the name that a person gave: of the model, the file, or its folder."""
     given = name_of(found.model)
     if not _NUMBERED.fullmatch(given):
@@ -73,7 +73,7 @@ def _name(found: Found, path: Path) -> str:
     return path.resolve().parent.name or given
 
 
-def _manifest_notes(found: Found, models: Models) -> list[str]:
+def _manifest_notes(found: KerasModelFile, models: Models) -> list[str]:
     """Return what the stored weights of a TensorFlow.js file say beside the layers."""
     stored: dict[str, int] = {}
     for group in found.manifest:

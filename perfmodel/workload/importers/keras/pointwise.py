@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from perfmodel.workload.importers.keras.layer import Handler, Layer, Made, Value
+from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
 from perfmodel.workload.importers.keras.products import axes_of, padding
 from perfmodel.workload.importers.onnx.node import NotPricedError
 
@@ -36,7 +36,7 @@ _SINGLE: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def aligned(layer: Layer) -> tuple[list[str], bool]:
+def aligned(layer: KerasLayerCall) -> tuple[list[str], bool]:
     """Return the inputs in one order of axes, and whether channels come first in it."""
     ranks = {len(layer.shape(v)) for v in layer.inputs}
     first = any(v.first for v in layer.inputs) and len(ranks) == 1
@@ -50,7 +50,7 @@ def aligned(layer: Layer) -> tuple[list[str], bool]:
     return names, True
 
 
-def merge(layer: Layer) -> Made:
+def merge(layer: KerasLayerCall) -> Made:
     """``Add`` and its like: two inputs or more, broadcast."""
     names, first = aligned(layer)
     two, many = _MERGES[layer.class_name]
@@ -66,7 +66,7 @@ def merge(layer: Layer) -> Made:
     return Value(x, first)
 
 
-def operation(layer: Layer) -> Made:
+def operation(layer: KerasLayerCall) -> Made:
     """Elementwise operations of Keras 3 and functions of TensorFlow (constants fold in)."""
     names, first = aligned(layer)
     name = layer.fields.text("function", "") if layer.class_name == "TFOpLambda" else ""
@@ -76,7 +76,7 @@ def operation(layer: Layer) -> Made:
     return Value(layer.add(op, names), first)
 
 
-def activation(layer: Layer) -> Made:
+def activation(layer: KerasLayerCall) -> Made:
     """``Activation`` and ``QActivation``."""
     if layer.class_name == "AdaptiveActivation":
         bits = layer.fields.whole("total_bits", 8)
@@ -88,7 +88,7 @@ def activation(layer: Layer) -> Made:
     return layer.activated(layer.x)
 
 
-def relu(layer: Layer) -> Made:
+def relu(layer: KerasLayerCall) -> Made:
     """``ReLU`` with a largest value or a slope."""
     f = layer.fields
     slope = f.number("negative_slope", 0.0)
@@ -99,18 +99,18 @@ def relu(layer: Layer) -> Made:
 def named(op: str) -> Handler:
     """Return a layer that is one operator of one input."""
 
-    def handler(layer: Layer) -> Made:
+    def handler(layer: KerasLayerCall) -> Made:
         return Value(layer.add(op, [layer.x.name]), layer.x.first)
 
     return handler
 
 
-def softmax(layer: Layer) -> Made:
+def softmax(layer: KerasLayerCall) -> Made:
     """``Softmax``."""
     return layer.function(layer.x, "softmax")
 
 
-def prelu(layer: Layer) -> Made:
+def prelu(layer: KerasLayerCall) -> Made:
     """``PReLU``: a slope an element, or one for axes that share it."""
     shape = list(layer.shape())
     shared: object = layer.fields.data.get("shared_axes")
@@ -120,7 +120,7 @@ def prelu(layer: Layer) -> Made:
     return Value(layer.add("PRelu", [x, layer.weight("alpha", sizes)]))
 
 
-def batch_norm(layer: Layer) -> Made:
+def batch_norm(layer: KerasLayerCall) -> Made:
     """``BatchNormalization`` at inference."""
     f, rank = layer.fields, len(layer.shape())
     (axis,) = f.axes("axis", -1, rank)[:1] or [rank - 1]
@@ -133,7 +133,7 @@ def batch_norm(layer: Layer) -> Made:
     return Value(layer.add("BatchNormalization", [layer.x.name, *read]), layer.x.first)
 
 
-def layer_norm(layer: Layer) -> Made:
+def layer_norm(layer: KerasLayerCall) -> Made:
     """``LayerNormalization``, ``RMSNormalization``, ``GroupNormalization``."""
     f, rank = layer.fields, len(layer.shape())
     axes = f.axes("axis", -1, rank)
@@ -146,7 +146,7 @@ def layer_norm(layer: Layer) -> Made:
     return Value(layer.add(op, [layer.x.name, *read]), layer.x.first)
 
 
-def pool(layer: Layer) -> Made:
+def pool(layer: KerasLayerCall) -> Made:
     """``MaxPooling`` and ``AveragePooling`` in one to three axes."""
     f, axes = layer.fields, axes_of(layer)
     kernel = f.wholes("pool_size", axes, 2)
@@ -158,7 +158,7 @@ def pool(layer: Layer) -> Made:
     return layer.activated(value) if layer.quantised else value
 
 
-def global_pool(layer: Layer) -> Made:
+def global_pool(layer: KerasLayerCall) -> Made:
     """``GlobalMaxPooling`` and ``GlobalAveragePooling``: the spatial axes go, or stay as ones."""
     op = "GlobalMaxPool" if "Max" in layer.class_name else "GlobalAveragePool"
     x = layer.add(op, [layer.front()])
@@ -168,12 +168,12 @@ def global_pool(layer: Layer) -> Made:
     return layer.activated(value) if layer.quantised else value
 
 
-def same(layer: Layer) -> Made:
+def same(layer: KerasLayerCall) -> Made:
     """What does nothing at inference: dropouts, noise, masks, the network's input."""
     return list(layer.inputs) if len(layer.inputs) > 1 else layer.x
 
 
-def standardise(layer: Layer) -> Made:
+def standardise(layer: KerasLayerCall) -> Made:
     """``Normalization``: minus a stored mean, over a stored deviation."""
     if layer.fields.has("mean"):
         return rescale(layer)  # numbers of the configuration, not weights
@@ -184,19 +184,19 @@ def standardise(layer: Layer) -> Made:
     return Value(layer.add("Div", [x, layer.weight("variance", sizes)]))
 
 
-def rescale(layer: Layer) -> Made:
+def rescale(layer: KerasLayerCall) -> Made:
     """``Rescaling``: times a number, plus a number."""
     x = layer.add("Affine", [layer.x.name], domain="com.microsoft")
     return Value(x, layer.x.first)
 
 
-def layer_scale(layer: Layer) -> Made:
+def layer_scale(layer: KerasLayerCall) -> Made:
     """``LayerScale`` of ConvNeXt: a factor a channel."""
     size = (layer.fields.whole("projection_dim", layer.size()),)
     return Value(layer.add("Mul", [layer.plain(), layer.weight("gamma", size)]))
 
 
-def tf_function(layer: Layer) -> Made:
+def tf_function(layer: KerasLayerCall) -> Made:
     """``TFOpLambda``: a function of TensorFlow by name."""
     if layer.fields.text("function", "") in _FUNCTIONS:
         return operation(layer)

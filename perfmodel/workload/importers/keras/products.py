@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perfmodel.workload.importers.keras.layer import Handler, Layer, Made, Value
+from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.trace import DOMAIN
 from perfmodel.workload.symbols import constant
@@ -13,13 +13,13 @@ from perfmodel.workload.symbols import constant
 __all__ = ["HANDLERS", "padding"]
 
 
-def axes_of(layer: Layer) -> int:
+def axes_of(layer: KerasLayerCall) -> int:
     """Return how many spatial axes a layer's class names: ``Conv2D``."""
     return next(n for n in (1, 2, 3) if f"{n}D" in layer.class_name)
 
 
 def padding(
-    layer: Layer, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+    layer: KerasLayerCall, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
 ) -> dict[str, Any]:
     """Return the padding as attributes: written out where the extents are known."""
     mode = layer.fields.text("padding", "valid").lower()
@@ -45,7 +45,7 @@ def padding(
     return {"pads": (*before, *after)}
 
 
-def dense(layer: Layer) -> Made:
+def dense(layer: KerasLayerCall) -> Made:
     """``Dense``: a product with the last axis."""
     units = layer.fields.whole("units")
     features = layer.size()
@@ -55,7 +55,7 @@ def dense(layer: Layer) -> Made:
     return layer.activated(Value(layer.add("Linear", read, domain=DOMAIN)))
 
 
-def convolution(layer: Layer) -> Made:
+def convolution(layer: KerasLayerCall) -> Made:
     """``Conv1D`` to ``Conv3D``; with a folded normalisation (``Conv2DBatchnorm``) as well."""
     f, axes = layer.fields, axes_of(layer)
     filters, groups = f.whole("filters"), f.whole("groups", 1)
@@ -68,9 +68,18 @@ def convolution(layer: Layer) -> Made:
 
 
 def _convolved(
-    layer: Layer, weights: str, filters: int, kernel: list[int], groups: int, bias_key: str,
-    *, source: str = "", biased: bool = True, plain: bool = False, suffix: str = "",
-) -> Value:  # fmt: skip
+    layer: KerasLayerCall,
+    weights: str,
+    filters: int,
+    kernel: list[int],
+    groups: int,
+    bias_key: str,
+    *,
+    source: str = "",
+    biased: bool = True,
+    plain: bool = False,
+    suffix: str = "",
+) -> Value:
     f, axes = layer.fields, len(kernel)
     stride = [1] * axes if plain else f.wholes("strides", axes, 1)
     dilation = [1] * axes if plain else f.wholes("dilation_rate", axes, 1)
@@ -87,7 +96,7 @@ def _convolved(
     return layer.imaged(made)
 
 
-def depthwise(layer: Layer) -> Made:
+def depthwise(layer: KerasLayerCall) -> Made:
     """``DepthwiseConv1D`` and ``2D``."""
     f, axes = layer.fields, axes_of(layer)
     channels, times = layer.channels, layer.fields.whole("depth_multiplier", 1)
@@ -97,7 +106,7 @@ def depthwise(layer: Layer) -> Made:
     return layer.activated(made)
 
 
-def separable(layer: Layer) -> Made:
+def separable(layer: KerasLayerCall) -> Made:
     """``SeparableConv1D`` and ``2D``: depthwise, then pointwise with the bias."""
     f, axes = layer.fields, axes_of(layer)
     channels, times = layer.channels, layer.fields.whole("depth_multiplier", 1)
@@ -112,7 +121,7 @@ def separable(layer: Layer) -> Made:
     return layer.activated(made)
 
 
-def transposed(layer: Layer) -> Made:
+def transposed(layer: KerasLayerCall) -> Made:
     """``Conv1DTranspose`` to ``3D``."""
     f, axes = layer.fields, axes_of(layer)
     filters, kernel = f.whole("filters"), f.wholes("kernel_size", axes)
@@ -136,7 +145,7 @@ def transposed(layer: Layer) -> Made:
     return layer.activated(layer.imaged(made))
 
 
-def embedding(layer: Layer) -> Made:
+def embedding(layer: KerasLayerCall) -> Made:
     """``Embedding``: rows of a table."""
     f = layer.fields
     rows, width = f.whole("input_dim"), f.whole("output_dim")

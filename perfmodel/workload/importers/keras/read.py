@@ -13,12 +13,12 @@ from perfmodel.specfile import read
 from perfmodel.workload.importers.archive import contents, unpacked
 from perfmodel.workload.importers.keras.fields import Fields, Place
 
-__all__ = ["Found", "find_model"]
+__all__ = ["KerasModelFile", "find_model"]
 
 _CONFIG: Final = "config.json"
 
 
-class Found(NamedTuple):
+class KerasModelFile(NamedTuple):
     """A model and what stands beside it.
 
     Attributes
@@ -39,7 +39,7 @@ class Found(NamedTuple):
         return read(self.content, self.file, json_text=True)[1]
 
 
-def find_model(path: Path) -> Found:
+def find_model(path: Path) -> KerasModelFile:
     """Read a file.
 
     Raises
@@ -77,5 +77,5 @@ def find_model(path: Path) -> Found:
             Fault(message, path=marks.show(place), file=file, line=line, column=column,
                   expected="a layers-model with 'class_name' and 'config'")
         )  # fmt: skip
-    return Found(Fields(model, place), content, file,
+    return KerasModelFile(Fields(model, place), content, file,
                  cast("list[Any]", manifest) if isinstance(manifest, list) else [])  # fmt: skip

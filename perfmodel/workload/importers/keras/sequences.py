@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from perfmodel.workload.importers.keras.layer import Handler, Layer, Made, Value
+from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.trace import DOMAIN
 
@@ -19,7 +19,7 @@ _CELLS: Mapping[str, tuple[str, int]] = {
 }
 
 
-def recurrent(layer: Layer, directions: int = 1) -> Made:
+def recurrent(layer: KerasLayerCall, directions: int = 1) -> Made:
     """``LSTM``, ``GRU``, ``SimpleRNN`` over ``(batch, steps, features)``."""
     op, gates = _CELLS[layer.class_name]
     f = layer.fields
@@ -53,7 +53,7 @@ def recurrent(layer: Layer, directions: int = 1) -> Made:
     return out if len(out) > 1 else out[0]
 
 
-def _wrapped(layer: Layer, inputs: list[Value]) -> Layer:
+def _wrapped(layer: KerasLayerCall, inputs: list[Value]) -> KerasLayerCall:
     """Return the layer inside a wrapper, called with other inputs."""
     inner = layer.fields.inner("layer")
     name = inner.text("class_name", "")
@@ -68,7 +68,7 @@ def _wrapped(layer: Layer, inputs: list[Value]) -> Layer:
     )  # fmt: skip
 
 
-def bidirectional(layer: Layer) -> Made:
+def bidirectional(layer: KerasLayerCall) -> Made:
     """``Bidirectional``: both directions as one operator, then merged."""
     inner = _wrapped(layer, layer.inputs)
     if inner.class_name not in _CELLS:
@@ -94,7 +94,7 @@ def bidirectional(layer: Layer) -> Made:
     return merged if len(merged) > 1 else merged[0]
 
 
-def time_distributed(layer: Layer) -> Made:
+def time_distributed(layer: KerasLayerCall) -> Made:
     """``TimeDistributed``: the steps join the batch, which costs nothing."""
     x = layer.plain()
     rank = len(layer.trace.shape(x))
@@ -114,14 +114,16 @@ def time_distributed(layer: Layer) -> Made:
     return outs if len(outs) > 1 else outs[0]
 
 
-def _project(layer: Layer, x: str, features: int, width: int, name: str, bias: bool) -> str:
+def _project(
+    layer: KerasLayerCall, x: str, features: int, width: int, name: str, bias: bool
+) -> str:
     read = [x, layer.weight(f"{name}.kernel", (features, width))]
     if bias:
         read.append(layer.weight(f"{name}.bias", (width,)))
     return layer.add("Linear", read, name, domain=DOMAIN)
 
 
-def multi_head(layer: Layer) -> Made:
+def multi_head(layer: KerasLayerCall) -> Made:
     """``MultiHeadAttention`` and ``GroupQueryAttention``: four projections and the core."""
     f = layer.fields
     grouped = layer.class_name.startswith("Group")
@@ -153,7 +155,7 @@ def multi_head(layer: Layer) -> Made:
     return Value(_project(layer, y, heads * value_head, out, "output", bias))
 
 
-def attention(layer: Layer) -> Made:
+def attention(layer: KerasLayerCall) -> Made:
     """``Attention``: scores of whole vectors, without weights."""
     if len(layer.inputs) < 2:
         raise NotPricedError("it is called without a query and values")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from perfmodel.workload.importers.keras.layer import Handler, Layer, Made, Value
+from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
 from perfmodel.workload.importers.keras.pointwise import aligned
 from perfmodel.workload.importers.keras.products import axes_of
 from perfmodel.workload.importers.onnx.node import NotPricedError
@@ -13,7 +13,7 @@ from perfmodel.workload.importers.onnx.node import NotPricedError
 __all__ = ["HANDLERS"]
 
 
-def flatten(layer: Layer) -> Made:
+def flatten(layer: KerasLayerCall) -> Made:
     """``Flatten``: everything but the batch in one axis."""
     x = layer.plain()
     rank = len(layer.trace.shape(x))
@@ -21,7 +21,7 @@ def flatten(layer: Layer) -> Made:
     return Value(layer.trace.view(x, axes, name=layer.name))
 
 
-def reshape(layer: Layer) -> Made:
+def reshape(layer: KerasLayerCall) -> Made:
     """``Reshape``: everything but the batch in other axes."""
     target: Any = layer.fields.data.get("target_shape")
     if not isinstance(target, list) or not all(
@@ -32,7 +32,7 @@ def reshape(layer: Layer) -> Made:
     return Value(layer.add("Reshape", [layer.plain()], shape=(0, *cast("list[int]", target))))
 
 
-def permute(layer: Layer) -> Made:
+def permute(layer: KerasLayerCall) -> Made:
     """``Permute``: axes are counted from 1, the batch stays."""
     rank = len(layer.shape())
     dims = layer.fields.wholes("dims", rank - 1)
@@ -41,14 +41,14 @@ def permute(layer: Layer) -> Made:
     return Value(layer.add("Transpose", [layer.plain()], perm=(0, *dims)))
 
 
-def repeat(layer: Layer) -> Made:
+def repeat(layer: KerasLayerCall) -> Made:
     """``RepeatVector``: ``(batch, n, features)``."""
     times = layer.fields.whole("n")
     x = layer.trace.view(layer.plain(), [(1, (0,)), (1, ()), (1, (1,))], name=f"{layer.name}.one")
     return Value(layer.add("Tile", [x, layer.trace.whole(f"{layer.name}.times", (1, times, 1))]))
 
 
-def concatenate(layer: Layer) -> Made:
+def concatenate(layer: KerasLayerCall) -> Made:
     """``Concatenate`` along an axis of Keras's order."""
     names, first = aligned(layer)
     if len(names) == 1:
@@ -60,14 +60,14 @@ def concatenate(layer: Layer) -> Made:
     return Value(layer.add("Concat", names, axis=axis), first)
 
 
-def pad(layer: Layer) -> Made:
+def pad(layer: KerasLayerCall) -> Made:
     """``ZeroPadding``."""
     pairs = layer.fields.pairs("padding", axes_of(layer), 1)
     pads = (0, 0, *(a for a, _ in pairs), 0, 0, *(b for _, b in pairs))
     return layer.imaged(layer.add("Pad", [layer.front()], pads=pads))
 
 
-def crop(layer: Layer) -> Made:
+def crop(layer: KerasLayerCall) -> Made:
     """``Cropping``: what stays is read and written."""
     axes = axes_of(layer)
     pairs = layer.fields.pairs("cropping", axes, 1)
@@ -77,7 +77,7 @@ def crop(layer: Layer) -> Made:
     return layer.imaged(made)
 
 
-def upsample(layer: Layer) -> Made:
+def upsample(layer: KerasLayerCall) -> Made:
     """``UpSampling``: nearest, or interpolated."""
     sizes = layer.fields.wholes("size", axes_of(layer), 2)
     mode = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}.get(
@@ -87,7 +87,7 @@ def upsample(layer: Layer) -> Made:
     return layer.imaged(layer.add("Upsample", [layer.front()], scales=scales, mode=mode))
 
 
-def resize(layer: Layer) -> Made:
+def resize(layer: KerasLayerCall) -> Made:
     """``Resizing`` to a height and width."""
     height, width = layer.fields.whole("height"), layer.fields.whole("width")
     x = layer.front()

@@ -9,9 +9,14 @@ from typing import Any, Final, cast
 from perfmodel.errors import nearest
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.importers.keras import pointwise, products, sequences, shapes
-from perfmodel.workload.importers.keras.calls import Call, Reference, calls_of, references
+from perfmodel.workload.importers.keras.calls import (
+    KerasCallArguments,
+    KerasCallOutput,
+    calls_of,
+    references,
+)
 from perfmodel.workload.importers.keras.fields import Fields, LayerError, Place
-from perfmodel.workload.importers.keras.layer import Handler, Layer, Made, Value
+from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.pricing import MALFORMED
 from perfmodel.workload.importers.trace import TooLargeError, Tracer
@@ -208,10 +213,14 @@ class Models:
         return made
 
     def evaluate(
-        self, wanted: Reference, by_name: Mapping[str, Fields],
-        called: Mapping[str, Sequence[Call]], done: dict[tuple[str, int], list[Value | None]],
-        stated: Mapping[tuple[str, int, int], Sequence[int | None]], prefix: str,
-    ) -> None:  # fmt: skip
+        self,
+        wanted: KerasCallOutput,
+        by_name: Mapping[str, Fields],
+        called: Mapping[str, Sequence[KerasCallArguments]],
+        done: dict[tuple[str, int], list[Value | None]],
+        stated: Mapping[tuple[str, int, int], Sequence[int | None]],
+        prefix: str,
+    ) -> None:
         """Run the layers that a value waits for, each call once."""
         stack: list[tuple[str, int, bool]] = [(wanted.layer, wanted.call, False)]
         waiting: set[tuple[str, int]] = set()
@@ -271,7 +280,7 @@ class Models:
         config: Any = entry.data["config"]
         fields = Fields(cast("dict[str, Any]", config) if isinstance(config, dict) else {},
                         (*entry.place, "config"))  # fmt: skip
-        layer = Layer(
+        layer = KerasLayerCall(
             self.trace, kind[1:] if quantised else kind, f"{prefix}{name_of(entry)}", fields,
             inputs, keywords, constants, quantised, run=self.inner,
         )  # fmt: skip
@@ -310,13 +319,17 @@ class Models:
         x = Value(trace.input("x", [1, *[64] * axes, 64]))
         fields = Fields(cast("dict[str, Any]", config), (*entry.place, "config"))
         try:
-            handler(Layer(trace, kind.removeprefix("Q"), "layer", fields, [x], quantised=quantised))
+            handler(
+                KerasLayerCall(
+                    trace, kind.removeprefix("Q"), "layer", fields, [x], quantised=quantised
+                )
+            )
         except LayerError as error:
             self.flaws += error.flaws
         except (NotPricedError, *MALFORMED):
             pass  # it may fit what it reads in the network
 
-    def inner(self, layer: Layer) -> Made:
+    def inner(self, layer: KerasLayerCall) -> Made:
         """Write a layer by its class."""
         handler = HANDLERS.get(layer.class_name)
         if handler is None:
@@ -340,7 +353,7 @@ class Models:
         )  # fmt: skip
 
     def shapes(
-        self, layer: Layer, stated: Sequence[Sequence[int | None] | None]
+        self, layer: KerasLayerCall, stated: Sequence[Sequence[int | None] | None]
     ) -> list[list[Dim] | None]:
         """Return the shapes of a layer's outputs that the file states, free extents included."""
         given: Any = layer.fields.data.get("output_shape")
@@ -362,7 +375,7 @@ class Models:
             found.append(dims if len(dims) == len(shape) else None)
         return found if found and found[0] is not None else []
 
-    def free(self, layer: Layer, axis: int) -> Dim | None:
+    def free(self, layer: KerasLayerCall, axis: int) -> Dim | None:
         """Return the extent of an input at an axis that the file leaves free."""
         for value in layer.inputs:
             shape = layer.shape(value)
@@ -390,7 +403,9 @@ def _is_model(entry: Fields) -> bool:
 
 
 def _skip_own(
-    by_name: Mapping[str, Fields], called: Mapping[str, list[Call]], tails: Sequence[Reference]
+    by_name: Mapping[str, Fields],
+    called: Mapping[str, list[KerasCallArguments]],
+    tails: Sequence[KerasCallOutput],
 ) -> None:
     """Put a call before those of nested models whose calls the file counts from 1.
 
@@ -402,11 +417,11 @@ def _skip_own(
     for name, entry in by_name.items():
         indices = read.get(name, set())
         if indices and min(indices) == 1 and max(indices) == len(called[name]) and _is_model(entry):
-            called[name].insert(0, Call())
+            called[name].insert(0, KerasCallArguments())
 
 
 def _picked(
-    done: Mapping[tuple[str, int], list[Value | None]], reference: Reference
+    done: Mapping[tuple[str, int], list[Value | None]], reference: KerasCallOutput
 ) -> Value | None:
     values = done.get((reference.layer, reference.call), [None])
     return values[reference.tensor] if 0 <= reference.tensor < len(values) else None

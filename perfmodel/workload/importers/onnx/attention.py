@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, fixed
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, fixed
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.importers.onnx.shapes import Rule, give
 from perfmodel.workload.nest import LoopNest, Operand, gemm_nest
@@ -28,12 +28,12 @@ class Heads:
     head: Dim
     value: Dim
     causal: bool
-    sources: tuple[Edge, ...]
+    sources: tuple[OnnxValue, ...]
     by_heads: bool = False
     window: int | None = None
 
 
-def _standard(n: Node) -> Heads:
+def _standard(n: OnnxNode) -> Heads:
     """``Attention`` of the standard, from operator set 23."""
     q, k, v = n.need(0), n.need(1), n.need(2)
     past_key = n.get(4)
@@ -58,7 +58,7 @@ def _standard(n: Node) -> Heads:
     )  # fmt: skip
 
 
-def _multi_head(n: Node) -> Heads:
+def _multi_head(n: OnnxNode) -> Heads:
     """``MultiHeadAttention`` of onnxruntime."""
     q = n.need(0)
     heads = _count(n, "num_heads")
@@ -84,7 +84,7 @@ def _multi_head(n: Node) -> Heads:
                  (q, k, v))  # fmt: skip
 
 
-def _grouped(n: Node) -> Heads:
+def _grouped(n: OnnxNode) -> Heads:
     """``GroupQueryAttention`` of onnxruntime: causal, over a cache."""
     q, k, v = n.need(0), n.get(1), n.get(2)
     heads, groups = _count(n, "num_heads"), _count(n, "kv_num_heads")
@@ -101,7 +101,7 @@ def _grouped(n: Node) -> Heads:
                  sources, window=window if window > 0 else None)  # fmt: skip
 
 
-def _fused(n: Node) -> Heads:
+def _fused(n: OnnxNode) -> Heads:
     """``Attention`` of onnxruntime: with the projection of its inputs."""
     x, w = n.need(0), n.need(1)
     heads = _count(n, "num_heads")
@@ -120,20 +120,20 @@ def _fused(n: Node) -> Heads:
 _PAST: Mapping[str, int] = {"Attention": 4, "QAttention": 8}
 
 
-def _count(n: Node, name: str) -> int:
+def _count(n: OnnxNode, name: str) -> int:
     count = n.whole(name, 0)
     if count <= 0:
         raise NotPricedError(f"attribute '{name}' is missing")
     return count
 
 
-def _axes(edge: Edge, rank: int) -> tuple[Dim, ...]:
+def _axes(edge: OnnxValue, rank: int) -> tuple[Dim, ...]:
     if len(edge.known) != rank:
         raise NotPricedError(f"'{edge.name}' has {len(edge.known)} dimensions and not {rank}")
     return edge.known
 
 
-def heads_of(n: Node) -> Heads:
+def heads_of(n: OnnxNode) -> Heads:
     """Return what an attention node computes."""
     if n.op == "MultiHeadAttention":
         return _multi_head(n)
@@ -142,7 +142,7 @@ def heads_of(n: Node) -> Heads:
     return _fused(n) if n.domain == "com.microsoft" else _standard(n)
 
 
-def shapes(n: Node) -> None:
+def shapes(n: OnnxNode) -> None:
     """Shape of the result, and of the keys and values kept for later."""
     h = heads_of(n)
     wide = product(h.heads, h.value)
@@ -159,7 +159,7 @@ def shapes(n: Node) -> None:
     give(n, (h.batch, h.heads, h.queries, h.keys), 3, format)
 
 
-def price(p: Pricer, n: Node) -> None:
+def price(p: Pricer, n: OnnxNode) -> None:
     """Price scaled dot-product attention, after the projection where it has one.
 
     Reads queries, all keys and values (kept ones included), and masks; writes the result and the
@@ -197,7 +197,7 @@ def price(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def _projected(p: Pricer, n: Node, h: Heads) -> Tensor:
+def _projected(p: Pricer, n: OnnxNode, h: Heads) -> Tensor:
     x, w, bias = n.need(0), n.need(1), n.get(2)
     wide = w.known[-1]
     y = p.scratch(f"{n.name}.qkv", (h.batch, h.queries, wide))

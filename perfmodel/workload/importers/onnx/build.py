@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT, Dimensions
-from perfmodel.workload.importers.onnx.node import Edge, Node
+from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
 from perfmodel.workload.importers.onnx.pricing import Pricer
 from perfmodel.workload.importers.onnx.quantised import fold_quantisation
 from perfmodel.workload.importers.onnx.read import RawModel
 from perfmodel.workload.importers.onnx.stated_formats import fold_formats
-from perfmodel.workload.importers.onnx.walk import CALL, Choice, Repeat, Step, Walked, Walker
+from perfmodel.workload.importers.onnx.steps import CALL, OnnxIfBranches, Repeat, Step, Walked
+from perfmodel.workload.importers.onnx.walk import Walker
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, evaluate, product
 
@@ -43,7 +44,7 @@ class OnnxBuild:
         self.scalars = dict(scalars)
         self.numbers = dict(numbers)
         self.notes: list[str] = []
-        self._graphs: dict[Semantics, Graph] = {}
+        self._graphs: dict[ExecutionSemantics, Graph] = {}
 
     def walk(self, length: int = LENGTH_DEFAULT) -> Walked:
         """Return shapes and constants of every value; `length` is the default of a length."""
@@ -56,14 +57,14 @@ class OnnxBuild:
         dimensions = Dimensions(dict(self.bound), length=length)
         return Walker(self.model, dimensions, self.scalars, dispatched).walk()
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph under these semantics."""
         graph = self._graphs.get(semantics)
         if graph is None:
             graph = self._graphs[semantics] = self.build(semantics)
         return graph
 
-    def build(self, semantics: Semantics) -> Graph:
+    def build(self, semantics: ExecutionSemantics) -> Graph:
         """Build the graph."""
         walked = self.walk()
         self.notes = list(walked.notes)
@@ -97,7 +98,7 @@ class OnnxBuild:
             if isinstance(step, Repeat):
                 step.steps = self.choose(step.steps, numbers)
                 chosen.append(step)
-            elif isinstance(step, Choice):
+            elif isinstance(step, OnnxIfBranches):
                 sides = (
                     (self.choose(step.then_steps, numbers), step.then_outputs, "then"),
                     (self.choose(step.else_steps, numbers), step.else_outputs, "else"),
@@ -113,7 +114,7 @@ class OnnxBuild:
                 for outer, inner in zip(step.node.made, outputs, strict=False):
                     outer.shape, outer.format = inner.shape, inner.format
                     chosen.append(
-                        Node("Identity", f"{step.node.name}.{outer.name}", (inner,), (outer,))
+                        OnnxNode("Identity", f"{step.node.name}.{outer.name}", (inner,), (outer,))
                     )
             else:
                 chosen.append(step)
@@ -128,7 +129,7 @@ def _cost(steps: list[Step], numbers: Mapping[str, float]) -> tuple[float, float
     """Return multiply-accumulates and other work of a branch, by pricing it for a trial."""
     edges = {id(e): e for s in steps for e in _touched(s)}
     before = {i: (e.tensor, e.kind, e.tag, e.shape, e.format) for i, e in edges.items()}
-    inputs = {id(s): s.inputs for s in steps if isinstance(s, Node)}
+    inputs = {id(s): s.inputs for s in steps if isinstance(s, OnnxNode)}
     builder = SequenceBuilder("trial")
     _price(Pricer(builder), steps, 1)
     graph = builder.build()
@@ -141,24 +142,24 @@ def _cost(steps: list[Step], numbers: Mapping[str, float]) -> tuple[float, float
     for i, edge in edges.items():
         edge.tensor, edge.kind, edge.tag, edge.shape, edge.format = before[i]
     for step in steps:
-        if isinstance(step, Node):
+        if isinstance(step, OnnxNode):
             step.inputs = inputs[id(step)]
     return float(evaluate(graph.macs, numbers)), float(evaluate(work, numbers))
 
 
-def _conditions(steps: list[Step]) -> list[Edge]:
+def _conditions(steps: list[Step]) -> list[OnnxValue]:
     """Return what branches are decided by, wherever only the data decide."""
-    found: list[Edge] = []
+    found: list[OnnxValue] = []
     for step in steps:
         if isinstance(step, Repeat):
             found += _conditions(step.steps)
-        elif isinstance(step, Choice):
+        elif isinstance(step, OnnxIfBranches):
             found += [*step.node.present, *_conditions([*step.then_steps, *step.else_steps])]
     return found
 
 
-def _touched(step: Step) -> list[Edge]:
-    if isinstance(step, Node):
+def _touched(step: Step) -> list[OnnxValue]:
+    if isinstance(step, OnnxNode):
         return [*step.present, *step.made]
     if isinstance(step, Repeat):
         return [e for s in step.steps for e in _touched(s)]
@@ -167,7 +168,7 @@ def _touched(step: Step) -> list[Edge]:
 
 def _price(pricer: Pricer, steps: list[Step], times: Dim) -> None:
     for step in steps:
-        if isinstance(step, Node):
+        if isinstance(step, OnnxNode):
             if step.op == CALL:
                 pricer.builder.calls += times
             else:
@@ -178,12 +179,12 @@ def _price(pricer: Pricer, steps: list[Step], times: Dim) -> None:
                 _price(pricer, step.steps, total)
 
 
-def _alive(steps: list[Step], outputs: list[Edge]) -> list[Step]:
+def _alive(steps: list[Step], outputs: list[OnnxValue]) -> list[Step]:
     """Return the steps that an output depends on."""
     read = {id(e) for e in outputs}
     kept: list[Step] = []
     for step in reversed(steps):
-        if isinstance(step, Node):
+        if isinstance(step, OnnxNode):
             if step.made and not any(id(e) in read for e in step.made):
                 continue
             read |= {id(e) for e in step.present}

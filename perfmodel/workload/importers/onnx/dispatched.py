@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from perfmodel.workload.importers.onnx.node import Edge, Node
+from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
 from perfmodel.workload.importers.onnx.pricing import RANDOM
 from perfmodel.workload.importers.onnx.read import FORMATS, RawGraph, RawNode
 from perfmodel.workload.symbols import Poly
@@ -16,7 +16,7 @@ _SHAPED = frozenset({"Reshape", "ConstantOfShape"})
 
 
 def is_dispatched(
-    raw: RawNode, node: Node, graph: RawGraph, format: Callable[[str], str]
+    raw: RawNode, node: OnnxNode, graph: RawGraph, format: Callable[[str], str]
 ) -> bool:  # fmt: skip
     """Tell whether a runtime that knows the file alone dispatches a node, and mark what it makes.
 
@@ -48,6 +48,6 @@ def is_dispatched(
     return live
 
 
-def _unknown(edge: Edge) -> bool:
+def _unknown(edge: OnnxValue) -> bool:
     """Whether the file alone does not tell a shape."""
     return edge.vague or edge.shape is None or any(isinstance(d, Poly) for d in edge.shape)

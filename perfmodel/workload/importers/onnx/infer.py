@@ -9,9 +9,9 @@ from typing import Any
 from perfmodel.workload.importers.onnx.domains import domain_of
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
-    Edge,
-    Node,
     NotPricedError,
+    OnnxNode,
+    OnnxValue,
     Shape,
 )
 from perfmodel.workload.importers.onnx.pricing import MALFORMED, STANDARD
@@ -20,7 +20,7 @@ from perfmodel.workload.symbols import constant
 
 
 def infer(
-    node: Node, opsets: Mapping[str, int], declared: Sequence[Shape | None],
+    node: OnnxNode, opsets: Mapping[str, int], declared: Sequence[Shape | None],
     formats: Sequence[str],
 ) -> None:  # fmt: skip
     """Set shapes and formats of a node's outputs.
@@ -59,7 +59,7 @@ def infer(
         raise NotPricedError(reason)
 
 
-def _standard_inference(node: Node, opsets: Mapping[str, int]) -> None:
+def _standard_inference(node: OnnxNode, opsets: Mapping[str, int]) -> None:
     """Ask onnx for the outputs of one standard node whose inputs have fixed shapes."""
     if node.domain not in STANDARD or not node.made:
         return
@@ -110,13 +110,13 @@ _ELEMENTS: Mapping[str, int] = {
 }  # fmt: skip
 
 
-def _type(helper: Any, edge: Edge) -> Any:
+def _type(helper: Any, edge: OnnxValue) -> Any:
     return helper.make_tensor_type_proto(
         _ELEMENTS.get(edge.format, 1), [int(constant(d) or 0) for d in edge.known]
     )
 
 
-def _content(helper: Any, edge: Edge) -> Any:
+def _content(helper: Any, edge: OnnxValue) -> Any:
     numbers = [constant(v) for v in edge.numbers or ()]
     if any(v is None for v in numbers):
         return None

@@ -10,15 +10,15 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.build import OnnxBuild
 from perfmodel.workload.importers.onnx.dimensions import LENGTH_DEFAULT
 from perfmodel.workload.importers.onnx.extents import symbols_of
-from perfmodel.workload.importers.onnx.node import Edge
+from perfmodel.workload.importers.onnx.node import OnnxValue
 from perfmodel.workload.importers.onnx.read import RawModel, read_onnx
 from perfmodel.workload.importers.onnx.stated_formats import stated_precision
-from perfmodel.workload.importers.onnx.walk import Walked
+from perfmodel.workload.importers.onnx.steps import Walked
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import PLAIN, Workload, as_number, check_extent
 
@@ -61,7 +61,7 @@ class OnnxWorkload(Workload):
             origin=model.file, notes=notes,
         )  # fmt: skip
 
-    def graph(self, semantics: Semantics = PLAIN) -> Graph:
+    def graph(self, semantics: ExecutionSemantics = PLAIN) -> Graph:
         """Return the graph; what it says of itself joins the notes."""
         graph = super().graph(semantics)
         build = self._build
@@ -242,7 +242,7 @@ def _needed(structural: Mapping[str, str]) -> list[str]:
     return [f"'{name}' decides the structure: {why}" for name, why in structural.items()]
 
 
-def _items(inputs: list[Edge]) -> tuple[str, Dim]:
+def _items(inputs: list[OnnxValue]) -> tuple[str, Dim]:
     first = inputs[0].shape if inputs else None
     if first is not None and len(first) == 4 and (first[1] in {1, 3, 4} or first[3] in {1, 3, 4}):
         return "frames", first[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from perfmodel.workload.importers.onnx.node import Edge
+from perfmodel.workload.importers.onnx.node import OnnxValue
 from perfmodel.workload.importers.onnx.read import RawGraph, RawNode
 
 
@@ -20,7 +20,7 @@ def scan_axes(raw: RawNode) -> tuple[int, ...] | None:
     return axes if len(axes) == count else None
 
 
-def runs_through(raw: RawNode, inputs: tuple[Edge | None, ...], body: RawGraph) -> bool:
+def runs_through(raw: RawNode, inputs: tuple[OnnxValue | None, ...], body: RawGraph) -> bool:
     """Whether a loop's condition is handed through, or constantly true."""
     first = inputs[1] if len(inputs) > 1 else None
     if first is not None and not first.number():

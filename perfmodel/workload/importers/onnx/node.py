@@ -15,7 +15,7 @@ Shape = tuple[Dim, ...]
 
 
 @dataclass(slots=True)
-class Edge:
+class OnnxValue:
     """A value: what a node reads or writes.
 
     Attributes
@@ -78,7 +78,7 @@ class Edge:
 
 
 @dataclass(slots=True)
-class Node:
+class OnnxNode:
     """A node: operator type, attributes, and the values it reads and writes.
 
     Absent optional inputs and outputs are ``None``.
@@ -99,8 +99,8 @@ class Node:
 
     op: str
     name: str
-    inputs: tuple[Edge | None, ...]
-    outputs: tuple[Edge | None, ...]
+    inputs: tuple[OnnxValue | None, ...]
+    outputs: tuple[OnnxValue | None, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     domain: str = ""
     bound: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -114,11 +114,11 @@ class Node:
         """How messages name it."""
         return f"{self.op} at {self.name}"
 
-    def get(self, index: int) -> Edge | None:
+    def get(self, index: int) -> OnnxValue | None:
         """Return an input, ``None`` where it is absent."""
         return self.inputs[index] if index < len(self.inputs) else None
 
-    def need(self, index: int) -> Edge:
+    def need(self, index: int) -> OnnxValue:
         """Return an input that the operator requires.
 
         Raises
@@ -132,7 +132,7 @@ class Node:
         return edge
 
     @property
-    def out(self) -> Edge:
+    def out(self) -> OnnxValue:
         """The first output.
 
         Raises
@@ -146,12 +146,12 @@ class Node:
         return first
 
     @property
-    def present(self) -> list[Edge]:
+    def present(self) -> list[OnnxValue]:
         """The inputs that are there."""
         return [e for e in self.inputs if e is not None]
 
     @property
-    def made(self) -> list[Edge]:
+    def made(self) -> list[OnnxValue]:
         """The outputs that are there."""
         return [e for e in self.outputs if e is not None]
 

@@ -22,9 +22,9 @@ from perfmodel.workload.importers.onnx.extents import (
 from perfmodel.workload.importers.onnx.node import (
     BeyondRangeError,
     ContradictionError,
-    Edge,
-    Node,
     NotPricedError,
+    OnnxNode,
+    OnnxValue,
     axis_of,
     fixed,
 )
@@ -43,7 +43,7 @@ _LARGEST = 2**64 - 1
 _HIGHEST_POWER = 16
 
 
-def array(edge: Edge | None) -> Numbers | None:
+def array(edge: OnnxValue | None) -> Numbers | None:
     """Return the numbers of a value in its shape, ``None`` where unknown."""
     if edge is None or edge.numbers is None or edge.shape is None:
         return None
@@ -54,7 +54,7 @@ def array(edge: Edge | None) -> Numbers | None:
     return made.reshape(shape)
 
 
-def work_out(node: Node, most: int = MOST) -> int:
+def work_out(node: OnnxNode, most: int = MOST) -> int:
     """Fill in the numbers of a node's outputs where its inputs' are known; return how many.
 
     Raises
@@ -93,10 +93,10 @@ def _is_unwieldy(value: Poly) -> bool:
 
 
 _Result = Numbers | list[Numbers] | None
-_Rule = Callable[[Node], _Result]
+_Rule = Callable[[OnnxNode], _Result]
 
 
-def _all(node: Node) -> list[Numbers] | None:
+def _all(node: OnnxNode) -> list[Numbers] | None:
     arrays = [array(e) for e in node.present]
     return None if any(a is None for a in arrays) else [a for a in arrays if a is not None]
 
@@ -104,7 +104,7 @@ def _all(node: Node) -> list[Numbers] | None:
 def _one(function: Callable[[Any], Any]) -> _Rule:
     """Apply a function to each element of the first input."""
 
-    def rule(node: Node) -> _Result:
+    def rule(node: OnnxNode) -> _Result:
         x = array(node.get(0))
         return None if x is None else _mapped(function, x)
 
@@ -118,7 +118,7 @@ def _mapped(function: Callable[[Any], Any], x: Numbers) -> Numbers:
 def _two(function: Callable[[Any, Any], Any]) -> _Rule:
     """Apply a function of two to broadcast inputs, from the left where there are more."""
 
-    def rule(node: Node) -> _Result:
+    def rule(node: OnnxNode) -> _Result:
         arrays = _all(node)
         if not arrays:
             return None
@@ -138,7 +138,7 @@ def _compared(op: str) -> _Rule:
     return _two(test)
 
 
-def _div(node: Node) -> _Result:
+def _div(node: OnnxNode) -> _Result:
     whole = not node.out.format.startswith(("fp", "bf")) and node.out.format != ""
 
     def quotient(a: Any, b: Any) -> Dim:
@@ -147,7 +147,7 @@ def _div(node: Node) -> _Result:
     return _two(quotient)(node)
 
 
-def _cast(node: Node) -> _Result:
+def _cast(node: OnnxNode) -> _Result:
     x = array(node.get(0))
     if x is None:
         return None
@@ -197,7 +197,7 @@ def _real(function: Callable[[float], float]) -> _Rule:
     return _one(one)
 
 
-def _where(node: Node) -> _Result:
+def _where(node: OnnxNode) -> _Result:
     arrays = _all(node)
     if arrays is None or len(arrays) != 3:
         return None
@@ -208,7 +208,7 @@ def _where(node: Node) -> _Result:
     return made
 
 
-def _shape(node: Node) -> _Result:
+def _shape(node: OnnxNode) -> _Result:
     dims = node.need(0).known
     start = node.whole("start", 0)
     end = node.whole("end", len(dims))
@@ -222,26 +222,26 @@ def _listed(values: Sequence[Dim]) -> Numbers:
     return made
 
 
-def _size(node: Node) -> _Result:
+def _size(node: OnnxNode) -> _Result:
     made = _listed([node.need(0).elements])
     return made.reshape(())
 
 
-def _reshaped(node: Node) -> _Result:
+def _reshaped(node: OnnxNode) -> _Result:
     x = array(node.get(0))
     if x is None:
         return None
     return x.reshape(tuple(fixed(d, "an extent") for d in node.out.known))
 
 
-def _spread(node: Node) -> _Result:
+def _spread(node: OnnxNode) -> _Result:
     x = array(node.get(0))
     if x is None:
         return None
     return np.broadcast_to(x, tuple(fixed(d, "an extent") for d in node.out.known))
 
 
-def _filled(node: Node) -> _Result:
+def _filled(node: OnnxNode) -> _Result:
     value = node.attributes.get("value")
     numbers = getattr(value, "numbers", None) or (0,)
     made: Numbers = np.full(tuple(fixed(d, "an extent") for d in node.out.known), 0, dtype=object)
@@ -249,19 +249,19 @@ def _filled(node: Node) -> _Result:
     return made
 
 
-def _transpose(node: Node) -> _Result:
+def _transpose(node: OnnxNode) -> _Result:
     x = array(node.get(0))
     return None if x is None else x.transpose(node.wholes("perm"))
 
 
-def _concat(node: Node) -> _Result:
+def _concat(node: OnnxNode) -> _Result:
     arrays = _all(node)
     if not arrays:
         return None
     return np.concatenate(arrays, axis=axis_of(node.whole("axis", 0), arrays[0].ndim))
 
 
-def _gather(node: Node) -> _Result:
+def _gather(node: OnnxNode) -> _Result:
     x, index = array(node.get(0)), array(node.get(1))
     if x is None or index is None:
         return None
@@ -273,7 +273,7 @@ def _gather(node: Node) -> _Result:
         raise ContradictionError(f"an index beyond {x.shape[axis]}") from None
 
 
-def _slice(node: Node) -> _Result:
+def _slice(node: OnnxNode) -> _Result:
     from perfmodel.workload.importers.onnx.shapes_movement import slice_bounds
 
     x = array(node.get(0))
@@ -286,7 +286,7 @@ def _slice(node: Node) -> _Result:
     return x[tuple(cut)]
 
 
-def _split(node: Node) -> _Result:
+def _split(node: OnnxNode) -> _Result:
     x = array(node.get(0))
     if x is None:
         return None
@@ -295,7 +295,7 @@ def _split(node: Node) -> _Result:
     return list(np.split(x, at, axis=axis))
 
 
-def _range(node: Node) -> _Result:
+def _range(node: OnnxNode) -> _Result:
     start, _, step = (e.number() for e in node.present[:3])
     count = fixed(node.out.known[0], "an extent")
     if start is None or step is None:
@@ -304,7 +304,7 @@ def _range(node: Node) -> _Result:
 
 
 def _reduce(function: Callable[[Any, Any], Any]) -> _Rule:
-    def rule(node: Node) -> _Result:
+    def rule(node: OnnxNode) -> _Result:
         from perfmodel.workload.importers.onnx.shapes import reduced_axes
 
         x = array(node.get(0))
@@ -318,7 +318,7 @@ def _reduce(function: Callable[[Any, Any], Any]) -> _Rule:
     return rule
 
 
-def _cumulative(node: Node) -> _Result:
+def _cumulative(node: OnnxNode) -> _Result:
     x = array(node.get(0))
     if x is None or x.ndim != 1 or node.attributes.get("exclusive") or node.whole("reverse", 0):
         return None
@@ -326,14 +326,14 @@ def _cumulative(node: Node) -> _Result:
     return np.asarray(call.accumulate(x), dtype=object)
 
 
-def _tile(node: Node) -> _Result:
+def _tile(node: OnnxNode) -> _Result:
     x, repeats = array(node.get(0)), array(node.get(1))
     if x is None or repeats is None:
         return None
     return np.tile(x, [fixed(r, "a repetition") for r in repeats.tolist()])
 
 
-def _nonzero(node: Node) -> _Result:
+def _nonzero(node: OnnxNode) -> _Result:
     x = array(node.get(0))
     if x is None or any(isinstance(v, Poly) for v in x.ravel().tolist()):
         return None

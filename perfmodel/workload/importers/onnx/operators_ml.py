@@ -15,7 +15,7 @@ from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.classic import forest, svm
 from perfmodel.workload.classic.builder import best
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import Node, NotPricedError
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.symbols import Dim, product
 
@@ -36,16 +36,16 @@ _ELEMENTS: Mapping[str, float] = {"Imputer": 2, "Binarizer": 1, "LabelEncoder": 
 _NORMS: Mapping[str, tuple[float, float]] = {"MAX": (6, 0), "L1": (6, 0), "L2": (6, 4)}
 
 
-def _list(node: Node, name: str) -> Sequence[Any]:
+def _list(node: OnnxNode, name: str) -> Sequence[Any]:
     value = node.attributes.get(name, ())
     return cast("Sequence[Any]", value) if isinstance(value, tuple | list) else ()
 
 
-def _text(node: Node, name: str, default: str) -> str:
+def _text(node: OnnxNode, name: str, default: str) -> str:
     return str(node.attributes.get(name, default))
 
 
-def classes_of(node: Node) -> int:
+def classes_of(node: OnnxNode) -> int:
     """Return how many classes a classifier's labels name.
 
     Raises
@@ -59,7 +59,7 @@ def classes_of(node: Node) -> int:
     raise NotPricedError("it names no classes")
 
 
-def _columns(p: Pricer, node: Node) -> Tensor:
+def _columns(p: Pricer, node: OnnxNode) -> Tensor:
     """Return the samples as rows of features."""
     x = p.tensor(node.need(0))
     if len(x.shape) > 2:
@@ -67,19 +67,19 @@ def _columns(p: Pricer, node: Node) -> Tensor:
     return x if len(x.shape) == 2 else p.builder.view(x, (1, *x.shape), name="row")
 
 
-def _store(p: Pricer, node: Node, name: str, shape: Sequence[Dim], tag: str = "") -> Tensor:
+def _store(p: Pricer, node: OnnxNode, name: str, shape: Sequence[Dim], tag: str = "") -> Tensor:
     """Declare what an attribute stores."""
     return p.builder.weight(f"{node.name or node.op}.{name}", shape, tag=tag)
 
 
-def _finish(p: Pricer, node: Node, *made: Tensor) -> None:
+def _finish(p: Pricer, node: OnnxNode, *made: Tensor) -> None:
     """Give the node's outputs the tensors that were made."""
     for edge, tensor in zip(node.outputs, made, strict=False):
         if edge is not None:
             edge.tensor = tensor
 
 
-def _transformed(p: Pricer, node: Node, scores: Tensor) -> Tensor:
+def _transformed(p: Pricer, node: OnnxNode, scores: Tensor) -> Tensor:
     """Add what turns scores into probabilities."""
     kind = _text(node, "post_transform", "NONE")
     each = _TRANSFORMS.get(kind)
@@ -93,7 +93,7 @@ def _transformed(p: Pricer, node: Node, scores: Tensor) -> Tensor:
     return p.builder.elementwise(function, scores, name=f"{node.op}.{function}", ops=each)
 
 
-def scaler(p: Pricer, n: Node) -> None:
+def scaler(p: Pricer, n: OnnxNode) -> None:
     """Price ``Scaler``: an offset and a scale of each feature."""
     x = p.tensor(n.need(0))
     width = max(len(_list(n, "offset")), len(_list(n, "scale")), 1)
@@ -103,7 +103,7 @@ def scaler(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def normalizer(p: Pricer, n: Node) -> None:
+def normalizer(p: Pricer, n: OnnxNode) -> None:
     """Price ``Normalizer``: rows over their largest number, sum, or length."""
     x = n.need(0)
     kind = _text(n, "norm", "MAX")
@@ -117,7 +117,7 @@ def normalizer(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def element(p: Pricer, n: Node) -> None:
+def element(p: Pricer, n: OnnxNode) -> None:
     """Price a function of each element with a table or a threshold in its attributes."""
     x = n.need(0)
     p.add(
@@ -126,12 +126,12 @@ def element(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def extractor(p: Pricer, n: Node) -> None:
+def extractor(p: Pricer, n: OnnxNode) -> None:
     """Price ``ArrayFeatureExtractor``: columns are copied."""
     p.add(n, "gather", p.reads(*n.present))
 
 
-def categories_of(node: Node) -> int:
+def categories_of(node: OnnxNode) -> int:
     """Return how many categories a ``OneHotEncoder`` names.
 
     Raises
@@ -145,18 +145,18 @@ def categories_of(node: Node) -> int:
     raise NotPricedError("it names no categories")
 
 
-def one_hot(p: Pricer, n: Node) -> None:
+def one_hot(p: Pricer, n: OnnxNode) -> None:
     """Price ``OneHotEncoder``: zeros are written, and a one where the category is found."""
     p.add(n, "copy", [p.tensor(n.need(0))], ops=n.need(0).elements)
 
 
-def zip_map(p: Pricer, n: Node) -> None:
+def zip_map(p: Pricer, n: OnnxNode) -> None:
     """Price ``ZipMap``: a map for each sample, which is the scores in another container."""
     x = p.tensor(n.need(0))
     p.add(n, "copy", [x])
 
 
-def linear(p: Pricer, n: Node) -> None:
+def linear(p: Pricer, n: OnnxNode) -> None:
     """Price ``LinearClassifier`` and ``LinearRegressor``."""
     x = _columns(p, n)
     g = p.builder
@@ -179,7 +179,7 @@ def _rows(stored: int, features: Dim) -> int:
     return stored // features if isinstance(features, int) and features else 0
 
 
-def support_vectors(p: Pricer, n: Node) -> None:
+def support_vectors(p: Pricer, n: OnnxNode) -> None:
     """Price ``SVMClassifier`` and ``SVMRegressor`` as family ``svm``."""
     x = _columns(p, n)
     regression = n.op == "SVMRegressor"
@@ -215,7 +215,7 @@ def support_vectors(p: Pricer, n: Node) -> None:
     _finish(p, n, label, _transformed(p, n, scores))
 
 
-def trees(p: Pricer, n: Node) -> None:
+def trees(p: Pricer, n: OnnxNode) -> None:
     """Price ``TreeEnsembleClassifier`` and ``TreeEnsembleRegressor`` as family ``random_forest``.
 
     The mean path is the mean depth of the leaves: nothing in the file says which are reached how
@@ -252,7 +252,7 @@ def trees(p: Pricer, n: Node) -> None:
 _NUMBERED = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 
 
-def ensemble(p: Pricer, n: Node) -> None:
+def ensemble(p: Pricer, n: OnnxNode) -> None:
     """Price ``TreeEnsemble`` (operator set 5), which names roots and tells leaves from nodes."""
     x = _columns(p, n)
     shape = _rooted(n)
@@ -273,11 +273,11 @@ def ensemble(p: Pricer, n: Node) -> None:
         }
     )  # fmt: skip
     sums = forest.walk(p.builder, x, s, trees=shape.trees, depth=shape.depth, inner=shape.inner)
-    said = Node(n.op, n.name, n.inputs, n.outputs, {"post_transform": _NUMBERED[transform]})
+    said = OnnxNode(n.op, n.name, n.inputs, n.outputs, {"post_transform": _NUMBERED[transform]})
     _finish(p, n, _transformed(p, said, sums))
 
 
-def _rooted(node: Node) -> _Forest:
+def _rooted(node: OnnxNode) -> _Forest:
     """Read the trees of a ``TreeEnsemble`` from its roots.
 
     Raises
@@ -319,7 +319,7 @@ class _Forest:
         self.depth = depth
 
 
-def _forest(node: Node) -> _Forest:
+def _forest(node: OnnxNode) -> _Forest:
     """Read the trees of a node's attributes.
 
     Raises

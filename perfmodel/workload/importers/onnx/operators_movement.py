@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import Node
+from perfmodel.workload.importers.onnx.node import OnnxNode
 from perfmodel.workload.importers.onnx.pricing import CHANNELS_SECOND, Pricer, Pricing
 from perfmodel.workload.symbols import Dim, product, simplify
 
 
-def view(p: Pricer, n: Node) -> None:
+def view(p: Pricer, n: OnnxNode) -> None:
     """Price a change of shape: nothing moves."""
     x = n.need(0)
     source = p.tensor(x)
@@ -20,13 +20,13 @@ def view(p: Pricer, n: Node) -> None:
     )
 
 
-def shape_only(p: Pricer, n: Node) -> None:
+def shape_only(p: Pricer, n: OnnxNode) -> None:
     """``Shape`` and ``Size`` read no data; their outputs are known with the graph."""
     for edge in n.made:
         edge.kind = "constant"
 
 
-def copy(p: Pricer, n: Node) -> None:
+def copy(p: Pricer, n: OnnxNode) -> None:
     """Price a copy of whole inputs: concat, transpose, tile, pad."""
     said: dict[str, object] = {}
     if n.op == "Transpose":
@@ -38,7 +38,7 @@ def copy(p: Pricer, n: Node) -> None:
     p.add(n, "copy", p.reads(*(n.present if n.op == "Concat" else n.present[:1])), attributes=said)
 
 
-def part(p: Pricer, n: Node) -> None:
+def part(p: Pricer, n: OnnxNode) -> None:
     """Price a copy of a part: only what is written is read."""
     x = p.tensor(n.need(0))
     moved: Dim = 0
@@ -47,7 +47,7 @@ def part(p: Pricer, n: Node) -> None:
     p.add(n, "copy", [(x, simplify(moved))])
 
 
-def gather(p: Pricer, n: Node) -> None:
+def gather(p: Pricer, n: OnnxNode) -> None:
     """Price a lookup: the indices and the elements picked."""
     table, y = n.need(0), n.out
     if table.kind == "weight" and table.tensor is None and len(table.known) == 2:
@@ -58,12 +58,12 @@ def gather(p: Pricer, n: Node) -> None:
     p.add(n, "gather", reads, pair=(w.slot, "activation"))
 
 
-def scatter(p: Pricer, n: Node) -> None:
+def scatter(p: Pricer, n: OnnxNode) -> None:
     """Price a scatter: the whole data is copied, updates and indices are read."""
     p.add(n, "gather", p.reads(*n.present), inplace=n.need(0))
 
 
-def resize(p: Pricer, n: Node) -> None:
+def resize(p: Pricer, n: OnnxNode) -> None:
     """Price ``Resize`` and ``Upsample``: 2 ** axes taps an output, lerped axis by axis."""
     x = n.need(0)
     mode = n.text("mode", "nearest")
@@ -74,28 +74,28 @@ def resize(p: Pricer, n: Node) -> None:
           attributes={"mode": mode})  # fmt: skip
 
 
-def sample(p: Pricer, n: Node) -> None:
+def sample(p: Pricer, n: OnnxNode) -> None:
     """Price ``GridSample``, ``RoiAlign``, ``AffineGrid``: a bilinear lookup an output."""
     ratio = max(n.whole("sampling_ratio", 1), 1) if n.op == "RoiAlign" else 1
     p.add(n, "resize", p.reads(*n.present), ops=product(9 * ratio**2, n.out.elements))
 
 
-def pool_of_regions(p: Pricer, n: Node) -> None:
+def pool_of_regions(p: Pricer, n: OnnxNode) -> None:
     """Price ``MaxRoiPool`` and ``MaxUnpool``: every input element once."""
     p.add(n, "pool", p.reads(*n.present), ops=n.need(0).elements)
 
 
-def fill(p: Pricer, n: Node) -> None:
+def fill(p: Pricer, n: OnnxNode) -> None:
     """Price a tensor made from nothing but its shape: it is written."""
     p.add(n, "copy", [])
 
 
-def gather_up(p: Pricer, n: Node) -> None:
+def gather_up(p: Pricer, n: OnnxNode) -> None:
     """Price what a loop leaves of every run: as much is read as is written in the end."""
     p.add(n, "copy", [(p.tensor(n.need(0)), n.out.elements)])
 
 
-def masked_copy(p: Pricer, n: Node) -> None:
+def masked_copy(p: Pricer, n: OnnxNode) -> None:
     """Price ``Trilu``: a copy."""
     p.add(n, "copy", [p.tensor(n.need(0))])
 

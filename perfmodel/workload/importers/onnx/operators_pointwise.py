@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.importers.onnx.node import Node, NotPricedError
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.symbols import Dim, product, simplify
 
@@ -59,7 +59,7 @@ _NORMS: Mapping[str, float] = {
 }
 
 
-def elementwise(p: Pricer, n: Node) -> None:
+def elementwise(p: Pricer, n: OnnxNode) -> None:
     """Price a function of each element, broadcast."""
     known = FUNCTIONS.get(n.op)
     if known is None:
@@ -79,7 +79,7 @@ def elementwise(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def batch_norm(p: Pricer, n: Node) -> None:
+def batch_norm(p: Pricer, n: OnnxNode) -> None:
     """Price ``BatchNormalization``: a scale and a shift at inference.
 
     Scale, shift, mean and variance are read; a runtime that folds them into the convolution before
@@ -93,7 +93,7 @@ def batch_norm(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def norm(p: Pricer, n: Node) -> None:
+def norm(p: Pricer, n: OnnxNode) -> None:
     """Price a normalisation over some axes, with its scale and shift."""
     x = n.need(0)
     vectors = [
@@ -107,7 +107,7 @@ def norm(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def softmax(p: Pricer, n: Node) -> None:
+def softmax(p: Pricer, n: OnnxNode) -> None:
     """Price ``Softmax``, ``LogSoftmax``, ``Hardmax``."""
     x = n.need(0)
     extra = {"LogSoftmax": 4, "Hardmax": -VECTOR_OPS["softmax"] + 2}.get(n.op, 0)
@@ -115,7 +115,7 @@ def softmax(p: Pricer, n: Node) -> None:
           inplace=x)  # fmt: skip
 
 
-def pool(p: Pricer, n: Node) -> None:
+def pool(p: Pricer, n: OnnxNode) -> None:
     """Price a pooling window: one operation a tap and an output."""
     kernel = n.wholes("kernel_shape")
     if kernel is None:
@@ -128,13 +128,13 @@ def pool(p: Pricer, n: Node) -> None:
                       "padding": n.wholes("pads") or (0,) * (2 * axes)})  # fmt: skip
 
 
-def reduce(p: Pricer, n: Node) -> None:
+def reduce(p: Pricer, n: OnnxNode) -> None:
     """Price a reduction or a global pool: every element of the input once."""
     x = n.need(0)
     p.add(n, "pool", [p.tensor(x)], ops=product(_REDUCTIONS.get(n.op, 1), x.elements))
 
 
-def cumulative(p: Pricer, n: Node) -> None:
+def cumulative(p: Pricer, n: OnnxNode) -> None:
     """Price ``CumSum`` and ``CumProd``: one operation an element."""
     p.add(n, "elementwise", [p.tensor(n.need(0))], ops=n.out.elements, inplace=n.need(0))
 

@@ -5,27 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape, fixed
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, Shape, fixed
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.importers.onnx.shapes_products import indices
 from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify
 
 
-def conv(p: Pricer, n: Node) -> None:
+def conv(p: Pricer, n: OnnxNode) -> None:
     """Price ``Conv``."""
     convolution(p, n, n.need(0), n.need(1), n.get(2))
 
 
-def conv_transpose(p: Pricer, n: Node) -> None:
+def conv_transpose(p: Pricer, n: OnnxNode) -> None:
     """Price ``ConvTranspose``."""
     convolution(p, n, n.need(0), n.need(1), n.get(2), transposed=True)
 
 
 def convolution(
-    p: Pricer, n: Node, x: Edge, w: Edge, bias: Edge | None, *, transposed: bool = False,
+    p: Pricer,
+    n: OnnxNode,
+    x: OnnxValue,
+    w: OnnxValue,
+    bias: OnnxValue | None,
+    *,
+    transposed: bool = False,
     extra: Dim = 0,
-) -> None:  # fmt: skip
+) -> None:
     """Add a convolution of any groups, stride and dilation in one to three axes.
 
     `extra` counts operations an output beside the bias (a requantisation).
@@ -60,20 +66,20 @@ def convolution(
     )  # fmt: skip
 
 
-def _rank(edge: Edge, least: int) -> Shape:
+def _rank(edge: OnnxValue, least: int) -> Shape:
     if len(edge.known) < least:
         raise NotPricedError(f"'{edge.name}' has {len(edge.known)} dimensions")
     return edge.known
 
 
-def _per_axis(n: Node, name: str, axes: int) -> tuple[int, ...]:
+def _per_axis(n: OnnxNode, name: str, axes: int) -> tuple[int, ...]:
     numbers = n.wholes(name) or (1,) * axes
     if len(numbers) != axes:
         raise NotPricedError(f"attribute '{name}' has {len(numbers)} numbers for {axes} axes")
     return numbers
 
 
-def gemm(p: Pricer, n: Node) -> None:
+def gemm(p: Pricer, n: OnnxNode) -> None:
     """Price ``Gemm``: ``alpha A B + beta C``."""
     a, b, c = n.need(0), n.need(1), n.get(2)
     rows, k = _rank(a, 2)
@@ -83,15 +89,21 @@ def gemm(p: Pricer, n: Node) -> None:
     matrices(p, n, a, b, (1, rows, features, k), bias=c, b_batched=b.is_data)
 
 
-def matmul(p: Pricer, n: Node) -> None:
+def matmul(p: Pricer, n: OnnxNode) -> None:
     """Price ``MatMul``."""
     product_of(p, n, n.need(0), n.need(1))
 
 
 def product_of(
-    p: Pricer, n: Node, a: Edge, b: Edge, *, bias: Edge | None = None, extra: Dim = 0,
+    p: Pricer,
+    n: OnnxNode,
+    a: OnnxValue,
+    b: OnnxValue,
+    *,
+    bias: OnnxValue | None = None,
+    extra: Dim = 0,
     transposed: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Add a product of stacks of matrices with NumPy's rules."""
     left, right = _rank(a, 1), _rank(b, 1)
     if len(left) == 1:
@@ -126,8 +138,8 @@ def _wide(a: Shape, b: Shape) -> Shape:
 
 
 def matrices(
-    p: Pricer, n: Node, a: Edge, b: Edge, dims: tuple[Dim, Dim, Dim, Dim], *,
-    bias: Edge | None = None, extra: Dim = 0, b_batched: bool, kind: str = "gemm",
+    p: Pricer, n: OnnxNode, a: OnnxValue, b: OnnxValue, dims: tuple[Dim, Dim, Dim, Dim], *,
+    bias: OnnxValue | None = None, extra: Dim = 0, b_batched: bool, kind: str = "gemm",
 ) -> None:  # fmt: skip
     """Add a product of ``batch, m, n, k``; `extra` counts operations an output."""
     x, w, y = p.tensor(a), p.weight(b), p.tensor(n.out)
@@ -139,7 +151,7 @@ def matrices(
     )  # fmt: skip
 
 
-def einsum(p: Pricer, n: Node) -> None:
+def einsum(p: Pricer, n: OnnxNode) -> None:
     """Price ``Einsum``: one nest over every index letter of the equation.
 
     More than two operands are contracted pairwise from the left, as frameworks do.
@@ -180,7 +192,7 @@ def _letters_nest(
     )
 
 
-def deform_conv(p: Pricer, n: Node) -> None:
+def deform_conv(p: Pricer, n: OnnxNode) -> None:
     """Price ``DeformConv`` (data, weights, offsets, bias, mask): a gathered convolution.
 
     Bilinear sampling costs 7 operations a tap and an input channel.
@@ -206,7 +218,7 @@ def deform_conv(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def det(p: Pricer, n: Node) -> None:
+def det(p: Pricer, n: OnnxNode) -> None:
     """Price ``Det`` by LU decomposition: n^3 / 3 multiply-adds, 2 n^3 / 3 operations."""
     x = n.need(0)
     size = fixed(x.known[-1], "a matrix size")

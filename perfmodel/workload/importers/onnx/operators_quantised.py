@@ -8,7 +8,7 @@ from dataclasses import replace
 from perfmodel.formats import find
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue
 from perfmodel.workload.importers.onnx.operators_movement import MOVEMENT
 from perfmodel.workload.importers.onnx.operators_pointwise import POINTWISE
 from perfmodel.workload.importers.onnx.operators_products import (
@@ -23,24 +23,24 @@ from perfmodel.workload.symbols import Dim, product
 REQUANTISE = VECTOR_OPS["quantise"]
 
 
-def qlinear_conv(p: Pricer, n: Node) -> None:
+def qlinear_conv(p: Pricer, n: OnnxNode) -> None:
     """Price ``QLinearConv``: x, scale, zero, w, scale, zero, scale, zero, bias."""
     convolution(p, n, n.need(0), n.need(3), n.get(8), extra=REQUANTISE)
 
 
-def conv_integer(p: Pricer, n: Node) -> None:
+def conv_integer(p: Pricer, n: OnnxNode) -> None:
     """Price ``ConvInteger``: accumulators are written."""
     convolution(p, n, n.need(0), n.need(1), n.get(4))
 
 
-def qlinear_matmul(p: Pricer, n: Node) -> None:
+def qlinear_matmul(p: Pricer, n: OnnxNode) -> None:
     """Price ``QLinearMatMul``: a, scale, zero, b, scale, zero, scale, zero."""
     product_of(p, n, n.need(0), n.need(3), extra=REQUANTISE)
 
 
-def matmul_integer(p: Pricer, n: Node) -> None:
+def matmul_integer(p: Pricer, n: OnnxNode) -> None:
     """Price ``MatMulInteger`` (accumulators are written) and its float-valued relatives."""
-    bias: Edge | None = None
+    bias: OnnxValue | None = None
     extra: Dim = 0
     if n.op == "MatMulIntegerToFloat":
         bias, extra = n.get(6), VECTOR_OPS["dequantise"]
@@ -53,7 +53,7 @@ def matmul_integer(p: Pricer, n: Node) -> None:
     product_of(p, n, n.need(0), n.need(1), bias=bias, extra=extra)
 
 
-def _quantise_input(p: Pricer, n: Node) -> None:
+def _quantise_input(p: Pricer, n: OnnxNode) -> None:
     """Add what brings a float input to 8 bits inside an operator, and let it read the result."""
     x = n.need(0)
     y = p.scratch(f"{n.name}.quantised", x.known, format="uint8")
@@ -66,7 +66,7 @@ def _quantise_input(p: Pricer, n: Node) -> None:
     n.inputs = (replace(x, format="uint8", tensor=y), *n.inputs[1:])
 
 
-def q_gemm(p: Pricer, n: Node) -> None:
+def q_gemm(p: Pricer, n: OnnxNode) -> None:
     """Price ``QGemm``: ``A, scale, zero, B, scale, zero, C, scale, zero``."""
     a, b = n.need(0), n.need(3)
     rows, features = n.out.known
@@ -75,7 +75,7 @@ def q_gemm(p: Pricer, n: Node) -> None:
              b_batched=b.is_data)  # fmt: skip
 
 
-def narrow_matmul(p: Pricer, n: Node) -> None:
+def narrow_matmul(p: Pricer, n: OnnxNode) -> None:
     """Price ``MatMulNBits`` and ``MatMulBnb4``: weights of a few bits in blocks with a scale.
 
     Stored as ``int4gN``: scales, and zero points where there are any, are part of the format. What
@@ -94,7 +94,7 @@ def narrow_matmul(p: Pricer, n: Node) -> None:
     matrices(p, n, x, packed, (1, rows, features, k), bias=bias, b_batched=False)
 
 
-def narrow_gather(p: Pricer, n: Node) -> None:
+def narrow_gather(p: Pricer, n: OnnxNode) -> None:
     """Price ``GatherBlockQuantized``: rows of narrow blocks, unpacked."""
     table, y = n.need(0), n.out
     bits, block = n.whole("bits", 4), n.whole("block_size", 128)
@@ -110,7 +110,7 @@ def narrow_gather(p: Pricer, n: Node) -> None:
           pair=(w.slot, "activation"))  # fmt: skip
 
 
-def convert(p: Pricer, n: Node) -> None:
+def convert(p: Pricer, n: OnnxNode) -> None:
     """Price ``QuantizeLinear`` and ``DequantizeLinear`` that no operator took in."""
     function = "dequantise" if n.op == "DequantizeLinear" else "quantise"
     x = n.need(0)
@@ -119,7 +119,7 @@ def convert(p: Pricer, n: Node) -> None:
           attributes={"function": function})  # fmt: skip
 
 
-def dynamic(p: Pricer, n: Node) -> None:
+def dynamic(p: Pricer, n: OnnxNode) -> None:
     """Price ``DynamicQuantizeLinear``: the range is found, then every element is converted."""
     x = n.need(0)
     p.add(n, "quantise", [p.tensor(x)], ops=product(VECTOR_OPS["quantise"] + 2, x.elements),
@@ -129,21 +129,21 @@ def dynamic(p: Pricer, n: Node) -> None:
 def _quantised(op: str, *positions: int) -> Pricing:
     """Price as the plain operator on the values among the scales, requantised."""
 
-    def pricing(p: Pricer, n: Node) -> None:
-        plain = Node(op, n.name, tuple(n.get(i) for i in positions), n.outputs, n.attributes)
+    def pricing(p: Pricer, n: OnnxNode) -> None:
+        plain = OnnxNode(op, n.name, tuple(n.get(i) for i in positions), n.outputs, n.attributes)
         rule = POINTWISE.get(op) or MOVEMENT[op]
         rule(p, plain)
 
     return pricing
 
 
-def quantised_concat(p: Pricer, n: Node) -> None:
+def quantised_concat(p: Pricer, n: OnnxNode) -> None:
     """Price ``QLinearConcat``: parts of other scales are converted as they are copied."""
     parts = [e for e in n.inputs[2::3] if e is not None]
     p.add(n, "copy", p.reads(*parts), ops=product(REQUANTISE, n.out.elements))
 
 
-def scaled(p: Pricer, n: Node) -> None:
+def scaled(p: Pricer, n: OnnxNode) -> None:
     """Price an elementwise operator of ``QLinear`` values: inputs 0 and 3."""
     op = n.op.removeprefix("QLinear")
     ops = VECTOR_OPS[{"Add": "add", "Mul": "mul"}[op]] + REQUANTISE

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx import attention
-from perfmodel.workload.importers.onnx.node import Node, NotPricedError, fixed
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, fixed
 from perfmodel.workload.importers.onnx.operators_pointwise import norm
 from perfmodel.workload.importers.onnx.operators_products import (
     conv,
@@ -24,7 +24,7 @@ from perfmodel.workload.symbols import Dim, constant, distinct_experts, product,
 _GATES: Mapping[str, int] = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
-def recurrent(p: Pricer, n: Node) -> None:
+def recurrent(p: Pricer, n: OnnxNode) -> None:
     """Price ``LSTM``, ``GRU``, ``RNN``.
 
     The product with the input is one GEMM over all steps, so its weights are read once; that with
@@ -74,7 +74,7 @@ def recurrent(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def quantised_lstm(p: Pricer, n: Node) -> None:
+def quantised_lstm(p: Pricer, n: OnnxNode) -> None:
     """Price ``DynamicQuantizeLSTM``: 8-bit weights, turned; inputs are quantised as it runs."""
     w, r = n.need(1), n.need(2)
     for edge in (w, r):
@@ -83,7 +83,7 @@ def quantised_lstm(p: Pricer, n: Node) -> None:
         if edge.tensor is None and not edge.is_data:
             edge.kind = "weight"
             edge.shape = (edge.known[0], edge.known[2], edge.known[1])
-    plain = Node("LSTM", n.name, n.inputs[:8], n.outputs, n.attributes)
+    plain = OnnxNode("LSTM", n.name, n.inputs[:8], n.outputs, n.attributes)
     recurrent(p, plain)
 
 
@@ -93,7 +93,7 @@ def _fft(length: Dim, what: str) -> float:
     return 5.0 * size * math.log2(size) if size > 1 else 0.0
 
 
-def dft(p: Pricer, n: Node) -> None:
+def dft(p: Pricer, n: OnnxNode) -> None:
     """Price ``DFT`` as an FFT; half of it for real input."""
     x = n.need(0)
     axis = transform_axis(n)
@@ -106,7 +106,7 @@ def dft(p: Pricer, n: Node) -> None:
     )
 
 
-def stft(p: Pricer, n: Node) -> None:
+def stft(p: Pricer, n: OnnxNode) -> None:
     """Price ``STFT``: a window product and a real FFT a frame."""
     x = n.need(0)
     frames, length = stft_lengths(n)
@@ -118,7 +118,7 @@ def stft(p: Pricer, n: Node) -> None:
           attributes={"function": "fft"})  # fmt: skip
 
 
-def select(p: Pricer, n: Node) -> None:
+def select(p: Pricer, n: OnnxNode) -> None:
     """Price ``TopK`` and ``Unique``: every element passes a heap of k, or a sort."""
     x = n.need(0)
     along = n.out.known[-1] if n.op == "TopK" else x.elements
@@ -127,13 +127,13 @@ def select(p: Pricer, n: Node) -> None:
     p.add(n, "pool", p.reads(x), ops=product(x.elements, max(depth, 1.0)))
 
 
-def scan_through(p: Pricer, n: Node) -> None:
+def scan_through(p: Pricer, n: OnnxNode) -> None:
     """Price ``NonZero`` and ``Multinomial``: every element is looked at once."""
     x = n.need(0)
     p.add(n, "pool", [p.tensor(x)], ops=x.elements)
 
 
-def suppress(p: Pricer, n: Node) -> None:
+def suppress(p: Pricer, n: OnnxNode) -> None:
     """Price ``NonMaxSuppression``.
 
     Of each class at most `k` boxes are kept and every box is compared with those: ``n k`` overlaps
@@ -147,7 +147,7 @@ def suppress(p: Pricer, n: Node) -> None:
           ops=product(*scores.known[:2], count, kept, 12))  # fmt: skip
 
 
-def loss(p: Pricer, n: Node) -> None:
+def loss(p: Pricer, n: OnnxNode) -> None:
     """Price a loss: a softmax where it has one, and one operation an element."""
     x = n.need(0)
     softmax = VECTOR_OPS["softmax"] + 4 if n.op.startswith("Softmax") else 0
@@ -155,26 +155,26 @@ def loss(p: Pricer, n: Node) -> None:
           ops=product(softmax + 1, x.elements))  # fmt: skip
 
 
-def rotary(p: Pricer, n: Node) -> None:
+def rotary(p: Pricer, n: OnnxNode) -> None:
     """Price ``RotaryEmbedding``."""
     x = n.need(0)
     p.add(n, "elementwise", p.reads(*n.present), ops=product(VECTOR_OPS["rope"], x.elements),
           inplace=x, attributes={"function": "rope"})  # fmt: skip
 
 
-def gated(p: Pricer, n: Node) -> None:
+def gated(p: Pricer, n: OnnxNode) -> None:
     """Price ``SwiGLU``."""
     p.add(n, "elementwise", p.reads(*n.present), ops=product(VECTOR_OPS["swiglu"], n.out.elements),
           attributes={"function": "swiglu"})  # fmt: skip
 
 
-def col2im(p: Pricer, n: Node) -> None:
+def col2im(p: Pricer, n: OnnxNode) -> None:
     """Price ``Col2Im``: overlapping columns are added up."""
     x = n.need(0)
     p.add(n, "pool", [p.tensor(x)], ops=x.elements)
 
 
-def fused_matmul(p: Pricer, n: Node) -> None:
+def fused_matmul(p: Pricer, n: OnnxNode) -> None:
     """Price ``FusedMatMul``: either side may be turned."""
     a, b = n.need(0), n.need(1)
     shape = a.known
@@ -190,7 +190,7 @@ def fused_matmul(p: Pricer, n: Node) -> None:
     product_of(p, n, a, b, transposed=bool(n.whole("transB", 0)))
 
 
-def embed_norm(p: Pricer, n: Node) -> None:
+def embed_norm(p: Pricer, n: OnnxNode) -> None:
     """Price ``EmbedLayerNormalization``: three lookups, their sum, a normalisation."""
     ids, y = n.need(0), n.out
     reads: list[Tensor | tuple[Tensor, Dim]] = list(p.reads(ids, n.get(1)))
@@ -204,12 +204,12 @@ def embed_norm(p: Pricer, n: Node) -> None:
     p.add(n, "gather", reads, [p.tensor(y)], ops=product(ops, y.elements))
 
 
-def skip_norm(p: Pricer, n: Node) -> None:
+def skip_norm(p: Pricer, n: OnnxNode) -> None:
     """Price a normalisation of a sum with a residual."""
     norm(p, n)
 
 
-def experts(p: Pricer, n: Node) -> None:
+def experts(p: Pricer, n: OnnxNode) -> None:
     """Price ``MoE`` of onnxruntime: the experts that uniform routing of the tokens touches."""
     x, router = n.need(0), n.need(1)
     per_token = n.whole("k", 1)
@@ -237,7 +237,7 @@ def experts(p: Pricer, n: Node) -> None:
           attributes={"experts": count, "per_token": per_token})  # fmt: skip
 
 
-def linear_attention(p: Pricer, n: Node) -> None:
+def linear_attention(p: Pricer, n: OnnxNode) -> None:
     """Price ``LinearAttention``: per step an outer product into the state and a product with it.
 
     The delta rules read the state once more to correct it; decay and rate are elementwise.
@@ -277,7 +277,7 @@ def linear_attention(p: Pricer, n: Node) -> None:
           attributes={"cell": "linear_attention"})  # fmt: skip
 
 
-def causal_conv(p: Pricer, n: Node) -> None:
+def causal_conv(p: Pricer, n: OnnxNode) -> None:
     """Price ``CausalConvWithState``: a depthwise convolution over the past and the input."""
     x, w, bias = n.need(0), n.need(1), n.get(2)
     batch, channels, steps = x.known

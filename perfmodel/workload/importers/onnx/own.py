@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from perfmodel.workload.importers.onnx.node import Node, NotPricedError, Shape
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, Shape
 from perfmodel.workload.importers.onnx.operators_movement import view
 from perfmodel.workload.importers.onnx.operators_products import product_of
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
@@ -26,7 +26,7 @@ UNKNOWN: Final = "perfmodel.unknown"
 TYPED: Final = "perfmodel.typed"
 
 
-def viewed(node: Node) -> None:
+def viewed(node: OnnxNode) -> None:
     """``View``: the axes of the input in another order, merged or split.
 
     ``axes`` has an entry an axis of the result: a number, and the axes whose extents multiply it;
@@ -41,7 +41,7 @@ def viewed(node: Node) -> None:
     give(node, shape)
 
 
-def linear(node: Node) -> None:
+def linear(node: OnnxNode) -> None:
     """``Linear``: the last axis times a matrix, which is turned where ``transB`` says so."""
     w = ranked(node.need(1), 2)
     if node.whole("transB", 0):
@@ -49,12 +49,12 @@ def linear(node: Node) -> None:
     give(node, stacked(ranked(node.need(0), 1), w))
 
 
-def price_linear(p: Pricer, n: Node) -> None:
+def price_linear(p: Pricer, n: OnnxNode) -> None:
     """Price ``Linear``: one product, its bias an operation an output."""
     product_of(p, n, n.need(0), n.need(1), bias=n.get(2), transposed=bool(n.whole("transB", 0)))
 
 
-def stated(node: Node) -> None:
+def stated(node: OnnxNode) -> None:
     """Shapes of what has no price are attributes, ``None`` where nothing tells."""
     shapes = cast("tuple[Shape | None, ...]", node.attributes.get("shapes", ()))
     formats = cast("tuple[str | None, ...]", node.attributes.get("formats", ()))
@@ -63,7 +63,7 @@ def stated(node: Node) -> None:
             give(node, shape, i, formats[i] if i < len(formats) else None)
 
 
-def price_unknown(p: Pricer, n: Node) -> None:
+def price_unknown(p: Pricer, n: OnnxNode) -> None:
     """Say why there is no price."""
     del p
     reason: Any = n.attributes.get("reason", "")

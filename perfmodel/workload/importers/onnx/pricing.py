@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from perfmodel.errors import nearest, printable
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue
 from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
 
-Pricing = Callable[["Pricer", Node], None]
+Pricing = Callable[["Pricer", OnnxNode], None]
 
 #: Operators that make numbers of their own: never folded away.
 RANDOM = frozenset(
@@ -50,7 +50,7 @@ class Pricer:
     channels_last: bool = False
     _copies: dict[str, int] = field(default_factory=dict[str, int])
 
-    def price(self, node: Node) -> None:
+    def price(self, node: OnnxNode) -> None:
         """Add the operators of one node; one that has no price is named in ``not_priced``."""
         from perfmodel.workload.importers.onnx.domains import domain_of
 
@@ -68,7 +68,7 @@ class Pricer:
         except MALFORMED as error:
             self._keep(node, f"it is malformed: {error}")
 
-    def dispatch(self, node: Node, times: Dim = 1) -> None:
+    def dispatch(self, node: OnnxNode, times: Dim = 1) -> None:
         """Add the operators of one node; count it where it runs and is no kernel."""
         kernels, unknown = self.builder.kernels, len(self.builder.not_priced)
         self.price(node)
@@ -76,7 +76,7 @@ class Pricer:
         if node.runs and none:
             self.builder.views += times
 
-    def _keep(self, node: Node, reason: str) -> None:
+    def _keep(self, node: OnnxNode, reason: str) -> None:
         """Name an operator without a price; what it stores still counts as stored."""
         self.builder.not_priced.append(printable(f"{node.label}: {reason}"))
         stored = [e for e in node.present if e.kind == "weight" and e.shape is not None]
@@ -86,7 +86,7 @@ class Pricer:
                 attributes={"op": node.op, "not_priced": reason},
             )  # fmt: skip
 
-    def _fold(self, node: Node) -> bool:
+    def _fold(self, node: OnnxNode) -> bool:
         """Fold what depends on weights and constants only, as every runtime does on loading."""
         if node.op in RANDOM or any(e.is_data for e in node.present) or not node.made:
             return False
@@ -106,7 +106,7 @@ class Pricer:
 
     # tensors
 
-    def tensor(self, edge: Edge) -> Tensor:
+    def tensor(self, edge: OnnxValue) -> Tensor:
         """Return the tensor of a value, declared at its first use."""
         if edge.tensor is None:
             shape = edge.known
@@ -134,13 +134,13 @@ class Pricer:
         self.builder.tensors[made.name] = made
         return made
 
-    def weight(self, edge: Edge) -> Tensor:
+    def weight(self, edge: OnnxValue) -> Tensor:
         """Return the tensor of an operand that holds parameters unless it is computed."""
         if edge.kind == "constant" and edge.tensor is None:
             edge.kind = "weight"
         return self.tensor(edge)
 
-    def vector(self, edge: Edge | None) -> list[Tensor]:
+    def vector(self, edge: OnnxValue | None) -> list[Tensor]:
         """Return a bias or a scale as a tensor to read, tagged as the vector it is."""
         if edge is None:
             return []
@@ -149,7 +149,7 @@ class Pricer:
             edge.tag = edge.tag or "vector"
         return [self.tensor(edge)]
 
-    def reads(self, *edges: Edge | None) -> list[Tensor]:
+    def reads(self, *edges: OnnxValue | None) -> list[Tensor]:
         """Return tensors of what moves: neither absent inputs nor single constants."""
         return [
             self.tensor(e)
@@ -161,7 +161,7 @@ class Pricer:
 
     def add(
         self,
-        node: Node,
+        node: OnnxNode,
         kind: str,
         reads: Sequence[Tensor | tuple[Tensor, Dim]],
         writes: Sequence[Tensor | tuple[Tensor, Dim]] | None = None,
@@ -169,7 +169,7 @@ class Pricer:
         ops: Dim = 0,
         nests: Sequence[LoopNest] = (),
         pair: tuple[str, str] | None = None,
-        inplace: Edge | None = None,
+        inplace: OnnxValue | None = None,
         attributes: Mapping[str, object] | None = None,
     ) -> None:
         """Add the operator of a node; it writes the node's outputs unless `writes` is given."""
@@ -185,7 +185,7 @@ class Pricer:
         )  # fmt: skip
 
 
-def converted(node: Node) -> Dim:
+def converted(node: OnnxNode) -> Dim:
     """Return operations of conversions that were folded into an operator."""
     if not node.attributes.get("integer"):
         return 0
@@ -196,13 +196,13 @@ def converted(node: Node) -> Dim:
     return product(per_output, node.out.elements)
 
 
-def _role(edge: Edge) -> tuple[str, str]:
+def _role(edge: OnnxValue) -> tuple[str, str]:
     if edge.kind == "constant":
         return "activation", "constant"
     return ("weight", edge.tag) if edge.kind == "weight" else ("activation", "")
 
 
-def _unknown(node: Node) -> str:
+def _unknown(node: OnnxNode) -> str:
     from perfmodel.workload.importers.onnx.domains import domain_of
 
     found = domain_of(node.domain)

@@ -16,7 +16,7 @@ from typing import Final
 
 from perfmodel.formats import find
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.importers.onnx.node import Node, NotPricedError
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.importers.onnx.shapes import Rule, give
 from perfmodel.workload.symbols import constant, product
@@ -35,14 +35,14 @@ _FLOATS: Mapping[tuple[int, int], str] = {
 }  # fmt: skip
 
 
-def _bits(node: Node, index: int) -> int | None:
+def _bits(node: OnnxNode, index: int) -> int | None:
     edge = node.get(index)
     number = edge.number() if edge is not None else None
     bits = constant(number) if number is not None else None
     return ceil(bits) if bits is not None and 0 < bits <= 64 else None
 
 
-def stated_format(node: Node) -> str:
+def stated_format(node: OnnxNode) -> str:
     """Return the format that a quantiser states; empty where that is known only when it runs."""
     format = node.text("format", "")
     if node.op in {"Quant", "IntQuant"} and not format:
@@ -66,19 +66,19 @@ def stated_format(node: Node) -> str:
     return format if find(format) is not None else ""
 
 
-def shaped(node: Node) -> None:
+def shaped(node: OnnxNode) -> None:
     """Quantisers leave the shape; thresholds with ``data_layout`` too."""
     give(node, node.need(0).known, format="")
 
 
-def price(p: Pricer, n: Node) -> None:
+def price(p: Pricer, n: OnnxNode) -> None:
     """Price a rounding that no operator took in: scale, round, clip."""
     x = n.need(0)
     p.add(n, "quantise", [p.tensor(x)], ops=product(VECTOR_OPS["quantise"], x.elements),
           attributes={"function": "quantise"})  # fmt: skip
 
 
-def thresholds(p: Pricer, n: Node) -> None:
+def thresholds(p: Pricer, n: OnnxNode) -> None:
     """Price ``MultiThreshold``: how many of N sorted thresholds a value reaches.
 
     A search by halves compares ``ceil(log2(N + 1))`` times; circuits compare all at once.

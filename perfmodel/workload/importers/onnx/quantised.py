@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from perfmodel.formats import find
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError
-from perfmodel.workload.importers.onnx.walk import Choice, Repeat, Step
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue
+from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step
 from perfmodel.workload.symbols import constant
 
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv", "FusedGemm"})
@@ -27,7 +27,7 @@ _MOVERS = frozenset(
 _FUSED = frozenset({"Relu", "Clip", "LeakyRelu"})
 
 
-def fold_quantisation(steps: list[Step], outputs: list[Edge]) -> tuple[list[Step], int]:
+def fold_quantisation(steps: list[Step], outputs: list[OnnxValue]) -> tuple[list[Step], int]:
     """Return the steps with every folded pair gone, and how many operators became integer ones.
 
     A product whose operands are dequantised reads the integers instead and writes the integers of
@@ -39,7 +39,7 @@ def fold_quantisation(steps: list[Step], outputs: list[Edge]) -> tuple[list[Step
         if isinstance(step, Repeat):
             step.steps, n = fold_quantisation(step.steps, [*outputs, *_edges(steps)])
             nested += n
-        elif isinstance(step, Choice):
+        elif isinstance(step, OnnxIfBranches):
             step.then_steps, n = fold_quantisation(step.then_steps, list(step.then_outputs))
             step.else_steps, m = fold_quantisation(step.else_steps, list(step.else_outputs))
             nested += n + m
@@ -48,19 +48,19 @@ def fold_quantisation(steps: list[Step], outputs: list[Edge]) -> tuple[list[Step
     return folder.steps, folder.count + nested
 
 
-def _edges(steps: list[Step]) -> list[Edge]:
-    return [e for s in steps if isinstance(s, Node) for e in s.present]
+def _edges(steps: list[Step]) -> list[OnnxValue]:
+    return [e for s in steps if isinstance(s, OnnxNode) for e in s.present]
 
 
 class _Folder:
-    def __init__(self, steps: list[Step], outputs: list[Edge]) -> None:
+    def __init__(self, steps: list[Step], outputs: list[OnnxValue]) -> None:
         self.steps = steps
         self.count = 0
-        self.maker: dict[int, Node] = {}
-        self.readers: dict[int, list[Node]] = {}
+        self.maker: dict[int, OnnxNode] = {}
+        self.readers: dict[int, list[OnnxNode]] = {}
         self.kept: set[int] = {id(e) for e in outputs}
         for step in steps:
-            if isinstance(step, Node):
+            if isinstance(step, OnnxNode):
                 for edge in step.made:
                     self.maker[id(edge)] = step
                 for edge in step.present:
@@ -72,13 +72,13 @@ class _Folder:
 
     def run(self) -> None:
         integer = {"DequantizeLinear", "MatMulInteger", "ConvInteger"}
-        if not any(isinstance(step, Node) and step.op in integer for step in self.steps):
+        if not any(isinstance(step, OnnxNode) and step.op in integer for step in self.steps):
             return
         for step in self.steps:
-            if isinstance(step, Node) and step.op == "Clip":
+            if isinstance(step, OnnxNode) and step.op == "Clip":
                 self.narrow(step)
         for step in list(self.steps):
-            if not isinstance(step, Node) or id(step) in self.gone:
+            if not isinstance(step, OnnxNode) or id(step) in self.gone:
                 continue
             try:
                 self.fold(step)
@@ -86,7 +86,7 @@ class _Folder:
                 continue  # it lacks something, and stays as it is
         self.sweep()
 
-    def fold(self, step: Node) -> None:
+    def fold(self, step: OnnxNode) -> None:
         if step.op in _PRODUCTS:
             self.product(step)
         elif step.op in {"MatMulInteger", "ConvInteger"}:
@@ -94,7 +94,7 @@ class _Folder:
         elif step.op in _OTHERS or step.op in _MOVERS:
             self.other(step)
 
-    def narrow(self, clip: Node) -> None:
+    def narrow(self, clip: OnnxNode) -> None:
         """Take a clip of integers for what it says of their width (QCDQ: four bits in eight).
 
         Such files quantise to 8 bits and clip to fewer, since older operator sets have no others.
@@ -115,7 +115,7 @@ class _Folder:
             return
         self.gone.add(id(clip))
 
-    def source(self, edge: Edge | None) -> Edge | None:
+    def source(self, edge: OnnxValue | None) -> OnnxValue | None:
         """Return the integers behind a dequantised value, through views that nothing else reads."""
         maker = self.maker.get(id(edge)) if edge is not None else None
         if maker is not None and edge is not None and maker.op in _VIEWS and edge.is_data:
@@ -137,7 +137,7 @@ class _Folder:
             self.store(integers, block if isinstance(block, int) else 0)
         return integers
 
-    def store(self, edge: Edge, block: int) -> None:
+    def store(self, edge: OnnxValue, block: int) -> None:
         """Mark integers that a dequantise reads as the parameters they are."""
         if len(edge.known):
             edge.kind = "weight"
@@ -147,9 +147,9 @@ class _Folder:
         if block > 0 and edge.format.startswith("int") and find(grouped) is not None:
             edge.format = grouped
 
-    def behind(self, node: Node) -> tuple[Edge, list[Node]] | None:
+    def behind(self, node: OnnxNode) -> tuple[OnnxValue, list[OnnxNode]] | None:
         """Return the integers that a quantise makes of a node's output, and the nodes between."""
-        between: list[Node] = []
+        between: list[OnnxNode] = []
         edge = node.out
         while True:
             readers = self.readers.get(id(edge), [])
@@ -165,7 +165,7 @@ class _Folder:
             between.append(reader)
             edge = reader.out
 
-    def product(self, node: Node) -> None:
+    def product(self, node: OnnxNode) -> None:
         sources = [self.source(e) for e in node.inputs[:2]]
         narrow = sources[1] if len(sources) > 1 else None
         if narrow is None:
@@ -185,7 +185,7 @@ class _Folder:
             self.count += 1
             self.requantise(node)
 
-    def requantise(self, node: Node) -> None:
+    def requantise(self, node: OnnxNode) -> None:
         """Let a product write the integers of the quantise behind it."""
         found = self.behind(node)
         passed: list[str] = []
@@ -197,10 +197,10 @@ class _Folder:
             self.maker[id(integers)] = node
         node.attributes = {**node.attributes, "integer": True, "fused": tuple(passed)}
 
-    def integer(self, node: Node) -> None:
+    def integer(self, node: OnnxNode) -> None:
         """Take the conversion and the scaling behind an integer product into it."""
         edge = node.out
-        passed: list[Node] = []
+        passed: list[OnnxNode] = []
         allowed = ("Cast", "Mul", "Add")
         for op in allowed:
             readers = self.readers.get(id(edge), [])
@@ -228,7 +228,7 @@ class _Folder:
             node.inputs = (*_padded(node.inputs, 4), *vectors)
         self.count += 1
 
-    def scale(self, edge: Edge) -> Node | None:
+    def scale(self, edge: OnnxValue) -> OnnxNode | None:
         """Return the node that makes a scale which nothing else reads."""
         maker = self.maker.get(id(edge))
         if maker is None or len(edge.shape or ()) > 1:
@@ -238,13 +238,13 @@ class _Folder:
         alone = len(self.readers.get(id(edge), [])) == 1 and id(edge) not in self.kept
         return maker if maker.op == "Mul" and alone else None
 
-    def other(self, node: Node) -> None:
+    def other(self, node: OnnxNode) -> None:
         """Run another operator on integers where all it reads and writes is quantised."""
         data = [e for e in node.present if self.matters(node, e)]
         sources = [self.source(e) for e in data]
         if not data or any(s is None for s in sources):
             return
-        written: list[tuple[Edge, Node]] = []
+        written: list[tuple[OnnxValue, OnnxNode]] = []
         for edge in node.made:
             readers = self.readers.get(id(edge), [])
             if id(edge) in self.kept or not readers:
@@ -267,7 +267,7 @@ class _Folder:
         node.attributes = {**node.attributes, "integer": True, "requantised": not moves}
         self.count += not moves
 
-    def matters(self, node: Node, edge: Edge) -> bool:
+    def matters(self, node: OnnxNode, edge: OnnxValue) -> bool:
         """Whether an input carries values (not a shape, an index or a bound)."""
         if edge is node.inputs[0]:
             return True
@@ -277,7 +277,9 @@ class _Folder:
             edge.kind == "constant" and edge.shape in {(), (1,)}
         )
 
-    def swap(self, node: Node, inputs: list[Edge | None], index: int, source: Edge) -> None:
+    def swap(
+        self, node: OnnxNode, inputs: list[OnnxValue | None], index: int, source: OnnxValue
+    ) -> None:
         old = inputs[index]
         inputs[index] = source
         if old is not None:
@@ -289,7 +291,7 @@ class _Folder:
         """Drop dequantises that nothing reads any more."""
         alive: list[Step] = []
         for step in self.steps:
-            if isinstance(step, Node):
+            if isinstance(step, OnnxNode):
                 if id(step) in self.gone:
                     continue
                 unread = step.op == "DequantizeLinear" and not any(
@@ -305,7 +307,7 @@ class _Folder:
 _VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
 
-def _width(clip: Node) -> int | None:
+def _width(clip: OnnxNode) -> int | None:
     """Return the bits that the bounds of a clip need, of fewer than 8."""
     bounds = [e.number() if e is not None else None for e in (clip.get(1), clip.get(2))]
     low, high = (constant(b) if b is not None else None for b in bounds)
@@ -324,13 +326,13 @@ _STRUCTURAL = frozenset(
 )  # fmt: skip
 
 
-def _padded(inputs: tuple[Edge | None, ...], count: int) -> tuple[Edge | None, ...]:
+def _padded(inputs: tuple[OnnxValue | None, ...], count: int) -> tuple[OnnxValue | None, ...]:
     return (*inputs[:count], *((None,) * (count - len(inputs))))
 
 
-def _inner(step: Step) -> list[Edge]:
+def _inner(step: Step) -> list[OnnxValue]:
     """Return every value that the nodes inside a step read or make."""
-    if isinstance(step, Node):
+    if isinstance(step, OnnxNode):
         return [*step.present, *step.made]
     if isinstance(step, Repeat):
         return [e for s in step.steps for e in _inner(s)]

@@ -149,14 +149,14 @@ def read_onnx(path: str | Path) -> RawModel:
     if not model.ir_version or not model.HasField("graph") or not len(model.graph.node):
         raise InputError(Fault("holds no ONNX graph", file=str(file), expected=expected))
     model = written_out(model, str(file))
-    return _Reader(onnx, str(file)).model(model)
+    return _OnnxReader(onnx, str(file)).model(model)
 
 
 def _module(name: str) -> Any:
     return import_module(name)
 
 
-class _Reader:
+class _OnnxReader:
     """Walks the protobuf and collects faults."""
 
     def __init__(self, onnx: Any, file: str) -> None:

@@ -8,8 +8,8 @@ from perfmodel.workload.builder import broadcast
 from perfmodel.workload.importers.onnx.extents import floor_div, sign
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
-    Edge,
-    Node,
+    OnnxNode,
+    OnnxValue,
     Shape,
     UnknownShapeError,
     axis_of,
@@ -19,13 +19,13 @@ from perfmodel.workload.importers.onnx.pricing import STANDARD
 from perfmodel.workload.importers.onnx.read import FORMATS, LARGEST_EXTENT
 from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
 
-Rule = Callable[[Node], None]
+Rule = Callable[[OnnxNode], None]
 
 #: Elements of a tensor that 64 bits can count.
 _MOST_ELEMENTS = 2**63 - 1
 
 
-def give(node: Node, shape: Sequence[Dim], index: int = 0, format: str | None = None) -> None:
+def give(node: OnnxNode, shape: Sequence[Dim], index: int = 0, format: str | None = None) -> None:
     """Set the shape and format of one output; by default the format of the first input."""
     edge = node.outputs[index] if index < len(node.outputs) else None
     if edge is None:
@@ -46,7 +46,7 @@ def give(node: Node, shape: Sequence[Dim], index: int = 0, format: str | None = 
     edge.format = format
 
 
-def first_same(node: Node) -> None:
+def first_same(node: OnnxNode) -> None:
     """Only the first output is of interest; it is shaped as the first input."""
     x = node.need(0).known
     axis = node.attributes.get("axis")
@@ -55,7 +55,7 @@ def first_same(node: Node) -> None:
     give(node, x)
 
 
-def prelu(node: Node) -> None:
+def prelu(node: OnnxNode) -> None:
     """``PRelu``: slopes are broadcast to the input; before operator set 7 they were a channel's."""
     x, slope = node.need(0).known, node.need(1).known
     if len(slope) != 1:
@@ -63,7 +63,7 @@ def prelu(node: Node) -> None:
     give(node, x)
 
 
-def along_axis(node: Node) -> None:
+def along_axis(node: OnnxNode) -> None:
     """``CumSum`` and ``CumProd``: shaped as the input, along an axis that is an input."""
     x = node.need(0).known
     for number in node.need(1).numbers or ():
@@ -71,7 +71,7 @@ def along_axis(node: Node) -> None:
     give(node, x)
 
 
-def by_channel(node: Node) -> None:
+def by_channel(node: OnnxNode) -> None:
     """Normalisations with a scale and a shift a channel: shaped as the input."""
     x = ranked(node.need(0), 2)
     for edge in (node.get(1), node.get(2)):
@@ -91,7 +91,7 @@ def agree(what: str, *extents: Dim) -> None:
         raise ContradictionError(f"{what} differ: " + " and ".join(f"{n:g}" for n in numbers))
 
 
-def broadcasting(node: Node) -> None:
+def broadcasting(node: OnnxNode) -> None:
     """Inputs are broadcast as NumPy does."""
     shapes = [e.known for e in node.present]
     if node.attributes.get("broadcast"):
@@ -100,7 +100,7 @@ def broadcasting(node: Node) -> None:
     give(node, spread(*shapes), format=_common(node.present))
 
 
-def _common(edges: Sequence[Edge]) -> str:
+def _common(edges: Sequence[OnnxValue]) -> str:
     data = [e.format for e in edges if e.is_data] or [e.format for e in edges]
     return data[0] if data else ""
 
@@ -119,17 +119,17 @@ def spread(*shapes: Shape) -> Shape:
         raise ContradictionError(str(error)) from None
 
 
-def logical(node: Node) -> None:
+def logical(node: OnnxNode) -> None:
     """A comparison or a test: ``bool``."""
     give(node, spread(*(e.known for e in node.present)), format="bool")
 
 
-def where(node: Node) -> None:
+def where(node: OnnxNode) -> None:
     """``Where`` is formatted as what it picks from."""
     give(node, spread(*(e.known for e in node.present)), format=node.need(1).format)
 
 
-def cast(node: Node) -> None:
+def cast(node: OnnxNode) -> None:
     """``Cast``: the format is an attribute (or another input's)."""
     if node.op in {"CastLike", "BitCast"} and node.get(1) is not None:
         format = node.need(1).format
@@ -139,7 +139,7 @@ def cast(node: Node) -> None:
     give(node, node.need(0).known, format=format)
 
 
-def convolution(node: Node) -> None:
+def convolution(node: OnnxNode) -> None:
     """Convolutions, their integer and transposed forms."""
     quantised = node.op == "QLinearConv"
     x, w = node.need(0), node.need(3 if quantised else 1)
@@ -176,7 +176,7 @@ def convolution(node: Node) -> None:
         give(node, (batch, channels, *windows(node, spatial, kernel)), format=format)
 
 
-def _scattered(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
+def _scattered(node: OnnxNode, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
     stated = node.wholes("output_shape")
     if stated is not None:
         return list(stated[-len(kernel) :])
@@ -197,7 +197,7 @@ def _scattered(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> lis
     ]
 
 
-def windows(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
+def windows(node: OnnxNode, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
     """Return the extents of sliding windows with the node's strides, dilations and padding."""
     axes = len(kernel)
     s, d = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
@@ -229,7 +229,7 @@ def windows(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[D
     return out
 
 
-def per_axis(node: Node, name: str, axes: int) -> tuple[int, ...]:
+def per_axis(node: OnnxNode, name: str, axes: int) -> tuple[int, ...]:
     """Return an attribute with one number an axis, ones where it is absent."""
     numbers = node.wholes(name) or (1,) * axes
     if len(numbers) != axes:
@@ -237,14 +237,14 @@ def per_axis(node: Node, name: str, axes: int) -> tuple[int, ...]:
     return numbers
 
 
-def ranked(edge: Edge, least: int) -> Shape:
+def ranked(edge: OnnxValue, least: int) -> Shape:
     """Return a shape of at least so many dimensions."""
     if len(edge.known) < least:
         raise ContradictionError(f"'{edge.name}' has {len(edge.known)} dimensions")
     return edge.known
 
 
-def pool(node: Node) -> None:
+def pool(node: OnnxNode) -> None:
     """Pooling windows; indices of a ``MaxPool`` are ``int64``."""
     x = node.need(0)
     batch, channels, *spatial = ranked(x, 3)
@@ -262,13 +262,13 @@ def pool(node: Node) -> None:
     give(node, shape, 1, "int64")
 
 
-def global_pool(node: Node) -> None:
+def global_pool(node: OnnxNode) -> None:
     """Global pools leave ones."""
     shape = ranked(node.need(0), 2)
     give(node, (*shape[:2], *((1,) * (len(shape) - 2))))
 
 
-def reduced_axes(node: Node, rank: int) -> set[int]:
+def reduced_axes(node: OnnxNode, rank: int) -> set[int]:
     """Return the axes that a reduction runs over."""
     axes = node.wholes("axes")
     second = node.get(1)
@@ -281,7 +281,7 @@ def reduced_axes(node: Node, rank: int) -> set[int]:
     return {axis_of(a, rank) for a in axes}
 
 
-def reduction(node: Node) -> None:
+def reduction(node: OnnxNode) -> None:
     """Reductions over axes of an attribute or an input."""
     x = node.need(0).known
     axes = reduced_axes(node, len(x))
@@ -291,7 +291,7 @@ def reduction(node: Node) -> None:
         give(node, [d for i, d in enumerate(x) if i not in axes])
 
 
-def arg_reduction(node: Node) -> None:
+def arg_reduction(node: OnnxNode) -> None:
     """``ArgMax`` and ``ArgMin``: positions along one axis."""
     x = node.need(0).known
     axis = axis_of(node.whole("axis", 0), len(x))
@@ -299,7 +299,7 @@ def arg_reduction(node: Node) -> None:
     give(node, (*x[:axis], *kept, *x[axis + 1 :]), format="int64")
 
 
-def batch_norm(node: Node) -> None:
+def batch_norm(node: OnnxNode) -> None:
     """Normalised output; running statistics beside it are of training."""
     x = ranked(node.need(0), 1)
     for i in range(1, 5):
@@ -311,7 +311,7 @@ def batch_norm(node: Node) -> None:
         give(node, x[1:2], i)
 
 
-def layer_norm(node: Node) -> None:
+def layer_norm(node: OnnxNode) -> None:
     """Normalised output, then mean and inverse deviation over the normalised axes."""
     x = node.need(0).known
     give(node, x)
@@ -324,7 +324,7 @@ def layer_norm(node: Node) -> None:
         give(node, x if skip and i == 3 else statistic, i)
 
 
-def top_k(node: Node) -> None:
+def top_k(node: OnnxNode) -> None:
     """``TopK``: values and positions."""
     x = node.need(0).known
     axis = axis_of(node.whole("axis", -1), len(x))
@@ -344,7 +344,7 @@ def top_k(node: Node) -> None:
     give(node, shape, 1, "int64")
 
 
-def recurrent(node: Node) -> None:
+def recurrent(node: OnnxNode) -> None:
     """``LSTM``, ``GRU``, ``RNN``: the sequence, then the last states."""
     x, w, r = (ranked(node.need(i), 3) for i in range(3))
     directions, hidden = r[0], r[-1]
@@ -367,7 +367,7 @@ def recurrent(node: Node) -> None:
         give(node, last, i)
 
 
-def loss(node: Node) -> None:
+def loss(node: OnnxNode) -> None:
     """Losses: a number, or one an element where nothing reduces; then the log-probabilities."""
     x = node.need(0).known
     each = (*x[:1], *x[2:])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
-    Node,
+    OnnxNode,
     UnknownShapeError,
     axis_of,
     fixed,
@@ -17,14 +17,14 @@ from perfmodel.workload.importers.onnx.shapes_movement import numbers, opened, t
 from perfmodel.workload.symbols import Poly, ceil_div, constant, poly, product, simplify
 
 
-def shape_of(node: Node) -> None:
+def shape_of(node: OnnxNode) -> None:
     """``Shape``: as many numbers as dimensions."""
     rank = len(node.need(0).known)
     taken = range(rank)[node.whole("start", 0) : node.whole("end", rank)]
     give(node, (len(taken),), format="int64")
 
 
-def filled(node: Node) -> None:
+def filled(node: OnnxNode) -> None:
     """``ConstantOfShape``."""
     value = node.attributes.get("value")
     target = node.need(0)
@@ -32,7 +32,7 @@ def filled(node: Node) -> None:
     give(node, shape, format=getattr(value, "format", "fp32"))
 
 
-def range_of(node: Node) -> None:
+def range_of(node: OnnxNode) -> None:
     """``Range``."""
     if any(told_by_data(e) for e in node.present):
         give(node, (node.open(0, 0),))
@@ -53,7 +53,7 @@ def range_of(node: Node) -> None:
     give(node, (count if number is None else max(0, math.ceil(number)),))
 
 
-def one_hot(node: Node) -> None:
+def one_hot(node: OnnxNode) -> None:
     """``OneHot``: one more axis."""
     index = list(node.need(0).known)
     depth = numbers(node.get(1), "the depth")[0]
@@ -61,13 +61,13 @@ def one_hot(node: Node) -> None:
     give(node, (*index[:axis], depth, *index[axis:]), format=node.need(2).format)
 
 
-def random_like(node: Node) -> None:
+def random_like(node: OnnxNode) -> None:
     """Random numbers in a stated shape or that of an input."""
     like = node.get(0)
     give(node, like.known if like is not None else node.wholes("shape") or (), format="")
 
 
-def blocks(node: Node) -> None:
+def blocks(node: OnnxNode) -> None:
     """``DepthToSpace`` and ``SpaceToDepth``."""
     x = node.need(0).known
     b = node.whole("blocksize", 0)
@@ -85,13 +85,13 @@ def blocks(node: Node) -> None:
         give(node, (batch, simplify(channels * (b * b)), simplify(height / b), simplify(width / b)))
 
 
-def grid_sample(node: Node) -> None:
+def grid_sample(node: OnnxNode) -> None:
     """``GridSample``: channels of the input at the points of the grid."""
     x, grid = node.need(0).known, node.need(1).known
     give(node, (x[0], x[1], *grid[1:-1]))
 
 
-def roi_align(node: Node) -> None:
+def roi_align(node: OnnxNode) -> None:
     """``RoiAlign`` and ``MaxRoiPool``: one patch a region."""
     x, regions = node.need(0).known, node.need(1).known
     size = node.wholes("pooled_shape") or (
@@ -100,13 +100,13 @@ def roi_align(node: Node) -> None:
     give(node, (regions[0], x[1], *size))
 
 
-def affine_grid(node: Node) -> None:
+def affine_grid(node: OnnxNode) -> None:
     """``AffineGrid``: coordinates for each output point."""
     size = numbers(node.get(1), "the size")
     give(node, (size[0], *size[2:], len(size) - 2))
 
 
-def eye_like(node: Node) -> None:
+def eye_like(node: OnnxNode) -> None:
     """``EyeLike``: shaped as the input, which is a matrix."""
     x = node.need(0).known
     if len(x) != 2:
@@ -114,7 +114,7 @@ def eye_like(node: Node) -> None:
     give(node, x)
 
 
-def center_crop(node: Node) -> None:
+def center_crop(node: OnnxNode) -> None:
     """``CenterCropPad``: the stated extents on the stated axes."""
     x = list(node.need(0).known)
     axes = node.wholes("axes") or tuple(range(len(x)))
@@ -123,24 +123,24 @@ def center_crop(node: Node) -> None:
     give(node, x)
 
 
-def dropout(node: Node) -> None:
+def dropout(node: OnnxNode) -> None:
     """``Dropout``: passes at inference; the mask is ``bool``."""
     give(node, node.need(0).known)
     give(node, node.need(0).known, 1, "bool")
 
 
-def window(node: Node) -> None:
+def window(node: OnnxNode) -> None:
     """Windows for spectra."""
     give(node, (numbers(node.get(0), "the length")[0],), format="fp32")
 
 
-def mel_matrix(node: Node) -> None:
+def mel_matrix(node: OnnxNode) -> None:
     """``MelWeightMatrix``: spectrum bins by mel bins."""
     bins, length = numbers(node.get(0), "the bins")[0], numbers(node.get(1), "the length")[0]
     give(node, (simplify(fixed(length, "the length") // 2 + 1), bins), format="fp32")
 
 
-def unpool(node: Node) -> None:
+def unpool(node: OnnxNode) -> None:
     """``MaxUnpool``: the stated shape, or the pool turned round."""
     x = node.need(0).known
     if node.get(2) is not None:
@@ -156,7 +156,7 @@ def unpool(node: Node) -> None:
     give(node, (*x[:2], *spatial))
 
 
-def col2im(node: Node) -> None:
+def col2im(node: OnnxNode) -> None:
     """``Col2Im``: columns back into an image."""
     x = node.need(0).known
     image, block = numbers(node.get(1), "the image"), numbers(node.get(2), "the block")

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from perfmodel.workload.importers.onnx.node import Node, Shape
+from perfmodel.workload.importers.onnx.node import OnnxNode, Shape
 from perfmodel.workload.importers.onnx.operators_ml import categories_of, classes_of
 from perfmodel.workload.importers.onnx.shapes import Rule, give
 
 __all__ = ["RULES"]
 
 
-def _rows(node: Node) -> Shape:
+def _rows(node: OnnxNode) -> Shape:
     x = node.need(0).known
     return x[:1] if len(x) > 1 else (1,)
 
 
-def _like(node: Node) -> None:
+def _like(node: OnnxNode) -> None:
     give(node, node.need(0).known)
 
 
-def _encoded(node: Node) -> None:
+def _encoded(node: OnnxNode) -> None:
     labels = any(key.startswith(("values_int", "default_int")) for key in node.attributes)
     give(node, node.need(0).known, format="int64" if labels else "")
 
 
-def _classifier(node: Node) -> None:
+def _classifier(node: OnnxNode) -> None:
     """Labels, then a score a class; of pairs of classes where no probabilities join them."""
     rows, count = _rows(node), classes_of(node)
     give(node, rows, format="int64")
@@ -33,16 +33,16 @@ def _classifier(node: Node) -> None:
     give(node, (*rows, count * (count - 1) // 2 if pairs and count > 2 else count), 1)
 
 
-def _regressor(node: Node) -> None:
+def _regressor(node: OnnxNode) -> None:
     name = "n_targets" if node.op.startswith("Tree") else "targets"
     give(node, (*_rows(node), int(node.whole(name, 1))))
 
 
-def _one_hot(node: Node) -> None:
+def _one_hot(node: OnnxNode) -> None:
     give(node, (*node.need(0).known, categories_of(node)), format="")
 
 
-def _columns(node: Node) -> None:
+def _columns(node: OnnxNode) -> None:
     x, y = node.need(0).known, node.need(1)
     give(node, (*x[:-1], y.elements))
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from perfmodel.workload.importers.onnx.extents import floor, larger, sign, smaller
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
-    Edge,
-    Node,
+    OnnxNode,
+    OnnxValue,
     UnknownShapeError,
     axis_of,
     fixed,
@@ -21,7 +21,7 @@ from perfmodel.workload.symbols import Dim, Poly, ceil_div, constant, poly, prod
 _TO_THE_END = 2**31 - 1
 
 
-def numbers(edge: Edge | None, what: str) -> tuple[Dim, ...]:
+def numbers(edge: OnnxValue | None, what: str) -> tuple[Dim, ...]:
     """Return the numbers of an input that a shape hangs on.
 
     Raises
@@ -36,18 +36,18 @@ def numbers(edge: Edge | None, what: str) -> tuple[Dim, ...]:
     return edge.numbers
 
 
-def told_by_data(edge: Edge | None) -> bool:
+def told_by_data(edge: OnnxValue | None) -> bool:
     """Whether only running the network tells an input's numbers (no free dimension would)."""
     return edge is not None and edge.numbers is None and edge.is_data and not edge.depends
 
 
-def opened(node: Node, target: Edge) -> list[Dim]:
+def opened(node: OnnxNode, target: OnnxValue) -> list[Dim]:
     """Return as many extents as a computed target shape has, each a free dimension."""
     (count,) = (fixed(d, "the length of a shape") for d in target.known)
     return [node.open(0, axis) for axis in range(count)]
 
 
-def reshape(node: Node) -> None:
+def reshape(node: OnnxNode) -> None:
     """``Reshape``: zeros copy an extent, -1 takes what is left."""
     x = node.need(0)
     stated = node.wholes("shape")
@@ -95,7 +95,7 @@ def quotient(over: Sequence[Dim], under: Sequence[Dim]) -> Dim:
     return result
 
 
-def flatten(node: Node) -> None:
+def flatten(node: OnnxNode) -> None:
     """``Flatten``: two axes."""
     x = node.need(0).known
     axis = node.whole("axis", 1)
@@ -103,14 +103,14 @@ def flatten(node: Node) -> None:
     give(node, (product(*x[:axis]), product(*x[axis:])))
 
 
-def _axes(node: Node) -> tuple[int, ...] | None:
+def _axes(node: OnnxNode) -> tuple[int, ...] | None:
     axes = node.wholes("axes")
     if axes is None and node.get(1) is not None:
         axes = tuple(fixed(v, "an axis") for v in numbers(node.get(1), "the axes"))
     return axes
 
 
-def squeeze(node: Node) -> None:
+def squeeze(node: OnnxNode) -> None:
     """``Squeeze``: ones go."""
     x = node.need(0).known
     axes = _axes(node)
@@ -126,7 +126,7 @@ def squeeze(node: Node) -> None:
     give(node, [d for i, d in enumerate(x) if i not in gone])
 
 
-def unsqueeze(node: Node) -> None:
+def unsqueeze(node: OnnxNode) -> None:
     """``Unsqueeze``: ones come."""
     x = list(node.need(0).known)
     axes = _axes(node)
@@ -140,7 +140,7 @@ def unsqueeze(node: Node) -> None:
     give(node, [1 if i in new else next(rest, 1) for i in range(rank)])
 
 
-def transpose(node: Node) -> None:
+def transpose(node: OnnxNode) -> None:
     """``Transpose``."""
     x = node.need(0).known
     perm = node.wholes("perm") or tuple(reversed(range(len(x))))
@@ -149,7 +149,7 @@ def transpose(node: Node) -> None:
     give(node, [x[i] for i in perm])
 
 
-def concat(node: Node) -> None:
+def concat(node: OnnxNode) -> None:
     """``Concat`` along one axis."""
     shapes = [e.known for e in node.present]
     if not shapes:
@@ -177,7 +177,7 @@ def same_extent(extents: Sequence[Dim], what: str) -> Dim:
     return next(iter(fixed_ones), extents[0])
 
 
-def split(node: Node) -> None:
+def split(node: OnnxNode) -> None:
     """``Split`` into stated or equal parts."""
     x = node.need(0).known
     axis = axis_of(node.whole("axis", 0), len(x))
@@ -205,7 +205,7 @@ def sum_of(dims: Iterable[Dim]) -> Dim:
     return simplify(total)
 
 
-def _equal_parts(node: Node, size: Dim, count: int) -> list[Dim]:
+def _equal_parts(node: OnnxNode, size: Dim, count: int) -> list[Dim]:
     stated = node.whole("num_outputs", count)
     if stated != count:
         raise ContradictionError(f"attribute 'num_outputs' is {stated} for {count} parts")
@@ -221,7 +221,7 @@ def _equal_parts(node: Node, size: Dim, count: int) -> list[Dim]:
     return [*[each] * (count - 1), last]
 
 
-def slice_bounds(node: Node) -> list[tuple[int, Dim, Dim, int]]:
+def slice_bounds(node: OnnxNode) -> list[tuple[int, Dim, Dim, int]]:
     """Return ``(axis, start, end, step)`` of a ``Slice``, counted from the front and clipped.
 
     A backward slice that reaches the first element ends at -1.
@@ -271,7 +271,7 @@ def _clipped(bound: Dim, size: Dim, low: Dim, high: Dim) -> Dim:
     return larger(low, smaller(bound, high))
 
 
-def sliced(node: Node) -> None:
+def sliced(node: OnnxNode) -> None:
     """``Slice``; one whose bounds the data decide takes free extents."""
     shape = list(node.need(0).known)
     if told_by_data(node.get(1)) or told_by_data(node.get(2)):
@@ -291,11 +291,11 @@ def sliced(node: Node) -> None:
     give(node, shape)
 
 
-def _length(edge: Edge) -> int:
+def _length(edge: OnnxValue) -> int:
     return fixed(edge.elements, "how many bounds there are")
 
 
-def expand(node: Node) -> None:
+def expand(node: OnnxNode) -> None:
     """``Expand``: broadcast with a shape."""
     for dim in (constant(d) for d in (node.need(1).numbers or ())):
         if dim is not None and dim < 0:
@@ -306,7 +306,7 @@ def expand(node: Node) -> None:
     give(node, spread(node.need(0).known, tuple(numbers(node.get(1), "the target shape"))))
 
 
-def tile(node: Node) -> None:
+def tile(node: OnnxNode) -> None:
     """``Tile``."""
     repeats = numbers(node.get(1), "the repetitions")
     x = node.need(0).known
@@ -317,7 +317,7 @@ def tile(node: Node) -> None:
     give(node, [simplify(d * r) for d, r in zip(x, repeats, strict=True)])
 
 
-def pad(node: Node) -> None:
+def pad(node: OnnxNode) -> None:
     """``Pad``; negative numbers crop."""
     x = list(node.need(0).known)
     stated = node.wholes("pads") or node.wholes("paddings")
@@ -332,7 +332,7 @@ def pad(node: Node) -> None:
     give(node, x)
 
 
-def gather(node: Node) -> None:
+def gather(node: OnnxNode) -> None:
     """``Gather`` along an axis."""
     x, index = node.need(0).known, node.need(1).known
     axis = axis_of(node.whole("axis", 0), len(x))
@@ -340,7 +340,7 @@ def gather(node: Node) -> None:
     give(node, (*x[:axis], *index, *x[axis + 1 :]))
 
 
-def within(index: Edge, extent: Dim) -> None:
+def within(index: OnnxValue, extent: Dim) -> None:
     """Check indices that are known against a fixed extent."""
     size = constant(extent)
     if size is None or index.numbers is None:
@@ -350,7 +350,7 @@ def within(index: Edge, extent: Dim) -> None:
             raise ContradictionError(f"an index of {number:g} into an extent of {size:g}")
 
 
-def gather_nd(node: Node) -> None:
+def gather_nd(node: OnnxNode) -> None:
     """``GatherND``."""
     x, index = node.need(0).known, node.need(1).known
     lead = node.whole("batch_dims", 0)
@@ -362,7 +362,7 @@ def gather_nd(node: Node) -> None:
     give(node, (*index[:-1], *x[lead + depth :]))
 
 
-def like_index(node: Node) -> None:
+def like_index(node: OnnxNode) -> None:
     """``GatherElements``: shaped as the indices."""
     x, index = node.need(0).known, node.need(1).known
     axis = axis_of(node.whole("axis", 0), len(x))
@@ -372,7 +372,7 @@ def like_index(node: Node) -> None:
     give(node, node.need(1).known)
 
 
-def resize(node: Node) -> None:
+def resize(node: OnnxNode) -> None:
     """``Resize`` and ``Upsample`` by scales or to sizes."""
     x = node.need(0).known
     later = node.op == "Resize" and len(node.inputs) > 2

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from perfmodel.workload.importers.onnx.node import ContradictionError, Node, Shape
+from perfmodel.workload.importers.onnx.node import ContradictionError, OnnxNode, Shape
 from perfmodel.workload.importers.onnx.shapes import Rule, agree, give, ranked, spread
 from perfmodel.workload.symbols import Dim, constant
 
 
-def gemm(node: Node) -> None:
+def gemm(node: OnnxNode) -> None:
     """``Gemm``."""
     a, b = ranked(node.need(0), 2), ranked(node.need(1), 2)
     m, k = (a[1], a[0]) if node.whole("transA", 0) else (a[0], a[1])
@@ -31,7 +31,7 @@ def _meet(k: Dim, other: Dim) -> None:
         raise ContradictionError(f"inner extents {a:g} and {b:g} differ")
 
 
-def matmul(node: Node) -> None:
+def matmul(node: OnnxNode) -> None:
     """``MatMul`` and its integer forms."""
     second = 3 if node.op == "QLinearMatMul" else 1
     format = {"MatMulInteger": "int32"}.get(node.op)
@@ -53,7 +53,7 @@ def stacked(a: Shape, b: Shape) -> Shape:
     return shape[:-1] if len(b) == 1 else shape
 
 
-def indices(node: Node) -> tuple[list[str], str, dict[str, Dim]]:
+def indices(node: OnnxNode) -> tuple[list[str], str, dict[str, Dim]]:
     """Return the terms of an ``Einsum``, its target, and the extent of each index.
 
     The axes of an ellipsis are written out with letters of their own.
@@ -90,7 +90,7 @@ def indices(node: Node) -> tuple[list[str], str, dict[str, Dim]]:
     return terms, target, sizes
 
 
-def einsum(node: Node) -> None:
+def einsum(node: OnnxNode) -> None:
     """``Einsum``."""
     _, target, sizes = indices(node)
     give(node, [sizes[c] for c in target])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from perfmodel.workload.importers.onnx.extents import floor_div
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
-    Node,
+    OnnxNode,
     axis_of,
     fixed,
 )
@@ -28,7 +28,7 @@ from perfmodel.workload.importers.onnx.shapes_products import stacked
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
 
-def dft(node: Node) -> None:
+def dft(node: OnnxNode) -> None:
     """``DFT``: complex numbers are a last axis of 2."""
     x = list(node.need(0).known)
     if not x:
@@ -45,7 +45,7 @@ def dft(node: Node) -> None:
     give(node, x)
 
 
-def transform_axis(node: Node) -> int:
+def transform_axis(node: OnnxNode) -> int:
     """Return the axis that a ``DFT`` runs along (an attribute, an input since set 20)."""
     rank = len(node.need(0).known)
     third = node.get(2)
@@ -56,7 +56,7 @@ def transform_axis(node: Node) -> int:
     return axis_of(node.whole("axis", -2 if rank == 3 else 1), rank)
 
 
-def stft_lengths(node: Node) -> tuple[Dim, Dim]:
+def stft_lengths(node: OnnxNode) -> tuple[Dim, Dim]:
     """Return how many frames an ``STFT`` has and how long they are."""
     signal = node.need(0).known
     step = fixed(numbers(node.get(1), "the frame step")[0], "the frame step")
@@ -71,25 +71,25 @@ def stft_lengths(node: Node) -> tuple[Dim, Dim]:
     return simplify(floor_div(signal[1] - length, step) + 1), length
 
 
-def stft(node: Node) -> None:
+def stft(node: OnnxNode) -> None:
     """``STFT``: frames by bins."""
     frames, length = stft_lengths(node)
     bins = simplify(floor_div(length, 2) + 1) if node.whole("onesided", 1) else length
     give(node, (node.need(0).known[0], frames, bins, 2))
 
 
-def nonzero(node: Node) -> None:
+def nonzero(node: OnnxNode) -> None:
     """``NonZero``: the data decide how many."""
     x = node.need(0)
     give(node, (max(len(x.known), 1), _picked(node, 1, x.elements)), format="int64")
 
 
-def _picked(node: Node, axis: int, most: Dim) -> Dim:
+def _picked(node: OnnxNode, axis: int, most: Dim) -> Dim:
     """Return an extent that the data decide; by default all that there are."""
     return node.open(0, axis, constant(most) or 1)
 
 
-def compress(node: Node) -> None:
+def compress(node: OnnxNode) -> None:
     """``Compress``: the data decide how many."""
     x = node.need(0).known
     if "axis" not in node.attributes:
@@ -99,7 +99,7 @@ def compress(node: Node) -> None:
     give(node, (*x[:axis], _picked(node, axis, x[axis]), *x[axis + 1 :]))
 
 
-def suppression(node: Node) -> None:
+def suppression(node: OnnxNode) -> None:
     """``NonMaxSuppression``: the data decide how many boxes are left."""
     limit = node.get(2)
     most: Dim = 0
@@ -109,7 +109,7 @@ def suppression(node: Node) -> None:
     give(node, (_picked(node, 0, product(classes, most or 1)), 3), format="int64")
 
 
-def unique(node: Node) -> None:
+def unique(node: OnnxNode) -> None:
     """``Unique``: the data decide how many."""
     x = node.need(0).known
     if "axis" in node.attributes:
@@ -125,14 +125,14 @@ def unique(node: Node) -> None:
     give(node, (count,), 3, "int64")
 
 
-def multinomial(node: Node) -> None:
+def multinomial(node: OnnxNode) -> None:
     """``Multinomial``: samples of each row."""
     to = node.whole("dtype", 6)
     samples = node.whole("sample_size", 1)
     give(node, (node.need(0).known[0], samples), format=FORMATS.get(to, "int32"))
 
 
-def quantise(node: Node) -> None:
+def quantise(node: OnnxNode) -> None:
     """``QuantizeLinear``: the format of the zero point, or of an attribute."""
     zero = node.get(2)
     stated = node.attributes.get("output_dtype")
@@ -140,12 +140,12 @@ def quantise(node: Node) -> None:
     give(node, node.need(0).known, format=zero.format if zero is not None else format)
 
 
-def dequantise(node: Node) -> None:
+def dequantise(node: OnnxNode) -> None:
     """``DequantizeLinear``: the format of the scale."""
     give(node, node.need(0).known, format=node.need(1).format)
 
 
-def dynamic_quantise(node: Node) -> None:
+def dynamic_quantise(node: OnnxNode) -> None:
     """``DynamicQuantizeLinear``: values, scale and zero point."""
     give(node, node.need(0).known, format="uint8")
     give(node, (), 1)
@@ -155,21 +155,21 @@ def dynamic_quantise(node: Node) -> None:
 def _after(index: int) -> Rule:
     """Shaped as the first input, formatted as the zero point at `index`."""
 
-    def rule(node: Node) -> None:
+    def rule(node: OnnxNode) -> None:
         zero = node.get(index)
         give(node, node.need(0).known, format=zero.format if zero is not None else None)
 
     return rule
 
 
-def quantised_pair(node: Node) -> None:
+def quantised_pair(node: OnnxNode) -> None:
     """``QLinearAdd``, ``QLinearMul``: inputs 0 and 3 are broadcast."""
     zero = node.get(7)
     give(node, spread(node.need(0).known, node.need(3).known),
          format=zero.format if zero is not None else None)  # fmt: skip
 
 
-def quantised_concat(node: Node) -> None:
+def quantised_concat(node: OnnxNode) -> None:
     """``QLinearConcat``: scale, zero point, then a triple an input."""
     parts = [e for e in node.inputs[2::3] if e is not None]
     if not parts:
@@ -182,7 +182,7 @@ def quantised_concat(node: Node) -> None:
     give(node, (*shape[:axis], total, *shape[axis + 1 :]), format=node.need(1).format)
 
 
-def quantised_gemm(node: Node) -> None:
+def quantised_gemm(node: OnnxNode) -> None:
     """``QGemm``: ``A, scale, zero, B, scale, zero, C, scale, zero``."""
     a, b = ranked(node.need(0), 2), ranked(node.need(3), 2)
     zero = node.get(8)
@@ -193,7 +193,7 @@ def quantised_gemm(node: Node) -> None:
     )
 
 
-def spatial_mean(node: Node) -> None:
+def spatial_mean(node: OnnxNode) -> None:
     """``QLinearGlobalAveragePool``."""
     x = node.need(0).known
     ones = (1,) * (len(x) - 2)
@@ -201,27 +201,27 @@ def spatial_mean(node: Node) -> None:
     give(node, (x[0], *ones, x[-1]) if last else (*x[:2], *ones))
 
 
-def quantised_pool(node: Node) -> None:
+def quantised_pool(node: OnnxNode) -> None:
     """``QLinearAveragePool``: as ``AveragePool``."""
     PLAIN["AveragePool"](node)
 
 
-def quantised_reduce(node: Node) -> None:
+def quantised_reduce(node: OnnxNode) -> None:
     """``QLinearReduceMean``."""
     x = node.need(0).known
-    bare = Node(node.op, node.name, node.inputs[:1], node.outputs, node.attributes)
+    bare = OnnxNode(node.op, node.name, node.inputs[:1], node.outputs, node.attributes)
     axes = reduced_axes(bare, len(x))
     keep = node.whole("keepdims", 1)
     give(node, [1 if i in axes else d for i, d in enumerate(x) if keep or i not in axes])
 
 
-def integer_to_float(node: Node) -> None:
+def integer_to_float(node: OnnxNode) -> None:
     """``MatMulIntegerToFloat`` and ``DynamicQuantizeMatMul``: float results."""
     scale = node.need(2)
     give(node, stacked(node.need(0).known, node.need(1).known), format=scale.format)
 
 
-def narrow(node: Node) -> None:
+def narrow(node: OnnxNode) -> None:
     """``MatMulNBits`` and ``MatMulBnb4``: weights in a few bits, features as an attribute."""
     x = ranked(node.need(0), 1)
     features = node.whole("N", 0)
@@ -230,7 +230,7 @@ def narrow(node: Node) -> None:
     give(node, (*x[:-1], features))
 
 
-def quantised_lstm(node: Node) -> None:
+def quantised_lstm(node: OnnxNode) -> None:
     """``DynamicQuantizeLSTM``: as ``LSTM``, its recurrent weights turned, results in float."""
     x, r = ranked(node.need(0), 3), ranked(node.need(2), 3)
     directions, hidden = r[0], r[1]
@@ -239,7 +239,7 @@ def quantised_lstm(node: Node) -> None:
         give(node, (directions, x[1], hidden), i)
 
 
-def fused_matmul(node: Node) -> None:
+def fused_matmul(node: OnnxNode) -> None:
     """``FusedMatMul``: either side turned."""
     a, b = ranked(node.need(0), 2), ranked(node.need(1), 2)
     if node.whole("transA", 0):
@@ -249,7 +249,7 @@ def fused_matmul(node: Node) -> None:
     give(node, stacked(a, b))
 
 
-def embed_norm(node: Node) -> None:
+def embed_norm(node: OnnxNode) -> None:
     """``EmbedLayerNormalization``: word, position and segment embeddings, normalised."""
     ids, table = node.need(0).known, node.need(2).known
     give(node, (*ids, table[-1]), format=node.need(2).format)
@@ -257,7 +257,7 @@ def embed_norm(node: Node) -> None:
     give(node, (*ids, table[-1]), 2, node.need(2).format)
 
 
-def block_gather(node: Node) -> None:
+def block_gather(node: OnnxNode) -> None:
     """``GatherBlockQuantized``: rows of a narrow table, unpacked."""
     x, index = node.need(0).known, node.need(1).known
     axis = axis_of(node.whole("gather_axis", 0), len(x))
@@ -268,7 +268,7 @@ def block_gather(node: Node) -> None:
     give(node, (*wide[:axis], *index, *wide[axis + 1 :]), format=node.need(2).format)
 
 
-def swiglu(node: Node) -> None:
+def swiglu(node: OnnxNode) -> None:
     """``SwiGLU``: half of the last axis gates the other."""
     x = node.need(0).known
     two = node.get(1)
@@ -279,7 +279,7 @@ def swiglu(node: Node) -> None:
     give(node, (*x[:axis], simplify(x[axis] / 2), *x[axis + 1 :]))
 
 
-def linear_attention(node: Node) -> None:
+def linear_attention(node: OnnxNode) -> None:
     """``LinearAttention``: the values of each query head, and the state kept."""
     q, k, v = (ranked(node.need(i), 3) for i in range(3))
     heads, groups = node.whole("q_num_heads", 0), node.whole("kv_num_heads", 0)
@@ -290,14 +290,14 @@ def linear_attention(node: Node) -> None:
     give(node, (q[0], groups, simplify(k[2] / groups), wide), 1)
 
 
-def causal_conv(node: Node) -> None:
+def causal_conv(node: OnnxNode) -> None:
     """``CausalConvWithState``: as long as the input, and the last positions but one window."""
     x, w = ranked(node.need(0), 3), ranked(node.need(1), 3)
     give(node, x)
     give(node, (*x[:2], simplify(w[2] - 1)), 1)
 
 
-def scan(node: Node) -> None:
+def scan(node: OnnxNode) -> None:
     """``Scan`` comes here where no body can be written out."""
     count = node.whole("num_scan_inputs", 0)
     raise ContradictionError(f"attribute 'num_scan_inputs' is {count} of {len(node.inputs)} inputs")

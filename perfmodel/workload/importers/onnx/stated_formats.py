@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from perfmodel.formats import find
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.importers.onnx.node import Edge, Node
+from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
 from perfmodel.workload.importers.onnx.qonnx import DOMAINS, RULES, stated_format
 from perfmodel.workload.importers.onnx.read import RawModel
-from perfmodel.workload.importers.onnx.walk import Choice, Repeat, Step
+from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step
 
 __all__ = ["fold_formats", "stated_precision"]
 
@@ -21,10 +21,10 @@ _PASSING = frozenset(
 
 
 def _is_quantiser(step: Step) -> bool:
-    return isinstance(step, Node) and step.domain in DOMAINS and step.op in RULES
+    return isinstance(step, OnnxNode) and step.domain in DOMAINS and step.op in RULES
 
 
-def fold_formats(steps: list[Step], outputs: list[Edge]) -> list[Step]:
+def fold_formats(steps: list[Step], outputs: list[OnnxValue]) -> list[Step]:
     """Return the steps without the quantisers that only state a format.
 
     What is left of them are roundings that a runtime has to do by themselves.
@@ -32,16 +32,16 @@ def fold_formats(steps: list[Step], outputs: list[Edge]) -> list[Step]:
     for step in steps:
         if isinstance(step, Repeat):
             step.steps = fold_formats(step.steps, [*outputs, *_read_by(steps)])
-        elif isinstance(step, Choice):
+        elif isinstance(step, OnnxIfBranches):
             step.then_steps = fold_formats(step.then_steps, list(step.then_outputs))
             step.else_steps = fold_formats(step.else_steps, list(step.else_outputs))
     if not any(map(_is_quantiser, steps)):
         return steps
     kept = {id(e) for e in outputs}
-    makers: dict[int, Node] = {}
+    makers: dict[int, OnnxNode] = {}
     readers: dict[int, int] = {}
     for step in steps:
-        if isinstance(step, Node):
+        if isinstance(step, OnnxNode):
             makers |= {id(e): step for e in step.made}
             for edge in step.present:
                 readers[id(edge)] = readers.get(id(edge), 0) + 1
@@ -49,7 +49,7 @@ def fold_formats(steps: list[Step], outputs: list[Edge]) -> list[Step]:
             kept |= {id(e) for e in _read_by([step])}
     left: list[Step] = []
     for step in steps:
-        if not isinstance(step, Node) or not step.made or step.get(0) is None:
+        if not isinstance(step, OnnxNode) or not step.made or step.get(0) is None:
             left.append(step)
             continue
         x, y = step.need(0), step.out
@@ -98,10 +98,10 @@ def stated_precision(model: RawModel, graph: Graph) -> str:
     return f"w{weight}a{activation}" if weight and activation else ""
 
 
-def _read_by(steps: list[Step]) -> list[Edge]:
-    found: list[Edge] = []
+def _read_by(steps: list[Step]) -> list[OnnxValue]:
+    found: list[OnnxValue] = []
     for step in steps:
-        if isinstance(step, Node):
+        if isinstance(step, OnnxNode):
             found += step.present
         elif isinstance(step, Repeat):
             found += _read_by(step.steps)

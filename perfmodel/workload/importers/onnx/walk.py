@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from perfmodel.errors import Fault, InputError, printable
 from perfmodel.workload.importers.onnx.dimensions import Dimensions
@@ -17,18 +16,24 @@ from perfmodel.workload.importers.onnx.loops import runs_through, scan_axes
 from perfmodel.workload.importers.onnx.node import (
     BeyondRangeError,
     ContradictionError,
-    Edge,
-    Node,
     NotPricedError,
+    OnnxNode,
+    OnnxValue,
 )
 from perfmodel.workload.importers.onnx.numbers import BUDGET, FEW, MOST, work_out
 from perfmodel.workload.importers.onnx.own import TYPED
 from perfmodel.workload.importers.onnx.pricing import MALFORMED, RANDOM, STANDARD
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor
+from perfmodel.workload.importers.onnx.steps import (
+    CALL,
+    Blocker,
+    OnnxIfBranches,
+    Repeat,
+    Scope,
+    Step,
+    Walked,
+)
 from perfmodel.workload.symbols import Dim, Poly, constant, symbol
-
-#: Operator of the node that stands for entering a body of control flow.
-CALL = "(call)"
 
 #: Faults of nodes that are told; what follows from them is more of the same.
 _MOST_FAULTS = 20
@@ -37,58 +42,11 @@ _MOST_FAULTS = 20
 _ENDLESS = 2**31 - 1
 
 
-@dataclass(slots=True)
-class Repeat:
-    """The body of a loop and how often it runs."""
-
-    name: str
-    count: Dim
-    steps: list[Step]
-
-
-@dataclass(slots=True)
-class Choice:
-    """The two bodies of an ``If`` whose condition only the data decide."""
-
-    node: Node
-    then_steps: list[Step]
-    else_steps: list[Step]
-    then_outputs: tuple[Edge, ...]
-    else_outputs: tuple[Edge, ...]
-
-
 #: Operators with windows, which need an input of some size.
 _WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool",
                        "Conv2D", "DepthwiseConv2D", "Conv3D"})  # fmt: skip
 
 _BRANCHES = {"then_branch", "else_branch"}
-
-Step: TypeAlias = Node | Repeat | Choice
-Scope: TypeAlias = ChainMap[str, Edge]
-
-
-@dataclass(slots=True)
-class Blocker:
-    """A node that needs the number of free dimensions."""
-
-    label: str
-    reason: str
-    symbols: frozenset[str]
-
-
-@dataclass(slots=True)
-class Walked:
-    """Everything that one walk finds."""
-
-    steps: list[Step]
-    inputs: list[Edge]
-    outputs: list[Edge]
-    blockers: list[Blocker]
-    defaults: dict[str, float]
-    notes: list[str]
-    extents: dict[Dim, str] = field(default_factory=dict[Dim, str])
-    dispatched: frozenset[int] = frozenset()
-    """Identities of the file's nodes that a runtime dispatches."""
 
 
 class Walker:
@@ -124,7 +82,7 @@ class Walker:
         """
         graph = self.model.graph
         scope: Scope = ChainMap()
-        inputs: list[Edge] = []
+        inputs: list[OnnxValue] = []
         weights = parameters_among_inputs(graph)
         if weights:
             self.notes.append(
@@ -133,7 +91,7 @@ class Walker:
             )
         for value in graph.inputs:
             shape = self.dimensions.shape(value)
-            edge = Edge(value.name, shape, format=self.format(value.format), live=True)
+            edge = OnnxValue(value.name, shape, format=self.format(value.format), live=True)
             if value.name in weights:
                 edge.kind = "weight"
             elif value.name in self.scalars and shape == ():
@@ -157,7 +115,7 @@ class Walker:
         """Return the fixed format of an element type; plain fp32 is the precision's to choose."""
         return "" if format == "fp32" and not self.mixed else format
 
-    def stored(self, name: str, raw: RawTensor) -> Edge:
+    def stored(self, name: str, raw: RawTensor) -> OnnxValue:
         """Return a stored tensor as an edge.
 
         Whole numbers of 32 bits and more are shapes and indices, not parameters.
@@ -165,7 +123,7 @@ class Walker:
         parameter = raw.format not in {"int64", "int32", "bool", "string"} and raw.shape != ()
         if raw.buffer or (raw.numbers is not None and len(raw.numbers) == 1):
             parameter = False
-        return Edge(
+        return OnnxValue(
             name, raw.shape, "weight" if parameter else "constant", self.format(raw.format),
             raw.numbers,
         )  # fmt: skip
@@ -199,27 +157,27 @@ class Walker:
                 steps.append(made)
         return steps
 
-    def constant(self, raw: RawNode) -> Edge:
+    def constant(self, raw: RawNode) -> OnnxValue:
         """Return what a ``Constant`` holds."""
         for value in raw.attributes.values():
             if isinstance(value, RawTensor):
                 return self.stored(raw.outputs[0], value)
             if isinstance(value, int | float):
                 format = "int64" if isinstance(value, int) else self.format("fp32")
-                return Edge(raw.outputs[0], (), "constant", format, (value,))
+                return OnnxValue(raw.outputs[0], (), "constant", format, (value,))
             if isinstance(value, tuple):
                 items = cast("tuple[Any, ...]", value)
                 numbers = tuple(v for v in items if isinstance(v, int | float))
                 if len(numbers) == len(items):
                     whole = all(isinstance(v, int) for v in numbers)
                     format = "int64" if whole else self.format("fp32")
-                    return Edge(raw.outputs[0], (len(numbers),), "constant", format, numbers)
-        return Edge(raw.outputs[0], (), "constant")
+                    return OnnxValue(raw.outputs[0], (len(numbers),), "constant", format, numbers)
+        return OnnxValue(raw.outputs[0], (), "constant")
 
-    def node(self, raw: RawNode, inputs: tuple[Edge | None, ...], graph: RawGraph) -> Node:
+    def node(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], graph: RawGraph) -> OnnxNode:
         """Return a node with the shapes, formats and numbers of its outputs."""
-        outputs = tuple(Edge(name) if name else None for name in raw.outputs)
-        node = Node(
+        outputs = tuple(OnnxValue(name) if name else None for name in raw.outputs)
+        node = OnnxNode(
             raw.op, raw.name, inputs, outputs, raw.attributes, raw.domain, self.dimensions.bound
         )
         present = node.present
@@ -259,7 +217,7 @@ class Walker:
         self.watch(node)
         return node
 
-    def contradicts(self, node: Node, reason: str, *, surely: bool = False) -> None:
+    def contradicts(self, node: OnnxNode, reason: str, *, surely: bool = False) -> None:
         """Note the fault of a node that no runtime would run.
 
         With numbers bound to free dimensions, a default may be what does not fit; `surely` where
@@ -272,7 +230,7 @@ class Walker:
                       expected="attributes and shapes that fit each other")
             )  # fmt: skip
 
-    def runs(self, raw: RawNode, node: Node, graph: RawGraph) -> bool:
+    def runs(self, raw: RawNode, node: OnnxNode, graph: RawGraph) -> bool:
         """Tell whether a runtime dispatches a node."""
         if self.dispatched is not None:
             return id(raw) in self.dispatched
@@ -281,7 +239,7 @@ class Walker:
             self._running.add(id(raw))
         return runs
 
-    def enters(self, raw: RawNode, inputs: tuple[Edge | None, ...]) -> list[Step]:
+    def enters(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...]) -> list[Step]:
         """Return the step that stands for entering the body of control flow, where it runs.
 
         An ``If`` whose condition is known on loading is written out.
@@ -291,9 +249,9 @@ class Walker:
         if self.dispatched is None and live:
             self._running.add(id(raw))
         runs = live if self.dispatched is None else id(raw) in self.dispatched
-        return [Node(CALL, raw.name, (), (), runs=True)] if runs else []
+        return [OnnxNode(CALL, raw.name, (), (), runs=True)] if runs else []
 
-    def numbers(self, node: Node, lost: frozenset[str]) -> None:
+    def numbers(self, node: OnnxNode, lost: frozenset[str]) -> None:
         """Work out constants; what is lost to a free dimension is remembered."""
         try:
             self.worked_out += work_out(node, MOST if self.worked_out < BUDGET else FEW)
@@ -306,7 +264,7 @@ class Walker:
             if edge.numbers is None:
                 edge.depends = lost
 
-    def watch(self, node: Node) -> None:
+    def watch(self, node: OnnxNode) -> None:
         """Remember extents that a small input would leave empty."""
         if node.op in _WINDOWED and node.made and node.out.is_data and node.out.shape is not None:
             shape = node.out.shape
@@ -315,7 +273,7 @@ class Walker:
                 if number is None or number < 1:
                     self.extents.setdefault(dim, node.label)
 
-    def block(self, node: Node, reason: str, lost: frozenset[str]) -> None:
+    def block(self, node: OnnxNode, reason: str, lost: frozenset[str]) -> None:
         """Note a node that has no shape; one that only lacks numbers may get them."""
         symbols = lost | free_in(node)
         if any(e.shape is None and not e.depends for e in node.present):
@@ -328,7 +286,9 @@ class Walker:
 
     # subgraphs
 
-    def choice(self, raw: RawNode, inputs: tuple[Edge | None, ...], scope: Scope) -> list[Step]:
+    def choice(
+        self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], scope: Scope
+    ) -> list[Step]:
         """Walk the branch that a known condition selects, or both."""
         condition = inputs[0] if inputs else None
         known = condition.number() if condition is not None else None
@@ -347,7 +307,7 @@ class Walker:
             )
         then_steps, then_outputs = self.branch(raw.graphs["then_branch"], scope)
         else_steps, else_outputs = self.branch(raw.graphs["else_branch"], scope)
-        outer = tuple(Edge(name, live=True) for name in raw.outputs)
+        outer = tuple(OnnxValue(name, live=True) for name in raw.outputs)
         for i, edge in enumerate(outer):
             scope[edge.name] = edge
             sides = [o[i] for o in (then_outputs, else_outputs) if i < len(o)]
@@ -355,11 +315,11 @@ class Walker:
                 picked = next((s for s in sides if s.shape is not None), sides[0])
                 edge.shape, edge.format = picked.shape, picked.format
                 edge.vague = any(s.vague or s.shape != sides[0].shape for s in sides)
-        node = Node("If", raw.name, inputs, outer)
-        choice = Choice(node, then_steps, else_steps, then_outputs, else_outputs)
+        node = OnnxNode("If", raw.name, inputs, outer)
+        choice = OnnxIfBranches(node, then_steps, else_steps, then_outputs, else_outputs)
         return [*self.enters(raw, inputs), choice]
 
-    def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[Edge, ...]]:
+    def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[OnnxValue, ...]]:
         """Walk a branch in a scope of its own."""
         inner = scope.new_child()
         certain, self.certain = self.certain, False
@@ -367,7 +327,7 @@ class Walker:
         self.certain = certain
         return steps, tuple(inner[n] for n in body.outputs if n in inner)
 
-    def loop(self, raw: RawNode, inputs: tuple[Edge | None, ...], scope: Scope) -> list[Step]:
+    def loop(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], scope: Scope) -> list[Step]:
         """Walk the body of a ``Loop`` or ``Scan`` once, to run as often as the node says."""
         body = raw.graphs["body"]
         inner = scope.new_child()
@@ -388,49 +348,54 @@ class Walker:
                     continue
                 at = axis % len(source.shape)
                 count = source.shape[at]
-                piece = Edge(f"{source.name}.slice", source.shape[:at] + source.shape[at + 1 :],
-                             source.kind, source.format, live=True)  # fmt: skip
-                before.append(Node("ScanInput", f"{raw.name}.slice", (source,), (piece,)))
+                piece = OnnxValue(
+                    f"{source.name}.slice",
+                    source.shape[:at] + source.shape[at + 1 :],
+                    source.kind,
+                    source.format,
+                    live=True,
+                )
+                before.append(OnnxNode("ScanInput", f"{raw.name}.slice", (source,), (piece,)))
                 given.append(piece)
         else:
             states = max(len(inputs) - 2, 0)
             count = self.trips(raw, inputs, body)
-            counter = Edge(f"{raw.name}.iteration", (), format="int64", live=True)
-            condition = Edge(f"{raw.name}.condition", (), format="bool", live=True)
+            counter = OnnxValue(f"{raw.name}.iteration", (), format="int64", live=True)
+            condition = OnnxValue(f"{raw.name}.condition", (), format="bool", live=True)
             given = [counter, condition, *inputs[2:]]
         for value, source in zip(body.inputs, given, strict=False):
             inner[value.name] = self.carried(value.name, source)
         for value in body.inputs[len(given) :]:
-            inner[value.name] = Edge(value.name, live=True)
+            inner[value.name] = OnnxValue(value.name, live=True)
         certain, self.certain = self.certain, False
         steps = self.graph(body, inner)
         self.certain = certain
-        results = [inner.get(n, Edge(n)) for n in body.outputs]
+        results = [inner.get(n, OnnxValue(n)) for n in body.outputs]
         if not scan:
             results = results[1:]
         after: list[Step] = []
         for i, name in enumerate(raw.outputs):
             if not name:
                 continue
-            result = results[i] if i < len(results) else Edge(name)
+            result = results[i] if i < len(results) else OnnxValue(name)
             if i < states:
                 scope[name] = result
                 continue
             shape = None if result.shape is None else (count, *result.shape)
-            scope[name] = Edge(name, shape, format=result.format, live=True)
-            after.append(Node("ScanOutput", f"{raw.name}.{name}", (result,), (scope[name],)))
+            scope[name] = OnnxValue(name, shape, format=result.format, live=True)
+            after.append(OnnxNode("ScanOutput", f"{raw.name}.{name}", (result,), (scope[name],)))
         steps = [*self.enters(raw, inputs), *steps]
         return [*before, Repeat(raw.name, count, steps), *after]
 
-    def carried(self, name: str, source: Edge | None) -> Edge:
+    def carried(self, name: str, source: OnnxValue | None) -> OnnxValue:
         """Return what the body sees of an outer value that changes from run to run."""
         if source is None:
-            return Edge(name, live=True)
+            return OnnxValue(name, live=True)
         if source.is_data:
             return source
-        return Edge(name, source.shape, "data", source.format, live=True)
+        return OnnxValue(name, source.shape, "data", source.format, live=True)
 
-    def trips(self, raw: RawNode, inputs: tuple[Edge | None, ...], body: RawGraph) -> Dim:
+    def trips(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], body: RawGraph) -> Dim:
         """Return how often a ``Loop`` runs; a free dimension where only the data tell."""
         limit = inputs[0] if inputs else None
         number = limit.number() if limit is not None else None
@@ -448,7 +413,7 @@ class Walker:
         return symbol(name)
 
 
-def free_in(node: Node) -> frozenset[str]:
+def free_in(node: OnnxNode) -> frozenset[str]:
     """Return the free dimensions in the shapes and numbers that a node reads."""
     names: set[str] = set()
     for edge in node.present:

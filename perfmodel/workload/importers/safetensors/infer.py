@@ -19,8 +19,8 @@ from perfmodel.workload.importers.gguf.architectures import ARCHITECTURES
 from perfmodel.workload.importers.gguf.keys import Keys
 from perfmodel.workload.importers.gguf.read import Header, StoredAs
 from perfmodel.workload.importers.gguf.types import GgmlType
-from perfmodel.workload.importers.stored.held import Held
-from perfmodel.workload.library import Entry, entry
+from perfmodel.workload.importers.stored.held import FileTensor
+from perfmodel.workload.library import ModelEntry, entry
 from perfmodel.workload.library_file import structure_flaws
 
 __all__ = ["SHAPING", "inferred"]
@@ -42,7 +42,9 @@ _AXES: Final[Mapping[str, int]] = {
 }  # fmt: skip
 
 
-def inferred(path: Path, named: Mapping[str, Held], settings: Mapping[str, Any]) -> Entry:
+def inferred(
+    path: Path, named: Mapping[str, FileTensor], settings: Mapping[str, Any]
+) -> ModelEntry:
     """Return the entry of a file without a config.
 
     Parameters
@@ -77,7 +79,7 @@ def inferred(path: Path, named: Mapping[str, Held], settings: Mapping[str, Any])
 
 class _Telling:
     def __init__(
-        self, path: Path, named: Mapping[str, Held], settings: Mapping[str, Any], layers: int
+        self, path: Path, named: Mapping[str, FileTensor], settings: Mapping[str, Any], layers: int
     ) -> None:
         self.file, self.named, self.layers = str(path), named, layers
         self.settings = settings

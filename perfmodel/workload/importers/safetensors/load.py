@@ -16,10 +16,10 @@ from perfmodel.workload.importers.safetensors.header import INDEX, read_header, 
 from perfmodel.workload.importers.safetensors.infer import SHAPING, inferred
 from perfmodel.workload.importers.safetensors.names import canonical, is_buffer, original
 from perfmodel.workload.importers.safetensors.packed import unpacked
-from perfmodel.workload.importers.stored.held import Held, layer_of
-from perfmodel.workload.importers.stored.match import Source, match
+from perfmodel.workload.importers.stored.held import FileTensor, layer_of
+from perfmodel.workload.importers.stored.match import WeightFile, match
 from perfmodel.workload.importers.stored.rewrite import OfTheFile, groups_of
-from perfmodel.workload.library import Entry, entry, with_settings
+from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.symbols import constant
 from perfmodel.workload.workload import Workload
 
@@ -69,10 +69,10 @@ def load_safetensors(path: Path, settings: Mapping[str, Value] | None = None) ->
     return with_settings(model, settings) if settings else model.base
 
 
-def _named(held: Mapping[str, Held]) -> tuple[dict[str, Held], list[str]]:
+def _named(held: Mapping[str, FileTensor]) -> tuple[dict[str, FileTensor], list[str]]:
     """Return tensors by GGUF's names, and notes of what was left out."""
     post_norms = any("post_feedforward_layernorm" in name for name in held)
-    named: dict[str, Held] = {}
+    named: dict[str, FileTensor] = {}
     left: dict[str, None] = {}
     for name, tensor in held.items():
         if is_buffer(name):
@@ -87,7 +87,9 @@ def _named(held: Mapping[str, Held]) -> tuple[dict[str, Held], list[str]]:
     return named, notes
 
 
-def _with_tensors(made: Entry, path: Path, named: dict[str, Held], notes: list[str]) -> Entry:
+def _with_tensors(
+    made: ModelEntry, path: Path, named: dict[str, FileTensor], notes: list[str]
+) -> ModelEntry:
     """Return an entry with the weights as the tensors are stored."""
     structure = made.structure
     # What the config says of its quantisation, the tensors say better.
@@ -108,7 +110,7 @@ def _with_tensors(made: Entry, path: Path, named: dict[str, Held], notes: list[s
         for name in [n for n in named if layer_of(n) >= len(groups)]:
             del named[name]
     names = [tensor.name for tensor in named.values()]
-    source = Source(str(path), made.name, named, spelled=lambda name: original(name, names),
+    source = WeightFile(str(path), made.name, named, spelled=lambda name: original(name, names),
                     notes=notes)  # fmt: skip
     matched = match(graph, groups, source)
     if source.faults:
@@ -139,7 +141,7 @@ def _groups(graph: Graph, structure: Any) -> list[str]:
     return groups
 
 
-def _precision(named: Mapping[str, Held]) -> str:
+def _precision(named: Mapping[str, FileTensor]) -> str:
     by_format: dict[str, int] = {}
     floats: dict[str, int] = {}
     for tensor in named.values():

@@ -14,7 +14,7 @@ from typing import Final
 
 from perfmodel.errors import Fault
 from perfmodel.workload.importers.safetensors.header import BYTES, StoredTensor
-from perfmodel.workload.importers.stored.held import Held
+from perfmodel.workload.importers.stored.held import FileTensor
 
 __all__ = ["FORMATS", "unpacked"]
 
@@ -26,7 +26,7 @@ FORMATS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def unpacked(tensors: Mapping[str, StoredTensor], faults: list[Fault]) -> dict[str, Held]:
+def unpacked(tensors: Mapping[str, StoredTensor], faults: list[Fault]) -> dict[str, FileTensor]:
     """Return tensors by the names of the weights that they are.
 
     Parameters
@@ -34,7 +34,7 @@ def unpacked(tensors: Mapping[str, StoredTensor], faults: list[Fault]) -> dict[s
     faults
         Gets a fault for each group of packed tensors that does not fit together.
     """
-    found: dict[str, Held] = {}
+    found: dict[str, FileTensor] = {}
     joined: set[str] = set()
     for name, tensor in tensors.items():
         stem, _, kind = name.rpartition(".")
@@ -49,18 +49,21 @@ def unpacked(tensors: Mapping[str, StoredTensor], faults: list[Fault]) -> dict[s
                 continue
             joined |= {name, f"{name.removesuffix('_blocks')}_scales"}
             weight = name.removesuffix("_blocks")
-            found[weight] = Held(
+            found[weight] = FileTensor(
                 weight, 2 * prod(tensor.shape), "mxfp4", prod(tensor.shape) + prod(scales.shape)
             )  # fmt: skip
     for name, tensor in tensors.items():
         if name not in joined:
             count = prod(tensor.shape)
-            found[name] = Held(name, count, FORMATS[tensor.dtype], count * BYTES[tensor.dtype],
-                               name, tensor.shape)  # fmt: skip
+            found[name] = FileTensor(
+                name, count, FORMATS[tensor.dtype], count * BYTES[tensor.dtype], name, tensor.shape
+            )
     return found
 
 
-def _packed(stem: str, tensors: Mapping[str, StoredTensor], faults: list[Fault]) -> Held | None:
+def _packed(
+    stem: str, tensors: Mapping[str, StoredTensor], faults: list[Fault]
+) -> FileTensor | None:
     """Return a weight of packed integers with its scales."""
     weight = tensors[f"{stem}.qweight"]
     zeros, scales = tensors.get(f"{stem}.qzeros"), tensors.get(f"{stem}.scales")
@@ -86,7 +89,7 @@ def _packed(stem: str, tensors: Mapping[str, StoredTensor], faults: list[Fault])
         return None
     group = int(inputs // groups)
     held = (weight, zeros, scales)
-    return Held(
+    return FileTensor(
         f"{stem}.qweight", int(inputs) * outputs, f"int{int(bits)}g{group}",
         sum(prod(t.shape) * BYTES[t.dtype] for t in held), f"{stem}.qweight", weight.shape,
     )  # fmt: skip

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["Held", "layer_of"]
+__all__ = ["FileTensor", "layer_of"]
 
 _LAYER: Final = re.compile(r"blk\.(\d{1,6})\.", re.ASCII)
 
 
-class Held(NamedTuple):
+class FileTensor(NamedTuple):
     """A tensor of a file.
 
     Attributes

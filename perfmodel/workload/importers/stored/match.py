@@ -13,10 +13,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 from perfmodel.errors import Fault, nearest
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.importers.stored.held import Held, layer_of
+from perfmodel.workload.importers.stored.held import FileTensor, layer_of
 from perfmodel.workload.symbols import constant
 
-__all__ = ["Matched", "Source", "Stored", "match"]
+__all__ = ["Matched", "WeightFile", "WeightStorage", "match"]
 
 #: Weight of a graph (of a layer: without its group) -> tensors of the file that it is, the first
 #: that are all there: several are one weight, and one tensor may be part of several weights.
@@ -75,7 +75,7 @@ _SHOWN: Final = 20
 Parts: TypeAlias = tuple[tuple[str, float], ...]
 
 
-class Stored(NamedTuple):
+class WeightStorage(NamedTuple):
     """How a weight of a graph is stored: its format, and its elements by the file."""
 
     format: str
@@ -96,15 +96,15 @@ class Matched:
         Tensors that no weight of the graph stands for, by layer, or -1 outside the layers.
     """
 
-    whole: dict[str, Stored] = field(default_factory=dict[str, Stored])
-    layers: list[dict[str, Stored]] = field(default_factory=list[dict[str, Stored]])
-    beside: dict[int, list[tuple[str, Held]]] = field(
-        default_factory=dict[int, list[tuple[str, Held]]]
+    whole: dict[str, WeightStorage] = field(default_factory=dict[str, WeightStorage])
+    layers: list[dict[str, WeightStorage]] = field(default_factory=list[dict[str, WeightStorage]])
+    beside: dict[int, list[tuple[str, FileTensor]]] = field(
+        default_factory=dict[int, list[tuple[str, FileTensor]]]
     )
 
 
 @dataclass
-class Source:
+class WeightFile:
     """The tensors of a file, and what is found out about them.
 
     Attributes
@@ -123,13 +123,13 @@ class Source:
 
     file: str
     what: str
-    tensors: Mapping[str, Held]
+    tensors: Mapping[str, FileTensor]
     spelled: Callable[[str], str] = str
     faults: list[Fault] = field(default_factory=list[Fault])
     notes: list[str] = field(default_factory=list[str])
 
 
-def match(graph: Graph, groups: Sequence[str], source: Source) -> Matched:
+def match(graph: Graph, groups: Sequence[str], source: WeightFile) -> Matched:
     """Hold a file's tensors against the weights of a graph; faults are noted in `source`.
 
     Parameters
@@ -153,7 +153,7 @@ def match(graph: Graph, groups: Sequence[str], source: Source) -> Matched:
             if stored is not None:
                 found.whole[name] = stored
     for i, group in enumerate(groups):
-        layer: dict[str, Stored] = {}
+        layer: dict[str, WeightStorage] = {}
         for rest in inside[group]:
             stored = matching.weight(f"{group}.{rest}", rest, f"blk.{i}.")
             if stored is not None:
@@ -164,7 +164,7 @@ def match(graph: Graph, groups: Sequence[str], source: Source) -> Matched:
 
 
 class _Matching:
-    def __init__(self, graph: Graph, source: Source) -> None:
+    def __init__(self, graph: Graph, source: WeightFile) -> None:
         self.graph, self.source = graph, source
         self.found = Matched()
         self.tensors = _with_experts_joined(source.tensors)
@@ -172,7 +172,7 @@ class _Matching:
         self.taken: dict[str, int] = {}
         self.missing: list[str] = []
 
-    def weight(self, name: str, rest: str, layer: str) -> Stored | None:
+    def weight(self, name: str, rest: str, layer: str) -> WeightStorage | None:
         """Return how a weight is stored."""
         tensor = self.graph.tensors[name]
         size = constant(tensor.elements)
@@ -190,9 +190,9 @@ class _Matching:
             if total != elements and not loose:
                 self._mismatch(held[0], elements, total)
             self.taken |= {n: self.tensors[n].elements for n in names}
-            return Stored(_format(held), total if loose else elements)
+            return WeightStorage(_format(held), total if loose else elements)
         self.taken[names[0]] = self.taken.get(names[0], 0) + elements
-        return Stored(_format(held), elements)
+        return WeightStorage(_format(held), elements)
 
     def _names(self, rest: str, layer: str) -> list[str]:
         """Return the tensors of a weight; a norm's bias is part of it."""
@@ -212,7 +212,7 @@ class _Matching:
                 return names
         return []
 
-    def _mismatch(self, tensor: Held, expected: int, held: int) -> None:
+    def _mismatch(self, tensor: FileTensor, expected: int, held: int) -> None:
         shape = f" of shape {list(tensor.shape)}" if tensor.shape else ""
         self.source.faults.append(
             Fault(f"'{tensor.name}'{shape} holds {held:,} elements", path=tensor.place,
@@ -239,7 +239,7 @@ class _Matching:
             faults.append(Fault(f"lacks {len(self.missing) - _SHOWN} more tensors", file=file))
         self._beside(left, layers)
 
-    def _beside(self, left: Mapping[str, Held], layers: int) -> None:
+    def _beside(self, left: Mapping[str, FileTensor], layers: int) -> None:
         faults, file = self.source.faults, self.source.file
         total = sum(t.bytes for t in self.tensors.values())
         if sum(t.bytes for t in left.values()) > _BESIDE * total or (faults and left):
@@ -273,7 +273,7 @@ def _expected(rest: str) -> str:
     return f"{_NAMES[stem][0][0]}.{kind}" if stem in _NAMES else rest
 
 
-def _format(held: Sequence[Held]) -> str:
+def _format(held: Sequence[FileTensor]) -> str:
     """Return the format of a weight: that of its tensors, or a mixture by their elements."""
     by_format: dict[str, int] = {}
     for tensor in held:
@@ -284,9 +284,9 @@ def _format(held: Sequence[Held]) -> str:
     return "mix(" + "/".join(f"{n}:{count / total!r}" for n, count in by_format.items()) + ")"
 
 
-def _with_experts_joined(tensors: Mapping[str, Held]) -> dict[str, Held]:
+def _with_experts_joined(tensors: Mapping[str, FileTensor]) -> dict[str, FileTensor]:
     """Return the tensors; experts that are a tensor each as one of all of them."""
-    joined: dict[str, Held] = {}
+    joined: dict[str, FileTensor] = {}
     for name, tensor in tensors.items():
         parts = name.split(".")
         if len(parts) == 5 and parts[2] in ("ffn_up", "ffn_gate", "ffn_down"):

@@ -7,21 +7,28 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.workload.families import Semantics
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
-from perfmodel.workload.importers.stored.held import Held
-from perfmodel.workload.importers.stored.match import Matched, Stored
+from perfmodel.workload.importers.stored.held import FileTensor
+from perfmodel.workload.importers.stored.match import Matched, WeightStorage
 from perfmodel.workload.symbols import Dim, Poly, simplify
 from perfmodel.workload.unroll import carried
 from perfmodel.workload.workload import StructureBuild, Workload
 
-__all__ = ["Layers", "OfTheFile", "Plan", "StoredBuild", "groups_of", "with_storage"]
+__all__ = [
+    "OfTheFile",
+    "StoredBuild",
+    "StoredLayerGroup",
+    "WeightStoragePlan",
+    "groups_of",
+    "with_storage",
+]
 
 _OWN: Final = frozenset({"weight", "kv", "state"})
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
+class StoredLayerGroup:
     """Layers of one group whose weights are stored alike.
 
     Attributes
@@ -35,12 +42,12 @@ class Layers:
     """
 
     count: int
-    weights: tuple[tuple[str, Stored], ...]
+    weights: tuple[tuple[str, WeightStorage], ...]
     beside: tuple[tuple[str, int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WeightStoragePlan:
     """How the weights of a graph are stored.
 
     Attributes
@@ -53,29 +60,34 @@ class Plan:
         Tensors outside the layers that no weight stands for.
     """
 
-    whole: tuple[tuple[str, Stored], ...]
-    groups: tuple[tuple[str, tuple[Layers, ...]], ...]
+    whole: tuple[tuple[str, WeightStorage], ...]
+    groups: tuple[tuple[str, tuple[StoredLayerGroup, ...]], ...]
     beside: tuple[tuple[str, int, str], ...] = ()
 
 
-def groups_of(matched: Matched, names: Sequence[str]) -> Plan:
+def groups_of(matched: Matched, names: Sequence[str]) -> WeightStoragePlan:
     """Return how weights are stored, layers that are stored alike together."""
     groups: dict[str, dict[Any, int]] = {}
     for i, (name, weights) in enumerate(zip(names, matched.layers, strict=True)):
         key = tuple(weights.items()), _beside(matched.beside.get(i, ()))
         counts = groups.setdefault(name, {})
         counts[key] = counts.get(key, 0) + 1
-    return Plan(
+    return WeightStoragePlan(
         tuple(matched.whole.items()),
         tuple(
-            (name, tuple(Layers(n, weights, beside) for (weights, beside), n in counts.items()))
+            (
+                name,
+                tuple(
+                    StoredLayerGroup(n, weights, beside) for (weights, beside), n in counts.items()
+                ),
+            )
             for name, counts in groups.items()
         ),
         _beside(matched.beside.get(-1, ())),
-    )  # fmt: skip
+    )
 
 
-def _beside(tensors: Sequence[tuple[str, Held]]) -> tuple[tuple[str, int, str], ...]:
+def _beside(tensors: Sequence[tuple[str, FileTensor]]) -> tuple[tuple[str, int, str], ...]:
     """Return tensors of a layer by their names without its number."""
     return tuple(
         (name.split(".", 2)[2] if name.startswith("blk.") and name.count(".") > 1 else name,
@@ -89,11 +101,11 @@ class StoredBuild(StructureBuild):
 
     __slots__ = ("plan",)
 
-    def __init__(self, base: StructureBuild, plan: Plan) -> None:
+    def __init__(self, base: StructureBuild, plan: WeightStoragePlan) -> None:
         super().__init__(base.family, base.structure)
         self.plan = plan
 
-    def __call__(self, semantics: Semantics) -> Graph:
+    def __call__(self, semantics: ExecutionSemantics) -> Graph:
         """Return the graph under a runtime's semantics."""
         found = self._graphs.get(semantics)
         if found is None:
@@ -110,7 +122,7 @@ class OfTheFile:
     """Puts a file's weights under a workload of its family, as phases and settings change it."""
 
     structure: Any
-    plan: Plan
+    plan: WeightStoragePlan
     file: str
 
     def __call__(self, base: Workload) -> Workload:
@@ -140,7 +152,7 @@ class OfTheFile:
         )  # fmt: skip
 
 
-def with_storage(graph: Graph, plan: Plan) -> Graph:
+def with_storage(graph: Graph, plan: WeightStoragePlan) -> Graph:
     """Return a graph with its weights stored as a plan says.
 
     A block of layers that are not all stored alike becomes one block for each way; their order
@@ -150,7 +162,7 @@ def with_storage(graph: Graph, plan: Plan) -> Graph:
 
 
 class _Storing:
-    def __init__(self, graph: Graph, plan: Plan) -> None:
+    def __init__(self, graph: Graph, plan: WeightStoragePlan) -> None:
         self.old, self.plan = graph, plan
         self.groups = dict(plan.groups)
         self.tensors: dict[str, Tensor] = dict(graph.tensors)
@@ -176,7 +188,7 @@ class _Storing:
             outputs=tuple(self.current.get(n, n) for n in self.old.outputs),
         )  # fmt: skip
 
-    def _layers(self, block: Block, kinds: Sequence[Layers]) -> list[Block]:
+    def _layers(self, block: Block, kinds: Sequence[StoredLayerGroup]) -> list[Block]:
         enters, leaves = carried(self.old, block)
         total = sum(kind.count for kind in kinds)
         made: list[Block] = []
@@ -277,7 +289,7 @@ class _Storing:
         return made
 
 
-def _stored(tensor: Tensor, name: str, stored: Stored) -> Tensor:
+def _stored(tensor: Tensor, name: str, stored: WeightStorage) -> Tensor:
     """Return a weight as the file stores it."""
     same = simplify(tensor.elements) == stored.elements
     return replace(tensor, name=name, format=stored.format,

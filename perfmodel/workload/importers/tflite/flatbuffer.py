@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from perfmodel.errors import Fault
 from perfmodel.regular import FileBytes
 
-__all__ = ["Flatbuffer", "Table"]
+__all__ = ["Flatbuffer", "FlatbufferTable"]
 
 #: How many faults are collected before reading stops: one broken offset may make many.
 _MOST_FAULTS: Final = 20
@@ -82,12 +82,12 @@ class Flatbuffer:
             self.fault(path, at, "points again and again to the same bytes", "each part once")
         return self._budget > 0
 
-    def root(self, path: str) -> Table | None:
+    def root(self, path: str) -> FlatbufferTable | None:
         """Return the table that the file begins with."""
         at = self.number("uint32", 0, path)
         return self.table(at, path)
 
-    def table(self, at: int, path: str) -> Table | None:
+    def table(self, at: int, path: str) -> FlatbufferTable | None:
         """Return the table at a byte, ``None`` and a fault where there can be none."""
         back = self.number("int32", at, path) if at >= 4 else 0
         vtable = at - back
@@ -109,10 +109,10 @@ class Flatbuffer:
             return None
         if not self.spend(inline, path, at):
             return None
-        return Table(self, at, path, vtable, length, inline)
+        return FlatbufferTable(self, at, path, vtable, length, inline)
 
 
-class Table:
+class FlatbufferTable:
     """A table: its fields by slot, the number of the field in the schema."""
 
     __slots__ = ("_inline", "_length", "_vtable", "at", "buffer", "path")
@@ -169,7 +169,7 @@ class Table:
             return 0
         return at + step
 
-    def table(self, slot: int, name: str) -> Table | None:
+    def table(self, slot: int, name: str) -> FlatbufferTable | None:
         """Return a field that is a table."""
         at = self._target(slot, name)
         return self.buffer.table(at, f"{self.path}.{name}") if at else None
@@ -206,7 +206,9 @@ class Table:
             self.buffer.fault(f"{self.path}.{name}", at, "is not UTF-8", "text")
             return ""
 
-    def each(self, slot: int, name: str, make: Callable[[Table], _Made]) -> list[_Made | None]:
+    def each(
+        self, slot: int, name: str, make: Callable[[FlatbufferTable], _Made]
+    ) -> list[_Made | None]:
         """Return what is made of each table of a vector, ``None`` for one that is broken."""
         start, count = self.span(slot, 4, name)
         made: list[_Made | None] = []

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from perfmodel.workload.importers.onnx.extents import floor_div
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, Shape, fixed
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, Shape, fixed
 from perfmodel.workload.importers.onnx.operators_movement import copy, part, resize, sample
 from perfmodel.workload.importers.onnx.operators_pointwise import pool
 from perfmodel.workload.importers.onnx.operators_products import (
@@ -36,18 +36,18 @@ def _turned(shape: Shape) -> Shape:
     return (shape[0], shape[-1], *shape[1:-1])
 
 
-def _view(p: Pricer, edge: Edge, shape: Shape) -> Edge:
+def _view(p: Pricer, edge: OnnxValue, shape: Shape) -> OnnxValue:
     """Return a value with its axes in the order of the ONNX importer; the tensor is the same."""
     if edge.kind == "constant" and edge.tensor is None:
         edge.kind = "weight"
-    view = Edge(edge.name, shape, edge.kind, edge.format, tensor=edge.tensor, tag=edge.tag)
+    view = OnnxValue(edge.name, shape, edge.kind, edge.format, tensor=edge.tensor, tag=edge.tag)
     if edge.tensor is None:
         # Weights are declared as they are seen here; of images the pricer knows the order.
         edge.tensor = view.tensor = p.tensor(edge if edge.is_data else view)
     return view
 
 
-def _padding(n: Node, spatial: Shape, kernel: Sequence[int]) -> tuple[int, ...]:
+def _padding(n: OnnxNode, spatial: Shape, kernel: Sequence[int]) -> tuple[int, ...]:
     """Return the border that ``SAME`` adds, smaller half first."""
     axes = len(kernel)
     if n.text("padding", "SAME") != "SAME":
@@ -61,7 +61,7 @@ def _padding(n: Node, spatial: Shape, kernel: Sequence[int]) -> tuple[int, ...]:
     return (*(t // 2 for t in total), *(t - t // 2 for t in total))
 
 
-def conv(p: Pricer, n: Node) -> None:
+def conv(p: Pricer, n: OnnxNode) -> None:
     """Price a convolution with channels last."""
     x, w, bias = n.need(0), n.need(1), n.get(2)
     if n.op == "Conv3D":
@@ -85,11 +85,11 @@ def conv(p: Pricer, n: Node) -> None:
     }
     y = _view(p, n.out, _turned(n.out.known))
     views = (_view(p, x, _turned(x.known)), _view(p, w, weights))
-    plain = Node("Conv", n.name, (*views, bias), (y,), attributes)
+    plain = OnnxNode("Conv", n.name, (*views, bias), (y,), attributes)
     convolution(p, plain, *views, bias)
 
 
-def conv_transpose(p: Pricer, n: Node) -> None:
+def conv_transpose(p: Pricer, n: OnnxNode) -> None:
     """Price ``TRANSPOSE_CONV``: the work is the input's, each value spread over a window."""
     w, x, bias = n.need(1), n.need(2), n.get(3)
     kernel = [fixed(t, "a kernel size") for t in w.known[1:-1]]
@@ -97,16 +97,16 @@ def conv_transpose(p: Pricer, n: Node) -> None:
     views = (_view(p, x, _turned(x.known)), _view(p, w, weights))
     y = _view(p, n.out, _turned(n.out.known))
     attributes = {"strides": n.wholes("strides") or (1,) * len(kernel)}
-    plain = Node("ConvTranspose", n.name, (*views, bias), (y,), attributes)
+    plain = OnnxNode("ConvTranspose", n.name, (*views, bias), (y,), attributes)
     convolution(p, plain, *views, bias, transposed=True)
 
 
-def biased_transpose(p: Pricer, n: Node) -> None:
+def biased_transpose(p: Pricer, n: OnnxNode) -> None:
     """Price MediaPipe's ``Convolution2DTransposeBias``: input, weights, bias."""
-    conv_transpose(p, Node(n.op, n.name, (None, n.need(1), n.need(0), n.get(2)), n.outputs))
+    conv_transpose(p, OnnxNode(n.op, n.name, (None, n.need(1), n.need(0), n.get(2)), n.outputs))
 
 
-def pooling(p: Pricer, n: Node) -> None:
+def pooling(p: Pricer, n: OnnxNode) -> None:
     """Price a pool with channels last."""
     x = n.need(0)
     kernel = n.wholes("kernel_shape") or ()
@@ -116,49 +116,49 @@ def pooling(p: Pricer, n: Node) -> None:
         "kernel_shape": kernel, "strides": per_axis(n, "strides", len(kernel)),
         "pads": _padding(n, x.known[1:-1], kernel),
     }  # fmt: skip
-    pool(p, Node(n.op, n.name, views, (y,), attributes))
+    pool(p, OnnxNode(n.op, n.name, views, (y,), attributes))
 
 
-def fully_connected(p: Pricer, n: Node) -> None:
+def fully_connected(p: Pricer, n: OnnxNode) -> None:
     """Price a dense layer."""
     x, w, bias = n.need(0), n.need(1), n.get(2)
     out, features = w.known
     rows = floor_div(n.out.elements, fixed(out, "the weights' outputs"))
-    plain = Node("Gemm", n.name, n.inputs, n.outputs, n.attributes)
+    plain = OnnxNode("Gemm", n.name, n.inputs, n.outputs, n.attributes)
     matrices(p, plain, x, w, (1, rows, out, features), bias=bias, b_batched=w.is_data)
 
 
-def batch_matmul(p: Pricer, n: Node) -> None:
+def batch_matmul(p: Pricer, n: OnnxNode) -> None:
     """Price a product of two stacks of matrices."""
     a, b = (
         _view(p, n.need(i), shape) if n.need(i).is_data else _weights(p, n.need(i), shape)
         for i, shape in enumerate(sides(n))
     )
-    product_of(p, Node("MatMul", n.name, (a, b), n.outputs, n.attributes), a, b)
+    product_of(p, OnnxNode("MatMul", n.name, (a, b), n.outputs, n.attributes), a, b)
 
 
-def _weights(p: Pricer, edge: Edge, shape: Shape) -> Edge:
+def _weights(p: Pricer, edge: OnnxValue, shape: Shape) -> OnnxValue:
     edge.kind = "weight"
     return _view(p, edge, shape)
 
 
-def resizing(p: Pricer, n: Node) -> None:
+def resizing(p: Pricer, n: OnnxNode) -> None:
     """Price ``RESIZE_*``: only height and width change."""
     resize(p, n)
 
 
-def block_copy(p: Pricer, n: Node) -> None:
+def block_copy(p: Pricer, n: OnnxNode) -> None:
     """Price an operator that moves every element once."""
     copy(p, n)
 
 
-def converting(p: Pricer, n: Node) -> None:
+def converting(p: Pricer, n: OnnxNode) -> None:
     """Price ``QUANTIZE`` and ``DEQUANTIZE`` of what is computed."""
     op = "QuantizeLinear" if n.op == "Quantize" else "DequantizeLinear"
-    convert(p, Node(op, n.name, n.inputs, n.outputs))
+    convert(p, OnnxNode(op, n.name, n.inputs, n.outputs))
 
 
-def assign(p: Pricer, n: Node) -> None:
+def assign(p: Pricer, n: OnnxNode) -> None:
     """Price ``ASSIGN_VARIABLE``: a copy to where the state lies, which is held all through."""
     state = n.get(1)
     if state is not None and state.shape == n.out.shape:
@@ -166,19 +166,19 @@ def assign(p: Pricer, n: Node) -> None:
     p.add(n, "copy", [p.tensor(n.need(0))])
 
 
-def lookup(p: Pricer, n: Node) -> None:
+def lookup(p: Pricer, n: OnnxNode) -> None:
     """Price a lookup: the indices and the elements picked."""
     p.add(n, "gather", [*p.reads(n.get(1)), (p.tensor(n.need(0)), n.out.elements)])
 
 
-def normalise(p: Pricer, n: Node) -> None:
+def normalise(p: Pricer, n: OnnxNode) -> None:
     """Price ``L2_NORMALIZATION``: squares, their sum, a root and a division an element."""
     x = n.need(0)
     p.add(n, "norm", [p.tensor(x)], ops=product(6, x.elements), inplace=x,
           attributes={"function": "l2_normalization"})  # fmt: skip
 
 
-def fourier(p: Pricer, n: Node) -> None:
+def fourier(p: Pricer, n: OnnxNode) -> None:
     """Price ``RFFT2D``: ``5 n log2 n`` operations a complex transform.
 
     That is Cooley and Tukey's radix 2; half of it for real rows, none for columns of one number.
@@ -192,7 +192,7 @@ def fourier(p: Pricer, n: Node) -> None:
           attributes={"function": "fft"})  # fmt: skip
 
 
-def magnitude(p: Pricer, n: Node) -> None:
+def magnitude(p: Pricer, n: OnnxNode) -> None:
     """Price ``COMPLEX_ABS``: two squares, their sum and a root; a part is only read."""
     x = n.need(0)
     each = 7 if n.op == "ComplexAbs" else 0
@@ -200,13 +200,13 @@ def magnitude(p: Pricer, n: Node) -> None:
           attributes={"function": "complex"})  # fmt: skip
 
 
-def squared_difference(p: Pricer, n: Node) -> None:
+def squared_difference(p: Pricer, n: OnnxNode) -> None:
     """Price ``SQUARED_DIFFERENCE``: a difference and a product an element."""
     p.add(n, "elementwise", p.reads(*n.present), ops=product(2, n.out.elements),
           attributes={"function": "squared_difference"})  # fmt: skip
 
 
-def suppress(p: Pricer, n: Node) -> None:
+def suppress(p: Pricer, n: OnnxNode) -> None:
     """Price ``NON_MAX_SUPPRESSION_V4`` and ``_V5``.
 
     Every box is compared with those that are kept: 12 operations an overlap, of as many as may be
@@ -219,7 +219,7 @@ def suppress(p: Pricer, n: Node) -> None:
           ops=product(count, count if most is None else most, 12))  # fmt: skip
 
 
-def detections(p: Pricer, n: Node) -> None:
+def detections(p: Pricer, n: OnnxNode) -> None:
     """Price ``TFLite_Detection_PostProcess``: encoded boxes, scores of classes, anchors.
 
     A box is decoded (20 operations with two exponentials), its best class is looked for, and it is
@@ -232,7 +232,7 @@ def detections(p: Pricer, n: Node) -> None:
           ops=simplify(scores.elements + product(count, 20 + 12 * kept)))  # fmt: skip
 
 
-def control_flow(p: Pricer, n: Node) -> None:
+def control_flow(p: Pricer, n: OnnxNode) -> None:
     """Refuse what runs other subgraphs, with their names."""
     raise NotPricedError(n.text("runs", "it runs another subgraph"))
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from perfmodel.errors import Fault, InputError
 from perfmodel.regular import FileBytes, open_file
 from perfmodel.workload.importers.onnx.read import KEPT, LARGEST_EXTENT
-from perfmodel.workload.importers.tflite.flatbuffer import Flatbuffer, Table
+from perfmodel.workload.importers.tflite.flatbuffer import Flatbuffer, FlatbufferTable
 from perfmodel.workload.importers.tflite.schema import (
     ACTIVATIONS,
     BUILTINS,
@@ -152,7 +152,7 @@ def read_tflite(path: str | Path) -> TfliteModel:
             raise InputError(
                 Fault("is no TensorFlow Lite model", file=str(file), expected=_EXPECTED)
             )
-        return _Reader(Flatbuffer(data, str(file))).model()
+        return _TfliteReader(Flatbuffer(data, str(file))).model()
 
 
 @dataclass(slots=True)
@@ -165,7 +165,7 @@ class _Buffer:
 
 
 @dataclass
-class _Reader:
+class _TfliteReader:
     """Walks the tables and collects faults."""
 
     source: Flatbuffer
@@ -202,7 +202,7 @@ class _Reader:
             [n or "" for n in names], self.source.file, len(self.source.data),
         )  # fmt: skip
 
-    def buffer(self, table: Table) -> _Buffer:
+    def buffer(self, table: FlatbufferTable) -> _Buffer:
         """Read where a buffer lies: inside its table, or (files over 2 GiB) behind the tables."""
         at, count = table.span(0, 1, "data")
         offset, size = table.scalar(1, "uint64", "offset"), table.scalar(2, "uint64", "size")
@@ -214,7 +214,7 @@ class _Reader:
             return _Buffer()
         return _Buffer(offset, size, outside=True)
 
-    def code(self, table: Table) -> tuple[str, bool, int]:
+    def code(self, table: FlatbufferTable) -> tuple[str, bool, int]:
         """Read an operator code: old files have one byte for it, new ones both numbers."""
         number: int = max(
             table.scalar(0, "int8", "deprecated_builtin_code"),
@@ -228,7 +228,7 @@ class _Reader:
         name: str = BUILTINS[number]
         return (custom or name, True, version) if name == "CUSTOM" else (name, False, version)
 
-    def subgraph(self, table: Table) -> TfliteSubgraph:
+    def subgraph(self, table: FlatbufferTable) -> TfliteSubgraph:
         tensors = [
             t or TfliteTensor("", (), (), "fp32", constant=True)
             for t in table.each(0, "tensors", self.tensor)
@@ -251,7 +251,7 @@ class _Reader:
         return TfliteSubgraph(table.text(4, "name"), tensors, inputs, outputs, operators)
 
     def indices(
-        self, table: Table, slot: int, name: str, count: int, least: int = 0
+        self, table: FlatbufferTable, slot: int, name: str, count: int, least: int = 0
     ) -> tuple[int, ...]:
         """Return tensor indices; those out of range become faults."""
         found: tuple[int, ...] = table.vector(slot, "int32", name)
@@ -263,7 +263,7 @@ class _Reader:
         return () if wrong else found
 
     def operator(
-        self, table: Table, tensors: list[TfliteTensor], made: set[int]
+        self, table: FlatbufferTable, tensors: list[TfliteTensor], made: set[int]
     ) -> TfliteOperator | None:
         index: int = table.scalar(0, "uint32", "opcode_index")
         if index >= len(self.codes):
@@ -291,7 +291,7 @@ class _Reader:
         made.update(outputs)
         return TfliteOperator(name, custom, version, inputs, outputs, self.options(table, name))
 
-    def options(self, table: Table, op: str) -> dict[str, Any]:
+    def options(self, table: FlatbufferTable, op: str) -> dict[str, Any]:
         """Read the options of an operator that has some; defaults where it says none."""
         if op not in OPTIONS:
             return {}
@@ -319,7 +319,7 @@ class _Reader:
                 found[name] = 0
         return found
 
-    def tensor(self, table: Table) -> TfliteTensor:
+    def tensor(self, table: FlatbufferTable) -> TfliteTensor:
         shape: tuple[int, ...] = table.vector(0, "int32", "shape")
         kind = table.scalar(1, "int8", "type")
         index = table.scalar(2, "uint32", "buffer")

@@ -6,7 +6,7 @@ from typing import Final
 
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.extents import floor_div
-from perfmodel.workload.importers.onnx.node import Edge, Node, NotPricedError, fixed
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, fixed
 from perfmodel.workload.importers.onnx.pricing import Pricer
 from perfmodel.workload.importers.onnx.shapes import give
 from perfmodel.workload.nest import LoopNest, gemm_nest
@@ -29,14 +29,14 @@ _SECOND: Final = 17
 _BOTH_STATES: Final = (35, 36, 37, 38)
 
 
-def svdf_shape(node: Node) -> None:
+def svdf_shape(node: OnnxNode) -> None:
     """``SVDF``: as many outputs as filters, a rank of which make one."""
     filters = node.need(1).known[0]
     rank = max(node.whole("rank", 1), 1)
     give(node, (node.need(0).known[0], floor_div(filters, rank)))
 
 
-def svdf(p: Pricer, n: Node) -> None:
+def svdf(p: Pricer, n: OnnxNode) -> None:
     """Price ``SVDF`` (input, feature filters, time filters, bias, state).
 
     A singular value decomposed filter (Nakkiran et al., Interspeech 2015): each filter makes one
@@ -65,7 +65,7 @@ def svdf(p: Pricer, n: Node) -> None:
     )  # fmt: skip
 
 
-def sequence_shape(node: Node) -> None:
+def sequence_shape(node: OnnxNode) -> None:
     """Sequences of cells: the last axis is the state's width, or the projection's."""
     x = node.need(0).known
     if node.op == "BidirectionalLSTM":
@@ -91,7 +91,7 @@ def sequence_shape(node: Node) -> None:
     give(node, (*x[:-1], width))
 
 
-def _steps(n: Node, x: Edge) -> tuple[Dim, Dim]:
+def _steps(n: OnnxNode, x: OnnxValue) -> tuple[Dim, Dim]:
     """Return the steps of a sequence and its batch."""
     if not n.whole("sequence", 1):
         return 1, x.known[0]
@@ -100,9 +100,16 @@ def _steps(n: Node, x: Edge) -> tuple[Dim, Dim]:
 
 
 def _cells(
-    p: Pricer, n: Node, x: Edge, ahead: list[Edge], each_step: list[Edge], vectors: list[Edge],
-    states: list[Edge], cell: str, gates: int,
-) -> None:  # fmt: skip
+    p: Pricer,
+    n: OnnxNode,
+    x: OnnxValue,
+    ahead: list[OnnxValue],
+    each_step: list[OnnxValue],
+    vectors: list[OnnxValue],
+    states: list[OnnxValue],
+    cell: str,
+    gates: int,
+) -> None:
     """Add cells over a sequence.
 
     Products with the input are one GEMM over all steps, so their weights are read once; those with
@@ -136,13 +143,13 @@ def _cells(
     )  # fmt: skip
 
 
-def lstm(p: Pricer, n: Node) -> None:
+def lstm(p: Pricer, n: OnnxNode) -> None:
     """Price ``UNIDIRECTIONAL_SEQUENCE_LSTM``, ``BIDIRECTIONAL_SEQUENCE_LSTM`` and ``LSTM``.
 
     Eight matrices a direction, or six where a gate is coupled to another, and a projection.
     """
 
-    def there(*at: int) -> list[Edge]:
+    def there(*at: int) -> list[OnnxValue]:
         return [e for e in (n.get(i) for i in at) if e is not None and e.shape is not None]
 
     both = n.op == "BidirectionalLSTM"
@@ -158,7 +165,7 @@ def lstm(p: Pricer, n: Node) -> None:
     _cells(p, n, n.need(0), ahead, each_step, vectors, states, "lstm", gates)
 
 
-def basic_lstm(p: Pricer, n: Node) -> None:
+def basic_lstm(p: Pricer, n: OnnxNode) -> None:
     """Price an ``LSTM`` of the basic kernel (data, output before, weights, biases, state).
 
     One matrix makes all gates of the data and the output before.
@@ -167,7 +174,7 @@ def basic_lstm(p: Pricer, n: Node) -> None:
     _cells(p, n, x, [], [w], [bias], [state], "lstm", 1)
 
 
-def simple_rnn(p: Pricer, n: Node) -> None:
+def simple_rnn(p: Pricer, n: OnnxNode) -> None:
     """Price ``RNN`` and ``UNIDIRECTIONAL_SEQUENCE_RNN``.
 
     Inputs are the data, weights, recurrent weights, a bias and the state.

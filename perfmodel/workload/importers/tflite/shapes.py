@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from perfmodel.workload.importers.onnx.extents import floor_div
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
-    Edge,
-    Node,
     NotPricedError,
+    OnnxNode,
+    OnnxValue,
     Shape,
     axis_of,
     fixed,
@@ -24,13 +24,13 @@ from perfmodel.workload.symbols import Dim, constant, product, simplify
 __all__ = ["RULES", "sides"]
 
 
-def _image(edge: Edge) -> Shape:
+def _image(edge: OnnxValue) -> Shape:
     if len(edge.known) < 3:
         raise NotPricedError(f"'{edge.name}' has {len(edge.known)} dimensions")
     return edge.known
 
 
-def windows(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
+def windows(node: OnnxNode, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[Dim]:
     """Return extents of windows: ``SAME`` keeps ``ceil(n / stride)``, ``VALID`` what fits."""
     axes = len(kernel)
     s, d = per_axis(node, "strides", axes), per_axis(node, "dilations", axes)
@@ -43,7 +43,7 @@ def windows(node: Node, spatial: Sequence[Dim], kernel: Sequence[int]) -> list[D
     ]
 
 
-def convolved(node: Node) -> None:
+def convolved(node: OnnxNode) -> None:
     """``CONV_2D``, ``DEPTHWISE_CONV_2D``, ``CONV_3D``."""
     x, w = _image(node.need(0)), _image(node.need(1))
     if len(x) != len(w):
@@ -60,13 +60,13 @@ def convolved(node: Node) -> None:
     give(node, (x[0], *windows(node, x[1:-1], taps), channels))
 
 
-def scattered(node: Node) -> None:
+def scattered(node: OnnxNode) -> None:
     """``TRANSPOSE_CONV``: the output's shape is an input."""
     target = numbers(node.get(0), "the output shape")
     give(node, target, format=node.need(2).format)
 
 
-def pooled(node: Node) -> None:
+def pooled(node: OnnxNode) -> None:
     """Pools."""
     x = _image(node.need(0))
     kernel = node.wholes("kernel_shape") or ()
@@ -75,13 +75,13 @@ def pooled(node: Node) -> None:
     give(node, (x[0], *windows(node, x[1:-1], kernel), x[-1]))
 
 
-def resized(node: Node) -> None:
+def resized(node: OnnxNode) -> None:
     """``RESIZE_*``: the new height and width are an input."""
     x = _image(node.need(0))
     give(node, (x[0], *numbers(node.get(1), "the new size"), x[-1]))
 
 
-def blocks(node: Node) -> None:
+def blocks(node: OnnxNode) -> None:
     """``DEPTH_TO_SPACE`` and ``SPACE_TO_DEPTH``."""
     n, h, w, c = _image(node.need(0))
     b = node.whole("block_size", 1)
@@ -93,7 +93,7 @@ def blocks(node: Node) -> None:
         give(node, (n, floor_div(h, b), floor_div(w, b), c * b * b))
 
 
-def batched(node: Node) -> None:
+def batched(node: OnnxNode) -> None:
     """``SPACE_TO_BATCH_ND`` and ``BATCH_TO_SPACE_ND``: blocks of the space become a batch."""
     shape = list(node.need(0).known)
     size = [fixed(v, "a block") for v in numbers(node.get(1), "the blocks")]
@@ -109,7 +109,7 @@ def batched(node: Node) -> None:
     give(node, shape)
 
 
-def dense(node: Node) -> None:
+def dense(node: OnnxNode) -> None:
     """``FULLY_CONNECTED``: all but the last axis of the weights' input are rows."""
     x, w = node.need(0), node.need(1).known
     if len(w) != 2:
@@ -126,7 +126,7 @@ def dense(node: Node) -> None:
     give(node, (floor_div(x.elements, features) if rows is None else rows, w[0]))
 
 
-def multiplied(node: Node) -> None:
+def multiplied(node: OnnxNode) -> None:
     """``BATCH_MATMUL``: either side may be transposed."""
     a, b = sides(node)
     if len(a) < 2 or len(b) < 2:
@@ -137,7 +137,7 @@ def multiplied(node: Node) -> None:
     give(node, (*spread(a[:-2], b[:-2]), a[-2], b[-1]))
 
 
-def sides(node: Node) -> tuple[Shape, Shape]:
+def sides(node: OnnxNode) -> tuple[Shape, Shape]:
     """Return the shapes of both sides of a product as they are multiplied."""
     sides: list[Shape] = []
     for i, name in enumerate(("adj_x", "adj_y")):
@@ -147,12 +147,12 @@ def sides(node: Node) -> tuple[Shape, Shape]:
     return sides[0], sides[1]
 
 
-def converted(node: Node) -> None:
+def converted(node: OnnxNode) -> None:
     """``QUANTIZE`` and ``DEQUANTIZE``: the file says into what."""
     give(node, node.need(0).known, format=node.text("to", ""))
 
 
-def gathered(node: Node) -> None:
+def gathered(node: OnnxNode) -> None:
     """``GATHER`` whose first axes go in step with the indices'."""
     x, indices = node.need(0).known, node.need(1).known
     batch = node.whole("batch_dims", 0)
@@ -160,25 +160,25 @@ def gathered(node: Node) -> None:
     give(node, (*x[:axis], *indices[batch:], *x[axis + 1 :]))
 
 
-def strided(node: Node) -> None:
+def strided(node: OnnxNode) -> None:
     """``STRIDED_SLICE`` whose bounds are worked out in the network, from shapes."""
     x = node.need(0)
     begin, end = numbers(node.get(1), "the begin"), numbers(node.get(2), "the end")
     step = [fixed(v, "a step") for v in numbers(node.get(3), "the steps")]
     cuts, gone, new = masked(node.attributes, begin, end, step, len(x.known))
     bounds = [
-        Edge(f"{node.name}.{k}", (len(cuts),), "constant", "int64", tuple(c[k] for c in cuts))
+        OnnxValue(f"{node.name}.{k}", (len(cuts),), "constant", "int64", tuple(c[k] for c in cuts))
         for k in range(4)
     ]
-    made = Edge(f"{node.name}.cut")
-    sliced(Node("Slice", node.name, (x, *bounds), (made,)))
+    made = OnnxValue(f"{node.name}.cut")
+    sliced(OnnxNode("Slice", node.name, (x, *bounds), (made,)))
     shape = [d for i, d in enumerate(made.known) if i not in gone]
     for axis in new:
         shape.insert(axis, 1)
     give(node, shape)
 
 
-def transformed(node: Node) -> None:
+def transformed(node: OnnxNode) -> None:
     """``RFFT2D``: half of the spectrum of real images, and one number more."""
     x = node.need(0).known
     length = [fixed(v, "a length") for v in numbers(node.get(1), "the lengths")]
@@ -187,17 +187,17 @@ def transformed(node: Node) -> None:
     give(node, (*x[:-2], length[0], length[1] // 2 + 1), format="fp64")
 
 
-def real_part(node: Node) -> None:
+def real_part(node: OnnxNode) -> None:
     """One real number of each complex one."""
     give(node, node.need(0).known, format="")
 
 
-def same(node: Node) -> None:
+def same(node: OnnxNode) -> None:
     """Shaped as the first input."""
     give(node, node.need(0).known)
 
 
-def broadcast(node: Node) -> None:
+def broadcast(node: OnnxNode) -> None:
     """Broadcast as NumPy does."""
     give(node, spread(*(e.known for e in node.present)))
 

@@ -10,7 +10,7 @@ from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
 from perfmodel.workload.importers.onnx.own import TYPED, UNKNOWN
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor, RawValue
 from perfmodel.workload.importers.torch_export.expressions import ExpressionError, extent, symbol_of
-from perfmodel.workload.importers.torch_export.program import Call, Meta, Program, Ref
+from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProgram, Meta, Ref
 
 __all__ = ["Emitter"]
 
@@ -30,7 +30,7 @@ class Emitter:
         Values with an extent that has no closed form: they keep the shape of the trace.
     """
 
-    def __init__(self, program: Program, file: str) -> None:
+    def __init__(self, program: AtenProgram, file: str) -> None:
         self.program = program
         self.file = file
         self.nodes: list[RawNode] = []
@@ -102,7 +102,7 @@ class Emitter:
 
     # arguments
 
-    def tensor(self, call: Call, *names: str) -> str:
+    def tensor(self, call: AtenCall, *names: str) -> str:
         """Return an argument that must be a tensor, by any of its names."""
         for name in names:
             value = call.arguments.get(name)
@@ -110,7 +110,7 @@ class Emitter:
                 return value.name
         raise NotPricedError(f"argument '{names[0]}' is no tensor")
 
-    def optional(self, call: Call, *names: str) -> str:
+    def optional(self, call: AtenCall, *names: str) -> str:
         """Return an argument that is a tensor, empty where it is none."""
         for name in names:
             value = call.arguments.get(name)
@@ -118,7 +118,7 @@ class Emitter:
                 return value.name
         return ""
 
-    def tensors(self, call: Call) -> list[str]:
+    def tensors(self, call: AtenCall) -> list[str]:
         """Return all arguments that are tensors, in order."""
         found: list[str] = []
         for value in call.arguments.values():
@@ -126,7 +126,7 @@ class Emitter:
             found += [item.name for item in items if isinstance(item, Ref)]
         return found
 
-    def wholes(self, call: Call, name: str, count: int, default: int) -> tuple[int, ...]:
+    def wholes(self, call: AtenCall, name: str, count: int, default: int) -> tuple[int, ...]:
         """Return a list of whole numbers, one number an axis."""
         value = call.arguments.get(name)
         if value is None or value == []:
@@ -139,18 +139,18 @@ class Emitter:
             raise NotPricedError(f"argument '{name}' is no list of {count} whole numbers")
         return tuple(items)
 
-    def whole(self, call: Call, name: str, default: int) -> int:
+    def whole(self, call: AtenCall, name: str, default: int) -> int:
         """Return a whole number."""
         return self.wholes(call, name, 1, default)[0]
 
-    def flag(self, call: Call, name: str, default: bool = False) -> bool:
+    def flag(self, call: AtenCall, name: str, default: bool = False) -> bool:
         """Return true or false."""
         return bool(call.arguments.get(name, default))
 
     # nodes
 
     def add(
-        self, call: Call, op: str, inputs: Sequence[str], *, domain: str = TYPED,
+        self, call: AtenCall, op: str, inputs: Sequence[str], *, domain: str = TYPED,
         outputs: Sequence[str] | None = None, name: str = "", **attributes: Any,
     ) -> None:  # fmt: skip
         """Add a node that makes what a call makes, or `outputs`."""
@@ -167,14 +167,14 @@ class Emitter:
                     {**attributes, "shapes": shapes, "formats": formats})
         )  # fmt: skip
 
-    def linear(self, call: Call, x: str, w: str, bias: str = "", *, turned: bool) -> None:
+    def linear(self, call: AtenCall, x: str, w: str, bias: str = "", *, turned: bool) -> None:
         """Add a product with a matrix; the transpose of a parameter is the parameter."""
         if not turned and w in self.turned:
             w, turned = self.turned[w], True
         inputs = [x, w, bias] if bias else [x, w]
         self.add(call, "Linear", inputs, transB=int(turned))
 
-    def unknown(self, call: Call, reason: str) -> None:
+    def unknown(self, call: AtenCall, reason: str) -> None:
         """List a call without a price."""
         self.add(call, call.op, [n for n in self.tensors(call) if n in self.shapes], domain=UNKNOWN,
                  reason=reason)  # fmt: skip

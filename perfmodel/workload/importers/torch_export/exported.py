@@ -8,9 +8,9 @@ from perfmodel.catalog import need
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.torch_export.program import (
     WRAPPERS,
-    Call,
+    AtenCall,
+    AtenProgram,
     Meta,
-    Program,
     Ref,
     renamed,
 )
@@ -26,7 +26,7 @@ _TYPES = {
 }  # fmt: skip
 
 
-def records(program: Any) -> Program:
+def records(program: Any) -> AtenProgram:
     """Return the records of a program; no tensor of it is read.
 
     Raises
@@ -38,7 +38,7 @@ def records(program: Any) -> Program:
     if not isinstance(program, torch.export.ExportedProgram):
         raise InputError(Fault(f"a {type(program).__name__} is no exported program",
                                expected="torch.export.export(module, arguments)"))  # fmt: skip
-    made = Program()
+    made = AtenProgram()
     signature = program.graph_signature
     made.parameters = dict(signature.inputs_to_parameters)
     made.buffers = {
@@ -62,7 +62,7 @@ def _is_tensor(value: Any) -> bool:
     return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, str)
 
 
-def _run(made: Program, module: Any, node: Any) -> None:
+def _run(made: AtenProgram, module: Any, node: Any) -> None:
     """Add a call, or the calls of the graph that it only wraps."""
     named: Any = getattr(node.target, "name", None)  # a method of operators, a text elsewhere
     name = str(named()) if callable(named) else str(node.target)
@@ -72,10 +72,10 @@ def _run(made: Program, module: Any, node: Any) -> None:
         return
     inner = getattr(module, str(graphs[0].target))
     given = list(node.args[node.args.index(graphs[0]) + 1 :])
-    whole = Program()
+    whole = AtenProgram()
     _called(whole, node, node.meta.get("val"))
     outputs = whole.calls[0].outputs
-    part = Program()
+    part = AtenProgram()
     names: dict[str, str] = {}
     starts = [n for n in inner.graph.nodes if n.op == "placeholder"]
     names |= {i.name: o.name for i, o in zip(starts, given, strict=False) if hasattr(o, "name")}
@@ -96,7 +96,7 @@ def _run(made: Program, module: Any, node: Any) -> None:
     made.calls += [renamed(call, names, node.name) for call in part.calls]
 
 
-def _called(made: Program, node: Any, value: Any) -> None:
+def _called(made: AtenProgram, node: Any, value: Any) -> None:
     target = str(node.target)
     if getattr(node.target, "__name__", "") == "getitem":
         return
@@ -119,7 +119,7 @@ def _called(made: Program, node: Any, value: Any) -> None:
         (names[i] if i < len(names) else str(i)): _argument(a) for i, a in enumerate(node.args)
     }
     arguments |= {k: _argument(v) for k, v in node.kwargs.items()}
-    made.calls.append(Call(target, arguments, outputs, node.name))
+    made.calls.append(AtenCall(target, arguments, outputs, node.name))
 
 
 def _argument(value: Any) -> Any:

@@ -13,7 +13,7 @@ from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.pricing import MALFORMED
 from perfmodel.workload.importers.torch_export.emit import Emitter
 from perfmodel.workload.importers.torch_export.operators import OPERATORS, SKIPPED
-from perfmodel.workload.importers.torch_export.program import Call, Program
+from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProgram
 from perfmodel.workload.importers.torch_export.read import read_pt2
 from perfmodel.workload.workload import Workload
 
@@ -48,7 +48,7 @@ def load_exported(program: Any, settings: Mapping[str, Value] | None = None) -> 
 
 
 def _workload(
-    program: Program, file: str, name: str, settings: Mapping[str, Value] | None
+    program: AtenProgram, file: str, name: str, settings: Mapping[str, Value] | None
 ) -> Workload:
     emitter = Emitter(program, file)
     for call in program.calls:
@@ -56,7 +56,7 @@ def _workload(
     return OnnxWorkload(emitter.model(name), settings or {})
 
 
-def _write(emitter: Emitter, call: Call) -> None:
+def _write(emitter: Emitter, call: AtenCall) -> None:
     """Write one call; what makes no tensor is arithmetic on extents."""
     if call.op in SKIPPED or not any(name in emitter.shapes for name in call.outputs):
         return

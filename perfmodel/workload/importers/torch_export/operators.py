@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.torch_export.emit import Emitter
-from perfmodel.workload.importers.torch_export.program import Call
+from perfmodel.workload.importers.torch_export.program import AtenCall
 from perfmodel.workload.importers.torch_export.recurrent import recurrent
 from perfmodel.workload.symbols import constant
 
 __all__ = ["OPERATORS", "SKIPPED", "Writer"]
 
-Writer = Callable[[Emitter, Call], None]
+Writer = Callable[[Emitter, AtenCall], None]
 
 #: Checks and arithmetic on extents: nothing that a device computes.
 SKIPPED: Final = frozenset(
@@ -78,13 +78,13 @@ _MADE: Final = (
 
 
 def _named(op: str) -> Writer:
-    def writer(e: Emitter, c: Call) -> None:
+    def writer(e: Emitter, c: AtenCall) -> None:
         e.add(c, op, e.tensors(c))
 
     return writer
 
 
-def _view(e: Emitter, c: Call) -> None:
+def _view(e: Emitter, c: AtenCall) -> None:
     x = e.tensors(c)[0]
     if c.op in {"t", "numpy_T", "permute", "transpose"} and x in e.program.parameters:
         shape = e.shapes[x]
@@ -95,23 +95,23 @@ def _view(e: Emitter, c: Call) -> None:
             e.add(c, "Reshape", [x], outputs=[name])
 
 
-def _laid_out(e: Emitter, c: Call) -> None:
+def _laid_out(e: Emitter, c: AtenCall) -> None:
     """``reshape`` and ``contiguous``: a view of what lies row by row, else a copy."""
     x = e.tensors(c)[0]
     e.add(c, "Reshape" if e.meta(x).contiguous else "Pad", [x])
 
 
-def _cast(e: Emitter, c: Call) -> None:
+def _cast(e: Emitter, c: AtenCall) -> None:
     x = e.tensors(c)[0]
     same = e.meta(x).format == e.meta(c.outputs[0]).format
     e.add(c, "Reshape" if same else "Cast", [x])
 
 
-def _made(e: Emitter, c: Call) -> None:
+def _made(e: Emitter, c: AtenCall) -> None:
     e.add(c, "ConstantOfShape", [])
 
 
-def convolution(e: Emitter, c: Call) -> None:
+def convolution(e: Emitter, c: AtenCall) -> None:
     """Convolutions of one to three axes, transposed ones as well."""
     x, w = e.tensor(c, "input", "self"), e.tensor(c, "weight")
     axes = len(e.shapes[w]) - 2
@@ -129,17 +129,17 @@ def convolution(e: Emitter, c: Call) -> None:
     )  # fmt: skip
 
 
-def linear(e: Emitter, c: Call) -> None:
+def linear(e: Emitter, c: AtenCall) -> None:
     """``linear``: weights are stored turned."""
     e.linear(c, e.tensor(c, "input"), e.tensor(c, "weight"), e.optional(c, "bias"), turned=True)
 
 
-def addmm(e: Emitter, c: Call) -> None:
+def addmm(e: Emitter, c: AtenCall) -> None:
     """``addmm``: a bias and a product."""
     e.linear(c, e.tensor(c, "mat1"), e.tensor(c, "mat2"), e.tensor(c, "self"), turned=False)
 
 
-def matmul(e: Emitter, c: Call) -> None:
+def matmul(e: Emitter, c: AtenCall) -> None:
     """``mm``, ``bmm``, ``matmul``."""
     a, b = e.tensor(c, "self"), e.tensor(c, "mat2", "other", "vec", "tensor")
     if b in e.turned:
@@ -148,17 +148,17 @@ def matmul(e: Emitter, c: Call) -> None:
         e.add(c, "MatMul", [a, b])
 
 
-def baddbmm(e: Emitter, c: Call) -> None:
+def baddbmm(e: Emitter, c: AtenCall) -> None:
     """``baddbmm``: stacks of products, added to."""
     e.add(c, "Linear", [e.tensor(c, "batch1"), e.tensor(c, "batch2"), e.tensor(c, "self")])
 
 
-def einsum(e: Emitter, c: Call) -> None:
+def einsum(e: Emitter, c: AtenCall) -> None:
     """``einsum``."""
     e.add(c, "Einsum", e.tensors(c), equation=str(c.arguments.get("equation", "")))
 
 
-def attention(e: Emitter, c: Call) -> None:
+def attention(e: Emitter, c: AtenCall) -> None:
     """Scaled dot-product attention, grouped and masked."""
     q, k, v = e.tensor(c, "query"), e.tensor(c, "key"), e.tensor(c, "value")
     mask = e.optional(c, "attn_mask", "attn_bias")
@@ -174,13 +174,13 @@ def attention(e: Emitter, c: Call) -> None:
     )
 
 
-def embedding(e: Emitter, c: Call) -> None:
+def embedding(e: Emitter, c: AtenCall) -> None:
     """``embedding``: rows of a table."""
     e.add(c, "Gather", [e.tensor(c, "weight"), e.tensor(c, "indices")], axis=0)
 
 
 def _norm(op: str) -> Writer:
-    def writer(e: Emitter, c: Call) -> None:
+    def writer(e: Emitter, c: AtenCall) -> None:
         x = e.tensor(c, "input", "self")
         vectors = [n for n in (e.optional(c, "weight"), e.optional(c, "bias")) if n]
         # Statistics of the training are folded into scale and shift, as any runtime does.
@@ -190,7 +190,7 @@ def _norm(op: str) -> Writer:
 
 
 def _pool(op: str) -> Writer:
-    def writer(e: Emitter, c: Call) -> None:
+    def writer(e: Emitter, c: AtenCall) -> None:
         x = e.tensor(c, "self", "input")
         axes = next(n for n in (1, 2, 3) if f"{n}d" in c.op)
         kernel = e.wholes(c, "kernel_size", axes, 1)
@@ -206,21 +206,21 @@ def _pool(op: str) -> Writer:
 
 
 def _softmax(op: str) -> Writer:
-    def writer(e: Emitter, c: Call) -> None:
+    def writer(e: Emitter, c: AtenCall) -> None:
         e.add(c, op, e.tensors(c)[:1])
 
     return writer
 
 
 def _resized(mode: str) -> Writer:
-    def writer(e: Emitter, c: Call) -> None:
+    def writer(e: Emitter, c: AtenCall) -> None:
         e.add(c, "Resize", e.tensors(c)[:1], mode=mode)
 
     return writer
 
 
 def _gathered(op: str) -> Writer:
-    def writer(e: Emitter, c: Call) -> None:
+    def writer(e: Emitter, c: AtenCall) -> None:
         names = e.tensors(c)
         if c.op in {"gather", "index_select", "take_along_dim"}:
             names = names[:2]
@@ -230,7 +230,7 @@ def _gathered(op: str) -> Writer:
 
 
 def _reduced(op: str) -> Writer:
-    def writer(e: Emitter, c: Call) -> None:
+    def writer(e: Emitter, c: AtenCall) -> None:
         x = e.tensors(c)[0]
         if c.op in {"max", "min"} and len(e.tensors(c)) == 2:
             e.add(c, "Max", e.tensors(c))

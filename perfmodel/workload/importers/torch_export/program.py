@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
-__all__ = ["FORMATS", "WRAPPERS", "Argument", "Call", "Meta", "Program", "Ref", "renamed"]
+__all__ = ["FORMATS", "WRAPPERS", "Argument", "AtenCall", "AtenProgram", "Meta", "Ref", "renamed"]
 
 #: Type of torch's schema -> numeric format.
 FORMATS: Final[dict[int, str]] = {
@@ -56,7 +56,7 @@ class Meta:
 
 
 @dataclass(slots=True)
-class Call:
+class AtenCall:
     """One operator: ``aten.conv2d.default``, its arguments by name, and what it makes."""
 
     target: str
@@ -79,7 +79,7 @@ WRAPPERS: Final = (
 )  # fmt: skip
 
 
-def renamed(call: Call, names: Mapping[str, str], inside: str) -> Call:
+def renamed(call: AtenCall, names: Mapping[str, str], inside: str) -> AtenCall:
     """Return a call of an inner graph under the names of the outer one.
 
     Parameters
@@ -98,14 +98,14 @@ def renamed(call: Call, names: Mapping[str, str], inside: str) -> Call:
             return [argument(item) for item in cast("list[Any]", value)]
         return Ref(name(value.name)) if isinstance(value, Ref) else value
 
-    return Call(
+    return AtenCall(
         call.target, {k: argument(v) for k, v in call.arguments.items()},
         [name(o) for o in call.outputs], call.name, call.place,
     )  # fmt: skip
 
 
 @dataclass(slots=True)
-class Program:
+class AtenProgram:
     """A program.
 
     Attributes
@@ -116,7 +116,7 @@ class Program:
         Values that the user gives and gets.
     """
 
-    calls: list[Call] = field(default_factory=list[Call])
+    calls: list[AtenCall] = field(default_factory=list[AtenCall])
     metas: dict[str, Meta] = field(default_factory=dict[str, Meta])
     parameters: dict[str, str] = field(default_factory=dict[str, str])
     buffers: dict[str, str] = field(default_factory=dict[str, str])

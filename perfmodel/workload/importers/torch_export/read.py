@@ -12,9 +12,9 @@ from perfmodel.workload.importers.archive import unpacked
 from perfmodel.workload.importers.torch_export.program import (
     FORMATS,
     WRAPPERS,
-    Call,
+    AtenCall,
+    AtenProgram,
     Meta,
-    Program,
     Ref,
     renamed,
 )
@@ -31,7 +31,7 @@ def _is_graph(name: str) -> bool:
     return name == _OLDER or ("models/" in name and name.endswith(".json"))
 
 
-def read_pt2(path: Path) -> Program:
+def read_pt2(path: Path) -> AtenProgram:
     """Read a file that ``torch.export.save`` wrote.
 
     Raises
@@ -55,7 +55,7 @@ class _Malformed(Exception):
         self.path = path
 
 
-def parse(data: object, file: str) -> Program:
+def parse(data: object, file: str) -> AtenProgram:
     """Return the program of a serialised graph.
 
     Raises
@@ -64,7 +64,7 @@ def parse(data: object, file: str) -> Program:
         It is not well-formed; every fault with its path.
     """
     faults: list[Fault] = []
-    program = Program()
+    program = AtenProgram()
     expected = "as torch.export.save writes it"
     try:
         module = _mapping(_mapping(data, "")["graph_module"], "graph_module")
@@ -154,7 +154,7 @@ def _meta(value: object, path: str) -> Meta:
     return Meta(tuple(shape), FORMATS[kind], tuple(hints), tuple(strides))
 
 
-def _input(spec: object, program: Program, path: str) -> None:
+def _input(spec: object, program: AtenProgram, path: str) -> None:
     data = _mapping(spec, path)
     if "parameter" in data:
         program.parameters[str(data["parameter"]["arg"]["name"])] = str(
@@ -171,7 +171,7 @@ def _input(spec: object, program: Program, path: str) -> None:
             program.inputs.append(str(argument["as_tensor"]["name"]))
 
 
-def _output(spec: object, program: Program, path: str) -> None:
+def _output(spec: object, program: AtenProgram, path: str) -> None:
     data = _mapping(spec, path)
     for kind, content in data.items():
         argument: Any = _mapping(content, f"{path}.{kind}").get("arg")
@@ -181,7 +181,7 @@ def _output(spec: object, program: Program, path: str) -> None:
                 program.outputs.append(str(tensor["name"]))
 
 
-def _calls(node: object, program: Program, depth: int, path: str) -> list[Call]:
+def _calls(node: object, program: AtenProgram, depth: int, path: str) -> list[AtenCall]:
     """Return the calls of a node: one, or those of the graph that it only wraps."""
     data = _mapping(node, path)
     target = str(data.get("target"))
@@ -206,14 +206,14 @@ def _calls(node: object, program: Program, depth: int, path: str) -> list[Call]:
     for name, value in _mapping(graph["tensor_values"], f"{path}.graph.tensor_values").items():
         outer_name = names.get(name, f"{inside}.{name}")
         program.metas.setdefault(outer_name, _meta(value, f"{path}.graph.tensor_values.{name}"))
-    calls: list[Call] = []
+    calls: list[AtenCall] = []
     for i, inner_node in enumerate(_list(graph["nodes"], f"{path}.graph.nodes")):
         found = _calls(inner_node, program, depth - 1, f"{path}.graph.nodes[{i}]")
         calls += [renamed(call, names, inside) for call in found]
     return calls
 
 
-def _call(node: object, path: str) -> Call:
+def _call(node: object, path: str) -> AtenCall:
     data = _mapping(node, path)
     arguments: dict[str, Any] = {}
     for i, item in enumerate(_list(data["inputs"], f"{path}.inputs")):
@@ -226,7 +226,7 @@ def _call(node: object, path: str) -> Call:
     target = data["target"]
     if not isinstance(target, str):
         raise _Malformed(f"{path}.target", "is no name")
-    return Call(target, arguments, outputs, str(data.get("name") or ""), path)
+    return AtenCall(target, arguments, outputs, str(data.get("name") or ""), path)
 
 
 def _argument(value: object, path: str, depth: int = 6) -> Any:

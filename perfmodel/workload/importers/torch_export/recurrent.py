@@ -8,7 +8,7 @@ from typing import Any, cast
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.read import RawTensor
 from perfmodel.workload.importers.torch_export.emit import Emitter
-from perfmodel.workload.importers.torch_export.program import Call, Ref
+from perfmodel.workload.importers.torch_export.program import AtenCall, Ref
 from perfmodel.workload.symbols import Dim
 
 __all__ = ["recurrent"]
@@ -16,7 +16,7 @@ __all__ = ["recurrent"]
 _CELLS: Mapping[str, str] = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "rnn_relu": "RNN"}
 
 
-def recurrent(e: Emitter, c: Call) -> None:
+def recurrent(e: Emitter, c: AtenCall) -> None:
     """``lstm``, ``gru``, ``rnn``: one operator a layer, the weights of both directions stacked."""
     given: Any = c.arguments.get("params")
     listed = cast("list[Any]", given) if isinstance(given, list) else []

@@ -1,0 +1,63 @@
+"""What a walk of an ONNX graph hands on: its steps in order, bodies of control flow among them."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
+from perfmodel.workload.symbols import Dim
+
+__all__ = ["CALL", "Blocker", "OnnxIfBranches", "Repeat", "Scope", "Step", "Walked"]
+
+#: Operator of the node that stands for entering a body of control flow.
+CALL = "(call)"
+
+
+@dataclass(slots=True)
+class Repeat:
+    """The body of a loop and how often it runs."""
+
+    name: str
+    count: Dim
+    steps: list[Step]
+
+
+@dataclass(slots=True)
+class OnnxIfBranches:
+    """The two bodies of an ``If`` whose condition only the data decide."""
+
+    node: OnnxNode
+    then_steps: list[Step]
+    else_steps: list[Step]
+    then_outputs: tuple[OnnxValue, ...]
+    else_outputs: tuple[OnnxValue, ...]
+
+
+Step: TypeAlias = OnnxNode | Repeat | OnnxIfBranches
+Scope: TypeAlias = ChainMap[str, OnnxValue]
+
+
+@dataclass(slots=True)
+class Blocker:
+    """A node that needs the number of free dimensions."""
+
+    label: str
+    reason: str
+    symbols: frozenset[str]
+
+
+@dataclass(slots=True)
+class Walked:
+    """Everything that one walk finds."""
+
+    steps: list[Step]
+    inputs: list[OnnxValue]
+    outputs: list[OnnxValue]
+    blockers: list[Blocker]
+    defaults: dict[str, float]
+    notes: list[str]
+    extents: dict[Dim, str] = field(default_factory=dict[Dim, str])
+    dispatched: frozenset[int] = frozenset()
+    """Identities of the file's nodes that a runtime dispatches."""
