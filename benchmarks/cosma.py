@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the rows to a file")
     asked = parser.parse_args()
     where = one_core()
-    from perfmodel.reproduce.systems.cosma import MEMORIES, NETWORKS, compare, memories, solve
+    from perfmodel_studies.claims.cosma import MEMORIES, NETWORKS, compare, memories, solve
 
     unknown = sorted({*asked.network} - {*NETWORKS})
     if unknown:

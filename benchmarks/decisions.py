@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from perfmodel.validate import ValidationResult, validate
+from perfmodel.evaluate import ValidationResult, validate
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -14,16 +14,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from perfmodel_studies.readers import hwnasbench360
+from perfmodel_studies.readers.hwnasbench360 import DEVICES, FRAMEWORKS, Bench
+from perfmodel_studies.readers.hwnasbench360.costs import device_of
 from scipy.optimize import least_squares, nnls
 
+from perfmodel.evaluate.files import data_folder
+from perfmodel.evaluate.metrics import errors
 from perfmodel.hardware.library import runtime
 from perfmodel.measurements import read_rows
 from perfmodel.predict import predict
-from perfmodel.validate import hwnasbench360
-from perfmodel.validate.files import data_folder
-from perfmodel.validate.hwnasbench360 import DEVICES, FRAMEWORKS, Bench
-from perfmodel.validate.hwnasbench360.costs import device_of
-from perfmodel.validate.metrics import errors
 from perfmodel.workload.nas_spaces import space
 
 EACH = "runtime.efficiency."

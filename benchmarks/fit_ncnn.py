@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import numpy as np
+from perfmodel_studies.readers.ncnn_bench import refits
 
 from perfmodel.calibrate import fit
-from perfmodel.validate.files import data_folder
-from perfmodel.validate.ncnn_bench import refits
+from perfmodel.evaluate.files import data_folder
 
 
 def main() -> None:

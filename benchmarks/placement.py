@@ -16,9 +16,9 @@ from measure import Sample, one_core, side_by_side
 def main() -> int:
     where = one_core()
     import numpy as np
+    from perfmodel_studies.claims.flexgen import FITTED, OPT_30B
 
     import perfmodel as pm
-    from perfmodel.reproduce.systems.flexgen import FITTED, OPT_30B
     from perfmodel.schedule.place import BlockPolicy, PlacementLevel, best_policy, block_schedule
     from perfmodel.schedule.place.solve import assign_items
     from perfmodel.schedule.stream import Load, best_order, pipeline

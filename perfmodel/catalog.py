@@ -23,6 +23,8 @@ __all__ = [
     "module_of",
     "names",
     "need",
+    "not_installed",
+    "packages",
     "plots_of",
     "write_report",
 ]
@@ -145,6 +147,21 @@ def load_kind(group: str, name: str) -> Any:
 def module_of(name: str) -> Any:
     """Import a module of perfmodel whose name is made of data."""
     return import_module(name)
+
+
+def packages(group: str) -> list[Any]:
+    """Import the packages that entry points of a group name, in the order of their names."""
+    from importlib.metadata import entry_points
+
+    return [point.load() for point in sorted(entry_points(group=group), key=lambda p: p.name)]
+
+
+def not_installed(group: str) -> Fault:
+    """Return the fault of a question that only packages of a group could answer."""
+    return Fault(
+        f"no {group.rpartition('.')[2]} are installed",
+        expected="pip install perfmodel-studies (in a checkout: pip install ./studies)",
+    )
 
 
 def kinds() -> list[str]:

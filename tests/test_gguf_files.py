@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from perfmodel_studies.readers.llama_cpp.rows import precision_of, token
 
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
-from perfmodel.validate.llama_cpp.rows import precision_of, token
 
 #: Model, file type, bytes of the file in GB, and what it holds beside tensors (a vocabulary).
 #: Sizes as Hugging Face lists them (bartowski, TheBloke, ggml-org) and as llama-bench prints them.

@@ -22,11 +22,11 @@ __all__ = ["calibrate", "reproduce", "validate"]
 
 
 def validate(names: str | Iterable[str] | None = None, **options: Any) -> Any:
-    """Compare predictions with measured rows; as `perfmodel.validate.validate`."""
+    """Compare predictions with measured rows; as `perfmodel.evaluate.validate`."""
     from importlib import import_module
 
     chosen = [names] if isinstance(names, str) else names
-    found = import_module("perfmodel.validate").validate(chosen, **options)
+    found = import_module("perfmodel.evaluate").validate(chosen, **options)
     for result in found:
         remember(result, "validate", (names if isinstance(names, str) else result.name,), options)
     return found
@@ -63,13 +63,13 @@ def calibrate(
     named = isinstance(runtime, str | Path)
     chosen = faults.trying(devices.runtime, runtime) if named else runtime
     faults.settle()
-    return import_module("perfmodel.validate.calibration").calibrate(
+    return import_module("perfmodel.evaluate.calibration").calibrate(
         measurements, spec, chosen, skip_bad_rows=skip_bad_rows
     )
 
 
 def reproduce(names: str | Iterable[str] | None = None) -> Any:
-    """Predict what published systems claim; as `perfmodel.reproduce.reproduce`."""
+    """Predict what published systems claim; as `perfmodel.evaluate.reproduce`."""
     from importlib import import_module
 
-    return import_module("perfmodel.reproduce").reproduce(names)
+    return import_module("perfmodel.evaluate").reproduce(names)

@@ -53,7 +53,7 @@ def calibrate(
     spec = None if device is None else faults.trying(hardware, device)
     chosen = None if runtime is None else faults.trying(find_runtime, runtime)
     faults.settle()
-    module: Any = import_module("perfmodel.validate.calibration")
+    module: Any = import_module("perfmodel.evaluate.calibration")
     found = module.calibrate(measurements, spec, chosen, skip_bad_rows=skip_bad_rows)
     if output is not None:
         write_text(output, found.to_yaml())

@@ -38,7 +38,7 @@ def reproduce(
     if output is not None:
         faults.extend(output_faults(output, (".json",)))
     faults.settle()
-    module: Any = import_module("perfmodel.reproduce")
+    module: Any = import_module("perfmodel.evaluate")
     results = module.reproduce(list(names) or None)
     found: list[dict[str, Any]] = [result.to_dict() for result in results]
     if output is not None:

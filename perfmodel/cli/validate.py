@@ -64,7 +64,7 @@ def validate(
         faults.extend(output_faults(trust, (".md",), "--trust"))
     faults.extend(report_faults(report))
     faults.settle()
-    module: Any = import_module("perfmodel.validate")
+    module: Any = import_module("perfmodel.evaluate")
     results = module.validate(
         list(names) or None, data=data, suffix=suffix, devices=devices, left_out=left_out,
         skip_bad_rows=skip_bad_rows,
@@ -73,10 +73,10 @@ def validate(
     if output is not None:
         write_text(output, to_json(found))
     if trust is not None:
-        claims = import_module("perfmodel.reproduce").reproduce()
-        root = module.files.data_folder(data, suffix).root
+        claims = module.reproduce()
+        root = module.data_folder(data, suffix).root
         write_text(
-            trust, import_module("perfmodel.validate.trust").trust_page(results, claims, root)
+            trust, import_module("perfmodel.evaluate.trust").trust_page(results, claims, root)
         )
     if results:
         write_report(report, "validation", results)

@@ -15,7 +15,7 @@ from perfmodel.plots.style import GREY, SERIES, SYMBOLS, axis, decades, figure, 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from perfmodel.validate.result import ValidationResult
+    from perfmodel.evaluate.result import ValidationResult
 
 __all__ = ["measured"]
 

@@ -15,7 +15,7 @@ from perfmodel.report.question import question
 from perfmodel.report.write import ReportInvocation
 
 if TYPE_CHECKING:
-    from perfmodel.validate.result import ValidationResult
+    from perfmodel.evaluate.result import ValidationResult
 
 __all__ = ["validation_report"]
 

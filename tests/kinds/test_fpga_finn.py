@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from perfmodel_studies.claims.finn import FOLDS, board, cnv
 
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.fpga.finn import Unit, unit_blocks, unit_cycles, unit_luts
 from perfmodel.predict import predict
-from perfmodel.reproduce.systems.finn import FOLDS, board, cnv
 from perfmodel.testing import KindConformance
 from perfmodel.workload.workload import Workload
 

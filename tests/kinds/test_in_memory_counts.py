@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from perfmodel_studies.claims.cim import colonnade, tops
 
 from perfmodel.kinds.in_memory import copies_of, layout, speed, steps_of, vector_seconds
-from perfmodel.reproduce.systems.cim import colonnade, tops
 from tests.draws import draws
 
 

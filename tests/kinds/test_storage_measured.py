@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from perfmodel_studies.claims.flash_read_ufs import LEFT_OUT
 
+from perfmodel.evaluate import reproduce
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.storage import batch_time, storage_bandwidth
-from perfmodel.reproduce import reproduce
-from perfmodel.reproduce.systems.flash_read_ufs import LEFT_OUT
 
 pytestmark = pytest.mark.data
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from perfmodel_studies.readers.gpu_kernels.operators import attention
 
 import perfmodel as pm
 from perfmodel.kinds.tensor_core.attention import (
@@ -20,7 +21,6 @@ from perfmodel.kinds.tensor_core.attention import (
     resident_share,
 )
 from perfmodel.predict import predict
-from perfmodel.validate.gpu_kernels.operators import attention
 
 H100 = Chip(989.4e12, 132.0, 1.83e9, 3.35e12, 52.4e6, 8e12)
 PREFILL = PrefillKernel(1e-5, 0.9, 0.5, 4e-6, 0.95, 1.0, 1.2)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from perfmodel_studies.claims.mcunet_v3 import SCHEMES, extra_kib, scheme_of, training_step
 
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.formats import as_precision
-from perfmodel.reproduce.systems.mcunet_v3 import SCHEMES, extra_kib, scheme_of, training_step
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.peak.minimum import peak_of

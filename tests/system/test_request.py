@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from perfmodel_studies.readers.llama_cpp import apple as llamacpp_apple
+from perfmodel_studies.readers.llama_cpp import llama2_7b, spark_depth
 
 from perfmodel.errors import InputError
+from perfmodel.evaluate.files import DataFolder
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.system.request import request
 from perfmodel.system.request.contexts import ContextSums, Floats
-from perfmodel.validate import llamacpp_apple
-from perfmodel.validate.files import DataFolder
-from perfmodel.validate.llama_cpp import llama2_7b, spark_depth
 from perfmodel.workload.library import find
 from tests.draws import draws
 

@@ -1,0 +1,25 @@
+"""Evaluation: measured rows and published claims, and what the model says of them."""
+
+from perfmodel.evaluate.claims import names, published, reproduce
+from perfmodel.evaluate.datasets import dataset_names, datasets
+from perfmodel.evaluate.files import data_folder
+from perfmodel.evaluate.metrics import errors
+from perfmodel.evaluate.reproduction import Reproduction, Reproductions, lines
+from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evaluate.validate import run_validate, validate
+
+__all__ = [
+    "Reproduction",
+    "Reproductions",
+    "ValidationResult",
+    "data_folder",
+    "dataset_names",
+    "datasets",
+    "errors",
+    "lines",
+    "names",
+    "published",
+    "reproduce",
+    "run_validate",
+    "validate",
+]

@@ -1,0 +1,100 @@
+"""Fitted constants on trial: refitted with each device left out, and judged on that device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.calibrate import Constant, left_out
+from perfmodel.calibrate.fit import Forward
+from perfmodel.evaluate.metrics import errors
+
+__all__ = ["Refit", "trial"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """How the constants of a target were fitted, so that it can be done again without some rows.
+
+    A module of a data set offers them as ``refits(folder, devices) -> Sequence[Refit]``.
+
+    Attributes
+    ----------
+    target
+        As the cases of the data set name it.
+    measured
+        SI, shape ``(rows,)``.
+    groups
+        What is left out together, of each row: its device, chip or system.
+    constants
+        That the rows determine; what they start from is in the library's specs.
+    forward
+        Constants by name -> predictions of all rows.
+    left_out
+        What a group is: ``device``, ``chip``, ``generation``.
+    scale
+        Relative error from which on a row counts less.
+    weights
+        Of the rows in the fit, shape ``(rows,)``; 0 for one that is predicted and not fitted on.
+    judged
+        Rows whose errors are reported, all where left out: constants of kernels are fitted on
+        kernels, and judged on the networks that they make up.
+    parts
+        Of each row, where errors are wanted by something finer than what is left out: a column of
+        one device's batches.
+    """
+
+    target: str
+    measured: npt.NDArray[np.float64]
+    groups: Sequence[str]
+    constants: Sequence[Constant]
+    forward: Forward
+    left_out: str = "device"
+    scale: float = 0.1
+    weights: npt.NDArray[np.float64] | None = None
+    judged: npt.NDArray[np.bool_] | None = None
+    parts: Sequence[str] | None = None
+
+
+def trial(refit: Refit) -> dict[str, Any]:
+    """Refit with each group left out.
+
+    Returns
+    -------
+    dict
+        ``left_out`` (what a group is), ``rows``, `perfmodel.evaluate.metrics.Errors` of all rows,
+        ``groups`` (name -> rows and errors), ``parts`` (alike, where the refit has some),
+        ``constants`` (name -> least and largest value found)
+        and ``at_bound`` (constants that some fit left at a bound of theirs).
+    """
+    found = left_out(
+        refit.forward, refit.measured, refit.constants, refit.groups, scale=refit.scale,
+        weights=refit.weights,
+    )  # fmt: skip
+    labels = np.asarray(refit.groups)
+    seen = np.ones(len(labels), dtype=np.bool_) if refit.judged is None else refit.judged
+    spread = {
+        c.name: [f(fit.constants[c.name] for fit in found.fits.values()) for f in (min, max)]
+        for c in refit.constants
+    }
+
+    def told(labels: npt.NDArray[np.str_]) -> dict[str, Any]:
+        return {
+            name: {"rows": int(at.sum()), **errors(found.predicted[at], refit.measured[at])}
+            for name in dict.fromkeys(labels.tolist())
+            if (at := (labels == name) & seen).any()
+        }
+
+    return {
+        "left_out": refit.left_out,
+        "rows": int(seen.sum()),
+        **errors(found.predicted[seen], refit.measured[seen]),
+        "groups": told(labels),
+        **({} if refit.parts is None else {"parts": told(np.asarray(refit.parts))}),
+        "constants": spread,
+        "at_bound": sorted({name for fit in found.fits.values() for name in fit.at_bound}),
+    }

@@ -1,0 +1,169 @@
+"""Predict every case of a data set and count the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from perfmodel.errors import InputError
+from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.metrics import Errors, errors
+from perfmodel.evaluate.result import ValidationResult
+from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+
+__all__ = ["baselines", "error_of", "evaluate", "grouped", "worst_of"]
+
+_WORST = 10
+
+#: Metrics that grow with speed: a baseline that is a time answers them by its inverse.
+_RATES = ("tokens_per_s", "frames_per_s")
+
+
+def evaluate(cases: Cases) -> ValidationResult:
+    """Predict and compare.
+
+    Parameters
+    ----------
+    cases
+        Of a data set.
+
+    Returns
+    -------
+    ValidationResult
+        A row that cannot be predicted counts against the coverage, with its reason.
+    """
+    rows: list[dict[str, Any]] = []
+    failed: dict[str, list[str]] = {}
+    covered = 0
+    tight: list[str] = []
+    for case in cases.cases:
+        if case.machine is None:
+            failed.setdefault(case.reason or "no reason given", []).append(case.name)
+            continue
+        try:
+            found = [_answer(case, question, tight) for question in case.questions]
+        except InputError as error:
+            failed.setdefault(str(error.faults[0]), []).append(case.name)
+            continue
+        covered += 1
+        rows += found
+    targets = {
+        target: error_of([r for r in rows if r["target"] == target])
+        for target in dict.fromkeys([cases.primary, *(r["target"] for r in rows)])
+        if any(r["target"] == target for r in rows) or target == cases.primary
+    }
+    primary = [r for r in rows if r["target"] == cases.primary]
+    notes = list(cases.notes)
+    if tight:
+        tight = list(dict.fromkeys(tight))
+        first = ", ".join(tight[:3])
+        notes.append(
+            f"{len(tight)} rows exceed a memory or a resource of their device by the model: {first}"
+        )
+    total = len(cases.cases)
+    return ValidationResult(
+        cases.name, total, covered / total if total else 0.0, targets, cases.primary,
+        grouped(primary, lambda r: r["device"]), grouped(primary, lambda r: r["group"]),
+        baselines(primary),
+        tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
+        worst_of(primary), tuple(rows), tuple(notes),
+    )  # fmt: skip
+
+
+def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) -> dict[str, Any]:
+    assert case.machine is not None
+    options: dict[str, Any] = {
+        "precision": case.precision,
+        "runtime": case.runtime,
+        "engine": case.engine,
+    }
+    found = predict(question.workload, case.machine, warm=case.warm, **options)
+    predicted = _metric(found, question.metric)
+    bare = predict(question.workload, case.machine, model="roofline", **options)
+    timed = question.metric == "latency_s" or question.metric in _RATES
+    # Seconds of the multiply-accumulates at their peak.
+    compute = float(bare.utilization) * float(bare.latency_s)
+    ratio = compute / float(bare.latency_s)
+    roofline = None if " " in question.metric else _metric(bare, question.metric)
+    if not found.feasible:
+        tight.append(case.name)
+    return {
+        "name": case.name,
+        "device": case.device,
+        "group": case.group,
+        "target": question.target,
+        "measured": question.measured,
+        "predicted": predicted,
+        "error": predicted / question.measured - 1.0,
+        "roofline": roofline,
+        "compute": None if not timed or not ratio
+        or roofline is None
+        else roofline / ratio if question.metric in _RATES else roofline * ratio,
+    }  # fmt: skip
+
+
+def _metric(found: Prediction, name: str) -> float:
+    of, _, what = name.rpartition(" ")
+    if of == "resource":
+        value = found.resources[what]["used"] if what in found.resources else None
+    elif of == "largest":
+        value = np.max(found.table[what])
+    else:
+        value = getattr(found, name)
+    if isinstance(value, dict):  # bytes by memory: main memory is the last
+        value = list(value.values())[-1]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if value is None or not np.isfinite(number := float(value)):  # pyright: ignore[reportUnknownArgumentType]
+        from perfmodel.errors import Fault
+
+        raise InputError(Fault(f"{found.machine.device.name} and {found.workload.name} give no "
+                               f"{name}", path=name))  # fmt: skip
+    return number
+
+
+def worst_of(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return the rows that are farthest off."""
+    keys = ("name", "device", "measured", "predicted", "error")
+    found = sorted(rows, key=lambda r: -abs(r["error"]))[:_WORST]
+    return tuple({k: r[k] for k in keys} for r in found)
+
+
+def error_of(rows: Sequence[dict[str, Any]], key: str = "predicted") -> Errors:
+    """Return the errors of rows; `key` names what predicted them."""
+    return errors([r[key] for r in rows], [r["measured"] for r in rows])
+
+
+def grouped(
+    rows: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], str]
+) -> dict[str, dict[str, Any]]:
+    """Return group -> rows, mape, bias and kendall."""
+    out: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(key(r) for r in rows):
+        if not name:
+            continue
+        found = error_of([r for r in rows if key(r) == name])
+        count = sum(1 for r in rows if key(r) == name)
+        out[name] = {"rows": count, **{k: found[k] for k in ("mape", "bias", "kendall")}}
+    return out
+
+
+def baselines(rows: Sequence[dict[str, Any]]) -> dict[str, Errors]:
+    """Return the errors of `perfmodel.evaluate.result.BASELINES` on rows of one target."""
+    if not rows:
+        return {}
+    out = {"roofline": error_of(rows, "roofline")}
+    scale = _scale(r["measured"] / r["roofline"] for r in rows)
+    out["roofline_scaled"] = errors(
+        [scale * r["roofline"] for r in rows], [r["measured"] for r in rows]
+    )
+    counted = [r for r in rows if r["compute"] is not None]
+    if counted:
+        out["compute"] = error_of(counted, "compute")
+    return out
+
+
+def _scale(ratios: Iterable[float]) -> float:
+    """Return the factor of least squares on the logarithm."""
+    return float(np.exp(np.mean(np.log(list(ratios)))))

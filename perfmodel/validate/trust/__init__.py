@@ -1,5 +1,0 @@
-"""How far to trust it: every data set and published result, on one page."""
-
-from perfmodel.validate.trust.page import trust_page
-
-__all__ = ["trust_page"]

@@ -1,0 +1,1 @@
+"""Measured data sets and published claims, with what reads them for perfmodel."""

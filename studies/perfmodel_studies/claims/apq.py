@@ -1,0 +1,114 @@
+"""APQ on Bit Fusion: rows of its table of latencies and energies; what mixed bits are worth."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from perfmodel.hardware.library import hardware
+from perfmodel.predict import predict
+from perfmodel.workload.builder import GraphBuilder
+from perfmodel.workload.workload import Workload
+
+from perfmodel_studies.mixed_bits import (
+    BitWidthAssignment,
+    bit_costs,
+    choose_bits,
+    relative_noise,
+)
+
+DEVICE = "bit_fusion_apq"
+#: Bits that APQ chooses from.
+PAIRS = tuple((w, a) for w in (4, 6, 8) for a in (4, 6, 8))
+#: Bits whose noise, everywhere alike, is the most that a mixture may have.
+NOISE_BITS = 6
+#: Bit operations of the networks that it reports, billions.
+REPORTED = {"12_7": 12.7, "14_6": 14.6, "16_5": 16.5, "23_6": 23.6}
+
+
+class TableRow(NamedTuple):
+    """A key of the table: channels, taps, stride, rows of the input, bits; whether it is first."""
+
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    rows: int
+    weight_bits: int
+    input_bits: int
+    first: bool = False
+
+
+#: Every network's first and last convolution, and layers of its space.
+ROWS = {
+    "head": TableRow(3, 32, 3, 2, 224, 8, 8, first=True),
+    "tail": TableRow(320, 1280, 1, 1, 7, 8, 8),
+    "pointwise_16_64_112_w8a8": TableRow(16, 64, 1, 1, 112, 8, 8),
+    "pointwise_40_168_28_w8a4": TableRow(40, 168, 1, 1, 28, 8, 4),
+    "pointwise_328_80_14_w8a4": TableRow(328, 80, 1, 1, 14, 8, 4),
+    "pointwise_96_520_14_w4a4": TableRow(96, 520, 1, 1, 14, 4, 4),
+    "pointwise_1064_320_7_w8a4": TableRow(1064, 320, 1, 1, 7, 8, 4),
+    "depthwise_96_3x3_56_w8a8": TableRow(96, 96, 3, 1, 56, 8, 8),
+    "depthwise_64_7x7_112_w8a8": TableRow(64, 64, 7, 2, 112, 8, 8),
+    "depthwise_160_3x3_28_w8a4": TableRow(160, 160, 3, 2, 28, 8, 4),
+    "depthwise_488_5x5_14_w4a4": TableRow(488, 488, 5, 1, 14, 4, 4),
+}
+
+
+def layer(row: TableRow) -> tuple[float, float]:
+    """Return milliseconds and millijoules of a row, leakage of its time included."""
+    g = GraphBuilder("layer")
+    x = g.input("image", (1, row.in_channels, row.rows, row.rows))
+    if not row.first:
+        x = g.elementwise("relu", x)
+    groups = row.in_channels if row.in_channels == row.out_channels else 1
+    y = g.conv(
+        x, row.out_channels, row.kernel, stride=row.stride, padding=row.kernel // 2, groups=groups,
+        bias=False,
+    )  # fmt: skip
+    g.output(y)
+    graph = g.build()
+    found = predict(Workload("layer", lambda _: graph, {}), hardware(DEVICE),
+                    precision=f"w=int{row.weight_bits},a=int{row.input_bits}")  # fmt: skip
+    table, facts = found.table, found.machine.facts
+    at = int(np.argmax(np.asarray(table["macs"], dtype=float)))
+    seconds = float(table["row_s"][at])
+    joules = seconds * float(facts["power.idle"])
+    joules += float(table["dram_bytes"][at]) * float(facts["memories.dram.energy_per_byte"])
+    joules += sum(float(table[n][at]) for n in table.columns if n.endswith(" energy_j"))
+    return 1e3 * seconds, 1e3 * joules
+
+
+@lru_cache(maxsize=8)
+def mixed(network: str) -> dict[str, BitWidthAssignment]:
+    """Return bits of a network within the noise of `NOISE_BITS`: fastest, least energy; eight."""
+    costs = bit_costs(network, DEVICE, PAIRS)
+    noise = relative_noise(costs)
+    most = 2.0 * 4.0**-NOISE_BITS * len(costs.layers)
+    return {
+        "eight": costs.uniform((8, 8)),
+        "four": costs.uniform((4, 4)),
+        "fastest": choose_bits(costs, loss=noise, most_loss=most),
+        "least_energy": choose_bits(costs, loss=noise, most_loss=most, least="joules"),
+    }
+
+
+def predicted() -> dict[str, float]:
+    """Return claim -> number, units as in the file of claims."""
+    out: dict[str, float] = {}
+    for name, row in ROWS.items():
+        out[f"{name}.ms"], out[f"{name}.mj"] = layer(row)
+    found = mixed("mobilenet_v2")
+    eight, four = found["eight"], found["four"]
+    out["mixed.latency_gain"] = eight.seconds / found["fastest"].seconds
+    out["mixed.energy_gain"] = eight.joules / found["least_energy"].joules
+    out["four_bits.latency_gain"] = eight.seconds / four.seconds
+    out["four_bits.energy_gain"] = eight.joules / four.joules
+    costs = bit_costs("mobilenet_v2", DEVICE, PAIRS)
+    noise = relative_noise(costs)
+    for name, billions in REPORTED.items():
+        best = choose_bits(costs, loss=noise, most_bit_operations=billions * 1e9, least="loss")
+        out[f"network_{name}.ms"] = 1e3 * best.seconds
+        out[f"network_{name}.mj"] = 1e3 * best.joules
+    return out

@@ -1,0 +1,130 @@
+"""One core of a Zen 4 server: networks as operator graphs, run with ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from perfmodel.calibrate.few_shot import class_seconds, trial
+from perfmodel.errors import Fault, InputError
+from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.refit import Refit
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.runtime import SCALE_CLASSES
+from perfmodel.measurements import CsvRow, CsvTable, read_rows
+from perfmodel.predict import predict
+from perfmodel.workload.importers.operator_graph import load_operator_graph
+
+from perfmodel_studies.readers.cpu_zen4_nodes import refit_of
+
+NAME = "cpu_zen4"
+TITLE = "networks on one core of a Zen 4 server, ONNX Runtime, fp32, batch 1"
+#: Where its file lies.
+PLACES = ("cpu_zen4/models.csv", "models.csv")
+DEVICE = "zen4_core"
+RUNTIME = "onnxruntime_cpu"
+
+#: Networks that a calibration on few is made with.
+TEN = 10
+
+#: Minimum of quiet sessions where there is one: other sessions ran beside busy neighbours.
+_MEASURED = ("quiet_ms_min", "latency_ms_min")
+
+
+def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
+    """Return the cases of ``models.csv``, each with its graph.
+
+    With a suffix: the rows of the file with that suffix, else those marked ``heldout`` in
+    ``models.csv``; without one those not marked. Where no row is of the wanted kind, all are.
+    """
+    path = folder.need(NAME, *PLACES)
+    rows = read_rows(path)
+    faults = rows.missing(("model",))
+    if not set(_MEASURED) & set(rows.columns):
+        faults += rows.missing(_MEASURED[-1:])
+    if faults:
+        raise InputError(faults)
+    notes = folder.note(path)
+    chosen = list(rows)
+    if not folder.has_suffix(path):
+        wanted = "1" if folder.suffix else "0"
+        marked = rows.select(lambda row: row.get("heldout", "0") == wanted)
+        if marked:
+            chosen = marked
+            notes = () if folder.suffix else notes
+    cases = [_case(rows, row, folder, path.parent, devices, faults) for row in chosen]
+    if faults:
+        raise InputError(faults)
+    return Cases(NAME, cases, notes=notes)
+
+
+def details(cases: Cases) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return errors of calibrations on few of the networks, judged on the others, and a note.
+
+    `ten_samples`: `perfmodel.calibrate.few_shot.Trial` of ten networks over a hundred draws.
+    """
+    parts: list[list[float]] = []
+    measured: list[float] = []
+    for case in cases.cases:
+        if case.machine is None:
+            continue
+        (question,) = case.questions
+        try:
+            found = predict(question.workload, case.machine, runtime=case.runtime, warm=True)
+        except InputError:
+            continue
+        seconds = class_seconds(found)
+        parts.append([*(seconds[name] for name in SCALE_CLASSES), seconds["fixed"]])
+        measured.append(question.measured)
+    if len(measured) <= TEN:
+        return {}, ()
+    result = trial(parts, np.array(measured), TEN, draws=100)
+    note = (
+        f"multipliers by class fitted on {TEN} of the networks leave {100 * result.mape:.1f} % on "
+        f"the others ({100 * result.low:.1f} to {100 * result.high:.1f} in 90 of 100 draws)"
+    )
+    return {"ten_samples": asdict(result)}, (note,)
+
+
+def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
+    """Return how constants fitted on nodes of other families predict the networks of one."""
+    return refit_of(load(folder, devices).cases, folder)
+
+
+def _case(
+    rows: CsvTable, row: CsvRow, folder: DataFolder, beside: Path, devices: Sequence[str | Path],
+    faults: list[Fault],
+) -> ValidationCase:  # fmt: skip
+    model = row.get("model")
+    measured = None
+    for column in _MEASURED:
+        if measured is None and column in rows.columns:
+            measured = rows.number(row, column, faults, scale=1e-3)
+    if measured is None:
+        return ValidationCase(model, DEVICE, reason="no latency was measured")
+    graph = next(
+        (p for stem in (f"graphs{folder.suffix}", "graphs")
+         if (p := beside / stem / f"{model}.json").exists()), None
+    )  # fmt: skip
+    if graph is None:
+        return ValidationCase(model, DEVICE, reason="no graph of this network")
+    try:
+        workload = load_operator_graph(graph)
+        device = hardware(DEVICE, devices)
+    except InputError as error:
+        return ValidationCase(model, DEVICE, reason=str(error.faults[0]))
+    question = MeasuredQuantity("latency_s", "latency_s", measured, workload)
+    # The minimum over repeated runs: what a cache keeps from one run to the next is there.
+    return ValidationCase(
+        model, DEVICE, device, (question,), None, RUNTIME, family(model), warm=True
+    )
+
+
+def family(model: str) -> str:
+    """Return the family of networks: sampled cells and supernets by their prefix, else one."""
+    head = model.partition("_")[0]
+    return {"nb201": "nas_bench_201", "ofa": "once_for_all"}.get(head, "published networks")

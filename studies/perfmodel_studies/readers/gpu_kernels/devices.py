@@ -1,0 +1,154 @@
+"""GPUs as measurements name them, and arrays of their facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+
+__all__ = ["Finder", "device_named", "fact_columns", "with_devices"]
+
+Floats = npt.NDArray[np.float64]
+
+#: What a driver, a data set or a benchmark prints -> device of the library.
+NAMES: Final[Mapping[str, str]] = {
+    "a100_sxm4_80gb": "a100",
+    "a100_sxm4_40gb": "a100_sxm_40gb",
+    "a100_80gb_pcie": "a100_pcie_80gb",
+    "a100_pcie_80gb": "a100_pcie_80gb",
+    "a100_pcie_40gb": "a100_pcie_40gb",
+    "h100_80gb_hbm3": "h100",
+    "h200_141gb_hbm3e": "h200",
+    "rtx_pro_6000_blackwell_server_edition": "rtx_pro_6000_blackwell_server",
+    "rtxpro6000": "rtx_pro_6000_blackwell_server",
+    "rtx_pro_6000_server": "rtx_pro_6000_blackwell_server",
+    "v100_pcie_32gb": "v100_pcie",
+    "p100_pcie_16gb": "p100",
+    "v100": "v100_sxm",
+    "1080ti": "gtx_1080_ti",
+    "titanx_pascal": "titan_x_pascal",
+    "titanx": "titan_x_maxwell",
+    "titanxp": "titan_xp",
+    "vegafe": "vega_frontier",
+}
+
+_MAKERS: Final = re.compile(r"^(nvidia|amd|nv|tesla|geforce|instinct|radeon)_")
+
+
+def device_named(text: str, devices: Sequence[str | Path] = ()) -> Device:
+    """Return the device that a measurement names.
+
+    Parameters
+    ----------
+    text
+        Such as ``NVIDIA H100 80GB HBM3``, ``Tesla T4``, ``h200_sxm``.
+    devices
+        Folders with more specs.
+
+    Raises
+    ------
+    InputError
+        The library has none; the fault names what was printed.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    tries = [plain]
+    while (short := _MAKERS.sub("", plain)) != plain:
+        plain = short
+        tries.append(plain)
+    tries.append(re.sub(r"_(sxm|sxm5|sxm4|nvl|server|pcie)$", "", plain))
+    first: InputError | None = None
+    for name in dict.fromkeys(NAMES.get(each, each) for each in tries):
+        try:
+            return hardware(name, devices)
+        except InputError as error:
+            first = first or error
+    close = first.faults[0].suggestion if first else ""
+    raise InputError(Fault(f"no device is named '{text}'", suggestion=close))
+
+
+class Finder:
+    """The devices that rows name, each looked for once.
+
+    Parameters
+    ----------
+    devices
+        Folders with more specs.
+    """
+
+    def __init__(self, devices: Sequence[str | Path] = ()) -> None:
+        self._devices = devices
+        self._found: dict[str, Device | str] = {}
+
+    def __call__(self, text: str) -> Device | str:
+        """Return the device that a measurement names, or why there is none."""
+        if text not in self._found:
+            try:
+                self._found[text] = device_named(text, self._devices)
+            except InputError as error:
+                self._found[text] = str(error.faults[0])
+        return self._found[text]
+
+
+class _OfHardware(Protocol):
+    @property
+    def hardware(self) -> str: ...
+
+
+_Row = TypeVar("_Row", bound=_OfHardware)
+
+
+def with_devices(
+    rows: Iterable[_Row], devices: Sequence[str | Path] = ()
+) -> list[tuple[_Row, Device]]:
+    """Return the rows of devices that are known, each with its device."""
+    find = Finder(devices)
+    found = [(row, find(row.hardware)) for row in rows]
+    return [(row, device) for row, device in found if isinstance(device, Device)]
+
+
+def fact_columns(
+    found: Sequence[Device], paths: Mapping[str, str | Sequence[str]], default: float = np.nan
+) -> dict[str, Floats]:
+    """Return facts of devices as columns, one entry a row.
+
+    Parameters
+    ----------
+    found
+        Device of each row.
+    paths
+        Column -> path of a fact (``memories.main.bandwidth`` is main memory's, ``engine.`` stands
+        for the default engine's), or paths of which the first that is stated counts.
+    default
+        Where a device states none of them.
+    """
+    cache: dict[str, dict[str, float]] = {}
+    for device in found:
+        if device.name not in cache:
+            cache[device.name] = {c: _fact(device, p, default) for c, p in paths.items()}
+    return {c: np.array([cache[d.name][c] for d in found]) for c in paths}
+
+
+def _fact(device: Device, paths: str | Sequence[str], default: float) -> float:
+    machine = device.machine("ideal")
+    facts: Any = machine.facts
+    near = [m.name for m in machine.hierarchy()]
+    swaps = {
+        "engine.": f"engines.{machine.engine}.",
+        "memories.main.": f"memories.{machine.main_memory}.",
+        "memories.near.": f"memories.{near[0]}.",
+    }
+    for path in (paths,) if isinstance(paths, str) else paths:
+        full = path
+        for word, real in swaps.items():
+            if path.startswith(word):
+                full = real + path.removeprefix(word)
+        if full in facts:
+            return float(facts[full])
+    return default

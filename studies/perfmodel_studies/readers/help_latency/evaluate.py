@@ -1,0 +1,220 @@
+"""Costs of whole spaces beside a file's columns: zero-shot, after one sample and after ten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from perfmodel.calibrate.few_shot import class_seconds, trial
+from perfmodel.errors import Fault, InputError
+from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.metrics import errors
+from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evaluate.run import baselines, worst_of
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.runtime import SCALE_CLASSES
+from perfmodel.measurements import CsvTable, read_rows
+from perfmodel.predict import predict
+from perfmodel.search.oracle import Oracle
+from perfmodel.workload.nas_spaces.base import Choices
+
+from perfmodel_studies.readers.help_latency.columns import Column, Skipped, columns_of
+from perfmodel_studies.readers.help_latency.spaces import Space, choices_of, connected
+
+__all__ = ["PRECISION", "SAMPLES", "Latencies", "evaluate_space", "latencies_of"]
+
+Vector = npt.NDArray[np.float64]
+
+PRECISION: Final = "fp32"
+#: Networks by a column, evenly spaced, that baselines, lists of rows and calibrations are over.
+SAMPLES: Final = 125
+#: Networks that a calibration sees, and how often they are drawn.
+TEN: Final = 10
+DRAWS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """A column's networks.
+
+    Attributes
+    ----------
+    column
+        What it is.
+    device
+        What it was measured on.
+    choices
+        ``(networks, decisions)``.
+    seconds
+        Measured, ``(networks,)``.
+    """
+
+    column: Column
+    device: Device
+    choices: Choices
+    seconds: Vector
+
+    @property
+    def sample(self) -> npt.NDArray[np.intp]:
+        """Places of `SAMPLES` networks, evenly spaced."""
+        count = len(self.seconds)
+        return np.arange(0, count, max(1, count // SAMPLES), dtype=np.intp)[:SAMPLES]
+
+
+def latencies_of(
+    folder: DataFolder, name: str, places: Sequence[str], kind: Space,
+    devices: Sequence[str | Path] = (),
+) -> tuple[list[Latencies], list[Skipped], int, tuple[str, ...]]:  # fmt: skip
+    """Return the columns that can be predicted, the others, networks a column, and notes.
+
+    Raises
+    ------
+    InputError
+        Every cell that is no latency, every row that names no architecture.
+    """
+    path = folder.need(name, *places)
+    rows = read_rows(path)
+    faults: list[Fault] = []
+    choices = choices_of(rows, kind, faults)
+    others = {kind.column, "arch_idx"}
+    found, skipped = columns_of(kind.name, [c for c in rows.columns if c not in others])
+    measured = _seconds(rows, [column.name for column in found], faults)
+    if faults:
+        raise InputError(faults)
+    reads_input = connected(kind.build("eager"), choices)
+    out: list[Latencies] = []
+    for column in found:
+        seconds = measured[column.name]
+        # A converter leaves nothing of a network that does not read its input.
+        kept = reads_input if column.place.form == "compiled" else np.ones(len(seconds), np.bool_)
+        device = hardware(column.place.device, devices)
+        out.append(Latencies(column, device, choices[kept], seconds[kept]))
+    return out, skipped, len(choices), folder.note(path)
+
+
+def _seconds(rows: CsvTable, names: Sequence[str], faults: list[Fault]) -> dict[str, Vector]:
+    return {
+        name: np.array([rows.number(row, name, faults, scale=1e-3) or np.nan for row in rows])
+        for name in names
+    }
+
+
+def evaluate_space(
+    folder: DataFolder, name: str, places: Sequence[str], kind: Space,
+    devices: Sequence[str | Path] = (),
+) -> ValidationResult:  # fmt: skip
+    """Predict every network of every measured column.
+
+    Returns
+    -------
+    ValidationResult
+        Errors are over all networks; `predictions` and baselines over `SAMPLES` of each column;
+        `details` has, by column, rank correlations of the whole space, of operations, and errors
+        after one and after ten measured networks.
+    """
+    found, skipped, count, notes = latencies_of(folder, name, places, kind, devices)
+    rows: list[dict[str, Any]] = []
+    columns: dict[str, Any] = {}
+    predicted: dict[str, Vector] = {}
+    for item in found:
+        seconds, macs = _costs(item, kind)
+        predicted[item.column.name] = seconds
+        rows += _sampled(item, kind, seconds)
+        columns[item.column.name] = {
+            "rows": len(seconds),
+            "device": item.device.name,
+            "group": item.column.place.group,
+            **errors(seconds, item.seconds),
+            "macs_spearman": errors(macs, item.seconds)["spearman"],
+            **_calibrated(item, kind, seconds),
+        }
+    told = [(len(i.seconds), np.abs(predicted[i.column.name] / i.seconds - 1.0)) for i in found]
+    total = count * (len(found) + len(skipped))
+    left = [
+        {"reason": s.reason, "rows": count, "first": s.name} for s in skipped
+    ] + [
+        {"reason": "the network does not read its input", "rows": count - n, "first": i.column.name}
+        for i, (n, _) in zip(found, told, strict=True) if n < count
+    ]  # fmt: skip
+    everything = np.concatenate([predicted[i.column.name] for i in found] or [np.zeros(0)])
+    measured = np.concatenate([i.seconds for i in found] or [np.zeros(0)])
+    return ValidationResult(
+        name, total, sum(n for n, _ in told) / total if total else 0.0,
+        {"latency_s": errors(everything, measured)}, "latency_s",
+        {key: _short(value) for key, value in columns.items()},
+        dict(_by_group(found, predicted)), baselines(rows), tuple(left), worst_of(rows),
+        tuple(rows),
+        (f"baselines and lists of rows are over {SAMPLES} networks a column, errors over all",
+         *notes),
+        {"columns": columns},
+    )  # fmt: skip
+
+
+def _costs(item: Latencies, kind: Space) -> tuple[Vector, Vector]:
+    place = item.column.place
+    oracle = Oracle(
+        item.device, kind.build(place.form), ("latency_s", "macs"), precision=PRECISION,
+        runtime=place.runtime, warm=True, settings={"batch": float(item.column.batch)},
+    )  # fmt: skip
+    costs = oracle.batch(item.choices)
+    return np.asarray(costs["latency_s"]), np.asarray(costs["macs"])
+
+
+def _sampled(item: Latencies, kind: Space, seconds: Vector) -> list[dict[str, Any]]:
+    place, there = item.column.place, kind.build(item.column.place.form)
+    out: list[dict[str, Any]] = []
+    for i in item.sample.tolist():
+        work = there.workload(item.choices[i].tolist(), batch=float(item.column.batch))
+        bare = predict(work, item.device, precision=PRECISION, runtime=place.runtime,
+                       model="roofline")  # fmt: skip
+        told, found = float(item.seconds[i]), float(seconds[i])
+        floor = float(bare.latency_s)
+        out.append({
+            "name": there.decode(item.choices[i].tolist()), "device": item.column.name,
+            "group": place.group, "target": "latency_s", "measured": told, "predicted": found,
+            "error": found / told - 1.0, "roofline": floor,
+            "compute": float(bare.utilization) * floor,
+        })  # fmt: skip
+    return out
+
+
+def _calibrated(item: Latencies, kind: Space, seconds: Vector) -> dict[str, Any]:
+    """Return errors after one measured network (a factor) and after ten (factors of classes)."""
+    at = item.sample
+    measured = item.seconds[at]
+    if len(at) <= TEN:
+        return {}
+    ratio = measured / seconds[at]
+    # Each of the sampled networks in turn, judged on all others.
+    scaled = np.abs(np.outer(ratio, seconds[at]) / measured - 1.0)
+    one = float(scaled[~np.eye(len(at), dtype=np.bool_)].mean())
+    place, there = item.column.place, kind.build(item.column.place.form)
+    parts: list[list[float]] = []
+    for i in at.tolist():
+        work = there.workload(item.choices[i].tolist(), batch=float(item.column.batch))
+        found = class_seconds(predict(work, item.device, precision=PRECISION,
+                                      runtime=place.runtime, warm=True))  # fmt: skip
+        parts.append([*(found[name] for name in SCALE_CLASSES), found["fixed"]])
+    ten = trial(parts, measured, TEN, draws=DRAWS)
+    return {"one_sample_mape": one, "ten_samples": asdict(ten)}
+
+
+def _short(column: dict[str, Any]) -> dict[str, Any]:
+    return {key: column[key] for key in ("rows", "mape", "bias", "kendall")}
+
+
+def _by_group(
+    found: Sequence[Latencies], predicted: dict[str, Vector]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield classes of machines and their errors; ranks are of single columns, not across them."""
+    groups = dict.fromkeys(item.column.place.group for item in found)
+    for group in groups:
+        some = [item for item in found if item.column.place.group == group]
+        at = np.concatenate([predicted[item.column.name] for item in some])
+        told = errors(at, np.concatenate([item.seconds for item in some]))
+        yield group, {"rows": len(at), "mape": told["mape"], "bias": told["bias"], "kendall": None}

@@ -1,0 +1,168 @@
+"""Constants of the eager runtimes on trial: refitted without a device, on its networks judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from perfmodel.calibrate import Constant
+from perfmodel.calibrate.fit import Forward
+from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.refit import Refit
+from perfmodel.workload.workload import Workload
+
+from perfmodel_studies.readers.help_latency.evaluate import Latencies, latencies_of
+from perfmodel_studies.readers.help_latency.kernels import KernelCounts
+from perfmodel_studies.readers.help_latency.rows import HelpLatencyEvaluator
+from perfmodel_studies.readers.help_latency.spaces import SPACES, Space
+
+__all__ = ["fbnet_refits", "refits_of"]
+
+Vector = npt.NDArray[np.float64]
+
+_KERNELS: Final = "runtime.kernels."
+_FLOORS: Final = tuple(
+    Constant(f"{_KERNELS}{name}.host_floor", start, 2e-6, 3e-4)
+    for name, start in (("conv", 6e-5), ("elementwise.batch_norm", 4.5e-5),
+                        ("elementwise", 2.2e-5), ("pool", 2e-5))
+)  # fmt: skip
+_SHARES: Final = tuple(
+    Constant(f"{_KERNELS}{name}", start, low, high)
+    for name, start, low, high in (
+        ("conv.peak_share", 0.6, 0.05, 3.0), ("conv.bandwidth_share", 0.8, 0.05, 1.0),
+        ("elementwise.bandwidth_share", 0.8, 0.05, 1.0),
+        ("elementwise.batch_norm.bandwidth_share", 0.8, 0.05, 1.0),
+        ("pool.bandwidth_share", 0.2, 0.05, 1.0),
+    )
+)  # fmt: skip
+#: Architectures, of which shares are; a device's tags say which it is of.
+_ARCHITECTURES: Final = ("pascal", "turing")
+#: How the hosts of the measured GPUs differ: of no concern to another device, so left at 1 there.
+_HOST: Final = "host."
+_HOST_PRIOR: Final = 0.02
+#: Of FBNet's on CPUs and phones; the last is of servers alone.
+_FBNET: Final = (
+    Constant(f"{_KERNELS}depthwise.launch", 6e-5, 1e-6, 2e-3),
+    Constant(f"{_KERNELS}grouped.launch", 6e-5, 1e-6, 2e-3),
+    Constant(f"{_KERNELS}copy.launch", 6e-5, 1e-6, 2e-3),
+    Constant(f"{_KERNELS}conv.layout_bandwidth", 5e9, 1e8, 1e12),
+    Constant(f"{_KERNELS}depthwise.narrow_launch", 3e-4, 1e-6, 5e-3),
+)
+#: Weights are laid out alike in kernels in groups.
+_LAYOUT: Final = f"{_KERNELS}conv.layout_bandwidth"
+_GROUPED_LAYOUT: Final = f"{_KERNELS}grouped.layout_bandwidth"
+#: A factor is weakly held to 1.
+_FACTOR_PRIOR: Final = 3e-3
+#: On CPUs and phones.
+_ONE_BY_ONE: Final = (
+    Constant("runtime.per_operator", 2e-5, 1e-6, 1e-3),
+    Constant("runtime.efficiency.conv", 0.3, 0.005, 3.0),
+    Constant(f"{_KERNELS}conv.launch", 5e-5, 1e-6, 1e-3),
+    Constant(f"{_KERNELS}pool.launch", 2e-5, 1e-6, 1e-3),
+)
+
+
+def refits_of(
+    folder: DataFolder, name: str, places: Sequence[str], devices: Sequence[str | Path] = ()
+) -> list[Refit]:
+    """Return how the constants were fitted on NAS-Bench-201, by class of machines.
+
+    Those are judged whose devices are two or more.
+    """
+    kind = SPACES["nas_bench_201"]
+    found, _, _, _ = latencies_of(folder, name, places, kind, devices)
+    out: list[Refit] = []
+    for group, build in (("gpu", _gpus), ("server_cpu", _cores), ("phone", _cores)):
+        some = [item for item in found if item.column.place.group == group]
+        if len({item.device.name for item in some}) > 1:
+            constants, forward = build(some, kind)
+            measured = np.concatenate([item.seconds[item.sample] for item in some])
+            labels = [item.device.name for item in some for _ in item.sample]
+            parts = [item.column.name for item in some for _ in item.sample]
+            out.append(Refit(f"{group}_latency_s", measured, labels, constants, forward,
+                             scale=0.05 if group == "gpu" else 0.1, parts=parts))  # fmt: skip
+    return out
+
+
+def fbnet_refits(
+    folder: DataFolder, name: str, places: Sequence[str], devices: Sequence[str | Path] = ()
+) -> list[Refit]:
+    """Return how the constants of depthwise kernels and what goes with them were fitted on FBNet.
+
+    All others are NAS-Bench-201's; a column was measured with another host and build, told by a
+    factor of its own, which is of no concern to another.
+    """
+    kind = SPACES["fbnet"]
+    found, _, _, _ = latencies_of(folder, name, places, kind, devices)
+    out: list[Refit] = []
+    for group, own in (("server_cpu", _FBNET), ("phone", _FBNET[:-1])):
+        some = [item for item in found if item.column.place.group == group]
+        if len({item.device.name for item in some}) > 1:
+            parts = [
+                HelpLatencyEvaluator(_works(i, kind), i.device, i.column.place.runtime)
+                for i in some
+            ]
+            factors = [f"{_HOST}{item.device.name}" for item in some]
+
+            def forward(
+                values: Mapping[str, float], parts: Sequence[HelpLatencyEvaluator] = parts,
+                factors: Sequence[str] = factors,
+            ) -> Vector:  # fmt: skip
+                own = {k: v for k, v in values.items() if not k.startswith(_HOST)}
+                own[_GROUPED_LAYOUT] = own[_LAYOUT]
+                each = zip(factors, parts, strict=True)
+                return np.concatenate([values[name] * part(own) for name, part in each])
+
+            out.append(Refit(
+                f"{group}_latency_s", np.concatenate([i.seconds[i.sample] for i in some]),
+                [i.device.name for i in some for _ in i.sample],
+                [*own, *(Constant(name, 1.0, 0.1, 20.0, _FACTOR_PRIOR) for name in factors)],
+                forward, scale=0.1, parts=[i.column.name for i in some for _ in i.sample],
+            ))  # fmt: skip
+    return out
+
+
+def _works(item: Latencies, kind: Space) -> list[Workload]:
+    there = kind.build(item.column.place.form)
+    return [
+        there.workload(item.choices[i].tolist(), batch=float(item.column.batch))
+        for i in item.sample.tolist()
+    ]
+
+
+def _gpus(some: Sequence[Latencies], kind: Space) -> tuple[list[Constant], Forward]:
+    counts = [KernelCounts(_works(i, kind), i.device, i.column.place.runtime) for i in some]
+    known = [next((a for a in _ARCHITECTURES if a in i.device.tags), "") for i in some]
+    hosts = dict.fromkeys(item.device.name for item in some)
+    constants = [
+        *_FLOORS,
+        *(Constant(f"{a}.{c.name}", c.start, c.low, c.high)
+          for a in _ARCHITECTURES if a in known for c in _SHARES),
+        *(Constant(f"{_HOST}{host}", 1.0, 0.4, 2.5, _HOST_PRIOR) for host in hosts),
+    ]  # fmt: skip
+
+    def forward(values: Mapping[str, float]) -> Vector:
+        out: list[Vector] = []
+        for item, count, architecture in zip(some, counts, known, strict=True):
+            host = values[f"{_HOST}{item.device.name}"]
+            own = {c.name: host * values[c.name] for c in _FLOORS}
+            own |= {c.name: values[f"{architecture}.{c.name}"] for c in _SHARES if architecture}
+            out.append(count(own))
+        return np.concatenate(out)
+
+    return constants, forward
+
+
+def _cores(some: Sequence[Latencies], kind: Space) -> tuple[list[Constant], Forward]:
+    parts = [
+        HelpLatencyEvaluator(_works(item, kind), item.device, item.column.place.runtime)
+        for item in some
+    ]
+
+    def forward(values: Mapping[str, float]) -> Vector:
+        return np.concatenate([part(values) for part in parts])
+
+    return list(_ONE_BY_ONE), forward

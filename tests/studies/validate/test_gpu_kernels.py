@@ -1,0 +1,234 @@
+"""Kernels of GPUs as data sets: what a row stands for, what is refused, and errors as measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from perfmodel_studies.readers.gpu_kernels import gemm, moe, vidur
+from perfmodel_studies.readers.gpu_kernels.devices import device_named
+from perfmodel_studies.readers.gpu_kernels.moe import experts_touched
+from perfmodel_studies.readers.gpu_kernels.products import ProductRows
+
+from perfmodel.evaluate import validate
+from perfmodel.evaluate.files import DataFolder
+from perfmodel.hardware.library import hardware
+from perfmodel.kinds.tensor_core import GemmConstants, Processor, gemm_times
+from perfmodel.predict import predict
+
+HEADER = "hardware,model_or_op,shape,dtype,value,unit,source\n"
+H100 = "NVIDIA H100 80GB HBM3"
+
+
+def table(folder: Path, name: str, *rows: str) -> Path:
+    (folder / "measured").mkdir(exist_ok=True)
+    (folder / "measured" / f"{name}.csv").write_text(HEADER + "".join(f"{r},made\n" for r in rows))
+    return folder
+
+
+def test_a_row_is_the_routine_at_its_shape(tmp_path: Path) -> None:
+    folder = table(
+        tmp_path, "gpu_gemm",
+        f"{H100},gemm any,m=64 n=4096 k=8192,bfloat16,0.03,ms",
+        f"{H100},gemm any,m=64 n=4096 k=8192,fp8_block,0.09,ms",
+        f"{H100},gemm any,m=64 n=4096,bfloat16,0.03,ms",
+        "NVIDIA Z9,gemm any,m=64 n=4096 k=8192,bfloat16,0.03,ms",
+    )  # fmt: skip
+    (found,) = validate("gpu_gemm", data=folder)
+    assert (found.rows, found.coverage) == (4, 0.25)
+    reasons = [r["reason"] for r in found.unpredicted]
+    assert any("no runtime states the fp8_block kernel of 'gemm any'" in r for r in reasons)
+    assert any("without k" in r for r in reasons)
+    assert any("NVIDIA Z9" in r for r in reasons)
+    facts = hardware("h100").machine("torch_cuda").facts
+    head = "runtime.kernels.gemm."
+    stated = {p.removeprefix(head): v for p, v in facts.items() if p.startswith(head)}
+    watts, energy = facts["power.busy"], facts["engines.gpu.sustained_energy"]
+    machine = Processor(
+        989.4e12, 132.0, 1.83e9, 3.08e12, facts["memories.l2.bandwidth"], watts / energy
+    )
+    wanted = gemm_times(
+        64.0, 4096.0, 8192.0, machine=machine,
+        constants=GemmConstants.of({k: v for k, v in stated.items() if "." not in k}),
+        moved_bytes=2.0 * (64 * 8192 + 8192 * 4096 + 64 * 4096), left_bytes=2.0, right_bytes=2.0,
+    )  # fmt: skip
+    assert found.predictions[0]["predicted"] == pytest.approx(float(wanted.total_s), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("m", "operation", "runtime"),
+    [
+        (8, "FlashInferFp8BlockScaledMMKernel", "vllm_flashinfer_gemm_eager"),
+        (64, "DeepGemmFp8BlockScaledMMKernel", "vllm_deep_gemm_eager"),
+        (31, "vllm_default", "vllm_flashinfer_gemm_eager"),
+        (32, "vllm_default", "vllm_deep_gemm_eager"),
+        (8192, "deepgemm", "vllm_deep_gemm"),
+    ],
+)
+def test_block_scaled_products_wait_for_the_host_or_for_their_activations(
+    tmp_path: Path, m: int, operation: str, runtime: str
+) -> None:
+    """They take the host's time, or the plain product and a pass over the activations."""
+    row = f"{H100},gemm {operation},m={m} n=4096 k=8192,fp8_block,0.09,ms"
+    (case,) = gemm.load(DataFolder(table(tmp_path, "gpu_gemm", row))).cases
+    assert case.runtime == runtime
+    asked = case.questions[0].workload
+    found = predict(asked, case.machine, precision="fp8", runtime=runtime).latency_s
+    plain = predict(asked, case.machine, precision="fp8", runtime="torch_cuda").latency_s
+    facts = hardware("h100").machine(runtime).facts
+    head = "runtime.kernels.gemm.fp8."
+    device = plain + facts[f"{head}quantise_bytes"] * m * 8192 / 3.08e12
+    assert found == pytest.approx(max(device, facts.get(f"{head}host_floor", 0.0)), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "a100"),
+        ("NVIDIA A100-80GB", "a100"),
+        (H100, "h100"),
+        ("NVIDIA H100", "h100"),
+        ("NVIDIA H200", "h200"),
+        ("NVIDIA H20", "h20"),
+        ("NVIDIA B200", "b200"),
+        ("NVIDIA GB200", "gb200"),
+        ("NVIDIA GB300", "gb300"),
+        ("NVIDIA L40S", "l40s"),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "rtx_pro_6000_blackwell_server"),
+        ("Intel(R) Arc(TM) Pro B60 Graphics", "arc_pro_b60"),
+    ],
+)
+def test_product_names_are_aliases(name: str, device: str) -> None:
+    assert device_named(name).name == device
+
+
+def test_all_rows_at_once_equal_their_predictions(tmp_path: Path) -> None:
+    """The forward of a fit, at the runtime's constants, is `predict` row by row."""
+    rows = [
+        f"{gpu},gemm any,m={m} n={n} k=4096,bfloat16,1,ms"
+        for gpu in (H100, "NVIDIA L40S", "NVIDIA A100-SXM4-80GB")
+        for m, n in ((1, 512), (333, 12288), (8192, 1000))
+    ]
+    folder = DataFolder(table(tmp_path, "gpu_gemm", *rows))
+    mixtures = [
+        f"{gpu},moe any,tokens={t} hidden=2048 inter=768 topk=8 experts=128 tp=2 dist={d},"
+        "bfloat16,1,ms"
+        for gpu in (H100, "NVIDIA H200")
+        for t, d in ((1, "balanced"), (700, "power_law_1.2"))
+    ]
+    table(tmp_path, "gpu_moe", *mixtures)
+    for module in (gemm, moe):
+        cases = module.load(folder).cases
+        together = ProductRows(cases)({})
+        alone = [
+            predict(c.questions[0].workload, c.machine, precision=c.precision,
+                    runtime=c.runtime).latency_s
+            for c in cases
+        ]  # fmt: skip
+        np.testing.assert_allclose(together, alone, rtol=1e-9)
+
+
+def test_the_fit_of_block_scaled_products_at_the_stated_constants_is_their_prediction(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        f"{gpu},gemm {kernel},m={m} n=4096 k=4096,{dtype},1,ms"
+        for gpu in (H100, "NVIDIA H200")
+        for kernel, m, dtype in (
+            ("any", 64, "fp8"),
+            ("FlashInferFp8BlockScaledMMKernel", 8, "fp8_block"),
+            ("DeepGemmFp8BlockScaledMMKernel", 8192, "fp8_block"),
+        )
+    ]
+    folder = DataFolder(table(tmp_path, "gpu_gemm", *rows))
+    (block,) = (r for r in gemm.refits(folder) if r.target == "fp8_block_latency_s")
+    stated: dict[str, float] = {}
+    for constant in block.constants:
+        runtime, _, field = constant.name.rpartition(" ")
+        facts = hardware("h100").machine(runtime or "vllm_deep_gemm").facts
+        stated[constant.name] = facts[f"runtime.kernels.gemm.fp8.{field.rpartition('.')[2]}"]
+    cases = gemm.load(folder).cases
+    alone = [
+        predict(
+            c.questions[0].workload, c.machine, precision=c.precision, runtime=c.runtime
+        ).latency_s
+        for c in cases
+    ]  # fmt: skip
+    np.testing.assert_allclose(sorted(block.forward(stated)), sorted(alone), rtol=1e-9)
+    assert block.judged is not None
+    assert block.judged.tolist() == [False] * 2 + [True] * 4
+
+
+def test_experts_touched_are_bounded_by_tokens_and_experts() -> None:
+    assert experts_touched("balanced", 2.0, 8.0, 128.0) == 16.0
+    assert experts_touched("balanced", 64.0, 8.0, 128.0) == 128.0
+    last = 0.0
+    for tokens in (1.0, 4.0, 32.0, 256.0, 4096.0):
+        skewed = experts_touched("power_law_1.2", tokens, 8.0, 128.0)
+        assert last <= skewed <= min(128.0, 8.0 * tokens)
+        last = skewed
+
+
+def test_a_mixture_moves_its_experts_weights_once() -> None:
+    row = next(iter(_rows("tokens=4 hidden=1024 inter=512 topk=2 experts=16 tp=1 dist=balanced")))
+    layer = moe.layer(row)
+    found = predict(layer, hardware("h100"), precision="bf16", runtime="torch_cuda")
+    assert found.macs == 4 * 2 * 3 * 1024 * 512
+    weights = 8 * 3 * 1024 * 512 * 2
+    assert weights <= found.traffic_bytes["hbm"] <= 1.02 * weights
+
+
+def test_projections_of_a_layer_split_over_ranks() -> None:
+    row = next(
+        iter(_rows("tokens=64 tp=4 hidden=4096 ffn=14336 heads=32 kv=8", "a/Llama:mlp_up_proj"))
+    )
+    assert vidur.extents(row) == {"m": 64.0, "n": 2 * 14336 / 4, "k": 4096.0}
+
+
+def _rows(shape: str, operation: str = "moe any"):
+    from perfmodel_studies.readers.gpu_kernels.rows import KernelRow
+
+    words = dict(word.split("=") for word in shape.split())
+    numbers = {k: float(v) for k, v in words.items() if v.replace(".", "").isdigit()}
+    rest = {k: v for k, v in words.items() if k not in numbers}
+    yield KernelRow(H100, operation, "bfloat16", numbers, rest, 1.0)
+
+
+# Against measurements; the figures are those of docs/gpu.md, each with some room.
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "target", "mape"),
+    [
+        ("gpu_gemm", "latency_s", 0.075),
+        ("gpu_gemm", "fp8_latency_s", 0.115),
+        ("gpu_gemm", "fp8_block_latency_s", 0.065),
+        ("gpu_moe", "latency_s", 0.105),
+        ("gpu_moe", "fp8_block_latency_s", 0.09),
+        ("gpu_kernel_power", "latency_s", 0.145),
+        ("infersim_kernels", "latency_s", 0.055),
+        ("infersim_kernels", "grouped_latency_s", 0.13),
+    ],
+)
+def test_errors_on_measured_kernels(data: Path, name: str, target: str, mape: float) -> None:
+    (found,) = validate(name, data=data)
+    assert found.targets[target]["mape"] < mape
+    assert found.mape is not None
+    assert found.mape < found.baselines["roofline"]["mape"]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "target", "mape"),
+    [
+        pytest.param("gpu_gemm", "latency_s", 0.09, marks=pytest.mark.exhaustive),
+        pytest.param("gpu_gemm", "fp8_block_latency_s", 0.07, marks=pytest.mark.exhaustive),
+        ("gpu_moe", "latency_s", 0.12),
+        pytest.param("vidur_linear", "latency_s", 0.09, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_errors_with_each_device_left_out(data: Path, name: str, target: str, mape: float) -> None:
+    (found,) = validate(name, data=data, left_out=True)
+    assert found.left_out[target]["mape"] < mape

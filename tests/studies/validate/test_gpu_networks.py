@@ -1,0 +1,167 @@
+"""Data sets of GPU kernels and of networks made of them: how rows are read, and how far off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from perfmodel_studies.readers.gpu_kernels import deepbench, whole_transformers
+from perfmodel_studies.readers.gpu_kernels.devices import device_named
+from perfmodel_studies.readers.gpu_kernels.operators import batched_product, product, streaming
+
+import perfmodel as pm
+from perfmodel.errors import InputError
+from perfmodel.evaluate import validate
+from perfmodel.evaluate.batched import evaluate_together
+from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.files import data_folder
+from perfmodel.evaluate.run import evaluate
+from perfmodel.predict import predict
+
+
+@pytest.mark.parametrize(
+    ("printed", "name"),
+    [("NVIDIA A100-SXM4-80GB", "a100"), ("NVIDIA A100 80GB PCIe", "a100_pcie_80gb"),
+     ("Tesla P100-PCIE-16GB", "p100"), ("NV_TitanX", "titan_x_maxwell"), ("h200_sxm", "h200"),
+     ("AMD Instinct MI210", "mi210"), ("AMD_VegaFE", "vega_frontier"), ("NVIDIA L4", "l4")],
+)  # fmt: skip
+def test_devices_are_found_by_what_drivers_print(printed: str, name: str) -> None:
+    assert device_named(printed).name == name
+
+
+def test_an_unknown_device_is_named_in_the_fault() -> None:
+    with pytest.raises(InputError, match="'3dfx Voodoo 5'"):
+        device_named("3dfx Voodoo 5")
+
+
+def test_rows_predicted_together_are_those_predicted_one_by_one() -> None:
+    device = pm.hardware("t4")
+    works = [product(m, 1024.0, 512.0) for m in (64.0, 777.0, 4096.0)]
+    works += [batched_product(16.0, 128.0, 128.0, 64.0), streaming("softmax", 512.0, 1024.0)]
+    cases = [
+        ValidationCase(
+            str(i),
+            "t4",
+            device,
+            [MeasuredQuantity("latency_s", "latency_s", 1e-3, w)],
+            "fp32",
+            "torch_eager",
+            "a",
+        )
+        for i, w in enumerate(works)
+    ]
+    cases.append(ValidationCase("x", "none", reason="no such device"))
+    one, together = evaluate(Cases("some", cases)), evaluate_together(Cases("some", cases))
+    assert together.coverage == one.coverage == pytest.approx(5 / 6)
+    pairs = zip(one.predictions, together.predictions, strict=True)
+    for a, b in pairs:
+        for key in ("name", "predicted", "roofline", "compute"):
+            assert b[key] == (pytest.approx(a[key]) if key != "name" else a[key])
+
+
+def test_a_row_of_several_questions_that_fails_counts_once() -> None:
+    device, work = pm.hardware("t4"), product(64.0, 1024.0, 512.0)
+    asked = [
+        MeasuredQuantity(target, "latency_s", 1e-3, work) for target in ("latency_s", "gemm_s")
+    ]
+    cases = [
+        ValidationCase("good", "t4", device, asked, "fp32", "torch_eager"),
+        ValidationCase("bad", "t4", device, asked, "fp32", "no_such_runtime"),
+    ]
+    one, together = evaluate(Cases("some", cases)), evaluate_together(Cases("some", cases))
+    assert together.coverage == one.coverage == 0.5
+    assert together.unpredicted == one.unpredicted
+    assert [r["predicted"] for r in together.predictions] == [
+        pytest.approx(r["predicted"]) for r in one.predictions
+    ]
+
+
+def test_streaming_kernels_take_launch_and_bytes() -> None:
+    found = predict(streaming("add", 1e4, 1e4), pm.hardware("v100_pcie"), precision="fp32",
+                    runtime="torch_eager")  # fmt: skip
+    assert float(found.latency_s) == pytest.approx(12.3e-6 + 12e8 / (0.855 * 900e9), rel=1e-6)
+
+
+def test_a_board_of_seventy_watts_does_not_sustain_its_peak() -> None:
+    work = product(4096.0, 4096.0, 4096.0)
+    found = predict(work, pm.hardware("t4"), precision="fp32", runtime="torch_eager")
+    rate = 2 * 4096.0**3 / float(found.latency_s)
+    assert rate < 70.0 / 19.1e-12 * 1.001
+    more = pm.hardware("t4").vary({"power.busy": 300.0})
+    assert float(predict(work, more, precision="fp32", runtime="torch_eager").latency_s) < float(
+        found.latency_s
+    )
+
+
+def test_shifted_rows_of_deepbench_are_dropped(tmp_path: Path) -> None:
+    place = tmp_path / "measured"
+    place.mkdir()
+    (place / "deepbench.csv").write_text(
+        "device,precision,op,M,N,K,tA,tB,time_ms,W,H,C,Nb,Kf,R,S,pad_w,pad_h,stride_w,stride_h\n"
+        "NV_T4,Float,gemm,1024,128,1024,N,N,0.1,,,,,,,,,,,\n"
+        "NV_T4,Float,gemm,1024,128,1024,16,32,0.1,,,,,,,,,,,\n"
+        "NV_T4,Float,conv,,,,,,0.5,56,56,64,8,64,3,3,1,1,1,1\n"
+        "NV_T4,Float,lstm,,,,,,0.5,,,,,,,,,,,\n"
+    )
+    (found,) = validate("deepbench", data=tmp_path)
+    assert (found.rows, found.coverage) == (3, pytest.approx(2 / 3))
+    rows, _ = deepbench.measured_rows(place / "deepbench.csv")
+    conv = next(r for r in rows if r.operation == "conv")
+    assert conv.product == (8 * 56 * 56, 64.0, 64 * 9)
+    assert float(conv.workload.macs) == np.prod(conv.product)
+
+
+def test_faulty_cells_of_deepbench_are_named_all_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "deepbench.csv"
+    file.write_text(
+        "device,precision,op,M,N,K,tA,tB,time_ms\n"
+        "Titan X,Float,gemm,wide,16,16,N,N,0.1\n"
+        "Titan X,Float,gemm,16,16,16,N,N,fast\n"
+        "Titan X,8 bits,gemm,16,16,16,N,N,0.1\n"
+    )
+    with pytest.raises(InputError) as caught:
+        deepbench.measured_rows(file)
+    assert [(f.path, f.line) for f in caught.value.faults] == [
+        ("M", 2), ("time_ms", 3), ("precision", 4),
+    ]  # fmt: skip
+
+
+@pytest.mark.data
+def test_the_fit_of_whole_transformers_is_their_prediction() -> None:
+    """The columns that constants are refitted on give what `predict` gives for the graph."""
+    cases = [c for c in whole_transformers.load(data_folder(None)).cases if c.machine is not None]
+    (refit,) = whole_transformers.refits(data_folder(None))
+    nvidia = [c for c in cases if c.runtime == "torch_eager"]
+    facts = pm.hardware("t4").machine("torch_eager").facts
+    constants = {
+        c.name: float(facts.get(f"runtime.kernels.{c.name}", 1.0)) for c in refit.constants
+    }
+    found = refit.forward(constants)[refit.judged]
+    for case, value in zip(cases, found.tolist(), strict=True):
+        if case in nvidia:
+            assert case.machine is not None
+            whole = predict(case.questions[0].workload, case.machine, precision="fp32",
+                            runtime=case.runtime)  # fmt: skip
+            assert value == pytest.approx(float(whole.latency_s), rel=0.02), case.name
+
+
+@pytest.mark.data
+def test_whole_transformers() -> None:
+    (found,) = validate("neusight_e2e")
+    assert found.mape is not None
+    assert found.mape < 0.10
+    reasons = {r["reason"].partition(":")[0] for r in found.unpredicted}
+    assert "a step of training" in reasons
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [("neusight_gpu_kernels", 0.11), ("llmcompass_kernels", 0.08), ("deepbench", 0.35)],
+)
+def test_kernels(name: str, bound: float) -> None:
+    (found,) = validate(name)
+    assert found.mape is not None
+    assert found.mape < bound
+    assert found.mape < (found.baselines["roofline"]["mape"] or 0)

@@ -1,0 +1,101 @@
+"""Cores, backends, chips and models of tables go by exact names; what is like one is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from perfmodel_studies.readers.gpu_kernels.attention import BACKENDS, backend_of
+from perfmodel_studies.readers.llama_cpp.geerling import MODELS, _machine
+from perfmodel_studies.readers.llama_cpp.rows import model_named
+from perfmodel_studies.readers.ncnn_bench.headings import clusters
+from perfmodel_studies.words import bare_name, has_words
+
+from perfmodel.errors import InputError
+from perfmodel.evaluate import validate
+
+
+@pytest.mark.parametrize(
+    ("heading", "core"),
+    [
+        ("Rockchip RK3588 (Cortex-A76 2.4GHz x 4 + Cortex-A55 1.8GHz x 4)", "cortex_a76"),
+        ("OrangePi5 Plus (Quad Core A76 2.4GHz)", "cortex_a76"),
+        ("AMD Ryzen 9 3950X (3.5 GHz x 16)", "zen2_avx2"),
+        ("AMD Ryzen 5700g (Zen3 3.8 GHz x 8)", "zen3_avx2"),
+        ("Phytium FT-2000/4 (FTC663 2.2GHz x 4)", "ftc663"),
+        ("Raspberry Pi 5", "cortex_a76"),
+        # Other cores whose names have those in them, or begin alike.
+        ("Apple A17 Pro (3.78 GHz x 2)", ""),
+        ("Snapdragon X2 Elite (4.4 GHz x 12)", ""),
+        ("Phytium FT-2000+/64 (FTC662 armv8 2.4GHz x 8)", ""),
+        ("AMD Ryzen 5 3400G (3.7 GHz x 4)", ""),
+        ("AMD Ryzen 5 5500U (2.1 GHz x 6)", ""),
+        ("MacBook Air (13-inch, M3, 2024)", ""),
+        ("Raspberry Pi 500", ""),
+        ("Some Zen25 thing (3 GHz x 2)", ""),
+        ("Rockchip RK35881", ""),
+    ],
+)
+def test_a_core_is_the_one_that_is_named(heading: str, core: str) -> None:
+    found = clusters(heading)
+    assert (found[0].core if found else "") == core
+
+
+@pytest.mark.parametrize(
+    ("operation", "runtime"),
+    [
+        ("context_attention vllm_flash_attn", "vllm_0_14"),
+        ("generation_attention vllm_flash_attn_fa3", "vllm_flash_attention_3"),
+        ("context_attention vllm_flash_attn_fa4", ""),
+        ("context_attention trtllm_fmha", ""),
+        ("context_attention my_flashinfer_fork", ""),
+        ("context_attention", ""),
+    ],
+)
+def test_an_attention_backend_is_the_one_that_is_named(operation: str, runtime: str) -> None:
+    assert backend_of(operation) == runtime
+    assert runtime in {"", *BACKENDS.values()}
+
+
+def test_an_unknown_backend_counts_against_the_coverage(tmp_path: Path) -> None:
+    (tmp_path / "measured").mkdir()
+    row = (
+        "NVIDIA H100 80GB HBM3,{},b=1 isl=128 step=0 h=32 kv=8 d=128,bfloat16/kv bfloat16,0.1,ms,x"
+    )
+    lines = ["hardware,model_or_op,shape,dtype,value,unit,source",
+             row.format("context_attention vllm_flash_attn"),
+             row.format("context_attention vllm_flash_attn_fa9")]  # fmt: skip
+    (tmp_path / "measured" / "gpu_attention.csv").write_text("\n".join(lines) + "\n")
+    (found,) = validate("gpu_attention", data=tmp_path)
+    assert found.coverage == 0.5
+    assert "vllm_flash_attn_fa9" in found.unpredicted[0]["reason"]
+
+
+@pytest.mark.parametrize("system", ["Orange Pi 5 - 8GB", "Banana Pi 4", "Pi 50", "Box (N150)"])
+def test_a_board_with_anothers_name_in_its_own_is_refused(system: str) -> None:
+    with pytest.raises(InputError, match="no CPU of the library"):
+        _machine(system, "CPU", ())
+    assert _machine("Raspberry Pi 5 - 8GB", "CPU", ())[0].device.name == "raspberry_pi_5"
+    assert _machine("GMKtec G3 (Intel N150) - 16GB", "CPU", ())[0].device.name == "intel_n150"
+
+
+def test_a_model_is_the_one_that_is_named() -> None:
+    assert model_named("Llama 3.2:1b", MODELS) == "llama_3_2_1b"
+    for text in (
+        "Llama 3.2:11b",
+        "My Llama 3.1:8b",
+        "Llama 3.1:8b-vision",
+        "gpt-oss 20b distilled",
+    ):
+        with pytest.raises(InputError, match="no model"):
+            model_named(text, MODELS)
+
+
+def test_words_are_whole() -> None:
+    assert has_words("Cortex-A7 x 2", "a7")
+    assert has_words("X-CUBE-AI v8.1.0", "v8.1.0")
+    for text, word in (("A78", "a7"), ("1A7", "a7"), ("v8.1.0", "v8.1"), ("HALESSUITE", "hale")):
+        assert not has_words(text, word)
+    assert bare_name("Llama-2-7B (W2)") == "Llama-2-7B"
+    assert bare_name("Qwen3-235B-A22B-FP8") == "Qwen3-235B-A22B"
+    assert bare_name("LLaMA 3 70B Q4_K_M") == "LLaMA 3 70B"
