@@ -153,13 +153,15 @@ def packages(group: str) -> list[Any]:
     """Import the packages that entry points of a group name, in the order of their names."""
     from importlib.metadata import entry_points
 
-    return [point.load() for point in sorted(entry_points(group=group), key=lambda p: p.name)]
+    points = sorted(entry_points(group=group), key=lambda point: point.name)
+    # The metadata of an editable installation outlives the checkout that it points to.
+    return [p.load() for p in points if find_spec(p.module.partition(".")[0]) is not None]
 
 
-def not_installed(group: str) -> Fault:
-    """Return the fault of a question that only packages of a group could answer."""
+def not_installed(what: str) -> Fault:
+    """Return the fault of a question that needs `what`, which no package that is installed has."""
     return Fault(
-        f"no {group.rpartition('.')[2]} are installed",
+        f"no {what} are installed",
         expected="pip install perfmodel-studies (in a checkout: pip install ./studies)",
     )
 

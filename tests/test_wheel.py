@@ -160,3 +160,22 @@ def test_its_command_lists_the_library_and_predicts(installed: Installed, checko
     )
     assert predicted["latency_s"] > 0
     assert list(installed.elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "what"), [(["reproduce"], "published claims"), (["validate", "cpu_zen4"], "data sets")]
+)
+def test_without_studies_it_says_what_to_install(
+    installed: Installed, line: list[str], what: str
+) -> None:
+    done = subprocess.run(
+        [installed.perfmodel, *line],
+        cwd=installed.elsewhere,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"no {what} are installed" in done.stderr
+    assert "pip install perfmodel-studies" in done.stderr

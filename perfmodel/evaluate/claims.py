@@ -75,7 +75,7 @@ def reproduce(systems: Iterable[str] | str | None = None) -> Reproductions:
         Every unknown name at once.
     """
     if not names():
-        raise InputError(not_installed(GROUP))
+        raise InputError(not_installed("published claims"))
     asked = [systems] if isinstance(systems, str) else list(systems or names())
     found: list[PublishedSystem] = []
     faults: list[Fault] = []

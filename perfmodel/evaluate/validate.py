@@ -10,7 +10,7 @@ from typing import Any
 from perfmodel.catalog import not_installed
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.evaluate.case import Cases
-from perfmodel.evaluate.datasets import GROUP, dataset, dataset_names
+from perfmodel.evaluate.datasets import dataset, dataset_names
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.refit import trial
 from perfmodel.evaluate.result import ValidationResult
@@ -110,7 +110,7 @@ def _present(data: str | Path | None, suffix: str) -> list[str]:
     folder = data_folder(data, suffix)
     found = [name for name in dataset_names() if folder.find(*dataset(name).PLACES) is not None]
     if not dataset_names():
-        raise InputError(not_installed(GROUP))
+        raise InputError(not_installed("data sets"))
     return found or dataset_names()
 
 
@@ -125,7 +125,7 @@ def _load(
         return load(Path(name), devices, skip_bad_rows=skip_bad_rows)
     known = dataset_names()
     if not known:
-        raise InputError(not_installed(GROUP))
+        raise InputError(not_installed("data sets"))
     if text not in known:
         raise InputError(
             Fault(f"no data set is named '{text}'", suggestion=nearest(text, known),
