@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from perfmodel.evaluate.row_values import RowValues
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -29,12 +30,15 @@ class MeasuredQuantity:
         SI.
     workload
         What was run.
+    command
+        The command line that predicts it; empty where the data set has a reader of its own.
     """
 
     target: str
     metric: str
     measured: float
     workload: Workload
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class ValidationCase:
         Engine of the device; the runtime's where left out.
     warm
         Measured over repeated runs, so that small networks keep their weights in a cache.
+    values
+        What the data set's form worked out of the row, for the groups of its refits.
     """
 
     name: str
@@ -71,6 +77,7 @@ class ValidationCase:
     reason: str = ""
     warm: bool = False
     engine: str | None = None
+    values: RowValues | None = None
 
 
 @dataclass(frozen=True, slots=True)

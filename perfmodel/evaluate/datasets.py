@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.catalog import module_of, packages
+from perfmodel.evaluate.declared import DeclaredDataset
 
 __all__ = ["GROUP", "dataset", "dataset_names", "datasets"]
 
@@ -15,8 +17,18 @@ GROUP: Final = "perfmodel.datasets"
 
 
 @cache
-def _readers() -> Mapping[str, str]:
-    return {name: module for package in packages(GROUP) for name, module in package.READERS.items()}
+def _readers() -> Mapping[str, str | DeclaredDataset]:
+    """Return data set -> module that reads it, or its YAML beside the modules."""
+    readers: dict[str, str | DeclaredDataset] = {}
+    for package in packages(GROUP):
+        folder = Path(str(package.__path__[0]))
+        readers |= {
+            path.stem: DeclaredDataset(path)
+            for path in folder.glob("*.yaml")
+            if path.stem != "peers"
+        }
+        readers |= package.READERS
+    return dict(sorted(readers.items()))
 
 
 def dataset_names() -> list[str]:
@@ -26,7 +38,8 @@ def dataset_names() -> list[str]:
 
 def dataset(name: str) -> Any:
     """Return the reader of a data set: NAME, TITLE, PLACES and ``load(folder, devices)``."""
-    return module_of(_readers()[name])
+    reader = _readers()[name]
+    return module_of(reader) if isinstance(reader, str) else reader
 
 
 def datasets() -> dict[str, str]:

@@ -14,10 +14,10 @@ from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, ValidationCase
 from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.predicted_refit import refit
 from perfmodel.evaluate.refit import Refit
 from perfmodel.measurements import CsvRow, CsvTable
 
-from perfmodel_studies.readers.llama_cpp.refit import refit
 from perfmodel_studies.readers.llama_cpp.rows import decode, device_named, precision_of, read
 
 __all__ = ["NAME", "PLACES", "TITLE", "load", "refits"]

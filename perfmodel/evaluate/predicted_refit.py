@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.refit import Refit
@@ -30,6 +31,7 @@ def refit(
     cases: Cases, target: str, constants: Sequence[Constant], *, left_out: str = "device",
     group: Callable[[ValidationCase], str] = lambda case: case.device, apply: Apply = known_facts,
     where: Callable[[ValidationCase], bool] = lambda case: True, name: str = "",
+    scale: float = 0.1,
 ) -> Refit:  # fmt: skip
     """Return how constants were fitted to a target of cases.
 
@@ -45,6 +47,8 @@ def refit(
         Which cases were fitted on.
     name
         What to report the target as.
+    scale
+        Relative error from which on a row counts less.
     """
     rows: list[tuple[ValidationCase, MeasuredQuantity, Machine]] = []
     for case in cases.cases:
@@ -67,5 +71,5 @@ def refit(
 
     return Refit(
         name or target, np.array([q.measured for _, q, _ in rows]), [group(c) for c, _, _ in rows],
-        constants, forward, left_out,
+        constants, forward, left_out, scale,
     )  # fmt: skip

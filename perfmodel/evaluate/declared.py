@@ -1,0 +1,251 @@
+"""A data set that is data: a YAML says what each row of its file asks of `predict`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from perfmodel.calibrate import Constant
+from perfmodel.errors import InputError
+from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.dataset_form import (
+    ConstantForm,
+    DatasetForm,
+    FactForm,
+    LeftOutForm,
+    RefitForm,
+)
+from perfmodel.evaluate.files import DataFolder
+from perfmodel.evaluate.measured_table import measured_table
+from perfmodel.evaluate.predicted_refit import refit
+from perfmodel.evaluate.refit import Refit
+from perfmodel.evaluate.row_values import RowValues
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.machine import Machine
+from perfmodel.resolve import PredictionInputs, resolve
+from perfmodel.settings import is_fact
+from perfmodel.specfile import read, validate
+
+__all__ = ["DeclaredDataset"]
+
+#: Arguments of `predict` that a row states by name.
+_ARGUMENTS: Final = ("precision", "runtime", "engine")
+
+
+@dataclass(frozen=True)
+class DeclaredDataset:
+    """A data set of which a YAML says all.
+
+    Attributes
+    ----------
+    file
+        The YAML; its stem is the data set's name.
+    """
+
+    file: Path
+
+    @property
+    def NAME(self) -> str:
+        """Name of the data set."""
+        return self.file.stem
+
+    @property
+    def TITLE(self) -> str:
+        """What was measured."""
+        return self.form.title
+
+    @property
+    def PLACES(self) -> tuple[str, ...]:
+        """Where its file may lie."""
+        return self.form.files
+
+    @cached_property
+    def form(self) -> DatasetForm:
+        """What the YAML says.
+
+        Raises
+        ------
+        InputError
+            Every fault of the file, with its place.
+        """
+        data, marks = read(self.file)
+        return validate(DatasetForm, data, marks, self.file.name)
+
+    def load(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
+        """Return the cases of the file, one a row.
+
+        Raises
+        ------
+        InputError
+            No such file, columns that it lacks, cells that are no numbers: all at once.
+        """
+        form = self.form
+        with measured_table(folder, self.NAME, form.files, form.columns) as (table, faults, note):
+            reader = _CaseReader(form, devices)
+            cases = [c for row in table if (c := reader.case(RowValues(table, row, faults)))]
+        return Cases(self.NAME, cases, form.primary, (*form.notes, *note))
+
+    def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
+        """Return how constants were fitted, a group of rows left out at a time."""
+        cases = self.load(folder, devices)
+        return [_refit(f, left_out, cases) for f in self.form.refits for left_out in f.left_out]
+
+
+@dataclass
+class _CaseReader:
+    """Rows to cases; equal questions share a workload and a machine."""
+
+    form: DatasetForm
+    devices: Sequence[str | Path]
+    _inputs: dict[tuple[Any, ...], PredictionInputs] = field(
+        default_factory=dict[tuple[Any, ...], PredictionInputs]
+    )
+
+    def case(self, values: RowValues) -> ValidationCase | None:
+        """Return the case of a row; ``None`` for one that is no row of the data set."""
+        form, row = self.form, self.form.row
+        reason = ""
+        for name, value in form.values.items():
+            try:
+                values.add(name, value)
+            except InputError as error:
+                reason = reason or str(error.faults[0])
+                values.add(name, "")
+        if any(values.fits(condition) for condition in form.skip):
+            return None
+        name, device = values.text(row.name), values.text(row.by_device or _first(row.device))
+        stated = next((r.reason for r in form.unpredicted if values.fits(r)), None)
+        if stated is not None or reason:
+            reason = reason if stated is None else values.text(stated)
+            return ValidationCase(name, device, reason=reason)
+        try:
+            return self._asked(values, name, device)
+        except InputError as error:
+            return ValidationCase(name, device, reason=str(error.faults[0]))
+
+    def _asked(self, values: RowValues, name: str, device: str) -> ValidationCase:
+        row = self.form.row
+        spec = self._device(values)
+        settings = _settings(row.set, values)
+        inputs: PredictionInputs | None = None
+        asked: list[MeasuredQuantity] = []
+        for measured in self.form.measured:
+            value = values.number(measured.value) if values.fits(measured) else None
+            if value is None:
+                continue
+            own = {**settings, **_settings(measured.set, values)}
+            model = values.text(measured.model or row.model)
+            arguments = {
+                k: values.text(getattr(row, k)) for k in ("precision", "runtime", "engine")
+            }
+            inputs = self._resolved(model, spec, arguments, own)
+            command = _command(model, spec.name, arguments, own, row.warm)
+            asked.append(
+                MeasuredQuantity(measured.target, measured.metric, value, inputs.workload, command)
+            )
+        if inputs is None:
+            return ValidationCase(name, device, reason=self.form.unmeasured)
+        return ValidationCase(
+            name, device, inputs.device, asked, inputs.precision, inputs.runtime,
+            values.text(row.group), warm=row.warm, engine=inputs.engine, values=values,
+        )  # fmt: skip
+
+    def _device(self, values: RowValues) -> Device:
+        """Return the first device of the library that a template names."""
+        stated = self.form.row.device
+        names = [values.text(t) for t in ([stated] if isinstance(stated, str) else stated)]
+        first: InputError | None = None
+        for name in names:
+            try:
+                return hardware(name, self.devices)
+            except InputError as error:
+                first = first or error
+        assert first is not None
+        raise first
+
+    def _resolved(
+        self, model: str, device: Device, arguments: Mapping[str, str], settings: Mapping[str, Any]
+    ) -> PredictionInputs:
+        facts = tuple((k, v) for k, v in settings.items() if is_fact(k))
+        key = (model, device.name, *arguments.values(), tuple(settings.items()))
+        if key not in self._inputs:
+            precision, runtime, engine = (arguments[name] or None for name in _ARGUMENTS)
+            made = resolve(model, device, precision, runtime, settings, engine)
+            # One machine for all networks, so that what follows from its facts is worked out once.
+            shared = ("machine", device.name, arguments["runtime"], facts)
+            kept = self._inputs.setdefault(shared, made)
+            self._inputs[key] = made._replace(device=kept.device, runtime=kept.runtime)
+        return self._inputs[key]
+
+
+def _first(device: str | tuple[str, ...]) -> str:
+    return device if isinstance(device, str) else device[0]
+
+
+def _settings(stated: Mapping[str, Any], values: RowValues) -> dict[str, Any]:
+    """Return the settings that a row has: those of others, and empty ones, are left out."""
+    out: dict[str, Any] = {}
+    for name, value in stated.items():
+        if isinstance(value, FactForm):
+            value = value.value if values.fits(value) else None
+        number = None if value is None else values.setting(value)
+        if number is not None:
+            out[name] = number
+    return out
+
+
+def _command(
+    model: str, device: str, arguments: Mapping[str, str], settings: Mapping[str, Any], warm: bool
+) -> str:
+    """Return the command line that asks the same."""
+    words = ["perfmodel", "predict", model, device]
+    for name, value in arguments.items():
+        words += [f"--{name}", value] if value else []
+    for name, value in settings.items():
+        words += [
+            "--set",
+            f"{name}={value!r}" if isinstance(value, float) else f"{name}={value}",
+        ]
+    return shlex.join([*words, "--warm"] if warm else words)
+
+
+def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
+    def row(case: ValidationCase) -> RowValues:
+        assert case.values is not None
+        return case.values
+
+    def group(case: ValidationCase) -> str:
+        return row(case).text(left_out.group) if left_out.group else case.device
+
+    constants = [Constant(n, c.start, c.low, c.high, c.prior) for n, c in form.constants.items()]
+    return refit(
+        cases, form.target, constants, left_out=left_out.what, group=group,
+        apply=_apply(form.constants), where=lambda case: row(case).fits(form),
+        name=left_out.name or form.target, scale=form.scale,
+    )  # fmt: skip
+
+
+def _apply(
+    forms: Mapping[str, ConstantForm],
+) -> Callable[[ValidationCase, Mapping[str, float]], Mapping[str, float]]:
+    """Return which facts of a case's machine constants set: those that it has."""
+
+    def apply(case: ValidationCase, constants: Mapping[str, float]) -> Mapping[str, float]:
+        machine = case.machine
+        assert isinstance(machine, Machine)
+        assert case.values is not None
+        tags = {"tags": ",".join(machine.device.tags)}
+        facts: dict[str, float] = {}
+        for name, value in constants.items():
+            form = forms[name]
+            if case.values.fits(form, tags):
+                paths = form.facts or (form.fact or name,)
+                facts |= {path: value for path in paths if form.where or path in machine}
+        return facts
+
+    return apply

@@ -1,0 +1,131 @@
+"""Values of a row of measurements: texts and numbers by name, as a data set's form states them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.evaluate.dataset_form import ConditionForm, NumberForm, TextForm, ValueForm
+from perfmodel.expressions import parse_expression
+from perfmodel.measurements import CsvRow, CsvTable
+
+__all__ = ["RowValues"]
+
+_HOLE: Final = re.compile(r"\{([^{}]+)\}")
+
+
+class RowValues:
+    """Cells of a row, and the values that follow from them.
+
+    Parameters
+    ----------
+    table, row
+        The file and one of its rows.
+    faults
+        Gets cells that should be numbers and are none.
+    """
+
+    def __init__(self, table: CsvTable, row: CsvRow, faults: list[Fault]) -> None:
+        self._table, self._row, self._faults = table, row, faults
+        self._values: dict[str, str | float | None] = {}
+
+    def add(self, name: str, form: ValueForm) -> None:
+        """Work out a value.
+
+        Raises
+        ------
+        InputError
+            A text that the data set's names do not have.
+        """
+        if isinstance(form, str):
+            self._values[name] = self.text(form)
+        elif isinstance(form, NumberForm):
+            self._values[name] = self._number(form)
+        else:
+            self._values[name] = self._named(name, form)
+
+    def text(self, template: str) -> str:
+        """Return a template with its holes filled."""
+        return _HOLE.sub(lambda hole: self._shown(hole[1]), template).strip()
+
+    def _shown(self, name: str) -> str:
+        value = self._values.get(name, self._row.get(name))
+        return f"{value:g}" if isinstance(value, float) else value or ""
+
+    def _named(self, name: str, form: TextForm) -> str:
+        text = self.text(form.text)
+        for pattern in form.drop:
+            text = re.sub(pattern, " ", text).strip()
+        if form.match is not None:
+            taken = re.search(form.match, text)
+            text = "" if taken is None else next((g for g in taken.groups() if g), taken[0])
+        text = text.strip() if form.case is None else text.strip().lower()
+        if form.case == "snake":
+            text = re.sub(r"[^a-z0-9]+", "_", text).strip("_")
+        if form.names is None and form.patterns is None:
+            return text
+        if text in (form.names or {}):
+            return (form.names or {})[text]
+        for pattern, meaning in (form.patterns or {}).items():
+            if re.search(pattern, text):
+                return meaning
+        if form.otherwise is not None:
+            self._values[name] = text
+            return self.text(form.otherwise)
+        for pattern, reason in form.reasons.items():
+            if re.search(pattern, text):
+                raise InputError(Fault(reason))
+        raise InputError(Fault(f"no {form.noun or name} is known as '{text}'"))
+
+    def _number(self, form: NumberForm) -> float | None:
+        for name, source in form.matched.items():
+            template, _, pattern = source.partition("|")
+            taken = re.search(pattern.strip(), self.text(template))
+            self._values[name] = None if taken is None else float(taken[1])
+        value = self.number(form.number)
+        return form.otherwise if value is None else value
+
+    def number(self, expression: str) -> float | None:
+        """Return what an expression comes to; ``None`` where a cell that it needs is empty."""
+        tree = parse_expression(expression)
+        numbers: dict[str, Any] = {}
+        for name in tree.names:
+            value = self._values[name] if name in self._values else self._cell(name)
+            if value is None:
+                return None
+            numbers[name] = float(value)
+        result = float(tree(numbers))
+        return None if np.isnan(result) else result
+
+    def _cell(self, column: str) -> float | None:
+        return self._table.number(self._row, column, self._faults, above_zero=False)
+
+    def fits(self, condition: ConditionForm, others: Mapping[str, str] | None = None) -> bool:
+        """Tell whether a condition holds; `others` are texts beside those of the row."""
+        texts = others or {}
+
+        def has(name: str, pattern: str) -> bool:
+            return re.search(pattern, texts.get(name, self._shown(name))) is not None
+
+        return all(has(n, p) for n, p in condition.where.items()) and not any(
+            has(n, p) for n, p in condition.unless.items()
+        )
+
+    def setting(self, value: float | int | bool | str) -> Any:
+        """Return a setting's number or text; ``None`` where a cell that it needs is empty.
+
+        A text with a hole is a template, a word that is no column and no value stands for itself
+        (``decode``), anything else is an expression.
+        """
+        if not isinstance(value, str):
+            return value
+        if "{" in value:
+            return self.text(value) or None
+        if value.isidentifier() and value not in self._values and value not in self._table.columns:
+            return value
+        number = self.number(value)
+        return int(number) if number is not None and number.is_integer() else number
