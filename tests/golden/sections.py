@@ -33,6 +33,13 @@ CLAIMED = {
     "claim/apq/*/error": 0.3,
 }
 
+#: Rows of llama.cpp do not determine the kernels of T-MAC, and the fit that leaves a chip out ends
+#: on a flat valley: which point of it depends on the last bits.
+FLAT = {
+    "refit/tmac_llm_decode/latency_s, llama.cpp/*": 0.02,
+    "refit/tmac_llm_decode/latency_s, llama.cpp/constants/T-MAC/*": 1.0,
+}
+
 SECTIONS = {
     section.name: section
     for section in (
@@ -55,6 +62,6 @@ SECTIONS = {
         Section("commands", commands.figures, looser=FITTED),
         Section("claims", measured.claims, looser=CLAIMED),
         Section("validations", measured.validations, MEASURED, measured=True),
-        Section("refits", measured.refits, REFITTED, measured=True),
+        Section("refits", measured.refits, REFITTED, FLAT, measured=True),
     )
 }
