@@ -36,7 +36,7 @@ from perfmodel.schedule.allocate import Lifetime
 from perfmodel.schedule.assign import solve as solve_assignment
 from perfmodel.schedule.contest import contest, read_instance
 from perfmodel.schedule.latency import latency as least_latency
-from perfmodel.schedule.levels import Level, over_levels
+from perfmodel.schedule.levels import RetentionLevel, over_levels
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.portfolio import fewest_bytes
 from perfmodel.schedule.recompute import recompute
@@ -46,8 +46,8 @@ from perfmodel.search.exact.solve import solve as solve_choices
 __all__ = [
     "KNOWN",
     "Conventions",
-    "Level",
     "Lifetime",
+    "RetentionLevel",
     "TileNest",
     "Widths",
     "as_records",

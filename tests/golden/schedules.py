@@ -84,7 +84,10 @@ def further() -> Figures:
         if found is not None:
             yield f"recompute/{seed}/cost_bytes", found.cost_bytes
             yield f"recompute/{seed}/proved", found.proved
-        levels = [internals.Level("near", room, 1.0), internals.Level("far", 2 * room, 3.0)]
+        levels = [
+            internals.RetentionLevel("near", room, 1.0),
+            internals.RetentionLevel("far", 2 * room, 3.0),
+        ]
         plan = internals.over_levels(problem, levels)
         if plan is not None:
             yield f"levels/{seed}/cost", plan.cost
