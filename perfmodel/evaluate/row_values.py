@@ -62,7 +62,7 @@ class RowValues:
             text = re.sub(pattern, " ", text).strip()
         if form.match is not None:
             taken = re.search(form.match, text)
-            text = "" if taken is None else next((g for g in taken.groups() if g), taken[0])
+            text = "" if taken is None else str(next((g for g in taken.groups() if g), taken[0]))
         text = text.strip() if form.case is None else text.strip().lower()
         if form.case == "snake":
             text = re.sub(r"[^a-z0-9]+", "_", text).strip("_")

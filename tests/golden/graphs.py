@@ -1,0 +1,112 @@
+"""Graphs: a hash of the content of every model of the library, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+import perfmodel as pm
+from tests.golden.figures import Figures, digest, tried
+
+#: Language models are other networks in each phase.
+PHASES = ("prefill", "decode")
+
+
+def canonical(value: Any) -> Any:
+    """Return a value as nested tuples, without names of classes and orders of mappings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return tuple(canonical(getattr(value, f.name)) for f in fields(value))
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(k), canonical(v)) for k, v in value.items()))
+    if isinstance(value, Enum):
+        return canonical(value.value)
+    if isinstance(value, bool | str | int) or value is None:
+        return value
+    if isinstance(value, float | np.floating):
+        return float(value)
+    if isinstance(value, set | frozenset):
+        return tuple(sorted(map(repr, map(canonical, value))))
+    if isinstance(value, np.ndarray):
+        return canonical(value.tolist())
+    if isinstance(value, Iterable):
+        return tuple(canonical(each) for each in value)
+    # A dimension shows itself with its terms sorted.
+    return repr(value)
+
+
+def _tensor(tensor: Any) -> Any:
+    return (tensor.name, canonical(tensor.shape), tensor.role, tensor.tag, tensor.format)
+
+
+def _nest(nest: Any) -> Any:
+    operands = tuple(
+        (o.tensor, o.role, canonical(o.axes), canonical(o.limits)) for o in nest.operands
+    )
+    return (canonical(nest.dims), operands)
+
+
+def _operator(operator: Any) -> Any:
+    accesses = tuple((a.tensor, a.mode, canonical(a.elements)) for a in operator.accesses)
+    return (
+        operator.name,
+        operator.kind,
+        accesses,
+        tuple(map(_nest, operator.nests)),
+        canonical(operator.vector_ops),
+        tuple(operator.pair),
+        canonical(operator.masked_macs),
+        canonical(operator.scores),
+        operator.inplace,
+        canonical(dict(operator.attributes)),
+    )
+
+
+def content(graph: Any) -> str:
+    """Return a hash of tensors, operators in order with their nests and edges, and ends."""
+    blocks = tuple(
+        (
+            b.name,
+            canonical(b.count),
+            b.phase,
+            b.layer,
+            canonical(b.stored),
+            tuple(map(_operator, b.operators)),
+        )
+        for b in graph.blocks
+    )
+    tensors = tuple(_tensor(graph.tensors[name]) for name in sorted(graph.tensors))
+    ends = (tuple(graph.inputs), tuple(graph.outputs), canonical(graph.defaults))
+    return digest(tensors, blocks, ends, canonical(graph.views), canonical(graph.calls))
+
+
+def network(workload: Any) -> Figures:
+    """Yield what a network is: its hash, and its counts under its own parameters."""
+    graph = workload.graph()
+    yield "content", content(graph)
+    yield "operators", sum(1 for _ in graph.walk())
+    yield "not_priced", len(graph.not_priced)
+    yield "macs", workload.macs
+    yield "parameters", workload.weights
+    yield "active_parameters", workload.active_weights
+    yield "unit", workload.unit
+    yield "items", workload.items()
+    yield "format", workload.precision
+    yield "trained_context", workload.trained_context
+    yield "bound", digest(canonical(workload.parameters))
+
+
+def figures() -> Figures:
+    """Yield every model of the library."""
+    for name in pm.workload.list():
+        workload = pm.workload(name)
+        yield from tried(f"graph/{name}", lambda workload=workload: network(workload))
+        if workload.unit == "tokens":
+            for phase in PHASES:
+                yield from tried(
+                    f"graph/{name}/{phase}",
+                    lambda name=name, phase=phase: network(pm.workload(name, phase=phase)),
+                )
