@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from perfmodel.catalog import is_kind, kinds
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision
+from perfmodel.formats.gguf import for_rows, is_gguf
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
@@ -190,10 +192,25 @@ def precision_for(
     That is the first of its kind's `FORMATS_FIRST` for which it states a peak.
     """
     if given is not None:
-        return as_precision(given)
+        return _as_file(as_precision(given), workload)
     if workload is not None and workload.precision:
         return as_precision(workload.precision)
     return as_precision(machine.device.engine(engine).own_precision())
+
+
+def _as_file(precision: Precision, workload: Workload | None) -> Precision:
+    """Return a precision with the weights of the GGUF file of a model, by its tensors' rows."""
+    if workload is None or not is_gguf(precision.weights):
+        return precision
+    lengths = {
+        tensor.tag: int(tensor.shape[-1])
+        for tensor in workload.graph().tensors.values()
+        if tensor.role == "weight"
+        and tensor.tag not in ("", "vector")
+        and isinstance(tensor.shape[-1], int)
+    }
+    weights = for_rows(precision.weights, lengths, tied="head" not in lengths)
+    return replace(precision, weights=weights)
 
 
 def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:

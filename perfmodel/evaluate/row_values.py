@@ -54,15 +54,14 @@ class RowValues:
 
     def _shown(self, name: str) -> str:
         value = self._values.get(name, self._row.get(name))
-        return f"{value:g}" if isinstance(value, float) else value or ""
+        return "" if value is None else value if isinstance(value, str) else f"{value:g}"
 
     def _named(self, name: str, form: TextForm) -> str:
         text = self.text(form.text)
         for pattern in form.drop:
             text = re.sub(pattern, " ", text).strip()
         if form.match is not None:
-            taken = re.search(form.match, text)
-            text = "" if taken is None else str(next((g for g in taken.groups() if g), taken[0]))
+            text = _taken(form.match, text)
         text = text.strip() if form.case is None else text.strip().lower()
         if form.case == "snake":
             text = re.sub(r"[^a-z0-9]+", "_", text).strip("_")
@@ -129,3 +128,12 @@ class RowValues:
             return value
         number = self.number(value)
         return int(number) if number is not None and number.is_integer() else number
+
+
+def _taken(pattern: str, text: str) -> str:
+    """Return the first group of a pattern that took part, or all that it matches; else nothing."""
+    match = re.search(pattern, text)
+    if match is None:
+        return ""
+    groups: list[str] = [group for group in match.groups() if group]
+    return groups[0] if groups else match[0]

@@ -117,6 +117,11 @@ _FALLBACK = {
 }  # fmt: skip
 
 
+def is_gguf(weights: Format) -> bool:
+    """Tell whether weights are stored in a format of this module."""
+    return weights.source in (_SOURCE, _MIX)
+
+
 def for_rows(weights: Format, lengths: Mapping[str, int], *, tied: bool = False) -> Format:
     """Return the format of the file of one model.
 
@@ -132,7 +137,7 @@ def for_rows(weights: Format, lengths: Mapping[str, int], *, tied: bool = False)
     tied
         Whether the embedding table is the head.
     """
-    if weights.source not in (_SOURCE, _MIX):
+    if not is_gguf(weights):
         return weights
     overrides = dict(weights.overrides)
     if tied and "head" in overrides:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from perfmodel_studies.contest import contest, read_instance
+
 from perfmodel.catalog import loaded
 from perfmodel.cost.mapping import KNOWN, best_mapping, loma_mapping, map_network, tpu_like
 from perfmodel.cost.traffic.bounds import (
@@ -34,7 +36,6 @@ from perfmodel.hardware.library import runtime
 from perfmodel.hardware.likeness.distance import as_records, near, sketch_of
 from perfmodel.schedule.allocate import Lifetime
 from perfmodel.schedule.assign import solve as solve_assignment
-from perfmodel_studies.contest import contest, read_instance
 from perfmodel.schedule.latency import latency as least_latency
 from perfmodel.schedule.levels import RetentionLevel, over_levels
 from perfmodel.schedule.peak import minimum_peak

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from perfmodel_studies.readers.llama_cpp import apple as llamacpp_apple
-from perfmodel_studies.readers.llama_cpp import llama2_7b, spark_depth
 
 from perfmodel.errors import InputError
+from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
@@ -178,15 +177,16 @@ def test_few_contexts_are_costed_where_the_cost_is_linear() -> None:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("cases", "group", "rows", "mean", "most"), [
-    (llamacpp_apple, "", 45, 0.035, 0.10), (llama2_7b, "CUDA", 8, 0.03, 0.09),
+@pytest.mark.parametrize(("name", "group", "rows", "mean", "most"), [
+    ("llamacpp_apple_4167", "", 45, 0.035, 0.10),
+    ("llamacpp_gpu_llama2_7b_q4_0", "CUDA", 8, 0.03, 0.09),
 ])  # fmt: skip
 def test_measured_requests(
-    cases: object, group: str, rows: int, mean: float, most: float, data: Path
+    name: str, group: str, rows: int, mean: float, most: float, data: Path
 ) -> None:
     """pp512 and then tg128 of llama-bench, which starts from an empty context."""
     errors: list[float] = []
-    for case in cases.load(DataFolder(data)).cases:  # type: ignore[attr-defined]
+    for case in dataset(name).load(DataFolder(data)).cases:
         told = {q.target: q.measured for q in case.questions}
         if len(told) < 2 or (group and case.group != group):
             continue
@@ -204,7 +204,7 @@ def test_measured_requests(
 def test_measured_steps_far_into_a_context(data: Path) -> None:
     """tg32 of llama-bench after up to 32,768 tokens: gpt-oss 20B and Qwen3 30B-A3B on a GB10."""
     errors: list[float] = []
-    for case in spark_depth.load(DataFolder(data)).cases:
+    for case in dataset("llamacpp_dgx_spark_depth").load(DataFolder(data)).cases:
         for asked in case.questions:
             if asked.target != "latency_s":
                 continue

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from perfmodel_studies.readers import cpu_zen4
-from perfmodel_studies.readers.llama_cpp.apple import RUNTIME
 
 from perfmodel.errors import InputError
 from perfmodel.evaluate import dataset_names, datasets, validate
@@ -24,7 +23,7 @@ HEADER = "chip,gpu_cores,mem_bw_gb_s_as_listed,model,quant,pp512_tok_s,tg128_tok
 
 def apple_row(chip: str, cores: int, bandwidth: float, quant: str, precision: str) -> str:
     """Return a row of the table whose speeds are the model's own."""
-    machine = hardware("apple_" + chip.lower().replace(" ", "_")).machine(RUNTIME)
+    machine = hardware("apple_" + chip.lower().replace(" ", "_")).machine("llama_cpp_metal")
     machine = machine.vary({"engines.gpu.units": cores, "memories.dram.bandwidth": bandwidth * 1e9})
     decode = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 64})
     prefill = find("llama_2_7b", {"phase": "prefill", "batch": 1, "prompt": 512})
