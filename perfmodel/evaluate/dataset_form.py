@@ -60,7 +60,7 @@ class TextForm(_DatasetPart):
     reasons: dict[str, str] = Field(default_factory=dict)
     """Pattern -> why a text that is not known cannot be predicted."""
     noun: str = ""
-    """What is not known then (``workload of the library``)."""
+    """What is not known then, for the reason: ``model of the library``."""
 
 
 class NumberForm(_DatasetPart):
@@ -185,6 +185,8 @@ class DatasetForm(_DatasetPart):
     """Where its file may lie in the folder of data, the first that exists."""
     columns: tuple[str, ...] = Field(min_length=1)
     """Columns that the file must have."""
+    signed: tuple[str, ...] = ()
+    """Columns whose numbers need not be above zero."""
     notes: tuple[str, ...] = ()
     """What a reader of the errors must know."""
     primary: str = "latency_s"

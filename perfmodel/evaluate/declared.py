@@ -87,7 +87,8 @@ class DeclaredDataset:
         form = self.form
         with measured_table(folder, self.NAME, form.files, form.columns) as (table, faults, note):
             reader = _CaseReader(form, devices)
-            cases = [c for row in table if (c := reader.case(RowValues(table, row, faults)))]
+            rows = (RowValues(table, row, faults, form.signed) for row in table)
+            cases = [case for row in rows if (case := reader.case(row))]
         return Cases(self.NAME, cases, form.primary, (*form.notes, *note))
 
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -27,10 +27,14 @@ class RowValues:
         The file and one of its rows.
     faults
         Gets cells that should be numbers and are none.
+    signed
+        Columns whose numbers need not be above zero.
     """
 
-    def __init__(self, table: CsvTable, row: CsvRow, faults: list[Fault]) -> None:
-        self._table, self._row, self._faults = table, row, faults
+    def __init__(
+        self, table: CsvTable, row: CsvRow, faults: list[Fault], signed: Sequence[str] = ()
+    ) -> None:
+        self._table, self._row, self._faults, self._signed = table, row, faults, signed
         self._values: dict[str, str | float | None] = {}
 
     def add(self, name: str, form: ValueForm) -> None:
@@ -78,7 +82,7 @@ class RowValues:
         for pattern, reason in form.reasons.items():
             if re.search(pattern, text):
                 raise InputError(Fault(reason))
-        raise InputError(Fault(f"no {form.noun or name} is known as '{text}'"))
+        raise InputError(Fault(f"no {form.noun or name} is '{text}'"))
 
     def _number(self, form: NumberForm) -> float | None:
         for name, source in form.matched.items():
@@ -101,7 +105,8 @@ class RowValues:
         return None if np.isnan(result) else result
 
     def _cell(self, column: str) -> float | None:
-        return self._table.number(self._row, column, self._faults, above_zero=False)
+        above_zero = column not in self._signed
+        return self._table.number(self._row, column, self._faults, above_zero=above_zero)
 
     def fits(self, condition: ConditionForm, others: Mapping[str, str] | None = None) -> bool:
         """Tell whether a condition holds; `others` are texts beside those of the row."""
