@@ -6,10 +6,11 @@ Needs the package ``kaleido`` and a Chromium or Chrome that it finds.
 import argparse
 from pathlib import Path
 
+from perfmodel_studies.row_stationary.eyeriss import eyeriss_layers
+
 import perfmodel as pm
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
-from perfmodel.kinds.spatial.eyeriss import eyeriss_layers
 from perfmodel.plots.energy_stack import energy_stack
 from perfmodel.plots.patches import patches as draw_patches
 from perfmodel.plots.staircase import staircase as draw_staircases

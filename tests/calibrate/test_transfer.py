@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from perfmodel_studies.transfer import completed, spread, transfer
 
-from perfmodel.calibrate.transfer import completed, spread, transfer
 from tests.draws import draws
 
 NETWORKS, DEVICES = 40, 5

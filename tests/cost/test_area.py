@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from perfmodel_studies.energy_tables import logic_leakage_power
 
 from perfmodel.cost.area import area_scale, array_area, mac_area, sram_area
-from perfmodel.cost.energy_tables import logic_leakage_power
 from perfmodel.hardware.technology.sram import rows
 from perfmodel.hardware.technology.tables import nanometres, table
 from perfmodel.units import parse

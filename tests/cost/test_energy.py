@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from perfmodel.cli import main
-from perfmodel.cost.energy import run_energy
-from perfmodel.cost.energy_tables import (
+from perfmodel_studies.energy_tables import (
     dram_access_energy,
     dram_energy,
     dram_power,
     operation_energy,
     sram_access_energy,
 )
+
+from perfmodel.cli import main
+from perfmodel.cost.energy import run_energy
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError
 from perfmodel.formats import parse_precision

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from perfmodel.cost.area import mac_area, sram_area
-from perfmodel.cost.energy_tables import (
+from perfmodel_studies.energy_tables import (
     dram_access_energy,
     dram_core_energy,
     dram_energy,
@@ -26,6 +24,8 @@ from perfmodel.cost.energy_tables import (
     sram_leakage_power,
     wire_energy,
 )
+
+from perfmodel.cost.area import mac_area, sram_area
 from perfmodel.errors import InputError
 from perfmodel.hardware.engine import COMPUTE_FORMATS
 from perfmodel.hardware.technology import dram_kinds, dram_range, leave_one_out, power_law

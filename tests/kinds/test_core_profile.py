@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from perfmodel.kinds.core_profile import (
+from perfmodel_studies.core_profile import (
     CacheClocks,
     CoreProfile,
     MainMemory,

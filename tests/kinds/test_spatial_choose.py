@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from perfmodel_studies.row_stationary.divisors import cheapest_of_all, least_dram
+from perfmodel_studies.row_stationary.eyeriss import ALEXNET, VGG16
 
 from perfmodel.kinds.spatial import AccessCosts, GroupedConvolution, PeArray, choose, count
 from perfmodel.kinds.spatial.counts import buffer_demand, sets_that_fit
-from perfmodel.kinds.spatial.divisors import cheapest_of_all, least_dram
-from perfmodel.kinds.spatial.eyeriss import ALEXNET, VGG16
 from perfmodel.kinds.spatial.search import movement_cost
 from tests.draws import draws
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from perfmodel_studies.row_stationary.eyeriss import ALEXNET, LayerResult, eyeriss_layers
 
 from perfmodel.kinds.spatial import PeArray, count
-from perfmodel.kinds.spatial.eyeriss import ALEXNET, LayerResult, eyeriss_layers
 
 Network = Literal["alexnet", "vgg16"]
 #: Layers whose power the published access costs do not reach: nearly all inputs are non-zero.

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from perfmodel_studies.row_stationary.eyeriss import eyeriss_layers
 
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.spatial.eyeriss import eyeriss_layers
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.library import find

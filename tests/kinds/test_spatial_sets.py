@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from perfmodel.kinds.spatial.pe_sets import Sharing, fit_sets, run_sets
+from perfmodel_studies.row_stationary.pe_sets import Sharing, fit_sets, run_sets
 
 #: (rows of the input, channels, stride) of the depthwise layers, and channels after them.
 DEPTHWISE = [

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from perfmodel_studies.row_stationary.eyeriss import ALEXNET
 
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.spatial import PeArray, choose
-from perfmodel.kinds.spatial.eyeriss import ALEXNET
 from perfmodel.kinds.spatial.shapes import AccessCosts, GroupedConvolution
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from perfmodel_studies.scalesim import convolution, report
 
 from perfmodel.kinds.systolic import gemm_cycles
 from perfmodel.kinds.systolic.folds import Dataflow
-from perfmodel.kinds.systolic.scalesim import convolution, report
 
 DATAFLOW: dict[str, Dataflow] = {
     "os": "output_stationary",

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from perfmodel_studies.row_stationary.eyeriss import eyeriss_layers
 
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.spatial.eyeriss import eyeriss_layers
 from perfmodel.plots.energy_stack import energy_stack, row_energy
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction

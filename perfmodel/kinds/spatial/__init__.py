@@ -1,7 +1,6 @@
 """Row-stationary arrays: sets of elements that each slide a filter row over an input row.
 
-`counts` says what a mapping costs, `choose` finds one, `divisors` tries them all; `pe_sets` is the
-coarser count of sets alone. `kind` costs a table; `eyeriss` holds what was published of the chip.
+`counts` says what a mapping costs, `choose` finds one; `kind` costs a table.
 """
 
 from typing import TYPE_CHECKING

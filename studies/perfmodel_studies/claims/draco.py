@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from perfmodel.kinds.spatial.pe_sets import Sharing, run_sets
+
+from perfmodel_studies.row_stationary.pe_sets import Sharing, run_sets
 
 #: (rows, channels, stride) of the depthwise layers; channels after the pointwise one that follows.
 _DEPTHWISE = (

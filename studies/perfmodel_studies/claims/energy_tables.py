@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from perfmodel.cost.area import mac_area, sram_area
-from perfmodel.cost.energy_tables import (
+from perfmodel.hardware.technology import power_law
+from perfmodel.hardware.technology.tables import table
+from perfmodel.units import parse
+
+from perfmodel_studies.energy_tables import (
     dram_streaming_energy,
     operation_energy,
     sram_access_energy,
     wire_energy,
 )
-from perfmodel.hardware.technology import power_law
-from perfmodel.hardware.technology.tables import table
-from perfmodel.units import parse
 
 _PICO, _MICRO2, _MILLI2 = 1e12, 1e12, 1e6
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from perfmodel.kinds.spatial.eyeriss import LayerResult, eyeriss_layers
+from perfmodel_studies.row_stationary.eyeriss import LayerResult, eyeriss_layers
 
 
 def eyeriss_claims() -> dict[str, float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.spatial import AccessCosts, GroupedConvolution, PeArray, choose
-from perfmodel.kinds.spatial.eyeriss import ALEXNET
+
+from perfmodel_studies.row_stationary.eyeriss import ALEXNET
 
 #: Costs of a word on the wires, from the buffer and from main memory, in products (table IV).
 COSTS = AccessCosts(array=2.0, buffer=6.0, dram=200.0, clock=0.0)

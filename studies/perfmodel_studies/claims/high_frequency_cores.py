@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from perfmodel.calibrate import Constant, left_out
 from perfmodel.calibrate.fit import Forward
-from perfmodel.kinds.core_profile import CacheClocks, CoreProfile, MainMemory, profile_seconds
+
+from perfmodel_studies.core_profile import CacheClocks, CoreProfile, MainMemory, profile_seconds
 
 __all__ = ["ALONE", "LATENCY", "LAW", "counts", "fitted", "predicted", "seconds", "speedup"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from perfmodel.cost.energy_tables import dram_energy, operation_energy
 from perfmodel.cost.thermal import (
     ROOM_CELSIUS,
     ThermalNode,
@@ -18,6 +17,8 @@ from perfmodel.cost.thermal import (
     runs_until_limit,
     sustained_power,
 )
+
+from perfmodel_studies.energy_tables import dram_energy, operation_energy
 
 #: Surface temperature that the paper saw, degrees Celsius.
 SURFACE_CELSIUS = 47.9

@@ -3,7 +3,7 @@
 quic/ai-hub-models, ``perf.yaml`` of each model: measured on hosted devices; "(Proxy)" is a phone
 that stands in for a chip of its kind. Most of the networks have no graph in the library. So there
 are two predictions: the transfer of a network's latency from the other devices, with ten networks
-measured on the device itself (`perfmodel.calibrate.transfer`), and for networks with a graph the
+measured on the device itself (`perfmodel_studies.transfer`), and for networks with a graph the
 prediction from it, which has seen no measurement of the network.
 """
 
@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from perfmodel.calibrate.transfer import spread, transfer
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.metrics import Errors, errors
@@ -26,6 +25,7 @@ from perfmodel.evaluate.run import error_of, grouped, worst_of
 from perfmodel.measurements import CsvTable, read_rows
 
 from perfmodel_studies.readers.npus.aihub_graphs import graph_refits, graph_rows
+from perfmodel_studies.transfer import spread, transfer
 
 __all__ = ["ANCHORS", "NAME", "PLACES", "TITLE", "AiHubMeasurement", "load", "measured"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.spatial.shapes import ceil_div
 

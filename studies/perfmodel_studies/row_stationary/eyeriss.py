@@ -14,10 +14,11 @@ from perfmodel.arrays import Value
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.spatial.choose import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import count
-from perfmodel.kinds.spatial.divisors import least_dram
 from perfmodel.kinds.spatial.energy import AccessEnergy, energy_parts
 from perfmodel.kinds.spatial.rlc import compressed_words
 from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMapping
+
+from perfmodel_studies.row_stationary.divisors import least_dram
 
 __all__ = ["ALEXNET", "VGG16", "ChipLayer", "LayerResult", "MappingBasis", "eyeriss_layers"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from perfmodel.arrays import Value
 from perfmodel.kinds.spatial.counts import buffer_demand, count, folds, sets_that_fit
 from perfmodel.kinds.spatial.search import filters_that_fit, movement_cost

@@ -1,0 +1,1 @@
+"""The row-stationary mappings of chips that published theirs."""
