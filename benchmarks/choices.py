@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from perfmodel_studies.hawq import SHARED, hawq_problem
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.solver import solve as by_highs
 from perfmodel.search.exact import ChoiceProblem, Limit, Sum, Term, solve
-from perfmodel.search.exact.hawq import SHARED, hawq_problem
 from perfmodel.search.exact.programme import programme
 from perfmodel.search.exact.reduced import reduce_problem
 

@@ -17,11 +17,13 @@ def main() -> int:
     where = one_core()
     import numpy as np
     from perfmodel_studies.claims.flexgen import FITTED, OPT_30B
+    from perfmodel_studies.placement import BlockPolicy, best_policy, block_schedule
+    from perfmodel_studies.streams import best_order
 
     import perfmodel as pm
-    from perfmodel.schedule.place import BlockPolicy, PlacementLevel, best_policy, block_schedule
+    from perfmodel.schedule.place import PlacementLevel
     from perfmodel.schedule.place.solve import assign_items
-    from perfmodel.schedule.stream import Load, best_order, pipeline
+    from perfmodel.schedule.stream import Load, pipeline
 
     host = PlacementLevel.of("host", "64 GB", "25 GB/s")
     model = pm.workload("llama_3_70b", phase="decode", context=2048)

@@ -1,25 +1,15 @@
 """Where weights and KV cache live: memories of several levels, percentages of layers, caches.
 
 `place` chooses a memory for every tensor so that reading them all takes the least time (or
-energy); `percentages` turns shares such as FlexGen's into whole layers; `block_schedule` is the
-cost of a block schedule under such shares; `popularity` holds what is known of caches and experts.
+energy); `popularity` holds what is known of caches and experts.
 """
 
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.schedule.place.blocks import (
-    BlockModel,
-    BlockPolicy,
-    BlockRates,
-    BlockTimes,
-    block_schedule,
-)
 from perfmodel.schedule.place.items import Item, items_of
 from perfmodel.schedule.place.levels import PlacementLevel, levels_of
-from perfmodel.schedule.place.percent import LayerPlacement, percentages
 from perfmodel.schedule.place.place import context_limit, place
-from perfmodel.schedule.place.policy import FoundPolicy, best_policy, held_bytes
 from perfmodel.schedule.place.popularity import (
     Geometric,
     cycle_hit_rates,
@@ -32,28 +22,18 @@ from perfmodel.schedule.place.result import PlacementResult, PlacementRow
 from perfmodel.schedule.place.solve import PlacementSolution, assign_items
 
 __all__ = [
-    "BlockModel",
-    "BlockPolicy",
-    "BlockRates",
-    "BlockTimes",
-    "FoundPolicy",
     "Geometric",
     "Item",
-    "LayerPlacement",
     "PlacementLevel",
     "PlacementResult",
     "PlacementRow",
     "PlacementSolution",
     "assign_items",
-    "best_policy",
-    "block_schedule",
     "context_limit",
     "cycle_hit_rates",
-    "held_bytes",
     "items_of",
     "levels_of",
     "lru_hit_rates",
-    "percentages",
     "place",
     "touched_probabilities",
     "visit_probabilities",
@@ -61,6 +41,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(
-        __name__, Assignment="PlacementSolution", Level="PlacementLevel", Split="LayerPlacement"
-    )
+    __getattr__ = former_names(__name__, Assignment="PlacementSolution", Level="PlacementLevel")

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
 from perfmodel.search.exact.front import Front, FrontPoint, front
-from perfmodel.search.exact.hawq import hawq_example, hawq_problem
 from perfmodel.search.exact.problem import ChoiceProblem, Limit, Sum, Term
 from perfmodel.search.exact.result import ChoiceInfeasibility, ChoiceSolution, Opening
 from perfmodel.search.exact.solve import solve
@@ -20,8 +19,6 @@ __all__ = [
     "Sum",
     "Term",
     "front",
-    "hawq_example",
-    "hawq_problem",
     "solve",
 ]
 

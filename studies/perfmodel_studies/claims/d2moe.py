@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from perfmodel.schedule.stream.order import hottest_first, johnson
 from perfmodel.schedule.stream.pipeline import Load, pipeline
-from perfmodel.schedule.stream.slices import bit_slices
+
+from perfmodel_studies.streams.order import hottest_first, johnson
+from perfmodel_studies.streams.slices import bit_slices
 
 #: Mixtral: experts of a layer, and of a token; share of the visits in 2, 3 and 4 bits.
 EXPERTS, VISITS, SHARES = 8, 2, (0.3, 0.4, 0.3)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from perfmodel.hardware.library import hardware
-from perfmodel.schedule.place.blocks import (
+from perfmodel.schedule.place.levels import PlacementLevel
+from perfmodel.schedule.stream.stream import stream
+from perfmodel.workload.library import find
+
+from perfmodel_studies.placement.blocks import (
     BlockModel,
     BlockPolicy,
     BlockRates,
     BlockTimes,
     block_schedule,
 )
-from perfmodel.schedule.place.levels import PlacementLevel
-from perfmodel.schedule.stream.stream import stream
-from perfmodel.workload.library import find
 
 _GIB: Final = 2.0**30
 

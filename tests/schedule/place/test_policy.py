@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from perfmodel.errors import InputError
-from perfmodel.schedule.place import (
+from perfmodel_studies.placement import (
     BlockModel,
     BlockPolicy,
     BlockRates,
@@ -18,6 +16,8 @@ from perfmodel.schedule.place import (
     block_schedule,
     held_bytes,
 )
+
+from perfmodel.errors import InputError
 from tests.draws import draws
 
 GIB = 2.0**30

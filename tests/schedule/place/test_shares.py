@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from perfmodel.errors import InputError
-from perfmodel.schedule.place import (
+from perfmodel_studies.placement import (
     BlockModel,
     BlockPolicy,
     BlockRates,
     block_schedule,
     percentages,
 )
+
+from perfmodel.errors import InputError
 
 
 def test_equal_layers() -> None:

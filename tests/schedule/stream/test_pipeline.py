@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.stream.optimal import best_order
-from perfmodel.schedule.stream.order import (
+from perfmodel_studies.streams.optimal import best_order
+from perfmodel_studies.streams.order import (
     chains,
     hottest_first,
     johnson,
     johnson_makespan,
     lower_bounds,
 )
+from perfmodel_studies.streams.slices import bit_slices
+
+from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, makespans, pipeline
-from perfmodel.schedule.stream.slices import bit_slices
 from tests.draws import draws
 
 

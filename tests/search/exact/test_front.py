@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from perfmodel_studies.hawq import hawq_example
 
 from perfmodel.errors import InputError
 from perfmodel.pareto import front as pareto
-from perfmodel.search.exact import Sum, front, hawq_example
+from perfmodel.search.exact import Sum, front
 from tests.draws import draws
 from tests.search.exact.random_choices import (
     channel_problem,

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from perfmodel_studies.hawq import BITS, SHARED, hawq_example, hawq_problem
 
 from perfmodel.errors import InputError
 from perfmodel.search.exact import solve
-from perfmodel.search.exact.hawq import BITS, SHARED, hawq_example, hawq_problem
 from tests.search.exact.random_choices import brute_force
 
 BUDGETS = {

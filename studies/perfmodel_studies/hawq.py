@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-
 from perfmodel.errors import Fault, InputError
 from perfmodel.search.exact.problem import ChoiceProblem, Floats, Limit, Sum, Term
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.stream.order import hottest_first, johnson, johnson_makespan
 from perfmodel.schedule.stream.pipeline import (
     Load,
     State,
@@ -15,6 +14,8 @@ from perfmodel.schedule.stream.pipeline import (
     pipeline,
     place_sizes,
 )
+
+from perfmodel_studies.streams.order import hottest_first, johnson, johnson_makespan
 
 __all__ = ["BestOrder", "best_order"]
 

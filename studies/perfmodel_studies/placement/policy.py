@@ -15,9 +15,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-
 from perfmodel.errors import Fault, InputError
-from perfmodel.schedule.place.blocks import (
+
+from perfmodel_studies.placement.blocks import (
     BlockModel,
     BlockPolicy,
     BlockRates,
