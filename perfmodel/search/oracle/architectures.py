@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ class ArchitectureCosts:
             if segment.kin is not None and points == 1 and s not in (0, last) and not binds_any:
                 forms = shared.get(segment.kin)
                 if forms is None:
-                    forms = shared[segment.kin] = _Forms(space, s, list(options), pricing)
+                    forms = shared[segment.kin] = _forms(space, s, list(options), pricing)
                 alike.append((s, forms.bank(space, s, values, pricing)))
                 self._columns.append((segment.decisions, _places(sizes), forms.index))
                 continue
@@ -212,6 +213,25 @@ def _settings(
         else rows[0][name]
         for name in rows[0]
     }
+
+
+#: Forms of the spaces asked last, by what they depend on: an oracle of another device, or of another
+#: batch, finds them here.
+_KNOWN_FORMS: dict[tuple[Any, ...], _Forms] = {}
+_MOST_KNOWN = 16
+
+
+def _forms(space: ArchitectureSpace, s: int, options: Sequence[Choice], pricing: Pricing) -> _Forms:
+    """Return the forms of a segment, which depend on the device in what it fuses and lays out."""
+    static = pricing.job.static
+    execution = None if pricing.job.bare else static.execution
+    layout = None if execution is None else execution.layout
+    key = (type(space), space, s, static.fusion, layout)
+    if key not in _KNOWN_FORMS:
+        while len(_KNOWN_FORMS) >= _MOST_KNOWN:
+            del _KNOWN_FORMS[next(iter(_KNOWN_FORMS))]
+        _KNOWN_FORMS[key] = _Forms(space, s, options, pricing)
+    return _KNOWN_FORMS[key]
 
 
 class _Forms:
