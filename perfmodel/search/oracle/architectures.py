@@ -215,8 +215,8 @@ def _settings(
     }
 
 
-#: Forms of the spaces asked last, by what they depend on: an oracle of another device, or of another
-#: batch, finds them here.
+#: Forms of the spaces asked last, by what they depend on: an oracle of another device, or of
+#: another batch, finds them here.
 _KNOWN_FORMS: dict[tuple[Any, ...], _Forms] = {}
 _MOST_KNOWN = 16
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +22,11 @@ from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.measurements import CsvTable, read_rows
 from perfmodel.predict import predict
 from perfmodel.search.oracle import Oracle
-from perfmodel.workload.nas_spaces.base import Choices
+from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choices
+from perfmodel.workload.workload import Workload
 
 from perfmodel_studies.readers.help_latency.columns import Column, Skipped, columns_of
-from perfmodel_studies.readers.help_latency.spaces import Space, choices_of, connected
+from perfmodel_studies.readers.help_latency.spaces import SPACES, Space, choices_of, connected
 
 __all__ = ["PRECISION", "SAMPLES", "Latencies", "evaluate_space", "latencies_of"]
 
@@ -155,6 +157,17 @@ def evaluate_space(
     )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
+def _workload(name: str, form: str, choice: tuple[int, ...], batch: float) -> Workload:
+    """Return a network of a space, built once for all columns that have it."""
+    return _space(name, form).workload([int(i) for i in choice], batch=float(batch))
+
+
+@lru_cache(maxsize=16)
+def _space(name: str, form: str) -> ArchitectureSpace:
+    return SPACES[name].build(form)
+
+
 def _costs(item: Latencies, kind: Space) -> tuple[Vector, Vector]:
     place = item.column.place
     oracle = Oracle(
@@ -166,10 +179,10 @@ def _costs(item: Latencies, kind: Space) -> tuple[Vector, Vector]:
 
 
 def _sampled(item: Latencies, kind: Space, seconds: Vector) -> list[dict[str, Any]]:
-    place, there = item.column.place, kind.build(item.column.place.form)
+    place, there = item.column.place, _space(kind.name, item.column.place.form)
     out: list[dict[str, Any]] = []
     for i in item.sample.tolist():
-        work = there.workload(item.choices[i].tolist(), batch=float(item.column.batch))
+        work = _workload(kind.name, place.form, tuple(item.choices[i]), item.column.batch)
         bare = predict(work, item.device, precision=PRECISION, runtime=place.runtime,
                        model="roofline")  # fmt: skip
         told, found = float(item.seconds[i]), float(seconds[i])
@@ -193,10 +206,10 @@ def _calibrated(item: Latencies, kind: Space, seconds: Vector) -> dict[str, Any]
     # Each of the sampled networks in turn, judged on all others.
     scaled = np.abs(np.outer(ratio, seconds[at]) / measured - 1.0)
     one = float(scaled[~np.eye(len(at), dtype=np.bool_)].mean())
-    place, there = item.column.place, kind.build(item.column.place.form)
+    place = item.column.place
     parts: list[list[float]] = []
     for i in at.tolist():
-        work = there.workload(item.choices[i].tolist(), batch=float(item.column.batch))
+        work = _workload(kind.name, place.form, tuple(item.choices[i]), item.column.batch)
         found = class_seconds(predict(work, item.device, precision=PRECISION,
                                       runtime=place.runtime, warm=True))  # fmt: skip
         parts.append([*(found[name] for name in SCALE_CLASSES), found["fixed"]])
