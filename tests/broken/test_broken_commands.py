@@ -265,7 +265,7 @@ COMMANDS = [
     ),
     (
         ("validate", "cpu_zen5"),
-        "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of llamacpp_apple_4167, …; did you mean 'cpu_zen4'?",
+        "no data set is named 'cpu_zen5'; expected a path to a .csv file, or one of bigmoe_flash_streaming_runs, …; did you mean 'cpu_zen4'?",
     ),
     (("validate", "nosuch.csv"), "nosuch.csv: no such file or directory; expected a readable file"),
     (

@@ -162,7 +162,7 @@ def test_heads_of_attention_are_merged(capacity: int, monkeypatch: pytest.Monkey
     merged = search(more, capacity, Deadline())
     assert merged.proved
     assert merged.counts["interchangeable"] == 3 * 5
-    monkeypatch.setattr(part, "Lattice", partial(StateLattice, merge=False))
+    monkeypatch.setattr(part, "StateLattice", partial(StateLattice, merge=False))
     plain = search(more, capacity, Deadline())
     assert plain.counts["interchangeable"] == 0
     assert _checked(more, capacity, merged) == _checked(more, capacity, plain)
@@ -172,7 +172,7 @@ def test_heads_of_attention_are_merged(capacity: int, monkeypatch: pytest.Monkey
 def test_merged_and_plain_search_agree_on_larger_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     problems = [problem_with_copies(random.Random(seed), most=15) for seed in range(40)]
     merged = [search(p, p.largest_working_set_bytes, Deadline()).cost_bytes for p in problems]
-    monkeypatch.setattr(part, "Lattice", partial(StateLattice, merge=False))
+    monkeypatch.setattr(part, "StateLattice", partial(StateLattice, merge=False))
     plain = [search(p, p.largest_working_set_bytes, Deadline()).cost_bytes for p in problems]
     assert merged == plain
     assert sum(cost > 0 for cost in plain) > 20
