@@ -233,15 +233,15 @@ def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
 
 def _apply(
     forms: Mapping[str, ConstantForm],
-) -> Callable[[ValidationCase, Mapping[str, float]], Mapping[str, float]]:
+) -> Callable[[ValidationCase, Mapping[str, Any]], Mapping[str, Any]]:
     """Return which facts of a case's machine constants set: those that it has."""
 
-    def apply(case: ValidationCase, constants: Mapping[str, float]) -> Mapping[str, float]:
+    def apply(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
         machine = case.machine
         assert isinstance(machine, Machine)
         assert case.values is not None
         tags = {"tags": ",".join(machine.device.tags)}
-        facts: dict[str, float] = {}
+        facts: dict[str, Any] = {}
         for name, value in constants.items():
             form = forms[name]
             if case.values.fits(form, tags):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,14 +14,15 @@ from perfmodel.evaluate.refit import Refit
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
+from perfmodel.workload.workload import Workload
 
-__all__ = ["refit"]
+__all__ = ["PredictedRows", "refit"]
 
-#: (case, constants by name) -> facts of its machine.
-Apply = Callable[[ValidationCase, Mapping[str, float]], Mapping[str, Any]]
+#: (case, constants by name, numbers or arrays) -> facts of its machine.
+Apply = Callable[[ValidationCase, Mapping[str, Any]], Mapping[str, Any]]
 
 
-def known_facts(case: ValidationCase, constants: Mapping[str, float]) -> Mapping[str, Any]:
+def known_facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the constants that are facts of the case's machine."""
     machine = case.machine
     assert isinstance(machine, Machine)
@@ -50,26 +52,113 @@ def refit(
     scale
         Relative error from which on a row counts less.
     """
-    rows: list[tuple[ValidationCase, MeasuredQuantity, Machine]] = []
-    for case in cases.cases:
-        machine = case.machine
-        if machine is None or not where(case):
-            continue
-        if isinstance(machine, Device):
-            machine = machine.machine(case.runtime)
-        rows += [(case, q, machine) for q in case.questions if q.target == target]
-
-    def forward(values: Mapping[str, float]) -> Any:
-        return np.array([
-            getattr(
-                predict(q.workload, machine.vary(apply(case, values)), precision=case.precision,
-                        runtime=case.runtime, engine=case.engine, warm=case.warm),
-                q.metric,
-            )
-            for case, q, machine in rows
-        ])  # fmt: skip
-
+    rows = [
+        (case, question) for case, question in cases.asked(target) if where(case)
+    ]  # fmt: skip
     return Refit(
-        name or target, np.array([q.measured for _, q, _ in rows]), [group(c) for c, _, _ in rows],
-        constants, forward, left_out, scale,
+        name or target, np.array([q.measured for _, q in rows]), [group(c) for c, _ in rows],
+        constants, PredictedRows(rows, constants, apply), left_out, scale,
     )  # fmt: skip
+
+
+class _AlikeRows(NamedTuple):
+    """Rows that one prediction answers: alike but for numbers.
+
+    Attributes
+    ----------
+    rows
+        Their places.
+    cases, questions
+        What they are.
+    machines
+        With the facts of each.
+    """
+
+    rows: list[int]
+    cases: list[ValidationCase]
+    questions: list[MeasuredQuantity]
+    machines: list[Machine]
+
+
+class PredictedRows:
+    """Predictions of rows by constants, each group of rows that are alike in one prediction.
+
+    Alike are rows of one network (its dimensions may differ) on one device (its facts may differ)
+    under the same runtime and precision.
+
+    Parameters
+    ----------
+    rows
+        Cases whose machine is known, each with a question.
+    constants
+        What may vary.
+    apply
+        Which facts of a case's machine the constants set.
+    """
+
+    def __init__(
+        self, rows: Sequence[tuple[ValidationCase, MeasuredQuantity]],
+        constants: Sequence[Constant], apply: Apply,
+    ) -> None:  # fmt: skip
+        self._count, self._apply = len(rows), apply
+        place = {c.name: float(i) for i, c in enumerate(constants)}
+        alike: dict[tuple[Any, ...], _AlikeRows] = {}
+        for i, (case, question) in enumerate(rows):
+            machine = case.machine
+            assert machine is not None
+            if isinstance(machine, Device):
+                machine = machine.machine(case.runtime)
+            if not isinstance(case.machine, Machine):
+                case = replace(case, machine=machine)
+            key = (
+                id(question.workload.graph()), question.workload.unit, id(machine.device),
+                id(machine.runtime), str(case.precision), str(case.runtime), case.engine,
+                case.warm, question.metric, tuple(sorted(machine.varied)),
+                tuple(apply(case, place).items()),
+            )  # fmt: skip
+            same = alike.setdefault(key, _AlikeRows([], [], [], []))
+            same.rows.append(i)
+            same.cases.append(case)
+            same.questions.append(question)
+            same.machines.append(machine)
+        self._alike = [(same, _stacked(same)) for same in alike.values()]
+
+    def __call__(self, constants: Mapping[str, float]) -> Any:
+        """Return predictions of all rows, shape ``(rows,)``."""
+        return self.points({name: np.array([value]) for name, value in constants.items()})[0]
+
+    def points(self, constants: Mapping[str, Any]) -> Any:
+        """Return predictions under constants of shape ``(points,)``: ``(points, rows)``."""
+        count = len(next(iter(constants.values()))) if constants else 1
+        out = np.empty((count, self._count))
+        for same, (workload, machine) in self._alike:
+            case, width = same.cases[0], len(same.rows)
+            # Rows of a group lie side by side at each point.
+            flat = {name: np.repeat(values, width) for name, values in constants.items()}
+            workload = workload.bind(
+                {k: np.tile(v, count) for k, v in workload.parameters.items() if np.ndim(v)}
+            )
+            facts = {k: np.tile(v, count) for k, v in machine.varied.items() if np.ndim(v)}
+            answer = predict(
+                workload, machine.vary({**facts, **self._apply(case, flat)}),
+                precision=case.precision, runtime=case.runtime, engine=case.engine, warm=case.warm,
+            )  # fmt: skip
+            values = getattr(answer, same.questions[0].metric)
+            out[:, same.rows] = np.broadcast_to(values, (count * width,)).reshape(count, width)
+        return out
+
+
+def _stacked(same: _AlikeRows) -> tuple[Workload, Machine]:
+    """Return the workload and the machine of alike rows: what differs is an array over them."""
+    workload, machine = same.questions[0].workload, same.machines[0]
+    sizes = {
+        name: np.array([float(q.workload.parameters[name]) for q in same.questions])
+        for name in workload.parameters
+    }
+    facts = {
+        path: np.array([float(m.varied[path]) for m in same.machines]) for path in machine.varied
+    }
+    return (
+        workload.bind({k: v for k, v in sizes.items() if np.ptp(v) > 0}),
+        machine.vary({k: v for k, v in facts.items() if np.ptp(v) > 0}),
+    )
