@@ -52,9 +52,9 @@ class TextForm(_DatasetPart):
     case: Literal["lower", "snake"] | None = None
     """``snake`` also puts ``_`` for all but letters and digits."""
     names: dict[str, str] | None = None
-    """What stands in the file -> what it means; compared after all of the above."""
+    """What stands in the file -> what it means, a template; compared after all of the above."""
     patterns: dict[str, str] | None = None
-    """Pattern -> what it means, the first that fits; after `names`."""
+    """Pattern -> what it means, a template, the first that fits; after `names`."""
     otherwise: str | None = None
     """A template, for a text that `names` and `patterns` do not have; else it is not known."""
     reasons: dict[str, str] = Field(default_factory=dict)
@@ -80,8 +80,11 @@ ValueForm: TypeAlias = TextForm | NumberForm | str
 class FactForm(ConditionForm):
     """A setting that some rows have."""
 
-    value: str
+    value: str = ""
     """An expression, or a template with a ``{``."""
+    fact: str = ""
+    """Instead of a value the path of another fact of the row's device; where the device does not
+    state that one, the row does not have the setting."""
 
 
 #: Parameter of the workload or path of a fact -> number, expression, template, or some rows' own.
@@ -97,6 +100,9 @@ class RowForm(_DatasetPart):
     """Workload of the library."""
     device: str | tuple[str, ...]
     """Device of the library; of several templates the first that names one."""
+    values: dict[str, ValueForm] = Field(default_factory=dict)
+    """Further values that follow from the device, for the fields below and for `measured`:
+    ``{tags}`` are its tags, parted by commas."""
     by_device: str | None = None
     """As errors by device name it; `device` where left out."""
     group: str = ""
@@ -193,6 +199,9 @@ class DatasetForm(_DatasetPart):
     """Target whose error is the data set's."""
     values: dict[str, ValueForm] = Field(default_factory=dict)
     """Values of a row by name, in order; a plain text is a template."""
+    each: tuple[dict[str, ValueForm], ...] = ()
+    """Rows of the data set that each row of the file is (a column for each device), by values that
+    come before `values`; one where left out."""
     skip: tuple[ConditionForm, ...] = ()
     """Rows of the file that are no rows of the data set."""
     unpredicted: tuple[ReasonForm, ...] = ()

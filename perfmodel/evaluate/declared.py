@@ -18,6 +18,7 @@ from perfmodel.evaluate.dataset_form import (
     FactForm,
     LeftOutForm,
     RefitForm,
+    ValueForm,
 )
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.measured_table import measured_table
@@ -77,7 +78,7 @@ class DeclaredDataset:
         return validate(DatasetForm, data, marks, self.file.name)
 
     def load(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
-        """Return the cases of the file, one a row.
+        """Return the cases of the file, in the order of its rows.
 
         Raises
         ------
@@ -87,8 +88,10 @@ class DeclaredDataset:
         form = self.form
         with measured_table(folder, self.NAME, form.files, form.columns) as (table, faults, note):
             reader = _CaseReader(form, devices)
-            rows = (RowValues(table, row, faults, form.signed) for row in table)
-            cases = [case for row in rows if (case := reader.case(row))]
+            cases = [
+                case for row in table for own in form.each or ({},)
+                if (case := reader.case(RowValues(table, row, faults, form.signed), own))
+            ]  # fmt: skip
         return Cases(self.NAME, cases, form.primary, (*form.notes, *note))
 
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
@@ -107,11 +110,17 @@ class _CaseReader:
         default_factory=dict[tuple[Any, ...], PredictionInputs]
     )
 
-    def case(self, values: RowValues) -> ValidationCase | None:
-        """Return the case of a row; ``None`` for one that is no row of the data set."""
+    def case(self, values: RowValues, own: Mapping[str, ValueForm]) -> ValidationCase | None:
+        """Return the case of a row; ``None`` for one that is no row of the data set.
+
+        Parameters
+        ----------
+        own
+            Values of this one of the rows that the file's row stands for.
+        """
         form, row = self.form, self.form.row
         reason = ""
-        for name, value in form.values.items():
+        for name, value in (*own.items(), *form.values.items()):
             try:
                 values.add(name, value)
             except InputError as error:
@@ -132,14 +141,20 @@ class _CaseReader:
     def _asked(self, values: RowValues, name: str, device: str) -> ValidationCase:
         row = self.form.row
         spec = self._device(values)
-        settings = _settings(row.set, values)
+        for key, value in ({"tags": ",".join(spec.tags)} | row.values).items():
+            values.add(key, value)
+
+        def fact(path: str) -> Any:
+            return spec.machine(values.text(row.runtime) or None).get(path)
+
+        settings = _settings(row.set, values, fact)
         inputs: PredictionInputs | None = None
         asked: list[MeasuredQuantity] = []
         for measured in self.form.measured:
             value = values.number(measured.value) if values.fits(measured) else None
             if value is None:
                 continue
-            own = {**settings, **_settings(measured.set, values)}
+            own = {**settings, **_settings(measured.set, values, fact)}
             model = values.text(measured.model or row.model)
             arguments = {
                 k: values.text(getattr(row, k)) for k in ("precision", "runtime", "engine")
@@ -188,12 +203,16 @@ def _first(device: str | tuple[str, ...]) -> str:
     return device if isinstance(device, str) else device[0]
 
 
-def _settings(stated: Mapping[str, Any], values: RowValues) -> dict[str, Any]:
+def _settings(
+    stated: Mapping[str, Any], values: RowValues, fact: Callable[[str], Any]
+) -> dict[str, Any]:
     """Return the settings that a row has: those of others, and empty ones, are left out."""
     out: dict[str, Any] = {}
     for name, value in stated.items():
         if isinstance(value, FactForm):
-            value = value.value if values.fits(value) else None
+            if not values.fits(value):
+                continue
+            value = fact(value.fact) if value.fact else value.value
         number = None if value is None else values.setting(value)
         if number is not None:
             out[name] = number

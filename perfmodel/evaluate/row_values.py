@@ -72,10 +72,10 @@ class RowValues:
         if form.names is None and form.patterns is None:
             return text
         if text in (form.names or {}):
-            return (form.names or {})[text]
+            return self.text((form.names or {})[text])
         for pattern, meaning in (form.patterns or {}).items():
             if re.search(pattern, text):
-                return meaning
+                return self.text(meaning)
         if form.otherwise is not None:
             self._values[name] = text
             return self.text(form.otherwise)
