@@ -40,8 +40,6 @@ READERS: Final[Mapping[str, str]] = {
     "coral_edgetpu": "perfmodel_studies.readers.npus.coral",
     "hailo_model_zoo": "perfmodel_studies.readers.npus.hailo",
     "rknn_model_zoo": "perfmodel_studies.readers.npus.rknn",
-    "rkllm_bench": "perfmodel_studies.readers.npus.rkllm",
     "qualcomm_aihub_perf": "perfmodel_studies.readers.npus.aihub",
-    "qualcomm_aihub_llm": "perfmodel_studies.readers.npus.aihub_llm",
     "infersim_kernels": "perfmodel_studies.readers.gpu_kernels.infersim",
 }
