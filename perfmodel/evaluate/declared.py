@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.calibrate import Constant
-from perfmodel.errors import InputError
+from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.dataset_form import (
     ConstantForm,
     DatasetForm,
     FactForm,
     LeftOutForm,
+    MacsForm,
     RefitForm,
     ValueForm,
 )
@@ -31,6 +32,7 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.resolve import PredictionInputs, resolve
 from perfmodel.settings import is_fact
 from perfmodel.specfile import read, validate
+from perfmodel.workload.workload import Workload
 
 __all__ = ["DeclaredDataset"]
 
@@ -97,7 +99,9 @@ class DeclaredDataset:
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
         """Return how constants were fitted, a group of rows left out at a time."""
         cases = self.load(folder, devices)
-        return [_refit(f, left_out, cases) for f in self.form.refits for left_out in f.left_out]
+        refits = [_refit(f, left_out, cases) for f in self.form.refits for left_out in f.left_out]
+        # With one group left out, nothing is left to fit on where there is no other.
+        return [refit for refit in refits if len(set(refit.groups)) > 1]
 
 
 @dataclass
@@ -147,7 +151,7 @@ class _CaseReader:
         def fact(path: str) -> Any:
             return spec.machine(values.text(row.runtime) or None).get(path)
 
-        settings = _settings(row.set, values, fact)
+        settings = _settings({**row.set, **values.settings}, values, fact)
         inputs: PredictionInputs | None = None
         asked: list[MeasuredQuantity] = []
         for measured in self.form.measured:
@@ -160,6 +164,8 @@ class _CaseReader:
                 k: values.text(getattr(row, k)) for k in ("precision", "runtime", "engine")
             }
             inputs = self._resolved(model, spec, arguments, own)
+            if row.macs is not None:
+                _check_macs(row.macs, values, inputs.workload)
             command = _command(model, spec.name, arguments, own, row.warm)
             asked.append(
                 MeasuredQuantity(measured.target, measured.metric, value, inputs.workload, command)
@@ -197,6 +203,20 @@ class _CaseReader:
             kept = self._inputs.setdefault(shared, made)
             self._inputs[key] = made._replace(device=kept.device, runtime=kept.runtime)
         return self._inputs[key]
+
+
+def _check_macs(form: MacsForm, values: RowValues, workload: Workload) -> None:
+    """Check that a workload has the multiply-accumulates that a row states of its network.
+
+    Raises
+    ------
+    InputError
+        It is another network.
+    """
+    stated = values.number(form.value)
+    share = 1.0 if stated is None else float(workload.macs / workload.items()) / stated
+    if not form.low <= share <= form.high:
+        raise InputError(Fault(values.text(form.reason)))
 
 
 def _first(device: str | tuple[str, ...]) -> str:
@@ -242,11 +262,14 @@ def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
     def group(case: ValidationCase) -> str:
         return row(case).text(left_out.group) if left_out.group else case.device
 
+    unfitted = form.unfitted
     constants = [Constant(n, c.start, c.low, c.high, c.prior) for n, c in form.constants.items()]
     return refit(
         cases, form.target, constants, left_out=left_out.what, group=group,
         apply=_apply(form.constants), where=lambda case: row(case).fits(form),
-        name=left_out.name or form.target, scale=form.scale,
+        name=left_out.name or left_out.target, scale=form.scale,
+        fitted=lambda case: unfitted is None or not row(case).fits(unfitted),
+        judged=left_out.target,
     )  # fmt: skip
 
 

@@ -30,12 +30,13 @@ def known_facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[s
 
 
 def refit(
-    cases: Cases, target: str, constants: Sequence[Constant], *, left_out: str = "device",
-    group: Callable[[ValidationCase], str] = lambda case: case.device, apply: Apply = known_facts,
-    where: Callable[[ValidationCase], bool] = lambda case: True, name: str = "",
-    scale: float = 0.1,
+    cases: Cases, target: str | Sequence[str], constants: Sequence[Constant], *,
+    left_out: str = "device", group: Callable[[ValidationCase], str] = lambda case: case.device,
+    apply: Apply = known_facts, where: Callable[[ValidationCase], bool] = lambda case: True,
+    fitted: Callable[[ValidationCase], bool] = lambda case: True, judged: str = "",
+    name: str = "", scale: float = 0.1,
 ) -> Refit:  # fmt: skip
-    """Return how constants were fitted to a target of cases.
+    """Return how constants were fitted to a target of cases, or to several together.
 
     Parameters
     ----------
@@ -46,18 +47,24 @@ def refit(
     apply
         Which facts of a case's machine the constants set.
     where
-        Which cases were fitted on.
+        Which cases the refit is about.
+    fitted
+        Which of them were fitted on; the others are predicted and judged alone.
+    judged
+        Target whose errors are reported; all where left out.
     name
         What to report the target as.
     scale
         Relative error from which on a row counts less.
     """
-    rows = [
-        (case, question) for case, question in cases.asked(target) if where(case)
-    ]  # fmt: skip
+    targets = (target,) if isinstance(target, str) else target
+    rows = [row for one in targets for row in cases.asked(one) if where(row[0])]
+    weights = np.array([float(fitted(case)) for case, _ in rows])
     return Refit(
-        name or target, np.array([q.measured for _, q in rows]), [group(c) for c, _ in rows],
+        name or targets[0], np.array([q.measured for _, q in rows]), [group(c) for c, _ in rows],
         constants, PredictedRows(rows, constants, apply), left_out, scale,
+        None if weights.all() else weights,
+        np.array([q.target == judged for _, q in rows]) if judged else None,
     )  # fmt: skip
 
 
