@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +30,9 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.resolve import PredictionInputs, resolve
-from perfmodel.settings import is_fact
+from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
+from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 __all__ = ["DeclaredDataset"]
@@ -99,7 +100,11 @@ class DeclaredDataset:
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
         """Return how constants were fitted, a group of rows left out at a time."""
         cases = self.load(folder, devices)
-        refits = [_refit(f, left_out, cases) for f in self.form.refits for left_out in f.left_out]
+        refits: list[Refit] = []
+        for form in self.form.refits:
+            several = [_refit(form, left_out, cases) for left_out in form.left_out]
+            # They ask one forward function, which remembers what it has answered.
+            refits += [replace(refit, forward=several[0].forward) for refit in several]
         # With one group left out, nothing is left to fit on where there is no other.
         return [refit for refit in refits if len(set(refit.groups)) > 1]
 
@@ -112,6 +117,9 @@ class _CaseReader:
     devices: Sequence[str | Path]
     _inputs: dict[tuple[Any, ...], PredictionInputs] = field(
         default_factory=dict[tuple[Any, ...], PredictionInputs]
+    )
+    _workloads: dict[tuple[Any, ...], Workload | InputError] = field(
+        default_factory=dict[tuple[Any, ...], "Workload | InputError"]
     )
 
     def case(self, values: RowValues, own: Mapping[str, ValueForm]) -> ValidationCase | None:
@@ -197,12 +205,28 @@ class _CaseReader:
         key = (model, device.name, *arguments.values(), tuple(settings.items()))
         if key not in self._inputs:
             precision, runtime, engine = (arguments[name] or None for name in _ARGUMENTS)
-            made = resolve(model, device, precision, runtime, settings, engine)
+            own = split(settings).workload
+            workload = self._workload(model, own)
+            others = {k: v for k, v in settings.items() if k not in own}
+            inputs = resolve(workload, device, precision, runtime, others, engine)
             # One machine for all networks, so that what follows from its facts is worked out once.
             shared = ("machine", device.name, arguments["runtime"], facts)
-            kept = self._inputs.setdefault(shared, made)
-            self._inputs[key] = made._replace(device=kept.device, runtime=kept.runtime)
+            first = self._inputs.setdefault(shared, inputs)
+            self._inputs[key] = inputs._replace(device=first.device, runtime=first.runtime)
         return self._inputs[key]
+
+    def _workload(self, model: str, settings: Mapping[str, Any]) -> Workload:
+        """Return a workload of the library, looked for once, whether it is known or not."""
+        key = (model, tuple(settings.items()))
+        if key not in self._workloads:
+            try:
+                self._workloads[key] = find(model, settings)
+            except InputError as error:
+                self._workloads[key] = error
+        known = self._workloads[key]
+        if isinstance(known, InputError):
+            raise known
+        return known
 
 
 def _check_macs(form: MacsForm, values: RowValues, workload: Workload) -> None:
