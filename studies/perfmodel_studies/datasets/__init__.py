@@ -35,8 +35,6 @@ READERS: Final[Mapping[str, str]] = {
     "gpu_moe": "perfmodel_studies.readers.gpu_kernels.moe",
     "vidur_linear": "perfmodel_studies.readers.gpu_kernels.vidur",
     "gpu_kernel_power": "perfmodel_studies.readers.gpu_kernels.power",
-    "vitis_ai_dpu": "perfmodel_studies.readers.vitis_ai.zoo_2_5",
-    "vitis_ai_35_vek280_v70": "perfmodel_studies.readers.vitis_ai.zoo_3_5",
     "rkllm_bench": "perfmodel_studies.readers.npus.rkllm",
     "qualcomm_aihub_perf": "perfmodel_studies.readers.npus.aihub",
     "qualcomm_aihub_llm": "perfmodel_studies.readers.npus.aihub_llm",
