@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from perfmodel.workload.workload import Workload
 
 __all__ = ["PredictedRows", "refit"]
 
+#: Numbers that the answers of a refit may hold together.
+_REMEMBERED = 10_000_000
+
 #: (case, constants by name, numbers or arrays) -> facts of its machine.
 Apply = Callable[[ValidationCase, Mapping[str, Any]], Mapping[str, Any]]
 
@@ -30,12 +34,13 @@ def known_facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[s
 
 
 def refit(
-    cases: Cases, target: str, constants: Sequence[Constant], *, left_out: str = "device",
-    group: Callable[[ValidationCase], str] = lambda case: case.device, apply: Apply = known_facts,
-    where: Callable[[ValidationCase], bool] = lambda case: True, name: str = "",
-    scale: float = 0.1,
+    cases: Cases, target: str | Sequence[str], constants: Sequence[Constant], *,
+    left_out: str = "device", group: Callable[[ValidationCase], str] = lambda case: case.device,
+    apply: Apply = known_facts, where: Callable[[ValidationCase], bool] = lambda case: True,
+    fitted: Callable[[ValidationCase], bool] = lambda case: True, judged: str = "",
+    name: str = "", scale: float = 0.1,
 ) -> Refit:  # fmt: skip
-    """Return how constants were fitted to a target of cases.
+    """Return how constants were fitted to a target of cases, or to several together.
 
     Parameters
     ----------
@@ -46,18 +51,24 @@ def refit(
     apply
         Which facts of a case's machine the constants set.
     where
-        Which cases were fitted on.
+        Which cases the refit is about.
+    fitted
+        Which of them were fitted on; the others are predicted and judged alone.
+    judged
+        Target whose errors are reported; all where left out.
     name
         What to report the target as.
     scale
         Relative error from which on a row counts less.
     """
-    rows = [
-        (case, question) for case, question in cases.asked(target) if where(case)
-    ]  # fmt: skip
+    targets = (target,) if isinstance(target, str) else target
+    rows = [row for one in targets for row in cases.asked(one) if where(row[0])]
+    weights = np.array([float(fitted(case)) for case, _ in rows])
     return Refit(
-        name or target, np.array([q.measured for _, q in rows]), [group(c) for c, _ in rows],
+        name or targets[0], np.array([q.measured for _, q in rows]), [group(c) for c, _ in rows],
         constants, PredictedRows(rows, constants, apply), left_out, scale,
+        None if weights.all() else weights,
+        np.array([q.target == judged for _, q in rows]) if judged else None,
     )  # fmt: skip
 
 
@@ -100,47 +111,63 @@ class PredictedRows:
         self, rows: Sequence[tuple[ValidationCase, MeasuredQuantity]],
         constants: Sequence[Constant], apply: Apply,
     ) -> None:  # fmt: skip
-        self._count, self._apply = len(rows), apply
-        place = {c.name: float(i) for i, c in enumerate(constants)}
+        self._rows, self._constants, self._apply = rows, constants, apply
+        self._answers: dict[bytes, Any] = {}
+
+    @cached_property
+    def _alike(self) -> list[tuple[_AlikeRows, Workload, Machine]]:
+        place = {c.name: float(i) for i, c in enumerate(self._constants)}
         alike: dict[tuple[Any, ...], _AlikeRows] = {}
-        for i, (case, question) in enumerate(rows):
+        for i, (case, question) in enumerate(self._rows):
             machine = case.machine
             assert machine is not None
             if isinstance(machine, Device):
                 machine = machine.machine(case.runtime)
-            if not isinstance(case.machine, Machine):
                 case = replace(case, machine=machine)
             key = (
                 id(question.workload.graph()), question.workload.unit, id(machine.device),
                 id(machine.runtime), str(case.precision), str(case.runtime), case.engine,
                 case.warm, question.metric, tuple(sorted(machine.varied)),
-                tuple(apply(case, place).items()),
+                tuple(self._apply(case, place).items()),
             )  # fmt: skip
             same = alike.setdefault(key, _AlikeRows([], [], [], []))
             same.rows.append(i)
             same.cases.append(case)
             same.questions.append(question)
             same.machines.append(machine)
-        self._alike = [(same, _stacked(same)) for same in alike.values()]
+        return [(same, *_stacked(same)) for same in alike.values()]
 
     def __call__(self, constants: Mapping[str, float]) -> Any:
         """Return predictions of all rows, shape ``(rows,)``."""
         return self.points({name: np.array([value]) for name, value in constants.items()})[0]
 
     def points(self, constants: Mapping[str, Any]) -> Any:
-        """Return predictions under constants of shape ``(points,)``: ``(points, rows)``."""
+        """Return predictions under constants of shape ``(points,)``: ``(points, rows)``.
+
+        Refits that leave out other groups, or report another target, begin alike: answers are
+        remembered.
+        """
+        key = np.array(list(constants.values())).tobytes()
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._predicted(constants)
+            if answer.size * (len(self._answers) + 1) <= _REMEMBERED:
+                self._answers[key] = answer
+        return answer
+
+    def _predicted(self, constants: Mapping[str, Any]) -> Any:
         count = len(next(iter(constants.values()))) if constants else 1
-        out = np.empty((count, self._count))
-        for same, (workload, machine) in self._alike:
+        out = np.empty((count, len(self._rows)))
+        for same, workload, machine in self._alike:
             case, width = same.cases[0], len(same.rows)
             # Rows of a group lie side by side at each point.
             flat = {name: np.repeat(values, width) for name, values in constants.items()}
-            workload = workload.bind(
-                {k: np.tile(v, count) for k, v in workload.parameters.items() if np.ndim(v)}
+            sizes, own = (
+                {name: np.tile(v, count) for name, v in values.items() if np.ndim(v)}
+                for values in (workload.parameters, machine.varied)
             )
-            facts = {k: np.tile(v, count) for k, v in machine.varied.items() if np.ndim(v)}
             answer = predict(
-                workload, machine.vary({**facts, **self._apply(case, flat)}),
+                workload.bind(sizes), machine.vary({**own, **self._apply(case, flat)}),
                 precision=case.precision, runtime=case.runtime, engine=case.engine, warm=case.warm,
             )  # fmt: skip
             values = getattr(answer, same.questions[0].metric)

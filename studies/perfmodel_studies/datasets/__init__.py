@@ -34,11 +34,6 @@ READERS: Final[Mapping[str, str]] = {
     "gpu_moe": "perfmodel_studies.readers.gpu_kernels.moe",
     "vidur_linear": "perfmodel_studies.readers.gpu_kernels.vidur",
     "gpu_kernel_power": "perfmodel_studies.readers.gpu_kernels.power",
-    "vitis_ai_dpu": "perfmodel_studies.readers.vitis_ai.zoo_2_5",
-    "vitis_ai_35_vek280_v70": "perfmodel_studies.readers.vitis_ai.zoo_3_5",
-    "coral_edgetpu": "perfmodel_studies.readers.npus.coral",
-    "hailo_model_zoo": "perfmodel_studies.readers.npus.hailo",
-    "rknn_model_zoo": "perfmodel_studies.readers.npus.rknn",
     "qualcomm_aihub_perf": "perfmodel_studies.readers.npus.aihub",
     "infersim_kernels": "perfmodel_studies.readers.gpu_kernels.infersim",
 }
