@@ -9,7 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.dataset_form import ConditionForm, NumberForm, TextForm, ValueForm
+from perfmodel.evaluate.dataset_form import (
+    ConditionForm,
+    MeaningForm,
+    NumberForm,
+    TextForm,
+    ValueForm,
+)
 from perfmodel.expressions import parse_expression
 from perfmodel.measurements import CsvRow, CsvTable
 
@@ -29,6 +35,11 @@ class RowValues:
         Gets cells that should be numbers and are none.
     signed
         Columns whose numbers need not be above zero.
+
+    Attributes
+    ----------
+    settings
+        Stated by what names of the row mean, as the form has them.
     """
 
     def __init__(
@@ -36,6 +47,7 @@ class RowValues:
     ) -> None:
         self._table, self._row, self._faults, self._signed = table, row, faults, signed
         self._values: dict[str, str | float | None] = {}
+        self.settings: dict[str, Any] = {}
 
     def add(self, name: str, form: ValueForm) -> None:
         """Work out a value.
@@ -51,6 +63,10 @@ class RowValues:
             self._values[name] = self._number(form)
         else:
             self._values[name] = self._named(name, form)
+
+    def state(self, name: str, value: float | None) -> None:
+        """Take a value as it is."""
+        self._values[name] = value
 
     def text(self, template: str) -> str:
         """Return a template with its holes filled."""
@@ -72,17 +88,24 @@ class RowValues:
         if form.names is None and form.patterns is None:
             return text
         if text in (form.names or {}):
-            return (form.names or {})[text]
+            return self._meant((form.names or {})[text])
         for pattern, meaning in (form.patterns or {}).items():
             if re.search(pattern, text):
-                return meaning
+                return self._meant(meaning)
         if form.otherwise is not None:
             self._values[name] = text
             return self.text(form.otherwise)
         for pattern, reason in form.reasons.items():
             if re.search(pattern, text):
-                raise InputError(Fault(reason))
+                raise InputError(Fault(self.text(reason)))
         raise InputError(Fault(f"no {form.noun or name} is '{text}'"))
+
+    def _meant(self, meaning: str | MeaningForm) -> str:
+        if isinstance(meaning, str):
+            return self.text(meaning)
+        self.settings |= meaning.set
+        self._values |= meaning.values
+        return self.text(meaning.model)
 
     def _number(self, form: NumberForm) -> float | None:
         for name, source in form.matched.items():
@@ -93,12 +116,12 @@ class RowValues:
         return form.otherwise if value is None else value
 
     def number(self, expression: str) -> float | None:
-        """Return what an expression comes to; ``None`` where a cell that it needs is empty."""
+        """Return what an expression comes to; ``None`` where a cell or a value of it is empty."""
         tree = parse_expression(expression)
         numbers: dict[str, Any] = {}
         for name in tree.names:
             value = self._values[name] if name in self._values else self._cell(name)
-            if value is None:
+            if value is None or value == "":
                 return None
             numbers[name] = float(value)
         result = float(tree(numbers))
