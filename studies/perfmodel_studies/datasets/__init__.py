@@ -15,8 +15,6 @@ READERS: Final[Mapping[str, str]] = {
     "hls4ml_mlp_csynth_layers": "perfmodel_studies.readers.hls4ml.single_layers",
     "genz": "perfmodel_studies.readers.genz",
     "mlperf_tiny": "perfmodel_studies.readers.mcus.mlperf_tiny",
-    "stm32_model_zoo": "perfmodel_studies.readers.mcus.stm32_model_zoo",
-    "tinyengine_mcunet": "perfmodel_studies.readers.mcus.tinyengine",
     "flash_read": "perfmodel_studies.readers.flash_read",
     "bigmoe_flash_streaming_runs": "perfmodel_studies.readers.streamed_experts",
     "hwnasbench360": "perfmodel_studies.readers.hwnasbench360",
