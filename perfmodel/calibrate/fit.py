@@ -23,6 +23,8 @@ Forward: TypeAlias = Callable[[Mapping[str, float]], Vector]
 _NEAR = 1e-3
 #: Step of a finite difference, relative to a logarithm (absolute below 1).
 _STEP = float(np.sqrt(np.finfo(np.float64).eps))
+#: Differences of logarithms up to here are rounding.
+_ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +208,15 @@ class _ResidualsAndSlopes:
         return self._values[0]
 
     def slopes(self, x: Vector) -> Vector:
-        """Return their derivatives, shape ``(residuals, constants)``."""
+        """Return their derivatives, shape ``(residuals, constants)``.
+
+        A constant that moves no residual by more than rounding has none: the solver would otherwise
+        follow the noise, and the constant would not stay where it began.
+        """
         self._evaluate(x)
-        return ((self._values[1:] - self._values[0]) / self._steps[:, None]).T
+        changes = self._values[1:] - self._values[0]
+        changes[np.max(np.abs(changes), axis=1) <= _ROUNDING] = 0.0
+        return (changes / self._steps[:, None]).T
 
 
 def left_out(

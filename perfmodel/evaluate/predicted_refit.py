@@ -79,16 +79,35 @@ class _AlikeRows(NamedTuple):
     ----------
     rows
         Their places.
-    cases, questions
-        What they are.
-    machines
-        With the facts of each.
+    answers
+        Which of the questions answers each row: equal rows ask one.
+    questions
+        Numbers that differ -> place of the question.
+    cases, workloads, machines
+        What each question asks.
     """
 
     rows: list[int]
+    answers: list[int]
+    questions: dict[tuple[Any, ...], int]
     cases: list[ValidationCase]
-    questions: list[MeasuredQuantity]
+    workloads: list[Workload]
     machines: list[Machine]
+
+    def add(self, row: int, case: ValidationCase, workload: Workload, machine: Machine) -> None:
+        """Add a row, and its question where no row before it has asked the same.
+
+        Were equal rows predicted apart, the last bits of their predictions could differ, and their
+        ranks would be those of noise.
+        """
+        numbers = (*workload.parameters.items(), *sorted(machine.varied.items()))
+        place = self.questions.setdefault(numbers, len(self.questions))
+        self.rows.append(row)
+        self.answers.append(place)
+        if place == len(self.cases):
+            self.cases.append(case)
+            self.workloads.append(workload)
+            self.machines.append(machine)
 
 
 class PredictedRows:
@@ -130,11 +149,8 @@ class PredictedRows:
                 case.warm, question.metric, tuple(sorted(machine.varied)),
                 tuple(self._apply(case, place).items()),
             )  # fmt: skip
-            same = alike.setdefault(key, _AlikeRows([], [], [], []))
-            same.rows.append(i)
-            same.cases.append(case)
-            same.questions.append(question)
-            same.machines.append(machine)
+            same = alike.setdefault(key, _AlikeRows([], [], {}, [], [], []))
+            same.add(i, case, question.workload, machine)
         return [(same, *_stacked(same)) for same in alike.values()]
 
     def __call__(self, constants: Mapping[str, float]) -> Any:
@@ -159,8 +175,8 @@ class PredictedRows:
         count = len(next(iter(constants.values()))) if constants else 1
         out = np.empty((count, len(self._rows)))
         for same, workload, machine in self._alike:
-            case, width = same.cases[0], len(same.rows)
-            # Rows of a group lie side by side at each point.
+            case, width = same.cases[0], len(same.cases)
+            # Questions of a group lie side by side at each point.
             flat = {name: np.repeat(values, width) for name, values in constants.items()}
             sizes, own = (
                 {name: np.tile(v, count) for name, v in values.items() if np.ndim(v)}
@@ -170,16 +186,17 @@ class PredictedRows:
                 workload.bind(sizes), machine.vary({**own, **self._apply(case, flat)}),
                 precision=case.precision, runtime=case.runtime, engine=case.engine, warm=case.warm,
             )  # fmt: skip
-            values = getattr(answer, same.questions[0].metric)
-            out[:, same.rows] = np.broadcast_to(values, (count * width,)).reshape(count, width)
+            values = getattr(answer, self._rows[same.rows[0]][1].metric)
+            answers = np.broadcast_to(values, (count * width,)).reshape(count, width)
+            out[:, same.rows] = answers[:, same.answers]
         return out
 
 
 def _stacked(same: _AlikeRows) -> tuple[Workload, Machine]:
     """Return the workload and the machine of alike rows: what differs is an array over them."""
-    workload, machine = same.questions[0].workload, same.machines[0]
+    workload, machine = same.workloads[0], same.machines[0]
     sizes = {
-        name: np.array([float(q.workload.parameters[name]) for q in same.questions])
+        name: np.array([float(w.parameters[name]) for w in same.workloads])
         for name in workload.parameters
     }
     facts = {

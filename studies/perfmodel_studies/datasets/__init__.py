@@ -15,7 +15,6 @@ READERS: Final[Mapping[str, str]] = {
     "hls4ml_mlp_csynth_layers": "perfmodel_studies.readers.hls4ml.single_layers",
     "genz": "perfmodel_studies.readers.genz",
     "mlperf_tiny": "perfmodel_studies.readers.mcus.mlperf_tiny",
-    "flash_read": "perfmodel_studies.readers.flash_read",
     "bigmoe_flash_streaming_runs": "perfmodel_studies.readers.streamed_experts",
     "hwnasbench360": "perfmodel_studies.readers.hwnasbench360",
     "help_nasbench201": "perfmodel_studies.readers.help_latency.nasbench201",
@@ -33,8 +32,6 @@ READERS: Final[Mapping[str, str]] = {
     "gpu_moe": "perfmodel_studies.readers.gpu_kernels.moe",
     "vidur_linear": "perfmodel_studies.readers.gpu_kernels.vidur",
     "gpu_kernel_power": "perfmodel_studies.readers.gpu_kernels.power",
-    "rkllm_bench": "perfmodel_studies.readers.npus.rkllm",
     "qualcomm_aihub_perf": "perfmodel_studies.readers.npus.aihub",
-    "qualcomm_aihub_llm": "perfmodel_studies.readers.npus.aihub_llm",
     "infersim_kernels": "perfmodel_studies.readers.gpu_kernels.infersim",
 }
