@@ -39,7 +39,10 @@ class ManyPoints(Protocol):
 class _Waiting:
     """A fit in a thread of its own, and the answers that it waits for."""
 
-    def __init__(self, fit: Callable[[EvaluatePoints], Any], asked: SimpleQueue[Any]) -> None:
+    def __init__(
+        self, place: int, fit: Callable[[EvaluatePoints], Any], asked: SimpleQueue[Any]
+    ) -> None:
+        self.place = place
         self.answers: SimpleQueue[Matrix | BaseException] = SimpleQueue()
         self._fit, self._asked = fit, asked
         self.result: Any = None
@@ -79,7 +82,7 @@ def side_by_side(
         What the fits return. Where one raises, the others end first, and the first error is raised.
     """
     asked: SimpleQueue[tuple[_Waiting, Matrix | None]] = SimpleQueue()
-    workers = [_Waiting(fit, asked) for fit in fits]
+    workers = [_Waiting(i, fit, asked) for i, fit in enumerate(fits)]
     for worker in workers:
         Thread(target=worker.run, daemon=True).start()
     at_work = len(workers)
@@ -91,7 +94,8 @@ def side_by_side(
         else:
             pending.append((worker, points))
         if pending and len(pending) == at_work:
-            _answer(evaluate, pending)
+            # In the order of the fits, whichever thread came first: the same numbers every time.
+            _answer(evaluate, sorted(pending, key=lambda one: one[0].place))
             pending = []
     for worker in workers:
         if worker.error is not None:

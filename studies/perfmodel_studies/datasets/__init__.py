@@ -7,16 +7,19 @@ __all__ = ["READERS"]
 
 #: Data set -> module with NAME, TITLE, PLACES and ``load(folder, devices) -> Cases``.
 READERS: Final[Mapping[str, str]] = {
+    # A heading states clusters of cores and their clocks, of which threads keep some busy, and the
+    # networks of a run date its build: no device has the one, no form the other.
     "ncnn_bench": "perfmodel_studies.readers.ncnn_bench",
+    # Fitted on the times of nodes, a file of their own that is paired with rows of predictions.
     "cpu_zen4": "perfmodel_studies.readers.cpu_zen4",
     "ecm_streaming": "perfmodel_studies.readers.ecm.streams",
     "stencil_zen4": "perfmodel_studies.readers.ecm.stencils",
     "hls4ml_mlp_csynth": "perfmodel_studies.readers.hls4ml.designs",
     "hls4ml_mlp_csynth_layers": "perfmodel_studies.readers.hls4ml.single_layers",
     "genz": "perfmodel_studies.readers.genz",
+    # Constants of libraries are fitted together with factors of cores that multiply them, and
+    # designs of FPGAs are worked out from foldings that papers publish.
     "mlperf_tiny": "perfmodel_studies.readers.mcus.mlperf_tiny",
-    "stm32_model_zoo": "perfmodel_studies.readers.mcus.stm32_model_zoo",
-    "tinyengine_mcunet": "perfmodel_studies.readers.mcus.tinyengine",
     "bigmoe_flash_streaming_runs": "perfmodel_studies.readers.streamed_experts",
     "hwnasbench360": "perfmodel_studies.readers.hwnasbench360",
     "help_nasbench201": "perfmodel_studies.readers.help_latency.nasbench201",

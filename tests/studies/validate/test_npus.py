@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perfmodel_studies.readers.npus.flat import Flat
 
 from perfmodel.calibrate import fit
 from perfmodel.evaluate import validate
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.refit import trial
-from perfmodel.predict import predict
 from perfmodel.workload.library import find
 
 #: Data set -> largest error of its primary target, least rank correlation, least coverage.
@@ -99,21 +97,6 @@ def test_shipped_constants_are_those_of_the_fit() -> None:
         )  # fmt: skip
         shipped = refit.forward({})
         assert np.mean(np.abs(found.predicted / shipped - 1.0)) < 0.01, name
-
-
-@pytest.mark.data
-def test_the_quick_form_of_a_refit_is_the_prediction() -> None:
-    cases = dataset("rkllm_bench").load(data_folder(None)).cases
-    asked = [(c, c.questions[0]) for c in cases if c.machine is not None][::9]
-    for (case, question), quick in zip(asked, Flat(asked)({}), strict=True):
-        plain = predict(
-            question.workload,
-            case.machine,
-            precision=case.precision,
-            runtime=case.runtime,
-            warm=case.warm,
-        )
-        assert quick == pytest.approx(float(plain.latency_s), rel=1e-9), case.name
 
 
 def test_networks_are_found_by_the_names_of_tables(tmp_path: Path) -> None:

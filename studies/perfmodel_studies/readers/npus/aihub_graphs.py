@@ -11,13 +11,13 @@ from perfmodel.calibrate import Constant
 from perfmodel.errors import InputError
 from perfmodel.evaluate.batched import evaluate_together
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.predicted_refit import refit
 from perfmodel.evaluate.refit import Refit
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-from perfmodel_studies.readers.npus.flat import Flat
 from perfmodel_studies.readers.npus.networks import listed
 
 if TYPE_CHECKING:
@@ -128,11 +128,5 @@ def graph_refits(
     found: Sequence[AiHubMeasurement], devices: Sequence[str | Path] = ()
 ) -> list[Refit]:
     """Return how the runtime's constants were fitted, a device left out at a time."""
-    asked = [(case, q) for case in graph_cases(found, devices) for q in case.questions]
-    if not asked:
-        return []
-    flat = Flat(asked)
-    groups = [case.device for case, _ in asked]
-    if len(set(groups)) < 2:
-        return []
-    return [Refit(TARGET, flat.measured, groups, CONSTANTS, flat)]
+    one = refit(Cases(NAME, graph_cases(found, devices), TARGET), TARGET, CONSTANTS)
+    return [one] if len(set(one.groups)) > 1 else []
