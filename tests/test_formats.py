@@ -84,6 +84,15 @@ def test_bad_precisions_are_refused_with_what_was_expected(text: str) -> None:
     assert all(f.expected for f in caught.value.faults)
 
 
+def test_a_head_may_have_a_format_of_its_own() -> None:
+    parsed = parse_precision("w=int2g128,a=fp16,head=fp16")
+    assert [parsed.bits(f"weight:{tag}") for tag in ("head", "embedding")] == [16, 16]
+    assert parsed.bits("weight:ffn") == format_named("int2g128").bits
+    mixed = parse_precision("w=q4_k_m,head=q8_0")
+    assert mixed.bits("weight:head") == 8.5
+    assert mixed.bits("weight:ffn_down") == parse_precision("q4_k_m").bits("weight:ffn_down")
+
+
 def test_all_faults_of_a_precision_at_once() -> None:
     with pytest.raises(InputError) as caught:
         parse_precision("w=fp15,a=itn8,q=fp16")

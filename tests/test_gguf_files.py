@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from perfmodel_studies.readers.llama_cpp.rows import precision_of, token
 
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.workload.library import find
 
 #: Model, file type, bytes of the file in GB, and what it holds beside tensors (a vocabulary).
 #: Sizes as Hugging Face lists them (bartowski, TheBloke, ggml-org) and as llama-bench prints them.
@@ -23,19 +24,22 @@ FILES = (
 )  # fmt: skip
 
 
+def token(model: str, quant: str) -> Prediction:
+    work = find(model, {"phase": "decode", "batch": 1, "context": 64})
+    return predict(work, hardware("raspberry_pi_5"), precision=quant)
+
+
 @pytest.mark.parametrize(("model", "quant", "gigabytes"), FILES)
 def test_weights_are_those_of_the_file(model: str, quant: str, gigabytes: float) -> None:
-    work = token(model, 64)
-    found = predict(work, hardware("raspberry_pi_5"), precision=precision_of(quant, work))
-    assert found.weight_bytes / 1e9 == pytest.approx(gigabytes, rel=0.01)
+    size = token(model, quant).weight_bytes / 1e9
+    assert size == pytest.approx(gigabytes, rel=0.01)
     # A file holds its vocabulary too: it is never smaller.
-    assert found.weight_bytes / 1e9 <= gigabytes * 1.001
+    assert size <= gigabytes * 1.001
 
 
 @pytest.mark.data
 def test_rows_of_896_fall_back_as_the_measured_files_do() -> None:
     """Files of Qwen2.5-0.5B on the Raspberry Pi 5: 6 MB of vocabulary beside the tensors."""
     for quant, gigabytes in (("q2_k", 0.339), ("q4_k_m", 0.398), ("q8_0", 0.531)):
-        work = token("qwen_2_5_0_5b", 64)
-        found = predict(work, hardware("raspberry_pi_5"), precision=precision_of(quant, work))
-        assert 0.004 <= gigabytes - found.weight_bytes / 1e9 <= 0.008
+        size = token("qwen_2_5_0_5b", quant).weight_bytes / 1e9
+        assert 0.004 <= gigabytes - size <= 0.008

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from perfmodel.calibrate.rounds import EvaluatePoints, ManyPoints, side_by_side
 
 __all__ = ["Constant", "CrossValidatedFit", "Fit", "Forward", "fit", "left_out"]
 
@@ -18,6 +21,8 @@ Forward: TypeAlias = Callable[[Mapping[str, float]], Vector]
 
 #: Within this share of the range (on a logarithmic scale) of a bound, a constant sits at it.
 _NEAR = 1e-3
+#: Step of a finite difference, relative to a logarithm (absolute below 1).
+_STEP = float(np.sqrt(np.finfo(np.float64).eps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,8 @@ def fit(
     Parameters
     ----------
     forward
-        Constants -> predictions of all rows.
+        Constants -> predictions of all rows. The derivatives of one that predicts many points at
+        once (`ManyPoints`) are evaluated together with the value.
     measured
         Shape ``(rows,)``, positive.
     constants
@@ -120,12 +126,26 @@ def fit(
     ValueError
         Fewer than one row, or measurements that are not positive.
     """
+    evaluate = _points_of(forward, constants) if isinstance(forward, ManyPoints) else None
+    return _fitted(forward, evaluate, measured, constants, rows, scale, weights)
+
+
+def _points_of(forward: ManyPoints, constants: Sequence[Constant]) -> EvaluatePoints:
+    names = [c.name for c in constants]
+    return lambda points: forward.points(dict(zip(names, points.T, strict=True)))
+
+
+def _fitted(
+    forward: Forward, evaluate: EvaluatePoints | None, measured: npt.ArrayLike,
+    constants: Sequence[Constant], rows: npt.ArrayLike | None, scale: float,
+    weights: npt.ArrayLike | None,
+) -> Fit:  # fmt: skip
     solver: Any = import_module("scipy.optimize").least_squares
     truth = np.asarray(measured, dtype=np.float64)
-    kept = np.arange(truth.size) if rows is None else np.arange(truth.size)[np.asarray(rows)]
-    if not kept.size or not np.all(truth[kept] > 0):
+    fitted = np.arange(truth.size) if rows is None else np.arange(truth.size)[np.asarray(rows)]
+    if not fitted.size or not np.all(truth[fitted] > 0):
         raise ValueError("a fit needs at least one row, and measurements above zero")
-    logs = np.log(truth[kept])
+    logs = np.log(truth[fitted])
     share = np.ones(truth.size) if weights is None else np.asarray(weights, dtype=np.float64)
     names = [c.name for c in constants]
     low, high = (np.log([getattr(c, side) for c in constants]) for side in ("low", "high"))
@@ -137,18 +157,58 @@ def fit(
     def named(x: Vector) -> dict[str, float]:
         return dict(zip(names, np.exp(x).tolist(), strict=True))
 
-    def residuals(x: Vector) -> Vector:
-        off = (np.log(forward(named(x))[kept]) - logs) * share[kept]
-        return np.concatenate([off, prior[pulled] * (x - centre)[pulled]]) if pulled.size else off
+    def off(x: Vector, predicted: Vector) -> Vector:
+        errors = (np.log(predicted[..., fitted]) - logs) * share[fitted]
+        if not pulled.size:
+            return errors
+        return np.concatenate([errors, prior[pulled] * (x - centre)[..., pulled]], axis=-1)
 
-    found = solver(
-        residuals, start, bounds=(low, high), loss="soft_l1", f_scale=scale, xtol=1e-7, ftol=1e-9
-    )
-    x = np.asarray(found.x, dtype=np.float64)
+    options: dict[str, Any] = {"bounds": (low, high), "loss": "soft_l1", "f_scale": scale,
+                               "xtol": 1e-7, "ftol": 1e-9}  # fmt: skip
+    if evaluate is None:
+
+        def residuals(x: Vector) -> Vector:
+            return off(x, forward(named(x)))
+
+        result = solver(residuals, start, **options)
+    else:
+        steps = _ResidualsAndSlopes(lambda x: off(x, evaluate(np.exp(x))), low, high)
+        result = solver(steps.residuals, start, jac=steps.slopes, **options)
+    x = np.asarray(result.x, dtype=np.float64)
     near = (x - low < _NEAR * (high - low)) | (high - x < _NEAR * (high - low))
     bound = tuple(name for name, at in zip(names, near.tolist(), strict=True) if at)
     values = named(x)
-    return Fit(values, forward(values), bound)
+    predicted = forward(values) if evaluate is None else evaluate(np.exp(x)[None])[0]
+    return Fit(values, predicted, bound)
+
+
+class _ResidualsAndSlopes:
+    """Residuals at a point and their forward differences, from one evaluation of all points."""
+
+    def __init__(self, residuals: Callable[[Vector], Vector], low: Vector, high: Vector) -> None:
+        self._residuals, self._low, self._high = residuals, low, high
+        self._at: Vector | None = None
+        self._values = np.empty((0, 0))
+        self._steps = np.empty(0)
+
+    def _evaluate(self, x: Vector) -> None:
+        if self._at is not None and np.array_equal(self._at, x):
+            return
+        steps = _STEP * np.where(x >= 0, 1.0, -1.0) * np.maximum(1.0, np.abs(x))
+        outside = (x + steps > self._high) | (x + steps < self._low)
+        steps = np.where(outside, -steps, steps)
+        self._at, self._steps = x.copy(), (x + steps) - x
+        self._values = self._residuals(np.concatenate([x[None], x + np.diag(steps)]))
+
+    def residuals(self, x: Vector) -> Vector:
+        """Return the residuals at a point."""
+        self._evaluate(x)
+        return self._values[0]
+
+    def slopes(self, x: Vector) -> Vector:
+        """Return their derivatives, shape ``(residuals, constants)``."""
+        self._evaluate(x)
+        return ((self._values[1:] - self._values[0]) / self._steps[:, None]).T
 
 
 def left_out(
@@ -185,12 +245,17 @@ def left_out(
     names = list(dict.fromkeys(groups))
     if len(names) < 2:
         raise ValueError("nothing is left to fit on: all rows are of one group")
+    masks = {name: labels == name for name in names}
+    evaluate = _points_of(forward, constants) if isinstance(forward, ManyPoints) else None
+
+    def without(name: str, evaluate: EvaluatePoints | None) -> Fit:
+        return _fitted(forward, evaluate, truth, constants, ~masks[name], scale, weights)
+
+    results = (
+        [without(name, None) for name in names] if evaluate is None
+        else side_by_side(evaluate, [partial(without, name) for name in names])
+    )  # fmt: skip
     predicted = np.empty(truth.size)
-    fits: dict[str, Fit] = {}
-    for name in names:
-        mine = labels == name
-        fits[name] = found = fit(
-            forward, truth, constants, rows=~mine, scale=scale, weights=weights
-        )
-        predicted[mine] = found.predicted[mine]
-    return CrossValidatedFit(predicted, fits)
+    for name, result in zip(names, results, strict=True):
+        predicted[masks[name]] = result.predicted[masks[name]]
+    return CrossValidatedFit(predicted, dict(zip(names, results, strict=True)))

@@ -73,10 +73,11 @@ def _by_memory(totals: Mapping[str, Value], head: str) -> dict[str, Value]:
 
 
 def usable(setting: Setting, memory: str) -> Value:
-    """Return capacity less what is reserved, bytes."""
-    return setting.facts[f"memories.{memory}.capacity"] - setting.fact(
+    """Return capacity less what is reserved, bytes, of all devices that layers are split over."""
+    room = setting.facts[f"memories.{memory}.capacity"] - setting.fact(
         f"memories.{memory}.reserved", 0.0
     )
+    return room * setting.fact("runtime.split", 1.0)
 
 
 def resources(totals: Mapping[str, Value], setting: Setting) -> dict[str, tuple[Value, Value]]:

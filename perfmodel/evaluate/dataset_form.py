@@ -12,8 +12,8 @@ from perfmodel.expressions import parse_expression
 from perfmodel.pydantic_faults import Flaw
 
 __all__ = [
-    "ConditionForm", "ConstantForm", "DatasetForm", "FactForm", "MeasuredForm", "NumberForm",
-    "ReasonForm", "RefitForm", "RowForm", "TextForm", "ValueForm",
+    "ConditionForm", "ConstantForm", "DatasetForm", "FactForm", "MacsForm", "MeaningForm",
+    "MeasuredForm", "NumberForm", "ReasonForm", "RefitForm", "RowForm", "TextForm", "ValueForm",
 ]  # fmt: skip
 
 #: Value or column -> pattern that its text has.
@@ -40,6 +40,31 @@ class ReasonForm(ConditionForm):
     """A template."""
 
 
+class FactForm(ConditionForm):
+    """A setting that some rows have."""
+
+    value: str = ""
+    """An expression, or a template with a ``{``."""
+    fact: str = ""
+    """Instead of a value the path of another fact of the row's device; where the device does not
+    state that one, the row does not have the setting."""
+
+
+#: Parameter of the workload or path of a fact -> number, expression, template, or some rows' own.
+Settings: TypeAlias = dict[str, float | int | bool | str | FactForm]
+
+
+class MeaningForm(_DatasetPart):
+    """What a name means, where that is more than a text: a workload with settings of its own."""
+
+    model: str
+    """What the value's text is."""
+    set: Settings = Field(default_factory=dict)
+    """Settings of the row, which win over those that `RowForm` states."""
+    values: dict[str, str | float] = Field(default_factory=dict)
+    """Further values of the row, by name."""
+
+
 class TextForm(_DatasetPart):
     """A text made of columns and of values stated before it."""
 
@@ -51,10 +76,10 @@ class TextForm(_DatasetPart):
     """Pattern of what is taken of it: the first group that took part, or all; else nothing."""
     case: Literal["lower", "snake"] | None = None
     """``snake`` also puts ``_`` for all but letters and digits."""
-    names: dict[str, str] | None = None
-    """What stands in the file -> what it means; compared after all of the above."""
-    patterns: dict[str, str] | None = None
-    """Pattern -> what it means, the first that fits; after `names`."""
+    names: dict[str, str | MeaningForm] | None = None
+    """What stands in the file -> what it means, a template; compared after all of the above."""
+    patterns: dict[str, str | MeaningForm] | None = None
+    """Pattern -> what it means, a template, the first that fits; after `names`."""
     otherwise: str | None = None
     """A template, for a text that `names` and `patterns` do not have; else it is not known."""
     reasons: dict[str, str] = Field(default_factory=dict)
@@ -77,15 +102,17 @@ class NumberForm(_DatasetPart):
 ValueForm: TypeAlias = TextForm | NumberForm | str
 
 
-class FactForm(ConditionForm):
-    """A setting that some rows have."""
+class MacsForm(_DatasetPart):
+    """Multiply-accumulates that a row states of its network, by which another one is told."""
 
     value: str
-    """An expression, or a template with a ``{``."""
-
-
-#: Parameter of the workload or path of a fact -> number, expression, template, or some rows' own.
-Settings: TypeAlias = dict[str, float | int | bool | str | FactForm]
+    """An expression: those of an item of the workload (a frame, a token)."""
+    low: float = Field(default=0.95, ge=0)
+    """Least share that the workload's may be of them."""
+    high: float = Field(default=1.05, gt=0)
+    """Largest share."""
+    reason: str
+    """A template: why a row of which the workload has others is not predicted."""
 
 
 class RowForm(_DatasetPart):
@@ -97,6 +124,9 @@ class RowForm(_DatasetPart):
     """Workload of the library."""
     device: str | tuple[str, ...]
     """Device of the library; of several templates the first that names one."""
+    values: dict[str, ValueForm] = Field(default_factory=dict)
+    """Further values that follow from the device, for the fields below and for `measured`:
+    ``{tags}`` are its tags, parted by commas."""
     by_device: str | None = None
     """As errors by device name it; `device` where left out."""
     group: str = ""
@@ -111,6 +141,8 @@ class RowForm(_DatasetPart):
     """Measured over repeated runs."""
     set: Settings = Field(default_factory=dict)
     """Settings of all measurements of the row."""
+    macs: MacsForm | None = None
+    """What the row states of its network."""
 
 
 class MeasuredForm(ConditionForm):
@@ -157,13 +189,17 @@ class LeftOutForm(_DatasetPart):
     """A template of the rows that go together; the row's device where left out."""
     name: str = ""
     """As reports name it; the target where left out."""
+    target: str = ""
+    """Whose errors are reported, where measurements of several were fitted on."""
 
 
 class RefitForm(ConditionForm):
     """How constants of the library's specs were fitted to rows of the data set."""
 
-    target: str
-    """Whose measurements were fitted on."""
+    target: str | tuple[str, ...]
+    """Whose measurements were fitted on; several together."""
+    unfitted: ConditionForm | None = None
+    """Rows that are predicted and judged, and not fitted on."""
     left_out: tuple[LeftOutForm, ...] = (LeftOutForm(),)
     """Ways to leave rows out."""
     scale: float = Field(default=0.1, gt=0)
@@ -193,6 +229,9 @@ class DatasetForm(_DatasetPart):
     """Target whose error is the data set's."""
     values: dict[str, ValueForm] = Field(default_factory=dict)
     """Values of a row by name, in order; a plain text is a template."""
+    each: tuple[dict[str, ValueForm], ...] = ()
+    """Rows of the data set that each row of the file is (a column for each device), by values that
+    come before `values`; one where left out."""
     skip: tuple[ConditionForm, ...] = ()
     """Rows of the file that are no rows of the data set."""
     unpredicted: tuple[ReasonForm, ...] = ()

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.calibrate import Constant
-from perfmodel.errors import InputError
+from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.dataset_form import (
     ConstantForm,
     DatasetForm,
     FactForm,
     LeftOutForm,
+    MacsForm,
     RefitForm,
+    ValueForm,
 )
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.measured_table import measured_table
@@ -28,8 +30,10 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.resolve import PredictionInputs, resolve
-from perfmodel.settings import is_fact
+from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
+from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
 
 __all__ = ["DeclaredDataset"]
 
@@ -77,7 +81,7 @@ class DeclaredDataset:
         return validate(DatasetForm, data, marks, self.file.name)
 
     def load(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
-        """Return the cases of the file, one a row.
+        """Return the cases of the file, in the order of its rows.
 
         Raises
         ------
@@ -87,14 +91,22 @@ class DeclaredDataset:
         form = self.form
         with measured_table(folder, self.NAME, form.files, form.columns) as (table, faults, note):
             reader = _CaseReader(form, devices)
-            rows = (RowValues(table, row, faults, form.signed) for row in table)
-            cases = [case for row in rows if (case := reader.case(row))]
+            cases = [
+                case for row in table for own in form.each or ({},)
+                if (case := reader.case(RowValues(table, row, faults, form.signed), own))
+            ]  # fmt: skip
         return Cases(self.NAME, cases, form.primary, (*form.notes, *note))
 
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
         """Return how constants were fitted, a group of rows left out at a time."""
         cases = self.load(folder, devices)
-        return [_refit(f, left_out, cases) for f in self.form.refits for left_out in f.left_out]
+        refits: list[Refit] = []
+        for form in self.form.refits:
+            several = [_refit(form, left_out, cases) for left_out in form.left_out]
+            # They ask one forward function, which remembers what it has answered.
+            refits += [replace(refit, forward=several[0].forward) for refit in several]
+        # With one group left out, nothing is left to fit on where there is no other.
+        return [refit for refit in refits if len(set(refit.groups)) > 1]
 
 
 @dataclass
@@ -106,12 +118,21 @@ class _CaseReader:
     _inputs: dict[tuple[Any, ...], PredictionInputs] = field(
         default_factory=dict[tuple[Any, ...], PredictionInputs]
     )
+    _workloads: dict[tuple[Any, ...], Workload | InputError] = field(
+        default_factory=dict[tuple[Any, ...], "Workload | InputError"]
+    )
 
-    def case(self, values: RowValues) -> ValidationCase | None:
-        """Return the case of a row; ``None`` for one that is no row of the data set."""
+    def case(self, values: RowValues, own: Mapping[str, ValueForm]) -> ValidationCase | None:
+        """Return the case of a row; ``None`` for one that is no row of the data set.
+
+        Parameters
+        ----------
+        own
+            Values of this one of the rows that the file's row stands for.
+        """
         form, row = self.form, self.form.row
         reason = ""
-        for name, value in form.values.items():
+        for name, value in (*own.items(), *form.values.items()):
             try:
                 values.add(name, value)
             except InputError as error:
@@ -132,19 +153,27 @@ class _CaseReader:
     def _asked(self, values: RowValues, name: str, device: str) -> ValidationCase:
         row = self.form.row
         spec = self._device(values)
-        settings = _settings(row.set, values)
+        for key, value in ({"tags": ",".join(spec.tags)} | row.values).items():
+            values.add(key, value)
+
+        def fact(path: str) -> Any:
+            return spec.machine(values.text(row.runtime) or None).get(path)
+
+        settings = _settings({**row.set, **values.settings}, values, fact)
         inputs: PredictionInputs | None = None
         asked: list[MeasuredQuantity] = []
         for measured in self.form.measured:
             value = values.number(measured.value) if values.fits(measured) else None
             if value is None:
                 continue
-            own = {**settings, **_settings(measured.set, values)}
+            own = {**settings, **_settings(measured.set, values, fact)}
             model = values.text(measured.model or row.model)
             arguments = {
                 k: values.text(getattr(row, k)) for k in ("precision", "runtime", "engine")
             }
             inputs = self._resolved(model, spec, arguments, own)
+            if row.macs is not None:
+                _check_macs(row.macs, values, inputs.workload)
             command = _command(model, spec.name, arguments, own, row.warm)
             asked.append(
                 MeasuredQuantity(measured.target, measured.metric, value, inputs.workload, command)
@@ -176,24 +205,58 @@ class _CaseReader:
         key = (model, device.name, *arguments.values(), tuple(settings.items()))
         if key not in self._inputs:
             precision, runtime, engine = (arguments[name] or None for name in _ARGUMENTS)
-            made = resolve(model, device, precision, runtime, settings, engine)
+            own = split(settings).workload
+            workload = self._workload(model, own)
+            others = {k: v for k, v in settings.items() if k not in own}
+            inputs = resolve(workload, device, precision, runtime, others, engine)
             # One machine for all networks, so that what follows from its facts is worked out once.
             shared = ("machine", device.name, arguments["runtime"], facts)
-            kept = self._inputs.setdefault(shared, made)
-            self._inputs[key] = made._replace(device=kept.device, runtime=kept.runtime)
+            first = self._inputs.setdefault(shared, inputs)
+            self._inputs[key] = inputs._replace(device=first.device, runtime=first.runtime)
         return self._inputs[key]
+
+    def _workload(self, model: str, settings: Mapping[str, Any]) -> Workload:
+        """Return a workload of the library, looked for once, whether it is known or not."""
+        key = (model, tuple(settings.items()))
+        if key not in self._workloads:
+            try:
+                self._workloads[key] = find(model, settings)
+            except InputError as error:
+                self._workloads[key] = error
+        known = self._workloads[key]
+        if isinstance(known, InputError):
+            raise known
+        return known
+
+
+def _check_macs(form: MacsForm, values: RowValues, workload: Workload) -> None:
+    """Check that a workload has the multiply-accumulates that a row states of its network.
+
+    Raises
+    ------
+    InputError
+        It is another network.
+    """
+    stated = values.number(form.value)
+    share = 1.0 if stated is None else float(workload.macs / workload.items()) / stated
+    if not form.low <= share <= form.high:
+        raise InputError(Fault(values.text(form.reason)))
 
 
 def _first(device: str | tuple[str, ...]) -> str:
     return device if isinstance(device, str) else device[0]
 
 
-def _settings(stated: Mapping[str, Any], values: RowValues) -> dict[str, Any]:
+def _settings(
+    stated: Mapping[str, Any], values: RowValues, fact: Callable[[str], Any]
+) -> dict[str, Any]:
     """Return the settings that a row has: those of others, and empty ones, are left out."""
     out: dict[str, Any] = {}
     for name, value in stated.items():
         if isinstance(value, FactForm):
-            value = value.value if values.fits(value) else None
+            if not values.fits(value):
+                continue
+            value = fact(value.fact) if value.fact else value.value
         number = None if value is None else values.setting(value)
         if number is not None:
             out[name] = number
@@ -223,25 +286,28 @@ def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
     def group(case: ValidationCase) -> str:
         return row(case).text(left_out.group) if left_out.group else case.device
 
+    unfitted = form.unfitted
     constants = [Constant(n, c.start, c.low, c.high, c.prior) for n, c in form.constants.items()]
     return refit(
         cases, form.target, constants, left_out=left_out.what, group=group,
         apply=_apply(form.constants), where=lambda case: row(case).fits(form),
-        name=left_out.name or form.target, scale=form.scale,
+        name=left_out.name or left_out.target, scale=form.scale,
+        fitted=lambda case: unfitted is None or not row(case).fits(unfitted),
+        judged=left_out.target,
     )  # fmt: skip
 
 
 def _apply(
     forms: Mapping[str, ConstantForm],
-) -> Callable[[ValidationCase, Mapping[str, float]], Mapping[str, float]]:
+) -> Callable[[ValidationCase, Mapping[str, Any]], Mapping[str, Any]]:
     """Return which facts of a case's machine constants set: those that it has."""
 
-    def apply(case: ValidationCase, constants: Mapping[str, float]) -> Mapping[str, float]:
+    def apply(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
         machine = case.machine
         assert isinstance(machine, Machine)
         assert case.values is not None
         tags = {"tags": ",".join(machine.device.tags)}
-        facts: dict[str, float] = {}
+        facts: dict[str, Any] = {}
         for name, value in constants.items():
             form = forms[name]
             if case.values.fits(form, tags):

@@ -59,5 +59,5 @@ def measured_table(
     if faults:
         raise InputError(faults)
     yield MeasuredTable(rows, faults, folder.note(path))
-    if faults:
-        raise InputError(faults)
+    if faults:  # a row that is read as several cases names its own each time
+        raise InputError(list(dict.fromkeys(faults)))

@@ -9,7 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.dataset_form import ConditionForm, NumberForm, TextForm, ValueForm
+from perfmodel.evaluate.dataset_form import (
+    ConditionForm,
+    MeaningForm,
+    NumberForm,
+    TextForm,
+    ValueForm,
+)
 from perfmodel.expressions import parse_expression
 from perfmodel.measurements import CsvRow, CsvTable
 
@@ -29,6 +35,11 @@ class RowValues:
         Gets cells that should be numbers and are none.
     signed
         Columns whose numbers need not be above zero.
+
+    Attributes
+    ----------
+    settings
+        Stated by what names of the row mean, as the form has them.
     """
 
     def __init__(
@@ -36,6 +47,7 @@ class RowValues:
     ) -> None:
         self._table, self._row, self._faults, self._signed = table, row, faults, signed
         self._values: dict[str, str | float | None] = {}
+        self.settings: dict[str, Any] = {}
 
     def add(self, name: str, form: ValueForm) -> None:
         """Work out a value.
@@ -72,10 +84,10 @@ class RowValues:
         if form.names is None and form.patterns is None:
             return text
         if text in (form.names or {}):
-            return (form.names or {})[text]
+            return self._meant((form.names or {})[text])
         for pattern, meaning in (form.patterns or {}).items():
             if re.search(pattern, text):
-                return meaning
+                return self._meant(meaning)
         if form.otherwise is not None:
             self._values[name] = text
             return self.text(form.otherwise)
@@ -83,6 +95,13 @@ class RowValues:
             if re.search(pattern, text):
                 raise InputError(Fault(reason))
         raise InputError(Fault(f"no {form.noun or name} is '{text}'"))
+
+    def _meant(self, meaning: str | MeaningForm) -> str:
+        if isinstance(meaning, str):
+            return self.text(meaning)
+        self.settings |= meaning.set
+        self._values |= meaning.values
+        return self.text(meaning.model)
 
     def _number(self, form: NumberForm) -> float | None:
         for name, source in form.matched.items():

@@ -193,8 +193,9 @@ def parse_precision(text: str) -> Precision:
     text
         ``fp16`` (every role), ``q4_0`` (a weight-only format: activations and KV stay in fp16),
         ``w4a16kv8`` (widths; 16 and 32 are floating point), ``w4g128a16`` (a scale and a zero point
-        per 128 weights) or ``w=q4_k_m,a=fp16,kv=q8_0``. A suffix ``+2:4`` or ``+s0.9`` (fraction of
-        zeros) makes the weights sparse.
+        per 128 weights) or ``w=q4_k_m,a=fp16,kv=q8_0``; ``head=fp16`` beside these is the format of
+        the head and of the table of embeddings. A suffix ``+2:4`` or ``+s0.9`` (fraction of zeros)
+        makes the weights sparse.
 
     Raises
     ------
@@ -249,7 +250,7 @@ def _parse_roles(clean: str, text: str) -> Precision:
     faults: list[Fault] = []
     for part in clean.split(","):
         key, _, name = (p.strip() for p in part.partition("="))
-        if key not in {"w", "a", "kv"} or not name or key in roles:
+        if key not in {"w", "a", "kv", "head"} or not name or key in roles:
             faults.append(Fault(f"'{part}' in '{text}'", path="precision", expected=_EXPECTED))
             continue
         try:
@@ -261,7 +262,17 @@ def _parse_roles(clean: str, text: str) -> Precision:
     if faults:
         raise InputError(faults)
     activations = roles.get("a", format_named("fp16"))
-    return Precision(roles["w"], activations, roles.get("kv", activations), clean)
+    weights = roles["w"]
+    if "head" in roles:
+        weights = _with_head(weights, roles["head"])
+    return Precision(weights, activations, roles.get("kv", activations), clean)
+
+
+def _with_head(weights: Format, head: Format) -> Format:
+    """Return weights whose head and embeddings have a format of their own."""
+    parts = dict.fromkeys(("head", "embedding"), ((1.0, head),))
+    overrides = dict(weights.overrides) | parts
+    return replace(weights, overrides=tuple(overrides.items()), block=weights.block or weights.name)
 
 
 def as_precision(value: str | Precision) -> Precision:

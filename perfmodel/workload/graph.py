@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.workload.nest import LoopNest
@@ -171,7 +172,7 @@ class Graph:
             for operator in block.operators:
                 yield block, operator
 
-    @property
+    @cached_property
     def macs(self) -> Dim:
         """Multiply-accumulates of the whole graph, before any mask."""
         total: Dim = 0

@@ -56,6 +56,43 @@ def test_a_left_out_group_is_predicted_from_the_others() -> None:
     assert found.predicted[:2] == pytest.approx(rows)
 
 
+class _ManyForward:
+    """The same forward function, of many points at once."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def __call__(self, constants: Mapping[str, float]) -> np.ndarray:
+        return forward(constants)
+
+    def points(self, constants: Mapping[str, np.ndarray]) -> np.ndarray:
+        share, launch = (constants[name][:, None] for name in ("share", "launch"))
+        self.sizes.append(len(share))
+        return launch + BYTES / (share * 1e12)
+
+
+def test_fits_side_by_side_are_those_one_after_the_other() -> None:
+    truth = forward({"share": 0.8, "launch": 4e-6}) * np.array([1.1, 0.9, 1.2, 1.0, 0.8, 1.05])
+    groups = ["a", "a", "b", "b", "c", "c"]
+    many = _ManyForward()
+    singly = left_out(forward, truth, CONSTANTS, groups)
+    together = left_out(many, truth, CONSTANTS, groups)
+    assert together.predicted == pytest.approx(singly.predicted, rel=1e-6)
+    for name, one in singly.fits.items():
+        assert dict(together.fits[name].constants) == pytest.approx(dict(one.constants), rel=1e-5)
+    # Three fits ask for a point and two steps each.
+    assert many.sizes[0] == 9
+
+
+def test_an_error_of_one_round_is_that_of_the_fit() -> None:
+    class Broken(_ManyForward):
+        def points(self, constants: Mapping[str, np.ndarray]) -> np.ndarray:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        left_out(Broken(), forward({"share": 0.8, "launch": 4e-6}), CONSTANTS, list("aabbcc"))
+
+
 @pytest.mark.parametrize("groups", [["a"] * 6, ["a", "b"]])
 def test_groups_that_leave_nothing_are_refused(groups: list[str]) -> None:
     with pytest.raises(ValueError, match="group"):

@@ -116,6 +116,16 @@ def test_a_token_passes_all_parts_and_a_prompt_fills_the_pipeline() -> None:
     assert four / one == pytest.approx(7 / 16, rel=1e-9)
 
 
+def test_layers_split_over_devices_have_all_their_memories() -> None:
+    machine = hardware("rtx_3090").machine("llama_cpp_cuda")
+    token = find("llama_3_70b", {"phase": "decode", "batch": 1, "context": 512})
+    one, two = (
+        predict(token, machine.vary({"runtime.split": n}), precision="q4_k_m") for n in (1.0, 2.0)
+    )
+    assert not one.feasible
+    assert two.feasible
+
+
 def test_a_board_runs_long_products_at_the_rate_its_power_allows() -> None:
     machine = hardware("rtx_6000_ada").machine("llama_cpp_cuda")
     prompt = find("llama_3_8b", {"phase": "prefill", "batch": 1, "prompt": 1024})

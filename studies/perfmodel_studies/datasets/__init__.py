@@ -7,15 +7,6 @@ __all__ = ["READERS"]
 
 #: Data set -> module with NAME, TITLE, PLACES and ``load(folder, devices) -> Cases``.
 READERS: Final[Mapping[str, str]] = {
-    "llama3_gpu_llamacpp": "perfmodel_studies.readers.llama_cpp.gpus",
-    "llamacpp_gpu_llama2_7b_q4_0": "perfmodel_studies.readers.llama_cpp.llama2_7b",
-    "tmac_llm_decode": "perfmodel_studies.readers.llama_cpp.t_mac",
-    "tmac_orin_energy": "perfmodel_studies.readers.llama_cpp.t_mac_energy",
-    "llamacpp_rpi5_quant_energy": "perfmodel_studies.readers.llama_cpp.pi5",
-    "llamacpp_dgx_spark_batched": "perfmodel_studies.readers.llama_cpp.spark_batched",
-    "llamacpp_dgx_spark_depth": "perfmodel_studies.readers.llama_cpp.spark_depth",
-    "geerling_ai_benchmarks": "perfmodel_studies.readers.llama_cpp.geerling",
-    "sbc_reviews": "perfmodel_studies.readers.llama_cpp.boards",
     "ncnn_bench": "perfmodel_studies.readers.ncnn_bench",
     "cpu_zen4": "perfmodel_studies.readers.cpu_zen4",
     "ecm_streaming": "perfmodel_studies.readers.ecm.streams",
@@ -46,9 +37,6 @@ READERS: Final[Mapping[str, str]] = {
     "gpu_kernel_power": "perfmodel_studies.readers.gpu_kernels.power",
     "vitis_ai_dpu": "perfmodel_studies.readers.vitis_ai.zoo_2_5",
     "vitis_ai_35_vek280_v70": "perfmodel_studies.readers.vitis_ai.zoo_3_5",
-    "coral_edgetpu": "perfmodel_studies.readers.npus.coral",
-    "hailo_model_zoo": "perfmodel_studies.readers.npus.hailo",
-    "rknn_model_zoo": "perfmodel_studies.readers.npus.rknn",
     "rkllm_bench": "perfmodel_studies.readers.npus.rkllm",
     "qualcomm_aihub_perf": "perfmodel_studies.readers.npus.aihub",
     "qualcomm_aihub_llm": "perfmodel_studies.readers.npus.aihub_llm",

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from perfmodel_studies.readers.llama_cpp.hosts import host_of, hosts
-from perfmodel_studies.readers.llama_cpp.rows import device_named, slug
 
 from perfmodel.calibrate import fit
 from perfmodel.evaluate import validate
+from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.dataset_form import TextForm
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.refit import trial
 from perfmodel.hardware.library import hardware
+from perfmodel.hardware.machine import Machine
 
 #: Rows as the files that were held out have them, by the manifest: devices alone are new.
 LATER = {
@@ -96,17 +97,49 @@ def test_what_is_not_known_counts_against_the_coverage(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_names_of_tables() -> None:
-    assert slug("NVIDIA GeForce RTX 4070 Ti SUPER (Vulkan)") == "rtx_4070_ti_super"
-    assert slug("RX 6700 XT) 12GB".replace(")", "")) == "rx_6700_xt"
-    assert device_named("3080 Ti").name == "rtx_3080_ti"
-    assert device_named("7900 XT").name == "radeon_rx_7900_xt"
-    systems = (
-        "Pi CM5 - 16GB (Nvidia RTX 3080 Ti)",
-        "System76 Thelio Astra (Nvidia A4000)",
-        "Ryzen 9 7950X (Nvidia 4080)",
+def cases_of(name: str, table: str, folder: Path) -> dict[str, ValidationCase]:
+    (folder / f"{name}.csv").write_text(table)
+    return {case.name: case for case in dataset(name).load(data_folder(folder)).cases}
+
+
+def machine_of(case: ValidationCase) -> Machine:
+    assert case.machine is not None, case.reason
+    return case.machine if isinstance(case.machine, Machine) else case.machine.machine(case.runtime)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "device"),
+    [
+        ("NVIDIA GeForce RTX 4070 Ti SUPER (Vulkan)", "rtx_4070_ti_super"),
+        ("RX 6700 XT 12GB", "radeon_rx_6700_xt"),
+        ("3080 Ti", "rtx_3080_ti"),
+        ("7900 XT", "radeon_rx_7900_xt"),
+        ("A100 80GB", "a100"),
+    ],
+)
+def test_names_of_boards(gpu: str, device: str, tmp_path: Path) -> None:
+    table = (
+        f"gpu,backend,model,quant,pp512_tok_s,tg128_tok_s\n{gpu},Vulkan,Llama 2 7B,Q4_0,3000,100\n"
     )
-    assert [host_of(s) for s in systems] == ["pi", "arm", "desktop"]
+    (case,) = cases_of("llamacpp_gpu_llama2_7b_q4_0", table, tmp_path).values()
+    assert machine_of(case).device.name == device
+
+
+@pytest.mark.parametrize(
+    ("system", "device", "slowdown"),
+    [
+        ("Pi CM5 - 16GB (Nvidia RTX 3080 Ti)", "rtx_3080_ti", 2.1),
+        ("System76 Thelio Astra (Nvidia A4000)", "rtx_a4000", 4.2),
+        ("Ryzen 9 7950X (Nvidia 4080)", "rtx_4080", 1.0),
+        ("Pi 500+ - 16GB (Intel Arc A310 ECO)", "arc_a310", 2.1),
+    ],
+)
+def test_a_board_has_its_host(system: str, device: str, slowdown: float, tmp_path: Path) -> None:
+    table = f"model,system,unit,eval_tok_s\nLlama 3.2:3b,{system},GPU,50\n"
+    (case,) = cases_of("geerling_ai_benchmarks", table, tmp_path).values()
+    machine = machine_of(case)
+    assert machine.device.name == device
+    assert machine["runtime.host_slowdown"] == slowdown
 
 
 #: Data set -> largest error of its targets, and rows that may have none.
@@ -170,5 +203,7 @@ def test_hosts_are_as_slow_as_the_rows_say(data: Path) -> None:
     refits = dataset("geerling_ai_benchmarks").refits(data_folder(data))
     (refit,) = (r for r in refits if r.target.endswith("NVIDIA"))
     found = fit(refit.forward, refit.measured, refit.constants, scale=refit.scale)
-    stated = {name: host.slowdown.value for name, host in hosts().items()}
+    slowdown = dataset("geerling_ai_benchmarks").form.values["slowdown"]
+    assert isinstance(slowdown, TextForm)
+    stated = {host: float(text) for host, text in (slowdown.names or {}).items()}
     assert stated == pytest.approx(dict(found.constants), rel=0.01)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from perfmodel_studies.readers.gpu_kernels.attention import BACKENDS, backend_of
-from perfmodel_studies.readers.llama_cpp.geerling import MODELS, _machine
-from perfmodel_studies.readers.llama_cpp.rows import model_named
 from perfmodel_studies.readers.ncnn_bench.headings import clusters
 from perfmodel_studies.words import bare_name, has_words
 
-from perfmodel.errors import InputError
 from perfmodel.evaluate import validate
+from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.datasets import dataset
+from perfmodel.evaluate.files import data_folder
 
 
 @pytest.mark.parametrize(
@@ -71,24 +71,37 @@ def test_an_unknown_backend_counts_against_the_coverage(tmp_path: Path) -> None:
     assert "vllm_flash_attn_fa9" in found.unpredicted[0]["reason"]
 
 
+def ollama_case(model: str, system: str, folder: Path) -> ValidationCase:
+    table = f"model,system,unit,eval_tok_s\n{model},{system},CPU,5\n"
+    (folder / "geerling_ai_benchmarks.csv").write_text(table)
+    (case,) = dataset("geerling_ai_benchmarks").load(data_folder(folder)).cases
+    return case
+
+
 @pytest.mark.parametrize("system", ["Orange Pi 5 - 8GB", "Banana Pi 4", "Pi 50", "Box (N150)"])
-def test_a_board_with_anothers_name_in_its_own_is_refused(system: str) -> None:
-    with pytest.raises(InputError, match="no CPU of the library"):
-        _machine(system, "CPU", ())
-    assert _machine("Raspberry Pi 5 - 8GB", "CPU", ())[0].device.name == "raspberry_pi_5"
-    assert _machine("GMKtec G3 (Intel N150) - 16GB", "CPU", ())[0].device.name == "intel_n150"
+def test_a_board_with_anothers_name_in_its_own_is_refused(system: str, tmp_path: Path) -> None:
+    case = ollama_case("Llama 3.2:1b", system, tmp_path)
+    assert case.machine is None
+    assert "no CPU of the library" in case.reason
+    for named, device in (
+        ("Raspberry Pi 5 - 8GB", "raspberry_pi_5"),
+        ("GMKtec G3 (Intel N150) - 16GB", "intel_n150"),
+    ):
+        case = ollama_case("Llama 3.2:1b", named, tmp_path)
+        assert case.machine is not None
+        assert getattr(case.machine, "device", case.machine).name == device
 
 
-def test_a_model_is_the_one_that_is_named() -> None:
-    assert model_named("Llama 3.2:1b", MODELS) == "llama_3_2_1b"
+def test_a_model_is_the_one_that_is_named(tmp_path: Path) -> None:
+    case = ollama_case("Llama 3.2:1b", "Pi 5", tmp_path)
+    assert [q.workload.name for q in case.questions] == ["llama_3_2_1b"]
     for text in (
         "Llama 3.2:11b",
         "My Llama 3.1:8b",
         "Llama 3.1:8b-vision",
         "gpt-oss 20b distilled",
     ):
-        with pytest.raises(InputError, match="no model"):
-            model_named(text, MODELS)
+        assert "no model" in ollama_case(text, "Pi 5", tmp_path).reason
 
 
 def test_words_are_whole() -> None:
