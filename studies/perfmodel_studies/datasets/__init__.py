@@ -9,7 +9,9 @@ __all__ = ["READERS"]
 READERS: Final[Mapping[str, str]] = {
     "ncnn_bench": "perfmodel_studies.readers.ncnn_bench",
     "cpu_zen4": "perfmodel_studies.readers.cpu_zen4",
+    # Rows of three files, with kerncraft's model beside those that it has.
     "ecm_streaming": "perfmodel_studies.readers.ecm.streams",
+    # Errors by kernel beside those by level of the cache.
     "stencil_zen4": "perfmodel_studies.readers.ecm.stencils",
     "hls4ml_mlp_csynth": "perfmodel_studies.readers.hls4ml.designs",
     "hls4ml_mlp_csynth_layers": "perfmodel_studies.readers.hls4ml.single_layers",
@@ -24,9 +26,13 @@ READERS: Final[Mapping[str, str]] = {
     "help_fbnet": "perfmodel_studies.readers.help_latency.fbnet",
     "help_ofa": "perfmodel_studies.readers.help_latency.ofa",
     "llm_serving_e2e": "perfmodel_studies.readers.llm_serving",
+    # Constants of prefill were fitted on cold calls, and are judged by warm ones.
     "gpu_attention": "perfmodel_studies.readers.gpu_kernels.attention",
+    # A collective is a command of its own, which the form of data sets cannot ask.
     "gpu_collectives": "perfmodel_studies.readers.gpu_kernels.collectives",
+    # A sample of the rows, and a sparser one that constants were fitted on.
     "neusight_gpu_kernels": "perfmodel_studies.readers.gpu_kernels.neusight",
+    # Networks' sums of kernels, fitted together with the rows of neusight_gpu_kernels.
     "neusight_e2e": "perfmodel_studies.readers.gpu_kernels.whole_transformers",
     "vitis_ai_dpu": "perfmodel_studies.readers.vitis_ai.zoo_2_5",
     "vitis_ai_35_vek280_v70": "perfmodel_studies.readers.vitis_ai.zoo_3_5",
