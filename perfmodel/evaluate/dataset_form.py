@@ -12,8 +12,9 @@ from perfmodel.expressions import parse_expression
 from perfmodel.pydantic_faults import Flaw
 
 __all__ = [
-    "ConditionForm", "ConstantForm", "DatasetForm", "FactForm", "MacsForm", "MeaningForm",
-    "MeasuredForm", "NumberForm", "ReasonForm", "RefitForm", "RowForm", "TextForm", "ValueForm",
+    "ConditionForm", "ConstantForm", "DatasetForm", "DeviceFactForm", "FactForm", "MacsForm",
+    "MeaningForm", "MeasuredForm", "NumberForm", "ReasonForm", "RefitForm", "RowForm", "TextForm",
+    "ValueForm",
 ]  # fmt: skip
 
 #: Value or column -> pattern that its text has.
@@ -83,7 +84,7 @@ class TextForm(_DatasetPart):
     otherwise: str | None = None
     """A template, for a text that `names` and `patterns` do not have; else it is not known."""
     reasons: dict[str, str] = Field(default_factory=dict)
-    """Pattern -> why a text that is not known cannot be predicted."""
+    """Pattern -> why a text that is not known cannot be predicted, a template."""
     noun: str = ""
     """What is not known then, for the reason: ``model of the library``."""
 
@@ -100,6 +101,13 @@ class NumberForm(_DatasetPart):
 
 
 ValueForm: TypeAlias = TextForm | NumberForm | str
+
+
+class DeviceFactForm(_DatasetPart):
+    """A value that the row's device states."""
+
+    fact: str
+    """Path of a fact of the device under the row's runtime; empty where it does not state it."""
 
 
 class MacsForm(_DatasetPart):
@@ -124,7 +132,7 @@ class RowForm(_DatasetPart):
     """Workload of the library."""
     device: str | tuple[str, ...]
     """Device of the library; of several templates the first that names one."""
-    values: dict[str, ValueForm] = Field(default_factory=dict)
+    values: dict[str, ValueForm | DeviceFactForm] = Field(default_factory=dict)
     """Further values that follow from the device, for the fields below and for `measured`:
     ``{tags}`` are its tags, parted by commas."""
     by_device: str | None = None

@@ -15,6 +15,7 @@ from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.dataset_form import (
     ConstantForm,
     DatasetForm,
+    DeviceFactForm,
     FactForm,
     LeftOutForm,
     MacsForm,
@@ -155,12 +156,15 @@ class _CaseReader:
     def _asked(self, values: RowValues, name: str, device: str) -> ValidationCase:
         row = self.form.row
         spec = self._device(values)
-        for key, value in ({"tags": ",".join(spec.tags)} | row.values).items():
-            values.add(key, value)
 
         def fact(path: str) -> Any:
             return spec.machine(values.text(row.runtime) or None).get(path)
 
+        for key, value in ({"tags": ",".join(spec.tags)} | row.values).items():
+            if isinstance(value, DeviceFactForm):
+                values.state(key, fact(value.fact))
+            else:
+                values.add(key, value)
         settings = _settings({**row.set, **values.settings}, values, fact)
         inputs: PredictionInputs | None = None
         asked: list[MeasuredQuantity] = []

@@ -71,6 +71,10 @@ class RowValues:
         else:
             self._values[name] = self._named(name, form)
 
+    def state(self, name: str, value: float | None) -> None:
+        """Take a value as it is."""
+        self._values[name] = value
+
     def text(self, template: str) -> str:
         """Return a template with its holes filled."""
         return _HOLE.sub(lambda hole: self._shown(hole[1]), template).strip()
@@ -100,7 +104,7 @@ class RowValues:
             return self.text(form.otherwise)
         for pattern, reason in form.reasons.items():
             if re.search(pattern, text):
-                raise InputError(Fault(reason))
+                raise InputError(Fault(self.text(reason)))
         raise InputError(Fault(f"no {form.noun or name} is '{text}'"))
 
     def _meant(self, meaning: str | MeaningForm) -> str:
@@ -119,12 +123,12 @@ class RowValues:
         return form.otherwise if value is None else value
 
     def number(self, expression: str) -> float | None:
-        """Return what an expression comes to; ``None`` where a cell that it needs is empty."""
+        """Return what an expression comes to; ``None`` where a cell or a value of it is empty."""
         tree = parse_expression(expression)
         numbers: dict[str, Any] = {}
         for name in tree.names:
             value = self._values[name] if name in self._values else self._cell(name)
-            if value is None:
+            if value is None or value == "":
                 return None
             numbers[name] = float(value)
         result = float(tree(numbers))

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from perfmodel.arrays import Value, by_row, is_array
+from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import (
     access_bytes,
@@ -23,7 +23,7 @@ from perfmodel.cost.residency import (
 )
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.npu.functions import extra_passes, function_times, result_bytes, results
-from perfmodel.kinds.npu.rates import kernel_constant, padded_macs
+from perfmodel.kinds.npu.rates import by_class, kernel_constant, padded_macs
 from perfmodel.kinds.npu.weights import loaded_share
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import (
@@ -35,7 +35,7 @@ from perfmodel.kinds.rates import (
 )
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
-from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
+from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorRow, OperatorTable
 
 __all__ = ["KIND", "NeuralProcessors"]
 
@@ -130,45 +130,41 @@ class NeuralProcessors:
 def _shares(table: OperatorTable, setting: Setting) -> Value:
     """Return the factor from a row's rate under an efficiency to that of its kernels."""
     units = setting.fact(f"engines.{setting.engine}.units", 1.0)
-    shares: list[Value] = []
-    for row in table.rows:
-        share: Value = 1.0
+
+    def share(row: OperatorRow) -> Value:
+        factor: Value = 1.0
         if row.products:
             own = kernel_constant(setting, row, "peak_share")
             if own is not None:
-                share = own / efficiency(setting, row.kind, row.pair)
+                factor = own / efficiency(setting, row.kind, row.pair)
             cores = kernel_constant(setting, row, "cores")
             if cores is not None:
-                share = share * setting.xp.minimum(cores, units) / units
-        shares.append(share)
-    return by_row(shares, table.points, setting.xp)
+                factor = factor * setting.xp.minimum(cores, units) / units
+        return factor
+
+    return by_class(table, setting, share)
 
 
 def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
     """Return vector operations a second of each row: the engine's, or those of its host."""
-    own = [kernel_constant(setting, row, "host_rate") for row in table.rows]
     rates = vector_rates(table, setting)
-    if all(rate is None for rate in own):
+    # A rate of 0 is that of the engine.
+    theirs = _stated(table, setting, "host_rate", 0.0)
+    if setting.xp is np and not np.any(theirs):
         return rates
-    stated = [1.0 if rate is None else rate for rate in own]
-    theirs = by_row(stated, table.points, setting.xp)
-    runs = np.array([rate is not None for rate in own])[:, None]
     slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
-    return setting.xp.where(runs, theirs / slowdown, rates)
+    return setting.xp.where(theirs > 0.0, theirs / slowdown, rates)
 
 
 def _stated(table: OperatorTable, setting: Setting, field: str, default: Value) -> Value:
-    values = [kernel_constant(setting, row, field, default) for row in table.rows]
-    return by_row(values, table.points, setting.xp)
+    return by_class(table, setting, lambda row: kernel_constant(setting, row, field, default))
 
 
 def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     out = launch_times(table, setting)
-    own = [kernel_constant(setting, row, "launch", 0.0) for row in table.rows]
-    if any(is_array(one) or one for one in own):
-        out["launch"] = out.get("launch", 0.0) + table.kernels * by_row(
-            own, table.points, setting.xp
-        )
+    own = _stated(table, setting, "launch", 0.0)
+    if not (setting.xp is np and not np.any(own)):
+        out["launch"] = out.get("launch", 0.0) + table.kernels * own
     slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
     return {name: seconds * slowdown for name, seconds in out.items()}
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, by_row
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["kernel_constant", "kernel_names", "padded_macs"]
+__all__ = ["by_class", "kernel_constant", "kernel_names", "padded_macs"]
 
 #: Class of a row -> classes of kernels whose constants hold for it, the first stated one first.
 _CLASSES: Final = {
@@ -62,6 +62,34 @@ def kernel_constant(setting: Setting, row: OperatorRow, field: str, default: Val
         if found is not None:
             return found
     return default
+
+
+def by_class(
+    table: OperatorTable, setting: Setting, value: Callable[[OperatorRow], Value]
+) -> Value:
+    """Return what follows from the class of each row's kernel, worked out once for each class.
+
+    Parameters
+    ----------
+    value
+        Of a row; the same for all rows of a kind, with operands of the same slots, that have
+        products or have none.
+
+    Returns
+    -------
+    array
+        ``(rows, points)``, or ``(rows, 1)`` where no value has points.
+    """
+    place: dict[tuple[str, tuple[str, ...], bool], int] = {}
+    values: list[Value] = []
+    index: list[int] = []
+    for row in table.rows:
+        key = row.kind, tuple(row.pair), bool(row.products)
+        if key not in place:
+            place[key] = len(values)
+            values.append(value(row))
+        index.append(place[key])
+    return by_row(values, table.points, setting.xp)[np.array(index, dtype=np.intp)]
 
 
 def padded_macs(table: OperatorTable, setting: Setting) -> Value:

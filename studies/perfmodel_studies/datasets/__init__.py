@@ -17,8 +17,6 @@ READERS: Final[Mapping[str, str]] = {
     "hls4ml_mlp_csynth_layers": "perfmodel_studies.readers.hls4ml.single_layers",
     "genz": "perfmodel_studies.readers.genz",
     "mlperf_tiny": "perfmodel_studies.readers.mcus.mlperf_tiny",
-    "stm32_model_zoo": "perfmodel_studies.readers.mcus.stm32_model_zoo",
-    "tinyengine_mcunet": "perfmodel_studies.readers.mcus.tinyengine",
     "flash_read": "perfmodel_studies.readers.flash_read",
     "bigmoe_flash_streaming_runs": "perfmodel_studies.readers.streamed_experts",
     "hwnasbench360": "perfmodel_studies.readers.hwnasbench360",
@@ -34,8 +32,6 @@ READERS: Final[Mapping[str, str]] = {
     "neusight_gpu_kernels": "perfmodel_studies.readers.gpu_kernels.neusight",
     # Networks' sums of kernels, fitted together with the rows of neusight_gpu_kernels.
     "neusight_e2e": "perfmodel_studies.readers.gpu_kernels.whole_transformers",
-    "vitis_ai_dpu": "perfmodel_studies.readers.vitis_ai.zoo_2_5",
-    "vitis_ai_35_vek280_v70": "perfmodel_studies.readers.vitis_ai.zoo_3_5",
     "rkllm_bench": "perfmodel_studies.readers.npus.rkllm",
     "qualcomm_aihub_perf": "perfmodel_studies.readers.npus.aihub",
     "qualcomm_aihub_llm": "perfmodel_studies.readers.npus.aihub_llm",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from perfmodel_studies.readers.mcus import mlperf_tiny, stm32_model_zoo, tinyengine
+from perfmodel_studies.readers.mcus import mlperf_tiny
 from perfmodel_studies.readers.mcus.libraries import UNSEEN, library_of
 
 from perfmodel.calibrate import fit
 from perfmodel.evaluate import validate
+from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.workload.library import find
 
@@ -130,16 +131,30 @@ def test_tinyengine_s_table(data: Path) -> None:
     )
 
 
-def test_stand_in_has_its_work() -> None:
+@pytest.mark.data
+def test_stand_ins_have_their_work(data: Path) -> None:
     """Multiply-accumulates to a percent, a quarter of them depthwise."""
-    for macs in (6e6, 67.3e6, 125.9e6):
-        work = tinyengine.stand_in(macs)
-        assert work.macs == pytest.approx(macs, rel=0.01)
+    import csv
+
+    with (data / "measured" / "tinyengine_mcunet.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    cases = dataset("tinyengine_mcunet").load(DataFolder(data)).cases
+    for case, row in zip(cases, rows, strict=True):
+        for question in case.questions:
+            work = question.workload
+            assert work.macs == pytest.approx(float(row["macs_M"]) * 1e6, rel=0.01)
+            depthwise = find("separable_chain", {**work.parameters, "channels": 1}).macs
+            assert 27 * 0.9 * depthwise == pytest.approx(0.25 * float(work.macs))
 
 
-def test_networks_of_the_zoo() -> None:
+def test_networks_of_the_zoo(tmp_path: Path) -> None:
     """FD-MobileNet 0.25 of five classes: 128.32 KiB of weights and biases, as the zoo says."""
-    small = stm32_model_zoo.network("FdMobileNet 0.25 flowers", "224x224x3")
+    (tmp_path / "stm32_model_zoo.csv").write_text(
+        "model,resolution,latency_ms,internal_ram_kib,board,freq_mhz\n"
+        "FdMobileNet 0.25 flowers,224x224x3,50,,STM32H747I-DISCO Cortex-M7,400\n"
+    )
+    [case] = dataset("stm32_model_zoo").load(DataFolder(tmp_path)).cases
+    small = case.questions[0].workload
     stored = small.weights + 3 * biases(small.weights)
     assert stored / 1024 == pytest.approx(128.32, abs=0.01)
     assert find("fd_mobilenet", {}).macs == pytest.approx(144e6, rel=0.01)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from perfmodel_studies.readers.vitis_ai import zoo_2_5, zoo_3_5
-from perfmodel_studies.readers.vitis_ai.boards import Boards
-from perfmodel_studies.readers.vitis_ai.networks import network, why_not, workload_of
 
 from perfmodel.evaluate import validate
+from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.refit import trial
 from perfmodel.hardware.library import hardware
+from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 
 HEAD = (
@@ -30,7 +30,7 @@ def written(folder: Path, *rows: str) -> DataFolder:
 def test_a_board_that_the_constants_have_not_seen(tmp_path: Path) -> None:
     """Cores and clock come from the configuration, images at once from the cores."""
     folder = written(tmp_path, f"{ZCU104},resnet50_pt,x,8.2,,,80,150,")
-    one, several = zoo_2_5.load(folder).cases
+    one, several = dataset("vitis_ai_dpu").load(folder).cases
     assert one.machine is not None
     assert one.machine["engines.dpu.units"] == 2
     assert one.machine["engines.dpu.clock"] == 300e6
@@ -46,7 +46,7 @@ def test_engines_of_a_core_share_a_batch(tmp_path: Path) -> None:
         "U50LV,Alveo U50LV board with 9 DPUCAHX8H kernels running at 275Mhz:,"
         "resnet50_pt,x,8.2,275,,,900,",
     )
-    ten, nine = zoo_2_5.load(folder).cases
+    ten, nine = dataset("vitis_ai_dpu").load(folder).cases
     for case, units, images in ((ten, 2, 5), (nine, 1, 9)):
         assert case.machine is not None
         assert case.machine["engines.dpu.units"] == units
@@ -61,7 +61,10 @@ def test_ai_engines_say_how_many_images(tmp_path: Path) -> None:
         "VCK190,Versal ACAP VCK190 board with 96 AIEs running at 1250Mhz:,resnet50_pt,x,8.2,,,1,,",
         "VCK190,Versal ACAP VCK190 board with C32B6:,resnet50_pt,x,8.2,,,1,,",
     )
-    images = [c.questions[0].workload.parameters["batch"] for c in zoo_2_5.load(folder).cases]
+    images = [
+        c.questions[0].workload.parameters["batch"]
+        for c in dataset("vitis_ai_dpu").load(folder).cases
+    ]
     assert images == [3, 6]
 
 
@@ -84,21 +87,44 @@ def test_reasons(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_names_of_pruned_networks() -> None:
-    for name in ("yolov3_adas_prune_0.9", "tf_vgg16_0.43_3.5", "vgg_16_pruned_0_43_tf"):
-        assert why_not(name, None) == "pruned widths are not published"
-    assert why_not("pt_SESR-S_3.5", None) == "no graph"
-    assert network("resnet50_pt") is not None
+def rows_of(folder: Path, *models: tuple[str, float | str]) -> list[ValidationCase]:
+    """Return the cases of networks with the operations that rows state of them."""
+    rows = [f"{ZCU104},{name},x,{stated},,,90,," for name, stated in models]
+    return list(dataset("vitis_ai_dpu").load(written(folder, *rows)).cases)
 
 
-def test_pruned_resnets_take_the_widths_that_give_their_operations() -> None:
+def test_names_of_pruned_networks(tmp_path: Path) -> None:
+    reasons = [c.reason for c in rows_of(tmp_path, ("yolov3_adas_prune_0.9", ""),
+                                         ("vgg_16_pruned_0_43_tf", ""), ("pt_SESR-S_3.5", ""),
+                                         ("resnet50_pt", ""))]  # fmt: skip
+    assert reasons == ["pruned widths are not published"] * 2 + ["no graph", ""]
+    folder = tmp_path / "vitis_ai_35_vek280_v70.csv"
+    folder.write_text(
+        "board,dpu,metric,fps,model,ops_g,pruned\n"
+        "VEK280,1x C20B14CU1,multi_thread_fps,90,tf_vgg16_0.43_3.5,17,\n"
+        "Alveo V70,1x C20B14CU1 @ 350MHz,multi_thread_fps,90,pt_resnet50_3.5,8.2,\n"
+        "V70,DPUCV2DX8G,multi_thread_fps,90,pt_resnet50_3.5,8.2,\n"
+    )
+    first, *others = dataset("vitis_ai_35_vek280_v70").load(DataFolder(tmp_path)).cases
+    assert first.reason == "pruned widths are not published"
+    assert [machine_of(case).device.name for case in others] == ["v70_dpu", "v70_dpu"]
+
+
+def machine_of(case: ValidationCase) -> Machine:
+    """Return the machine of a row that is predicted."""
+    assert case.machine is not None, case.reason
+    return case.machine if isinstance(case.machine, Machine) else case.machine.machine(case.runtime)
+
+
+def test_pruned_resnets_have_the_widths_that_give_their_operations(tmp_path: Path) -> None:
     """The channels inside the blocks are cut alike: 5.8 of 8.2 billion operations."""
-    assert why_not("resnet50_pruned_0_3_pt", 5.8) == ""
-    cut, whole = (workload_of(n, 1, o) for n, o in (("resnet50_pruned_0_3_pt", 5.8),
-                                                    ("resnet50_pt", 8.2)))  # fmt: skip
-    assert float(cut.macs) * 2e-9 == pytest.approx(5.8, rel=0.01)
-    assert float(cut.macs) < float(whole.macs)
-    assert why_not("resnet50_pruned_0_3_pt", None) == "pruned widths are not published"
+    models = [*PRUNED, ("resnet50_pt", 8.2), ("resnet50_pruned_0_3_pt", 6.2)]
+    *pruned, full, other = rows_of(tmp_path, *models)
+    for case, (_, stated) in zip(pruned, PRUNED, strict=True):
+        macs = float(case.questions[0].workload.macs)
+        assert macs * 2e-9 == pytest.approx(stated, rel=0.015)
+        assert macs < float(full.questions[0].workload.macs)
+    assert "other operations" in other.reason
 
 
 #: Frames a second of one busy core of the KV260, whose widths nothing was fitted to.
@@ -109,13 +135,13 @@ PRUNED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "stated"), list(PRUNED))
-def test_pruned_resnets_within_six_percent(name: str, stated: float) -> None:
-    found = predict(
-        workload_of(name, 1, stated), hardware("kv260"), precision="int8",
-        runtime="vitis_ai_threads",
-    )  # fmt: skip
-    assert 1.0 / found.latency_s == pytest.approx(PRUNED[name, stated], rel=0.06)
+def test_pruned_resnets_within_six_percent(tmp_path: Path) -> None:
+    for case, measured in zip(rows_of(tmp_path, *PRUNED), PRUNED.values(), strict=True):
+        found = predict(
+            case.questions[0].workload.bind({"batch": 1}), hardware("kv260"), precision="int8",
+            runtime="vitis_ai_threads",
+        )  # fmt: skip
+        assert 1.0 / found.latency_s == pytest.approx(measured, rel=0.06)
 
 
 @pytest.mark.data
@@ -126,7 +152,7 @@ def test_boards_within_their_errors() -> None:
         assert found.by_device[board]["rows"] >= 39
         assert found.by_device[board]["mape"] < 0.07
     assert found.targets["latency_s"]["mape"] < found.baselines["compute"]["mape"] / 5
-    trials = {r.target: trial(r) for r in zoo_2_5.refits(data_folder(None))}
+    trials = {r.target: trial(r) for r in dataset("vitis_ai_dpu").refits(data_folder(None))}
     assert trials["latency_s, a device left out"]["mape"] < 0.06
     assert trials["threads_s, a device left out"]["mape"] < 0.09
     assert trials["latency_s, a family of networks left out"]["mape"] < 0.06
@@ -134,7 +160,7 @@ def test_boards_within_their_errors() -> None:
 
 @pytest.mark.data
 def test_release_3_5() -> None:
-    cases = zoo_3_5.load(data_folder(None)).cases
+    cases = dataset("vitis_ai_35_vek280_v70").load(data_folder(None)).cases
     assert sum(c.machine is not None for c in cases) >= 48
     (found,) = validate("vitis_ai_35_vek280_v70")
     assert found.targets["latency_s"]["mape"] < 0.25
@@ -148,7 +174,7 @@ def test_kernels_of_a_dpucadf8h_are_cores_of_four_images(tmp_path: Path) -> None
         "Alveo-U250,Alveo U250 board with 4 DPUCADF8H kernels:,resnet50,x,7.7,,,,9,",
         "U250,Alveo U250 board with 4 DPUCADX8G kernels running at 350Mhz:,resnet50,x,7.7,,,,9,",
     )
-    two, four, other = zoo_2_5.load(folder).cases
+    two, four, other = dataset("vitis_ai_dpu").load(folder).cases
     for case, units in ((two, 2), (four, 4)):
         assert case.machine is not None
         assert case.machine["engines.dpu.units"] == units
@@ -166,19 +192,19 @@ def test_kernels_of_a_dpucadf8h_are_cores_of_four_images(tmp_path: Path) -> None
         ("U50lv", "Alveo U50LV board with 10 DPUCAHX8H kernels", "u50lv_dpu"),
         ("U50LV DWC", "Alveo U50lv board with 8 DPUCAHX8H-DWC kernels", "u50lv_dpu"),
         ("VCK190", "Versal ACAP VCK190 board with C32B6", "vck190_dpu"),
-        ("Alveo V70", "1x C20B14CU1 @ 350MHz", "v70_dpu"),
-        ("V70", "DPUCV2DX8G", "v70_dpu"),
     ],
 )
-def test_boards_do_not_hang_on_a_spelling(board: str, config: str, device: str) -> None:
-    found = Boards(()).of(board, config)
-    assert not isinstance(found, str), found
-    assert found.one.device.name == device
+def test_boards_do_not_hang_on_a_spelling(
+    board: str, config: str, device: str, tmp_path: Path
+) -> None:
+    folder = written(tmp_path, f"{board},{config},resnet50_pt,x,8.2,,,80,,")
+    [case] = dataset("vitis_ai_dpu").load(folder).cases
+    assert machine_of(case).device.name == device
 
 
-def test_an_architecture_sets_the_tile() -> None:
+def test_an_architecture_sets_the_tile(tmp_path: Path) -> None:
     """PG338: a B2304 multiplies eight pixels, twelve by twelve channels."""
-    found = Boards(()).of("Ultra96", "1  B2304 @ 200MHz")
-    assert not isinstance(found, str)
-    assert found.one["engines.dpu.design.input_channels"] == 12
-    assert found.one["engines.dpu.design.pixels"] == 8
+    folder = written(tmp_path, "Ultra96,1  B2304 @ 200MHz,resnet50_pt,x,8.2,,,80,,")
+    [case] = dataset("vitis_ai_dpu").load(folder).cases
+    assert machine_of(case)["engines.dpu.design.input_channels"] == 12
+    assert machine_of(case)["engines.dpu.design.pixels"] == 8
