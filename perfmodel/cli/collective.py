@@ -71,17 +71,17 @@ def collective(
     grid = [axis.reshape(-1) for axis in np.meshgrid(sizes, counts, indexing="ij")]
     first, second = (axis[0].item() if single else axis for axis in grid)
     with named_options(_OPTIONS, runtime=runtime):
-        found = faults.trying(
+        result = faults.trying(
             run, name, first, second, device, runtime=runtime, link=link, set=settings
         )
         faults.settle()
-    assert found is not None
+    assert result is not None
     if output is not None:
-        write_result(output, found)
+        write_result(output, result)
     if json:
-        print_json(found.to_dict())
+        print_json(result.to_dict())
     elif output is None:
-        say(repr(found))
+        say(repr(result))
     return DONE
 
 

@@ -15,11 +15,11 @@ from tests.cli.conftest import Ran
 def test_the_numbers_are_those_of_the_function(run: Callable[..., Ran]) -> None:
     done = run("collective", "all_reduce", "h100", "--message", "1 MiB", "--devices", "8", "--json")
     assert done.code == 0
-    found = pm.collective("all_reduce", 2.0**20, 8, "h100")
+    result = pm.collective("all_reduce", 2.0**20, 8, "h100")
     for name in ("latency_s", "wire_bytes", "bus_bandwidth_bytes_per_s", "algorithm", "link"):
-        assert done.data[name] == getattr(found, name)
+        assert done.data[name] == getattr(result, name)
     assert (done.data["device"], done.data["runtime"]) == ("h100", "nccl")
-    finite = {name: s for name, s in found.algorithms.items() if np.isfinite(s)}
+    finite = {name: s for name, s in result.algorithms.items() if np.isfinite(s)}
     assert {name: s for name, s in done.data["algorithms"].items() if s is not None} == finite
     text = run("collective", "all_reduce", "h100", "--message", "1 MiB", "--devices", "8").out
     assert text.startswith("all_reduce on h100, nvlink, runtime nccl")
@@ -32,8 +32,8 @@ def test_lists_are_asked_in_every_combination(run: Callable[..., Ran], tmp_path:
     assert run(*words, "-o", str(output)).out == ""
     lines = output.read_text().splitlines()
     assert lines[0].startswith("message_bytes,devices,latency_s,algorithm")
-    asked = [tuple(float(v) for v in line.split(",")[:2]) for line in lines[1:]]
-    assert asked == [(m, d) for m in (2**20, 2**21, 2**22) for d in (2, 8)]
+    pairs = [tuple(float(v) for v in line.split(",")[:2]) for line in lines[1:]]
+    assert pairs == [(m, d) for m in (2**20, 2**21, 2**22) for d in (2, 8)]
     many = run(*words, "--json").data
     single = pm.collective("all_gather", 2.0**21, 8, "h100")
     assert many["latency_s"][3] == pytest.approx(single.latency_s, rel=1e-12)

@@ -21,11 +21,11 @@ def ideal(name: str, **settings: Any) -> Any:
 
 
 def test_a_product_is_three_matrices() -> None:
-    found = ideal("gemm", m=SIZES, n=512, k=256)
-    np.testing.assert_allclose(found.macs, SIZES * 512 * 256)
-    np.testing.assert_allclose(found.weight_bytes, 2 * 512 * 256)
-    moved = 2 * (SIZES * 256 + 512 * 256 + SIZES * 512)
-    np.testing.assert_allclose(found.traffic_bytes["hbm"], moved)
+    result = ideal("gemm", m=SIZES, n=512, k=256)
+    np.testing.assert_allclose(result.macs, SIZES * 512 * 256)
+    np.testing.assert_allclose(result.weight_bytes, 2 * 512 * 256)
+    traffic = 2 * (SIZES * 256 + 512 * 256 + SIZES * 512)
+    np.testing.assert_allclose(result.traffic_bytes["hbm"], traffic)
 
 
 def test_a_result_may_be_wider_than_its_operands() -> None:
@@ -40,36 +40,36 @@ def test_a_result_may_be_wider_than_its_operands() -> None:
 
 
 def test_a_batch_of_products_reads_two_activations() -> None:
-    found = ideal("batched_gemm", batch=SIZES, m=64, n=32, k=16)
-    np.testing.assert_allclose(found.macs, SIZES * 64 * 32 * 16)
-    assert np.all(found.weight_bytes == 0)
-    moved = 2 * SIZES * (64 * 16 + 16 * 32 + 64 * 32)
-    np.testing.assert_allclose(found.traffic_bytes["hbm"], moved)
+    result = ideal("batched_gemm", batch=SIZES, m=64, n=32, k=16)
+    np.testing.assert_allclose(result.macs, SIZES * 64 * 32 * 16)
+    assert np.all(result.weight_bytes == 0)
+    traffic = 2 * SIZES * (64 * 16 + 16 * 32 + 64 * 32)
+    np.testing.assert_allclose(result.traffic_bytes["hbm"], traffic)
     assert ideal("bmm", batch=2).macs == ideal("batched_gemm", batch=2).macs
 
 
 def test_groups_of_rows_have_a_matrix_each() -> None:
-    found = ideal("grouped_gemm", rows=SIZES, groups=4, n=32, k=16)
-    np.testing.assert_allclose(found.macs, SIZES * 32 * 16)
-    moved = 2 * (SIZES * 16 + 4 * 16 * 32 + SIZES * 32)
-    np.testing.assert_allclose(found.traffic_bytes["hbm"], moved)
+    result = ideal("grouped_gemm", rows=SIZES, groups=4, n=32, k=16)
+    np.testing.assert_allclose(result.macs, SIZES * 32 * 16)
+    traffic = 2 * (SIZES * 16 + 4 * 16 * 32 + SIZES * 32)
+    np.testing.assert_allclose(result.traffic_bytes["hbm"], traffic)
 
 
 @pytest.mark.parametrize(("gated", "matrices"), [(True, 3), (False, 2)])
 def test_experts_are_stored_all_and_read_where_tokens_go(gated: bool, matrices: int) -> None:
     tokens = np.array([1.0, 3.0, 64.0])
-    found = ideal(
+    result = ideal(
         "moe_experts", tokens=tokens, width=128, ffn_width=64, experts=16, experts_per_token=2,
         gated=gated,
     )  # fmt: skip
-    np.testing.assert_allclose(found.macs, tokens * 2 * matrices * 128 * 64)
-    np.testing.assert_allclose(found.weight_bytes, 2 * 16 * matrices * 128 * 64)
+    np.testing.assert_allclose(result.macs, tokens * 2 * matrices * 128 * 64)
+    np.testing.assert_allclose(result.weight_bytes, 2 * 16 * matrices * 128 * 64)
     touched = np.array([2.0, 6.0, 16.0])
     weights = 2 * touched * matrices * 128 * 64
-    rest = found.traffic_bytes["hbm"] - weights
+    others = result.traffic_bytes["hbm"] - weights
     # Rows in, the two or one products up, the activation's result, rows out.
-    assert np.all(rest >= 2 * tokens * 2 * 2 * 128 - 1e-6)
-    assert np.all(rest <= 2 * tokens * 2 * (2 * 128 + 2 * matrices * 64) + 1e-6)
+    assert np.all(others >= 2 * tokens * 2 * 2 * 128 - 1e-6)
+    assert np.all(others <= 2 * tokens * 2 * (2 * 128 + 2 * matrices * 64) + 1e-6)
 
 
 def test_experts_touched_are_bounded_by_tokens_and_experts() -> None:
@@ -104,8 +104,8 @@ def test_a_prompt_and_a_step_of_attention() -> None:
     np.testing.assert_allclose(step.macs, 2 * 8 * SIZES * 64 * 2)
     np.testing.assert_allclose(step.kv_bytes, 2 * 2 * SIZES * 2 * 2 * 64)
     # Queries and results of eight heads; keys and values of two, read and the new ones stored.
-    moved = 2 * 2 * 64 * (2 * 8 + 2 * 2 * (SIZES + 2))
-    np.testing.assert_allclose(step.traffic_bytes["hbm"], moved)
+    traffic = 2 * 2 * 64 * (2 * 8 + 2 * 2 * (SIZES + 2))
+    np.testing.assert_allclose(step.traffic_bytes["hbm"], traffic)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def test_streams_move_their_tensors_once(
     name: str, function: str | None, tensors: int, weights: int
 ) -> None:
     settings = {} if function is None else {"function": function}
-    found = ideal(name, rows=SIZES, width=128, **settings)
-    moved = 2 * 128 * (tensors * SIZES + weights)
-    np.testing.assert_allclose(found.traffic_bytes["hbm"], moved)
-    assert np.all(found.macs == 0)
+    result = ideal(name, rows=SIZES, width=128, **settings)
+    traffic = 2 * 128 * (tensors * SIZES + weights)
+    np.testing.assert_allclose(result.traffic_bytes["hbm"], traffic)
+    assert np.all(result.macs == 0)
 
 
 def test_a_convolution_is_its_window_at_every_place() -> None:
-    found = ideal(
+    result = ideal(
         "convolution", batch=2, channels=3, height=15, width=33, filters=8, kernel_rows=3,
         kernel_columns=5, stride_rows=2, stride_columns=1, padding_rows=1, padding_columns=2,
     )  # fmt: skip
-    assert found.macs == 2 * 8 * 8 * 33 * 3 * 3 * 5
+    assert result.macs == 2 * 8 * 8 * 33 * 3 * 3 * 5
 
 
 @pytest.mark.parametrize(

@@ -179,13 +179,13 @@ def test_a_mixture_moves_its_experts_weights_once(
     shape = f"tokens={tokens} hidden=1024 inter=512 topk={topk} experts={experts} tp=1"
     row = f"{hardware_name},moe any,{shape} dist=balanced,bfloat16,1,ms"
     (case,) = cases_of(table(tmp_path, "gpu_moe", row), "gpu_moe")
-    found = predict(
+    result = predict(
         case.questions[0].workload, case.machine, precision="bf16", runtime="torch_cuda"
     )
-    assert found.macs == tokens * topk * matrices * 1024 * 512
+    assert result.macs == tokens * topk * matrices * 1024 * 512
     weights = min(experts, tokens * topk) * matrices * 1024 * 512 * 2
-    moved = list(found.traffic_bytes.values())[-1]
-    assert weights <= moved <= 1.02 * weights
+    traffic = list(result.traffic_bytes.values())[-1]
+    assert weights <= traffic <= 1.02 * weights
 
 
 def test_projections_of_a_layer_split_over_ranks(tmp_path: Path) -> None:
