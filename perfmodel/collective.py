@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,7 +24,12 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.settings import FaultList
+from perfmodel.resolve import note_remarks
+from perfmodel.settings import FaultList, is_fact
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.table import Table
 
 __all__ = ["Collective", "collective"]
 
@@ -47,6 +53,10 @@ class Collective:
         Bytes that a ring sends over each device's link.
     link
         Name of the link.
+    message_bytes, devices
+        As they were asked for.
+    device, runtime
+        Names of the device and of the library of collectives.
     """
 
     name: str
@@ -54,6 +64,10 @@ class Collective:
     algorithms: dict[str, Value]
     wire_bytes: Value
     link: str
+    message_bytes: Value
+    devices: Value
+    device: str
+    runtime: str
 
     @property
     def algorithm(self) -> Value:
@@ -69,10 +83,56 @@ class Collective:
         """Bytes over the link a second, as nccl-tests print it."""
         return self.wire_bytes / self.latency_s
 
+    @property
+    def table(self) -> Table:
+        """One row a message and a number of devices."""
+        from perfmodel.table import Table
+
+        names = ("message_bytes", "devices", "latency_s", "algorithm", "wire_bytes",
+                 "bus_bandwidth_bytes_per_s")  # fmt: skip
+        shape = np.shape(self.latency_s)
+        columns = {n: np.broadcast_to(getattr(self, n), shape).reshape(-1) for n in names}
+        return Table(columns, {}, ("message_bytes", "devices"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return names and numbers, ready for JSON; an algorithm that is not to be had is None."""
+        numbers = ("message_bytes", "devices", "latency_s", "algorithm", "wire_bytes",
+                   "bus_bandwidth_bytes_per_s")  # fmt: skip
+        return {
+            "name": self.name,
+            "device": self.device,
+            "runtime": self.runtime,
+            "link": self.link,
+            **{name: _finite(getattr(self, name)) for name in numbers},
+            "algorithms": {name: _finite(value) for name, value in self.algorithms.items()},
+        }
+
+    def __repr__(self) -> str:
+        head = f"{self.name} on {self.device}, {self.link}, runtime {self.runtime}"
+        if np.shape(self.latency_s):
+            return f"{head}\n{self.table}"
+        rows = {
+            "message": show(self.message_bytes, "bytes"),
+            "devices": f"{self.devices:g}",
+            "latency": show(self.latency_s, "time"),
+            "algorithm": self.algorithm,
+            "bytes over each link": show(self.wire_bytes, "bytes"),
+            "bus bandwidth": show(self.bus_bandwidth_bytes_per_s, "bandwidth"),
+        }
+        width = max(map(len, rows))
+        return "\n".join([head, *(f"  {name:<{width}}  {text}" for name, text in rows.items())])
+
+
+def _finite(value: Any) -> Any:
+    """Return numbers and texts as JSON has them: no infinity, no arrays."""
+    if np.ndim(value):
+        return [_finite(each) for each in np.asarray(value).reshape(-1).tolist()]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
 
 def collective(
     name: str, message_bytes: Value | str, devices: Value, device: str | Device | Machine, *,
-    runtime: str | Runtime = "nccl", link: str | None = None,
+    runtime: str | Runtime = "nccl", link: str | None = None, set: Mapping[str, Any] | None = None,
 ) -> Collective:  # fmt: skip
     """Predict a collective between equal devices of one node.
 
@@ -92,6 +152,8 @@ def collective(
         Library: `nccl`, `vllm_all_reduce` ...: what states `kernels` of that class.
     link
         Link of the device; by default its fastest to others of its kind.
+    set
+        Facts of the device by path (``{"links.nvlink.bandwidth": "100 GB/s"}``).
 
     Returns
     -------
@@ -124,9 +186,11 @@ def collective(
                     path="devices", expected="shapes that broadcast with that of message_bytes",
                 ))  # fmt: skip
             devices = count if count.ndim else float(count)
-    machine = _machine(device, runtime, faults)
+    machine = _machine(device, runtime, set or {}, faults)
     if machine is None or faults:
         raise InputError(faults)
+    if set:
+        note_remarks(machine)
     chosen = _link(machine, link)
     constants = constants_of(machine, name)
     facts = machine.facts
@@ -139,7 +203,8 @@ def collective(
     return Collective(
         name, _plain(collective_seconds(*args, pcie=pcie, memory_bandwidth=main)),
         {each: _plain(seconds) for each, seconds in found.items()},
-        _plain(wire_bytes(name, message * 1.0, devices * 1.0)), chosen,
+        _plain(wire_bytes(name, message * 1.0, devices * 1.0)), chosen, message, devices,
+        machine.device.name, machine.runtime.name,
     )  # fmt: skip
 
 
@@ -176,15 +241,24 @@ def _plain(value: Value) -> Value:
 
 
 def _machine(
-    device: str | Device | Machine, runtime: str | Runtime, faults: FaultList
-) -> Machine | None:
+    device: str | Device | Machine, runtime: str | Runtime, facts: Mapping[str, Any],
+    faults: FaultList,
+) -> Machine | None:  # fmt: skip
+    faults += [
+        Fault("a collective has no such setting", path=name,
+              expected="the path of a fact, such as links.nvlink.bandwidth")
+        for name in facts if not is_fact(name)
+    ]  # fmt: skip
     chosen = faults.trying(find_runtime, runtime) if isinstance(runtime, str) else runtime
     found = faults.trying(hardware, device) if isinstance(device, str) else device
     if chosen is None or found is None:
         return None
+    varied = facts
     if isinstance(found, Machine):
-        return faults.trying(Machine(found.device, chosen).vary, found.varied)
-    return faults.trying(found.machine, chosen)
+        found, varied = found.device, {**found.varied, **facts}
+    machine = faults.trying(found.machine, chosen)
+    known = {name: value for name, value in varied.items() if is_fact(name)}
+    return None if machine is None else faults.trying(machine.vary, known)
 
 
 def constants_of(machine: Machine, name: str) -> CollectiveCostConstants:

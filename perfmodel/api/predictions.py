@@ -233,7 +233,7 @@ def collective(
     device
         Device, its name, or a machine with facts varied.
     options
-        `runtime` (``nccl``, ``vllm_all_reduce`` ...), `link`.
+        `runtime` (``nccl``, ``vllm_all_reduce`` ...), `link`, `set` (facts of the device by path).
     """
     from perfmodel.collective import collective as run
 

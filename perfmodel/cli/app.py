@@ -35,6 +35,7 @@ COMMANDS = {
     "split": "Find where to cut a network between a device and a server, by the link's rate.",
     "serve": "Predict what requests see of an LLM server under load.",
     "request": "Predict a whole request to a language model: prefill, then decode, and energy.",
+    "collective": "Predict an all-reduce or its like between the devices of a node.",
     "hardwire": "Find what a model takes and costs with its weights as wires.",
     "search": "Find the formats, widths or architecture that are best under limits.",
     "finetune": "Find what of a network can be trained within a memory, and what a step takes.",

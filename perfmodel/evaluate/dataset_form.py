@@ -157,7 +157,7 @@ class MeasuredForm(ConditionForm):
     """A measured quantity."""
 
     target: str
-    """Name of the target that it counts for."""
+    """Name of the target that it counts for, a template."""
     metric: str = "latency_s"
     """Attribute of the prediction that answers it."""
     value: str
@@ -231,6 +231,9 @@ class DatasetForm(_DatasetPart):
     """Columns that the file must have."""
     signed: tuple[str, ...] = ()
     """Columns whose numbers need not be above zero."""
+    words: str = ""
+    """Column of words ``name=value``, each of which is a value of the row (``m=64 n=4096``); a word
+    that a row lacks is an empty value."""
     notes: tuple[str, ...] = ()
     """What a reader of the errors must know."""
     primary: str = "latency_s"

@@ -92,10 +92,12 @@ class DeclaredDataset:
         form = self.form
         with measured_table(folder, self.NAME, form.files, form.columns) as (table, faults, note):
             reader = _CaseReader(form, devices)
-            cases = [
-                case for row in table for own in form.each or ({},)
-                if (case := reader.case(RowValues(table, row, faults, form.signed), own))
-            ]  # fmt: skip
+            cases: list[ValidationCase] = []
+            for row in table:
+                for own in form.each or ({},):
+                    values = RowValues(table, row, faults, form.signed, form.words)
+                    case = reader.case(values, own)
+                    cases += [] if case is None else [case]
         return Cases(self.NAME, cases, form.primary, (*form.notes, *note))
 
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
@@ -180,7 +182,9 @@ class _CaseReader:
                 _check_macs(row.macs, values, inputs.workload)
             command = _command(model, spec.name, arguments, own, row.warm)
             asked.append(
-                MeasuredQuantity(measured.target, measured.metric, value, inputs.workload, command)
+                MeasuredQuantity(
+                    values.text(measured.target), measured.metric, value, inputs.workload, command
+                )
             )
         if inputs is None:
             return ValidationCase(name, device, reason=self.form.unmeasured)

@@ -22,6 +22,7 @@ from perfmodel.measurements import CsvRow, CsvTable
 __all__ = ["RowValues"]
 
 _HOLE: Final = re.compile(r"\{([^{}]+)\}")
+_WORD: Final = re.compile(r"(\w+)=(\S+)")
 
 
 class RowValues:
@@ -35,6 +36,8 @@ class RowValues:
         Gets cells that should be numbers and are none.
     signed
         Columns whose numbers need not be above zero.
+    words
+        Column of words ``name=value``, each of which is a value of the row; may be empty.
 
     Attributes
     ----------
@@ -43,10 +46,14 @@ class RowValues:
     """
 
     def __init__(
-        self, table: CsvTable, row: CsvRow, faults: list[Fault], signed: Sequence[str] = ()
-    ) -> None:
+        self, table: CsvTable, row: CsvRow, faults: list[Fault], signed: Sequence[str] = (),
+        words: str = "",
+    ) -> None:  # fmt: skip
         self._table, self._row, self._faults, self._signed = table, row, faults, signed
+        self._words = words
         self._values: dict[str, str | float | None] = {}
+        if words:
+            self._values |= dict(_WORD.findall(row.get(words)))
         self.settings: dict[str, Any] = {}
 
     def add(self, name: str, form: ValueForm) -> None:
@@ -128,6 +135,8 @@ class RowValues:
         return None if np.isnan(result) else result
 
     def _cell(self, column: str) -> float | None:
+        if self._words and column not in self._table.columns:
+            return None  # a word that this row lacks
         above_zero = column not in self._signed
         return self._table.number(self._row, column, self._faults, above_zero=above_zero)
 

@@ -32,7 +32,9 @@ __all__ = ["SHARES", "SmallSizes", "small_sizes"]
 SHARES: Final = frozenset({"input_rate", "spike_rate"})
 
 #: Functions that are above zero where their first argument is.
-_AS_FIRST: Final = frozenset({"ceil_div", "reciprocal", "distinct_experts", "minimum"})
+_AS_FIRST: Final = frozenset(
+    {"ceil_div", "reciprocal", "distinct_experts", "power_law_experts", "minimum"}
+)
 #: Functions that are above zero whatever their arguments.
 _ALWAYS: Final = frozenset({"divisible", "power_of_two"})
 #: Points that a graph remembers as sizes that it takes.

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias, Union
 
+import numpy as np
+
 from perfmodel.arrays import Value, namespace
 
 Dim: TypeAlias = Union[int, float, "Poly"]
@@ -253,6 +255,17 @@ def distinct_experts(experts: int, per_token: int, tokens: Dim) -> Dim:
     return _function("distinct_experts", (tokens,), (float(experts), float(per_token)))
 
 
+def power_law_experts(experts: int, per_token: int, exponent: float, tokens: Dim) -> Dim:
+    """Return how many experts get a token where a power law draws the load of each.
+
+    The law has an exponent above 1 and is bounded at 0.8 of the tokens; loads are scaled to their
+    sum and rounded, as the collector of NVIDIA's aiconfigurator does it. Quantiles of the law stand
+    for the draws.
+    """
+    constants = (float(experts), float(per_token), float(exponent))
+    return _function("power_law_experts", (tokens,), constants)
+
+
 _MATH = math
 
 
@@ -279,6 +292,26 @@ def _divisible(x: Value, step: float, relaxed: bool, xp: Any) -> Value:
     return rounded + step * (rounded < 0.9 * x)
 
 
+def _power_law_experts(
+    tokens: Value, experts: float, each: float, exponent: float, xp: Any
+) -> Value:
+    plain = xp is _MATH
+    xp = np if plain else xp
+    rows = xp.asarray(tokens * each)[..., None]
+    many = rows > experts
+    power = 1.0 - exponent
+    low = xp.where(many, 1.0, 0.01) ** power
+    high = xp.where(many, 0.8 * (rows / each), 2.0) ** power
+    middle = (np.arange(int(experts)) + 0.5) / experts
+    loads = ((high - low) * middle + low) ** (1.0 / power)
+    shares = loads / xp.sum(loads, axis=-1, keepdims=True) * rows
+    loaded = xp.sum(shares >= 0.5, axis=-1)
+    rows = rows[..., 0]
+    least = xp.maximum(loaded, xp.minimum(each, rows))
+    touched = xp.minimum(xp.minimum(least, experts), rows)
+    return float(touched) if plain else touched
+
+
 _Function: TypeAlias = Callable[[list[Value], tuple[float, ...], bool, Any], Value]
 
 #: name -> f(arguments, constants, relaxed, namespace); `math` is the namespace of plain numbers.
@@ -291,6 +324,7 @@ FUNCTIONS: dict[str, _Function] = {
     "reciprocal": lambda a, c, relaxed, xp: 1.0 / a[0],
     "power_of_two": lambda a, c, relaxed, xp: 2.0 ** a[0],
     "distinct_experts": lambda a, c, relaxed, xp: c[0] * (1.0 - (1.0 - c[1] / c[0]) ** a[0]),
+    "power_law_experts": lambda a, c, relaxed, xp: _power_law_experts(a[0], c[0], c[1], c[2], xp),
 }
 
 

@@ -51,6 +51,8 @@ LINES = {
     "finetune": "finetune mcunet_5fps stm32h743 --train *=bias,classifier=all "
                 "--set height=128 --set width=128 --set classes=10 --json",
     "serve": "serve llama_3_70b h100 --runtime vllm --concurrency 64 --tensor 4 --json",
+    "collective": "collective all_reduce h100 --message 2**12..2**28 --devices 2,8 --json",
+    "collective/bad": "collective all_redce h10 --message 0 --devices 1",
     "search": "search llama_3_8b jetson_agx_orin --set context=8192 --precision w8a16 "
               "--share network --choice weight_format=int4g128,int8 --choice kv_bits=8,16 "
               "--choice batch=1,2,4,8 --constraint 'latency_s <= 50 ms' "

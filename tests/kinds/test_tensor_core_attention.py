@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from perfmodel_studies.readers.gpu_kernels.operators import attention
 
 import perfmodel as pm
 from perfmodel.kinds.tensor_core.attention import (
@@ -21,10 +20,19 @@ from perfmodel.kinds.tensor_core.attention import (
     resident_share,
 )
 from perfmodel.predict import predict
+from perfmodel.workload.workload import Workload
 
 H100 = Chip(989.4e12, 132.0, 1.83e9, 3.35e12, 52.4e6, 8e12)
 PREFILL = PrefillKernel(1e-5, 0.9, 0.5, 4e-6, 0.95, 1.0, 1.2)
 DECODE = DecodeKernel(1e-5, 1e-7, 64.0, 0.5, 0.6, 0.95, 5e-6, 4.0)
+
+
+def attention(batch: int, queries: int, keys: int) -> Workload:
+    """Attention of 32 heads over 8 of 128: of a prompt, or of one new token over a cache."""
+    sizes = {"batch": batch, "keys": keys}
+    if queries == 1:
+        return pm.workload("attention_kernel", phase="decode", **sizes)
+    return pm.workload("attention_kernel", queries=queries, **sizes)
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(128, 128), (300, 300), (1024, 1024), (130, 900)])
@@ -115,7 +123,7 @@ RUNTIMES = ("vllm_flash_attention_3", "vllm_flash_attention_2", "vllm_flashinfer
 def test_a_batch_of_points_equals_single_points(runtime: str) -> None:
     keys = np.array([128.0, 1000.0, 8192.0])
     for queries in (1, 0):
-        many = attention(4, queries or 128, 4096, 32, 8, 128)
+        many = attention(4, queries or 128, 4096)
         name = "keys" if queries else "queries"
         settings = {"keys": keys} if queries else {"queries": keys, "keys": keys}
         found = predict(many.bind(settings), pm.hardware("h100"), precision="bf16", runtime=runtime)
@@ -133,7 +141,7 @@ def test_attention_of_a_whole_model_is_its_layers_kernels() -> None:
     whole = pm.predict(model, device, precision="bf16", runtime="vllm_flash_attention_3")
     table = whole.table.where("kind == 'attention'")
     alone = predict(
-        attention(8, 1, 4096, 32, 8, 128), device, precision="bf16",
+        attention(8, 1, 4096), device, precision="bf16",
         runtime="vllm_flash_attention_3",
     )  # fmt: skip
     # The layers' activations stay in the L2; the kernel alone brings them from memory.
@@ -142,7 +150,7 @@ def test_attention_of_a_whole_model_is_its_layers_kernels() -> None:
 
 
 def test_serving_finds_no_cache_left_in_the_l2() -> None:
-    work = attention(1, 1, 4096, 32, 8, 128)
+    work = attention(1, 1, 4096)
     device = pm.hardware("h100")
     options = {"precision": "bf16", "runtime": "vllm_flash_attention_3"}
     cold = predict(work, device, **options)

@@ -12,7 +12,9 @@ READERS: Final[Mapping[str, str]] = {
     "ncnn_bench": "perfmodel_studies.readers.ncnn_bench",
     # Fitted on the times of nodes, a file of their own that is paired with rows of predictions.
     "cpu_zen4": "perfmodel_studies.readers.cpu_zen4",
+    # Rows of three files, with kerncraft's model beside those that it has.
     "ecm_streaming": "perfmodel_studies.readers.ecm.streams",
+    # Errors by kernel beside those by level of the cache.
     "stencil_zen4": "perfmodel_studies.readers.ecm.stencils",
     "hls4ml_mlp_csynth": "perfmodel_studies.readers.hls4ml.designs",
     "hls4ml_mlp_csynth_layers": "perfmodel_studies.readers.hls4ml.single_layers",
@@ -26,17 +28,13 @@ READERS: Final[Mapping[str, str]] = {
     "help_fbnet": "perfmodel_studies.readers.help_latency.fbnet",
     "help_ofa": "perfmodel_studies.readers.help_latency.ofa",
     "llm_serving_e2e": "perfmodel_studies.readers.llm_serving",
+    # Constants of prefill were fitted on cold calls, and are judged by warm ones.
     "gpu_attention": "perfmodel_studies.readers.gpu_kernels.attention",
+    # A collective is a command of its own, which the form of data sets cannot ask.
     "gpu_collectives": "perfmodel_studies.readers.gpu_kernels.collectives",
+    # A sample of the rows, and a sparser one that constants were fitted on.
     "neusight_gpu_kernels": "perfmodel_studies.readers.gpu_kernels.neusight",
+    # Networks' sums of kernels, fitted together with the rows of neusight_gpu_kernels.
     "neusight_e2e": "perfmodel_studies.readers.gpu_kernels.whole_transformers",
-    "deepbench": "perfmodel_studies.readers.gpu_kernels.deepbench",
-    "llmcompass_kernels": "perfmodel_studies.readers.gpu_kernels.llmcompass",
-    "llmservingsim_layers": "perfmodel_studies.readers.gpu_kernels.llm_layers",
-    "gpu_gemm": "perfmodel_studies.readers.gpu_kernels.gemm",
-    "gpu_moe": "perfmodel_studies.readers.gpu_kernels.moe",
-    "vidur_linear": "perfmodel_studies.readers.gpu_kernels.vidur",
-    "gpu_kernel_power": "perfmodel_studies.readers.gpu_kernels.power",
     "qualcomm_aihub_perf": "perfmodel_studies.readers.npus.aihub",
-    "infersim_kernels": "perfmodel_studies.readers.gpu_kernels.infersim",
 }

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perfmodel_studies.readers.gpu_kernels import gemm, moe, vidur
 from perfmodel_studies.readers.gpu_kernels.devices import device_named
-from perfmodel_studies.readers.gpu_kernels.moe import experts_touched
-from perfmodel_studies.readers.gpu_kernels.products import ProductRows
 
 from perfmodel.evaluate import validate
+from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.tensor_core import GemmConstants, Processor, gemm_times
@@ -27,6 +26,10 @@ def table(folder: Path, name: str, *rows: str) -> Path:
     return folder
 
 
+def cases_of(folder: Path, name: str) -> list[ValidationCase]:
+    return list(dataset(name).load(DataFolder(folder)).cases)
+
+
 def test_a_row_is_the_routine_at_its_shape(tmp_path: Path) -> None:
     folder = table(
         tmp_path, "gpu_gemm",
@@ -39,8 +42,8 @@ def test_a_row_is_the_routine_at_its_shape(tmp_path: Path) -> None:
     assert (found.rows, found.coverage) == (4, 0.25)
     reasons = [r["reason"] for r in found.unpredicted]
     assert any("no runtime states the fp8_block kernel of 'gemm any'" in r for r in reasons)
-    assert any("without k" in r for r in reasons)
-    assert any("NVIDIA Z9" in r for r in reasons)
+    assert any("without m, n or k" in r for r in reasons)
+    assert any("nvidia_z9" in r for r in reasons)
     facts = hardware("h100").machine("torch_cuda").facts
     head = "runtime.kernels.gemm."
     stated = {p.removeprefix(head): v for p, v in facts.items() if p.startswith(head)}
@@ -71,8 +74,8 @@ def test_block_scaled_products_wait_for_the_host_or_for_their_activations(
 ) -> None:
     """They take the host's time, or the plain product and a pass over the activations."""
     row = f"{H100},gemm {operation},m={m} n=4096 k=8192,fp8_block,0.09,ms"
-    (case,) = gemm.load(DataFolder(table(tmp_path, "gpu_gemm", row))).cases
-    assert case.runtime == runtime
+    (case,) = cases_of(table(tmp_path, "gpu_gemm", row), "gpu_gemm")
+    assert f"--runtime {runtime} " in case.questions[0].command
     asked = case.questions[0].workload
     found = predict(asked, case.machine, precision="fp8", runtime=runtime).latency_s
     plain = predict(asked, case.machine, precision="fp8", runtime="torch_cuda").latency_s
@@ -110,22 +113,24 @@ def test_all_rows_at_once_equal_their_predictions(tmp_path: Path) -> None:
         for gpu in (H100, "NVIDIA L40S", "NVIDIA A100-SXM4-80GB")
         for m, n in ((1, 512), (333, 12288), (8192, 1000))
     ]
-    folder = DataFolder(table(tmp_path, "gpu_gemm", *rows))
     mixtures = [
         f"{gpu},moe any,tokens={t} hidden=2048 inter=768 topk=8 experts=128 tp=2 dist={d},"
         "bfloat16,1,ms"
         for gpu in (H100, "NVIDIA H200")
         for t, d in ((1, "balanced"), (700, "power_law_1.2"))
     ]
+    table(tmp_path, "gpu_gemm", *rows)
     table(tmp_path, "gpu_moe", *mixtures)
-    for module in (gemm, moe):
-        cases = module.load(folder).cases
-        together = ProductRows(cases)({})
+    facts = hardware("h100").machine("torch_cuda").facts
+    for name in ("gpu_gemm", "gpu_moe"):
+        (refit,) = dataset(name).refits(DataFolder(tmp_path))
+        together = refit.forward({c.name: facts[c.name] for c in refit.constants})
         alone = [
-            predict(c.questions[0].workload, c.machine, precision=c.precision,
-                    runtime=c.runtime).latency_s
-            for c in cases
-        ]  # fmt: skip
+            predict(
+                c.questions[0].workload, c.machine, precision=c.precision, runtime=c.runtime
+            ).latency_s
+            for c in cases_of(tmp_path, name)
+        ]
         np.testing.assert_allclose(together, alone, rtol=1e-9)
 
 
@@ -141,58 +146,59 @@ def test_the_fit_of_block_scaled_products_at_the_stated_constants_is_their_predi
             ("DeepGemmFp8BlockScaledMMKernel", 8192, "fp8_block"),
         )
     ]
-    folder = DataFolder(table(tmp_path, "gpu_gemm", *rows))
-    (block,) = (r for r in gemm.refits(folder) if r.target == "fp8_block_latency_s")
+    table(tmp_path, "gpu_gemm", *rows)
+    refits = dataset("gpu_gemm").refits(DataFolder(tmp_path))
+    (block,) = (r for r in refits if r.target == "fp8_block_latency_s")
     stated: dict[str, float] = {}
     for constant in block.constants:
         runtime, _, field = constant.name.rpartition(" ")
         facts = hardware("h100").machine(runtime or "vllm_deep_gemm").facts
         stated[constant.name] = facts[f"runtime.kernels.gemm.fp8.{field.rpartition('.')[2]}"]
-    cases = gemm.load(folder).cases
     alone = [
         predict(
             c.questions[0].workload, c.machine, precision=c.precision, runtime=c.runtime
         ).latency_s
-        for c in cases
-    ]  # fmt: skip
+        for c in cases_of(tmp_path, "gpu_gemm")
+    ]
     np.testing.assert_allclose(sorted(block.forward(stated)), sorted(alone), rtol=1e-9)
     assert block.judged is not None
     assert block.judged.tolist() == [False] * 2 + [True] * 4
 
 
-def test_experts_touched_are_bounded_by_tokens_and_experts() -> None:
-    assert experts_touched("balanced", 2.0, 8.0, 128.0) == 16.0
-    assert experts_touched("balanced", 64.0, 8.0, 128.0) == 128.0
-    last = 0.0
-    for tokens in (1.0, 4.0, 32.0, 256.0, 4096.0):
-        skewed = experts_touched("power_law_1.2", tokens, 8.0, 128.0)
-        assert last <= skewed <= min(128.0, 8.0 * tokens)
-        last = skewed
-
-
-def test_a_mixture_moves_its_experts_weights_once() -> None:
-    row = next(iter(_rows("tokens=4 hidden=1024 inter=512 topk=2 experts=16 tp=1 dist=balanced")))
-    layer = moe.layer(row)
-    found = predict(layer, hardware("h100"), precision="bf16", runtime="torch_cuda")
-    assert found.macs == 4 * 2 * 3 * 1024 * 512
-    weights = 8 * 3 * 1024 * 512 * 2
-    assert weights <= found.traffic_bytes["hbm"] <= 1.02 * weights
-
-
-def test_projections_of_a_layer_split_over_ranks() -> None:
-    row = next(
-        iter(_rows("tokens=64 tp=4 hidden=4096 ffn=14336 heads=32 kv=8", "a/Llama:mlp_up_proj"))
+@pytest.mark.parametrize(
+    ("tokens", "topk", "experts", "hardware_name", "matrices"),
+    [
+        (4, 2, 16, H100, 3),
+        (4, 6, 128, H100, 2),
+        (4, 6, 128, "NVIDIA A100-SXM4-80GB", 3),
+    ],
+)
+def test_a_mixture_moves_its_experts_weights_once(
+    tmp_path: Path, tokens: int, topk: int, experts: int, hardware_name: str, matrices: int
+) -> None:
+    shape = f"tokens={tokens} hidden=1024 inter=512 topk={topk} experts={experts} tp=1"
+    row = f"{hardware_name},moe any,{shape} dist=balanced,bfloat16,1,ms"
+    (case,) = cases_of(table(tmp_path, "gpu_moe", row), "gpu_moe")
+    result = predict(
+        case.questions[0].workload, case.machine, precision="bf16", runtime="torch_cuda"
     )
-    assert vidur.extents(row) == {"m": 64.0, "n": 2 * 14336 / 4, "k": 4096.0}
+    assert result.macs == tokens * topk * matrices * 1024 * 512
+    weights = min(experts, tokens * topk) * matrices * 1024 * 512 * 2
+    traffic = list(result.traffic_bytes.values())[-1]
+    assert weights <= traffic <= 1.02 * weights
 
 
-def _rows(shape: str, operation: str = "moe any"):
-    from perfmodel_studies.readers.gpu_kernels.rows import KernelRow
-
-    words = dict(word.split("=") for word in shape.split())
-    numbers = {k: float(v) for k, v in words.items() if v.replace(".", "").isdigit()}
-    rest = {k: v for k, v in words.items() if k not in numbers}
-    yield KernelRow(H100, operation, "bfloat16", numbers, rest, 1.0)
+def test_projections_of_a_layer_split_over_ranks(tmp_path: Path) -> None:
+    rows = [
+        f"{H100},{model}:mlp_up_proj,tokens=64 tp=4 hidden=4096 ffn=14336 heads=32 kv=8,fp16,1,ms"
+        for model in ("a/Llama", "tiiuae/falcon-7b")
+    ]
+    gated, plain = (
+        case.questions[0].workload.parameters
+        for case in cases_of(table(tmp_path, "vidur_linear", *rows), "vidur_linear")
+    )
+    assert gated == {"m": 64.0, "n": 2 * 14336 / 4, "k": 4096.0}
+    assert plain == {"m": 64.0, "n": 14336 / 4, "k": 4096.0}
 
 
 # Against measurements; the figures are those of docs/gpu.md, each with some room.

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perfmodel_studies.readers.gpu_kernels import deepbench, whole_transformers
+from perfmodel_studies.readers.gpu_kernels import whole_transformers
 from perfmodel_studies.readers.gpu_kernels.devices import device_named
-from perfmodel_studies.readers.gpu_kernels.operators import batched_product, product, streaming
 
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.evaluate import validate
 from perfmodel.evaluate.batched import evaluate_together
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.run import evaluate
 from perfmodel.predict import predict
@@ -37,8 +37,11 @@ def test_an_unknown_device_is_named_in_the_fault() -> None:
 
 def test_rows_predicted_together_are_those_predicted_one_by_one() -> None:
     device = pm.hardware("t4")
-    works = [product(m, 1024.0, 512.0) for m in (64.0, 777.0, 4096.0)]
-    works += [batched_product(16.0, 128.0, 128.0, 64.0), streaming("softmax", 512.0, 1024.0)]
+    works = [pm.workload("gemm", m=m, n=1024.0, k=512.0) for m in (64.0, 777.0, 4096.0)]
+    works += [
+        pm.workload("batched_gemm", batch=16.0, m=128.0, n=128.0, k=64.0),
+        pm.workload("softmax", rows=512.0, width=1024.0),
+    ]
     cases = [
         ValidationCase(
             str(i),
@@ -61,7 +64,7 @@ def test_rows_predicted_together_are_those_predicted_one_by_one() -> None:
 
 
 def test_a_row_of_several_questions_that_fails_counts_once() -> None:
-    device, work = pm.hardware("t4"), product(64.0, 1024.0, 512.0)
+    device, work = pm.hardware("t4"), pm.workload("gemm", m=64.0, n=1024.0, k=512.0)
     asked = [
         MeasuredQuantity(target, "latency_s", 1e-3, work) for target in ("latency_s", "gemm_s")
     ]
@@ -78,13 +81,15 @@ def test_a_row_of_several_questions_that_fails_counts_once() -> None:
 
 
 def test_streaming_kernels_take_launch_and_bytes() -> None:
-    found = predict(streaming("add", 1e4, 1e4), pm.hardware("v100_pcie"), precision="fp32",
-                    runtime="torch_eager")  # fmt: skip
+    found = predict(
+        pm.workload("elementwise", rows=1e4, width=1e4), pm.hardware("v100_pcie"),
+        precision="fp32", runtime="torch_eager",
+    )  # fmt: skip
     assert float(found.latency_s) == pytest.approx(12.3e-6 + 12e8 / (0.855 * 900e9), rel=1e-6)
 
 
 def test_a_board_of_seventy_watts_does_not_sustain_its_peak() -> None:
-    work = product(4096.0, 4096.0, 4096.0)
+    work = pm.workload("gemm", m=4096.0, n=4096.0, k=4096.0)
     found = predict(work, pm.hardware("t4"), precision="fp32", runtime="torch_eager")
     rate = 2 * 4096.0**3 / float(found.latency_s)
     assert rate < 70.0 / 19.1e-12 * 1.001
@@ -106,25 +111,27 @@ def test_shifted_rows_of_deepbench_are_dropped(tmp_path: Path) -> None:
     )
     (found,) = validate("deepbench", data=tmp_path)
     assert (found.rows, found.coverage) == (3, pytest.approx(2 / 3))
-    rows, _ = deepbench.measured_rows(place / "deepbench.csv")
-    conv = next(r for r in rows if r.operation == "conv")
-    assert conv.product == (8 * 56 * 56, 64.0, 64 * 9)
-    assert float(conv.workload.macs) == np.prod(conv.product)
+    cases = dataset("deepbench").load(data_folder(tmp_path)).cases
+    conv = next(case for case in cases if case.group == "conv fp32")
+    assert float(conv.questions[0].workload.macs) == np.prod((8 * 56 * 56, 64, 64 * 9))
 
 
 def test_faulty_cells_of_deepbench_are_named_all_at_once(tmp_path: Path) -> None:
-    file = tmp_path / "deepbench.csv"
+    (tmp_path / "measured").mkdir()
+    file = tmp_path / "measured" / "deepbench.csv"
     file.write_text(
         "device,precision,op,M,N,K,tA,tB,time_ms\n"
-        "Titan X,Float,gemm,wide,16,16,N,N,0.1\n"
-        "Titan X,Float,gemm,16,16,16,N,N,fast\n"
-        "Titan X,8 bits,gemm,16,16,16,N,N,0.1\n"
+        "NV_V100,Float,gemm,wide,16,16,N,N,0.1\n"
+        "NV_V100,Float,gemm,16,16,16,N,N,fast\n"
+        "NV_V100,8 bits,gemm,16,16,16,N,N,0.1\n"
     )
     with pytest.raises(InputError) as caught:
-        deepbench.measured_rows(file)
-    assert [(f.path, f.line) for f in caught.value.faults] == [
-        ("M", 2), ("time_ms", 3), ("precision", 4),
-    ]  # fmt: skip
+        validate("deepbench", data=tmp_path)
+    assert {(f.path, f.line) for f in caught.value.faults} == {("M", 2), ("time_ms", 3)}
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text(lines[0] + lines[3])
+    (found,) = validate("deepbench", data=tmp_path)
+    assert [r["reason"] for r in found.unpredicted] == ["no precision is '8 bits'"]
 
 
 @pytest.mark.data

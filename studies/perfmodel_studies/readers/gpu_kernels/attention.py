@@ -30,9 +30,10 @@ from perfmodel.kinds.tensor_core.attention import (
     prefill_parts,
     resident_share,
 )
+from perfmodel.workload.library import find
+from perfmodel.workload.workload import Workload
 
 from perfmodel_studies.readers.gpu_kernels.devices import Finder, fact_columns, with_devices
-from perfmodel_studies.readers.gpu_kernels.operators import attention
 from perfmodel_studies.readers.gpu_kernels.rows import table
 
 NAME: Final = "gpu_attention"
@@ -74,6 +75,15 @@ class AttentionMeasurement:
     def target(self) -> str:
         """Target that it counts for."""
         return "decode_s" if self.decode else "prefill_s"
+
+    @property
+    def workload(self) -> Workload:
+        """What ran."""
+        heads = {"heads": self.heads, "kv_heads": self.kv_heads, "head_dim": self.head_dim}
+        sizes = {"batch": self.batch, "keys": self.keys}
+        if self.decode:
+            return find("attention_kernel", {"phase": "decode", **heads, **sizes})
+        return find("attention_kernel", {**heads, **sizes, "queries": self.queries})
 
 
 #: What a row says it ran, after the phase -> runtime of the library.
@@ -135,19 +145,19 @@ def measured_rows(path: Path) -> list[AttentionMeasurement]:
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Predict every row; the group is the backend."""
     path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    cases = [_case(row, find) for row in measured_rows(path)]
+    device_of = Finder(devices)
+    cases = [_case(row, device_of) for row in measured_rows(path)]
     return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
-def _case(row: AttentionMeasurement, find: Finder) -> ValidationCase:
-    device = find(row.hardware)
+def _case(row: AttentionMeasurement, device_of: Finder) -> ValidationCase:
+    device = device_of(row.hardware)
     if isinstance(device, str):
         return ValidationCase(row.name, row.hardware, reason=device)
     if not row.backend:
         reason = f"no runtime of the library is the attention of '{row.name.partition(' b=')[0]}'"
         return ValidationCase(row.name, row.hardware, reason=reason)
-    work = attention(row.batch, row.queries, row.keys, row.heads, row.kv_heads, row.head_dim)
+    work = row.workload
     questions = [
         MeasuredQuantity("latency_s", "latency_s", row.seconds, work),
         MeasuredQuantity(row.target, "latency_s", row.seconds, work),

@@ -24,10 +24,10 @@ from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
+from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 from perfmodel_studies.readers.gpu_kernels.devices import Finder, fact_columns, with_devices
-from perfmodel_studies.readers.gpu_kernels.operators import batched_product, product, streaming
 from perfmodel_studies.readers.gpu_kernels.rows import table
 
 NAME: Final = "neusight_gpu_kernels"
@@ -44,8 +44,8 @@ Floats = npt.NDArray[np.float64]
 
 #: Function of the file -> ours; a trailing u is an operation with a scalar.
 _STREAMS: Final = {
-    "add": "add", "mul": "mul", "div": "div", "pow": "add", "addu": "scalar", "mulu": "scalar",
-    "divu": "scalar", "powu": "scalar", "relu": "relu", "tanh": "tanh", "gelu": "gelu",
+    "add": "add", "mul": "mul", "div": "div", "pow": "add", "addu": "scale", "mulu": "scale",
+    "divu": "scale", "powu": "scale", "relu": "relu", "tanh": "tanh", "gelu": "gelu",
     "softmax": "softmax", "ln": "layer_norm",
 }  # fmt: skip
 _NOTE: Final = (
@@ -76,10 +76,10 @@ class NeuSightMeasurement:
         """What ran."""
         b, m, n, k = self.extents
         if self.table == "linear":
-            return product(m, k, n)
+            return find("gemm", {"m": m, "n": k, "k": n})
         if self.table == "bmm":
-            return batched_product(b, m, k, n)
-        return streaming(self.function, b, m)
+            return find("batched_gemm", {"batch": b, "m": m, "n": k, "k": n})
+        return find("elementwise", {"function": self.function, "rows": b, "width": m})
 
 
 def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[NeuSightMeasurement]:
@@ -124,13 +124,13 @@ def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[Neu
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationResult:
     """Predict the sample; the group is the table."""
     path = folder.need(NAME, *PLACES)
-    find = Finder(devices)
-    cases = [_case(row, find) for row in measured_rows(path)]
+    device_of = Finder(devices)
+    cases = [_case(row, device_of) for row in measured_rows(path)]
     return evaluate_together(Cases(NAME, cases, notes=(_NOTE, *folder.note(path))))
 
 
-def _case(row: NeuSightMeasurement, find: Finder) -> ValidationCase:
-    device = find(row.hardware)
+def _case(row: NeuSightMeasurement, device_of: Finder) -> ValidationCase:
+    device = device_of(row.hardware)
     if isinstance(device, str):
         return ValidationCase(row.name, row.hardware, reason=device)
     work = row.workload
