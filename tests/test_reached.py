@@ -1,0 +1,73 @@
+"""Every module is reached from a command or a word of ``pm``, or is listed here with the reason."""
+
+import ast
+from pathlib import Path
+
+import perfmodel
+
+PACKAGE = Path(perfmodel.__file__).parent
+
+#: Where walks begin: the words, the commands, the demo, and what is loaded by name.
+STARTS = ("perfmodel", "perfmodel.api", "perfmodel.catalog", "perfmodel.demo", "perfmodel.__main__",
+          "perfmodel.testing")  # fmt: skip
+
+#: Prefix of modules that nothing reaches -> why they are here all the same.
+EXCEPTIONS = {
+    "perfmodel.cost.area": "documented functions of the page on energy",
+    "perfmodel.cost.mapping": "the mapper over memories of each operand, which no kind names yet",
+    "perfmodel.cost.traffic.chains": "traffic of chains of operators, which no command asks yet",
+    "perfmodel.cost.traffic.levels": "traffic over several levels, which no command asks yet",
+    "perfmodel.cost.traffic.staircase_lookup": "documented look-ups of the page on traffic",
+    "perfmodel.evaluate.batched": "for readers of data sets in other packages",
+    "perfmodel.kinds.fpga.digits": "documented functions of the page on FPGAs",
+    "perfmodel.plots.chain": "the picture of a chain's traffic",
+    "perfmodel.plots.staircase": "the picture of a staircase of traffic",
+    "perfmodel.search.adapters": "for loops of optuna, pymoo, Ray Tune and PyTorch",
+    "perfmodel.search.differentiable": "a search with slopes, which no command asks yet",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by name."""
+    names = dict[str, Path]()
+    for file in PACKAGE.rglob("*.py"):
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        names[".".join(parts).removesuffix(".__init__")] = file
+    return names
+
+
+def imports(file: Path, known: dict[str, Path]) -> set[str]:
+    """What a file imports, wherever it does, and the modules that its texts name."""
+    named = set[str]()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            named.add(node.value.partition(":")[0])
+    return named & known.keys()
+
+
+def reached(known: dict[str, Path]) -> set[str]:
+    """Modules that a walk of imports comes to."""
+    seen = set[str]()
+    ahead = [*STARTS, *(name for name in known if name.startswith("perfmodel.cli."))]
+    # The words of `pm` that are found by the end of their module's name.
+    ahead += [f"perfmodel.{home}" for home in set(perfmodel._HOME.values())]
+    while ahead:
+        name = ahead.pop()
+        if name in seen or name not in known:
+            continue
+        seen.add(name)
+        ahead += [*imports(known[name], known), name.rpartition(".")[0]]
+    return seen
+
+
+def test_every_module_is_reached_or_listed() -> None:
+    known = modules()
+    lost = known.keys() - reached(known)
+    listed = {name for name in lost if any(name.startswith(prefix) for prefix in EXCEPTIONS)}
+    assert lost - listed == set()
+    unused = {p for p in EXCEPTIONS if not any(name.startswith(p) for name in lost)}
+    assert unused == set(), "listed, and reached"
