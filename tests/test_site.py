@@ -88,7 +88,11 @@ def test_the_glossary_has_every_metric() -> None:
 def test_terms_of_the_glossary_are_used() -> None:
     """Each is a word of the product itself, and on the page that its row leads to."""
     source = plain(
-        "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "perfmodel").rglob("*.py"))
+        "\n".join(
+            path.read_text(encoding="utf-8")
+            for package in ("perfmodel", "studies/perfmodel_studies")
+            for path in (ROOT / package).rglob("*.py")
+        )
     )
     wrong: list[str] = []
     for cells in rows():
