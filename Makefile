@@ -81,7 +81,7 @@ pytest: $(VENV)/.dev
 
 # What is declared as lowest works: the wheel, not this checkout, answers every command.
 test_lowest: $(LOWEST)/.lowest
-	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall . ./studies
 	env -u PYTHONPATH PERFMODEL_DRAWS= $(LOWEST)/bin/pytest -o pythonpath= -n $(JOBS) --dist worksteal -m "not exhaustive and not data" $(LOWEST_TESTS)
 
 test_all: test_lowest

@@ -76,7 +76,7 @@ SHOWN = {
         "weights from octo_flash", "fits with no reuse factor", "engines.main.adc_bits",
     )),
     "reading_a_spec.ipynb": (1, (
-        "sbc_reviews: SBC reviews: tinymembench", "[williams_2009]", "tokens/s        6.731",
+        "sbc_reviews: SBC reviews: tinymembench", "[williams_2009]", "tokens/s        6.191",
         "vary (in proportion to engines.cpu.clock)", "broken.yaml:8:75: memories.dram.feeds.0",
         "octaves, bandwidth x", "memories.dram.capacity: 4 GiB -> 8 GiB (set)", "D of C",
     )),

@@ -167,7 +167,7 @@ class _CaseReader:
                 values.add(key, value)
         settings = _settings({**row.set, **values.settings}, values, fact)
         inputs: PredictionInputs | None = None
-        asked: list[MeasuredQuantity] = []
+        quantities: list[MeasuredQuantity] = []
         for measured in self.form.measured:
             value = values.number(measured.value) if values.fits(measured) else None
             if value is None:
@@ -181,7 +181,7 @@ class _CaseReader:
             if row.macs is not None:
                 _check_macs(row.macs, values, inputs.workload)
             command = _command(model, spec.name, arguments, own, row.warm)
-            asked.append(
+            quantities.append(
                 MeasuredQuantity(
                     values.text(measured.target), measured.metric, value, inputs.workload, command
                 )
@@ -189,7 +189,7 @@ class _CaseReader:
         if inputs is None:
             return ValidationCase(name, device, reason=self.form.unmeasured)
         return ValidationCase(
-            name, device, inputs.device, asked, inputs.precision, inputs.runtime,
+            name, device, inputs.device, quantities, inputs.precision, inputs.runtime,
             values.text(row.group), warm=row.warm, engine=inputs.engine, values=values,
         )  # fmt: skip
 

@@ -45,6 +45,7 @@ calibrate mine.csv
 validate rows.csv --json
 reproduce cambricon_llm
 hardwire gpt_oss_120b
+collective all_reduce h100 --message 1MiB,16MiB --devices 2,8 --json
 request llama_3_8b apple_m2_max --precision q4_k_m --prompt 512 --generate 64 --json
 request llm.yaml board.yaml --prompt 128,256 --generate 8
 split resnet18 jetson_nano rtx_4090 --rate 1..5Mbit/s --latency 5ms --link-format int8

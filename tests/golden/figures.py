@@ -40,6 +40,8 @@ class Section:
         Pattern of keys -> a larger tolerance; the section says why.
     measured
         Whether it needs the measured data sets; such sections belong to ``make test_all``.
+    exhaustive
+        Whether it belongs there because other tests hold the same things to one another.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Section:
     tolerance: float = PREDICTED
     looser: Mapping[str, float] = field(default_factory=dict[str, float])
     measured: bool = False
+    exhaustive: bool = False
 
     def tolerance_of(self, key: str) -> float:
         """Return the relative tolerance of a key."""

@@ -54,7 +54,8 @@ SECTIONS = {
         Section("specs", specs.figures),
         Section("schedules", schedules.figures),
         Section("plans", plans.figures),
-        Section("oracles", oracles.figures),
+        # `make test` holds oracles to `predict`, and predictions to the net.
+        Section("oracles", oracles.figures, exhaustive=True),
         Section("searches", searches.figures),
         Section("tile_traffic", tile_traffic.figures),
         Section("mappings", mappings.figures),

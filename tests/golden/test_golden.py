@@ -20,7 +20,13 @@ MOST = 40
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(s.name, marks=[pytest.mark.data, pytest.mark.exhaustive] if s.measured else [])
+        pytest.param(
+            s.name,
+            marks=[
+                *([pytest.mark.data] if s.measured else []),
+                *([pytest.mark.exhaustive] if s.measured or s.exhaustive else []),
+            ],
+        )
         for s in SECTIONS.values()
     ],
 )

@@ -191,9 +191,12 @@ def test_measured_requests(
         if len(told) < 2 or (group and case.group != group):
             continue
         measured = told["prefill_latency_s"] + 128 * told["latency_s"]
-        read = request("llama_2_7b", case.machine, prompt=512, generate=1, precision=case.precision)
+        read = request(
+            "llama_2_7b", case.machine, prompt=512, generate=1, precision=case.precision,
+            runtime=case.runtime,
+        )  # fmt: skip
         steps = request("llama_2_7b", case.machine, prompt=1, generate=129,
-                        precision=case.precision)  # fmt: skip
+                        precision=case.precision, runtime=case.runtime)  # fmt: skip
         errors.append((read.latency_s + steps.decode_s) / measured - 1.0)
     assert len(errors) == rows
     assert np.mean(np.abs(errors)) < mean
@@ -210,7 +213,7 @@ def test_measured_steps_far_into_a_context(data: Path) -> None:
                 continue
             before = max(round(float(asked.workload.parameters["context"]) - 16), 1)
             found = request(asked.workload.name, case.machine, prompt=before, generate=33,
-                            precision=case.precision)  # fmt: skip
+                            precision=case.precision, runtime=case.runtime)  # fmt: skip
             errors.append(found.decode_s / 32 / asked.measured - 1.0)
     assert len(errors) == 10
     assert np.mean(np.abs(errors)) < 0.02

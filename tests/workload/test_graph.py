@@ -167,8 +167,8 @@ for name in sys.argv[1:]:
     symbol(name)
 from perfmodel.workload.mobilenet import FAMILY_MOBILENET as F
 s = F.structure(variant="v2", stages=({"channels": 16}, {"channels": 24, "stride": 2}))
-from perfmodel.workload.families import Semantics
-print(F.build(s, Semantics()).content_hash())
+from perfmodel.workload.families import ExecutionSemantics
+print(F.build(s, ExecutionSemantics()).content_hash())
 """
     orders = (["batch", "height"], ["width_multiplier", "width", "height", "batch"])
     hashes = {

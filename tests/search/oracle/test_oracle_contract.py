@@ -21,7 +21,15 @@ def _configured() -> Any:
 
 
 @pytest.fixture(
-    scope="module", params=["whole", "cells", "blocks", "configurations", "facts", "ways"]
+    scope="module",
+    params=[
+        "whole",
+        "blocks",
+        "configurations",
+        "facts",
+        "ways",
+        pytest.param("cells", marks=pytest.mark.exhaustive),
+    ],
 )
 def oracle(request: pytest.FixtureRequest) -> Oracle:
     metrics = AFFINE
