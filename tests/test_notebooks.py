@@ -17,6 +17,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LONG = {
     "where_do_the_bytes_go.ipynb", "why_is_it_infeasible.ipynb",
     "co_designing_the_array_and_the_network.ipynb", "mixed_precision_under_an_sram_budget.ipynb",
+    "a_nas_loop_in_twenty_lines.ipynb",
 }  # fmt: skip
 
 # In a process of its own: the kernel's libraries warn about themselves.

@@ -61,7 +61,8 @@ SECTIONS = {
         Section("mappings", mappings.figures),
         Section("serving", serving.figures, looser=FITTED),
         Section("commands", commands.figures, looser=FITTED),
-        Section("claims", measured.claims, looser=CLAIMED),
+        # `make test` holds claims of every sort to what was published.
+        Section("claims", measured.claims, looser=CLAIMED, exhaustive=True),
         Section("validations", measured.validations, MEASURED, measured=True),
         Section("refits", measured.refits, REFITTED, FLAT, measured=True),
     )

@@ -84,6 +84,7 @@ def test_what_cannot_be_predicted_counts_against_the_coverage(tmp_path: Path) ->
     assert {"pi6", "tvm"} <= set(" ".join(u["reason"] for u in found.unpredicted).split("'"))
 
 
+@pytest.mark.exhaustive
 def test_a_task_that_was_not_fitted_is_predicted_and_decided(tmp_path: Path) -> None:
     other = CELL.replace("nor_conv_3x3", "nor_conv_1x1")
     folder = written(
