@@ -125,11 +125,24 @@ def multipliers(
         if (parts[chosen, i] > 0).any()
     ]
 
-    def forward(values: Mapping[str, float]) -> Vector:
-        return predicted(parts, values)
-
-    found = fit(forward, truth, constants, rows=chosen, scale=_SCALE)
+    found = fit(_Multiplied(parts[chosen]), truth[chosen], constants, scale=_SCALE)
     return {c.name: found.constants[c.name] for c in constants}
+
+
+class _Multiplied:
+    """Seconds of rows with the classes multiplied; a `perfmodel.calibrate.rounds.ManyPoints`."""
+
+    def __init__(self, seconds: Vector) -> None:
+        self._seconds = seconds
+
+    def __call__(self, constants: Mapping[str, float]) -> Vector:
+        return predicted(self._seconds, constants)
+
+    def points(self, constants: Mapping[str, Vector]) -> Vector:
+        """Return the seconds under many multipliers, ``(points, rows)``."""
+        one = np.ones(len(next(iter(constants.values()))))
+        weights = [*(constants.get(name, one) for name in SCALE_CLASSES), one]
+        return np.stack(weights, axis=1) @ self._seconds.T
 
 
 def predicted(seconds: npt.ArrayLike, scale: Mapping[str, float]) -> Vector:
