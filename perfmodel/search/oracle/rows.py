@@ -112,6 +112,10 @@ class Priced:
     digits: tuple[tuple[int, ...], ...]
     terms: Terms
 
+    def part(self, start: int, stop: int) -> Priced:
+        """Return some of the rows."""
+        return replace(self, values=self.values[:, start:stop], digits=self.digits[start:stop])
+
 
 def price(
     table: OperatorTable, rows: Sequence[int], kind: Kind, settings: Sequence[Setting],

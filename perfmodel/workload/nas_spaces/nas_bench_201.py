@@ -9,7 +9,7 @@ a residual block of stride 2, a head of batch normalisation, ReLU, pooling and a
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
@@ -189,15 +189,13 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
     decisions = tuple(ArchitectureDecision(f"edge_{a}_{b}", OPERATIONS) for a, b in EDGES)
     edges = tuple(range(len(EDGES)))
     segments: list[Segment] = [Segment("stem", (), 1, _stem)]
-    # The same object for all stages: what they share is found once.
-    kin = partial(cell_kin, zeros=checked.zeros)
+    built, kin = _cells(checked.zeros)
     for i, channels in enumerate(CHANNELS):
         if i:
             segments.append(Segment(f"reduction{i}", (), 1, partial(_reduction, channels)))
         segments.append(
             Segment(
-                f"cells{i + 1}", edges, CELLS, partial(cell, zeros=checked.zeros),
-                kin, frozenset({"conv", "pool"}),
+                f"cells{i + 1}", edges, CELLS, built, kin, frozenset({"conv", "pool"}),
             )
         )  # fmt: skip
     segments.append(Segment("head", (), 1, partial(_head, checked.classes)))
@@ -314,6 +312,17 @@ def cell_kin(choice: Choice, zeros: Zeros = "removed") -> Kin:
                 pooled.add(source)
             operations.append(OPERATIONS[operation])
     return Kin(shape, tuple(operations))
+
+
+@lru_cache(maxsize=4)
+def _cells(
+    zeros: Zeros,
+) -> tuple[Callable[[ImageBuilder, Tensor, Choice], Tensor], Callable[[Choice], Kin]]:
+    """Return what builds cells and what tells their forms apart.
+
+    The same objects for all stages and images: what they share is found once.
+    """
+    return partial(cell, zeros=zeros), partial(cell_kin, zeros=zeros)
 
 
 # notation
