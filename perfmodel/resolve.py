@@ -104,7 +104,7 @@ def resolve(
         faults.append(Fault(f"'{name}' cannot be set here", path=name,
                             expected=f"the {name} as an argument, or a sweep"))  # fmt: skip
     made = faults.trying(_workload, workload, parts.workload)
-    chosen = faults.trying(_runtime, given["runtime"])
+    chosen = faults.trying(_runtime, given["runtime"], device)
     found = faults.trying(_device, device)
     machine = found
     if found is not None and parts.facts:
@@ -136,7 +136,9 @@ def _device(device: DeviceLike) -> Device | Machine:
     return device if isinstance(device, Machine) else hardware(device)
 
 
-def _runtime(runtime: str | Path | Runtime | None) -> Runtime | None:
+def _runtime(runtime: str | Path | Runtime | None, device: DeviceLike) -> Runtime | None:
+    if isinstance(device, Machine) and runtime == device.runtime.name:
+        return device.runtime  # whose constants may be others than the library's
     return None if runtime is None else find_runtime(runtime)
 
 

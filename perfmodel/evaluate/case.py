@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from perfmodel.api import Device, Machine, Precision, Runtime, Workload
 from perfmodel.evaluate.row_values import RowValues
-from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Runtime
-from perfmodel.workload.workload import Workload
 
 __all__ = ["Cases", "MeasuredQuantity", "ValidationCase"]
 

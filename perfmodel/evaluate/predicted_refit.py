@@ -9,13 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from perfmodel.api import Device, Machine, Workload, predict
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
-from perfmodel.predict import predict
-from perfmodel.workload.workload import Workload
 
 __all__ = ["PredictedRows", "refit"]
 

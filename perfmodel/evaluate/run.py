@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.errors import InputError
+from perfmodel.api import Prediction, predict
+from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
 
 __all__ = ["baselines", "error_of", "evaluate", "grouped", "worst_of"]
 
@@ -116,8 +115,6 @@ def _metric(found: Prediction, name: str) -> float:
     if isinstance(value, dict):  # bytes by memory: main memory is the last
         value = list(value.values())[-1]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if value is None or not np.isfinite(number := float(value)):  # pyright: ignore[reportUnknownArgumentType]
-        from perfmodel.errors import Fault
-
         raise InputError(Fault(f"{found.machine.device.name} and {found.workload.name} give no "
                                f"{name}", path=name))  # fmt: skip
     return number

@@ -7,15 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from perfmodel.api import hardware, resolve, workload
+from perfmodel.api import runtime as runtime_of
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.formats import as_precision
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.measurements import CsvRow, CsvTable, few_faults, read_rows
-from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList, is_fact, plain_value
-from perfmodel.workload.library import find
 
 __all__ = ["IGNORED", "MEASURED", "is_left_out", "load"]
 
@@ -190,7 +188,7 @@ def _understood(
     gathered = FaultList()
     spec = gathered.trying(hardware, device, devices)
     runtime = row.get("runtime")
-    chosen = gathered.trying(find_runtime, runtime, devices) if runtime else None
+    chosen = gathered.trying(runtime_of, runtime, devices) if runtime else None
     try:
         subject = resolve(
             row.get("model"), spec or device, row.get("precision") or None, chosen, given,
@@ -219,9 +217,9 @@ def _understood(
 def _unknown_names(rows: CsvTable, row: CsvRow, devices: Sequence[str | Path]) -> Iterator[Fault]:
     """Yield a fault for each name in a row that nothing is called by."""
     checks: dict[str, Callable[[str], object]] = {
-        "model": find,
+        "model": workload,
         "device": lambda name: hardware(name, devices),
-        "runtime": lambda name: find_runtime(name, devices),
+        "runtime": lambda name: runtime_of(name, devices),
         "precision": as_precision,
     }
     for column, check in checks.items():

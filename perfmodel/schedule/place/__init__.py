@@ -12,6 +12,7 @@ from perfmodel.schedule.place.levels import PlacementLevel, levels_of
 from perfmodel.schedule.place.place import context_limit, place
 from perfmodel.schedule.place.popularity import (
     Geometric,
+    Popularity,
     cycle_hit_rates,
     lru_hit_rates,
     touched_probabilities,
@@ -28,6 +29,7 @@ __all__ = [
     "PlacementResult",
     "PlacementRow",
     "PlacementSolution",
+    "Popularity",
     "assign_items",
     "context_limit",
     "cycle_hit_rates",

@@ -7,7 +7,7 @@ workload on a device.
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.schedule.stream.channel import StreamChannel
+from perfmodel.schedule.stream.channel import StreamChannel, channel_of
 from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, makespans, pipeline
 from perfmodel.schedule.stream.result import StreamResult
 from perfmodel.schedule.stream.stream import stream
@@ -17,6 +17,7 @@ __all__ = [
     "StreamChannel",
     "StreamResult",
     "StreamTimeline",
+    "channel_of",
     "makespans",
     "pipeline",
     "stream",
