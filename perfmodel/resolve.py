@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from perfmodel.catalog import is_kind, kinds
 from perfmodel.errors import Fault, InputError, nearest
@@ -36,6 +36,10 @@ __all__ = [
 #: A name, a path, a workload, or a model in memory that an importer reads (torch.export).
 WorkloadLike: TypeAlias = str | Path | Workload | Any
 DeviceLike: TypeAlias = str | Path | Device | Machine
+
+#: What no precision, runtime, engine or model is named by.
+_NO_NAMES: Final = (bool, int, float, list, tuple, dict)
+_UNSET: Final = Settings()
 
 
 class PredictionInputs(NamedTuple):
@@ -84,7 +88,7 @@ def resolve(
         Every fault of all of them at once.
     """
     faults = FaultList() if faults is None else faults
-    parts = split(settings) if settings else Settings()
+    parts = split(settings) if settings else _UNSET
     given: dict[str, Any] = {
         "precision": precision,
         "runtime": runtime,
@@ -97,7 +101,7 @@ def resolve(
                                 expected="one of them"))  # fmt: skip
         given[name] = value
     for name, value in given.items():
-        if isinstance(value, bool | int | float | list | tuple | dict):
+        if isinstance(value, _NO_NAMES):
             faults.append(Fault(f"{value!r} is no name", path=name, expected="a text"))
             given[name] = None
     for name in parts.subjects:
