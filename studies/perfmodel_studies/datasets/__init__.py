@@ -36,5 +36,7 @@ READERS: Final[Mapping[str, str]] = {
     "neusight_gpu_kernels": "perfmodel_studies.readers.gpu_kernels.neusight",
     # Networks' sums of kernels, fitted together with the rows of neusight_gpu_kernels.
     "neusight_e2e": "perfmodel_studies.readers.gpu_kernels.whole_transformers",
+    # Most networks have no graph: a device is predicted from the rows of others, which no row can
+    # ask. Those with a graph are a YAML beside the reader.
     "qualcomm_aihub_perf": "perfmodel_studies.readers.npus.aihub",
 }
