@@ -93,7 +93,9 @@ class NumberForm(_DatasetPart):
     """A number worked out from columns and from values stated before it."""
 
     number: str
-    """An expression; a cell that is empty makes the result empty."""
+    """An expression; a cell that is empty makes the result empty. A comparison is 1 or 0."""
+    digits: int | None = None
+    """Significant digits that it is rounded to."""
     otherwise: float | None = None
     """What an empty result is taken for."""
     matched: dict[str, str] = Field(default_factory=dict)
@@ -124,8 +126,11 @@ class MacsForm(_DatasetPart):
 
 
 class RowForm(_DatasetPart):
-    """What a row asks: templates of the arguments of `perfmodel.predict`."""
+    """What a row asks: templates of the arguments of `perfmodel.predict` or `perfmodel.serve`."""
 
+    ask: Literal["predict", "serve"] = "predict"
+    """The public function. `serve` takes from `set` its requests (``prompt``, ``generate``,
+    ``concurrency``) and how the model is split (``tensor``, ``data``, ``expert``, ``wide``)."""
     name: str
     """As reports name the row."""
     model: str
@@ -159,7 +164,7 @@ class MeasuredForm(ConditionForm):
     target: str
     """Name of the target that it counts for, a template."""
     metric: str = "latency_s"
-    """Attribute of the prediction that answers it."""
+    """Attribute of the prediction, or of what `serve` returns, that answers it."""
     value: str
     """An expression, SI; a row without that value was not measured."""
     model: str | None = None
@@ -245,6 +250,10 @@ class DatasetForm(_DatasetPart):
     come before `values`; one where left out."""
     skip: tuple[ConditionForm, ...] = ()
     """Rows of the file that are no rows of the data set."""
+    repeats: str = ""
+    """A template; a row of which another one before it has the text is no row of the data set."""
+    details: dict[str, str] = Field(default_factory=dict)
+    """Further ways to group the errors of the primary target: name -> template."""
     unpredicted: tuple[ReasonForm, ...] = ()
     """Rows that count against the coverage, with the reason; the first that fits."""
     unmeasured: str = "nothing was measured"

@@ -28,6 +28,7 @@ from perfmodel.evaluate.measured_table import measured_table
 from perfmodel.evaluate.predicted_refit import refit
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.row_values import RowValues
+from perfmodel.evaluate.served_load import ServedLoad, served_load
 from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
 
@@ -93,7 +94,11 @@ class DeclaredDataset:
                     values = RowValues(table, row, faults, form.signed, form.words)
                     case = reader.case(values, own)
                     cases += [] if case is None else [case]
-        return Cases(self.NAME, cases, form.primary, (*form.notes, *note))
+        count = reader.repeated
+        again = (f"{count} further rows repeat a measurement under another name",) if count else ()
+        return Cases(
+            self.NAME, cases, form.primary, (*form.notes, *again, *note), dict(form.details)
+        )
 
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
         """Return how constants were fitted, a group of rows left out at a time."""
@@ -119,6 +124,9 @@ class _CaseReader:
     _workloads: dict[tuple[Any, ...], Workload | InputError] = field(
         default_factory=dict[tuple[Any, ...], "Workload | InputError"]
     )
+    _texts: set[str] = field(default_factory=set[str])
+    repeated: int = 0
+    """Rows that another one before them has."""
 
     def case(self, values: RowValues, own: Mapping[str, ValueForm]) -> ValidationCase | None:
         """Return the case of a row; ``None`` for one that is no row of the data set.
@@ -138,6 +146,8 @@ class _CaseReader:
                 values.add(name, "")
         if any(values.fits(condition) for condition in form.skip):
             return None
+        if form.repeats and self._repeats(values.text(form.repeats)):
+            return None
         name, device = values.text(row.name), values.text(row.by_device or _first(row.device))
         stated = next((r.reason for r in form.unpredicted if values.fits(r)), None)
         if stated is not None or reason:
@@ -147,6 +157,13 @@ class _CaseReader:
             return self._asked(values, name, device)
         except InputError as error:
             return ValidationCase(name, device, reason=str(error.faults[0]))
+
+    def _repeats(self, text: str) -> bool:
+        """Tell whether a row before this one has its text; count it where one has."""
+        known = text in self._texts
+        self._texts.add(text)
+        self.repeated += known
+        return known
 
     def _asked(self, values: RowValues, name: str, device: str) -> ValidationCase:
         row = self.form.row
@@ -172,15 +189,20 @@ class _CaseReader:
             arguments = {
                 k: values.text(getattr(row, k)) for k in ("precision", "runtime", "engine")
             }
-            inputs = self._resolved(model, spec, arguments, own)
+            load = served_load(model, own) if row.ask == "serve" else None
+            inputs = self._resolved(model, spec, arguments, own if load is None else {})
             if row.macs is not None:
                 _check_macs(row.macs, values, inputs.workload)
-            command = _command(model, spec.name, arguments, own, row.warm)
+            if load is None:
+                command = _command(model, spec.name, arguments, own, row.warm)
+            else:
+                command = _serve_command(load, spec.name, arguments)
             quantities.append(
                 MeasuredQuantity(
-                    values.text(measured.target), measured.metric, value, inputs.workload, command
+                    values.text(measured.target), measured.metric, value, inputs.workload, command,
+                    load,
                 )
-            )
+            )  # fmt: skip
         if inputs is None:
             return ValidationCase(name, device, reason=self.form.unmeasured)
         return ValidationCase(
@@ -279,6 +301,17 @@ def _command(
             f"{name}={value!r}" if isinstance(value, float) else f"{name}={value}",
         ]
     return shlex.join([*words, "--warm"] if warm else words)
+
+
+def _serve_command(load: ServedLoad, device: str, arguments: Mapping[str, str]) -> str:
+    """Return the command line that serves the same load."""
+    words = ["perfmodel", "serve", load.model, device]
+    for name, value in {**arguments, **load.parameters, **load.choices}.items():
+        if value is True:
+            words.append(f"--{name}")
+        elif value:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
 
 
 def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:

@@ -89,7 +89,7 @@ def runs_of(rows: CsvTable) -> list[list[CsvRow]]:
         )
         run = next((run for run in same if row.get("metric") not in run), None)
         if run is None:
-            run = {}
+            run = dict[str, CsvRow]()
             same.append(run)
             runs.append(run)
         run[row.get("metric")] = row

@@ -120,7 +120,9 @@ class RowValues:
             taken = re.search(pattern.strip(), self.text(template))
             self._values[name] = None if taken is None else float(taken[1])
         value = self.number(form.number)
-        return form.otherwise if value is None else value
+        if value is None:
+            return form.otherwise
+        return value if form.digits is None else float(f"{value:.{form.digits}g}")
 
     def number(self, expression: str) -> float | None:
         """Return what an expression comes to; ``None`` where a cell or a value of it is empty."""

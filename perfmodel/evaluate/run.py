@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from perfmodel.api import Prediction, predict
+from perfmodel.api.loads import Served
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evaluate.served_load import kernels_s
 
 __all__ = ["baselines", "error_of", "evaluate", "grouped", "worst_of"]
 
@@ -35,6 +37,7 @@ def evaluate(cases: Cases) -> ValidationResult:
         A row that cannot be predicted counts against the coverage, with its reason.
     """
     rows: list[dict[str, Any]] = []
+    origins: list[ValidationCase] = []
     failed: dict[str, list[str]] = {}
     covered = 0
     tight: list[str] = []
@@ -43,12 +46,13 @@ def evaluate(cases: Cases) -> ValidationResult:
             failed.setdefault(case.reason or "no reason given", []).append(case.name)
             continue
         try:
-            found = [_answer(case, question, tight) for question in case.questions]
+            found = _answers(case, tight)
         except InputError as error:
             failed.setdefault(str(error.faults[0]), []).append(case.name)
             continue
         covered += 1
         rows += found
+        origins += [case] * len(found)
     targets = {
         target: error_of([r for r in rows if r["target"] == target])
         for target in dict.fromkeys([cases.primary, *(r["target"] for r in rows)])
@@ -68,8 +72,55 @@ def evaluate(cases: Cases) -> ValidationResult:
         grouped(primary, lambda r: r["device"]), grouped(primary, lambda r: r["group"]),
         baselines(primary),
         tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
-        worst_of(primary), tuple(rows), tuple(notes),
+        worst_of(primary), tuple(rows), tuple(notes), _details(cases, rows, origins),
     )  # fmt: skip
+
+
+def _details(
+    cases: Cases, rows: Sequence[dict[str, Any]], origins: Sequence[ValidationCase]
+) -> dict[str, Any]:
+    """Return the errors of the primary target by each further way to group them."""
+    out: dict[str, Any] = {}
+    for name, template in cases.details.items():
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row, case in zip(rows, origins, strict=True):
+            if row["target"] == cases.primary and case.values is not None:
+                groups.setdefault(case.values.text(template), []).append(row)
+        out[name] = {group: error_of(members) for group, members in groups.items()}
+    return out
+
+
+def _answers(case: ValidationCase, tight: list[str]) -> list[dict[str, Any]]:
+    """Return what is predicted for each question of a case; questions of a load share an answer."""
+    served: dict[tuple[Any, ...], Served] = {}
+    rows: list[dict[str, Any]] = []
+    assert case.machine is not None
+    for question in case.questions:
+        load = question.load
+        if load is None:
+            rows.append(_answer(case, question, tight))
+            continue
+        if load.key not in served:
+            served[load.key] = load.serve(case.machine, case.precision, case.runtime)
+        answer = served[load.key]
+        if not answer.feasible:
+            tight.append(case.name)
+        predicted = float(getattr(answer, question.metric))
+        floor = kernels_s(answer, question.metric, case.precision)
+        rows.append(_row(case, question, predicted) | {"roofline": floor, "compute": None})
+    return rows
+
+
+def _row(case: ValidationCase, question: MeasuredQuantity, predicted: float) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "device": case.device,
+        "group": case.group,
+        "target": question.target,
+        "measured": question.measured,
+        "predicted": predicted,
+        "error": predicted / question.measured - 1.0,
+    }
 
 
 def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) -> dict[str, Any]:
@@ -89,14 +140,7 @@ def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) 
     roofline = None if " " in question.metric else _metric(bare, question.metric)
     if not found.feasible:
         tight.append(case.name)
-    return {
-        "name": case.name,
-        "device": case.device,
-        "group": case.group,
-        "target": question.target,
-        "measured": question.measured,
-        "predicted": predicted,
-        "error": predicted / question.measured - 1.0,
+    return _row(case, question, predicted) | {
         "roofline": roofline,
         "compute": None if not timed or not ratio
         or roofline is None

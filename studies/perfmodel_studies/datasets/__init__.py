@@ -27,7 +27,6 @@ READERS: Final[Mapping[str, str]] = {
     "help_nasbench201": "perfmodel_studies.readers.help_latency.nasbench201",
     "help_fbnet": "perfmodel_studies.readers.help_latency.fbnet",
     "help_ofa": "perfmodel_studies.readers.help_latency.ofa",
-    "llm_serving_e2e": "perfmodel_studies.readers.llm_serving",
     # Constants of prefill were fitted on cold calls, and are judged by warm ones.
     "gpu_attention": "perfmodel_studies.readers.gpu_kernels.attention",
     # A collective is a command of its own, which the form of data sets cannot ask.
@@ -36,5 +35,7 @@ READERS: Final[Mapping[str, str]] = {
     "neusight_gpu_kernels": "perfmodel_studies.readers.gpu_kernels.neusight",
     # Networks' sums of kernels, fitted together with the rows of neusight_gpu_kernels.
     "neusight_e2e": "perfmodel_studies.readers.gpu_kernels.whole_transformers",
+    # Most networks have no graph: a device is predicted from the rows of others, which no row can
+    # ask. Those with a graph are a YAML beside the reader.
     "qualcomm_aihub_perf": "perfmodel_studies.readers.npus.aihub",
 }
