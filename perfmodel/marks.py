@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
-__all__ = ["MarkedNode", "Marks", "Path", "merge"]
-
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and list positions from the top of a file."""
 

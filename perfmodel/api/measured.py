@@ -18,8 +18,6 @@ from perfmodel.settings import FaultList
 if TYPE_CHECKING:
     from perfmodel.calibrate import Calibration
 
-__all__ = ["calibrate", "reproduce", "validate"]
-
 
 def validate(names: str | Iterable[str] | None = None, **options: Any) -> Any:
     """Compare predictions with measured rows; as `perfmodel.evaluate.validate`."""

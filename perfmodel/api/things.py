@@ -14,8 +14,6 @@ from perfmodel.resolve import WorkloadLike
 from perfmodel.workload import library as workloads
 from perfmodel.workload.workload import Workload
 
-__all__ = ["hardware", "precision", "runtime", "workload"]
-
 
 def hardware(name: str | Path | Device, directories: Iterable[str | Path] = ()) -> Device:
     """Return a device.

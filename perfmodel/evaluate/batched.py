@@ -16,8 +16,6 @@ from perfmodel.evaluate.run import baselines, error_of, grouped, worst_of
 from perfmodel.predict import predict
 from perfmodel.workload.workload import Workload
 
-__all__ = ["evaluate_together"]
-
 _Asked = tuple[ValidationCase, MeasuredQuantity]
 
 

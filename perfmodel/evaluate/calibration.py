@@ -20,8 +20,6 @@ from perfmodel.hardware.runtime import SCALE_CLASSES, Runtime
 from perfmodel.predict import machine_for, predict
 from perfmodel.workload.workload import Workload
 
-__all__ = ["calibrate"]
-
 #: Measured columns that say how long a run took; the first that a row has counts.
 _TIMES: Final = ("latency_s", "tokens_per_s", "frames_per_s")
 

@@ -12,8 +12,6 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Cases", "MeasuredQuantity", "ValidationCase"]
-
 
 @dataclass(frozen=True, slots=True)
 class MeasuredQuantity:

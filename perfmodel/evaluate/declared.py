@@ -36,8 +36,6 @@ from perfmodel.specfile import read, validate
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["DeclaredDataset"]
-
 #: Arguments of `predict` that a row states by name.
 _ARGUMENTS: Final = ("precision", "runtime", "engine")
 

@@ -17,8 +17,6 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.workload.workload import Workload
 
-__all__ = ["PredictedRows", "refit"]
-
 #: Numbers that the answers of a refit may hold together.
 _REMEMBERED = 10_000_000
 

@@ -14,8 +14,6 @@ from perfmodel.evaluate.result import ValidationResult
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 
-__all__ = ["baselines", "error_of", "evaluate", "grouped", "worst_of"]
-
 _WORST = 10
 
 #: Metrics that grow with speed: a baseline that is a time answers them by its inverse.

@@ -17,8 +17,6 @@ from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList, is_fact, plain_value
 from perfmodel.workload.library import find
 
-__all__ = ["IGNORED", "MEASURED", "is_left_out", "load"]
-
 #: Measured column -> attribute of `Prediction`; the first that a row has is its primary target.
 MEASURED: Final = {
     "latency_s": "latency_s",

@@ -18,8 +18,6 @@ from perfmodel.evaluate.run import evaluate
 from perfmodel.hardware.library import folder_faults
 from perfmodel.measurements import bad_cells_left_out, few_faults
 
-__all__ = ["run_validate", "validate"]
-
 _TABLES = (".csv", ".csv.gz")
 
 

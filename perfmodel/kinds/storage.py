@@ -24,16 +24,6 @@ from perfmodel.cost.setting import Setting
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
 
-__all__ = [
-    "KNEE",
-    "Storage",
-    "batch_time",
-    "cached_bandwidth",
-    "mean_bandwidth",
-    "request_rate",
-    "storage_bandwidth",
-]
-
 KNEE: Final = 4.0
 """Exponent of the soft minimum: a convention of this project, fitted on nothing."""
 

@@ -18,8 +18,6 @@ from perfmodel.former import former_names
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["BoundaryCrossing", "LevelPlan", "RetentionLevel", "over_levels", "replay_levels"]
-
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Level="RetentionLevel")
 

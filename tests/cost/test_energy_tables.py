@@ -25,10 +25,16 @@ from perfmodel_studies.energy_tables import (
     wire_energy,
 )
 
-from perfmodel.cost.area import mac_area, sram_area
 from perfmodel.errors import InputError
 from perfmodel.hardware.engine import COMPUTE_FORMATS
-from perfmodel.hardware.technology import dram_kinds, dram_range, leave_one_out, power_law
+from perfmodel.hardware.technology import (
+    dram_kinds,
+    dram_range,
+    leave_one_out,
+    mac_area,
+    power_law,
+    sram_area,
+)
 from perfmodel.hardware.technology.nodes import trend
 from perfmodel.hardware.technology.offchip import wire_checks
 from perfmodel.hardware.technology.sram import points, rows

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["cores_to_saturate", "speedup_of_cores"]
-
 
 def speedup_of_cores(cores: Value, single: Value, shared: Value) -> Value:
     """Return how much faster `cores` cores are than one.

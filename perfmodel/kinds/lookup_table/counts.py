@@ -11,11 +11,6 @@ import math
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = [
-    "blocks", "engine_clocks", "index_bits", "instructions_per_mac", "look_ups", "packed_bytes",
-    "passes", "table_entries", "uram_blocks", "uram_columns",
-]  # fmt: skip
-
 
 def passes(bits: Value, *, ternary: bool = False, relaxed: bool = False) -> Value:
     """Return passes over the outputs: one a bit plane, one for ternary weights as a whole."""

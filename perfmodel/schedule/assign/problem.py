@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["AssignmentProblem", "Floats", "Index"]
-
 Floats: TypeAlias = NDArray[np.float64]
 Index: TypeAlias = NDArray[np.intp]
 

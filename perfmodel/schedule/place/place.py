@@ -26,8 +26,6 @@ from perfmodel.settings import FaultList
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
 
-__all__ = ["context_limit", "longest_context", "option_faults", "place"]
-
 Method: TypeAlias = Literal["exact", "lp", "greedy"]
 Objective: TypeAlias = Literal["latency_s", "energy_j"]
 Floats = npt.NDArray[np.float64]

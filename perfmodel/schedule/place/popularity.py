@@ -16,17 +16,6 @@ import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = [
-    "Geometric",
-    "Popularity",
-    "cycle_hit_rates",
-    "lru_hit_rates",
-    "popularity_of",
-    "touched_probabilities",
-    "visit_probabilities",
-    "zipf",
-]
-
 Floats = npt.NDArray[np.float64]
 
 

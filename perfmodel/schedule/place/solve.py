@@ -18,8 +18,6 @@ import numpy.typing as npt
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.place.integer import fits, integer_counts, relaxed_counts
 
-__all__ = ["PlacementSolution", "assign_items", "fractional_bound", "greedy_counts"]
-
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 

@@ -20,8 +20,6 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["Load", "State", "StreamTimeline", "makespans", "pipeline", "place_sizes"]
-
 Floats = npt.NDArray[np.float64]
 
 

@@ -20,8 +20,6 @@ from perfmodel.search.exact.problem import ChoiceProblem, Floats, Ints, Limit, P
 from perfmodel.search.exact.result import ChoiceSolution
 from perfmodel.search.exact.solve import solve
 
-__all__ = ["Front", "FrontPoint", "front"]
-
 #: States above which lists are given up for point by point.
 MOST = 200_000
 

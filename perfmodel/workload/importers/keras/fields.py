@@ -7,8 +7,6 @@ from typing import Any, Final, cast
 
 from perfmodel.pydantic_faults import Flaw
 
-__all__ = ["Fields", "LayerError", "Place"]
-
 Place = tuple[str | int, ...]
 
 #: The largest number that a size may be.

@@ -12,8 +12,6 @@ from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
 from perfmodel.workload.importers.trace import Tracer
 from perfmodel.workload.symbols import Dim, constant
 
-__all__ = ["ACTIVATIONS", "Handler", "KerasLayerCall", "Made", "Value", "dim_flaw"]
-
 
 @dataclass(frozen=True, slots=True)
 class Value:
