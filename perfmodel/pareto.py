@@ -83,31 +83,6 @@ def _front_of_many(unique: Floats) -> npt.NDArray[np.intp]:
     return np.array(kept)
 
 
-def ranks(points: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Front that each point is on when fronts are peeled off one by one; 0 is the Pareto front.
-
-    Parameters
-    ----------
-    points : array_like, shape (n, d)
-        Objectives to minimise.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        -1 for points with a NaN.
-    """
-    values = _points(points)
-    out = np.full(len(values), -1, dtype=np.int64)
-    left = np.flatnonzero(~np.isnan(values).any(axis=1))
-    rank = 0
-    while left.size:
-        on = front(values[left])
-        out[left[on]] = rank
-        left = left[~on]
-        rank += 1
-    return out
-
-
 def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """Volume that the points dominate, up to a reference point.
 

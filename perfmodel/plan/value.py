@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault
 
 
 class TensorLike(Protocol):
@@ -274,15 +274,3 @@ class Plan(_Value):
         from perfmodel.plan.check import Check
 
         return list(dict.fromkeys(Check(self, graph, sizes or {}).faults()))
-
-    def require(self, graph: GraphLike, sizes: Mapping[str, float] | None = None) -> None:
-        """Refuse a plan that does not fit.
-
-        Raises
-        ------
-        InputError
-            Every fault that `check` finds.
-        """
-        faults = self.check(graph, sizes)
-        if faults:
-            raise InputError(faults)

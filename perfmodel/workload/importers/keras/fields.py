@@ -11,7 +11,6 @@ Place = tuple[str | int, ...]
 
 #: The largest number that a size may be.
 _LARGEST: Final = 2**31 - 1
-_MISSING: Final = object()
 
 
 class LayerError(Exception):

@@ -215,8 +215,3 @@ def activation_name(fields: Fields, key: str) -> str:
         meant = nearest(name, ACTIVATIONS)
         raise LayerError(*fields.bad(key, f"an activation such as {meant or 'relu'}").flaws)
     return name
-
-
-def dim_flaw(error: NotPricedError) -> str:
-    """Return what an inference said as a message."""
-    return f"does not fit what it reads: {error}"
