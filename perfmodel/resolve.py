@@ -20,19 +20,6 @@ from perfmodel.settings import BITS, REMARKS, FaultList, Settings, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = [
-    "DeviceLike",
-    "PredictionInputs",
-    "WorkloadLike",
-    "check_choices",
-    "checked_bits",
-    "machine_of",
-    "note_remarks",
-    "precision_for",
-    "resolve",
-    "with_bits",
-]
-
 #: A name, a path, a workload, or a model in memory that an importer reads (torch.export).
 WorkloadLike: TypeAlias = str | Path | Workload | Any
 DeviceLike: TypeAlias = str | Path | Device | Machine

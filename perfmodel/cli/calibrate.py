@@ -12,8 +12,6 @@ from perfmodel.cli import DONE
 from perfmodel.cli.common import print_json, say
 from perfmodel.settings import FaultList
 
-__all__ = ["calibrate"]
-
 
 def calibrate(
     measurements: Path,

@@ -15,8 +15,6 @@ from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import baselines, error_of, grouped, worst_of
 
-__all__ = ["evaluate_together"]
-
 _Asked = tuple[ValidationCase, MeasuredQuantity]
 
 

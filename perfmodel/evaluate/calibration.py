@@ -25,8 +25,6 @@ from perfmodel.evaluate.case import ValidationCase
 from perfmodel.evaluate.user_rows import is_left_out, load
 from perfmodel.settings import FaultList
 
-__all__ = ["calibrate"]
-
 #: Measured columns that say how long a run took; the first that a row has counts.
 _TIMES: Final = ("latency_s", "tokens_per_s", "frames_per_s")
 

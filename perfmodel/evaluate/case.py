@@ -9,8 +9,6 @@ from perfmodel.api import Device, Machine, Precision, Runtime, Workload
 from perfmodel.evaluate.row_values import RowValues
 from perfmodel.evaluate.served_load import ServedLoad
 
-__all__ = ["Cases", "MeasuredQuantity", "ValidationCase"]
-
 
 @dataclass(frozen=True, slots=True)
 class MeasuredQuantity:

@@ -32,8 +32,6 @@ from perfmodel.evaluate.served_load import ServedLoad, served_load
 from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
 
-__all__ = ["DeclaredDataset"]
-
 #: Arguments of `predict` that a row states by name.
 _ARGUMENTS: Final = ("precision", "runtime", "engine")
 

@@ -17,8 +17,6 @@ from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.served_load import ServedLoad
 
-__all__ = ["PredictedRows", "refit"]
-
 #: Numbers that the answers of a refit may hold together.
 _REMEMBERED = 10_000_000
 

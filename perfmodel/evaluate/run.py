@@ -15,8 +15,6 @@ from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.served_load import kernels_s
 
-__all__ = ["baselines", "error_of", "evaluate", "grouped", "worst_of"]
-
 _WORST = 10
 
 #: Metrics that grow with speed: a baseline that is a time answers them by its inverse.

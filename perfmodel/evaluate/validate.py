@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from perfmodel.api import folder_faults
 from perfmodel.asked import remember
@@ -18,8 +17,6 @@ from perfmodel.evaluate.refit import trial
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import evaluate
 from perfmodel.measurements import bad_cells_left_out, few_faults
-
-__all__ = ["run_validate", "validate"]
 
 _TABLES = (".csv", ".csv.gz")
 
@@ -145,17 +142,3 @@ def _load(
         return found
     told = f"{len(left)} cell{'s' if len(left) > 1 else ''} at fault left out: {few_faults(left)}"
     return replace(found, notes=(*found.notes, told))
-
-
-def run_validate(
-    names: Iterable[str | Path] | None = None,
-    data: str | Path | None = None,
-    suffix: str = "",
-    devices: str | Path | Iterable[str | Path] | None = None,
-    left_out: bool = False,
-    skip_bad_rows: bool = False,
-) -> list[dict[str, Any]]:
-    """Return `validate` ready for JSON: ``{name, rows, coverage, targets, mape, ...}`` each."""
-    found = validate(names, data=data, suffix=suffix, devices=devices, left_out=left_out,
-                     skip_bad_rows=skip_bad_rows)  # fmt: skip
-    return [item.to_dict() for item in found]

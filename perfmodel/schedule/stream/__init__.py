@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
 from perfmodel.schedule.stream.channel import StreamChannel, channel_of
-from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, makespans, pipeline
+from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, pipeline
 from perfmodel.schedule.stream.result import StreamResult
 from perfmodel.schedule.stream.stream import stream
 
@@ -18,7 +18,6 @@ __all__ = [
     "StreamResult",
     "StreamTimeline",
     "channel_of",
-    "makespans",
     "pipeline",
     "stream",
 ]
