@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.calibrate.fit import Constant, CrossValidatedFit, Fit, fit, left_out
-from perfmodel.calibrate.overlay import Calibration, Overlay, read_overlay
+from perfmodel.calibrate.overlay import Calibration
 from perfmodel.former import former_names
 
 __all__ = [
@@ -11,10 +11,8 @@ __all__ = [
     "Constant",
     "CrossValidatedFit",
     "Fit",
-    "Overlay",
     "fit",
     "left_out",
-    "read_overlay",
 ]
 
 if not TYPE_CHECKING:

@@ -1,13 +1,11 @@
 """What silicon costs: sourced energies and areas of arithmetic, memories and wires by node."""
 
 from perfmodel.hardware.technology.curves import power_law
-from perfmodel.hardware.technology.nodes import area_scale, energy_scale, nominal_volts
+from perfmodel.hardware.technology.nodes import energy_scale
 from perfmodel.hardware.technology.offchip import (
-    DramPower,
     dram_access_energy,
     dram_core_energy,
     dram_energy,
-    dram_kinds,
     dram_power,
     dram_streaming_energy,
     flash_page_read_energy,
@@ -27,12 +25,9 @@ from perfmodel.hardware.technology.sram import (
 from perfmodel.hardware.technology.tables import sources
 
 __all__ = [
-    "DramPower",
-    "area_scale",
     "dram_access_energy",
     "dram_core_energy",
     "dram_energy",
-    "dram_kinds",
     "dram_power",
     "dram_streaming_energy",
     "energy_scale",
@@ -40,7 +35,6 @@ __all__ = [
     "link_energy",
     "logic_leakage_power",
     "mac_area",
-    "nominal_volts",
     "operation_energy",
     "power_law",
     "sources",

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
 from perfmodel.search.exact.problem import ChoiceProblem, Limit, Sum, Term
-from perfmodel.search.exact.result import ChoiceInfeasibility, ChoiceSolution, Opening
+from perfmodel.search.exact.result import ChoiceInfeasibility, Opening
 from perfmodel.search.exact.solve import solve
 
 __all__ = [
     "ChoiceInfeasibility",
     "ChoiceProblem",
-    "ChoiceSolution",
     "Limit",
     "Opening",
     "Sum",
