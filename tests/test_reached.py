@@ -7,8 +7,8 @@ import perfmodel
 
 PACKAGE = Path(perfmodel.__file__).parent
 
-#: Where walks begin: the words, the commands, the demo, and what is loaded by name.
-STARTS = ("perfmodel", "perfmodel.api", "perfmodel.catalog", "perfmodel.demo", "perfmodel.__main__",
+#: Where walks begin: the words, the commands, and what is loaded by name.
+STARTS = ("perfmodel", "perfmodel.api", "perfmodel.catalog", "perfmodel.__main__",
           "perfmodel.testing")  # fmt: skip
 
 #: Prefix of modules that nothing reaches -> why they are here all the same.
