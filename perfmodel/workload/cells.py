@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 Operation = Literal[
     "skip", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5",
@@ -293,10 +293,6 @@ def build(structure: CellsStructure, semantics: ExecutionSemantics) -> Graph:
     return g.build(parameters(s))
 
 
-def parameters(structure: CellsStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_CELLS = Family("cells", CellsStructure, parameters, build, frames)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import simplify
 
 _Count = Annotated[int, Field(gt=0, le=10**5)]
@@ -62,10 +62,6 @@ def _block(g: ImageBuilder, x: Tensor, width: int) -> Tensor:
     return g.elementwise("add", y, x, name="add")
 
 
-def parameters(structure: ConvNeXtStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_CONVNEXT = Family("convnext", ConvNeXtStructure, parameters, build, frames)

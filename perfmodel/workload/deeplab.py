@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
 from perfmodel.workload.segmentation import pyramid_pooling
 from perfmodel.workload.ssd import MOBILENET_V2
@@ -88,10 +88,6 @@ def _backbone(g: ImageBuilder, x: Tensor, s: DeepLabStructure) -> tuple[Tensor, 
     return low, x
 
 
-def parameters(structure: DeepLabStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 513, "width": 513, "width_multiplier": 1}
-
+parameters = images(513, 513, width_multiplier=1)
 
 FAMILY_DEEPLAB = Family("deeplab", DeepLabStructure, parameters, build, frames)

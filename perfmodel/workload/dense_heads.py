@@ -13,7 +13,7 @@ from pydantic import Field
 from perfmodel.workload.convnet import ResNetStructure, residual_stages
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 _Count = Annotated[int, Field(gt=0, le=10**4)]
 
@@ -74,10 +74,6 @@ def build(structure: DenseHeadsStructure, semantics: ExecutionSemantics) -> Grap
     return g.build(parameters(s))
 
 
-def parameters(structure: DenseHeadsStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 512, "width": 512}
-
+parameters = images(512, 512)
 
 FAMILY_DENSE_HEADS = Family("dense_heads", DenseHeadsStructure, parameters, build, frames)

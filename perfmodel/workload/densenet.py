@@ -11,7 +11,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import floor_div, simplify
 
 _Count = Annotated[int, Field(gt=0, le=10**4)]
@@ -76,10 +76,6 @@ def _norm_relu(g: ImageBuilder, x: Tensor, name: str) -> Tensor:
     return g.elementwise("relu", g.norm(x, "batch_norm", name=f"{name}.norm"), name=f"{name}.relu")
 
 
-def parameters(structure: DenseNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_DENSENET = Family("densenet", DenseNetStructure, parameters, build, frames)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import product, simplify
 
@@ -127,11 +127,7 @@ def _scaled_add(
     return g.elementwise("add", x, y, name=f"{name}.add")
 
 
-def parameters(structure: EfficientFormerStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_EFFICIENTFORMER = Family(
     "efficientformer", EfficientFormerStructure, parameters, build, frames

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import product, simplify
 
 _Positive = Annotated[int, Field(gt=0, le=10**5)]
@@ -148,11 +148,7 @@ def _scaled_add(g: ImageBuilder, x: Tensor, y: Tensor, name: str) -> Tensor:
     return g.elementwise("add", x, g.elementwise("mul", y, scale, name=name), name=f"{name}.add")
 
 
-def parameters(structure: EfficientFormerV2Structure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_EFFICIENTFORMER_V2 = Family(
     "efficientformer_v2", EfficientFormerV2Structure, parameters, build, frames

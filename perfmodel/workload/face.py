@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import product
 
 _Count = Annotated[int, Field(gt=0, le=10**5)]
@@ -121,10 +121,6 @@ def _bottleneck(
     return g.elementwise("add", y, x, name=f"{name}add") if stride == 1 else y
 
 
-def parameters(structure: FaceStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 112, "width": 112}
-
+parameters = images(112, 112)
 
 FAMILY_FACE = Family("face", FaceStructure, parameters, build, frames)

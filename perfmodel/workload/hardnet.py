@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 _Count = Annotated[int, Field(gt=0, le=10**5)]
 
@@ -103,10 +103,6 @@ def _block(g: ImageBuilder, x: Tensor, s: HarDNetStructure, index: int) -> Tenso
     return g.concat(kept, f"block{index}.out")
 
 
-def parameters(structure: HarDNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_HARDNET = Family("hardnet", HarDNetStructure, parameters, build, frames)

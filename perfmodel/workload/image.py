@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -95,3 +96,21 @@ def _half(kernel: int | Sequence[int], dilation: int) -> int | tuple[int, ...]:
 def frames(structure: Any) -> tuple[str, Dim]:
     """Return what a run of an image network yields: one frame an image of the batch."""
     return "frames", symbol("batch")
+
+
+def images(height: float, width: float, **more: float) -> Callable[[Any], dict[str, float]]:
+    """Return what gives the free dimensions of an image network, whatever its structure.
+
+    Parameters
+    ----------
+    height, width
+        Defaults of an image's sides.
+    **more
+        Further free dimensions, and their defaults.
+    """
+    return partial(_defaults, {"batch": 1, "height": height, "width": width, **more})
+
+
+def _defaults(free: dict[str, float], structure: Any) -> dict[str, float]:
+    del structure
+    return dict(free)

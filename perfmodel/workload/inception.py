@@ -11,7 +11,7 @@ from typing import Literal
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 #: A convolution of a branch: channels, kernel, stride, padding (None keeps the size).
 Layer = tuple[int, int | tuple[int, int], int, int | None]
@@ -163,10 +163,6 @@ def _v3(g: InceptionBuilder, image: Tensor) -> Tensor:
     return x
 
 
-def parameters(structure: InceptionStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 299, "width": 299}
-
+parameters = images(299, 299)
 
 FAMILY_INCEPTION = Family("inception", InceptionStructure, parameters, build, frames)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageStructure, frames
+from perfmodel.workload.image import ImageStructure, frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, ceil_div, product, symbol
 
@@ -138,10 +138,6 @@ def _feed_forward(g: _LeViTBuilder, x: Tensor, channels: int, name: str) -> Tens
     return g.elementwise("add", y, x, name=f"{name}ffn.add")
 
 
-def parameters(structure: LeViTStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_LEVIT = Family("levit", LeViTStructure, parameters, build, frames)

@@ -13,7 +13,7 @@ from pydantic import Field
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
 from perfmodel.workload.symbols import simplify
 
@@ -94,10 +94,6 @@ def build(structure: LRASPPStructure, semantics: ExecutionSemantics) -> Graph:
     return g.build(parameters(s))
 
 
-def parameters(structure: LRASPPStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224, "width_multiplier": 1}
-
+parameters = images(224, 224, width_multiplier=1)
 
 FAMILY_LRASPP = Family("lraspp", LRASPPStructure, parameters, build, frames)

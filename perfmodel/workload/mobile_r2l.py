@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, frames
+from perfmodel.workload.image import ImageBuilder, frames, images
 from perfmodel.workload.image import ImageStructure as _Image
 
 _Positive = Annotated[int, Field(gt=0, le=10**5)]
@@ -75,10 +75,6 @@ def _residual(g: ImageBuilder, x: Tensor, name: str) -> Tensor:
     return g.elementwise("add", x, y, name=f"{name}.add")
 
 
-def parameters(structure: MobileR2LStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults: a grid of rays."""
-    del structure
-    return {"batch": 1, "height": 63, "width": 84}
-
+parameters = images(63, 84)
 
 FAMILY_MOBILE_R2L = Family("mobile_r2l", MobileR2LStructure, parameters, build, frames)

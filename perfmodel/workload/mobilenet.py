@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import Dim, divisible, floor_div, maximum, simplify, symbol
 
 Activation = Literal["relu", "relu6", "hard_swish", "silu"]
@@ -204,10 +204,6 @@ def inverted_residual(
     return y
 
 
-def parameters(structure: MobileNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224, "width_multiplier": 1}
-
+parameters = images(224, 224, width_multiplier=1)
 
 FAMILY_MOBILENET = Family("mobilenet", MobileNetStructure, parameters, build, frames)

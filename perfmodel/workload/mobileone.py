@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 _Positive = Annotated[int, Field(gt=0, le=10**5)]
 _Blocks = Annotated[int, Field(ge=0, le=1000)]
@@ -67,10 +67,6 @@ def _conv(
     return g.elementwise("relu", y, name=f"{name}.relu")
 
 
-def parameters(structure: MobileOneStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_MOBILEONE = Family("mobileone", MobileOneStructure, parameters, build, frames)

@@ -13,7 +13,7 @@ from pydantic import Field
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 _Count = Annotated[int, Field(gt=0, le=10**5)]
 _Stages = Annotated[tuple[_Count, ...], Field(min_length=1, max_length=8)]
@@ -102,10 +102,6 @@ def _block(
     return g.elementwise("relu", y, name=f"{name}relu")
 
 
-def parameters(structure: RegNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_REGNET = Family("regnet", RegNetStructure, parameters, build, frames)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 _Count = Annotated[int, Field(gt=0, le=10**5)]
 
@@ -58,10 +58,6 @@ def repvgg_stages(g: ImageBuilder, x: Tensor, s: RepVGGStructure) -> list[Tensor
     return stages
 
 
-def parameters(structure: RepVGGStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_REPVGG = Family("repvgg", RepVGGStructure, parameters, build, frames)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, frames
+from perfmodel.workload.image import ImageBuilder, frames, images
 
 _Count = Annotated[int, Field(gt=0, le=10**4)]
 
@@ -81,10 +81,6 @@ def _dense(g: ImageBuilder, x: Tensor, s: RRDBStructure, name: str) -> Tensor:
     return g.elementwise("add", y, x, name=f"{name}.add", ops=2)
 
 
-def parameters(structure: RRDBStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 128, "width": 128}
-
+parameters = images(128, 128)
 
 FAMILY_RRDB = Family("rrdb", RRDBStructure, parameters, build, frames)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import frames
+from perfmodel.workload.image import frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, symbol
 
@@ -109,10 +109,6 @@ def _layer(
     return g.elementwise("add", y, x, name="add2")
 
 
-def parameters(s: SegFormerStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del s
-    return {"batch": 1, "height": 512, "width": 512}
-
+parameters = images(512, 512)
 
 FAMILY_SEGFORMER = Family("segformer", SegFormerStructure, parameters, build, frames)

@@ -15,7 +15,7 @@ from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.convnet import ResNetStructure, residual_block
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import simplify
 
 _Count = Annotated[int, Field(gt=0, le=10**4)]
@@ -122,10 +122,6 @@ def _deeplab(g: ImageBuilder, x: Tensor, s: SegmentationStructure) -> Tensor:
     return g.conv(x, s.classes, 1, name="head.classifier")
 
 
-def parameters(structure: SegmentationStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_SEGMENTATION = Family("segmentation", SegmentationStructure, parameters, build, frames)

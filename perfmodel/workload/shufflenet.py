@@ -11,7 +11,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import product
 
 _Count = Annotated[int, Field(gt=0, le=10**5)]
@@ -73,10 +73,6 @@ def _unit(g: ImageBuilder, x: Tensor, width: int, stride: int, name: str) -> Ten
     return g.copy([y], y.shape, name=f"{name}shuffle")
 
 
-def parameters(structure: ShuffleNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_SHUFFLENET = Family("shufflenet", ShuffleNetStructure, parameters, build, frames)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
 
 _Count = Annotated[int, Field(gt=0, le=10**5)]
@@ -127,10 +127,6 @@ def _mobilenet_v2(g: ImageBuilder, x: Tensor) -> list[Tensor]:
     return [*taps, g.conv_norm(x, 1280, 1, activation="relu6", name="head")]
 
 
-def parameters(structure: SSDStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 300, "width": 300, "width_multiplier": 1}
-
+parameters = images(300, 300, width_multiplier=1)
 
 FAMILY_SSD = Family("ssd", SSDStructure, parameters, build, frames)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import frames
+from perfmodel.workload.image import frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
 
@@ -102,10 +102,6 @@ def _block(
     return g.elementwise("add", y, x, name=f"{name}.add2")
 
 
-def parameters(s: SwinStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del s
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_SWIN = Family("swin", SwinStructure, parameters, build, frames)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 _Count = Annotated[int, Field(gt=0, le=10**4)]
 
@@ -60,10 +60,6 @@ def _double(g: ImageBuilder, x: Tensor, width: int, name: str) -> Tensor:
     return g.conv_norm(x, width, 3, activation="relu", name=f"{name}.2")
 
 
-def parameters(structure: UNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_UNET = Family("unet", UNetStructure, parameters, build, frames)

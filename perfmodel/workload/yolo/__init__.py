@@ -11,7 +11,7 @@ from pydantic import Field
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageStructure, frames
+from perfmodel.workload.image import ImageStructure, frames, images
 from perfmodel.workload.yolo.blocks import BLOCKS
 from perfmodel.workload.yolo.builder import YoloBuilder
 from perfmodel.workload.yolo.heads import HEADS
@@ -91,10 +91,6 @@ def _width(channels: int, s: YoloStructure) -> int:
     return math.ceil(min(channels, s.max_channels) * s.width_multiple / 8) * 8
 
 
-def parameters(structure: YoloStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 640, "width": 640}
-
+parameters = images(640, 640)
 
 FAMILY_YOLO = Family("yolo", YoloStructure, parameters, build, frames)
