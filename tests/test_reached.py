@@ -20,7 +20,6 @@ EXCEPTIONS = {
     "perfmodel.cost.traffic.staircase_lookup": "documented look-ups of the page on traffic",
     "perfmodel.evaluate.batched": "for readers of data sets in other packages",
     "perfmodel.kinds.fpga.digits": "documented functions of the page on FPGAs",
-    "perfmodel.plots.chain": "the picture of a chain's traffic",
     "perfmodel.plots.staircase": "the picture of a staircase of traffic",
     "perfmodel.search.adapters": "for loops of optuna, pymoo, Ray Tune and PyTorch",
     "perfmodel.search.differentiable": "a search with slopes, which no command asks yet",
