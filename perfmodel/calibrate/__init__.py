@@ -6,14 +6,7 @@ from perfmodel.calibrate.fit import Constant, CrossValidatedFit, Fit, fit, left_
 from perfmodel.calibrate.overlay import Calibration
 from perfmodel.former import former_names
 
-__all__ = [
-    "Calibration",
-    "Constant",
-    "CrossValidatedFit",
-    "Fit",
-    "fit",
-    "left_out",
-]
+__all__ = ["Calibration", "Constant", "CrossValidatedFit", "Fit", "fit", "left_out"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, LeftOut="CrossValidatedFit")

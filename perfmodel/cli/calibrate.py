@@ -46,8 +46,7 @@ def calibrate(
     from perfmodel.hardware.library import runtime as find_runtime
 
     faults = FaultList()
-    if output is not None:
-        faults.extend(output_faults(output, (".yaml", ".yml")))
+    faults.extend(output_faults(output, (".yaml", ".yml")))
     spec = None if device is None else faults.trying(hardware, device)
     chosen = None if runtime is None else faults.trying(find_runtime, runtime)
     faults.settle()

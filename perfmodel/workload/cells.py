@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -27,7 +28,7 @@ _Count = Annotated[int, Field(gt=0, le=10**5)]
 _State = Annotated[int, Field(ge=0, le=100)]
 
 
-class Cell(BaseModel):
+class Cell(FrozenModel):
     """A cell.
 
     Attributes
@@ -40,14 +41,12 @@ class Cell(BaseModel):
         States that make the output.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     nodes: Annotated[tuple[tuple[Operation, _State, Operation, _State], ...],
                      Field(min_length=1, max_length=50)]  # fmt: skip
     concat: Annotated[tuple[_State, ...], Field(min_length=1, max_length=50)]
 
 
-class StemConvolution(BaseModel):
+class StemConvolution(FrozenModel):
     """A 3x3 convolution before the cells.
 
     Attributes
@@ -56,14 +55,12 @@ class StemConvolution(BaseModel):
         1 keeps ``ceil(n / stride)``, 0 drops the border.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     channels: _Count
     stride: Literal[1, 2] = 2
     padding: Literal[0, 1] = 1
 
 
-class CellStage(BaseModel):
+class CellStage(FrozenModel):
     """Cells of one width.
 
     Attributes
@@ -75,8 +72,6 @@ class CellStage(BaseModel):
     normal
         Normal cells after it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     channels: _Count
     reduce: bool = True

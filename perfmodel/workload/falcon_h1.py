@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -27,7 +26,7 @@ from perfmodel.workload.transformer_layers import (
 from perfmodel.workload.transformer_structure import Count, CountOrNone, TransformerStructure
 
 
-class FalconH1Structure(BaseModel):
+class FalconH1Structure(FrozenModel):
     """Shape of a hybrid of attention and state spaces.
 
     Attributes
@@ -46,7 +45,6 @@ class FalconH1Structure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("layers", "vocabulary")
 
     phase: RecurrentPhase = "decode"

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.symbols import Dim, simplify, symbol
 
 
-class ImageStructure(BaseModel):
+class ImageStructure(FrozenModel):
     """What every image classifier has.
 
     Attributes
@@ -26,8 +27,6 @@ class ImageStructure(BaseModel):
         ``separate``: a scale and shift after each convolution, as trained and as parameters are
         published; ``folded``: merged into the convolution's weights and bias, as deployed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     classes: int = Field(1000, gt=0, le=10**7)
     image_channels: int = Field(3, gt=0, le=10**4)

@@ -9,15 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from perfmodel.errors import InputError, nearest
 from perfmodel.formats import as_precision
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw, faults_of
 from perfmodel.workload.families import BUILT_IN, Family, family
 from perfmodel.workload.workload import check_extent
 
 
-class _WorkloadSchema(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
-    )  # fmt: skip
+class _WorkloadSchema(FrozenModel):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class WorkloadSource(_WorkloadSchema):

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -33,7 +32,7 @@ from perfmodel.workload.transformer_structure import Count
 _UPDATE_OPS = 3
 
 
-class Mamba2Structure(BaseModel):
+class Mamba2Structure(FrozenModel):
     """Shape of a Mamba-2 network.
 
     Attributes
@@ -63,7 +62,6 @@ class Mamba2Structure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("layers", "vocabulary")
 
     phase: RecurrentPhase = "decode"

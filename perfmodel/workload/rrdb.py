@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, frames, images
@@ -16,7 +17,7 @@ from perfmodel.workload.image import ImageBuilder, frames, images
 _Count = Annotated[int, Field(gt=0, le=10**4)]
 
 
-class RRDBStructure(BaseModel):
+class RRDBStructure(FrozenModel):
     """Shape of the generator.
 
     Attributes
@@ -30,8 +31,6 @@ class RRDBStructure(BaseModel):
     image_channels
         Channels of the image.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     blocks: _Count = 23
     channels: _Count = 64

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -26,7 +25,7 @@ from perfmodel.workload.symbols import Dim, simplify, symbol
 from perfmodel.workload.transformer_structure import Count, CountOrNone
 
 
-class RwkvStructure(BaseModel):
+class RwkvStructure(FrozenModel):
     """Shape of an RWKV network.
 
     Attributes
@@ -55,7 +54,6 @@ class RwkvStructure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("layers", "vocabulary")
 
     phase: RecurrentPhase = "decode"

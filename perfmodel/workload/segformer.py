@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import frames, images
@@ -20,7 +21,7 @@ _Count = Annotated[int, Field(gt=0, le=10**5)]
 _Four = tuple[_Count, _Count, _Count, _Count]
 
 
-class SegFormerStructure(BaseModel):
+class SegFormerStructure(FrozenModel):
     """Shape of a SegFormer.
 
     Attributes
@@ -36,8 +37,6 @@ class SegFormerStructure(BaseModel):
     image_channels
         Channels of the input image.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     widths: _Four = (32, 64, 160, 256)
     depths: _Four = (2, 2, 2, 2)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -97,10 +96,8 @@ def kernel_named(name: str) -> StreamingKernel:
     return found
 
 
-class StreamingStructure(BaseModel):
+class StreamingStructure(FrozenModel):
     """Which kernel, see `KERNELS`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kernel: str
     """Name of the kernel."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import frames, images
@@ -19,7 +20,7 @@ from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
 _Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
-class SwinStructure(BaseModel):
+class SwinStructure(FrozenModel):
     """Shape of a Swin transformer.
 
     Attributes
@@ -35,8 +36,6 @@ class SwinStructure(BaseModel):
     image_channels
         Channels of the input image.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     depths: tuple[_Count, _Count, _Count, _Count] = (2, 2, 6, 2)
     heads: tuple[_Count, _Count, _Count, _Count] = (3, 6, 12, 24)

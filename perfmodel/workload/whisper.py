@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import conv_size
 from perfmodel.workload.encoder_decoder_phases import (
@@ -27,7 +26,7 @@ from perfmodel.workload.transformer_layers import TransformerPass
 from perfmodel.workload.transformer_structure import Count, head_faults
 
 
-class WhisperStructure(BaseModel):
+class WhisperStructure(FrozenModel):
     """Shape of a Whisper network.
 
     Attributes
@@ -49,7 +48,6 @@ class WhisperStructure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("encoder_layers", "decoder_layers", "ffn_width")
 
     phase: EncoderDecoderPhase = "request"

@@ -12,16 +12,8 @@ from perfmodel.hardware.technology.offchip import (
     link_energy,
     wire_energy,
 )
-from perfmodel.hardware.technology.operations import (
-    logic_leakage_power,
-    mac_area,
-    operation_energy,
-)
-from perfmodel.hardware.technology.sram import (
-    sram_access_energy,
-    sram_area,
-    sram_leakage_power,
-)
+from perfmodel.hardware.technology.operations import logic_leakage_power, mac_area, operation_energy
+from perfmodel.hardware.technology.sram import sram_access_energy, sram_area, sram_leakage_power
 from perfmodel.hardware.technology.tables import sources
 
 __all__ = [

@@ -11,13 +11,7 @@ from perfmodel.kinds.bit_fusion.counts import BitFusionLayer, BitFusionTiling, c
 from perfmodel.kinds.bit_fusion.kind import KIND
 from perfmodel.kinds.bit_fusion.spec import BitComposableArray
 
-__all__ = [
-    "KIND",
-    "BitComposableArray",
-    "BitFusionLayer",
-    "BitFusionTiling",
-    "count",
-]
+__all__ = ["KIND", "BitComposableArray", "BitFusionLayer", "BitFusionTiling", "count"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Layer="BitFusionLayer", Tiling="BitFusionTiling")

@@ -12,13 +12,7 @@ from perfmodel.kinds.bit_serial.kind import KIND
 from perfmodel.kinds.bit_serial.products import BitSerialGemms, products
 from perfmodel.kinds.bit_serial.spec import BitSerialArray
 
-__all__ = [
-    "KIND",
-    "BitSerialArray",
-    "BitSerialGemms",
-    "products",
-    "terms",
-]
+__all__ = ["KIND", "BitSerialArray", "BitSerialGemms", "products", "terms"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Products="BitSerialGemms")

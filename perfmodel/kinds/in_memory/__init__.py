@@ -13,13 +13,7 @@ from perfmodel.kinds.in_memory.energies import chip_area
 from perfmodel.kinds.in_memory.kind import KIND
 from perfmodel.kinds.in_memory.spec import InMemoryArrays
 
-__all__ = [
-    "KIND",
-    "InMemoryArrays",
-    "MatrixLayout",
-    "chip_area",
-    "layout",
-]
+__all__ = ["KIND", "InMemoryArrays", "MatrixLayout", "chip_area", "layout"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Layout="MatrixLayout")

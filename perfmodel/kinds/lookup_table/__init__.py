@@ -6,7 +6,4 @@ operators on an engine of tables (`spec`), and is not imported here: CPUs need t
 
 from perfmodel.kinds.lookup_table.counts import blocks, passes
 
-__all__ = [
-    "blocks",
-    "passes",
-]
+__all__ = ["blocks", "passes"]

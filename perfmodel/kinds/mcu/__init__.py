@@ -3,7 +3,4 @@
 from perfmodel.kinds.mcu.kind import KIND
 from perfmodel.kinds.mcu.spec import Microcontroller
 
-__all__ = [
-    "KIND",
-    "Microcontroller",
-]
+__all__ = ["KIND", "Microcontroller"]

@@ -7,7 +7,4 @@ costs a table; `docs/npu.md` has the equations.
 from perfmodel.kinds.npu.kind import KIND
 from perfmodel.kinds.npu.spec import NeuralProcessor
 
-__all__ = [
-    "KIND",
-    "NeuralProcessor",
-]
+__all__ = ["KIND", "NeuralProcessor"]

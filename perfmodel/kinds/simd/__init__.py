@@ -6,7 +6,4 @@
 from perfmodel.kinds.simd.kind import KIND
 from perfmodel.kinds.simd.spec import Simd
 
-__all__ = [
-    "KIND",
-    "Simd",
-]
+__all__ = ["KIND", "Simd"]

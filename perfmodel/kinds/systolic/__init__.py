@@ -9,10 +9,4 @@ from perfmodel.kinds.systolic.kind import KIND
 from perfmodel.kinds.systolic.spec import SystolicArray
 from perfmodel.kinds.systolic.stalls import double_buffered
 
-__all__ = [
-    "KIND",
-    "SystolicArray",
-    "double_buffered",
-    "gemm",
-    "gemm_cycles",
-]
+__all__ = ["KIND", "SystolicArray", "double_buffered", "gemm", "gemm_cycles"]

@@ -6,7 +6,4 @@
 from perfmodel.kinds.tensor_core.kind import KIND
 from perfmodel.kinds.tensor_core.spec import TensorCore
 
-__all__ = [
-    "KIND",
-    "TensorCore",
-]
+__all__ = ["KIND", "TensorCore"]

@@ -2,9 +2,4 @@
 
 from perfmodel.schedule.highs.solve import checked, load, new_handle, run_highs
 
-__all__ = [
-    "checked",
-    "load",
-    "new_handle",
-    "run_highs",
-]
+__all__ = ["checked", "load", "new_handle", "run_highs"]

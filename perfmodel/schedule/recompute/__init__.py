@@ -3,7 +3,4 @@
 from perfmodel.schedule.recompute.method import recompute
 from perfmodel.schedule.recompute.repeated import Recomputation
 
-__all__ = [
-    "Recomputation",
-    "recompute",
-]
+__all__ = ["Recomputation", "recompute"]

@@ -12,14 +12,7 @@ from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, pipeline
 from perfmodel.schedule.stream.result import StreamResult
 from perfmodel.schedule.stream.stream import stream
 
-__all__ = [
-    "Load",
-    "StreamChannel",
-    "StreamResult",
-    "StreamTimeline",
-    "pipeline",
-    "stream",
-]
+__all__ = ["Load", "StreamChannel", "StreamResult", "StreamTimeline", "pipeline", "stream"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Channel="StreamChannel", Timeline="StreamTimeline")

@@ -2,6 +2,4 @@
 
 from perfmodel.search.oracle.oracle import Oracle
 
-__all__ = [
-    "Oracle",
-]
+__all__ = ["Oracle"]

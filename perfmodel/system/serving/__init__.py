@@ -3,8 +3,4 @@
 from perfmodel.system.serving.serve import Served, serve
 from perfmodel.system.serving.shard import Parallel
 
-__all__ = [
-    "Parallel",
-    "Served",
-    "serve",
-]
+__all__ = ["Parallel", "Served", "serve"]

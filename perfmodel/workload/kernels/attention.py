@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
@@ -17,7 +18,7 @@ from perfmodel.workload.symbols import symbol
 _Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
-class AttentionKernelStructure(BaseModel):
+class AttentionKernelStructure(FrozenModel):
     """Heads of an attention, and which of its kernels runs.
 
     Attributes
@@ -32,8 +33,6 @@ class AttentionKernelStructure(BaseModel):
     causal
         Whether a token sees those before it alone.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     phase: Literal["prefill", "decode"] = "prefill"
     heads: _Count

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError, nearest
@@ -94,8 +94,6 @@ class SizedSettings(ImageStructure):
     height, width
         Pixels of the input image.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     height: int = Field(224, gt=0, le=10**5)
     width: int = Field(224, gt=0, le=10**5)

@@ -7,9 +7,4 @@ from perfmodel.cost.traffic.closed_forms.convolution import convolution_traffic
 from perfmodel.cost.traffic.closed_forms.depthwise import depthwise_traffic
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
 
-__all__ = [
-    "attention_traffic",
-    "convolution_traffic",
-    "depthwise_traffic",
-    "gemm_traffic",
-]
+__all__ = ["attention_traffic", "convolution_traffic", "depthwise_traffic", "gemm_traffic"]
