@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(gt=0, le=10**5)]
+"""A number of channels, heads, layers and their like."""
+SmallCount = Annotated[int, Field(gt=0, le=10**4)]
+"""The same where more than ten thousand would be a slip."""
 
 
 class FrozenModel(BaseModel):

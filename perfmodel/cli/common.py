@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from cyclopts import Parameter
 
 from perfmodel.atomic import write_text
-from perfmodel.errors import Fault, InputError, nearest, printable
+from perfmodel.errors import Fault, InputError, nearest, one_of, printable
 from perfmodel.settings import REMARKS, RESERVED, FaultList, is_fact, plain_value
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
         return []
     meant = nearest(tag, tags)
     return [Fault(f"no {noun} has the tag '{tag}'", file="--tag", suggestion=meant,
-                  expected="" if meant else "one of " + ", ".join(tags))]  # fmt: skip
+                  expected="" if meant else one_of(tags))]  # fmt: skip
 
 
 def print_json(data: Any) -> None:

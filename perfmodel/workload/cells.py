@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from pydantic import Field
 
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -24,7 +24,6 @@ Operation = Literal[
     "conv_1x1", "bottleneck_3x3", "bottleneck_1x7_7x1", "max_pool_2x2", "max_pool_3x3",
     "avg_pool_3x3",
 ]  # fmt: skip
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 _State = Annotated[int, Field(ge=0, le=100)]
 
 
@@ -55,7 +54,7 @@ class StemConvolution(FrozenModel):
         1 keeps ``ceil(n / stride)``, 0 drops the border.
     """
 
-    channels: _Count
+    channels: Count
     stride: Literal[1, 2] = 2
     padding: Literal[0, 1] = 1
 
@@ -73,7 +72,7 @@ class CellStage(FrozenModel):
         Normal cells after it.
     """
 
-    channels: _Count
+    channels: Count
     reduce: bool = True
     normal: Annotated[int, Field(ge=0, le=1000)] = 0
 

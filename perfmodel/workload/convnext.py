@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import simplify
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class ConvNeXtStructure(ImageStructure):
@@ -23,8 +18,8 @@ class ConvNeXtStructure(ImageStructure):
         Blocks and channels of each stage.
     """
 
-    depths: tuple[_Count, _Count, _Count, _Count] = (3, 3, 9, 3)
-    widths: tuple[_Count, _Count, _Count, _Count] = (96, 192, 384, 768)
+    depths: tuple[Count, Count, Count, Count] = (3, 3, 9, 3)
+    widths: tuple[Count, Count, Count, Count] = (96, 192, 384, 768)
 
 
 def build(structure: ConvNeXtStructure, semantics: ExecutionSemantics) -> Graph:

@@ -10,14 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
 from perfmodel.workload.segmentation import pyramid_pooling
 from perfmodel.workload.ssd import MOBILENET_V2
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class DeepLabStructure(ImageStructure):
@@ -38,8 +37,8 @@ class DeepLabStructure(ImageStructure):
     """
 
     output_stride: Literal[8, 16, 32] = 16
-    rates: tuple[_Count, ...] = ()
-    pyramid: _Count = 256
+    rates: tuple[Count, ...] = ()
+    pyramid: Count = 256
     decoder: Annotated[int, Field(ge=0, le=10**4)] = 0
     classes: int = Field(21, gt=0, le=10**5)
 

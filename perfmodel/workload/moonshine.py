@@ -13,11 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import conv_size
-from perfmodel.workload.encoder_decoder_phases import (
-    EncoderDecoderPhase,
-    build_phases,
-    items,
-)
+from perfmodel.workload.encoder_decoder_phases import EncoderDecoderPhase, build_phases, items
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import last_token

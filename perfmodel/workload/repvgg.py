@@ -5,15 +5,12 @@ Every block of training, three branches, has become one 3x3 convolution with a b
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class RepVGGStructure(ImageStructure):
@@ -27,9 +24,9 @@ class RepVGGStructure(ImageStructure):
         Channels of the first convolution.
     """
 
-    depths: tuple[_Count, _Count, _Count, _Count]
-    widths: tuple[_Count, _Count, _Count, _Count]
-    stem: _Count
+    depths: tuple[Count, Count, Count, Count]
+    widths: tuple[Count, Count, Count, Count]
+    stem: Count
     batch_norm: Literal["separate", "folded"] = "folded"
 
 

@@ -9,12 +9,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen import FrozenModel, SmallCount
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, frames, images
-
-_Count = Annotated[int, Field(gt=0, le=10**4)]
 
 
 class RRDBStructure(FrozenModel):
@@ -32,11 +30,11 @@ class RRDBStructure(FrozenModel):
         Channels of the image.
     """
 
-    blocks: _Count = 23
-    channels: _Count = 64
-    growth: _Count = 32
+    blocks: SmallCount = 23
+    channels: SmallCount = 64
+    growth: SmallCount = 32
     unshuffled: Annotated[int, Field(gt=0, le=8)] = 1
-    image_channels: _Count = 3
+    image_channels: SmallCount = 3
 
 
 def build(structure: RRDBStructure, semantics: ExecutionSemantics) -> Graph:

@@ -6,19 +6,14 @@ feed-forward networks hold a depthwise one; a head of linear layers. Layers foll
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, symbol
 
-_Count = Annotated[int, Field(gt=0, le=10**5)]
-_Four = tuple[_Count, _Count, _Count, _Count]
+_Four = tuple[Count, Count, Count, Count]
 
 
 class SegFormerStructure(FrozenModel):
@@ -42,9 +37,9 @@ class SegFormerStructure(FrozenModel):
     depths: _Four = (2, 2, 2, 2)
     heads: _Four = (1, 2, 5, 8)
     reductions: _Four = (8, 4, 2, 1)
-    head: _Count = 256
-    classes: _Count = 150
-    image_channels: _Count = 3
+    head: Count = 256
+    classes: Count = 150
+    image_channels: Count = 3
 
 
 def build(s: SegFormerStructure, semantics: ExecutionSemantics) -> Graph:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.frozen import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
@@ -91,7 +91,7 @@ def kernel_named(name: str) -> StreamingKernel:
     if found is None:
         raise InputError(
             Fault(f"no streaming kernel is named '{name}'", suggestion=nearest(name, KERNELS),
-                  expected="one of " + ", ".join(KERNELS))
+                  expected=one_of(KERNELS))
         )  # fmt: skip
     return found
 

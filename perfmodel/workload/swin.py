@@ -6,18 +6,12 @@ channels double between stages.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class SwinStructure(FrozenModel):
@@ -37,13 +31,13 @@ class SwinStructure(FrozenModel):
         Channels of the input image.
     """
 
-    depths: tuple[_Count, _Count, _Count, _Count] = (2, 2, 6, 2)
-    heads: tuple[_Count, _Count, _Count, _Count] = (3, 6, 12, 24)
-    channels: _Count = 96
-    patch: _Count = 4
-    window: _Count = 7
-    classes: _Count = 1000
-    image_channels: _Count = 3
+    depths: tuple[Count, Count, Count, Count] = (2, 2, 6, 2)
+    heads: tuple[Count, Count, Count, Count] = (3, 6, 12, 24)
+    channels: Count = 96
+    patch: Count = 4
+    window: Count = 7
+    classes: Count = 1000
+    image_channels: Count = 3
 
 
 def build(s: SwinStructure, semantics: ExecutionSemantics) -> Graph:

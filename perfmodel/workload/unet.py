@@ -10,11 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.frozen import SmallCount
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
-
-_Count = Annotated[int, Field(gt=0, le=10**4)]
 
 
 class UNetStructure(ImageStructure):
@@ -30,7 +29,7 @@ class UNetStructure(ImageStructure):
         Scores a pixel.
     """
 
-    channels: _Count = 64
+    channels: SmallCount = 64
     levels: Annotated[int, Field(gt=0, le=10)] = 4
     classes: int = Field(2, gt=0, le=10**5)
 

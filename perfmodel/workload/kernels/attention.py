@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
-
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.kernels.products import one_run
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import symbol
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class AttentionKernelStructure(FrozenModel):
@@ -35,9 +31,9 @@ class AttentionKernelStructure(FrozenModel):
     """
 
     phase: Literal["prefill", "decode"] = "prefill"
-    heads: _Count
-    kv_heads: _Count | None = None
-    head_dim: _Count
+    heads: Count
+    kv_heads: Count | None = None
+    head_dim: Count
     causal: bool = True
 
     @staticmethod

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from perfmodel.frozen import FrozenModel
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.families import ExecutionSemantics, Family
@@ -22,8 +22,6 @@ from perfmodel.workload.symbols import (
     product,
     symbol,
 )
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class ExpertsStructure(FrozenModel):
@@ -44,8 +42,8 @@ class ExpertsStructure(FrozenModel):
         Format of the result (``bf16`` of experts in fp8); empty for that of the activations.
     """
 
-    experts: _Count
-    experts_per_token: _Count
+    experts: Count
+    experts_per_token: Count
     gated: bool = True
     routing: Literal["balanced", "uniform", "power_law"] = "balanced"
     skew: Annotated[float, Field(gt=1.0, le=10.0)] = 1.2

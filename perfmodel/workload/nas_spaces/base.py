@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
@@ -375,7 +375,7 @@ def preset(dataset: str, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str,
             Fault(
                 f"no data set is called {dataset!r}",
                 path="dataset",
-                expected="one of " + ", ".join(known),
+                expected=one_of(known),
                 suggestion=nearest(str(dataset), known),
             )
         )
