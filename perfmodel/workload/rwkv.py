@@ -16,9 +16,11 @@ from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import (
     RecurrentPhase,
     build_phases,
+    embedded,
     items,
     last_token,
     parameters,
+    scores,
 )
 from perfmodel.workload.rwkv_mixing import Mixer
 from perfmodel.workload.symbols import Dim, simplify, symbol
@@ -97,10 +99,7 @@ def build(s: RwkvStructure, semantics: ExecutionSemantics) -> Graph:
     def forward(steps: Dim, resumed: bool, every: bool) -> Tensor:
         batch = symbol("batch")
         layers: Dim = symbol("layers") if "layers" in s.free else s.layers
-        vocabulary: Dim = symbol("vocabulary") if "vocabulary" in s.free else s.vocabulary
-        ids = g.input("ids", (batch, steps), format="int64")
-        table = g.weight("embedding.weight", (vocabulary, s.width), tag="embedding")
-        x = g.embedding(ids, vocabulary, s.width, weight=table)
+        x, table = embedded(g, s, batch, steps)
         if s.entry_norm:
             x = g.norm(x, name="entry_norm")
         first: Tensor | None = None
@@ -112,8 +111,7 @@ def build(s: RwkvStructure, semantics: ExecutionSemantics) -> Graph:
             with g.repeat(rest, "layer"):
                 x, _ = g.layer(x, resumed=resumed, first=first)
         x = g.norm(last_token(g, x, every=every), name="final_norm")
-        weight = table if s.tied_embeddings else None
-        return g.linear(x, vocabulary, name="head", bias=False, tag="head", weight=weight)
+        return scores(g, s, x, table)
 
     return build_phases(g, s, semantics, forward)
 
