@@ -12,9 +12,9 @@ from perfmodel.expressions import parse_expression
 from perfmodel.pydantic_faults import Flaw
 
 __all__ = [
-    "ConditionForm", "ConstantForm", "DatasetForm", "DeviceFactForm", "FactForm", "MacsForm",
-    "MeaningForm", "MeasuredForm", "NumberForm", "ReasonForm", "RefitForm", "RowForm", "TextForm",
-    "ValueForm",
+    "CellForm", "ConditionForm", "ConstantForm", "DatasetForm", "DeviceFactForm", "FactForm",
+    "MacsForm", "MeaningForm", "MeasuredForm", "NumberForm", "ReasonForm", "RefitForm", "RowForm",
+    "TableForm", "TextForm", "ValueForm",
 ]  # fmt: skip
 
 #: Value or column -> pattern that its text has.
@@ -102,7 +102,27 @@ class NumberForm(_DatasetPart):
     """Name -> ``{template} | pattern``: numbers in texts, by the first group of the pattern."""
 
 
-ValueForm: TypeAlias = TextForm | NumberForm | str
+class CellForm(_DatasetPart):
+    """A cell of another table: that of its first row that fits; empty where none does."""
+
+    table: str
+    """Name of the table, of `DatasetForm.tables`."""
+    column: str
+    """Whose cell."""
+    where: Patterns = Field(min_length=1)
+    """Column of the table -> pattern that its cell has: a template, whose holes stand for texts."""
+
+
+class TableForm(_DatasetPart):
+    """A table beside the data set's own, such as the reports of what its rows are made of."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    """Where it may lie in the folder of data, the first that exists; without one it has no rows."""
+    columns: tuple[str, ...] = Field(min_length=1)
+    """Columns that the file must have."""
+
+
+ValueForm: TypeAlias = TextForm | NumberForm | CellForm | str
 
 
 class DeviceFactForm(_DatasetPart):
@@ -234,6 +254,8 @@ class DatasetForm(_DatasetPart):
     """Where its file may lie in the folder of data, the first that exists."""
     columns: tuple[str, ...] = Field(min_length=1)
     """Columns that the file must have."""
+    tables: dict[str, TableForm] = Field(default_factory=dict)
+    """Further tables by name, of which values are cells."""
     signed: tuple[str, ...] = ()
     """Columns whose numbers need not be above zero."""
     words: str = ""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.served_load import ServedLoad
 from perfmodel.hardware.device import Device
@@ -144,7 +145,7 @@ class PredictedRows:
         place = {c.name: float(i) for i, c in enumerate(self._constants)}
         alike: dict[tuple[Any, ...], _AlikeRows] = {}
         for i, (case, question) in enumerate(self._rows):
-            machine = case.machine
+            machine = question.machine or case.machine
             assert machine is not None
             if isinstance(machine, Device):
                 machine = machine.machine(case.runtime)
@@ -196,7 +197,7 @@ class PredictedRows:
                 for values in (workload.parameters, machine.varied)
             )
             answer = _answered(workload.bind(sizes), machine.vary({**own, **flat}), case)
-            values = getattr(answer, self._rows[same.rows[0]][1].metric)
+            values = metric_of(answer, self._rows[same.rows[0]][1].metric)
             answers = np.broadcast_to(values, (distinct * width,)).reshape(distinct, width)
             out[:, same.rows] = answers[point][:, same.answers]
         return out
