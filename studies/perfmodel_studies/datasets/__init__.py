@@ -16,8 +16,9 @@ READERS: Final[Mapping[str, str]] = {
     "ecm_streaming": "perfmodel_studies.readers.ecm.streams",
     # Errors by kernel beside those by level of the cache.
     "stencil_zen4": "perfmodel_studies.readers.ecm.stencils",
-    "hls4ml_mlp_csynth": "perfmodel_studies.readers.hls4ml.designs",
-    "hls4ml_mlp_csynth_layers": "perfmodel_studies.readers.hls4ml.single_layers",
+    # A YAML beside the reader states all but one refit: clocks of a softmax are rounded, and a fit
+    # moves along those that are not.
+    "hls4ml_mlp_csynth": "perfmodel_studies.readers.hls4ml",
     "genz": "perfmodel_studies.readers.genz",
     # Constants of libraries are fitted together with factors of cores that multiply them, and
     # designs of FPGAs are worked out from foldings that papers publish.
