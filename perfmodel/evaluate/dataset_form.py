@@ -211,6 +211,8 @@ class ConstantForm(ConditionForm):
     """Path of the fact that it sets; its own name where left out."""
     facts: tuple[str, ...] = ()
     """Paths, where it sets several."""
+    times: str = ""
+    """Another constant, where this one is a ratio to it: the rows that fit have their product."""
 
 
 class LeftOutForm(_DatasetPart):
@@ -231,6 +233,8 @@ class RefitForm(ConditionForm):
 
     target: str | tuple[str, ...]
     """Whose measurements were fitted on; several together."""
+    warm: bool | None = None
+    """Whether calls are fitted as repeated ones, where that is not as the rows are predicted."""
     unfitted: ConditionForm | None = None
     """Rows that are predicted and judged, and not fitted on."""
     left_out: tuple[LeftOutForm, ...] = (LeftOutForm(),)

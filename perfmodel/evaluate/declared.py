@@ -344,6 +344,8 @@ def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
         return row(case).text(left_out.group) if left_out.group else case.device
 
     unfitted = form.unfitted
+    if form.warm is not None:
+        cases = replace(cases, cases=[replace(case, warm=form.warm) for case in cases.cases])
     constants = [Constant(n, c.start, c.low, c.high, c.prior) for n, c in form.constants.items()]
     return refit(
         cases, form.target, constants, left_out=left_out.what, group=group,
@@ -369,7 +371,8 @@ def _apply(
             form = forms[name]
             if case.values.fits(form, tags):
                 paths = form.facts or (form.fact or name,)
-                facts |= {path: value for path in paths if form.where or path in machine}
+                product = value * constants[form.times] if form.times else value
+                facts |= {path: product for path in paths if form.where or path in machine}
         return facts
 
     return apply

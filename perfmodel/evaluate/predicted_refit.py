@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -142,7 +143,8 @@ class PredictedRows:
 
     @cached_property
     def _alike(self) -> list[tuple[_AlikeRows, Workload | ServedLoad, Machine]]:
-        place = {c.name: float(i) for i, c in enumerate(self._constants)}
+        # No two of these, nor products of two, are equal: rows are alike that constants set alike.
+        place = {c.name: i + math.pi for i, c in enumerate(self._constants)}
         alike: dict[tuple[Any, ...], _AlikeRows] = {}
         for i, (case, question) in enumerate(self._rows):
             machine = question.machine or case.machine
