@@ -28,8 +28,6 @@ READERS: Final[Mapping[str, str]] = {
     "help_nasbench201": "perfmodel_studies.readers.help_latency.nasbench201",
     "help_fbnet": "perfmodel_studies.readers.help_latency.fbnet",
     "help_ofa": "perfmodel_studies.readers.help_latency.ofa",
-    # Constants of prefill were fitted on cold calls, and are judged by warm ones.
-    "gpu_attention": "perfmodel_studies.readers.gpu_kernels.attention",
     # A collective is a command of its own, which the form of data sets cannot ask.
     "gpu_collectives": "perfmodel_studies.readers.gpu_kernels.collectives",
     # A sample of the rows, and a sparser one that constants were fitted on.
