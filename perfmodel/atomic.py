@@ -21,9 +21,6 @@ from typing import BinaryIO, Final, NamedTuple
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["flush", "output_faults", "replacing", "streamed", "target_of", "write_text"]
-
-
 #: Bytes of a file's name that any file system takes.
 _LONGEST = 255
 

@@ -34,16 +34,6 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.settings import RESERVED, empty_fault, is_fact, plain_value
 from perfmodel.units import UnitError, dimension, parse, show
 
-__all__ = [
-    "Axis",
-    "SampledInterval",
-    "make_axis",
-    "parse_axis",
-    "sample",
-    "unitless_faults",
-    "zip_groups",
-]
-
 #: More values than this on one axis are a slip.
 _MOST: Final = 10_000_000
 _FUNCTIONS: Final = ("linspace", "logspace", "uniform", "loguniform")

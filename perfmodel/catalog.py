@@ -13,22 +13,6 @@ from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = [
-    "EXTRAS",
-    "is_kind",
-    "kinds",
-    "load",
-    "load_kind",
-    "loaded",
-    "module_of",
-    "names",
-    "need",
-    "not_installed",
-    "packages",
-    "plots_of",
-    "write_report",
-]
-
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.kinds": {

@@ -31,8 +31,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["Collective", "collective"]
-
 #: Links between devices of a node, the fastest first.
 _LINKS: Final = ("nvlink", "infinity_fabric", "xgmi", "pcie")
 

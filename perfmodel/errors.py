@@ -12,16 +12,6 @@ from typing import Final
 _LONGEST_COMPARED: Final = 200
 _MOST_COMPARED: Final = 2000
 
-__all__ = [
-    "Fault",
-    "InfeasibleError",
-    "InputError",
-    "PerfmodelError",
-    "few",
-    "nearest",
-    "printable",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:

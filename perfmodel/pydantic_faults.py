@@ -15,8 +15,6 @@ from pydantic_core import PydanticCustomError
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.marks import Marks, Path
 
-__all__ = ["SPEC_FILE", "Flaw", "build", "checked", "faults_of", "subclass"]
-
 T = TypeVar("T")
 
 SPEC_FILE = {"spec_file": True}

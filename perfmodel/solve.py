@@ -28,8 +28,6 @@ from perfmodel.settings import BITS, FaultList, is_fact
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.workload import SHARES
 
-__all__ = ["HIGHEST", "LOWEST", "Solution", "solve"]
-
 #: The search spans these multiples of the base value.
 LOWEST: Final = 1e-3
 HIGHEST: Final = 1e6

@@ -21,7 +21,6 @@ HEAVY = [
     "pandas",
     "plotly",
     "polars",
-    "pulp",
     "pyarrow",
     "rich",
     "scipy.optimize",

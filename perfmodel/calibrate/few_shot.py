@@ -18,8 +18,6 @@ from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.kinds.scaled import class_of
 from perfmodel.prediction import Prediction
 
-__all__ = ["PRIOR", "Trial", "class_seconds", "multipliers", "predicted", "trial"]
-
 Vector = npt.NDArray[np.float64]
 
 #: Weight of the pull of a multiplier's logarithm towards 0, beside one row's relative error.

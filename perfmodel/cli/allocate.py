@@ -19,8 +19,6 @@ from perfmodel.schedule.allocate.allocate import hold_faults, option_faults
 from perfmodel.settings import FaultList
 from perfmodel.units import UnitError, whole_bytes
 
-__all__ = ["allocate"]
-
 _SUFFIXES = (".csv", ".json", ".txt")
 _OPTIONS = {
     "capacity_bytes": "--capacity", "time_limit_s": "--time-limit", "node_limit": "--nodes",

@@ -25,8 +25,6 @@ from perfmodel.schedule.assign import assign as run
 from perfmodel.schedule.assign.run import name_faults, option_faults, settled
 from perfmodel.settings import FaultList
 
-__all__ = ["assign"]
-
 _SUFFIXES = (".json", ".csv", ".txt")
 _OPTIONS = {
     "objective": "--objective", "parallel": "--parallel", "any_order": "--any-order",

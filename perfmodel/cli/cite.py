@@ -17,8 +17,6 @@ from perfmodel.predict import predict
 from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList
 
-__all__ = ["cite"]
-
 
 def cite(
     workload: ModelFile,

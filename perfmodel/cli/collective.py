@@ -17,8 +17,6 @@ from perfmodel.collective import collective as run
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
 
-__all__ = ["collective"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {"message_bytes": "--message", "devices": "--devices", "link": "--link"}
 

@@ -20,21 +20,6 @@ from perfmodel.settings import REMARKS, RESERVED, FaultList, is_fact, plain_valu
 if TYPE_CHECKING:
     from cyclopts import Token
 
-__all__ = [
-    "Count",
-    "Whole",
-    "listed",
-    "named_options",
-    "note",
-    "pairs",
-    "print_json",
-    "say",
-    "scalars",
-    "tag_faults",
-    "to_json",
-    "write_result",
-]
-
 
 def _whole(_type: Any, tokens: Sequence[Token]) -> int:
     """Read a whole number; cyclopts by itself would cut 1.5 down to 1."""

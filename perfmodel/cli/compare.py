@@ -18,8 +18,6 @@ from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
 from perfmodel.table.text import as_text
 
-__all__ = ["compare"]
-
 
 def compare(
     workload: ModelFile,

@@ -15,8 +15,6 @@ from perfmodel.errors import InputError
 from perfmodel.search.finetune import finetune as run
 from perfmodel.settings import FaultList
 
-__all__ = ["finetune"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {
     "limit": "--limit", "train": "--train", "parts": "--parts", "optimizer": "--optimizer",

@@ -14,8 +14,6 @@ from perfmodel.cli.words import ModelFile
 from perfmodel.kinds.hardwired.face import hardwire as run
 from perfmodel.settings import FaultList
 
-__all__ = ["hardwire"]
-
 
 def hardwire(
     workload: ModelFile,

@@ -14,8 +14,6 @@ from perfmodel.cli.words import ModelFile
 from perfmodel.schedule.tiling.face import patches as run
 from perfmodel.settings import FaultList
 
-__all__ = ["patches"]
-
 _SUFFIXES = (".json", ".txt")
 _OPTIONS = {
     "capacity": "--capacity", "objective": "--objective", "modes": "--mode",

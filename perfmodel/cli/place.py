@@ -29,8 +29,6 @@ from perfmodel.schedule.place.place import option_faults
 from perfmodel.schedule.place.popularity import popularity_of as read_popularity
 from perfmodel.settings import FaultList
 
-__all__ = ["extra_levels", "place", "popularity_of"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {
     "method": "--method", "objective": "--objective", "by": "--by", "seconds": "--seconds",

@@ -27,8 +27,6 @@ from perfmodel.settings import FaultList
 from perfmodel.specfile import MAX_BYTES
 from perfmodel.units import show
 
-__all__ = ["predict"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 
 

@@ -20,8 +20,6 @@ from cyclopts.exceptions import (
 from perfmodel.cli.app import COMMANDS, GROUPS, app
 from perfmodel.errors import Fault, nearest
 
-__all__ = ["parse_faults"]
-
 #: The parser stops at its first fault; it is mended and asked again, at most so often.
 _MOST = 20
 #: A value that whatever is missing might have had.

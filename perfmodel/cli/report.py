@@ -10,8 +10,6 @@ from cyclopts import Parameter
 from perfmodel.cli.reporting import DATE, OPTION
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["REPORTED", "report"]
-
 #: Commands that take ``--report FILE``.
 REPORTED: Final = ("compare", "predict", "schedule", "search", "sweep", "validate")
 

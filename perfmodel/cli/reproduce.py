@@ -13,8 +13,6 @@ from perfmodel.cli import DONE
 from perfmodel.cli.common import print_json, say, to_json
 from perfmodel.settings import FaultList
 
-__all__ = ["reproduce"]
-
 
 def reproduce(
     *names: str,

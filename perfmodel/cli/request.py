@@ -19,8 +19,6 @@ from perfmodel.system.request import Request
 from perfmodel.system.request import request as run
 from perfmodel.table.text import as_text
 
-__all__ = ["request"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _AXES = ("prompt", "generate", "batch")
 

@@ -16,8 +16,6 @@ from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.face import schedule as run
 from perfmodel.settings import FaultList
 
-__all__ = ["schedule"]
-
 _SUFFIXES = (".json", ".txt")
 _OPTIONS = {
     "capacity": "--capacity", "method": "--method", "objective": "--objective",

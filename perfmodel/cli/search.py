@@ -23,8 +23,6 @@ from perfmodel.search.sources import parse_source
 from perfmodel.search.text import front_text, relief_lines
 from perfmodel.settings import FaultList, is_fact, plain_value
 
-__all__ = ["search"]
-
 _SUFFIXES: Final = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS: Final = {
     "choices": "--choice", "constraints": "--constraint", "objective": "--objective",

@@ -14,8 +14,6 @@ from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.settings import FaultList
 from perfmodel.solve import solve as run
 
-__all__ = ["solve"]
-
 
 def solve(
     workload: ModelFile,

@@ -15,8 +15,6 @@ from perfmodel.errors import InputError
 from perfmodel.settings import FaultList
 from perfmodel.system.split import split as run
 
-__all__ = ["split"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {
     "objective": "--objective", "rate": "--rate", "latency": "--latency", "system": "--system",

@@ -18,8 +18,6 @@ from perfmodel.schedule.stream import stream as run
 from perfmodel.schedule.stream.stream import option_faults
 from perfmodel.settings import FaultList
 
-__all__ = ["stream"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {
     "source": "--source", "memory": "--memory", "depth": "--depth", "spread": "--spread",

@@ -16,8 +16,6 @@ from perfmodel.settings import FaultList
 from perfmodel.traffic import traffic as run
 from perfmodel.units import show
 
-__all__ = ["traffic"]
-
 _SUFFIXES = (".json", ".csv", ".parquet")
 
 

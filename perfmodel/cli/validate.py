@@ -14,8 +14,6 @@ from perfmodel.cli.common import note, print_json, say, to_json
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.settings import FaultList
 
-__all__ = ["validate"]
-
 
 def validate(
     *names: str,

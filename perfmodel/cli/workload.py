@@ -20,8 +20,6 @@ from perfmodel.workload.importers.table import is_imported
 from perfmodel.workload.library_counts import published_counts
 from perfmodel.workload.workload import Workload
 
-__all__ = ["check_workload", "import_workload", "list_workload", "show_workload"]
-
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
 
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from perfmodel.api import Device, Machine, Precision, Runtime, Workload
 from perfmodel.evaluate.row_values import RowValues
 from perfmodel.evaluate.served_load import ServedLoad
-from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Runtime
-from perfmodel.workload.workload import Workload
-
-__all__ = ["Cases", "MeasuredQuantity", "ValidationCase"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
+from perfmodel.api import hardware, predict, workload
 from perfmodel.catalog import module_of, not_installed, packages
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.evaluate.published import Ask, PublishedClaim, PublishedSystem, Verdict
@@ -136,11 +137,7 @@ def _error(value: float, published: float) -> float:
 
 
 def _asked(ask: Ask) -> float:
-    from perfmodel.hardware.library import hardware
-    from perfmodel.predict import predict
-    from perfmodel.workload.library import find
-
     machine = hardware(ask.device).machine(ask.runtime).vary(ask.facts)
-    found = predict(find(ask.workload, ask.parameters), machine, precision=ask.precision,
+    found = predict(workload(ask.workload, **ask.parameters), machine, precision=ask.precision,
                     runtime=ask.runtime)  # fmt: skip
     return float(getattr(found, ask.metric))

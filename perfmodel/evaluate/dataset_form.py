@@ -11,12 +11,6 @@ from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
 from perfmodel.pydantic_faults import Flaw
 
-__all__ = [
-    "CellForm", "ConditionForm", "ConstantForm", "DatasetForm", "DeviceFactForm", "FactForm",
-    "MacsForm", "MeaningForm", "MeasuredForm", "NumberForm", "ReasonForm", "RefitForm", "RowForm",
-    "TableForm", "TextForm", "ValueForm",
-]  # fmt: skip
-
 #: Value or column -> pattern that its text has.
 Patterns: TypeAlias = dict[str, str]
 

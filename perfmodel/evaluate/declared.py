@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from perfmodel.api import Device, Machine, PredictionInputs, Workload, hardware, resolve, workload
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
@@ -29,17 +30,9 @@ from perfmodel.evaluate.predicted_refit import refit
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.row_values import RowValues
 from perfmodel.evaluate.served_load import ServedLoad, served_load
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import CsvRow, read_rows
-from perfmodel.resolve import PredictionInputs, resolve
 from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
-from perfmodel.workload.library import find
-from perfmodel.workload.workload import Workload
-
-__all__ = ["DeclaredDataset"]
 
 #: Arguments of `predict` that a row states by name.
 _ARGUMENTS: Final = ("precision", "runtime", "engine")
@@ -252,9 +245,9 @@ class _CaseReader:
         if key not in self._inputs:
             precision, runtime, engine = (arguments[name] or None for name in _ARGUMENTS)
             own = split(settings).workload
-            workload = self._workload(model, own)
+            network = self._workload(model, own)
             others = {k: v for k, v in settings.items() if k not in own}
-            inputs = resolve(workload, device, precision, runtime, others, engine)
+            inputs = resolve(network, device, precision, runtime, others, engine)
             # One machine for all networks, so that what follows from its facts is worked out once.
             shared = ("machine", device.name, arguments["runtime"], facts)
             first = self._inputs.setdefault(shared, inputs)
@@ -266,7 +259,7 @@ class _CaseReader:
         key = (model, tuple(settings.items()))
         if key not in self._workloads:
             try:
-                self._workloads[key] = find(model, settings)
+                self._workloads[key] = workload(model, **settings)
             except InputError as error:
                 self._workloads[key] = error
         known = self._workloads[key]
@@ -275,7 +268,7 @@ class _CaseReader:
         return known
 
 
-def _check_macs(form: MacsForm, values: RowValues, workload: Workload) -> None:
+def _check_macs(form: MacsForm, values: RowValues, network: Workload) -> None:
     """Check that a workload has the multiply-accumulates that a row states of its network.
 
     Raises
@@ -284,7 +277,7 @@ def _check_macs(form: MacsForm, values: RowValues, workload: Workload) -> None:
         It is another network.
     """
     stated = values.number(form.value)
-    share = 1.0 if stated is None else float(workload.macs / workload.items()) / stated
+    share = 1.0 if stated is None else float(network.macs / network.items()) / stated
     if not form.low <= share <= form.high:
         raise InputError(Fault(values.text(form.reason)))
 

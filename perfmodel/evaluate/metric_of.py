@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from perfmodel.prediction import Prediction
-from perfmodel.prediction.rows import largest
-from perfmodel.system.serving import Served
-
-__all__ = ["metric_of"]
+from perfmodel.api import Prediction, largest
+from perfmodel.api.loads import Served
 
 
 def metric_of(answer: Prediction | Served, name: str) -> Any:

@@ -11,19 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.api import Device, Machine, Prediction, Workload, predict
+from perfmodel.api.loads import Served
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.served_load import ServedLoad
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
-from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
-from perfmodel.system.serving import Served
-from perfmodel.workload.workload import Workload
-
-__all__ = ["PredictedRows", "refit"]
 
 #: Numbers that the answers of a refit may hold together.
 _REMEMBERED = 10_000_000

@@ -20,8 +20,6 @@ from perfmodel.evaluate.dataset_form import (
 from perfmodel.expressions import parse_expression
 from perfmodel.measurements import CsvRow, CsvTable
 
-__all__ = ["RowValues"]
-
 _HOLE: Final = re.compile(r"\{([^{}]+)\}")
 _WORD: Final = re.compile(r"(\w+)=(\S+)")
 

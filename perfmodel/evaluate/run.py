@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.api import Prediction, predict
+from perfmodel.api.loads import Served
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.served_load import kernels_s
-from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
-from perfmodel.system.serving import Served
-
-__all__ = ["baselines", "error_of", "evaluate", "grouped", "worst_of"]
 
 _WORST = 10
 

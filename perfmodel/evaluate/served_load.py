@@ -6,15 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from perfmodel.api import Device, Machine, Precision, Runtime, predict
+from perfmodel.api.loads import Served, serve
 from perfmodel.errors import Fault, InputError
-from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Runtime
-from perfmodel.predict import predict
-from perfmodel.system.serving import Served, serve
-
-__all__ = ["ServedLoad", "kernels_s", "served_load"]
 
 #: Arguments of `serve` that are numbers, and may be arrays.
 _SIZES: Final = ("prompt", "generate", "concurrency")

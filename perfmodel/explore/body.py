@@ -10,8 +10,6 @@ from perfmodel.errors import Fault
 from perfmodel.explore.answer import LIMITS
 from perfmodel.explore.choices import PHASES, Choices
 
-__all__ = ["FILLS", "MOST_BYTES", "SENDS", "SLIDERS", "body_faults"]
-
 #: Inputs of the page, in the order in which it sends their values.
 SENDS: Final = ("workload", "device", "beside", "phase", "runtime", "precision", "batch", "length",
                 "settings", *(f"limit-{name}" for name in LIMITS))  # fmt: skip

@@ -11,8 +11,6 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware import library
 from perfmodel.workload.library import find, names
 
-__all__ = ["LENGTHS", "PHASES", "PRECISIONS", "Choices", "parameters_of", "phases_of"]
-
 #: Offered; any other text that a precision may be can be typed.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "w8a8", "w8a16", "w4a16", "w4a16kv8", "w4a8",
               "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "q2_k", "mxfp4")  # fmt: skip

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from perfmodel.hardware.machine import Machine
     from perfmodel.hardware.runtime import Runtime
 
-__all__ = ["Device", "Power", "Source"]
-
 Watts: TypeAlias = Annotated[Quantity, Of("power")]
 Price: TypeAlias = Annotated[Quantity, Of("price")]
 Area: TypeAlias = Annotated[Quantity, Of("area", positive=True)]

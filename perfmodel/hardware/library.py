@@ -25,20 +25,6 @@ if TYPE_CHECKING:
     from perfmodel.hardware.runtime import Runtime
     from perfmodel.hardware.system import System
 
-__all__ = [
-    "SpecEntry",
-    "check",
-    "data_root",
-    "device_names",
-    "entries",
-    "folder_faults",
-    "hardware",
-    "names",
-    "runtime",
-    "select",
-    "system",
-]
-
 S = TypeVar("S", bound="Spec")
 Room = Literal["devices", "runtimes"]
 

@@ -16,8 +16,6 @@ from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
 
-__all__ = ["Machine"]
-
 
 class Machine:
     """A device's facts as cost functions read them.

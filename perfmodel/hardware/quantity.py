@@ -22,8 +22,6 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from perfmodel import units
 
-__all__ = ["AsItself", "Confidence", "Of", "Quantity", "Rate", "Spec", "default_of", "limit_of"]
-
 Confidence: TypeAlias = Literal["datasheet", "measured", "fitted", "estimated"]
 """How a number came to be known, from a vendor's word to a guess."""
 

@@ -18,11 +18,6 @@ from perfmodel.pydantic_faults import Flaw, checked
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
 
-__all__ = [
-    "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "SCALE_CLASSES", "Fusion", "Runtime", "Semantics",
-    "Serving",
-]  # fmt: skip
-
 EFFICIENCY_CLASSES: Final = (
     "bandwidth", "gemm", "gemv", "moe", "conv", "grouped", "depthwise", "attention", "recurrent",
     "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "tree", "copy",

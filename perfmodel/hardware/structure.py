@@ -23,8 +23,6 @@ from perfmodel.hardware.memory import memory_class, memory_kinds
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
 
-__all__ = ["at_most", "check_device", "check_sources", "get", "hierarchy", "listed", "number"]
-
 _RESERVED = ("main",)
 
 

@@ -19,8 +19,6 @@ from perfmodel.kinds.rates import bandwidth
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.streaming import KERNELS, StreamingKernel
 
-__all__ = ["with_streams"]
-
 
 def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
     """Return the terms with the model's times for rows of class ``stream``.

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["bit_planes"]
-
 _COLORS = {
     "weights": BLUE,
     "weights and inputs": BLUE,

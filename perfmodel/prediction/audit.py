@@ -31,8 +31,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["Breach", "beyond", "breaches", "lacking", "peak_of"]
-
 #: Share of a rate by which sums of many rows may pass it in round-off.
 ROUND_OFF = 1e-6
 

@@ -13,8 +13,6 @@ from perfmodel.cost.capacity import resources
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["largest_share", "scarcest", "taken"]
-
 
 def taken(prediction: Prediction) -> dict[str, dict[str, Value]]:
     """Return resource -> ``used``, ``available`` and ``share``, in the prediction's shape."""

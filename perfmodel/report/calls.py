@@ -25,8 +25,6 @@ from perfmodel.shipped import data_root
 if TYPE_CHECKING:
     from perfmodel.prediction import Prediction
 
-__all__ = ["PredictCall", "call_of"]
-
 
 @dataclass(frozen=True)
 class PredictCall:

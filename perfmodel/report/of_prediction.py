@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from perfmodel.hardware.device import Source
     from perfmodel.prediction import Prediction
 
-__all__ = ["answer", "prediction_report", "sentence", "verdict"]
-
 _MOST_ROWS = 500
 _LEVERS = 6
 _WORDS = ("latency", "row", "TTFT, TPOT", "energy", "traffic", "utilization", "bound by",

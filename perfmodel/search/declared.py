@@ -34,8 +34,6 @@ from perfmodel.workload.nas_spaces import names as space_names
 from perfmodel.workload.nas_spaces import space as find_space
 from perfmodel.workload.workload import Workload
 
-__all__ = ["SearchProblem"]
-
 _TRAFFIC = re.compile(rf"\b{re.escape(TRAFFIC)}\w+")
 _CONSTRAINT = re.compile(r"constraints\[\d+\]")
 

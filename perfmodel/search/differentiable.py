@@ -25,8 +25,6 @@ from perfmodel.expressions.nodes import ExpressionOperation, Name, Number
 from perfmodel.former import former_names
 from perfmodel.table import Table
 
-__all__ = ["DifferentiableSearchResult", "differentiable_search"]
-
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Relaxation="DifferentiableSearchResult")
 

@@ -31,8 +31,6 @@ from perfmodel.search.sources import AccuracySource, SourceKind
 from perfmodel.search.space.choices import Share
 from perfmodel.specfile import read, validate
 
-__all__ = ["load"]
-
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 

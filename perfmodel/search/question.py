@@ -30,8 +30,6 @@ from perfmodel.search.result import EvaluatedConfiguration, LimitUse, SearchResu
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.table import Table
 
-__all__ = ["SearchQuery"]
-
 #: A bound from below of what is negated is one from above of what is not.
 _OTHER: Mapping[Side, Side] = {"least": "most", "most": "least"}
 

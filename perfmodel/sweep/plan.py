@@ -25,17 +25,6 @@ from perfmodel.settings import BITS, RESERVED, FaultList, is_fact, text_list
 from perfmodel.sweep.cases import SweepCase
 from perfmodel.workload.workload import Workload
 
-__all__ = [
-    "CHUNK",
-    "METRICS",
-    "MOST_POINTS",
-    "REASON",
-    "Options",
-    "SweepPlan",
-    "make_plan",
-    "provisional_columns",
-]
-
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Plan="SweepPlan")
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from perfmodel.columns import TEXT
 from perfmodel.errors import Fault, nearest
 
-__all__ = ["group_faults", "objective_faults"]
-
 
 def objective_faults(
     names: Iterable[str], dimensions: Mapping[str, str], option: str = ""

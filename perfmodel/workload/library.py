@@ -28,8 +28,6 @@ from perfmodel.workload.workload import Workload, check_extent, from_family
 if TYPE_CHECKING:
     from perfmodel.workload.library_file import Published, WorkloadSource
 
-__all__ = ["ModelEntry", "describe", "find", "forget_variants", "names"]
-
 _SUFFIXES: Final = (".yaml", ".yml", *IMPORTED)
 
 

@@ -17,8 +17,6 @@ from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.symbols import Dim, maximum, product, symbol
 
-__all__ = ["FAMILY_STREAMING", "KERNELS", "StreamingKernel", "StreamingStructure", "kernel_named"]
-
 #: Doubles are what the kernels sweep.
 FORMAT: Final = "fp64"
 BYTES: Final = 8

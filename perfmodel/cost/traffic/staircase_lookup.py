@@ -10,8 +10,6 @@ import numpy.typing as npt
 from perfmodel.cost.traffic.staircase import OperandTraffic, Staircase
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
-__all__ = ["batched", "batched_parts"]
-
 
 def batched(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> Floats:
     """Return the traffic of many nests at many capacities.

@@ -11,8 +11,6 @@ from perfmodel.catalog import packages
 from perfmodel.evaluate.datasets import GROUP
 from perfmodel.specfile import read, validate
 
-__all__ = ["Peer", "peers"]
-
 #: In a package of data sets, beside its readers.
 _FILE = "peers.yaml"
 

@@ -16,8 +16,6 @@ from perfmodel.hardware.facts import facts_of
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.settings import FaultList
 
-__all__ = ["Likeness", "Sketch", "near", "sketch", "sketch_of"]
-
 #: Formats by which peaks are compared, the first that both have.
 _FORMATS: Final = ("int8", "fp16", "bf16", "fp32", "int16", "fp8", "fp64", "int4")
 #: Octaves that another class of device counts, and a year.

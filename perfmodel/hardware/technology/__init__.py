@@ -1,6 +1,6 @@
 """What silicon costs: sourced energies and areas of arithmetic, memories and wires by node."""
 
-from perfmodel.hardware.technology.curves import leave_one_out, power_law
+from perfmodel.hardware.technology.curves import power_law
 from perfmodel.hardware.technology.nodes import area_scale, energy_scale, nominal_volts
 from perfmodel.hardware.technology.offchip import (
     DramPower,
@@ -9,7 +9,6 @@ from perfmodel.hardware.technology.offchip import (
     dram_energy,
     dram_kinds,
     dram_power,
-    dram_range,
     dram_streaming_energy,
     flash_page_read_energy,
     link_energy,
@@ -35,11 +34,9 @@ __all__ = [
     "dram_energy",
     "dram_kinds",
     "dram_power",
-    "dram_range",
     "dram_streaming_energy",
     "energy_scale",
     "flash_page_read_energy",
-    "leave_one_out",
     "link_energy",
     "logic_leakage_power",
     "mac_area",

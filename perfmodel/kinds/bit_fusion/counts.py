@@ -11,15 +11,6 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = [
-    "BitFusionLayer",
-    "BitFusionTiling",
-    "TileCounts",
-    "count",
-    "lanes_and_steps",
-    "tile_bits",
-]
-
 
 class BitFusionLayer(NamedTuple):
     """A convolution of one pass and the array under it; numbers, or arrays that broadcast.

@@ -22,8 +22,6 @@ import numpy.typing as npt
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.bit_fusion.counts import BitFusionLayer, BitFusionTiling, TileCounts, count
 
-__all__ = ["frontier", "layer_cycles", "tilings"]
-
 Floats: TypeAlias = npt.NDArray[np.float64]
 _FIELDS, _PARTS = len(BitFusionLayer._fields), len(BitFusionTiling._fields)
 #: Layers of one call whose tilings are kept by content; longer calls are sweeps, used once.

@@ -29,8 +29,6 @@ from perfmodel.kinds.rates import bandwidth, executed_macs, with_latency
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
 
-__all__ = ["DESIGN", "EQUATIONS", "Deformable", "cost", "line_clocks", "pointwise_clocks"]
-
 _CODENET = "Huang et al., CoDeNet, FPGA 2021; docs/fpga_overlays.md"
 
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65_536)]

@@ -19,8 +19,6 @@ from perfmodel.hardware.quantity import AsItself, Of, Quantity
 from perfmodel.kinds.fpga.styles import STYLES, FpgaDesign, style
 from perfmodel.pydantic_faults import subclass
 
-__all__ = ["FpgaSpec"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e8)]
 Perhaps: TypeAlias = Annotated[Quantity, Of("count", whole=True, ceiling=1e8)]
 Bits: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=64)]

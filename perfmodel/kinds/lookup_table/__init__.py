@@ -9,10 +9,8 @@ from perfmodel.kinds.lookup_table.counts import (
     engine_clocks,
     index_bits,
     instructions_per_mac,
-    look_ups,
     packed_bytes,
     passes,
-    table_entries,
     uram_blocks,
     uram_columns,
 )
@@ -22,10 +20,8 @@ __all__ = [
     "engine_clocks",
     "index_bits",
     "instructions_per_mac",
-    "look_ups",
     "packed_bytes",
     "passes",
-    "table_entries",
     "uram_blocks",
     "uram_columns",
 ]

@@ -37,8 +37,6 @@ from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorRow, OperatorTable
 
-__all__ = ["KIND", "NeuralProcessors"]
-
 _WILLIAMS = "Williams et al., CACM 52(4), 2009"
 
 

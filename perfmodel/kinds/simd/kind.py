@@ -26,8 +26,6 @@ from perfmodel.kinds.simd.vector import by_kernel, vector_seconds
 from perfmodel.kinds.streams import with_streams
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["KIND", "SimdCores"]
-
 _GEORGANAS = "Georganas et al., SC 2018; loops of the runtime's kernels, docs/cpu.md"
 
 

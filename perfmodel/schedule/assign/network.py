@@ -33,8 +33,6 @@ from perfmodel.workload.lower import Lowered, lower
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
-__all__ = ["AssignmentNetwork", "network"]
-
 #: Vector operations to convert an element: a scale and a rounding, or a scale and a shift.
 CONVERSION_OPS = 2.0
 

@@ -25,8 +25,6 @@ from perfmodel.settings import FaultList
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["OBJECTIVES", "assign", "name_faults", "option_faults", "settled"]
-
 OBJECTIVES = ("latency_s", "throughput")
 
 

@@ -30,8 +30,6 @@ from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule
 from perfmodel.schedule.assign.windows import shortened
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["GOALS", "solve"]
-
 GOALS: tuple[Goal, ...] = ("sequential", "parallel", "throughput")
 
 #: Operators times engines up to which the integer programme is tried.

@@ -26,8 +26,6 @@ from perfmodel.workload.graph import Operator
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.workload import Workload
 
-__all__ = ["ALONE", "Station", "StationProfile", "engine_faults", "lacks", "measure", "stations"]
-
 #: End of the class of an operator that rides on no other (`perfmodel.schedule.assign.riders`).
 ALONE = "_alone"
 

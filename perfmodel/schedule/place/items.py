@@ -14,8 +14,6 @@ from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.popularity import Popularity, touched_probabilities
 from perfmodel.workload.graph import Graph, Tensor
 
-__all__ = ["By", "Item", "ItemTensor", "items_of"]
-
 #: What is placed as one piece: a tensor, or what a layer has (its experts one by one either way).
 By: TypeAlias = Literal["tensor", "layer"]
 Floats: TypeAlias = npt.NDArray[np.float64]

@@ -15,8 +15,6 @@ from perfmodel.hardware.memory import Memory
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.prediction import Prediction
 
-__all__ = ["UNPINNABLE", "WRITE_ONCE", "PlacementLevel", "levels_of"]
-
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Level="PlacementLevel")
 

@@ -15,8 +15,6 @@ from perfmodel.workload.symbols import evaluate
 if TYPE_CHECKING:
     from perfmodel.schedule.place.result import PlacementResult
 
-__all__ = ["to_plan"]
-
 
 def to_plan(result: PlacementResult) -> Plan:
     """Return the plan; see `PlacementResult.to_plan`."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from perfmodel.plan import Plan
     from perfmodel.table import Table
 
-__all__ = ["PlacementResult", "PlacementRow"]
-
 
 @dataclass(frozen=True, slots=True)
 class PlacementRow:

@@ -11,8 +11,6 @@ from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.storage import batch_time
 from perfmodel.prediction import Prediction
 
-__all__ = ["StreamChannel", "channel_of"]
-
 #: Kinds of storage that are read by commands: what few requests cost is known of them.
 _COMMANDS = frozenset({"ufs", "emmc", "sd", "nvme"})
 

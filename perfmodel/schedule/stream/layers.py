@@ -14,8 +14,6 @@ from perfmodel.cost.residency import row_bytes
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.prediction import Prediction
 
-__all__ = ["PipelineLayer", "layers_of"]
-
 Floats = npt.NDArray[np.float64]
 
 

@@ -20,8 +20,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["StreamResult"]
-
 
 @dataclass(frozen=True)
 class StreamResult:

@@ -14,8 +14,6 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
 from perfmodel.search.accuracy.option import LayerOption, as_option, describe
 
-__all__ = ["Better", "Fitted", "fitted"]
-
 #: Which way a measured figure is better.
 Better = Literal["higher", "lower"]
 _RIDGES: Final = np.logspace(-6, 3, 37)

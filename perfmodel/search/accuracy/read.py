@@ -14,8 +14,6 @@ from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.search.accuracy.option import LayerOption, describe, parse_option
 from perfmodel.specfile import Marks, read
 
-__all__ = ["PairKey", "Sensitivities", "from_mapping", "read_sensitivities"]
-
 #: Layer, its option, other layer, its option.
 PairKey: TypeAlias = tuple[str, str, str, str]
 _CHOICE: Final = ("weights", "activations", "sparsity", "kept")

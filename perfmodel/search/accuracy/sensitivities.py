@@ -13,8 +13,6 @@ from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, 
 from perfmodel.search.accuracy.option import AS_IS, LayerOption, describe
 from perfmodel.search.accuracy.read import PairKey, Sensitivities, from_mapping, read_sensitivities
 
-__all__ = ["SensitivityTable", "pair_arrays", "table"]
-
 
 @dataclass(frozen=True, slots=True)
 class SensitivityTable:

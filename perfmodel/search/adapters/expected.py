@@ -11,8 +11,6 @@ from perfmodel.catalog import need
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.evolve.question import Floats
 
-__all__ = ["BACKENDS", "expected_cost", "value_and_slopes"]
-
 #: Libraries that `expected_cost` gives functions for.
 BACKENDS = ("torch", "jax")
 

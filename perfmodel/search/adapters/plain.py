@@ -10,8 +10,6 @@ import numpy as np
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.evolve.question import EvolutionProblem, Index, labels
 
-__all__ = ["RayTrainable", "profiler", "ray_tune_trainable"]
-
 
 def profiler(oracle: Any, metric: str = "") -> Callable[[Any], Any]:
     """Return ``profile(sample)``: what a search loop would else measure.

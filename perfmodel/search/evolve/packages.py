@@ -15,8 +15,6 @@ from perfmodel.search.evolve.archive import Choice
 from perfmodel.search.evolve.proposals import EvolutionContext, Proposals, fresh
 from perfmodel.search.evolve.question import Floats, Judged
 
-__all__ = ["PACKAGES", "SAMPLERS", "optuna_parts", "optuna_sampler", "tell_constraints"]
-
 #: Samplers of Optuna by name; those of several objectives unless said otherwise.
 SAMPLERS = {
     "tpe": "TPESampler",

@@ -14,8 +14,6 @@ from perfmodel.columns import dimension_of, more_is_better
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.expressions import Expression, parse_expression
 
-__all__ = ["FEASIBLE", "EvolutionProblem", "Floats", "Index", "Judged", "Objective", "labels"]
-
 Floats: TypeAlias = npt.NDArray[np.float64]
 Index: TypeAlias = npt.NDArray[np.intp]
 

@@ -22,8 +22,6 @@ from perfmodel.search.evolve.proposals import PLAIN, EvolutionContext, Proposals
 from perfmodel.search.evolve.question import FEASIBLE, EvolutionProblem
 from perfmodel.search.evolve.result import Evolution
 
-__all__ = ["METHODS", "Progress", "evolve"]
-
 #: Methods by name; those of `perfmodel.search.evolve.packages` need the extra ``search``.
 METHODS: Mapping[str, Callable[[EvolutionContext], Proposals]] = {**PACKAGES, **PLAIN}
 

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.search.exact.front import Front, FrontPoint, front
 from perfmodel.search.exact.problem import ChoiceProblem, Limit, Sum, Term
 from perfmodel.search.exact.result import ChoiceInfeasibility, ChoiceSolution, Opening
 from perfmodel.search.exact.solve import solve
@@ -12,13 +11,10 @@ __all__ = [
     "ChoiceInfeasibility",
     "ChoiceProblem",
     "ChoiceSolution",
-    "Front",
-    "FrontPoint",
     "Limit",
     "Opening",
     "Sum",
     "Term",
-    "front",
     "solve",
 ]
 

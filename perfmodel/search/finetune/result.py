@@ -22,8 +22,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["FineTuning"]
-
 
 @dataclass(frozen=True)
 class FineTuning:

@@ -27,8 +27,6 @@ from perfmodel.workload.library import find
 from perfmodel.workload.training import OPTIMIZERS
 from perfmodel.workload.workload import Workload
 
-__all__ = ["finetune", "part_of"]
-
 #: What of a layer may be trained where nothing else is asked for.
 PARTS = ("bias", "0.125", "0.25", "0.5", "1")
 

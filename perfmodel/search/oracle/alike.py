@@ -24,8 +24,6 @@ from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces import Choice, Kin
 from perfmodel.workload.symbols import evaluate
 
-__all__ = ["AlikeBank", "SegmentShape", "needs_of", "shape_of"]
-
 #: What a kernel is, apart from where its tensors live.
 Signature: TypeAlias = tuple[Hashable, ...]
 

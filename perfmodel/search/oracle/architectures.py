@@ -21,8 +21,6 @@ from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.nas_spaces import ArchitectureSpace, Choice, Kin, Segment
 
-__all__ = ["ArchitectureCosts"]
-
 _NOTHING: Mapping[str, float] = {}
 
 #: Options of one segment beyond which they are not compiled one by one.

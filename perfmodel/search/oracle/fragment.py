@@ -21,8 +21,6 @@ from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.nest import gemm_nest
 
-__all__ = ["EMPTY", "Fragment", "beside", "compiled", "surrounded"]
-
 _BEFORE, _AFTER, _END, _BESIDE = "(before)", "(after)", "(end)", "(beside)"
 
 

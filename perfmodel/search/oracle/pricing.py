@@ -33,8 +33,6 @@ from perfmodel.workload.layouts import with_conversions
 from perfmodel.workload.lower import Lowered, OperatorTable, lower
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Pricing"]
-
 
 @dataclass(frozen=True, slots=True)
 class Pricing:

@@ -22,8 +22,6 @@ from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.rewrite import compressed
 from perfmodel.workload.workload import Workload
 
-__all__ = ["ConfigurationSpace"]
-
 
 @dataclass(frozen=True)
 class ConfigurationSpace:

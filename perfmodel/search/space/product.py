@@ -21,8 +21,6 @@ from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.rewrite import format_groups, layers, with_formats
 from perfmodel.workload.workload import Workload
 
-__all__ = ["ProductSpace", "product_space"]
-
 
 class _Stage(NamedTuple):
     name: str

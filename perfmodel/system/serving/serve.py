@@ -23,8 +23,6 @@ from perfmodel.units import show
 from perfmodel.workload.library import describe
 from perfmodel.workload.transformer_structure import TransformerStructure
 
-__all__ = ["Served", "exchange_s", "exchanged_bytes", "overheads", "room", "serve"]
-
 #: Share of a device's memory that engines let weights and caches have: the default of vLLM's
 #: `gpu_memory_utilization`. TensorRT-LLM's 0.9 is of what the weights leave (KvCacheConfig), which
 #: is a little more.

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from perfmodel.plan import Plan
     from perfmodel.table import Table
 
-__all__ = ["OBJECTIVES", "Range", "Split"]
-
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 

@@ -26,8 +26,6 @@ from perfmodel.system.split.result import OBJECTIVES, Split
 from perfmodel.system.split.stages import SplitStageCosts, Stages, stages_of
 from perfmodel.units import UnitError, parse, show
 
-__all__ = ["METHODS", "option_faults", "rates_of", "split"]
-
 #: How the best cut is found: list every cut, minimum cuts, or the first while it is no more than
 #: `MOST_CUTS`.
 METHODS = ("auto", "list", "min_cut")

@@ -33,8 +33,6 @@ from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
 
-__all__ = ["SplitStageCosts", "StageActivation", "Stages", "costs", "stages_of"]
-
 Floats = npt.NDArray[np.float64]
 
 #: A graph that is larger, its repetitions written out, is refused.

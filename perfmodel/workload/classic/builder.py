@@ -16,11 +16,6 @@ from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify, symbol
 
-__all__ = [
-    "ClassicStructure", "Distance", "Extent", "best", "distances", "each_sample", "multiplications",
-    "nearest", "samples",
-]  # fmt: skip
-
 Extent = Annotated[int, Field(gt=0, le=10**9)]
 """A number of rows, features or nodes."""
 

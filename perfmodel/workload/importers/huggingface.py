@@ -21,8 +21,6 @@ from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
 
-__all__ = ["load_config", "supported"]
-
 _FILES: dict[str, tuple[tuple[int, int], ModelEntry]] = {}
 
 

@@ -14,8 +14,6 @@ from perfmodel.workload.kernels.products import one_run
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import symbol
 
-__all__ = ["FAMILY_ATTENTION_KERNEL", "AttentionKernelStructure"]
-
 _Count = Annotated[int, Field(gt=0, le=10**5)]
 
 

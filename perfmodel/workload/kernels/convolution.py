@@ -13,8 +13,6 @@ from perfmodel.workload.kernels.products import one_run
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import symbol
 
-__all__ = ["FAMILY_CONVOLUTION", "ConvolutionStructure"]
-
 _Above = Annotated[int, Field(gt=0, le=1000)]
 _Padding = Annotated[int, Field(ge=0, le=1000)]
 

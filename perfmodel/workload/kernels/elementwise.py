@@ -13,8 +13,6 @@ from perfmodel.workload.kernels.products import one_run
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import symbol
 
-__all__ = ["FAMILY_ELEMENTWISE", "ElementwiseStructure"]
-
 #: Functions of two tensors; the others have one.
 _BINARY: Final = frozenset({"add", "sub", "mul", "div"})
 

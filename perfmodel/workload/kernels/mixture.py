@@ -22,8 +22,6 @@ from perfmodel.workload.symbols import (
     symbol,
 )
 
-__all__ = ["FAMILY_MOE_EXPERTS", "ExpertsStructure"]
-
 _Count = Annotated[int, Field(gt=0, le=10**5)]
 
 

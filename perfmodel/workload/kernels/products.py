@@ -16,15 +16,6 @@ from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, symbol
 
-__all__ = [
-    "FAMILY_BATCHED_GEMM",
-    "FAMILY_GEMM",
-    "FAMILY_GROUPED_GEMM",
-    "ProductStructure",
-    "grouped_product",
-    "one_run",
-]
-
 
 class ProductStructure(BaseModel):
     """What a product is beside its extents.

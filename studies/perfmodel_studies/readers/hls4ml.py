@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.declared import DeclaredDataset
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.predicted_refit import PredictedRows
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.machine import Machine
 
 __all__ = ["NAME", "PLACES", "TITLE", "load", "refits"]
 
@@ -67,7 +67,7 @@ class _UnroundedClocks:
 
     def __init__(self, rows: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> None:
         self._layers = PredictedRows(rows, CONSTANTS, _without_softmax)
-        machines = [case.machine for case, _ in rows if isinstance(case.machine, Machine)]
+        machines = [case.machine for case, _ in rows if isinstance(case.machine, pm.Machine)]
         self.clock = np.array([float(m["engines.main.clock"]) for m in machines])
         classes = np.array([list(q.workload.parameters.values())[-1] for _, q in rows])
         self._levels = np.ceil(np.log2(classes.astype(float)))

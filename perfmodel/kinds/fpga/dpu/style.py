@@ -31,8 +31,6 @@ from perfmodel.kinds.rates import bandwidth_fact, executed_macs, with_latency
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
 
-__all__ = ["EQUATIONS", "cost", "main_rate"]
-
 _PG338 = "AMD PG338, DPUCZDX8G for Zynq UltraScale+ MPSoCs; docs/fpga_overlays.md"
 
 EQUATIONS: Final[Mapping[str, Equation]] = {

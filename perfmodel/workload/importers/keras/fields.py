@@ -7,13 +7,10 @@ from typing import Any, Final, cast
 
 from perfmodel.pydantic_faults import Flaw
 
-__all__ = ["Fields", "LayerError", "Place"]
-
 Place = tuple[str | int, ...]
 
 #: The largest number that a size may be.
 _LARGEST: Final = 2**31 - 1
-_MISSING: Final = object()
 
 
 class LayerError(Exception):

@@ -258,6 +258,3 @@ def _precision(build: OnnxBuild) -> str:
             key = tensor.format or "fp32"
             formats[key] = formats.get(key, 0.0) + float(size)
     return max(formats, key=lambda f: formats[f]) if formats else "fp32"
-
-
-__all__ = ["OnnxWorkload", "load_onnx"]

@@ -19,8 +19,6 @@ from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.symbols import Dim, product
 
-__all__ = ["LEARNED", "classes_of"]
-
 #: Operations a score of what follows a decision.
 _TRANSFORMS: Mapping[str, float] = {
     "NONE": 0, "SOFTMAX": VECTOR_OPS["softmax"], "SOFTMAX_ZERO": VECTOR_OPS["softmax"] + 1,

@@ -9,8 +9,6 @@ from typing import Any, Final, NamedTuple
 
 from perfmodel.errors import nearest
 
-__all__ = ["signature_faults"]
-
 #: Domains whose operators the package onnx describes.
 _DESCRIBED: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 

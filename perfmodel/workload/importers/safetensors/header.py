@@ -20,8 +20,6 @@ from perfmodel.arrays import Array
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.regular import FileBytes, open_file
 
-__all__ = ["BYTES", "INDEX", "StoredTensor", "read_header", "read_index"]
-
 #: How the name of the index of a file in shards ends.
 INDEX: Final = ".safetensors.index.json"
 

@@ -15,8 +15,6 @@ from perfmodel.workload.importers.torch_export.program import (
     renamed,
 )
 
-__all__ = ["records"]
-
 _TYPES = {
     "uint8": "uint8", "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
     "float16": "fp16", "float32": "fp32", "float64": "fp64", "bool": "bool", "bfloat16": "bf16",
