@@ -195,15 +195,10 @@ def _as_file(precision: Precision, workload: Workload | None) -> Precision:
     """Return a precision with the weights of the GGUF file of a model, by its tensors' rows."""
     if workload is None or not is_gguf(precision.weights):
         return precision
-    lengths = {
-        tensor.tag: int(tensor.shape[-1])
-        for tensor in workload.graph().tensors.values()
-        if tensor.role == "weight"
-        and tensor.tag not in ("", "vector")
-        and isinstance(tensor.shape[-1], int)
-    }
+    lengths = workload.graph().row_lengths
     weights = for_rows(precision.weights, lengths, tied="head" not in lengths)
-    return replace(precision, weights=weights)
+    # The same object keeps what it has worked out for slots of other networks.
+    return precision if weights is precision.weights else replace(precision, weights=weights)
 
 
 def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:
