@@ -21,8 +21,6 @@ from perfmodel.settings import FaultList
 from perfmodel.table import Table
 from perfmodel.units import show
 
-__all__ = ["Comparison", "compare"]
-
 _METRICS = (
     "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
     "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "utilization", "macs",

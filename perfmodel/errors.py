@@ -12,16 +12,6 @@ from typing import Final
 _LONGEST_COMPARED: Final = 200
 _MOST_COMPARED: Final = 2000
 
-__all__ = [
-    "Fault",
-    "InfeasibleError",
-    "InputError",
-    "PerfmodelError",
-    "few",
-    "nearest",
-    "printable",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -110,6 +100,11 @@ def few(names: Sequence[str], command: str, most: int = 40) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"the {len(names)} names that '{command}' lists"
+
+
+def one_of(accepted: Iterable[str]) -> str:
+    """Return what would have been accepted, as `Fault.expected` says it."""
+    return "one of " + ", ".join(accepted)
 
 
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:

@@ -17,8 +17,6 @@ from typing import Final
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.regular import open_file
 
-__all__ = ["CsvRow", "CsvTable", "bad_cells_left_out", "few_faults", "read_rows"]
-
 _LEFT_OUT: ContextVar[list[Fault] | None] = ContextVar("_LEFT_OUT", default=None)
 
 #: Larger files are refused: rows of measurements are read whole.

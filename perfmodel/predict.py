@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.formats import FALLBACKS, Precision
+from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.facts import choices
@@ -339,10 +339,3 @@ def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:
     if runtime.multiplies_in:
         found["multiplies_in"] = runtime.multiplies_in
     return found
-
-
-def supported(machine: Machine, engine: str, compute: str) -> bool:
-    """Tell whether an engine runs a compute format, itself or in a wider form."""
-    return any(
-        f"engines.{engine}.peaks.{name}" in machine.facts for name in FALLBACKS.get(compute, ())
-    )

@@ -13,8 +13,6 @@ from typing import BinaryIO, Final
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["FileBytes", "contents", "open_file", "text_of"]
-
 #: Bytes that are read ahead at once.
 _AHEAD: Final = 2**16
 

@@ -18,19 +18,8 @@ from typing import Any, Final, TypeVar, cast
 import yaml
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.marks import MarkedNode, Marks, Path, merge
+from perfmodel.marks import MarkedNode, Marks
 from perfmodel.regular import contents
-
-__all__ = [
-    "MarkedNode",
-    "Marks",
-    "Path",
-    "dumps_json",
-    "merge",
-    "read",
-    "reads_as_text",
-    "validate",
-]
 
 T = TypeVar("T")
 

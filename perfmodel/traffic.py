@@ -23,8 +23,6 @@ from perfmodel.workload.library import find
 from perfmodel.workload.lower import OperatorTable, lower
 from perfmodel.workload.workload import Workload
 
-__all__ = ["traffic"]
-
 #: More bytes than any network has.
 _PLENTY = 1e18
 #: Bytes of the widest element that anybody adds up.

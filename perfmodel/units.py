@@ -16,19 +16,6 @@ from typing import Final
 
 from perfmodel.errors import nearest
 
-__all__ = [
-    "DIMENSIONS",
-    "Dimension",
-    "UnitError",
-    "binary",
-    "dimension",
-    "parse",
-    "show",
-    "sizes",
-    "units_of",
-    "whole_bytes",
-]
-
 _ONE: Final = Decimal(1)
 _UP: Final = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _DOWN: Final = {"m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18}

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from perfmodel.solve import Solution
     from perfmodel.table import Table
 
-__all__ = ["cite", "collective", "compare", "predict", "solve", "sweep", "traffic"]
-
 
 def predict(
     workload: WorkloadLike,

@@ -17,10 +17,8 @@ from perfmodel.cli.common import Count, print_json, say
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
 
-__all__ = ["doctor"]
-
 _NEEDED = (
-    "numpy", "scipy", "pydantic", "PyYAML", "networkx", "plotly", "pulp", "highspy", "cyclopts",
+    "numpy", "scipy", "pydantic", "PyYAML", "networkx", "plotly", "highspy", "cyclopts",
     "rich",
 )  # fmt: skip
 _DISTRIBUTIONS = {"genz_llm": "genz-llm", "distributed": "distributed"}

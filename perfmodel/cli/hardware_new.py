@@ -17,8 +17,6 @@ from perfmodel.hardware.own import near, new
 from perfmodel.settings import FaultList, plain_value
 from perfmodel.table import Table
 
-__all__ = ["near_hardware", "new_hardware"]
-
 
 def new_hardware(
     name: str,

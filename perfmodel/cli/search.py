@@ -23,8 +23,6 @@ from perfmodel.search.sources import parse_source
 from perfmodel.search.text import front_text, relief_lines
 from perfmodel.settings import FaultList, is_fact, plain_value
 
-__all__ = ["search"]
-
 _SUFFIXES: Final = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS: Final = {
     "choices": "--choice", "constraints": "--constraint", "objective": "--objective",
@@ -123,8 +121,7 @@ def search(
     since = monotonic()
     faults = FaultList()
     for path, suffixes, option in ((output, _SUFFIXES, "-o"), (plot, (".html",), "--plot")):
-        if path is not None:
-            faults.extend(output_faults(path, suffixes, option))
+        faults.extend(output_faults(path, suffixes, option))
     faults.extend(report_faults(report))
     scalar: dict[str, Any] = {
         "method": method, "seconds": seconds, "evaluations": evaluations, "seed": seed,

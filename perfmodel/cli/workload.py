@@ -20,8 +20,6 @@ from perfmodel.workload.importers.table import is_imported
 from perfmodel.workload.library_counts import published_counts
 from perfmodel.workload.workload import Workload
 
-__all__ = ["check_workload", "import_workload", "list_workload", "show_workload"]
-
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
 
 
@@ -106,8 +104,7 @@ def show_workload(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".csv", ".parquet", ".json")))
+    faults.extend(output_faults(output, (".csv", ".parquet", ".json")))
     made = faults.trying(library.find, name, settings)
     faults.settle()
     assert made is not None
@@ -276,8 +273,7 @@ def import_workload(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".yaml", ".csv", ".parquet", ".json")))
+    faults.extend(output_faults(output, (".yaml", ".csv", ".parquet", ".json")))
     made = faults.trying(library.find, file, settings)
     text = ""
     if made is not None and output is not None and output.suffix == ".yaml":

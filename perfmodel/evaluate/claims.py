@@ -8,8 +8,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
+from perfmodel.api import hardware, predict, workload
 from perfmodel.catalog import module_of, not_installed, packages
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.evaluate.published import Ask, PublishedClaim, PublishedSystem, Verdict
 from perfmodel.evaluate.reproduction import Reproduction, Reproductions
 from perfmodel.specfile import read, validate
@@ -45,7 +46,7 @@ def published(system: str) -> PublishedSystem:
         meant = nearest(system, known)
         raise InputError(
             Fault(f"no published system is named '{system}'", suggestion=meant,
-                  expected="" if meant else "one of " + ", ".join(known))
+                  expected="" if meant else one_of(known))
         )  # fmt: skip
     path, _ = known[system]
     data, marks = read(path)
@@ -136,11 +137,7 @@ def _error(value: float, published: float) -> float:
 
 
 def _asked(ask: Ask) -> float:
-    from perfmodel.hardware.library import hardware
-    from perfmodel.predict import predict
-    from perfmodel.workload.library import find
-
     machine = hardware(ask.device).machine(ask.runtime).vary(ask.facts)
-    found = predict(find(ask.workload, ask.parameters), machine, precision=ask.precision,
+    found = predict(workload(ask.workload, **ask.parameters), machine, precision=ask.precision,
                     runtime=ask.runtime)  # fmt: skip
     return float(getattr(found, ask.metric))

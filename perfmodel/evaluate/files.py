@@ -8,8 +8,6 @@ from pathlib import Path
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["DataFolder", "data_folder"]
-
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:

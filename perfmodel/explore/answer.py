@@ -24,8 +24,6 @@ from perfmodel.table import Table
 from perfmodel.units import UnitError, parse, show
 from perfmodel.workload.caches import forget_structures
 
-__all__ = ["LIMITS", "MOST_STRUCTURES", "ExplorerAnswer", "ExplorerSelection", "answer"]
-
 #: Limit -> metric, dimension.
 LIMITS = {"latency": ("latency_s", "time"), "memory": ("peak_memory_bytes", "bytes"),
           "energy": ("energy_j", "energy")}  # fmt: skip

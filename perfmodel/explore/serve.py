@@ -11,8 +11,6 @@ from typing import Any
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["HOST", "serve"]
-
 #: The page is for whoever sits at this machine.
 HOST = "127.0.0.1"
 

@@ -10,11 +10,6 @@ from pydantic import BeforeValidator, Field
 from perfmodel.catalog import load_kind, names
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
 
-__all__ = [
-    "COMPUTE_FORMATS", "Engine", "OperatorKind", "Operators", "Peak", "engine_class",
-    "register_engine",
-]  # fmt: skip
-
 COMPUTE_FORMATS: Final = (
     "fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp6", "fp4",
     "mxfp8", "mxfp6", "mxfp4", "nvfp4", "bfp16", "bfp8", "bfp4",

@@ -17,8 +17,6 @@ from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec, limit_of
 from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, SCALE_CLASSES, Runtime, Serving
 
-__all__ = ["Facts", "Provenance", "facts_of", "field_limits"]
-
 
 @dataclass(frozen=True, slots=True)
 class Provenance:

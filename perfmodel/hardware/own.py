@@ -17,8 +17,6 @@ from perfmodel.hardware.likeness.distance import Likeness, Sketch, sketch, sketc
 from perfmodel.hardware.likeness.distance import near as nearest_devices
 from perfmodel.settings import FaultList
 
-__all__ = ["near", "new"]
-
 #: Kinds whose kernels are counted in clocks, whatever the peaks are.
 _BY_CLOCK: Final = ("mcu", "simd")
 

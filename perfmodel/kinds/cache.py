@@ -27,8 +27,6 @@ from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.workload.streaming import StreamingKernel, kernel_named
 
-__all__ = ["Cache", "CacheHierarchy", "cycles_per_line", "grid_reads", "hierarchy", "work_of"]
-
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["energy_stack", "row_energy"]
-
 #: Layers that a bar each is drawn for, at most; those with the least energy share the last one.
 _MOST = 24
 _REST = "all others"

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from perfmodel.schedule.assign.report import DeviceAssignment
 
-__all__ = ["ActivityBar", "AssignmentPlots", "assignment_plots", "lanes"]
-
 #: Kind of bar that moves data, drawn apart from what computes.
 TRANSFER = "transfer"
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["resources"]
-
 #: Layers with a colour of their own; the others are drawn as one.
 _MOST = 6
 _REST, _BESIDE = "other layers", "beside layers"

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["Need", "flash_and_sram", "needs"]
-
 _COLORS = {"weights": BLUE, "code": GREY, "activations": GREEN, "free": PALE}
 
 

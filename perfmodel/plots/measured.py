@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from perfmodel.evaluate.result import ValidationResult
 
-__all__ = ["measured"]
-
 #: Rows drawn at most, evenly over all of them.
 _MOST = 3000
 #: Devices with a colour of their own.

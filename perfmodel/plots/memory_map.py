@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from perfmodel.schedule.allocate import Allocation
 
-__all__ = ["AllocationPlots", "Stay", "allocation_plots", "memory_map"]
-
 _MARGIN = {"l": 95, "r": 110, "t": 84, "b": 66}
 #: What lies beyond the capacity is vermilion.
 _COLORS = tuple(color for color in SERIES if color != VERMILION)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["busy_elements", "occupancy"]
-
 #: Layers that a bar each is drawn for, at most: those with the most cycles.
 _MOST = 24
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["compare"]
-
 _LEFT, _RIGHT = [0.0, 0.46], [0.54, 1.0]
 _ABOVE, _BELOW = [0.4, 1.0], [0.0, 0.2]
 

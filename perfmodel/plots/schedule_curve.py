@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["curve"]
-
 _STEP = {"shape": "hv"}
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["memory"]
-
 
 def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Figure:
     """Draw what is on chip at each step of the order, at its address, below the capacity.

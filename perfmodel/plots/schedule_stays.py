@@ -11,17 +11,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.schedule.result import Schedule
 
-__all__ = [
-    "COLORS",
-    "KEPT",
-    "MOVED",
-    "SCRATCH",
-    "ResidencyRectangle",
-    "pieces",
-    "proof",
-    "title_of",
-]
-
 #: Kinds of rectangles.
 KEPT, MOVED, SCRATCH = "kept", "spilled or reloaded", "scratch"
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.latency.model import TimelineActivity
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["timeline"]
-
 #: What runs or moves -> colour.
 _COLORS = {
     "compute": BLUE, "input": GREEN, "weights": GREY, "output": PURPLE, "spill": VERMILION,

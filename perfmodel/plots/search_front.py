@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from perfmodel.search.result import SearchResult
 
-__all__ = ["front"]
-
 _MARGIN = {"l": 95, "r": 40, "t": 100, "b": 70}
 #: Gaps below this are rounding.
 _PROVED = 1e-6

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from perfmodel.search.result import SearchResult
 
-__all__ = ["layers"]
-
 #: What the heights of the bars may be.
 BY: Final = ("weights", "macs")
 #: Bits up to which a colour goes, warm to cold.

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from perfmodel.system.split import Split
 
-__all__ = ["latency", "split_plots"]
-
 _DASHES = ("solid", "dash", "dot", "dashdot")
 #: Points of a curve: lines in 1 / rate are curved on these axes.
 _POINTS = 200

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.stream.pipeline import StreamTimeline
     from perfmodel.schedule.stream.result import StreamResult
 
-__all__ = ["levels", "pipeline_timeline", "placement_plots", "stream_plots", "timeline"]
-
 
 class StreamPlots:
     """Plots of a stream; each returns a plotly figure."""

@@ -21,8 +21,6 @@ from perfmodel.report.write import ReportInvocation
 if TYPE_CHECKING:
     from perfmodel.table import Row, Table
 
-__all__ = ["Counted", "sweep_report"]
-
 #: Metrics that a sweep is looked at by, in this order.
 _METRICS = ("latency_s", "tpot_s", "energy_j", "tokens_per_s", "frames_per_s",
             "peak_memory_bytes")  # fmt: skip

@@ -21,8 +21,6 @@ from perfmodel.workload.workload import Workload
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["Curve", "capacities", "curve"]
-
 
 @dataclass(frozen=True)
 class Curve:

@@ -18,8 +18,6 @@ from perfmodel.settings import FaultList, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["ScheduleInputs", "schedule", "subject_of"]
-
 
 def schedule(
     workload: WorkloadLike, device: DeviceLike | None = None, *,

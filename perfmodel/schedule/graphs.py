@@ -15,8 +15,6 @@ from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Scheduled", "Weights", "scheduled"]
-
 #: Where weights are while their operator runs: streamed past the scratchpad, in it for that
 #: operator, or in it all the time.
 Weights = Literal["streamed", "scratch", "resident"]

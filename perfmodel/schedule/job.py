@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.peak import PeakMemoryResult
     from perfmodel.schedule.timing import Clock
 
-__all__ = ["ScheduleJob"]
-
 #: Share of the time that the fewest bytes are sought for, where the objective is another.
 _BYTES = 0.5
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-__all__ = ["Buffer", "Problem", "Step"]
-
 
 @dataclass(frozen=True, slots=True)
 class Buffer:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.recompute import Recomputation
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["over_levels", "recomputed", "write_lp"]
-
 
 def recomputed(
     s: Schedule, *, bytes_per_mac: float | None = None, time_limit_s: float | None = 10.0

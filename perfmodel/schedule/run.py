@@ -18,8 +18,6 @@ from perfmodel.schedule.script import Script
 from perfmodel.schedule.target import target
 from perfmodel.workload.workload import Workload
 
-__all__ = ["option_faults", "schedule"]
-
 #: Names that objectives had.
 _FORMER = {"energy_j": "offchip_energy_j"}
 

@@ -20,8 +20,6 @@ from perfmodel.units import binary
 if TYPE_CHECKING:
     from perfmodel.schedule.job import ScheduleJob
 
-__all__ = ["SpillStaircase", "staircase"]
-
 #: Schedules that are made a byte apart; those after them are apart by this part of all capacities.
 _MOST = 48
 

@@ -18,8 +18,6 @@ from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.workload import PLAIN, Workload
 
-__all__ = ["Target", "Times", "bytes_of", "target", "times"]
-
 #: Memories that a schedule can write its spills to.
 _WRITABLE = frozenset({"dram", "scratchpad", "cache"})
 

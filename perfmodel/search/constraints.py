@@ -13,8 +13,6 @@ from perfmodel.expressions import parse_expression
 from perfmodel.expressions.nodes import ExpressionOperation, Name, Node, Number
 from perfmodel.search.oracle.rows import Floats
 
-__all__ = ["Constraint", "parse_constraints"]
-
 #: What is a rate of the latency: at least so many a second is at most so many seconds.
 RATES = ("tokens_per_s", "frames_per_s")
 

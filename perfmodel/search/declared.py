@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, cast, get_args
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
@@ -33,8 +33,6 @@ from perfmodel.workload.nas_spaces import ArchitectureSpace
 from perfmodel.workload.nas_spaces import names as space_names
 from perfmodel.workload.nas_spaces import space as find_space
 from perfmodel.workload.workload import Workload
-
-__all__ = ["SearchProblem"]
 
 _TRAFFIC = re.compile(rf"\b{re.escape(TRAFFIC)}\w+")
 _CONSTRAINT = re.compile(r"constraints\[\d+\]")
@@ -353,4 +351,4 @@ def _option_faults(
 def _no_such(path: str, message: str, value: str, known: Any) -> Fault:
     meant = nearest(str(value), known)
     return Fault(f"{message} '{value}'", path=path, suggestion=meant,
-                 expected="" if meant else "one of " + ", ".join(known))  # fmt: skip
+                 expected="" if meant else one_of(known))  # fmt: skip

@@ -16,8 +16,6 @@ from perfmodel.table import Table
 if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
 
-__all__ = ["front_table"]
-
 #: Points of a front between its ends where it is not enumerated whole.
 POINTS = 24
 

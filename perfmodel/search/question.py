@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from perfmodel.arrays import first_number
 from perfmodel.errors import Fault, InputError
 from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import RATES, Constraint
@@ -29,8 +30,6 @@ from perfmodel.search.problem import MetricTables, Side, added, negated
 from perfmodel.search.result import EvaluatedConfiguration, LimitUse, SearchResult
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.table import Table
-
-__all__ = ["SearchQuery"]
 
 #: A bound from below of what is negated is one from above of what is not.
 _OTHER: Mapping[Side, Side] = {"least": "most", "most": "least"}
@@ -164,7 +163,7 @@ class SearchQuery:
         if isinstance(self.space, ConfigurationSpace):
             return self.space.items(choices, **settings)
         sample = self.space.workload((0,) * len(self.space.decisions), **settings)
-        each = float(np.asarray(sample.items(), dtype=float).reshape(-1)[0])
+        each = first_number(sample.items())
         return np.full(len(choices), each)
 
     @property

@@ -10,8 +10,6 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 
-__all__ = ["KINDS", "AccuracySource", "SourceKind", "accuracy_of", "parse_source"]
-
 #: Noise of real weights; a table of sensitivities, or of accuracies of architectures; traces.
 SourceKind: TypeAlias = Literal["sqnr", "table", "hawq"]
 

@@ -18,18 +18,6 @@ if TYPE_CHECKING:
     from perfmodel.search.result import SearchResult
     from perfmodel.table import Table
 
-__all__ = [
-    "front_text",
-    "option_text",
-    "options_of",
-    "price_text",
-    "proof_text",
-    "quantity",
-    "relief_lines",
-    "short_option",
-    "text_of",
-]
-
 #: Runs of layers shown in a text.
 _MOST = 24
 

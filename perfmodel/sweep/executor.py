@@ -16,8 +16,6 @@ from perfmodel.sweep.packed import PackedTable, pack, unpack
 from perfmodel.sweep.plan import SweepPlan
 from perfmodel.table import Table
 
-__all__ = ["Executor", "Processes", "Serial", "executor_named"]
-
 _MOST = 256
 _PORTS = 65_535
 

@@ -19,8 +19,6 @@ from typing import Any, Final, cast
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["locked"]
-
 #: The lock is taken, and what a file system without locks says.
 _TAKEN: Final = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)

@@ -20,8 +20,6 @@ from perfmodel.table.faults import group_faults, objective_faults
 from perfmodel.table.groups import first_of_groups
 from perfmodel.table.text import as_html, as_text
 
-__all__ = ["Row", "Table"]
-
 Column: TypeAlias = npt.NDArray[Any]
 
 

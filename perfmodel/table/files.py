@@ -20,17 +20,6 @@ from perfmodel.errors import Fault, InputError
 if TYPE_CHECKING:
     from perfmodel.table.columnar import Table
 
-__all__ = [
-    "SUFFIXES",
-    "arrow_table",
-    "csv_text",
-    "join_parquet",
-    "need_arrow",
-    "read_table",
-    "with_empty_column",
-    "writer",
-]
-
 SUFFIXES = (".csv", ".parquet")
 
 

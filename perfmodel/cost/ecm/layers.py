@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["kept_share", "layer_lines", "miss_share"]
-
 
 def miss_share(size: Value, centre: Value, sharpness: Value) -> Value:
     """Return the share of lines that are gone when a working set is swept again.

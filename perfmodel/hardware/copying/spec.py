@@ -19,8 +19,6 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
 
-__all__ = ["Change", "NewSpec", "copied"]
-
 #: Key under `sources` of what the user sets.
 SOURCE: Final = "set_by_user"
 

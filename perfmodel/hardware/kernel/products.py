@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.hardware.kernel.ranges import Blocks, Draw, Exponent, Passes, Portion, Share, Time
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["ProductConstants"]
-
 
 class ProductConstants(Spec):
     """What the kernels of a product reach and cost; `perfmodel.kinds.tensor_core.gemm`."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware.technology.nodes import nominal_volts
-from perfmodel.hardware.technology.tables import nanometres, table
+from perfmodel.hardware.technology.tables import table
 from perfmodel.units import parse
 
 
@@ -104,15 +104,6 @@ def dram_access_energy(kind: str) -> float:
     power = dram_power(kind)
     assert power is not None  # it has currents
     return dram_energy(kind) - (power.standby + power.refresh) * _seconds(found["currents"])
-
-
-def dram_range(kind: str) -> tuple[float, float]:
-    """Return the lowest and highest published energy of reading a byte, joules."""
-    found = entry(kind)
-    if "range" not in found:
-        return dram_energy(kind), dram_energy(kind)
-    low, high = (parse(text, "energy_per_byte") for text in found["range"])
-    return low, high
 
 
 def dram_power(kind: str) -> DramPower | None:
@@ -246,14 +237,3 @@ def wire_energy(bits: Value, metres: Value, node_nm: Value = 40.0, *, volts: Val
     each = parse(known["energy"], "energy") / (known["bits"] * known["millimetres"] * 1e-3)
     supply = nominal_volts(node_nm) if volts is None else volts
     return each * bits * metres * (supply / known["volts"]) ** 2
-
-
-def wire_checks() -> list[tuple[float, float]]:
-    """Return (predicted, published) joules of the wires that the model does not use."""
-    found: list[tuple[float, float]] = []
-    for row in table("memories")["wires"]["checks"]:
-        metres = row["millimetres"] * 1e-3
-        node = nanometres(row["node"])
-        found.append((float(wire_energy(row["bits"], metres, node, volts=row["volts"])),
-                      parse(row["energy"], "energy")))  # fmt: skip
-    return found

@@ -13,8 +13,6 @@ from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
 
-__all__ = ["BitComposableArray"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Bits: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=64)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy")]

@@ -15,8 +15,6 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.hardwired.kind import BLOCKS
 from perfmodel.workload.workload import Workload
 
-__all__ = ["HardwiredSize", "chip_parts_m2", "hardwired_size"]
-
 
 @dataclass(frozen=True, slots=True)
 class HardwiredSize:

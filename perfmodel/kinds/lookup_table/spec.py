@@ -13,8 +13,6 @@ from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
 
-__all__ = ["LookupTableEngine"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Perhaps: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e8)]
 Group: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=12)]

@@ -10,8 +10,6 @@ from pydantic_core import PydanticCustomError
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 
-__all__ = ["Microcontroller"]
-
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=8.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e6)]

@@ -13,8 +13,6 @@ from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
 
-__all__ = ["Simd"]
-
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=16.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", positive=True, ceiling=100.0)]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]

@@ -11,8 +11,6 @@ from pydantic_core import PydanticCustomError
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 
-__all__ = ["RowStationaryArray"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 Share: TypeAlias = Annotated[Quantity, Of("share")]

@@ -14,8 +14,6 @@ from perfmodel.kinds.systolic.folds import Dataflow, Replication
 from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
 
-__all__ = ["SystolicArray"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 Share: TypeAlias = Annotated[Quantity, Of("share")]

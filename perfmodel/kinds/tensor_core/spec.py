@@ -10,8 +10,6 @@ from pydantic_core import PydanticCustomError
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 
-__all__ = ["TensorCore"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
 

@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["AssignmentProblem", "Floats", "Index"]
-
 Floats: TypeAlias = NDArray[np.float64]
 Index: TypeAlias = NDArray[np.intp]
 
@@ -230,13 +228,3 @@ class AssignmentProblem:
         off = np.where(np.eye(m, dtype=bool), np.inf, self.delays)
         found: Floats = off.min(axis=1) if len(self.delays) else np.zeros((0, m))
         return found
-
-    def only(self, engines: Sequence[int]) -> AssignmentProblem:
-        """Return the problem with some of its engines, in the order given."""
-        pick = np.asarray(engines, dtype=np.intp)
-        return AssignmentProblem(
-            self.costs[:, pick], self.maker, self.readers,
-            self.delays[:, pick[:, None], pick[None, :]], self.channels[np.ix_(pick, pick)],
-            self.operators, tuple(self.engines[int(e)] for e in pick), self.shared[:, :, pick],
-            self.demand[:, :, pick], self.limits,
-        )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.schedule.assign import branch, contiguous, eliminate
 from perfmodel.schedule.assign.between import LARGEST, Between
 from perfmodel.schedule.assign.evaluate import excess, interval_s, sent, sequential_s, shared_s
@@ -29,8 +29,6 @@ from perfmodel.schedule.assign.result import TOLERANCE, Assignment
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule, one_at_a_time
 from perfmodel.schedule.assign.windows import shortened
 from perfmodel.schedule.deadline import Deadline
-
-__all__ = ["GOALS", "solve"]
 
 GOALS: tuple[Goal, ...] = ("sequential", "parallel", "throughput")
 
@@ -83,7 +81,7 @@ def solve(
     """
     if goal not in GOALS:
         raise InputError(Fault(f"no goal '{goal}'", "goal", suggestion=nearest(goal, GOALS),
-                               expected="one of " + ", ".join(GOALS)))  # fmt: skip
+                               expected=one_of(GOALS)))  # fmt: skip
     if contiguous and goal == "parallel":
         raise InputError(Fault("a contiguous run has no engines in parallel", "contiguous",
                                expected="goal sequential or throughput"))  # fmt: skip

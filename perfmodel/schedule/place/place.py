@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,6 @@ from perfmodel.schedule.place.solve import PlacementSolution, assign_items
 from perfmodel.settings import FaultList
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
-
-__all__ = ["context_limit", "longest_context", "option_faults", "place"]
 
 Method: TypeAlias = Literal["exact", "lp", "greedy"]
 Objective: TypeAlias = Literal["latency_s", "energy_j"]
@@ -173,24 +171,6 @@ def option_faults(
     if seconds is not None and not seconds >= 0:
         faults.append(Fault(f"{seconds} is no time limit", "seconds", expected="seconds from 0"))
     return faults
-
-
-def context_limit(workload: Workload, device: Device | Machine, **options: Any) -> int:
-    """Return the longest context at which weights and KV cache have a place; 0 where none has.
-
-    Parameters
-    ----------
-    workload, device, **options
-        As `place` takes them.
-
-    Raises
-    ------
-    InputError
-        The workload has no context.
-    """
-    return longest_context(
-        workload, lambda context: place(workload.bind({"context": context}), device, **options)
-    )
 
 
 def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) -> int:

@@ -31,8 +31,6 @@ from perfmodel.settings import FaultList
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Spread", "option_faults", "stream"]
-
 #: Which layers stay: evenly between those that are streamed, or the first ones.
 Spread: TypeAlias = Literal["even", "first"]
 

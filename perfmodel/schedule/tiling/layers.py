@@ -21,8 +21,6 @@ from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
-__all__ = ["FeatureMap", "FeatureMapLayer", "FeatureMapNetwork", "Window", "network"]
-
 _POINTWISE = frozenset({"elementwise", "quantise"})
 
 

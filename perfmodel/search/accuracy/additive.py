@@ -19,8 +19,6 @@ from perfmodel.search.accuracy.model import (
 )
 from perfmodel.search.accuracy.option import LayerOption, describe
 
-__all__ = ["AdditivityReport", "additivity"]
-
 
 @dataclass(frozen=True, slots=True)
 class AdditivityReport:

@@ -10,8 +10,6 @@ from perfmodel.search.accuracy.model import AccuracyTable, Configuration, Floats
 from perfmodel.search.accuracy.option import LayerOption
 from perfmodel.search.accuracy.predictor import Better
 
-__all__ = ["UserModel", "user"]
-
 
 @dataclass(frozen=True, slots=True)
 class UserModel:

@@ -14,8 +14,6 @@ from perfmodel.search.accuracy.model import AccuracyModel, AccuracyTable, Config
 from perfmodel.search.accuracy.option import LayerOption
 from perfmodel.search.accuracy.predictor import Better
 
-__all__ = ["Calibrated", "MonotoneMap", "calibrated", "isotonic", "monotone_map"]
-
 
 def isotonic(values: npt.ArrayLike, *, falling: bool = False) -> Array:
     """Return the nearest monotone sequence in least squares, shape ``(count,)``.

@@ -18,8 +18,6 @@ from perfmodel.search.accuracy.quantise import Clip, simulated
 from perfmodel.search.accuracy.ranges import Ranges, activation_noise, read_ranges
 from perfmodel.search.accuracy.weights import LayerWeights, Source, Weights, read_weights
 
-__all__ = ["Noise", "pruning", "sqnr"]
-
 
 @dataclass(frozen=True, slots=True)
 class Noise:

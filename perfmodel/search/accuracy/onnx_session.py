@@ -9,8 +9,6 @@ from typing import Any
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["refusals", "session"]
-
 
 @contextmanager
 def refusals(file: str) -> Generator[None]:

@@ -14,15 +14,6 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.search.accuracy.weights import LayerWeights, Weight, Weights
 from perfmodel.workload.importers.onnx.read import read_onnx
 
-__all__ = [
-    "OnnxConstantResolver",
-    "OnnxWeightedNode",
-    "layers_of",
-    "load",
-    "read_onnx_weights",
-    "weighted_nodes",
-]
-
 #: Operator -> which inputs are its weights.
 _OPERANDS: Final[dict[str, tuple[int, ...]]] = {
     "Conv": (1,), "FusedConv": (1,), "ConvTranspose": (1,), "Gemm": (1, 0), "FusedGemm": (1, 0),

@@ -9,8 +9,6 @@ from typing import Final, NamedTuple
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Format, Sparsity, format_named, parse_precision, parse_sparsity
 
-__all__ = ["AS_IS", "LayerOption", "as_option", "describe", "parse_option"]
-
 #: The text of an option that changes nothing.
 AS_IS: Final = "as_is"
 _EXPECTED: Final = "w=int4, a=int8, w4a8, 2:4, s0.9, kept=0.5 or several with commas; or as_is"

@@ -21,8 +21,6 @@ from perfmodel.measurements import read_rows
 from perfmodel.regular import open_file
 from perfmodel.search.accuracy.quantise import fake_quantise
 
-__all__ = ["Ranges", "activation_noise", "read_ranges", "record_ranges"]
-
 _COLUMNS: Final = ("tensor", "low", "high", "rms")
 _POINTS: Final = 4096
 #: Values that lie together in a sample, so that groups and blocks see neighbours.

@@ -19,8 +19,6 @@ from perfmodel.search.accuracy.quantise import simulated
 from perfmodel.search.accuracy.weights import Source, Weights, read_weights
 from perfmodel.specfile import Marks, read
 
-__all__ = ["Traces", "hawq"]
-
 _DELTA: Final = re.compile(r"delta_weights_(\d+)bit_square")
 _TRACE: Final = ("trace", "Hutchinson_trace")
 

@@ -18,8 +18,6 @@ from perfmodel.workload.importers.safetensors.header import (
     read_index,
 )
 
-__all__ = ["LayerWeights", "Source", "Weight", "Weights", "read_weights"]
-
 #: A file, or layer -> array with the output channels first (as torch stores them).
 Source: TypeAlias = str | Path | Mapping[str, npt.ArrayLike]
 

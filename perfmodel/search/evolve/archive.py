@@ -14,8 +14,6 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.regular import contents
 from perfmodel.search.evolve.question import EvolutionProblem, Floats, Index, Judged
 
-__all__ = ["Archive", "read_state"]
-
 SCHEMA = 1
 _MOST_BYTES = 2**30
 

@@ -20,8 +20,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from perfmodel.errors import Fault, InputError, nearest
 
-__all__ = ["ChoiceProblem", "Floats", "Ints", "Limit", "PackedSum", "Sum", "Term"]
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 

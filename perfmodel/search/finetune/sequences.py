@@ -11,8 +11,6 @@ from perfmodel.settings import split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["sequence_notes", "sequences"]
-
 #: Free dimensions of phases that go on from tokens before, or generate others.
 _GENERATES = frozenset({"context", "past", "generate"})
 

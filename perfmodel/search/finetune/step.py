@@ -29,8 +29,6 @@ from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
 
-__all__ = ["ActivationLifetime", "Kept", "TrainableLayer", "TrainingStep", "step_of"]
-
 #: A graph that is larger, its repetitions written out, is refused.
 MOST_OPERATORS = 2500
 

@@ -24,8 +24,6 @@ from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces import Choice
 from perfmodel.workload.symbols import evaluate
 
-__all__ = ["AlikeBank"]
-
 
 class AlikeBank:
     """The forms of one segment; a `perfmodel.search.oracle.chain.Bank`.

@@ -19,8 +19,6 @@ from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 
-__all__ = ["ArchitectureCosts"]
-
 _NOTHING: Mapping[str, float] = {}
 
 #: Networks added up at once.

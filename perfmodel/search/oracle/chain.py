@@ -17,9 +17,6 @@ from perfmodel.search.oracle.fragment import Fragment
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError, Priced, States
 
-__all__ = ["Bank", "Context", "DenseBank", "NetworkSums", "StretchChain", "quantities"]
-
-
 #: Fragments times lengths up to which all are costed beforehand.
 EAGER = 1000
 

@@ -31,8 +31,6 @@ from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 
-__all__ = ["OracleCosts", "Predicted", "Summed", "TabulatedCosts", "costs_of"]
-
 
 class OracleCosts(Protocol):
     """What an oracle asks."""

@@ -19,8 +19,6 @@ from perfmodel.workload.fuse import FusedKernel, kernels
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces import Choice, Kin
 
-__all__ = ["SegmentForms", "SegmentShape"]
-
 #: What a kernel is, apart from where its tensors live.
 Signature: TypeAlias = tuple[Hashable, ...]
 

@@ -24,8 +24,6 @@ from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.symbols import Dim
 
-__all__ = ["EMPTY", "Fragment", "NetworkStretch", "StretchSet", "beside"]
-
 _BEFORE, _AFTER, _END, _BESIDE = "(before)", "(after)", "(end)", "(beside)"
 
 

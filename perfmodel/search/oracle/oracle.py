@@ -23,8 +23,6 @@ from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Oracle", "OracleSpace"]
-
 #: Choices up to which a space is costed whole.
 WHOLE = 40_000
 

@@ -18,8 +18,6 @@ from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.nas_spaces import ArchitectureSpace, Choice, Segment
 
-__all__ = ["SpaceParts", "parts_of"]
-
 #: Options of one segment beyond which they are not compiled one by one.
 MOST_OPTIONS = 4000
 

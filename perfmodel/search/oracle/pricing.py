@@ -34,8 +34,6 @@ from perfmodel.workload.lower import Lowered, OperatorTable, lower
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
-__all__ = ["Pricing"]
-
 
 @dataclass(frozen=True, slots=True)
 class Pricing:

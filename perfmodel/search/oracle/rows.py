@@ -25,8 +25,6 @@ from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
-__all__ = ["NotTabledError", "Priced", "States", "price", "states_of"]
-
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 

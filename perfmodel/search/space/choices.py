@@ -23,8 +23,6 @@ from perfmodel.workload.rewrite import (
 )
 from perfmodel.workload.workload import Workload
 
-__all__ = ["SHARES", "Share", "configurations_of"]
-
 #: Which layers decide together.
 Share: TypeAlias = Literal["layer", "block", "kind", "network"]
 

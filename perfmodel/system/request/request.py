@@ -21,8 +21,6 @@ from perfmodel.system.request.contexts import ContextSums, Floats
 from perfmodel.system.request.result import Request
 from perfmodel.workload.workload import Workload
 
-__all__ = ["request"]
-
 #: Tokens of a prompt and of an answer; longer ones are slips.
 _LONGEST: Final = 2**24
 #: Questions at a time.

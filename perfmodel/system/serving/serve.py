@@ -23,8 +23,6 @@ from perfmodel.units import show
 from perfmodel.workload.library import describe
 from perfmodel.workload.transformer_structure import TransformerStructure
 
-__all__ = ["Served", "exchange_s", "exchanged_bytes", "overheads", "room", "serve"]
-
 #: Share of a device's memory that engines let weights and caches have: the default of vLLM's
 #: `gpu_memory_utilization`. TensorRT-LLM's 0.9 is of what the weights leave (KvCacheConfig), which
 #: is a little more.
@@ -108,11 +106,16 @@ class Served:
         )
         return (told, counted)
 
+    @property
+    def admitted_ttft_s(self) -> Value:
+        """Time to first token from the request's place in the running batch: without its wait."""
+        return self.ttft_parts["server"] + self.ttft_parts["prompts"] + self.ttft_parts["step"]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
         out = {name: getattr(self, name) for name in (
-            "ttft_s", "tpot_s", "waiting_s", "tokens_per_s", "step_s", "prefill_s", "running",
-            "concurrency", "served", "feasible")}  # fmt: skip
+            "ttft_s", "admitted_ttft_s", "tpot_s", "waiting_s", "tokens_per_s", "step_s",
+            "prefill_s", "running", "concurrency", "served", "feasible")}  # fmt: skip
         out |= {"parts": dict(self.parts), "ttft_parts": dict(self.ttft_parts)}
         return out | {"notes": list(self.notes)}
 
@@ -292,8 +295,8 @@ def exchange_s(machine: Machine, moved: Value, split: Parallel) -> Value:
     if not rates:
         message = f"{machine.device.name} states no link between devices"
         raise InputError(Fault(message, path="links", expected="a link with a bandwidth"))
-    share = machine.get("runtime.kernels.all_reduce.bandwidth_share") or 1.0
-    return moved / (max(rates) * share)
+    share = machine.get("runtime.kernels.all_reduce.bandwidth_share")
+    return moved / (max(rates) * (1.0 if share is None else share))
 
 
 def room(weights: Value, caches: Value, machine: Machine) -> Value:

@@ -16,8 +16,6 @@ from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.transformer_structure import TransformerStructure
 from perfmodel.workload.workload import Workload, from_family
 
-__all__ = ["Parallel", "shard", "split_faults"]
-
 #: Tags of weights that checkpoints in four bits leave in sixteen: all but the feed-forward part.
 _WIDE = ("attn", "head", "embedding")
 

@@ -12,8 +12,6 @@ from perfmodel import regular
 from perfmodel.errors import Fault, InputError
 from perfmodel.regular import open_file
 
-__all__ = ["contents", "unpacked"]
-
 #: Files that an archive may list.
 _ENTRIES: Final = 100_000
 _MOST: Final = 16 * 2**20

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import Marks, read
 from perfmodel.workload.families import family
@@ -20,8 +20,6 @@ from perfmodel.workload.importers.huggingface_models import ARCHITECTURES, Confi
 from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
-
-__all__ = ["load_config", "supported"]
 
 _FILES: dict[str, tuple[tuple[int, int], ModelEntry]] = {}
 
@@ -117,7 +115,7 @@ def _named_class(data: Mapping[str, Any]) -> str | None:
 
 
 def _unknown_type(data: Mapping[str, Any], found: Any) -> Flaw:
-    expected = "one of " + ", ".join(supported())
+    expected = one_of(supported())
     if "model_type" not in data:
         written = nearest("model_type", [key for key in data if key not in ("model", "type")], 0.8)
         if written:

@@ -16,17 +16,6 @@ from perfmodel.regular import contents, open_file
 from perfmodel.specfile import MAX_BYTES
 from perfmodel.workload.workload import Workload
 
-__all__ = [
-    "IMPORTED",
-    "READERS",
-    "ModelImporter",
-    "instead",
-    "is_imported",
-    "load_file",
-    "load_object",
-    "shown_suffixes",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelImporter:

@@ -10,8 +10,6 @@ from typing import Final
 from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.gguf.read import Header, read_header
 
-__all__ = ["files_of", "read_parts", "stem_of"]
-
 #: ``LLAMA_SPLIT_PREFIX`` of llama.cpp's ``llama_split_path``.
 _PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.ASCII)
 #: Parts that a file may say it has: more have not been seen, and each is looked for.

@@ -17,8 +17,6 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.regular import FileBytes, open_file
 from perfmodel.workload.importers.gguf.types import TYPES, GgmlType
 
-__all__ = ["Header", "LongArray", "StoredAs", "read_header"]
-
 _MAGIC: Final = b"GGUF"
 _VERSIONS: Final = (2, 3)
 #: Number in the file -> code of `struct`; 7 is a bool, 8 a string, 9 an array.

@@ -17,8 +17,6 @@ from perfmodel.workload.importers.onnx.load import OnnxWorkload
 from perfmodel.workload.importers.trace import TooLargeError
 from perfmodel.workload.workload import Workload
 
-__all__ = ["load_keras"]
-
 #: Names that Keras makes up.
 _NUMBERED: Final = re.compile(r"(model|functional|sequential)(_\d+)?")
 

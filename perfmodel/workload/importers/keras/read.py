@@ -13,8 +13,6 @@ from perfmodel.specfile import read
 from perfmodel.workload.importers.archive import contents, unpacked
 from perfmodel.workload.importers.keras.fields import Fields, Place
 
-__all__ = ["KerasModelFile", "find_model"]
-
 _CONFIG: Final = "config.json"
 
 

@@ -9,8 +9,6 @@ from typing import Any, Final, TypeAlias
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["MOST_NODES", "written_out"]
-
 #: Nodes of a model, its functions written out: work and memory grow with them.
 MOST_NODES: Final = 100_000
 #: Bytes of a model, its functions written out, beyond those of its file.

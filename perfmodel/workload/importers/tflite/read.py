@@ -21,8 +21,6 @@ from perfmodel.workload.importers.tflite.schema import (
     PADDINGS,
 )
 
-__all__ = ["TfliteModel", "TfliteOperator", "TfliteSubgraph", "TfliteTensor", "read_tflite"]
-
 _EXPECTED: Final = "a TensorFlow Lite model (flatbuffer with the identifier TFL3)"
 
 #: How numbers of a small constant are stored.

@@ -12,8 +12,6 @@ from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, 
 from perfmodel.workload.importers.torch_export.expressions import ExpressionError, extent, symbol_of
 from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProgram, Meta, Ref
 
-__all__ = ["Emitter"]
-
 _OPSET: Final = 23
 
 

@@ -17,8 +17,6 @@ from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProg
 from perfmodel.workload.importers.torch_export.read import read_pt2
 from perfmodel.workload.workload import Workload
 
-__all__ = ["load_exported", "load_pt2"]
-
 
 def load_pt2(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
     """Read a ``.pt2`` file, as ``torch.export.save`` writes it; its graph alone, without torch.

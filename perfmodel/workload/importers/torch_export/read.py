@@ -19,8 +19,6 @@ from perfmodel.workload.importers.torch_export.program import (
     renamed,
 )
 
-__all__ = ["parse", "read_pt2"]
-
 _OLDER: Final = "serialized_exported_program.json"
 _MOST: Final = 128 * 2**20
 _LARGEST: Final = 2**40
