@@ -17,9 +17,17 @@ from perfmodel.workload import library as workloads
 from perfmodel.workload.workload import Workload
 
 __all__ = [
-    "Device", "Machine", "Precision", "Runtime", "Workload", "folder_faults", "hardware",
-    "precision", "runtime", "workload",
-]  # fmt: skip
+    "Device",
+    "Machine",
+    "Precision",
+    "Runtime",
+    "Workload",
+    "folder_faults",
+    "hardware",
+    "precision",
+    "runtime",
+    "workload",
+]
 
 
 def hardware(name: str | Path | Device, directories: Iterable[str | Path] = ()) -> Device:

@@ -63,8 +63,13 @@ def calibrate(
     """
     faults = FaultList()
     if not isinstance(measurements, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
-        faults.append(Fault(f"a {type(measurements).__name__} is no file", path="measurements",
-                            expected="a path to a .csv file"))  # fmt: skip
+        faults.append(
+            Fault(
+                f"a {type(measurements).__name__} is no file",
+                path="measurements",
+                expected="a path to a .csv file",
+            )
+        )
     spec = device.device if isinstance(device, Machine) else device
     if spec is not None:
         spec = faults.trying(hardware, spec, devices)
@@ -160,9 +165,13 @@ def _row(
         return None
     try:
         found = predict(
-            question.workload, given, precision=case.precision, runtime=case.runtime or runtime,
-            engine=case.engine, warm=case.warm,
-        )  # fmt: skip
+            question.workload,
+            given,
+            precision=case.precision,
+            runtime=case.runtime or runtime,
+            engine=case.engine,
+            warm=case.warm,
+        )
         latency = float(found.latency_s)
         rate = getattr(found, question.metric)
         if rate is None:

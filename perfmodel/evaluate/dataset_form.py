@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 
 #: Value or column -> pattern that its text has.
 Patterns: TypeAlias = dict[str, str]
 
 
-class _DatasetPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+class _DatasetPart(FrozenModel):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class ConditionForm(_DatasetPart):

@@ -14,9 +14,16 @@ from perfmodel.errors import Fault, nearest
 from perfmodel.measurements import CsvRow, CsvTable
 
 __all__ = [
-    "COLUMNS", "MEASURED", "SETTINGS", "header_faults", "is_long", "is_warm", "runs_of",
-    "settings_of", "values_of",
-]  # fmt: skip
+    "COLUMNS",
+    "MEASURED",
+    "SETTINGS",
+    "header_faults",
+    "is_long",
+    "is_warm",
+    "runs_of",
+    "settings_of",
+    "values_of",
+]
 
 #: Measured metric -> attribute of `Prediction`; the first that a row has is its primary target.
 MEASURED: Final = {
@@ -61,10 +68,14 @@ def header_faults(rows: CsvTable) -> list[Fault]:
     metrics = [c for c in rows.columns if c in MEASURED]
     if is_long(rows):
         faults += [
-            rows.fault(None, c, "a column of a metric beside 'metric' and 'value'",
-                       f"rows whose metric is {c}, or a column for each metric")
+            rows.fault(
+                None,
+                c,
+                "a column of a metric beside 'metric' and 'value'",
+                f"rows whose metric is {c}, or a column for each metric",
+            )
             for c in metrics
-        ]  # fmt: skip
+        ]
     elif len(rows.columns) > 1 and not metrics:
         expected = f"one or more of {', '.join(MEASURED)}; or 'metric' and 'value'"
         meant = {c: m for c in rows.columns if (m := nearest(c, MEASURED))}

@@ -135,9 +135,12 @@ def _meaningless(rows: CsvTable, row: CsvRow, name: str) -> Fault:
 
 
 def _read(
-    rows: CsvTable, run: Sequence[CsvRow], devices: Sequence[str | Path], faults: list[Fault],
+    rows: CsvTable,
+    run: Sequence[CsvRow],
+    devices: Sequence[str | Path],
+    faults: list[Fault],
     bad: list[Fault] | None,
-) -> _Read:  # fmt: skip
+) -> _Read:
     """Return a run; its own faults go to `bad` where rows with faults are left out."""
     mine: list[Fault] = []
     read = _understood(rows, run, devices, mine)

@@ -80,8 +80,13 @@ def validate(
     if left_out:
         folder = data_folder(data, suffix)
         found = [_tried(item, folder, folders) for item in found]
-    options = {"data": data, "suffix": suffix or None, "devices": devices,
-               "left_out": left_out or None, "skip_bad_rows": skip_bad_rows or None}  # fmt: skip
+    options = {
+        "data": data,
+        "suffix": suffix or None,
+        "devices": devices,
+        "left_out": left_out or None,
+        "skip_bad_rows": skip_bad_rows or None,
+    }
     for item in found:
         name = names if isinstance(names, str | Path) else item.name
         remember(item, "validate", (name,), options)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from perfmodel.workload.library import ModelEntry, describe
     from perfmodel.workload.library import names as list  # noqa: A004 (workload.list())
     from perfmodel.workload.symbols import symbol
+    from perfmodel.workload.transformer_structure import TransformerStructure
     from perfmodel.workload.workload import Workload, from_family
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "GraphBuilder",
     "ModelEntry",
     "Operator",
+    "TransformerStructure",
     "Workload",
     "describe",
     "family",
@@ -40,6 +42,7 @@ _HOME = {
     "graph": ("Graph", "Operator"),
     "library": ("ModelEntry", "describe", "names"),
     "symbols": ("symbol",),
+    "transformer_structure": ("TransformerStructure",),
     "workload": ("Workload", "from_family"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -37,8 +37,12 @@ def test_predictions_as_measurements_have_no_error(tmp_path: Path) -> None:
     (result,) = pm.validate(path)
     assert (result.rows, result.coverage, result.primary) == (2, 1.0, "latency_s")
     assert list(result.targets) == [
-        "latency_s", "tokens_per_s", "fps", "energy_j", "peak_memory_bytes",
-    ]  # fmt: skip
+        "latency_s",
+        "tokens_per_s",
+        "fps",
+        "energy_j",
+        "peak_memory_bytes",
+    ]
     assert all(e["mape"] == pytest.approx(0.0, abs=1e-12) for e in result.targets.values())
 
 
@@ -115,16 +119,18 @@ def test_columns_of_both_forms_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         pm.validate(path)
     assert [(f.line, f.column, f.path) for f in caught.value.faults] == [
-        (1, 1, "value"), (1, 21, "latency_s"),
-    ]  # fmt: skip
+        (1, 1, "value"),
+        (1, 21, "latency_s"),
+    ]
 
 
 def test_rows_at_fault_can_be_left_out(tmp_path: Path) -> None:
     head = "model,device,settings,metric,value\n"
     path = written(
-        tmp_path, head + "resnet18,a100,batch=1,latency_s,1e-4\n"
+        tmp_path,
+        head + "resnet18,a100,batch=1,latency_s,1e-4\n"
         "resnet18,a100,224x224,latency_s,1e-4\nresnt18,a100,,latency_s,1e-4\n",
-    )  # fmt: skip
+    )
     (result,) = pm.validate(path, skip_bad_rows=True)
     assert (result.rows, result.coverage) == (3, pytest.approx(1 / 3))
     assert "'224x224' is no setting" in result.notes[0]
