@@ -86,18 +86,21 @@ def streamed(path: str | Path) -> bool:
 
 
 def output_faults(
-    path: str | Path, suffixes: tuple[str, ...] = (), option: str = "-o"
+    path: str | Path | None, suffixes: tuple[str, ...] = (), option: str = "-o"
 ) -> list[Fault]:
     """Faults of a file that is to be written: found before any work is done.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Path, optional
+        None is a file that is not asked for: it has no faults.
     suffixes : tuple of str
         Accepted endings; any where empty.
     option : str
         What the user wrote it after, for the messages.
     """
+    if path is None:
+        return []
     path = Path(path)
     if len(os.fsencode(path.name)) > _LONGEST:
         message = f"'{path.name[:20]}...' is too long a name"

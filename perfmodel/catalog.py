@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
@@ -118,7 +118,7 @@ def load(group: str, name: str) -> Any:
     meant = nearest(name, known)
     raise InputError(
         Fault(f"{group} has no '{name}'", suggestion=meant,
-              expected="" if meant else "one of " + ", ".join(known))
+              expected="" if meant else one_of(known))
     )  # fmt: skip
 
 

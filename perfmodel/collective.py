@@ -17,7 +17,7 @@ from perfmodel.cost.collectives import (
     collective_seconds,
     wire_bytes,
 )
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel.stated import stated_constants
 from perfmodel.hardware.library import hardware
@@ -166,7 +166,7 @@ def collective(
     if name not in COLLECTIVES:
         faults.append(
             Fault(f"unknown collective '{name}'", path="name",
-                  expected="one of " + ", ".join(COLLECTIVES),
+                  expected=one_of(COLLECTIVES),
                   suggestion=nearest(name, COLLECTIVES))
         )  # fmt: skip
     message, faults = _bytes(message_bytes, faults)
@@ -283,7 +283,7 @@ def _link(machine: Machine, wanted: str | None) -> str:
         if wanted in names:
             return wanted
         raise InputError(Fault(f"{machine.device.name} has no link '{wanted}'", path="link",
-                               expected="one of " + ", ".join(names)))  # fmt: skip
+                               expected=one_of(names)))  # fmt: skip
     for kind in _LINKS:
         for each in links:
             if each.kind == kind:

@@ -102,6 +102,11 @@ def few(names: Sequence[str], command: str, most: int = 40) -> str:
     return f"the {len(names)} names that '{command}' lists"
 
 
+def one_of(accepted: Iterable[str]) -> str:
+    """Return what would have been accepted, as `Fault.expected` says it."""
+    return "one of " + ", ".join(accepted)
+
+
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     """The candidate spelled most like ``name``.
 

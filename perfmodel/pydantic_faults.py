@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.marks import Marks, Path
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ def _unknown_key(path: Path, model: type[BaseModel]) -> Flaw:
     owner = _model_at(model, path[:-1])
     known = list(owner.model_fields) if owner is not None else []
     meant = nearest(key, known)
-    expected = "" if meant or not known else "one of " + ", ".join(known)
+    expected = "" if meant or not known else one_of(known)
     return Flaw(path, f"unknown key '{key}'", expected, meant, on_key=True)
 
 
@@ -228,7 +228,7 @@ def _not_a_choice(path: Path, item: Mapping[str, Any]) -> Flaw:
     return Flaw(
         path,
         f"unknown value {_shown(item['input'])}",
-        "one of " + ", ".join(choices) if len(choices) > 1 else choices[0],
+        one_of(choices) if len(choices) > 1 else choices[0],
         nearest(given, choices, cutoff=0.5),
     )
 

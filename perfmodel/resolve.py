@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from perfmodel.catalog import is_kind, kinds
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.formats.gguf import for_rows, is_gguf
 from perfmodel.hardware.device import Device
@@ -245,4 +245,4 @@ def check_choices(machine: Machine, engine: str | None, model: str | None) -> li
 def _no_such(path: str, message: str, value: str, known: list[str]) -> Fault:
     meant = nearest(value, known)
     return Fault(message, path=path, suggestion=meant,
-                 expected="" if meant else "one of " + ", ".join(known))  # fmt: skip
+                 expected="" if meant else one_of(known))  # fmt: skip

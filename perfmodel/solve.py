@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.arrays import first_number
 from perfmodel.columns import TRUTH, dimension_of
 from perfmodel.errors import Fault, InputError
 from perfmodel.expressions import Expression, parse_expression
@@ -98,7 +99,7 @@ class Solution:
         """Metrics of the condition at the value (or where it comes nearest)."""
         names = parse_expression(self.until).names
         columns = _columns(self.prediction, names)
-        return {name: float(np.asarray(columns[name]).reshape(-1)[0]) for name in names}
+        return {name: first_number(columns[name]) for name in names}
 
     @property
     def binds(self) -> str:
@@ -430,7 +431,7 @@ def _settled(problem: _ThresholdProblem, condition: Expression, value: float, si
     moved = value
     for step in range(6):
         margin = condition.margin(_columns(problem.at(moved), condition.names))
-        if float(np.asarray(margin).reshape(-1)[0]) > 0:
+        if first_number(margin) > 0:
             return moved
         moved = value * (1.0 + side * 1e-15 * 4.0**step)
     return value

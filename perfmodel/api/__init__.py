@@ -15,11 +15,12 @@ from perfmodel.api.things import (
     workload,
 )
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.rows import largest
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 
 __all__ = [
     "Device", "DeviceLike", "Machine", "Precision", "Prediction", "PredictionInputs", "Runtime",
     "Workload", "WorkloadLike", "allocate", "assign", "cite", "collective", "compare",
-    "folder_faults", "hardware", "patches", "place", "precision", "predict", "resolve", "runtime",
-    "schedule", "solve", "stream", "sweep", "traffic", "workload",
+    "folder_faults", "hardware", "largest", "patches", "place", "precision", "predict", "resolve",
+    "runtime", "schedule", "solve", "stream", "sweep", "traffic", "workload",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.arrays import first_number
 from perfmodel.calibrate.fit import Constant, fit
 from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.kinds.scaled import class_of
@@ -86,7 +87,7 @@ def class_seconds(prediction: Prediction) -> dict[str, float]:
     for i, row in enumerate(table.rows):
         name = "memory" if bound[i] else class_of(row.kind)
         out[name] += float(count[i] * body[i])
-    latency = float(np.asarray(prediction.latency_s).reshape(-1)[0])
+    latency = first_number(prediction.latency_s)
     out["fixed"] = latency - sum(v for k, v in out.items() if k != "fixed")
     return out
 

@@ -43,8 +43,7 @@ def calibrate(
     from importlib import import_module
 
     faults = FaultList()
-    if output is not None:
-        faults.extend(output_faults(output, (".yaml", ".yml")))
+    faults.extend(output_faults(output, (".yaml", ".yml")))
     module: Any = import_module("perfmodel.evaluate.calibration")
     found: Any = faults.trying(
         module.calibrate, device, runtime, measurements, skip_bad_rows=skip_bad_rows

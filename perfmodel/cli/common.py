@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from cyclopts import Parameter
 
 from perfmodel.atomic import write_text
-from perfmodel.errors import Fault, InputError, nearest, printable
+from perfmodel.errors import Fault, InputError, nearest, one_of, printable
 from perfmodel.settings import REMARKS, RESERVED, FaultList, is_fact, plain_value
 
 if TYPE_CHECKING:
@@ -154,6 +154,26 @@ def write_result(output: Path, found: Any, *, text: str = "", data: Any = None) 
             write_text(output, (text or repr(found)) + "\n")
 
 
+def answer(
+    found: Any, *, json: bool, output: Path | None, text: str = "", data: Any = None
+) -> None:
+    """Write a result to its file and print it: as JSON, or as text where there is no file.
+
+    Parameters
+    ----------
+    found
+        As `write_result` takes it.
+    text, data
+        Instead of its own text, and of its dictionary.
+    """
+    if output is not None:
+        write_result(output, found, text=text, data=data)
+    if json:
+        print_json(found.to_dict() if data is None else data)
+    elif output is None:
+        say(text or repr(found))
+
+
 def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
     """Fault of a tag that nothing of the library has."""
     tags = sorted(set(known))
@@ -161,7 +181,7 @@ def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
         return []
     meant = nearest(tag, tags)
     return [Fault(f"no {noun} has the tag '{tag}'", file="--tag", suggestion=meant,
-                  expected="" if meant else "one of " + ", ".join(tags))]  # fmt: skip
+                  expected="" if meant else one_of(tags))]  # fmt: skip
 
 
 def print_json(data: Any) -> None:

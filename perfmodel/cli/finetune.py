@@ -83,8 +83,7 @@ def finetune(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(output_faults(output, _SUFFIXES))
     with named_options(_OPTIONS, precision=precision, runtime=runtime):
         found = None
         try:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from perfmodel.cli.reporting import DATE, OPTION
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 
 #: Commands that take ``--report FILE``.
 REPORTED: Final = ("compare", "predict", "schedule", "search", "sweep", "validate")
@@ -36,7 +36,7 @@ def report(
     if command not in REPORTED:
         meant = nearest(command, REPORTED)
         faults.append(Fault(f"perfmodel report has no command '{command}'", suggestion=meant,
-                            expected="" if meant else "one of " + ", ".join(REPORTED)))  # fmt: skip
+                            expected="" if meant else one_of(REPORTED)))  # fmt: skip
     if output is None and "--help" not in rest:
         faults.append(Fault("the file of the report is missing", file="-o",
                             expected="-o FILE.html"))  # fmt: skip

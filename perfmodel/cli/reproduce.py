@@ -33,8 +33,7 @@ def reproduce(
         Write the JSON to a file.
     """
     faults = FaultList()
-    if output is not None:
-        faults.extend(output_faults(output, (".json",)))
+    faults.extend(output_faults(output, (".json",)))
     faults.settle()
     module: Any = import_module("perfmodel.evaluate")
     results = module.reproduce(list(names) or None)

@@ -121,8 +121,7 @@ def search(
     since = monotonic()
     faults = FaultList()
     for path, suffixes, option in ((output, _SUFFIXES, "-o"), (plot, (".html",), "--plot")):
-        if path is not None:
-            faults.extend(output_faults(path, suffixes, option))
+        faults.extend(output_faults(path, suffixes, option))
     faults.extend(report_faults(report))
     scalar: dict[str, Any] = {
         "method": method, "seconds": seconds, "evaluations": evaluations, "seed": seed,

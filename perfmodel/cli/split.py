@@ -105,8 +105,7 @@ def split(
     faults = FaultList()
     settings = scalars(set or (), faults)
     for path, suffixes, option in ((output, _SUFFIXES, "-o"), (plot, (".html",), "--plot")):
-        if path is not None:
-            faults.extend(output_faults(path, suffixes, option))
+        faults.extend(output_faults(path, suffixes, option))
     named = {"precision": precision, "runtime": runtime, "engine": engine}
     with named_options(_OPTIONS, **named):
         found = None

@@ -56,10 +56,8 @@ def validate(
         Write the JSON to a file.
     """
     faults = FaultList()
-    if output is not None:
-        faults.extend(output_faults(output, (".json",)))
-    if trust is not None:
-        faults.extend(output_faults(trust, (".md",), "--trust"))
+    faults.extend(output_faults(output, (".json",)))
+    faults.extend(output_faults(trust, (".md",), "--trust"))
     faults.extend(report_faults(report))
     faults.settle()
     module: Any = import_module("perfmodel.evaluate")

@@ -104,8 +104,7 @@ def show_workload(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".csv", ".parquet", ".json")))
+    faults.extend(output_faults(output, (".csv", ".parquet", ".json")))
     made = faults.trying(library.find, name, settings)
     faults.settle()
     assert made is not None
@@ -274,8 +273,7 @@ def import_workload(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".yaml", ".csv", ".parquet", ".json")))
+    faults.extend(output_faults(output, (".yaml", ".csv", ".parquet", ".json")))
     made = faults.trying(library.find, file, settings)
     text = ""
     if made is not None and output is not None and output.suffix == ".yaml":

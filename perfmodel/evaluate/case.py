@@ -30,6 +30,8 @@ class MeasuredQuantity:
         The command line that predicts it; empty where the data set has a reader of its own.
     load
         What `perfmodel.serve` is asked instead of `predict`.
+    machine
+        Machine with facts of its own, where it is not the row's.
     """
 
     target: str
@@ -38,6 +40,7 @@ class MeasuredQuantity:
     workload: Workload
     command: str = ""
     load: ServedLoad | None = None
+    machine: Device | Machine | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from perfmodel.api import hardware, predict, workload
 from perfmodel.catalog import module_of, not_installed, packages
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.evaluate.published import Ask, PublishedClaim, PublishedSystem, Verdict
 from perfmodel.evaluate.reproduction import Reproduction, Reproductions
 from perfmodel.specfile import read, validate
@@ -46,7 +46,7 @@ def published(system: str) -> PublishedSystem:
         meant = nearest(system, known)
         raise InputError(
             Fault(f"no published system is named '{system}'", suggestion=meant,
-                  expected="" if meant else "one of " + ", ".join(known))
+                  expected="" if meant else one_of(known))
         )  # fmt: skip
     path, _ = known[system]
     data, marks = read(path)

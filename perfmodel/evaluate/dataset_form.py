@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 
 #: Value or column -> pattern that its text has.
 Patterns: TypeAlias = dict[str, str]
 
 
-class _DatasetPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+class _DatasetPart(FrozenModel):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class ConditionForm(_DatasetPart):
@@ -96,7 +97,27 @@ class NumberForm(_DatasetPart):
     """Name -> ``{template} | pattern``: numbers in texts, by the first group of the pattern."""
 
 
-ValueForm: TypeAlias = TextForm | NumberForm | str
+class CellForm(_DatasetPart):
+    """A cell of another table: that of its first row that fits; empty where none does."""
+
+    table: str
+    """Name of the table, of `DatasetForm.tables`."""
+    column: str
+    """Whose cell."""
+    where: Patterns = Field(min_length=1)
+    """Column of the table -> pattern that its cell has: a template, whose holes stand for texts."""
+
+
+class TableForm(_DatasetPart):
+    """A table beside the data set's own, such as the reports of what its rows are made of."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    """Where it may lie in the folder of data, the first that exists; without one it has no rows."""
+    columns: tuple[str, ...] = Field(min_length=1)
+    """Columns that the file must have."""
+
+
+ValueForm: TypeAlias = TextForm | NumberForm | CellForm | str
 
 
 class DeviceFactForm(_DatasetPart):
@@ -185,6 +206,8 @@ class ConstantForm(ConditionForm):
     """Path of the fact that it sets; its own name where left out."""
     facts: tuple[str, ...] = ()
     """Paths, where it sets several."""
+    times: str = ""
+    """Another constant, where this one is a ratio to it: the rows that fit have their product."""
 
 
 class LeftOutForm(_DatasetPart):
@@ -205,6 +228,8 @@ class RefitForm(ConditionForm):
 
     target: str | tuple[str, ...]
     """Whose measurements were fitted on; several together."""
+    warm: bool | None = None
+    """Whether calls are fitted as repeated ones, where that is not as the rows are predicted."""
     unfitted: ConditionForm | None = None
     """Rows that are predicted and judged, and not fitted on."""
     left_out: tuple[LeftOutForm, ...] = (LeftOutForm(),)
@@ -228,6 +253,8 @@ class DatasetForm(_DatasetPart):
     """Where its file may lie in the folder of data, the first that exists."""
     columns: tuple[str, ...] = Field(min_length=1)
     """Columns that the file must have."""
+    tables: dict[str, TableForm] = Field(default_factory=dict)
+    """Further tables by name, of which values are cells."""
     signed: tuple[str, ...] = ()
     """Columns whose numbers need not be above zero."""
     words: str = ""

@@ -21,6 +21,7 @@ from perfmodel.evaluate.dataset_form import (
     LeftOutForm,
     MacsForm,
     RefitForm,
+    TableForm,
     ValueForm,
 )
 from perfmodel.evaluate.files import DataFolder
@@ -29,6 +30,7 @@ from perfmodel.evaluate.predicted_refit import refit
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.row_values import RowValues
 from perfmodel.evaluate.served_load import ServedLoad, served_load
+from perfmodel.measurements import CsvRow, read_rows
 from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
 
@@ -86,10 +88,11 @@ class DeclaredDataset:
         form = self.form
         with measured_table(folder, self.NAME, form.files, form.columns) as (table, faults, note):
             reader = _CaseReader(form, devices)
+            tables = {name: _rows(folder, one) for name, one in form.tables.items()}
             cases: list[ValidationCase] = []
             for row in table:
                 for own in form.each or ({},):
-                    values = RowValues(table, row, faults, form.signed, form.words)
+                    values = RowValues(table, row, faults, form.signed, form.words, tables)
                     case = reader.case(values, own)
                     cases += [] if case is None else [case]
         count = reader.repeated
@@ -108,6 +111,18 @@ class DeclaredDataset:
             refits += [replace(refit, forward=several[0].forward) for refit in several]
         # With one group left out, nothing is left to fit on where there is no other.
         return [refit for refit in refits if len(set(refit.groups)) > 1]
+
+
+def _rows(folder: DataFolder, form: TableForm) -> Sequence[CsvRow]:
+    """Return the rows of a further table; none where there is no such file."""
+    path = folder.find(*form.files)
+    if path is None:
+        return ()
+    table = read_rows(path)
+    faults = table.missing(form.columns)
+    if faults:
+        raise InputError(faults)
+    return table.rows
 
 
 @dataclass
@@ -176,7 +191,7 @@ class _CaseReader:
             else:
                 values.add(key, value)
         settings = _settings({**row.set, **values.settings}, values, fact)
-        inputs: PredictionInputs | None = None
+        first: PredictionInputs | None = None
         quantities: list[MeasuredQuantity] = []
         for measured in self.form.measured:
             value = values.number(measured.value) if values.fits(measured) else None
@@ -189,6 +204,7 @@ class _CaseReader:
             }
             load = served_load(model, own) if row.ask == "serve" else None
             inputs = self._resolved(model, spec, arguments, own if load is None else {})
+            first = first or inputs
             if row.macs is not None:
                 _check_macs(row.macs, values, inputs.workload)
             if load is None:
@@ -198,14 +214,14 @@ class _CaseReader:
             quantities.append(
                 MeasuredQuantity(
                     values.text(measured.target), measured.metric, value, inputs.workload, command,
-                    load,
+                    load, None if inputs.device is first.device else inputs.device,
                 )
             )  # fmt: skip
-        if inputs is None:
+        if first is None:
             return ValidationCase(name, device, reason=self.form.unmeasured)
         return ValidationCase(
-            name, device, inputs.device, quantities, inputs.precision, inputs.runtime,
-            values.text(row.group), warm=row.warm, engine=inputs.engine, values=values,
+            name, device, first.device, quantities, first.precision, first.runtime,
+            values.text(row.group), warm=row.warm, engine=first.engine, values=values,
         )  # fmt: skip
 
     def _device(self, values: RowValues) -> Device:
@@ -321,6 +337,8 @@ def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
         return row(case).text(left_out.group) if left_out.group else case.device
 
     unfitted = form.unfitted
+    if form.warm is not None:
+        cases = replace(cases, cases=[replace(case, warm=form.warm) for case in cases.cases])
     constants = [Constant(n, c.start, c.low, c.high, c.prior) for n, c in form.constants.items()]
     return refit(
         cases, form.target, constants, left_out=left_out.what, group=group,
@@ -346,7 +364,8 @@ def _apply(
             form = forms[name]
             if case.values.fits(form, tags):
                 paths = form.facts or (form.fact or name,)
-                facts |= {path: value for path in paths if form.where or path in machine}
+                product = value * constants[form.times] if form.times else value
+                facts |= {path: product for path in paths if form.where or path in machine}
         return facts
 
     return apply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from perfmodel.api import Device, Machine, Prediction, Workload, predict
 from perfmodel.api.loads import Served
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.served_load import ServedLoad
 
@@ -135,10 +137,11 @@ class PredictedRows:
 
     @cached_property
     def _alike(self) -> list[tuple[_AlikeRows, Workload | ServedLoad, Machine]]:
-        place = {c.name: float(i) for i, c in enumerate(self._constants)}
+        # No two of these, nor products of two, are equal: rows are alike that constants set alike.
+        place = {c.name: i + math.pi for i, c in enumerate(self._constants)}
         alike: dict[tuple[Any, ...], _AlikeRows] = {}
         for i, (case, question) in enumerate(self._rows):
-            machine = case.machine
+            machine = question.machine or case.machine
             assert machine is not None
             if isinstance(machine, Device):
                 machine = machine.machine(case.runtime)
@@ -190,7 +193,7 @@ class PredictedRows:
                 for values in (workload.parameters, machine.varied)
             )
             answer = _answered(workload.bind(sizes), machine.vary({**own, **flat}), case)
-            values = getattr(answer, self._rows[same.rows[0]][1].metric)
+            values = metric_of(answer, self._rows[same.rows[0]][1].metric)
             answers = np.broadcast_to(values, (distinct * width,)).reshape(distinct, width)
             out[:, same.rows] = answers[point][:, same.answers]
         return out

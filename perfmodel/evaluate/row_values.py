@@ -10,6 +10,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.dataset_form import (
+    CellForm,
     ConditionForm,
     MeaningForm,
     NumberForm,
@@ -36,6 +37,8 @@ class RowValues:
         Columns whose numbers need not be above zero.
     words
         Column of words ``name=value``, each of which is a value of the row; may be empty.
+    tables
+        Further tables by name.
 
     Attributes
     ----------
@@ -45,10 +48,10 @@ class RowValues:
 
     def __init__(
         self, table: CsvTable, row: CsvRow, faults: list[Fault], signed: Sequence[str] = (),
-        words: str = "",
+        words: str = "", tables: Mapping[str, Sequence[CsvRow]] | None = None,
     ) -> None:  # fmt: skip
         self._table, self._row, self._faults, self._signed = table, row, faults, signed
-        self._words = words
+        self._words, self._tables = words, tables or {}
         self._values: dict[str, str | float | None] = {}
         if words:
             self._values |= dict(_WORD.findall(row.get(words)))
@@ -66,12 +69,24 @@ class RowValues:
             self._values[name] = self.text(form)
         elif isinstance(form, NumberForm):
             self._values[name] = self._number(form)
+        elif isinstance(form, CellForm):
+            self._values[name] = self._cell_of(form)
         else:
             self._values[name] = self._named(name, form)
 
     def state(self, name: str, value: float | None) -> None:
         """Take a value as it is."""
         self._values[name] = value
+
+    def _cell_of(self, form: CellForm) -> str:
+        patterns = {
+            column: re.compile(_HOLE.sub(lambda hole: re.escape(self._shown(hole[1])), pattern))
+            for column, pattern in form.where.items()
+        }
+        for row in self._tables.get(form.table, ()):
+            if all(pattern.search(row.get(column)) for column, pattern in patterns.items()):
+                return row.get(form.column)
+        return ""
 
     def text(self, template: str) -> str:
         """Return a template with its holes filled."""

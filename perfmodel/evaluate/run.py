@@ -11,6 +11,7 @@ from perfmodel.api import Prediction, predict
 from perfmodel.api.loads import Served
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.served_load import kernels_s
@@ -122,15 +123,16 @@ def _row(case: ValidationCase, question: MeasuredQuantity, predicted: float) -> 
 
 
 def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) -> dict[str, Any]:
-    assert case.machine is not None
+    machine = question.machine or case.machine
+    assert machine is not None
     options: dict[str, Any] = {
         "precision": case.precision,
         "runtime": case.runtime,
         "engine": case.engine,
     }
-    found = predict(question.workload, case.machine, warm=case.warm, **options)
+    found = predict(question.workload, machine, warm=case.warm, **options)
     predicted = _metric(found, question.metric)
-    bare = predict(question.workload, case.machine, model="roofline", **options)
+    bare = predict(question.workload, machine, model="roofline", **options)
     timed = question.metric == "latency_s" or question.metric in _RATES
     # Seconds of the multiply-accumulates at their peak.
     compute = float(bare.utilization) * float(bare.latency_s)
@@ -146,19 +148,11 @@ def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) 
     }  # fmt: skip
 
 
-def _metric(found: Prediction, name: str) -> float:
-    of, _, what = name.rpartition(" ")
-    if of == "resource":
-        value = found.resources[what]["used"] if what in found.resources else None
-    elif of == "largest":
-        value = np.max(found.table[what])
-    else:
-        value = getattr(found, name)
-    if isinstance(value, dict):  # bytes by memory: main memory is the last
-        value = list(value.values())[-1]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if value is None or not np.isfinite(number := float(value)):  # pyright: ignore[reportUnknownArgumentType]
-        raise InputError(Fault(f"{found.machine.device.name} and {found.workload.name} give no "
-                               f"{name}", path=name))  # fmt: skip
+def _metric(prediction: Prediction, name: str) -> float:
+    value = metric_of(prediction, name)
+    if value is None or not np.isfinite(number := float(value)):
+        device, workload = prediction.machine.device.name, prediction.workload.name
+        raise InputError(Fault(f"{device} and {workload} give no {name}", path=name))
     return number
 
 

@@ -10,8 +10,6 @@ from perfmodel.api import Device, Machine, Precision, Runtime, predict
 from perfmodel.api.loads import Served, serve
 from perfmodel.errors import Fault, InputError
 
-__all__ = ["ServedLoad", "kernels_s", "served_load"]
-
 #: Arguments of `serve` that are numbers, and may be arrays.
 _SIZES: Final = ("prompt", "generate", "concurrency")
 #: Arguments of `serve` that say how the model is split and stored.

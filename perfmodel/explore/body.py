@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from perfmodel.errors import Fault
+from perfmodel.errors import Fault, one_of
 from perfmodel.explore.answer import LIMITS
 from perfmodel.explore.choices import PHASES, Choices
 
@@ -48,7 +48,7 @@ def body_faults(text: bytes, choices: Choices) -> list[Fault]:
         faults += choices.faults(*names)
         if (values.get("phase") or "") not in ("", *PHASES):
             faults.append(Fault(f"'{values['phase']}' is no phase", path="phase",
-                                expected="one of " + ", ".join(PHASES)))  # fmt: skip
+                                expected=one_of(PHASES)))  # fmt: skip
     return faults
 
 

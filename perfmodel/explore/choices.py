@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-import numpy as np
-
+from perfmodel.arrays import first_number
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware import library
 from perfmodel.workload.library import find, names
@@ -81,7 +80,4 @@ def parameters_of(workload: str, phase: str) -> dict[str, float]:
         found = find(workload, {"phase": phase} if phase else {})
     except InputError:
         return {}
-    return {
-        name: float(np.asarray(value, dtype=float).reshape(-1)[0])
-        for name, value in found.parameters.items()
-    }
+    return {name: first_number(value) for name, value in found.parameters.items()}

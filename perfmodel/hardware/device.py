@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from perfmodel.errors import InputError, nearest
+from perfmodel.errors import InputError, nearest, one_of
 from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
@@ -260,7 +260,7 @@ class Device(SpecDocument):
                 return entry
         names = [entry.name for entry in entries]
         meant = nearest(name, names)
-        expected = "one of " + ", ".join(names)
+        expected = one_of(names)
         raise InputError(Fault(f"{self.name} has no {noun} '{name}'", expected=expected,
                                suggestion=meant))  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import yaml
 
-from perfmodel.errors import Fault, InputError, few, nearest
+from perfmodel.errors import Fault, InputError, few, nearest, one_of
 from perfmodel.marks import MarkedNode, Marks
 from perfmodel.regular import text_of
 from perfmodel.shipped import data_root
@@ -118,7 +118,7 @@ def select(wanted: str, directories: Iterable[str | Path] = ()) -> list[str]:
         if not having:
             tags = sorted({t for e in known for t in e.tags})
             meant = nearest(tag, tags)
-            expected = "" if meant else "one of " + ", ".join(tags)
+            expected = "" if meant else one_of(tags)
             faults.append(Fault(f"no device has the tag '{tag}'", expected=expected,
                                 suggestion=f"tag:{meant}" if meant else ""))  # fmt: skip
     if faults:
@@ -239,7 +239,7 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEn
     if name.startswith("tag:"):
         found = select(name, directories)
         raise InputError(Fault(f"'{name}' stands for several devices",
-                               expected="one of " + ", ".join(found)))  # fmt: skip
+                               expected=one_of(found)))  # fmt: skip
     spelled = [*known, *(alias for entry in known.values() for alias in entry.aliases)]
     meant = nearest(name, spelled)
     command = "perfmodel hardware list" + (" --runtimes" if room == "runtimes" else "")

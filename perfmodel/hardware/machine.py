@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel import units
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Facts, Provenance, facts_of
 from perfmodel.hardware.limits import Span, far_from, pair_faults, pairs_of, range_flaw
@@ -328,7 +328,7 @@ def _unknown(base: Facts, path: str) -> Fault:
                     t[depth] for t in trees if t[: depth] == at.split(".")[:-1]
                 ))  # fmt: skip
             whole = "" if mended or meant else nearest(path, known)
-            expected = "" if whole else "one of " + ", ".join(at + choice for choice in choices)
+            expected = "" if whole else one_of(at + choice for choice in choices)
             return Fault("no such fact", path, expected=expected, suggestion=whole)
         mended.append(meant)
         trees = [tree for tree in trees if tree[: depth + 1] == mended]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from perfmodel.errors import Fault
+from perfmodel.frozen import FrozenModel
 
 
 class TensorLike(Protocol):
@@ -79,10 +80,8 @@ class GraphLike(Protocol):
         ...
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
-    )  # fmt: skip
+class _Value(FrozenModel):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Placement(_Value):

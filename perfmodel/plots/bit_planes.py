@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.plots.style import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    figure,
-    percent,
-)
+from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, figure, percent
 from perfmodel.plots.subject import PredictionPoint
 from perfmodel.plots.timelines import TimelineBar, timeline_layout, timeline_traces
 from perfmodel.units import show
@@ -97,7 +89,7 @@ def _chosen(subject: PredictionPoint, row: str | None) -> int:
     if row not in names:
         raise InputError(
             Fault(f"no row '{row}' has products by bits", "row",
-                  expected="one of " + ", ".join(dict.fromkeys(names)),
+                  expected=one_of(dict.fromkeys(names)),
                   suggestion=nearest(row, names))
         )  # fmt: skip
     return subject.names.index(row)

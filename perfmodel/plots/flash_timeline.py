@@ -10,21 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.kinds.nand.events import simulate
 from perfmodel.kinds.nand.geometry import FlashMatrix
 from perfmodel.kinds.nand.kind import shares_of
 from perfmodel.kinds.nand.timeline import channel_of, geometry
-from perfmodel.plots.style import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    figure,
-    percent,
-)
+from perfmodel.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, figure, percent
 from perfmodel.plots.subject import PredictionPoint
 from perfmodel.plots.timelines import TimelineBar, timeline_layout, timeline_traces
 from perfmodel.units import show
@@ -155,7 +146,7 @@ def _chosen(subject: PredictionPoint, found: FlashNests, row: str | None) -> int
         if row not in names:
             raise InputError(
                 Fault(f"no row '{row}' multiplies weights in flash", "row",
-                      expected="one of " + ", ".join(dict.fromkeys(names)),
+                      expected=one_of(dict.fromkeys(names)),
                       suggestion=nearest(row, names))
             )  # fmt: skip
         return names.index(row)

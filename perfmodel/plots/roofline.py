@@ -12,16 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.plots.labels import Placer, clusters, text_size
-from perfmodel.plots.roofs import (
-    Points,
-    Roof,
-    compute_roofs,
-    memory_roofs,
-    merged,
-    row_points,
-)
+from perfmodel.plots.roofs import Points, Roof, compute_roofs, memory_roofs, merged, row_points
 from perfmodel.plots.style import (
     BLUE,
     HEIGHT,
@@ -75,7 +68,7 @@ def roofline(prediction: Prediction, *, level: str | None = None) -> Figure:
         raise InputError(
             Fault(
                 f"no traffic crosses a memory '{level}'", path="level",
-                expected="one of " + ", ".join(subject.levels),
+                expected=one_of(subject.levels),
                 suggestion=nearest(level, subject.levels),
             )
         )  # fmt: skip

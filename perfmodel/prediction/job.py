@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array, least, namespace
+from perfmodel.arrays import Value, first_number, is_array, least, namespace
 from perfmodel.cost.setting import ReadBandwidth, Setting
 from perfmodel.cost.totals import network_totals, total
 from perfmodel.errors import Fault, InputError
@@ -168,7 +168,7 @@ _ROLES = ("weights", "activations", "kv")
 
 
 def _first(value: Value) -> Value:
-    return float(np.asarray(value).reshape(-1)[0]) if is_array(value) else value
+    return first_number(value) if is_array(value) else value
 
 
 class _Inputs:

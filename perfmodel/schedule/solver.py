@@ -16,12 +16,7 @@ from numpy.typing import ArrayLike
 
 from perfmodel.atomic import replacing
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.highs import (
-    checked,
-    load,
-    new_handle,
-    run_highs,
-)
+from perfmodel.schedule.highs import checked, load, new_handle, run_highs
 from perfmodel.schedule.highs.programme import Floats, MilpMatrix, SolverResult, Status
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, cast, get_args
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
@@ -351,4 +351,4 @@ def _option_faults(
 def _no_such(path: str, message: str, value: str, known: Any) -> Fault:
     meant = nearest(str(value), known)
     return Fault(f"{message} '{value}'", path=path, suggestion=meant,
-                 expected="" if meant else "one of " + ", ".join(known))  # fmt: skip
+                 expected="" if meant else one_of(known))  # fmt: skip

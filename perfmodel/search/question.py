@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from perfmodel.arrays import first_number
 from perfmodel.errors import Fault, InputError
 from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import RATES, Constraint
@@ -162,7 +163,7 @@ class SearchQuery:
         if isinstance(self.space, ConfigurationSpace):
             return self.space.items(choices, **settings)
         sample = self.space.workload((0,) * len(self.space.decisions), **settings)
-        each = float(np.asarray(sample.items(), dtype=float).reshape(-1)[0])
+        each = first_number(sample.items())
         return np.full(len(choices), each)
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 
 from perfmodel.axes import Axis, make_axis, sample, zip_groups
 from perfmodel.columns import RATE, TEXT, TRUTH, dimension_of
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.former import former_names
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -296,7 +296,7 @@ def _metrics(
     for name in chosen:
         if name not in _KNOWN:
             meant = nearest(name, _KNOWN)
-            expected = "" if meant else "one of " + ", ".join(_KNOWN)
+            expected = "" if meant else one_of(_KNOWN)
             faults.append(
                 Fault(f"there is no metric '{name}'", suggestion=meant, expected=expected)
             )

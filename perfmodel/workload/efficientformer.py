@@ -10,13 +10,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import product, simplify
-
-_Positive = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class EfficientFormerStructure(ImageStructure):
@@ -36,13 +35,13 @@ class EfficientFormerStructure(ImageStructure):
         Whether the classifier that learned from the teacher runs too; the outputs are averaged.
     """
 
-    widths: tuple[_Positive, _Positive, _Positive, _Positive]
-    depths: tuple[_Positive, _Positive, _Positive, _Positive]
+    widths: tuple[Count, Count, Count, Count]
+    depths: tuple[Count, Count, Count, Count]
     attention_blocks: Annotated[int, Field(ge=0, le=1000)] = 1
-    heads: _Positive = 8
-    key_dim: _Positive = 32
-    value_ratio: _Positive = 4
-    mlp_ratio: _Positive = 4
+    heads: Count = 8
+    key_dim: Count = 32
+    value_ratio: Count = 4
+    mlp_ratio: Count = 4
     distillation: bool = True
 
 
@@ -127,11 +126,7 @@ def _scaled_add(
     return g.elementwise("add", x, y, name=f"{name}.add")
 
 
-def parameters(structure: EfficientFormerStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_EFFICIENTFORMER = Family(
     "efficientformer", EfficientFormerStructure, parameters, build, frames

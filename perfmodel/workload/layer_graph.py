@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, one_of
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.layer_fields import (
@@ -107,7 +107,7 @@ class Assembly:
     def _unknown_keys(self) -> None:
         for key in self._data:
             if key not in KEYS:
-                self._flaw((key,), f"unknown key '{key}'", "one of " + ", ".join(KEYS),
+                self._flaw((key,), f"unknown key '{key}'", one_of(KEYS),
                            nearest(key, KEYS), on_key=True)  # fmt: skip
 
     def _read_parameters(self) -> None:
@@ -321,7 +321,7 @@ class Assembly:
                 known = (*OPERATORS, REPEAT)
                 meant = ELSEWHERE.get(layer.op.lower()) or nearest(layer.op, known)
                 self._flaw((*layer.place, "op"), f"no operator is named '{layer.op}'",
-                           "one of " + ", ".join(known), meant)  # fmt: skip
+                           one_of(known), meant)  # fmt: skip
             self._inputs(layer)
             return None
         before = len(self.flaws)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.errors import Fault, InputError, few, nearest
+from perfmodel.errors import Fault, InputError, few, nearest, one_of
 from perfmodel.shipped import data_root
 from perfmodel.workload.families import Family, family
 from perfmodel.workload.importers.table import (
@@ -356,6 +356,6 @@ def _unknown(
             meant = nearest(key, known)
             faults.append(
                 Fault(f"'{model.name}' has no setting '{key}'", path=key, suggestion=meant,
-                      expected="" if meant else "one of " + ", ".join(known))
+                      expected="" if meant else one_of(known))
             )  # fmt: skip
     return faults

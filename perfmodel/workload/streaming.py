@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -92,15 +91,13 @@ def kernel_named(name: str) -> StreamingKernel:
     if found is None:
         raise InputError(
             Fault(f"no streaming kernel is named '{name}'", suggestion=nearest(name, KERNELS),
-                  expected="one of " + ", ".join(KERNELS))
+                  expected=one_of(KERNELS))
         )  # fmt: skip
     return found
 
 
-class StreamingStructure(BaseModel):
+class StreamingStructure(FrozenModel):
     """Which kernel, see `KERNELS`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kernel: str
     """Name of the kernel."""

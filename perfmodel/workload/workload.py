@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace, points_shape
-from perfmodel.errors import Fault, InputError, nearest, printable
+from perfmodel.errors import Fault, InputError, nearest, one_of, printable
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.sizes import SHARES, small_sizes
@@ -137,7 +137,7 @@ class Workload:
                     Fault(
                         f"'{self.name}' has no free dimension '{name}'",
                         path=name,
-                        expected="one of " + ", ".join(sorted(self.parameters)),
+                        expected=one_of(sorted(self.parameters)),
                         suggestion=nearest(name, self.parameters),
                     )
                 )

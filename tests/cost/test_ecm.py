@@ -15,15 +15,14 @@ from perfmodel.cost.ecm import (
     CacheBoundary,
     EcmCore,
     Work,
-    core_cycles,
     cycles_at_levels,
     cycles_by_size,
     kept_share,
     layer_lines,
     miss_share,
-    store_switches,
-    transfer_cycles,
 )
+from perfmodel.cost.ecm.model import transfer_cycles
+from perfmodel.cost.ecm.ports import core_cycles, store_switches
 
 COPY = Work(loads=1.0, split=0.0, reads=1.0, writes=1.0, updates=0.0)
 TRIAD = Work(loads=3.0, split=0.0, reads=3.0, writes=1.0, updates=0.0)

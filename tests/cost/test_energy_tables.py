@@ -29,14 +29,9 @@ from perfmodel_studies.energy_tables import (
 from perfmodel.arrays import Array
 from perfmodel.errors import InputError
 from perfmodel.hardware.engine import COMPUTE_FORMATS
-from perfmodel.hardware.technology import (
-    dram_kinds,
-    mac_area,
-    power_law,
-    sram_area,
-)
+from perfmodel.hardware.technology import mac_area, power_law, sram_area
 from perfmodel.hardware.technology.nodes import trend
-from perfmodel.hardware.technology.offchip import entry
+from perfmodel.hardware.technology.offchip import dram_kinds, entry
 from perfmodel.hardware.technology.sram import points, rows
 from perfmodel.hardware.technology.tables import NAMES, nanometres, table
 from perfmodel.units import parse

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.lookup_table import (
-    blocks,
+from perfmodel.kinds.lookup_table import blocks, passes
+from perfmodel.kinds.lookup_table.counts import (
     engine_clocks,
     index_bits,
     instructions_per_mac,
     packed_bytes,
-    passes,
     uram_blocks,
 )
 from tests.draws import draws

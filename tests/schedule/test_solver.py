@@ -16,12 +16,7 @@ from scipy.optimize import linprog
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.highs import solve as highs
-from perfmodel.schedule.solver import (
-    MilpMatrix,
-    Status,
-    solve,
-    write_lp,
-)
+from perfmodel.schedule.solver import MilpMatrix, Status, solve, write_lp
 from tests.draws import draws
 
 

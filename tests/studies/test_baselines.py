@@ -21,7 +21,8 @@ from perfmodel_studies.baselines import (
     baseline,
 )
 
-from perfmodel.schedule.peak import minimum_peak, peak_of
+from perfmodel.schedule.peak import minimum_peak
+from perfmodel.schedule.peak.minimum import peak_of
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
 from tests.draws import draws

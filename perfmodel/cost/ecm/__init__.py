@@ -9,24 +9,20 @@ from perfmodel.cost.ecm.model import (
     cycles_at_levels,
     cycles_by_size,
     level_parts,
-    transfer_cycles,
 )
-from perfmodel.cost.ecm.ports import Work, core_cycles, store_switches
+from perfmodel.cost.ecm.ports import Work
 from perfmodel.former import former_names
 
 __all__ = [
     "CacheBoundary",
     "EcmCore",
     "Work",
-    "core_cycles",
     "cycles_at_levels",
     "cycles_by_size",
     "kept_share",
     "layer_lines",
     "level_parts",
     "miss_share",
-    "store_switches",
-    "transfer_cycles",
 ]
 
 if not TYPE_CHECKING:

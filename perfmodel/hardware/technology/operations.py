@@ -14,7 +14,7 @@ from functools import cache
 from typing import Final
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.hardware.technology.curves import power_law
 from perfmodel.hardware.technology.nodes import area_scale, trend
 from perfmodel.hardware.technology.tables import nanometres, table
@@ -135,7 +135,7 @@ def operation_energy(
     if operation not in _OPERATIONS:
         raise InputError(
             Fault(f"no energy is known for the operation '{operation}'",
-                  expected="one of " + ", ".join(_OPERATIONS),
+                  expected=one_of(_OPERATIONS),
                   suggestion=nearest(operation, _OPERATIONS))
         )  # fmt: skip
     if operation == "mac":

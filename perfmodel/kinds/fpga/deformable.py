@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, first_number
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.residency import access_bytes, row_bytes
@@ -237,4 +237,4 @@ def _writes(table: OperatorTable) -> Any:
 
 
 def _said(seconds: Value, row: int) -> str:
-    return f"{float(np.asarray(seconds[row]).reshape(-1)[0]):.12g}"
+    return f"{first_number(seconds[row]):.12g}"

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, cast
 
-from pydantic import (
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, one_of
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import AsItself, Of, Quantity
 from perfmodel.kinds.fpga.styles import STYLES, FpgaDesign, style
@@ -34,7 +29,7 @@ def _design(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationI
         if found is not None:
             return subclass(found.DESIGN, given, info.context)
         meant = nearest(name, STYLES)
-        expected = "" if meant else "one of " + ", ".join(STYLES)
+        expected = "" if meant else one_of(STYLES)
         context = {"name": name, "expected": expected, "suggestion": meant}
         raise PydanticCustomError("style", "no style is named '{name}'", context)
     return handler(given)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perfmodel.arrays import first_number
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
@@ -209,7 +210,7 @@ def _flows(
     for (name, maker), read in readers.items():
         tensor = graph.tensors[name]
         elements = float(evaluate(size[name, maker], values))
-        bits = float(np.asarray(precision.bits(tensor.slot)).reshape(-1)[0])
+        bits = first_number(precision.bits(tensor.slot))
         kept = tensor.role in ("kv", "state")
         flows.append(
             AssignmentTensor(name, maker, tuple(read), elements, elements * bits / 8.0, kept)
@@ -237,7 +238,7 @@ def _memories(
             tensor = graph.tensors[name]
             if tensor.role in held and name not in seen:
                 seen.add(name)
-                bits = float(np.asarray(precision.bits(tensor.slot)).reshape(-1)[0])
+                bits = first_number(precision.bits(tensor.slot))
                 held[tensor.role][i] += float(evaluate(tensor.elements, values)) * bits / 8.0
     demand: Floats = np.zeros((len(labels), len(kernels), len(measured)))
     limits: Floats = np.zeros(len(labels))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
@@ -138,7 +138,7 @@ def option_faults(
     faults: list[Fault] = []
     if objective not in OBJECTIVES:
         faults.append(Fault(f"unknown objective '{objective}'", path="objective",
-                            expected="one of " + ", ".join(OBJECTIVES),
+                            expected=one_of(OBJECTIVES),
                             suggestion=nearest(objective, OBJECTIVES)))  # fmt: skip
     if parallel and contiguous:
         faults.append(Fault("a contiguous run has no engines in parallel", path="parallel",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.schedule.assign import branch, contiguous, eliminate
 from perfmodel.schedule.assign.between import LARGEST, Between
 from perfmodel.schedule.assign.evaluate import excess, interval_s, sent, sequential_s, shared_s
@@ -81,7 +81,7 @@ def solve(
     """
     if goal not in GOALS:
         raise InputError(Fault(f"no goal '{goal}'", "goal", suggestion=nearest(goal, GOALS),
-                               expected="one of " + ", ".join(GOALS)))  # fmt: skip
+                               expected=one_of(GOALS)))  # fmt: skip
     if contiguous and goal == "parallel":
         raise InputError(Fault("a contiguous run has no engines in parallel", "contiguous",
                                expected="goal sequential or throughput"))  # fmt: skip

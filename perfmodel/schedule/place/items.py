@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.arrays import first_number
 from perfmodel.errors import Fault, InputError
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.popularity import Popularity, touched_probabilities
@@ -110,8 +111,7 @@ def items_of(
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
     found = _walk(job.lowered.graph, job.workload)
     bits = {
-        name: float(np.asarray(job.precision.bits(_slot(job, f.tensor))).reshape(-1)[0])
-        for name, f in found.items()
+        name: first_number(job.precision.bits(_slot(job, f.tensor))) for name, f in found.items()
     }
     items: list[Item] = []
     layers: dict[tuple[str, str, int], list[Item]] = {}
@@ -175,7 +175,7 @@ def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
 
 def _walk(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
     def number(dim: Any) -> float:
-        return float(np.asarray(workload.number(dim), dtype=np.float64).reshape(-1)[0])
+        return first_number(workload.number(dim))
 
     copies = {name: number(times) for name, times in graph.stored_weights().items()}
     found: dict[str, _TensorUsage] = {}

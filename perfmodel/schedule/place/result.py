@@ -251,11 +251,7 @@ class PlacementResult:
                 for level in self.levels
             ],
             "rows": self.table.to_records(),
-            "violations": [
-                {n: getattr(v, n) for n in ("limit", "demand", "bound", "gap", "message")}
-                | {"levers": list(v.levers)}
-                for v in self.violations
-            ],
+            "violations": [v.to_dict() for v in self.violations],
         }
 
     def to_json(self, *, indent: int | None = None) -> str:

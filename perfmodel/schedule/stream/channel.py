@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perfmodel.arrays import first_number
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.storage import batch_time
@@ -90,9 +91,9 @@ def channel_of(prediction: Prediction, name: str) -> StreamChannel:
 
     def fact(field: str) -> float | None:
         value = setting.fact(head + field)
-        return None if value is None else float(np.asarray(value).reshape(-1)[0])
+        return None if value is None else first_number(value)
 
-    rate = float(np.asarray(bandwidth(setting, name)).reshape(-1)[0])
+    rate = first_number(bandwidth(setting, name))
     energy = fact("energy_per_byte")
     joule = float("nan") if energy is None else energy
     if memories[name].kind not in _COMMANDS:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.search.evolve.question import EvolutionProblem, Index, labels
 
 
@@ -36,7 +36,7 @@ def profiler(oracle: Any, metric: str = "") -> Callable[[Any], Any]:
     known = (*oracle.metrics, "feasible")
     if metric and metric not in known:
         raise InputError(Fault(f"the oracle does not tell '{metric}'", path="metric",
-                               expected="one of " + ", ".join(known),
+                               expected=one_of(known),
                                suggestion=nearest(metric, known)))  # fmt: skip
     chosen = metric or (oracle.metrics[0] if len(oracle.metrics) == 1 else "")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.catalog import need
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.search.evolve.archive import Choice
 from perfmodel.search.evolve.proposals import EvolutionContext, Proposals, fresh
 from perfmodel.search.evolve.question import Floats, Judged
@@ -214,7 +214,7 @@ def optuna_sampler(optuna: Any, name: str, seed: int, population: int) -> Any:
     """
     if name not in SAMPLERS:
         raise InputError(Fault(f"unknown sampler '{name}'", path="sampler",
-                               expected="one of " + ", ".join(SAMPLERS),
+                               expected=one_of(SAMPLERS),
                                suggestion=nearest(name, SAMPLERS)))  # fmt: skip
     options: dict[str, Any] = {"seed": seed}
     if name.startswith("nsga"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from perfmodel.cost.capacity import usable
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.measurements import read_rows
 from perfmodel.predict import machine_for, static_for
@@ -129,7 +129,7 @@ def finetune(
     deadline = Deadline(max(0.0, time_limit_s))
     if optimizer not in OPTIMIZERS:
         faults.append(Fault(f"'{optimizer}' is no optimiser", "optimizer",
-                            expected="one of " + ", ".join(OPTIMIZERS),
+                            expected=one_of(OPTIMIZERS),
                             suggestion=nearest(optimizer, OPTIMIZERS)))  # fmt: skip
     if not (time_limit_s > 0):
         faults.append(Fault(f"{time_limit_s:g} s is no time", "time_limit_s",

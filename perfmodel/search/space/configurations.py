@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.search.space.decision import Decision
 from perfmodel.workload.families import ExecutionSemantics
@@ -106,7 +106,7 @@ class ConfigurationSpace:
         names = [d.name for d in self.decisions]
         faults = [
             Fault(f"no decision is called '{name}'", path=name, suggestion=nearest(name, names),
-                  expected="one of " + ", ".join(names[:8]))
+                  expected=one_of(names[:8]))
             for name in given
             if name not in names
         ]  # fmt: skip
@@ -119,7 +119,7 @@ class ConfigurationSpace:
             if not found:
                 faults.append(
                     Fault(f"'{value}' is no option", path=decision.name,
-                          expected="one of " + ", ".join(labels),
+                          expected=one_of(labels),
                           suggestion=nearest(str(value), labels))
                 )  # fmt: skip
                 continue

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, cast
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import as_precision, fixed_format
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
@@ -170,7 +170,7 @@ class ProductSpace:
             chosen = formats.get(slot.name, slot.options[0] if len(slot.options) == 1 else None)
             if chosen not in slot.options:
                 faults.append(Fault(f"{chosen!r} is no option", path=f"formats.{slot.name}",
-                                    expected="one of " + ", ".join(slot.options)))  # fmt: skip
+                                    expected=one_of(slot.options)))  # fmt: skip
             elif len(slot.options) > 1:
                 row.append(slot.options.index(chosen))
         faults += [Fault("is no decision", path=f"formats.{name}", suggestion=nearest(name, known))
@@ -319,7 +319,7 @@ def product_space(
         for segment in segments:
             if segment not in known:
                 faults.append(Fault(f"there is no segment '{segment}'", path=f"stages.{name}",
-                                    expected="one of " + ", ".join(known),
+                                    expected=one_of(known),
                                     suggestion=nearest(segment, known)))  # fmt: skip
             elif owner.setdefault(segment, name) != name:
                 faults.append(Fault(f"segment '{segment}' is in '{owner[segment]}' already",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.axes import make_axis
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import Precision, format_named
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import system as find_system
@@ -87,7 +87,7 @@ def option_faults(
     for name, value, known in (("objective", objective, OBJECTIVES), ("method", method, METHODS)):
         if value not in known:
             faults.append(Fault(f"'{value}' is not known", name, suggestion=nearest(value, known),
-                                expected="one of " + ", ".join(known)))  # fmt: skip
+                                expected=one_of(known)))  # fmt: skip
     if efficiency is not None and not 0.0 < efficiency <= 1.0:
         faults.append(Fault(f"{efficiency:g} is no share", "efficiency",
                             expected="above 0, at most 1"))  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, first_number
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
@@ -138,7 +138,7 @@ class SplitStageCosts:
     def bytes_of(self, graph: Graph, tensor: str, elements: float) -> float:
         """Return what a tensor occupies on this side."""
         bits = self.precision.bits(graph.tensors[tensor].slot)
-        return elements * float(np.asarray(bits).reshape(-1)[0]) / 8.0
+        return elements * first_number(bits) / 8.0
 
 
 def stages_of(
@@ -227,7 +227,7 @@ def costs(
     return SplitStageCosts(
         prediction, summed(terms.row_s), totals, tuple(terms.priced) if terms.energy else (),
         float(np.asarray(prediction.once_a_run_s)), precision,
-        float(np.asarray(vector_peak(setting)[1]).reshape(-1)[0]),
+        first_number(vector_peak(setting)[1]),
     )  # fmt: skip
 
 

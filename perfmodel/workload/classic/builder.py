@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import gemm_nest
@@ -23,7 +24,7 @@ Distance = Literal["squared", "expanded", "manhattan"]
 """How far two points are apart, see `distances`."""
 
 
-class ClassicStructure(BaseModel):
+class ClassicStructure(FrozenModel):
     """What every model over rows of features has.
 
     Attributes
@@ -33,8 +34,6 @@ class ClassicStructure(BaseModel):
     scaled
         A shift and a scale of each feature come first (standardisation).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     features: Extent
     scaled: bool = False

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import Marks, read
 from perfmodel.workload.families import family
@@ -115,7 +115,7 @@ def _named_class(data: Mapping[str, Any]) -> str | None:
 
 
 def _unknown_type(data: Mapping[str, Any], found: Any) -> Flaw:
-    expected = "one of " + ", ".join(supported())
+    expected = one_of(supported())
     if "model_type" not in data:
         written = nearest("model_type", [key for key in data if key not in ("model", "type")], 0.8)
         if written:

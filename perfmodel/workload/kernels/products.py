@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import gemm_nest
@@ -17,7 +18,7 @@ from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, symbol
 
 
-class ProductStructure(BaseModel):
+class ProductStructure(FrozenModel):
     """What a product is beside its extents.
 
     Attributes
@@ -25,8 +26,6 @@ class ProductStructure(BaseModel):
     output
         Format of the result (``bf16`` of a product in fp8); empty for that of the activations.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     output: str = ""
 

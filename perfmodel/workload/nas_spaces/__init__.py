@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.former import former_names
 from perfmodel.workload.nas_spaces.base import (
     ArchitectureDecision,
@@ -65,7 +65,7 @@ def space(name: str, **settings: Any) -> ArchitectureSpace:
         raise InputError(
             Fault(
                 f"no space of architectures is called {name!r}",
-                expected="one of " + ", ".join(_MODULES),
+                expected=one_of(_MODULES),
                 suggestion=nearest(str(name), _MODULES),
             )
         )

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
@@ -370,7 +370,7 @@ def _option(given: Any, path: str, faults: list[Fault]) -> int:
         Fault(
             f"{given!r} is no operation",
             path=path,
-            expected="one of " + ", ".join(OPERATIONS),
+            expected=one_of(OPERATIONS),
             suggestion=nearest(str(given), OPERATIONS),
         )
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NamedTuple, cast
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.nas_spaces.base import ArchitectureDecision, ArchitectureSpace, Choice
@@ -146,7 +146,7 @@ class StagedSpace(ArchitectureSpace):
         }
         wanted |= {key: [i] for i, key in enumerate(self.keys)}
         faults += [
-            Fault("unknown key", path=str(key), expected="one of " + ", ".join(wanted),
+            Fault("unknown key", path=str(key), expected=one_of(wanted),
                   suggestion=nearest(str(key), wanted))
             for key in entry if key not in wanted
         ]  # fmt: skip
@@ -228,7 +228,7 @@ class StagedSpace(ArchitectureSpace):
             near = min(options, key=lambda o: abs(o - value)) if number else ""
             faults.append(
                 Fault(f"{value!r} is no option", path=key if outer else f"{key}.{at}",
-                      expected="one of " + ", ".join(map(str, options)), suggestion=str(near))
+                      expected=one_of(map(str, options)), suggestion=str(near))
             )  # fmt: skip
         return made
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import orders
-from perfmodel.schedule.peak import minimum_peak, peak_of
-from perfmodel.schedule.peak.minimum import halved, natural
+from perfmodel.schedule.peak import minimum_peak
+from perfmodel.schedule.peak.minimum import halved, natural, peak_of
 from perfmodel.schedule.peak.region import Cutter, Region
 from perfmodel.schedule.peak.search import PeakSearch
 from perfmodel.schedule.peak.valley import valleys

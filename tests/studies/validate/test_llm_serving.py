@@ -14,8 +14,9 @@ from perfmodel.evaluate.case import ValidationCase
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.refit import trial
-from perfmodel.system.serving import Parallel, serve, shard
+from perfmodel.system.serving import Parallel, serve
 from perfmodel.system.serving.serve import exchanged_bytes
+from perfmodel.system.serving.shard import shard
 from perfmodel.workload.library import describe
 
 FP8 = "w=fp8,a=fp8,kv=fp8"

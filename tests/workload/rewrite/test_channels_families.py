@@ -14,8 +14,8 @@ from perfmodel.predict import predict
 from perfmodel.specfile import read
 from perfmodel.workload.families import family
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.rewrite import channel_groups, with_channels
-from perfmodel.workload.rewrite.channels import width_names
+from perfmodel.workload.rewrite import channel_groups
+from perfmodel.workload.rewrite.channels import width_names, with_channels
 from perfmodel.workload.rewrite.groups import analysis
 from perfmodel.workload.symbols import Dim, evaluate, symbol
 from perfmodel.workload.workload import Workload, from_family

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.regular import FileBytes, open_file
 
 #: How the name of the index of a file in shards ends.
@@ -192,7 +192,7 @@ def _entry(
     given = cast("dict[str, Any]", entry)
     dtype, shape, offsets = given["dtype"], given["shape"], given["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BYTES:
-        fault(f"unknown dtype {dtype!r}", "one of " + ", ".join(BYTES), nearest(str(dtype), BYTES))
+        fault(f"unknown dtype {dtype!r}", one_of(BYTES), nearest(str(dtype), BYTES))
         return None
     if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
         fault("shape or offsets are no whole numbers of 64 bits",

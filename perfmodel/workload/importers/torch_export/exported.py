@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from perfmodel.catalog import need
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, one_of
 from perfmodel.workload.importers.torch_export.program import (
     WRAPPERS,
     AtenCall,
@@ -133,7 +133,7 @@ def _argument(value: Any) -> Any:
 def _meta(value: Any) -> Meta:
     kind = str(value.dtype).removeprefix("torch.")
     if kind not in _TYPES:
-        raise InputError(Fault(f"a tensor of {kind}", expected="one of " + ", ".join(_TYPES)))
+        raise InputError(Fault(f"a tensor of {kind}", expected=one_of(_TYPES)))
     shape: list[int | str] = []
     hints: list[int] = []
     for size in value.shape:
