@@ -12,6 +12,7 @@ from perfmodel.workload.nas_spaces.base import (
     ArchitectureDecision,
     ArchitectureSpace,
     Choice,
+    Choices,
     Kin,
     Segment,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "ArchitectureDecision",
     "ArchitectureSpace",
     "Choice",
+    "Choices",
     "Kin",
     "Segment",
     "names",
