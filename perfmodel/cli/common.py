@@ -102,7 +102,7 @@ def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
         if name in RESERVED:
             found[name] = text
             continue
-        found[name] = _fact(text) if is_fact(name) else plain_value(text)
+        found[name] = fact_value(text) if is_fact(name) else plain_value(text)
         if isinstance(found[name], str) and ("," in text or ".." in text):
             faults.append(
                 Fault(f"'{text}' is a list", path=name, file="--set",
@@ -112,7 +112,8 @@ def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
     return found
 
 
-def _fact(text: str) -> Any:
+def fact_value(text: str) -> Any:
+    """Return a text as the value of a fact: a plain number, or the text with its unit."""
     value = plain_value(text)
     # A plain number is SI; anything else has a unit, which the fact's dimension checks.
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else text

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel import units
 from perfmodel.cli import DONE
-from perfmodel.cli.common import Count, pairs, print_json, say
+from perfmodel.cli.common import Count, fact_value, pairs, print_json, say
 from perfmodel.cli.format import repr_all
 from perfmodel.hardware.copying.spec import NewSpec, saving_faults
 from perfmodel.hardware.likeness.distance import as_records
@@ -101,10 +101,7 @@ def _is_name(name: str) -> bool:
 
 def _rate(text: str | None) -> str | float | None:
     """A plain number is SI, as everywhere on the command line."""
-    if text is None:
-        return None
-    value = plain_value(text)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else text
+    return None if text is None else fact_value(text)
 
 
 def _tell(made: NewSpec, place: Path) -> None:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import outcome
-from perfmodel.cli.common import Whole, note, print_json, say, scalars, to_json
+from perfmodel.cli.common import Whole, fact_value, note, print_json, say, scalars, to_json
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault, InputError
 from perfmodel.search.declared import SearchProblem
@@ -227,7 +227,7 @@ def read_choices(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
             continue
         values = [option if is_fact(word) else plain_value(option) for option in options]
         if is_fact(word):
-            values = [_fact(option) for option in options]
+            values = [fact_value(option) for option in options]
         own = found.setdefault(word, {})
         if pattern in own:
             faults.append(Fault(f"'{name}' is given twice", file="--choice",
@@ -242,11 +242,6 @@ def _merged(own: Mapping[str, list[Any]]) -> Any:
         return own[""]
     every = {"*": own[""]} if "" in own else {}
     return every | {pattern: options for pattern, options in own.items() if pattern}
-
-
-def _fact(text: str) -> Any:
-    value = plain_value(text)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else text
 
 
 def _told(
