@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import write_text
 from perfmodel.errors import Fault, InputError, nearest, one_of, printable
 from perfmodel.settings import REMARKS, RESERVED, FaultList, is_fact, plain_value
+from perfmodel.units import is_number
 
 if TYPE_CHECKING:
     from cyclopts import Token
@@ -116,7 +117,7 @@ def fact_value(text: str) -> Any:
     """Return a text as the value of a fact: a plain number, or the text with its unit."""
     value = plain_value(text)
     # A plain number is SI; anything else has a unit, which the fact's dimension checks.
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else text
+    return float(value) if is_number(value) else text
 
 
 def to_json(data: Any) -> str:

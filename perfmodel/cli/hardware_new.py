@@ -16,6 +16,7 @@ from perfmodel.hardware.likeness.distance import as_records
 from perfmodel.hardware.own import near, new
 from perfmodel.settings import FaultList, plain_value
 from perfmodel.table import Table
+from perfmodel.units import is_number
 
 
 def new_hardware(
@@ -76,7 +77,7 @@ def new_hardware(
     settings: dict[str, Any] = {}
     for path, text in pairs(set or (), faults).items():
         value = plain_value(text)
-        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        plain = is_number(value)
         settings[path] = float(value) if plain else text
     place = output or Path(f"{name if _is_name(name) else 'device'}.yaml")
     faults.extend(saving_faults(place, force))

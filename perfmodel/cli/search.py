@@ -15,7 +15,7 @@ from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import outcome
 from perfmodel.cli.common import Whole, fact_value, note, print_json, say, scalars, to_json
 from perfmodel.cli.reporting import report_faults, write_report
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.search.declared import SearchProblem
 from perfmodel.search.problem_file import load
 from perfmodel.search.result import SearchResult
@@ -175,10 +175,11 @@ def _declared(
 ) -> SearchProblem:  # fmt: skip
     """Return the problem of a file, with what the command line may say instead of it."""
     if not file.endswith((".yaml", ".yml", ".json")):
-        raise InputError(
-            Fault("DEVICE is missing", file="perfmodel search",
-                  expected="a device, or the .yaml file of a problem alone")
-        )  # fmt: skip
+        raise input_error(
+            "DEVICE is missing",
+            file="perfmodel search",
+            expected="a device, or the .yaml file of a problem alone",
+        )
     names = [option for option, value in stated.items() if value is not None]
     try:
         problem = load(file, names)

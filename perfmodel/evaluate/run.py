@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.errors import InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.result import ValidationResult
@@ -114,10 +114,9 @@ def _metric(found: Prediction, name: str) -> float:
     if isinstance(value, dict):  # bytes by memory: main memory is the last
         value = list(value.values())[-1]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if value is None or not np.isfinite(number := float(value)):  # pyright: ignore[reportUnknownArgumentType]
-        from perfmodel.errors import Fault
-
-        raise InputError(Fault(f"{found.machine.device.name} and {found.workload.name} give no "
-                               f"{name}", path=name))  # fmt: skip
+        raise input_error(
+            f"{found.machine.device.name} and {found.workload.name} give no {name}", path=name
+        )
     return number
 
 

@@ -21,7 +21,7 @@ from perfmodel.report.of_sweep import is_known
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 from perfmodel.solve import solve
 from perfmodel.sweep import sweep
-from perfmodel.units import UnitError, parse, show
+from perfmodel.units import UnitError, is_number, parse, show
 from perfmodel.workload.caches import forget_structures
 
 #: Limit -> metric, dimension.
@@ -202,7 +202,7 @@ def _settings(asked: ExplorerSelection, faults: FaultList) -> dict[str, Any]:
                                 expected="the choice above"))  # fmt: skip
         else:
             value: Any = plain_value(text)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
+            number = is_number(value)
             out[name] = (float(value) if number else text) if is_fact(name) else value
     return out
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, input_error, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import runtime as find_runtime
@@ -196,5 +196,5 @@ def _several(devices: DeviceLike | Iterable[DeviceLike]) -> list[DeviceLike]:
         return [devices]
     several = list(devices)
     if not several:
-        raise InputError(Fault("there is no device", path="devices", expected="one or more"))
+        raise input_error("there is no device", path="devices", expected="one or more")
     return several
