@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 
 #: Bytes of a file's name that any file system takes.
 _LONGEST = 255
@@ -244,7 +244,7 @@ def _unwritable(path: Path, error: OSError, expected: str) -> InputError:
     reason = (error.strerror or "cannot be written").lower()
     if error.errno == errno.ENXIO:
         reason = "nothing reads from it"
-    return InputError(Fault(f"cannot be written: {reason}", file=str(path), expected=expected))
+    return input_error(f"cannot be written: {reason}", file=str(path), expected=expected)
 
 
 def write_text(

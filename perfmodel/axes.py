@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.settings import RESERVED, empty_fault, is_fact, plain_value
-from perfmodel.units import UnitError, dimension, parse, show
+from perfmodel.units import UnitError, dimension, is_number, parse, show
 
 #: More values than this on one axis are a slip.
 _MOST: Final = 10_000_000
@@ -375,7 +375,7 @@ def _number(name: str, text: str, dim: str) -> float | int:
         value = plain_value(text)
     except OverflowError:
         raise _AxisError(f"'{text.strip()}' is too large", "a finite number") from None
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if is_number(value):
         if not math.isfinite(value):
             raise _AxisError(f"'{text.strip()}' is too large", "a finite number")
         return float(value) if dim else value

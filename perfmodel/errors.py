@@ -91,6 +91,14 @@ class InputError(PerfmodelError):
         return type(self), self.faults
 
 
+def input_error(
+    message: str, path: str = "", file: str = "", line: int = 0, column: int = 0,
+    expected: str = "", suggestion: str = "",
+) -> InputError:  # fmt: skip
+    """Return the error of a single fault; the parameters are those of `Fault`."""
+    return InputError(Fault(message, path, file, line, column, expected, suggestion))
+
+
 class InfeasibleError(PerfmodelError):
     """No answer exists; raised only where a result object cannot say so."""
 

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.marks import Marks, Path
+from perfmodel.units import is_number
 
 T = TypeVar("T")
 
@@ -185,7 +186,7 @@ def _plain_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str
         case "float_type" | "float_parsing":
             return f"{shown} is not a number", "a number", ""
         case "string_type":
-            number = isinstance(given, int | float) and not isinstance(given, bool)
+            number = is_number(given)
             return f"{shown} is not a text", "a text in quotes" if number else "a text", ""
         case "bool_type" | "bool_parsing":
             return f"{shown} is neither true nor false", "true or false", ""

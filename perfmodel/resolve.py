@@ -94,9 +94,9 @@ def resolve(
     for name in parts.subjects:
         faults.append(Fault(f"'{name}' cannot be set here", path=name,
                             expected=f"the {name} as an argument, or a sweep"))  # fmt: skip
-    made = faults.trying(_workload, workload, parts.workload)
-    chosen = faults.trying(_runtime, given["runtime"], device)
-    found = faults.trying(_device, device)
+    made = faults.trying(workload_of, workload, parts.workload)
+    chosen = faults.trying(runtime_of, given["runtime"], device)
+    found = faults.trying(device_of, device)
     machine = found
     if found is not None and parts.facts:
         # The path of a fact is known under any runtime, so a fault of the runtime hides none here.
@@ -104,7 +104,7 @@ def resolve(
     if found is not None and (given["engine"] is not None or given["model"] is not None):
         spec = found if isinstance(found, Machine) else found.machine()
         faults += check_choices(spec, given["engine"], given["model"])
-    formats = faults.trying(_precision, given["precision"])
+    formats = faults.trying(precision_of, given["precision"])
     if parts.bits:
         faults.trying(checked_bits, parts.bits)
         if not faults and found is not None:
@@ -117,23 +117,29 @@ def resolve(
     return PredictionInputs(made, machine, formats, chosen, given["engine"], given["model"])
 
 
-def _workload(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
+def workload_of(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
+    """Return the workload that a caller gives, bound to its settings."""
     if isinstance(workload, Workload):
         return workload.bind(settings) if settings else workload
     return find(workload, settings)
 
 
-def _device(device: DeviceLike) -> Device | Machine:
+def device_of(device: DeviceLike) -> Device | Machine:
+    """Return the device or machine that a caller gives."""
     return device if isinstance(device, Machine) else hardware(device)
 
 
-def _runtime(runtime: str | Path | Runtime | None, device: DeviceLike) -> Runtime | None:
+def runtime_of(
+    runtime: str | Path | Runtime | None, device: DeviceLike | None = None
+) -> Runtime | None:
+    """Return the runtime that a caller gives, of a device or machine; None where there is none."""
     if isinstance(device, Machine) and runtime == device.runtime.name:
         return device.runtime  # whose constants may be others than the library's
     return None if runtime is None else find_runtime(runtime)
 
 
-def _precision(precision: str | Precision | None) -> Precision | None:
+def precision_of(precision: str | Precision | None) -> Precision | None:
+    """Return the precision that a caller gives; None where there is none."""
     return None if precision is None else as_precision(precision)
 
 

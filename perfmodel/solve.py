@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from perfmodel.arrays import first_number
 from perfmodel.columns import TRUTH, dimension_of
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.predict import predict
 from perfmodel.prediction import METRICS, Prediction
@@ -291,7 +291,7 @@ def _problem(
             message = (
                 f"{machine.device.name} does not say this number, so there is nothing to scale"
             )
-            raise InputError(Fault(message, path=variable, expected="--set with a value to start"))
+            raise input_error(message, path=variable, expected="--set with a value to start")
         span = spec.span(variable)
         low, high = max(base * LOWEST, span.low), min(base * HIGHEST, span.high)
         low = max(1.0, np.ceil(low)) if span.whole else low

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, TypeGuard
 
 from perfmodel.errors import nearest
 
@@ -100,6 +100,11 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("count", "a count", "1", "108", "", 1e15),
     )
 }  # fmt: skip
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Tell whether a value is a plain number, which True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _prefixed(stem: str, scale: Decimal, up: bool, down: bool) -> dict[str, Decimal]:

@@ -17,7 +17,7 @@ EXCEPTIONS = {
     "perfmodel.cost.mapping": "the mapper over memories of each operand, which no kind names yet",
     "perfmodel.cost.traffic.chains": "traffic of chains of operators, which no command asks yet",
     "perfmodel.cost.traffic.levels": "traffic over several levels, which no command asks yet",
-    "perfmodel.cost.traffic.staircase_lookup": "look-ups of staircases, which a benchmark times",
+    "perfmodel.cost.traffic.staircase_lookup": "many look-ups, which a benchmark times",
     "perfmodel.evaluate.batched": "for readers of data sets in other packages",
     "perfmodel.kinds.fpga.digits": "documented functions of the page on FPGAs",
     "perfmodel.plots.staircase": "the picture of a staircase of traffic",

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from perfmodel.atomic import write_text
 from perfmodel.errors import Fault, InputError, nearest, one_of, printable
 from perfmodel.settings import REMARKS, RESERVED, FaultList, is_fact, plain_value
+from perfmodel.units import is_number
 
 if TYPE_CHECKING:
     from cyclopts import Token
@@ -102,7 +103,7 @@ def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
         if name in RESERVED:
             found[name] = text
             continue
-        found[name] = _fact(text) if is_fact(name) else plain_value(text)
+        found[name] = fact_value(text) if is_fact(name) else plain_value(text)
         if isinstance(found[name], str) and ("," in text or ".." in text):
             faults.append(
                 Fault(f"'{text}' is a list", path=name, file="--set",
@@ -112,10 +113,11 @@ def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
     return found
 
 
-def _fact(text: str) -> Any:
+def fact_value(text: str) -> Any:
+    """Return a text as the value of a fact: a plain number, or the text with its unit."""
     value = plain_value(text)
     # A plain number is SI; anything else has a unit, which the fact's dimension checks.
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else text
+    return float(value) if is_number(value) else text
 
 
 def to_json(data: Any) -> str:

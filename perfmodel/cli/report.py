@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from perfmodel.cli.reporting import DATE, OPTION
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 
 #: Commands that take ``--report FILE``.
 REPORTED: Final = ("compare", "predict", "schedule", "search", "sweep", "validate")
@@ -67,8 +67,9 @@ def _taken(words: list[str]) -> tuple[list[str], str | None, str]:
         if name in ("-o", "--output", "--date"):
             if not mark:
                 if not words:
-                    raise InputError(Fault(f"{name} has no value", file="perfmodel report",
-                                           expected=f"{name} VALUE"))  # fmt: skip
+                    raise input_error(
+                        f"{name} has no value", file="perfmodel report", expected=f"{name} VALUE"
+                    )
                 value = words.pop(0)
             if name == "--date":
                 date = value

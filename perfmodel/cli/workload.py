@@ -12,7 +12,7 @@ from perfmodel.cli import BAD_INPUT, DONE
 from perfmodel.cli.common import note, print_json, say, scalars, tag_faults, to_json
 from perfmodel.cli.format import repr_all
 from perfmodel.cli.words import ModelFile
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
 from perfmodel.workload import library
@@ -302,10 +302,11 @@ def as_yaml(made: Workload) -> str:
 
     build = made._build  # pyright: ignore[reportPrivateUsage]
     if not isinstance(build, StructureBuild):
-        raise InputError(
-            Fault(f"'{made.name}' is a graph of its own, of no family", file="-o",
-                  expected="a .json, .csv or .parquet file")
-        )  # fmt: skip
+        raise input_error(
+            f"'{made.name}' is a graph of its own, of no family",
+            file="-o",
+            expected="a .json, .csv or .parquet file",
+        )
     name = re.sub(r"[^a-z0-9_]+", "_", made.name.lower()).strip("_") or "model"
     data = {
         "schema_version": 1,

@@ -175,7 +175,7 @@ def _row(
         latency = float(found.latency_s)
         rate = getattr(found, question.metric)
         if rate is None:
-            raise InputError(Fault(f"{spec.name} gives no {question.metric}"))
+            raise InputError(f"{spec.name} gives no {question.metric}")
     except InputError as error:
         faults.append(Fault(f"{case.name}: {error.faults[0].message}", file=file))
         return None

@@ -10,7 +10,7 @@ from typing import Final
 
 from perfmodel.api import hardware, predict, workload
 from perfmodel.catalog import module_of, not_installed, packages
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.evaluate.published import Ask, PublishedClaim, PublishedSystem, Verdict
 from perfmodel.evaluate.reproduction import Reproduction, Reproductions
 from perfmodel.specfile import read, validate
@@ -44,16 +44,21 @@ def published(system: str) -> PublishedSystem:
     known = _systems()
     if system not in known:
         meant = nearest(system, known)
-        raise InputError(
-            Fault(f"no published system is named '{system}'", suggestion=meant,
-                  expected="" if meant else one_of(known))
-        )  # fmt: skip
+        raise input_error(
+            f"no published system is named '{system}'",
+            suggestion=meant,
+            expected="" if meant else one_of(known),
+        )
     path, _ = known[system]
     data, marks = read(path)
     found = validate(PublishedSystem, data, marks, path.name)
     if found.system != system:
-        raise InputError(Fault(f"calls itself '{found.system}'", "system", path.name,
-                               expected=f"'{system}', as the file"))  # fmt: skip
+        raise input_error(
+            f"calls itself '{found.system}'",
+            "system",
+            path.name,
+            expected=f"'{system}', as the file",
+        )
     return found
 
 
@@ -102,10 +107,12 @@ def _rows(system: PublishedSystem) -> list[Reproduction]:
         elif claim.claim in computed:
             value = float(computed[claim.claim])
         else:
-            raise InputError(
-                Fault("nothing predicts this claim", f"claims.{claim.claim}",
-                      f"{system.system}.yaml", expected="'ask', or a number of its module")
-            )  # fmt: skip
+            raise input_error(
+                "nothing predicts this claim",
+                f"claims.{claim.claim}",
+                f"{system.system}.yaml",
+                expected="'ask', or a number of its module",
+            )
         out.append(_row(system, claim, value))
     return out
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from perfmodel.api import Device, Machine, PredictionInputs, Workload, hardware, resolve, workload
 from perfmodel.calibrate import Constant
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.dataset_form import (
     ConstantForm,
@@ -279,7 +279,7 @@ def _check_macs(form: MacsForm, values: RowValues, network: Workload) -> None:
     stated = values.number(form.value)
     share = 1.0 if stated is None else float(network.macs / network.items()) / stated
     if not form.low <= share <= form.high:
-        raise InputError(Fault(values.text(form.reason)))
+        raise InputError(values.text(form.reason))
 
 
 def _first(device: str | tuple[str, ...]) -> str:

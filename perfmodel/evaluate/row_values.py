@@ -117,8 +117,8 @@ class RowValues:
             return self.text(form.otherwise)
         for pattern, reason in form.reasons.items():
             if re.search(pattern, text):
-                raise InputError(Fault(self.text(reason)))
-        raise InputError(Fault(f"no {form.noun or name} is '{text}'"))
+                raise InputError(self.text(reason))
+        raise InputError(f"no {form.noun or name} is '{text}'")
 
     def _meant(self, meaning: str | MeaningForm) -> str:
         if isinstance(meaning, str):

@@ -9,7 +9,7 @@ import numpy as np
 
 from perfmodel.api import Prediction, predict
 from perfmodel.api.loads import Served
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.metrics import Errors, errors
@@ -152,7 +152,7 @@ def _metric(prediction: Prediction, name: str) -> float:
     value = metric_of(prediction, name)
     if value is None or not np.isfinite(number := float(value)):
         device, workload = prediction.machine.device.name, prediction.workload.name
-        raise InputError(Fault(f"{device} and {workload} give no {name}", path=name))
+        raise input_error(f"{device} and {workload} give no {name}", path=name)
     return number
 
 

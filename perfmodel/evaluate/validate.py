@@ -9,7 +9,7 @@ from pathlib import Path
 from perfmodel.api import folder_faults
 from perfmodel.asked import remember
 from perfmodel.catalog import not_installed
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.evaluate.case import Cases
 from perfmodel.evaluate.datasets import dataset, dataset_names
 from perfmodel.evaluate.files import DataFolder, data_folder
@@ -135,10 +135,11 @@ def _load(
     if not known:
         raise InputError(not_installed("data sets"))
     if text not in known:
-        raise InputError(
-            Fault(f"no data set is named '{text}'", suggestion=nearest(text, known),
-                  expected="a path to a .csv file, or one of " + ", ".join(known))
-        )  # fmt: skip
+        raise input_error(
+            f"no data set is named '{text}'",
+            suggestion=nearest(text, known),
+            expected="a path to a .csv file, or one of " + ", ".join(known),
+        )
     if not skip_bad_rows:
         return dataset(text).load(data_folder(data, suffix), devices)
     with bad_cells_left_out() as left:

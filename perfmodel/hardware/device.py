@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from perfmodel.errors import InputError, nearest, one_of
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
@@ -253,7 +253,7 @@ class Device(SpecDocument):
         return self._entry("memory", self.memories, by_role.get(wanted, wanted))
 
     def _entry(self, noun: str, entries: tuple[Any, ...], name: str) -> Any:
-        from perfmodel.errors import Fault, nearest
+        from perfmodel.errors import nearest
 
         for entry in entries:
             if entry.name == name:
@@ -261,8 +261,9 @@ class Device(SpecDocument):
         names = [entry.name for entry in entries]
         meant = nearest(name, names)
         expected = one_of(names)
-        raise InputError(Fault(f"{self.name} has no {noun} '{name}'", expected=expected,
-                               suggestion=meant))  # fmt: skip
+        raise input_error(
+            f"{self.name} has no {noun} '{name}'", expected=expected, suggestion=meant
+        )
 
     def hierarchy(self, engine: str = "main") -> tuple[Memory, ...]:
         """Memories that feed an engine, directly or through others, nearest first."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel import units
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Facts, Provenance, facts_of
 from perfmodel.hardware.limits import Span, far_from, pair_faults, pairs_of, range_flaw
@@ -110,7 +110,7 @@ class Machine:
             resolved = self._base.resolve(path)
             if resolved in self._base.limits:
                 message = f"{self.device.name} does not say this number"
-                raise InputError(Fault(message, path=path, expected="a value, set by vary"))
+                raise input_error(message, path=path, expected="a value, set by vary")
             raise InputError(_unknown(self._base, path))
         return found
 

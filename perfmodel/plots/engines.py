@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.plots.page import page
 from perfmodel.plots.style import GREY, SERIES, axis, figure, percent
 from perfmodel.units import show
@@ -82,7 +82,7 @@ def lanes(
     """
     found = list(bars)
     if not found:
-        raise InputError(Fault("nothing runs", "bars", expected="one bar or more"))
+        raise input_error("nothing runs", "bars", expected="one bar or more")
     wrong = [bar for bar in found if bar.end_s < bar.start_s]
     if wrong:
         raise InputError([Fault(f"'{bar.name}' ends before it starts", "bars") for bar in wrong])
@@ -205,7 +205,7 @@ def timeline(found: DeviceAssignment) -> Figure:
     """
     run, network = found.result.run, found.network
     if run is None:
-        raise InputError(Fault("there is no assignment", "assignment", expected="a feasible one"))
+        raise input_error("there is no assignment", "assignment", expected="a feasible one")
     problem = network.problem
     kinds = network.kinds
     engines = list(problem.engines)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.style import (
     BLUE,
     GREEN,
@@ -86,7 +86,7 @@ def flash_and_sram(predictions: Sequence[Prediction]) -> Figure:
         There is no prediction.
     """
     if not predictions:
-        raise InputError(Fault("nothing to draw", expected="at least one prediction"))
+        raise input_error("nothing to draw", expected="at least one prediction")
     rows = [needs(p) for p in predictions]
     sides = (("stored", "flash", "x", "y"), ("live", "sram", "x2", "y2"))
     traces: list[dict[str, Any]] = []

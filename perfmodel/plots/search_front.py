@@ -11,7 +11,7 @@ import numpy as np
 
 from perfmodel.arrays import Array
 from perfmodel.columns import dimension_of, more_is_better
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.labels import Placer
 from perfmodel.plots.style import (
     BLUE,
@@ -52,7 +52,7 @@ def front(r: SearchResult) -> Figure:
     """
     table = r.front
     if not len(table):
-        raise InputError(Fault("the front has no points", path="front", expected="one at least"))
+        raise input_error("the front has no points", path="front", expected="one at least")
     return _Front(r, table).figure()
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel.arrays import first_number
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
@@ -211,10 +211,11 @@ class SearchQuery:
         if exact is not None:
             found = self._exact(exact, deadline)
         elif method == "exact":
-            raise InputError(
-                Fault(f"no exact search: {self._why_not()}", path="method",
-                      expected="auto, exhaustive or evolve")
-            )  # fmt: skip
+            raise input_error(
+                f"no exact search: {self._why_not()}",
+                path="method",
+                expected="auto, exhaustive or evolve",
+            )
         elif method == "exhaustive" or (method == "auto" and self.size <= WHOLE):
             found = exhaustive(self, deadline)
         else:
@@ -387,10 +388,11 @@ class SearchQuery:
         name = "latency_s" if self.goal in RATES else self.goal
         first, *more = inner.tables.metric(name, side)
         if more:
-            raise InputError(
-                Fault(f"'{self.goal}' is the largest of {1 + len(more)} sums", path="objective",
-                      expected="an objective that adds up; limit it instead")
-            )  # fmt: skip
+            raise input_error(
+                f"'{self.goal}' is the largest of {1 + len(more)} sums",
+                path="objective",
+                expected="an objective that adds up; limit it instead",
+            )
         return first
 
     @property

@@ -74,12 +74,17 @@ def build(structure: EfficientFormerStructure, semantics: ExecutionSemantics) ->
             x = _attention_block(g, x, s)
     x = g.norm(x, name="norm")
     x = g.reduce(x, (batch, channels), name="mean")
-    y = g.linear(x, s.classes, name="head", tag="head")
-    if s.distillation:
-        other = g.linear(x, s.classes, name="dist_head", tag="head")
+    return classified(g, x, s.classes, distillation=s.distillation)
+
+
+def classified(g: ImageBuilder, x: Tensor, classes: int, *, distillation: bool) -> Graph:
+    """Add the classifier, and beside it the one that a teacher trained, and return the graph."""
+    y = g.linear(x, classes, name="head", tag="head")
+    if distillation:
+        other = g.linear(x, classes, name="dist_head", tag="head")
         y = g.elementwise("add", y, other, name="average", ops=2)
     g.output(y)
-    return g.build(parameters(s))
+    return g.build(parameters(None))
 
 
 def _pooling_block(g: _EfficientFormerBuilder, x: Tensor, s: EfficientFormerStructure) -> Tensor:

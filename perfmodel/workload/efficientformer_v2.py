@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from perfmodel.frozen import Count
+from perfmodel.workload.efficientformer import classified
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
@@ -73,12 +74,7 @@ def build(structure: EfficientFormerV2Structure, semantics: ExecutionSemantics) 
     if s.batch_norm == "separate":
         x = g.norm(x, "batch_norm", name="norm")
     x = g.global_pool(x, name="pool")
-    y = g.linear(x, s.classes, name="head", tag="head")
-    if s.distillation:
-        other = g.linear(x, s.classes, name="dist_head", tag="head")
-        y = g.elementwise("add", y, other, name="average", ops=2)
-    g.output(y)
-    return g.build(parameters(s))
+    return classified(g, x, s.classes, distillation=s.distillation)
 
 
 def _mlp(g: ImageBuilder, x: Tensor, ratio: int, name: str) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from perfmodel.errors import nearest, one_of
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.units import is_number
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.layer_fields import (
     Place,
@@ -122,7 +123,7 @@ class Assembly:
             if not str(name).isidentifier():
                 self._flaw(("parameters", name), f"'{name}' is not a name",
                            "letters, digits and underscores", on_key=True)  # fmt: skip
-            number = isinstance(default, int | float) and not isinstance(default, bool)
+            number = is_number(default)
             faults = [f.message for f in check_extent(name, default)] if number else [
                 f"{shown(default)} is not an extent"
             ]  # fmt: skip

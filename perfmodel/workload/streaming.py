@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.frozen import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
@@ -89,10 +89,11 @@ def kernel_named(name: str) -> StreamingKernel:
     """
     found = KERNELS.get(name)
     if found is None:
-        raise InputError(
-            Fault(f"no streaming kernel is named '{name}'", suggestion=nearest(name, KERNELS),
-                  expected=one_of(KERNELS))
-        )  # fmt: skip
+        raise input_error(
+            f"no streaming kernel is named '{name}'",
+            suggestion=nearest(name, KERNELS),
+            expected=one_of(KERNELS),
+        )
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.hardware.technology.nodes import nominal_volts
 from perfmodel.hardware.technology.tables import table
 from perfmodel.units import parse
@@ -51,10 +51,11 @@ def entry(kind: str) -> dict[str, Any]:
     found = table("memories")["dram"].get(kind)
     if found is None:
         known = dram_kinds()
-        raise InputError(
-            Fault(f"no energy is known for the DRAM '{kind}'",
-                  expected=f"one of {', '.join(known)}", suggestion=nearest(kind, known))
-        )  # fmt: skip
+        raise input_error(
+            f"no energy is known for the DRAM '{kind}'",
+            expected=f"one of {', '.join(known)}",
+            suggestion=nearest(kind, known),
+        )
     return found
 
 
@@ -144,7 +145,7 @@ def dram_core_energy(kind: str, row_bytes_used: Value = None) -> Value:
     """
     name = entry(kind).get("currents")
     if name is None:
-        raise InputError(Fault(f"no currents are known for the DRAM '{kind}'"))
+        raise InputError(f"no currents are known for the DRAM '{kind}'")
     chip = table("memories")["currents"][name]
     clock = parse(chip["clock"], "frequency")
     burst = (_watts(chip, "read") - _watts(chip, "active_standby")) / _rate(chip)

@@ -64,9 +64,7 @@ class FpgaSpec(Engine):
 
     @model_validator(mode="after")
     def _clocked(self) -> FpgaSpec:
-        if self.clock is None:
-            message = "an FPGA without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "200 MHz"'})
+        self._needed_clock("an FPGA", "200 MHz")
         design = self.design
         known = "target_clock" in type(design).model_fields
         if known and getattr(design, "target_clock", None) is None:

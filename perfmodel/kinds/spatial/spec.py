@@ -71,9 +71,7 @@ class RowStationaryArray(Engine):
 
     @model_validator(mode="after")
     def _clocked(self) -> RowStationaryArray:
-        if self.clock is None:
-            message = "a row-stationary array without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "200 MHz"'})
+        self._needed_clock("a row-stationary array", "200 MHz")
         return self
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import first_number
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -132,14 +132,14 @@ def network(
     """
     if workload.shape:
         expected = "one number for each dimension of the workload"
-        raise InputError(Fault("an assignment is of one network", "workload", expected=expected))
+        raise input_error("an assignment is of one network", "workload", expected=expected)
     found = stations(workload, devices, runtime, engines)
     static = static_for(found[0].machine, None)
     chosen = precision_for(precision, workload, found[0].machine, static.engine)
     written = workload.graph(static.semantics)
     if written.schedulable_only:
         said = f"'{workload.name}' can be scheduled but not assigned: it holds sizes only"
-        raise InputError(Fault(said, expected="a workload with operators"))
+        raise input_error(said, expected="a workload with operators")
     graph = written.unroll(workload.parameters)
     fusion = static.fusion
     if fuse is not None:
@@ -150,7 +150,7 @@ def network(
     if loose is not None:
         lowered = lower(loose, fusion, tagged=tagged)
     if not lowered.rows:
-        raise InputError(Fault(f"'{workload.name}' computes nothing", file=workload.origin))
+        raise input_error(f"'{workload.name}' computes nothing", file=workload.origin)
     measured = tuple(measure(s, workload, chosen, lowered, warm=warm) for s in found)
     flows = tuple(_flows(graph, lowered.kernels, workload, chosen))
     seconds: Floats = np.stack([m.seconds for m in measured], axis=1)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 
 Floats: TypeAlias = NDArray[np.float64]
 Index: TypeAlias = NDArray[np.intp]
@@ -94,7 +94,7 @@ class AssignmentProblem:
         """
         table = np.array(costs, dtype=np.float64)
         if table.ndim != 2:
-            raise InputError(Fault("costs is no table", "costs", expected="operators x engines"))
+            raise input_error("costs is no table", "costs", expected="operators x engines")
         m = table.shape[1]
         pairs = [(int(i), int(j)) for i, j in edges]
         size: Floats = np.broadcast_to(np.asarray(bytes_, dtype=np.float64), (len(pairs),))

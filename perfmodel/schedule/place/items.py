@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import first_number
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.popularity import Popularity, touched_probabilities
 from perfmodel.workload.graph import Graph, Tensor
@@ -230,7 +230,7 @@ def _last_phase(found: dict[str, _TensorUsage]) -> dict[str, _TensorUsage]:
 
 def _whole(copies: float, name: str) -> int:
     if copies != int(copies) or copies < 1:
-        raise InputError(Fault(f"'{name}' is stored {copies:g} times", expected="a whole number"))
+        raise input_error(f"'{name}' is stored {copies:g} times", expected="a whole number")
     return int(copies)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.cost.capacity import Violation
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -121,7 +121,7 @@ def place(
     assert prices is not None
     if not chosen or not items:
         what = "memory to place them in" if items else "weight or KV cache"
-        raise InputError(Fault(f"there is no {what}", file=workload.origin))
+        raise input_error(f"there is no {what}", file=workload.origin)
     costs: Floats = np.array(
         [
             [item.read_bytes * price if item.role in level.holds else np.inf
@@ -182,8 +182,9 @@ def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) ->
         The workload has no context.
     """
     if "context" not in workload.parameters:
-        raise InputError(Fault(f"'{workload.name}' has no context", "context",
-                               expected="a language model that decodes"))  # fmt: skip
+        raise input_error(
+            f"'{workload.name}' has no context", "context", expected="a language model that decodes"
+        )
     if not at(1).feasible:
         return 0
     low, high = 1, 2
@@ -205,10 +206,11 @@ def _prices(levels: Sequence[PlacementLevel], objective: str) -> list[float]:
         return [1.0 / level.bandwidth_bytes_per_s for level in levels]
     silent = [level.name for level in levels if level.energy_j_per_byte is None]
     if silent:
-        raise InputError(
-            Fault(f"no energy a byte is known of {', '.join(silent)}", "objective",
-                  expected="levels whose device states it, or latency_s")
-        )  # fmt: skip
+        raise input_error(
+            f"no energy a byte is known of {', '.join(silent)}",
+            "objective",
+            expected="levels whose device states it, or latency_s",
+        )
     return [level.energy_j_per_byte or 0.0 for level in levels]
 
 
@@ -290,7 +292,7 @@ def _with_cache(
     at = names.index(cached)
     if at >= home or not pool.any():
         why = "is the outermost level" if at >= home else "has nothing to cache: no experts"
-        raise InputError(Fault(f"'{cached}' {why}", "cached"))
+        raise input_error(f"'{cached}' {why}", "cached")
     outer = np.arange(len(names)) == home
     bound = costs
     fixed: Floats = np.where(pool[:, None] & ~outer, np.inf, costs)

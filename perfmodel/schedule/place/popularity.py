@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,11 +58,12 @@ def popularity_of(text: str) -> float | Geometric | list[float]:
             return Geometric(float(rate))
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(
-            Fault(f"'{text}' is no popularity", "popularity",
-                  expected="a number, geometric:RATE, or one for each expert",
-                  suggestion=nearest(law, ("geometric",)) if mark else "")
-        ) from None  # fmt: skip
+        raise input_error(
+            f"'{text}' is no popularity",
+            "popularity",
+            expected="a number, geometric:RATE, or one for each expert",
+            suggestion=nearest(law, ("geometric",)) if mark else "",
+        ) from None
     return numbers[0] if len(numbers) == 1 else numbers
 
 
@@ -105,11 +106,17 @@ def visit_probabilities(
         weights = _weights(popularity)
     k = min(per_token, experts)
     if weights.shape != (experts,) or not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        raise InputError(Fault("popularity is no weight for each expert", "popularity",
-                               expected=f"{experts} numbers from 0"))  # fmt: skip
+        raise input_error(
+            "popularity is no weight for each expert",
+            "popularity",
+            expected=f"{experts} numbers from 0",
+        )
     if np.count_nonzero(weights) < k:
-        raise InputError(Fault(f"{np.count_nonzero(weights)} experts are ever visited",
-                               "popularity", expected=f"{k} at least"))  # fmt: skip
+        raise input_error(
+            f"{np.count_nonzero(weights)} experts are ever visited",
+            "popularity",
+            expected=f"{k} at least",
+        )
     full = np.zeros(experts, dtype=bool)
     chance = np.zeros(experts)
     # Each round fills one expert at least.

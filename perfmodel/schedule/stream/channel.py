@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import first_number
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.storage import batch_time
 from perfmodel.prediction import Prediction
@@ -84,9 +84,12 @@ def channel_of(prediction: Prediction, name: str) -> StreamChannel:
     machine = prediction.machine
     memories = {m.name: m for m in machine.hierarchy(setting.engine)}
     if name not in memories:
-        raise InputError(Fault(f"no memory '{name}' feeds the engine", "source",
-                               expected=f"one of {', '.join(memories)}",
-                               suggestion=nearest(name, memories)))  # fmt: skip
+        raise input_error(
+            f"no memory '{name}' feeds the engine",
+            "source",
+            expected=f"one of {', '.join(memories)}",
+            suggestion=nearest(name, memories),
+        )
     head = f"memories.{name}."
 
     def fact(field: str) -> float | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, cast
 
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.formats import as_precision, fixed_format
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
@@ -103,8 +103,9 @@ class ProductSpace:
             Every index that is none of its decision's, at once.
         """
         if len(choice) != len(self.decisions):
-            raise InputError(Fault(f"{len(choice)} option indices",
-                                   expected=f"{len(self.decisions)} of them"))  # fmt: skip
+            raise input_error(
+                f"{len(choice)} option indices", expected=f"{len(self.decisions)} of them"
+            )
         faults = [
             Fault(f"{chosen!r} is no option", path=decision.name,
                   expected=f"a whole number from 0 to {len(decision.options) - 1}")
@@ -156,7 +157,7 @@ class ProductSpace:
             given = None
         expected = 'an object with "architecture" and "formats"'
         if not isinstance(given, Mapping) or set(cast("Any", given)) != {"architecture", "formats"}:
-            raise InputError(Fault(f"{native!r} names no member", expected=expected))
+            raise input_error(f"{native!r} names no member", expected=expected)
         faults: list[Fault] = []
         architecture: Choice = ()
         try:

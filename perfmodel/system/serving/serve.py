@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -176,11 +176,13 @@ def serve(
     subject = resolve(model, device, precision, runtime, faults=faults)
     structure = describe(model).structure
     if not isinstance(structure, TransformerStructure) or not structure.causal:
-        raise InputError(Fault(f"'{model}' generates no tokens", path="model",
-                               expected="a transformer that does, such as llama_3_8b"))  # fmt: skip
+        raise input_error(
+            f"'{model}' generates no tokens",
+            path="model",
+            expected="a transformer that does, such as llama_3_8b",
+        )
     if expert > 1 and structure.experts is None:
-        raise InputError(Fault(f"'{model}' has no experts to deal out", path="expert",
-                               expected="1"))  # fmt: skip
+        raise input_error(f"'{model}' has no experts to deal out", path="expert", expected="1")
     found = subject.device if isinstance(subject.device, Machine) else subject.device.machine(
         subject.runtime
     )  # fmt: skip
@@ -294,7 +296,7 @@ def exchange_s(machine: Machine, moved: Value, split: Parallel) -> Value:
     rates = [machine[f"links.{link.name}.bandwidth"] for link in machine.device.links]
     if not rates:
         message = f"{machine.device.name} states no link between devices"
-        raise InputError(Fault(message, path="links", expected="a link with a bandwidth"))
+        raise input_error(message, path="links", expected="a link with a bandwidth")
     share = machine.get("runtime.kernels.all_reduce.bandwidth_share")
     return moved / (max(rates) * (1.0 if share is None else share))
 

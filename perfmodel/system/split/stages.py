@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value, first_number
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -161,13 +161,13 @@ def stages_of(
     """
     if workload.shape:
         expected = "one number for each dimension; the rate of the link may be an array"
-        raise InputError(Fault("a split is of one network", "workload", expected=expected))
+        raise input_error("a split is of one network", "workload", expected=expected)
     machines = [machine_for(workload, device, runtime, engine)
                 for device, _, runtime, engine in sides]  # fmt: skip
     written = workload.graph(static_for(machines[0], None).semantics)
     if written.schedulable_only:
         said = f"'{workload.name}' can be scheduled but not split: it holds sizes only"
-        raise InputError(Fault(said, expected="a workload with operators"))
+        raise input_error(said, expected="a workload with operators")
     graph = written_out(written, workload.parameters, MOST_OPERATORS)
     lowered: list[Lowered] = []
     precisions: list[Precision] = []
@@ -180,7 +180,7 @@ def stages_of(
         lowered.append(lower(run, static.fusion, tagged=bool(chosen.weights.overrides)))
         precisions.append(chosen)
     if not any(each.rows for each in lowered):
-        raise InputError(Fault(f"'{workload.name}' computes nothing", file=workload.origin))
+        raise input_error(f"'{workload.name}' computes nothing", file=workload.origin)
     found, at = _stages(graph, workload, lowered)
     return found, tuple(
         costs(workload, machine, precision, each, at, found.count)

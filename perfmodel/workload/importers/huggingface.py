@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import InputError, input_error, nearest, one_of
 from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import Marks, read
 from perfmodel.workload.families import family
@@ -66,8 +66,9 @@ def parse(data: Any, marks: Marks, path: Path) -> ModelEntry:
     """
     file = str(path)
     if not isinstance(data, dict):
-        raise InputError(Fault("is not a mapping", file=file, line=1, column=1,
-                               expected="a config with a 'model_type'"))  # fmt: skip
+        raise input_error(
+            "is not a mapping", file=file, line=1, column=1, expected="a config with a 'model_type'"
+        )
     plain = cast("dict[str, Any]", data)
     found = plain.get("model_type", _named_class(plain))
     read_architecture = ARCHITECTURES.get(found) if isinstance(found, str) else None

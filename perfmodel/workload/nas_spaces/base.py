@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
@@ -371,13 +371,11 @@ def preset(dataset: str, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str,
     """
     found = known.get(dataset)
     if found is None:
-        raise InputError(
-            Fault(
-                f"no data set is called {dataset!r}",
-                path="dataset",
-                expected=one_of(known),
-                suggestion=nearest(str(dataset), known),
-            )
+        raise input_error(
+            f"no data set is called {dataset!r}",
+            path="dataset",
+            expected=one_of(known),
+            suggestion=nearest(str(dataset), known),
         )
     return found
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
@@ -114,14 +114,12 @@ class NasBench201(ArchitectureSpace):
         if is_index(native):
             order, at = published_order(), index(native)
             if not 0 <= at < len(order):
-                raise InputError(
-                    Fault(f"no architecture has the index {at}", expected="0 to 15624")
-                )
+                raise input_error(f"no architecture has the index {at}", expected="0 to 15624")
             return order[at]
         if isinstance(native, Sequence):
             return _operations(cast("Sequence[Any]", native))
-        raise InputError(
-            Fault(f"{native!r} names no architecture", expected=f"such as {self.decode((0,) * 6)}")
+        raise input_error(
+            f"{native!r} names no architecture", expected=f"such as {self.decode((0,) * 6)}"
         )
 
     def decode(self, choice: Sequence[int]) -> str:
@@ -389,8 +387,8 @@ def _option(given: Any, path: str, faults: list[Fault]) -> int:
 def _operations(given: Sequence[Any]) -> Choice:
     faults: list[Fault] = []
     if len(given) != len(EDGES):
-        raise InputError(
-            Fault(f"{len(given)} operations", expected="6, for the edges 0-1 0-2 1-2 0-3 1-3 2-3")
+        raise input_error(
+            f"{len(given)} operations", expected="6, for the edges 0-1 0-2 1-2 0-3 1-3 2-3"
         )
     choice = tuple(
         _option(name, f"edge_{a}_{b}", faults) for (a, b), name in zip(EDGES, given, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from perfmodel.catalog import need
-from perfmodel.errors import Fault, InputError, one_of
+from perfmodel.errors import input_error, one_of
 from perfmodel.workload.importers.torch_export.program import (
     WRAPPERS,
     AtenCall,
@@ -34,8 +34,10 @@ def records(program: Any) -> AtenProgram:
     """
     torch: Any = need("torch")
     if not isinstance(program, torch.export.ExportedProgram):
-        raise InputError(Fault(f"a {type(program).__name__} is no exported program",
-                               expected="torch.export.export(module, arguments)"))  # fmt: skip
+        raise input_error(
+            f"a {type(program).__name__} is no exported program",
+            expected="torch.export.export(module, arguments)",
+        )
     made = AtenProgram()
     signature = program.graph_signature
     made.parameters = dict(signature.inputs_to_parameters)
@@ -133,7 +135,7 @@ def _argument(value: Any) -> Any:
 def _meta(value: Any) -> Meta:
     kind = str(value.dtype).removeprefix("torch.")
     if kind not in _TYPES:
-        raise InputError(Fault(f"a tensor of {kind}", expected=one_of(_TYPES)))
+        raise input_error(f"a tensor of {kind}", expected=one_of(_TYPES))
     shape: list[int | str] = []
     hints: list[int] = []
     for size in value.shape:
