@@ -20,8 +20,6 @@ from perfmodel.errors import input_error
 if TYPE_CHECKING:
     from perfmodel.table.columnar import Table
 
-SUFFIXES = (".csv", ".parquet")
-
 
 @contextmanager
 def writer(path: Path, like: Table) -> Generator[Callable[[Table], None]]:

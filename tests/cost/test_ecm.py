@@ -17,7 +17,6 @@ from perfmodel.cost.ecm import (
     Work,
     cycles_at_levels,
     cycles_by_size,
-    kept_share,
     layer_lines,
     miss_share,
 )
@@ -156,7 +155,6 @@ def test_misses_grow_with_the_working_set(size: float, centre: float, sharpness:
     assert 0.0 <= share <= 1.0
     assert float(miss_share(size * 1.5, centre, sharpness)) >= share
     assert float(miss_share(size, centre * 1.5, sharpness)) <= share
-    assert float(kept_share(size, centre, sharpness)) == pytest.approx(1.0 - share)
     assert float(miss_share(centre, centre, sharpness)) == pytest.approx(0.5)
 
 

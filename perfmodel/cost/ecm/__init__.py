@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from perfmodel.cost.ecm.layers import kept_share, layer_lines, miss_share
+from perfmodel.cost.ecm.layers import layer_lines, miss_share
 from perfmodel.cost.ecm.model import (
     CacheBoundary,
     EcmCore,
@@ -19,7 +19,6 @@ __all__ = [
     "Work",
     "cycles_at_levels",
     "cycles_by_size",
-    "kept_share",
     "layer_lines",
     "level_parts",
     "miss_share",

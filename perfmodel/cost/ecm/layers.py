@@ -33,11 +33,6 @@ def miss_share(size: Value, centre: Value, sharpness: Value) -> Value:
     return 1.0 / (1.0 + xp.exp(xp.clip(steps, -700.0, 700.0)))
 
 
-def kept_share(size: Value, centre: Value, sharpness: Value) -> Value:
-    """Return the share of lines that are still there: what `miss_share` leaves."""
-    return 1.0 - miss_share(size, centre, sharpness)
-
-
 def layer_lines(
     radius: Value, row: Value, plane: Value, centre: Value, sharpness: Value, *, dimensions: int
 ) -> Value:
