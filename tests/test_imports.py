@@ -21,6 +21,7 @@ HEAVY = [
     "pandas",
     "plotly",
     "polars",
+    "pulp",
     "pyarrow",
     "rich",
     "scipy.optimize",

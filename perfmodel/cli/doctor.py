@@ -18,7 +18,7 @@ from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
 
 _NEEDED = (
-    "numpy", "scipy", "pydantic", "PyYAML", "networkx", "plotly", "highspy", "cyclopts",
+    "numpy", "scipy", "pydantic", "PyYAML", "networkx", "plotly", "pulp", "highspy", "cyclopts",
     "rich",
 )  # fmt: skip
 _DISTRIBUTIONS = {"genz_llm": "genz-llm", "distributed": "distributed"}

@@ -15,8 +15,17 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.highs import SolverError, set_threads
 from perfmodel.schedule.highs import solve as highs
-from perfmodel.schedule.solver import MilpMatrix, Status, solve, write_lp
+from perfmodel.schedule.solver import (
+    MilpMatrix,
+    SolverResult,
+    Status,
+    SymbolicMilpModel,
+    solve,
+    total,
+    write_lp,
+)
 from tests.draws import draws
 
 
@@ -223,22 +232,85 @@ def test_arrays_that_do_not_belong_together_are_refused(
         MilpMatrix(**(fields | change))
 
 
-# --- files ----------------------------------------------------------------------------------------
+# --- through PuLP ---------------------------------------------------------------------------------
+
+
+@settings(max_examples=draws(25))
+@given(binaries(), st.booleans())
+def test_both_doors_lead_to_the_same_answer(matrix: MilpMatrix, maximise: bool) -> None:
+    model = SymbolicMilpModel("same", maximise=maximise)
+    x = model.variables("x", range(len(matrix.cost)), kind="Binary")
+    sign = -1.0 if maximise else 1.0
+    model.objective(total(sign * float(c) * x[j] for j, c in enumerate(matrix.cost)) + 3.0)
+    for i in range(len(matrix.row_lower)):
+        places = range(matrix.row_start[i], matrix.row_start[i + 1])
+        row = total(float(matrix.value[e]) * x[int(matrix.column[e])] for e in places)
+        model.require(row + 0.0 * x[0], ">=", float(matrix.row_lower[i]))
+        model.require(row + 0.0 * x[0], "<=", float(matrix.row_upper[i]))
+    one, two = solve(matrix), model.solve()
+    assert one.status is two.status
+    if one.found:
+        assert two.objective == pytest.approx(sign * one.objective + 3.0)
+        assert two.bound == pytest.approx(two.objective)
+        assert matrix.keeps(two.values)
+        assert [model.value(v) for v in x.values()] == pytest.approx(list(two.values))
+
+
+def test_a_model_that_is_stopped_says_so() -> None:
+    matrix = knapsacks(60, 20, 0)
+    model = SymbolicMilpModel("stopped")
+    x = model.variables("x", range(60), kind="Binary")
+    model.objective(total(float(c) * x[j] for j, c in enumerate(matrix.cost)))
+    for i in range(20):
+        places = range(matrix.row_start[i], matrix.row_start[i + 1])
+        row = total(float(matrix.value[e]) * x[int(matrix.column[e])] for e in places)
+        model.require(row, "<=", float(matrix.row_upper[i]))
+    assert model.solve(Deadline(0.0)).status is Status.NONE
+    start = [(v, float(j == 3)) for j, v in x.items()]
+    found = model.solve(Deadline(0.0), start=start)
+    assert found.status is Status.FEASIBLE
+    assert found.objective == matrix.cost[3]
+    assert model.value(x[3]) == 1.0
+    everything = [(v, 1.0) for v in x.values()]  # breaks every row: left aside
+    assert model.solve(Deadline(0.0), start=everything).status is Status.NONE
+
+
+def test_the_example_of_the_class() -> None:
+    model = SymbolicMilpModel("knapsack", maximise=True)
+    take = model.variables("take", ["a", "b", "c"], kind="Binary")
+    spare = model.variable("spare", low=2.0, high=5.0)
+    model.objective(10 * take["a"] + 6 * take["b"] + 7 * take["c"])
+    model.require(5 * take["a"] + 3 * take["b"] + 4 * take["c"], "<=", 8, "capacity")
+    model.require(take["c"], "==", take["a"] - 1 + take["b"], "c_needs_both")
+    found = model.solve()
+    assert found.objective == pytest.approx(10.0)
+    assert model.value(take["b"]) == pytest.approx(0.0)
+    assert 2.0 <= model.value(spare) <= 5.0
+    model.require(take["a"], "<=", 0.0)
+    assert model.solve().objective == pytest.approx(6.0)
+    model.require(take["a"], ">=", 1.0)
+    assert model.solve().status is Status.INFEASIBLE
 
 
 def test_lp_files_are_read_back_by_another_program(tmp_path: Path) -> None:
-    programme = MilpMatrix.of(
-        [2, 3], ([0, 0], [0, 1], [2, 1]), [5.5], [np.inf], upper=4, integer=True
+    model = SymbolicMilpModel("two words")
+    x = model.variables("x", ["a", "b"], high=4.0, kind="Integer")
+    model.objective(2 * x["a"] + 3 * x["b"])
+    model.require(2 * x["a"] + x["b"], ">=", 5.5, "enough")
+    model.write_lp(tmp_path / "model.lp")
+    write_lp(
+        MilpMatrix.of([2, 3], ([0, 0], [0, 1], [2, 1]), [5.5], [np.inf], upper=4, integer=True),
+        tmp_path / "matrix.lp",
     )
-    write_lp(programme, tmp_path / "matrix.lp", rows=["enough"])
-    assert "enough:" in (tmp_path / "matrix.lp").read_text()
-    handle = highs.new_handle()
-    assert handle.readModel(str(tmp_path / "matrix.lp")) == highspy.HighsStatus.kOk
-    handle.run()
-    assert handle.getInfo().objective_function_value == pytest.approx(solve(programme).objective)
+    assert "enough:" in (tmp_path / "model.lp").read_text()
+    for name in ("model.lp", "matrix.lp"):
+        handle = highs.new_handle()
+        assert handle.readModel(str(tmp_path / name)) == highspy.HighsStatus.kOk
+        handle.run()
+        assert handle.getInfo().objective_function_value == pytest.approx(model.solve().objective)
     with pytest.raises(ValueError, match=r"should end in \.lp"):
-        write_lp(programme, tmp_path / "matrix.txt")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["matrix.lp"]
+        model.write_lp(tmp_path / "model.txt")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["matrix.lp", "model.lp"]
 
 
 # --- threads, limits, output ----------------------------------------------------------------------
@@ -254,9 +326,40 @@ def test_another_number_of_threads_is_not_an_answer_of_zero() -> None:
     handle.run()
     try:
         assert solve(matrix).objective == right
+        set_threads(2)
+        assert solve(matrix).objective == right
     finally:
+        set_threads(1)
         highspy.Highs.resetGlobalScheduler(True)
     assert solve(matrix).objective == right
+    with pytest.raises(ValueError, match="at least one"):
+        set_threads(0)
+
+
+def test_the_number_of_threads_cannot_change_while_a_run_is_under_way() -> None:
+    started = threading.Event()
+    outcome: list[SolverResult] = []
+
+    class Watched(Deadline):
+        def left(self) -> float:
+            started.set()
+            return super().left()
+
+    def work() -> None:
+        outcome.append(solve(knapsacks(200, 40, 1), Watched(1.0)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert started.wait(60)
+    while not highs.running() and thread.is_alive():
+        pass
+    try:
+        with pytest.raises(SolverError, match="under way"):
+            set_threads(2)
+    finally:
+        thread.join()
+        set_threads(1)
+    assert outcome[0].status is not Status.OPTIMAL
 
 
 def test_runs_beside_each_other_do_not_mix() -> None:
@@ -303,6 +406,9 @@ def test_nothing_comes_out_on_standard_output() -> None:
     script = (
         "import os, perfmodel.schedule.solver as s\n"
         "print('before')\n"
+        "m = s.SymbolicMilpModel('m'); x = m.variable('x', high=3.0, kind='Integer')\n"
+        "m.objective(-1 * x); m.require(2 * x, '<=', 5)\n"
+        "assert m.solve().objective == -2\n"
         "assert s.solve(s.MilpMatrix.of([1], ([0], [0], [1]), [2], [5])).objective == 2\n"
         "os.write(1, b'after\\n')\n"
     )

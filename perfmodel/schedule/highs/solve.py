@@ -23,6 +23,32 @@ class SolverError(RuntimeError):
 
 _lock = threading.Lock()
 _awake = False
+_threads = 1
+_running = 0
+
+
+def set_threads(threads: int) -> None:
+    """Set how many threads every run of this process takes, 1 to begin with.
+
+    Raises
+    ------
+    ValueError
+        Less than one.
+    SolverError
+        A run is under way in another thread.
+    """
+    global _threads
+    if threads < 1:
+        raise ValueError("a run needs at least one thread")
+    with _lock:
+        if _running and threads != _threads:
+            raise SolverError("the number of threads cannot change while a run is under way")
+        _threads = threads
+
+
+def running() -> int:
+    """Return how many runs are under way."""
+    return _running
 
 
 def wake() -> None:
@@ -79,6 +105,43 @@ def load(handle: Any, matrix: MilpMatrix) -> None:
     checked(status, "loading the model")
 
 
+def as_minimum(handle: Any) -> None:
+    """Turn the programme that a handle holds into a minimum without a constant.
+
+    PuLP 3 hands it over so; PuLP 4.1 leaves sense and constant to HiGHS.
+    """
+    import highspy
+
+    held = handle.getLp()
+    if held.sense_ == highspy.ObjSense.kMaximize:
+        for j, cost in enumerate(list(held.col_cost_)):
+            handle.changeColCost(j, -cost)
+        handle.changeObjectiveSense(highspy.ObjSense.kMinimize)
+    if held.offset_:
+        handle.changeObjectiveOffset(0.0)
+
+
+def held_matrix(handle: Any) -> MilpMatrix:
+    """Return what a handle holds."""
+    import highspy
+
+    handle.ensureRowwise()
+    lp = handle.getLp()
+    kinds = list(lp.integrality_)
+    whole = highspy.HighsVarType.kInteger
+    return MilpMatrix(
+        np.array(lp.col_cost_, dtype=np.float64),
+        np.array(lp.a_matrix_.start_, dtype=np.int32),
+        np.array(lp.a_matrix_.index_, dtype=np.int32),
+        np.array(lp.a_matrix_.value_, dtype=np.float64),
+        np.array(lp.row_lower_, dtype=np.float64),
+        np.array(lp.row_upper_, dtype=np.float64),
+        np.array(lp.col_lower_, dtype=np.float64),
+        np.array(lp.col_upper_, dtype=np.float64),
+        np.array([k == whole for k in kinds] or [False] * lp.num_col_, dtype=np.bool_),
+    )
+
+
 class _HighsRun:
     """A run of HiGHS in a thread of its own, watched as it goes.
 
@@ -121,11 +184,15 @@ class _HighsRun:
         return True
 
     def _work(self) -> None:
+        global _running
         import highspy
 
+        with _lock:
+            _running += 1
+            threads = _threads
         handle = self.handle
         try:
-            handle.setOptionValue("threads", 1)
+            handle.setOptionValue("threads", threads)
             # A gap that is not asked for would pass for a proof.
             handle.setOptionValue("mip_rel_gap", self.gap)
             handle.setCallback(self._look, None)
@@ -150,6 +217,8 @@ class _HighsRun:
         except BaseException as error:
             self.error = error
         finally:
+            with _lock:
+                _running -= 1
             self.ended.set()
 
     def _once(self) -> None:
