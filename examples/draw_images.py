@@ -7,13 +7,13 @@ import argparse
 from pathlib import Path
 
 from perfmodel_studies.row_stationary.eyeriss import eyeriss_layers
+from perfmodel_studies.staircase_plot import staircase as draw_staircases
 
 import perfmodel as pm
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.plots.energy_stack import energy_stack
 from perfmodel.plots.patches import patches as draw_patches
-from perfmodel.plots.staircase import staircase as draw_staircases
 from perfmodel.schedule.tiling import network, patch_plan
 from perfmodel.workload.rewrite import layers
 

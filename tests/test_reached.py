@@ -18,9 +18,7 @@ EXCEPTIONS = {
     "perfmodel.cost.traffic.chains": "traffic of chains of operators, which no command asks yet",
     "perfmodel.cost.traffic.levels": "traffic over several levels, which no command asks yet",
     "perfmodel.cost.traffic.staircase_lookup": "many look-ups, which a benchmark times",
-    "perfmodel.evaluate.batched": "for readers of data sets in other packages",
     "perfmodel.kinds.fpga.digits": "documented functions of the page on FPGAs",
-    "perfmodel.plots.staircase": "the picture of a staircase of traffic",
     "perfmodel.search.adapters": "for loops of optuna, pymoo, Ray Tune and PyTorch",
     "perfmodel.search.differentiable": "a search with slopes, which no command asks yet",
 }

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from perfmodel_studies.batched import evaluate_together
 from perfmodel_studies.readers.gpu_kernels import whole_transformers
 from perfmodel_studies.readers.gpu_kernels.devices import device_named
 
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.evaluate import validate
-from perfmodel.evaluate.batched import evaluate_together
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import data_folder

@@ -18,13 +18,13 @@ import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
-from perfmodel.evaluate.batched import evaluate_together
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
 
+from perfmodel_studies.batched import evaluate_together
 from perfmodel_studies.readers.gpu_kernels.devices import Finder, fact_columns, with_devices
 from perfmodel_studies.readers.gpu_kernels.rows import table
 

@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.batched import evaluate_together
 from perfmodel.evaluate.declared import DeclaredDataset
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.metrics import Errors, errors
@@ -27,6 +26,7 @@ from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import error_of, grouped, worst_of
 from perfmodel.measurements import CsvTable, read_rows
 
+from perfmodel_studies.batched import evaluate_together
 from perfmodel_studies.transfer import spread, transfer
 
 __all__ = ["ANCHORS", "NAME", "PLACES", "TITLE", "AiHubMeasurement", "load", "measured"]

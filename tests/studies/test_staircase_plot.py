@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from perfmodel_studies.staircase_plot import staircase as draw
 
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import Staircase, staircase
 from perfmodel.errors import InputError
 from perfmodel.plots import style
-from perfmodel.plots.staircase import staircase as draw
 
 LAYER = TileNest(28, 28, 64, 32, 3, 3)
 
@@ -142,5 +142,5 @@ def test_nothing_to_draw() -> None:
 
 
 def test_plotly_is_loaded_when_something_is_drawn() -> None:
-    code = "import sys, perfmodel.plots.staircase; sys.exit('plotly' in sys.modules)"
+    code = "import sys, perfmodel_studies.staircase_plot; sys.exit('plotly' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,16 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from perfmodel.errors import input_error
 from perfmodel.plots.labels import Placer
 from perfmodel.plots.style import GREY, HEIGHT, SERIES, SYMBOLS, WIDTH, axis, binary, figure
 from perfmodel.units import UnitError, parse, show
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
     from perfmodel.cost.traffic.staircase import Staircase, Tile
+    from plotly.graph_objects import Figure
 
 _MARGIN = {"l": 90, "r": 30, "t": 92, "b": 70}
 #: Markers on a curve at most.

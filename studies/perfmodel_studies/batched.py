@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from perfmodel.api import Workload, predict
+import perfmodel as pm
 from perfmodel.arrays import Value
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
@@ -80,8 +79,8 @@ def _answers(asked: Sequence[_Asked]) -> list[dict[str, Any]]:
         "runtime": case.runtime,
         "engine": case.engine,
     }
-    found = predict(workload, case.machine, warm=case.warm, **options)
-    bare = predict(workload, case.machine, model="roofline", **options)
+    found = pm.predict(workload, case.machine, warm=case.warm, **options)
+    bare = pm.predict(workload, case.machine, model="roofline", **options)
 
     def column(values: Value) -> npt.NDArray[np.float64]:
         return np.broadcast_to(np.asarray(values, dtype=np.float64), (len(distinct),))[at]
@@ -105,7 +104,7 @@ def _answers(asked: Sequence[_Asked]) -> list[dict[str, Any]]:
     ]
 
 
-def _stacked(workloads: Sequence[Workload]) -> Workload:
+def _stacked(workloads: Sequence[pm.Workload]) -> pm.Workload:
     """Return one workload whose dimensions are arrays over some of the same graph."""
     first = workloads[0]
     if len(workloads) == 1:
