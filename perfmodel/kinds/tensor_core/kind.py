@@ -52,7 +52,7 @@ class TensorCoreKind:
             f"p-norm, {_DOCS}",
         ),
         "host": Equation(
-            "max(host_floor * host_slowdown - device, 0)", f"runtime.kernels, engine, {_DOCS}"
+            "max(host_floor * hosts * host_slowdown - device, 0)", f"runtime.kernels, {_DOCS}"
         ),
     }
 
@@ -99,8 +99,7 @@ def _merged(
     overhead["overlap"] = put(xp.zeros((1, 1)), column("rest_s"))
     row_s = compose(compute, memory, overhead, setting.overlap, base.cold)
     floor = column("host_floor_s") * (
-        setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
-        * setting.fact("runtime.host_slowdown", 1.0)
+        setting.fact("runtime.hosts", 1.0) * setting.fact("runtime.host_slowdown", 1.0)
     )
     if xp is not np or floor.any():
         host = put(xp.zeros((1, 1)), xp.maximum(floor - row_s[rows], 0.0))

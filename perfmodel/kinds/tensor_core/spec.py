@@ -13,7 +13,6 @@ from perfmodel.hardware.quantity import Of, Quantity
 __all__ = ["TensorCore"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
-Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
 
 
@@ -34,10 +33,6 @@ class TensorCore(Engine):
     vector_sustained_energy: EnergyPerOp | None = None
     """The same of a large fp32 product where no matrix units run it: with the device's `power.busy`
     it caps that rate, as on boards of 70 W."""
-
-    host_slowdown: Factor = Quantity(value=1.0)
-    """How many times as long the host that usually drives it takes for what a runtime says of
-    hosts (`host_floor`): below 1 in a desktop of today, well above it on the cores of a module."""
 
     @model_validator(mode="after")
     def _clocked(self) -> TensorCore:
