@@ -44,7 +44,7 @@ help:
 	@echo "make clean   remove the environment and the caches"
 
 demo: $(VENV)/.demo
-	@$(PY) -m perfmodel.demo
+	@$(PY) examples/demo.py
 
 # pyright is one slow process, so it runs beside the tests; what it finds is shown after them.
 test: ruff

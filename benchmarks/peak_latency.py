@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from measure import one_core
+from operator_lists import problem_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -36,13 +37,12 @@ def main() -> int:
     from perfmodel.schedule.latency import Dma, tradeoff
     from perfmodel.schedule.peak import minimum_peak
     from perfmodel.schedule.portfolio import fewest_bytes
-    from perfmodel.schedule.problem import Problem
     from tests.schedule.networks import branches, heads, nas, random_wiring
 
     beside = CHECKOUT.parent / "shared" / "data"
     folder = (asked.data or Path(os.environ.get("PERFMODEL_DATA") or beside)) / "ilp" / "graphs"
     graphs = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-    problems = {name: Problem.from_operator_list(graph) for name, graph in graphs.items()}
+    problems = {name: problem_of(graph) for name, graph in graphs.items()}
     large = [
         nas(33),
         *(nas(33, random.Random(seed)) for seed in range(5)),

@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from measure import one_core
+from operator_lists import problem_of
 
 
 def main() -> int:
@@ -56,12 +57,11 @@ def main() -> int:
 def _solved(files: list[Path], limit: float) -> Iterator[dict[str, Any]]:
     from perfmodel.schedule.deadline import Deadline
     from perfmodel.schedule.exact import search
-    from perfmodel.schedule.problem import Problem
     from perfmodel.schedule.script import replay
 
     for file in files:
         listed = json.loads(file.read_text())
-        problem = Problem.from_operator_list(listed)
+        problem = problem_of(listed)
         for known in listed["best_known"]:
             capacity = known["capacity"] * 1024
             start = time.process_time()

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from perfmodel.api import (
         allocate,
         assign,
-        calibrate,
         cite,
         collective,
         compare,
@@ -35,17 +34,22 @@ if TYPE_CHECKING:
         place,
         precision,
         predict,
-        reproduce,
         runtime,
         schedule,
         solve,
         stream,
         sweep,
         traffic,
-        validate,
         workload,
     )
     from perfmodel.errors import Fault, InfeasibleError, InputError, PerfmodelError
+    from perfmodel.evaluate import reproduce, validate
+    from perfmodel.evaluate.calibration import calibrate
+    from perfmodel.formats import Precision
+    from perfmodel.hardware.device import Device
+    from perfmodel.hardware.machine import Machine
+    from perfmodel.hardware.runtime import Runtime
+    from perfmodel.prediction import Prediction
     from perfmodel.search import accuracy
     from perfmodel.search.face import search, space
     from perfmodel.search.finetune import finetune
@@ -53,13 +57,14 @@ if TYPE_CHECKING:
     from perfmodel.system.request import request
     from perfmodel.system.serving import serve
     from perfmodel.system.split import split
+    from perfmodel.workload.workload import Workload
 
 # Which module answers for each word of the face.
 _HOME = {
     "allocate": "api",
     "assign": "api",
     "collective": "api",
-    "calibrate": "api",
+    "calibrate": "evaluate.calibration",
     "cite": "api",
     "compare": "api",
     "finetune": "search.finetune",
@@ -68,7 +73,7 @@ _HOME = {
     "place": "api",
     "precision": "api",
     "predict": "api",
-    "reproduce": "api",
+    "reproduce": "evaluate",
     "runtime": "api",
     "schedule": "api",
     "request": "system.request",
@@ -80,22 +85,34 @@ _HOME = {
     "stream": "api",
     "sweep": "api",
     "traffic": "api",
-    "validate": "api",
+    "validate": "evaluate",
     "workload": "api",
+    "Device": "hardware.device",
     "Fault": "errors",
     "InfeasibleError": "errors",
     "InputError": "errors",
+    "Machine": "hardware.machine",
     "Oracle": "search.oracle",
     "PerfmodelError": "errors",
+    "Precision": "formats",
+    "Prediction": "prediction",
+    "Runtime": "hardware.runtime",
+    "Workload": "workload.workload",
     "accuracy": "search",
 }
 
 __all__ = [
+    "Device",
     "Fault",
     "InfeasibleError",
     "InputError",
+    "Machine",
     "Oracle",
     "PerfmodelError",
+    "Precision",
+    "Prediction",
+    "Runtime",
+    "Workload",
     "__version__",
     "accuracy",
     "allocate",

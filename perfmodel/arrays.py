@@ -36,6 +36,11 @@ def namespace(*values: Value) -> Any:
     return np
 
 
+def first_number(value: Value) -> float:
+    """Return the first number of an array, or the number itself."""
+    return float(np.asarray(value, dtype=float).reshape(-1)[0])
+
+
 def least(value: Value) -> float:
     """Return the least of a number or an array, NaN where any is; 0 for a tracer."""
     if type(value) is np.ndarray:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-__all__ = ["asked_for", "remember"]
-
 T = TypeVar("T")
 _NAME = "_asked"
 

@@ -19,10 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from perfmodel.errors import Fault, InputError, nearest
-
-__all__ = ["flush", "output_faults", "replacing", "streamed", "target_of", "write_text"]
-
+from perfmodel.errors import Fault, InputError, input_error, nearest
 
 #: Bytes of a file's name that any file system takes.
 _LONGEST = 255
@@ -89,18 +86,21 @@ def streamed(path: str | Path) -> bool:
 
 
 def output_faults(
-    path: str | Path, suffixes: tuple[str, ...] = (), option: str = "-o"
+    path: str | Path | None, suffixes: tuple[str, ...] = (), option: str = "-o"
 ) -> list[Fault]:
     """Faults of a file that is to be written: found before any work is done.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Path, optional
+        None is a file that is not asked for: it has no faults.
     suffixes : tuple of str
         Accepted endings; any where empty.
     option : str
         What the user wrote it after, for the messages.
     """
+    if path is None:
+        return []
     path = Path(path)
     if len(os.fsencode(path.name)) > _LONGEST:
         message = f"'{path.name[:20]}...' is too long a name"
@@ -244,7 +244,7 @@ def _unwritable(path: Path, error: OSError, expected: str) -> InputError:
     reason = (error.strerror or "cannot be written").lower()
     if error.errno == errno.ENXIO:
         reason = "nothing reads from it"
-    return InputError(Fault(f"cannot be written: {reason}", file=str(path), expected=expected))
+    return input_error(f"cannot be written: {reason}", file=str(path), expected=expected)
 
 
 def write_text(

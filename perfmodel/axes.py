@@ -30,19 +30,9 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.settings import RESERVED, empty_fault, is_fact, plain_value
-from perfmodel.units import UnitError, dimension, parse, show
-
-__all__ = [
-    "Axis",
-    "SampledInterval",
-    "make_axis",
-    "parse_axis",
-    "sample",
-    "unitless_faults",
-    "zip_groups",
-]
+from perfmodel.units import UnitError, dimension, is_number, parse, show
 
 #: More values than this on one axis are a slip.
 _MOST: Final = 10_000_000
@@ -323,7 +313,7 @@ def _powers(text: str, base: float, first: int, last: int, step: str) -> list[An
 def _function(name: str, word: str, inside: str, dim: str) -> list[Any] | SampledInterval:
     if word not in _FUNCTIONS:
         meant = nearest(word, _FUNCTIONS)
-        raise _AxisError(f"there is no '{word}(...)'", "one of " + ", ".join(_FUNCTIONS),
+        raise _AxisError(f"there is no '{word}(...)'", one_of(_FUNCTIONS),
                          f"{meant}({inside})" if meant else "")  # fmt: skip
     arguments = [part.strip() for part in inside.split(",")]
     spreads = word.endswith("uniform")
@@ -385,7 +375,7 @@ def _number(name: str, text: str, dim: str) -> float | int:
         value = plain_value(text)
     except OverflowError:
         raise _AxisError(f"'{text.strip()}' is too large", "a finite number") from None
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if is_number(value):
         if not math.isfinite(value):
             raise _AxisError(f"'{text.strip()}' is too large", "a finite number")
         return float(value) if dim else value
@@ -442,7 +432,7 @@ def zip_groups(
         for name in members:
             if name not in names:
                 meant = nearest(name, names)
-                expected = "" if meant else "one of " + ", ".join(names)
+                expected = "" if meant else one_of(names)
                 faults.append(
                     Fault(f"there is no axis '{name}'", file=file, suggestion=meant,
                           expected=expected)

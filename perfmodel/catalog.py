@@ -11,23 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
-from perfmodel.errors import Fault, InputError, nearest
-
-__all__ = [
-    "EXTRAS",
-    "is_kind",
-    "kinds",
-    "load",
-    "load_kind",
-    "loaded",
-    "module_of",
-    "names",
-    "need",
-    "not_installed",
-    "packages",
-    "plots_of",
-    "write_report",
-]
+from perfmodel.errors import Fault, input_error, nearest, one_of
 
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
@@ -132,10 +116,9 @@ def load(group: str, name: str) -> Any:
         return point.load()
     known = names(group)
     meant = nearest(name, known)
-    raise InputError(
-        Fault(f"{group} has no '{name}'", suggestion=meant,
-              expected="" if meant else "one of " + ", ".join(known))
-    )  # fmt: skip
+    raise input_error(
+        f"{group} has no '{name}'", suggestion=meant, expected="" if meant else one_of(known)
+    )
 
 
 def load_kind(group: str, name: str) -> Any:
@@ -208,10 +191,9 @@ def need(module: str, instead: str = "") -> Any:
         library = module.partition(".")[0]
         extra = EXTRAS.get(library, "")
         wanted = f"pip install 'perfmodel[{extra}]'" if extra else f"pip install {library}"
-        raise InputError(
-            Fault(f"{library} is not installed",
-                  expected=wanted + (f", or {instead}" if instead else ""))
-        ) from None  # fmt: skip
+        raise input_error(
+            f"{library} is not installed", expected=wanted + (f", or {instead}" if instead else "")
+        ) from None
 
 
 def loaded(module: str) -> bool:

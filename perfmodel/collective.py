@@ -17,7 +17,7 @@ from perfmodel.cost.collectives import (
     collective_seconds,
     wire_bytes,
 )
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel.stated import stated_constants
 from perfmodel.hardware.library import hardware
@@ -30,8 +30,6 @@ from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.table import Table
-
-__all__ = ["Collective", "collective"]
 
 #: Links between devices of a node, the fastest first.
 _LINKS: Final = ("nvlink", "infinity_fabric", "xgmi", "pcie")
@@ -168,7 +166,7 @@ def collective(
     if name not in COLLECTIVES:
         faults.append(
             Fault(f"unknown collective '{name}'", path="name",
-                  expected="one of " + ", ".join(COLLECTIVES),
+                  expected=one_of(COLLECTIVES),
                   suggestion=nearest(name, COLLECTIVES))
         )  # fmt: skip
     message, faults = _bytes(message_bytes, faults)
@@ -271,10 +269,11 @@ def constants_of(machine: Machine, name: str) -> CollectiveCostConstants:
     """
     values = stated_constants(machine.facts, name)
     if not values:
-        raise InputError(
-            Fault(f"{machine.runtime.name} states no constants of {name}", path="runtime",
-                  expected="such as nccl")
-        )  # fmt: skip
+        raise input_error(
+            f"{machine.runtime.name} states no constants of {name}",
+            path="runtime",
+            expected="such as nccl",
+        )
     return CollectiveCostConstants.of(values)
 
 
@@ -284,11 +283,15 @@ def _link(machine: Machine, wanted: str | None) -> str:
     if wanted is not None:
         if wanted in names:
             return wanted
-        raise InputError(Fault(f"{machine.device.name} has no link '{wanted}'", path="link",
-                               expected="one of " + ", ".join(names)))  # fmt: skip
+        raise input_error(
+            f"{machine.device.name} has no link '{wanted}'", path="link", expected=one_of(names)
+        )
     for kind in _LINKS:
         for each in links:
             if each.kind == kind:
                 return each.name
-    raise InputError(Fault(f"{machine.device.name} states no link to others of its kind",
-                           path="links", expected="nvlink or pcie"))  # fmt: skip
+    raise input_error(
+        f"{machine.device.name} states no link to others of its kind",
+        path="links",
+        expected="nvlink or pcie",
+    )

@@ -7,8 +7,6 @@ from typing import Final
 
 from perfmodel.units import DIMENSIONS
 
-__all__ = ["TEXT", "TRUTH", "dimension_of", "more_is_better", "unit_of"]
-
 #: Pseudo dimensions of columns that hold no quantity.
 TEXT: Final = "text"
 TRUTH: Final = "truth"

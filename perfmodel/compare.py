@@ -12,7 +12,7 @@ import numpy as np
 
 from perfmodel.arrays import is_array
 from perfmodel.differences import fact_differences, role_path
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.explain import used_facts
@@ -20,8 +20,6 @@ from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolv
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
 from perfmodel.units import show
-
-__all__ = ["Comparison", "compare"]
 
 _METRICS = (
     "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
@@ -59,10 +57,10 @@ def compare(
     """
     if isinstance(workload, Prediction):
         if not isinstance(a, Prediction) or b is not None:
-            raise InputError(Fault("one prediction alone", expected="two predictions"))
+            raise input_error("one prediction alone", expected="two predictions")
         return Comparison(workload, a)
     if b is None or isinstance(a, Prediction) or isinstance(b, Prediction):
-        raise InputError(Fault("one device alone", expected="a workload and two devices"))
+        raise input_error("one device alone", expected="a workload and two devices")
     given = {"precision": precision, "runtime": runtime, "engine": engine, "model": model,
              "set": set}  # fmt: skip
     faults = FaultList()
@@ -104,8 +102,8 @@ class Comparison:
     def __init__(self, a: Prediction, b: Prediction) -> None:
         for name, each in (("a", a), ("b", b)):
             if each.shape:
-                raise InputError(
-                    Fault(f"{name} has {each.shape} points", expected=f"one: {name}.at(index)")
+                raise input_error(
+                    f"{name} has {each.shape} points", expected=f"one: {name}.at(index)"
                 )
         self.a, self.b = a, b
 

@@ -8,8 +8,6 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.table import Table
 from perfmodel.units import show
 
-__all__ = ["fact_differences", "role_path", "show_fact"]
-
 
 def show_fact(path: str, value: float, dimension: str) -> str:
     """A fact as people write it: floating-point rates in FLOP/s, integer ones in OP/s."""

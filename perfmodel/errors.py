@@ -12,16 +12,6 @@ from typing import Final
 _LONGEST_COMPARED: Final = 200
 _MOST_COMPARED: Final = 2000
 
-__all__ = [
-    "Fault",
-    "InfeasibleError",
-    "InputError",
-    "PerfmodelError",
-    "few",
-    "nearest",
-    "printable",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -101,6 +91,14 @@ class InputError(PerfmodelError):
         return type(self), self.faults
 
 
+def input_error(
+    message: str, path: str = "", file: str = "", line: int = 0, column: int = 0,
+    expected: str = "", suggestion: str = "",
+) -> InputError:  # fmt: skip
+    """Return the error of a single fault; the parameters are those of `Fault`."""
+    return InputError(Fault(message, path, file, line, column, expected, suggestion))
+
+
 class InfeasibleError(PerfmodelError):
     """No answer exists; raised only where a result object cannot say so."""
 
@@ -110,6 +108,11 @@ def few(names: Sequence[str], command: str, most: int = 40) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"the {len(names)} names that '{command}' lists"
+
+
+def one_of(accepted: Iterable[str]) -> str:
+    """Return what would have been accepted, as `Fault.expected` says it."""
+    return "one of " + ", ".join(accepted)
 
 
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:

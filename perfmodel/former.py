@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["former_names"]
-
 
 def former_names(module: str, **names: str) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of a module that answers the former names of what it has.

@@ -12,8 +12,6 @@ from typing import Any, Final, cast
 from perfmodel.errors import Fault
 from perfmodel.marks import MarkedNode
 
-__all__ = ["compose_json", "sound_json"]
-
 _TOKEN: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+)', re.DOTALL)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
-
-__all__ = ["MarkedNode", "Marks", "Path", "merge"]
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and list positions from the top of a file."""
@@ -178,9 +176,3 @@ def _named(entries: Sequence[MarkedNode]) -> bool:
 
 def _parts(path: Path | str) -> Path:
     return tuple(path.split(".")) if isinstance(path, str) and path else tuple(path)
-
-
-def plain_mapping(node: MarkedNode) -> Mapping[str, Any]:
-    """The top of a file as a mapping; empty where it is none."""
-    value = node.plain()
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

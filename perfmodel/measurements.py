@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.regular import open_file
-
-__all__ = ["CsvRow", "CsvTable", "bad_cells_left_out", "few_faults", "read_rows"]
 
 _LEFT_OUT: ContextVar[list[Fault] | None] = ContextVar("_LEFT_OUT", default=None)
 
@@ -248,24 +246,26 @@ def read_rows(
                 data = file.read(LIMIT + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(
-            Fault(f"cannot be read: {reason}", file=shown, expected="a readable file")
+        raise input_error(
+            f"cannot be read: {reason}", file=shown, expected="a readable file"
         ) from None
     if len(data) > LIMIT:
-        raise InputError(Fault("absurdly large", file=shown, expected="at most 512 MiB"))
+        raise input_error("absurdly large", file=shown, expected="at most 512 MiB")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
-        raise InputError(
-            Fault("not UTF-8 text", file=shown, line=line, column=column,
-                  expected="a text file in UTF-8")
-        ) from None  # fmt: skip
+        raise input_error(
+            "not UTF-8 text", file=shown, line=line, column=column, expected="a text file in UTF-8"
+        ) from None
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise InputError(
-            Fault("holds NUL, so it is not text", file=shown, line=line, column=1,
-                  expected="a text file in UTF-8")
-        )  # fmt: skip
+        raise input_error(
+            "holds NUL, so it is not text",
+            file=shown,
+            line=line,
+            column=1,
+            expected="a text file in UTF-8",
+        )
     return CsvTable(shown, text, noun=noun, faults=faults)

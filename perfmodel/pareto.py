@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["front", "hypervolume", "ranks"]
-
 Floats: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -83,31 +81,6 @@ def _front_of_many(unique: Floats) -> npt.NDArray[np.intp]:
         rest = left[1:]
         left = rest[(unique[rest] < unique[first]).any(axis=1)]
     return np.array(kept)
-
-
-def ranks(points: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Front that each point is on when fronts are peeled off one by one; 0 is the Pareto front.
-
-    Parameters
-    ----------
-    points : array_like, shape (n, d)
-        Objectives to minimise.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        -1 for points with a NaN.
-    """
-    values = _points(points)
-    out = np.full(len(values), -1, dtype=np.int64)
-    left = np.flatnonzero(~np.isnan(values).any(axis=1))
-    rank = 0
-    while left.size:
-        on = front(values[left])
-        out[left[on]] = rank
-        left = left[~on]
-        rank += 1
-    return out
 
 
 def hypervolume(points: npt.ArrayLike, reference: npt.ArrayLike) -> float:

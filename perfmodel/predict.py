@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.formats import FALLBACKS, Precision
+from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.facts import choices
@@ -97,11 +97,9 @@ def predict(
     chosen = precision_for(precision, workload, machine, static.engine)
     graph = workload.graph(static.semantics)
     if graph.schedulable_only:
-        raise InputError(
-            Fault(
-                f"'{workload.name}' can be scheduled but not predicted: it holds sizes only",
-                expected="a workload with operators, such as a model name or an ONNX file",
-            )
+        raise input_error(
+            f"'{workload.name}' can be scheduled but not predicted: it holds sizes only",
+            expected="a workload with operators, such as a model name or an ONNX file",
         )
     if plan is not None:
         graph = _written_out(graph, workload, plan, chosen, machine)
@@ -138,7 +136,7 @@ def _written_out(
     """Return the graph that a plan is for: repetitions written out."""
     if workload.shape:
         expected = "one number for each dimension of the workload"
-        raise InputError(Fault("a plan is of one network", path="plan", expected=expected))
+        raise input_error("a plan is of one network", path="plan", expected=expected)
     whole = graph.unroll(workload.parameters)
     faults = plan.check(whole)
     if plan.tiled:
@@ -203,13 +201,11 @@ def machine_for(
     names = [e.name for e in machine.device.engines]
     if engine not in names:
         message = f"{machine.device.name} has no engine '{engine}'"
-        raise InputError(
-            Fault(
-                message,
-                path="engine",
-                expected=f"one of {', '.join(names)}",
-                suggestion=nearest(engine, names),
-            )
+        raise input_error(
+            message,
+            path="engine",
+            expected=f"one of {', '.join(names)}",
+            suggestion=nearest(engine, names),
         )
     return Machine(machine.device, _driving(machine.runtime, engine)).vary(machine.varied)
 
@@ -252,12 +248,12 @@ def static_for(machine: Machine, model: str | None) -> Static:
         from perfmodel.kinds import names
 
         known = names()
-        raise InputError(
-            Fault(
-                f"unknown model '{model}'", path="model", expected=f"one of {', '.join(known)}",
-                suggestion=nearest(model or engine.kind, known),
-            )
-        ) from None  # fmt: skip
+        raise input_error(
+            f"unknown model '{model}'",
+            path="model",
+            expected=f"one of {', '.join(known)}",
+            suggestion=nearest(model or engine.kind, known),
+        ) from None
     fusion = runtime.fusion
     semantics = runtime.semantics
     found = Static(
@@ -339,10 +335,3 @@ def _choices(engine: Engine, runtime: Runtime) -> Mapping[str, Any]:
     if runtime.multiplies_in:
         found["multiplies_in"] = runtime.multiplies_in
     return found
-
-
-def supported(machine: Machine, engine: str, compute: str) -> bool:
-    """Tell whether an engine runs a compute format, itself or in a wider form."""
-    return any(
-        f"engines.{engine}.peaks.{name}" in machine.facts for name in FALLBACKS.get(compute, ())
-    )

@@ -12,10 +12,9 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.marks import Marks, Path
-
-__all__ = ["SPEC_FILE", "Flaw", "build", "checked", "faults_of", "subclass"]
+from perfmodel.units import is_number
 
 T = TypeVar("T")
 
@@ -187,7 +186,7 @@ def _plain_words(kind: str, given: Any, context: Mapping[str, Any]) -> tuple[str
         case "float_type" | "float_parsing":
             return f"{shown} is not a number", "a number", ""
         case "string_type":
-            number = isinstance(given, int | float) and not isinstance(given, bool)
+            number = is_number(given)
             return f"{shown} is not a text", "a text in quotes" if number else "a text", ""
         case "bool_type" | "bool_parsing":
             return f"{shown} is neither true nor false", "true or false", ""
@@ -219,7 +218,7 @@ def _unknown_key(path: Path, model: type[BaseModel]) -> Flaw:
     owner = _model_at(model, path[:-1])
     known = list(owner.model_fields) if owner is not None else []
     meant = nearest(key, known)
-    expected = "" if meant or not known else "one of " + ", ".join(known)
+    expected = "" if meant or not known else one_of(known)
     return Flaw(path, f"unknown key '{key}'", expected, meant, on_key=True)
 
 
@@ -230,7 +229,7 @@ def _not_a_choice(path: Path, item: Mapping[str, Any]) -> Flaw:
     return Flaw(
         path,
         f"unknown value {_shown(item['input'])}",
-        "one of " + ", ".join(choices) if len(choices) > 1 else choices[0],
+        one_of(choices) if len(choices) > 1 else choices[0],
         nearest(given, choices, cutoff=0.5),
     )
 

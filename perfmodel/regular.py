@@ -11,9 +11,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from perfmodel.errors import Fault, InputError
-
-__all__ = ["FileBytes", "contents", "open_file", "text_of"]
+from perfmodel.errors import InputError, input_error
 
 #: Bytes that are read ahead at once.
 _AHEAD: Final = 2**16
@@ -35,13 +33,13 @@ def open_file(path: str | Path, expected: str = "a readable file") -> BinaryIO:
         if _is_special(path):  # a socket cannot be opened at all
             raise _no_file(path, expected) from None
         reason = (getattr(error, "strerror", None) or "cannot be read").lower()
-        raise InputError(Fault(reason, file=str(path), expected=expected)) from None
+        raise input_error(reason, file=str(path), expected=expected) from None
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     if stat.S_ISDIR(mode):
-        raise InputError(Fault("is a directory", file=str(path), expected=expected))
+        raise input_error("is a directory", file=str(path), expected=expected)
     raise _no_file(path, expected)
 
 
@@ -69,7 +67,7 @@ def contents(
             content = stream.read(most + 1)  # some files grow, and some say that they are empty
         except OSError as error:
             reason = (error.strerror or "cannot be read").lower()
-            raise InputError(Fault(reason, file=str(path), expected=expected)) from None
+            raise input_error(reason, file=str(path), expected=expected) from None
     if len(content) > most:
         raise _too_large(path, most, wanted or expected)
     return content
@@ -86,7 +84,7 @@ def text_of(path: str | Path, most: int, expected: str = "a text file in UTF-8")
     try:
         return contents(path, most, expected).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(Fault("is not UTF-8 text", file=str(path), expected=expected)) from None
+        raise input_error("is not UTF-8 text", file=str(path), expected=expected) from None
 
 
 class FileBytes:
@@ -122,12 +120,13 @@ class FileBytes:
             read = self._stream.read(max(last - first, _AHEAD))
         except OSError as error:
             reason = (error.strerror or "cannot be read").lower()
-            raise InputError(Fault(reason, file=self._name, expected="a readable file")) from None
+            raise input_error(reason, file=self._name, expected="a readable file") from None
         if len(read) < last - first:
-            raise InputError(
-                Fault("became shorter while it was read", file=self._name,
-                      expected=f"a file of {self._size} bytes, as it was")
-            )  # fmt: skip
+            raise input_error(
+                "became shorter while it was read",
+                file=self._name,
+                expected=f"a file of {self._size} bytes, as it was",
+            )
         return read
 
 
@@ -140,10 +139,8 @@ def _is_special(path: str | Path) -> bool:
 
 
 def _no_file(path: str | Path, expected: str) -> InputError:
-    return InputError(Fault("is no regular file", file=str(path), expected=expected))
+    return input_error("is no regular file", file=str(path), expected=expected)
 
 
 def _too_large(path: str | Path, most: int, wanted: str) -> InputError:
-    return InputError(
-        Fault(f"is larger than {most >> 20} MiB", file=str(path), expected=wanted)
-    )  # fmt: skip
+    return input_error(f"is larger than {most >> 20} MiB", file=str(path), expected=wanted)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from perfmodel.catalog import is_kind, kinds
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.formats.gguf import for_rows, is_gguf
 from perfmodel.hardware.device import Device
@@ -20,22 +20,13 @@ from perfmodel.settings import BITS, REMARKS, FaultList, Settings, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = [
-    "DeviceLike",
-    "PredictionInputs",
-    "WorkloadLike",
-    "check_choices",
-    "checked_bits",
-    "machine_of",
-    "note_remarks",
-    "precision_for",
-    "resolve",
-    "with_bits",
-]
-
 #: A name, a path, a workload, or a model in memory that an importer reads (torch.export).
 WorkloadLike: TypeAlias = str | Path | Workload | Any
 DeviceLike: TypeAlias = str | Path | Device | Machine
+
+#: What no precision, runtime, engine or model is named by.
+_NO_NAMES: Final = (bool, int, float, list, tuple, dict)
+_UNSET: Final = Settings()
 
 
 class PredictionInputs(NamedTuple):
@@ -84,7 +75,7 @@ def resolve(
         Every fault of all of them at once.
     """
     faults = FaultList() if faults is None else faults
-    parts = split(settings) if settings else Settings()
+    parts = split(settings) if settings else _UNSET
     given: dict[str, Any] = {
         "precision": precision,
         "runtime": runtime,
@@ -97,15 +88,15 @@ def resolve(
                                 expected="one of them"))  # fmt: skip
         given[name] = value
     for name, value in given.items():
-        if isinstance(value, bool | int | float | list | tuple | dict):
+        if isinstance(value, _NO_NAMES):
             faults.append(Fault(f"{value!r} is no name", path=name, expected="a text"))
             given[name] = None
     for name in parts.subjects:
         faults.append(Fault(f"'{name}' cannot be set here", path=name,
                             expected=f"the {name} as an argument, or a sweep"))  # fmt: skip
-    made = faults.trying(_workload, workload, parts.workload)
-    chosen = faults.trying(_runtime, given["runtime"])
-    found = faults.trying(_device, device)
+    made = faults.trying(workload_of, workload, parts.workload)
+    chosen = faults.trying(runtime_of, given["runtime"], device)
+    found = faults.trying(device_of, device)
     machine = found
     if found is not None and parts.facts:
         # The path of a fact is known under any runtime, so a fault of the runtime hides none here.
@@ -113,7 +104,7 @@ def resolve(
     if found is not None and (given["engine"] is not None or given["model"] is not None):
         spec = found if isinstance(found, Machine) else found.machine()
         faults += check_choices(spec, given["engine"], given["model"])
-    formats = faults.trying(_precision, given["precision"])
+    formats = faults.trying(precision_of, given["precision"])
     if parts.bits:
         faults.trying(checked_bits, parts.bits)
         if not faults and found is not None:
@@ -126,21 +117,29 @@ def resolve(
     return PredictionInputs(made, machine, formats, chosen, given["engine"], given["model"])
 
 
-def _workload(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
+def workload_of(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
+    """Return the workload that a caller gives, bound to its settings."""
     if isinstance(workload, Workload):
         return workload.bind(settings) if settings else workload
     return find(workload, settings)
 
 
-def _device(device: DeviceLike) -> Device | Machine:
+def device_of(device: DeviceLike) -> Device | Machine:
+    """Return the device or machine that a caller gives."""
     return device if isinstance(device, Machine) else hardware(device)
 
 
-def _runtime(runtime: str | Path | Runtime | None) -> Runtime | None:
+def runtime_of(
+    runtime: str | Path | Runtime | None, device: DeviceLike | None = None
+) -> Runtime | None:
+    """Return the runtime that a caller gives, of a device or machine; None where there is none."""
+    if isinstance(device, Machine) and runtime == device.runtime.name:
+        return device.runtime  # whose constants may be others than the library's
     return None if runtime is None else find_runtime(runtime)
 
 
-def _precision(precision: str | Precision | None) -> Precision | None:
+def precision_of(precision: str | Precision | None) -> Precision | None:
+    """Return the precision that a caller gives; None where there is none."""
     return None if precision is None else as_precision(precision)
 
 
@@ -202,15 +201,10 @@ def _as_file(precision: Precision, workload: Workload | None) -> Precision:
     """Return a precision with the weights of the GGUF file of a model, by its tensors' rows."""
     if workload is None or not is_gguf(precision.weights):
         return precision
-    lengths = {
-        tensor.tag: int(tensor.shape[-1])
-        for tensor in workload.graph().tensors.values()
-        if tensor.role == "weight"
-        and tensor.tag not in ("", "vector")
-        and isinstance(tensor.shape[-1], int)
-    }
+    lengths = workload.graph().row_lengths
     weights = for_rows(precision.weights, lengths, tied="head" not in lengths)
-    return replace(precision, weights=weights)
+    # The same object keeps what it has worked out for slots of other networks.
+    return precision if weights is precision.weights else replace(precision, weights=weights)
 
 
 def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,4 +251,4 @@ def check_choices(machine: Machine, engine: str | None, model: str | None) -> li
 def _no_such(path: str, message: str, value: str, known: list[str]) -> Fault:
     meant = nearest(value, known)
     return Fault(message, path=path, suggestion=meant,
-                 expected="" if meant else "one of " + ", ".join(known))  # fmt: skip
+                 expected="" if meant else one_of(known))  # fmt: skip

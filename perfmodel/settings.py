@@ -15,11 +15,6 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from perfmodel.errors import Fault, InputError
 
-__all__ = [
-    "BITS", "OPTIONS", "REMARKS", "RESERVED", "FaultList", "Settings", "empty_fault", "is_fact",
-    "plain_value", "split", "text_list",
-]  # fmt: skip
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.arrays import first_number
 from perfmodel.columns import TRUTH, dimension_of
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.predict import predict
 from perfmodel.prediction import METRICS, Prediction
@@ -27,8 +28,6 @@ from perfmodel.resolve import (
 from perfmodel.settings import BITS, FaultList, is_fact
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.workload import SHARES
-
-__all__ = ["HIGHEST", "LOWEST", "Solution", "solve"]
 
 #: The search spans these multiples of the base value.
 LOWEST: Final = 1e-3
@@ -100,7 +99,7 @@ class Solution:
         """Metrics of the condition at the value (or where it comes nearest)."""
         names = parse_expression(self.until).names
         columns = _columns(self.prediction, names)
-        return {name: float(np.asarray(columns[name]).reshape(-1)[0]) for name in names}
+        return {name: first_number(columns[name]) for name in names}
 
     @property
     def binds(self) -> str:
@@ -292,7 +291,7 @@ def _problem(
             message = (
                 f"{machine.device.name} does not say this number, so there is nothing to scale"
             )
-            raise InputError(Fault(message, path=variable, expected="--set with a value to start"))
+            raise input_error(message, path=variable, expected="--set with a value to start")
         span = spec.span(variable)
         low, high = max(base * LOWEST, span.low), min(base * HIGHEST, span.high)
         low = max(1.0, np.ceil(low)) if span.whole else low
@@ -432,7 +431,7 @@ def _settled(problem: _ThresholdProblem, condition: Expression, value: float, si
     moved = value
     for step in range(6):
         margin = condition.margin(_columns(problem.at(moved), condition.names))
-        if float(np.asarray(margin).reshape(-1)[0]) > 0:
+        if first_number(margin) > 0:
             return moved
         moved = value * (1.0 + side * 1e-15 * 4.0**step)
     return value

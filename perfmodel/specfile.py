@@ -17,20 +17,9 @@ from typing import Any, Final, TypeVar, cast
 
 import yaml
 
-from perfmodel.errors import Fault, InputError
-from perfmodel.marks import MarkedNode, Marks, Path, merge
+from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.marks import MarkedNode, Marks
 from perfmodel.regular import contents
-
-__all__ = [
-    "MarkedNode",
-    "Marks",
-    "Path",
-    "dumps_json",
-    "merge",
-    "read",
-    "reads_as_text",
-    "validate",
-]
 
 T = TypeVar("T")
 
@@ -130,10 +119,13 @@ def _text(source: FilePath | str | bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = source.count(b"\n", 0, error.start) + 1
         column = error.start - (source.rfind(b"\n", 0, error.start) + 1) + 1
-        raise InputError(
-            Fault("is not UTF-8 text", file=name, line=line, column=column,
-                  expected="a text file in UTF-8")
-        ) from None  # fmt: skip
+        raise input_error(
+            "is not UTF-8 text",
+            file=name,
+            line=line,
+            column=column,
+            expected="a text file in UTF-8",
+        ) from None
 
 
 def _too_large(name: str) -> Fault:

@@ -16,14 +16,11 @@ from perfmodel.cost.tiled_bound import nest_bounds
 from perfmodel.cost.traffic.nest import Allocation, Buffering, Conventions, Halo
 from perfmodel.errors import Fault, nearest
 from perfmodel.formats import Precision, as_precision
-from perfmodel.resolve import WorkloadLike
+from perfmodel.resolve import WorkloadLike, workload_of
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
-from perfmodel.workload.library import find
 from perfmodel.workload.lower import OperatorTable, lower
 from perfmodel.workload.workload import Workload
-
-__all__ = ["traffic"]
 
 #: More bytes than any network has.
 _PLENTY = 1e18
@@ -75,7 +72,7 @@ def traffic(
         Every fault at once.
     """
     faults = FaultList() if faults is None else faults
-    made = faults.trying(_workload, workload, settings or {})
+    made = faults.trying(workload_of, workload, settings or {})
     formats = faults.trying(_precision, precision, made)
     axis = faults.trying(make_axis, "capacity", capacity, "bytes")
     sizes = np.asarray(axis.values if axis else [1.0], dtype=float)
@@ -116,12 +113,6 @@ def traffic(
     made_of = columns(table, found, least, bound if not keep else None, sizes)
     made_of["model"] = np.full(len(made_of["capacity_bytes"]), found.model, dtype=object)
     return Table(made_of)
-
-
-def _workload(workload: WorkloadLike, settings: Mapping[str, Any]) -> Workload:
-    if isinstance(workload, Workload):
-        return workload.bind(settings) if settings else workload
-    return find(workload, settings)
 
 
 def _precision(precision: str | Precision | None, workload: Workload | None) -> Precision:

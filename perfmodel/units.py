@@ -12,22 +12,9 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, TypeGuard
 
 from perfmodel.errors import nearest
-
-__all__ = [
-    "DIMENSIONS",
-    "Dimension",
-    "UnitError",
-    "binary",
-    "dimension",
-    "parse",
-    "show",
-    "sizes",
-    "units_of",
-    "whole_bytes",
-]
 
 _ONE: Final = Decimal(1)
 _UP: Final = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -113,6 +100,11 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("count", "a count", "1", "108", "", 1e15),
     )
 }  # fmt: skip
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Tell whether a value is a plain number, which True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _prefixed(stem: str, scale: Decimal, up: bool, down: bool) -> dict[str, Decimal]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perfmodel import demo
+from examples import demo
 from perfmodel.table import Table
 
 
@@ -76,11 +76,3 @@ def test_plots_need_no_network(text: str, folder: Path) -> None:
         assert scripts == ["plotly.min.js"]
         assert str(page) in text
     assert (folder / "out" / "plotly.min.js").is_file()
-
-
-def test_without_a_checkout_it_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(demo, "__file__", str(tmp_path / "perfmodel" / "demo.py"))
-    assert demo.main([str(tmp_path / "out")]) == 2
-    assert "a checkout" in capsys.readouterr().err

@@ -97,7 +97,7 @@ def test_only_the_edges_load_heavy_modules() -> None:
     """Every module outside the command line and the plots, all at once."""
     loaded = loaded_after(
         "import pkgutil, perfmodel\n"
-        "edges = ('perfmodel.cli', 'perfmodel.plots', 'perfmodel.demo')\n"
+        "edges = ('perfmodel.cli', 'perfmodel.plots')\n"
         "for module in pkgutil.walk_packages(perfmodel.__path__, 'perfmodel.'):\n"
         "    if not module.name.startswith(edges): __import__(module.name)"
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from perfmodel.pareto import front, hypervolume, ranks
+from perfmodel.pareto import front, hypervolume
 
 
 def dominated(points: np.ndarray, i: int) -> bool:
@@ -41,17 +41,6 @@ def test_order_and_monotone_maps_do_not_change_the_front(
 def test_a_point_with_a_nan_is_on_no_front_and_dominates_nothing() -> None:
     assert front([[0.0, np.nan], [1.0, 1.0], [2.0, 2.0]]).tolist() == [False, True, False]
     assert front([[np.inf, 0.0], [0.0, np.inf]]).tolist() == [True, True]
-
-
-@given(clouds(2))
-def test_ranks_peel_fronts(points: np.ndarray) -> None:
-    found = ranks(points)
-    left = np.arange(len(points))
-    rank = 0
-    while left.size:
-        on = front(points[left])
-        assert (found[left[on]] == rank).all()
-        left, rank = left[~on], rank + 1
 
 
 def by_inclusion_exclusion(points: np.ndarray, corner: np.ndarray) -> float:

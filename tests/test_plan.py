@@ -108,7 +108,6 @@ def test_a_plan_fits_its_graph_and_says_what_is_held() -> None:
     graph = network()
     plan = sequential(graph)
     assert plan.check(graph, bytes_of(graph)) == []
-    plan.require(graph)
     # Input and output of each operator: two tensors of 4 x 8 in two bytes.
     assert plan.held_bytes("sram", "mcu") == [2 * 4 * 8 * 2] * 6
     assert plan.devices == ("mcu",)
@@ -178,8 +177,6 @@ def test_another_graph_is_refused_first() -> None:
     plan = sequential(network())
     (fault,) = plan.check(network(layers=4))
     assert "another graph" in fault.message
-    with pytest.raises(InputError, match="another graph"):
-        plan.require(network(layers=4))
 
 
 def test_orders_that_do_not_run() -> None:

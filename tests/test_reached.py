@@ -7,8 +7,8 @@ import perfmodel
 
 PACKAGE = Path(perfmodel.__file__).parent
 
-#: Where walks begin: the words, the commands, the demo, and what is loaded by name.
-STARTS = ("perfmodel", "perfmodel.api", "perfmodel.catalog", "perfmodel.demo", "perfmodel.__main__",
+#: Where walks begin: the words, the commands, and what is loaded by name.
+STARTS = ("perfmodel", "perfmodel.api", "perfmodel.catalog", "perfmodel.__main__",
           "perfmodel.testing")  # fmt: skip
 
 #: Prefix of modules that nothing reaches -> why they are here all the same.
@@ -17,10 +17,9 @@ EXCEPTIONS = {
     "perfmodel.cost.mapping": "the mapper over memories of each operand, which no kind names yet",
     "perfmodel.cost.traffic.chains": "traffic of chains of operators, which no command asks yet",
     "perfmodel.cost.traffic.levels": "traffic over several levels, which no command asks yet",
-    "perfmodel.cost.traffic.staircase_lookup": "documented look-ups of the page on traffic",
+    "perfmodel.cost.traffic.staircase_lookup": "many look-ups, which a benchmark times",
     "perfmodel.evaluate.batched": "for readers of data sets in other packages",
     "perfmodel.kinds.fpga.digits": "documented functions of the page on FPGAs",
-    "perfmodel.plots.chain": "the picture of a chain's traffic",
     "perfmodel.plots.staircase": "the picture of a staircase of traffic",
     "perfmodel.search.adapters": "for loops of optuna, pymoo, Ray Tune and PyTorch",
     "perfmodel.search.differentiable": "a search with slopes, which no command asks yet",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from perfmodel.asked import remember
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from perfmodel.prediction.cited import Citations
     from perfmodel.solve import Solution
     from perfmodel.table import Table
-
-__all__ = ["cite", "collective", "compare", "predict", "solve", "sweep", "traffic"]
 
 
 def predict(
@@ -112,9 +110,10 @@ def cite(
         noun = "result" if len(found) == 1 else "kinds of result"
         return merged(found, f"a table of {len(found)} {noun}")
     if device is None:
-        raise InputError(Fault("a workload without a device rests on nothing yet",
-                               expected="a device beside the workload, a prediction, "
-                               "or a table"))  # fmt: skip
+        raise input_error(
+            "a workload without a device rests on nothing yet",
+            expected="a device beside the workload, a prediction, or a table",
+        )
     return citations(predict(cast("WorkloadLike", subject), device, **options))
 
 

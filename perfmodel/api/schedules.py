@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.stream import StreamResult
     from perfmodel.schedule.tiling.face import PatchResult
 
-__all__ = ["allocate", "assign", "patches", "place", "schedule", "stream"]
-
 
 @overload
 def schedule(

@@ -9,12 +9,25 @@ from typing import Any
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware import library as devices
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import folder_faults
+from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import WorkloadLike
 from perfmodel.workload import library as workloads
 from perfmodel.workload.workload import Workload
 
-__all__ = ["hardware", "precision", "runtime", "workload"]
+__all__ = [
+    "Device",
+    "Machine",
+    "Precision",
+    "Runtime",
+    "Workload",
+    "folder_faults",
+    "hardware",
+    "precision",
+    "runtime",
+    "workload",
+]
 
 
 def hardware(name: str | Path | Device, directories: Iterable[str | Path] = ()) -> Device:

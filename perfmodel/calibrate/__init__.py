@@ -3,19 +3,10 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.calibrate.fit import Constant, CrossValidatedFit, Fit, fit, left_out
-from perfmodel.calibrate.overlay import Calibration, Overlay, read_overlay
+from perfmodel.calibrate.overlay import Calibration
 from perfmodel.former import former_names
 
-__all__ = [
-    "Calibration",
-    "Constant",
-    "CrossValidatedFit",
-    "Fit",
-    "Overlay",
-    "fit",
-    "left_out",
-    "read_overlay",
-]
+__all__ = ["Calibration", "Constant", "CrossValidatedFit", "Fit", "fit", "left_out"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, LeftOut="CrossValidatedFit")

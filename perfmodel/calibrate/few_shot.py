@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.arrays import first_number
 from perfmodel.calibrate.fit import Constant, fit
 from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.kinds.scaled import class_of
 from perfmodel.prediction import Prediction
-
-__all__ = ["PRIOR", "Trial", "class_seconds", "multipliers", "predicted", "trial"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -88,7 +87,7 @@ def class_seconds(prediction: Prediction) -> dict[str, float]:
     for i, row in enumerate(table.rows):
         name = "memory" if bound[i] else class_of(row.kind)
         out[name] += float(count[i] * body[i])
-    latency = float(np.asarray(prediction.latency_s).reshape(-1)[0])
+    latency = first_number(prediction.latency_s)
     out["fixed"] = latency - sum(v for k, v in out.items() if k != "fixed")
     return out
 
@@ -125,11 +124,24 @@ def multipliers(
         if (parts[chosen, i] > 0).any()
     ]
 
-    def forward(values: Mapping[str, float]) -> Vector:
-        return predicted(parts, values)
-
-    found = fit(forward, truth, constants, rows=chosen, scale=_SCALE)
+    found = fit(_Multiplied(parts[chosen]), truth[chosen], constants, scale=_SCALE)
     return {c.name: found.constants[c.name] for c in constants}
+
+
+class _Multiplied:
+    """Seconds of rows with the classes multiplied; a `perfmodel.calibrate.rounds.ManyPoints`."""
+
+    def __init__(self, seconds: Vector) -> None:
+        self._seconds = seconds
+
+    def __call__(self, constants: Mapping[str, float]) -> Vector:
+        return predicted(self._seconds, constants)
+
+    def points(self, constants: Mapping[str, Vector]) -> Vector:
+        """Return the seconds under many multipliers, ``(points, rows)``."""
+        one = np.ones(len(next(iter(constants.values()))))
+        weights = [*(constants.get(name, one) for name in SCALE_CLASSES), one]
+        return np.stack(weights, axis=1) @ self._seconds.T
 
 
 def predicted(seconds: npt.ArrayLike, scale: Mapping[str, float]) -> Vector:

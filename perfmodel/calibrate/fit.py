@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from perfmodel.calibrate.rounds import EvaluatePoints, ManyPoints, side_by_side
 
-__all__ = ["Constant", "CrossValidatedFit", "Fit", "Forward", "fit", "left_out"]
-
 Vector: TypeAlias = npt.NDArray[np.float64]
 #: Constants by name -> predictions of all rows, shape ``(rows,)``, positive.
 Forward: TypeAlias = Callable[[Mapping[str, float]], Vector]

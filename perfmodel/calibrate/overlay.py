@@ -20,16 +20,6 @@ from perfmodel.prediction import Interval, Prediction
 from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
 
-__all__ = [
-    "Calibration",
-    "LeaveOneOutRow",
-    "LeaveOneOutSpread",
-    "Overlay",
-    "calibrated",
-    "expected",
-    "read_overlay",
-]
-
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 

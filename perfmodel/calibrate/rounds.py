@@ -15,8 +15,6 @@ from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EvaluatePoints", "ManyPoints", "side_by_side"]
-
 T = TypeVar("T")
 Matrix: TypeAlias = npt.NDArray[np.float64]
 #: Points of constants, shape ``(points, constants)`` -> predictions, shape ``(points, rows)``.

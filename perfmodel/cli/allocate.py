@@ -19,8 +19,6 @@ from perfmodel.schedule.allocate.allocate import hold_faults, option_faults
 from perfmodel.settings import FaultList
 from perfmodel.units import UnitError, whole_bytes
 
-__all__ = ["allocate"]
-
 _SUFFIXES = (".csv", ".json", ".txt")
 _OPTIONS = {
     "capacity_bytes": "--capacity", "time_limit_s": "--time-limit", "node_limit": "--nodes",
@@ -69,8 +67,7 @@ def allocate(
     """
     faults = FaultList()
     for path, suffixes in ((output, _SUFFIXES), (plot, (".html",))):
-        if path is not None:
-            faults.extend(output_faults(path, suffixes, "-o" if path is output else "--plot"))
+        faults.extend(output_faults(path, suffixes, "-o" if path is output else "--plot"))
     limit = None if capacity is None else _bytes(capacity, "--capacity", faults)
     step = _bytes(alignment, "--alignment", faults)
     faults.extend(option_faults(limit, time_limit, nodes, 1 if step is None else step))

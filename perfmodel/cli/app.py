@@ -7,8 +7,6 @@ from cyclopts import App, Parameter
 from perfmodel._version import __version__
 from perfmodel.cli.words import Flowing
 
-__all__ = ["app"]
-
 app = App(
     name="perfmodel",
     help="What a neural network will cost on a machine: latency, energy, traffic and memory.",

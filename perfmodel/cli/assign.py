@@ -9,23 +9,13 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import outcome
-from perfmodel.cli.common import (
-    Whole,
-    listed,
-    named_options,
-    print_json,
-    say,
-    scalars,
-    write_result,
-)
+from perfmodel.cli.common import Whole, answer, listed, named_options, scalars
 from perfmodel.cli.words import ModelFile
 from perfmodel.errors import Fault
 from perfmodel.hardware.library import hardware
 from perfmodel.schedule.assign import assign as run
 from perfmodel.schedule.assign.run import name_faults, option_faults, settled
 from perfmodel.settings import FaultList
-
-__all__ = ["assign"]
 
 _SUFFIXES = (".json", ".csv", ".txt")
 _OPTIONS = {
@@ -110,8 +100,7 @@ def assign(
     for path, suffixes, option in (
         (output, _SUFFIXES, "-o"), (plan, (".json",), "--plan"), (plot, (".html",), "--plot"),
     ):  # fmt: skip
-        if path is not None:
-            faults.extend(output_faults(path, suffixes, option))
+        faults.extend(output_faults(path, suffixes, option))
     names = listed(engines)
     faults.extend(option_faults(objective, parallel, contiguous, any_order, time_limit, looks))
     if not devices:
@@ -129,14 +118,9 @@ def assign(
             precision=first.precision, runtime=first.runtime, engines=names, link=link,
             warm=warm, fuse=fuse, fits=not ignore_memory, time_limit_s=time_limit, looks=looks,
         )  # fmt: skip
-    if output is not None:
-        write_result(output, found)
     if plan is not None and found.feasible:
         write_text(plan, found.plan.to_json(indent=1) + "\n")
     if plot is not None and found.feasible:
         write_text(plot, found.plot.page())
-    if json:
-        print_json(found.to_dict())
-    elif output is None:
-        say(repr(found))
+    answer(found, json=json, output=output)
     return outcome(feasible=found.feasible, decided=found.decided)

@@ -12,8 +12,6 @@ from perfmodel.cli import DONE
 from perfmodel.cli.common import print_json, say
 from perfmodel.settings import FaultList
 
-__all__ = ["calibrate"]
-
 
 def calibrate(
     measurements: Path,
@@ -44,17 +42,13 @@ def calibrate(
     """
     from importlib import import_module
 
-    from perfmodel.hardware.library import hardware
-    from perfmodel.hardware.library import runtime as find_runtime
-
     faults = FaultList()
-    if output is not None:
-        faults.extend(output_faults(output, (".yaml", ".yml")))
-    spec = None if device is None else faults.trying(hardware, device)
-    chosen = None if runtime is None else faults.trying(find_runtime, runtime)
-    faults.settle()
+    faults.extend(output_faults(output, (".yaml", ".yml")))
     module: Any = import_module("perfmodel.evaluate.calibration")
-    found = module.calibrate(measurements, spec, chosen, skip_bad_rows=skip_bad_rows)
+    found: Any = faults.trying(
+        module.calibrate, device, runtime, measurements, skip_bad_rows=skip_bad_rows
+    )
+    faults.settle()
     if output is not None:
         write_text(output, found.to_yaml())
     if json:

@@ -17,8 +17,6 @@ from perfmodel.predict import predict
 from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList
 
-__all__ = ["cite"]
-
 
 def cite(
     workload: ModelFile,
@@ -64,8 +62,7 @@ def cite(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".txt", ".json", ".bib")))
+    faults.extend(output_faults(output, (".txt", ".json", ".bib")))
     if bibtex and json:
         faults.append(Fault("--bibtex and --json exclude each other", expected="one of them"))
     subject = resolve(workload, device, precision, runtime, settings, engine=engine, model=model,

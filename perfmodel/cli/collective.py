@@ -11,13 +11,11 @@ from cyclopts import Parameter
 from perfmodel.atomic import output_faults
 from perfmodel.axes import parse_axis
 from perfmodel.cli import DONE
-from perfmodel.cli.common import named_options, print_json, say, scalars, write_result
+from perfmodel.cli.common import answer, named_options, scalars
 from perfmodel.cli.words import DeviceSpec
 from perfmodel.collective import collective as run
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
-
-__all__ = ["collective"]
 
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {"message_bytes": "--message", "devices": "--devices", "link": "--link"}
@@ -63,8 +61,7 @@ def collective(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(output_faults(output, _SUFFIXES))
     sizes = _numbers("message_bytes", message, "bytes", faults)
     counts = _numbers("devices", devices, "", faults)
     single = len(sizes) == len(counts) == 1
@@ -76,12 +73,7 @@ def collective(
         )
         faults.settle()
     assert result is not None
-    if output is not None:
-        write_result(output, result)
-    if json:
-        print_json(result.to_dict())
-    elif output is None:
-        say(repr(result))
+    answer(result, json=json, output=output)
     return DONE
 
 

@@ -14,26 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from cyclopts import Parameter
 
 from perfmodel.atomic import write_text
-from perfmodel.errors import Fault, InputError, nearest, printable
+from perfmodel.errors import Fault, InputError, nearest, one_of, printable
 from perfmodel.settings import REMARKS, RESERVED, FaultList, is_fact, plain_value
+from perfmodel.units import is_number
 
 if TYPE_CHECKING:
     from cyclopts import Token
-
-__all__ = [
-    "Count",
-    "Whole",
-    "listed",
-    "named_options",
-    "note",
-    "pairs",
-    "print_json",
-    "say",
-    "scalars",
-    "tag_faults",
-    "to_json",
-    "write_result",
-]
 
 
 def _whole(_type: Any, tokens: Sequence[Token]) -> int:
@@ -117,7 +103,7 @@ def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
         if name in RESERVED:
             found[name] = text
             continue
-        found[name] = _fact(text) if is_fact(name) else plain_value(text)
+        found[name] = fact_value(text) if is_fact(name) else plain_value(text)
         if isinstance(found[name], str) and ("," in text or ".." in text):
             faults.append(
                 Fault(f"'{text}' is a list", path=name, file="--set",
@@ -127,10 +113,11 @@ def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
     return found
 
 
-def _fact(text: str) -> Any:
+def fact_value(text: str) -> Any:
+    """Return a text as the value of a fact: a plain number, or the text with its unit."""
     value = plain_value(text)
     # A plain number is SI; anything else has a unit, which the fact's dimension checks.
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else text
+    return float(value) if is_number(value) else text
 
 
 def to_json(data: Any) -> str:
@@ -169,6 +156,26 @@ def write_result(output: Path, found: Any, *, text: str = "", data: Any = None) 
             write_text(output, (text or repr(found)) + "\n")
 
 
+def answer(
+    found: Any, *, json: bool, output: Path | None, text: str = "", data: Any = None
+) -> None:
+    """Write a result to its file and print it: as JSON, or as text where there is no file.
+
+    Parameters
+    ----------
+    found
+        As `write_result` takes it.
+    text, data
+        Instead of its own text, and of its dictionary.
+    """
+    if output is not None:
+        write_result(output, found, text=text, data=data)
+    if json:
+        print_json(found.to_dict() if data is None else data)
+    elif output is None:
+        say(text or repr(found))
+
+
 def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
     """Fault of a tag that nothing of the library has."""
     tags = sorted(set(known))
@@ -176,7 +183,7 @@ def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
         return []
     meant = nearest(tag, tags)
     return [Fault(f"no {noun} has the tag '{tag}'", file="--tag", suggestion=meant,
-                  expected="" if meant else "one of " + ", ".join(tags))]  # fmt: skip
+                  expected="" if meant else one_of(tags))]  # fmt: skip
 
 
 def print_json(data: Any) -> None:

@@ -18,8 +18,6 @@ from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
 from perfmodel.table.text import as_text
 
-__all__ = ["compare"]
-
 
 def compare(
     workload: ModelFile,
@@ -70,8 +68,7 @@ def compare(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".json", ".csv", ".parquet", ".txt")))
+    faults.extend(output_faults(output, (".json", ".csv", ".parquet", ".txt")))
     faults.extend(report_faults(report))
     pair = {"precision": _pair("precision", precision, faults),
             "runtime": _pair("runtime", runtime, faults)}  # fmt: skip

@@ -17,8 +17,6 @@ from perfmodel.cli.common import Count, print_json, say
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
 
-__all__ = ["doctor"]
-
 _NEEDED = (
     "numpy", "scipy", "pydantic", "PyYAML", "networkx", "plotly", "pulp", "highspy", "cyclopts",
     "rich",

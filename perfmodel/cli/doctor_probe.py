@@ -17,8 +17,6 @@ from perfmodel.cli.format import repr_all
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
 
-__all__ = ["probe_host"]
-
 #: Longer budgets measure nothing more.
 _LONGEST_S = 3600.0
 _SUFFIXES = (".yaml", ".yml")

@@ -13,8 +13,6 @@ from perfmodel.hardware.library import hardware
 from perfmodel.settings import FaultList
 from perfmodel.workload.library import find
 
-__all__ = ["explore"]
-
 
 def explore(
     workload: str = "llama_3_8b",

@@ -15,8 +15,6 @@ from perfmodel.errors import InputError
 from perfmodel.search.finetune import finetune as run
 from perfmodel.settings import FaultList
 
-__all__ = ["finetune"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {
     "limit": "--limit", "train": "--train", "parts": "--parts", "optimizer": "--optimizer",
@@ -85,8 +83,7 @@ def finetune(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(output_faults(output, _SUFFIXES))
     with named_options(_OPTIONS, precision=precision, runtime=runtime):
         found = None
         try:

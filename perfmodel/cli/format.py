@@ -9,8 +9,6 @@ from perfmodel.cli.common import print_json, say
 from perfmodel.formats import Format, Precision, as_precision, find, formats
 from perfmodel.table import Table
 
-__all__ = ["list_format", "show_format"]
-
 
 def list_format(*, json: bool = False) -> int:
     """Names of the formats with their bits.

@@ -91,8 +91,7 @@ def show_hardware(
         Write to a file what would be printed.
     """
     faults = FaultList()
-    if output is not None:
-        faults.extend(output_faults(output))
+    faults.extend(output_faults(output))
     if yaml and json:
         faults.append(Fault("--yaml and --json exclude each other", expected="one of them"))
     spec = faults.trying(_spec, name)

@@ -9,15 +9,14 @@ from cyclopts import Parameter
 
 from perfmodel import units
 from perfmodel.cli import DONE
-from perfmodel.cli.common import Count, pairs, print_json, say
+from perfmodel.cli.common import Count, fact_value, pairs, print_json, say
 from perfmodel.cli.format import repr_all
 from perfmodel.hardware.copying.spec import NewSpec, saving_faults
 from perfmodel.hardware.likeness.distance import as_records
 from perfmodel.hardware.own import near, new
 from perfmodel.settings import FaultList, plain_value
 from perfmodel.table import Table
-
-__all__ = ["near_hardware", "new_hardware"]
+from perfmodel.units import is_number
 
 
 def new_hardware(
@@ -78,7 +77,7 @@ def new_hardware(
     settings: dict[str, Any] = {}
     for path, text in pairs(set or (), faults).items():
         value = plain_value(text)
-        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        plain = is_number(value)
         settings[path] = float(value) if plain else text
     place = output or Path(f"{name if _is_name(name) else 'device'}.yaml")
     faults.extend(saving_faults(place, force))
@@ -103,10 +102,7 @@ def _is_name(name: str) -> bool:
 
 def _rate(text: str | None) -> str | float | None:
     """A plain number is SI, as everywhere on the command line."""
-    if text is None:
-        return None
-    value = plain_value(text)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else text
+    return None if text is None else fact_value(text)
 
 
 def _tell(made: NewSpec, place: Path) -> None:

@@ -9,12 +9,10 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE
-from perfmodel.cli.common import print_json, say, scalars, write_result
+from perfmodel.cli.common import answer, scalars
 from perfmodel.cli.words import ModelFile
 from perfmodel.kinds.hardwired.face import hardwire as run
 from perfmodel.settings import FaultList
-
-__all__ = ["hardwire"]
 
 
 def hardwire(
@@ -55,16 +53,10 @@ def hardwire(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".json", ".txt")))
+    faults.extend(output_faults(output, (".json", ".txt")))
     found = run(
         workload, device, precision=precision, systems=systems, years=years, updates=updates,
         set=settings, faults=faults,
     )  # fmt: skip
-    if output is not None:
-        write_result(output, found)
-    if json:
-        print_json(found.to_dict())
-    elif output is None:
-        say(repr(found))
+    answer(found, json=json, output=output)
     return DONE

@@ -9,12 +9,10 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import outcome
-from perfmodel.cli.common import Whole, named_options, print_json, say, scalars, write_result
+from perfmodel.cli.common import Whole, answer, named_options, scalars
 from perfmodel.cli.words import ModelFile
 from perfmodel.schedule.tiling.face import patches as run
 from perfmodel.settings import FaultList
-
-__all__ = ["patches"]
 
 _SUFFIXES = (".json", ".txt")
 _OPTIONS = {
@@ -78,10 +76,8 @@ def patches(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, _SUFFIXES))
-    if plot is not None:
-        faults.extend(output_faults(plot, (".html",), "--plot"))
+    faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(output_faults(plot, (".html",), "--plot"))
     options: dict[str, Any] = {"objective": objective}
     if mode:
         options["modes"] = tuple(mode)
@@ -91,12 +87,7 @@ def patches(
             most_patched=most_patched, in_place_depthwise=in_place_depthwise,
             time_limit_s=time_limit, faults=faults, **options,
         )  # fmt: skip
-    if output is not None:
-        write_result(output, found)
     if plot is not None:
         write_text(plot, found.plot.page())
-    if json:
-        print_json(found.to_dict())
-    elif output is None:
-        say(repr(found))
+    answer(found, json=json, output=output)
     return outcome(feasible=found.feasible, decided=found.decided)

@@ -11,15 +11,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
 from perfmodel.cli import outcome
-from perfmodel.cli.common import (
-    listed,
-    named_options,
-    pairs,
-    print_json,
-    say,
-    scalars,
-    write_result,
-)
+from perfmodel.cli.common import answer, listed, named_options, pairs, scalars
 from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.errors import Fault, InputError
 from perfmodel.resolve import resolve
@@ -28,8 +20,6 @@ from perfmodel.schedule.place import place as run
 from perfmodel.schedule.place.place import option_faults
 from perfmodel.schedule.place.popularity import popularity_of as read_popularity
 from perfmodel.settings import FaultList
-
-__all__ = ["extra_levels", "place", "popularity_of"]
 
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {
@@ -111,8 +101,7 @@ def place(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(output_faults(output, _SUFFIXES))
     options: dict[str, Any] = {
         "extra": extra_levels(level or (), faults),
         "capacities": pairs(capacity or (), faults, "--capacity"),
@@ -134,12 +123,7 @@ def place(
         if context_limit:
             data["context_limit"] = found.context_limit()
             text += f"\n\nlongest context: {data['context_limit']}"
-    if output is not None:
-        write_result(output, found, text=text, data=data)
-    if json:
-        print_json(data)
-    elif output is None:
-        say(text)
+    answer(found, json=json, output=output, text=text, data=data)
     return outcome(feasible=found.feasible, decided=found.decided)
 
 

@@ -27,8 +27,6 @@ from perfmodel.settings import FaultList
 from perfmodel.specfile import MAX_BYTES
 from perfmodel.units import show
 
-__all__ = ["predict"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 
 
@@ -97,8 +95,7 @@ def predict(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(output_faults(output, _SUFFIXES))
     faults.extend(report_faults(report))
     scheduled = None if plan is None else faults.trying(_plan, plan)
     machine = device if overlay is None else faults.trying(_calibrated, device, runtime, overlay)

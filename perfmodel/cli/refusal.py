@@ -18,9 +18,7 @@ from cyclopts.exceptions import (
 )
 
 from perfmodel.cli.app import COMMANDS, GROUPS, app
-from perfmodel.errors import Fault, nearest
-
-__all__ = ["parse_faults"]
+from perfmodel.errors import Fault, nearest, one_of
 
 #: The parser stops at its first fault; it is mended and asked again, at most so often.
 _MOST = 20
@@ -99,7 +97,7 @@ def _command(name: str, chain: list[str], command: str) -> Fault:
         return Fault(f"{command} has no option '{name}'", suggestion=meant,
                      expected="" if meant else " or ".join(options))  # fmt: skip
     return Fault(f"{command} has no command '{name}'", suggestion=meant,
-                 expected="" if meant else "one of " + ", ".join(sorted(known)))  # fmt: skip
+                 expected="" if meant else one_of(sorted(known)))  # fmt: skip
 
 
 def _option(
@@ -134,7 +132,7 @@ def _wanted(target: Any) -> tuple[str, list[str]]:
         return _wanted(inner[0]) if len(inner) == 1 else ("", [])
     if get_origin(target) is typing.Literal:
         choices = [str(choice) for choice in get_args(target)]
-        return "one of " + ", ".join(choices), choices
+        return one_of(choices), choices
     words = {int: "a whole number", float: "a number", bool: "true or false"}
     return words.get(target, ""), []
 

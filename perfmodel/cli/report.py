@@ -8,9 +8,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from perfmodel.cli.reporting import DATE, OPTION
-from perfmodel.errors import Fault, InputError, nearest
-
-__all__ = ["REPORTED", "report"]
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 
 #: Commands that take ``--report FILE``.
 REPORTED: Final = ("compare", "predict", "schedule", "search", "sweep", "validate")
@@ -38,7 +36,7 @@ def report(
     if command not in REPORTED:
         meant = nearest(command, REPORTED)
         faults.append(Fault(f"perfmodel report has no command '{command}'", suggestion=meant,
-                            expected="" if meant else "one of " + ", ".join(REPORTED)))  # fmt: skip
+                            expected="" if meant else one_of(REPORTED)))  # fmt: skip
     if output is None and "--help" not in rest:
         faults.append(Fault("the file of the report is missing", file="-o",
                             expected="-o FILE.html"))  # fmt: skip
@@ -69,8 +67,9 @@ def _taken(words: list[str]) -> tuple[list[str], str | None, str]:
         if name in ("-o", "--output", "--date"):
             if not mark:
                 if not words:
-                    raise InputError(Fault(f"{name} has no value", file="perfmodel report",
-                                           expected=f"{name} VALUE"))  # fmt: skip
+                    raise input_error(
+                        f"{name} has no value", file="perfmodel report", expected=f"{name} VALUE"
+                    )
                 value = words.pop(0)
             if name == "--date":
                 date = value

@@ -10,8 +10,6 @@ from typing import Any
 from perfmodel.atomic import output_faults
 from perfmodel.errors import Fault
 
-__all__ = ["DATE", "OPTION", "TYPED", "report_faults", "write_report"]
-
 #: Words of the command line that is being run, without the program's name.
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
 #: What the file of the report was written after.

@@ -13,8 +13,6 @@ from perfmodel.cli import DONE
 from perfmodel.cli.common import print_json, say, to_json
 from perfmodel.settings import FaultList
 
-__all__ = ["reproduce"]
-
 
 def reproduce(
     *names: str,
@@ -35,8 +33,7 @@ def reproduce(
         Write the JSON to a file.
     """
     faults = FaultList()
-    if output is not None:
-        faults.extend(output_faults(output, (".json",)))
+    faults.extend(output_faults(output, (".json",)))
     faults.settle()
     module: Any = import_module("perfmodel.evaluate")
     results = module.reproduce(list(names) or None)

@@ -19,8 +19,6 @@ from perfmodel.system.request import Request
 from perfmodel.system.request import request as run
 from perfmodel.table.text import as_text
 
-__all__ = ["request"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _AXES = ("prompt", "generate", "batch")
 
@@ -75,8 +73,7 @@ def request(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(output_faults(output, _SUFFIXES))
     values: dict[str, tuple[float, ...]] = {}
     for name, text in zip(_AXES, (prompt, generate, batch), strict=True):
         axis = faults.trying(parse_axis, name, text, "", f"--{name}")

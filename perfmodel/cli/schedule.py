@@ -9,14 +9,12 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import outcome
-from perfmodel.cli.common import Whole, named_options, note, print_json, say, scalars, write_result
+from perfmodel.cli.common import Whole, answer, named_options, note, scalars
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.face import schedule as run
 from perfmodel.settings import FaultList
-
-__all__ = ["schedule"]
 
 _SUFFIXES = (".json", ".txt")
 _OPTIONS = {
@@ -115,8 +113,7 @@ def schedule(
         (output, _SUFFIXES, "-o"), (plan, (".json",), "--plan"), (plot, (".html",), "--plot"),
         (lp, (".lp",), "--lp"),
     ):  # fmt: skip
-        if path is not None:
-            faults.extend(output_faults(path, suffixes, option))
+        faults.extend(output_faults(path, suffixes, option))
     faults.extend(report_faults(report))
     if capacity is not None and ("," in capacity or ".." in capacity):
         faults.extend(
@@ -172,12 +169,7 @@ def schedule(
         more["curve"] = steps.to_dict()
     data = {**found.to_dict(), **more}
     text = "\n\n".join([repr(found), *(str(part) for part in (changes, steps) if part is not None)])
-    if output is not None:
-        write_result(output, found, text=text, data=data)
-    if json:
-        print_json(data)
-    elif output is None:
-        say(text)
+    answer(found, json=json, output=output, text=text, data=data)
     if isinstance(found, Curve):
         # Ascending: what the largest of those that fail lacks, the smaller ones lack too.
         failed = [s.infeasible for s in found.schedules if s.infeasible is not None]

@@ -13,17 +13,15 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import outcome
-from perfmodel.cli.common import Whole, note, print_json, say, scalars, to_json
+from perfmodel.cli.common import Whole, fact_value, note, print_json, say, scalars, to_json
 from perfmodel.cli.reporting import report_faults, write_report
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.search.declared import SearchProblem
 from perfmodel.search.problem_file import load
 from perfmodel.search.result import SearchResult
 from perfmodel.search.sources import parse_source
 from perfmodel.search.text import front_text, relief_lines
 from perfmodel.settings import FaultList, is_fact, plain_value
-
-__all__ = ["search"]
 
 _SUFFIXES: Final = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS: Final = {
@@ -123,8 +121,7 @@ def search(
     since = monotonic()
     faults = FaultList()
     for path, suffixes, option in ((output, _SUFFIXES, "-o"), (plot, (".html",), "--plot")):
-        if path is not None:
-            faults.extend(output_faults(path, suffixes, option))
+        faults.extend(output_faults(path, suffixes, option))
     faults.extend(report_faults(report))
     scalar: dict[str, Any] = {
         "method": method, "seconds": seconds, "evaluations": evaluations, "seed": seed,
@@ -178,10 +175,11 @@ def _declared(
 ) -> SearchProblem:  # fmt: skip
     """Return the problem of a file, with what the command line may say instead of it."""
     if not file.endswith((".yaml", ".yml", ".json")):
-        raise InputError(
-            Fault("DEVICE is missing", file="perfmodel search",
-                  expected="a device, or the .yaml file of a problem alone")
-        )  # fmt: skip
+        raise input_error(
+            "DEVICE is missing",
+            file="perfmodel search",
+            expected="a device, or the .yaml file of a problem alone",
+        )
     names = [option for option, value in stated.items() if value is not None]
     try:
         problem = load(file, names)
@@ -230,7 +228,7 @@ def read_choices(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
             continue
         values = [option if is_fact(word) else plain_value(option) for option in options]
         if is_fact(word):
-            values = [_fact(option) for option in options]
+            values = [fact_value(option) for option in options]
         own = found.setdefault(word, {})
         if pattern in own:
             faults.append(Fault(f"'{name}' is given twice", file="--choice",
@@ -245,11 +243,6 @@ def _merged(own: Mapping[str, list[Any]]) -> Any:
         return own[""]
     every = {"*": own[""]} if "" in own else {}
     return every | {pattern: options for pattern, options in own.items() if pattern}
-
-
-def _fact(text: str) -> Any:
-    value = plain_value(text)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else text
 
 
 def _told(

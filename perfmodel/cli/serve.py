@@ -8,8 +8,6 @@ from perfmodel.system.serving import Served
 from perfmodel.system.serving import serve as run
 from perfmodel.units import show
 
-__all__ = ["serve"]
-
 
 def serve(
     model: str,

@@ -9,12 +9,10 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import print_json, say, scalars, write_result
+from perfmodel.cli.common import answer, scalars
 from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.settings import FaultList
 from perfmodel.solve import solve as run
-
-__all__ = ["solve"]
 
 
 def solve(
@@ -73,17 +71,11 @@ def solve(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".json", ".txt")))
+    faults.extend(output_faults(output, (".json", ".txt")))
     found = run(
         workload, device, variable, until, precision=precision, runtime=runtime, set=settings,
         engine=engine, model=model, relaxed=relaxed, warm=warm, fits=not ignore_memory,
         faults=faults,
     )  # fmt: skip
-    if output is not None:
-        write_result(output, found)
-    if json:
-        print_json(found.to_dict())
-    elif output is None:
-        say(repr(found))
+    answer(found, json=json, output=output)
     return DONE if found.feasible else INFEASIBLE

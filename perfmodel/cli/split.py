@@ -15,8 +15,6 @@ from perfmodel.errors import InputError
 from perfmodel.settings import FaultList
 from perfmodel.system.split import split as run
 
-__all__ = ["split"]
-
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {
     "objective": "--objective", "rate": "--rate", "latency": "--latency", "system": "--system",
@@ -107,8 +105,7 @@ def split(
     faults = FaultList()
     settings = scalars(set or (), faults)
     for path, suffixes, option in ((output, _SUFFIXES, "-o"), (plot, (".html",), "--plot")):
-        if path is not None:
-            faults.extend(output_faults(path, suffixes, option))
+        faults.extend(output_faults(path, suffixes, option))
     named = {"precision": precision, "runtime": runtime, "engine": engine}
     with named_options(_OPTIONS, **named):
         found = None

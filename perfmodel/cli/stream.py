@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
 from perfmodel.cli import outcome
-from perfmodel.cli.common import Whole, named_options, print_json, say, scalars, write_result
+from perfmodel.cli.common import Whole, answer, named_options, scalars
 from perfmodel.cli.place import extra_levels, popularity_of
 from perfmodel.cli.words import DeviceSpec, ModelFile
 from perfmodel.errors import InputError
@@ -17,8 +17,6 @@ from perfmodel.resolve import resolve
 from perfmodel.schedule.stream import stream as run
 from perfmodel.schedule.stream.stream import option_faults
 from perfmodel.settings import FaultList
-
-__all__ = ["stream"]
 
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 _OPTIONS = {
@@ -100,8 +98,7 @@ def stream(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(output_faults(output, _SUFFIXES))
     beside = (
         extra_levels([source], faults, "--source") if source is not None and "=" in source else ()
     )
@@ -119,10 +116,5 @@ def stream(
             subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
             engine=subject.engine, faults=faults, **options,
         )  # fmt: skip
-    if output is not None:
-        write_result(output, found)
-    if json:
-        print_json(found.to_dict())
-    elif output is None:
-        say(repr(found))
+    answer(found, json=json, output=output)
     return outcome(feasible=found.feasible, decided=found.decided)

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "failure", "prepare", "silence"]
-
 #: Columns that rich lays out; at one or two it makes lines without end, at a million it fills them.
 NARROWEST = 40
 WIDEST = 1000

@@ -29,8 +29,6 @@ from perfmodel.table import Table
 from perfmodel.table.text import as_text
 from perfmodel.units import show
 
-__all__ = ["sweep"]
-
 #: Rows that JSON lists without being asked for the best or the front alone.
 _MOST_ROWS = 100_000
 #: Best rows that a report has where they are too many to keep.

@@ -16,8 +16,6 @@ from perfmodel.settings import FaultList
 from perfmodel.traffic import traffic as run
 from perfmodel.units import show
 
-__all__ = ["traffic"]
-
 _SUFFIXES = (".json", ".csv", ".parquet")
 
 
@@ -68,8 +66,7 @@ def traffic(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, _SUFFIXES))
+    faults.extend(output_faults(output, _SUFFIXES))
     rules: dict[str, Any] = {"buffering": buffering, "halo": halo, "allocation": allocation}
     found = run(
         workload, capacity, precision=precision, partial_bytes=partial_bytes, keep=keep,

@@ -14,8 +14,6 @@ from perfmodel.cli.common import note, print_json, say, to_json
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.settings import FaultList
 
-__all__ = ["validate"]
-
 
 def validate(
     *names: str,
@@ -58,10 +56,8 @@ def validate(
         Write the JSON to a file.
     """
     faults = FaultList()
-    if output is not None:
-        faults.extend(output_faults(output, (".json",)))
-    if trust is not None:
-        faults.extend(output_faults(trust, (".md",), "--trust"))
+    faults.extend(output_faults(output, (".json",)))
+    faults.extend(output_faults(trust, (".md",), "--trust"))
     faults.extend(report_faults(report))
     faults.settle()
     module: Any = import_module("perfmodel.evaluate")

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from cyclopts.help import HelpPanel
     from rich.console import Console, ConsoleOptions
 
-__all__ = ["MODEL_FILES", "DeviceSpec", "Flowing", "LanguageModel", "ModelFile"]
-
 #: Files that are read as a workload, besides .yaml; a test holds it to `importers.table.READERS`.
 MODEL_FILES = (
     ".onnx, .tflite, .gguf, .safetensors (or its .index.json), .keras, .pt2, "

@@ -12,15 +12,13 @@ from perfmodel.cli import BAD_INPUT, DONE
 from perfmodel.cli.common import note, print_json, say, scalars, tag_faults, to_json
 from perfmodel.cli.format import repr_all
 from perfmodel.cli.words import ModelFile
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.settings import FaultList
 from perfmodel.table import Table
 from perfmodel.workload import library
 from perfmodel.workload.importers.table import is_imported
 from perfmodel.workload.library_counts import published_counts
 from perfmodel.workload.workload import Workload
-
-__all__ = ["check_workload", "import_workload", "list_workload", "show_workload"]
 
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
 
@@ -106,8 +104,7 @@ def show_workload(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".csv", ".parquet", ".json")))
+    faults.extend(output_faults(output, (".csv", ".parquet", ".json")))
     made = faults.trying(library.find, name, settings)
     faults.settle()
     assert made is not None
@@ -276,8 +273,7 @@ def import_workload(
     """
     faults = FaultList()
     settings = scalars(set or (), faults)
-    if output is not None:
-        faults.extend(output_faults(output, (".yaml", ".csv", ".parquet", ".json")))
+    faults.extend(output_faults(output, (".yaml", ".csv", ".parquet", ".json")))
     made = faults.trying(library.find, file, settings)
     text = ""
     if made is not None and output is not None and output.suffix == ".yaml":
@@ -306,10 +302,11 @@ def as_yaml(made: Workload) -> str:
 
     build = made._build  # pyright: ignore[reportPrivateUsage]
     if not isinstance(build, StructureBuild):
-        raise InputError(
-            Fault(f"'{made.name}' is a graph of its own, of no family", file="-o",
-                  expected="a .json, .csv or .parquet file")
-        )  # fmt: skip
+        raise input_error(
+            f"'{made.name}' is a graph of its own, of no family",
+            file="-o",
+            expected="a .json, .csv or .parquet file",
+        )
     name = re.sub(r"[^a-z0-9_]+", "_", made.name.lower()).strip("_") or "model"
     data = {
         "schema_version": 1,

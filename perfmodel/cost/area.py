@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perfmodel.arrays import Value
-from perfmodel.hardware.technology import area_scale, mac_area, sram_area
-
-__all__ = ["ArrayArea", "area_scale", "array_area", "mac_area", "sram_area"]
+from perfmodel.hardware.technology import mac_area, sram_area
 
 
 class ArrayArea(NamedTuple):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, first_number
 from perfmodel.cost.setting import Setting
 from perfmodel.units import show
 
@@ -33,6 +34,11 @@ class Violation:
     gap: float
     levers: tuple[str, ...]
     message: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
+        numbers = {n: getattr(self, n) for n in ("limit", "demand", "bound", "gap", "message")}
+        return numbers | {"levers": list(self.levers)}
 
     def __str__(self) -> str:
         return self.message + ("; " + "; or ".join(self.levers) if self.levers else "")
@@ -109,8 +115,8 @@ def violations(
     """Return the exceeded limits of one point."""
     out: list[Violation] = []
     for memory, demand in demands(totals, setting).items():
-        need = float(np.asarray(demand).reshape(-1)[0])
-        bound = float(np.asarray(usable(setting, memory)).reshape(-1)[0])
+        need = first_number(demand)
+        bound = first_number(usable(setting, memory))
         if need <= bound:
             continue
         gap = need - bound
@@ -127,7 +133,7 @@ def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
     """Return the resources of the engine that are exceeded, the scarcest first."""
     out: list[Violation] = []
     for name, (used, there) in resources(totals, setting).items():
-        need, bound = (float(np.asarray(v).reshape(-1)[0]) for v in (used, there))
+        need, bound = (first_number(v) for v in (used, there))
         if need <= bound:
             continue
         ratio = (
@@ -147,7 +153,7 @@ def _folded(setting: Setting, name: str, excess: float) -> tuple[str, ...]:
     if path not in setting.facts:
         return ()
     if name == "dsp":
-        now = float(np.asarray(setting.facts[path]).reshape(-1)[0])
+        now = first_number(setting.facts[path])
         return (f"{path} of {now * math.ceil(excess):g} or more",)
     if name in ("lut", "ff") and setting.choices.get("design.strategy") == "latency":
         return ("weights in memory blocks (design.strategy: resource)",)
@@ -159,14 +165,14 @@ def _levers(
     parameters: Mapping[str, Value],
 ) -> tuple[str, ...]:  # fmt: skip
     def number(key: str) -> float:
-        return float(np.asarray(totals[key]).reshape(-1)[0])
+        return first_number(totals[key])
 
     weights, kv, acts = number("weight_bytes"), number("kv_bytes"), number("activation_bytes")
     out: list[str] = []
     holds_weights = setting.weights_memory == memory
     rest = need - weights if holds_weights else need
     if holds_weights and rest < bound and weights > 0:
-        bits = float(np.asarray(setting.precision.weights.bits).reshape(-1)[0])
+        bits = first_number(setting.precision.weights.bits)
         out.append(f"weights of at most {bits * (bound - rest) / weights:.3g} bits")
     fixed = need - kv
     if kv > 0 and fixed < bound:

@@ -18,14 +18,6 @@ from typing import Final
 from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.kernel.stated import ConstantsOfKernels
 
-__all__ = [
-    "COLLECTIVES",
-    "CollectiveCostConstants",
-    "candidates",
-    "collective_seconds",
-    "wire_bytes",
-]
-
 #: Collective -> passes over the whole message that a ring's links carry, beside ``(n - 1) / n``.
 COLLECTIVES: Final[Mapping[str, float]] = {
     "all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0, "all_to_all": 1.0,

@@ -13,8 +13,6 @@ from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Index
 
-__all__ = ["RowSums", "network_bytes", "outside", "outside_bytes", "unmasked"]
-
 
 class RowSums:
     """Sums of nests over the rows of a table; nests are in the order of their rows.

@@ -11,11 +11,6 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = [
-    "SITE", "Ownership", "Site", "electricity_usd", "emissions_kg", "gpu_cluster",
-    "hardwired_systems",
-]  # fmt: skip
-
 _HOURS = 8760.0
 
 

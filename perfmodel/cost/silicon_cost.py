@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["MaskCost", "die_usd", "dies_per_wafer", "mask_cost_usd", "murphy_yield"]
-
 
 def murphy_yield(area_m2: Value, defects_per_m2: Value) -> Value:
     """Return the share of dies without a defect: ``((1 - exp(-A D)) / (A D))^2``.

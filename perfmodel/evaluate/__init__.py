@@ -6,7 +6,7 @@ from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.metrics import errors
 from perfmodel.evaluate.reproduction import Reproduction, Reproductions, lines
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.validate import run_validate, validate
+from perfmodel.evaluate.validate import validate
 
 __all__ = [
     "Reproduction",
@@ -20,6 +20,5 @@ __all__ = [
     "names",
     "published",
     "reproduce",
-    "run_validate",
     "validate",
 ]

@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.api import Workload, predict
 from perfmodel.arrays import Value
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import baselines, error_of, grouped, worst_of
-from perfmodel.predict import predict
-from perfmodel.workload.workload import Workload
-
-__all__ = ["evaluate_together"]
 
 _Asked = tuple[ValidationCase, MeasuredQuantity]
 

@@ -8,28 +8,31 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from perfmodel.api import (
+    Device,
+    DeviceLike,
+    Machine,
+    Runtime,
+    Workload,
+    hardware,
+    predict,
+)
+from perfmodel.api import runtime as runtime_of
 from perfmodel.calibrate.few_shot import class_seconds, multipliers, predicted
 from perfmodel.calibrate.overlay import Calibration, LeaveOneOutRow
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import ValidationCase
 from perfmodel.evaluate.user_rows import is_left_out, load
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import runtime as find_runtime
-from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import SCALE_CLASSES, Runtime
-from perfmodel.predict import machine_for, predict
-from perfmodel.workload.workload import Workload
-
-__all__ = ["calibrate"]
+from perfmodel.settings import FaultList
 
 #: Measured columns that say how long a run took; the first that a row has counts.
 _TIMES: Final = ("latency_s", "tokens_per_s", "frames_per_s")
 
 
 def calibrate(
+    device: DeviceLike | None,
+    runtime: str | Path | Runtime | None,
     measurements: str | Path,
-    device: Device | None = None,
-    runtime: Runtime | str | None = None,
     *,
     devices: Sequence[str | Path] = (),
     skip_bad_rows: bool = False,
@@ -38,29 +41,47 @@ def calibrate(
 
     Parameters
     ----------
+    device, runtime
+        That the rows are of; ``None`` for those that they name.
     measurements
         A CSV file as ``perfmodel validate my.csv`` takes it, with ``latency_s``, ``tokens_per_s``
         or ``frames_per_s``.
-    device, runtime
-        That the rows are of; those that they name where left out.
     devices
         Folders with more specs of devices.
     skip_bad_rows
         Fit without the rows that have a cell at fault; the notes name the cells.
+
+    Returns
+    -------
+    Calibration
+        Its ``machine()`` is what `predict` takes; ``to_yaml()`` the text of a file.
 
     Raises
     ------
     InputError
         Every fault of the file, rows of several devices or runtimes, rows that cannot be predicted.
     """
+    faults = FaultList()
+    if not isinstance(measurements, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        faults.append(
+            Fault(
+                f"a {type(measurements).__name__} is no file",
+                path="measurements",
+                expected="a path to a .csv file",
+            )
+        )
+    spec = device.device if isinstance(device, Machine) else device
+    if spec is not None:
+        spec = faults.trying(hardware, spec, devices)
+    chosen = None if runtime is None else faults.trying(runtime_of, runtime, devices)
+    faults.settle()
     path = Path(measurements)
     cases = load(path, devices, skip_bad_rows=skip_bad_rows)
-    faults: list[Fault] = []
     rows: list[_Measured] = []
     for case in cases.cases:
         if is_left_out(case):
             continue
-        found = _row(case, device, runtime, str(path), faults)
+        found = _row(case, spec, chosen, str(path), faults)
         if found is not None:
             rows.append(found)
     names = {(row.machine.device.name, row.machine.runtime.name) for row in rows}
@@ -71,8 +92,7 @@ def calibrate(
     if not rows and not faults:
         faults.append(Fault("no row says how long a run took", file=str(path),
                             expected=f"a column {', '.join(_TIMES)}"))  # fmt: skip
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     seconds = np.array([row.seconds for row in rows])
     measured = np.array([row.measured_s for row in rows])
     n = len(rows)
@@ -123,7 +143,7 @@ class _Measured(NamedTuple):
 
 
 def _row(
-    case: ValidationCase, device: Device | None, runtime: Runtime | str | None, file: str,
+    case: ValidationCase, device: Device | None, runtime: Runtime | None, file: str,
     faults: list[Fault],
 ) -> _Measured | None:  # fmt: skip
     """Return a row, or add faults."""
@@ -134,29 +154,33 @@ def _row(
         faults.append(Fault(f"{case.name}: {reason}", file=file,
                             expected=f"a row with one of {', '.join(_TIMES)}"))  # fmt: skip
         return None
-    chosen = find_runtime(runtime) if isinstance(runtime, str) else runtime
     given = case.machine
     spec = given.device if isinstance(given, Machine) else given
     if device is not None and spec.name != device.name:
         faults.append(Fault(f"{case.name}: is of {spec.name}", file=file, expected=device.name))
         return None
-    if chosen is not None and case.runtime not in (None, chosen.name, chosen):
+    if runtime is not None and case.runtime not in (None, runtime.name, runtime):
         named = case.runtime if isinstance(case.runtime, str) else getattr(case.runtime, "name", "")
-        faults.append(Fault(f"{case.name}: ran under {named}", file=file, expected=chosen.name))
+        faults.append(Fault(f"{case.name}: ran under {named}", file=file, expected=runtime.name))
         return None
     try:
-        machine = machine_for(question.workload, given, case.runtime or chosen, case.engine)
-        found = predict(question.workload, machine, precision=case.precision, warm=case.warm)
+        found = predict(
+            question.workload,
+            given,
+            precision=case.precision,
+            runtime=case.runtime or runtime,
+            engine=case.engine,
+            warm=case.warm,
+        )
         latency = float(found.latency_s)
         rate = getattr(found, question.metric)
         if rate is None:
-            raise InputError(Fault(f"{spec.name} gives no {question.metric}"))
+            raise InputError(f"{spec.name} gives no {question.metric}")
     except InputError as error:
         faults.append(Fault(f"{case.name}: {error.faults[0].message}", file=file))
         return None
     measured = question.measured
     if question.metric != "latency_s":
         measured = latency * float(rate) / question.measured
-    seconds = class_seconds(found)
-    classes = [*(seconds[c] for c in SCALE_CLASSES), seconds["fixed"]]
-    return _Measured(case.name, machine, case, question.workload, classes, float(measured))
+    seconds = list(class_seconds(found).values())
+    return _Measured(case.name, found.machine, case, question.workload, seconds, float(measured))

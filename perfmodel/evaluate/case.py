@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from perfmodel.api import Device, Machine, Precision, Runtime, Workload
 from perfmodel.evaluate.row_values import RowValues
-from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Runtime
-from perfmodel.workload.workload import Workload
-
-__all__ = ["Cases", "MeasuredQuantity", "ValidationCase"]
+from perfmodel.evaluate.served_load import ServedLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +19,19 @@ class MeasuredQuantity:
     target
         Name of the target that it counts for.
     metric
-        Attribute of `Prediction` that answers it, such as ``latency_s``; ``resource NAME`` for what
-        it takes of a resource of the engine, ``largest COLUMN`` for that of a column of its table.
+        Attribute of `Prediction` that answers it, such as ``latency_s`` (of `Served` for a load);
+        ``resource NAME`` for what it takes of a resource of the engine, ``largest COLUMN`` for that
+        of a column of its table.
     measured
         SI.
     workload
         What was run.
     command
         The command line that predicts it; empty where the data set has a reader of its own.
+    load
+        What `perfmodel.serve` is asked instead of `predict`.
+    machine
+        Machine with facts of its own, where it is not the row's.
     """
 
     target: str
@@ -39,6 +39,8 @@ class MeasuredQuantity:
     measured: float
     workload: Workload
     command: str = ""
+    load: ServedLoad | None = None
+    machine: Device | Machine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,15 @@ class Cases:
         Target whose error is the data set's.
     notes
         What a reader of the errors must know.
+    details
+        Further ways to group the errors of the primary target: name -> template of a row's values.
     """
 
     name: str
     cases: Sequence[ValidationCase]
     primary: str = "latency_s"
     notes: tuple[str, ...] = field(default=())
+    details: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def asked(self, target: str = "") -> list[tuple[ValidationCase, MeasuredQuantity]]:
         """Return every question of the rows that can be predicted, with its row.

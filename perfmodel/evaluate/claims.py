@@ -8,8 +8,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
+from perfmodel.api import hardware, predict, workload
 from perfmodel.catalog import module_of, not_installed, packages
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.evaluate.published import Ask, PublishedClaim, PublishedSystem, Verdict
 from perfmodel.evaluate.reproduction import Reproduction, Reproductions
 from perfmodel.specfile import read, validate
@@ -43,16 +44,21 @@ def published(system: str) -> PublishedSystem:
     known = _systems()
     if system not in known:
         meant = nearest(system, known)
-        raise InputError(
-            Fault(f"no published system is named '{system}'", suggestion=meant,
-                  expected="" if meant else "one of " + ", ".join(known))
-        )  # fmt: skip
+        raise input_error(
+            f"no published system is named '{system}'",
+            suggestion=meant,
+            expected="" if meant else one_of(known),
+        )
     path, _ = known[system]
     data, marks = read(path)
     found = validate(PublishedSystem, data, marks, path.name)
     if found.system != system:
-        raise InputError(Fault(f"calls itself '{found.system}'", "system", path.name,
-                               expected=f"'{system}', as the file"))  # fmt: skip
+        raise input_error(
+            f"calls itself '{found.system}'",
+            "system",
+            path.name,
+            expected=f"'{system}', as the file",
+        )
     return found
 
 
@@ -101,10 +107,12 @@ def _rows(system: PublishedSystem) -> list[Reproduction]:
         elif claim.claim in computed:
             value = float(computed[claim.claim])
         else:
-            raise InputError(
-                Fault("nothing predicts this claim", f"claims.{claim.claim}",
-                      f"{system.system}.yaml", expected="'ask', or a number of its module")
-            )  # fmt: skip
+            raise input_error(
+                "nothing predicts this claim",
+                f"claims.{claim.claim}",
+                f"{system.system}.yaml",
+                expected="'ask', or a number of its module",
+            )
         out.append(_row(system, claim, value))
     return out
 
@@ -136,11 +144,7 @@ def _error(value: float, published: float) -> float:
 
 
 def _asked(ask: Ask) -> float:
-    from perfmodel.hardware.library import hardware
-    from perfmodel.predict import predict
-    from perfmodel.workload.library import find
-
     machine = hardware(ask.device).machine(ask.runtime).vary(ask.facts)
-    found = predict(find(ask.workload, ask.parameters), machine, precision=ask.precision,
+    found = predict(workload(ask.workload, **ask.parameters), machine, precision=ask.precision,
                     runtime=ask.runtime)  # fmt: skip
     return float(getattr(found, ask.metric))

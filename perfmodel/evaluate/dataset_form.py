@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
-
-__all__ = [
-    "ConditionForm", "ConstantForm", "DatasetForm", "DeviceFactForm", "FactForm", "MacsForm",
-    "MeaningForm", "MeasuredForm", "NumberForm", "ReasonForm", "RefitForm", "RowForm", "TextForm",
-    "ValueForm",
-]  # fmt: skip
 
 #: Value or column -> pattern that its text has.
 Patterns: TypeAlias = dict[str, str]
 
 
-class _DatasetPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+class _DatasetPart(FrozenModel):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class ConditionForm(_DatasetPart):
@@ -93,14 +88,36 @@ class NumberForm(_DatasetPart):
     """A number worked out from columns and from values stated before it."""
 
     number: str
-    """An expression; a cell that is empty makes the result empty."""
+    """An expression; a cell that is empty makes the result empty. A comparison is 1 or 0."""
+    digits: int | None = None
+    """Significant digits that it is rounded to."""
     otherwise: float | None = None
     """What an empty result is taken for."""
     matched: dict[str, str] = Field(default_factory=dict)
     """Name -> ``{template} | pattern``: numbers in texts, by the first group of the pattern."""
 
 
-ValueForm: TypeAlias = TextForm | NumberForm | str
+class CellForm(_DatasetPart):
+    """A cell of another table: that of its first row that fits; empty where none does."""
+
+    table: str
+    """Name of the table, of `DatasetForm.tables`."""
+    column: str
+    """Whose cell."""
+    where: Patterns = Field(min_length=1)
+    """Column of the table -> pattern that its cell has: a template, whose holes stand for texts."""
+
+
+class TableForm(_DatasetPart):
+    """A table beside the data set's own, such as the reports of what its rows are made of."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    """Where it may lie in the folder of data, the first that exists; without one it has no rows."""
+    columns: tuple[str, ...] = Field(min_length=1)
+    """Columns that the file must have."""
+
+
+ValueForm: TypeAlias = TextForm | NumberForm | CellForm | str
 
 
 class DeviceFactForm(_DatasetPart):
@@ -124,8 +141,11 @@ class MacsForm(_DatasetPart):
 
 
 class RowForm(_DatasetPart):
-    """What a row asks: templates of the arguments of `perfmodel.predict`."""
+    """What a row asks: templates of the arguments of `perfmodel.predict` or `perfmodel.serve`."""
 
+    ask: Literal["predict", "serve"] = "predict"
+    """The public function. `serve` takes from `set` its requests (``prompt``, ``generate``,
+    ``concurrency``) and how the model is split (``tensor``, ``data``, ``expert``, ``wide``)."""
     name: str
     """As reports name the row."""
     model: str
@@ -159,7 +179,7 @@ class MeasuredForm(ConditionForm):
     target: str
     """Name of the target that it counts for, a template."""
     metric: str = "latency_s"
-    """Attribute of the prediction that answers it."""
+    """Attribute of the prediction, or of what `serve` returns, that answers it."""
     value: str
     """An expression, SI; a row without that value was not measured."""
     model: str | None = None
@@ -186,6 +206,8 @@ class ConstantForm(ConditionForm):
     """Path of the fact that it sets; its own name where left out."""
     facts: tuple[str, ...] = ()
     """Paths, where it sets several."""
+    times: str = ""
+    """Another constant, where this one is a ratio to it: the rows that fit have their product."""
 
 
 class LeftOutForm(_DatasetPart):
@@ -206,6 +228,8 @@ class RefitForm(ConditionForm):
 
     target: str | tuple[str, ...]
     """Whose measurements were fitted on; several together."""
+    warm: bool | None = None
+    """Whether calls are fitted as repeated ones, where that is not as the rows are predicted."""
     unfitted: ConditionForm | None = None
     """Rows that are predicted and judged, and not fitted on."""
     left_out: tuple[LeftOutForm, ...] = (LeftOutForm(),)
@@ -229,6 +253,8 @@ class DatasetForm(_DatasetPart):
     """Where its file may lie in the folder of data, the first that exists."""
     columns: tuple[str, ...] = Field(min_length=1)
     """Columns that the file must have."""
+    tables: dict[str, TableForm] = Field(default_factory=dict)
+    """Further tables by name, of which values are cells."""
     signed: tuple[str, ...] = ()
     """Columns whose numbers need not be above zero."""
     words: str = ""
@@ -245,6 +271,10 @@ class DatasetForm(_DatasetPart):
     come before `values`; one where left out."""
     skip: tuple[ConditionForm, ...] = ()
     """Rows of the file that are no rows of the data set."""
+    repeats: str = ""
+    """A template; a row of which another one before it has the text is no row of the data set."""
+    details: dict[str, str] = Field(default_factory=dict)
+    """Further ways to group the errors of the primary target: name -> template."""
     unpredicted: tuple[ReasonForm, ...] = ()
     """Rows that count against the coverage, with the reason; the first that fits."""
     unmeasured: str = "nothing was measured"

@@ -10,8 +10,6 @@ from typing import Any, Final
 from perfmodel.catalog import module_of, packages
 from perfmodel.evaluate.declared import DeclaredDataset
 
-__all__ = ["GROUP", "dataset", "dataset_names", "datasets"]
-
 #: Entry points of packages whose `READERS` map data sets to modules that read them.
 GROUP: Final = "perfmodel.datasets"
 

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from perfmodel.api import Device, Machine, PredictionInputs, Workload, hardware, resolve, workload
 from perfmodel.calibrate import Constant
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.dataset_form import (
     ConstantForm,
@@ -20,6 +21,7 @@ from perfmodel.evaluate.dataset_form import (
     LeftOutForm,
     MacsForm,
     RefitForm,
+    TableForm,
     ValueForm,
 )
 from perfmodel.evaluate.files import DataFolder
@@ -27,16 +29,10 @@ from perfmodel.evaluate.measured_table import measured_table
 from perfmodel.evaluate.predicted_refit import refit
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.row_values import RowValues
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.machine import Machine
-from perfmodel.resolve import PredictionInputs, resolve
+from perfmodel.evaluate.served_load import ServedLoad, served_load
+from perfmodel.measurements import CsvRow, read_rows
 from perfmodel.settings import is_fact, split
 from perfmodel.specfile import read, validate
-from perfmodel.workload.library import find
-from perfmodel.workload.workload import Workload
-
-__all__ = ["DeclaredDataset"]
 
 #: Arguments of `predict` that a row states by name.
 _ARGUMENTS: Final = ("precision", "runtime", "engine")
@@ -92,13 +88,18 @@ class DeclaredDataset:
         form = self.form
         with measured_table(folder, self.NAME, form.files, form.columns) as (table, faults, note):
             reader = _CaseReader(form, devices)
+            tables = {name: _rows(folder, one) for name, one in form.tables.items()}
             cases: list[ValidationCase] = []
             for row in table:
                 for own in form.each or ({},):
-                    values = RowValues(table, row, faults, form.signed, form.words)
+                    values = RowValues(table, row, faults, form.signed, form.words, tables)
                     case = reader.case(values, own)
                     cases += [] if case is None else [case]
-        return Cases(self.NAME, cases, form.primary, (*form.notes, *note))
+        count = reader.repeated
+        again = (f"{count} further rows repeat a measurement under another name",) if count else ()
+        return Cases(
+            self.NAME, cases, form.primary, (*form.notes, *again, *note), dict(form.details)
+        )
 
     def refits(self, folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
         """Return how constants were fitted, a group of rows left out at a time."""
@@ -110,6 +111,18 @@ class DeclaredDataset:
             refits += [replace(refit, forward=several[0].forward) for refit in several]
         # With one group left out, nothing is left to fit on where there is no other.
         return [refit for refit in refits if len(set(refit.groups)) > 1]
+
+
+def _rows(folder: DataFolder, form: TableForm) -> Sequence[CsvRow]:
+    """Return the rows of a further table; none where there is no such file."""
+    path = folder.find(*form.files)
+    if path is None:
+        return ()
+    table = read_rows(path)
+    faults = table.missing(form.columns)
+    if faults:
+        raise InputError(faults)
+    return table.rows
 
 
 @dataclass
@@ -124,6 +137,9 @@ class _CaseReader:
     _workloads: dict[tuple[Any, ...], Workload | InputError] = field(
         default_factory=dict[tuple[Any, ...], "Workload | InputError"]
     )
+    _texts: set[str] = field(default_factory=set[str])
+    repeated: int = 0
+    """Rows that another one before them has."""
 
     def case(self, values: RowValues, own: Mapping[str, ValueForm]) -> ValidationCase | None:
         """Return the case of a row; ``None`` for one that is no row of the data set.
@@ -143,6 +159,8 @@ class _CaseReader:
                 values.add(name, "")
         if any(values.fits(condition) for condition in form.skip):
             return None
+        if form.repeats and self._repeats(values.text(form.repeats)):
+            return None
         name, device = values.text(row.name), values.text(row.by_device or _first(row.device))
         stated = next((r.reason for r in form.unpredicted if values.fits(r)), None)
         if stated is not None or reason:
@@ -152,6 +170,13 @@ class _CaseReader:
             return self._asked(values, name, device)
         except InputError as error:
             return ValidationCase(name, device, reason=str(error.faults[0]))
+
+    def _repeats(self, text: str) -> bool:
+        """Tell whether a row before this one has its text; count it where one has."""
+        known = text in self._texts
+        self._texts.add(text)
+        self.repeated += known
+        return known
 
     def _asked(self, values: RowValues, name: str, device: str) -> ValidationCase:
         row = self.form.row
@@ -166,7 +191,7 @@ class _CaseReader:
             else:
                 values.add(key, value)
         settings = _settings({**row.set, **values.settings}, values, fact)
-        inputs: PredictionInputs | None = None
+        first: PredictionInputs | None = None
         quantities: list[MeasuredQuantity] = []
         for measured in self.form.measured:
             value = values.number(measured.value) if values.fits(measured) else None
@@ -177,20 +202,26 @@ class _CaseReader:
             arguments = {
                 k: values.text(getattr(row, k)) for k in ("precision", "runtime", "engine")
             }
-            inputs = self._resolved(model, spec, arguments, own)
+            load = served_load(model, own) if row.ask == "serve" else None
+            inputs = self._resolved(model, spec, arguments, own if load is None else {})
+            first = first or inputs
             if row.macs is not None:
                 _check_macs(row.macs, values, inputs.workload)
-            command = _command(model, spec.name, arguments, own, row.warm)
+            if load is None:
+                command = _command(model, spec.name, arguments, own, row.warm)
+            else:
+                command = _serve_command(load, spec.name, arguments)
             quantities.append(
                 MeasuredQuantity(
-                    values.text(measured.target), measured.metric, value, inputs.workload, command
+                    values.text(measured.target), measured.metric, value, inputs.workload, command,
+                    load, None if inputs.device is first.device else inputs.device,
                 )
-            )
-        if inputs is None:
+            )  # fmt: skip
+        if first is None:
             return ValidationCase(name, device, reason=self.form.unmeasured)
         return ValidationCase(
-            name, device, inputs.device, quantities, inputs.precision, inputs.runtime,
-            values.text(row.group), warm=row.warm, engine=inputs.engine, values=values,
+            name, device, first.device, quantities, first.precision, first.runtime,
+            values.text(row.group), warm=row.warm, engine=first.engine, values=values,
         )  # fmt: skip
 
     def _device(self, values: RowValues) -> Device:
@@ -214,9 +245,9 @@ class _CaseReader:
         if key not in self._inputs:
             precision, runtime, engine = (arguments[name] or None for name in _ARGUMENTS)
             own = split(settings).workload
-            workload = self._workload(model, own)
+            network = self._workload(model, own)
             others = {k: v for k, v in settings.items() if k not in own}
-            inputs = resolve(workload, device, precision, runtime, others, engine)
+            inputs = resolve(network, device, precision, runtime, others, engine)
             # One machine for all networks, so that what follows from its facts is worked out once.
             shared = ("machine", device.name, arguments["runtime"], facts)
             first = self._inputs.setdefault(shared, inputs)
@@ -228,7 +259,7 @@ class _CaseReader:
         key = (model, tuple(settings.items()))
         if key not in self._workloads:
             try:
-                self._workloads[key] = find(model, settings)
+                self._workloads[key] = workload(model, **settings)
             except InputError as error:
                 self._workloads[key] = error
         known = self._workloads[key]
@@ -237,7 +268,7 @@ class _CaseReader:
         return known
 
 
-def _check_macs(form: MacsForm, values: RowValues, workload: Workload) -> None:
+def _check_macs(form: MacsForm, values: RowValues, network: Workload) -> None:
     """Check that a workload has the multiply-accumulates that a row states of its network.
 
     Raises
@@ -246,9 +277,9 @@ def _check_macs(form: MacsForm, values: RowValues, workload: Workload) -> None:
         It is another network.
     """
     stated = values.number(form.value)
-    share = 1.0 if stated is None else float(workload.macs / workload.items()) / stated
+    share = 1.0 if stated is None else float(network.macs / network.items()) / stated
     if not form.low <= share <= form.high:
-        raise InputError(Fault(values.text(form.reason)))
+        raise InputError(values.text(form.reason))
 
 
 def _first(device: str | tuple[str, ...]) -> str:
@@ -286,6 +317,17 @@ def _command(
     return shlex.join([*words, "--warm"] if warm else words)
 
 
+def _serve_command(load: ServedLoad, device: str, arguments: Mapping[str, str]) -> str:
+    """Return the command line that serves the same load."""
+    words = ["perfmodel", "serve", load.model, device]
+    for name, value in {**arguments, **load.parameters, **load.choices}.items():
+        if value is True:
+            words.append(f"--{name}")
+        elif value:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
 def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
     def row(case: ValidationCase) -> RowValues:
         assert case.values is not None
@@ -295,6 +337,8 @@ def _refit(form: RefitForm, left_out: LeftOutForm, cases: Cases) -> Refit:
         return row(case).text(left_out.group) if left_out.group else case.device
 
     unfitted = form.unfitted
+    if form.warm is not None:
+        cases = replace(cases, cases=[replace(case, warm=form.warm) for case in cases.cases])
     constants = [Constant(n, c.start, c.low, c.high, c.prior) for n, c in form.constants.items()]
     return refit(
         cases, form.target, constants, left_out=left_out.what, group=group,
@@ -320,7 +364,8 @@ def _apply(
             form = forms[name]
             if case.values.fits(form, tags):
                 paths = form.facts or (form.fact or name,)
-                facts |= {path: value for path in paths if form.where or path in machine}
+                product = value * constants[form.times] if form.times else value
+                facts |= {path: product for path in paths if form.where or path in machine}
         return facts
 
     return apply

@@ -6,9 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from perfmodel.errors import Fault, InputError
-
-__all__ = ["DataFolder", "data_folder"]
+from perfmodel.errors import input_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,9 @@ class DataFolder:
         """
         found = self.find(*places)
         if found is None:
-            raise InputError(Fault(f"no data of '{name}'", file=str(self.root),
-                                   expected=" or ".join(places)))  # fmt: skip
+            raise input_error(
+                f"no data of '{name}'", file=str(self.root), expected=" or ".join(places)
+            )
         return found
 
     def note(self, path: Path) -> tuple[str, ...]:
@@ -76,14 +75,16 @@ def data_folder(data: str | Path | None, suffix: str = "") -> DataFolder:
         There is none, or the suffix is no part of a file name.
     """
     if any(mark in suffix for mark in "/\\\0"):
-        raise InputError(Fault(f"'{suffix}' is no part of a file name", path="suffix",
-                               expected="such as _heldout"))  # fmt: skip
+        raise input_error(
+            f"'{suffix}' is no part of a file name", path="suffix", expected="such as _heldout"
+        )
     given = data if data is not None else os.environ.get("PERFMODEL_DATA") or "../shared/data"
     root = Path(given)
     if not root.is_dir():
-        raise InputError(
-            Fault("no folder of measured data", file=str(root),
-                  expected="--data DIR or the environment variable PERFMODEL_DATA, a folder with "
-                  "measured/ and cpu_zen4/")
-        )  # fmt: skip
+        raise input_error(
+            "no folder of measured data",
+            file=str(root),
+            expected="--data DIR or the environment variable PERFMODEL_DATA, a folder with "
+            "measured/ and cpu_zen4/",
+        )
     return DataFolder(root, suffix)

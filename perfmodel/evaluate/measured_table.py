@@ -10,8 +10,6 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.measurements import CsvTable, read_rows
 
-__all__ = ["MeasuredTable", "measured_table"]
-
 
 class MeasuredTable(NamedTuple):
     """A file of measured rows.

@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
 
-__all__ = ["Errors", "errors", "kendall", "ranks", "spearman"]
-
 
 class Errors(TypedDict):
     """Fractions, not per cent (0.06 is 6 %); ``None`` where there are too few rows.

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from perfmodel.api import Device, Machine, Prediction, Workload, predict
+from perfmodel.api.loads import Served
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
-from perfmodel.predict import predict
-from perfmodel.workload.workload import Workload
-
-__all__ = ["PredictedRows", "refit"]
+from perfmodel.evaluate.served_load import ServedLoad
 
 #: Numbers that the answers of a refit may hold together.
 _REMEMBERED = 10_000_000
@@ -91,10 +91,12 @@ class _AlikeRows(NamedTuple):
     answers: list[int]
     questions: dict[tuple[Any, ...], int]
     cases: list[ValidationCase]
-    workloads: list[Workload]
+    workloads: list[Workload | ServedLoad]
     machines: list[Machine]
 
-    def add(self, row: int, case: ValidationCase, workload: Workload, machine: Machine) -> None:
+    def add(
+        self, row: int, case: ValidationCase, workload: Workload | ServedLoad, machine: Machine
+    ) -> None:
         """Add a row, and its question where no row before it has asked the same.
 
         Were equal rows predicted apart, the last bits of their predictions could differ, and their
@@ -114,7 +116,7 @@ class PredictedRows:
     """Predictions of rows by constants, each group of rows that are alike in one prediction.
 
     Alike are rows of one network (its dimensions may differ) on one device (its facts may differ)
-    under the same runtime and precision.
+    under the same runtime and precision; of one model, split alike, where its loads are served.
 
     Parameters
     ----------
@@ -134,23 +136,29 @@ class PredictedRows:
         self._answers: dict[bytes, Any] = {}
 
     @cached_property
-    def _alike(self) -> list[tuple[_AlikeRows, Workload, Machine]]:
-        place = {c.name: float(i) for i, c in enumerate(self._constants)}
+    def _alike(self) -> list[tuple[_AlikeRows, Workload | ServedLoad, Machine]]:
+        # No two of these, nor products of two, are equal: rows are alike that constants set alike.
+        place = {c.name: i + math.pi for i, c in enumerate(self._constants)}
         alike: dict[tuple[Any, ...], _AlikeRows] = {}
         for i, (case, question) in enumerate(self._rows):
-            machine = case.machine
+            machine = question.machine or case.machine
             assert machine is not None
             if isinstance(machine, Device):
                 machine = machine.machine(case.runtime)
                 case = replace(case, machine=machine)
+            subject = question.load or question.workload
+            network = (
+                (subject.model, *subject.choices.items()) if isinstance(subject, ServedLoad)
+                else (id(subject.graph()), subject.unit)
+            )  # fmt: skip
             key = (
-                id(question.workload.graph()), question.workload.unit, id(machine.device),
+                network, id(machine.device),
                 id(machine.runtime), str(case.precision), str(case.runtime), case.engine,
                 case.warm, question.metric, tuple(sorted(machine.varied)),
                 tuple(self._apply(case, place).items()),
             )  # fmt: skip
             same = alike.setdefault(key, _AlikeRows([], [], {}, [], [], []))
-            same.add(i, case, question.workload, machine)
+            same.add(i, case, subject, machine)
         return [(same, *_stacked(same)) for same in alike.values()]
 
     def __call__(self, constants: Mapping[str, float]) -> Any:
@@ -176,23 +184,44 @@ class PredictedRows:
         out = np.empty((count, len(self._rows)))
         for same, workload, machine in self._alike:
             case, width = same.cases[0], len(same.cases)
+            facts, point = _distinct(self._apply(case, constants), count)
+            distinct = int(point.max()) + 1
             # Questions of a group lie side by side at each point.
-            flat = {name: np.repeat(values, width) for name, values in constants.items()}
+            flat = {path: np.repeat(values, width) for path, values in facts.items()}
             sizes, own = (
-                {name: np.tile(v, count) for name, v in values.items() if np.ndim(v)}
+                {name: np.tile(v, distinct) for name, v in values.items() if np.ndim(v)}
                 for values in (workload.parameters, machine.varied)
             )
-            answer = predict(
-                workload.bind(sizes), machine.vary({**own, **self._apply(case, flat)}),
-                precision=case.precision, runtime=case.runtime, engine=case.engine, warm=case.warm,
-            )  # fmt: skip
-            values = getattr(answer, self._rows[same.rows[0]][1].metric)
-            answers = np.broadcast_to(values, (count * width,)).reshape(count, width)
-            out[:, same.rows] = answers[:, same.answers]
+            answer = _answered(workload.bind(sizes), machine.vary({**own, **flat}), case)
+            values = metric_of(answer, self._rows[same.rows[0]][1].metric)
+            answers = np.broadcast_to(values, (distinct * width,)).reshape(distinct, width)
+            out[:, same.rows] = answers[point][:, same.answers]
         return out
 
 
-def _stacked(same: _AlikeRows) -> tuple[Workload, Machine]:
+def _distinct(facts: Mapping[str, Any], count: int) -> tuple[dict[str, Any], npt.NDArray[np.intp]]:
+    """Return the points that differ in some fact, and which of them each point is.
+
+    Most constants that a fit moves are none of a group's: its points are fewer.
+    """
+    if not facts:
+        return {}, np.zeros(count, dtype=np.intp)
+    points, place = np.unique(np.stack(list(facts.values())), axis=1, return_inverse=True)
+    return dict(zip(facts, points, strict=True)), place.reshape(-1)
+
+
+def _answered(
+    workload: Workload | ServedLoad, machine: Machine, case: ValidationCase
+) -> Prediction | Served:
+    if isinstance(workload, ServedLoad):
+        return workload.serve(machine, case.precision, case.runtime)
+    return predict(
+        workload, machine, precision=case.precision, runtime=case.runtime, engine=case.engine,
+        warm=case.warm,
+    )  # fmt: skip
+
+
+def _stacked(same: _AlikeRows) -> tuple[Workload | ServedLoad, Machine]:
     """Return the workload and the machine of alike rows: what differs is an array over them."""
     workload, machine = same.workloads[0], same.machines[0]
     sizes = {

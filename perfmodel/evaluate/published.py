@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from perfmodel.errors import nearest
+from perfmodel.frozen import FrozenModel
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
 
@@ -16,10 +17,8 @@ Basis: TypeAlias = Literal["first_principles", "given", "fitted"]
 Verdict: TypeAlias = Literal["within", "off", "not_public"]
 
 
-class _ClaimsSchema(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
-    )  # fmt: skip
+class _ClaimsSchema(FrozenModel):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class PublishedSource(_ClaimsSchema):

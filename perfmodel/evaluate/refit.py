@@ -13,8 +13,6 @@ from perfmodel.calibrate import Constant, left_out
 from perfmodel.calibrate.fit import Forward
 from perfmodel.evaluate.metrics import errors
 
-__all__ = ["Refit", "trial"]
-
 
 @dataclass(frozen=True, slots=True)
 class Refit:

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from perfmodel.evaluate.metrics import Errors
 
-__all__ = ["BASELINES", "ValidationResult"]
-
 #: Rows of a group from which on their order says something.
 _RANKED: Final = 5
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.dataset_form import (
+    CellForm,
     ConditionForm,
     MeaningForm,
     NumberForm,
@@ -18,8 +19,6 @@ from perfmodel.evaluate.dataset_form import (
 )
 from perfmodel.expressions import parse_expression
 from perfmodel.measurements import CsvRow, CsvTable
-
-__all__ = ["RowValues"]
 
 _HOLE: Final = re.compile(r"\{([^{}]+)\}")
 _WORD: Final = re.compile(r"(\w+)=(\S+)")
@@ -38,6 +37,8 @@ class RowValues:
         Columns whose numbers need not be above zero.
     words
         Column of words ``name=value``, each of which is a value of the row; may be empty.
+    tables
+        Further tables by name.
 
     Attributes
     ----------
@@ -47,10 +48,10 @@ class RowValues:
 
     def __init__(
         self, table: CsvTable, row: CsvRow, faults: list[Fault], signed: Sequence[str] = (),
-        words: str = "",
+        words: str = "", tables: Mapping[str, Sequence[CsvRow]] | None = None,
     ) -> None:  # fmt: skip
         self._table, self._row, self._faults, self._signed = table, row, faults, signed
-        self._words = words
+        self._words, self._tables = words, tables or {}
         self._values: dict[str, str | float | None] = {}
         if words:
             self._values |= dict(_WORD.findall(row.get(words)))
@@ -68,12 +69,24 @@ class RowValues:
             self._values[name] = self.text(form)
         elif isinstance(form, NumberForm):
             self._values[name] = self._number(form)
+        elif isinstance(form, CellForm):
+            self._values[name] = self._cell_of(form)
         else:
             self._values[name] = self._named(name, form)
 
     def state(self, name: str, value: float | None) -> None:
         """Take a value as it is."""
         self._values[name] = value
+
+    def _cell_of(self, form: CellForm) -> str:
+        patterns = {
+            column: re.compile(_HOLE.sub(lambda hole: re.escape(self._shown(hole[1])), pattern))
+            for column, pattern in form.where.items()
+        }
+        for row in self._tables.get(form.table, ()):
+            if all(pattern.search(row.get(column)) for column, pattern in patterns.items()):
+                return row.get(form.column)
+        return ""
 
     def text(self, template: str) -> str:
         """Return a template with its holes filled."""
@@ -104,8 +117,8 @@ class RowValues:
             return self.text(form.otherwise)
         for pattern, reason in form.reasons.items():
             if re.search(pattern, text):
-                raise InputError(Fault(self.text(reason)))
-        raise InputError(Fault(f"no {form.noun or name} is '{text}'"))
+                raise InputError(self.text(reason))
+        raise InputError(f"no {form.noun or name} is '{text}'")
 
     def _meant(self, meaning: str | MeaningForm) -> str:
         if isinstance(meaning, str):
@@ -120,7 +133,9 @@ class RowValues:
             taken = re.search(pattern.strip(), self.text(template))
             self._values[name] = None if taken is None else float(taken[1])
         value = self.number(form.number)
-        return form.otherwise if value is None else value
+        if value is None:
+            return form.otherwise
+        return value if form.digits is None else float(f"{value:.{form.digits}g}")
 
     def number(self, expression: str) -> float | None:
         """Return what an expression comes to; ``None`` where a cell or a value of it is empty."""

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.errors import InputError
+from perfmodel.api import Prediction, predict
+from perfmodel.api.loads import Served
+from perfmodel.errors import InputError, input_error
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
-
-__all__ = ["baselines", "error_of", "evaluate", "grouped", "worst_of"]
+from perfmodel.evaluate.served_load import kernels_s
 
 _WORST = 10
 
@@ -36,6 +36,7 @@ def evaluate(cases: Cases) -> ValidationResult:
         A row that cannot be predicted counts against the coverage, with its reason.
     """
     rows: list[dict[str, Any]] = []
+    origins: list[ValidationCase] = []
     failed: dict[str, list[str]] = {}
     covered = 0
     tight: list[str] = []
@@ -44,12 +45,13 @@ def evaluate(cases: Cases) -> ValidationResult:
             failed.setdefault(case.reason or "no reason given", []).append(case.name)
             continue
         try:
-            found = [_answer(case, question, tight) for question in case.questions]
+            found = _answers(case, tight)
         except InputError as error:
             failed.setdefault(str(error.faults[0]), []).append(case.name)
             continue
         covered += 1
         rows += found
+        origins += [case] * len(found)
     targets = {
         target: error_of([r for r in rows if r["target"] == target])
         for target in dict.fromkeys([cases.primary, *(r["target"] for r in rows)])
@@ -69,27 +71,46 @@ def evaluate(cases: Cases) -> ValidationResult:
         grouped(primary, lambda r: r["device"]), grouped(primary, lambda r: r["group"]),
         baselines(primary),
         tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
-        worst_of(primary), tuple(rows), tuple(notes),
+        worst_of(primary), tuple(rows), tuple(notes), _details(cases, rows, origins),
     )  # fmt: skip
 
 
-def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) -> dict[str, Any]:
+def _details(
+    cases: Cases, rows: Sequence[dict[str, Any]], origins: Sequence[ValidationCase]
+) -> dict[str, Any]:
+    """Return the errors of the primary target by each further way to group them."""
+    out: dict[str, Any] = {}
+    for name, template in cases.details.items():
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row, case in zip(rows, origins, strict=True):
+            if row["target"] == cases.primary and case.values is not None:
+                groups.setdefault(case.values.text(template), []).append(row)
+        out[name] = {group: error_of(members) for group, members in groups.items()}
+    return out
+
+
+def _answers(case: ValidationCase, tight: list[str]) -> list[dict[str, Any]]:
+    """Return what is predicted for each question of a case; questions of a load share an answer."""
+    served: dict[tuple[Any, ...], Served] = {}
+    rows: list[dict[str, Any]] = []
     assert case.machine is not None
-    options: dict[str, Any] = {
-        "precision": case.precision,
-        "runtime": case.runtime,
-        "engine": case.engine,
-    }
-    found = predict(question.workload, case.machine, warm=case.warm, **options)
-    predicted = _metric(found, question.metric)
-    bare = predict(question.workload, case.machine, model="roofline", **options)
-    timed = question.metric == "latency_s" or question.metric in _RATES
-    # Seconds of the multiply-accumulates at their peak.
-    compute = float(bare.utilization) * float(bare.latency_s)
-    ratio = compute / float(bare.latency_s)
-    roofline = None if " " in question.metric else _metric(bare, question.metric)
-    if not found.feasible:
-        tight.append(case.name)
+    for question in case.questions:
+        load = question.load
+        if load is None:
+            rows.append(_answer(case, question, tight))
+            continue
+        if load.key not in served:
+            served[load.key] = load.serve(case.machine, case.precision, case.runtime)
+        answer = served[load.key]
+        if not answer.feasible:
+            tight.append(case.name)
+        predicted = float(getattr(answer, question.metric))
+        floor = kernels_s(answer, question.metric, case.precision)
+        rows.append(_row(case, question, predicted) | {"roofline": floor, "compute": None})
+    return rows
+
+
+def _row(case: ValidationCase, question: MeasuredQuantity, predicted: float) -> dict[str, Any]:
     return {
         "name": case.name,
         "device": case.device,
@@ -98,6 +119,28 @@ def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) 
         "measured": question.measured,
         "predicted": predicted,
         "error": predicted / question.measured - 1.0,
+    }
+
+
+def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) -> dict[str, Any]:
+    machine = question.machine or case.machine
+    assert machine is not None
+    options: dict[str, Any] = {
+        "precision": case.precision,
+        "runtime": case.runtime,
+        "engine": case.engine,
+    }
+    found = predict(question.workload, machine, warm=case.warm, **options)
+    predicted = _metric(found, question.metric)
+    bare = predict(question.workload, machine, model="roofline", **options)
+    timed = question.metric == "latency_s" or question.metric in _RATES
+    # Seconds of the multiply-accumulates at their peak.
+    compute = float(bare.utilization) * float(bare.latency_s)
+    ratio = compute / float(bare.latency_s)
+    roofline = None if " " in question.metric else _metric(bare, question.metric)
+    if not found.feasible:
+        tight.append(case.name)
+    return _row(case, question, predicted) | {
         "roofline": roofline,
         "compute": None if not timed or not ratio
         or roofline is None
@@ -105,21 +148,11 @@ def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) 
     }  # fmt: skip
 
 
-def _metric(found: Prediction, name: str) -> float:
-    of, _, what = name.rpartition(" ")
-    if of == "resource":
-        value = found.resources[what]["used"] if what in found.resources else None
-    elif of == "largest":
-        value = np.max(found.table[what])
-    else:
-        value = getattr(found, name)
-    if isinstance(value, dict):  # bytes by memory: main memory is the last
-        value = list(value.values())[-1]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if value is None or not np.isfinite(number := float(value)):  # pyright: ignore[reportUnknownArgumentType]
-        from perfmodel.errors import Fault
-
-        raise InputError(Fault(f"{found.machine.device.name} and {found.workload.name} give no "
-                               f"{name}", path=name))  # fmt: skip
+def _metric(prediction: Prediction, name: str) -> float:
+    value = metric_of(prediction, name)
+    if value is None or not np.isfinite(number := float(value)):
+        device, workload = prediction.machine.device.name, prediction.workload.name
+        raise input_error(f"{device} and {workload} give no {name}", path=name)
     return number
 
 

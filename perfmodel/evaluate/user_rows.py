@@ -7,37 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from perfmodel.api import hardware, resolve, workload
+from perfmodel.api import runtime as runtime_of
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.measurement_table import (
+    COLUMNS,
+    MEASURED,
+    SETTINGS,
+    header_faults,
+    is_long,
+    is_warm,
+    runs_of,
+    settings_of,
+    values_of,
+)
 from perfmodel.formats import as_precision
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.measurements import CsvRow, CsvTable, few_faults, read_rows
-from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList, is_fact, plain_value
-from perfmodel.workload.library import find
 
-__all__ = ["IGNORED", "MEASURED", "is_left_out", "load"]
-
-#: Measured column -> attribute of `Prediction`; the first that a row has is its primary target.
-MEASURED: Final = {
-    "latency_s": "latency_s",
-    "tokens_per_s": "tokens_per_s",
-    "frames_per_s": "frames_per_s",
-    "ttft_s": "ttft_s",
-    "tpot_s": "tpot_s",
-    "energy_j": "energy_j",
-    "power_w": "power_w",
-    "peak_memory_bytes": "peak_memory_bytes",
-    "traffic_bytes": "traffic_bytes",
-}
-
-#: What is predicted.
-_SUBJECT: Final = ("model", "device", "runtime", "precision", "engine", "warm")
-
-#: Columns that say something to people alone.
-IGNORED: Final = ("name", "source", "note", "date", "url")
-
+__all__ = ["is_left_out", "load"]
 
 _UNMEASURED: Final = "no measurement in the row"
 _LEFT_OUT: Final = "left out: "
@@ -51,7 +40,7 @@ class _Read(NamedTuple):
     """
 
     case: ValidationCase
-    given: frozenset[str] = frozenset()
+    given: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
     names: tuple[Fault, ...] = ()
 
@@ -83,20 +72,22 @@ def load(path: Path, devices: Sequence[str | Path] = (), *, skip_bad_rows: bool 
     """
     bad: list[Fault] | None = [] if skip_bad_rows else None
     rows = read_rows(path, faults=bad)
-    faults = _header(rows)
+    faults = header_faults(rows)
     if faults:
         raise InputError(faults)
-    measured = [c for c in MEASURED if c in rows.columns]
-    settings = [
-        c for c in rows.columns if c not in MEASURED and c not in _SUBJECT and c not in IGNORED
-    ]
+    names = {row.get("metric") for row in rows} if is_long(rows) else rows.columns
+    measured = [metric for metric in MEASURED if metric in names]
     lost = [] if bad is None else [_left_out(fault) for fault in bad]
-    read = [_read(rows, row, measured, settings, devices, faults, bad) for row in rows]
+    runs = runs_of(rows)
+    read = [_read(rows, run, devices, faults, bad) for run in runs]
+    first: dict[str, CsvRow] = {}
+    for one, run in zip(read, runs, strict=True):
+        for setting in one.given:
+            first.setdefault(setting, run[0])
     faults += [
-        _meaningless(rows, column)
-        for column in settings
-        if (having := [r for r in read if column in r.given])
-        and all(column in r.unknown for r in having)
+        _meaningless(rows, row, setting)
+        for setting, row in first.items()
+        if all(setting in one.unknown for one in read if setting in one.given)
     ]
     measuring = [r for r in read if r.case.reason != _UNMEASURED and not is_left_out(r.case)]
     if bad and not measuring:
@@ -126,37 +117,33 @@ def _first_places(read: Sequence[_Read]) -> list[Fault]:
     return list(found.values())
 
 
-def _header(rows: CsvTable) -> list[Fault]:
-    faults = rows.missing(("model", "device"))
-    if len(rows.columns) > 1 and not any(c in MEASURED for c in rows.columns):
-        expected = "one or more of " + ", ".join(MEASURED)
-        meant = {c: m for c in rows.columns if (m := nearest(c, MEASURED))}
-        place = next(iter(meant), "")
-        suggestion = meant.get(place, "")
-        faults.append(rows.fault(None, place, "no column of measurements", expected, suggestion))
-    return faults
+def _setting_fault(rows: CsvTable, row: CsvRow | None, name: str, fault: Fault) -> Fault:
+    """Return a fault of a setting at its cell: a column's own, or that of ``settings``."""
+    column = name if name in rows.columns else SETTINGS
+    place = rows.fault(row, column, fault.message, fault.expected, fault.suggestion)
+    return replace(place, path=name)
 
 
-def _meaningless(rows: CsvTable, column: str) -> Fault:
-    what = "no device has a fact" if is_fact(column) else "no model has a parameter"
-    known = [*MEASURED, *_SUBJECT, *IGNORED, "batch", "context", "prompt", "phase"]
-    meant = nearest(column, known)
+def _meaningless(rows: CsvTable, row: CsvRow, name: str) -> Fault:
+    """Return the fault of a setting that nothing has: at its column, or where it stands first."""
+    what = "no device has a fact" if is_fact(name) else "no model has a parameter"
+    known = [*COLUMNS, "batch", "context", "prompt", "phase"]
+    meant = nearest(name, known)
     expected = "" if meant else f"{', '.join(known)} or another parameter of a model"
-    return rows.fault(None, column, f"{what} of this name", expected, meant)
+    fault = Fault(f"{what} of this name", expected=expected, suggestion=meant)
+    return _setting_fault(rows, None if name in rows.columns else row, name, fault)
 
 
 def _read(
     rows: CsvTable,
-    row: CsvRow,
-    measured: list[str],
-    settings: list[str],
+    run: Sequence[CsvRow],
     devices: Sequence[str | Path],
     faults: list[Fault],
     bad: list[Fault] | None,
 ) -> _Read:
-    """Return a row; its own faults go to `bad` where rows with faults are left out."""
+    """Return a run; its own faults go to `bad` where rows with faults are left out."""
     mine: list[Fault] = []
-    read = _understood(rows, row, measured, settings, devices, mine)
+    read = _understood(rows, run, devices, mine)
     if bad is None or not mine:
         faults += mine
         return read
@@ -165,19 +152,11 @@ def _read(
 
 
 def _understood(
-    rows: CsvTable,
-    row: CsvRow,
-    measured: list[str],
-    settings: list[str],
-    devices: Sequence[str | Path],
-    faults: list[Fault],
+    rows: CsvTable, run: Sequence[CsvRow], devices: Sequence[str | Path], faults: list[Fault]
 ) -> _Read:
-    values = {
-        column: value
-        for column in measured
-        if (value := rows.number(row, column, faults)) is not None
-    }
-    warm = _truth(rows, row, faults)
+    row = run[0]
+    values = values_of(rows, run, faults)
+    warm = is_warm(rows, row, faults)
     name, device = row.get("name", f"line {row.line} {row.get('model')}"), row.get("device")
     faults += [
         rows.fault(row, column, "is empty", f"the {column} that was measured")
@@ -186,42 +165,44 @@ def _understood(
     ]
     if not values:
         return _Read(ValidationCase(name, device, reason=_UNMEASURED))
-    given = {c: plain_value(row.get(c)) for c in settings if row.get(c)}
+    settings = {c: plain_value(text) for c, text in settings_of(rows, row, faults).items()}
     gathered = FaultList()
     spec = gathered.trying(hardware, device, devices)
     runtime = row.get("runtime")
-    chosen = gathered.trying(find_runtime, runtime, devices) if runtime else None
+    chosen = gathered.trying(runtime_of, runtime, devices) if runtime else None
     try:
         subject = resolve(
-            row.get("model"), spec or device, row.get("precision") or None, chosen, given,
+            row.get("model"), spec or device, row.get("precision") or None, chosen, settings,
             row.get("engine") or None, faults=gathered,
         )  # fmt: skip
     except InputError as error:
         reason = str(replace(error.faults[0], file="", line=0, column=0))
-        unknown = frozenset(f.path for f in error.faults if f.path in given and _unknown(f))
+        unknown = frozenset(f.path for f in error.faults if f.path in settings and _unknown(f))
         faults += [
-            rows.fault(row, f.path, f.message, f.expected, f.suggestion)
+            _setting_fault(rows, row, f.path, f)
             for f in error.faults
-            if f.path in given and f.path not in unknown
+            if f.path in settings and f.path not in unknown
         ]
         names = tuple(_unknown_names(rows, row, devices))
-        return _Read(ValidationCase(name, device, reason=reason), frozenset(given), unknown, names)
+        case = ValidationCase(name, device, reason=reason)
+        return _Read(case, tuple(settings), unknown, names)
     questions = [
-        MeasuredQuantity(c, MEASURED[c], value, subject.workload) for c, value in values.items()
+        MeasuredQuantity(metric, MEASURED[metric], value, subject.workload)
+        for metric, value in values.items()
     ]
     case = ValidationCase(
         name, device, subject.device, questions, subject.precision, subject.runtime,
         row.get("model"), warm=warm, engine=subject.engine,
     )  # fmt: skip
-    return _Read(case, frozenset(given))
+    return _Read(case, tuple(settings))
 
 
 def _unknown_names(rows: CsvTable, row: CsvRow, devices: Sequence[str | Path]) -> Iterator[Fault]:
     """Yield a fault for each name in a row that nothing is called by."""
     checks: dict[str, Callable[[str], object]] = {
-        "model": find,
+        "model": workload,
         "device": lambda name: hardware(name, devices),
-        "runtime": lambda name: find_runtime(name, devices),
+        "runtime": lambda name: runtime_of(name, devices),
         "precision": as_precision,
     }
     for column, check in checks.items():
@@ -239,12 +220,3 @@ def _unknown_names(rows: CsvTable, row: CsvRow, devices: Sequence[str | Path]) -
 def _unknown(fault: Fault) -> bool:
     """Tell a setting that a model or device does not have from a value that it cannot take."""
     return " has no " in fault.message or fault.message == "no such fact"
-
-
-def _truth(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> bool:
-    text = row.get("warm").lower()
-    if text in ("1", "true", "yes"):
-        return True
-    if text not in ("", "0", "false", "no"):
-        faults.append(rows.fault(row, "warm", f"'{text}' is neither", "true or false"))
-    return False

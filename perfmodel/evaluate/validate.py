@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from perfmodel.api import folder_faults
+from perfmodel.asked import remember
 from perfmodel.catalog import not_installed
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.evaluate.case import Cases
 from perfmodel.evaluate.datasets import dataset, dataset_names
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.refit import trial
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import evaluate
-from perfmodel.hardware.library import folder_faults
 from perfmodel.measurements import bad_cells_left_out, few_faults
-
-__all__ = ["run_validate", "validate"]
 
 _TABLES = (".csv", ".csv.gz")
 
@@ -79,10 +77,20 @@ def validate(
         item if isinstance(item, ValidationResult) else _detailed(evaluate(item), item)
         for item in loaded
     ]
-    if not left_out:
-        return found
-    folder = data_folder(data, suffix)
-    return [_tried(item, folder, folders) for item in found]
+    if left_out:
+        folder = data_folder(data, suffix)
+        found = [_tried(item, folder, folders) for item in found]
+    options = {
+        "data": data,
+        "suffix": suffix or None,
+        "devices": devices,
+        "left_out": left_out or None,
+        "skip_bad_rows": skip_bad_rows or None,
+    }
+    for item in found:
+        name = names if isinstance(names, str | Path) else item.name
+        remember(item, "validate", (name,), options)
+    return found
 
 
 def _detailed(result: ValidationResult, cases: Cases) -> ValidationResult:
@@ -127,10 +135,11 @@ def _load(
     if not known:
         raise InputError(not_installed("data sets"))
     if text not in known:
-        raise InputError(
-            Fault(f"no data set is named '{text}'", suggestion=nearest(text, known),
-                  expected="a path to a .csv file, or one of " + ", ".join(known))
-        )  # fmt: skip
+        raise input_error(
+            f"no data set is named '{text}'",
+            suggestion=nearest(text, known),
+            expected="a path to a .csv file, or one of " + ", ".join(known),
+        )
     if not skip_bad_rows:
         return dataset(text).load(data_folder(data, suffix), devices)
     with bad_cells_left_out() as left:
@@ -139,17 +148,3 @@ def _load(
         return found
     told = f"{len(left)} cell{'s' if len(left) > 1 else ''} at fault left out: {few_faults(left)}"
     return replace(found, notes=(*found.notes, told))
-
-
-def run_validate(
-    names: Iterable[str | Path] | None = None,
-    data: str | Path | None = None,
-    suffix: str = "",
-    devices: str | Path | Iterable[str | Path] | None = None,
-    left_out: bool = False,
-    skip_bad_rows: bool = False,
-) -> list[dict[str, Any]]:
-    """Return `validate` ready for JSON: ``{name, rows, coverage, targets, mape, ...}`` each."""
-    found = validate(names, data=data, suffix=suffix, devices=devices, left_out=left_out,
-                     skip_bad_rows=skip_bad_rows)  # fmt: skip
-    return [item.to_dict() for item in found]

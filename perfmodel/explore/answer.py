@@ -17,14 +17,12 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.rows import facts_line, remarks
 from perfmodel.report.calls import PredictCall
 from perfmodel.report.of_prediction import sentence
+from perfmodel.report.of_sweep import is_known
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 from perfmodel.solve import solve
 from perfmodel.sweep import sweep
-from perfmodel.table import Table
-from perfmodel.units import UnitError, parse, show
+from perfmodel.units import UnitError, is_number, parse, show
 from perfmodel.workload.caches import forget_structures
-
-__all__ = ["LIMITS", "MOST_STRUCTURES", "ExplorerAnswer", "ExplorerSelection", "answer"]
 
 #: Limit -> metric, dimension.
 LIMITS = {"latency": ("latency_s", "time"), "memory": ("peak_memory_bytes", "bytes"),
@@ -204,7 +202,7 @@ def _settings(asked: ExplorerSelection, faults: FaultList) -> dict[str, Any]:
                                 expected="the choice above"))  # fmt: skip
         else:
             value: Any = plain_value(text)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
+            number = is_number(value)
             out[name] = (float(value) if number else text) if is_fact(name) else value
     return out
 
@@ -264,8 +262,8 @@ def _front(
         table = sweep(asked.workload, devices, axes, runtime=runtime or None)
     except InputError:
         return None  # formats of one network or device alone: there is no grid of them
-    second = "energy_j" if _known(table, "energy_j") else "peak_memory_bytes"
-    rates = [n for n in ("tokens_per_s", "frames_per_s") if _known(table, n)]
+    second = "energy_j" if is_known(table, "energy_j") else "peak_memory_bytes"
+    rates = [n for n in ("tokens_per_s", "frames_per_s") if is_known(table, n)]
     first = rates[0] if rates else "latency_s"
     # As it was typed: a text with its unit is a condition too.
     under = " and ".join(
@@ -279,7 +277,3 @@ def _front(
         marker={"symbol": "x-thin", "size": 14, "line": {"width": 3, "color": INK}},
     )  # fmt: skip
     return drawn
-
-
-def _known(table: Table, name: str) -> bool:
-    return name in table and bool(np.isfinite(np.asarray(table[name], dtype=float)).any())

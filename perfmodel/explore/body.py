@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from perfmodel.errors import Fault
+from perfmodel.errors import Fault, one_of
 from perfmodel.explore.answer import LIMITS
 from perfmodel.explore.choices import PHASES, Choices
-
-__all__ = ["FILLS", "MOST_BYTES", "SENDS", "SLIDERS", "body_faults"]
+from perfmodel.units import is_number
 
 #: Inputs of the page, in the order in which it sends their values.
 SENDS: Final = ("workload", "device", "beside", "phase", "runtime", "precision", "batch", "length",
@@ -50,7 +49,7 @@ def body_faults(text: bytes, choices: Choices) -> list[Fault]:
         faults += choices.faults(*names)
         if (values.get("phase") or "") not in ("", *PHASES):
             faults.append(Fault(f"'{values['phase']}' is no phase", path="phase",
-                                expected="one of " + ", ".join(PHASES)))  # fmt: skip
+                                expected=one_of(PHASES)))  # fmt: skip
     return faults
 
 
@@ -94,7 +93,7 @@ def _values(given: Any, faults: list[Fault]) -> dict[str, Any]:
 
 def _slider(name: str, value: Any) -> list[Fault]:
     most = SLIDERS[name]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = is_number(value)
     if value is None or (number and 0 <= value <= most and value == int(value)):
         return []
     shown = f"{value:g}" if isinstance(value, float) else json.dumps(value)[:40]

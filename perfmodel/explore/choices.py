@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-import numpy as np
-
+from perfmodel.arrays import first_number
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.hardware import library
 from perfmodel.workload.library import find, names
-
-__all__ = ["LENGTHS", "PHASES", "PRECISIONS", "Choices", "parameters_of", "phases_of"]
 
 #: Offered; any other text that a precision may be can be typed.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "w8a8", "w8a16", "w4a16", "w4a16kv8", "w4a8",
@@ -83,7 +80,4 @@ def parameters_of(workload: str, phase: str) -> dict[str, float]:
         found = find(workload, {"phase": phase} if phase else {})
     except InputError:
         return {}
-    return {
-        name: float(np.asarray(value, dtype=float).reshape(-1)[0])
-        for name, value in found.parameters.items()
-    }
+    return {name: first_number(value) for name, value in found.parameters.items()}

@@ -11,8 +11,6 @@ from perfmodel.explore.body import FILLS, MOST_BYTES, SENDS, body_faults
 from perfmodel.explore.choices import LENGTHS, PRECISIONS, Choices, parameters_of, phases_of
 from perfmodel.report.document import look, style
 
-__all__ = ["FIGURES", "application"]
-
 #: Figure -> what it shows.
 FIGURES = {
     "roofline": "Roofline",

@@ -9,9 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from perfmodel.errors import Fault, InputError
-
-__all__ = ["HOST", "serve"]
+from perfmodel.errors import input_error
 
 #: The page is for whoever sits at this machine.
 HOST = "127.0.0.1"
@@ -58,10 +56,11 @@ def _listening(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         made.close()
         reason = getattr(error, "strerror", None) or "a port is a number from 0 to 65535"
-        raise InputError(
-            Fault(f"port {port} cannot be had: {reason.lower()}", file="--port",
-                  expected="a free one, or 0")
-        ) from None  # fmt: skip
+        raise input_error(
+            f"port {port} cannot be had: {reason.lower()}",
+            file="--port",
+            expected="a free one, or 0",
+        ) from None
     return made
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from perfmodel.columns import TEXT, TRUTH, dimension_of
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.expressions.nodes import (
     ARITHMETIC,
     COMPARISONS,
@@ -100,7 +100,7 @@ class Expression:
         for node in walk(self.root):
             if isinstance(node, Name) and node.name not in known:
                 meant = nearest(node.name, known)
-                columns = "one of " + ", ".join(known)
+                columns = one_of(known)
                 expected = (
                     f"'{node.name}' in quotes, or a column" if node.name in texts else columns
                 )

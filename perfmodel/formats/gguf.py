@@ -147,4 +147,5 @@ def for_rows(weights: Format, lengths: Mapping[str, int], *, tied: bool = False)
         if length % _SUPER:
             parts = tuple((share, _Q[_FALLBACK.get(p.name, p.name)]) for share, p in parts)
             overrides[tag] = parts
-    return replace(weights, overrides=tuple(overrides.items()))
+    stored = tuple(overrides.items())
+    return weights if stored == weights.overrides else replace(weights, overrides=stored)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 
 _NM = re.compile(r"(\d+):(\d+)")
 _EXPECTED = "n:m (2:4), or the fraction of zeros as s0.9"
@@ -79,4 +79,4 @@ def parse_sparsity(text: str) -> Sparsity:
             zeros = math.nan
         if 0.0 <= zeros < 1.0:
             return Sparsity("unstructured", 1.0 - zeros)
-    raise InputError(Fault(f"'{text}' is no sparsity", path="precision", expected=_EXPECTED))
+    raise input_error(f"'{text}' is no sparsity", path="precision", expected=_EXPECTED)

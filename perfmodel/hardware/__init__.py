@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from perfmodel.hardware.own import near, new
     from perfmodel.hardware.quantity import Confidence, Of, Quantity, Rate, Spec
     from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, Fusion, Runtime, Semantics
+    from perfmodel.hardware.structure import check_sources
 
 __all__ = [
     "COMPUTE_FORMATS",
@@ -58,6 +59,7 @@ __all__ = [
     "Spec",
     "SpecEntry",
     "check",
+    "check_sources",
     "data_root",
     "device_names",
     "entries",
@@ -84,6 +86,7 @@ _HOME = {
     "own": ("near", "new"),
     "quantity": ("Confidence", "Of", "Quantity", "Rate", "Spec"),
     "runtime": ("EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"),
+    "structure": ("check_sources",),
 }  # fmt: skip
 _MODULE = {name: module for module, held in _HOME.items() for name in held}
 

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from perfmodel.errors import InputError, nearest
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.hardware.engine import Engine, engine_class, engine_kinds
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from perfmodel.hardware.grade import Grade
     from perfmodel.hardware.machine import Machine
     from perfmodel.hardware.runtime import Runtime
-
-__all__ = ["Device", "Power", "Source"]
 
 Watts: TypeAlias = Annotated[Quantity, Of("power")]
 Price: TypeAlias = Annotated[Quantity, Of("price")]
@@ -255,16 +253,17 @@ class Device(SpecDocument):
         return self._entry("memory", self.memories, by_role.get(wanted, wanted))
 
     def _entry(self, noun: str, entries: tuple[Any, ...], name: str) -> Any:
-        from perfmodel.errors import Fault, nearest
+        from perfmodel.errors import nearest
 
         for entry in entries:
             if entry.name == name:
                 return entry
         names = [entry.name for entry in entries]
         meant = nearest(name, names)
-        expected = "one of " + ", ".join(names)
-        raise InputError(Fault(f"{self.name} has no {noun} '{name}'", expected=expected,
-                               suggestion=meant))  # fmt: skip
+        expected = one_of(names)
+        raise input_error(
+            f"{self.name} has no {noun} '{name}'", expected=expected, suggestion=meant
+        )
 
     def hierarchy(self, engine: str = "main") -> tuple[Memory, ...]:
         """Memories that feed an engine, directly or through others, nearest first."""

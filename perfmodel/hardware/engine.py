@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, LiteralString, TypeAlias
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from perfmodel.catalog import load_kind, names
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
-
-__all__ = [
-    "COMPUTE_FORMATS", "Engine", "OperatorKind", "Operators", "Peak", "engine_class",
-    "register_engine",
-]  # fmt: skip
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.units import show
 
 COMPUTE_FORMATS: Final = (
     "fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp6", "fp4",
@@ -70,6 +68,10 @@ def classes_alone(given: Any) -> Any:
 
 
 PeakRate: TypeAlias = Annotated[Peak, Of("compute", positive=True)]
+
+
+#: How far a rounded peak may be from what its factors make: TPU v1 says 92 for 91.75 TOP/s.
+_ROUNDED: Final = 0.02
 
 
 class Engine(Spec):
@@ -129,6 +131,28 @@ class Engine(Spec):
     def CONSTANTS(self) -> Mapping[str, float]:
         """Numbers that the kind takes from the spec itself, whatever facts are varied, by name."""
         return {}
+
+    def _needed_clock(self, what: LiteralString, example: str) -> float:
+        """Return the clock, in hertz, of a kind of engine that cannot do without.
+
+        Raises
+        ------
+        PydanticCustomError
+            There is none.
+        """
+        if self.clock is None:
+            expected = {"expected": f'such as clock: "{example}"'}
+            raise PydanticCustomError("clock", what + " without a clock", expected)
+        return self.clock.value
+
+    def _peak_flaws(self, computed: float, factors: str) -> list[Flaw]:
+        """Return the flaw of a first peak that is not what its factors make."""
+        name, peak = next(iter(self.peaks.items()))
+        if not abs(peak.value / computed - 1.0) > _ROUNDED:
+            return []
+        product = show(computed, "compute")
+        message = f"{show(peak.value, 'compute')} as the first peak, but {factors} make {product}"
+        return [Flaw(("peaks", name), message, product)]
 
     def own_precision(self) -> str:
         """Return the precision in which it runs a network of which nobody states one."""

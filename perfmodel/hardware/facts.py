@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, cast
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.hardware.device import Device, EnergyModel, Power
 from perfmodel.hardware.engine import Engine, Peak
 from perfmodel.hardware.kernel import Kernel
@@ -16,8 +16,6 @@ from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Of, Quantity, Rate, Spec, limit_of
 from perfmodel.hardware.runtime import EFFICIENCY_CLASSES, SCALE_CLASSES, Runtime, Serving
-
-__all__ = ["Facts", "Provenance", "facts_of", "field_limits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,7 @@ def driven_engine(device: Device, runtime: Runtime) -> str:
     if not by_name + by_tag:
         known = ", ".join(f"{e.name} ({', '.join(e.tags) or 'no tags'})" for e in device.engines)
         message = f"runtime {runtime.name} drives an engine '{wanted}', which {device.name} lacks"
-        raise InputError(Fault(message, path="runtime", expected=f"one of {known}"))
+        raise input_error(message, path="runtime", expected=f"one of {known}")
     return (by_name + by_tag)[0]
 
 

@@ -11,8 +11,6 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Provenance, facts_of
 from perfmodel.hardware.runtime import Runtime
 
-__all__ = ["WORTH", "Grade", "grade"]
-
 WORTH: Final = {"measured": 1.0, "datasheet": 0.9, "fitted": 0.7, "estimated": 0.4, "unstated": 0.2}
 """What a number of each confidence is worth. A convention of this project: a measurement beats a
 vendor's word, a guess is worth less than half."""

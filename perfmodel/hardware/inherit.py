@@ -20,8 +20,6 @@ from perfmodel.hardware.structure import get, hierarchy, listed
 from perfmodel.hardware.write import dimension_of
 from perfmodel.marks import MarkedNode, Marks, merge
 
-__all__ = ["inherited"]
-
 _PER_CLOCK = "bandwidth_per_clock"
 
 Finder = Callable[[str], "MarkedNode"]

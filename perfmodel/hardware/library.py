@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import yaml
 
-from perfmodel.errors import Fault, InputError, few, nearest
+from perfmodel.errors import Fault, InputError, few, input_error, nearest, one_of
 from perfmodel.marks import MarkedNode, Marks
 from perfmodel.regular import text_of
 from perfmodel.shipped import data_root
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
     from perfmodel.hardware.quantity import Spec
     from perfmodel.hardware.runtime import Runtime
     from perfmodel.hardware.system import System
-
-__all__ = [
-    "SpecEntry",
-    "check",
-    "data_root",
-    "device_names",
-    "entries",
-    "folder_faults",
-    "hardware",
-    "names",
-    "runtime",
-    "select",
-    "system",
-]
 
 S = TypeVar("S", bound="Spec")
 Room = Literal["devices", "runtimes"]
@@ -132,7 +118,7 @@ def select(wanted: str, directories: Iterable[str | Path] = ()) -> list[str]:
         if not having:
             tags = sorted({t for e in known for t in e.tags})
             meant = nearest(tag, tags)
-            expected = "" if meant else "one of " + ", ".join(tags)
+            expected = "" if meant else one_of(tags)
             faults.append(Fault(f"no device has the tag '{tag}'", expected=expected,
                                 suggestion=f"tag:{meant}" if meant else ""))  # fmt: skip
     if faults:
@@ -221,7 +207,7 @@ def _find(name: str | Path, room: Room, model: type[S], directories: Iterable[st
     extra = tuple(directories)
     if not isinstance(name, (str, Path)):  # pyright: ignore[reportUnnecessaryIsInstance]
         noun = room.removesuffix("s")
-        raise InputError(Fault(f"a {type(name).__name__} is no {noun}", expected="a name or path"))
+        raise input_error(f"a {type(name).__name__} is no {noun}", expected="a name or path")
     if isinstance(name, Path) or _is_path(name):
         return _cached(Path(name), room, model, extra)
     # A sweep asks for the same few names over and over: files of the library are looked at again
@@ -252,8 +238,7 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEn
     noun = room.removesuffix("s")
     if name.startswith("tag:"):
         found = select(name, directories)
-        raise InputError(Fault(f"'{name}' stands for several devices",
-                               expected="one of " + ", ".join(found)))  # fmt: skip
+        raise input_error(f"'{name}' stands for several devices", expected=one_of(found))
     spelled = [*known, *(alias for entry in known.values() for alias in entry.aliases)]
     meant = nearest(name, spelled)
     command = "perfmodel hardware list" + (" --runtimes" if room == "runtimes" else "")
@@ -264,10 +249,10 @@ def _entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEn
         known_product = advice(name, directories)
         if known_product:
             spelled_like = f" (nearest by spelling: {meant})" if meant else ""
-            raise InputError(Fault(f"no device is named '{name}'{spelled_like}",
-                                   expected=known_product))  # fmt: skip
-    raise InputError(Fault(f"no {noun} is named '{name}'", expected="" if meant else expected,
-                           suggestion=meant))  # fmt: skip
+            raise input_error(f"no device is named '{name}'{spelled_like}", expected=known_product)
+    raise input_error(
+        f"no {noun} is named '{name}'", expected="" if meant else expected, suggestion=meant
+    )
 
 
 def _plain_entry(name: str, room: Room, directories: tuple[str | Path, ...]) -> SpecEntry | None:

@@ -13,9 +13,6 @@ from perfmodel.arrays import Array
 from perfmodel.errors import Fault
 from perfmodel.hardware.quantity import Of
 
-__all__ = ["FAR", "PAIRS", "Span", "far_from", "limits_of_plain", "pair_faults", "pairs_of",
-           "range_flaw"]  # fmt: skip
-
 #: Times that a fact which is set differs from what its spec states, at which the answer says so.
 FAR: Final = 100.0
 #: Pairs of facts of which the first is at most the second, as `structure` has it of spec files.

@@ -8,8 +8,6 @@ from pydantic import Field
 
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
 
-__all__ = ["Link"]
-
 Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 EnergyPerByte: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]

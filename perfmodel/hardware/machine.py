@@ -8,15 +8,13 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel import units
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Facts, Provenance, facts_of
 from perfmodel.hardware.limits import Span, far_from, pair_faults, pairs_of, range_flaw
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
-
-__all__ = ["Machine"]
 
 
 class Machine:
@@ -112,7 +110,7 @@ class Machine:
             resolved = self._base.resolve(path)
             if resolved in self._base.limits:
                 message = f"{self.device.name} does not say this number"
-                raise InputError(Fault(message, path=path, expected="a value, set by vary"))
+                raise input_error(message, path=path, expected="a value, set by vary")
             raise InputError(_unknown(self._base, path))
         return found
 
@@ -330,7 +328,7 @@ def _unknown(base: Facts, path: str) -> Fault:
                     t[depth] for t in trees if t[: depth] == at.split(".")[:-1]
                 ))  # fmt: skip
             whole = "" if mended or meant else nearest(path, known)
-            expected = "" if whole else "one of " + ", ".join(at + choice for choice in choices)
+            expected = "" if whole else one_of(at + choice for choice in choices)
             return Fault("no such fact", path, expected=expected, suggestion=whole)
         mended.append(meant)
         trees = [tree for tree in trees if tree[: depth + 1] == mended]

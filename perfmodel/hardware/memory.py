@@ -10,8 +10,6 @@ from pydantic import Field
 from perfmodel.catalog import load_kind, names
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Rate, Spec
 
-__all__ = ["MEMORY_KINDS", "Memory", "law_of", "memory_class", "memory_kinds", "register_memory"]
-
 MEMORY_KINDS: Final = (
     "register_file", "scratchpad", "dram", "flash", "storage", "disk",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.hardware import library
 from perfmodel.hardware.copying.spec import Confidence, NewSpec, copied, name_faults
 from perfmodel.hardware.device import Device
@@ -16,8 +16,6 @@ from perfmodel.hardware.likeness.architecture import copy_fault, none_like, unli
 from perfmodel.hardware.likeness.distance import Likeness, Sketch, sketch, sketch_of
 from perfmodel.hardware.likeness.distance import near as nearest_devices
 from perfmodel.settings import FaultList
-
-__all__ = ["near", "new"]
 
 #: Kinds whose kernels are counted in clocks, whatever the peaks are.
 _BY_CLOCK: Final = ("mcu", "simd")
@@ -130,8 +128,11 @@ def near(
     wanted = sketch(bandwidth, peak, format, kind)
     if device is not None:
         if bandwidth is not None or peak is not None:
-            raise InputError(Fault("a device and facts exclude each other", file="near",
-                                   expected="a device, or --bandwidth and --peak"))  # fmt: skip
+            raise input_error(
+                "a device and facts exclude each other",
+                file="near",
+                expected="a device, or --bandwidth and --peak",
+            )
         known = products.find(device) if isinstance(device, str) else None
         spec = None if known else library.hardware(device, directories)
         wanted = known.sketch if known else sketch_of(spec)[0] if spec else wanted
@@ -159,15 +160,17 @@ def _chosen(
         if known is not None:
             wanted, words = known.sketch, words or products.group_of(known)
         elif not words and not kind:
-            raise InputError(Fault("nothing to choose a device by", file="--from",
-                                   expected="a device to copy, or --like, --kind, --bandwidth "
-                                   f"or --peak; '{name}' is no product that is known"))  # fmt: skip
+            raise input_error(
+                "nothing to choose a device by",
+                file="--from",
+                expected="a device to copy, or --like, --kind, --bandwidth "
+                f"or --peak; '{name}' is no product that is known",
+            )
     but = None if known is None else partial(unlike, known)
     found = nearest_devices(wanted, words, 2, directories, but)
     if not found:
         assert known is not None
-        raise InputError(Fault(f"nothing to copy for '{name}'", file="--from",
-                               expected=none_like(known)))  # fmt: skip
+        raise input_error(f"nothing to copy for '{name}'", file="--from", expected=none_like(known))
     best, rest = found[0], found[1:]
     said = [
         f"{noun} {ratio:.3g} times the wanted"

@@ -21,23 +21,16 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from perfmodel import units
-
-__all__ = ["AsItself", "Confidence", "Of", "Quantity", "Rate", "Spec", "default_of", "limit_of"]
+from perfmodel.frozen import FrozenModel
 
 Confidence: TypeAlias = Literal["datasheet", "measured", "fitted", "estimated"]
 """How a number came to be known, from a vendor's word to a guess."""
 
 
-class Spec(BaseModel):
+class Spec(FrozenModel):
     """Base of everything a spec file may hold: frozen, no unknown keys, built when first used."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        defer_build=True,
-        allow_inf_nan=False,
-        validate_default=False,
-    )
+    model_config = ConfigDict(allow_inf_nan=False, validate_default=False)
 
     def __hash__(self) -> int:
         # Mappings inside keep the generated hash from working; equal specs dump equal.

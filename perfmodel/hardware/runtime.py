@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, cas
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, one_of
 from perfmodel.hardware.device import Name, Source, title_alone
 from perfmodel.hardware.engine import COMPUTE_FORMATS, OperatorKind
 from perfmodel.hardware.kernel import KERNEL_CLASSES, Kernel
@@ -17,11 +17,6 @@ from perfmodel.pydantic_faults import Flaw, checked
 
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
-
-__all__ = [
-    "EFFICIENCY_CLASSES", "EXECUTED_CLASSES", "SCALE_CLASSES", "Fusion", "Runtime", "Semantics",
-    "Serving",
-]  # fmt: skip
 
 EFFICIENCY_CLASSES: Final = (
     "bandwidth", "gemm", "gemv", "moe", "conv", "grouped", "depthwise", "attention", "recurrent",
@@ -293,13 +288,13 @@ def _check(data: Any) -> Iterator[Flaw]:
             if found not in classes:
                 meant = nearest(found, classes)
                 yield Flaw((field, key), f"'{found}' is not {noun}",
-                           "" if meant else "one of " + ", ".join(classes), meant,
+                           "" if meant else one_of(classes), meant,
                            on_key=True)  # fmt: skip
     for key, formats in mapped(data, "executes").items():
         for i, name in enumerate(cast("Sequence[Any]", formats)):
             if isinstance(name, str) and name not in COMPUTE_FORMATS:
                 meant = nearest(name, COMPUTE_FORMATS)
-                expected = "" if meant else "one of " + ", ".join(COMPUTE_FORMATS)
+                expected = "" if meant else one_of(COMPUTE_FORMATS)
                 at = ("executes", key, i)
                 yield Flaw(at, f"'{name}' is no compute format", expected, meant)
     yield from check_sources(data)

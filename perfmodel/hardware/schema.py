@@ -26,8 +26,6 @@ from perfmodel.hardware.runtime import (
 from perfmodel.hardware.system import System
 from perfmodel.shipped import data_root
 
-__all__ = ["json_schema", "main", "stale", "write"]
-
 _MODELS: Final = {"device": Device, "runtime": Runtime, "system": System}
 
 

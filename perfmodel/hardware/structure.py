@@ -12,18 +12,11 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from perfmodel import units
-from perfmodel.errors import nearest
-from perfmodel.hardware.engine import (
-    COMPUTE_FORMATS,
-    engine_class,
-    engine_kinds,
-    is_compute_format,
-)
+from perfmodel.errors import nearest, one_of
+from perfmodel.hardware.engine import COMPUTE_FORMATS, engine_class, engine_kinds, is_compute_format
 from perfmodel.hardware.memory import memory_class, memory_kinds
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
-
-__all__ = ["at_most", "check_device", "check_sources", "get", "hierarchy", "listed", "number"]
 
 _RESERVED = ("main",)
 
@@ -118,7 +111,7 @@ def _engines(device: Any) -> Iterator[Flaw]:
                 if not is_compute_format(key):
                     yield Flaw((*path, field, key), f"'{key}' is not a compute format",
                                "" if nearest(key, COMPUTE_FORMATS) else
-                               "one of " + ", ".join(COMPUTE_FORMATS),
+                               one_of(COMPUTE_FORMATS),
                                nearest(key, COMPUTE_FORMATS), on_key=True)  # fmt: skip
         yield from _sparsity(engine, path)
 

@@ -12,8 +12,6 @@ from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec, SpecDocu
 from perfmodel.hardware.structure import check_sources
 from perfmodel.pydantic_faults import Flaw
 
-__all__ = ["System", "SystemEndpoint", "SystemLink"]
-
 Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]
 Power: TypeAlias = Annotated[Quantity, Of("power")]

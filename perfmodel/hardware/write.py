@@ -15,8 +15,6 @@ from perfmodel import units
 from perfmodel.hardware.quantity import Quantity, Rate, Spec, default_of, limit_of
 from perfmodel.specfile import dumps_json, reads_as_text
 
-__all__ = ["content_hash", "dimension_of", "to_yaml"]
-
 
 def content_hash(spec: Spec) -> str:
     """Sixteen hexadecimal digits of SHA-256 over the canonical JSON of a spec."""

@@ -20,14 +20,12 @@ from perfmodel.cost.ecm import (
     cycles_by_size,
     layer_lines,
 )
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.workload.streaming import StreamingKernel, kernel_named
-
-__all__ = ["Cache", "CacheHierarchy", "cycles_per_line", "grid_reads", "hierarchy", "work_of"]
 
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
@@ -223,8 +221,10 @@ def cycles_per_line(
     levels = tuple(m.name for m in made.device.hierarchy(engine))
     found = hierarchy(made.facts, engine, levels)
     if found is None:
-        raise InputError(Fault(f"the first cache of {made.device.name} states no load ports",
-                               path=f"memories.{levels[0]}.loads_per_clock"))  # fmt: skip
+        raise input_error(
+            f"the first cache of {made.device.name} states no load ports",
+            path=f"memories.{levels[0]}.loads_per_clock",
+        )
     reads = grid_reads(chosen, found, row, plane) if chosen.radius else None
     at = cycles_at_levels(work_of(chosen), found.core, found.edges, reads)
     clocks = cycles_by_size(at, size, found.edges)

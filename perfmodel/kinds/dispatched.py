@@ -22,9 +22,6 @@ from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import Roofline
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 
-__all__ = ["KIND", "DispatchedRoofline"]
-
-
 #: What is moved around a product (`perfmodel.workload.panels`) -> clocks of each.
 _MOVED: Final[Mapping[str, str]] = {
     "packed": "pack_clocks", "unfolded": "copy_clocks", "strided": "strided_clocks",

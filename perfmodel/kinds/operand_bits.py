@@ -14,8 +14,6 @@ from perfmodel.kinds.slots import bits_of
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["element_bits", "operations_by_format", "without_nests"]
-
 
 def element_bits(slots: Sequence[str], points: int, setting: Setting) -> Value:
     """Return bits that a multiplier takes of each slot, scales not counted; ``(slots, points)``."""

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.workload.lower import OperatorTable
 
 
@@ -101,8 +101,9 @@ def need_engine(setting: Setting, field: str, kind: str, noun: str) -> None:
     InputError
     """
     if field not in setting.choices and f"engines.{setting.engine}.{field}" not in setting.facts:
-        raise InputError(Fault(f"engine '{setting.engine}' {noun}", path="model",
-                               expected=f"an engine of kind {kind}"))  # fmt: skip
+        raise input_error(
+            f"engine '{setting.engine}' {noun}", path="model", expected=f"an engine of kind {kind}"
+        )
 
 
 class Kind(Protocol):

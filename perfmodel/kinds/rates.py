@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+import numpy as np
+
 from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
@@ -227,3 +229,15 @@ def bandwidth(setting: Setting, level: str) -> Value:
     ceiling = draw * facts.get(f"engines.{setting.engine}.units", 1.0) * clock
     p = facts.get("runtime.pnorm", 4.0)
     return (rate**-p + ceiling**-p) ** (-1.0 / p)
+
+
+class TransferExpression:
+    """Seconds of a level as plain arithmetic: bytes over the rate that they give."""
+
+    def __init__(self, moved: Value, seconds: Value) -> None:
+        self.moved, self.seconds = moved, seconds
+
+    def __call__(self, row: int) -> str:
+        """Return the text of a row; empty where nothing takes time."""
+        moved, seconds = (float(np.asarray(v)[row, 0]) for v in (self.moved, self.seconds))
+        return f"{moved:.12g}/{moved / seconds:.12g}" if seconds else ""

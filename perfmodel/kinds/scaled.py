@@ -20,8 +20,6 @@ from perfmodel.kinds.protocol import Kind, Terms
 from perfmodel.kinds.rates import MOVES
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 
-__all__ = ["CLASS_OF", "class_of", "cost"]
-
 #: Class of a row -> class of seconds.
 CLASS_OF: Final[Mapping[str, str]] = {
     "conv": "conv", "grouped": "conv", "depthwise": "depthwise", "gemm": "gemm",

@@ -6,8 +6,6 @@ from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import format_named
 
-__all__ = ["bits_of", "family_of"]
-
 
 def bits_of(setting: Setting, slot: str) -> Value:
     """Return the bits of an element of a slot; shares of a mixed tensor add."""

@@ -24,16 +24,6 @@ from perfmodel.cost.setting import Setting
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
 
-__all__ = [
-    "KNEE",
-    "Storage",
-    "batch_time",
-    "cached_bandwidth",
-    "mean_bandwidth",
-    "request_rate",
-    "storage_bandwidth",
-]
-
 KNEE: Final = 4.0
 """Exponent of the soft minimum: a convention of this project, fitted on nothing."""
 
@@ -164,26 +154,6 @@ def cached_bandwidth(storage: Value, hit_fraction: Value, cache: Value = None) -
     held = 0.0 if cache is None else hit_fraction / cache
     each = (1.0 - hit_fraction) / storage + held
     return xp.where(each > 0.0, 1.0 / xp.where(each > 0.0, each, 1.0), xp.inf)
-
-
-def mean_bandwidth(moved: Value, cool: Value, throttled: Value, burst: Value) -> Value:
-    """Return bytes a second over a read of `moved` bytes that heats the device.
-
-    Parameters
-    ----------
-    moved
-        Bytes read without a pause; of none the rate is that of the first.
-    cool, throttled
-        Bytes a second before and after it throttles.
-    burst
-        Bytes that are read before it does.
-    """
-    xp = namespace(moved, cool, throttled, burst)
-    first = xp.minimum(moved, burst)
-    slow = xp.minimum(cool, throttled)
-    some = xp.asarray(moved > 0)
-    seconds = xp.where(some, first / cool + (moved - first) / slow, 1.0)
-    return xp.where(some, moved / seconds, cool)
 
 
 def read_bandwidth(setting: Setting, level: str, *, pipelined: bool) -> Value:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, first_number, is_array
 from perfmodel.cost.ecm import cycles_at_levels, cycles_by_size, level_parts, miss_share
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.cache import CacheHierarchy, grid_reads, hierarchy, work_of
@@ -18,8 +16,6 @@ from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.streaming import KERNELS, StreamingKernel
-
-__all__ = ["with_streams"]
 
 
 def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
@@ -137,7 +133,7 @@ class _Times:
 
 
 def _said(value: Value) -> str:
-    return f"{float(np.asarray(value).reshape(-1)[0]):.12g}"
+    return f"{first_number(value):.12g}"
 
 
 def _row(value: Value, i: int) -> Value:

@@ -17,11 +17,6 @@ from perfmodel.kinds.lookup_table.counts import instructions_per_mac
 from perfmodel.kinds.slots import bits_of, family_of
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = [
-    "expanded_bytes", "issue_rate", "multiplied_in", "pipeline_share", "power_limited",
-    "summed_in", "unpack_times",
-]  # fmt: skip
-
 
 def issue_rate(setting: Setting, slot: str, most: Value) -> Value:
     """Return operations a second (two a MAC) at which packed weights of a slot are multiplied.

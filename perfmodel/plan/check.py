@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from perfmodel.errors import Fault, nearest
 from perfmodel.plan.value import GraphLike, Move, OperatorLike, Placement, Plan, Residency, Transfer
 
-__all__ = ["Check"]
-
 
 @dataclass(slots=True)
 class Check:

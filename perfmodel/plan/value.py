@@ -5,43 +5,72 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from perfmodel.errors import Fault, InputError
-
-__all__ = ["Capacity", "Move", "Placement", "Plan", "Residency", "Transfer"]
+from perfmodel.errors import Fault
+from perfmodel.frozen import FrozenModel
 
 
 class TensorLike(Protocol):
+    """What a plan needs of a tensor."""
+
     @property
-    def role(self) -> str: ...
+    def role(self) -> str:
+        """One of `ROLES`."""
+        ...
 
 
 class AccessLike(Protocol):
+    """What a plan needs of an operator's access to a tensor."""
+
     @property
-    def tensor(self) -> str: ...
+    def tensor(self) -> str:
+        """Name of the tensor."""
+        ...
+
     @property
-    def mode(self) -> str: ...
+    def mode(self) -> str:
+        """Whether it is read, written or both."""
+        ...
+
     @property
-    def elements(self) -> Any: ...
+    def elements(self) -> Any:
+        """How many elements of it."""
+        ...
 
 
 class OperatorLike(Protocol):
+    """What a plan needs of an operator."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the operator."""
+        ...
+
     @property
-    def accesses(self) -> tuple[AccessLike, ...]: ...
+    def accesses(self) -> tuple[AccessLike, ...]:
+        """Tensors that it reads and writes."""
+        ...
 
 
 class GraphLike(Protocol):
     """What a plan needs of a graph (`perfmodel.workload.graph.Graph`)."""
 
     @property
-    def tensors(self) -> Mapping[str, TensorLike]: ...
+    def tensors(self) -> Mapping[str, TensorLike]:
+        """Tensors by name."""
+        ...
+
     @property
-    def inputs(self) -> tuple[str, ...]: ...
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the tensors that enter."""
+        ...
+
     @property
-    def outputs(self) -> tuple[str, ...]: ...
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the tensors that leave."""
+        ...
+
     def walk(self) -> Iterator[tuple[Any, Any]]:
         """Iterate over (block, operator) in execution order."""
         ...
@@ -51,10 +80,8 @@ class GraphLike(Protocol):
         ...
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
-    )  # fmt: skip
+class _Value(FrozenModel):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Placement(_Value):
@@ -246,15 +273,3 @@ class Plan(_Value):
         from perfmodel.plan.check import Check
 
         return list(dict.fromkeys(Check(self, graph, sizes or {}).faults()))
-
-    def require(self, graph: GraphLike, sizes: Mapping[str, float] | None = None) -> None:
-        """Refuse a plan that does not fit.
-
-        Raises
-        ------
-        InputError
-            Every fault that `check` finds.
-        """
-        faults = self.check(graph, sizes)
-        if faults:
-            raise InputError(faults)

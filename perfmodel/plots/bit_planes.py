@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.plots.style import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    figure,
-    percent,
-)
+from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, figure, percent
 from perfmodel.plots.subject import PredictionPoint
 from perfmodel.plots.timelines import TimelineBar, timeline_layout, timeline_traces
 from perfmodel.units import show
@@ -28,8 +20,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.prediction.prediction import Prediction
-
-__all__ = ["bit_planes"]
 
 _COLORS = {
     "weights": BLUE,
@@ -65,10 +55,11 @@ def bit_planes(
     subject = PredictionPoint(prediction)
     kind = subject.job.static.kind.name
     if kind not in ("bit_serial", "lookup_table"):
-        raise InputError(
-            Fault("no weights are taken bit by bit", "prediction",
-                  expected="a prediction on an engine of kind bit_serial or lookup_table")
-        )  # fmt: skip
+        raise input_error(
+            "no weights are taken bit by bit",
+            "prediction",
+            expected="a prediction on an engine of kind bit_serial or lookup_table",
+        )
     at = _chosen(subject, row)
     draw = _serial if kind == "bit_serial" else _looked_up
     bars, lanes, said = draw(subject, at, groups)
@@ -93,15 +84,16 @@ def _chosen(subject: PredictionPoint, row: str | None) -> int:
     names = [name for name, c in zip(subject.names, cycles, strict=True) if c > 0]
     if row is None:
         if not names:
-            raise InputError(Fault("no row has products by bits", "prediction"))
+            raise input_error("no row has products by bits", "prediction")
         seconds = np.asarray(subject.columns["total_s"], dtype=float)
         return int(np.argmax(np.where(cycles > 0, seconds, -1.0)))
     if row not in names:
-        raise InputError(
-            Fault(f"no row '{row}' has products by bits", "row",
-                  expected="one of " + ", ".join(dict.fromkeys(names)),
-                  suggestion=nearest(row, names))
-        )  # fmt: skip
+        raise input_error(
+            f"no row '{row}' has products by bits",
+            "row",
+            expected=one_of(dict.fromkeys(names)),
+            suggestion=nearest(row, names),
+        )
     return subject.names.index(row)
 
 

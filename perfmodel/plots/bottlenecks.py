@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.plots.style import GREY, axis, bound_colors, figure, percent, ticks
 from perfmodel.plots.subject import PredictionPoint
 from perfmodel.units import show
@@ -38,10 +38,12 @@ def bottlenecks(prediction: Prediction, *, by: str = "class") -> Figure:
         Unknown `by`.
     """
     if by not in GROUPS:
-        raise InputError(
-            Fault(f"unknown grouping '{by}'", path="by", expected="one of " + ", ".join(GROUPS),
-                  suggestion=nearest(by, GROUPS))
-        )  # fmt: skip
+        raise input_error(
+            f"unknown grouping '{by}'",
+            path="by",
+            expected=one_of(GROUPS),
+            suggestion=nearest(by, GROUPS),
+        )
     subject = PredictionPoint(prediction)
     latency = float(subject.prediction.latency_s)
     spent = _spent(subject, by)

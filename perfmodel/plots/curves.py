@@ -10,17 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import TEXT, more_is_better
-from perfmodel.errors import Fault, InputError
-from perfmodel.plots.style import (
-    INK,
-    SERIES,
-    SYMBOLS,
-    axis,
-    decades,
-    figure,
-    quantity,
-    ticks,
-)
+from perfmodel.errors import InputError, input_error
+from perfmodel.plots.style import INK, SERIES, SYMBOLS, axis, decades, figure, quantity, ticks
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -54,10 +45,11 @@ def curves(table: Table, x: str, y: str) -> Figure:
         raise InputError(faults)
     groups = _groups(table, x)
     if len(groups) > CURVES:
-        raise InputError(
-            Fault(f"{len(groups)} curves cannot be told apart", path="x",
-                  expected=f"at most {CURVES}: fix other axes with where(...)")
-        )  # fmt: skip
+        raise input_error(
+            f"{len(groups)} curves cannot be told apart",
+            path="x",
+            expected=f"at most {CURVES}: fix other axes with where(...)",
+        )
     xs, ys = np.asarray(table[x], dtype=float), np.asarray(table[y], dtype=float)
     known = np.isfinite(xs) & np.isfinite(ys)
     logs = [_log(values[known]) for values in (xs, ys)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.cost.energy import run_energy
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.style import GREY, INK, SERIES, axis, figure, percent
 from perfmodel.plots.subject import Column, PredictionPoint
 from perfmodel.units import show
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.prediction.prediction import Prediction
-
-__all__ = ["energy_stack", "row_energy"]
 
 #: Layers that a bar each is drawn for, at most; those with the least energy share the last one.
 _MOST = 24
@@ -86,7 +84,7 @@ def energy_stack(
     parts = list(dict.fromkeys(part for row in layers.values() for part in row))
     if not parts:
         message = "there is no energy to draw: the device states neither energies nor power"
-        raise InputError(Fault(message, path="energies", expected="energies, or power.busy"))
+        raise input_error(message, path="energies", expected="energies, or power.busy")
     layers = _largest(layers, parts)
     names = list(layers)
     joule = np.array([[layers[n].get(part, 0.0) for n in names] for part in parts])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.plots.page import page
 from perfmodel.plots.style import GREY, SERIES, axis, figure, percent
 from perfmodel.units import show
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.schedule.assign.report import DeviceAssignment
-
-__all__ = ["ActivityBar", "AssignmentPlots", "assignment_plots", "lanes"]
 
 #: Kind of bar that moves data, drawn apart from what computes.
 TRANSFER = "transfer"
@@ -84,7 +82,7 @@ def lanes(
     """
     found = list(bars)
     if not found:
-        raise InputError(Fault("nothing runs", "bars", expected="one bar or more"))
+        raise input_error("nothing runs", "bars", expected="one bar or more")
     wrong = [bar for bar in found if bar.end_s < bar.start_s]
     if wrong:
         raise InputError([Fault(f"'{bar.name}' ends before it starts", "bars") for bar in wrong])
@@ -207,7 +205,7 @@ def timeline(found: DeviceAssignment) -> Figure:
     """
     run, network = found.result.run, found.network
     if run is None:
-        raise InputError(Fault("there is no assignment", "assignment", expected="a feasible one"))
+        raise input_error("there is no assignment", "assignment", expected="a feasible one")
     problem = network.problem
     kinds = network.kinds
     engines = list(problem.engines)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.style import GREY, SERIES, axis, figure
 from perfmodel.plots.subject import PredictionPoint
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.prediction.prediction import Prediction
-
-__all__ = ["resources"]
 
 #: Layers with a colour of their own; the others are drawn as one.
 _MOST = 6
@@ -44,8 +42,9 @@ def resources(prediction: Prediction) -> Figure:
     one = subject.prediction
     taken = {n: p for n, p in one.resources.items() if p["available"] or p["used"]}
     if not taken:
-        raise InputError(Fault(f"{one.device} has no resources to draw",
-                               expected="an engine of kind fpga"))  # fmt: skip
+        raise input_error(
+            f"{one.device} has no resources to draw", expected="an engine of kind fpga"
+        )
     scarce = max(taken, key=lambda name: float(taken[name]["share"]))
     parts = _by_layer(subject, {n: float(p["used"]) for n, p in taken.items()}, scarce)
     names = list(taken)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.style import (
     BLUE,
     GREEN,
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.prediction.prediction import Prediction
-
-__all__ = ["Need", "flash_and_sram", "needs"]
 
 _COLORS = {"weights": BLUE, "code": GREY, "activations": GREEN, "free": PALE}
 
@@ -88,7 +86,7 @@ def flash_and_sram(predictions: Sequence[Prediction]) -> Figure:
         There is no prediction.
     """
     if not predictions:
-        raise InputError(Fault("nothing to draw", expected="at least one prediction"))
+        raise input_error("nothing to draw", expected="at least one prediction")
     rows = [needs(p) for p in predictions]
     sides = (("stored", "flash", "x", "y"), ("live", "sram", "x2", "y2"))
     traces: list[dict[str, Any]] = []

@@ -10,21 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.kinds.nand.events import simulate
 from perfmodel.kinds.nand.geometry import FlashMatrix
 from perfmodel.kinds.nand.kind import shares_of
 from perfmodel.kinds.nand.timeline import channel_of, geometry
-from perfmodel.plots.style import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    figure,
-    percent,
-)
+from perfmodel.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, figure, percent
 from perfmodel.plots.subject import PredictionPoint
 from perfmodel.plots.timelines import TimelineBar, timeline_layout, timeline_traces
 from perfmodel.units import show
@@ -95,19 +86,21 @@ def flash_timeline(
         else None
     )
     if found is None:
-        raise InputError(
-            Fault("no weights are multiplied in flash", "prediction",
-                  expected="a prediction on an engine of kind nand")
-        )  # fmt: skip
+        raise input_error(
+            "no weights are multiplied in flash",
+            "prediction",
+            expected="a prediction on an engine of kind nand",
+        )
     at = _chosen(subject, found, row)
     machine = subject.prediction.machine
     flash = geometry(machine)
     if flash.planes <= flash.cores or flash.cores > 1:
         said = f"{flash.cores:g} cores on {flash.planes:g} planes a die"
-        raise InputError(
-            Fault(f"{machine.device.name} has {said}", "prediction",
-                  expected="one core a die, and a plane beside it to stream from")
-        )  # fmt: skip
+        raise input_error(
+            f"{machine.device.name} has {said}",
+            "prediction",
+            expected="one core a die, and a plane beside it to stream from",
+        )
     matrix = FlashMatrix(*(_number(field, at) for field in found.matrix))
     pieces = round(flash.page / flash.piece) if flash.piece else 16
     channel = channel_of(
@@ -153,11 +146,12 @@ def _chosen(subject: PredictionPoint, found: FlashNests, row: str | None) -> int
     names = [subject.names[int(i)] for i in found.row]
     if row is not None:
         if row not in names:
-            raise InputError(
-                Fault(f"no row '{row}' multiplies weights in flash", "row",
-                      expected="one of " + ", ".join(dict.fromkeys(names)),
-                      suggestion=nearest(row, names))
-            )  # fmt: skip
+            raise input_error(
+                f"no row '{row}' multiplies weights in flash",
+                "row",
+                expected=one_of(dict.fromkeys(names)),
+                suggestion=nearest(row, names),
+            )
         return names.index(row)
     seconds = subject.columns["total_s"]
     return int(np.argmax([seconds[int(i)] for i in found.row]))

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from perfmodel.table import Table
 
-__all__ = ["heatmap"]
-
 #: Values of an axis at most: more cells than that cannot be told apart.
 _MOST = 60
 #: Dark where it is good, whether that is more or less.

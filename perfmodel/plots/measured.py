@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perfmodel.columns import dimension_of
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.style import GREY, SERIES, SYMBOLS, axis, decades, figure, quantity
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.evaluate.result import ValidationResult
-
-__all__ = ["measured"]
 
 #: Rows drawn at most, evenly over all of them.
 _MOST = 3000
@@ -40,7 +38,7 @@ def measured(result: ValidationResult) -> Figure:
         and p.get("target", result.primary) == result.primary
     ]  # fmt: skip
     if not found:
-        raise InputError(Fault("nothing to draw", expected="at least one predicted row"))
+        raise input_error("nothing to draw", expected="at least one predicted row")
     step = max(1, math.ceil(len(found) / _MOST))
     dimension = dimension_of(result.primary)
     names = list(dict.fromkeys(str(p["device"]) for p in found))

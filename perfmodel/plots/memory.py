@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.arrays import first_number
 from perfmodel.cost.capacity import usable
 from perfmodel.cost.residency import stored_bytes
 from perfmodel.plots.style import (
@@ -103,7 +104,7 @@ def _nearest(setting: Setting, room: float) -> str:
 
 
 def _usable(setting: Setting, level: str) -> float:
-    return float(np.asarray(usable(setting, level)).reshape(-1)[0])
+    return first_number(usable(setting, level))
 
 
 def memory(prediction: Prediction) -> Figure:
@@ -227,10 +228,10 @@ def _bars(subject: PredictionPoint) -> tuple[list[dict[str, Any]], list[dict[str
     """Return bars of what each memory holds, the room left, and marks at the capacities."""
     p, setting = subject.prediction, subject.setting
     stored = {
-        "weights": float(np.asarray(stored_bytes(subject.table, setting, "weight")).reshape(-1)[0]),
-        "kv cache": float(np.asarray(stored_bytes(subject.table, setting, "kv")).reshape(-1)[0]),
+        "weights": first_number(stored_bytes(subject.table, setting, "weight")),
+        "kv cache": first_number(stored_bytes(subject.table, setting, "kv")),
         "activations": float(p.activation_bytes),
-        "code": float(np.asarray(setting.fact("runtime.code", 0.0)).reshape(-1)[0]),
+        "code": first_number(setting.fact("runtime.code", 0.0)),
     }
     colors = {"weights": BLUE, "kv cache": PURPLE, "activations": GREEN, "code": GREY}
     places = p.placement

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.plots.labels import text_size
 from perfmodel.plots.page import page
 from perfmodel.plots.style import BLUE, HEIGHT, INK, SERIES, VERMILION, WIDTH, axis, figure
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.schedule.allocate import Allocation
-
-__all__ = ["AllocationPlots", "Stay", "allocation_plots", "memory_map"]
 
 _MARGIN = {"l": 95, "r": 110, "t": 84, "b": 66}
 #: What lies beyond the capacity is vermilion.
@@ -88,7 +86,7 @@ def memory_map(
     """
     found = [Stay(*stay) for stay in stays]
     if not found:
-        raise InputError(Fault("nothing lies in the memory", path="stays", expected="one or more"))
+        raise input_error("nothing lies in the memory", path="stays", expected="one or more")
     wrong = [s for s in found if not s.lower < s.upper or s.offset < 0 or s.size < 0]
     if wrong:
         raise InputError([
@@ -232,7 +230,7 @@ class AllocationPlots:
         """Draw where each buffer lies; see `perfmodel.plots.memory_map.memory_map`."""
         found = self._allocation
         if not found.buffers:
-            raise InputError(Fault("there are no buffers", path="buffers", expected="one or more"))
+            raise input_error("there are no buffers", path="buffers", expected="one or more")
         bound = show(float(found.lower_bound_bytes), "bytes")
         says = (
             f"height {show(float(found.height_bytes), 'bytes')}, {found.status}; {found.method}; "

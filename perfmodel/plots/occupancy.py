@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
 from perfmodel.plots.style import BLUE, GREY, PALE, VERMILION, axis, figure
 from perfmodel.plots.subject import PredictionPoint
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.prediction.prediction import Prediction
-
-__all__ = ["busy_elements", "occupancy"]
 
 #: Layers that a bar each is drawn for, at most: those with the most cycles.
 _MOST = 24
@@ -96,7 +94,7 @@ def occupancy(prediction: Prediction, *, layer: str | None = None) -> Figure:
     columns = subject.columns
     if "array_utilization" not in columns:
         message = f"{subject.prediction.machine.device.name} computes on no systolic array"
-        raise InputError(Fault(message, path="occupancy", expected="an engine of kind systolic"))
+        raise input_error(message, path="occupancy", expected="an engine of kind systolic")
     used = np.flatnonzero(columns["cycles"] > 0)
     names = [subject.names[int(i)] for i in used]
     idle = columns["cycles"] * columns["count"] * (1.0 - columns["array_utilization"])
@@ -105,10 +103,12 @@ def occupancy(prediction: Prediction, *, layer: str | None = None) -> Figure:
     elif layer in names:
         at = int(used[names.index(layer)])
     else:
-        raise InputError(
-            Fault(f"no row '{layer}' on the array", path="layer", suggestion=nearest(layer, names),
-                  expected=f"one of {', '.join(names[:8])}")
-        )  # fmt: skip
+        raise input_error(
+            f"no row '{layer}' on the array",
+            path="layer",
+            suggestion=nearest(layer, names),
+            expected=f"one of {', '.join(names[:8])}",
+        )
     share = _map(subject, at)
     if len(used) > _MOST:
         cycles = columns["cycles"] * columns["count"]

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["page"]
-
 _STYLE = (
     "body{font-family:'Open Sans','DejaVu Sans',Arial,sans-serif;color:#222;margin:24px auto;"
     "max-width:920px}pre{overflow-x:auto;font-size:13px}figure{margin:24px 0}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.style import (
     BLUE,
     GREY,
@@ -56,7 +56,7 @@ def patches(
     """
     plain = layer_by_layer(plan.network) if plain is None else plain
     if len(plain.held_bytes) != len(plan.held_bytes):
-        raise InputError(Fault("the two plans are not of one network", path="plain"))
+        raise input_error("the two plans are not of one network", path="plain")
     room = None if capacity is None else _capacity(capacity)
     high = 1.12 * max(plain.peak_bytes, plan.peak_bytes, room or 0)
     shapes, notes = _stages(plan, high)
@@ -89,13 +89,9 @@ def _capacity(capacity: float | str) -> float:
     try:
         value = parse(capacity, "bytes") if isinstance(capacity, str) else float(capacity)
     except UnitError as error:
-        raise InputError(
-            Fault(error.message, path="capacity", expected=error.expected)
-        ) from None  # fmt: skip
+        raise input_error(error.message, path="capacity", expected=error.expected) from None
     if not (math.isfinite(value) and value > 0):
-        raise InputError(
-            Fault(f"{capacity} is no capacity", path="capacity", expected="bytes above 0")
-        )
+        raise input_error(f"{capacity} is no capacity", path="capacity", expected="bytes above 0")
     return value
 
 

@@ -12,16 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.plots.labels import Placer, clusters, text_size
-from perfmodel.plots.roofs import (
-    Points,
-    Roof,
-    compute_roofs,
-    memory_roofs,
-    merged,
-    row_points,
-)
+from perfmodel.plots.roofs import Points, Roof, compute_roofs, memory_roofs, merged, row_points
 from perfmodel.plots.style import (
     BLUE,
     HEIGHT,
@@ -72,13 +65,12 @@ def roofline(prediction: Prediction, *, level: str | None = None) -> Figure:
     """
     subject = PredictionPoint(prediction)
     if level is not None and level not in subject.levels:
-        raise InputError(
-            Fault(
-                f"no traffic crosses a memory '{level}'", path="level",
-                expected="one of " + ", ".join(subject.levels),
-                suggestion=nearest(level, subject.levels),
-            )
-        )  # fmt: skip
+        raise input_error(
+            f"no traffic crosses a memory '{level}'",
+            path="level",
+            expected=one_of(subject.levels),
+            suggestion=nearest(level, subject.levels),
+        )
     return _RooflinePlot(subject, row_points(subject, level), level).figure()
 
 

@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.result import Schedule
     from perfmodel.schedule.tiling.face import PatchResult
 
-__all__ = [
-    "CurvePlots",
-    "PatchPlots",
-    "SchedulePlots",
-    "curve_plots",
-    "patch_plots",
-    "schedule_plots",
-]
-
 
 class SchedulePlots:
     """Plots of a schedule; each returns a plotly figure."""

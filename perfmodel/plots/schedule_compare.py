@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.schedule_memory import memory
 from perfmodel.plots.schedule_stays import title_of
 from perfmodel.plots.style import BLUE, GREY, ORANGE, SKY, VERMILION, axis, binary, figure, ticks
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.schedule.result import Schedule
-
-__all__ = ["compare"]
 
 _LEFT, _RIGHT = [0.0, 0.46], [0.54, 1.0]
 _ABOVE, _BELOW = [0.4, 1.0], [0.0, 0.2]
@@ -35,7 +33,7 @@ def compare(one: Schedule, two: Schedule, names: tuple[str, str] | None = None) 
         One of them is no schedule.
     """
     if any(s.outcome.script is None for s in (one, two)):
-        raise InputError(Fault("there is no schedule", path="compare", expected="two that fit"))
+        raise input_error("there is no schedule", path="compare", expected="two that fit")
     both = (one, two)
     called = names or _names(one, two)
     used = max(max(s.peak_bytes, _height(s)) for s in both)

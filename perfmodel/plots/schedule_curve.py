@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.schedule_stays import title_of
 from perfmodel.plots.style import BLUE, GREEN, GREY, PALE, VERMILION, axis, binary, figure, ticks
 from perfmodel.units import show
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.result import Schedule
-
-__all__ = ["curve"]
 
 _STEP = {"shape": "hv"}
 
@@ -35,9 +33,11 @@ def curve(found: Curve) -> Figure:
     """
     fitting = [s for s in found.schedules if s.outcome.script is not None]
     if not fitting:
-        raise InputError(Fault("nothing fits at any capacity", path="capacity",
-                               expected=f"{binary(found.schedules[0].working_set_bytes)} "
-                                        "or more"))  # fmt: skip
+        raise input_error(
+            "nothing fits at any capacity",
+            path="capacity",
+            expected=f"{binary(found.schedules[0].working_set_bytes)} or more",
+        )
     first = fitting[0]
     least = first.working_set_bytes
     sizes = [s.capacity_bytes or 0 for s in found.schedules]

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["demand"]
-
 
 def demand(s: Schedule) -> Figure:
     """Draw the working set of each step, in the network's own order.

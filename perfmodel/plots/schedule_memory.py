@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.memory_map import memory_map
 from perfmodel.plots.schedule_stays import COLORS, ResidencyRectangle, pieces, proof, title_of
 from perfmodel.plots.style import INK, VERMILION, binary
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.schedule.result import Schedule
-
-__all__ = ["memory"]
 
 
 def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Figure:
@@ -40,7 +38,7 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Figure:
     if not 0 <= begin < end <= count:
         expected = f"a first and a later one within 0 and {count}"
         said = f"{steps} are no positions of the order"
-        raise InputError(Fault(said, path="steps", expected=expected))
+        raise input_error(said, path="steps", expected=expected)
     found = [p for p in found if p.upper > begin and p.lower < end]
     packed = s.layout is not None and s.layout.packed
     kinds = {p.name: p.kind for p in found}

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.style import ORANGE, PALE, SKY, binary
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.schedule.result import Schedule
-
-__all__ = [
-    "COLORS",
-    "KEPT",
-    "MOVED",
-    "SCRATCH",
-    "ResidencyRectangle",
-    "pieces",
-    "proof",
-    "title_of",
-]
 
 #: Kinds of rectangles.
 KEPT, MOVED, SCRATCH = "kept", "spilled or reloaded", "scratch"
@@ -81,7 +70,7 @@ def pieces(s: Schedule) -> list[ResidencyRectangle]:
         There is no schedule.
     """
     if s.outcome.script is None:
-        raise InputError(Fault("there is no schedule", path="schedule", expected="one that fits"))
+        raise input_error("there is no schedule", path="schedule", expected="one that fits")
     spans = _spans(s)
     layout = s.layout
     if layout is None or not layout.packed:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.engines import ActivityBar, lanes
 from perfmodel.plots.schedule_stays import proof, title_of
-from perfmodel.plots.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    binary,
-    percent,
-)
+from perfmodel.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, binary, percent
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -25,8 +15,6 @@ if TYPE_CHECKING:
 
     from perfmodel.schedule.latency.model import TimelineActivity
     from perfmodel.schedule.result import Schedule
-
-__all__ = ["timeline"]
 
 #: What runs or moves -> colour.
 _COLORS = {
@@ -47,7 +35,7 @@ def timeline(s: Schedule) -> Figure:
         There is no schedule.
     """
     if s.outcome.script is None:
-        raise InputError(Fault("there is no schedule", path="schedule", expected="one that fits"))
+        raise input_error("there is no schedule", path="schedule", expected="one that fits")
     return _in_steps(s) if s.timing is None else _in_seconds(s)
 
 

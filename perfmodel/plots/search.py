@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from perfmodel.search.result import SearchResult
 
-__all__ = ["SEARCH_GROUP", "SearchPlots", "search_plots"]
-
 #: Entry points of plots of other packages: functions that take a `SearchResult` first.
 SEARCH_GROUP = "perfmodel.search_plots"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from perfmodel.arrays import Array
 from perfmodel.columns import dimension_of, more_is_better
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.labels import Placer
 from perfmodel.plots.style import (
     BLUE,
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from perfmodel.search.result import SearchResult
 
-__all__ = ["front"]
-
 _MARGIN = {"l": 95, "r": 40, "t": 100, "b": 70}
 #: Gaps below this are rounding.
 _PROVED = 1e-6
@@ -54,7 +52,7 @@ def front(r: SearchResult) -> Figure:
     """
     table = r.front
     if not len(table):
-        raise InputError(Fault("the front has no points", path="front", expected="one at least"))
+        raise input_error("the front has no points", path="front", expected="one at least")
     return _Front(r, table).figure()
 
 

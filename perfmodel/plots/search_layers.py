@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.formats import as_precision, fixed_format, stored_bits
 from perfmodel.plots.style import (
     BLUE,
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.search.result import SearchResult
-
-__all__ = ["layers"]
 
 #: What the heights of the bars may be.
 BY: Final = ("weights", "macs")
@@ -78,11 +76,13 @@ def layers(r: SearchResult, *, by: str = "weights") -> Figure:
         Nothing satisfies the constraints, or there is no such height.
     """
     if by not in BY:
-        raise InputError(Fault(f"no bars of '{by}'", path="by", expected=" or ".join(BY),
-                               suggestion=nearest(by, BY)))  # fmt: skip
+        raise input_error(
+            f"no bars of '{by}'", path="by", expected=" or ".join(BY), suggestion=nearest(by, BY)
+        )
     if r.best is None:
-        raise InputError(Fault("nothing satisfies the constraints", path="layers",
-                               expected="a configuration"))  # fmt: skip
+        raise input_error(
+            "nothing satisfies the constraints", path="layers", expected="a configuration"
+        )
     return _Strip(r, by).figure()
 
 

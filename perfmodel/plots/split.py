@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.style import INK, SERIES, axis, decades, figure
 from perfmodel.units import show
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from perfmodel.system.split import Split
-
-__all__ = ["latency", "split_plots"]
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 #: Points of a curve: lines in 1 / rate are curved on these axes.
@@ -56,7 +54,7 @@ def latency(found: Split, *, cuts: int = 6) -> Figure:
         No cut fits.
     """
     if not found.feasible:
-        raise InputError(Fault("no cut fits both sides", "split", expected="a feasible one"))
+        raise input_error("no cut fits both sides", "split", expected="a feasible one")
     asked = found.rates_bytes_per_s
     low, high = float(asked.min()), float(asked.max())
     if low == high:

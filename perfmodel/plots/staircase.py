@@ -13,18 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.plots.labels import Placer
-from perfmodel.plots.style import (
-    GREY,
-    HEIGHT,
-    SERIES,
-    SYMBOLS,
-    WIDTH,
-    axis,
-    binary,
-    figure,
-)
+from perfmodel.plots.style import GREY, HEIGHT, SERIES, SYMBOLS, WIDTH, axis, binary, figure
 from perfmodel.units import UnitError, parse, show
 
 if TYPE_CHECKING:
@@ -68,7 +59,7 @@ def staircase(
     if not isinstance(staircases, Mapping):
         staircases = {"": staircases}
     if not staircases:
-        raise InputError(Fault("there is no staircase to draw", path="staircases"))
+        raise input_error("there is no staircase to draw", path="staircases")
     marked = None if capacity is None else _capacity(capacity, "capacity")
     start = None if least is None else _capacity(least, "least")
     return _StaircasePlot(staircases, marked, start, bounds or {}).figure()
@@ -78,12 +69,11 @@ def _capacity(capacity: float | str, path: str) -> float:
     try:
         value = parse(capacity, "bytes") if isinstance(capacity, str) else float(capacity)
     except UnitError as error:
-        raise InputError(
-            Fault(error.message, path=path, expected=error.expected,
-                  suggestion=error.suggestion)
-        ) from None  # fmt: skip
+        raise input_error(
+            error.message, path=path, expected=error.expected, suggestion=error.suggestion
+        ) from None
     if not (math.isfinite(value) and value > 0):
-        raise InputError(Fault(f"{capacity} is no capacity", path=path, expected="bytes above 0"))
+        raise input_error(f"{capacity} is no capacity", path=path, expected="bytes above 0")
     return value
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest
 from perfmodel.kinds.storage import Storage
 from perfmodel.plots.style import GREY, INK, SERIES, SYMBOLS, axis, binary, figure
 from perfmodel.plots.subject import PredictionPoint
@@ -61,15 +61,16 @@ def storage(
     subject = PredictionPoint(prediction)
     measured = [(_bytes(block), float(depth), float(rate)) for block, depth, rate in measured]
     if any(not (depth >= 1 and rate > 0) for _, depth, rate in measured):
-        raise InputError(
-            Fault("a measured point has less than one request in flight, or no bandwidth",
-                  "measured", expected="(bytes, requests in flight, bytes a second)")
-        )  # fmt: skip
+        raise input_error(
+            "a measured point has less than one request in flight, or no bandwidth",
+            "measured",
+            expected="(bytes, requests in flight, bytes a second)",
+        )
     drawing = _StoragePlot(subject, _name(subject, memory))
     known = sorted({depth for _, depth, _ in measured}) or list(_DEPTHS)
     low, high = (_bytes(block) for block in blocks)
     if not high > low:
-        raise InputError(Fault("the largest request is no larger", "blocks", expected="two sizes"))
+        raise input_error("the largest request is no larger", "blocks", expected="two sizes")
     return drawing.figure(list(depths) or known, low, high, measured)
 
 
@@ -77,11 +78,11 @@ def _bytes(given: float | str) -> float:
     try:
         value = parse(given, "bytes") if isinstance(given, str) else float(given)
     except UnitError as error:
-        raise InputError(
-            Fault(error.message, "blocks", expected=error.expected, suggestion=error.suggestion)
+        raise input_error(
+            error.message, "blocks", expected=error.expected, suggestion=error.suggestion
         ) from None
     if not (math.isfinite(value) and value > 0):
-        raise InputError(Fault(f"{given} is no size", "blocks", expected="bytes above 0"))
+        raise input_error(f"{given} is no size", "blocks", expected="bytes above 0")
     return value
 
 
@@ -93,12 +94,14 @@ def _name(subject: PredictionPoint, asked: str | None) -> str:
     if asked in known:
         return str(asked)
     message = f"{device.name} has no storage" if asked is None else f"no storage is named '{asked}'"
-    raise InputError(
-        Fault(message, "prediction" if asked is None else "memory",
-              expected=f"one of {', '.join(known)}" if known else
-              "a memory of kind ufs, nvme, emmc or sd",
-              suggestion=nearest(asked, known) if asked else "")
-    )  # fmt: skip
+    raise input_error(
+        message,
+        "prediction" if asked is None else "memory",
+        expected=f"one of {', '.join(known)}"
+        if known
+        else "a memory of kind ufs, nvme, emmc or sd",
+        suggestion=nearest(asked, known) if asked else "",
+    )
 
 
 class _StoragePlot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.plots.engines import TRANSFER, ActivityBar, lanes
 from perfmodel.plots.style import BLUE, ORANGE, PALE, SKY, VERMILION, axis, figure, ticks
 from perfmodel.units import show
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.place.result import PlacementResult
     from perfmodel.schedule.stream.pipeline import StreamTimeline
     from perfmodel.schedule.stream.result import StreamResult
-
-__all__ = ["levels", "pipeline_timeline", "placement_plots", "stream_plots", "timeline"]
 
 
 class StreamPlots:
@@ -74,9 +72,9 @@ def timeline(found: StreamResult, *, run: int = -1, loads: int = 60) -> Figure:
     """
     line = found.timeline
     if line is None:
-        raise InputError(Fault("nothing was simulated", "stream", expected="a feasible one"))
+        raise input_error("nothing was simulated", "stream", expected="a feasible one")
     if not -found.runs <= run < found.runs:
-        raise InputError(Fault(f"there is no run {run}", "run", expected=f"0 to {found.runs - 1}"))
+        raise input_error(f"there is no run {run}", "run", expected=f"0 to {found.runs - 1}")
     head = f"{run % found.runs}/"
     chosen = [i for i in line.order if line.items[i].name.startswith(head)][:loads]
     hidden = 100 * found.hidden_fraction

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from perfmodel.plots.style import INK, axis
 from perfmodel.units import show
 
-__all__ = ["TimelineBar", "timeline_layout", "timeline_traces"]
-
 #: Width of the outline of bars that may be narrower than a pixel.
 _OUTLINE = 1.6
 

@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from perfmodel.errors import InputError
 
-__all__ = ["told_apart"]
-
 Points: TypeAlias = npt.NDArray[np.intp]
 
 #: Predictions that are spent on the points of one array: to find those among refused ones that can

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.arrays import Value, first_number, is_array, namespace
 from perfmodel.cost.capacity import Violation, resources
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Kind, Terms
@@ -30,8 +30,6 @@ from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
-
-__all__ = ["Breach", "beyond", "breaches", "lacking", "peak_of"]
 
 #: Share of a rate by which sums of many rows may pass it in round-off.
 ROUND_OFF = 1e-6
@@ -253,14 +251,14 @@ def _agrees(totals: Mapping[str, Value]) -> bool:
 
 def _other_work(point: Prediction) -> list[Breach]:
     """Return the breach of operations that are not the graph's, with the row that is off most."""
-    off, graph = (_first(number) for number in _off(point._totals))  # pyright: ignore[reportPrivateUsage]
+    off, graph = (first_number(number) for number in _off(point._totals))  # pyright: ignore[reportPrivateUsage]
     if off <= ROUND_OFF * graph:
         return []
     table, terms = point._opened  # pyright: ignore[reportPrivateUsage]
     done = sum(each for name, each in terms.operations.items() if name != "vector")
     rows = (done - work_of(table, terms, point._setting)) * table.count  # pyright: ignore[reportPrivateUsage]
     row = table.rows[int(np.argmax(np.abs(np.asarray(rows, dtype=float))[:, 0]))].name
-    value = sum(_first(point._totals[key]) for key in _counted(point._totals))  # pyright: ignore[reportPrivateUsage]
+    value = sum(first_number(point._totals[key]) for key in _counted(point._totals))  # pyright: ignore[reportPrivateUsage]
     text = f"work of {value:.4g} operations, of {graph:.4g} that the graph has"
     return [Breach("work", row, value, graph, "macs", f"{text}, by most in '{row}' (macs)")]
 
@@ -341,8 +339,8 @@ def _ways(setting: Setting, memory: str) -> float:
 def _opened(prediction: Prediction, limit: AuditLimit) -> Breach:
     """Return a limit that one point passes as a sentence, with the row that does so by most."""
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
-    seconds = _first(prediction._totals["latency_s"])  # pyright: ignore[reportPrivateUsage]
-    reached, bound = _first(limit.reached), _first(limit.bound)
+    seconds = first_number(prediction._totals["latency_s"])  # pyright: ignore[reportPrivateUsage]
+    reached, bound = first_number(limit.reached), first_number(limit.bound)
     share = reached / bound if bound else float("inf")
     row = ""
     if limit.rows is not None:
@@ -364,7 +362,7 @@ def _opened(prediction: Prediction, limit: AuditLimit) -> Breach:
         text = f"power {show(value, 'power')}, below {show(most, 'power')} with nothing to do"
     else:
         memory = limit.metric.removeprefix("bandwidth of ")
-        most = _first(facts[limit.fact]) * _ways(setting, memory)
+        most = first_number(facts[limit.fact]) * _ways(setting, memory)
         value = most * share
         text = f"{limit.metric} {show(value, 'bandwidth')}, of {show(most, 'bandwidth')}"
     return Breach(limit.metric, row, value, most, limit.fact, f"{text}{where} ({limit.fact})")
@@ -372,7 +370,3 @@ def _opened(prediction: Prediction, limit: AuditLimit) -> Breach:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.4g} %"
-
-
-def _first(value: Value) -> float:
-    return float(np.asarray(value, dtype=float).reshape(-1)[0])

@@ -16,8 +16,6 @@ from perfmodel.references.catalogue import by_address
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-__all__ = ["Citations", "Cited", "citations", "merged"]
-
 #: What a document is used for, in the order in which it is told.
 GROUPS: Final = ("software", "equations", "device", "runtime", "energy tables", "workload")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array, least, namespace
+from perfmodel.arrays import Value, first_number, is_array, least, namespace
 from perfmodel.cost.setting import ReadBandwidth, Setting
 from perfmodel.cost.totals import network_totals, total
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -168,7 +168,7 @@ _ROLES = ("weights", "activations", "kv")
 
 
 def _first(value: Value) -> Value:
-    return float(np.asarray(value).reshape(-1)[0]) if is_array(value) else value
+    return first_number(value) if is_array(value) else value
 
 
 class _Inputs:
@@ -193,7 +193,7 @@ class _Inputs:
             self.shape = np.broadcast_shapes(*shapes.values())
         except ValueError:
             text = ", ".join(f"{n} {s}" for n, s in shapes.items())
-            raise InputError(Fault(f"shapes do not broadcast: {text}")) from None
+            raise InputError(f"shapes do not broadcast: {text}") from None
         everything = (*named.values(), *varied.values(), *bits.values())
         self.foreign = bool(everything) and namespace(*everything) is not np
         self._arrays = {"value": named, "fact": varied, "bits": bits}

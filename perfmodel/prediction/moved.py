@@ -11,8 +11,6 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth
 
-__all__ = ["recomposed", "seconds_of"]
-
 
 def seconds_of(terms: Terms, setting: Setting, memory: str, bytes_: Value) -> Value:
     """Return seconds of each row if so many bytes crossed a memory's boundary.

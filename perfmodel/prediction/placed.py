@@ -18,8 +18,6 @@ from perfmodel.prediction.moved import recomposed, seconds_of
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import KEPT, WEIGHT, Lowered, OperatorTable
 
-__all__ = ["MemoryShares", "placed", "shares_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class MemoryShares:

@@ -17,8 +17,6 @@ from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import KEPT, WEIGHT, Lowered, OperatorTable
 
-__all__ = ["Crossings", "crossings", "planned"]
-
 
 @dataclass(frozen=True, slots=True)
 class Crossings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.arrays import Value, first_number, is_array, namespace
 from perfmodel.cost.capacity import Violation, demands, fits, holds, usable, violations
 from perfmodel.cost.energy import Energy, run_energy
 from perfmodel.cost.residency import TRAFFIC_MODEL, WARM
@@ -137,7 +137,7 @@ class Prediction:
                 return float(value)
             if namespace(value) is not np:
                 return value.reshape(())
-            return float(np.asarray(value).reshape(-1)[0])
+            return first_number(value)
         xp = self._setting.xp
         if xp is np:
             array = np.asarray(value, dtype=float)
@@ -268,7 +268,7 @@ class Prediction:
             The machine states no bandwidth of that memory.
         """
         rate = bandwidth(self._setting, memory)
-        return float(np.asarray(rate, dtype=float).reshape(-1)[0])
+        return first_number(rate)
 
     @property
     def required_bandwidth_bytes_per_s(self) -> dict[str, Value]:

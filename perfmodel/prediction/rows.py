@@ -84,6 +84,16 @@ def row_table(prediction: Prediction) -> Table:
     return Table(row_columns(prediction))
 
 
+def largest(prediction: Prediction, column: str) -> Value:
+    """Return the largest number of a column that the kind adds to the table, at each point."""
+    if prediction._rows is None:  # pyright: ignore[reportPrivateUsage]
+        count = int(np.prod(prediction.shape))
+        each = [largest(prediction.at(i), column) for i in range(count)]
+        return np.reshape(each, prediction.shape)
+    terms = prediction._opened[1]  # pyright: ignore[reportPrivateUsage]
+    return prediction._shaped(np.max(terms.detail[column], axis=0))  # pyright: ignore[reportPrivateUsage]
+
+
 def seconds_by_bound(prediction: Prediction) -> dict[str, float]:
     """Return what binds -> seconds of the latency spent so (one point)."""
     columns = row_columns(prediction)

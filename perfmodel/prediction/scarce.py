@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perfmodel.arrays import Value, namespace
+from perfmodel.arrays import Value, first_number, namespace
 from perfmodel.cost.capacity import resources
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
-
-__all__ = ["largest_share", "scarcest", "taken"]
 
 
 def taken(prediction: Prediction) -> dict[str, dict[str, Value]]:
@@ -33,7 +31,7 @@ def taken(prediction: Prediction) -> dict[str, dict[str, Value]]:
 
 def scarcest(found: Mapping[str, Mapping[str, Value]]) -> str:
     """Return the resource of the largest share (of the first point); empty where there is none."""
-    at = {name: float(np.asarray(part["share"]).reshape(-1)[0]) for name, part in found.items()}
+    at = {name: first_number(part["share"]) for name, part in found.items()}
     return max(at, key=lambda name: at[name]) if at else ""
 
 

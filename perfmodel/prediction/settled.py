@@ -13,8 +13,6 @@ from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import executed_macs
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["settle", "work_of"]
-
 
 def settle(
     totals: Mapping[str, Value],

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 from perfmodel.references.reference import Reference
 
-__all__ = ["to_bibtex"]
-
 _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",

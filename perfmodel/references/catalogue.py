@@ -9,8 +9,6 @@ from typing import Any, NamedTuple, cast
 from perfmodel.references.reference import Reference, same_address
 from perfmodel.shipped import data_root
 
-__all__ = ["Resolved", "by_address", "known", "resolve", "specified"]
-
 
 class Resolved(NamedTuple):
     """What a citation of an equation stands for.

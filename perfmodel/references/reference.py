@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Reference", "of_source", "same_address"]
-
 #: How titles of entries begin that stand for no document.
 _NONE = (
     "assumed", "as recalled", "recalled", "from the data sheet, recalled", "set by the user",

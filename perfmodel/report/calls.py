@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from perfmodel.arrays import first_number
 from perfmodel.errors import PerfmodelError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
@@ -24,8 +23,6 @@ from perfmodel.shipped import data_root
 
 if TYPE_CHECKING:
     from perfmodel.prediction import Prediction
-
-__all__ = ["PredictCall", "call_of"]
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def _same(call: PredictCall, p: Prediction) -> bool:
 
 
 def _number(value: Any) -> Any:
-    plain = float(np.asarray(value, dtype=float).reshape(-1)[0])
+    plain = first_number(value)
     return int(plain) if plain.is_integer() else plain
 
 

@@ -17,8 +17,6 @@ from perfmodel.report.pictures import picture_rows
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["ReportDocument", "look", "style"]
-
 #: Rows of a picture's data that stand below it.
 _MOST = 200
 

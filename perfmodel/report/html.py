@@ -13,17 +13,6 @@ from perfmodel.table.text import shown_cells
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = [
-    "HtmlCell",
-    "cards",
-    "data_table",
-    "details",
-    "items",
-    "paragraph",
-    "preformatted",
-    "rows",
-]
-
 
 class HtmlCell(NamedTuple):
     """A cell of a table: what it shows, and the number that it sorts by (NaN for a text)."""

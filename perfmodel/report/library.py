@@ -6,8 +6,6 @@ import base64
 import gzip
 from functools import lru_cache
 
-__all__ = ["packed_plotly"]
-
 
 @lru_cache(maxsize=1)
 def packed_plotly() -> str:

@@ -19,8 +19,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.compare import Comparison
 
-__all__ = ["comparison_report"]
-
 _MOST = 400
 _WORDS = ("latency", "energy", "traffic", "utilization", "bound by", "memory", "interval")
 

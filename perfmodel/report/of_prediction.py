@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from perfmodel.arrays import first_number
 from perfmodel.columns import dimension_of
 from perfmodel.differences import show_fact
 from perfmodel.errors import InputError
@@ -26,8 +27,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.hardware.device import Source
     from perfmodel.prediction import Prediction
-
-__all__ = ["answer", "prediction_report", "sentence", "verdict"]
 
 _MOST_ROWS = 500
 _LEVERS = 6
@@ -218,7 +217,7 @@ def _facts(p: Prediction) -> list[str]:
         value = machine.facts.get(path)
         if value is None:
             continue
-        number = float(np.asarray(value, dtype=float).reshape(-1)[0])
+        number = first_number(value)
         dimension = machine.dimension(path)
         text = show_fact(path, number, dimension) if dimension else f"{number:.6g}"
         origin = machine.provenance.get(path)

@@ -21,8 +21,6 @@ from perfmodel.units import binary
 if TYPE_CHECKING:
     from perfmodel.schedule.result import Schedule
 
-__all__ = ["curve_report", "schedule_report"]
-
 _WORDS = ("spill, reload", "memory", "latency")
 #: Capacities of the curve beside a schedule, in largest working sets.
 _SHARES = (1.0, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0, 2.5, 3.0)

@@ -25,8 +25,6 @@ from perfmodel.search.text import (
 if TYPE_CHECKING:
     from perfmodel.search.result import SearchResult
 
-__all__ = ["search_report"]
-
 _CARDS = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "accuracy_drop",
           "sensitivity")  # fmt: skip
 

@@ -21,8 +21,6 @@ from perfmodel.report.write import ReportInvocation
 if TYPE_CHECKING:
     from perfmodel.table import Row, Table
 
-__all__ = ["Counted", "sweep_report"]
-
 #: Metrics that a sweep is looked at by, in this order.
 _METRICS = ("latency_s", "tpot_s", "energy_j", "tokens_per_s", "frames_per_s",
             "peak_memory_bytes")  # fmt: skip
@@ -66,7 +64,7 @@ def sweep_report(
     InputError
         Unknown columns.
     """
-    metrics = [n for n in _METRICS if _known(table, n)]
+    metrics = [n for n in _METRICS if is_known(table, n)]
     best = best or (metrics[0] if metrics else "")
     objectives = list(pareto) or _objectives(metrics)
     faults = table.objective_faults([*([best] if best else []), *objectives])
@@ -102,7 +100,8 @@ def sweep_report(
     return made
 
 
-def _known(table: Table, name: str) -> bool:
+def is_known(table: Table, name: str) -> bool:
+    """Tell whether a column is there with a number in it."""
     return name in table and bool(np.isfinite(np.asarray(table[name], dtype=float)).any())
 
 
@@ -187,7 +186,7 @@ def _brief(table: Table, more: Sequence[str]) -> Table:
     names = dict.fromkeys(["workload", "device", *_varied(table), *table.axes, *more, *_SHOWN])
     return table.select(*[
         n for n in names
-        if n in table and (table.dimensions[n] in (TEXT, TRUTH) or _known(table, n) or n in more)
+        if n in table and (table.dimensions[n] in (TEXT, TRUTH) or is_known(table, n) or n in more)
     ])  # fmt: skip
 
 

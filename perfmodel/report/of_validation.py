@@ -17,8 +17,6 @@ from perfmodel.report.write import ReportInvocation
 if TYPE_CHECKING:
     from perfmodel.evaluate.result import ValidationResult
 
-__all__ = ["validation_report"]
-
 _ERRORS = ("mape", "median_ape", "bias", "within_10")
 
 

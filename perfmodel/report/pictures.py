@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from html import unescape
 from typing import Any, cast
 
-__all__ = ["picture_rows"]
-
 _BREAK = re.compile(r"<br\s*/?>")
 _TAG = re.compile(r"<[^<>]*>")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.report.html import paragraph, preformatted
 from perfmodel.report.write import ReportInvocation
 
-__all__ = ["question"]
-
 
 def question(asked: ReportInvocation) -> str:
     """Return the command line and the call; what they are where neither is known."""

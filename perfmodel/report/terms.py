@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from perfmodel.report.html import rows
 
-__all__ = ["TERMS", "terms"]
-
 #: Word -> what it means, and its equation.
 TERMS: dict[str, tuple[str, str]] = {
     "latency": ("time of one run: one decode step, one prefill, one request, one batch of frames",

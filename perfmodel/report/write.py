@@ -10,8 +10,6 @@ from perfmodel.atomic import output_faults, write_text
 from perfmodel.errors import InputError
 from perfmodel.report.document import ReportDocument
 
-__all__ = ["ReportInvocation", "write"]
-
 
 class ReportInvocation(NamedTuple):
     """What a report answers, in the words that ask it again.

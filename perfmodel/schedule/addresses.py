@@ -9,8 +9,6 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, Trace
 
-__all__ = ["AddressLayout", "layout"]
-
 #: Seconds after which a packing is given up where nothing else limits it.
 _LONGEST = 20.0
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, Trace
 
-__all__ = ["MemoryBlock", "blocks"]
-
 
 @dataclass(frozen=True, slots=True)
 class MemoryBlock:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.axes import parse_axis, unitless_faults
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.schedule.result import Schedule
@@ -20,8 +20,6 @@ from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
     from perfmodel.table import Table
-
-__all__ = ["Curve", "capacities", "curve"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def _sizes(part: str) -> list[int]:
     size, end = bytes_of(low.strip()), bytes_of(high.strip())
     if size > end:
         said = f"'{part}' runs backwards"
-        raise InputError(Fault(said, path="capacity", expected="the smaller size first"))
+        raise input_error(said, path="capacity", expected="the smaller size first")
     found: list[int] = []
     while size < end:
         found.append(size)

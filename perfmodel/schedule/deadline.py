@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import time
 
-__all__ = ["Deadline", "OutOfTimeError"]
-
 
 class OutOfTimeError(Exception):
     """A deadline passed before there was anything to return."""

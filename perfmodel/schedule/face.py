@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
@@ -17,8 +17,6 @@ from perfmodel.schedule.target import bytes_of
 from perfmodel.settings import FaultList, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
-
-__all__ = ["ScheduleInputs", "schedule", "subject_of"]
 
 
 def schedule(
@@ -99,7 +97,7 @@ def _sizes(capacity: str | float | Iterable[str | float] | None) -> list[int] | 
     if isinstance(capacity, Iterable):
         made = sorted({bytes_of(c) for c in capacity})
         if not made:
-            raise InputError(Fault("has no values", path="capacity", expected="one size or more"))
+            raise input_error("has no values", path="capacity", expected="one size or more")
         return made
     return [bytes_of(capacity)]
 

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.formats import Precision
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
-
-__all__ = ["Scheduled", "Weights", "scheduled"]
 
 #: Where weights are while their operator runs: streamed past the scratchpad, in it for that
 #: operator, or in it all the time.
@@ -88,12 +86,12 @@ def scheduled(
     """
     if workload.shape:
         said = f"'{workload.name}' has arrays as dimensions"
-        raise InputError(Fault(said, expected="one number for each: a schedule is of one network"))
+        raise input_error(said, expected="one number for each: a schedule is of one network")
     values: dict[str, Any] = dict(workload.parameters)
     whole = (workload.graph() if graph is None else graph).unroll(values)
     made = kernels(whole, FusionRules(False, fusion.flash_attention) if unfused else fusion)
     if not made:
-        raise InputError(Fault(f"'{workload.name}' has no operator to schedule"))
+        raise InputError(f"'{workload.name}' has no operator to schedule")
     return _ScheduleProblemBuilder(whole, values, precision, weights, in_place).read(
         workload.name, made
     )

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, ScriptOutcome, replay
 
-__all__ = ["belady", "depth_first_order", "greedy", "memory_greedy_order", "orders"]
-
 
 def depth_first_order(problem: Problem) -> tuple[int, ...]:
     """Return the order that finishes a branch before it begins the next."""

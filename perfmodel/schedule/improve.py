@@ -10,8 +10,6 @@ from perfmodel.schedule.greedy import belady
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, replay
 
-__all__ = ["improved"]
-
 #: Steps around an eviction that may be moved, and how far; lengths of the runs that move as one.
 _NEAR, _REACH, _RUN = 25, 80, 8
 

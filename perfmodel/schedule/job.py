@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.schedule.addresses import AddressLayout, layout
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import Scheduled, Weights
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Lever
     from perfmodel.schedule.peak import PeakMemoryResult
     from perfmodel.schedule.timing import Clock
-
-__all__ = ["ScheduleJob"]
 
 #: Share of the time that the fewest bytes are sought for, where the objective is another.
 _BYTES = 0.5
@@ -150,12 +148,12 @@ class ScheduleJob:
         made = self.clock()
         if made is None:
             said = "needs a device with the bandwidth of the memory behind the scheduled one"
-            raise InputError(Fault(said, path="objective", expected="such a device, or bytes"))
+            raise input_error(said, path="objective", expected="such a device, or bytes")
         if self.objective == "offchip_energy_j" and made.power is None:
             at = self.at.where
             said = f"{at.device} states no energy of transfers and no power"
             expected = f"memories.{at.outer}.energy_per_byte or power.busy"
-            raise InputError(Fault(said, path="objective", expected=expected))
+            raise input_error(said, path="objective", expected=expected)
         return made
 
     def _result(
@@ -248,7 +246,7 @@ class ScheduleJob:
 
         if self.objective != "bytes":
             said = f"'{self.objective}' is not of operators in tiles"
-            raise InputError(Fault(said, path="objective", expected="bytes"))
+            raise input_error(said, path="objective", expected="bytes")
         found = streamed(self.made, self.workload.parameters, capacity)
         if found is None:
             return self._impossible(capacity)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["bits"]
-
 
 def bits(mask: int) -> Iterator[int]:
     """Yield the positions of the ones of a mask, ascending."""

@@ -9,8 +9,6 @@ from perfmodel.plan import Capacity, Move, Placement, Plan, Residency
 from perfmodel.schedule.graphs import Scheduled
 from perfmodel.schedule.script import Script, Trace
 
-__all__ = ["Where", "to_plan"]
-
 
 @dataclass(frozen=True, slots=True)
 class Where:

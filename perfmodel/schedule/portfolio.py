@@ -10,8 +10,6 @@ from perfmodel.schedule.greedy import belady, greedy, orders
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, ScriptOutcome, replay
 
-__all__ = ["METHODS", "Method", "fewest_bytes"]
-
 Method = Literal["greedy", "beam", "ilp", "exact"]
 
 #: From the fastest to the one that proves.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
-
-__all__ = ["Buffer", "Problem", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,35 +186,6 @@ class Problem:
         """Return the problem with a compute time for each step."""
         steps = zip(self.steps, seconds, strict=True)
         return replace(self, steps=tuple(replace(s, seconds=t) for s, t in steps))
-
-    @classmethod
-    def from_operator_list(cls, data: Mapping[str, Any]) -> Problem:
-        """Return the problem of an operator list with sizes, already checked.
-
-        Parameters
-        ----------
-        data
-            ``operators``: entries with ``inputs`` (positions), ``output_size``, ``inplace``,
-            ``free_store``; ``unit``. Files are read by `perfmodel.workload`, which refuses faults.
-        """
-        from perfmodel.workload.importers.operator_sizes import UNITS
-
-        unit = UNITS[data.get("unit", "B")]
-        operators: list[dict[str, Any]] = data["operators"]
-        buffers: list[Buffer] = []
-        steps: list[Step] = []
-        readers = [0] * len(operators)
-        for op in operators:
-            for source in set(op["inputs"]):
-                readers[source] += 1
-        for i, op in enumerate(operators):
-            reads = tuple(dict.fromkeys(op["inputs"]))
-            name = f"{op.get('name') or 'operator'}"
-            over = op.get("inplace")
-            taken = over if over is not None and readers[over] == 1 else -1
-            buffers.append(Buffer(f"{name}.out", int(op["output_size"] * unit), op["free_store"]))
-            steps.append(Step(name, reads, (i,), taken, load=not reads))
-        return cls(data.get("name", "operators"), tuple(steps), tuple(buffers))
 
 
 def _mask(indices: Sequence[int]) -> int:

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.atomic import output_faults
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.schedule.deadline import Deadline
 
 if TYPE_CHECKING:
     from perfmodel.schedule.levels import LevelPlan
     from perfmodel.schedule.recompute import Recomputation
     from perfmodel.schedule.result import Schedule
-
-__all__ = ["over_levels", "recomputed", "write_lp"]
 
 
 def recomputed(
@@ -71,16 +69,17 @@ def over_levels(s: Schedule, *, time_limit_s: float | None = 10.0) -> LevelPlan:
     limit = _limit(s)
     machine = None if s.job is None else s.job.at.machine
     if machine is None:
-        raise InputError(Fault("levels are those of a device", path="levels", expected="a device"))
+        raise input_error("levels are those of a device", path="levels", expected="a device")
     names = [m.name for m in machine.hierarchy()]
     first = names.index(s.where.memory)
     last = names.index(machine.main_memory)
     if last - first < 2:
         between = ", ".join(names[: last + 1])
-        raise InputError(
-            Fault(f"nothing lies between {s.where.memory} and main memory", path="levels",
-                  expected=f"a memory further in: --memory, one of {between}")
-        )  # fmt: skip
+        raise input_error(
+            f"nothing lies between {s.where.memory} and main memory",
+            path="levels",
+            expected=f"a memory further in: --memory, one of {between}",
+        )
     facts = machine.facts
     levels: list[RetentionLevel] = []
     prices = _prices(facts, names[first + 1 : last + 1])
@@ -91,8 +90,11 @@ def over_levels(s: Schedule, *, time_limit_s: float | None = 10.0) -> LevelPlan:
         levels.append(RetentionLevel(name, size, prices[k] / prices[-1]))
     found = run(s.problem, levels, s.script.order, Deadline(time_limit_s))
     if found is None:
-        raise InputError(Fault("no placement over the levels was found in time", path="levels",
-                               expected="a longer time limit"))  # fmt: skip
+        raise input_error(
+            "no placement over the levels was found in time",
+            path="levels",
+            expected="a longer time limit",
+        )
     return found
 
 
@@ -131,11 +133,12 @@ def write_lp(s: Schedule, path: str | Path, *, order: bool = False) -> None:
         else:
             retention_lp(s.problem, s.script.order, limit, path)
     except ValueError as error:
-        raise InputError(Fault(str(error), path="lp")) from None
+        raise input_error(str(error), path="lp") from None
 
 
 def _limit(s: Schedule) -> int:
     if s.outcome.script is None or s.capacity_bytes is None:
-        raise InputError(Fault("there is no schedule", path="capacity",
-                               expected="one in which every step fits"))  # fmt: skip
+        raise input_error(
+            "there is no schedule", path="capacity", expected="one in which every step fits"
+        )
     return s.capacity_bytes

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.timing import Timing
     from perfmodel.table import Table
 
-__all__ = ["METRICS", "OBJECTIVES", "Schedule"]
-
 #: What a schedule may minimise.
 OBJECTIVES = ("bytes", "latency_s", "offchip_energy_j", "peak")
 

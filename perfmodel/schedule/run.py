@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -16,9 +16,8 @@ from perfmodel.schedule.portfolio import METHODS, Method
 from perfmodel.schedule.result import OBJECTIVES, Schedule
 from perfmodel.schedule.script import Script
 from perfmodel.schedule.target import target
+from perfmodel.units import is_number
 from perfmodel.workload.workload import Workload
-
-__all__ = ["option_faults", "schedule"]
 
 #: Names that objectives had.
 _FORMER = {"energy_j": "offchip_energy_j"}
@@ -108,8 +107,11 @@ def schedule(
         graph=workload.graph(at.semantics),
     )  # fmt: skip
     if at.capacity_bytes is None and objective != "peak":
-        raise InputError(Fault("no capacity is stated", path="capacity",
-                               expected="a size such as '256 KiB', or a device"))  # fmt: skip
+        raise input_error(
+            "no capacity is stated",
+            path="capacity",
+            expected="a size such as '256 KiB', or a device",
+        )
     job = ScheduleJob(
         workload, at, made, objective, method, weights, addresses, alignment, tiles, time_limit_s,
         Deadline(time_limit_s),
@@ -119,7 +121,7 @@ def schedule(
     except ValueError as error:
         if incumbent is None:
             raise
-        raise InputError(Fault(f"does not fit: {error}", path="incumbent")) from None
+        raise input_error(f"does not fit: {error}", path="incumbent") from None
 
 
 def option_faults(
@@ -140,7 +142,7 @@ def option_faults(
 
 
 def _positive(number: object) -> bool:
-    return isinstance(number, int | float) and not isinstance(number, bool) and number > 0
+    return is_number(number) and number > 0
 
 
 def _unknown(name: str, given: str, known: Sequence[str]) -> list[Fault]:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from perfmodel.former import former_names
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["ResidencyInterval", "Script", "ScriptOutcome", "Trace", "replay"]
-
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Outcome="ScriptOutcome")
 

@@ -22,30 +22,15 @@ from numpy.typing import ArrayLike
 from perfmodel.atomic import replacing
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.highs import (
-    SolverError,
     as_minimum,
     checked,
     held_matrix,
     load,
     new_handle,
     run_highs,
-    set_threads,
     wake,
 )
 from perfmodel.schedule.highs.programme import Floats, MilpMatrix, SolverResult, Status
-
-__all__ = [
-    "Linear",
-    "MilpMatrix",
-    "SolverError",
-    "SolverResult",
-    "Status",
-    "SymbolicMilpModel",
-    "set_threads",
-    "solve",
-    "total",
-    "write_lp",
-]
 
 Sense = Literal["<=", ">=", "=="]
 Kind = Literal["Continuous", "Integer", "Binary"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.peak import minimum_peak
@@ -19,8 +19,6 @@ from perfmodel.units import binary
 
 if TYPE_CHECKING:
     from perfmodel.schedule.job import ScheduleJob
-
-__all__ = ["SpillStaircase", "staircase"]
 
 #: Schedules that are made a byte apart; those after them are apart by this part of all capacities.
 _MOST = 48
@@ -75,8 +73,11 @@ def staircase(asked: Schedule) -> SpillStaircase:
     job = asked.job
     if asked.objective != "bytes" or job is None or asked.tiled is not None:
         said = "in tiles" if asked.tiled is not None else f"of '{asked.objective}'"
-        raise InputError(Fault(f"no curve is made of schedules {said}", path="curve",
-                               expected="the objective bytes, without tiles"))  # fmt: skip
+        raise input_error(
+            f"no curve is made of schedules {said}",
+            path="curve",
+            expected="the objective bytes, without tiles",
+        )
     deadline = Deadline(job.time_limit_s)
     problem = job.made.problem
     # What lies in the memory beside activations.

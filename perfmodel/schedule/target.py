@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -17,8 +17,6 @@ from perfmodel.units import UnitError, show, whole_bytes
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.workload import PLAIN, Workload
-
-__all__ = ["Target", "Times", "bytes_of", "target", "times"]
 
 #: Memories that a schedule can write its spills to.
 _WRITABLE = frozenset({"dram", "scratchpad", "cache"})
@@ -90,12 +88,11 @@ def bytes_of(value: str | float, name: str = "capacity") -> int:
     try:
         size = whole_bytes(value)
     except UnitError as error:
-        raise InputError(Fault(error.message, path=name, expected=error.expected,
-                               suggestion=error.suggestion)) from None  # fmt: skip
+        raise input_error(
+            error.message, path=name, expected=error.expected, suggestion=error.suggestion
+        ) from None
     if size < 1:
-        raise InputError(
-            Fault(f"{value} is no size", path=name, expected="a size of a byte or more")
-        )
+        raise input_error(f"{value} is no size", path=name, expected="a size of a byte or more")
     return size
 
 
@@ -121,8 +118,11 @@ def target(
     given = None if capacity is None else bytes_of(capacity)
     if device is None:
         if memory is not None:
-            raise InputError(Fault("a memory belongs to a device", path="memory",
-                                   expected="a device, or a capacity alone"))  # fmt: skip
+            raise input_error(
+                "a memory belongs to a device",
+                path="memory",
+                expected="a device, or a capacity alone",
+            )
         chosen = as_precision(precision or workload.precision or "int8")
         return Target(Where(), given, chosen, FusionRules(elementwise=not unfused))
     machine = machine_for(workload, device, runtime, engine)
@@ -163,9 +163,12 @@ def _memory(machine: Machine, name: str | None) -> tuple[str, str]:
     elif name in names:
         held = name
     else:
-        raise InputError(Fault(f"{machine.device.name} has no memory '{name}'", path="memory",
-                               expected=f"one of {', '.join(names)}",
-                               suggestion=nearest(name, names)))  # fmt: skip
+        raise input_error(
+            f"{machine.device.name} has no memory '{name}'",
+            path="memory",
+            expected=f"one of {', '.join(names)}",
+            suggestion=nearest(name, names),
+        )
     behind = [m for m in hierarchy[names.index(held) + 1 :] if m.kind in _WRITABLE]
     return held, behind[0].name if behind else NOWHERE
 

@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.result import Schedule
 
-__all__ = [
-    "curve_html", "curve_rows", "curve_text", "glance", "head_line", "html", "text", "to_dict",
-]  # fmt: skip
-
 
 def glance(s: Schedule) -> list[tuple[str, str]]:
     """Return what is said at a glance: label and text."""

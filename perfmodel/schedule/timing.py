@@ -20,8 +20,6 @@ from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, ScriptOutcome
 from perfmodel.schedule.target import Target, Times
 
-__all__ = ["Beside", "Clock", "Timing", "clock"]
-
 
 @dataclass(frozen=True)
 class Beside:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.expressions import parse_expression
 from perfmodel.expressions.nodes import ExpressionOperation, Name, Node, Number
 from perfmodel.search.oracle.rows import Floats
-
-__all__ = ["Constraint", "parse_constraints"]
 
 #: What is a rate of the latency: at least so many a second is at most so many seconds.
 RATES = ("tokens_per_s", "frames_per_s")
@@ -107,19 +105,21 @@ def _constraint(text: str, node: Node, metrics: Sequence[str], where: str) -> Co
         or node.kind not in _FLIPPED
         or len(node.operands) != 2
     ):
-        raise InputError(Fault(f"'{text}' limits nothing", path=where, expected=expected))
+        raise input_error(f"'{text}' limits nothing", path=where, expected=expected)
     left, right = node.operands
     kind = node.kind
     if isinstance(right, Name):
         left, right, kind = right, left, _FLIPPED[kind]
     value = _value(right)
     if not isinstance(left, Name) or value is None:
-        raise InputError(Fault(f"'{text}' limits nothing", path=where, expected=expected))
+        raise input_error(f"'{text}' limits nothing", path=where, expected=expected)
     if left.name not in metrics:
-        raise InputError(
-            Fault(f"there is no metric '{left.name}' in '{text}'", path=where,
-                  expected=f"one of {', '.join(metrics)}", suggestion=nearest(left.name, metrics))
-        )  # fmt: skip
+        raise input_error(
+            f"there is no metric '{left.name}' in '{text}'",
+            path=where,
+            expected=f"one of {', '.join(metrics)}",
+            suggestion=nearest(left.name, metrics),
+        )
     faults = parse_expression(text, where).condition_faults(metrics)
     if faults:
         raise InputError(faults)

@@ -9,14 +9,22 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, cast, get_args
 
-from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.formats import Precision, as_precision
+from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import check_choices, checked_bits, machine_of, note_remarks, with_bits
+from perfmodel.resolve import (
+    check_choices,
+    checked_bits,
+    device_of,
+    machine_of,
+    note_remarks,
+    precision_of,
+    runtime_of,
+    with_bits,
+    workload_of,
+)
 from perfmodel.search.accuracy import AccuracyModel
 from perfmodel.search.constraints import RATES, parse_constraints
 from perfmodel.search.loss import LOSSES
@@ -28,13 +36,10 @@ from perfmodel.search.sources import AccuracySource, accuracy_of
 from perfmodel.search.space import ConfigurationSpace, configurations_of
 from perfmodel.search.space.choices import SHARES, Share
 from perfmodel.settings import FaultList, is_fact, split
-from perfmodel.workload.library import find
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 from perfmodel.workload.nas_spaces import names as space_names
 from perfmodel.workload.nas_spaces import space as find_space
 from perfmodel.workload.workload import Workload
-
-__all__ = ["SearchProblem"]
 
 _TRAFFIC = re.compile(rf"\b{re.escape(TRAFFIC)}\w+")
 _CONSTRAINT = re.compile(r"constraints\[\d+\]")
@@ -143,9 +148,9 @@ class SearchProblem:
         for name in (*parts.options, *parts.subjects):
             faults.append(Fault(f"'{name}' cannot be set", path=f"settings.{name}",
                                 expected="its own option"))  # fmt: skip
-        runtime = _trying(faults, "runtime", _runtime, self.runtime)
-        device = _trying(faults, "device", _device, self.device)
-        precision = _trying(faults, "precision", _precision, self.precision)
+        runtime = _trying(faults, "runtime", runtime_of, self.runtime)
+        device = _trying(faults, "device", device_of, self.device)
+        precision = _trying(faults, "precision", precision_of, self.precision)
         named = isinstance(self.workload, str) and self.workload in space_names()
         space: Any = None
         base: Workload | None = None
@@ -273,24 +278,10 @@ def _settings(inner: str, path: str) -> str:
     return inner
 
 
-def _runtime(given: str | Path | Runtime | None) -> Runtime | None:
-    return None if given is None else find_runtime(given)
-
-
-def _device(given: str | Path | Device | Machine) -> Device | Machine:
-    return given if isinstance(given, Machine) else hardware(given)
-
-
-def _precision(given: str | Precision | None) -> Precision | None:
-    return None if given is None else as_precision(given)
-
-
 def _workload(given: str | Path | Workload, settings: Mapping[str, Any]) -> Workload:
-    if isinstance(given, Workload):
-        return given.bind(settings) if settings else given
     known = space_names()
     try:
-        return find(given, settings)
+        return workload_of(given, settings)
     except InputError as error:
         name = str(given)
         meant = nearest(name, known)
@@ -353,4 +344,4 @@ def _option_faults(
 def _no_such(path: str, message: str, value: str, known: Any) -> Fault:
     meant = nearest(str(value), known)
     return Fault(f"{message} '{value}'", path=path, suggestion=meant,
-                 expected="" if meant else "one of " + ", ".join(known))  # fmt: skip
+                 expected="" if meant else one_of(known))  # fmt: skip

@@ -19,13 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import dimension_of
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.expressions import parse_expression
 from perfmodel.expressions.nodes import ExpressionOperation, Name, Number
 from perfmodel.former import former_names
 from perfmodel.table import Table
-
-__all__ = ["DifferentiableSearchResult", "differentiable_search"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Relaxation="DifferentiableSearchResult")
@@ -292,7 +290,7 @@ def _limit(
         return metric, bound
     if metric not in oracle.metrics:
         faults.append(Fault(f"the oracle does not tell '{metric}'", path="metric",
-                            expected="one of " + ", ".join(oracle.metrics),
+                            expected=one_of(oracle.metrics),
                             suggestion=nearest(metric, oracle.metrics)))  # fmt: skip
     if not isfinite(limit) or limit <= 0:
         faults.append(Fault(f"{limit!r} is no limit", path="limit", expected="a number above 0"))

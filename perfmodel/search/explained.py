@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from perfmodel.search.inner import FixedHardwareProblem
     from perfmodel.search.question import SearchQuery
 
-__all__ = ["explained", "over_all"]
-
 
 def explained(
     question: SearchQuery,

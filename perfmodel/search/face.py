@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from perfmodel.search.space import ConfigurationSpace
     from perfmodel.workload.nas_spaces import ArchitectureSpace
 
-__all__ = ["search", "space"]
-
 
 def space(
     what: str | WorkloadLike, choices: Mapping[str, Any] | None = None, **settings: Any

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.pareto import front
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.oracle.oracle import WHOLE
@@ -15,8 +15,6 @@ from perfmodel.table import Table
 
 if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
-
-__all__ = ["front_table"]
 
 #: Points of a front between its ends where it is not enumerated whole.
 POINTS = 24
@@ -46,10 +44,11 @@ def front_table(question: SearchQuery, points: int = POINTS) -> Table:
         There is no constraint, or nothing satisfies the others.
     """
     if not question.constraints:
-        raise InputError(
-            Fault("there is no constraint to sweep", path="constraints",
-                  expected="such as latency_s <= 5 ms")
-        )  # fmt: skip
+        raise input_error(
+            "there is no constraint to sweep",
+            path="constraints",
+            expected="such as latency_s <= 5 ms",
+        )
     if question.exact:
         rows = _swept(question, points)
     elif question.size <= WHOLE:
@@ -176,7 +175,8 @@ def _kept(points: list[_Point], at_most: bool) -> list[_Point]:
 
 
 def _nothing() -> InputError:
-    return InputError(
-        Fault("nothing satisfies the other constraints", path="constraints",
-              expected="constraints that some configuration satisfies")
-    )  # fmt: skip
+    return input_error(
+        "nothing satisfies the other constraints",
+        path="constraints",
+        expected="constraints that some configuration satisfies",
+    )

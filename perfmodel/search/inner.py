@@ -21,8 +21,6 @@ from perfmodel.search.result import EvaluatedConfiguration, LimitUse
 if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
 
-__all__ = ["FixedHardwareProblem", "SearchMethodResult"]
-
 #: Rounds of single changes after which a local search ends.
 _ROUNDS = 60
 

@@ -13,8 +13,6 @@ from perfmodel.search.losses import configuration_of, loss_tables, lost
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.space import ConfigurationSpace
 
-__all__ = ["LOSSES", "Loss"]
-
 #: Names of the loss: with a unit, and without.
 LOSSES = ("accuracy_drop", "sensitivity")
 

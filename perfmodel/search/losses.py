@@ -14,8 +14,6 @@ from perfmodel.search.exact import Sum, Term
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.space import ConfigurationSpace, Decision
 
-__all__ = ["LayerDecisions", "configuration_of", "layer_decisions", "loss_tables", "lost"]
-
 
 class LayerDecisions(NamedTuple):
     """What decides a layer.

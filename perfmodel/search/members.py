@@ -17,8 +17,6 @@ from perfmodel.search.result import EvaluatedConfiguration
 if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
 
-__all__ = ["evolved", "exhaustive"]
-
 #: Members costed at once where they are added up; those that are predicted go one by one.
 _PART = 500
 

@@ -19,8 +19,6 @@ from perfmodel.search.oracle.configured import ConfigurationCosts, ConfiguredTen
 from perfmodel.search.oracle.reader import MetricReader
 from perfmodel.search.oracle.rows import Floats, Index
 
-__all__ = ["MetricTables", "Side", "added", "negated"]
-
 #: Which bound of a metric.
 Side: TypeAlias = Literal["least", "most"]
 

@@ -19,9 +19,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from perfmodel.errors import Fault, InputError
+from perfmodel.frozen import FrozenModel
 from perfmodel.marks import MarkedNode, Marks
 from perfmodel.marks import Path as Place
 from perfmodel.pydantic_faults import Flaw
@@ -31,15 +32,11 @@ from perfmodel.search.sources import AccuracySource, SourceKind
 from perfmodel.search.space.choices import Share
 from perfmodel.specfile import read, validate
 
-__all__ = ["load"]
-
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
-class _ProblemSchema(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, strict=True,
-    )  # fmt: skip
+class _ProblemSchema(FrozenModel):
+    model_config = ConfigDict(allow_inf_nan=False, strict=True)
 
 
 class AccuracyForm(_ProblemSchema):

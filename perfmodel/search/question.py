@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.arrays import first_number
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
@@ -29,8 +30,6 @@ from perfmodel.search.problem import MetricTables, Side, added, negated
 from perfmodel.search.result import EvaluatedConfiguration, LimitUse, SearchResult
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.table import Table
-
-__all__ = ["SearchQuery"]
 
 #: A bound from below of what is negated is one from above of what is not.
 _OTHER: Mapping[Side, Side] = {"least": "most", "most": "least"}
@@ -164,7 +163,7 @@ class SearchQuery:
         if isinstance(self.space, ConfigurationSpace):
             return self.space.items(choices, **settings)
         sample = self.space.workload((0,) * len(self.space.decisions), **settings)
-        each = float(np.asarray(sample.items(), dtype=float).reshape(-1)[0])
+        each = first_number(sample.items())
         return np.full(len(choices), each)
 
     @property
@@ -212,10 +211,11 @@ class SearchQuery:
         if exact is not None:
             found = self._exact(exact, deadline)
         elif method == "exact":
-            raise InputError(
-                Fault(f"no exact search: {self._why_not()}", path="method",
-                      expected="auto, exhaustive or evolve")
-            )  # fmt: skip
+            raise input_error(
+                f"no exact search: {self._why_not()}",
+                path="method",
+                expected="auto, exhaustive or evolve",
+            )
         elif method == "exhaustive" or (method == "auto" and self.size <= WHOLE):
             found = exhaustive(self, deadline)
         else:
@@ -388,10 +388,11 @@ class SearchQuery:
         name = "latency_s" if self.goal in RATES else self.goal
         first, *more = inner.tables.metric(name, side)
         if more:
-            raise InputError(
-                Fault(f"'{self.goal}' is the largest of {1 + len(more)} sums", path="objective",
-                      expected="an objective that adds up; limit it instead")
-            )  # fmt: skip
+            raise input_error(
+                f"'{self.goal}' is the largest of {1 + len(more)} sums",
+                path="objective",
+                expected="an objective that adds up; limit it instead",
+            )
         return first
 
     @property

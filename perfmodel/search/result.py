@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from perfmodel.table import Table
     from perfmodel.workload.workload import Workload
 
-__all__ = ["EvaluatedConfiguration", "LimitUse", "SearchResult", "shown"]
-
 
 @dataclass(frozen=True)
 class EvaluatedConfiguration:

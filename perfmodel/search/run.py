@@ -24,8 +24,6 @@ from perfmodel.search.space.choices import Share
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 from perfmodel.workload.workload import Workload
 
-__all__ = ["METHODS", "SearchMethod", "search"]
-
 #: How: exact where costs are tables, every member where there are few, else evolution.
 SearchMethod: TypeAlias = Literal["auto", "exact", "exhaustive", "evolve"]
 

@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.workload.nas_spaces import ArchitectureSpace
-
-__all__ = ["KINDS", "AccuracySource", "SourceKind", "accuracy_of", "parse_source"]
 
 #: Noise of real weights; a table of sensitivities, or of accuracies of architectures; traces.
 SourceKind: TypeAlias = Literal["sqnr", "table", "hawq"]
@@ -65,10 +63,12 @@ def parse_source(text: str, calibration: Path | None = None) -> AccuracySource:
     known = kind if kind in KINDS else None
     if known is None:
         meant = nearest(kind, KINDS)
-        raise InputError(
-            Fault(f"'{text}' is no source of accuracy", path="accuracy", expected=_FORMS,
-                  suggestion=f"{meant}:{path}" if meant and path else meant)
-        )  # fmt: skip
+        raise input_error(
+            f"'{text}' is no source of accuracy",
+            path="accuracy",
+            expected=_FORMS,
+            suggestion=f"{meant}:{path}" if meant and path else meant,
+        )
     faults: list[Fault] = []
     if not path and known != "sqnr":
         faults.append(Fault(f"'{text}' names no file", path="accuracy", expected=f"{known}:FILE"))
@@ -121,10 +121,11 @@ def accuracy_of(source: AccuracySource, space: Any, given: object) -> Any:
         raise InputError(faults)
     if isinstance(space, ArchitectureSpace):
         if source.kind != "table" or source.path is None:
-            raise InputError(
-                Fault(f"'{source.kind}' knows no architectures", path="accuracy",
-                      expected="a table of architectures and their accuracies")
-            )  # fmt: skip
+            raise input_error(
+                f"'{source.kind}' knows no architectures",
+                path="accuracy",
+                expected="a table of architectures and their accuracies",
+            )
         return accuracy.architectures(
             source.path, space, accuracy=source.accuracy, architecture=source.architecture
         )

@@ -11,24 +11,12 @@ from perfmodel.columns import RATE, dimension_of
 from perfmodel.errors import InputError
 from perfmodel.search.constraints import RATES, Constraint, parse_constraints
 from perfmodel.search.result import shown, strip
-from perfmodel.units import binary
+from perfmodel.units import binary, is_number
 
 if TYPE_CHECKING:
     from perfmodel.search.exact import Opening
     from perfmodel.search.result import SearchResult
     from perfmodel.table import Table
-
-__all__ = [
-    "front_text",
-    "option_text",
-    "options_of",
-    "price_text",
-    "proof_text",
-    "quantity",
-    "relief_lines",
-    "short_option",
-    "text_of",
-]
 
 #: Runs of layers shown in a text.
 _MOST = 24
@@ -166,7 +154,7 @@ def _bound(table: Table, i: int) -> float:
 
 def option_text(name: str, value: Any) -> str:
     """Return an option with its unit."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and "." in name:
+    if is_number(value) and "." in name:
         return quantity(name, float(value))
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from perfmodel.prediction import Prediction
 
-__all__ = ["bottlenecks"]
-
 
 def bottlenecks(prediction: Prediction) -> Any:
     """Return the name of what binds most of the latency.

@@ -16,8 +16,6 @@ import numpy.typing as npt
 
 from perfmodel.axes import Axis
 
-__all__ = ["Numbers", "SweepCase", "product_of"]
-
 #: Axes that advance together: name -> one number a step.
 Numbers: TypeAlias = dict[str, npt.NDArray[np.float64]]
 

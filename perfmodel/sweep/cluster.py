@@ -17,8 +17,6 @@ from perfmodel.sweep.packed import PackedTable, pack, unpack
 from perfmodel.sweep.plan import SweepPlan
 from perfmodel.table import Table
 
-__all__ = ["Dask"]
-
 #: Chunks of a task at most: one of 8,192 points takes some 10 ms, as long as to hand it out.
 _BATCH: Final = 8
 #: Time to connect, and between two looks at what a late result is waiting for.

@@ -19,8 +19,6 @@ from pydantic import BaseModel
 
 from perfmodel.shipped import data_root
 
-__all__ = ["digest", "packages", "sources_digest"]
-
 #: Entry points whose code may change a row.
 _GROUPS: Final = ("perfmodel.families", "perfmodel.kinds")
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, type(...))

@@ -25,8 +25,6 @@ from perfmodel.sweep.plan import REASON, Piece, SweepPlan, pieces_points
 from perfmodel.sweep.resolve_cases import bound, precision_of
 from perfmodel.table import Table
 
-__all__ = ["dtype_of", "evaluate", "predict_points"]
-
 
 def evaluate(plan: SweepPlan, chunk: Sequence[Piece]) -> Table:
     """Return the rows of a chunk.

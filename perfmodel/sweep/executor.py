@@ -10,13 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest
 from perfmodel.sweep.evaluate import evaluate
 from perfmodel.sweep.packed import PackedTable, pack, unpack
 from perfmodel.sweep.plan import SweepPlan
 from perfmodel.table import Table
-
-__all__ = ["Executor", "Processes", "Serial", "executor_named"]
 
 _MOST = 256
 _PORTS = 65_535
@@ -84,10 +82,11 @@ class Processes:
             while waiting:
                 yield unpack(waiting.popleft().result())
         except BrokenProcessPool as error:
-            raise InputError(
-                Fault("a worker process ended before its time (killed, or out of memory)",
-                      file="--executor", expected="fewer processes; --resume goes on")
-            ) from error  # fmt: skip
+            raise input_error(
+                "a worker process ended before its time (killed, or out of memory)",
+                file="--executor",
+                expected="fewer processes; --resume goes on",
+            ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -147,8 +146,9 @@ def executor_named(text: str | Executor) -> Executor:
 
         if 1 <= int(match[2]) <= _PORTS:
             return Dask(f"{match[1]}:{match[2]}")
-    raise InputError(
-        Fault(f"there is no executor '{text}'", file="--executor",
-              expected=f"serial, process:N with N from 1 to {_MOST}, or dask://HOST:PORT",
-              suggestion=nearest(text, ["serial", "process:2", "dask://127.0.0.1:8786"]))
-    )  # fmt: skip
+    raise input_error(
+        f"there is no executor '{text}'",
+        file="--executor",
+        expected=f"serial, process:N with N from 1 to {_MOST}, or dask://HOST:PORT",
+        suggestion=nearest(text, ["serial", "process:2", "dask://127.0.0.1:8786"]),
+    )

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from perfmodel.resolve import WorkloadLike
     from perfmodel.sweep.plan import SweepPlan
 
-__all__ = ["identity", "reads_files"]
-
 #: A larger model is hashed by what was read of it: its header, not its weights.
 _WHOLE_FILE: Final = 1 << 28
 

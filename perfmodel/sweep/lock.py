@@ -17,9 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-from perfmodel.errors import Fault, InputError
-
-__all__ = ["locked"]
+from perfmodel.errors import input_error
 
 #: The lock is taken, and what a file system without locks says.
 _TAKEN: Final = (errno.EACCES, errno.EAGAIN)
@@ -95,10 +93,11 @@ def _still_free(number: int, output: Path, option: str, has_locks: bool | None) 
     if holder:
         process, host, since = (holder.get(name, "?") for name in ("process", "host", "since"))
         who = f"process {process} on {host} since {since}"
-    raise InputError(
-        Fault(f"'{output}' is being written by {who}", file=option,
-              expected="another file, or to wait until that sweep ends")
-    )  # fmt: skip
+    raise input_error(
+        f"'{output}' is being written by {who}",
+        file=option,
+        expected="another file, or to wait until that sweep ends",
+    )
 
 
 def _runs(holder: dict[str, Any]) -> bool:

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-__all__ = ["differing"]
-
 #: What decides the rows of a file; the rest says when, where and how they were computed.
 _DECIDING: Final = (
     "workloads", "devices", "runtimes", "options", "axes", "zip", "sobol", "seed", "columns",

@@ -8,8 +8,6 @@ import numpy as np
 
 from perfmodel.table import Table
 
-__all__ = ["PackedTable", "pack", "unpack"]
-
 
 class PackedTable(NamedTuple):
     """A table whose constant columns are one value.

@@ -11,8 +11,6 @@ from perfmodel.sweep.evaluate import evaluate
 from perfmodel.sweep.plan import SweepPlan, pieces_points
 from perfmodel.table import Table
 
-__all__ = ["DryRun", "dry_run"]
-
 
 class DryRun(NamedTuple):
     """What a sweep would take.

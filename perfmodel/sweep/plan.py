@@ -15,7 +15,7 @@ import numpy as np
 
 from perfmodel.axes import Axis, make_axis, sample, zip_groups
 from perfmodel.columns import RATE, TEXT, TRUTH, dimension_of
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.former import former_names
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -24,17 +24,6 @@ from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import BITS, RESERVED, FaultList, is_fact, text_list
 from perfmodel.sweep.cases import SweepCase
 from perfmodel.workload.workload import Workload
-
-__all__ = [
-    "CHUNK",
-    "METRICS",
-    "MOST_POINTS",
-    "REASON",
-    "Options",
-    "SweepPlan",
-    "make_plan",
-    "provisional_columns",
-]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Plan="SweepPlan")
@@ -307,7 +296,7 @@ def _metrics(
     for name in chosen:
         if name not in _KNOWN:
             meant = nearest(name, _KNOWN)
-            expected = "" if meant else "one of " + ", ".join(_KNOWN)
+            expected = "" if meant else one_of(_KNOWN)
             faults.append(
                 Fault(f"there is no metric '{name}'", suggestion=meant, expected=expected)
             )

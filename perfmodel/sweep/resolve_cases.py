@@ -38,8 +38,6 @@ from perfmodel.workload.workload import StructureBuild, Workload
 if TYPE_CHECKING:
     from perfmodel.sweep.plan import Options
 
-__all__ = ["bound", "resolve_cases", "resolve_devices", "resolve_workloads"]
-
 Devices = Sequence[tuple[DeviceLike, Device | Machine]]
 Workloads = Sequence[tuple[WorkloadLike, Workload]]
 

@@ -34,8 +34,6 @@ from perfmodel.sweep.store import Store, store_faults
 from perfmodel.sweep.summary import Summary
 from perfmodel.table import Table, group_faults, objective_faults
 
-__all__ = ["SweepRunResult", "outcome_to_dict", "question_faults", "run_plan", "sweep"]
-
 
 class SweepRunResult(NamedTuple):
     """What a run leaves.

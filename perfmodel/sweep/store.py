@@ -37,8 +37,6 @@ from perfmodel.table.files import (
     writer,
 )
 
-__all__ = ["SUFFIXES", "Store", "store_faults"]
-
 SUFFIXES: Final = (".csv", ".parquet")
 
 #: Chunks of one row group of a Parquet file: some 130,000 rows, 20 MB in memory.

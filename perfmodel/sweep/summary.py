@@ -11,8 +11,6 @@ from perfmodel.columns import more_is_better
 from perfmodel.sweep.plan import METRICS, REASON
 from perfmodel.table import Row, Table
 
-__all__ = ["Reason", "Summary", "few_names", "remarks"]
-
 #: Reasons that are kept in words; others are counted alone.
 _MOST_REASONS: Final = 50
 _SHOWN_REASONS: Final = 5

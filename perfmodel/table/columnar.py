@@ -14,13 +14,11 @@ import numpy.typing as npt
 from perfmodel.atomic import output_faults, replacing
 from perfmodel.catalog import need
 from perfmodel.columns import TEXT, TRUTH, dimension_of, more_is_better, unit_of
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.table.faults import group_faults, objective_faults
 from perfmodel.table.groups import first_of_groups
 from perfmodel.table.text import as_html, as_text
-
-__all__ = ["Row", "Table"]
 
 Column: TypeAlias = npt.NDArray[Any]
 
@@ -246,7 +244,7 @@ class Table:
         from perfmodel.pareto import front
 
         if not columns:
-            raise InputError(Fault("no objectives", expected="such as latency_s, energy_j"))
+            raise input_error("no objectives", expected="such as latency_s, energy_j")
         upward = None if maximize is None else set(maximize)
         values = np.stack(
             [self._objective(c, None if upward is None else c in upward) for c in columns], axis=1

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from perfmodel.columns import TEXT
-from perfmodel.errors import Fault, nearest
-
-__all__ = ["group_faults", "objective_faults"]
+from perfmodel.errors import Fault, nearest, one_of
 
 
 def objective_faults(
@@ -21,7 +19,7 @@ def objective_faults(
             numbers = [n for n, dim in dimensions.items() if dim != TEXT]
             faults.append(
                 Fault(f"there is no column '{name}'", file=option, suggestion=meant,
-                      expected="" if meant else "one of " + ", ".join(numbers))
+                      expected="" if meant else one_of(numbers))
             )  # fmt: skip
         elif dimensions[name] == TEXT:
             faults.append(Fault(f"column '{name}' holds texts", file=option,
@@ -35,7 +33,7 @@ def group_faults(
     """Faults of names whose values are to make groups: unknown columns."""
     return [
         Fault(f"there is no column '{name}'", file=option, suggestion=meant,
-              expected="" if meant else "one of " + ", ".join(dimensions))
+              expected="" if meant else one_of(dimensions))
         for name in names
         if name not in dimensions
         for meant in (nearest(name, dimensions),)

@@ -15,23 +15,10 @@ import numpy as np
 
 from perfmodel.catalog import need
 from perfmodel.columns import TEXT, TRUTH
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 
 if TYPE_CHECKING:
     from perfmodel.table.columnar import Table
-
-__all__ = [
-    "SUFFIXES",
-    "arrow_table",
-    "csv_text",
-    "join_parquet",
-    "need_arrow",
-    "read_table",
-    "with_empty_column",
-    "writer",
-]
-
-SUFFIXES = (".csv", ".parquet")
 
 
 @contextmanager
@@ -199,13 +186,13 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Columns and dimensions of a file that perfmodel wrote."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(Fault("there is no such file", file=str(path)))
+        raise input_error("there is no such file", file=str(path))
     if path.name.endswith(".parquet"):
         return _read_parquet(path)
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.reader(file))
     if not lines:
-        raise InputError(Fault("an empty file", file=str(path), expected="a line of column names"))
+        raise input_error("an empty file", file=str(path), expected="a line of column names")
     columns = {
         _from_cell(name): _typed([line[i] for line in lines[1:]]) for i, name in enumerate(lines[0])
     }

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["first_of_groups"]
-
 
 def first_of_groups(
     keys: Sequence[npt.NDArray[Any]], values: npt.NDArray[np.float64]

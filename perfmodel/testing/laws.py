@@ -15,8 +15,6 @@ import numpy.typing as npt
 from perfmodel.hardware.machine import Machine
 from perfmodel.prediction import Prediction
 
-__all__ = ["allowed", "broken", "capacities", "falling", "never_rises", "rising", "steps"]
-
 Steps: TypeAlias = npt.NDArray[np.float64]
 
 #: Delays of a runtime.

@@ -1,18 +1,61 @@
-"""What is computed: operators as loop nests, graphs, and their operator tables."""
+"""What is computed: operators as loop nests, graphs, and their operator tables.
+
+Names are loaded when first asked for, so that importing the package costs next to nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from perfmodel.workload.builder import GraphBuilder
+    from perfmodel.workload.families import ExecutionSemantics, family
+    from perfmodel.workload.fuse import FusionRules
+    from perfmodel.workload.graph import Graph, Operator
+    from perfmodel.workload.library import ModelEntry, describe
     from perfmodel.workload.library import names as list  # noqa: A004 (workload.list())
+    from perfmodel.workload.symbols import symbol
+    from perfmodel.workload.transformer_structure import TransformerStructure
+    from perfmodel.workload.workload import Workload, from_family
 
-__all__ = ["list"]
+__all__ = [
+    "ExecutionSemantics",
+    "FusionRules",
+    "Graph",
+    "GraphBuilder",
+    "ModelEntry",
+    "Operator",
+    "TransformerStructure",
+    "Workload",
+    "describe",
+    "family",
+    "from_family",
+    "list",
+    "symbol",
+]
+
+_HOME = {
+    "builder": ("GraphBuilder",),
+    "families": ("ExecutionSemantics", "family"),
+    "fuse": ("FusionRules",),
+    "graph": ("Graph", "Operator"),
+    "library": ("ModelEntry", "describe", "names"),
+    "symbols": ("symbol",),
+    "transformer_structure": ("TransformerStructure",),
+    "workload": ("Workload", "from_family"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name != "list":
+    wanted = "names" if name == "list" else name
+    if wanted not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from perfmodel.workload.library import names
+    value = getattr(import_module(f"{__name__}.{_MODULE[wanted]}"), wanted)
+    globals()[name] = value
+    return value
 
-    return names
+
+def __dir__() -> tuple[str, ...]:
+    return tuple(__all__)

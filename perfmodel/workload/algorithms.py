@@ -17,11 +17,6 @@ from perfmodel.workload.symbols import (
     simplify,
 )
 
-__all__ = [
-    "algorithm_of", "column_elements", "executed_macs", "launches", "transform_ops",
-    "weight_growth",
-]  # fmt: skip
-
 #: Winograd's minimal filtering F(m x m, 3 x 3): m, operations of the transform of an input tile and
 #: of an output tile. Counted from the matrices of Lavin and Gray, "Fast algorithms for
 #: convolutional neural networks", CVPR 2016, a fused multiply-add as one: 4 (12) a line of 4 (6)

@@ -16,8 +16,6 @@ from perfmodel.workload.rewrite.compressed import (
 from perfmodel.workload.sizes import _small  # pyright: ignore[reportPrivateUsage]
 from perfmodel.workload.workload import _built  # pyright: ignore[reportPrivateUsage]
 
-__all__ = ["forget_structures"]
-
 _KEPT: Final = (_built, _executed, _converted, _with_views, _unrolled, _rewritten, _lower, _small)
 
 

@@ -11,23 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 Operation = Literal[
     "skip", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5",
     "conv_1x1", "bottleneck_3x3", "bottleneck_1x7_7x1", "max_pool_2x2", "max_pool_3x3",
     "avg_pool_3x3",
 ]  # fmt: skip
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 _State = Annotated[int, Field(ge=0, le=100)]
 
 
-class Cell(BaseModel):
+class Cell(FrozenModel):
     """A cell.
 
     Attributes
@@ -40,14 +40,12 @@ class Cell(BaseModel):
         States that make the output.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     nodes: Annotated[tuple[tuple[Operation, _State, Operation, _State], ...],
                      Field(min_length=1, max_length=50)]  # fmt: skip
     concat: Annotated[tuple[_State, ...], Field(min_length=1, max_length=50)]
 
 
-class StemConvolution(BaseModel):
+class StemConvolution(FrozenModel):
     """A 3x3 convolution before the cells.
 
     Attributes
@@ -56,14 +54,12 @@ class StemConvolution(BaseModel):
         1 keeps ``ceil(n / stride)``, 0 drops the border.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    channels: _Count
+    channels: Count
     stride: Literal[1, 2] = 2
     padding: Literal[0, 1] = 1
 
 
-class CellStage(BaseModel):
+class CellStage(FrozenModel):
     """Cells of one width.
 
     Attributes
@@ -76,9 +72,7 @@ class CellStage(BaseModel):
         Normal cells after it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    channels: _Count
+    channels: Count
     reduce: bool = True
     normal: Annotated[int, Field(ge=0, le=1000)] = 0
 
@@ -293,10 +287,6 @@ def build(structure: CellsStructure, semantics: ExecutionSemantics) -> Graph:
     return g.build(parameters(s))
 
 
-def parameters(structure: CellsStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_CELLS = Family("cells", CellsStructure, parameters, build, frames)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -27,7 +28,7 @@ from perfmodel.workload.transformer_structure import (
 from perfmodel.workload.vit import ViTStructure, tower
 
 
-class TextTower(BaseModel):
+class TextTower(FrozenModel):
     """Shape of the tower for texts.
 
     Attributes
@@ -42,8 +43,6 @@ class TextTower(BaseModel):
         Features that the last token is projected to (0 for none), and whether with a bias.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     layers: Count
     width: Count
     heads: Count
@@ -55,7 +54,7 @@ class TextTower(BaseModel):
     projection_bias: bool = False
 
 
-class ClipStructure(BaseModel):
+class ClipStructure(FrozenModel):
     """Shape of a network of two towers.
 
     Attributes
@@ -70,8 +69,6 @@ class ClipStructure(BaseModel):
         ``none``: one product for each image and text; ``owlvit``, ``owlv2``: every patch has a box
         and a score for each text, and in ``owlv2`` whether there is an object.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     towers: Literal["both", "text"] = "both"
     image: ViTStructure | None = None

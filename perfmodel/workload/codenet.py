@@ -11,7 +11,7 @@ from typing import Literal
 from perfmodel.workload.deformable import deformable_conv
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import simplify
 
 _CHANNELS = {
@@ -111,10 +111,6 @@ def _node(g: ImageBuilder, x: Tensor, channels: int, stride: int, name: str) -> 
     return g.concat([kept, y], f"{name}shuffle")
 
 
-def parameters(structure: CoDeNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 256, "width": 256}
-
+parameters = images(256, 256)
 
 FAMILY_CODENET = Family("codenet", CoDeNetStructure, parameters, build, frames)

@@ -16,7 +16,7 @@ from pydantic import Field
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import Dim, divisible, floor_div, simplify, symbol
 
 
@@ -208,10 +208,6 @@ def _norm_first(
     return g.elementwise("add", y, x, name=f"{name}add")
 
 
-def parameters(structure: ResNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224, "width_multiplier": 1}
-
+parameters = images(224, 224, width_multiplier=1)
 
 FAMILY_RESNET = Family("resnet", ResNetStructure, parameters, build, frames)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import simplify
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class ConvNeXtStructure(ImageStructure):
@@ -23,8 +18,8 @@ class ConvNeXtStructure(ImageStructure):
         Blocks and channels of each stage.
     """
 
-    depths: tuple[_Count, _Count, _Count, _Count] = (3, 3, 9, 3)
-    widths: tuple[_Count, _Count, _Count, _Count] = (96, 192, 384, 768)
+    depths: tuple[Count, Count, Count, Count] = (3, 3, 9, 3)
+    widths: tuple[Count, Count, Count, Count] = (96, 192, 384, 768)
 
 
 def build(structure: ConvNeXtStructure, semantics: ExecutionSemantics) -> Graph:
@@ -62,10 +57,6 @@ def _block(g: ImageBuilder, x: Tensor, width: int) -> Tensor:
     return g.elementwise("add", y, x, name="add")
 
 
-def parameters(structure: ConvNeXtStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_CONVNEXT = Family("convnext", ConvNeXtStructure, parameters, build, frames)

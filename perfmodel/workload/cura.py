@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -23,7 +24,7 @@ from perfmodel.workload.symbols import Dim, product, symbol
 _Width = Annotated[int, Field(gt=0, le=10**7)]
 
 
-class CuraStructure(BaseModel):
+class CuraStructure(FrozenModel):
     """Shape of a network of such blocks.
 
     Attributes
@@ -47,8 +48,6 @@ class CuraStructure(BaseModel):
     length
         Samples or tokens; a free dimension, this is its default.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     form: Literal["window", "flat", "text", "block"]
     inputs: _Width

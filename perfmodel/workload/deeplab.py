@@ -10,14 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
 from perfmodel.workload.segmentation import pyramid_pooling
 from perfmodel.workload.ssd import MOBILENET_V2
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class DeepLabStructure(ImageStructure):
@@ -38,8 +37,8 @@ class DeepLabStructure(ImageStructure):
     """
 
     output_stride: Literal[8, 16, 32] = 16
-    rates: tuple[_Count, ...] = ()
-    pyramid: _Count = 256
+    rates: tuple[Count, ...] = ()
+    pyramid: Count = 256
     decoder: Annotated[int, Field(ge=0, le=10**4)] = 0
     classes: int = Field(21, gt=0, le=10**5)
 
@@ -88,10 +87,6 @@ def _backbone(g: ImageBuilder, x: Tensor, s: DeepLabStructure) -> tuple[Tensor, 
     return low, x
 
 
-def parameters(structure: DeepLabStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 513, "width": 513, "width_multiplier": 1}
-
+parameters = images(513, 513, width_multiplier=1)
 
 FAMILY_DEEPLAB = Family("deeplab", DeepLabStructure, parameters, build, frames)

@@ -13,8 +13,6 @@ from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import conv_nest
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
-__all__ = ["BILINEAR_OPS", "OffsetKind", "deformable_conv"]
-
 #: Operations of a sample between four pixels.
 BILINEAR_OPS: Final = 7
 #: ``free``: two offsets a tap; ``square``: one for all taps, a dilation of each pixel's own.

@@ -6,16 +6,15 @@ GluonCV builds it: a 3x3 convolution and a transposed one at each of three scale
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from perfmodel.frozen import SmallCount
 from perfmodel.workload.convnet import ResNetStructure, residual_stages
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-
-_Count = Annotated[int, Field(gt=0, le=10**4)]
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 
 class DenseHeadsStructure(ImageStructure):
@@ -34,11 +33,11 @@ class DenseHeadsStructure(ImageStructure):
     """
 
     block: Literal["basic", "bottleneck"] = "basic"
-    depths: tuple[_Count, _Count, _Count, _Count] = (2, 2, 2, 2)
+    depths: tuple[SmallCount, SmallCount, SmallCount, SmallCount] = (2, 2, 2, 2)
     head: Literal["fcn8", "centernet"]
     classes: int = Field(19, gt=0, le=10**5)
-    upsampled: tuple[_Count, _Count, _Count] = (256, 128, 64)
-    head_channels: _Count = 64
+    upsampled: tuple[SmallCount, SmallCount, SmallCount] = (256, 128, 64)
+    head_channels: SmallCount = 64
 
 
 def build(structure: DenseHeadsStructure, semantics: ExecutionSemantics) -> Graph:
@@ -74,10 +73,6 @@ def build(structure: DenseHeadsStructure, semantics: ExecutionSemantics) -> Grap
     return g.build(parameters(s))
 
 
-def parameters(structure: DenseHeadsStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 512, "width": 512}
-
+parameters = images(512, 512)
 
 FAMILY_DENSE_HEADS = Family("dense_heads", DenseHeadsStructure, parameters, build, frames)

@@ -9,12 +9,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.frozen import SmallCount
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import floor_div, simplify
-
-_Count = Annotated[int, Field(gt=0, le=10**4)]
 
 
 class DenseNetStructure(ImageStructure):
@@ -32,10 +31,10 @@ class DenseNetStructure(ImageStructure):
         Channels of a layer's 1x1 convolution for each channel that it adds.
     """
 
-    depths: Annotated[tuple[_Count, ...], Field(min_length=1, max_length=8)] = (6, 12, 24, 16)
-    growth: _Count = 32
-    stem: _Count = 64
-    bottleneck: _Count = 4
+    depths: Annotated[tuple[SmallCount, ...], Field(min_length=1, max_length=8)] = (6, 12, 24, 16)
+    growth: SmallCount = 32
+    stem: SmallCount = 64
+    bottleneck: SmallCount = 4
 
 
 def build(structure: DenseNetStructure, semantics: ExecutionSemantics) -> Graph:
@@ -76,10 +75,6 @@ def _norm_relu(g: ImageBuilder, x: Tensor, name: str) -> Tensor:
     return g.elementwise("relu", g.norm(x, "batch_norm", name=f"{name}.norm"), name=f"{name}.relu")
 
 
-def parameters(structure: DenseNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_DENSENET = Family("densenet", DenseNetStructure, parameters, build, frames)

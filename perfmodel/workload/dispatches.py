@@ -7,8 +7,6 @@ from functools import lru_cache
 
 from perfmodel.workload.graph import Access, Block, ById, Graph, Operator
 
-__all__ = ["VIEWS", "with_views"]
-
 VIEWS = "views"
 """Name of the row."""
 

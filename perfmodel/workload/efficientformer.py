@@ -10,13 +10,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import product, simplify
-
-_Positive = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class EfficientFormerStructure(ImageStructure):
@@ -36,13 +35,13 @@ class EfficientFormerStructure(ImageStructure):
         Whether the classifier that learned from the teacher runs too; the outputs are averaged.
     """
 
-    widths: tuple[_Positive, _Positive, _Positive, _Positive]
-    depths: tuple[_Positive, _Positive, _Positive, _Positive]
+    widths: tuple[Count, Count, Count, Count]
+    depths: tuple[Count, Count, Count, Count]
     attention_blocks: Annotated[int, Field(ge=0, le=1000)] = 1
-    heads: _Positive = 8
-    key_dim: _Positive = 32
-    value_ratio: _Positive = 4
-    mlp_ratio: _Positive = 4
+    heads: Count = 8
+    key_dim: Count = 32
+    value_ratio: Count = 4
+    mlp_ratio: Count = 4
     distillation: bool = True
 
 
@@ -75,12 +74,17 @@ def build(structure: EfficientFormerStructure, semantics: ExecutionSemantics) ->
             x = _attention_block(g, x, s)
     x = g.norm(x, name="norm")
     x = g.reduce(x, (batch, channels), name="mean")
-    y = g.linear(x, s.classes, name="head", tag="head")
-    if s.distillation:
-        other = g.linear(x, s.classes, name="dist_head", tag="head")
+    return classified(g, x, s.classes, distillation=s.distillation)
+
+
+def classified(g: ImageBuilder, x: Tensor, classes: int, *, distillation: bool) -> Graph:
+    """Add the classifier, and beside it the one that a teacher trained, and return the graph."""
+    y = g.linear(x, classes, name="head", tag="head")
+    if distillation:
+        other = g.linear(x, classes, name="dist_head", tag="head")
         y = g.elementwise("add", y, other, name="average", ops=2)
     g.output(y)
-    return g.build(parameters(s))
+    return g.build(parameters(None))
 
 
 def _pooling_block(g: _EfficientFormerBuilder, x: Tensor, s: EfficientFormerStructure) -> Tensor:
@@ -127,11 +131,7 @@ def _scaled_add(
     return g.elementwise("add", x, y, name=f"{name}.add")
 
 
-def parameters(structure: EfficientFormerStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_EFFICIENTFORMER = Family(
     "efficientformer", EfficientFormerStructure, parameters, build, frames

@@ -11,13 +11,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
+from perfmodel.workload.efficientformer import classified
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import product, simplify
 
-_Positive = Annotated[int, Field(gt=0, le=10**5)]
-_Ratios = Annotated[tuple[_Positive, ...], Field(min_length=1, max_length=100)]
+_Ratios = Annotated[tuple[Count, ...], Field(min_length=1, max_length=100)]
 
 
 class EfficientFormerV2Structure(ImageStructure):
@@ -38,12 +39,12 @@ class EfficientFormerV2Structure(ImageStructure):
         Whether the classifier that learned from the teacher runs too; the outputs are averaged.
     """
 
-    widths: tuple[_Positive, _Positive, _Positive, _Positive]
+    widths: tuple[Count, Count, Count, Count]
     expansions: tuple[_Ratios, _Ratios, _Ratios, _Ratios]
     attention_blocks: Annotated[int, Field(ge=0, le=1000)] = 2
-    heads: _Positive = 8
+    heads: Count = 8
     key_dim: Annotated[int, Field(ge=2, le=10**5)] = 32
-    value_ratio: _Positive = 4
+    value_ratio: Count = 4
     distillation: bool = True
 
 
@@ -73,12 +74,7 @@ def build(structure: EfficientFormerV2Structure, semantics: ExecutionSemantics) 
     if s.batch_norm == "separate":
         x = g.norm(x, "batch_norm", name="norm")
     x = g.global_pool(x, name="pool")
-    y = g.linear(x, s.classes, name="head", tag="head")
-    if s.distillation:
-        other = g.linear(x, s.classes, name="dist_head", tag="head")
-        y = g.elementwise("add", y, other, name="average", ops=2)
-    g.output(y)
-    return g.build(parameters(s))
+    return classified(g, x, s.classes, distillation=s.distillation)
 
 
 def _mlp(g: ImageBuilder, x: Tensor, ratio: int, name: str) -> Tensor:
@@ -148,11 +144,7 @@ def _scaled_add(g: ImageBuilder, x: Tensor, y: Tensor, name: str) -> Tensor:
     return g.elementwise("add", x, g.elementwise("mul", y, scale, name=name), name=f"{name}.add")
 
 
-def parameters(structure: EfficientFormerV2Structure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_EFFICIENTFORMER_V2 = Family(
     "efficientformer_v2", EfficientFormerV2Structure, parameters, build, frames

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -21,7 +22,7 @@ from perfmodel.workload.symbols import Dim, simplify, symbol
 _Count = Annotated[int, Field(gt=0, le=10**7)]
 
 
-class EmbBertStructure(BaseModel):
+class EmbBertStructure(FrozenModel):
     """Shape of an encoder.
 
     Attributes
@@ -45,8 +46,6 @@ class EmbBertStructure(BaseModel):
         Format of what is no linear layer (tables, convolutions, norms, biases) where a deployment
         leaves it unquantised; empty for that of the precision.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     layers: Annotated[int, Field(gt=0, le=1000)]
     width: _Count

@@ -11,8 +11,6 @@ from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, simplify, symbol
 from perfmodel.workload.transformer_layers import TransformerPass
 
-__all__ = ["EncoderDecoderPhase", "build_phases", "items"]
-
 EncoderDecoderPhase: TypeAlias = Literal["request", "encode", "decode"]
 
 

@@ -15,8 +15,6 @@ from perfmodel.workload.graph import Access, Block, ById, Graph, Operator
 from perfmodel.workload.layouts import PLAIN, BlockedChannelLayout, with_conversions
 from perfmodel.workload.symbols import constant, simplify
 
-__all__ = ["ExecutionPolicy", "executed"]
-
 #: Compute formats that are no storage formats -> what stores them.
 _STORED: Mapping[str, str] = {"fp8": "fp8_e4m3", "tf32": "fp32"}
 #: Operators that compute nothing, in any format.

@@ -10,12 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import product
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 #: MobileFaceNet's stages: expanded channels, channels, blocks; the first block of each strides.
 _MOBILE = ((128, 64, 0, 2), (128, 64, 4, 1), (256, 128, 0, 2), (256, 128, 6, 1), (512, 128, 0, 2),
@@ -40,7 +39,7 @@ class FaceStructure(ImageStructure):
     """
 
     model: Literal["iresnet", "mobilefacenet"]
-    depths: tuple[_Count, _Count, _Count, _Count] = (3, 4, 14, 3)
+    depths: tuple[Count, Count, Count, Count] = (3, 4, 14, 3)
     classes: int = Field(512, gt=0, le=10**5)
     dense: bool = True
     scale: Annotated[int, Field(gt=0, le=16)] = 1
@@ -121,10 +120,6 @@ def _bottleneck(
     return g.elementwise("add", y, x, name=f"{name}add") if stride == 1 else y
 
 
-def parameters(structure: FaceStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 112, "width": 112}
-
+parameters = images(112, 112)
 
 FAMILY_FACE = Family("face", FaceStructure, parameters, build, frames)

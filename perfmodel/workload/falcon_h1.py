@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.mamba2 import Mamba2Structure, mixer
-from perfmodel.workload.recurrent_phases import RecurrentPhase, last_token
+from perfmodel.workload.recurrent_phases import RecurrentPhase, embedded, last_token, scores
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, symbol
 from perfmodel.workload.transformer import build_phases, items, parameters
@@ -27,7 +26,7 @@ from perfmodel.workload.transformer_layers import (
 from perfmodel.workload.transformer_structure import Count, CountOrNone, TransformerStructure
 
 
-class FalconH1Structure(BaseModel):
+class FalconH1Structure(FrozenModel):
     """Shape of a hybrid of attention and state spaces.
 
     Attributes
@@ -46,7 +45,6 @@ class FalconH1Structure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("layers", "vocabulary")
 
     phase: RecurrentPhase = "decode"
@@ -91,12 +89,9 @@ def build(s: FalconH1Structure, semantics: ExecutionSemantics) -> Graph:
         gate_norm=s.gate_norm, vocabulary=s.vocabulary,
     )  # fmt: skip
     layers: Dim = symbol("layers") if "layers" in s.free else s.layers
-    vocabulary: Dim = symbol("vocabulary") if "vocabulary" in s.free else s.vocabulary
 
     def run(step: TransformerPass, every: bool) -> Tensor:
-        ids = g.input("ids", (step.batch, step.queries), format="int64")
-        table = g.weight("embedding.weight", (vocabulary, s.width), tag="embedding")
-        x = g.embedding(ids, vocabulary, s.width, weight=table)
+        x, table = embedded(g, s, step.batch, step.queries)
         with g.repeat(layers, "layer"):
             y = g.norm(x, "rms_norm", name="norm", affine=1)
             made = mixer(g, y, ssm, resumed=step.cached)
@@ -105,8 +100,7 @@ def build(s: FalconH1Structure, semantics: ExecutionSemantics) -> Graph:
             x = residual(g, x, attention, "ffn",
                          lambda z: feed_forward(g, z, attention, s.ffn_width))  # fmt: skip
         x = g.norm(last_token(g, x, every=every), "rms_norm", name="final_norm", affine=1)
-        weight = table if s.tied_embeddings else None
-        return g.linear(x, vocabulary, name="head", bias=False, tag="head", weight=weight)
+        return scores(g, s, x, table)
 
     return build_phases(g, s.phase, parameters(s), semantics, run)
 

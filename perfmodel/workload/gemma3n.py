@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.families import ExecutionSemantics, Family
@@ -26,7 +25,7 @@ from perfmodel.workload.transformer_layers import TransformerPass, feed_forward
 from perfmodel.workload.transformer_structure import Count, CountOrNone, TransformerStructure
 
 
-class Gemma3nStructure(BaseModel):
+class Gemma3nStructure(FrozenModel):
     """Shape of the text part.
 
     Attributes
@@ -48,7 +47,6 @@ class Gemma3nStructure(BaseModel):
         None: fields that may be kept as symbols.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ()
 
     phase: RecurrentPhase = "decode"

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 _Width = Annotated[float, Field(gt=0, le=10)]
 
@@ -97,10 +97,6 @@ def _bottleneck(
     return g.elementwise("add", y, x, name=f"{name}add")
 
 
-def parameters(structure: GhostNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_GHOSTNET = Family("ghostnet", GhostNetStructure, parameters, build, frames)

@@ -180,6 +180,17 @@ class Graph:
             total = total + block.count * operator.macs
         return simplify(total)
 
+    @cached_property
+    def row_lengths(self) -> Mapping[str, int]:
+        """Elements of a row of the stored matrices, by their tag."""
+        return {
+            tensor.tag: int(tensor.shape[-1])
+            for tensor in self.tensors.values()
+            if tensor.role == "weight"
+            and tensor.tag not in ("", "vector")
+            and isinstance(tensor.shape[-1], int)
+        }
+
     @property
     def weight_elements(self) -> Dim:
         """Stored parameters: every weight once, times the layers that have their own."""

@@ -10,11 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 
 class HarDNetStructure(ImageStructure):
@@ -34,10 +33,10 @@ class HarDNetStructure(ImageStructure):
         Whether 3x3 convolutions are a 1x1 and a depthwise one (the ``ds`` models).
     """
 
-    stem: tuple[_Count, _Count]
-    widths: tuple[_Count, ...]
-    growth: tuple[_Count, ...]
-    layers: tuple[_Count, ...]
+    stem: tuple[Count, Count]
+    widths: tuple[Count, ...]
+    growth: tuple[Count, ...]
+    layers: tuple[Count, ...]
     multiplier: Annotated[float, Field(gt=1, le=4)]
     halved: tuple[bool, ...]
     separable: bool = False
@@ -103,10 +102,6 @@ def _block(g: ImageBuilder, x: Tensor, s: HarDNetStructure, index: int) -> Tenso
     return g.concat(kept, f"block{index}.out")
 
 
-def parameters(structure: HarDNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_HARDNET = Family("hardnet", HarDNetStructure, parameters, build, frames)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.symbols import Dim, simplify, symbol
 
 
-class ImageStructure(BaseModel):
+class ImageStructure(FrozenModel):
     """What every image classifier has.
 
     Attributes
@@ -25,8 +27,6 @@ class ImageStructure(BaseModel):
         ``separate``: a scale and shift after each convolution, as trained and as parameters are
         published; ``folded``: merged into the convolution's weights and bias, as deployed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     classes: int = Field(1000, gt=0, le=10**7)
     image_channels: int = Field(3, gt=0, le=10**4)
@@ -95,3 +95,21 @@ def _half(kernel: int | Sequence[int], dilation: int) -> int | tuple[int, ...]:
 def frames(structure: Any) -> tuple[str, Dim]:
     """Return what a run of an image network yields: one frame an image of the batch."""
     return "frames", symbol("batch")
+
+
+def images(height: float, width: float, **more: float) -> Callable[[Any], dict[str, float]]:
+    """Return what gives the free dimensions of an image network, whatever its structure.
+
+    Parameters
+    ----------
+    height, width
+        Defaults of an image's sides.
+    **more
+        Further free dimensions, and their defaults.
+    """
+    return partial(_defaults, {"batch": 1, "height": height, "width": width, **more})
+
+
+def _defaults(free: dict[str, float], structure: Any) -> dict[str, float]:
+    del structure
+    return dict(free)

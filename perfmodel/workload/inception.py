@@ -11,7 +11,7 @@ from typing import Literal
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 #: A convolution of a branch: channels, kernel, stride, padding (None keeps the size).
 Layer = tuple[int, int | tuple[int, int], int, int | None]
@@ -132,12 +132,17 @@ def _v2(g: InceptionBuilder, image: Tensor) -> Tensor:
     return x
 
 
-def _v3(g: InceptionBuilder, image: Tensor) -> Tensor:
-    """Add Inception-v3."""
+def stem_v3(g: InceptionBuilder, image: Tensor) -> Tensor:
+    """Add the stem of Inception-v3, which Inception-ResNet-v2 has as well."""
     x = g.chain(image, [(32, 3, 2, 0), (32, 3, 1, 0), keep(64, 3)], "stem1")
     x = g.pool(x, 3, stride=2, name="pool1")
     x = g.chain(x, [keep(80), (192, 3, 1, 0)], "stem2")
-    x = g.pool(x, 3, stride=2, name="pool2")
+    return g.pool(x, 3, stride=2, name="pool2")
+
+
+def _v3(g: InceptionBuilder, image: Tensor) -> Tensor:
+    """Add Inception-v3."""
+    x = stem_v3(g, image)
     for name, pooled in (("5b", 32), ("5c", 64), ("5d", 64)):
         branches = [
             [keep(64)],
@@ -163,10 +168,6 @@ def _v3(g: InceptionBuilder, image: Tensor) -> Tensor:
     return x
 
 
-def parameters(structure: InceptionStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 299, "width": 299}
-
+parameters = images(299, 299)
 
 FAMILY_INCEPTION = Family("inception", InceptionStructure, parameters, build, frames)

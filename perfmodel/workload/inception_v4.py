@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.inception import COLUMN, ROW, InceptionBuilder, Layer, halve, keep
+from perfmodel.workload.inception import COLUMN, ROW, InceptionBuilder, Layer, halve, keep, stem_v3
 
 
 def inception_v4(g: InceptionBuilder, image: Tensor) -> Tensor:
@@ -55,10 +55,7 @@ def _wide(g: InceptionBuilder, x: Tensor, name: str) -> Tensor:
 
 def inception_resnet_v2(g: InceptionBuilder, image: Tensor) -> Tensor:
     """Add Inception-ResNet-v2."""
-    x = g.chain(image, [(32, 3, 2, 0), (32, 3, 1, 0), keep(64, 3)], "stem1")
-    x = g.pool(x, 3, stride=2, name="pool1")
-    x = g.chain(x, [keep(80), (192, 3, 1, 0)], "stem2")
-    x = g.pool(x, 3, stride=2, name="pool2")
+    x = stem_v3(g, image)
     branches = [[keep(96)], [keep(48), keep(64, 5)], [keep(64), keep(96, 3), keep(96, 3)]]
     x = g.mixed(x, "mixed5b", branches, 64)
     with g.repeat(10, "block35"):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, one_of
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.layer_operators import REQUIRED, Field
 from perfmodel.workload.layer_sizes import LIMIT, SizeError, parse_extent
@@ -29,7 +29,7 @@ def read_fields(
     for key in given:
         if key not in fields:
             meant = nearest(key, fields)
-            expected = "one of " + ", ".join(fields) if fields else "no fields"
+            expected = one_of(fields) if fields else "no fields"
             flaws.append(Flaw((*place, key), f"unknown key '{key}'", "" if meant else expected,
                               meant, on_key=True))  # fmt: skip
     for key, field in fields.items():
@@ -138,7 +138,7 @@ def _expected(field: Field) -> str:
     if not field.choices:
         return words
     if field.kind == "text":
-        return "one of " + ", ".join(field.choices)
+        return one_of(field.choices)
     return f"{words}, or " + " or ".join(f"'{choice}'" for choice in field.choices)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, one_of
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.units import is_number
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.layer_fields import (
     Place,
@@ -107,7 +108,7 @@ class Assembly:
     def _unknown_keys(self) -> None:
         for key in self._data:
             if key not in KEYS:
-                self._flaw((key,), f"unknown key '{key}'", "one of " + ", ".join(KEYS),
+                self._flaw((key,), f"unknown key '{key}'", one_of(KEYS),
                            nearest(key, KEYS), on_key=True)  # fmt: skip
 
     def _read_parameters(self) -> None:
@@ -122,7 +123,7 @@ class Assembly:
             if not str(name).isidentifier():
                 self._flaw(("parameters", name), f"'{name}' is not a name",
                            "letters, digits and underscores", on_key=True)  # fmt: skip
-            number = isinstance(default, int | float) and not isinstance(default, bool)
+            number = is_number(default)
             faults = [f.message for f in check_extent(name, default)] if number else [
                 f"{shown(default)} is not an extent"
             ]  # fmt: skip
@@ -321,7 +322,7 @@ class Assembly:
                 known = (*OPERATORS, REPEAT)
                 meant = ELSEWHERE.get(layer.op.lower()) or nearest(layer.op, known)
                 self._flaw((*layer.place, "op"), f"no operator is named '{layer.op}'",
-                           "one of " + ", ".join(known), meant)  # fmt: skip
+                           one_of(known), meant)  # fmt: skip
             self._inputs(layer)
             return None
         before = len(self.flaws)

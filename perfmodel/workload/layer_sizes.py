@@ -6,7 +6,7 @@ import ast
 import math
 from collections.abc import Collection
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, one_of
 from perfmodel.workload.symbols import (
     Dim,
     ceil_div,
@@ -146,9 +146,7 @@ def _call(function: str, a: Dim, b: Dim) -> Dim:
             return maximum(a, b)
         case _:
             known = ("divisible", "ceil_div", "minimum", "maximum")
-            raise SizeError(
-                f"no function '{function}'", nearest(function, known), "one of " + ", ".join(known)
-            )
+            raise SizeError(f"no function '{function}'", nearest(function, known), one_of(known))
 
 
 def _divisor(dim: Dim) -> int:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, SkipValidation, model_validator
+from pydantic import SkipValidation, model_validator
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import checked
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
@@ -26,7 +27,7 @@ class Frozen(dict[str, Any]):
         return hash(tuple(self.items()))
 
 
-class LayersStructure(BaseModel):
+class LayersStructure(FrozenModel):
     """A plain graph.
 
     Attributes
@@ -42,8 +43,6 @@ class LayersStructure(BaseModel):
     unit
         What one run yields: ``frames``, ``tokens`` ...; ``batch`` of them where that is free.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     parameters: SkipValidation[Mapping[str, float]] = Frozen()
     inputs: SkipValidation[Mapping[str, Any]] = Frozen()

@@ -20,8 +20,6 @@ from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Access, Block, ById, Graph, Operator, Tensor
 from perfmodel.workload.symbols import Dim, constant, simplify
 
-__all__ = ["PLAIN", "BlockedChannelLayout", "with_conversions"]
-
 
 class BlockedChannelLayout(NamedTuple):
     """What a runtime keeps in blocks of channels.

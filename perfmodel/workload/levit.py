@@ -6,17 +6,12 @@ folded as deployed.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageStructure, frames
+from perfmodel.workload.image import ImageStructure, frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, ceil_div, product, symbol
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 #: Tokens of each stage for images of 224 pixels: rows of its table of relative positions.
 _PLACES = (196, 49, 16)
@@ -33,10 +28,10 @@ class LeViTStructure(ImageStructure):
         Size of a key; values are twice as wide, four times between stages.
     """
 
-    widths: tuple[_Count, _Count, _Count]
-    depths: tuple[_Count, _Count, _Count] = (4, 4, 4)
-    heads: tuple[_Count, _Count, _Count]
-    keys: _Count = 16
+    widths: tuple[Count, Count, Count]
+    depths: tuple[Count, Count, Count] = (4, 4, 4)
+    heads: tuple[Count, Count, Count]
+    keys: Count = 16
 
 
 class _LeViTBuilder(SequenceBuilder):
@@ -138,10 +133,6 @@ def _feed_forward(g: _LeViTBuilder, x: Tensor, channels: int, name: str) -> Tens
     return g.elementwise("add", y, x, name=f"{name}ffn.add")
 
 
-def parameters(structure: LeViTStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_LEVIT = Family("levit", LeViTStructure, parameters, build, frames)

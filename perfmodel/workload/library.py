@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.errors import Fault, InputError, few, nearest
+from perfmodel.errors import Fault, InputError, few, input_error, nearest, one_of
 from perfmodel.shipped import data_root
 from perfmodel.workload.families import Family, family
 from perfmodel.workload.importers.table import (
@@ -27,8 +27,6 @@ from perfmodel.workload.workload import Workload, check_extent, from_family
 
 if TYPE_CHECKING:
     from perfmodel.workload.library_file import Published, WorkloadSource
-
-__all__ = ["ModelEntry", "describe", "find", "forget_variants", "names"]
 
 _SUFFIXES: Final = (".yaml", ".yml", *IMPORTED)
 
@@ -131,8 +129,11 @@ def describe(name: str | Path) -> ModelEntry:
     text = str(name)
     if isinstance(name, Path) or _is_path(text):
         if is_imported(text):
-            raise InputError(Fault("is no entry of the library", file=text,
-                                   expected="a name, or a file in its form (.yaml)"))  # fmt: skip
+            raise input_error(
+                "is no entry of the library",
+                file=text,
+                expected="a name, or a file in its form (.yaml)",
+            )
         return _from_path(Path(name))
     find(text)
     return _KNOWN[text]
@@ -176,8 +177,9 @@ def _library_path(name: str) -> Path:
         sorted(stems), "perfmodel workload list"
     )
     meant = "" if instead(name) else meant
-    raise InputError(Fault(f"no workload is named '{name}'", expected="" if meant else expected,
-                           suggestion=meant))  # fmt: skip
+    raise input_error(
+        f"no workload is named '{name}'", expected="" if meant else expected, suggestion=meant
+    )
 
 
 def _aliases(path: Path) -> tuple[str, ...]:
@@ -358,6 +360,6 @@ def _unknown(
             meant = nearest(key, known)
             faults.append(
                 Fault(f"'{model.name}' has no setting '{key}'", path=key, suggestion=meant,
-                      expected="" if meant else "one of " + ", ".join(known))
+                      expected="" if meant else one_of(known))
             )  # fmt: skip
     return faults

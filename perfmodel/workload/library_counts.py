@@ -6,8 +6,6 @@ from typing import Any
 
 from perfmodel.workload.library import ModelEntry
 
-__all__ = ["published_counts"]
-
 
 def published_counts(entry: ModelEntry) -> list[dict[str, Any]]:
     """Return every published count of a model with ours; empty where nobody published one.

@@ -7,17 +7,16 @@ from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from perfmodel.errors import InputError, nearest
+from perfmodel.errors import InputError, nearest, one_of
 from perfmodel.formats import as_precision
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw, faults_of
 from perfmodel.workload.families import BUILT_IN, Family, family
 from perfmodel.workload.workload import check_extent
 
 
-class _WorkloadSchema(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False,
-    )  # fmt: skip
+class _WorkloadSchema(FrozenModel):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class WorkloadSource(_WorkloadSchema):
@@ -101,7 +100,7 @@ class WorkloadFile(_WorkloadSchema):
         try:
             kind = family(name)
         except KeyError:
-            yield Flaw(("family",), f"no family is named '{name}'", "one of " + ", ".join(BUILT_IN),
+            yield Flaw(("family",), f"no family is named '{name}'", one_of(BUILT_IN),
                        nearest(name, BUILT_IN))  # fmt: skip
             return
         if not isinstance(structure, Mapping):
@@ -158,7 +157,7 @@ def _defaults(defaults: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[F
     for name, value in defaults.items():
         if known and name not in known:
             yield Flaw(("parameters", name), f"no free dimension '{name}'",
-                       "one of " + ", ".join(known), nearest(name, known), on_key=True)  # fmt: skip
+                       one_of(known), nearest(name, known), on_key=True)  # fmt: skip
         elif isinstance(value, int | float):
             for fault in check_extent(name, value):
                 yield Flaw(("parameters", name), fault.message, fault.expected)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Graph
 
@@ -68,10 +68,11 @@ def lifetimes_of(
     counts = np.cumsum(steps).astype(float)
     together = float(np.sum(counts**2))
     if together > _MOST_TOGETHER:
-        raise InputError(
-            Fault(f"up to {counts.max():,.0f} activations are live at once, {together:,.0f} pairs "
-                  "in all", path="graph", expected=f"at most {_MOST_TOGETHER:,} pairs")
-        )  # fmt: skip
+        raise input_error(
+            f"up to {counts.max():,.0f} activations are live at once, {together:,.0f} pairs in all",
+            path="graph",
+            expected=f"at most {_MOST_TOGETHER:,} pairs",
+        )
     live: list[list[int]] = [[] for _ in range(n)]
     for i, (a, b) in enumerate(intervals):
         for step in live[a : b + 1]:

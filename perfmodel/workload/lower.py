@@ -26,7 +26,7 @@ from perfmodel.workload.panels import extents_of, in_panels, is_narrow, padded_m
 from perfmodel.workload.program import PolynomialProgram
 from perfmodel.workload.rows import OperatorRow, algorithm_of, row_of, scores_format
 from perfmodel.workload.shapes import NestKeys, Nests, nest_columns
-from perfmodel.workload.symbols import Dim, free_parameters, poly
+from perfmodel.workload.symbols import Dim, Poly, parameters_of, poly
 
 Index = npt.NDArray[np.intp]
 
@@ -102,6 +102,9 @@ class Accesses:
     batched: Index
 
 
+#: Role of a tensor -> the index that stands for it; activations have indices of their own.
+_STORED: Mapping[str, int] = {"weight": WEIGHT, "kv": KEPT, "state": KEPT}
+
 #: Tables of numbers that a graph remembers; one takes some 20 kB.
 _BOUND = 32
 
@@ -163,16 +166,8 @@ class Lowered:
     def _table(
         self, values: Mapping[str, Value], points: int, accesses: bool, relaxed: bool, nests: bool
     ) -> OperatorTable:
-        if nests:
-            accesses = True
-            self._nested = self._nested or self._compile(accesses=True, nests=True)
-            program = self._nested
-        elif accesses:
-            self._full = self._full or self._compile(accesses=True)
-            program = self._full
-        else:
-            self._bare = self._bare or self._compile(accesses=False)
-            program = self._bare
+        accesses = accesses or nests
+        program = self._program(points, accesses, nests)
         c = program(values, points, relaxed=relaxed)
         detail = None
         if accesses:
@@ -192,6 +187,22 @@ class Lowered:
             c.get("executed_macs"),
             {n[7:]: v for n, v in c.items() if n.startswith("extent ")}, self._structure,
         )  # fmt: skip
+
+    def _program(self, points: int, accesses: bool, nests: bool) -> PolynomialProgram:
+        """Return a program that has what is asked for, compiled when it is first."""
+        if points == 1:
+            # One that has more does as well: of one point the surplus costs next to nothing.
+            more = self._nested or (None if nests else self._full)
+            if more is not None:
+                return more
+        if nests:
+            self._nested = self._nested or self._compile(accesses=True, nests=True)
+            return self._nested
+        if accesses:
+            self._full = self._full or self._compile(accesses=True)
+            return self._full
+        self._bare = self._bare or self._compile(accesses=False)
+        return self._bare
 
     def _slot_name(self, slot: str) -> str:
         if self._tagged or "=" in slot:
@@ -367,9 +378,9 @@ class Lowered:
         steps: list[dict[str, Dim]] = [{} for _ in range(n)]
         for name, (first, last) in lives.items():
             tensor = self.graph.tensors[name]
-            slot = self._slot(tensor)
+            slot, elements = self._slot(tensor), tensor.elements
             for step in steps[first : last + 1]:
-                step[slot] = step.get(slot, 0) + tensor.elements
+                step[slot] = step.get(slot, 0) + elements
         slots = sorted({slot for step in steps for slot in step})
         distinct = list(
             dict.fromkeys(tuple(poly(step.get(slot, 0)) for slot in slots) for step in steps)
@@ -389,10 +400,9 @@ class Lowered:
                 for name, moved in side.items():
                     item = self.graph.tensors[name]
                     rows.append(i)
-                    kept = {"weight": WEIGHT, "kv": KEPT, "state": KEPT}
                     # Network inputs and outputs cross from and to main memory.
                     inner = ALWAYS_MAIN if name in external else index.get(name, ALWAYS_MAIN)
-                    tensor.append(kept.get(item.role, inner))
+                    tensor.append(_STORED.get(item.role, inner))
                     slots.append(self._slot(item))
                     elements.append(moved)
             for slot, moved in self._passing(kernel):
@@ -404,12 +414,18 @@ class Lowered:
         self._access_starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]])
         self._access_tensor = np.array(tensor, dtype=np.intp)
         self._access_slots = tuple(slots)
-        grows = ["batch" in free_parameters(moved) for moved in elements]
-        self._access_batched = np.array(grows, dtype=np.intp)
+        self._access_batched = np.array([_grows(moved) for moved in elements], dtype=np.intp)
         self._lifetimes = lifetimes_of(
             names, [self._slot(self.graph.tensors[m]) for m in names], list(lives.values()), n
         )
         return {"accesses": elements, "sizes": [self.graph.tensors[n].elements for n in names]}
+
+
+def _grows(elements: Dim) -> bool:
+    """Return whether a number of elements depends on the batch."""
+    return isinstance(elements, Poly) and any(
+        "batch" in parameters_of(atom) for monomial in elements.terms for atom, _ in monomial
+    )
 
 
 FUSED = FusionRules()

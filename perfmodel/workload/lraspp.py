@@ -10,14 +10,13 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
+from perfmodel.frozen import SmallCount
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
 from perfmodel.workload.symbols import simplify
-
-_Count = Annotated[int, Field(gt=0, le=10**4)]
 
 
 class LRASPPStructure(ImageStructure):
@@ -39,12 +38,12 @@ class LRASPPStructure(ImageStructure):
         Channels of the head.
     """
 
-    stem: _Count = 16
+    stem: SmallCount = 16
     stages: Annotated[tuple[InvertedResidualStage, ...], Field(min_length=1, max_length=200)]
-    last_expansion: _Count = 6
-    low_stages: _Count
-    undilated_stages: _Count
-    head_channels: _Count = 128
+    last_expansion: SmallCount = 6
+    low_stages: SmallCount
+    undilated_stages: SmallCount
+    head_channels: SmallCount = 128
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -94,10 +93,6 @@ def build(structure: LRASPPStructure, semantics: ExecutionSemantics) -> Graph:
     return g.build(parameters(s))
 
 
-def parameters(structure: LRASPPStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224, "width_multiplier": 1}
-
+parameters = images(224, 224, width_multiplier=1)
 
 FAMILY_LRASPP = Family("lraspp", LRASPPStructure, parameters, build, frames)

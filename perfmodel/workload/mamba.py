@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -18,16 +17,18 @@ from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.recurrent_phases import (
     RecurrentPhase,
     build_phases,
+    embedded,
     items,
     last_token,
     parameters,
+    scores,
 )
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, symbol
 from perfmodel.workload.transformer_structure import Count, CountOrNone
 
 
-class MambaStructure(BaseModel):
+class MambaStructure(FrozenModel):
     """Shape of a Mamba network.
 
     Attributes
@@ -55,7 +56,6 @@ class MambaStructure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("layers", "vocabulary")
 
     phase: RecurrentPhase = "decode"
@@ -106,16 +106,12 @@ def _forward(
 ) -> Tensor:
     batch = symbol("batch")
     layers: Dim = symbol("layers") if "layers" in s.free else s.layers
-    vocabulary: Dim = symbol("vocabulary") if "vocabulary" in s.free else s.vocabulary
-    ids = g.input("ids", (batch, steps), format="int64")
-    table = g.weight("embedding.weight", (vocabulary, s.width), tag="embedding")
-    x = g.embedding(ids, vocabulary, s.width, weight=table)
+    x, table = embedded(g, s, batch, steps)
     with g.repeat(layers, "layer"):
         y = g.norm(x, "rms_norm", name="norm", affine=1)
         x = g.elementwise("add", _mixer(g, y, s, batch, steps, resumed=resumed), x, name="add")
     x = g.norm(last_token(g, x, every=every), "rms_norm", name="final_norm", affine=1)
-    weight = table if s.tied_embeddings else None
-    return g.linear(x, vocabulary, name="head", bias=False, tag="head", weight=weight)
+    return scores(g, s, x, table)
 
 
 def _mixer(

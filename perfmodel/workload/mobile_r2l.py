@@ -10,12 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, frames
+from perfmodel.workload.image import ImageBuilder, frames, images
 from perfmodel.workload.image import ImageStructure as _Image
-
-_Positive = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class MobileR2LStructure(_Image):
@@ -36,11 +35,11 @@ class MobileR2LStructure(_Image):
     """
 
     image_channels: int = Field(312, gt=0, le=10**4)
-    body_width: _Positive = 256
-    body_blocks: _Positive = 29
-    up_widths: tuple[_Positive, ...] = (64, 64, 16)
-    up_kernels: tuple[_Positive, ...] = (4, 4, 3)
-    up_strides: tuple[_Positive, ...] = (2, 2, 3)
+    body_width: Count = 256
+    body_blocks: Count = 29
+    up_widths: tuple[Count, ...] = (64, 64, 16)
+    up_kernels: tuple[Count, ...] = (4, 4, 3)
+    up_strides: tuple[Count, ...] = (2, 2, 3)
     up_blocks: Annotated[int, Field(ge=0, le=100)] = 2
     classes: int = Field(3, gt=0, le=10**7)
 
@@ -75,10 +74,6 @@ def _residual(g: ImageBuilder, x: Tensor, name: str) -> Tensor:
     return g.elementwise("add", x, y, name=f"{name}.add")
 
 
-def parameters(structure: MobileR2LStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults: a grid of rays."""
-    del structure
-    return {"batch": 1, "height": 63, "width": 84}
-
+parameters = images(63, 84)
 
 FAMILY_MOBILE_R2L = Family("mobile_r2l", MobileR2LStructure, parameters, build, frames)

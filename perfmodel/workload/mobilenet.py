@@ -11,18 +11,19 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import Dim, divisible, floor_div, maximum, simplify, symbol
 
 Activation = Literal["relu", "relu6", "hard_swish", "silu"]
 _Channels = Annotated[int, Field(gt=0, le=10**6)]
 
 
-class InvertedResidualStage(BaseModel):
+class InvertedResidualStage(FrozenModel):
     """Inverted residual blocks of one shape.
 
     Attributes
@@ -50,8 +51,6 @@ class InvertedResidualStage(BaseModel):
     skip
         Whether blocks of equal shape add their input.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     channels: _Channels
     expand: Annotated[int, Field(gt=0, le=100)] = 6
@@ -204,10 +203,6 @@ def inverted_residual(
     return y
 
 
-def parameters(structure: MobileNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224, "width_multiplier": 1}
-
+parameters = images(224, 224, width_multiplier=1)
 
 FAMILY_MOBILENET = Family("mobilenet", MobileNetStructure, parameters, build, frames)

@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
-_Positive = Annotated[int, Field(gt=0, le=10**5)]
 _Blocks = Annotated[int, Field(ge=0, le=1000)]
 
 
@@ -31,9 +31,9 @@ class MobileOneStructure(ImageStructure):
         Blocks at the end of each stage with squeeze and excitation (to a sixteenth).
     """
 
-    stem: _Positive = 64
-    widths: tuple[_Positive, _Positive, _Positive, _Positive]
-    depths: tuple[_Positive, _Positive, _Positive, _Positive] = (2, 8, 10, 1)
+    stem: Count = 64
+    widths: tuple[Count, Count, Count, Count]
+    depths: tuple[Count, Count, Count, Count] = (2, 8, 10, 1)
     squeezed: tuple[_Blocks, _Blocks, _Blocks, _Blocks] = (0, 0, 0, 0)
 
 
@@ -67,10 +67,6 @@ def _conv(
     return g.elementwise("relu", y, name=f"{name}.relu")
 
 
-def parameters(structure: MobileOneStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_MOBILEONE = Family("mobileone", MobileOneStructure, parameters, build, frames)

@@ -10,15 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import conv_size
-from perfmodel.workload.encoder_decoder_phases import (
-    EncoderDecoderPhase,
-    build_phases,
-    items,
-)
+from perfmodel.workload.encoder_decoder_phases import EncoderDecoderPhase, build_phases, items
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import last_token
@@ -46,7 +41,7 @@ SAMPLE_RATE: Final = 16_000
 _STEM: Final = ((127, 64), (7, 3), (3, 2))
 
 
-class MoonshineStructure(BaseModel):
+class MoonshineStructure(FrozenModel):
     """Shape of a Moonshine network.
 
     Attributes
@@ -66,7 +61,6 @@ class MoonshineStructure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("encoder_layers", "decoder_layers")
 
     phase: EncoderDecoderPhase = "request"

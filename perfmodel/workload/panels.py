@@ -13,8 +13,6 @@ from typing import Final, NamedTuple
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.symbols import Dim, ceil_div, constant, product, simplify
 
-__all__ = ["EXTENTS", "PLAIN", "Panels", "extents_of", "in_panels", "is_narrow", "padded_macs"]
-
 #: Columns of `perfmodel.workload.lower.OperatorTable.extents` that are counted here.
 EXTENTS: Final[tuple[str, ...]] = ("packed", "unfolded", "strided", "unfolded_rows", "stored")
 

@@ -31,6 +31,8 @@ class PolynomialProgram:
         monomials: dict[Monomial, int] = {}
         unique: dict[Poly, int] = {}
         one: Monomial = ()
+        # Monomial -> the base that has no other term.
+        singles: dict[Monomial, int] = {}
         entries = [entry for column in columns.values() for entry in column]
         index = np.zeros(len(entries), dtype=np.intp)
         scale = np.zeros((len(entries), 1))
@@ -46,8 +48,16 @@ class PolynomialProgram:
             entry = poly(given)
             if not entry.terms:
                 continue
-            fixed[i] = len(entry.terms) == 1 and () in entry.terms
-            factor = next(iter(entry.terms.values()))
+            monomial, factor = next(iter(entry.terms.items()))
+            if len(entry.terms) == 1:
+                row = singles.get(monomial)
+                if row is None:
+                    row = unique.setdefault(Poly({monomial: 1.0}), len(unique))
+                    singles[monomial] = row
+                    monomials.setdefault(monomial, len(monomials))
+                scale[i], index[i], fixed[i] = factor, row, not monomial
+                continue
+            fixed[i] = False
             base = Poly({m: c / factor for m, c in entry.terms.items()})
             scale[i] = factor
             index[i] = unique.setdefault(base, len(unique))

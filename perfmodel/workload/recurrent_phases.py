@@ -55,6 +55,49 @@ def build_phases(
     return g.build(parameters(s))
 
 
+class RecurrentModel(Protocol):
+    """A structure of a language model with a fixed state."""
+
+    @property
+    def width(self) -> int:
+        """Width of the residual stream."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that it knows."""
+        ...
+
+    @property
+    def tied_embeddings(self) -> bool:
+        """Whether the classifier's weights are those of the embedding."""
+        ...
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Fields kept as symbols."""
+        ...
+
+
+def _vocabulary(s: RecurrentModel) -> Dim:
+    return symbol("vocabulary") if "vocabulary" in s.free else s.vocabulary
+
+
+def embedded(
+    g: SequenceBuilder, s: RecurrentModel, batch: Dim, steps: Dim
+) -> tuple[Tensor, Tensor]:
+    """Add the embedding of new tokens; returns its output and its table."""
+    ids = g.input("ids", (batch, steps), format="int64")
+    table = g.weight("embedding.weight", (_vocabulary(s), s.width), tag="embedding")
+    return g.embedding(ids, _vocabulary(s), s.width, weight=table), table
+
+
+def scores(g: SequenceBuilder, s: RecurrentModel, x: Tensor, table: Tensor) -> Tensor:
+    """Add the classifier."""
+    weight = table if s.tied_embeddings else None
+    return g.linear(x, _vocabulary(s), name="head", bias=False, tag="head", weight=weight)
+
+
 def last_token(g: SequenceBuilder, x: Tensor, *, every: bool) -> Tensor:
     """Return the tokens that are scored."""
     batch, steps, width = x.shape

@@ -10,13 +10,13 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
-_Count = Annotated[int, Field(gt=0, le=10**5)]
-_Stages = Annotated[tuple[_Count, ...], Field(min_length=1, max_length=8)]
+_Stages = Annotated[tuple[Count, ...], Field(min_length=1, max_length=8)]
 
 
 class RegNetStructure(ImageStructure):
@@ -36,9 +36,9 @@ class RegNetStructure(ImageStructure):
 
     depths: _Stages
     widths: _Stages
-    group_width: _Count
+    group_width: Count
     squeeze_excite: bool = False
-    stem: _Count = 32
+    stem: Count = 32
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -102,10 +102,6 @@ def _block(
     return g.elementwise("relu", y, name=f"{name}relu")
 
 
-def parameters(structure: RegNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_REGNET = Family("regnet", RegNetStructure, parameters, build, frames)

@@ -5,15 +5,12 @@ Every block of training, three branches, has become one 3x3 convolution with a b
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 
 class RepVGGStructure(ImageStructure):
@@ -27,9 +24,9 @@ class RepVGGStructure(ImageStructure):
         Channels of the first convolution.
     """
 
-    depths: tuple[_Count, _Count, _Count, _Count]
-    widths: tuple[_Count, _Count, _Count, _Count]
-    stem: _Count
+    depths: tuple[Count, Count, Count, Count]
+    widths: tuple[Count, Count, Count, Count]
+    stem: Count
     batch_norm: Literal["separate", "folded"] = "folded"
 
 
@@ -58,10 +55,6 @@ def repvgg_stages(g: ImageBuilder, x: Tensor, s: RepVGGStructure) -> list[Tensor
     return stages
 
 
-def parameters(structure: RepVGGStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_REPVGG = Family("repvgg", RepVGGStructure, parameters, build, frames)

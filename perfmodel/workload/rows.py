@@ -9,8 +9,6 @@ from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.symbols import free_parameters
 
-__all__ = ["OperatorRow", "algorithm_of", "row_of", "scores_format"]
-
 
 @dataclass(frozen=True, slots=True)
 class OperatorRow:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel, SmallCount
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, frames
-
-_Count = Annotated[int, Field(gt=0, le=10**4)]
+from perfmodel.workload.image import ImageBuilder, frames, images
 
 
-class RRDBStructure(BaseModel):
+class RRDBStructure(FrozenModel):
     """Shape of the generator.
 
     Attributes
@@ -31,13 +30,11 @@ class RRDBStructure(BaseModel):
         Channels of the image.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    blocks: _Count = 23
-    channels: _Count = 64
-    growth: _Count = 32
+    blocks: SmallCount = 23
+    channels: SmallCount = 64
+    growth: SmallCount = 32
     unshuffled: Annotated[int, Field(gt=0, le=8)] = 1
-    image_channels: _Count = 3
+    image_channels: SmallCount = 3
 
 
 def build(structure: RRDBStructure, semantics: ExecutionSemantics) -> Graph:
@@ -81,10 +78,6 @@ def _dense(g: ImageBuilder, x: Tensor, s: RRDBStructure, name: str) -> Tensor:
     return g.elementwise("add", y, x, name=f"{name}.add", ops=2)
 
 
-def parameters(structure: RRDBStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 128, "width": 128}
-
+parameters = images(128, 128)
 
 FAMILY_RRDB = Family("rrdb", RRDBStructure, parameters, build, frames)

@@ -9,24 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import (
     RecurrentPhase,
     build_phases,
+    embedded,
     items,
     last_token,
     parameters,
+    scores,
 )
 from perfmodel.workload.rwkv_mixing import Mixer
 from perfmodel.workload.symbols import Dim, simplify, symbol
 from perfmodel.workload.transformer_structure import Count, CountOrNone
 
 
-class RwkvStructure(BaseModel):
+class RwkvStructure(FrozenModel):
     """Shape of an RWKV network.
 
     Attributes
@@ -55,7 +56,6 @@ class RwkvStructure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("layers", "vocabulary")
 
     phase: RecurrentPhase = "decode"
@@ -99,10 +99,7 @@ def build(s: RwkvStructure, semantics: ExecutionSemantics) -> Graph:
     def forward(steps: Dim, resumed: bool, every: bool) -> Tensor:
         batch = symbol("batch")
         layers: Dim = symbol("layers") if "layers" in s.free else s.layers
-        vocabulary: Dim = symbol("vocabulary") if "vocabulary" in s.free else s.vocabulary
-        ids = g.input("ids", (batch, steps), format="int64")
-        table = g.weight("embedding.weight", (vocabulary, s.width), tag="embedding")
-        x = g.embedding(ids, vocabulary, s.width, weight=table)
+        x, table = embedded(g, s, batch, steps)
         if s.entry_norm:
             x = g.norm(x, name="entry_norm")
         first: Tensor | None = None
@@ -114,8 +111,7 @@ def build(s: RwkvStructure, semantics: ExecutionSemantics) -> Graph:
             with g.repeat(rest, "layer"):
                 x, _ = g.layer(x, resumed=resumed, first=first)
         x = g.norm(last_token(g, x, every=every), name="final_norm")
-        weight = table if s.tied_embeddings else None
-        return g.linear(x, vocabulary, name="head", bias=False, tag="head", weight=weight)
+        return scores(g, s, x, table)
 
     return build_phases(g, s, semantics, forward)
 

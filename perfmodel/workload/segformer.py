@@ -6,21 +6,17 @@ feed-forward networks hold a depthwise one; a head of linear layers. Layers foll
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
-
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import frames
+from perfmodel.workload.image import frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, product, symbol
 
-_Count = Annotated[int, Field(gt=0, le=10**5)]
-_Four = tuple[_Count, _Count, _Count, _Count]
+_Four = tuple[Count, Count, Count, Count]
 
 
-class SegFormerStructure(BaseModel):
+class SegFormerStructure(FrozenModel):
     """Shape of a SegFormer.
 
     Attributes
@@ -37,15 +33,13 @@ class SegFormerStructure(BaseModel):
         Channels of the input image.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     widths: _Four = (32, 64, 160, 256)
     depths: _Four = (2, 2, 2, 2)
     heads: _Four = (1, 2, 5, 8)
     reductions: _Four = (8, 4, 2, 1)
-    head: _Count = 256
-    classes: _Count = 150
-    image_channels: _Count = 3
+    head: Count = 256
+    classes: Count = 150
+    image_channels: Count = 3
 
 
 def build(s: SegFormerStructure, semantics: ExecutionSemantics) -> Graph:
@@ -109,10 +103,6 @@ def _layer(
     return g.elementwise("add", y, x, name="add2")
 
 
-def parameters(s: SegFormerStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del s
-    return {"batch": 1, "height": 512, "width": 512}
-
+parameters = images(512, 512)
 
 FAMILY_SEGFORMER = Family("segformer", SegFormerStructure, parameters, build, frames)

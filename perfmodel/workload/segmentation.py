@@ -11,14 +11,13 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
+from perfmodel.frozen import SmallCount
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.convnet import ResNetStructure, residual_block
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import simplify
-
-_Count = Annotated[int, Field(gt=0, le=10**4)]
 
 
 class SegmentationStructure(ImageStructure):
@@ -39,9 +38,9 @@ class SegmentationStructure(ImageStructure):
     """
 
     head: Literal["fcn", "deeplab"]
-    depths: Annotated[tuple[_Count, _Count, _Count, _Count], Field()] = (3, 4, 6, 3)
-    rates: Annotated[tuple[_Count, ...], Field(min_length=1, max_length=8)] = (12, 24, 36)
-    pyramid: _Count = 256
+    depths: Annotated[tuple[SmallCount, SmallCount, SmallCount, SmallCount], Field()] = (3, 4, 6, 3)
+    rates: Annotated[tuple[SmallCount, ...], Field(min_length=1, max_length=8)] = (12, 24, 36)
+    pyramid: SmallCount = 256
     auxiliary: bool = False
 
     @staticmethod
@@ -122,10 +121,6 @@ def _deeplab(g: ImageBuilder, x: Tensor, s: SegmentationStructure) -> Tensor:
     return g.conv(x, s.classes, 1, name="head.classifier")
 
 
-def parameters(structure: SegmentationStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_SEGMENTATION = Family("segmentation", SegmentationStructure, parameters, build, frames)

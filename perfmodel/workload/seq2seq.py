@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -19,7 +18,7 @@ from perfmodel.workload.symbols import Dim, product, symbol
 from perfmodel.workload.transformer_structure import Count, CountOrNone, head_faults
 
 
-class Seq2SeqStructure(BaseModel):
+class Seq2SeqStructure(FrozenModel):
     """Shape of an encoder and a decoder.
 
     Attributes
@@ -39,8 +38,6 @@ class Seq2SeqStructure(BaseModel):
         ``fused``: one operator for all heads; ``heads``: each head's projections, scores, softmax
         and product are operators of their own, as a graph without a fused attention has them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     encoder_layers: Count
     decoder_layers: Count

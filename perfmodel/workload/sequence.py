@@ -242,6 +242,3 @@ class SequenceBuilder(GraphBuilder):
             pair=("activation", "activation"),
         )  # fmt: skip
         return y
-
-
-__all__ = ["SequenceBuilder", "attended_pairs"]

@@ -5,16 +5,11 @@ Layers follow torchvision: a unit splits its channels, works on one half, joins 
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.symbols import product
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 
 class ShuffleNetStructure(ImageStructure):
@@ -28,10 +23,10 @@ class ShuffleNetStructure(ImageStructure):
         Channels of the first and the last convolution.
     """
 
-    depths: tuple[_Count, _Count, _Count] = (4, 8, 4)
-    widths: tuple[_Count, _Count, _Count] = (116, 232, 464)
-    stem: _Count = 24
-    head: _Count = 1024
+    depths: tuple[Count, Count, Count] = (4, 8, 4)
+    widths: tuple[Count, Count, Count] = (116, 232, 464)
+    stem: Count = 24
+    head: Count = 1024
 
 
 def build(structure: ShuffleNetStructure, semantics: ExecutionSemantics) -> Graph:
@@ -73,10 +68,6 @@ def _unit(g: ImageBuilder, x: Tensor, width: int, stride: int, name: str) -> Ten
     return g.copy([y], y.shape, name=f"{name}shuffle")
 
 
-def parameters(structure: ShuffleNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_SHUFFLENET = Family("shufflenet", ShuffleNetStructure, parameters, build, frames)

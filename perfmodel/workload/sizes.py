@@ -26,8 +26,6 @@ from perfmodel.workload.symbols import (
     parameters_of,
 )
 
-__all__ = ["SHARES", "SmallSizes", "small_sizes"]
-
 #: Free dimensions that are shares of others, from 0 to 1.
 SHARES: Final = frozenset({"input_rate", "spike_rate"})
 

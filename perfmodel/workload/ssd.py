@@ -10,12 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 from perfmodel.workload.mobilenet import InvertedResidualStage, inverted_residual, scaled
-
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
 #: MobileNetV1's separable blocks: channels at width 1 and stride.
 _V1 = (
@@ -50,9 +49,9 @@ class SSDStructure(ImageStructure):
     """
 
     backbone: Literal["mobilenet_v1", "mobilenet_v2"]
-    classes: _Count = 91
-    extras: tuple[_Count, ...] = (512, 256, 256, 128)
-    anchors: tuple[_Count, ...] = (3, 6, 6, 6, 6, 6)
+    classes: Count = 91
+    extras: tuple[Count, ...] = (512, 256, 256, 128)
+    anchors: tuple[Count, ...] = (3, 6, 6, 6, 6, 6)
     kernel: Annotated[int, Field(gt=0, le=15)] = 1
     separable: bool = False
 
@@ -127,10 +126,6 @@ def _mobilenet_v2(g: ImageBuilder, x: Tensor) -> list[Tensor]:
     return [*taps, g.conv_norm(x, 1280, 1, activation="relu6", name="head")]
 
 
-def parameters(structure: SSDStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 300, "width": 300, "width_multiplier": 1}
-
+parameters = images(300, 300, width_multiplier=1)
 
 FAMILY_SSD = Family("ssd", SSDStructure, parameters, build, frames)

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.symbols import Dim, maximum, product, symbol
-
-__all__ = ["FAMILY_STREAMING", "KERNELS", "StreamingKernel", "StreamingStructure", "kernel_named"]
 
 #: Doubles are what the kernels sweep.
 FORMAT: Final = "fp64"
@@ -92,17 +89,16 @@ def kernel_named(name: str) -> StreamingKernel:
     """
     found = KERNELS.get(name)
     if found is None:
-        raise InputError(
-            Fault(f"no streaming kernel is named '{name}'", suggestion=nearest(name, KERNELS),
-                  expected="one of " + ", ".join(KERNELS))
-        )  # fmt: skip
+        raise input_error(
+            f"no streaming kernel is named '{name}'",
+            suggestion=nearest(name, KERNELS),
+            expected=one_of(KERNELS),
+        )
     return found
 
 
-class StreamingStructure(BaseModel):
+class StreamingStructure(FrozenModel):
     """Which kernel, see `KERNELS`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kernel: str
     """Name of the kernel."""

@@ -6,20 +6,15 @@ channels double between stages.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
-
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import frames
+from perfmodel.workload.image import frames, images
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
 
-_Count = Annotated[int, Field(gt=0, le=10**5)]
 
-
-class SwinStructure(BaseModel):
+class SwinStructure(FrozenModel):
     """Shape of a Swin transformer.
 
     Attributes
@@ -36,15 +31,13 @@ class SwinStructure(BaseModel):
         Channels of the input image.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    depths: tuple[_Count, _Count, _Count, _Count] = (2, 2, 6, 2)
-    heads: tuple[_Count, _Count, _Count, _Count] = (3, 6, 12, 24)
-    channels: _Count = 96
-    patch: _Count = 4
-    window: _Count = 7
-    classes: _Count = 1000
-    image_channels: _Count = 3
+    depths: tuple[Count, Count, Count, Count] = (2, 2, 6, 2)
+    heads: tuple[Count, Count, Count, Count] = (3, 6, 12, 24)
+    channels: Count = 96
+    patch: Count = 4
+    window: Count = 7
+    classes: Count = 1000
+    image_channels: Count = 3
 
 
 def build(s: SwinStructure, semantics: ExecutionSemantics) -> Graph:
@@ -102,10 +95,6 @@ def _block(
     return g.elementwise("add", y, x, name=f"{name}.add2")
 
 
-def parameters(s: SwinStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del s
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_SWIN = Family("swin", SwinStructure, parameters, build, frames)

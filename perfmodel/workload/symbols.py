@@ -80,6 +80,8 @@ class Poly:
         return NotImplemented
 
     def __add__(self, other: Dim) -> Poly:
+        if type(other) is int and other == 0:
+            return self
         terms = dict(self.terms)
         for monomial, c in poly(other).terms.items():
             terms[monomial] = terms.get(monomial, 0.0) + c

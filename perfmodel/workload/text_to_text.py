@@ -9,14 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.encoder_decoder_phases import (
-    EncoderDecoderPhase,
-    build_phases,
-    items,
-)
+from perfmodel.workload.encoder_decoder_phases import EncoderDecoderPhase, build_phases, items
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import last_token
@@ -38,7 +33,7 @@ from perfmodel.workload.transformer_structure import (
 )
 
 
-class TextToTextStructure(BaseModel):
+class TextToTextStructure(FrozenModel):
     """Shape of an encoder and a decoder.
 
     Attributes
@@ -63,7 +58,6 @@ class TextToTextStructure(BaseModel):
         Tokens, whose table both halves read; whether the classifier reads it too.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ()
 
     phase: EncoderDecoderPhase = "request"

@@ -9,12 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from perfmodel.frozen import Count
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
 from perfmodel.workload.symbols import Dim, symbol
-
-_Width = Annotated[int, Field(gt=0, le=10**5)]
 
 #: Defaults of the free image dimensions: height and width, or time steps and features.
 _SIZES = {
@@ -53,9 +52,9 @@ class TinyStructure(ImageStructure):
     """
 
     model: Literal["resnet8", "mobilenet_v1", "ds_cnn", "autoencoder", "fd_mobilenet"]
-    channels: _Width
-    features: _Width = 640
-    bottleneck: _Width = 8
+    channels: Count
+    features: Count = 640
+    bottleneck: Count = 8
     blocks: Annotated[int, Field(gt=0, le=1000)] = 4
     batch_norm: Literal["separate", "folded"] = "folded"
 

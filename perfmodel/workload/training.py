@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.symbols import Dim, simplify
@@ -85,7 +85,7 @@ def _check(patterns: Sequence[str], weights: Sequence[str], optimizer: str) -> N
     ]  # fmt: skip
     if optimizer and optimizer not in OPTIMIZERS:
         faults.append(Fault(f"'{optimizer}' is no optimiser", path="optimizer",
-                            expected="one of " + ", ".join(OPTIMIZERS),
+                            expected=one_of(OPTIMIZERS),
                             suggestion=nearest(optimizer, OPTIMIZERS)))  # fmt: skip
     if faults:
         raise InputError(faults)

@@ -13,9 +13,6 @@ from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
 from perfmodel.workload.transformer_layers import TransformerPass, extent, layer, norm
 from perfmodel.workload.transformer_structure import Experts, Phase, TransformerStructure
 
-__all__ = ["FAMILY_TRANSFORMER", "TransformerStructure", "build_phases", "items", "parameters"]
-
-
 _PARAMETERS: Mapping[str, Mapping[str, float]] = {
     "decode": {"batch": 1, "context": 2048},
     "prefill": {"batch": 1, "prompt": 2048},

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 
 Count: TypeAlias = Annotated[int, Field(gt=0, le=10**7, strict=True)]
@@ -17,11 +18,7 @@ CountOrNone: TypeAlias = Annotated[int, Field(ge=0, le=10**7, strict=True)]
 Phase: TypeAlias = Literal["decode", "prefill", "extend", "request", "encode"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class Latent(_Frozen):
+class Latent(FrozenModel):
     """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1).
 
     Attributes
@@ -44,7 +41,7 @@ class Latent(_Frozen):
     value_dim: Count
 
 
-class Experts(_Frozen):
+class Experts(FrozenModel):
     """Mixture of experts.
 
     Attributes
@@ -81,7 +78,7 @@ class Experts(_Frozen):
     router_first: bool = False
 
 
-class TransformerStructure(_Frozen):
+class TransformerStructure(FrozenModel):
     """Shape of a transformer.
 
     Attributes

@@ -10,11 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from perfmodel.frozen import SmallCount
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
-
-_Count = Annotated[int, Field(gt=0, le=10**4)]
+from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
 
 
 class UNetStructure(ImageStructure):
@@ -30,7 +29,7 @@ class UNetStructure(ImageStructure):
         Scores a pixel.
     """
 
-    channels: _Count = 64
+    channels: SmallCount = 64
     levels: Annotated[int, Field(gt=0, le=10)] = 4
     classes: int = Field(2, gt=0, le=10**5)
 
@@ -60,10 +59,6 @@ def _double(g: ImageBuilder, x: Tensor, width: int, name: str) -> Tensor:
     return g.conv_norm(x, width, 3, activation="relu", name=f"{name}.2")
 
 
-def parameters(structure: UNetStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 224, "width": 224}
-
+parameters = images(224, 224)
 
 FAMILY_UNET = Family("unet", UNetStructure, parameters, build, frames)

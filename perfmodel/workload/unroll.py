@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.workload.graph import Block, Graph, Operator, Tensor
 from perfmodel.workload.symbols import Dim, evaluate
 
@@ -77,10 +77,11 @@ def written_out(graph: Graph, values: Mapping[str, float], most: int) -> Graph:
     count = executions(graph, values)
     if count > most:
         steps = "fewer tokens or layers (--set generate=1)" if "generate" in values else ""
-        raise InputError(
-            Fault(f"'{graph.name}' has {count} operators with all repetitions written out",
-                  "workload", expected=steps or f"at most {most}")
-        )  # fmt: skip
+        raise input_error(
+            f"'{graph.name}' has {count} operators with all repetitions written out",
+            "workload",
+            expected=steps or f"at most {most}",
+        )
     return unroll(graph, values)
 
 

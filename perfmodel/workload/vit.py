@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -27,7 +26,7 @@ from perfmodel.workload.transformer_structure import (
 )
 
 
-class ViTStructure(BaseModel):
+class ViTStructure(FrozenModel):
     """Shape of a vision transformer.
 
     Attributes
@@ -62,7 +61,6 @@ class ViTStructure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("layers", "ffn_width")
 
     layers: Count

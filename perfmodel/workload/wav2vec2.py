@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
@@ -28,7 +29,7 @@ from perfmodel.workload.transformer_structure import (
 _Sizes = Annotated[tuple[Count, ...], Field(min_length=1, max_length=16)]
 
 
-class Wav2Vec2Structure(BaseModel):
+class Wav2Vec2Structure(FrozenModel):
     """Shape of an encoder of audio.
 
     Attributes
@@ -46,8 +47,6 @@ class Wav2Vec2Structure(BaseModel):
     classes
         Outputs of the classifier of each feature; 0 for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     channels: _Sizes = (512,) * 7
     kernels: _Sizes = (10, 3, 3, 3, 3, 2, 2)

@@ -9,15 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import conv_size
-from perfmodel.workload.encoder_decoder_phases import (
-    EncoderDecoderPhase,
-    build_phases,
-    items,
-)
+from perfmodel.workload.encoder_decoder_phases import EncoderDecoderPhase, build_phases, items
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.recurrent_phases import last_token
@@ -27,7 +22,7 @@ from perfmodel.workload.transformer_layers import TransformerPass
 from perfmodel.workload.transformer_structure import Count, head_faults
 
 
-class WhisperStructure(BaseModel):
+class WhisperStructure(FrozenModel):
     """Shape of a Whisper network.
 
     Attributes
@@ -49,7 +44,6 @@ class WhisperStructure(BaseModel):
         Fields kept as symbols, among `FREE`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     FREE: ClassVar[tuple[str, ...]] = ("encoder_layers", "decoder_layers", "ffn_width")
 
     phase: EncoderDecoderPhase = "request"

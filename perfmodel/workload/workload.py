@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace, points_shape
-from perfmodel.errors import Fault, InputError, nearest, printable
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of, printable
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.sizes import SHARES, small_sizes
@@ -137,7 +137,7 @@ class Workload:
                     Fault(
                         f"'{self.name}' has no free dimension '{name}'",
                         path=name,
-                        expected="one of " + ", ".join(sorted(self.parameters)),
+                        expected=one_of(sorted(self.parameters)),
                         suggestion=nearest(name, self.parameters),
                     )
                 )
@@ -229,10 +229,11 @@ class StructureBuild:
             try:
                 graph = _built(self.family.build, self.structure, semantics)
             except ZeroDivisionError:
-                raise InputError(
-                    Fault("a width, or a number of heads or groups, comes out as 0",
-                          path="structure", expected="larger widths, or fewer groups")
-                ) from None  # fmt: skip
+                raise input_error(
+                    "a width, or a number of heads or groups, comes out as 0",
+                    path="structure",
+                    expected="larger widths, or fewer groups",
+                ) from None
             self._graphs[semantics] = graph
         return graph
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -20,7 +19,7 @@ from perfmodel.workload.transformer_structure import Count, TransformerStructure
 _BICUBIC_OPS = 40
 
 
-class YolosStructure(BaseModel):
+class YolosStructure(FrozenModel):
     """Shape of a detector.
 
     Attributes
@@ -42,8 +41,6 @@ class YolosStructure(BaseModel):
     qkv_bias
         Whether queries, keys and values have biases.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     layers: Count
     width: Count

@@ -21,10 +21,13 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from perfmodel.errors import Fault, InputError
-from perfmodel.search.exact.problem import ChoiceProblem, Floats, Limit, Sum, Term
+from perfmodel.search.exact import ChoiceProblem, Limit, Sum, Term
 
 __all__ = ["BITS", "SHARED", "hawq_example", "hawq_problem"]
+
+Floats = npt.NDArray[np.float64]
 
 #: Bits of each option.
 BITS = (4, 8)

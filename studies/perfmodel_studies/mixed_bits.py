@@ -13,11 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from perfmodel.hardware.library import hardware
+import perfmodel as pm
 from perfmodel.kinds.rates import MATRIX_KINDS
-from perfmodel.predict import predict
-from perfmodel.workload.library import find
-from perfmodel.workload.workload import Workload
 
 __all__ = ["BitCosts", "BitWidthAssignment", "bit_costs", "choose_bits", "relative_noise"]
 
@@ -104,17 +101,17 @@ def bit_costs(
     parameters
         Phase and free dimensions.
     """
-    named = find(network, dict(parameters or {}))
+    named = pm.workload(network, **dict(parameters or {}))
     graph = named.graph().unroll(named.parameters)
-    workload = Workload(network, lambda _: graph, named.parameters)
-    machine = hardware(device).machine()
+    workload = pm.Workload(network, lambda _: graph, named.parameters)
+    machine = pm.hardware(device).machine()
     columns: list[tuple[Floats, Floats]] = []
     every = tuple(dict.fromkeys((*pairs, EIGHT)))
     names = [operator.name for _, operator in graph.walk() if operator.nests][1:-1]
     places: npt.NDArray[np.intp] = np.zeros(0, dtype=np.intp)
     macs = np.zeros(0)
     for w, a in every:
-        found = predict(workload, machine, precision=f"w=int{w},a=int{a}")
+        found = pm.predict(workload, machine, precision=f"w=int{w},a=int{a}")
         table, facts = found.table, machine.facts
         seconds = np.asarray(table["row_s"], dtype=float)
         joules = seconds * float(facts["power.idle"])

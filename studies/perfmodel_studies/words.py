@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["bare_name", "has_words"]
-
-_FORMAT = r"\(?(?:W\d|I?Q\d\w*|B?F16|F32|FP8|FP4|INT[48]|MXFP4\w*|NVFP4)\)?"  # of weights
-_FORMATS = re.compile(rf"(?:[\s-]+{_FORMAT})+$", re.IGNORECASE)
+__all__ = ["has_words"]
 
 
 def has_words(text: str, words: str) -> bool:
@@ -17,8 +14,3 @@ def has_words(text: str, words: str) -> bool:
     """
     pattern = rf"(?<![a-z0-9]){re.escape(words)}(?!\.?[a-z0-9])"
     return re.search(pattern, text, re.IGNORECASE) is not None
-
-
-def bare_name(text: str) -> str:
-    """Return the name of a model without the formats of its weights that follow it."""
-    return _FORMATS.sub("", text.strip())

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.calibrate import read_overlay
 from perfmodel.calibrate.few_shot import class_seconds, multipliers, predicted, trial
+from perfmodel.calibrate.overlay import read_overlay
 from perfmodel.errors import InputError
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import SCALE_CLASSES

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from perfmodel_studies.energy_tables import logic_leakage_power
 
-from perfmodel.cost.area import area_scale, array_area, mac_area, sram_area
+from perfmodel.cost.area import array_area
+from perfmodel.hardware.technology import mac_area, sram_area
+from perfmodel.hardware.technology.nodes import area_scale
 from perfmodel.hardware.technology.sram import rows
 from perfmodel.hardware.technology.tables import nanometres, table
 from perfmodel.units import parse

@@ -15,17 +15,13 @@ from perfmodel.cost.ecm import (
     CacheBoundary,
     EcmCore,
     Work,
-    core_cycles,
-    cores_to_saturate,
     cycles_at_levels,
     cycles_by_size,
-    kept_share,
     layer_lines,
     miss_share,
-    speedup_of_cores,
-    store_switches,
-    transfer_cycles,
 )
+from perfmodel.cost.ecm.model import transfer_cycles
+from perfmodel.cost.ecm.ports import core_cycles, store_switches
 
 COPY = Work(loads=1.0, split=0.0, reads=1.0, writes=1.0, updates=0.0)
 TRIAD = Work(loads=3.0, split=0.0, reads=3.0, writes=1.0, updates=0.0)
@@ -159,7 +155,6 @@ def test_misses_grow_with_the_working_set(size: float, centre: float, sharpness:
     assert 0.0 <= share <= 1.0
     assert float(miss_share(size * 1.5, centre, sharpness)) >= share
     assert float(miss_share(size, centre * 1.5, sharpness)) <= share
-    assert float(kept_share(size, centre, sharpness)) == pytest.approx(1.0 - share)
     assert float(miss_share(centre, centre, sharpness)) == pytest.approx(0.5)
 
 
@@ -171,11 +166,3 @@ def test_a_batch_of_sizes_equals_its_members() -> None:
     assert whole.shape == (9,)
     assert whole == pytest.approx([float(cycles_by_size(at, float(s), edges)) for s in sizes])
     assert np.all(np.diff(whole) >= -1e-12 * whole[0])
-
-
-def test_cores_add_until_the_memory_is_busy() -> None:
-    """Stengel et al.: ``n = ceil(T_ECM / T_mem)`` cores saturate, here of 28 and 9.1 clocks."""
-    assert cores_to_saturate(28.0, 9.1) == 4.0
-    assert speedup_of_cores(np.array([1, 2, 3, 4, 8]), 28.0, 9.1) == pytest.approx(
-        [1.0, 2.0, 3.0, 28.0 / 9.1, 28.0 / 9.1]
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,12 @@ from perfmodel_studies.energy_tables import (
     wire_energy,
 )
 
-from perfmodel.cost.area import mac_area, sram_area
+from perfmodel.arrays import Array
 from perfmodel.errors import InputError
 from perfmodel.hardware.engine import COMPUTE_FORMATS
-from perfmodel.hardware.technology import dram_kinds, dram_range, leave_one_out, power_law
+from perfmodel.hardware.technology import mac_area, power_law, sram_area
 from perfmodel.hardware.technology.nodes import trend
-from perfmodel.hardware.technology.offchip import wire_checks
+from perfmodel.hardware.technology.offchip import dram_kinds, entry
 from perfmodel.hardware.technology.sram import points, rows
 from perfmodel.hardware.technology.tables import NAMES, nanometres, table
 from perfmodel.units import parse
@@ -56,6 +57,47 @@ def test_a_curve_meets_its_points_and_keeps_shapes() -> None:
     assert power_law(math.sqrt(1000.0), xs, ys) == pytest.approx(math.sqrt(7.0))
     assert power_law(1000.0, xs, ys, right=1.0) == pytest.approx(70.0)
     assert power_law(0.1, xs, ys, left=0.0) == pytest.approx(2.0)
+
+
+def leave_one_out(xs: Sequence[float], ys: Sequence[float]) -> Array:
+    """Return what each inner point is predicted as, over what it is, less one, without it.
+
+    Parameters
+    ----------
+    xs, ys
+        Points as `power_law` takes them, three at least.
+
+    Returns
+    -------
+    Array
+        Relative errors of the points but the first and the last, which nothing brackets.
+    """
+    errors: list[float] = []
+    for i in range(1, len(xs) - 1):
+        rest = [j for j in range(len(xs)) if j != i]
+        found = power_law(xs[i], [xs[j] for j in rest], [ys[j] for j in rest])
+        errors.append(found / ys[i] - 1.0)
+    return np.asarray(errors)
+
+
+def dram_range(kind: str) -> tuple[float, float]:
+    """Return the lowest and highest published energy of reading a byte, joules."""
+    found = entry(kind)
+    if "range" not in found:
+        return dram_energy(kind), dram_energy(kind)
+    low, high = (parse(text, "energy_per_byte") for text in found["range"])
+    return low, high
+
+
+def wire_checks() -> list[tuple[float, float]]:
+    """Return (predicted, published) joules of the wires that the model does not use."""
+    found: list[tuple[float, float]] = []
+    for row in table("memories")["wires"]["checks"]:
+        metres = row["millimetres"] * 1e-3
+        node = nanometres(row["node"])
+        found.append((float(wire_energy(row["bits"], metres, node, volts=row["volts"])),
+                      parse(row["energy"], "energy")))  # fmt: skip
+    return found
 
 
 def test_leaving_a_point_out() -> None:

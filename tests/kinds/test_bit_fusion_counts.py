@@ -10,15 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.bit_fusion import (
-    BitFusionLayer,
-    BitFusionTiling,
-    count,
-    frontier,
-    lanes_and_steps,
-    layer_cycles,
-)
-from perfmodel.kinds.bit_fusion.tiles import tilings
+from perfmodel.kinds.bit_fusion import BitFusionLayer, BitFusionTiling, count
+from perfmodel.kinds.bit_fusion.counts import lanes_and_steps
+from perfmodel.kinds.bit_fusion.tiles import frontier, layer_cycles, tilings
 from tests.draws import draws
 
 ROWS, COLUMNS, RATE = 16, 32, 192

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.bit_serial import array_steps, clocks_a_step, fetches, most_terms, terms
+from perfmodel.kinds.bit_serial import terms
+from perfmodel.kinds.bit_serial.counts import array_steps, clocks_a_step, fetches, most_terms
 from tests.draws import draws
 
 SIZES = st.integers(min_value=1, max_value=300)

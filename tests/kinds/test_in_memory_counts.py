@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from perfmodel_studies.claims.cim import colonnade, tops
 
-from perfmodel.kinds.in_memory import copies_of, layout, speed, steps_of, vector_seconds
+from perfmodel.kinds.in_memory import layout
+from perfmodel.kinds.in_memory.counts import copies_of, speed, steps_of, vector_seconds
 from tests.draws import draws
 
 

@@ -9,15 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.lookup_table import (
-    blocks,
+from perfmodel.kinds.lookup_table import blocks, passes
+from perfmodel.kinds.lookup_table.counts import (
     engine_clocks,
     index_bits,
     instructions_per_mac,
-    look_ups,
     packed_bytes,
-    passes,
-    table_entries,
     uram_blocks,
 )
 from tests.draws import draws
@@ -51,19 +48,16 @@ def test_look_ups_of_bit_planes_one_by_one(m: int, k: int, n: int, bits: int) ->
     """The product is right, and takes the look-ups and tables that the law counts."""
     rng = np.random.default_rng(m * 100 + k + n + bits)
     a, b = rng.integers(-9, 9, (m, k)), rng.integers(0, 2**bits, (k, n))
-    out, read, built, entries = np.zeros((m, n), dtype=int), 0, 0, 0
+    out, read, built = np.zeros((m, n), dtype=int), 0, 0
     for i in range(m):
         tables = Tables(a[i], 4, (0, 1))
         built += len(tables.sums)
-        entries = len(tables.sums[0])
         for j in range(n):
             out[i, j] = sum((1 << p) * tables.times((b[:, j] >> p) & 1) for p in range(bits))
         read += tables.read
     np.testing.assert_array_equal(out, a @ b)
-    assert read == look_ups(m, k, n, bits, 4.0)
     assert read == m * n * passes(np.asarray(float(bits))) * blocks(k, 4.0)
     assert built == m * blocks(k, 4.0)
-    assert entries == table_entries(4.0)
 
 
 @pytest.mark.parametrize("group", [1, 2, 3, 5])
@@ -73,19 +67,9 @@ def test_ternary_weights_take_one_pass(group: int) -> None:
     tables = Tables(a, group, (-1, 0, 1))
     found = [tables.times(b[:, j]) for j in range(6)]
     np.testing.assert_array_equal(found, a @ b)
-    assert tables.read == look_ups(1, 17, 6, 1.0, float(group))
-    assert len(tables.sums[0]) == table_entries(float(group), ternary=True)
+    assert tables.read == 6 * blocks(17, float(group))
     assert 2 ** index_bits(float(group), ternary=True) >= len(tables.sums[0])
     assert passes(1.58, ternary=True) == 1.0
-
-
-def test_mirrored_tables_hold_half() -> None:
-    """T-MAC: 8 of 16 sums, the others are their opposites; of 27 ternary ones 14."""
-    assert table_entries(4.0, mirrored=True) == 8
-    assert table_entries(3.0, ternary=True, mirrored=True) == 14
-    sums = {tuple(w) for w in product((-1, 0, 1), repeat=3)}
-    half = {max(w, tuple(-x for x in w)) for w in sums}
-    assert len(half) == 14
 
 
 @given(

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from perfmodel.kinds.nand import (
     Flash,
     FlashMatrix,
-    Tiling,
     in_flash_time,
     published_columns,
     split,
     tile,
     widths,
 )
+from perfmodel.kinds.nand.geometry import Tiling
 from tests.draws import draws
 
 PAGE, READ = 16384.0, 30e-6

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.npu import loaded_share
+from perfmodel.kinds.npu.weights import loaded_share
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.testing import KindConformance

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.spatial import GroupedConvolution, PeArray, RowMapping, count
+from perfmodel.kinds.spatial import GroupedConvolution, PeArray, count
 from perfmodel.kinds.spatial.counts import buffer_demand, folds, sets_that_fit
 from perfmodel.kinds.spatial.rlc import compressed_words
-from perfmodel.kinds.spatial.shapes import ceil_div
+from perfmodel.kinds.spatial.shapes import RowMapping, ceil_div
 from tests.draws import draws
 
 CHIP = PeArray(12.0, 14.0, 224.0, 12.0, 24.0, 51200.0, 4.0, 1.0, 4.0)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.spatial import GroupedConvolution, PeArray, RowMapping, count
+from perfmodel.kinds.spatial import GroupedConvolution, PeArray, count
 from perfmodel.kinds.spatial.energy import PARTS, AccessEnergy, energy_parts, scratchpad_words
+from perfmodel.kinds.spatial.shapes import RowMapping
 from perfmodel.predict import predict
 from perfmodel.workload.library import find
 

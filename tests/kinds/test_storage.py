@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.storage import (
-    batch_time,
-    cached_bandwidth,
-    mean_bandwidth,
-    request_rate,
-    storage_bandwidth,
-)
+from perfmodel.kinds.storage import batch_time, cached_bandwidth, request_rate, storage_bandwidth
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.library import find
@@ -148,20 +142,6 @@ def test_page_cache_by_hand() -> None:
     # All of it in a cache that costs nothing, or in one that does.
     assert np.isinf(cached_bandwidth(2.0, 1.0))
     assert cached_bandwidth(2.0, 1.0, 30.0) == pytest.approx(30.0)
-
-
-def test_heat_by_hand() -> None:
-    # 10 bytes: 4 at 2, 6 at 1
-    assert mean_bandwidth(10.0, 2.0, 1.0, 4.0) == pytest.approx(10 / 8)
-    assert mean_bandwidth(3.0, 2.0, 1.0, 4.0) == 2.0
-    # A throttled rate above the cool one is none.
-    assert mean_bandwidth(10.0, 2.0, 5.0, 4.0) == pytest.approx(2.0)
-    # Of nothing the rate that the first bytes would have.
-    assert mean_bandwidth(0.0, 2.0, 1.0, 4.0) == 2.0
-    assert mean_bandwidth(np.array([0.0, 10.0]), 2.0, 1.0, 4.0) == pytest.approx([2.0, 1.25])
-    long = mean_bandwidth(np.geomspace(1, 1e9, 50), 2.0, 1.0, 4.0)
-    assert np.all(np.diff(long) <= 1e-12)
-    assert long[-1] == pytest.approx(1.0, rel=1e-6)
 
 
 def test_facts_of_a_device_enter_the_law() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.kinds.systolic import DATAFLOWS, Dataflow, gemm, gemm_cycles
+from perfmodel.kinds.systolic import gemm, gemm_cycles
+from perfmodel.kinds.systolic.folds import DATAFLOWS, Dataflow
 
 Ints = npt.NDArray[np.int64]
 ALL: list[Dataflow] = ["output_stationary", "weight_stationary", "input_stationary"]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.kinds.systolic import DATAFLOWS, Dataflow, Replication, gemm
+from perfmodel.kinds.systolic import gemm
+from perfmodel.kinds.systolic.folds import DATAFLOWS, Dataflow, Replication
 
 _SIDES = st.integers(1, 9)
 

@@ -12,7 +12,8 @@ from perfmodel.cost.tiled import tiled_traffic
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.systolic import Dataflow, double_buffered, gemm, gemm_cycles
+from perfmodel.kinds.systolic import double_buffered, gemm, gemm_cycles
+from perfmodel.kinds.systolic.folds import Dataflow
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.layers import FAMILY_LAYERS, LayersStructure

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.systolic import DATAFLOWS, Dataflow, double_buffered, gemm
+from perfmodel.kinds.systolic import double_buffered, gemm
+from perfmodel.kinds.systolic.folds import DATAFLOWS, Dataflow
 from tests.draws import draws
 
 _SIZES, _SIDES, _WIDTHS = st.integers(1, 40), st.integers(1, 9), st.integers(1, 4)

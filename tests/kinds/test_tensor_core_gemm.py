@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.kinds.tensor_core import (
-    SPLITS,
-    TILES,
-    GemmConstants,
-    Processor,
-    gemm_times,
-)
+from perfmodel.kinds.tensor_core.gemm import SPLITS, TILES, GemmConstants, Processor, gemm_times
 from tests.draws import draws
 
 MACHINE = Processor(peak=1e15, units=100.0, clock=2e9, bandwidth=3e12, l2_bandwidth=8e12)

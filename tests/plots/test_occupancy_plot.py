@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.systolic import DATAFLOWS, Dataflow, Replication, gemm
+from perfmodel.kinds.systolic import gemm
+from perfmodel.kinds.systolic.folds import DATAFLOWS, Dataflow, Replication
 from perfmodel.plots.occupancy import busy_elements
 from perfmodel.predict import predict
 from perfmodel.workload.library import find

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.operator_lists import problem_of
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.improve import improved
@@ -87,7 +88,7 @@ def test_it_reaches_proved_optima(data: Path, capacity: int, optimum: int) -> No
     known = {b["capacity"]: b for b in graph["best_known"]}[capacity]
     assert known["proved_optimal"]
     assert known["spill_plus_reload"] == optimum
-    problem = Problem.from_operator_list(graph)
+    problem = problem_of(graph)
     script = fitting(problem, capacity * 1024, tuple(range(len(problem.steps))))
     assert replay(problem, script, capacity * 1024).cost_bytes == 704 * 1024
     made = improved(problem, script, capacity * 1024, Deadline(), tries=1500)

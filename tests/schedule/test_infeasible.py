@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.operator_lists import problem_of
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.infeasible import over_peak, over_working_set, unproved
 from perfmodel.schedule.infeasible.changes import (
@@ -307,7 +308,7 @@ def test_a_poor_script_of_a_good_order_is_told_from_a_poor_order() -> None:
 @pytest.mark.data
 def test_a_residual_network_that_lacks_twelve_kibibytes(data: Path) -> None:
     text = (data / "ilp" / "graphs" / "resnet18.json").read_text()
-    problem = Problem.from_operator_list(json.loads(text))
+    problem = problem_of(json.loads(text))
     why = over_working_set(problem, 380 * KIB)
     assert why.levers[0].statement == "12 KiB more"
     assert [t.amount for t in why.terms] == [196 * KIB, 196 * KIB]

@@ -10,12 +10,67 @@ import numpy as np
 import pytest
 
 from perfmodel.schedule.greedy import belady
-from perfmodel.schedule.levels import LevelPlan, RetentionLevel, over_levels, replay_levels
+from perfmodel.schedule.levels import LevelPlan, RetentionLevel, over_levels
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import replay
 from tests.draws import draws, of_draws
 
 State = tuple[tuple[frozenset[int], ...], frozenset[int]]
+
+
+def replay_levels(problem: Problem, plan: LevelPlan) -> tuple[int, ...]:
+    """Run a plan and return the bytes that crossed each boundary.
+
+    Raises
+    ------
+    ValueError
+        Something moves from where it is not, a level overflows, or a step misses what it reads.
+    """
+    n = len(plan.levels)
+    sizes = [b.size_bytes for b in problem.buffers]
+    stored = {t for t, b in enumerate(problem.buffers) if b.stored}
+    there: list[set[int]] = [set() for _ in range(n)]
+    waiting = [len(r) for r in problem.readers]
+    crossed = [0] * n
+    for k, s in enumerate(plan.order):
+        step, kept = problem.steps[s], plan.held[k]
+        # A copy that moves down is there while it passes; drops come after the moves down.
+        passing: set[tuple[int, int]] = set()
+        old = [set(level) for level in there]
+        downs = sorted((m for m in plan.moves[k] if m.down), key=lambda m: m.boundary)
+        for m in downs:
+            if m.buffer not in old[m.boundary] and (m.boundary, m.buffer) not in passing:
+                raise ValueError(f"buffer {m.buffer} moves down from where it is not, at {k}")
+            crossed[m.boundary] += sizes[m.buffer]
+            passing.add((m.boundary + 1, m.buffer))
+        stored |= {b for level, b in passing if level == n}
+        ups = sorted((m for m in plan.moves[k] if not m.down), key=lambda m: -m.boundary)
+        arriving: set[tuple[int, int]] = set()
+        for m in ups:
+            below = m.boundary + 1
+            there_now = m.buffer in stored if below == n else m.buffer in kept[below]
+            if not there_now and (below, m.buffer) not in arriving:
+                raise ValueError(f"buffer {m.buffer} moves up from where it is not, at {k}")
+            crossed[m.boundary] += sizes[m.buffer]
+            arriving.add((m.boundary, m.buffer))
+        for level in range(n):
+            for b in kept[level]:
+                came = (level, b) in arriving or (level > 0 and (level, b) in passing)
+                if b not in old[level] and not came:
+                    raise ValueError(f"buffer {b} is held from nowhere, at {k}")
+            room = plan.levels[level].capacity_bytes
+            total = sum(sizes[b] for b in kept[level])
+            if total + (problem.growth_bytes[s] if level == 0 else 0) > room:
+                raise ValueError(f"'{plan.levels[level].name}' overflows at {k}")
+        if not kept[0].issuperset(step.reads):
+            raise ValueError(f"'{step.name}' misses what it reads")
+        there = [set(level) for level in kept]
+        there[0].update(step.writes)
+        for t in dict.fromkeys(step.reads):
+            waiting[t] -= 1
+        for level in there:
+            level.difference_update([t for t in level if not waiting[t]])
+    return tuple(crossed)
 
 
 def random_problem(

@@ -10,7 +10,8 @@ import pytest
 
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.schedule.recompute import Recomputation, recompute, replay_again
+from perfmodel.schedule.recompute import Recomputation, recompute
+from perfmodel.schedule.recompute.repeated import replay_again
 from perfmodel.schedule.script import Script, replay
 from tests.draws import draws, of_draws
 from tests.schedule.random_graphs import random_problem

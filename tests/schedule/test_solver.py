@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from perfmodel.schedule.deadline import Deadline
+from perfmodel.schedule.highs import SolverError, set_threads
 from perfmodel.schedule.highs import solve as highs
 from perfmodel.schedule.solver import (
     MilpMatrix,
-    SolverError,
     SolverResult,
     Status,
     SymbolicMilpModel,
-    set_threads,
     solve,
     total,
     write_lp,

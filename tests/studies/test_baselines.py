@@ -21,7 +21,9 @@ from perfmodel_studies.baselines import (
     baseline,
 )
 
-from perfmodel.schedule.peak import minimum_peak, peak_of
+from benchmarks.operator_lists import problem_of
+from perfmodel.schedule.peak import minimum_peak
+from perfmodel.schedule.peak.minimum import peak_of
 from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, replay
 from tests.draws import draws
@@ -279,7 +281,7 @@ def test_no_baseline_is_below_a_proved_optimum(
 ) -> None:
     for file in sorted((data / "ilp" / "graphs").glob("*.json")):
         graph: dict[str, Any] = json.loads(file.read_text())
-        problem = Problem.from_operator_list(graph)
+        problem = problem_of(graph)
         for known in graph["best_known"]:
             capacity = round(known["capacity"] * 1024)
             for addresses in (True, False):

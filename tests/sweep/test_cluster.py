@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from perfmodel.errors import InputError
-from perfmodel.sweep import cluster, make_plan, run_plan
+from perfmodel.sweep import cluster
 from perfmodel.sweep.evaluate import evaluate
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.packed import pack, unpack
-from perfmodel.sweep.plan import SweepPlan
+from perfmodel.sweep.plan import SweepPlan, make_plan
+from perfmodel.sweep.run import run_plan
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[2]

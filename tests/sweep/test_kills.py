@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from perfmodel.errors import InputError
-from perfmodel.sweep import make_plan, run_plan
-from perfmodel.sweep.plan import SweepPlan
+from perfmodel.sweep.plan import SweepPlan, make_plan
+from perfmodel.sweep.run import run_plan
 
 KILLS = 50
 _POINTS = 192

@@ -9,8 +9,7 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.settings import FaultList
-from perfmodel.sweep import CHUNK, METRICS, make_plan
-from perfmodel.sweep.plan import Options
+from perfmodel.sweep.plan import CHUNK, METRICS, Options, make_plan
 
 
 def rows_of(plan: Any) -> int:

@@ -11,9 +11,9 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.prediction.apart import told_apart
-from perfmodel.sweep import make_plan, run_plan
 from perfmodel.sweep.executor import Processes
-from perfmodel.sweep.plan import REASON
+from perfmodel.sweep.plan import REASON, make_plan
+from perfmodel.sweep.run import run_plan
 from perfmodel.sweep.summary import Summary
 from perfmodel.table import Table
 from perfmodel.table.files import csv_text, with_empty_column

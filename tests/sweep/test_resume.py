@@ -15,9 +15,9 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
-from perfmodel.sweep import make_plan, run_plan
 from perfmodel.sweep.content import digest
-from perfmodel.sweep.plan import Options, SweepPlan
+from perfmodel.sweep.plan import Options, SweepPlan, make_plan
+from perfmodel.sweep.run import run_plan
 
 MODEL = """schema_version: 1
 name: small

@@ -9,8 +9,10 @@ from numpy.testing import assert_allclose
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.sweep import METRICS, dry_run, make_plan, run_plan
 from perfmodel.sweep.executor import Processes, Serial, executor_named
+from perfmodel.sweep.pilot import dry_run
+from perfmodel.sweep.plan import METRICS, make_plan
+from perfmodel.sweep.run import run_plan
 from perfmodel.sweep.summary import Summary
 from perfmodel.table import Table
 

@@ -12,8 +12,8 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
 from perfmodel.sweep import evaluate as evaluate_module
-from perfmodel.sweep import make_plan, run_plan
-from perfmodel.sweep.plan import SweepPlan
+from perfmodel.sweep.plan import SweepPlan, make_plan
+from perfmodel.sweep.run import run_plan
 from perfmodel.table import Table
 
 SUFFIXES = [".csv", ".parquet"]

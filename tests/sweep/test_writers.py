@@ -12,9 +12,9 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.errors import InputError
-from perfmodel.sweep import make_plan, run_plan
 from perfmodel.sweep.lock import locked
-from perfmodel.sweep.plan import SweepPlan
+from perfmodel.sweep.plan import SweepPlan, make_plan
+from perfmodel.sweep.run import run_plan
 from perfmodel.sweep.store import Store
 from perfmodel.table import Table
 

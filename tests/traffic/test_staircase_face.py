@@ -11,7 +11,7 @@ import pytest
 
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import Staircase, flattened, staircase
-from perfmodel.cost.traffic.staircase_lookup import batched, batched_parts
+from perfmodel.cost.traffic.staircase_lookup import batched
 from perfmodel.errors import InputError
 
 NEST = TileNest(28, 28, 32, 16, 3, 3)
@@ -52,9 +52,9 @@ def test_below_the_least_tile_nothing_fits(stairs: Staircase) -> None:
     assert stairs.index(below) == -1
     assert set(stairs.parts(below)) == {np.inf}
     assert stairs.parts(below).reads == stairs.parts(below).writes == np.inf
-    parts = batched_parts([stairs], [below, 1e9])
-    assert parts.reads[0, 0] == parts.writes[0, 0] == np.inf
-    assert parts.reads[0, 1] + parts.writes[0, 1] == stairs.compulsory_bytes
+    parts = stairs.parts(np.array([below, 1e9]))
+    assert parts.reads[0] == parts.writes[0] == np.inf
+    assert parts.reads[1] + parts.writes[1] == stairs.compulsory_bytes
 
 
 def test_tiles_fit_their_nest(stairs: Staircase) -> None:
@@ -89,22 +89,19 @@ def test_many_nests_at_many_capacities(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     for capacity in (rng.uniform(0, 3e4, shape), np.sort(rng.uniform(0, 3e4, shape), axis=None)):
         capacity = capacity.reshape(shape)
-        table, parts = batched(found, capacity), batched_parts(found, capacity)
+        table = batched(found, capacity)
         assert table.shape == (3, max(1, capacity.size))
         for i, stairs in enumerate(found):
             points = np.atleast_1d(capacity)
             assert np.array_equal(table[i], stairs(points))
-            for all_, own in zip(parts, stairs.parts(points), strict=True):
-                assert np.array_equal(all_[i], own)
 
 
 def test_capacities_of_each_nest() -> None:
     found = [staircase(nest, Widths()) for nest in LAYERS]
     capacity = np.random.default_rng(0).uniform(0, 3e4, (3, 50))
-    table, parts = batched(found, capacity), batched_parts(found, capacity)
+    table = batched(found, capacity)
     for i, stairs in enumerate(found):
         assert np.array_equal(table[i], stairs(capacity[i]))
-        assert np.array_equal(parts.output[i], stairs.parts(capacity[i]).output)
     with pytest.raises(ValueError, match="3 staircases, but capacities of 2"):
         batched(found, capacity[:2])
     assert batched([], np.ones(4)).shape == (0, 4)

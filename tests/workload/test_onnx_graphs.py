@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 from perfmodel.errors import InputError
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Operator
-from perfmodel.workload.importers.onnx import OnnxWorkload, load_onnx
+from perfmodel.workload.importers.onnx import load_onnx
+from perfmodel.workload.importers.onnx.load import OnnxWorkload
 
 Write = Callable[..., Path]
 node = helper.make_node

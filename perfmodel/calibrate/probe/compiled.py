@@ -13,8 +13,6 @@ from pathlib import Path
 
 from perfmodel.calibrate.probe.measure import Measure, MeterError
 
-__all__ = ["SOURCE", "Compiled", "compiled", "compiler"]
-
 SOURCE = Path(__file__).with_name("kernels.c")
 """The kernels, in C."""
 _FLAGS = ("-O2", "-std=gnu99", "-pthread")

@@ -11,8 +11,6 @@ import numpy as np
 
 from perfmodel.calibrate.probe.onnx_bytes import chain, choices, views
 
-__all__ = ["Dispatch", "measure_dispatch"]
-
 #: Lengths of the chains; the shortest tells the run, the slope tells the node.
 _LENGTHS = (1, 101, 201, 401)
 _FEWER = (2, 52, 102, 202)

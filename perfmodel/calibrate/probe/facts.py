@@ -12,8 +12,6 @@ from perfmodel.calibrate.probe.measure import Figure, Measure
 from perfmodel.calibrate.probe.plan import DOTS, WALKERS, WIDTHS, ProbePlan
 from perfmodel.calibrate.probe.rounds import ProbeResult
 
-__all__ = ["HostFacts", "LevelFacts", "facts_of_host"]
-
 
 @dataclass(frozen=True, slots=True)
 class LevelFacts:

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["HostCache", "Identity", "identify"]
-
 #: Vector and matrix instructions worth naming, of all that a processor lists.
 _TELLING = (
     "sse2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni",

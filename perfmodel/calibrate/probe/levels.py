@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["ramp", "share_missed"]
-
 
 def share_missed(
     rates: Sequence[float], inside: float, beyond: float

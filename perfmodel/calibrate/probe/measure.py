@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
-__all__ = ["Figure", "Measure", "Meter", "MeterError"]
-
 
 class MeterError(Exception):
     """A meter could not carry out a measurement."""

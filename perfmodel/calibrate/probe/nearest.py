@@ -12,8 +12,6 @@ from perfmodel.hardware.library import device_names, hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.table import Table
 
-__all__ = ["TELLING", "differences", "nearest_device"]
-
 TELLING = 0.10
 """A fact that differs by more than this is named."""
 #: What two processors are compared by.

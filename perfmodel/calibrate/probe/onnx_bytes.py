@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-__all__ = ["chain", "choices", "views"]
-
 _FLOAT, _INT64, _BOOL = 1, 7, 9
 _GRAPH = 5
 _IR_VERSION = 8

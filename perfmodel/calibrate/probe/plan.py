@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from perfmodel.calibrate.probe.identity import HostCache, Identity
 from perfmodel.calibrate.probe.measure import Measure
 
-__all__ = ["WIDTHS", "ProbePlan", "plan_of"]
-
 WIDTHS = (512, 256, 128)
 """Vector widths in bits, widest first."""
 _KIB, _MIB = 1 << 10, 1 << 20

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from perfmodel.calibrate.probe.measure import Figure, Measure, Meter, MeterError
 
-__all__ = ["ProbeResult", "measure_all"]
-
 TRIALS = 5
 """Trials of a measurement in a round."""
 #: A trial is long beside the clock's step and the start of a stream, short beside a slice of the

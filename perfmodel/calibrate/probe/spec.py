@@ -10,8 +10,6 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.units import show
 
-__all__ = ["NAME", "device_of", "runtime_of"]
-
 NAME = "host"
 """Name of the device where the user gives none."""
 _SOURCE = "probe"

@@ -13,8 +13,6 @@ import numpy as np
 
 from perfmodel.calibrate.probe.measure import Measure, MeterError
 
-__all__ = ["WithNumpy"]
-
 #: Rows and columns of the product: large beside its overheads, small beside the time of a trial.
 _SIDE = 384
 

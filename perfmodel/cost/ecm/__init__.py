@@ -2,34 +2,26 @@
 
 from typing import TYPE_CHECKING
 
-from perfmodel.cost.ecm.layers import kept_share, layer_lines, miss_share
+from perfmodel.cost.ecm.layers import layer_lines, miss_share
 from perfmodel.cost.ecm.model import (
     CacheBoundary,
     EcmCore,
     cycles_at_levels,
     cycles_by_size,
     level_parts,
-    transfer_cycles,
 )
-from perfmodel.cost.ecm.ports import Work, core_cycles, store_switches
-from perfmodel.cost.ecm.scaling import cores_to_saturate, speedup_of_cores
+from perfmodel.cost.ecm.ports import Work
 from perfmodel.former import former_names
 
 __all__ = [
     "CacheBoundary",
     "EcmCore",
     "Work",
-    "core_cycles",
-    "cores_to_saturate",
     "cycles_at_levels",
     "cycles_by_size",
-    "kept_share",
     "layer_lines",
     "level_parts",
     "miss_share",
-    "speedup_of_cores",
-    "store_switches",
-    "transfer_cycles",
 ]
 
 if not TYPE_CHECKING:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["kept_share", "layer_lines", "miss_share"]
-
 
 def miss_share(size: Value, centre: Value, sharpness: Value) -> Value:
     """Return the share of lines that are gone when a working set is swept again.
@@ -33,11 +31,6 @@ def miss_share(size: Value, centre: Value, sharpness: Value) -> Value:
     # In logarithms, so that a step does not overflow.
     steps = sharpness * (xp.log(xp.asarray(centre) * 1.0) - xp.log(xp.asarray(size) * 1.0))
     return 1.0 / (1.0 + xp.exp(xp.clip(steps, -700.0, 700.0)))
-
-
-def kept_share(size: Value, centre: Value, sharpness: Value) -> Value:
-    """Return the share of lines that are still there: what `miss_share` leaves."""
-    return 1.0 - miss_share(size, centre, sharpness)
 
 
 def layer_lines(

@@ -28,15 +28,6 @@ from perfmodel.arrays import Value, namespace
 from perfmodel.cost.ecm.layers import miss_share
 from perfmodel.cost.ecm.ports import Work, core_cycles, store_switches
 
-__all__ = [
-    "CacheBoundary",
-    "EcmCore",
-    "cycles_at_levels",
-    "cycles_by_size",
-    "level_parts",
-    "transfer_cycles",
-]
-
 
 class EcmCore(NamedTuple):
     """A core and its first cache; numbers or arrays that broadcast.

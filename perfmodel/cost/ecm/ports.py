@@ -14,8 +14,6 @@ from perfmodel.arrays import Value, namespace
 if TYPE_CHECKING:
     from perfmodel.cost.ecm.model import EcmCore
 
-__all__ = ["Work", "core_cycles", "store_switches"]
-
 
 class Work(NamedTuple):
     """What a loop does for one line of results; numbers or arrays that broadcast.

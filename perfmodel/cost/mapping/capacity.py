@@ -16,7 +16,7 @@ from perfmodel.cost.mapping.problem import Accounting, Floats, MappingProblem
 from perfmodel.cost.mapping.result import Mapping, mapping_of
 from perfmodel.cost.mapping.search import factors_of, orders_of_chain
 from perfmodel.cost.traffic.nest import TileNest, Widths
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest
 
 #: Staircases that are remembered.
 REMEMBERED = 256
@@ -81,12 +81,10 @@ def capacity_staircase(
     """
     names = [found.name for found in hierarchy.memories]
     if memory not in names:
-        raise InputError(
-            Fault(
-                f"there is no memory '{memory}'",
-                expected=", ".join(names),
-                suggestion=nearest(memory, names),
-            )
+        raise input_error(
+            f"there is no memory '{memory}'",
+            expected=", ".join(names),
+            suggestion=nearest(memory, names),
         )
     problem = problem_of(nest, hierarchy, widths, in_rows, in_columns, accounting)
     return _staircase(problem, names.index(memory), loops)

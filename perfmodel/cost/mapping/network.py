@@ -11,7 +11,7 @@ from perfmodel.cost.mapping.best import best_mapping, loma_mapping
 from perfmodel.cost.mapping.hierarchy import DIMS, Hierarchy
 from perfmodel.cost.mapping.result import Mapping
 from perfmodel.cost.traffic.nest import TileNest
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.table import Table
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ def map_network(
     from perfmodel.workload.lower import lower
 
     if search not in ("best", "loma"):
-        raise InputError(Fault(f"no search {search!r}", expected="best or loma"))
+        raise input_error(f"no search {search!r}", expected="best or loma")
     if workload.shape:
-        raise InputError(Fault("a parameter is an array", expected="a number for each parameter"))
+        raise input_error("a parameter is an array", expected="a number for each parameter")
     table = lower(workload.graph()).bind(workload.parameters, nests=True)
     nests = table.nests
     if nests is None:
@@ -134,7 +134,7 @@ def map_network(
         parts = [dim for dim, number in numbers.items() if number != round(number)]
         if parts:
             text = ", ".join(f"{dim} {numbers[dim]:g}" for dim in parts)
-            raise InputError(Fault(f"{name} has {text}", expected="whole extents"))
+            raise input_error(f"{name} has {text}", expected="whole extents")
         stride, dilation = nests.stride[at].tolist(), nests.dilation[at].tolist()
         nest = TileNest(
             **{dim: round(number) for dim, number in numbers.items()},

@@ -19,7 +19,7 @@ from perfmodel.cost.mapping.hierarchy import (
     Operand,
     Port,
 )
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 
 _DIMS: dict[str, Dim] = {
     "B": "batch", "G": "groups", "K": "out_channels", "C": "in_channels", "OX": "out_columns",
@@ -77,8 +77,8 @@ def from_zigzag(accelerator: Mapping[str, Any], mapping: Mapping[str, Any]) -> H
             name=str(accelerator.get("name", "accelerator")),
         )
     except KeyError as missing:
-        raise InputError(
-            Fault(f"{missing} is missing or not known", expected="an accelerator as of ZigZag 3.9")
+        raise input_error(
+            f"{missing} is missing or not known", expected="an accelerator as of ZigZag 3.9"
         ) from missing
 
 

@@ -26,9 +26,6 @@ from perfmodel.cost.traffic.chains_links import lined
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
-__all__ = ["ChainGroup", "ChainStaircase", "chain"]
-
-
 #: First and last operator of a group; whether its input and its output lie on chip whole.
 _Key: TypeAlias = tuple[int, int, bool, bool]
 

@@ -12,8 +12,6 @@ from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.cost.traffic.staircase_axes import Floats, flattened, useful_tiles
 
-__all__ = ["alone"]
-
 
 def alone(nest: TileNest, widths: Widths, conventions: Conventions) -> tuple[Floats, Floats]:
     """Return capacities and least traffic of one operator, both of shape (steps,)."""

@@ -10,8 +10,6 @@ import numpy as np
 from perfmodel.cost.traffic.chains_links import Lined
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, useful_tiles
 
-__all__ = ["Fused", "again", "block_room", "blocks", "falling", "few", "slices"]
-
 
 class Fused(NamedTuple):
     """A group's staircase; all of shape (steps,).

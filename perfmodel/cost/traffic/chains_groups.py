@@ -27,8 +27,6 @@ from perfmodel.cost.traffic.chains_blocks import (
 from perfmodel.cost.traffic.chains_links import ChainOperator, Lined
 from perfmodel.cost.traffic.staircase_axes import Floats
 
-__all__ = ["fused"]
-
 #: How much of a tensor is held: all channels, those of one head, one channel.
 _WHOLE, _HEAD, _ONE = range(3)
 

@@ -12,8 +12,6 @@ import numpy as np
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, flattened, useful_tiles
 
-__all__ = ["ChainOperator", "ChainTiles", "Lined", "lined"]
-
 
 @dataclass(frozen=True, slots=True)
 class ChainOperator:

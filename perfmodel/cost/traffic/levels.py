@@ -20,8 +20,6 @@ from perfmodel.cost.traffic.levels_problem import MultilevelTilingProblem
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
-__all__ = ["LevelTile", "LevelsFront", "LevelsOptimum", "levels_front", "two_levels"]
-
 
 @dataclass(frozen=True, slots=True)
 class LevelTile:

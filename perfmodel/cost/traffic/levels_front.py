@@ -11,8 +11,6 @@ from perfmodel.cost.traffic.levels_inner import InnerLevelTiles
 from perfmodel.cost.traffic.levels_problem import STATIONARY, MultilevelTilingProblem
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
-__all__ = ["Mapped", "candidates", "mapping"]
-
 Bools = npt.NDArray[np.bool_]
 _SLACK = 1.0 + 1e-12
 #: Loops of the outer level of which the innermost runs: over input channels, output channels,

@@ -16,8 +16,6 @@ from perfmodel.cost.traffic.levels_problem import MultilevelTilingProblem
 from perfmodel.cost.traffic.levels_splits import Line, starts, useful
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
-__all__ = ["InnerLevelTiles", "Outers", "fit"]
-
 #: Stands for a width of zero where one divides by it.
 _NOTHING = 1e-30
 #: Rounding that a capacity forgives, relative.

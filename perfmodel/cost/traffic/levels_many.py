@@ -19,8 +19,6 @@ from perfmodel.cost.traffic.levels_problem import STATIONARY, MultilevelTilingPr
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats
 
-__all__ = ["MOST", "levels"]
-
 #: Most splits of all extents together that are tried.
 MOST = 20_000_000
 _SLACK = 1.0 + 1e-12

@@ -21,8 +21,6 @@ from perfmodel.cost.traffic.levels_splits import (
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase_axes import Floats
 
-__all__ = ["STATIONARY", "MultilevelTilingProblem"]
-
 #: Operand that stays at the innermost loop: over input channels, output channels, positions.
 STATIONARY = ("output", "input", "weight")
 

@@ -18,18 +18,6 @@ import numpy.typing as npt
 from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints, flattened, useful_tiles
 
-__all__ = [
-    "AxisWindow",
-    "Line",
-    "Splits",
-    "canonical",
-    "line",
-    "spatial",
-    "starts",
-    "useful",
-    "windows",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class AxisWindow:

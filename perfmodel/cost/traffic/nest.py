@@ -81,11 +81,6 @@ class TileNest:
         taps = self.kernel_rows * self.kernel_columns
         return taps == 1 and self.row_stride == 1 and self.column_stride == 1
 
-    @property
-    def is_depthwise(self) -> bool:
-        """Whether every group has one channel in and one out."""
-        return self.in_channels == 1 and self.out_channels == 1 and not self.is_gemm
-
 
 @dataclass(frozen=True, slots=True)
 class Widths:

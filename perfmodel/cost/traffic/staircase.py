@@ -30,8 +30,6 @@ from perfmodel.cost.traffic.staircase_layouts import LOOPS
 from perfmodel.cost.traffic.staircase_steps import Decoded, StaircaseCandidates
 from perfmodel.cost.traffic.staircase_uneven import add_uneven
 
-__all__ = ["OperandTraffic", "Staircase", "Tile", "flattened", "staircase"]
-
 #: Staircases that are remembered; one takes some 10 kB.
 REMEMBERED = 2048
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.cost.traffic.staircase import OperandTraffic, Staircase
+from perfmodel.cost.traffic.staircase import Staircase
 from perfmodel.cost.traffic.staircase_axes import Floats, Ints
-
-__all__ = ["batched", "batched_parts"]
 
 
 def batched(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> Floats:
@@ -33,49 +31,15 @@ def batched(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> Float
     ValueError
         Rows of capacities that are not one a nest.
     """
-    return _gathered(staircases, capacities, [[s.padded for s in staircases]])[0]
-
-
-def batched_parts(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> OperandTraffic:
-    """Return the traffic of each operand of many nests at many capacities.
-
-    Parameters
-    ----------
-    staircases, capacities
-        As of `batched`.
-
-    Returns
-    -------
-    Parts
-        Of arrays of shape (nests, points).
-    """
-    columns = [
-        [np.concatenate([[np.inf], column[i]]) for column in map(_columns, staircases)]
-        for i in range(4)
-    ]
-    return OperandTraffic(*_gathered(staircases, capacities, columns))
-
-
-def _columns(stairs: Staircase) -> tuple[Floats, Floats, Floats, Floats]:
-    return (
-        stairs.input_bytes, stairs.weight_bytes, stairs.output_bytes, stairs.partial_read_bytes,
-    )  # fmt: skip
-
-
-def _gathered(
-    staircases: Sequence[Staircase], capacities: npt.ArrayLike, columns: list[list[Floats]]
-) -> list[Floats]:
-    """Return columns of steps at capacities; each column has an entry before its first step."""
     at = np.atleast_1d(np.asarray(capacities, dtype=float))
-    out = [np.empty((len(staircases), at.shape[-1])) for _ in columns]
+    out = np.empty((len(staircases), at.shape[-1]))
     if at.ndim == 2:
         if len(at) != len(staircases):
             raise ValueError(f"{len(staircases)} staircases, but capacities of {len(at)}")
         for i, stairs in enumerate(staircases):
             points: Floats = at[i]
             step: Ints = stairs.index(points) + 1
-            for values, column in zip(out, columns, strict=True):
-                np.take(column[i], step, out=values[i])
+            np.take(stairs.padded, step, out=out[i])
         return out
     # In ascending order the steps cut the points into runs: no search for each point.
     ascending = at
@@ -85,10 +49,9 @@ def _gathered(
     for i, stairs in enumerate(staircases):
         cuts = ascending.searchsorted(stairs.capacity_bytes, side="left")
         ends = np.concatenate([[0], cuts, [len(at)]])
-        for values, column in zip(out, columns, strict=True):
-            run = np.repeat(column[i], np.diff(ends))
-            if order is None:
-                values[i] = run
-            else:
-                values[i, order] = run
+        run = np.repeat(stairs.padded, np.diff(ends))
+        if order is None:
+            out[i] = run
+        else:
+            out[i, order] = run
     return out

@@ -11,8 +11,6 @@ from perfmodel.evaluate.datasets import dataset, dataset_names
 from perfmodel.evaluate.result import ValidationResult, percent
 from perfmodel.evaluate.trust.peers import Peer, peers
 
-__all__ = ["trust_page"]
-
 _WORST = 3
 _DEVICES = 24
 

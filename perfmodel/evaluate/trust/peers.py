@@ -5,23 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from perfmodel.catalog import packages
 from perfmodel.evaluate.datasets import GROUP
+from perfmodel.frozen import FrozenModel
 from perfmodel.specfile import read, validate
-
-__all__ = ["Peer", "peers"]
 
 #: In a package of data sets, beside its readers.
 _FILE = "peers.yaml"
 
 
-class _PeersSchema(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class Peer(_PeersSchema):
+class Peer(FrozenModel):
     """An error of another tool on a data set, or on one of its kind."""
 
     data: str
@@ -40,7 +35,7 @@ class Peer(_PeersSchema):
     """Its address."""
 
 
-class Peers(_PeersSchema):
+class Peers(FrozenModel):
     """The file."""
 
     schema_version: Literal[1]

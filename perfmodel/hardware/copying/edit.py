@@ -11,8 +11,6 @@ import yaml
 from perfmodel.marks import PROVENANCE
 from perfmodel.specfile import reads_as_text
 
-__all__ = ["SpecText"]
-
 #: Keys of a number that describe the old value alone.
 _OF_THE_OLD: Final = frozenset((*PROVENANCE, "value", "clock"))
 

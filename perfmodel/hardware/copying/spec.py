@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from perfmodel import units
 from perfmodel.atomic import output_faults, write_text
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.hardware import library
 from perfmodel.hardware.copying.edit import SpecText, quoted
 from perfmodel.hardware.device import Device
@@ -18,8 +18,6 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
-
-__all__ = ["Change", "NewSpec", "copied"]
 
 #: Key under `sources` of what the user sets.
 SOURCE: Final = "set_by_user"
@@ -276,9 +274,11 @@ def _sustained(machine: Machine, varied: Machine, path: str, given: Any) -> floa
     rate = machine.vary({of: given})[of]
     theoretical = varied[of]
     if rate > theoretical:
-        raise InputError(Fault(f"{units.show(rate, 'bandwidth')} is more than the memory has",
-                               path, expected=f"at most {units.show(theoretical, 'bandwidth')}, "
-                               "its bandwidth"))  # fmt: skip
+        raise input_error(
+            f"{units.show(rate, 'bandwidth')} is more than the memory has",
+            path,
+            expected=f"at most {units.show(theoretical, 'bandwidth')}, its bandwidth",
+        )
     return float(rate)
 
 

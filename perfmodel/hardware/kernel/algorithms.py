@@ -6,8 +6,6 @@ from typing import Literal, TypeAlias
 
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["Algorithm", "Algorithms"]
-
 Algorithm: TypeAlias = Literal[
     "direct", "im2col", "winograd_2x2", "winograd_4x4", "dense", "per_group", "fewest"
 ]

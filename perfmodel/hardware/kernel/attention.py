@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.hardware.kernel.ranges import Cost, Rows, Time
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["AttentionConstants"]
-
 
 class AttentionConstants(Spec):
     """What fused attention costs; `perfmodel.kinds.tensor_core.attention`."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.hardware.kernel.ranges import Share, Time
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["CollectiveConstants"]
-
 
 class CollectiveConstants(Spec):
     """What a library of collectives reaches and costs; `perfmodel.cost.collectives`."""

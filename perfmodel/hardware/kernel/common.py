@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.hardware.kernel.ranges import Bandwidth, Norm, Passes, Share, Time
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["CommonConstants"]
-
 
 class CommonConstants(Spec):
     """What kernels of every class may state."""

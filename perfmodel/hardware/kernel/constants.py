@@ -17,8 +17,6 @@ from perfmodel.hardware.kernel.overlays import OverlayConstants
 from perfmodel.hardware.kernel.panels import PanelConstants
 from perfmodel.hardware.kernel.products import ProductConstants
 
-__all__ = ["KERNEL_CLASSES", "Kernel"]
-
 KERNEL_CLASSES: Final = (
     "gemm", "gemv", "conv", "grouped", "depthwise", "attention_prefill", "attention_decode", "moe",
     "batched_gemm", "recurrent", "elementwise", "norm", "softmax", "pool", "copy", "gather",

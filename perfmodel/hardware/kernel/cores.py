@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.hardware.kernel.ranges import Clocks, Number, Portion, Share
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["CoreConstants"]
-
 
 class CoreConstants(Spec):
     """Shape and clocks of kernels on one core; `perfmodel.kinds.simd`."""

@@ -7,8 +7,6 @@ from typing import Annotated, TypeAlias
 from perfmodel.hardware.kernel.ranges import Clocks, Time
 from perfmodel.hardware.quantity import Of, Quantity, Spec
 
-__all__ = ["FabricConstants"]
-
 Each: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e5)]
 Number: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e9)]
 Levels: TypeAlias = Annotated[Quantity, Of("count", ceiling=64.0)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.hardware.kernel.ranges import Cost, Number
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["LookupConstants"]
-
 
 class LookupConstants(Spec):
     """What a look-up serves and takes; `perfmodel.kinds.lookup_table.counts`.

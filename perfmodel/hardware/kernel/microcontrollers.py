@@ -7,8 +7,6 @@ from typing import Annotated, TypeAlias
 from perfmodel.hardware.kernel.ranges import Clocks, Portion
 from perfmodel.hardware.quantity import Of, Quantity, Spec
 
-__all__ = ["MicrocontrollerConstants"]
-
 MacClocks: TypeAlias = Annotated[Quantity, Of("clocks", positive=True, ceiling=1e4)]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.hardware.kernel.ranges import Number, Share, Speed
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["NeuralConstants"]
-
 
 class NeuralConstants(Spec):
     """How a network spreads over the cores of a neural processor, and what its host does."""

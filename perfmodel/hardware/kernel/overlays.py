@@ -6,8 +6,6 @@ from typing import Annotated, TypeAlias
 
 from perfmodel.hardware.quantity import Of, Quantity, Spec
 
-__all__ = ["OverlayConstants"]
-
 Bandwidth: TypeAlias = Annotated[Quantity, Of("bandwidth", positive=True)]
 Rate: TypeAlias = Annotated[Quantity, Of("compute", positive=True)]
 

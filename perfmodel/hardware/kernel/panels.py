@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.hardware.kernel.ranges import Clocks, Number
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["PanelConstants"]
-
 
 class PanelConstants(Spec):
     """Panels of a convolution's product, on rooflines; `perfmodel.kinds.dispatched`.

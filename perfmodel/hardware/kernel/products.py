@@ -14,8 +14,6 @@ from perfmodel.hardware.kernel.ranges import (
 )
 from perfmodel.hardware.quantity import Spec
 
-__all__ = ["ProductConstants"]
-
 
 class ProductConstants(Spec):
     """What the kernels of a product reach and cost; `perfmodel.kinds.tensor_core.gemm`."""

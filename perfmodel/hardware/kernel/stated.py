@@ -9,8 +9,6 @@ from typing import Final, Self
 from perfmodel.arrays import Value
 from perfmodel.hardware.kernel.constants import Kernel
 
-__all__ = ["ConstantsOfKernels", "stated_constants"]
-
 #: Constants of a kernel, as facts name them.
 _FIELDS: Final = tuple(name for name in Kernel.model_fields if name != "note")
 

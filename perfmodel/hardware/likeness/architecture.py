@@ -11,8 +11,6 @@ from perfmodel.hardware.facts import facts_of
 from perfmodel.hardware.likeness.products import HardwareProduct, catalogue
 from perfmodel.hardware.runtime import Runtime
 
-__all__ = ["Architecture", "copy_fault", "none_like", "of_device", "of_product", "unlike"]
-
 _IDEAL: Final = Runtime(name="ideal")
 #: Facts of an engine that hold for any core of its family, or that the catalogue's facts replace.
 _OF_ANY: Final = ("peaks", "vector_peaks", "clock", "boost_clock", "units")

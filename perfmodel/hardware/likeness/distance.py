@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfmodel import units
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.hardware import library
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import facts_of
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.settings import FaultList
-
-__all__ = ["Likeness", "Sketch", "near", "sketch", "sketch_of"]
 
 #: Formats by which peaks are compared, the first that both have.
 _FORMATS: Final = ("int8", "fp16", "bf16", "fp32", "int16", "fp8", "fp64", "int4")
@@ -142,7 +140,7 @@ def sketch(
     ):  # fmt: skip
         if given and given not in known:
             meant = nearest(given, known)
-            expected = "" if meant else "one of " + ", ".join(known)
+            expected = "" if meant else one_of(known)
             faults.append(Fault(f"'{given}' is none", file=option, suggestion=meant,
                                 expected=expected))  # fmt: skip
     faults.settle()

@@ -12,17 +12,6 @@ from perfmodel import units
 from perfmodel.hardware.likeness.distance import Likeness, Sketch, near
 from perfmodel.shipped import data_root
 
-__all__ = [
-    "HardwareProduct",
-    "advice",
-    "catalogue",
-    "command",
-    "find",
-    "group_of",
-    "products",
-    "title_of",
-]
-
 #: The nearest of a product is looked for among devices with the first of these tags that it has.
 _FIRST: Final = ("phone", "laptop", "mcu", "fpga", "gpu", "datacenter", "x86", "sbc", "npu")
 

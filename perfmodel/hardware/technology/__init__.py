@@ -1,49 +1,32 @@
 """What silicon costs: sourced energies and areas of arithmetic, memories and wires by node."""
 
-from perfmodel.hardware.technology.curves import leave_one_out, power_law
-from perfmodel.hardware.technology.nodes import area_scale, energy_scale, nominal_volts
+from perfmodel.hardware.technology.curves import power_law
+from perfmodel.hardware.technology.nodes import energy_scale
 from perfmodel.hardware.technology.offchip import (
-    DramPower,
     dram_access_energy,
     dram_core_energy,
     dram_energy,
-    dram_kinds,
     dram_power,
-    dram_range,
     dram_streaming_energy,
     flash_page_read_energy,
     link_energy,
     wire_energy,
 )
-from perfmodel.hardware.technology.operations import (
-    logic_leakage_power,
-    mac_area,
-    operation_energy,
-)
-from perfmodel.hardware.technology.sram import (
-    sram_access_energy,
-    sram_area,
-    sram_leakage_power,
-)
+from perfmodel.hardware.technology.operations import logic_leakage_power, mac_area, operation_energy
+from perfmodel.hardware.technology.sram import sram_access_energy, sram_area, sram_leakage_power
 from perfmodel.hardware.technology.tables import sources
 
 __all__ = [
-    "DramPower",
-    "area_scale",
     "dram_access_energy",
     "dram_core_energy",
     "dram_energy",
-    "dram_kinds",
     "dram_power",
-    "dram_range",
     "dram_streaming_energy",
     "energy_scale",
     "flash_page_read_energy",
-    "leave_one_out",
     "link_energy",
     "logic_leakage_power",
     "mac_area",
-    "nominal_volts",
     "operation_energy",
     "power_law",
     "sources",

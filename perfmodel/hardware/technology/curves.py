@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from perfmodel.arrays import Array, Value, namespace
+from perfmodel.arrays import Value, namespace
 
 
 def power_law(
@@ -42,24 +42,3 @@ def power_law(
         log_y = log_y + bend * xp.maximum(where - knot, 0.0)
     found = xp.exp(log_y)
     return float(found) if xp is np and np.ndim(found) == 0 else found
-
-
-def leave_one_out(xs: Sequence[float], ys: Sequence[float]) -> Array:
-    """Return what each inner point is predicted as, over what it is, less one, without it.
-
-    Parameters
-    ----------
-    xs, ys
-        Points as `power_law` takes them, three at least.
-
-    Returns
-    -------
-    Array
-        Relative errors of the points but the first and the last, which nothing brackets.
-    """
-    errors: list[float] = []
-    for i in range(1, len(xs) - 1):
-        rest = [j for j in range(len(xs)) if j != i]
-        found = power_law(xs[i], [xs[j] for j in rest], [ys[j] for j in rest])
-        errors.append(found / ys[i] - 1.0)
-    return np.asarray(errors)

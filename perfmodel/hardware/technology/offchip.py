@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.hardware.technology.nodes import nominal_volts
-from perfmodel.hardware.technology.tables import nanometres, table
+from perfmodel.hardware.technology.tables import table
 from perfmodel.units import parse
 
 
@@ -51,10 +51,11 @@ def entry(kind: str) -> dict[str, Any]:
     found = table("memories")["dram"].get(kind)
     if found is None:
         known = dram_kinds()
-        raise InputError(
-            Fault(f"no energy is known for the DRAM '{kind}'",
-                  expected=f"one of {', '.join(known)}", suggestion=nearest(kind, known))
-        )  # fmt: skip
+        raise input_error(
+            f"no energy is known for the DRAM '{kind}'",
+            expected=f"one of {', '.join(known)}",
+            suggestion=nearest(kind, known),
+        )
     return found
 
 
@@ -106,15 +107,6 @@ def dram_access_energy(kind: str) -> float:
     return dram_energy(kind) - (power.standby + power.refresh) * _seconds(found["currents"])
 
 
-def dram_range(kind: str) -> tuple[float, float]:
-    """Return the lowest and highest published energy of reading a byte, joules."""
-    found = entry(kind)
-    if "range" not in found:
-        return dram_energy(kind), dram_energy(kind)
-    low, high = (parse(text, "energy_per_byte") for text in found["range"])
-    return low, high
-
-
 def dram_power(kind: str) -> DramPower | None:
     """Return background and refresh power a byte of capacity; ``None`` without currents."""
     name = entry(kind).get("currents")
@@ -153,7 +145,7 @@ def dram_core_energy(kind: str, row_bytes_used: Value = None) -> Value:
     """
     name = entry(kind).get("currents")
     if name is None:
-        raise InputError(Fault(f"no currents are known for the DRAM '{kind}'"))
+        raise InputError(f"no currents are known for the DRAM '{kind}'")
     chip = table("memories")["currents"][name]
     clock = parse(chip["clock"], "frequency")
     burst = (_watts(chip, "read") - _watts(chip, "active_standby")) / _rate(chip)
@@ -246,14 +238,3 @@ def wire_energy(bits: Value, metres: Value, node_nm: Value = 40.0, *, volts: Val
     each = parse(known["energy"], "energy") / (known["bits"] * known["millimetres"] * 1e-3)
     supply = nominal_volts(node_nm) if volts is None else volts
     return each * bits * metres * (supply / known["volts"]) ** 2
-
-
-def wire_checks() -> list[tuple[float, float]]:
-    """Return (predicted, published) joules of the wires that the model does not use."""
-    found: list[tuple[float, float]] = []
-    for row in table("memories")["wires"]["checks"]:
-        metres = row["millimetres"] * 1e-3
-        node = nanometres(row["node"])
-        found.append((float(wire_energy(row["bits"], metres, node, volts=row["volts"])),
-                      parse(row["energy"], "energy")))  # fmt: skip
-    return found

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Final
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.hardware.technology.curves import power_law
 from perfmodel.hardware.technology.nodes import area_scale, trend
 from perfmodel.hardware.technology.tables import nanometres, table
@@ -71,10 +71,11 @@ def _width(name: str) -> tuple[str, float]:
     if plain is not None:
         return "int", float(plain[1])
     known = [*SIGNIFICAND, "int4", "int8", "int16", "int32"]
-    raise InputError(
-        Fault(f"no energy is known for the format '{name}'", expected=f"one of {', '.join(known)}",
-              suggestion=nearest(name, known))
-    )  # fmt: skip
+    raise input_error(
+        f"no energy is known for the format '{name}'",
+        expected=f"one of {', '.join(known)}",
+        suggestion=nearest(name, known),
+    )
 
 
 def accumulator_of(compute: str) -> str:
@@ -133,11 +134,11 @@ def operation_energy(
         A format without a width, another operation.
     """
     if operation not in _OPERATIONS:
-        raise InputError(
-            Fault(f"no energy is known for the operation '{operation}'",
-                  expected="one of " + ", ".join(_OPERATIONS),
-                  suggestion=nearest(operation, _OPERATIONS))
-        )  # fmt: skip
+        raise input_error(
+            f"no energy is known for the operation '{operation}'",
+            expected=one_of(_OPERATIONS),
+            suggestion=nearest(operation, _OPERATIONS),
+        )
     if operation == "mac":
         summed = accumulator or accumulator_of(compute_format)
         return operation_energy(compute_format, node_nm, operation="multiply") + operation_energy(

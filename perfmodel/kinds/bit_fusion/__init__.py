@@ -7,29 +7,11 @@ be best at some bandwidth; `kind` costs a table with them.
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.kinds.bit_fusion.counts import (
-    BitFusionLayer,
-    BitFusionTiling,
-    TileCounts,
-    count,
-    lanes_and_steps,
-)
-from perfmodel.kinds.bit_fusion.kind import KIND, BitFusion
+from perfmodel.kinds.bit_fusion.counts import BitFusionLayer, BitFusionTiling, count
+from perfmodel.kinds.bit_fusion.kind import KIND
 from perfmodel.kinds.bit_fusion.spec import BitComposableArray
-from perfmodel.kinds.bit_fusion.tiles import frontier, layer_cycles
 
-__all__ = [
-    "KIND",
-    "BitComposableArray",
-    "BitFusion",
-    "BitFusionLayer",
-    "BitFusionTiling",
-    "TileCounts",
-    "count",
-    "frontier",
-    "lanes_and_steps",
-    "layer_cycles",
-]
+__all__ = ["KIND", "BitComposableArray", "BitFusionLayer", "BitFusionTiling", "count"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Layer="BitFusionLayer", Tiling="BitFusionTiling")

@@ -11,15 +11,6 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = [
-    "BitFusionLayer",
-    "BitFusionTiling",
-    "TileCounts",
-    "count",
-    "lanes_and_steps",
-    "tile_bits",
-]
-
 
 class BitFusionLayer(NamedTuple):
     """A convolution of one pass and the array under it; numbers, or arrays that broadcast.
@@ -158,13 +149,13 @@ def tile_bits(
 ) -> tuple[Value, Value, Value]:  # fmt: skip
     """Return bits of a tile of inputs, weights and sums as they cross from main memory."""
     return (
-        _window(layer, rows, columns) * images * in_channels * layer.input_bits,
+        input_window(layer, rows, columns) * images * in_channels * layer.input_bits,
         layer.kernel_rows * layer.kernel_columns * in_channels * out_channels * layer.weight_bits,
         images * rows * columns * out_channels * layer.sum_bits,
     )
 
 
-def _window(layer: BitFusionLayer, rows: Value, columns: Value) -> Value:
+def input_window(layer: BitFusionLayer, rows: Value, columns: Value) -> Value:
     """Return input positions that outputs of a tile need, padding included."""
     tall = (rows - 1) * layer.stride_rows + (layer.kernel_rows - 1) * layer.dilation_rows + 1
     broad = (

@@ -30,8 +30,6 @@ from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["KIND", "BitFusion"]
-
 _SHARMA = "Sharma et al., Bit Fusion, ISCA 2018"
 
 

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.pydantic_faults import Flaw, checked
-from perfmodel.units import show
-
-__all__ = ["BitComposableArray"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Bits: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=64)]
@@ -21,8 +17,6 @@ Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 ByteEnergy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True, floor=64.0)]
 Word: TypeAlias = Annotated[Quantity, Of("bytes", positive=True, ceiling=64.0)]
-#: How far a rounded peak may be from height x width x units x clock.
-_ROUNDED = 0.02
 
 
 class BitComposableArray(Engine):
@@ -73,18 +67,9 @@ class BitComposableArray(Engine):
 
     @model_validator(mode="after")
     def _consistent(self) -> BitComposableArray:
-        if self.clock is None:
-            message = "a bit-composable array without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "500 MHz"'})
-        flaws: list[Flaw] = []
-        name, peak = next(iter(self.peaks.items()))
-        made = 2.0 * self.height.value * self.width.value * self.units.value * self.clock.value
-        if abs(peak.value / made - 1.0) > _ROUNDED:
-            message = (
-                f"{show(peak.value, 'compute')} as the first peak, but height x width x units x "
-                f"clock make {show(made, 'compute')}"
-            )
-            flaws.append(Flaw(("peaks", name), message, show(made, "compute")))
+        clock = self._needed_clock("a bit-composable array", "500 MHz")
+        elements = self.height.value * self.width.value * self.units.value
+        flaws = self._peak_flaws(2.0 * elements * clock, "height x width x units x clock")
         if self.lowest_bits.value > self.highest_bits.value:
             message = "the smallest multiplier has more bits than the whole unit"
             flaws.append(Flaw(("lowest_bits",), message, f"at most {self.highest_bits.value:g}"))

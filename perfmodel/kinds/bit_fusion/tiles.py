@@ -20,9 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.kinds.bit_fusion.counts import BitFusionLayer, BitFusionTiling, TileCounts, count
-
-__all__ = ["frontier", "layer_cycles", "tilings"]
+from perfmodel.kinds.bit_fusion.counts import (
+    BitFusionLayer,
+    BitFusionTiling,
+    TileCounts,
+    count,
+    input_window,
+)
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 _FIELDS, _PARTS = len(BitFusionLayer._fields), len(BitFusionTiling._fields)
@@ -230,12 +234,7 @@ def _padded(
     taps = layer.kernel_rows * layer.kernel_columns
     channels = inner if layer.unrolled else np.ceil(inner / lanes - 1e-9) * lanes
     across = np.ceil(outer / layer.width - 1e-9) * layer.width
-    tall = (rows - 1) * layer.stride_rows + (layer.kernel_rows - 1) * layer.dilation_rows + 1
-    broad = (
-        (columns - 1) * layer.stride_columns
-        + (layer.kernel_columns - 1) * layer.dilation_columns + 1
-    )  # fmt: skip
-    positions = rows * columns * taps if layer.unrolled else tall * broad
+    positions = input_window(layer, rows, columns)
     return {
         "input": images * positions * channels * layer.input_bits,
         "weight": np.ceil(taps * inner / lanes - 1e-9) * lanes * across * layer.weight_bits,

@@ -7,31 +7,12 @@ them.
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.kinds.bit_serial.counts import (
-    Fetches,
-    array_steps,
-    clocks_a_step,
-    fetches,
-    most_terms,
-    terms,
-)
-from perfmodel.kinds.bit_serial.kind import KIND, BitSerial
+from perfmodel.kinds.bit_serial.counts import terms
+from perfmodel.kinds.bit_serial.kind import KIND
 from perfmodel.kinds.bit_serial.products import BitSerialGemms, products
 from perfmodel.kinds.bit_serial.spec import BitSerialArray
 
-__all__ = [
-    "KIND",
-    "BitSerial",
-    "BitSerialArray",
-    "BitSerialGemms",
-    "Fetches",
-    "array_steps",
-    "clocks_a_step",
-    "fetches",
-    "most_terms",
-    "products",
-    "terms",
-]
+__all__ = ["KIND", "BitSerialArray", "BitSerialGemms", "products", "terms"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Products="BitSerialGemms")

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["Fetches", "array_steps", "clocks_a_step", "fetches", "most_terms", "terms"]
-
 #: Terms of the widest operand: 64 bits, one a clock.
 _MOST_TERMS = 64
 

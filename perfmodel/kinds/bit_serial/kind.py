@@ -27,8 +27,6 @@ from perfmodel.kinds.roofline import BESIDE_PRODUCTS, launch_times
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["KIND", "BitSerial"]
-
 _CHEN = "Chen et al., BitMoD, HPCA 2025"
 
 

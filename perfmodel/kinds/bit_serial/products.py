@@ -13,8 +13,6 @@ from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["BitSerialGemms", "products"]
-
 
 class BitSerialGemms(NamedTuple):
     """Products ``C[tokens, outer] += A[tokens, inner] B[inner, outer]``, `groups` of each.

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.pydantic_faults import Flaw, checked
-from perfmodel.units import show
-
-__all__ = ["BitSerialArray"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Folds: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=16)]
@@ -23,8 +19,6 @@ Share: TypeAlias = Annotated[Quantity, Of("share", positive=True)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 ByteEnergy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True, floor=64.0)]
-#: How far a rounded peak may be from rows x columns x lanes x units x clock.
-_ROUNDED = 0.02
 
 
 class BitSerialArray(Engine):
@@ -73,19 +67,9 @@ class BitSerialArray(Engine):
 
     @model_validator(mode="after")
     def _consistent(self) -> BitSerialArray:
-        if self.clock is None:
-            message = "a bit-serial array without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "1 GHz"'})
-        flaws: list[Flaw] = []
-        name, peak = next(iter(self.peaks.items()))
+        clock = self._needed_clock("a bit-serial array", "1 GHz")
         elements = self.rows.value * self.columns.value * self.lanes.value * self.units.value
-        made = 2.0 * elements * self.clock.value
-        if abs(peak.value / made - 1.0) > _ROUNDED:
-            message = (
-                f"{show(peak.value, 'compute')} as the first peak, but rows x columns x lanes x "
-                f"units x clock make {show(made, 'compute')}"
-            )
-            flaws.append(Flaw(("peaks", name), message, show(made, "compute")))
+        flaws = self._peak_flaws(2.0 * elements * clock, "rows x columns x lanes x units x clock")
         if self.folds.value > self.rows.value:
             message = "the rows are split into more parts than there are"
             flaws.append(Flaw(("folds",), message, f"at most {self.rows.value:g}"))

@@ -7,12 +7,11 @@ takes of each resource is `Prediction.resources`.
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.kinds.fpga.kind import KIND, Fpga
-from perfmodel.kinds.fpga.resources import RESOURCES
+from perfmodel.kinds.fpga.kind import KIND
 from perfmodel.kinds.fpga.spec import FpgaSpec
-from perfmodel.kinds.fpga.styles import STYLES, FpgaDesign
+from perfmodel.kinds.fpga.styles import FpgaDesign
 
-__all__ = ["KIND", "RESOURCES", "STYLES", "Fpga", "FpgaDesign", "FpgaSpec"]
+__all__ = ["KIND", "FpgaDesign", "FpgaSpec"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Design="FpgaDesign")

@@ -10,8 +10,6 @@ from perfmodel.kinds.fpga.circuits import Amounts
 from perfmodel.kinds.fpga.layers import CircuitLayers, constants_of
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["beside"]
-
 #: Entries and bits of the tables that a softmax reads exponentials from (hls4ml's defaults).
 TABLE_ENTRIES, TABLE_BITS = 1024.0, 18.0
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["BLOCK_BITS", "blocks_18k"]
-
 #: Bits of a block.
 BLOCK_BITS = 18432.0
 

@@ -13,10 +13,6 @@ from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.fpga.blocks import blocks_18k
 from perfmodel.kinds.fpga.reuse import multiplier_limit
 
-__all__ = [
-    "Amounts", "Circuit", "CircuitConstants", "latency_strategy", "registered", "resource_strategy",
-]  # fmt: skip
-
 
 class CircuitConstants(NamedTuple):
     """What a tool's circuits cost; the defaults are those of perfect logic.

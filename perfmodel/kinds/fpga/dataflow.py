@@ -30,8 +30,6 @@ from perfmodel.kinds.rates import bandwidth, with_latency
 from perfmodel.kinds.roofline import launch_times
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["DESIGN", "EQUATIONS", "Dataflow", "LayerDesign", "cost"]
-
 Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e8)]
 Count: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e9)]
 Share: TypeAlias = Annotated[Quantity, Of("fraction", positive=True, ceiling=1.0)]

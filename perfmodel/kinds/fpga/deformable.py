@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, first_number
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.residency import access_bytes, row_bytes
@@ -28,8 +28,6 @@ from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth, executed_macs, with_latency
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
-
-__all__ = ["DESIGN", "EQUATIONS", "Deformable", "cost", "line_clocks", "pointwise_clocks"]
 
 _CODENET = "Huang et al., CoDeNet, FPGA 2021; docs/fpga_overlays.md"
 
@@ -239,4 +237,4 @@ def _writes(table: OperatorTable) -> Any:
 
 
 def _said(seconds: Value, row: int) -> str:
-    return f"{float(np.asarray(seconds[row]).reshape(-1)[0]):.12g}"
+    return f"{first_number(seconds[row]):.12g}"

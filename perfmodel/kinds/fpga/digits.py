@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DIGITS", "multipliers_of", "nonzeros_of", "signed_digits"]
-
 #: Signed digits of a weight from which on its product takes a multiplier: one digit is a shift, two
 #: are one adder.
 DIGITS = 3

@@ -9,8 +9,6 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.quantity import Of, Quantity, Spec
 
-__all__ = ["RESOURCES", "Fabric", "overlay_resources"]
-
 #: Resources of a part, as `perfmodel.kinds.fpga.spec.FpgaSpec` names them.
 RESOURCES: Final = ("lut", "ff", "dsp", "bram", "uram")
 

@@ -30,8 +30,6 @@ from perfmodel.kinds.roofline import launch_times
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["DESIGN", "EQUATIONS", "Finn", "Unit", "cost", "unit_cycles", "unit_luts"]
-
 _BLOTT = "Blott et al., FINN-R, TRETS 11(3), 2018"
 
 Fold: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65536.0)]

@@ -30,8 +30,6 @@ from perfmodel.kinds.roofline import launch_times
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["DESIGN", "EQUATIONS", "FpgaConvNet", "cost"]
-
 _VENIERIS = "Venieris and Bouganis, fpgaConvNet, FCCM 2016"
 
 Fold: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65536.0)]

@@ -11,8 +11,6 @@ from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["KIND", "Fpga"]
-
 
 class Fpga:
     """Time and resources as the style of the design has them."""

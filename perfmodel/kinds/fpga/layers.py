@@ -17,10 +17,6 @@ from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = [
-    "SUPPORTED", "CircuitLayers", "check_kinds", "constants_of", "given_or", "layers_of",
-]  # fmt: skip
-
 #: Classes of operators that there are circuits for.
 SUPPORTED = frozenset({
     "gemm", "conv", "grouped", "depthwise", "elementwise", "norm", "softmax", "pool", "copy",

@@ -31,8 +31,6 @@ from perfmodel.kinds.rates import (
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["DESIGN", "EQUATIONS", "MatrixEngine", "cost"]
-
 _FLIGHT = "Zeng et al., FlightLLM, FPGA 2024"
 
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e6)]

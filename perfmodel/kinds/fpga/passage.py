@@ -10,8 +10,6 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["passage", "passed"]
-
 
 def passage(held: Sequence[Value], needed: Sequence[Value], xp: Any) -> list[Value]:
     """Return clocks until the last output of each layer of a chain.

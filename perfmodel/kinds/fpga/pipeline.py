@@ -13,8 +13,6 @@ from perfmodel.kinds.rates import executed_macs
 from perfmodel.kinds.roofline import best_format
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
 
-__all__ = ["DUARTE", "finished", "io_traffic", "peak_operations", "waited"]
-
 DUARTE: Final = "Duarte et al., JINST 13 P07027, 2018"
 
 

@@ -11,11 +11,6 @@ from perfmodel.cost.totals import total
 if TYPE_CHECKING:
     from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["RESOURCES", "of_rows"]
-
-#: What a design takes of a part, and the field of `FpgaSpec` that says how much there is.
-RESOURCES = ("lut", "ff", "dsp", "bram", "uram")
-
 
 def of_rows(table: OperatorTable, by_row: Mapping[str, Value]) -> dict[str, Value]:
     """Return `Terms.resources` of a design in which each row has hardware of its own.

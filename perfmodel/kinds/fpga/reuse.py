@@ -12,8 +12,6 @@ import numpy as np
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["closest", "is_valid", "multiplier_limit", "valid_reuse_factors"]
-
 
 def is_valid(inputs: int, outputs: int, factor: int) -> bool:
     """Return whether a layer under the strategy ``resource`` can have a reuse factor.

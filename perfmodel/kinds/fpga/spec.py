@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, cast
 
-from pydantic import (
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, one_of
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import AsItself, Of, Quantity
 from perfmodel.kinds.fpga.styles import STYLES, FpgaDesign, style
 from perfmodel.pydantic_faults import subclass
-
-__all__ = ["FpgaSpec"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e8)]
 Perhaps: TypeAlias = Annotated[Quantity, Of("count", whole=True, ceiling=1e8)]
@@ -36,7 +29,7 @@ def _design(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationI
         if found is not None:
             return subclass(found.DESIGN, given, info.context)
         meant = nearest(name, STYLES)
-        expected = "" if meant else "one of " + ", ".join(STYLES)
+        expected = "" if meant else one_of(STYLES)
         context = {"name": name, "expected": expected, "suggestion": meant}
         raise PydanticCustomError("style", "no style is named '{name}'", context)
     return handler(given)
@@ -71,9 +64,7 @@ class FpgaSpec(Engine):
 
     @model_validator(mode="after")
     def _clocked(self) -> FpgaSpec:
-        if self.clock is None:
-            message = "an FPGA without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "200 MHz"'})
+        self._needed_clock("an FPGA", "200 MHz")
         design = self.design
         known = "target_clock" in type(design).model_fields
         if known and getattr(design, "target_clock", None) is None:

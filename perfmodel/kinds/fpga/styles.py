@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from perfmodel.kinds.protocol import Equation, Terms
     from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["STYLES", "FpgaDesign", "Style", "style"]
-
 #: Style -> its module.
 STYLES: Final[Mapping[str, str]] = {
     "dataflow": "perfmodel.kinds.fpga.dataflow",

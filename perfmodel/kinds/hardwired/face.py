@@ -21,8 +21,6 @@ from perfmodel.settings import FaultList, split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-__all__ = ["HardwiredPlan", "hardwire"]
-
 
 @dataclass(frozen=True, slots=True)
 class HardwiredPlan:

@@ -24,8 +24,6 @@ from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["BLOCKS", "KIND", "Hardwired"]
-
 _LIU = "Liu et al., HNLPU, arXiv 2508.16151 v2"
 #: Blocks of a chip whose power and area a spec states.
 BLOCKS = ("weight", "vector", "control", "buffer", "interconnect", "memory")

@@ -12,9 +12,6 @@ from perfmodel.cost.ownership import SITE, Ownership, Site, hardwired_systems
 from perfmodel.cost.silicon_cost import MaskCost, die_usd, mask_cost_usd
 from perfmodel.kinds.hardwired.sizing import HardwiredSize
 
-__all__ = ["FIVE_NM", "HardwiredPrice", "HardwiredPrices", "Range", "hardwired_price"]
-
-
 #: A low and a high estimate.
 Range: TypeAlias = tuple[float, float]
 

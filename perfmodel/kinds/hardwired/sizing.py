@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.hardwired.kind import BLOCKS
 from perfmodel.workload.workload import Workload
-
-__all__ = ["HardwiredSize", "chip_parts_m2", "hardwired_size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +85,11 @@ def hardwired_size(
     machine = device.machine() if isinstance(device, Device) else device
     head = f"engines.{machine.engine}."
     if head + "weight_area" not in machine.facts:
-        raise InputError(Fault(f"engine '{machine.engine}' has no weights in its wires",
-                               path="device", expected="an engine of kind hardwired"))  # fmt: skip
+        raise input_error(
+            f"engine '{machine.engine}' has no weights in its wires",
+            path="device",
+            expected="an engine of kind hardwired",
+        )
     chosen = as_precision(precision)
     graph = workload.graph()
     wired = {

@@ -7,8 +7,6 @@ from typing import Annotated, TypeAlias
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity, Rate
 
-__all__ = ["HardwiredChips"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e5)]
 Number: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e9)]
 Time: TypeAlias = Annotated[Quantity, Of("time")]

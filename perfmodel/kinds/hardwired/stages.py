@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["cache_stall", "crowding", "link_seconds", "matrix_clocks"]
-
 
 def matrix_clocks(
     inputs: Value, inputs_per_clock: Value, cut: Value, *, relaxed: bool = False

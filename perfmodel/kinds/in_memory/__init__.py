@@ -8,33 +8,12 @@ takes; `matrices` asks both of a table's matrices, `held` whether they stay or a
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.kinds.in_memory.counts import (
-    MatrixLayout,
-    Steps,
-    copies_of,
-    layout,
-    speed,
-    steps_of,
-    vector_seconds,
-)
-from perfmodel.kinds.in_memory.energies import chip_area, vector_joules
-from perfmodel.kinds.in_memory.kind import KIND, InMemory
+from perfmodel.kinds.in_memory.counts import MatrixLayout, layout
+from perfmodel.kinds.in_memory.energies import chip_area
+from perfmodel.kinds.in_memory.kind import KIND
 from perfmodel.kinds.in_memory.spec import InMemoryArrays
 
-__all__ = [
-    "KIND",
-    "InMemory",
-    "InMemoryArrays",
-    "MatrixLayout",
-    "Steps",
-    "chip_area",
-    "copies_of",
-    "layout",
-    "speed",
-    "steps_of",
-    "vector_joules",
-    "vector_seconds",
-]
+__all__ = ["KIND", "InMemoryArrays", "MatrixLayout", "chip_area", "layout"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Layout="MatrixLayout")

@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["MatrixLayout", "Steps", "copies_of", "layout", "speed", "steps_of", "vector_seconds"]
-
 #: Velocity saturation of short channels (Sakurai and Newton, JSSC 25(2), 1990).
 ALPHA = 1.3
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.in_memory.counts import MatrixLayout, Steps
 
-__all__ = ["chip_area", "vector_joules"]
-
 
 def vector_joules(
     found: MatrixLayout, steps: Steps, facts: Mapping[str, Value], *, groups: Value, inner: Value,

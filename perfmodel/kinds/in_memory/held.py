@@ -13,8 +13,6 @@ from perfmodel.kinds.in_memory.matrices import inputs_of, stated
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["ArrayResidency", "ways"]
-
 
 class ArrayResidency(NamedTuple):
     """Matrices in the arrays, in one of the two ways.

@@ -34,8 +34,6 @@ from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["KIND", "InMemory"]
-
 _SHAFIEE = "Shafiee et al., ISAAC, ISCA 2016"
 _PARTS = ("array", "rows", "cells", "converters", "digital")
 _ENERGIES = (

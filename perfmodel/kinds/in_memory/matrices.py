@@ -18,8 +18,6 @@ from perfmodel.kinds.operand_bits import element_bits
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["cells_of", "inputs_of", "square_of_supply", "stated", "vectors_through"]
-
 
 def stated(setting: Setting, name: str) -> Value:
     """Return a fact of the engine; ``None`` where it states none."""

@@ -12,8 +12,6 @@ from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
 
-__all__ = ["InMemoryArrays"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e6)]
 Bits: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=32)]
 Extra: TypeAlias = Annotated[Quantity, Of("count", ceiling=1024)]

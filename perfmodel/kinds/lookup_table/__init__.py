@@ -4,28 +4,6 @@
 operators on an engine of tables (`spec`), and is not imported here: CPUs need the law alone.
 """
 
-from perfmodel.kinds.lookup_table.counts import (
-    blocks,
-    engine_clocks,
-    index_bits,
-    instructions_per_mac,
-    look_ups,
-    packed_bytes,
-    passes,
-    table_entries,
-    uram_blocks,
-    uram_columns,
-)
+from perfmodel.kinds.lookup_table.counts import blocks, passes
 
-__all__ = [
-    "blocks",
-    "engine_clocks",
-    "index_bits",
-    "instructions_per_mac",
-    "look_ups",
-    "packed_bytes",
-    "passes",
-    "table_entries",
-    "uram_blocks",
-    "uram_columns",
-]
+__all__ = ["blocks", "passes"]

@@ -11,11 +11,6 @@ import math
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = [
-    "blocks", "engine_clocks", "index_bits", "instructions_per_mac", "look_ups", "packed_bytes",
-    "passes", "table_entries", "uram_blocks", "uram_columns",
-]  # fmt: skip
-
 
 def passes(bits: Value, *, ternary: bool = False, relaxed: bool = False) -> Value:
     """Return passes over the outputs: one a bit plane, one for ternary weights as a whole."""
@@ -25,30 +20,10 @@ def passes(bits: Value, *, ternary: bool = False, relaxed: bool = False) -> Valu
     return xp.maximum(bits if relaxed else xp.ceil(bits - 1e-9), 1.0)
 
 
-def look_ups(m: Value, k: Value, n: Value, bits: Value, group: Value) -> Value:
-    """Return look-ups of ``C[m, n] = A[m, k] B[k, n]``: ``m * n * bits * ceil(k / group)``.
-
-    One for each bit of each group of weights that share a table (T-MAC, section 3).
-    """
-    return m * n * bits * blocks(k, group)
-
-
 def blocks(k: Value, group: Value, *, relaxed: bool = False) -> Value:
     """Return groups of activations that a table each is built for: ``ceil(k / group)``."""
     xp = namespace(k, group)
     return k / group if relaxed else xp.ceil(k / group - 1e-9)
-
-
-def table_entries(group: Value, *, ternary: bool = False, mirrored: bool = False) -> Value:
-    """Return sums that a table holds: ``2**g`` of signs, ``3**g`` of ternary weights.
-
-    `mirrored` keeps one of each pair of opposite signs: half of the signs' sums, the sign being
-    applied afterwards.
-    """
-    whole = (3.0 if ternary else 2.0) ** group
-    if not mirrored:
-        return whole
-    return (whole + 1.0) / 2.0 if ternary else whole / 2.0
 
 
 def index_bits(group: Value, *, ternary: bool = False, relaxed: bool = False) -> Value:

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
-from perfmodel.pydantic_faults import Flaw, checked
-from perfmodel.units import show
-
-__all__ = ["LookupTableEngine"]
+from perfmodel.pydantic_faults import checked
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Perhaps: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e8)]
@@ -21,8 +17,6 @@ Group: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ce
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=1e6)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks")]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
-#: How far a rounded peak may be from tables x reads x group x units x clock.
-_ROUNDED = 0.02
 
 
 class LookupTableEngine(Engine):
@@ -67,19 +61,9 @@ class LookupTableEngine(Engine):
 
     @model_validator(mode="after")
     def _consistent(self) -> LookupTableEngine:
-        if self.clock is None:
-            message = "tables without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "250 MHz"'})
-        flaws: list[Flaw] = []
-        name, peak = next(iter(self.peaks.items()))
+        clock = self._needed_clock("tables", "250 MHz")
         a_clock = self.tables.value * self.reads.value * self.group.value * self.units.value
-        made = 2.0 * a_clock * self.clock.value
-        if abs(peak.value / made - 1.0) > _ROUNDED:
-            message = (
-                f"{show(peak.value, 'compute')} as the first peak, but tables x reads x group x "
-                f"units x clock make {show(made, 'compute')}"
-            )
-            flaws.append(Flaw(("peaks", name), message, show(made, "compute")))
+        flaws = self._peak_flaws(2.0 * a_clock * clock, "tables x reads x group x units x clock")
         return checked(self, flaws)
 
     @property

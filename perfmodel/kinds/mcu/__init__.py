@@ -1,6 +1,6 @@
 """Microcontrollers: small in-order cores, SRAM beside flash, clusters of cores with a DMA."""
 
-from perfmodel.kinds.mcu.kind import KIND, Microcontrollers
+from perfmodel.kinds.mcu.kind import KIND
 from perfmodel.kinds.mcu.spec import Microcontroller
 
-__all__ = ["KIND", "Microcontroller", "Microcontrollers"]
+__all__ = ["KIND", "Microcontroller"]

@@ -7,8 +7,6 @@ from typing import Final
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
 
-__all__ = ["amdahl", "relative_clocks", "tile_clocks"]
-
 
 def tile_clocks(simd_macs: Value, load_clocks: Value, issue: Value) -> Value:
     """Return clocks a multiply-accumulate of the inner loop of an 8-bit product.

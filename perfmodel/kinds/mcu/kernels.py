@@ -17,11 +17,6 @@ from perfmodel.kinds.simd.tiles import edges
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = [
-    "KERNEL_OF", "Busy", "busy_clocks", "constant", "edge_taps", "is_narrow", "kernels_of",
-    "passing",
-]  # fmt: skip
-
 #: Class of operators that are products above all -> the class of kernels that runs them, and of
 #: what cores differ in.
 KERNEL_OF: Final[Mapping[str, str]] = {

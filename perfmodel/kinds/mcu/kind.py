@@ -23,8 +23,6 @@ from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.kinds.streams import with_streams
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["KIND", "Microcontrollers"]
-
 _LAI = "loops of CMSIS-NN, Lai et al., arXiv:1801.06601; docs/mcu.md"
 _AMDAHL = "Amdahl, AFIPS 1967"
 

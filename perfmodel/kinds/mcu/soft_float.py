@@ -12,8 +12,6 @@ from perfmodel.kinds.mcu.kernels import passing
 from perfmodel.kinds.rates import executed_format, pair_format
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["SoftFloat", "soft_float"]
-
 _FLOATS = ("fp", "bf", "tf")
 
 

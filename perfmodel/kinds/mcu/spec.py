@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Final, TypeAlias
 
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
-
-__all__ = ["Microcontroller"]
 
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=8.0)]
@@ -78,9 +75,7 @@ class Microcontroller(Engine):
 
     @model_validator(mode="after")
     def _clocked(self) -> Microcontroller:
-        if self.clock is None:
-            message = "microcontroller's cores without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "80 MHz"'})
+        self._needed_clock("microcontroller's cores", "80 MHz")
         # Facts of their own: what a varied peak in int8 says of others would be nothing.
         for name in RELATIVE_FORMATS:
             own, base = self.peaks.get(name), self.peaks.get("int8")

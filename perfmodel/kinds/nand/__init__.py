@@ -7,12 +7,11 @@ from perfmodel.kinds.nand.geometry import (
     Flash,
     FlashMatrix,
     ReadComputeTile,
-    Tiling,
     published_columns,
     tile,
     widths,
 )
-from perfmodel.kinds.nand.kind import KIND, InFlash
+from perfmodel.kinds.nand.kind import KIND
 from perfmodel.kinds.nand.spec import InFlashCompute, NandFlash
 from perfmodel.kinds.nand.split import FlashSplit, in_flash_time, split
 
@@ -21,11 +20,9 @@ __all__ = [
     "Flash",
     "FlashMatrix",
     "FlashSplit",
-    "InFlash",
     "InFlashCompute",
     "NandFlash",
     "ReadComputeTile",
-    "Tiling",
     "in_flash_time",
     "published_columns",
     "split",

@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from perfmodel.former import former_names
 
-__all__ = ["Event", "FlashChannel", "NandSimulationResult", "simulate"]
-
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Run="NandSimulationResult")
 

@@ -14,7 +14,7 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.residency import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.kinds.nand.geometry import Flash, FlashMatrix
 from perfmodel.kinds.nand.spec import flash_from, limit_faults, read_bandwidth
 from perfmodel.kinds.nand.split import FlashSplit, split
@@ -54,12 +54,11 @@ class InFlash:
         terms = ROOFLINE.cost(table, setting)
         where = setting.weights_memory
         if f"memories.{where}.read_time" not in setting.facts:
-            raise InputError(
-                Fault(
-                    f"weights lie in '{where}', which is no NAND flash", "memories",
-                    expected="a memory of kind nand with the role 'weights'",
-                )
-            )  # fmt: skip
+            raise input_error(
+                f"weights lie in '{where}', which is no NAND flash",
+                "memories",
+                expected="a memory of kind nand with the role 'weights'",
+            )
         faults = limit_faults(setting.facts, where, setting.engine) if setting.xp is np else []
         if faults:
             raise InputError(faults)

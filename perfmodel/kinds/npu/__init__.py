@@ -4,9 +4,7 @@
 costs a table; `docs/npu.md` has the equations.
 """
 
-from perfmodel.kinds.npu.kind import KIND, NeuralProcessors
-from perfmodel.kinds.npu.rates import padded_macs
+from perfmodel.kinds.npu.kind import KIND
 from perfmodel.kinds.npu.spec import NeuralProcessor
-from perfmodel.kinds.npu.weights import loaded_share
 
-__all__ = ["KIND", "NeuralProcessor", "NeuralProcessors", "loaded_share", "padded_macs"]
+__all__ = ["KIND", "NeuralProcessor"]

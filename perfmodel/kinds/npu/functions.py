@@ -15,8 +15,6 @@ from perfmodel.kinds.roofline import best_format
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 
-__all__ = ["extra_passes", "function_times", "result_bytes", "results"]
-
 
 def extra_passes(table: OperatorTable, setting: Setting) -> Value:
     """Return bytes of the further passes of each row; ``None`` where there are none."""

@@ -27,6 +27,7 @@ from perfmodel.kinds.npu.rates import by_class, kernel_constant, padded_macs
 from perfmodel.kinds.npu.weights import loaded_share
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
 from perfmodel.kinds.rates import (
+    TransferExpression,
     bandwidth,
     efficiency,
     executed_macs,
@@ -36,8 +37,6 @@ from perfmodel.kinds.rates import (
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorRow, OperatorTable
-
-__all__ = ["KIND", "NeuralProcessors"]
 
 _WILLIAMS = "Williams et al., CACM 52(4), 2009"
 
@@ -113,7 +112,7 @@ class NeuralProcessors:
         overhead |= _launches(table, setting)
         traffic[store] = traffic[store] + loaded if store in traffic else loaded
         row_s = compose(compute, memory, overhead, setting.overlap)
-        said = {main: _NpuTransferExpression(traffic[main], memory[main])}
+        said = {main: TransferExpression(traffic[main], memory[main])}
         detail = {
             "peak_s": steps / rates,
             "loaded_bytes": loaded,
@@ -199,18 +198,6 @@ def _traffic(table: OperatorTable, setting: Setting) -> tuple[dict[str, Value], 
     room = usable_capacity(setting, near[0]) - each * setting.xp.sum(table.count, axis=0)
     stored = stored_bytes(table, setting, "weight")
     return traffic, weights * loaded_share(policy, stored, setting.xp.maximum(room, 0.0))
-
-
-class _NpuTransferExpression:
-    """Seconds of a level as plain arithmetic: bytes over the rate that they give."""
-
-    def __init__(self, moved: Value, seconds: Value) -> None:
-        self.moved, self.seconds = moved, seconds
-
-    def __call__(self, row: int) -> str:
-        """Return the text of a row; empty where nothing takes time."""
-        moved, seconds = (float(np.asarray(v)[row, 0]) for v in (self.moved, self.seconds))
-        return f"{moved:.12g}/{moved / seconds:.12g}" if seconds else ""
 
 
 KIND = NeuralProcessors()

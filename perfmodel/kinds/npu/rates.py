@@ -13,8 +13,6 @@ from perfmodel.cost.setting import Setting
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["by_class", "kernel_constant", "kernel_names", "padded_macs"]
-
 #: Class of a row -> classes of kernels whose constants hold for it, the first stated one first.
 _CLASSES: Final = {
     "gemm": ("gemm", "conv"),

@@ -7,8 +7,6 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 
-__all__ = ["NeuralProcessor"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=4096.0)]
 Factor: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=100.0)]
 Size: TypeAlias = Annotated[Quantity, Of("bytes")]

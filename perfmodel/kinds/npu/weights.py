@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["loaded_share"]
-
 
 def loaded_share(policy: str, stored: Value, room: Value) -> Value:
     """Return the share of the weights that a run loads, between 0 and 1.

@@ -3,7 +3,7 @@
 `spec` is what a spec file says of such cores, `kind` costs an operator table on them.
 """
 
-from perfmodel.kinds.simd.kind import KIND, SimdCores
+from perfmodel.kinds.simd.kind import KIND
 from perfmodel.kinds.simd.spec import Simd
 
-__all__ = ["KIND", "Simd", "SimdCores"]
+__all__ = ["KIND", "Simd"]

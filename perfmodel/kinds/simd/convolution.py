@@ -17,17 +17,6 @@ from typing import Final
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.simd.tiles import Edges, RegisterTiles, blocks, edges, pieces, row_tiles
 
-__all__ = [
-    "BlockedConvolution",
-    "Kernels",
-    "VectorCore",
-    "depthwise_clocks",
-    "direct_clocks",
-    "im2col_clocks",
-    "pointwise_clocks",
-    "scalar_depthwise_clocks",
-]  # fmt: skip
-
 #: Below any extent, so that an image that strides over its whole self has no rows and no share.
 _NONE: Final = 1e-12
 

@@ -11,8 +11,6 @@ from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.simd.convolution import Kernels, VectorCore, step_clocks, store_clocks
 from perfmodel.kinds.simd.tiles import blocks, pieces, row_tiles
 
-__all__ = ["conflicts", "gemm_clocks"]
-
 
 def gemm_clocks(
     rows: Value, columns: Value, depth: Value, core: VectorCore, kernels: Kernels

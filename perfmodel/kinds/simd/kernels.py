@@ -28,8 +28,6 @@ from perfmodel.kinds.simd.tiles import blocks, edges
 from perfmodel.workload.lower import WEIGHT, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
-__all__ = ["KERNEL_OF", "core_of", "kernel_fact", "nest_clocks", "on_image"]
-
 #: Class of operators that are products above all -> the class of kernels that runs them. Nests of
 #: any other class, such as a scan's, are products too: those of `gemm`.
 KERNEL_OF: Final[Mapping[str, str]] = {

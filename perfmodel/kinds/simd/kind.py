@@ -17,7 +17,7 @@ from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.residency import footprint_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Equation, Terms, need_engine
-from perfmodel.kinds.rates import copy_shares
+from perfmodel.kinds.rates import TransferExpression, copy_shares
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact, nest_clocks, on_image
@@ -25,8 +25,6 @@ from perfmodel.kinds.simd.streams import Streams, level_bandwidth, missed, strea
 from perfmodel.kinds.simd.vector import by_kernel, vector_seconds
 from perfmodel.kinds.streams import with_streams
 from perfmodel.workload.lower import OperatorTable
-
-__all__ = ["KIND", "SimdCores"]
 
 _GEORGANAS = "Georganas et al., SC 2018; loops of the runtime's kernels, docs/cpu.md"
 
@@ -164,20 +162,8 @@ def _cold(table: OperatorTable, setting: Setting, found: Streams, body: Value) -
     return found.missed * xp.maximum(seconds - body, (1.0 - hidden) * seconds)
 
 
-def _said(found: Streams, memory: dict[str, Value], level: str) -> _SimdTransferExpression:
-    return _SimdTransferExpression(found.moved[level], memory[level])
-
-
-class _SimdTransferExpression:
-    """Seconds of a level as plain arithmetic: bytes over the rate that they give."""
-
-    def __init__(self, moved: Value, seconds: Value) -> None:
-        self.moved, self.seconds = moved, seconds
-
-    def __call__(self, row: int) -> str:
-        """Return the text of a row; empty where nothing moves."""
-        moved, seconds = (float(np.asarray(v)[row, 0]) for v in (self.moved, self.seconds))
-        return f"{moved:.12g}/{moved / seconds:.12g}" if seconds else ""
+def _said(found: Streams, memory: dict[str, Value], level: str) -> TransferExpression:
+    return TransferExpression(found.moved[level], memory[level])
 
 
 KIND = SimdCores()

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
-
-__all__ = ["Simd"]
 
 Rate: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=16.0)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", positive=True, ceiling=100.0)]
@@ -42,14 +39,12 @@ class Simd(Engine):
 
     @model_validator(mode="after")
     def _clocked(self) -> Simd:
-        if self.clock is None:
-            message = "cores with vector units, without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "3.7 GHz"'})
+        clock = self._needed_clock("cores with vector units,", "3.7 GHz")
         flaws: list[Flaw] = []
         peak = self.peaks.get("fp32")
         if peak is not None:
             made = self.fma_per_clock.value * self.vector.value / 4.0 * 2.0
-            made *= self.units.value * self.clock.value
+            made *= self.units.value * clock
             if abs(peak.value / made - 1.0) > _MEASURED:
                 message = (
                     f"{show(peak.value, 'compute')} as the peak of fp32, but units x clock x "

@@ -22,8 +22,6 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.workload.lower import WEIGHT, OperatorTable
 
-__all__ = ["Streams", "level_bandwidth", "missed", "streams"]
-
 
 @dataclass(slots=True)
 class Streams:

@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["Edges", "RegisterTiles", "blocks", "edges", "pieces", "row_tiles"]
-
 
 class RegisterTiles(NamedTuple):
     """Tiles of one size: how many, and how many rows (pixels, vectors) each holds."""

@@ -11,8 +11,6 @@ from perfmodel.kinds.rates import MATRIX_KINDS, vector_peak, vector_rates
 from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact
 from perfmodel.workload.lower import KEPT, WEIGHT, OperatorTable
 
-__all__ = ["by_kernel", "vector_seconds"]
-
 #: Functions that a kernel applies while it stores its sums: onnxruntime's, the one runtime whose
 #: kernels state constants here (Conv Add and Conv Activation fusion, folded normalisation). Other
 #: activations that it fuses are passes of their own in time, as its node times show.

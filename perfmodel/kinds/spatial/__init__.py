@@ -6,22 +6,18 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.kinds.spatial.choose import AccessCosts, Chosen, choose
-from perfmodel.kinds.spatial.counts import RowCounts, count
-from perfmodel.kinds.spatial.kind import KIND, Spatial
-from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMapping
+from perfmodel.kinds.spatial.choose import AccessCosts, choose
+from perfmodel.kinds.spatial.counts import count
+from perfmodel.kinds.spatial.kind import KIND
+from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray
 from perfmodel.kinds.spatial.spec import RowStationaryArray
 
 __all__ = [
     "KIND",
     "AccessCosts",
-    "Chosen",
     "GroupedConvolution",
     "PeArray",
-    "RowCounts",
-    "RowMapping",
     "RowStationaryArray",
-    "Spatial",
     "choose",
     "count",
 ]

@@ -14,10 +14,8 @@ import numpy as np
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.spatial.counts import RowCounts, count
-from perfmodel.kinds.spatial.search import Floats, cheapest, filters_that_fit, movement_cost
+from perfmodel.kinds.spatial.search import Floats, cheapest
 from perfmodel.kinds.spatial.shapes import AccessCosts, GroupedConvolution, PeArray, RowMapping
-
-__all__ = ["AccessCosts", "Chosen", "choose", "filters_that_fit", "movement_cost"]
 
 _FIELDS = len(GroupedConvolution._fields) + len(PeArray._fields) + len(AccessCosts._fields)
 #: Layers of one call whose mappings are kept by content; longer calls are sweeps, used once.

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray, RowMapping, ceil_div
 
-__all__ = ["Folds", "RowCounts", "buffer_demand", "count", "folds", "sets_that_fit"]
-
 
 class Folds(NamedTuple):
     """A window too large for the array or a scratchpad, cut into pieces that add to one sum.

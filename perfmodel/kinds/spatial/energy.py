@@ -7,8 +7,6 @@ from typing import NamedTuple
 from perfmodel.arrays import Value
 from perfmodel.kinds.spatial.counts import RowCounts
 
-__all__ = ["PARTS", "AccessEnergy", "energy_parts", "scratchpad_words"]
-
 #: Names of the parts, nearest first.
 PARTS = ("multiply-accumulate", "scratchpads", "array wires", "global buffer", "clock network")
 

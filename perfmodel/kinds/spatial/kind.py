@@ -21,8 +21,6 @@ from perfmodel.kinds.spatial.shapes import GroupedConvolution, PeArray
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["KIND", "Spatial", "layers_of"]
-
 _CHEN = "Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017"
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["RLC_WORDS_A_VALUE", "compressed_words"]
-
 #: A 64-bit word holds three pairs of a 5-bit run of zeros and a 16-bit value (Chen et al., JSSC
 #: 52(1), 2017): four thirds of a 16-bit word for each value that is not zero.
 RLC_WORDS_A_VALUE = 64.0 / 3.0 / 16.0

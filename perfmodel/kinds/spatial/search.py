@@ -23,8 +23,6 @@ from perfmodel.kinds.spatial.shapes import (
     ceil_div,
 )
 
-__all__ = ["cheapest", "filters_that_fit", "interleaved", "movement_cost"]
-
 Floats: TypeAlias = npt.NDArray[np.float64]
 Places: TypeAlias = npt.NDArray[np.intp]
 

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["AccessCosts", "GroupedConvolution", "PeArray", "RowMapping", "ceil_div"]
-
 
 def ceil_div(a: Value, b: Value) -> Value:
     """Return how many pieces of `b` hold `a`; quotients that are whole but for rounding stay so."""

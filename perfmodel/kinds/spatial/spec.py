@@ -11,8 +11,6 @@ from pydantic_core import PydanticCustomError
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 
-__all__ = ["RowStationaryArray"]
-
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 Share: TypeAlias = Annotated[Quantity, Of("share")]
@@ -73,9 +71,7 @@ class RowStationaryArray(Engine):
 
     @model_validator(mode="after")
     def _clocked(self) -> RowStationaryArray:
-        if self.clock is None:
-            message = "a row-stationary array without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "200 MHz"'})
+        self._needed_clock("a row-stationary array", "200 MHz")
         return self
 
     @model_validator(mode="after")

@@ -4,28 +4,9 @@
 what a slow memory adds; `kind` costs a table with them.
 """
 
-from perfmodel.kinds.systolic.folds import (
-    DATAFLOWS,
-    ArrayRun,
-    Dataflow,
-    Replication,
-    gemm,
-    gemm_cycles,
-)
-from perfmodel.kinds.systolic.kind import KIND, Systolic
+from perfmodel.kinds.systolic.folds import gemm, gemm_cycles
+from perfmodel.kinds.systolic.kind import KIND
 from perfmodel.kinds.systolic.spec import SystolicArray
-from perfmodel.kinds.systolic.stalls import Windows, double_buffered
+from perfmodel.kinds.systolic.stalls import double_buffered
 
-__all__ = [
-    "DATAFLOWS",
-    "KIND",
-    "ArrayRun",
-    "Dataflow",
-    "Replication",
-    "Systolic",
-    "SystolicArray",
-    "Windows",
-    "double_buffered",
-    "gemm",
-    "gemm_cycles",
-]
+__all__ = ["KIND", "SystolicArray", "double_buffered", "gemm", "gemm_cycles"]

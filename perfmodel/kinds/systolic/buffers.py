@@ -26,8 +26,6 @@ import numpy as np
 
 from perfmodel.arrays import Value
 
-__all__ = ["Buffers", "SystolicGemm", "buffered_traffic"]
-
 #: Counts of tiles that are tried, beside tiles of one and what fits: all small ones, then wider.
 _COUNTS = np.unique(np.round(np.concatenate([np.arange(1, 33), np.geomspace(34, 4096, 40)])))
 

@@ -16,8 +16,6 @@ from perfmodel.kinds.systolic.stalls import double_buffered
 from perfmodel.workload.lower import WEIGHT, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["tiled_bytes", "window_bytes"]
-
 
 def tiled_bytes(
     table: OperatorTable, nests: Nests, widths: tuple[Value, Value, Value], setting: Setting,

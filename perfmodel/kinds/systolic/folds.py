@@ -26,8 +26,6 @@ import numpy as np
 
 from perfmodel.arrays import Value, namespace
 
-__all__ = ["DATAFLOWS", "ArrayRun", "Dataflow", "Replication", "gemm", "gemm_cycles"]
-
 Dataflow: TypeAlias = Literal["output_stationary", "weight_stationary", "input_stationary"]
 Replication: TypeAlias = Literal["none", "diagonal", "side_by_side"]
 

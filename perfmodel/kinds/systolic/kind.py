@@ -28,8 +28,6 @@ from perfmodel.kinds.systolic.nests import element_bytes, full, nest_runs
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["KIND", "Systolic"]
-
 _SAMAJDAR = "Samajdar et al., SCALE-Sim, ISPASS 2020"
 
 

@@ -10,8 +10,6 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["element_bytes", "full", "nest_runs"]
-
 
 def nest_runs(nests: Nests, setting: Setting, *, arrays: Value, relaxed: bool) -> ArrayRun:
     """Return every nest on the array, each executed once; of shape ``(nests, points)``.

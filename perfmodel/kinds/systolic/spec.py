@@ -6,22 +6,16 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.kinds.systolic.folds import Dataflow, Replication
-from perfmodel.pydantic_faults import Flaw, checked
-from perfmodel.units import show
-
-__all__ = ["SystolicArray"]
+from perfmodel.pydantic_faults import checked
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
 Share: TypeAlias = Annotated[Quantity, Of("share")]
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
-#: Data sheets round their peaks: TPU v1 says 92 for 91.75 TOP/s.
-_ROUNDED = 0.02
 
 
 class SystolicArray(Engine):
@@ -71,18 +65,9 @@ class SystolicArray(Engine):
 
     @model_validator(mode="after")
     def _clocked(self) -> SystolicArray:
-        if self.clock is None:
-            message = "a systolic array without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "700 MHz"'})
-        name, peak = next(iter(self.peaks.items()))
-        made = 2.0 * self.height.value * self.width.value * self.units.value * self.clock.value
-        flaws: list[Flaw] = []
-        if abs(peak.value / made - 1.0) > _ROUNDED:
-            message = (
-                f"{show(peak.value, 'compute')} as the first peak, but height x width x units x "
-                f"clock make {show(made, 'compute')}"
-            )
-            flaws.append(Flaw(("peaks", name), message, show(made, "compute")))
+        clock = self._needed_clock("a systolic array", "700 MHz")
+        elements = self.height.value * self.width.value * self.units.value
+        flaws = self._peak_flaws(2.0 * elements * clock, "height x width x units x clock")
         return checked(self, flaws)
 
     @property

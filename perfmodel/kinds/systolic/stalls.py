@@ -26,8 +26,6 @@ import numpy as np
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.systolic.folds import ArrayRun
 
-__all__ = ["Windows", "double_buffered"]
-
 
 @dataclass(frozen=True, slots=True)
 class Windows:

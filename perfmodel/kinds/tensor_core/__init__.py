@@ -3,25 +3,7 @@
 `gemm` times dense, batched and grouped products; `kind` costs a table with it.
 """
 
-from perfmodel.kinds.tensor_core.gemm import (
-    SPLITS,
-    TILES,
-    GemmConstants,
-    GemmTimes,
-    Processor,
-    gemm_times,
-)
-from perfmodel.kinds.tensor_core.kind import KIND, TensorCoreKind
+from perfmodel.kinds.tensor_core.kind import KIND
 from perfmodel.kinds.tensor_core.spec import TensorCore
 
-__all__ = [
-    "KIND",
-    "SPLITS",
-    "TILES",
-    "GemmConstants",
-    "GemmTimes",
-    "Processor",
-    "TensorCore",
-    "TensorCoreKind",
-    "gemm_times",
-]
+__all__ = ["KIND", "TensorCore"]

@@ -16,9 +16,6 @@ from typing import Final, NamedTuple
 from perfmodel.arrays import Value, namespace
 from perfmodel.kinds.tensor_core.tiles import up
 
-__all__ = ["BLOCK", "EXPONENTIALS", "Chip", "DecodeKernel", "DecodeParts", "PrefillKernel",
-           "PrefillParts", "decode_parts", "prefill_parts", "resident_share"]  # fmt: skip
-
 #: Exponentials that a streaming multiprocessor starts in a clock.
 EXPONENTIALS: Final = 16.0
 #: Rows of queries of a block, and its keys: 128 x 128 for heads of 128 (Dao et al.).

@@ -25,8 +25,6 @@ from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, execut
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["attention_rows"]
-
 
 @dataclass(frozen=True, slots=True)
 class _AttentionRows:

@@ -33,8 +33,6 @@ from perfmodel.arrays import Value, namespace
 from perfmodel.hardware.kernel.stated import ConstantsOfKernels
 from perfmodel.kinds.tensor_core.tiles import SPLITS, TILES, Tile, candidates, up, waves
 
-__all__ = ["GemmConstants", "GemmTimes", "Processor", "gemm_times"]
-
 #: Depth of a step of the inner loop, elements.
 _STEP = 64.0
 #: Rows of a tile are loaded in steps of this many.

@@ -15,8 +15,6 @@ from perfmodel.kinds.rates import bandwidth_fact, executed_format, pair_format, 
 from perfmodel.kinds.roofline import best_format
 from perfmodel.kinds.tensor_core.gemm import Processor
 
-__all__ = ["KernelRows", "constants_of", "executed_in", "processor"]
-
 
 @dataclass(frozen=True, slots=True)
 class KernelRows:

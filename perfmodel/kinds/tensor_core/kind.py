@@ -23,8 +23,6 @@ from perfmodel.kinds.tensor_core.products import product_rows
 from perfmodel.kinds.tensor_core.streams import stream_rows
 from perfmodel.workload.lower import OperatorTable
 
-__all__ = ["KIND", "ROUTINES", "TensorCoreKind"]
-
 #: (table, setting, the table's cost as a roofline) -> times of the rows that a routine knows.
 Routine: TypeAlias = Callable[[OperatorTable, Setting, Terms], Iterable[KernelRows]]
 

@@ -26,8 +26,6 @@ from perfmodel.kinds.tensor_core.tiles import (
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
-__all__ = ["CLASSES", "TensorCoreGemms", "candidates_of", "product_rows", "products"]
-
 #: Classes of rows that go through the routine of products.
 CLASSES = ("gemm", "conv", "grouped", "moe")
 

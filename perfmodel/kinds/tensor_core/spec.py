@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
 from perfmodel.hardware.engine import Engine, register_engine
 from perfmodel.hardware.quantity import Of, Quantity
-
-__all__ = ["TensorCore"]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
 EnergyPerOp: TypeAlias = Annotated[Quantity, Of("energy_per_op", positive=True)]
@@ -36,9 +33,7 @@ class TensorCore(Engine):
 
     @model_validator(mode="after")
     def _clocked(self) -> TensorCore:
-        if self.clock is None:
-            message = "a GPU without a clock"
-            raise PydanticCustomError("clock", message, {"expected": 'such as clock: "1.83 GHz"'})
+        self._needed_clock("a GPU", "1.83 GHz")
         return self
 
 

@@ -14,8 +14,6 @@ from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 
-__all__ = ["CLASSES", "stream_rows"]
-
 #: Classes of rows that are costed here.
 CLASSES = ("elementwise", "norm", "softmax", "pool", "copy", "gather", "depthwise")
 

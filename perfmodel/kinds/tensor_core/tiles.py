@@ -10,18 +10,6 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value
 
-__all__ = [
-    "GROUPED_TILES",
-    "NARROW_TILES",
-    "SPLITS",
-    "TILES",
-    "TensorCoreTileCandidates",
-    "Tile",
-    "candidates",
-    "up",
-    "waves",
-]
-
 #: Rows and columns of the product that one thread block computes.
 Tile = tuple[int, int]
 

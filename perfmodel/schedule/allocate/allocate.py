@@ -16,8 +16,6 @@ from perfmodel.schedule.allocate.result import Allocation, Proof, Status, overla
 from perfmodel.schedule.allocate.sections import parts
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["allocate", "hold_faults", "option_faults"]
-
 #: Share of the limits that goes into fitting; what is left tells how far off it is.
 _FITTING: Final = 0.75
 #: Share of the time left that goes into the gap of what is proved not to fit.

@@ -17,8 +17,6 @@ from typing import Final
 from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["FirstFitPacking", "Neighbours", "first_fit", "orders", "portfolio"]
-
 #: Share of the time for first fits, but for the first.
 _SHARE: Final = 0.25
 

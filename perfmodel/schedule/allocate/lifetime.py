@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from perfmodel.errors import Fault
 
-__all__ = ["Lifetime", "lifetime_faults"]
-
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:

@@ -15,8 +15,6 @@ from perfmodel.schedule.allocate.valleys import CUT, EXHAUSTED, PACKED
 from perfmodel.schedule.allocate.windows import failing_window
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["SEARCHED", "PackingSubproblem"]
-
 SEARCHED: Final = "valley search"
 #: Nodes a buffer for a height in the first round, and in the last where there is no limit.
 _TRY, _NODES = 8.0, 2_000.0

@@ -14,8 +14,6 @@ from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.schedule.allocate.lifetime import Lifetime, number_faults
 
-__all__ = ["read_lifetimes"]
-
 #: Other names that MiniMalloc takes.
 _SAME = {"buffer": "id", "buffer_id": "id", "start": "lower", "end": "upper"}
 _NEEDED = ("id", "lower", "upper", "size")

@@ -11,8 +11,6 @@ from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.allocate.valleys import CUT, Valleys
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["Restarts"]
-
 # Chosen on MiniMalloc's A, B, D, E and G. Many short dives find what a few long ones miss, and
 # weights that fade keep early failures from steering for ever; both matter most on E.
 _NODES, _GROWTH, _FADE = 2.0, 1.005, 0.7

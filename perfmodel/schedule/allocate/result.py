@@ -10,8 +10,6 @@ from typing import Any, Literal
 from perfmodel.schedule.allocate.lifetime import Lifetime
 from perfmodel.units import show
 
-__all__ = ["Allocation", "Proof", "Status", "overlaps"]
-
 Status = Literal["packed", "infeasible", "not found"]
 
 

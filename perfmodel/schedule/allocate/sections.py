@@ -15,8 +15,6 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Protocol
 
-__all__ = ["Lives", "PackingBuffer", "Section", "Sections", "parts"]
-
 
 @dataclass(frozen=True, slots=True)
 class PackingBuffer:

@@ -28,8 +28,6 @@ from typing import Final
 from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["CUT", "EXHAUSTED", "PACKED", "Valleys"]
-
 PACKED: Final = "packed"
 EXHAUSTED: Final = "exhausted"
 CUT: Final = "cut"

@@ -15,8 +15,6 @@ from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.allocate.valleys import EXHAUSTED
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["UnpackableWindow", "failing_window"]
-
 #: Sections of a window in the first pass, and how many times as many in the next.
 _FIRST, _WIDER = 4, 2
 #: Nodes a piece in each window.

@@ -3,9 +3,8 @@
 from perfmodel.schedule.assign.problem import AssignmentProblem
 from perfmodel.schedule.assign.report import DeviceAssignment
 from perfmodel.schedule.assign.result import Assignment
-from perfmodel.schedule.assign.run import OBJECTIVES, assign
-from perfmodel.schedule.assign.solve import GOALS, solve
+from perfmodel.schedule.assign.run import assign
+from perfmodel.schedule.assign.solve import solve
 
-__all__ = [
-    "GOALS", "OBJECTIVES", "Assignment", "AssignmentProblem", "DeviceAssignment", "assign", "solve",
+__all__ = [ "Assignment", "AssignmentProblem", "DeviceAssignment", "assign", "solve",
 ]  # fmt: skip

@@ -18,8 +18,6 @@ from perfmodel.schedule.assign.linear import AssignmentLpModel, Relaxed, solved
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["LARGEST", "Between"]
-
 #: Operators up to which rows are looked for: on 300 the bound hardly rose, and the search for
 #: schedules lacked the time.
 LARGEST = 200

@@ -16,8 +16,6 @@ from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, as_soon_as_made
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["MakespanSearchResult", "parallel"]
-
 
 class MakespanSearchResult(NamedTuple):
     """Best schedule found (None: none better than what was known) and whether all were seen."""

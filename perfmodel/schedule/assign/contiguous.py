@@ -16,8 +16,6 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-__all__ = ["ContiguousAssignment", "alone", "entering", "exact", "fixed_order", "free_order"]
-
 
 class ContiguousAssignment(NamedTuple):
     """Engine of each operator and what the programme says it costs (a bound unless exact)."""

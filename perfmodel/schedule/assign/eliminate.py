@@ -17,8 +17,6 @@ import numpy as np
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["LARGEST", "sequential"]
-
 #: Most entries of a term: beyond it the graph is too wide, and `sequential` gives up.
 LARGEST = 1 << 20
 

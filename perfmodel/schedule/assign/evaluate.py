@@ -8,9 +8,6 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-__all__ = ["Sent", "excess", "interval_s", "loads", "sent", "sequential_s", "shared_s", "work"]
-
-
 #: Part of a memory that sums of bytes may be off by.
 _ROUNDING = 1e-12
 

@@ -14,11 +14,6 @@ from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = [
-    "balanced", "constructed", "earliest_finish", "improved", "interval_score", "makespan_score",
-    "near_loads", "near_path", "rounded",
-]  # fmt: skip
-
 #: What a search lowers: first the objective, then what tells equals apart.
 Score: TypeAlias = Callable[[Index], tuple[float, ...]]
 #: Operators and the engines that they move to.

@@ -15,8 +15,6 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.schedule.assign.problem import Floats
 from perfmodel.units import UnitError, parse
 
-__all__ = ["Join", "join", "link_faults"]
-
 
 @dataclass(frozen=True, slots=True)
 class Join:

@@ -22,8 +22,6 @@ from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.solver import MilpMatrix, Status, solve
 
-__all__ = ["AssignmentLpModel", "Goal", "Relaxed", "integral", "relaxed", "solved"]
-
 #: One thing at a time, engines in parallel, or a pipeline of runs.
 Goal: TypeAlias = Literal["sequential", "parallel", "throughput"]
 

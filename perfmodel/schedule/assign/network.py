@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.arrays import first_number
+from perfmodel.errors import input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -32,8 +33,6 @@ from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import Lowered, lower
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
-
-__all__ = ["AssignmentNetwork", "network"]
 
 #: Vector operations to convert an element: a scale and a rounding, or a scale and a shift.
 CONVERSION_OPS = 2.0
@@ -133,14 +132,14 @@ def network(
     """
     if workload.shape:
         expected = "one number for each dimension of the workload"
-        raise InputError(Fault("an assignment is of one network", "workload", expected=expected))
+        raise input_error("an assignment is of one network", "workload", expected=expected)
     found = stations(workload, devices, runtime, engines)
     static = static_for(found[0].machine, None)
     chosen = precision_for(precision, workload, found[0].machine, static.engine)
     written = workload.graph(static.semantics)
     if written.schedulable_only:
         said = f"'{workload.name}' can be scheduled but not assigned: it holds sizes only"
-        raise InputError(Fault(said, expected="a workload with operators"))
+        raise input_error(said, expected="a workload with operators")
     graph = written.unroll(workload.parameters)
     fusion = static.fusion
     if fuse is not None:
@@ -151,7 +150,7 @@ def network(
     if loose is not None:
         lowered = lower(loose, fusion, tagged=tagged)
     if not lowered.rows:
-        raise InputError(Fault(f"'{workload.name}' computes nothing", file=workload.origin))
+        raise input_error(f"'{workload.name}' computes nothing", file=workload.origin)
     measured = tuple(measure(s, workload, chosen, lowered, warm=warm) for s in found)
     flows = tuple(_flows(graph, lowered.kernels, workload, chosen))
     seconds: Floats = np.stack([m.seconds for m in measured], axis=1)
@@ -211,7 +210,7 @@ def _flows(
     for (name, maker), read in readers.items():
         tensor = graph.tensors[name]
         elements = float(evaluate(size[name, maker], values))
-        bits = float(np.asarray(precision.bits(tensor.slot)).reshape(-1)[0])
+        bits = first_number(precision.bits(tensor.slot))
         kept = tensor.role in ("kv", "state")
         flows.append(
             AssignmentTensor(name, maker, tuple(read), elements, elements * bits / 8.0, kept)
@@ -239,7 +238,7 @@ def _memories(
             tensor = graph.tensors[name]
             if tensor.role in held and name not in seen:
                 seen.add(name)
-                bits = float(np.asarray(precision.bits(tensor.slot)).reshape(-1)[0])
+                bits = first_number(precision.bits(tensor.slot))
                 held[tensor.role][i] += float(evaluate(tensor.elements, values)) * bits / 8.0
     demand: Floats = np.zeros((len(labels), len(kernels), len(measured)))
     limits: Floats = np.zeros(len(labels))

@@ -6,8 +6,6 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats
 
-__all__ = ["critical_path_s", "heads", "tails"]
-
 
 def heads(problem: AssignmentProblem) -> Floats:
     """Return the earliest start of each operator on each engine, ``(operators, engines)``.

@@ -6,8 +6,6 @@ from perfmodel.plan import Placement, Plan, Transfer
 from perfmodel.schedule.assign.network import AssignmentNetwork
 from perfmodel.schedule.assign.simulate import AssignmentTimeline
 
-__all__ = ["to_plan"]
-
 
 def to_plan(network: AssignmentNetwork, run: AssignmentTimeline, method: str) -> Plan:
     """Return the plan of one run.

@@ -10,9 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from perfmodel.errors import Fault, InputError
-
-__all__ = ["AssignmentProblem", "Floats", "Index"]
+from perfmodel.errors import Fault, InputError, input_error
 
 Floats: TypeAlias = NDArray[np.float64]
 Index: TypeAlias = NDArray[np.intp]
@@ -96,7 +94,7 @@ class AssignmentProblem:
         """
         table = np.array(costs, dtype=np.float64)
         if table.ndim != 2:
-            raise InputError(Fault("costs is no table", "costs", expected="operators x engines"))
+            raise input_error("costs is no table", "costs", expected="operators x engines")
         m = table.shape[1]
         pairs = [(int(i), int(j)) for i, j in edges]
         size: Floats = np.broadcast_to(np.asarray(bytes_, dtype=np.float64), (len(pairs),))
@@ -230,13 +228,3 @@ class AssignmentProblem:
         off = np.where(np.eye(m, dtype=bool), np.inf, self.delays)
         found: Floats = off.min(axis=1) if len(self.delays) else np.zeros((0, m))
         return found
-
-    def only(self, engines: Sequence[int]) -> AssignmentProblem:
-        """Return the problem with some of its engines, in the order given."""
-        pick = np.asarray(engines, dtype=np.intp)
-        return AssignmentProblem(
-            self.costs[:, pick], self.maker, self.readers,
-            self.delays[:, pick[:, None], pick[None, :]], self.channels[np.ix_(pick, pick)],
-            self.operators, tuple(self.engines[int(e)] for e in pick), self.shared[:, :, pick],
-            self.demand[:, :, pick], self.limits,
-        )  # fmt: skip

@@ -21,8 +21,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["DeviceAssignment", "Fallback", "Stretch"]
-
 #: Stretches that the text shows; the rest is counted.
 _SHOWN = 24
 

@@ -11,8 +11,6 @@ from perfmodel.schedule.assign.evaluate import loads
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline
 
-__all__ = ["TOLERANCE", "Assignment"]
-
 #: A value is proved where it exceeds its bound by no more than this part.
 TOLERANCE = 1e-6
 

@@ -18,8 +18,6 @@ from perfmodel.schedule.assign.stations import ALONE, Station, lacks
 from perfmodel.workload.fuse import RIDERS, FusedKernel
 from perfmodel.workload.graph import Graph, Operator
 
-__all__ = ["cut", "parts_of", "together"]
-
 
 def cut(graph: Graph, kernels: Sequence[FusedKernel], found: Sequence[Station]) -> Graph | None:
     """Return the graph with some riders as operators of their own; None where nothing is cut.

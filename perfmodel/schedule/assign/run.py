@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, input_error, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
+from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, device_of, resolve
 from perfmodel.schedule.assign.joins import link_faults
 from perfmodel.schedule.assign.linear import Goal
 from perfmodel.schedule.assign.network import network
@@ -24,8 +23,6 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.settings import FaultList
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
-
-__all__ = ["OBJECTIVES", "assign", "name_faults", "option_faults", "settled"]
 
 OBJECTIVES = ("latency_s", "throughput")
 
@@ -105,7 +102,7 @@ def assign(
         workload, precision, runtime = subject.workload, subject.precision, subject.runtime
         listed = [subject.device, *listed[1:]]
     found = faults.trying(_workload, workload)
-    several = [faults.trying(_device, d) for d in listed]
+    several = [faults.trying(device_of, d) for d in listed]
     given = [device for device in several if device is not None]
     if given and len(given) == len(several):
         faults.extend(name_faults(given, engines, link))
@@ -140,7 +137,7 @@ def option_faults(
     faults: list[Fault] = []
     if objective not in OBJECTIVES:
         faults.append(Fault(f"unknown objective '{objective}'", path="objective",
-                            expected="one of " + ", ".join(OBJECTIVES),
+                            expected=one_of(OBJECTIVES),
                             suggestion=nearest(objective, OBJECTIVES)))  # fmt: skip
     if parallel and contiguous:
         faults.append(Fault("a contiguous run has no engines in parallel", path="parallel",
@@ -199,9 +196,5 @@ def _several(devices: DeviceLike | Iterable[DeviceLike]) -> list[DeviceLike]:
         return [devices]
     several = list(devices)
     if not several:
-        raise InputError(Fault("there is no device", path="devices", expected="one or more"))
+        raise input_error("there is no device", path="devices", expected="one or more")
     return several
-
-
-def _device(device: DeviceLike) -> Device | Machine:
-    return device if isinstance(device, Machine) else hardware(device)

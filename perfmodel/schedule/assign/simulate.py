@@ -9,15 +9,6 @@ import numpy as np
 
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 
-__all__ = [
-    "AssignmentTimeline",
-    "as_soon_as_made",
-    "list_schedule",
-    "one_at_a_time",
-    "timeline",
-    "urgency",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AssignmentTimeline:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.schedule.assign import branch, contiguous, eliminate
 from perfmodel.schedule.assign.between import LARGEST, Between
 from perfmodel.schedule.assign.evaluate import excess, interval_s, sent, sequential_s, shared_s
@@ -29,8 +29,6 @@ from perfmodel.schedule.assign.result import TOLERANCE, Assignment
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule, one_at_a_time
 from perfmodel.schedule.assign.windows import shortened
 from perfmodel.schedule.deadline import Deadline
-
-__all__ = ["GOALS", "solve"]
 
 GOALS: tuple[Goal, ...] = ("sequential", "parallel", "throughput")
 
@@ -82,11 +80,15 @@ def solve(
         An unknown goal, or a contiguous assignment of a parallel run.
     """
     if goal not in GOALS:
-        raise InputError(Fault(f"no goal '{goal}'", "goal", suggestion=nearest(goal, GOALS),
-                               expected="one of " + ", ".join(GOALS)))  # fmt: skip
+        raise input_error(
+            f"no goal '{goal}'", "goal", suggestion=nearest(goal, GOALS), expected=one_of(GOALS)
+        )
     if contiguous and goal == "parallel":
-        raise InputError(Fault("a contiguous run has no engines in parallel", "contiguous",
-                               expected="goal sequential or throughput"))  # fmt: skip
+        raise input_error(
+            "a contiguous run has no engines in parallel",
+            "contiguous",
+            expected="goal sequential or throughput",
+        )
     deadline = Deadline(time_limit_s)
     if not problem.count:
         nothing = one_at_a_time(problem, np.zeros(0, dtype=np.intp))
@@ -128,7 +130,7 @@ def _contiguous(
     bottleneck = goal == "throughput"
     if any_order and problem.width > _ORDERS:
         said = f"{problem.width} engines have too many orders"
-        raise InputError(Fault(said, "contiguous", expected=f"at most {_ORDERS}, or a fixed order"))
+        raise input_error(said, "contiguous", expected=f"at most {_ORDERS}, or a fixed order")
     programme = contiguous.free_order if any_order else contiguous.fixed_order
     method = "dynamic programme over stretches"
     found = programme(problem, bottleneck=bottleneck)

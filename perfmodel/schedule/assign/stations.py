@@ -10,7 +10,7 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import crossing, usable_capacity
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -25,8 +25,6 @@ from perfmodel.schedule.assign.problem import Floats
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.lower import Lowered
 from perfmodel.workload.workload import Workload
-
-__all__ = ["ALONE", "Station", "StationProfile", "engine_faults", "lacks", "measure", "stations"]
 
 #: End of the class of an operator that rides on no other (`perfmodel.schedule.assign.riders`).
 ALONE = "_alone"
@@ -117,7 +115,7 @@ def engine_faults(
     if engines is None:
         return []
     known = sorted({e.name for d in devices for e in _spec(d).engines})
-    expected = "one of " + ", ".join(known)
+    expected = one_of(known)
     missing = sorted(set(engines).difference(known)) if engines else [""]
     return [Fault(f"no engine is named '{name}'", "engines", expected=expected,
                   suggestion=nearest(name, known))

@@ -21,8 +21,6 @@ from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, as_soon_as_made
 from perfmodel.schedule.deadline import Deadline
 
-__all__ = ["shortened"]
-
 #: Partial stretches that the beam keeps. This and what follows was chosen on a few random problems
 #: of benchmarks/assignment.py; it decides how soon something is found, not whether it holds.
 _BEAM = 16

@@ -9,8 +9,6 @@ from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.nodes import Bound, Successor
 from perfmodel.schedule.exact.search import Visit
 
-__all__ = ["widest"]
-
 #: Successors between two looks at the clock.
 _LOOK = 500
 

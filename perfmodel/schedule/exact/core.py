@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["BitmaskProblem", "compiled"]
-
 
 class BitmaskProblem:
     """Steps and buffers as bit masks; bit i of a mask is step i or buffer i of this core.

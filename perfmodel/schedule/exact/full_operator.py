@@ -9,8 +9,6 @@ from perfmodel.schedule.exact.nodes import ExecutedSet, Row
 from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.masks import bits
 
-__all__ = ["FullOperator", "full_operator_bound"]
-
 #: Sets of steps that may have run before an operator, at most, for it to be of use.
 _MOST_SETS = 500
 

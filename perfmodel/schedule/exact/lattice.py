@@ -9,9 +9,6 @@ from perfmodel.schedule.exact.nodes import Bound, ExecutedSet, ReadyStep, Row, S
 from perfmodel.schedule.exact.tokens import Tokens
 from perfmodel.schedule.masks import bits
 
-__all__ = ["StateLattice"]
-
-
 #: Sets to evict that are kept for the next time, and tried at once.
 _MOST_KEPT, _MOST_SETS = 1_000_000, 2_000
 

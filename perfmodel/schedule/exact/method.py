@@ -16,8 +16,6 @@ from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, ScriptOutcome, replay
 
-__all__ = ["beam", "search"]
-
 #: Expansions with which every segment is tried before any gets more.
 _TRIAL = 1500
 

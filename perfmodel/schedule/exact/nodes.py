@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Bound", "ExecutedSet", "ReadyStep", "Row", "Successor"]
-
 
 class ReadyStep:
     """A step that may run at a node.

@@ -11,8 +11,6 @@ from perfmodel.schedule.exact.nodes import Bound
 from perfmodel.schedule.exact.scripts import Walk, walked
 from perfmodel.schedule.exact.search import cheapest
 
-__all__ = ["SegmentSearch"]
-
 #: Widths of the beams of a segment that the trial leaves open.
 _WIDTHS = (20, 200)
 

@@ -22,8 +22,6 @@ from perfmodel.schedule.exact.scripts import Walk
 from perfmodel.schedule.exact.segments import segments
 from perfmodel.schedule.masks import bits
 
-__all__ = ["refine"]
-
 #: Bound and schedule of cores seen before, by what these depend on.
 _Known: TypeAlias = dict[tuple[object, ...], tuple[int, Walk | None]]
 

@@ -14,8 +14,6 @@ from perfmodel.schedule.exact.scripts import Walk, walked
 from perfmodel.schedule.exact.search import cheapest
 from perfmodel.schedule.masks import bits
 
-__all__ = ["completed", "relaxed", "replaced"]
-
 
 def relaxed(core: BitmaskProblem, keep: int) -> BitmaskProblem:
     """Return the core of the steps `keep`, of which no schedule costs more than one of all steps.

@@ -14,8 +14,6 @@ from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 
-__all__ = ["Walk", "joined", "split", "walked"]
-
 
 @dataclass(frozen=True, slots=True)
 class Walk:

@@ -11,8 +11,6 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.nodes import Bound, ExecutedSet, Successor
 
-__all__ = ["ExactSearchResult", "Visit", "cheapest"]
-
 #: Expanded states of a node that a later one is held against.
 _DOMINATORS = 64
 

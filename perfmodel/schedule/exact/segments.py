@@ -5,8 +5,6 @@ from __future__ import annotations
 from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.masks import bits
 
-__all__ = ["segments"]
-
 
 def segments(core: BitmaskProblem) -> list[BitmaskProblem]:
     """Return cores that are solved each alone: costs add, schedules follow one another.

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["sunk"]
-
 
 def sunk(problem: Problem, order: Sequence[int]) -> tuple[int, ...]:
     """Return an order with every step that would take more place than it frees put off.

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.masks import bits
 
-__all__ = ["TokenType", "Tokens", "token_types"]
-
 
 @dataclass(frozen=True, slots=True)
 class TokenType:

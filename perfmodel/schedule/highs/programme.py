@@ -10,8 +10,6 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Floats", "MilpMatrix", "SolverResult", "Status"]
-
 Floats = NDArray[np.float64]
 
 #: How far a row may be off and still count as kept, beside its own size (HiGHS's own tolerance).

@@ -10,8 +10,6 @@ import tempfile
 from collections.abc import Generator
 from typing import IO
 
-__all__ = ["caught_output"]
-
 
 @contextlib.contextmanager
 def caught_output(unwanted: tuple[bytes, ...]) -> Generator[None]:

@@ -13,19 +13,6 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.highs.programme import TOLERANCE, Floats, MilpMatrix, SolverResult, Status
 from perfmodel.schedule.highs.silence import caught_output
 
-__all__ = [
-    "SolverError",
-    "as_minimum",
-    "checked",
-    "held_matrix",
-    "load",
-    "new_handle",
-    "run_highs",
-    "running",
-    "set_threads",
-    "wake",
-]
-
 #: How the lines of HiGHS's banner begin.
 BANNER = (b"Running HiGHS", b"Includes third-party", b"Copyright")
 

@@ -11,8 +11,6 @@ from perfmodel.schedule.ilp.retention import retention
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import ScriptOutcome
 
-__all__ = ["ilp"]
-
 #: Columns above which the whole programme is not tried: it does not even leave its root in seconds.
 LARGEST = 4000
 

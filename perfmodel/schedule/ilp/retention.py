@@ -17,8 +17,6 @@ from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, ScriptOutcome, replay
 from perfmodel.schedule.solver import solve, write_lp
 
-__all__ = ["retention", "retention_lp"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Gap:

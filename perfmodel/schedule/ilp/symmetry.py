@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["interchangeable"]
-
 
 def interchangeable(problem: Problem) -> list[list[tuple[int, ...]]]:
     """Return groups of private chains of steps that any schedule may swap.

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.result import Schedule
     from perfmodel.table import Table
 
-__all__ = ["alternatives"]
-
 _NAN = float("nan")
 
 

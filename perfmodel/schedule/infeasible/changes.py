@@ -7,17 +7,6 @@ from dataclasses import replace
 
 from perfmodel.schedule.problem import Buffer, Problem, Step
 
-__all__ = [
-    "apart",
-    "fusable",
-    "fused",
-    "in_place",
-    "in_place_source",
-    "narrowed",
-    "sums",
-    "without_scratch",
-]
-
 
 def sums(problem: Problem) -> frozenset[int]:
     """Return the steps that look like sums: two or more inputs, all of the size of the output.

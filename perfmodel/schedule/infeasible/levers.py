@@ -23,17 +23,6 @@ from perfmodel.schedule.problem import Buffer, Problem, Step
 from perfmodel.schedule.script import Script, ScriptOutcome, replay
 from perfmodel.units import binary
 
-__all__ = [
-    "DemandTerm",
-    "InfeasibleInstance",
-    "Lever",
-    "fewer_bytes",
-    "label",
-    "lower_peak",
-    "pack_anyway",
-    "prove_anyway",
-]
-
 #: Most names that a sentence lists.
 _NAMES = 4
 

@@ -21,17 +21,6 @@ from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, ScriptOutcome, Trace, replay
 from perfmodel.units import binary, sizes
 
-__all__ = [
-    "DemandTerm",
-    "Infeasible",
-    "Lever",
-    "Unproved",
-    "over_peak",
-    "over_working_set",
-    "unpacked",
-    "unproved",
-]
-
 #: Most terms that the text lists.
 _TERMS = 10
 

@@ -3,28 +3,17 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.schedule.latency.face import (
-    EnergyOutcome,
-    LatencyOutcome,
-    ScheduleEnergyModel,
-    Tradeoff,
-    energy,
-    latency,
-    tradeoff,
-)
+from perfmodel.schedule.latency.face import ScheduleEnergyModel, energy, latency, tradeoff
 from perfmodel.schedule.latency.model import Dma, PlanActivity, Timeline, TimelineActivity
 from perfmodel.schedule.latency.prefetch import prefetch
 from perfmodel.schedule.latency.simulate import simulate
 
 __all__ = [
     "Dma",
-    "EnergyOutcome",
-    "LatencyOutcome",
     "PlanActivity",
     "ScheduleEnergyModel",
     "Timeline",
     "TimelineActivity",
-    "Tradeoff",
     "energy",
     "latency",
     "prefetch",

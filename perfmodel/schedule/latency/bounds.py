@@ -11,8 +11,6 @@ import numpy.typing as npt
 from perfmodel.schedule.latency.simulate import SimulationTables
 from perfmodel.schedule.masks import bits
 
-__all__ = ["crowded_reads_s", "hidden_reads_s", "lower_bound", "tail_s"]
-
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 

@@ -17,8 +17,6 @@ from perfmodel.schedule.latency.bounds import (
 from perfmodel.schedule.latency.model import PlanActivity
 from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 
-__all__ = ["Exact", "exact"]
-
 # Nodes between two looks at the clock, and states kept for each combination of what is done.
 STRIDE = 64
 KEPT = 64

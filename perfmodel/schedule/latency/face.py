@@ -27,16 +27,6 @@ from perfmodel.schedule.latency.simulate import SimulationTables, simulate
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, ScriptOutcome, replay
 
-__all__ = [
-    "EnergyOutcome",
-    "LatencyOutcome",
-    "ScheduleEnergyModel",
-    "Tradeoff",
-    "energy",
-    "latency",
-    "tradeoff",
-]
-
 # Up to so many steps the search over all plans is tried, for so many states without a deadline.
 SMALL = 24
 NODES = 20_000

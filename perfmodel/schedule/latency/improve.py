@@ -15,22 +15,6 @@ from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 
-__all__ = [
-    "RULES",
-    "Candidate",
-    "Price",
-    "Rule",
-    "candidate",
-    "evicted",
-    "gaps_of",
-    "improve",
-    "known_plan",
-    "moved_bytes",
-    "polish",
-    "script_of",
-    "with_loads",
-]
-
 Rule: TypeAlias = Literal["far", "copied", "small"]
 Gap: TypeAlias = tuple[int, int]
 RULES: tuple[Rule, ...] = ("far", "copied", "small")

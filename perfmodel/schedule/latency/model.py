@@ -9,8 +9,6 @@ from typing import Any, Literal, TypeAlias
 
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Dma", "PlanActivity", "Timeline", "TimelineActivity", "What", "owed"]
-
 What: TypeAlias = Literal["run", "load", "stream", "reload", "store", "drop"]
 
 

@@ -10,8 +10,6 @@ from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script
 
-__all__ = ["prefetch", "timed"]
-
 
 @dataclass(slots=True)
 class _Fetch:

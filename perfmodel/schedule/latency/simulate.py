@@ -31,8 +31,6 @@ from collections.abc import Iterable
 from perfmodel.schedule.latency.model import Dma, PlanActivity, Timeline, TimelineActivity, owed
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Simulation", "SimulationTables", "simulate"]
-
 
 class SimulationTables:
     """What a simulation looks up: sizes, readers, durations."""

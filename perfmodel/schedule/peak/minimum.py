@@ -13,8 +13,6 @@ from perfmodel.schedule.peak.tree import tree_order
 from perfmodel.schedule.peak.valley import valleys
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["PeakMemoryResult", "minimum_peak", "peak_of"]
-
 # Of the time left, for the proof of a region; and the executed sets of a search for an order only.
 SHARE = 0.6
 FEW_SETS = 50_000

@@ -9,8 +9,6 @@ from itertools import pairwise
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Cutter", "Region"]
-
 
 @dataclass(slots=True)
 class Region:

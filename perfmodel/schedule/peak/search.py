@@ -6,8 +6,6 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.peak.region import Region
 from perfmodel.schedule.peak.side import PeakSearchDirection
 
-__all__ = ["PeakSearch"]
-
 # Expansions between two looks at the clock.
 STRIDE = 16
 

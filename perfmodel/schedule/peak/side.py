@@ -8,8 +8,6 @@ from perfmodel.schedule.masks import bits
 from perfmodel.schedule.peak.region import Region
 from perfmodel.schedule.peak.valley import valleys
 
-__all__ = ["PeakSearchDirection"]
-
 # Readers left of a buffer up to which they are looked at again when one of them has run: beyond,
 # looking costs more than it finds. It changes how much is run at once, not what is found.
 FEW = 4

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from perfmodel.schedule.peak.region import Region
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["tree_order"]
-
 
 @dataclass(slots=True)
 class _Segment:

@@ -7,8 +7,6 @@ from collections import deque
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.peak.region import Region
 
-__all__ = ["valleys"]
-
 
 def valleys(region: Region, first: int, last: int) -> list[int]:
     """Return a chain of executed sets between two, each holding as little as any in between does.

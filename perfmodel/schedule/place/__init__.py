@@ -7,37 +7,27 @@ energy); `popularity` holds what is known of caches and experts.
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.schedule.place.items import Item, items_of
-from perfmodel.schedule.place.levels import PlacementLevel, levels_of
-from perfmodel.schedule.place.place import context_limit, place
+from perfmodel.schedule.place.levels import PlacementLevel
+from perfmodel.schedule.place.place import place
 from perfmodel.schedule.place.popularity import (
     Geometric,
+    Popularity,
     cycle_hit_rates,
-    lru_hit_rates,
-    touched_probabilities,
     visit_probabilities,
-    zipf,
 )
-from perfmodel.schedule.place.result import PlacementResult, PlacementRow
+from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.schedule.place.solve import PlacementSolution, assign_items
 
 __all__ = [
     "Geometric",
-    "Item",
     "PlacementLevel",
     "PlacementResult",
-    "PlacementRow",
     "PlacementSolution",
+    "Popularity",
     "assign_items",
-    "context_limit",
     "cycle_hit_rates",
-    "items_of",
-    "levels_of",
-    "lru_hit_rates",
     "place",
-    "touched_probabilities",
     "visit_probabilities",
-    "zipf",
 ]
 
 if not TYPE_CHECKING:

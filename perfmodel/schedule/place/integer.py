@@ -11,8 +11,6 @@ import numpy.typing as npt
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.highs.programme import MilpMatrix, Status
 
-__all__ = ["fits", "integer_counts", "relaxed_counts"]
-
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 

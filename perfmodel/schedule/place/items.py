@@ -9,12 +9,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.arrays import first_number
+from perfmodel.errors import input_error
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.popularity import Popularity, touched_probabilities
 from perfmodel.workload.graph import Graph, Tensor
-
-__all__ = ["By", "Item", "ItemTensor", "items_of"]
 
 #: What is placed as one piece: a tensor, or what a layer has (its experts one by one either way).
 By: TypeAlias = Literal["tensor", "layer"]
@@ -112,8 +111,7 @@ def items_of(
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
     found = _walk(job.lowered.graph, job.workload)
     bits = {
-        name: float(np.asarray(job.precision.bits(_slot(job, f.tensor))).reshape(-1)[0])
-        for name, f in found.items()
+        name: first_number(job.precision.bits(_slot(job, f.tensor))) for name, f in found.items()
     }
     items: list[Item] = []
     layers: dict[tuple[str, str, int], list[Item]] = {}
@@ -177,7 +175,7 @@ def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
 
 def _walk(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
     def number(dim: Any) -> float:
-        return float(np.asarray(workload.number(dim), dtype=np.float64).reshape(-1)[0])
+        return first_number(workload.number(dim))
 
     copies = {name: number(times) for name, times in graph.stored_weights().items()}
     found: dict[str, _TensorUsage] = {}
@@ -232,7 +230,7 @@ def _last_phase(found: dict[str, _TensorUsage]) -> dict[str, _TensorUsage]:
 
 def _whole(copies: float, name: str) -> int:
     if copies != int(copies) or copies < 1:
-        raise InputError(Fault(f"'{name}' is stored {copies:g} times", expected="a whole number"))
+        raise input_error(f"'{name}' is stored {copies:g} times", expected="a whole number")
     return int(copies)
 
 

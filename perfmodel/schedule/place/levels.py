@@ -6,16 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from perfmodel import units
+from perfmodel.arrays import first_number
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.former import former_names
 from perfmodel.hardware.memory import Memory
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.prediction import Prediction
-
-__all__ = ["UNPINNABLE", "WRITE_ONCE", "PlacementLevel", "levels_of"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Level="PlacementLevel")
@@ -148,9 +145,9 @@ def levels_of(
             faults.append(Fault(f"{sizes[found]:g} is no capacity", f"capacities.{name}"))
     if faults:
         raise InputError(faults)
-    rates = {name: _number(bandwidth(setting, name)) for name in memories}
+    rates = {name: first_number(bandwidth(setting, name)) for name in memories}
     energies = {name: setting.fact(f"memories.{name}.energy_per_byte") for name in memories}
-    joules = {name: None if e is None else _number(e) for name, e in energies.items()}
+    joules = {name: None if e is None else first_number(e) for name, e in energies.items()}
     paths = _paths(list(memories.values()), setting.engine, rates, joules)
     levels: list[PlacementLevel] = []
     for name in dict.fromkeys(chosen):
@@ -158,7 +155,7 @@ def levels_of(
             continue
         size = sizes.get(name)
         if size is None:
-            size = _number(setting.facts[f"memories.{name}.capacity"]) - _number(
+            size = first_number(setting.facts[f"memories.{name}.capacity"]) - first_number(
                 setting.fact(f"memories.{name}.reserved", 0.0)
             )
             if name == setting.levels[-1]:
@@ -205,7 +202,3 @@ def _paths(
     for memory in memories:
         way(memory.name, frozenset())
     return found
-
-
-def _number(value: object) -> float:
-    return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])

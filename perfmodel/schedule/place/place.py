@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.cost.capacity import Violation
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -25,8 +25,6 @@ from perfmodel.schedule.place.solve import PlacementSolution, assign_items
 from perfmodel.settings import FaultList
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
-
-__all__ = ["context_limit", "longest_context", "option_faults", "place"]
 
 Method: TypeAlias = Literal["exact", "lp", "greedy"]
 Objective: TypeAlias = Literal["latency_s", "energy_j"]
@@ -123,7 +121,7 @@ def place(
     assert prices is not None
     if not chosen or not items:
         what = "memory to place them in" if items else "weight or KV cache"
-        raise InputError(Fault(f"there is no {what}", file=workload.origin))
+        raise input_error(f"there is no {what}", file=workload.origin)
     costs: Floats = np.array(
         [
             [item.read_bytes * price if item.role in level.holds else np.inf
@@ -175,24 +173,6 @@ def option_faults(
     return faults
 
 
-def context_limit(workload: Workload, device: Device | Machine, **options: Any) -> int:
-    """Return the longest context at which weights and KV cache have a place; 0 where none has.
-
-    Parameters
-    ----------
-    workload, device, **options
-        As `place` takes them.
-
-    Raises
-    ------
-    InputError
-        The workload has no context.
-    """
-    return longest_context(
-        workload, lambda context: place(workload.bind({"context": context}), device, **options)
-    )
-
-
 def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) -> int:
     """Return the longest context whose placement is feasible, by bisection.
 
@@ -202,8 +182,9 @@ def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) ->
         The workload has no context.
     """
     if "context" not in workload.parameters:
-        raise InputError(Fault(f"'{workload.name}' has no context", "context",
-                               expected="a language model that decodes"))  # fmt: skip
+        raise input_error(
+            f"'{workload.name}' has no context", "context", expected="a language model that decodes"
+        )
     if not at(1).feasible:
         return 0
     low, high = 1, 2
@@ -225,10 +206,11 @@ def _prices(levels: Sequence[PlacementLevel], objective: str) -> list[float]:
         return [1.0 / level.bandwidth_bytes_per_s for level in levels]
     silent = [level.name for level in levels if level.energy_j_per_byte is None]
     if silent:
-        raise InputError(
-            Fault(f"no energy a byte is known of {', '.join(silent)}", "objective",
-                  expected="levels whose device states it, or latency_s")
-        )  # fmt: skip
+        raise input_error(
+            f"no energy a byte is known of {', '.join(silent)}",
+            "objective",
+            expected="levels whose device states it, or latency_s",
+        )
     return [level.energy_j_per_byte or 0.0 for level in levels]
 
 
@@ -310,7 +292,7 @@ def _with_cache(
     at = names.index(cached)
     if at >= home or not pool.any():
         why = "is the outermost level" if at >= home else "has nothing to cache: no experts"
-        raise InputError(Fault(f"'{cached}' {why}", "cached"))
+        raise input_error(f"'{cached}' {why}", "cached")
     outer = np.arange(len(names)) == home
     bound = costs
     fixed: Floats = np.where(pool[:, None] & ~outer, np.inf, costs)

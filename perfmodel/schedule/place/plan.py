@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perfmodel.arrays import first_number
 from perfmodel.errors import InputError
 from perfmodel.plan import Capacity, Placement, Plan, Residency
 from perfmodel.workload.fuse import aliases
@@ -14,8 +15,6 @@ from perfmodel.workload.symbols import evaluate
 
 if TYPE_CHECKING:
     from perfmodel.schedule.place.result import PlacementResult
-
-__all__ = ["to_plan"]
 
 
 def to_plan(result: PlacementResult) -> Plan:
@@ -63,7 +62,9 @@ def to_plan(result: PlacementResult) -> Plan:
         tensor = graph.tensors[name]
         bits = job.precision.bits(tensor.slot)
         # A view is another name of what it shows, and takes no room of its own.
-        size = 0.0 if name in alias else _number(evaluate(tensor.elements, values) * bits / 8.0)
+        size = (
+            0.0 if name in alias else first_number(evaluate(tensor.elements, values) * bits / 8.0)
+        )
         residency.append(Residency(tensor=name, memory=main, device=device, first=first[name],
                                    last=stop, size_bytes=size, address=None))  # fmt: skip
     peak = float(prediction.activation_bytes)
@@ -83,10 +84,6 @@ def to_plan(result: PlacementResult) -> Plan:
         ),
         capacities=tuple(capacities), residency=tuple(residency),
     )  # fmt: skip
-
-
-def _number(value: object) -> float:
-    return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])
 
 
 def _held(result: PlacementResult) -> dict[tuple[str, str], float]:

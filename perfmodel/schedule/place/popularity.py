@@ -14,18 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, nearest
-
-__all__ = [
-    "Geometric",
-    "Popularity",
-    "cycle_hit_rates",
-    "lru_hit_rates",
-    "popularity_of",
-    "touched_probabilities",
-    "visit_probabilities",
-    "zipf",
-]
+from perfmodel.errors import input_error, nearest
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,11 +58,12 @@ def popularity_of(text: str) -> float | Geometric | list[float]:
             return Geometric(float(rate))
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(
-            Fault(f"'{text}' is no popularity", "popularity",
-                  expected="a number, geometric:RATE, or one for each expert",
-                  suggestion=nearest(law, ("geometric",)) if mark else "")
-        ) from None  # fmt: skip
+        raise input_error(
+            f"'{text}' is no popularity",
+            "popularity",
+            expected="a number, geometric:RATE, or one for each expert",
+            suggestion=nearest(law, ("geometric",)) if mark else "",
+        ) from None
     return numbers[0] if len(numbers) == 1 else numbers
 
 
@@ -116,11 +106,17 @@ def visit_probabilities(
         weights = _weights(popularity)
     k = min(per_token, experts)
     if weights.shape != (experts,) or not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        raise InputError(Fault("popularity is no weight for each expert", "popularity",
-                               expected=f"{experts} numbers from 0"))  # fmt: skip
+        raise input_error(
+            "popularity is no weight for each expert",
+            "popularity",
+            expected=f"{experts} numbers from 0",
+        )
     if np.count_nonzero(weights) < k:
-        raise InputError(Fault(f"{np.count_nonzero(weights)} experts are ever visited",
-                               "popularity", expected=f"{k} at least"))  # fmt: skip
+        raise input_error(
+            f"{np.count_nonzero(weights)} experts are ever visited",
+            "popularity",
+            expected=f"{k} at least",
+        )
     full = np.zeros(experts, dtype=bool)
     chance = np.zeros(experts)
     # Each round fills one expert at least.
@@ -157,48 +153,6 @@ def touched_probabilities(
     return np.asarray(1.0 - (1.0 - chance) ** tokens)
 
 
-def lru_hit_rates(rates: Floats, sizes: Floats, capacity: float) -> Floats:
-    """Return the share of the visits to each item that an LRU cache serves.
-
-    Che's approximation: an item is there if it was visited within the last ``T`` steps, where ``T``
-    solves ``sum(size * (1 - exp(-rate * T))) = capacity`` (Che, Tung and Wang, "Hierarchical web
-    caching systems", IEEE JSAC 20(7), 2002; Fricker, Robert and Roberts, "A versatile and accurate
-    approximation for LRU cache performance", ITC 24, 2012).
-
-    Parameters
-    ----------
-    rates
-        Visits of each item a step, ``(n,)``.
-    sizes
-        Their bytes, ``(n,)``.
-    capacity
-        Bytes of the cache.
-
-    Returns
-    -------
-    array of shape ``(n,)``
-        Between 0 and 1; 1 for all that is ever visited where everything fits.
-    """
-    seen = rates > 0
-    if float(sizes[seen].sum()) <= capacity:
-        return np.asarray(np.where(seen, 1.0, 0.0))
-    if capacity <= 0:
-        return np.zeros(len(rates))
-    low, high = 0.0, 1.0 / float(rates[seen].max())
-
-    def held(time: float) -> float:
-        return float(np.sum(sizes * -np.expm1(-rates * time)))
-
-    while held(high) < capacity:
-        high *= 2.0
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if held(middle) < capacity else (low, middle)
-    return np.asarray(-np.expm1(-rates * high))
-
-
 def cycle_hit_rates(chances: Floats, sizes: Floats, copies: Floats, capacity: float) -> Floats:
     """Return the share of the visits that one LRU cache serves when layers take turns.
 
@@ -211,7 +165,10 @@ def cycle_hit_rates(chances: Floats, sizes: Floats, copies: Floats, capacity: fl
         held(n) = sum(copies * size * (1 - (1 - p) ** n))
         hit = 1 - (1 - p) ** n       for 1 - f of the visits, and n + 1 for the others
 
-    Che's approximation (see `lru_hit_rates`) in steps of a token.
+    Che's approximation in steps of a token (Che, Tung and Wang, "Hierarchical web caching
+    systems", IEEE JSAC 20(7), 2002; Fricker, Robert and Roberts, "A versatile and accurate
+    approximation for LRU cache performance", ITC 24, 2012): an item is there if it was visited
+    within the last ``n`` steps, where ``n`` fills the cache.
 
     Parameters
     ----------

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from perfmodel.plan import Plan
     from perfmodel.table import Table
 
-__all__ = ["PlacementResult", "PlacementRow"]
-
 
 @dataclass(frozen=True, slots=True)
 class PlacementRow:
@@ -253,11 +251,7 @@ class PlacementResult:
                 for level in self.levels
             ],
             "rows": self.table.to_records(),
-            "violations": [
-                {n: getattr(v, n) for n in ("limit", "demand", "bound", "gap", "message")}
-                | {"levers": list(v.levers)}
-                for v in self.violations
-            ],
+            "violations": [v.to_dict() for v in self.violations],
         }
 
     def to_json(self, *, indent: int | None = None) -> str:

@@ -18,8 +18,6 @@ import numpy.typing as npt
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.place.integer import fits, integer_counts, relaxed_counts
 
-__all__ = ["PlacementSolution", "assign_items", "fractional_bound", "greedy_counts"]
-
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -155,39 +153,6 @@ def greedy_counts(
         if rest:
             return None
     return counts
-
-
-def fractional_bound(
-    sizes: Floats, copies: Ints, reads: Floats, seconds: Floats, capacities: Floats
-) -> float:
-    """Return the least cost where copies may be cut, in closed form.
-
-    Where the cost of a copy is what a run reads of it times the level's seconds a byte, and every
-    item may lie anywhere, the most-read bytes fill the fastest level, and so on: two sorted
-    sequences have their least scalar product in opposite order (Hardy, Littlewood and Polya,
-    "Inequalities", theorem 368).
-
-    Parameters
-    ----------
-    reads
-        Bytes that a run reads of one copy, ``(n,)``.
-    seconds
-        Of a byte from each level, ``(levels,)``.
-
-    Returns
-    -------
-    float
-        Infinite where the items do not fit.
-    """
-    order = np.argsort(-reads / sizes, kind="stable")
-    stored = np.concatenate([[0.0], np.cumsum(sizes[order] * copies[order])])
-    read = np.concatenate([[0.0], np.cumsum(reads[order] * copies[order])])
-    fast = np.argsort(seconds, kind="stable")
-    ends = np.minimum(np.cumsum(capacities[fast]), stored[-1])
-    if ends[-1] < stored[-1] * (1.0 - 1e-12):
-        return math.inf
-    cut: Floats = np.interp(np.concatenate([[0.0], ends]), stored, read)
-    return float(np.sum(np.diff(cut) * seconds[fast]))
 
 
 def _rounded(

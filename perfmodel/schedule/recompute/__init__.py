@@ -1,6 +1,6 @@
 """Running a step again instead of keeping or spilling what it made."""
 
 from perfmodel.schedule.recompute.method import recompute
-from perfmodel.schedule.recompute.repeated import Recomputation, replay_again
+from perfmodel.schedule.recompute.repeated import Recomputation
 
-__all__ = ["Recomputation", "recompute", "replay_again"]
+__all__ = ["Recomputation", "recompute"]

@@ -10,8 +10,6 @@ from perfmodel.schedule.problem import Problem, Step
 from perfmodel.schedule.recompute.repeated import Recomputation, replay_again
 from perfmodel.schedule.script import Script
 
-__all__ = ["bettered"]
-
 #: Steps in a row that are tried again for one buffer.
 _DEPTH = 4
 

@@ -18,8 +18,6 @@ from perfmodel.schedule.recompute.repeated import Recomputation
 from perfmodel.schedule.recompute.search import RecomputationSearch, with_bound
 from perfmodel.schedule.script import Script
 
-__all__ = ["recompute"]
-
 #: Steps up to which the search is tried.
 _SMALL = 14
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from perfmodel.schedule.problem import Problem
 
-__all__ = ["Recomputation", "again_growth", "replay_again"]
-
 
 @dataclass(frozen=True)
 class Recomputation:

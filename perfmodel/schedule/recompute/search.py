@@ -12,8 +12,6 @@ from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.recompute.repeated import Recomputation, again_growth, replay_again
 
-__all__ = ["RecomputationSearch", "with_bound"]
-
 _State = tuple[int, int, int]
 _Move = tuple[int, tuple[int, ...]]
 

@@ -7,8 +7,8 @@ workload on a device.
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.schedule.stream.channel import StreamChannel
-from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, makespans, pipeline
+from perfmodel.schedule.stream.channel import StreamChannel, channel_of
+from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, pipeline
 from perfmodel.schedule.stream.result import StreamResult
 from perfmodel.schedule.stream.stream import stream
 
@@ -17,7 +17,7 @@ __all__ = [
     "StreamChannel",
     "StreamResult",
     "StreamTimeline",
-    "makespans",
+    "channel_of",
     "pipeline",
     "stream",
 ]

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.arrays import first_number
+from perfmodel.errors import input_error, nearest
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.storage import batch_time
 from perfmodel.prediction import Prediction
-
-__all__ = ["StreamChannel", "channel_of"]
 
 #: Kinds of storage that are read by commands: what few requests cost is known of them.
 _COMMANDS = frozenset({"ufs", "emmc", "sd", "nvme"})
@@ -85,16 +84,19 @@ def channel_of(prediction: Prediction, name: str) -> StreamChannel:
     machine = prediction.machine
     memories = {m.name: m for m in machine.hierarchy(setting.engine)}
     if name not in memories:
-        raise InputError(Fault(f"no memory '{name}' feeds the engine", "source",
-                               expected=f"one of {', '.join(memories)}",
-                               suggestion=nearest(name, memories)))  # fmt: skip
+        raise input_error(
+            f"no memory '{name}' feeds the engine",
+            "source",
+            expected=f"one of {', '.join(memories)}",
+            suggestion=nearest(name, memories),
+        )
     head = f"memories.{name}."
 
     def fact(field: str) -> float | None:
         value = setting.fact(head + field)
-        return None if value is None else float(np.asarray(value).reshape(-1)[0])
+        return None if value is None else first_number(value)
 
-    rate = float(np.asarray(bandwidth(setting, name)).reshape(-1)[0])
+    rate = first_number(bandwidth(setting, name))
     energy = fact("energy_per_byte")
     joule = float("nan") if energy is None else energy
     if memories[name].kind not in _COMMANDS:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.arrays import first_number
 from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import row_bytes
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.prediction import Prediction
-
-__all__ = ["PipelineLayer", "layers_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,7 +81,7 @@ def layers_of(prediction: Prediction, source: str) -> tuple[PipelineLayer, ...]:
     out: list[PipelineLayer] = []
     for start, stop in zip(starts, [*starts[1:], len(kernels)], strict=True):
         block = kernels[start].block
-        count = int(_number(job.workload.number(block.count)))
+        count = int(first_number(job.workload.number(block.count)))
         if count == 1:
             out += [
                 _with_weights(
@@ -118,11 +117,11 @@ def _with_weights(
             tensor = job.lowered.graph.tensors[access.tensor]
             if tensor.role != "weight" or access.mode != "read":
                 continue
-            bits = _number(job.precision.bits(str(job.lowered._slot(tensor))))
-            read = _number(job.workload.number(access.elements))
+            bits = first_number(job.precision.bits(str(job.lowered._slot(tensor))))
+            read = first_number(job.workload.number(access.elements))
             if op.kind == "moe" and tensor.tag == "expert" and "experts" in about:
                 experts = int(about["experts"])
-                visited = experts * read / _number(job.workload.number(tensor.elements))
+                visited = experts * read / first_number(job.workload.number(tensor.elements))
                 moved.append(read * bits / 8.0)
                 where.append(tensor.name)
             else:
@@ -149,12 +148,10 @@ def _engine_seconds(prediction: Prediction, source: str) -> Floats:
     memory = {k: column(v) for k, v in terms.memory.items() if k != source}
     if source in terms.memory and main != source:
         weights = column(row_bytes(table, setting, weights=True))
-        memory[main] = memory.get(main, np.zeros(n)) + weights / _number(bandwidth(setting, main))
+        memory[main] = memory.get(main, np.zeros(n)) + weights / first_number(
+            bandwidth(setting, main)
+        )
     compute = {k: column(v) for k, v in terms.compute.items()}
     overhead = {k: column(v) for k, v in terms.overhead.items()}
     overlap = "none" if setting.overlap == "none" else "full"
     return np.asarray(compose(compute, memory, overhead, overlap), dtype=np.float64)
-
-
-def _number(value: object) -> float:
-    return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])

@@ -18,10 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.arrays import Value, namespace
-
-__all__ = ["Load", "State", "StreamTimeline", "makespans", "pipeline", "place_sizes"]
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -314,35 +310,3 @@ def _peak(items: Sequence[Load], sizes: Sequence[float], start: Floats, freed: F
         used += change
         peak = max(peak, used)
     return peak
-
-
-def makespans(io_s: Value, compute_s: Value, slots: int | None = None) -> Value:
-    """Return the makespan of items in their order, for many points at once.
-
-    Equal items with two slots or more take ``io + (n - 1) max(io, compute) + compute``, with one
-    slot ``n (io + compute)``.
-
-    Parameters
-    ----------
-    io_s, compute_s
-        Seconds of each item, ``(items,)`` or ``(items, points)``.
-    slots
-        Places of the buffer; never full where left out.
-
-    Returns
-    -------
-    array of shape ``(points,)``, or a number
-    """
-    xp = namespace(io_s, compute_s)
-    io, work = xp.asarray(io_s), xp.asarray(compute_s)
-    n = max(io.shape[0], work.shape[0])
-    channel = 0.0 * io[0]
-    engine = 0.0 * work[0]
-    ends: list[Value] = []
-    for i in range(n):
-        if slots is not None and i >= slots:
-            channel = xp.maximum(channel, ends[i - slots])
-        channel = channel + io[i]
-        engine = xp.maximum(channel, engine) + work[i]
-        ends.append(engine)
-    return engine

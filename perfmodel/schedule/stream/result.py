@@ -20,8 +20,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["StreamResult"]
-
 
 @dataclass(frozen=True)
 class StreamResult:
@@ -197,11 +195,7 @@ class StreamResult:
             }
             for layer in self.layers
         ]
-        out["violations"] = [
-            {n: getattr(v, n) for n in ("limit", "demand", "bound", "gap", "message")}
-            | {"levers": list(v.levers)}
-            for v in self.violations
-        ]
+        out["violations"] = [v.to_dict() for v in self.violations]
         return out
 
     def to_json(self, *, indent: int | None = None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from perfmodel import units
 from perfmodel.cost.capacity import Violation
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -30,8 +30,6 @@ from perfmodel.schedule.stream.result import StreamResult
 from perfmodel.settings import FaultList
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
-
-__all__ = ["Spread", "option_faults", "stream"]
 
 #: Which layers stay: evenly between those that are streamed, or the first ones.
 Spread: TypeAlias = Literal["even", "first"]
@@ -214,10 +212,11 @@ def _channel(
         f"memories.{source}.capacity"
     ).split(".")[1]  # fmt: skip
     if name == main:
-        raise InputError(
-            Fault(f"{found.device} keeps weights in {main}, its main memory", "source",
-                  expected="another memory, or a level beside the device")
-        )  # fmt: skip
+        raise input_error(
+            f"{found.device} keeps weights in {main}, its main memory",
+            "source",
+            expected="another memory, or a level beside the device",
+        )
     return channel_of(found, name), ()
 
 

@@ -3,19 +3,16 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer, patch_plan
+from perfmodel.schedule.tiling.choose import layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.layers import FeatureMapNetwork, network
-from perfmodel.schedule.tiling.patches import MODES, Patches, PatchStageCost, run_stage
-from perfmodel.schedule.tiling.streamed import StepTiling, Streamed, streamed
+from perfmodel.schedule.tiling.patches import Patches, PatchStageCost, run_stage
+from perfmodel.schedule.tiling.streamed import StepTiling, streamed
 
 __all__ = [
-    "MODES",
     "FeatureMapNetwork",
-    "PatchPlan",
     "PatchStageCost",
     "Patches",
     "StepTiling",
-    "Streamed",
     "layer_by_layer",
     "network",
     "patch_plan",

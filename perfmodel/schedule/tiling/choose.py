@@ -27,8 +27,6 @@ from perfmodel.schedule.tiling.patches import (
 )
 from perfmodel.schedule.tiling.regions import AxisParts, axis_parts
 
-__all__ = ["Objective", "PatchPlan", "default_grids", "layer_by_layer", "patch_plan"]
-
 #: What a plan makes least of; ties go to less recomputation, then to fewer readings of weights.
 Objective = Literal["peak", "macs", "offchip"]
 

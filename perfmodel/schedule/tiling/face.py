@@ -23,8 +23,6 @@ from perfmodel.workload.workload import Workload
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["PatchResult", "patches"]
-
 _OBJECTIVES = ("offchip", "macs", "peak")
 _SPATIAL = frozenset({"conv", "depthwise", "pool"})
 #: Axes that are not positions: batch and channels.

@@ -23,8 +23,6 @@ from perfmodel.schedule.tiling.patches import (
 )
 from perfmodel.schedule.tiling.regions import AxisParts, Ints
 
-__all__ = ["Fan", "has_one_source"]
-
 
 def has_one_source(network: FeatureMapNetwork) -> bool:
     """Tell whether a network has one input, read first; then each stretch has one source."""

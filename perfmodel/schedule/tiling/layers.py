@@ -14,14 +14,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.formats import Precision, as_precision
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph, Operator
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
-
-__all__ = ["FeatureMap", "FeatureMapLayer", "FeatureMapNetwork", "Window", "network"]
 
 _POINTWISE = frozenset({"elementwise", "quantise"})
 
@@ -226,7 +224,7 @@ def network(
     if isinstance(workload, Workload):
         if workload.shape:
             said = f"'{workload.name}' has arrays as dimensions"
-            raise InputError(Fault(said, expected="one number for each: patches are of one size"))
+            raise input_error(said, expected="one number for each: patches are of one size")
         graph, bound = replace(workload.graph(), name=workload.name), dict(workload.parameters)
     else:
         graph, bound = workload, {**workload.defaults, **(values or {})}

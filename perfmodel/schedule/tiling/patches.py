@@ -22,16 +22,6 @@ import numpy as np
 from perfmodel.schedule.tiling.layers import FeatureMap, FeatureMapLayer, FeatureMapNetwork
 from perfmodel.schedule.tiling.regions import AxisParts, Ints, axis_parts
 
-__all__ = [
-    "MODES",
-    "Mode",
-    "PatchStageCost",
-    "Patches",
-    "Weights",
-    "keeps",
-    "run_stage",
-]
-
 #: What happens to the overlap of neighbouring patches.
 Mode = Literal["recompute", "horizontal", "cached"]
 MODES: tuple[Mode, ...] = ("recompute", "horizontal", "cached")

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from perfmodel.schedule.tiling.layers import FeatureMapNetwork
 
-__all__ = ["AxisParts", "Ints", "axis_parts"]
-
 Ints = NDArray[np.int64]
 
 _FAR = np.int64(2**62)

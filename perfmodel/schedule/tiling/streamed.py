@@ -22,8 +22,6 @@ from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.shapes import Nests
 from perfmodel.workload.symbols import evaluate
 
-__all__ = ["StepTiling", "Streamed", "in_tiles", "streamed"]
-
 
 @dataclass(frozen=True)
 class StepTiling:

@@ -15,7 +15,8 @@ from perfmodel.search.accuracy.onnx_runs import Rewriter, measured_gains, output
 from perfmodel.search.accuracy.option import LayerOption, describe, parse_option
 from perfmodel.search.accuracy.pairwise import pairwise
 from perfmodel.search.accuracy.predictor import fitted
-from perfmodel.search.accuracy.quantise import fake_quantise, noise, prune, prune_channels
+from perfmodel.search.accuracy.prune import prune, prune_channels
+from perfmodel.search.accuracy.quantise import fake_quantise, noise
 from perfmodel.search.accuracy.ranges import Ranges, read_ranges, record_ranges
 from perfmodel.search.accuracy.sensitivities import table
 from perfmodel.search.accuracy.traces import hawq

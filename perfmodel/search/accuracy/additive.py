@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.search.accuracy.model import (
     AccuracyModel,
     Configuration,
@@ -18,8 +18,6 @@ from perfmodel.search.accuracy.model import (
     unknown_layers,
 )
 from perfmodel.search.accuracy.option import LayerOption, describe
-
-__all__ = ["AdditivityReport", "additivity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +129,9 @@ def additivity(
             named = zip(layers, options, key, strict=True)
             known[key] = float(measure({name: given[c] for name, given, c in named}))
             if not np.isfinite(known[key]):
-                raise InputError(Fault(f"evaluate gave {known[key]}", "evaluate",
-                                       expected="finite numbers"))  # fmt: skip
+                raise input_error(
+                    f"evaluate gave {known[key]}", "evaluate", expected="finite numbers"
+                )
         return known[key]
 
     base = value(start)

@@ -14,8 +14,6 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.search.accuracy.model import Floats
 
-__all__ = ["ArchitectureLosses", "architectures"]
-
 #: Columns that may hold an architecture.
 _NAMED: Final = ("architecture", "arch", "arch_str", "genotype", "cell")
 

@@ -10,8 +10,6 @@ from perfmodel.arrays import Array
 from perfmodel.search.accuracy.grids import FLOATS, Grid, Integers
 from perfmodel.search.accuracy.scales import affine, half, symmetric
 
-__all__ = ["MICROSCALING", "NESTED", "block_float", "microscaling", "nested", "scaled_blocks"]
-
 
 class _Nested(NamedTuple):
     inner: int  # elements that share a scale

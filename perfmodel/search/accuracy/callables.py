@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.search.accuracy.model import AccuracyTable, Configuration, Floats
 from perfmodel.search.accuracy.option import LayerOption
 from perfmodel.search.accuracy.predictor import Better
-
-__all__ = ["UserModel", "user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +38,11 @@ class UserModel:
         InputError
             Always.
         """
-        raise InputError(
-            Fault(f"{self.name} is not separable, so it has no table of layers and options",
-                  path="accuracy",
-                  expected="a method that evaluates configurations (evolution), or fitted()")
-        )  # fmt: skip
+        raise input_error(
+            f"{self.name} is not separable, so it has no table of layers and options",
+            path="accuracy",
+            expected="a method that evaluates configurations (evolution), or fitted()",
+        )
 
     def predicted(self, loss: Floats) -> Floats:
         """Return losses in the callable's unit."""

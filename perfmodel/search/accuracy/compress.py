@@ -10,8 +10,6 @@ from perfmodel.search.accuracy.option import LayerOption
 from perfmodel.search.accuracy.prune import channel_norms, kept_channels, prune
 from perfmodel.search.accuracy.quantise import Clip, fake_quantise
 
-__all__ = ["compress", "squared_error"]
-
 
 def compress(
     weights: npt.ArrayLike, option: LayerOption, axis: int = 0, *, norm: int = 2, clip: Clip = "mse"

@@ -8,8 +8,6 @@ import numpy as np
 
 from perfmodel.arrays import Array
 
-__all__ = ["FLOATS", "Grid", "Integers", "Minifloat"]
-
 
 class Minifloat(NamedTuple):
     """A floating-point format with gradual underflow; too large a number saturates.

@@ -11,15 +11,6 @@ from perfmodel.arrays import Array
 from perfmodel.errors import Fault, nearest
 from perfmodel.search.accuracy.option import LayerOption
 
-__all__ = [
-    "AccuracyModel",
-    "AccuracyTable",
-    "Configuration",
-    "Floats",
-    "options_fit",
-    "unknown_layers",
-]
-
 Floats: TypeAlias = Array
 #: Layer -> its option.
 Configuration: TypeAlias = Mapping[str, LayerOption]

@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.search.accuracy.model import AccuracyModel, AccuracyTable, Configuration, Floats
 from perfmodel.search.accuracy.option import LayerOption
 from perfmodel.search.accuracy.predictor import Better
-
-__all__ = ["Calibrated", "MonotoneMap", "calibrated", "isotonic", "monotone_map"]
 
 
 def isotonic(values: npt.ArrayLike, *, falling: bool = False) -> Array:
@@ -214,7 +212,7 @@ def calibrated(
         Fewer than three evaluations, or one that is not finite.
     """
     if k < 3:
-        raise InputError(Fault(f"{k} evaluations", path="k", expected="three or more"))
+        raise input_error(f"{k} evaluations", path="k", expected="three or more")
     made = model.table(layers, options)
     choices = spread_choices(made, k, seed)
     losses = made.loss(choices)
@@ -225,10 +223,11 @@ def calibrated(
     values = np.array(figures)
     if not np.isfinite(values).all():
         bad = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise InputError(
-            Fault(f"evaluation {bad + 1} of {len(values)} gave {values[bad]}", path="evaluate",
-                  expected="finite numbers")
-        )  # fmt: skip
+        raise input_error(
+            f"evaluation {bad + 1} of {len(values)} gave {values[bad]}",
+            path="evaluate",
+            expected="finite numbers",
+        )
     falling = better == "higher"
     misses: list[float] = []
     for i in range(len(values)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Format
 from perfmodel.search.accuracy.compress import squared_error
 from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
@@ -17,8 +17,6 @@ from perfmodel.search.accuracy.option import LayerOption, describe
 from perfmodel.search.accuracy.quantise import Clip, simulated
 from perfmodel.search.accuracy.ranges import Ranges, activation_noise, read_ranges
 from perfmodel.search.accuracy.weights import LayerWeights, Source, Weights, read_weights
-
-__all__ = ["Noise", "pruning", "sqnr"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +191,7 @@ def pruning(
         1 or 2: by which the channels are ranked of which `kept` stay (Li et al., ICLR 2017).
     """
     if norm not in {1, 2}:
-        raise InputError(Fault(f"norm {norm}", path="norm", expected="1 or 2"))
+        raise input_error(f"norm {norm}", path="norm", expected="1 or 2")
     weights = read_weights(path)
     ranges = calibration if isinstance(calibration, Ranges) or calibration is None else (
         read_ranges(calibration)

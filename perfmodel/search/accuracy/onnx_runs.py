@@ -19,8 +19,6 @@ from perfmodel.search.accuracy.onnx_weights import layers_of, load, weighted_nod
 from perfmodel.search.accuracy.option import LayerOption
 from perfmodel.search.accuracy.quantise import Clip
 
-__all__ = ["Rewriter", "measured_gains", "output_noise", "rewritten"]
-
 
 class Rewriter:
     """Writes a network with compressed weights, again and again from one reading.

@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from perfmodel.errors import Fault, InputError
-
-__all__ = ["refusals", "session"]
+from perfmodel.errors import InputError, input_error
 
 
 @contextmanager
@@ -24,10 +22,11 @@ def refusals(file: str) -> Generator[None]:
         if not own and not isinstance(error, RuntimeError | ValueError | TypeError):
             raise
         reason = (str(error).splitlines() or ["no reason given"])[0]
-        raise InputError(
-            Fault(f"onnxruntime refuses: {reason}", file=file,
-                  expected="a network and inputs that it takes")
-        ) from None  # fmt: skip
+        raise input_error(
+            f"onnxruntime refuses: {reason}",
+            file=file,
+            expected="a network and inputs that it takes",
+        ) from None
 
 
 def session(content: bytes, file: str = "") -> Any:
@@ -41,10 +40,11 @@ def session(content: bytes, file: str = "") -> Any:
     try:
         runtime: Any = import_module("onnxruntime")
     except ImportError:
-        raise InputError(
-            Fault("running a network needs the package onnxruntime", file=file,
-                  expected="pip install onnxruntime")
-        ) from None  # fmt: skip
+        raise input_error(
+            "running a network needs the package onnxruntime",
+            file=file,
+            expected="pip install onnxruntime",
+        ) from None
     options: Any = runtime.SessionOptions()
     options.log_severity_level = 3
     with refusals(file):

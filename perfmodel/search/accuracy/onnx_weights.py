@@ -10,18 +10,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.search.accuracy.weights import LayerWeights, Weight, Weights
 from perfmodel.workload.importers.onnx.read import read_onnx
-
-__all__ = [
-    "OnnxConstantResolver",
-    "OnnxWeightedNode",
-    "layers_of",
-    "load",
-    "read_onnx_weights",
-    "weighted_nodes",
-]
 
 #: Operator -> which inputs are its weights.
 _OPERANDS: Final[dict[str, tuple[int, ...]]] = {
@@ -211,10 +202,11 @@ def layers_of(operands: list[OnnxWeightedNode], path: Path) -> Weights:
         There is none.
     """
     if not operands:
-        raise InputError(
-            Fault("no operator multiplies by constant weights", file=str(path),
-                  expected="convolutions or products with stored floating-point weights")
-        )  # fmt: skip
+        raise input_error(
+            "no operator multiplies by constant weights",
+            file=str(path),
+            expected="convolutions or products with stored floating-point weights",
+        )
     uses: dict[str, list[OnnxWeightedNode]] = {}
     for operand in operands:
         for weight in operand.weights:
@@ -246,7 +238,8 @@ def load(path: Path) -> Any:
         return onnx.load(str(path))
     except Exception as error:  # onnx raises errors of its own, of no common base
         reason = (str(error).splitlines() or ["cannot be read"])[0]
-        raise InputError(
-            Fault(f"weights in another file cannot be read: {reason}", file=str(path),
-                  expected="the files of weights beside it")
-        ) from None  # fmt: skip
+        raise input_error(
+            f"weights in another file cannot be read: {reason}",
+            file=str(path),
+            expected="the files of weights beside it",
+        ) from None

@@ -6,10 +6,8 @@ import math
 import re
 from typing import Final, NamedTuple
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Format, Sparsity, format_named, parse_precision, parse_sparsity
-
-__all__ = ["AS_IS", "LayerOption", "as_option", "describe", "parse_option"]
 
 #: The text of an option that changes nothing.
 AS_IS: Final = "as_is"
@@ -115,4 +113,4 @@ def _part(word: str) -> dict[str, object]:
         return made
     elif not mark and word:
         return {"weights": format_named(word)}
-    raise InputError(Fault(f"'{word}' is no option of a layer", expected=_EXPECTED))
+    raise input_error(f"'{word}' is no option of a layer", expected=_EXPECTED)

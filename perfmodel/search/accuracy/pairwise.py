@@ -16,8 +16,6 @@ from perfmodel.search.accuracy.option import LayerOption, as_option, describe, p
 from perfmodel.search.accuracy.read import PairKey
 from perfmodel.search.accuracy.sensitivities import pair_arrays
 
-__all__ = ["Pairs", "Pairwise", "pairwise"]
-
 #: (layer, other) -> (option, other's option) -> what both together add beside their own losses.
 Pairs: TypeAlias = Mapping[
     tuple[str, str], Mapping[tuple[LayerOption | str, LayerOption | str], float]

@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
 from perfmodel.search.accuracy.option import LayerOption, as_option, describe
-
-__all__ = ["Better", "Fitted", "fitted"]
 
 #: Which way a measured figure is better.
 Better = Literal["higher", "lower"]
@@ -77,7 +75,7 @@ class Fitted:
             known = self.effects[layer]
             faults += [
                 Fault(f"no configuration had '{text}' for layer '{layer}'", path="accuracy",
-                      expected="one of " + ", ".join(known),
+                      expected=one_of(known),
                       suggestion=nearest(text, known, cutoff=0.75))
                 for text in given if text not in known
             ]  # fmt: skip

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from perfmodel.arrays import Array
 from perfmodel.formats.sparsity import Sparsity
 
-__all__ = ["channel_norms", "kept_channels", "prune", "prune_channels"]
-
 
 def prune(weights: npt.ArrayLike, sparsity: Sparsity, axis: int | None = 0) -> Array:
     """Return the weights with the least in magnitude set to zero.

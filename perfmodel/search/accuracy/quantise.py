@@ -21,10 +21,7 @@ from perfmodel.search.accuracy.blocks import (
     scaled_blocks,
 )
 from perfmodel.search.accuracy.grids import FLOATS, Grid, Integers
-from perfmodel.search.accuracy.prune import prune, prune_channels
 from perfmodel.search.accuracy.scales import affine, binary, symmetric, ternary
-
-__all__ = ["Clip", "fake_quantise", "noise", "prune", "prune_channels", "simulated"]
 
 Clip = Literal["max", "mse"]
 

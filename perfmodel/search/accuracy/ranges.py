@@ -15,13 +15,11 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Array
 from perfmodel.atomic import replacing
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Format
 from perfmodel.measurements import read_rows
 from perfmodel.regular import open_file
 from perfmodel.search.accuracy.quantise import fake_quantise
-
-__all__ = ["Ranges", "activation_noise", "read_ranges", "record_ranges"]
 
 _COLUMNS: Final = ("tensor", "low", "high", "rms")
 _POINTS: Final = 4096
@@ -109,8 +107,8 @@ def _npz(file: Path) -> Ranges:
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
         told = getattr(error, "strerror", None)
         reason = told.lower() if told else "is no NPZ file of numbers"
-        raise InputError(
-            Fault(reason, file=str(file), expected="a file that numpy.savez wrote")
+        raise input_error(
+            reason, file=str(file), expected="a file that numpy.savez wrote"
         ) from None
     faults: list[Fault] = []
     samples: dict[str, Array] = {}

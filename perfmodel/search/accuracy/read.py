@@ -9,12 +9,10 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
 from perfmodel.search.accuracy.option import LayerOption, describe, parse_option
 from perfmodel.specfile import Marks, read
-
-__all__ = ["PairKey", "Sensitivities", "from_mapping", "read_sensitivities"]
 
 #: Layer, its option, other layer, its option.
 PairKey: TypeAlias = tuple[str, str, str, str]
@@ -81,7 +79,7 @@ def _long(rows: CsvTable, losses: dict[str, dict[str, float]], faults: list[Faul
     known = ("layer", "option", *_CHOICE, "sensitivity")
     faults += [
         rows.fault(
-            None, name, f"unknown column '{name}'", "one of " + ", ".join(known),
+            None, name, f"unknown column '{name}'", one_of(known),
             nearest(name, known),
         )
         for name in rows.columns if name not in known
@@ -152,7 +150,7 @@ class _Tree:
         if full:
             for key in top:
                 if key not in _TOP:
-                    self._fault((key,), f"unknown key '{key}'", "one of " + ", ".join(_TOP),
+                    self._fault((key,), f"unknown key '{key}'", one_of(_TOP),
                                 nearest(key, _TOP), key=True)  # fmt: skip
         start: tuple[str, ...] = ("sensitivities",) if full else ()
         layers = self._mapping(top["sensitivities"], start) if full else top

@@ -10,8 +10,6 @@ import numpy as np
 from perfmodel.arrays import Array
 from perfmodel.search.accuracy.grids import FLOATS, Grid, Integers
 
-__all__ = ["affine", "binary", "half", "symmetric", "ternary"]
-
 #: Steps of the scale in an octave, and octaves below the largest magnitude that are tried.
 _STEPS: Final = 16
 _OCTAVES: Final = 9

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
 from perfmodel.search.accuracy.option import AS_IS, LayerOption, describe
 from perfmodel.search.accuracy.read import PairKey, Sensitivities, from_mapping, read_sensitivities
-
-__all__ = ["SensitivityTable", "pair_arrays", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class SensitivityTable:
                     faults.append(
                         Fault(f"no sensitivity of '{text}' for layer '{layer}' in {self.name}",
                               path="accuracy", suggestion=nearest(text, known, cutoff=0.75),
-                              expected="one of " + ", ".join(known))
+                              expected=one_of(known))
                     )  # fmt: skip
             unary.append(row)
         if faults:

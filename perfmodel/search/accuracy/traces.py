@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.measurements import read_rows
 from perfmodel.search.accuracy.compress import squared_error
 from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
@@ -18,8 +18,7 @@ from perfmodel.search.accuracy.option import LayerOption, describe
 from perfmodel.search.accuracy.quantise import simulated
 from perfmodel.search.accuracy.weights import Source, Weights, read_weights
 from perfmodel.specfile import Marks, read
-
-__all__ = ["Traces", "hawq"]
+from perfmodel.units import is_number
 
 _DELTA: Final = re.compile(r"delta_weights_(\d+)bit_square")
 _TRACE: Final = ("trace", "Hutchinson_trace")
@@ -159,21 +158,30 @@ def _model(data: Any, marks: Marks, file: str, model: str | None) -> tuple[dict[
     models: Any = cast("dict[str, Any]", data).get("models") if isinstance(data, dict) else None
     if not isinstance(models, dict) or not models:
         line, column = marks.at(())
-        raise InputError(Fault("holds no models", "models", file, line, column,
-                               "models: {name: {Hutchinson_trace: [...]}}"))  # fmt: skip
+        raise input_error(
+            "holds no models",
+            "models",
+            file,
+            line,
+            column,
+            "models: {name: {Hutchinson_trace: [...]}}",
+        )
     named = cast("dict[str, Any]", models)
     if model is None and len(named) == 1:
         model = next(iter(named))
     if model is None or model not in named:
         message = "says not which model" if model is None else f"no model '{model}'"
-        raise InputError(
-            Fault(message, "model", file, expected="model= one of " + ", ".join(named),
-                  suggestion=nearest(model or "", named))
-        )  # fmt: skip
+        raise input_error(
+            message,
+            "model",
+            file,
+            expected="model= one of " + ", ".join(named),
+            suggestion=nearest(model or "", named),
+        )
     chosen = named[model]
     if not isinstance(chosen, dict):
         line, column = marks.at(("models", model))
-        raise InputError(Fault("is no model", f"models.{model}", file, line, column, "columns"))
+        raise input_error("is no model", f"models.{model}", file, line, column, "columns")
     return cast("dict[str, Any]", chosen), model
 
 
@@ -195,10 +203,7 @@ def _columns(
     columns: dict[str, list[float]] = {}
     for name in wanted:
         values = chosen[name]
-        if not isinstance(values, list) or not all(
-            isinstance(v, int | float) and not isinstance(v, bool)
-            for v in cast("list[Any]", values)
-        ):
+        if not isinstance(values, list) or not all(is_number(v) for v in cast("list[Any]", values)):
             fault(name, "is no list of numbers", "a number for each layer")
             continue
         columns[name] = [float(v) for v in cast("list[float]", values)]

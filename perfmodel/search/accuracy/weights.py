@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.workload.importers.safetensors.header import (
     INDEX,
     StoredTensor,
     read_header,
     read_index,
 )
-
-__all__ = ["LayerWeights", "Source", "Weight", "Weights", "read_weights"]
 
 #: A file, or layer -> array with the output channels first (as torch stores them).
 Source: TypeAlias = str | Path | Mapping[str, npt.ArrayLike]
@@ -132,10 +130,11 @@ def read_weights(source: Source) -> Weights:
         from perfmodel.search.accuracy.onnx_weights import read_onnx_weights
 
         return read_onnx_weights(path)
-    raise InputError(
-        Fault("is no file of weights", file=str(path),
-              expected="an .onnx or .safetensors file, or a .safetensors.index.json")
-    )  # fmt: skip
+    raise input_error(
+        "is no file of weights",
+        file=str(path),
+        expected="an .onnx or .safetensors file, or a .safetensors.index.json",
+    )
 
 
 def _stored(path: Path, tensors: Mapping[str, StoredTensor]) -> Weights:
@@ -144,9 +143,10 @@ def _stored(path: Path, tensors: Mapping[str, StoredTensor]) -> Weights:
         for name, tensor in tensors.items() if tensor.is_float and len(tensor.shape) > 1
     ]  # fmt: skip
     if not layers:
-        raise InputError(
-            Fault("holds no weights of layers", file=str(path),
-                  expected="floating-point tensors of two axes or more")
-        )  # fmt: skip
+        raise input_error(
+            "holds no weights of layers",
+            file=str(path),
+            expected="floating-point tensors of two axes or more",
+        )
     short = {layer.name.removesuffix(".weight"): layer for layer in layers}
     return Weights(path.name, layers, short)

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from perfmodel.catalog import need
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.search.evolve.question import Floats
-
-__all__ = ["BACKENDS", "expected_cost", "value_and_slopes"]
 
 #: Libraries that `expected_cost` gives functions for.
 BACKENDS = ("torch", "jax")
@@ -64,11 +62,11 @@ def expected_cost(
     chosen = metric or oracle.metrics[0]
     if chosen not in oracle.metrics:
         faults.append(Fault(f"the oracle does not tell '{chosen}'", path="metric",
-                            expected="one of " + ", ".join(oracle.metrics),
+                            expected=one_of(oracle.metrics),
                             suggestion=nearest(chosen, oracle.metrics)))  # fmt: skip
     if backend not in BACKENDS:
         faults.append(Fault(f"unknown backend '{backend}'", path="backend",
-                            expected="one of " + ", ".join(BACKENDS),
+                            expected=one_of(BACKENDS),
                             suggestion=nearest(backend, BACKENDS)))  # fmt: skip
     if faults:
         raise InputError(faults)

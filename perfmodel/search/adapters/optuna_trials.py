@@ -10,8 +10,6 @@ import numpy as np
 from perfmodel.search.evolve.packages import constraints_of, tell_constraints
 from perfmodel.search.evolve.question import EvolutionProblem, Index, labels
 
-__all__ = ["OptunaObjective", "optuna_objective"]
-
 
 class OptunaObjective:
     """``trial -> value`` (or a tuple of them), for ``study.optimize``.

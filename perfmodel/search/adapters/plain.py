@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.search.evolve.question import EvolutionProblem, Index, labels
-
-__all__ = ["RayTrainable", "profiler", "ray_tune_trainable"]
 
 
 def profiler(oracle: Any, metric: str = "") -> Callable[[Any], Any]:
@@ -37,9 +35,12 @@ def profiler(oracle: Any, metric: str = "") -> Callable[[Any], Any]:
     """
     known = (*oracle.metrics, "feasible")
     if metric and metric not in known:
-        raise InputError(Fault(f"the oracle does not tell '{metric}'", path="metric",
-                               expected="one of " + ", ".join(known),
-                               suggestion=nearest(metric, known)))  # fmt: skip
+        raise input_error(
+            f"the oracle does not tell '{metric}'",
+            path="metric",
+            expected=one_of(known),
+            suggestion=nearest(metric, known),
+        )
     chosen = metric or (oracle.metrics[0] if len(oracle.metrics) == 1 else "")
 
     def profile(sample: Any) -> float | dict[str, float]:

@@ -11,8 +11,6 @@ from perfmodel.catalog import need
 from perfmodel.search.evolve.packages import quiet_pymoo
 from perfmodel.search.evolve.question import EvolutionProblem, Index
 
-__all__ = ["pymoo_problem"]
-
 
 def pymoo_problem(
     oracle: Any, objectives: Sequence[str | tuple[str, str]] = (),

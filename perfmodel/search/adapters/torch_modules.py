@@ -13,8 +13,6 @@ from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.workload import Workload
 
-__all__ = ["torch_cost", "torch_workload"]
-
 
 def torch_workload(module: Any, *inputs: Any) -> Workload:
     """Return the workload of a torch module: it is run once, on an example.

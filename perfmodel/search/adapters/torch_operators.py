@@ -11,8 +11,6 @@ from perfmodel.catalog import need
 from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
 from perfmodel.workload.graph import Graph, Tensor
 
-__all__ = ["Recorder"]
-
 #: Elementwise functions of ATen -> their names here.
 ELEMENTWISE: Mapping[str, str] = {
     "relu": "relu", "relu_": "relu", "hardtanh": "relu6", "hardtanh_": "relu6", "clamp": "clip",

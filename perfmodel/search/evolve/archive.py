@@ -10,11 +10,9 @@ from typing import Any, cast
 import numpy as np
 
 from perfmodel.atomic import write_text
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.regular import contents
 from perfmodel.search.evolve.question import EvolutionProblem, Floats, Index, Judged
-
-__all__ = ["Archive", "read_state"]
 
 SCHEMA = 1
 _MOST_BYTES = 2**30
@@ -103,8 +101,8 @@ def read_state(
     try:
         held: Any = json.loads(contents(path, _MOST_BYTES))
     except ValueError as error:
-        raise InputError(
-            Fault(f"cannot be read: {error}", file=str(path), expected="a state file of evolve")
+        raise input_error(
+            f"cannot be read: {error}", file=str(path), expected="a state file of evolve"
         ) from None
     wanted = {"schema_version": SCHEMA, **header, "columns": list(question.columns)}
     if not isinstance(held, dict):
@@ -132,7 +130,8 @@ def read_state(
             raise ValueError
         return dict(zip(choices, rows, strict=True))
     except (KeyError, TypeError, ValueError):
-        raise InputError(
-            Fault("choices and rows do not fit the space", file=str(path),
-                  expected="a state file of evolve")
-        ) from None  # fmt: skip
+        raise input_error(
+            "choices and rows do not fit the space",
+            file=str(path),
+            expected="a state file of evolve",
+        ) from None

@@ -11,8 +11,6 @@ import numpy as np
 
 from perfmodel.search.evolve.question import Index
 
-__all__ = ["Moves"]
-
 Choice = tuple[int, ...]
 
 #: Spaces up to which what is left can be listed when drawing finds nothing new.

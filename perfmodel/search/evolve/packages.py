@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from perfmodel.catalog import need
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.search.evolve.archive import Choice
 from perfmodel.search.evolve.proposals import EvolutionContext, Proposals, fresh
 from perfmodel.search.evolve.question import Floats, Judged
-
-__all__ = ["PACKAGES", "SAMPLERS", "optuna_parts", "optuna_sampler", "tell_constraints"]
 
 #: Samplers of Optuna by name; those of several objectives unless said otherwise.
 SAMPLERS = {
@@ -85,15 +83,21 @@ def _algorithm(search: EvolutionContext, objectives: int) -> Any:
             pop_size=search.population, **operators
         )
     if objectives < 2:
-        raise InputError(Fault("nsga3 spreads over several objectives", path="objectives",
-                               expected="2 or more, or method='nsga2'"))  # fmt: skip
+        raise input_error(
+            "nsga3 spreads over several objectives",
+            path="objectives",
+            expected="2 or more, or method='nsga2'",
+        )
     # As many even directions (Das and Dennis 1998) as the population has room for.
     parts = 1
     while comb(parts + objectives, objectives - 1) <= search.population:
         parts += 1
     if comb(parts + objectives - 1, objectives - 1) > search.population:
-        raise InputError(Fault(f"{search.population} members for {objectives} objectives",
-                               path="population", expected=f"{objectives} or more"))  # fmt: skip
+        raise input_error(
+            f"{search.population} members for {objectives} objectives",
+            path="population",
+            expected=f"{objectives} or more",
+        )
     directions = need("pymoo.util.ref_dirs").get_reference_directions(
         "das-dennis", objectives, n_partitions=parts
     )
@@ -215,9 +219,12 @@ def optuna_sampler(optuna: Any, name: str, seed: int, population: int) -> Any:
         There is none of that name.
     """
     if name not in SAMPLERS:
-        raise InputError(Fault(f"unknown sampler '{name}'", path="sampler",
-                               expected="one of " + ", ".join(SAMPLERS),
-                               suggestion=nearest(name, SAMPLERS)))  # fmt: skip
+        raise input_error(
+            f"unknown sampler '{name}'",
+            path="sampler",
+            expected=one_of(SAMPLERS),
+            suggestion=nearest(name, SAMPLERS),
+        )
     options: dict[str, Any] = {"seed": seed}
     if name.startswith("nsga"):
         options["population_size"] = population

@@ -17,8 +17,6 @@ from perfmodel.search.evolve.archive import Archive, Choice
 from perfmodel.search.evolve.moves import Moves
 from perfmodel.search.evolve.question import Judged
 
-__all__ = ["EvolutionContext", "Proposals", "at_random", "fresh", "regularised"]
-
 Proposals: TypeAlias = Generator[list[Choice], Judged, None]
 
 #: Draws a new choice is given before the space is taken to have none left.

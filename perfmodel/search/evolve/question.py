@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import dimension_of, more_is_better
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.expressions import Expression, parse_expression
-
-__all__ = ["FEASIBLE", "EvolutionProblem", "Floats", "Index", "Judged", "Objective", "labels"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Index: TypeAlias = npt.NDArray[np.intp]
@@ -178,7 +176,7 @@ class EvolutionProblem:
                                     expected="min or max"))  # fmt: skip
             if name not in known:
                 faults.append(Fault(f"there is no column '{name}'", path=f"objectives[{i}]",
-                                    expected="one of " + ", ".join(known),
+                                    expected=one_of(known),
                                     suggestion=nearest(name, known)))  # fmt: skip
             found.append(Objective(name, way == "max"))
         if not listed:

@@ -13,8 +13,6 @@ from perfmodel.search.evolve.archive import Archive
 from perfmodel.search.evolve.question import FEASIBLE, Floats, Index
 from perfmodel.table import Row, Table
 
-__all__ = ["Evolution"]
-
 
 class Evolution:
     """The result of `perfmodel.search.evolve.evolve`.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel.atomic import output_faults
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.pareto import front
 from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.evolve.archive import Archive, Choice, read_state
@@ -21,8 +21,6 @@ from perfmodel.search.evolve.packages import PACKAGES, SAMPLERS
 from perfmodel.search.evolve.proposals import PLAIN, EvolutionContext, Proposals
 from perfmodel.search.evolve.question import FEASIBLE, EvolutionProblem
 from perfmodel.search.evolve.result import Evolution
-
-__all__ = ["METHODS", "Progress", "evolve"]
 
 #: Methods by name; those of `perfmodel.search.evolve.packages` need the extra ``search``.
 METHODS: Mapping[str, Callable[[EvolutionContext], Proposals]] = {**PACKAGES, **PLAIN}
@@ -245,11 +243,11 @@ def _faults(
     faults: list[Fault] = []
     if method not in METHODS:
         faults.append(Fault(f"unknown method '{method}'", path="method",
-                            expected="one of " + ", ".join(METHODS),
+                            expected=one_of(METHODS),
                             suggestion=nearest(str(method), METHODS)))  # fmt: skip
     if sampler not in SAMPLERS:
         faults.append(Fault(f"unknown sampler '{sampler}'", path="sampler",
-                            expected="one of " + ", ".join(SAMPLERS),
+                            expected=one_of(SAMPLERS),
                             suggestion=nearest(str(sampler), SAMPLERS)))  # fmt: skip
     numbers = {"population": (population, 2), "generations": (generations, 1),
                "evaluations": (evaluations, 1), "tournament": (tournament, 1),

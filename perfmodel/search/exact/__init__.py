@@ -3,24 +3,11 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.search.exact.front import Front, FrontPoint, front
 from perfmodel.search.exact.problem import ChoiceProblem, Limit, Sum, Term
-from perfmodel.search.exact.result import ChoiceInfeasibility, ChoiceSolution, Opening
+from perfmodel.search.exact.result import ChoiceInfeasibility, Opening
 from perfmodel.search.exact.solve import solve
 
-__all__ = [
-    "ChoiceInfeasibility",
-    "ChoiceProblem",
-    "ChoiceSolution",
-    "Front",
-    "FrontPoint",
-    "Limit",
-    "Opening",
-    "Sum",
-    "Term",
-    "front",
-    "solve",
-]
+__all__ = ["ChoiceInfeasibility", "ChoiceProblem", "Limit", "Opening", "Sum", "Term", "solve"]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Infeasible="ChoiceInfeasibility")

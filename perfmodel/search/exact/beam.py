@@ -17,8 +17,6 @@ from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
 from perfmodel.search.exact.relaxation import Relaxation, undecided
 
-__all__ = ["beam"]
-
 PRICES = 24
 
 

@@ -19,8 +19,6 @@ from perfmodel.search.exact.pool import Pool, make_pool
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
 
-__all__ = ["Branched", "branch"]
-
 #: Prices in the pool, and how many of them the choice of a decision looks at.
 PRICES, LOOKED = 96, 40
 #: Decisions tried at a node, and nodes taken at once.

@@ -16,8 +16,6 @@ import numpy as np
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Factor, Reduced
 
-__all__ = ["Bucket", "Elimination", "eliminate", "elimination_order", "table_entries"]
-
 
 @dataclass(frozen=True, eq=False)
 class Bucket:

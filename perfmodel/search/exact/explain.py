@@ -17,8 +17,6 @@ from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.exact.problem import ChoiceProblem, Limit, PackedSum, Sum, Term
 from perfmodel.search.exact.result import ChoiceInfeasibility, ChoiceSolution, Opening
 
-__all__ = ["explain", "least_usage"]
-
 Solver = Callable[[ChoiceProblem, float, Deadline], ChoiceSolution]
 
 #: A gap that any choice meets: only whether there is one is asked.

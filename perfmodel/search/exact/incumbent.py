@@ -8,8 +8,6 @@ import numpy as np
 
 from perfmodel.search.exact.problem import ChoiceProblem, Ints
 
-__all__ = ["Incumbent"]
-
 
 class Incumbent:
     """The best choice that was offered and keeps every limit.

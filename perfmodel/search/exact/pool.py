@@ -15,8 +15,6 @@ import numpy as np
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
 
-__all__ = ["Pool", "make_pool", "smooth_duals"]
-
 #: Largest shift of the rooms, in standard deviations of what an option uses. Deep in the search a
 #: few decisions make up for all that are fixed, so prices far from the best ones count.
 FAR = 60.0

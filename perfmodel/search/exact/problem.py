@@ -18,9 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from perfmodel.errors import Fault, InputError, nearest
-
-__all__ = ["ChoiceProblem", "Floats", "Ints", "Limit", "PackedSum", "Sum", "Term"]
+from perfmodel.errors import Fault, InputError, input_error, nearest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -188,13 +186,11 @@ class ChoiceProblem:
         names = [limit.name for limit in self.limits]
         if name in names:
             return names.index(name)
-        raise InputError(
-            Fault(
-                f"no limit is called '{name}'",
-                path="limits",
-                expected=", ".join(names) or "a problem with limits",
-                suggestion=nearest(name, names),
-            )
+        raise input_error(
+            f"no limit is called '{name}'",
+            path="limits",
+            expected=", ".join(names) or "a problem with limits",
+            suggestion=nearest(name, names),
         )
 
     @cached_property
@@ -288,11 +284,9 @@ class ChoiceProblem:
         if held.size == 0:
             held = held.reshape(len(held), n).astype(np.int64)
         if held.ndim != 2 or held.shape[1] != n or held.dtype.kind not in "iu":
-            raise InputError(
-                Fault(
-                    f"choices of shape {held.shape} and type {held.dtype}",
-                    expected=f"integers of shape (n, {n})",
-                )
+            raise input_error(
+                f"choices of shape {held.shape} and type {held.dtype}",
+                expected=f"integers of shape (n, {n})",
             )
         out: Ints = held.astype(np.int64)
         off = np.flatnonzero(np.any((out < 0) | (out >= np.array(self.options)), axis=0))

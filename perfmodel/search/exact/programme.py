@@ -16,8 +16,6 @@ from perfmodel.schedule.solver import MilpMatrix, SolverResult, solve
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
 
-__all__ = ["ChoiceMilp", "programme"]
-
 
 @dataclass(frozen=True, eq=False)
 class ChoiceMilp:

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.exact.problem import ChoiceProblem, Floats, Ints
 
-__all__ = ["Factor", "NoChoice", "Reduced", "reduce_problem"]
-
 Mask = NDArray[np.bool_]
 
 

@@ -19,8 +19,6 @@ from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.programme import programme
 from perfmodel.search.exact.reduced import NoChoice, Reduced
 
-__all__ = ["Relaxation", "linear_prices", "priced", "relax", "undecided"]
-
 #: Columns up to which the linear programme is solved as it is.
 WHOLE = 6000
 #: Decisions in a part of a larger one.

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["ChoiceInfeasibility", "ChoiceSolution", "Opening", "Status"]
-
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
 

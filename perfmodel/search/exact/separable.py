@@ -16,8 +16,6 @@ from perfmodel.search.exact.reduced import NoChoice, Reduced
 from perfmodel.search.exact.relaxation import relax
 from perfmodel.search.exact.whole import by_programme
 
-__all__ = ["KnapsackBound", "knapsack"]
-
 #: Decisions that the beam searches, and how wide.
 CORE, WIDTH = 40, 192
 #: Nodes after which HiGHS, with its cuts, has the better chance.

@@ -20,8 +20,6 @@ from perfmodel.search.exact.separable import knapsack
 from perfmodel.search.exact.tree import coupled
 from perfmodel.search.exact.whole import by_programme
 
-__all__ = ["Method", "solve"]
-
 Method = Literal["auto", "milp"]
 
 #: How near value and bound have to be, relative to the value, to count as met: what sums are

@@ -28,8 +28,6 @@ from perfmodel.search.exact.relaxation import linear_prices
 from perfmodel.search.exact.separable import KnapsackBound
 from perfmodel.search.exact.whole import by_programme
 
-__all__ = ["coupled"]
-
 #: Prices in the pool, and entries of tables (for all prices) above which HiGHS gets the problem.
 PRICES, ENTRIES = 32, 4_000_000
 #: States taken at once, states before HiGHS has the better chance, completions tried at once.

@@ -14,8 +14,6 @@ from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.programme import ChoiceMilp, programme
 from perfmodel.search.exact.reduced import Reduced
 
-__all__ = ["by_programme"]
-
 #: Size to which the objective is brought: HiGHS takes a gap of 1e-6 for none.
 SIZE = 1e5
 

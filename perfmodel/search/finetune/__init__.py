@@ -1,6 +1,5 @@
 """Fine-tuning on a device: which parts of a network can be trained within its memory."""
 
-from perfmodel.search.finetune.result import FineTuning
 from perfmodel.search.finetune.run import finetune
 
-__all__ = ["FineTuning", "finetune"]
+__all__ = ["finetune"]

@@ -14,8 +14,6 @@ import numpy as np
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.finetune.memory import Floats, LayerUpdate, Scheme, TrainingMemoryModel
 
-__all__ = ["best"]
-
 
 def best(
     memory: TrainingMemoryModel,

@@ -23,8 +23,6 @@ from perfmodel.workload.graph import Graph
 from perfmodel.workload.training import backward
 from perfmodel.workload.workload import Workload
 
-__all__ = ["TrainingStepCosts", "costs_of"]
-
 
 @dataclass(frozen=True)
 class TrainingKernel:

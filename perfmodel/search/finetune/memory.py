@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from perfmodel.search.finetune.step import TrainableLayer, TrainingStep
 
-__all__ = ["LayerUpdate", "Scheme", "TrainingMemoryModel", "memory_of"]
-
 Floats = npt.NDArray[np.float64]
 
 

@@ -22,8 +22,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["FineTuning"]
-
 
 @dataclass(frozen=True)
 class FineTuning:
@@ -263,11 +261,7 @@ class FineTuning:
         out["trained"] = {
             self.step.layers[i].name: str(self.scheme[i]) for i in sorted(self.scheme)
         }
-        out["violations"] = [
-            {n: getattr(v, n) for n in ("limit", "demand", "bound", "gap", "message")}
-            | {"levers": list(v.levers)}
-            for v in self.violations
-        ]
+        out["violations"] = [v.to_dict() for v in self.violations]
         out["notes"] = list(self.notes)
         return out
 

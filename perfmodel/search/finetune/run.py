@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from perfmodel.cost.capacity import usable
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.measurements import read_rows
 from perfmodel.predict import machine_for, static_for
@@ -26,8 +26,6 @@ from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.library import find
 from perfmodel.workload.training import OPTIMIZERS
 from perfmodel.workload.workload import Workload
-
-__all__ = ["finetune", "part_of"]
 
 #: What of a layer may be trained where nothing else is asked for.
 PARTS = ("bias", "0.125", "0.25", "0.5", "1")
@@ -61,11 +59,12 @@ def part_of(text: str, path: str = "parts") -> LayerUpdate:
             share = -1.0
         if 0.0 < share <= 1.0:
             return LayerUpdate(share)
-    raise InputError(
-        Fault(f"'{text}' is no part of a layer", path,
-              expected="bias, all, weight, a share such as 0.25, or lora8",
-              suggestion=nearest(word, ("bias", "all", "weight", "lora8")))
-    )  # fmt: skip
+    raise input_error(
+        f"'{text}' is no part of a layer",
+        path,
+        expected="bias, all, weight, a share such as 0.25, or lora8",
+        suggestion=nearest(word, ("bias", "all", "weight", "lora8")),
+    )
 
 
 def finetune(
@@ -131,7 +130,7 @@ def finetune(
     deadline = Deadline(max(0.0, time_limit_s))
     if optimizer not in OPTIMIZERS:
         faults.append(Fault(f"'{optimizer}' is no optimiser", "optimizer",
-                            expected="one of " + ", ".join(OPTIMIZERS),
+                            expected=one_of(OPTIMIZERS),
                             suggestion=nearest(optimizer, OPTIMIZERS)))  # fmt: skip
     if not (time_limit_s > 0):
         faults.append(Fault(f"{time_limit_s:g} s is no time", "time_limit_s",
@@ -196,9 +195,7 @@ def finetune(
         return FineTuning(memory=memory, scheme=scheme, gain=gain, bound=gain, proved=True,
                           chosen=False, **common)  # fmt: skip
     if size is None:
-        raise InputError(
-            Fault("there is no limit", "limit", expected="a device, or such as 256 KiB")
-        )
+        raise input_error("there is no limit", "limit", expected="a device, or such as 256 KiB")
     memory = memory_of(step, _offered(step, offered), states=states, late=late_updates,
                        resident=resident)  # fmt: skip
     given = {} if gains is None else _gains(Path(gains), memory)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.resolve import WorkloadLike
 from perfmodel.settings import split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
-
-__all__ = ["sequence_notes", "sequences"]
 
 #: Free dimensions of phases that go on from tokens before, or generate others.
 _GENERATES = frozenset({"context", "past", "generate"})
@@ -46,11 +44,12 @@ def sequence_notes(workload: Workload) -> tuple[str, ...]:
         It generates tokens, which nothing is trained on.
     """
     if _generates(workload):
-        raise InputError(
-            Fault(f"'{workload.name}' generates tokens: nothing is trained on that", path="phase",
-                  expected="a phase that reads whole sequences: phase=prefill, or phase=encode for "
-                           "an encoder")
-        )  # fmt: skip
+        raise input_error(
+            f"'{workload.name}' generates tokens: nothing is trained on that",
+            path="phase",
+            expected="a phase that reads whole sequences: phase=prefill, or phase=encode for "
+            "an encoder",
+        )
     if "prompt" not in workload.parameters:
         return ()
     tokens = workload.parameters["prompt"]

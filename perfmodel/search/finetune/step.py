@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.formats import Precision
 from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases, kernels
 from perfmodel.workload.graph import Graph, Operator
@@ -28,8 +28,6 @@ from perfmodel.workload.lifetimes import held
 from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
-
-__all__ = ["ActivationLifetime", "Kept", "TrainableLayer", "TrainingStep", "step_of"]
 
 #: A graph that is larger, its repetitions written out, is refused.
 MOST_OPERATORS = 2500
@@ -206,16 +204,16 @@ def step_of(
     """
     if workload.shape:
         said = f"'{workload.name}' has arrays as dimensions"
-        raise InputError(Fault(said, expected="one number for each: a step is of one network"))
+        raise input_error(said, expected="one number for each: a step is of one network")
     graph = workload.graph()
     if graph.schedulable_only:
         said = f"'{workload.name}' can be scheduled but not trained: it holds sizes only"
-        raise InputError(Fault(said, expected="a workload with operators"))
+        raise input_error(said, expected="a workload with operators")
     flat = written_out(graph, workload.parameters, MOST_OPERATORS)
     made = kernels(flat, fusion)
     found = _TrainingStepBuilder(workload, precision, flat, made, clamped).read(gradient_bits)
     if not found.layers:
-        raise InputError(Fault(f"'{workload.name}' has no weight to train", file=workload.origin))
+        raise input_error(f"'{workload.name}' has no weight to train", file=workload.origin)
     return found
 
 

@@ -1,6 +1,5 @@
 """What a member of a space costs: `Oracle`."""
 
-from perfmodel.search.oracle.oracle import Oracle, OracleSpace
-from perfmodel.search.oracle.reader import METRICS
+from perfmodel.search.oracle.oracle import Oracle
 
-__all__ = ["METRICS", "Oracle", "OracleSpace"]
+__all__ = ["Oracle"]

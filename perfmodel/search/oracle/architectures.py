@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import product
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.search.oracle.alike import AlikeBank, SegmentShape, needs_of, shape_of
+from perfmodel.search.oracle.alike import AlikeBank
 from perfmodel.search.oracle.chain import Bank, DenseBank, NetworkSums, StretchChain, quantities
-from perfmodel.search.oracle.fragment import Fragment, compiled
+from perfmodel.search.oracle.fragment import Fragment
+from perfmodel.search.oracle.parts import parts_of
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
-from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder
-from perfmodel.workload.nas_spaces import ArchitectureSpace, Choice, Kin, Segment
-
-__all__ = ["ArchitectureCosts"]
+from perfmodel.workload.nas_spaces import ArchitectureSpace
 
 _NOTHING: Mapping[str, float] = {}
 
-#: Options of one segment beyond which they are not compiled one by one.
-MOST_OPTIONS = 4000
-
 #: Networks added up at once.
 _CHUNK = 2000
-
-#: Stands for free extents where only the structure is looked at.
-_EXTENT = 16
 
 #: Combinations of free dimensions (resolutions) that are tabled.
 MOST_SETTINGS = 200
@@ -64,54 +54,34 @@ class ArchitectureCosts:
         self.space = space
         self.settings, values = _settings(space, given)
         points = prod(len(space.decisions[i].options) for i in self.settings)
-        binds_any = bool(self.settings)
         self._setting_places = _places([len(space.decisions[i].options) for i in self.settings])
-        self._columns: list[tuple[tuple[int, ...], Index, Index]] = []
-        compiled_: list[Fragment] = []
-        ends: set[int] = set()
-        alike: list[tuple[int, AlikeBank]] = []
-        shared: dict[object, _Forms] = {}
         last = len(space.segments) - 1
+        check = partial(_check, deadline, last=last)
+        parts = parts_of(space, check)
+        self._columns: list[tuple[tuple[int, ...], Index, Index]] = []
+        alike: list[tuple[int, AlikeBank]] = []
         for s, segment in enumerate(space.segments):
-            _check(deadline, s, last)
+            check(s)
             sizes = [len(space.decisions[i].options) for i in segment.decisions]
-            options = product(*(range(n) for n in sizes))
-            if segment.kin is not None and points == 1 and s not in (0, last) and not binds_any:
-                forms = shared.get(segment.kin)
-                if forms is None:
-                    forms = shared[segment.kin] = _forms(space, s, list(options), pricing)
-                alike.append((s, forms.bank(space, s, values, pricing)))
-                self._columns.append((segment.decisions, _places(sizes), forms.index))
-                continue
-            if prod(sizes) > MOST_OPTIONS:
-                raise NotTabledError(f"segment {segment.name} has {prod(sizes)} forms")
-            numbers: list[int] = []
-            known: dict[object, int] = {}
-            for option, x in _with_inputs(space, s, list(options)):
-                _check(deadline, s, last)
-                graph = _graph(space, segment, x, option)
-                key = (graph.blocks, *graph.tensors.values())
-                if key not in known:
-                    known[key] = len(compiled_)
-                    compiled_.append(
-                        compiled(graph, values, points, pricing, first=s == 0, last=s == last)
-                    )
-                numbers.append(known[key])
-            self._columns.append(
-                (segment.decisions, _places(sizes), np.array(numbers, dtype=np.intp))
-            )
+            index = parts.numbers(s)
+            if index is None:
+                forms = parts.forms(s, pricing)
+                index = forms.index
+                alike.append((s, AlikeBank(forms, partial(parts.stretch, s), values, pricing)))
+            self._columns.append((segment.decisions, _places(sizes), index))
+        fragments = parts.stretches.compiled(values, points, pricing, partial(check, last))
         ends = _possible_ends(
-            compiled_, [c for i, c in enumerate(self._columns) if i not in dict(alike)]
+            fragments, [c for i, c in enumerate(self._columns) if i not in dict(alike)]
         )
-        banks: list[Bank] = [DenseBank(compiled_, frozenset(ends), points, pricing)]
-        start = len(compiled_)
+        banks: list[Bank] = [DenseBank(fragments, frozenset(ends), points, pricing)]
+        start = len(fragments)
         for s, bank in alike:
             decisions, places, index = self._columns[s]
             self._columns[s] = (decisions, places, index + start)
             start += len(bank.lengths)
             banks.append(bank)
         kinds = [priced for _, bank in alike for priced in bank.kinds]
-        kinds += [f.priced for f in compiled_ if f.priced is not None]
+        kinds += [f.priced for f in fragments if f.priced is not None]
         self.priced = tuple(dict.fromkeys(p for each in kinds for p in each.terms.priced))
         radix = np.zeros((len(space.decisions), len(self._columns)), dtype=np.intp)
         for column, (decisions, places, _) in enumerate(self._columns):
@@ -213,115 +183,6 @@ def _settings(
         else rows[0][name]
         for name in rows[0]
     }
-
-
-#: Forms of the spaces asked last, by what they depend on: an oracle of another device, or of
-#: another batch, finds them here.
-_KNOWN_FORMS: dict[tuple[Any, ...], _Forms] = {}
-_MOST_KNOWN = 16
-
-
-def _forms(space: ArchitectureSpace, s: int, options: Sequence[Choice], pricing: Pricing) -> _Forms:
-    """Return the forms of a segment, which depend on the device in what it fuses and lays out."""
-    static = pricing.job.static
-    execution = None if pricing.job.bare else static.execution
-    layout = None if execution is None else execution.layout
-    key = (type(space), space, s, static.fusion, layout)
-    if key not in _KNOWN_FORMS:
-        while len(_KNOWN_FORMS) >= _MOST_KNOWN:
-            del _KNOWN_FORMS[next(iter(_KNOWN_FORMS))]
-        _KNOWN_FORMS[key] = _Forms(space, s, options, pricing)
-    return _KNOWN_FORMS[key]
-
-
-class _Forms:
-    """The forms of segments that are built alike: which choices share one."""
-
-    def __init__(
-        self, space: ArchitectureSpace, s: int, options: Sequence[Choice], pricing: Pricing
-    ) -> None:
-        segment = space.segments[s]
-        assert segment.kin is not None
-        known: dict[Kin, int] = {}
-        self.sample: list[Choice] = []
-        index: list[int] = []
-        for option in options:
-            kin = segment.kin(option)
-            at = known.get(kin)
-            if at is None:
-                at = known[kin] = len(known)
-                self.sample.append(option)
-            index.append(at)
-        self.kin = list(known)
-        self.index: Index = np.array(index, dtype=np.intp)
-        x = _entering(space, s, [0] * len(space.decisions))
-        # Numbers for free extents: a shape is told by what reads what, and numbers are quicker.
-        x = replace(x, shape=tuple(d if isinstance(d, int | float) else _EXTENT for d in x.shape))
-        self._needs: dict[tuple[int, ...], Floats] = {}
-        self.shapes: dict[Hashable, SegmentShape | None] = {}
-        for kin, option in zip(self.kin, self.sample, strict=True):
-            if kin.shape not in self.shapes:
-                graph = _graph(space, segment, x, option)
-                self.shapes[kin.shape] = shape_of(graph, pricing, segment.operations)
-
-    def bank(
-        self, space: ArchitectureSpace, s: int, values: Mapping[str, Value], pricing: Pricing
-    ) -> AlikeBank:
-        """Return the costs of the forms of one segment."""
-        x = _entering(space, s, [0] * len(space.decisions))
-        segment = space.segments[s]
-        return AlikeBank(
-            self.kin, self.shapes, self.sample, lambda option: _graph(space, segment, x, option),
-            values, pricing, self.needs,
-        )  # fmt: skip
-
-    def needs(self, lengths: tuple[int, ...]) -> Floats:
-        """Return the needs of every shape, found once for all segments."""
-        found = self._needs.get(lengths)
-        if found is None:
-            found = self._needs[lengths] = needs_of(list(self.shapes.values()), lengths)
-        return found
-
-
-def _with_inputs(
-    space: ArchitectureSpace, s: int, options: Sequence[Choice]
-) -> list[tuple[Choice, Tensor]]:
-    """Return options of a segment, each with the tensor that enters it."""
-    decisions = space.segments[s].decisions
-    earlier = {i for segment in space.segments[:s] for i in segment.decisions}
-    shared = [k for k, i in enumerate(decisions) if i in earlier]
-    found: dict[Choice, Tensor] = {}
-    out: list[tuple[Choice, Tensor]] = []
-    for option in options:
-        key = tuple(option[k] for k in shared)
-        if key not in found:
-            choice = [0] * len(space.decisions)
-            for k, i in enumerate(decisions):
-                choice[i] = option[k]
-            found[key] = _entering(space, s, choice)
-        out.append((option, found[key]))
-    return out
-
-
-def _entering(space: ArchitectureSpace, s: int, choice: Sequence[int]) -> Tensor:
-    settings = space.settings
-    g = ImageBuilder(space.name, folded=getattr(settings, "batch_norm", "") == "folded")
-    x = g.image(getattr(settings, "image_channels", 3))
-    for segment in space.segments[:s]:
-        with g.repeat(segment.count, segment.name):
-            x = segment.build(g, x, tuple(choice[i] for i in segment.decisions))
-    return x
-
-
-def _graph(space: ArchitectureSpace, segment: Segment, x: Tensor, option: Choice) -> Graph:
-    """Return a segment's own graph."""
-    folded = getattr(space.settings, "batch_norm", "") == "folded"
-    g = ImageBuilder(f"{space.name}.{segment.name}", folded=folded)
-    entering = g.input("image", x.shape, format=x.format)
-    with g.repeat(segment.count, segment.name):
-        y = segment.build(g, entering, option)
-    g.output(y)
-    return g.build()
 
 
 def _possible_ends(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -15,9 +16,6 @@ import numpy as np
 from perfmodel.search.oracle.fragment import Fragment
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError, Priced, States
-
-__all__ = ["Bank", "Context", "DenseBank", "NetworkSums", "StretchChain", "quantities"]
-
 
 #: Fragments times lengths up to which all are costed beforehand.
 EAGER = 1000
@@ -166,12 +164,15 @@ class DenseBank:
             np.stack([stretches, following], axis=1)[~self._known[stretches, following]], axis=0
         )
         pairs: list[tuple[int, int]] = missing.tolist()
-        for i, k in pairs:
-            fragment, length = self._fragments[i], self._lengths[k]
-            if fragment.kernels and (length == 0) is (i in self._ends):
+        for i, each in groupby(pairs, key=lambda pair: pair[0]):
+            fragment = self._fragments[i]
+            places = [k for _, k in each]
+            self._known[i, places] = True
+            real = [k for k in places if (self._lengths[k] == 0) is (i in self._ends)]
+            if fragment.kernels and real:
+                lengths = [self._lengths[k] for k in real]
                 states = self._pricing.states
-                self._costs[i, k] = contexts(fragment, length, states, self._names)
-            self._known[i, k] = True
+                self._costs[i, real] = contexts(fragment, lengths, states, self._names)
 
     def costs(self, stretches: Index, context: Context) -> Floats:
         """See `Bank.costs`."""
@@ -204,25 +205,29 @@ class DenseBank:
         return found.min(axis=(0, 1, 2, 3))
 
 
-def contexts(f: Fragment, length: int, states: States, names: Sequence[str]) -> Floats:
-    """Return costs of a fragment ``(enters, leaves, settings, modes, quantities)``."""
+def contexts(f: Fragment, lengths: Sequence[int], states: States, names: Sequence[str]) -> Floats:
+    """Return costs of a fragment ``(lengths, enters, leaves, settings, modes, quantities)``."""
     assert f.priced is not None
     c, points = states.count, f.sizes.shape[1]
     own: list[Index] = [
-        np.arange(c)[:, None, None], np.arange(c)[None, :, None],
-        *(states.of(f.need(t, length))[None, None, :] for t in range(2, len(f.sizes))),
-    ]  # fmt: skip
+        np.arange(c)[None, :, None, None],
+        np.arange(c)[None, None, :, None],
+        *(
+            states.of(np.stack([f.need(t, n) for n in lengths]))[:, None, None, :]
+            for t in range(2, len(f.sizes))
+        ),
+    ]
     columns = [list(names).index(name) for name in f.priced.names]
     modes = len(f.priced.values)
-    out = np.zeros((c, c, points, modes, len(names)))
+    shape = (len(lengths), c, c, points)
+    out = np.zeros((*shape, modes, len(names)))
     at: Index = np.arange(points, dtype=np.intp)
     for row, tensors in enumerate(f.rows):
-        index: Index = np.zeros((1, 1, 1), dtype=np.intp)
+        index: Index = np.zeros((1, 1, 1, 1), dtype=np.intp)
         for k, t in enumerate(tensors):
             index = index + own[t] * c**k
-        index = np.broadcast_to(index, (c, c, points))
-        found = f.priced.values[:, row][:, index, at]
-        out[..., columns] += np.moveaxis(found, 0, 3)
+        found = f.priced.values[:, row][:, np.broadcast_to(index, shape), at]
+        out[..., columns] += np.moveaxis(found, 0, 4)
     return out
 
 

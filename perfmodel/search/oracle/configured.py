@@ -21,8 +21,6 @@ from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.program import PolynomialProgram
 from perfmodel.workload.symbols import Dim, free_parameters
 
-__all__ = ["ConfigurationCosts", "ConfiguredTensors", "numeric_of"]
-
 #: Rows times networks evaluated at once.
 _CHUNK = 200_000
 

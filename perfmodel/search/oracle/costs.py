@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -30,8 +30,6 @@ from perfmodel.search.oracle.reader import (
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.nas_spaces import ArchitectureSpace
-
-__all__ = ["OracleCosts", "Predicted", "Summed", "TabulatedCosts", "costs_of"]
 
 
 class OracleCosts(Protocol):
@@ -128,7 +126,7 @@ class TabulatedCosts:
         """See `OracleCosts`."""
         if not self.reader.affine:
             expected = "latency, energy, bytes, MACs, bit operations"
-            raise InputError(Fault("a metric has no bound", path="metrics", expected=expected))
+            raise input_error("a metric has no bound", path="metrics", expected=expected)
         # What no lower bound exceeds may still be too much: 1 means that a member may fit.
         return self.reader.least(self.tables.least(allowed))
 
@@ -174,10 +172,11 @@ class Predicted:
 
     def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
         """Refuse: nothing is known of what was not predicted."""
-        raise InputError(
-            Fault(f"no bounds: every member is predicted by itself ({self.reason})",
-                  path="lower_bound", expected="a space and a device whose costs are tabled")
-        )  # fmt: skip
+        raise input_error(
+            f"no bounds: every member is predicted by itself ({self.reason})",
+            path="lower_bound",
+            expected="a space and a device whose costs are tabled",
+        )
 
 
 class Grouped:

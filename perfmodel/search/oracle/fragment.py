@@ -3,25 +3,26 @@
 Lifetimes inside a stretch do not depend on what stands before and after, with two exceptions: how
 long the activation that leaves it lives is decided by its readers, and the need of the activation
 that enters it also by what was live where it was made. Both are told in steps and bytes, so that a
-stretch is compiled once for all networks that have it.
+stretch is compiled once for all networks that have it: all of a space side by side, as one graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.residency import activation_bytes, slot_bytes, stored_bytes
+from perfmodel.cost.residency import slot_bytes
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, NotTabledError, Priced
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.nest import gemm_nest
-
-__all__ = ["EMPTY", "Fragment", "beside", "compiled", "surrounded"]
+from perfmodel.workload.symbols import Dim
 
 _BEFORE, _AFTER, _END, _BESIDE = "(before)", "(after)", "(end)", "(beside)"
 
@@ -92,85 +93,169 @@ class Fragment:
 
 
 #: A stretch without kernels.
-EMPTY = Fragment(0, -1, np.zeros((2, 1)), ((-1, -1), (-1, -1)), (), None, np.zeros(1),
-                 np.zeros(1), np.zeros(1))  # fmt: skip
+EMPTY = Fragment(
+    0, -1, np.zeros((2, 1)), ((-1, -1), (-1, -1)), (), None, np.zeros(1), np.zeros(1), np.zeros(1)
+)
+
+#: Rows times states times settings that are costed at once: their columns stay in the caches.
+_TOGETHER = 100_000
 
 
-def compiled(
-    graph: Graph, values: Mapping[str, Value], points: int, pricing: Pricing, *, first: bool,
-    last: bool,
-) -> Fragment:  # fmt: skip
-    """Compile a stretch.
+@dataclass(frozen=True)
+class NetworkStretch:
+    """A stretch that is to be compiled.
 
-    Parameters
+    Attributes
     ----------
     graph
         Its operators, with one input and one output.
-    values
-        Free dimension -> number or array of shape ``(points,)``.
     first, last
         Whether its input is the network's, its output the network's.
-
-    Raises
-    ------
-    NotTabledError
-        Other activations cross its ends, or its output is not what its last kernel makes.
     """
-    (x,), (y,) = graph.inputs, graph.outputs
-    if x == y:
-        return EMPTY
-    pricing.refuse_conversions(graph)
-    whole, start = surrounded(graph, first=first, last=last)
-    table = pricing.bound(whole, values, points)
-    rows = range(start, len(table.rows) - (0 if last else 1))
-    if not rows:
-        raise NotTabledError(f"{graph.name} moves nothing and is not its input")
-    setting = pricing.setting
-    priced = pricing.priced(table, rows)
-    # The product beside has a weight of its own.
-    alone = table if start < 2 else pricing.bound(graph, values, points)
-    stored = [
-        np.broadcast_to(np.asarray(stored_bytes(alone, setting, role), dtype=float), (points,))
-        for role in ("weight", "kv")
-    ]
-    peak = np.broadcast_to(np.asarray(activation_bytes(table, setting), dtype=float), (points,))
-    if table.accesses is None:
-        none = ((),) * len(rows)
-        return Fragment(len(rows), 0, np.zeros((2, points)), ((-1, 0), (0, 0)), none, priced,
-                        stored[0], stored[1], peak)  # fmt: skip
-    sizes, intervals, where = _activations(table, x, y, first, last, rows[0], pricing)
-    if intervals[1][0] != len(rows) - 1:
-        raise NotTabledError(f"{graph.name} makes its output before its last kernel")
-    digits = tuple(
-        tuple(where[int(table.accesses.tensor[i])] for i in each) for each in priced.digits
-    )
-    return Fragment(
-        len(rows), intervals[0][1], sizes, intervals, digits, priced, stored[0], stored[1], peak
-    )
+
+    graph: Graph
+    first: bool = False
+    last: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is its input."""
+        return self.graph.inputs == self.graph.outputs
+
+    @cached_property
+    def surrounded(self) -> Graph:
+        """The graph between what makes its input and what reads its output."""
+        return _side_by_side(self.graph.name, [self])
+
+    @property
+    def start(self) -> int:
+        """The first row of its own in `surrounded`."""
+        blocks = [block.name for block in self.surrounded.blocks]
+        return blocks.index(f"0:{self.graph.blocks[0].name}")
 
 
-def surrounded(graph: Graph, *, first: bool = False, last: bool = False) -> tuple[Graph, int]:
-    """Return a stretch with what makes its input and what reads its output, and its first row."""
-    (x,), (y,) = graph.inputs, graph.outputs
-    blocks = list(graph.blocks)
-    inputs, outputs = graph.inputs, graph.outputs
-    tensors, start = dict(graph.tensors), 0
-    if not first:
-        made = Operator(_BEFORE, "copy", (Access(x, "write", tensors[x].elements),))
-        blocks.insert(0, Block(_BEFORE, 1, (made,)))
-        inputs, start = (), 1
-    if not first and not any(operator.nests for _, operator in graph.walk()):
+class StretchSet:
+    """Stretches that are compiled side by side, as parts of one graph that touch nowhere.
+
+    What that graph is depends on no device: oracles of others find it lowered.
+    """
+
+    def __init__(self, name: str, stretches: Sequence[NetworkStretch]) -> None:
+        self.stretches = tuple(stretches)
+        self.graph = _side_by_side(name, stretches)
+
+    def compiled(
+        self,
+        values: Mapping[str, Value],
+        points: int,
+        pricing: Pricing,
+        check: Callable[[], None],
+    ) -> list[Fragment]:
+        """Compile all of them.
+
+        Parameters
+        ----------
+        values
+            Free dimension -> number or array of shape ``(points,)``.
+        check
+            Raises where there is no time left.
+
+        Raises
+        ------
+        NotTabledError
+            Other activations cross the ends of one, or its output is not what its last kernel
+            makes.
+        """
+        for stretch in self.stretches:
+            check()
+            if not stretch.empty:
+                pricing.refuse_conversions(stretch.graph)
+        table = pricing.bound(self.graph, values, points, accesses=True)
+        spans = self._spans(pricing)
+        activations = _activations(self.stretches, spans, table, pricing)
+        if pricing.job.bare:
+            table = replace(table, accesses=None)
+        priced = _priced(table, [span for span in spans if span], pricing, check)
+        return [
+            EMPTY
+            if span is None
+            else _fragment(stretch, span, next(priced), next(activations), values, pricing)
+            for stretch, span in zip(self.stretches, spans, strict=True)
+        ]
+
+    def _spans(self, pricing: Pricing) -> list[range | None]:
+        """Return the rows of each stretch's own; None for one that is its input."""
+        rows: dict[int, list[int]] = {}
+        for row, kernel in enumerate(pricing.lowered(self.graph).kernels):
+            number, _, name = kernel.block.name.partition(":")
+            if name not in (_BEFORE, _AFTER):
+                rows.setdefault(int(number), []).append(row)
+        spans: list[range | None] = []
+        for i, stretch in enumerate(self.stretches):
+            if not stretch.empty and i not in rows:
+                raise NotTabledError(f"{stretch.graph.name} moves nothing and is not its input")
+            spans.append(None if stretch.empty else range(rows[i][0], rows[i][-1] + 1))
+        return spans
+
+
+def _side_by_side(name: str, stretches: Sequence[NetworkStretch]) -> Graph:
+    """Return one graph of stretches, each between what makes its input and reads its output.
+
+    Names of the stretch at place ``i`` are ``i:name``.
+    """
+    tensors: dict[str, Tensor] = {}
+    blocks: list[Block] = []
+    inputs: list[str] = []
+    outputs: list[str] = []
+    for i, stretch in enumerate(stretches):
+        if stretch.empty:
+            continue
+        graph, prefix = stretch.graph, f"{i}:"
+        (x,), (y,) = graph.inputs, graph.outputs
+        tensors |= {prefix + n: replace(t, name=prefix + n) for n, t in graph.tensors.items()}
+        if stretch.first:
+            inputs.append(prefix + x)
+        else:
+            writes = Access(prefix + x, "write", graph.tensors[x].elements)
+            blocks.append(_copy(prefix + _BEFORE, writes))
+        blocks += [
+            replace(
+                block,
+                name=prefix + block.name,
+                operators=tuple(_prefixed(op, prefix) for op in block.operators),
+            )
+            for block in graph.blocks
+        ]
+        if stretch.last:
+            outputs.append(prefix + y)
+        else:
+            end = prefix + _END
+            tensors[end] = replace(graph.tensors[y], name=end, shape=(0,))
+            reads = Access(prefix + y, "read", graph.tensors[y].elements)
+            blocks.append(_copy(prefix + _AFTER, reads, Access(end, "write", 0)))
+    if not any(operator.nests for block in blocks for operator in block.operators):
         # A matrix operator elsewhere, as the network has: `perfmodel.search.oracle.rows.price`.
         blocks.insert(0, beside(tensors))
-        start += 1
-    if not last:
-        moved = tensors[y].elements
-        end = replace(tensors[y], name=_END, shape=(0,))
-        read = Operator(_AFTER, "copy", (Access(y, "read", moved), Access(_END, "write", 0)))
-        blocks.append(Block(_AFTER, 1, (read,)))
-        tensors[_END], outputs = end, (_END,)
-    whole = replace(graph, tensors=tensors, blocks=tuple(blocks), inputs=inputs, outputs=outputs)
-    return whole, start
+    return Graph(name, tensors, tuple(blocks), tuple(inputs), tuple(outputs))
+
+
+def _copy(name: str, *accesses: Access) -> Block:
+    return Block(name, 1, (Operator(name, "copy", accesses),))
+
+
+def _prefixed(operator: Operator, prefix: str) -> Operator:
+    """Return an operator whose name and tensors have a prefix."""
+    nests = tuple(
+        replace(nest, operands=tuple(replace(o, tensor=prefix + o.tensor) for o in nest.operands))
+        for nest in operator.nests
+    )
+    return replace(
+        operator,
+        name=prefix + operator.name,
+        nests=nests,
+        accesses=tuple(replace(a, tensor=prefix + a.tensor) for a in operator.accesses),
+        inplace=prefix + operator.inplace if operator.inplace else "",
+    )
 
 
 def beside(tensors: dict[str, Tensor]) -> Block:
@@ -184,27 +269,129 @@ def beside(tensors: dict[str, Tensor]) -> Block:
     return Block(_BESIDE, 1, (Operator(_BESIDE, "gemm", accesses, (nest,)),))
 
 
+def _priced(
+    table: OperatorTable, spans: Sequence[range], pricing: Pricing, check: Callable[[], None]
+) -> Iterator[Priced]:
+    """Yield the costs of stretches, priced several at once."""
+    touched = np.zeros(len(table.rows), dtype=np.intp)
+    if table.accesses is not None:
+        inner = table.accesses.row[np.asarray(table.accesses.tensor) >= 0]
+        touched = np.bincount(inner, minlength=len(table.rows))
+    batch: list[range] = []
+    most = rows = 0
+    for span in spans:
+        check()
+        most = max(most, int(touched[span.start : span.stop].max()))
+        rows += len(span)
+        if batch and rows * pricing.states.count**most * table.points > _TOGETHER:
+            yield from _priced_together(table, batch, pricing)
+            batch, most, rows = [], int(touched[span.start : span.stop].max()), len(span)
+        batch.append(span)
+    yield from _priced_together(table, batch, pricing)
+
+
+def _priced_together(
+    table: OperatorTable, spans: Sequence[range], pricing: Pricing
+) -> Iterator[Priced]:
+    priced = pricing.priced(table, [row for span in spans for row in span])
+    at = 0
+    for span in spans:
+        yield priced.part(at, at + len(span))
+        at += len(span)
+
+
+def _fragment(
+    stretch: NetworkStretch,
+    span: range,
+    priced: Priced,
+    own: _Activations,
+    values: Mapping[str, Value],
+    pricing: Pricing,
+) -> Fragment:
+    """Return a stretch, compiled, from what is known of all."""
+    points, graph = own.sizes.shape[1], stretch.graph
+    copies: dict[Tensor, Dim] = {}
+    for block, operator in reversed(list(graph.walk())):
+        copies |= {graph.tensors[access.tensor]: block.stored for access in operator.accesses}
+    weight, kv = (
+        np.broadcast_to(
+            pricing.stored({t: n for t, n in copies.items() if t.role in roles}, values), (points,)
+        )
+        for roles in (("weight",), ("kv", "state"))
+    )
+    peak = np.zeros(points)
+    for step in range(len(span)):
+        live = [k for k, (a, b) in enumerate(own.intervals) if a <= step <= b]
+        np.maximum(peak, own.sizes[live].sum(axis=0), out=peak)
+    if pricing.job.bare:
+        # A roofline knows main memory alone, and activations have no state.
+        none = ((),) * len(span)
+        return Fragment(
+            len(span), 0, np.zeros((2, points)), ((-1, 0), (0, 0)), none, priced, weight, kv, peak
+        )
+    if own.intervals[1][0] != len(span) - 1:
+        raise NotTabledError(f"{graph.name} makes its output before its last kernel")
+    digits = tuple(tuple(own.places[i] for i in each) for each in priced.digits)
+    return Fragment(
+        len(span), own.intervals[0][1], own.sizes, own.intervals, digits, priced, weight, kv, peak
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Activations:
+    """The activations of a stretch.
+
+    Attributes
+    ----------
+    sizes, intervals
+        See `Fragment`.
+    places
+        Access of the table of all stretches -> its activation.
+    """
+
+    sizes: Floats
+    intervals: tuple[tuple[int, int], ...]
+    places: Mapping[int, int]
+
+
 def _activations(
-    table: OperatorTable, x: str, y: str, first: bool, last: bool, start: int, pricing: Pricing
-) -> tuple[Floats, tuple[tuple[int, int], ...], dict[int, int]]:
-    """Return bytes and intervals of a stretch's activations, and where each stands."""
+    stretches: Sequence[NetworkStretch],
+    spans: Sequence[range | None],
+    table: OperatorTable,
+    pricing: Pricing,
+) -> Iterator[_Activations]:
+    """Yield the activations of each stretch that has a span."""
     access = table.accesses
     assert isinstance(access, Accesses)
     lives = access.lifetimes
-    order = [lives.names.index(x), lives.names.index(y)]
-    others = [i for i, name in enumerate(lives.names) if i not in order and name[:1] != "("]
-    order += others
     width = slot_bytes(lives.slots, table.points, pricing.setting)
     every = np.broadcast_to(
         np.asarray(access.sizes, dtype=float) * width, (len(lives.names), table.points)
     )
-    intervals: list[tuple[int, int]] = []
-    for place, i in enumerate(order):
-        a, b = lives.intervals[i]
-        if place == 1 and not last:
-            b = a  # how long it lives on is its readers' affair
-        intervals.append((a - start, b - start))
-    if first:
-        # An input of the network has no kernel before it.
-        intervals[0] = (0, intervals[0][1])
-    return every[order], tuple(intervals), {i: place for place, i in enumerate(order)}
+    named: dict[str, dict[str, int]] = {}
+    for i, full in enumerate(lives.names):
+        prefix, _, name = full.partition(":")
+        if name not in ("", _END):
+            named.setdefault(prefix, {})[name] = i
+    rows: list[int] = access.row.tolist()
+    tensors: list[int] = np.asarray(access.tensor).tolist()
+    for number, (stretch, span) in enumerate(zip(stretches, spans, strict=True)):
+        if span is None:
+            continue
+        own, (x,), (y,) = named[str(number)], stretch.graph.inputs, stretch.graph.outputs
+        order = [own[x], own[y], *(i for name, i in own.items() if name not in (x, y))]
+        intervals: list[tuple[int, int]] = []
+        for place, i in enumerate(order):
+            # An input of the network has no kernel before it.
+            a = max(lives.intervals[i][0], span.start - (not stretch.first))
+            b = min(lives.intervals[i][1], span.stop - 1)
+            if place == 1 and not stretch.last:
+                b = a  # how long it lives on is its readers' affair
+            intervals.append((a - span.start, b - span.start))
+        place = {i: k for k, i in enumerate(order)}
+        places = {
+            k: place[tensors[k]]
+            for k in range(bisect_left(rows, span.start), bisect_left(rows, span.stop))
+            if tensors[k] >= 0
+        }
+        yield _Activations(every[order], tuple(intervals), places)

@@ -20,8 +20,6 @@ from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.symbols import Dim, free_parameters
 
-__all__ = ["KernelTable", "Touching", "kernel_table"]
-
 #: Combinations of options of one kernel beyond which its space is predicted instead.
 MOST_COMBINATIONS = 20_000
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -22,8 +22,6 @@ from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.workload import Workload
-
-__all__ = ["Oracle", "OracleSpace"]
 
 #: Choices up to which a space is costed whole.
 WHOLE = 40_000
@@ -104,7 +102,7 @@ class Oracle:
 
         if not hasattr(space, "decisions") or not hasattr(space, "workload"):
             expected = "pm.space(name), or pm.space(network, choices)"
-            raise InputError(Fault(f"{space!r} is no space", path="space", expected=expected))
+            raise input_error(f"{space!r} is no space", path="space", expected=expected)
         found = device if isinstance(device, Device | Machine) else hardware(device)
         chosen = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         self._arguments = (found, space, chosen)
@@ -313,10 +311,11 @@ class Oracle:
                 return array.astype(np.intp, copy=False)
             given = array.tolist()
         if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-            raise InputError(
-                Fault(f"{_brief(given)} is no list of members", path="architectures",
-                      expected="an integer array (members, decisions), or a sequence of members")
-            )  # fmt: skip
+            raise input_error(
+                f"{_brief(given)} is no list of members",
+                path="architectures",
+                expected="an integer array (members, decisions), or a sequence of members",
+            )
         faults: list[Fault] = []
         rows: list[tuple[int, ...]] = []
         for i, each in enumerate(cast("Iterable[Any]", given)):
@@ -336,10 +335,10 @@ class Oracle:
         given: Any = partial
         if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
             expected = f"{len(self._sizes)} option indices, None where open"
-            raise InputError(Fault(f"{str(given)[:60]!r} is no partial choice", expected=expected))
+            raise input_error(f"{str(given)[:60]!r} is no partial choice", expected=expected)
         if len(partial) != len(self._sizes):
             expected = f"{len(self._sizes)} of them"
-            raise InputError(Fault(f"{len(partial)} option indices", expected=expected))
+            raise input_error(f"{len(partial)} option indices", expected=expected)
         faults = [
             Fault(f"{option!r} is no option", path=self.space.decisions[i].name,
                   expected=f"None, or a whole number from 0 to {size - 1}")
@@ -359,9 +358,9 @@ class Oracle:
         expected = f"one array a decision: {len(self._sizes)}"
         rows: Any = weights
         if isinstance(rows, str) or not isinstance(rows, Sequence | np.ndarray):
-            raise InputError(Fault("no weights", path="weights", expected=expected))
+            raise input_error("no weights", path="weights", expected=expected)
         if len(weights) != len(self._sizes):
-            raise InputError(Fault(f"{len(weights)} arrays of weights", expected=expected))
+            raise input_error(f"{len(weights)} arrays of weights", expected=expected)
         for i, (given, size) in enumerate(zip(weights, self._sizes, strict=True)):
             try:
                 share = np.asarray(given, dtype=float)

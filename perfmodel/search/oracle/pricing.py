@@ -29,11 +29,10 @@ from perfmodel.search.oracle.rows import (
     states_of,
 )
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.layouts import with_conversions
+from perfmodel.workload.layouts import BlockedChannelLayout, with_conversions
 from perfmodel.workload.lower import Lowered, OperatorTable, lower
+from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
-
-__all__ = ["Pricing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +120,14 @@ class Pricing:
         """Number of ways in which the whole network may run."""
         return len(self.settings) * len(self.footprints)
 
+    @property
+    def layout(self) -> BlockedChannelLayout | None:
+        """How the runtime lays out images in blocks; None where it does not."""
+        execution = self.job.static.execution
+        if self.job.bare or execution is None or not execution.layout.block:
+            return None
+        return execution.layout
+
     def refuse_conversions(self, graph: Graph) -> None:
         """Refuse a graph, or a piece of one, in which layouts are converted.
 
@@ -131,10 +138,7 @@ class Pricing:
         ------
         NotTabledError
         """
-        execution = self.job.static.execution
-        if self.job.bare or execution is None:
-            return
-        if with_conversions(graph, execution.layout) is not graph:
+        if self.layout is not None and with_conversions(graph, self.layout) is not graph:
             raise NotTabledError("conversions of layouts are kernels of their own here")
 
     def lowered(self, graph: Graph) -> Lowered:
@@ -142,10 +146,18 @@ class Pricing:
         fusion = self.job.static.fusion
         return lower(graph, fusion, tagged=bool(self.job.precision.weights.overrides))
 
-    def bound(self, graph: Graph, values: Mapping[str, Value], points: int) -> OperatorTable:
-        """Return the table of a graph with numbers."""
+    def bound(
+        self, graph: Graph, values: Mapping[str, Value], points: int, *, accesses: bool = False
+    ) -> OperatorTable:
+        """Return the table of a graph with numbers.
+
+        Parameters
+        ----------
+        accesses
+            Also of a bare roofline each access by itself.
+        """
         return self.lowered(graph).bind(
-            values, points, accesses=not self.job.bare,
+            values, points, accesses=accesses or not self.job.bare,
             nests=getattr(self.job.static.kind, "needs_nests", False),
         )  # fmt: skip
 
@@ -159,6 +171,13 @@ class Pricing:
         if not self.job.precision.weights.overrides and slot != "weight:vector":
             slot = slot if slot.startswith("=") else slot.partition(":")[0]
         return float(self.job.precision.bits(slot))
+
+    def stored(self, copies: Mapping[Tensor, Dim], values: Mapping[str, Value]) -> Value:
+        """Return the stored bytes of tensors that have so many copies."""
+        return sum(
+            evaluate(times, values) * evaluate(tensor.elements, values) * (self.bits(tensor) / 8.0)
+            for tensor, times in copies.items()
+        )
 
     def chosen(self, names: Sequence[str], sums: Floats, footprint: Floats) -> Floats:
         """Return the sums of each network, ``(networks, quantities)``, in the mode that it runs in.

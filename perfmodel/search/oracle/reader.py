@@ -15,8 +15,6 @@ from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, NotTabledError
 from perfmodel.workload.workload import Workload
 
-__all__ = ["FEASIBLE", "METRICS", "RATES", "MetricReader", "checked_metrics", "metric_faults"]
-
 #: What an oracle tells; keys as the attributes of a prediction.
 METRICS = (
     "latency_s", "energy_j", "power_w", "peak_memory_bytes", "weight_bytes", "kv_bytes",

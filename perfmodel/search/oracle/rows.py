@@ -25,8 +25,6 @@ from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
-__all__ = ["NotTabledError", "Priced", "States", "price", "states_of"]
-
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
@@ -111,6 +109,10 @@ class Priced:
     values: Floats
     digits: tuple[tuple[int, ...], ...]
     terms: Terms
+
+    def part(self, start: int, stop: int) -> Priced:
+        """Return some of the rows."""
+        return replace(self, values=self.values[:, start:stop], digits=self.digits[start:stop])
 
 
 def price(

@@ -3,12 +3,6 @@
 from perfmodel.search.space.choices import configurations_of
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.search.space.decision import Decision
-from perfmodel.search.space.product import ProductSpace, product_space
+from perfmodel.search.space.product import product_space
 
-__all__ = [
-    "ConfigurationSpace",
-    "Decision",
-    "ProductSpace",
-    "configurations_of",
-    "product_space",
-]
+__all__ = ["ConfigurationSpace", "Decision", "configurations_of", "product_space"]

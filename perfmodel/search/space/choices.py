@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias, cast
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Precision, as_precision, fixed_format, parse_precision
 from perfmodel.formats.format import find
 from perfmodel.search.space.configurations import ConfigurationSpace
@@ -22,8 +22,6 @@ from perfmodel.workload.rewrite import (
     layers,
 )
 from perfmodel.workload.workload import Workload
-
-__all__ = ["SHARES", "Share", "configurations_of"]
 
 #: Which layers decide together.
 Share: TypeAlias = Literal["layer", "block", "kind", "network"]
@@ -321,7 +319,7 @@ def _number(value: Any, expected: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise InputError(Fault(f"{value!r} is no number", expected=expected)) from None
+        raise input_error(f"{value!r} is no number", expected=expected) from None
 
 
 def _weight_format(value: Any) -> str:
@@ -343,7 +341,7 @@ def _expert_format(value: Any) -> str:
         parts.append(f"{_weight_format(bits)}:{share.strip()}")
     text = f"mix({'/'.join(parts)})"
     if find(text) is None:
-        raise InputError(Fault(f"{value!r} is no mixture", expected=expected))
+        raise input_error(f"{value!r} is no mixture", expected=expected)
     return text
 
 
@@ -368,8 +366,8 @@ def _sparsity(value: Any) -> str:
 def _fraction(value: Any) -> float:
     share = _number(value, "a fraction of the width, above 0 and at most 1")
     if not 0 < share <= 1:
-        raise InputError(
-            Fault(f"{value!r} is no fraction", expected="above 0 and at most 1, of the width")
+        raise input_error(
+            f"{value!r} is no fraction", expected="above 0 and at most 1, of the width"
         )
     return share
 

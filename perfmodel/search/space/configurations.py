@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.search.space.decision import Decision
 from perfmodel.workload.families import ExecutionSemantics
@@ -21,8 +21,6 @@ from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.rewrite import compressed
 from perfmodel.workload.workload import Workload
-
-__all__ = ["ConfigurationSpace"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class ConfigurationSpace:
         n = len(self.decisions)
         if isinstance(choice, str) or len(choice) != n:
             got = repr(choice) if isinstance(choice, str) else f"{len(choice)} option indices"
-            raise InputError(Fault(f"{got} for {n} decisions", expected=f"{n} option indices"))
+            raise input_error(f"{got} for {n} decisions", expected=f"{n} option indices")
         faults = [
             Fault(f"{chosen!r} is no option", path=d.name,
                   expected=f"a whole number from 0 to {len(d.options) - 1}")
@@ -101,14 +99,14 @@ class ConfigurationSpace:
             Every unknown decision and option.
         """
         if not isinstance(native, Mapping):
-            raise InputError(
-                Fault(f"{native!r} names no configuration", expected="decisions with options")
+            raise input_error(
+                f"{native!r} names no configuration", expected="decisions with options"
             )
         given: dict[str, Any] = {str(k): v for k, v in native.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         names = [d.name for d in self.decisions]
         faults = [
             Fault(f"no decision is called '{name}'", path=name, suggestion=nearest(name, names),
-                  expected="one of " + ", ".join(names[:8]))
+                  expected=one_of(names[:8]))
             for name in given
             if name not in names
         ]  # fmt: skip
@@ -121,7 +119,7 @@ class ConfigurationSpace:
             if not found:
                 faults.append(
                     Fault(f"'{value}' is no option", path=decision.name,
-                          expected="one of " + ", ".join(labels),
+                          expected=one_of(labels),
                           suggestion=nearest(str(value), labels))
                 )  # fmt: skip
                 continue

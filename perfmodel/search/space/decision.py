@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Decision", "Role"]
-
 #: What a decision is about: formats and sparsity of weights; formats of activations; of KV caches;
 #: widths of a channel group; a parameter of the workload; a fact of the device; a whole precision.
 Role: TypeAlias = Literal[

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, cast
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.formats import as_precision, fixed_format
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
@@ -20,8 +20,6 @@ from perfmodel.workload.nas_spaces import ArchitectureDecision, ArchitectureSpac
 from perfmodel.workload.nas_spaces.base import is_index
 from perfmodel.workload.rewrite import format_groups, layers, with_formats
 from perfmodel.workload.workload import Workload
-
-__all__ = ["ProductSpace", "product_space"]
 
 
 class _Stage(NamedTuple):
@@ -105,8 +103,9 @@ class ProductSpace:
             Every index that is none of its decision's, at once.
         """
         if len(choice) != len(self.decisions):
-            raise InputError(Fault(f"{len(choice)} option indices",
-                                   expected=f"{len(self.decisions)} of them"))  # fmt: skip
+            raise input_error(
+                f"{len(choice)} option indices", expected=f"{len(self.decisions)} of them"
+            )
         faults = [
             Fault(f"{chosen!r} is no option", path=decision.name,
                   expected=f"a whole number from 0 to {len(decision.options) - 1}")
@@ -158,7 +157,7 @@ class ProductSpace:
             given = None
         expected = 'an object with "architecture" and "formats"'
         if not isinstance(given, Mapping) or set(cast("Any", given)) != {"architecture", "formats"}:
-            raise InputError(Fault(f"{native!r} names no member", expected=expected))
+            raise input_error(f"{native!r} names no member", expected=expected)
         faults: list[Fault] = []
         architecture: Choice = ()
         try:
@@ -172,7 +171,7 @@ class ProductSpace:
             chosen = formats.get(slot.name, slot.options[0] if len(slot.options) == 1 else None)
             if chosen not in slot.options:
                 faults.append(Fault(f"{chosen!r} is no option", path=f"formats.{slot.name}",
-                                    expected="one of " + ", ".join(slot.options)))  # fmt: skip
+                                    expected=one_of(slot.options)))  # fmt: skip
             elif len(slot.options) > 1:
                 row.append(slot.options.index(chosen))
         faults += [Fault("is no decision", path=f"formats.{name}", suggestion=nearest(name, known))
@@ -321,7 +320,7 @@ def product_space(
         for segment in segments:
             if segment not in known:
                 faults.append(Fault(f"there is no segment '{segment}'", path=f"stages.{name}",
-                                    expected="one of " + ", ".join(known),
+                                    expected=one_of(known),
                                     suggestion=nearest(segment, known)))  # fmt: skip
             elif owner.setdefault(segment, name) != name:
                 faults.append(Fault(f"segment '{segment}' is in '{owner[segment]}' already",

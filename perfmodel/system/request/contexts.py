@@ -13,8 +13,6 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ContextSums", "merged"]
-
 Floats: TypeAlias = npt.NDArray[np.float64]
 Whole: TypeAlias = npt.NDArray[np.int64]
 #: Contexts, shape ``(n,)`` -> costs, shape ``(quantities, n)``.

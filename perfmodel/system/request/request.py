@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
@@ -20,8 +20,6 @@ from perfmodel.settings import FaultList
 from perfmodel.system.request.contexts import ContextSums, Floats
 from perfmodel.system.request.result import Request
 from perfmodel.workload.workload import Workload
-
-__all__ = ["request"]
 
 #: Tokens of a prompt and of an answer; longer ones are slips.
 _LONGEST: Final = 2**24
@@ -162,8 +160,9 @@ def _subject(
         Faults of the names and settings; a model without the phase.
     """
     if isinstance(model, Workload):
-        raise InputError(Fault("is a workload of one phase", path="model",
-                               expected="a name or a path, for both phases"))  # fmt: skip
+        raise input_error(
+            "is a workload of one phase", path="model", expected="a name or a path, for both phases"
+        )
     free = {"prefill": "prompt", "decode": "context"}[phase]
     plain = resolve(model, device, precision, runtime, settings, engine=engine)
     if plain.workload.unit != "tokens":

@@ -15,8 +15,6 @@ from perfmodel.units import show
 if TYPE_CHECKING:
     from perfmodel.table import Table
 
-__all__ = ["Request"]
-
 _COLUMNS = (
     "prompt", "generate", "batch", "ttft_s", "tpot_s", "latency_s", "prefill_tokens_per_s",
     "decode_tokens_per_s", "energy_j", "peak_memory_bytes", "feasible",

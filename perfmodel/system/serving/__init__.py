@@ -1,6 +1,6 @@
 """LLM serving: time to first token and time per output token of an engine under load."""
 
 from perfmodel.system.serving.serve import Served, serve
-from perfmodel.system.serving.shard import Parallel, shard
+from perfmodel.system.serving.shard import Parallel
 
-__all__ = ["Parallel", "Served", "serve", "shard"]
+__all__ = ["Parallel", "Served", "serve"]

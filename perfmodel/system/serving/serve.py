@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -22,8 +22,6 @@ from perfmodel.system.serving.shard import Parallel, shard, split_faults
 from perfmodel.units import show
 from perfmodel.workload.library import describe
 from perfmodel.workload.transformer_structure import TransformerStructure
-
-__all__ = ["Served", "exchange_s", "exchanged_bytes", "overheads", "room", "serve"]
 
 #: Share of a device's memory that engines let weights and caches have: the default of vLLM's
 #: `gpu_memory_utilization`. TensorRT-LLM's 0.9 is of what the weights leave (KvCacheConfig), which
@@ -108,11 +106,16 @@ class Served:
         )
         return (told, counted)
 
+    @property
+    def admitted_ttft_s(self) -> Value:
+        """Time to first token from the request's place in the running batch: without its wait."""
+        return self.ttft_parts["server"] + self.ttft_parts["prompts"] + self.ttft_parts["step"]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
         out = {name: getattr(self, name) for name in (
-            "ttft_s", "tpot_s", "waiting_s", "tokens_per_s", "step_s", "prefill_s", "running",
-            "concurrency", "served", "feasible")}  # fmt: skip
+            "ttft_s", "admitted_ttft_s", "tpot_s", "waiting_s", "tokens_per_s", "step_s",
+            "prefill_s", "running", "concurrency", "served", "feasible")}  # fmt: skip
         out |= {"parts": dict(self.parts), "ttft_parts": dict(self.ttft_parts)}
         return out | {"notes": list(self.notes)}
 
@@ -173,11 +176,13 @@ def serve(
     subject = resolve(model, device, precision, runtime, faults=faults)
     structure = describe(model).structure
     if not isinstance(structure, TransformerStructure) or not structure.causal:
-        raise InputError(Fault(f"'{model}' generates no tokens", path="model",
-                               expected="a transformer that does, such as llama_3_8b"))  # fmt: skip
+        raise input_error(
+            f"'{model}' generates no tokens",
+            path="model",
+            expected="a transformer that does, such as llama_3_8b",
+        )
     if expert > 1 and structure.experts is None:
-        raise InputError(Fault(f"'{model}' has no experts to deal out", path="expert",
-                               expected="1"))  # fmt: skip
+        raise input_error(f"'{model}' has no experts to deal out", path="expert", expected="1")
     found = subject.device if isinstance(subject.device, Machine) else subject.device.machine(
         subject.runtime
     )  # fmt: skip
@@ -291,9 +296,9 @@ def exchange_s(machine: Machine, moved: Value, split: Parallel) -> Value:
     rates = [machine[f"links.{link.name}.bandwidth"] for link in machine.device.links]
     if not rates:
         message = f"{machine.device.name} states no link between devices"
-        raise InputError(Fault(message, path="links", expected="a link with a bandwidth"))
-    share = machine.get("runtime.kernels.all_reduce.bandwidth_share") or 1.0
-    return moved / (max(rates) * share)
+        raise input_error(message, path="links", expected="a link with a bandwidth")
+    share = machine.get("runtime.kernels.all_reduce.bandwidth_share")
+    return moved / (max(rates) * (1.0 if share is None else share))
 
 
 def room(weights: Value, caches: Value, machine: Machine) -> Value:

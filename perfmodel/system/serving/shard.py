@@ -8,15 +8,13 @@ from functools import lru_cache
 from typing import Any
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, input_error
 from perfmodel.workload.families import ExecutionSemantics, family
 from perfmodel.workload.graph import ById, Graph
 from perfmodel.workload.library import describe
 from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.transformer_structure import TransformerStructure
 from perfmodel.workload.workload import Workload, from_family
-
-__all__ = ["Parallel", "shard", "split_faults"]
 
 #: Tags of weights that checkpoints in four bits leave in sixteen: all but the feed-forward part.
 _WIDE = ("attn", "head", "embedding")
@@ -98,7 +96,7 @@ def shard(
     """
     structure = describe(model).structure
     if not isinstance(structure, TransformerStructure):
-        raise InputError(Fault(f"'{model}' is no transformer", path="model"))
+        raise input_error(f"'{model}' is no transformer", path="model")
     phase = str(settings.get("phase", "decode"))
     one: Any = structure.model_copy(update={"phase": phase})
     made = _sharded(one, parallel)
@@ -143,7 +141,7 @@ def _sharded(s: TransformerStructure, parallel: Parallel) -> TransformerStructur
     tensor = parallel.tensor
     if s.heads % tensor:
         message = f"{s.heads} heads do not divide over {tensor} devices"
-        raise InputError(Fault(message, path="tensor", expected=f"a divisor of {s.heads}"))
+        raise input_error(message, path="tensor", expected=f"a divisor of {s.heads}")
     change: dict[str, Any] = {
         "heads": s.heads // tensor, "head_dim": s.head_size if s.latent is None else s.head_dim,
         "vocabulary": -(-s.vocabulary // tensor),

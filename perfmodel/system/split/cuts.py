@@ -19,18 +19,6 @@ from perfmodel.cost.capacity import Violation, demands, fits, violations
 from perfmodel.cost.energy import run_energy
 from perfmodel.system.split.stages import SplitStageCosts, StageActivation, Stages
 
-__all__ = [
-    "CONVERSION_OPS",
-    "CutTable",
-    "Floats",
-    "SplitLink",
-    "broken",
-    "evaluate",
-    "every_cut",
-    "input_bytes",
-    "prefixes",
-]  # fmt: skip
-
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Segment", "envelope", "parametric"]
-
 Floats = npt.NDArray[np.float64]
 #: Line, and from where to where (in x) it is the least.
 Segment = tuple[int, float, float]

@@ -14,8 +14,6 @@ from typing import Any
 from perfmodel.system.split.cuts import CONVERSION_OPS, SplitLink, input_bytes
 from perfmodel.system.split.stages import SplitStageCosts, Stages
 
-__all__ = ["least_cut"]
-
 #: Seconds are counted in whole attoseconds: sums are exact, so that the flow ends.
 _UNIT = 1e18
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from perfmodel.plan import Placement, Plan, Transfer
 from perfmodel.system.split.stages import Stages
 
-__all__ = ["plan_of"]
-
 
 def plan_of(
     stages: Stages, local: list[bool], names: tuple[str, str], link: str,

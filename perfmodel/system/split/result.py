@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from perfmodel.plan import Plan
     from perfmodel.table import Table
 
-__all__ = ["OBJECTIVES", "Range", "Split"]
-
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
@@ -383,11 +381,7 @@ class Split:
              "up_bytes": float(self.cuts.up_bytes[r.cut])}
             for r in self.ranges
         ]  # fmt: skip
-        out["violations"] = [
-            {n: getattr(v, n) for n in ("limit", "demand", "bound", "gap", "message")}
-            | {"levers": list(v.levers)}
-            for v in self.violations
-        ]
+        out["violations"] = [v.to_dict() for v in self.violations]
         out["notes"] = self.notes
         return out
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.axes import make_axis
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, input_error, nearest, one_of
 from perfmodel.formats import Precision, format_named
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import system as find_system
@@ -25,8 +25,6 @@ from perfmodel.system.split.mincut import least_cut
 from perfmodel.system.split.result import OBJECTIVES, Split
 from perfmodel.system.split.stages import SplitStageCosts, Stages, stages_of
 from perfmodel.units import UnitError, parse, show
-
-__all__ = ["METHODS", "option_faults", "rates_of", "split"]
 
 #: How the best cut is found: list every cut, minimum cuts, or the first while it is no more than
 #: `MOST_CUTS`.
@@ -60,24 +58,36 @@ def rates_of(rate: Any, file: str = "") -> list[float]:
         if not re.search(r"[A-Za-z]/s", rate) and re.search(r"\d\s*$", rate):
             # A link's 10 is 10 Mbit/s to who writes it, and never 10 byte/s.
             meant = re.sub(r"\s*(,|$)", r" Mbit/s\1", rate.strip())
-            raise InputError(Fault(f"'{rate}' has no unit", "rate", file=file, suggestion=meant,
-                                   expected="such as 20 Mbit/s or 1..50 Mbit/s"))  # fmt: skip
+            raise input_error(
+                f"'{rate}' has no unit",
+                "rate",
+                file=file,
+                suggestion=meant,
+                expected="such as 20 Mbit/s or 1..50 Mbit/s",
+            )
         found = _RANGE.fullmatch(rate)
         if found is not None and found[2] in ("", found[4]):
             unit = found[4]
             text = f"{found[1]} {unit}..{found[3]} {unit}:1 {unit}"
     axis = make_axis("rate", text, "bandwidth", file)
     if axis.spread is not None:
-        raise InputError(Fault(f"'{rate}' has no values", "rate", file=file,
-                               expected="a list or a range such as 1..50 Mbit/s"))  # fmt: skip
+        raise input_error(
+            f"'{rate}' has no values",
+            "rate",
+            file=file,
+            expected="a list or a range such as 1..50 Mbit/s",
+        )
     values = [float(v) for v in axis.values]
     low = [v for v in values if not v > 0]
     if low:
-        raise InputError(Fault(f"{show(low[0], 'bandwidth')} sends nothing", "rate", file=file,
-                               expected="a rate above zero"))  # fmt: skip
+        raise input_error(
+            f"{show(low[0], 'bandwidth')} sends nothing",
+            "rate",
+            file=file,
+            expected="a rate above zero",
+        )
     if len(values) > 1_000_000:
-        raise InputError(Fault(f"{len(values)} rates", "rate", file=file,
-                               expected="at most 1,000,000"))  # fmt: skip
+        raise input_error(f"{len(values)} rates", "rate", file=file, expected="at most 1,000,000")
     return values
 
 
@@ -89,7 +99,7 @@ def option_faults(
     for name, value, known in (("objective", objective, OBJECTIVES), ("method", method, METHODS)):
         if value not in known:
             faults.append(Fault(f"'{value}' is not known", name, suggestion=nearest(value, known),
-                                expected="one of " + ", ".join(known)))  # fmt: skip
+                                expected=one_of(known)))  # fmt: skip
     if efficiency is not None and not 0.0 < efficiency <= 1.0:
         faults.append(Fault(f"{efficiency:g} is no share", "efficiency",
                             expected="above 0, at most 1"))  # fmt: skip
@@ -297,18 +307,20 @@ def _split(
     listed = None if method == "min_cut" else every_cut(stages, MOST_CUTS)
     if listed is not None and len(listed) * len(rates) > MOST_POINTS:
         said = f"{len(listed)} cuts at {len(rates)} rates are {len(listed) * len(rates)} points"
-        raise InputError(Fault(said, "rate", expected=f"at most {MOST_POINTS}"))
+        raise input_error(said, "rate", expected=f"at most {MOST_POINTS}")
     if listed is None and method == "list":
-        raise InputError(
-            Fault(f"there are more than {MOST_CUTS} cuts", "method", expected="min_cut")
-        )
+        raise input_error(f"there are more than {MOST_CUTS} cuts", "method", expected="min_cut")
     if listed is None and objective != "latency_s":
         # Joule and periods of parts are no sums over stages that a minimum cut could take.
         if method == "min_cut":
-            raise InputError(Fault(f"minimum cuts are of latency, not of {objective}", "method",
-                                   expected="list"))  # fmt: skip
-        raise InputError(Fault(f"there are more than {MOST_CUTS} cuts", "objective",
-                               expected="latency_s, whose best one minimum cuts find"))  # fmt: skip
+            raise input_error(
+                f"minimum cuts are of latency, not of {objective}", "method", expected="list"
+            )
+        raise input_error(
+            f"there are more than {MOST_CUTS} cuts",
+            "objective",
+            expected="latency_s, whose best one minimum cuts find",
+        )
     chosen = prefixes(stages) if listed is None else listed
     kind = "a link" if link is None else link.kind
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, first_number
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -32,8 +32,6 @@ from perfmodel.workload.lower import Lowered, lower
 from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
-
-__all__ = ["SplitStageCosts", "StageActivation", "Stages", "costs", "stages_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -140,7 +138,7 @@ class SplitStageCosts:
     def bytes_of(self, graph: Graph, tensor: str, elements: float) -> float:
         """Return what a tensor occupies on this side."""
         bits = self.precision.bits(graph.tensors[tensor].slot)
-        return elements * float(np.asarray(bits).reshape(-1)[0]) / 8.0
+        return elements * first_number(bits) / 8.0
 
 
 def stages_of(
@@ -163,13 +161,13 @@ def stages_of(
     """
     if workload.shape:
         expected = "one number for each dimension; the rate of the link may be an array"
-        raise InputError(Fault("a split is of one network", "workload", expected=expected))
+        raise input_error("a split is of one network", "workload", expected=expected)
     machines = [machine_for(workload, device, runtime, engine)
                 for device, _, runtime, engine in sides]  # fmt: skip
     written = workload.graph(static_for(machines[0], None).semantics)
     if written.schedulable_only:
         said = f"'{workload.name}' can be scheduled but not split: it holds sizes only"
-        raise InputError(Fault(said, expected="a workload with operators"))
+        raise input_error(said, expected="a workload with operators")
     graph = written_out(written, workload.parameters, MOST_OPERATORS)
     lowered: list[Lowered] = []
     precisions: list[Precision] = []
@@ -182,7 +180,7 @@ def stages_of(
         lowered.append(lower(run, static.fusion, tagged=bool(chosen.weights.overrides)))
         precisions.append(chosen)
     if not any(each.rows for each in lowered):
-        raise InputError(Fault(f"'{workload.name}' computes nothing", file=workload.origin))
+        raise input_error(f"'{workload.name}' computes nothing", file=workload.origin)
     found, at = _stages(graph, workload, lowered)
     return found, tuple(
         costs(workload, machine, precision, each, at, found.count)
@@ -229,7 +227,7 @@ def costs(
     return SplitStageCosts(
         prediction, summed(terms.row_s), totals, tuple(terms.priced) if terms.energy else (),
         float(np.asarray(prediction.once_a_run_s)), precision,
-        float(np.asarray(vector_peak(setting)[1]).reshape(-1)[0]),
+        first_number(vector_peak(setting)[1]),
     )  # fmt: skip
 
 

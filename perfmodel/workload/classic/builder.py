@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify, symbol
-
-__all__ = [
-    "ClassicStructure", "Distance", "Extent", "best", "distances", "each_sample", "multiplications",
-    "nearest", "samples",
-]  # fmt: skip
 
 Extent = Annotated[int, Field(gt=0, le=10**9)]
 """A number of rows, features or nodes."""
@@ -28,7 +24,7 @@ Distance = Literal["squared", "expanded", "manhattan"]
 """How far two points are apart, see `distances`."""
 
 
-class ClassicStructure(BaseModel):
+class ClassicStructure(FrozenModel):
     """What every model over rows of features has.
 
     Attributes
@@ -38,8 +34,6 @@ class ClassicStructure(BaseModel):
     scaled
         A shift and a scale of each feature come first (standardisation).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     features: Extent
     scaled: bool = False

@@ -17,7 +17,7 @@ from perfmodel.workload.detr.decoders import conditional, deformable, plain
 from perfmodel.workload.detr.heads import DetrBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.image import ImageStructure, frames
+from perfmodel.workload.image import ImageStructure, frames, images
 from perfmodel.workload.transformer_structure import Count, head_faults
 
 __all__ = ["FAMILY_DETR", "DetrStructure"]
@@ -77,10 +77,6 @@ def build(s: DetrStructure, semantics: ExecutionSemantics) -> Graph:
     return g.build(parameters(s))
 
 
-def parameters(s: DetrStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del s
-    return {"batch": 1, "height": 800, "width": 1066}
-
+parameters = images(800, 1066)
 
 FAMILY_DETR = Family("detr", DetrStructure, parameters, build, frames)

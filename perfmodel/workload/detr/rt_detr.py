@@ -17,7 +17,7 @@ from perfmodel.workload.convnet import ResNetStructure, residual_stages
 from perfmodel.workload.detr.heads import DetrBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageStructure, frames
+from perfmodel.workload.image import ImageStructure, frames, images
 from perfmodel.workload.symbols import Dim, simplify, symbol
 from perfmodel.workload.transformer_structure import Count, head_faults
 
@@ -168,10 +168,6 @@ def _decoded(g: DetrBuilder, s: RtDetrStructure, maps: Sequence[Tensor]) -> tupl
     return scores, boxes
 
 
-def parameters(s: RtDetrStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del s
-    return {"batch": 1, "height": 640, "width": 640}
-
+parameters = images(640, 640)
 
 FAMILY_RT_DETR = Family("rt_detr", RtDetrStructure, parameters, build, frames)

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel import regular
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.regular import open_file
-
-__all__ = ["contents", "unpacked"]
 
 #: Files that an archive may list.
 _ENTRIES: Final = 100_000
@@ -54,30 +52,36 @@ def unpacked(
         with open_file(path) as raw, zipfile.ZipFile(raw) as archive:
             names = archive.namelist()
             if len(names) > _ENTRIES:
-                raise InputError(Fault(f"lists more than {_ENTRIES} files", file=file,
-                                       expected=expected))  # fmt: skip
+                raise input_error(f"lists more than {_ENTRIES} files", file=file, expected=expected)
             is_wanted = wanted if callable(wanted) else wanted.__eq__
             member = next((name for name in names if is_wanted(name)), None)
             if member is None:
-                raise InputError(Fault(f"holds no '{what}'", file=file, expected=expected))
+                raise input_error(f"holds no '{what}'", file=file, expected=expected)
             method = archive.getinfo(member).compress_type
             if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 # The others allocate what their own headers ask for.
-                raise InputError(Fault(f"'{what}' is packed by method {method}", file=file,
-                                       expected="stored or deflated"))  # fmt: skip
+                raise input_error(
+                    f"'{what}' is packed by method {method}",
+                    file=file,
+                    expected="stored or deflated",
+                )
             with archive.open(member) as stream:
                 content = stream.read(most + 1)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        raise InputError(Fault(reason, file=file, expected="a readable file")) from None
+        raise input_error(reason, file=file, expected="a readable file") from None
     except (
         zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError,
         KeyError, OverflowError,
     ) as error:  # fmt: skip
         reason = str(error).splitlines()[0].lower() if str(error) else "damaged"
-        raise InputError(Fault(f"is no archive that can be read: {reason}", file=file,
-                               expected=expected)) from None  # fmt: skip
+        raise input_error(
+            f"is no archive that can be read: {reason}", file=file, expected=expected
+        ) from None
     if len(content) > most:
-        raise InputError(Fault(f"'{what}' is larger than {most >> 20} MiB", file=file,
-                               expected="a model without its weights"))  # fmt: skip
+        raise input_error(
+            f"'{what}' is larger than {most >> 20} MiB",
+            file=file,
+            expected="a model without its weights",
+        )
     return member, content

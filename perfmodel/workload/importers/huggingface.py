@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import InputError, input_error, nearest, one_of
 from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import Marks, read
 from perfmodel.workload.families import family
@@ -20,8 +20,6 @@ from perfmodel.workload.importers.huggingface_models import ARCHITECTURES, Confi
 from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
-
-__all__ = ["load_config", "supported"]
 
 _FILES: dict[str, tuple[tuple[int, int], ModelEntry]] = {}
 
@@ -68,8 +66,9 @@ def parse(data: Any, marks: Marks, path: Path) -> ModelEntry:
     """
     file = str(path)
     if not isinstance(data, dict):
-        raise InputError(Fault("is not a mapping", file=file, line=1, column=1,
-                               expected="a config with a 'model_type'"))  # fmt: skip
+        raise input_error(
+            "is not a mapping", file=file, line=1, column=1, expected="a config with a 'model_type'"
+        )
     plain = cast("dict[str, Any]", data)
     found = plain.get("model_type", _named_class(plain))
     read_architecture = ARCHITECTURES.get(found) if isinstance(found, str) else None
@@ -117,7 +116,7 @@ def _named_class(data: Mapping[str, Any]) -> str | None:
 
 
 def _unknown_type(data: Mapping[str, Any], found: Any) -> Flaw:
-    expected = "one of " + ", ".join(supported())
+    expected = one_of(supported())
     if "model_type" not in data:
         written = nearest("model_type", [key for key in data if key not in ("model", "type")], 0.8)
         if written:

@@ -103,11 +103,6 @@ def load_operator_graph(path: str | Path, settings: Mapping[str, Value] | None =
     return made.bind(settings) if settings else made
 
 
-def is_operator_graph(data: object) -> bool:
-    """Tell whether JSON data looks like an operator graph (a Hugging Face config does not)."""
-    return isinstance(data, dict) and ("operators" in data or "nodes" in data)
-
-
 def _scheduled(data: object, marks: Marks, file: Path) -> Workload:
     graph = sizes_graph(data, marks, str(file))
     return Workload(

@@ -13,8 +13,6 @@ from contextlib import suppress
 from perfmodel.workload.importers.onnx.infer import infer
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, Shape
 
-__all__ = ["complete"]
-
 
 def complete(nodes: Sequence[OnnxNode]) -> list[str]:
     """Set shapes of outputs that the file does not say, where its other shapes tell them.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.specfile import validate
 from perfmodel.workload.builder import GraphBuilder
 
@@ -71,7 +71,7 @@ def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
         faults.append(Fault(message, marks.show(path), file, line, column, expected, near))
 
     if entry.unit not in UNITS:
-        fault(("unit",), f"'{entry.unit}' is no unit of size", "one of " + ", ".join(UNITS),
+        fault(("unit",), f"'{entry.unit}' is no unit of size", one_of(UNITS),
               nearest(entry.unit, UNITS))  # fmt: skip
     unit = UNITS.get(entry.unit, 1)
     count = len(entry.operators)

@@ -11,21 +11,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.regular import contents, open_file
 from perfmodel.specfile import MAX_BYTES
 from perfmodel.workload.workload import Workload
-
-__all__ = [
-    "IMPORTED",
-    "READERS",
-    "ModelImporter",
-    "instead",
-    "is_imported",
-    "load_file",
-    "load_object",
-    "shown_suffixes",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +195,10 @@ def load_object(model: object, settings: Mapping[str, Value]) -> Workload:
         from perfmodel.workload.importers.torch_export import load_exported
 
         return load_exported(model, settings)
-    raise InputError(
-        Fault(f"a {type(model).__name__} is no workload",
-              expected="a name, a path, a workload, or a torch.export.ExportedProgram")
-    )  # fmt: skip
+    raise input_error(
+        f"a {type(model).__name__} is no workload",
+        expected="a name, a path, a workload, or a torch.export.ExportedProgram",
+    )
 
 
 def _top_level(path: Path) -> Mapping[str, Any] | None:

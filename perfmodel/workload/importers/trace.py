@@ -22,8 +22,6 @@ from perfmodel.workload.importers.onnx.read import (
 )
 from perfmodel.workload.symbols import Dim, constant, product
 
-__all__ = ["DOMAIN", "UNKNOWN", "TooLargeError", "Tracer"]
-
 #: Operator set that the nodes are written in.
 _OPSET: Final = 23
 

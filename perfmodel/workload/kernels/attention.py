@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
@@ -14,12 +13,8 @@ from perfmodel.workload.kernels.products import one_run
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import symbol
 
-__all__ = ["FAMILY_ATTENTION_KERNEL", "AttentionKernelStructure"]
 
-_Count = Annotated[int, Field(gt=0, le=10**5)]
-
-
-class AttentionKernelStructure(BaseModel):
+class AttentionKernelStructure(FrozenModel):
     """Heads of an attention, and which of its kernels runs.
 
     Attributes
@@ -35,12 +30,10 @@ class AttentionKernelStructure(BaseModel):
         Whether a token sees those before it alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     phase: Literal["prefill", "decode"] = "prefill"
-    heads: _Count
-    kv_heads: _Count | None = None
-    head_dim: _Count
+    heads: Count
+    kv_heads: Count | None = None
+    head_dim: Count
     causal: bool = True
 
     @staticmethod

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.kernels.products import one_run
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import symbol
 
-__all__ = ["FAMILY_CONVOLUTION", "ConvolutionStructure"]
-
 _Above = Annotated[int, Field(gt=0, le=1000)]
 _Padding = Annotated[int, Field(ge=0, le=1000)]
 
 
-class ConvolutionStructure(BaseModel):
+class ConvolutionStructure(FrozenModel):
     """Window of a convolution, by axis.
 
     Attributes
@@ -31,8 +30,6 @@ class ConvolutionStructure(BaseModel):
     padding_rows, padding_columns
         Zeros on either side.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kernel_rows: _Above
     kernel_columns: _Above

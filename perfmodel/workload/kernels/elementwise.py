@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.kernels.products import one_run
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import symbol
 
-__all__ = ["FAMILY_ELEMENTWISE", "ElementwiseStructure"]
-
 #: Functions of two tensors; the others have one.
 _BINARY: Final = frozenset({"add", "sub", "mul", "div"})
 
 
-class ElementwiseStructure(BaseModel):
+class ElementwiseStructure(FrozenModel):
     """Which function; each writes one matrix.
 
     Attributes
@@ -28,8 +25,6 @@ class ElementwiseStructure(BaseModel):
         ``scale`` multiplies by a number. ``softmax``, ``layer_norm`` and ``rms_norm`` go along the
         width.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     function: Literal[
         "add", "sub", "mul", "div", "scale", "pow", "exp", "sqrt", "relu", "tanh", "sigmoid",

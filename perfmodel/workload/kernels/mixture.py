@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import Count, FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.families import ExecutionSemantics, Family
@@ -22,12 +23,8 @@ from perfmodel.workload.symbols import (
     symbol,
 )
 
-__all__ = ["FAMILY_MOE_EXPERTS", "ExpertsStructure"]
 
-_Count = Annotated[int, Field(gt=0, le=10**5)]
-
-
-class ExpertsStructure(BaseModel):
+class ExpertsStructure(FrozenModel):
     """Experts of a layer, and how tokens come to them.
 
     Attributes
@@ -45,10 +42,8 @@ class ExpertsStructure(BaseModel):
         Format of the result (``bf16`` of experts in fp8); empty for that of the activations.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    experts: _Count
-    experts_per_token: _Count
+    experts: Count
+    experts_per_token: Count
     gated: bool = True
     routing: Literal["balanced", "uniform", "power_law"] = "balanced"
     skew: Annotated[float, Field(gt=1.0, le=10.0)] = 1.2

@@ -8,25 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.nest import gemm_nest
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, symbol
 
-__all__ = [
-    "FAMILY_BATCHED_GEMM",
-    "FAMILY_GEMM",
-    "FAMILY_GROUPED_GEMM",
-    "ProductStructure",
-    "grouped_product",
-    "one_run",
-]
 
-
-class ProductStructure(BaseModel):
+class ProductStructure(FrozenModel):
     """What a product is beside its extents.
 
     Attributes
@@ -34,8 +26,6 @@ class ProductStructure(BaseModel):
     output
         Format of the result (``bf16`` of a product in fp8); empty for that of the activations.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     output: str = ""
 

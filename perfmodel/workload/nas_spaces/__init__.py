@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.former import former_names
 from perfmodel.workload.nas_spaces.base import (
     ArchitectureDecision,
     ArchitectureSpace,
     Choice,
+    Choices,
     Kin,
     Segment,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "ArchitectureDecision",
     "ArchitectureSpace",
     "Choice",
+    "Choices",
     "Kin",
     "Segment",
     "names",
@@ -60,12 +62,10 @@ def space(name: str, **settings: Any) -> ArchitectureSpace:
     """
     module = _MODULES.get(name)
     if module is None:
-        raise InputError(
-            Fault(
-                f"no space of architectures is called {name!r}",
-                expected="one of " + ", ".join(_MODULES),
-                suggestion=nearest(str(name), _MODULES),
-            )
+        raise input_error(
+            f"no space of architectures is called {name!r}",
+            expected=one_of(_MODULES),
+            suggestion=nearest(str(name), _MODULES),
         )
     build: Callable[..., ArchitectureSpace] = import_module(module).build
     return build(**settings)

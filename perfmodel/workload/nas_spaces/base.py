@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
@@ -94,8 +94,6 @@ class SizedSettings(ImageStructure):
     height, width
         Pixels of the input image.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     height: int = Field(224, gt=0, le=10**5)
     width: int = Field(224, gt=0, le=10**5)
@@ -373,13 +371,11 @@ def preset(dataset: str, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str,
     """
     found = known.get(dataset)
     if found is None:
-        raise InputError(
-            Fault(
-                f"no data set is called {dataset!r}",
-                path="dataset",
-                expected="one of " + ", ".join(known),
-                suggestion=nearest(str(dataset), known),
-            )
+        raise input_error(
+            f"no data set is called {dataset!r}",
+            path="dataset",
+            expected=one_of(known),
+            suggestion=nearest(str(dataset), known),
         )
     return found
 

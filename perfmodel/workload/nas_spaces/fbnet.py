@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import Field
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder
@@ -108,7 +108,7 @@ class Fbnet(ArchitectureSpace):
         """
         given = native.strip().split("-") if isinstance(native, str) else native
         if not isinstance(given, Sequence):
-            raise InputError(Fault(f"{native!r} names no architecture", expected="22 blocks"))
+            raise input_error(f"{native!r} names no architecture", expected="22 blocks")
         items = list(cast("Sequence[Any]", given))
         faults: list[Fault] = []
         if len(items) != len(self.decisions):

@@ -9,7 +9,7 @@ a residual block of stride 2, a head of batch normalisation, ReLU, pooling and a
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import validate
 from perfmodel.workload.graph import Tensor
@@ -114,14 +114,12 @@ class NasBench201(ArchitectureSpace):
         if is_index(native):
             order, at = published_order(), index(native)
             if not 0 <= at < len(order):
-                raise InputError(
-                    Fault(f"no architecture has the index {at}", expected="0 to 15624")
-                )
+                raise input_error(f"no architecture has the index {at}", expected="0 to 15624")
             return order[at]
         if isinstance(native, Sequence):
             return _operations(cast("Sequence[Any]", native))
-        raise InputError(
-            Fault(f"{native!r} names no architecture", expected=f"such as {self.decode((0,) * 6)}")
+        raise input_error(
+            f"{native!r} names no architecture", expected=f"such as {self.decode((0,) * 6)}"
         )
 
     def decode(self, choice: Sequence[int]) -> str:
@@ -189,15 +187,13 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
     decisions = tuple(ArchitectureDecision(f"edge_{a}_{b}", OPERATIONS) for a, b in EDGES)
     edges = tuple(range(len(EDGES)))
     segments: list[Segment] = [Segment("stem", (), 1, _stem)]
-    # The same object for all stages: what they share is found once.
-    kin = partial(cell_kin, zeros=checked.zeros)
+    built, kin = _cells(checked.zeros)
     for i, channels in enumerate(CHANNELS):
         if i:
             segments.append(Segment(f"reduction{i}", (), 1, partial(_reduction, channels)))
         segments.append(
             Segment(
-                f"cells{i + 1}", edges, CELLS, partial(cell, zeros=checked.zeros),
-                kin, frozenset({"conv", "pool"}),
+                f"cells{i + 1}", edges, CELLS, built, kin, frozenset({"conv", "pool"}),
             )
         )  # fmt: skip
     segments.append(Segment("head", (), 1, partial(_head, checked.classes)))
@@ -316,6 +312,17 @@ def cell_kin(choice: Choice, zeros: Zeros = "removed") -> Kin:
     return Kin(shape, tuple(operations))
 
 
+@lru_cache(maxsize=4)
+def _cells(
+    zeros: Zeros,
+) -> tuple[Callable[[ImageBuilder, Tensor, Choice], Tensor], Callable[[Choice], Kin]]:
+    """Return what builds cells and what tells their forms apart.
+
+    The same objects for all stages and images: what they share is found once.
+    """
+    return partial(cell, zeros=zeros), partial(cell_kin, zeros=zeros)
+
+
 # notation
 
 _PLACES = len(OPERATIONS) ** np.arange(len(EDGES))[::-1]
@@ -370,7 +377,7 @@ def _option(given: Any, path: str, faults: list[Fault]) -> int:
         Fault(
             f"{given!r} is no operation",
             path=path,
-            expected="one of " + ", ".join(OPERATIONS),
+            expected=one_of(OPERATIONS),
             suggestion=nearest(str(given), OPERATIONS),
         )
     )
@@ -380,8 +387,8 @@ def _option(given: Any, path: str, faults: list[Fault]) -> int:
 def _operations(given: Sequence[Any]) -> Choice:
     faults: list[Fault] = []
     if len(given) != len(EDGES):
-        raise InputError(
-            Fault(f"{len(given)} operations", expected="6, for the edges 0-1 0-2 1-2 0-3 1-3 2-3")
+        raise input_error(
+            f"{len(given)} operations", expected="6, for the edges 0-1 0-2 1-2 0-3 1-3 2-3"
         )
     choice = tuple(
         _option(name, f"edge_{a}_{b}", faults) for (a, b), name in zip(EDGES, given, strict=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NamedTuple, cast
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
+from perfmodel.units import is_number
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.nas_spaces.base import ArchitectureDecision, ArchitectureSpace, Choice
@@ -146,7 +147,7 @@ class StagedSpace(ArchitectureSpace):
         }
         wanted |= {key: [i] for i, key in enumerate(self.keys)}
         faults += [
-            Fault("unknown key", path=str(key), expected="one of " + ", ".join(wanted),
+            Fault("unknown key", path=str(key), expected=one_of(wanted),
                   suggestion=nearest(str(key), wanted))
             for key in entry if key not in wanted
         ]  # fmt: skip
@@ -167,15 +168,15 @@ class StagedSpace(ArchitectureSpace):
             try:
                 native = json.loads(native)
             except (ValueError, RecursionError) as error:
-                raise InputError(
-                    Fault(f"{native[:60]!r} is no JSON: {error}",
-                          expected='{"ks": [...], "e": [...], "d": [...], "r": ...}')
-                ) from None  # fmt: skip
+                raise input_error(
+                    f"{native[:60]!r} is no JSON: {error}",
+                    expected='{"ks": [...], "e": [...], "d": [...], "r": ...}',
+                ) from None
         if not isinstance(native, Mapping):
-            raise InputError(
-                Fault(f"{str(native)[:60]!r} names no architecture",
-                      expected='{"ks": [...], "e": [...], "d": [...], "r": ...}')
-            )  # fmt: skip
+            raise input_error(
+                f"{str(native)[:60]!r} names no architecture",
+                expected='{"ks": [...], "e": [...], "d": [...], "r": ...}',
+            )
         return cast("Mapping[str, Any]", native)
 
     def _listed(self, entry: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
@@ -220,7 +221,7 @@ class StagedSpace(ArchitectureSpace):
         made: list[int] = []
         for at, (index, value) in enumerate(zip(indices, values, strict=True)):
             options = self.decisions[index].options
-            number = isinstance(value, int | float) and not isinstance(value, bool)
+            number = is_number(value)
             if number and value in options:
                 made.append(options.index(value))
                 continue
@@ -228,7 +229,7 @@ class StagedSpace(ArchitectureSpace):
             near = min(options, key=lambda o: abs(o - value)) if number else ""
             faults.append(
                 Fault(f"{value!r} is no option", path=key if outer else f"{key}.{at}",
-                      expected="one of " + ", ".join(map(str, options)), suggestion=str(near))
+                      expected=one_of(map(str, options)), suggestion=str(near))
             )  # fmt: skip
         return made
 

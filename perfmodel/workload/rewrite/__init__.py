@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.workload.rewrite.channels import symbolic_channels, with_channels
+from perfmodel.workload.rewrite.channels import with_channels
 from perfmodel.workload.rewrite.compressed import compressed
 from perfmodel.workload.rewrite.coupling import FormatGroup, format_groups
 from perfmodel.workload.rewrite.formats import with_formats
@@ -18,7 +18,6 @@ __all__ = [
     "compressed",
     "format_groups",
     "layers",
-    "symbolic_channels",
     "with_channels",
     "with_formats",
 ]

@@ -13,7 +13,7 @@ from perfmodel.workload.rewrite.axes import Axes
 from perfmodel.workload.rewrite.groups import Analysis, analysis
 from perfmodel.workload.rewrite.relations import nest_name
 from perfmodel.workload.rewrite.scaling import constant_ratio, scaled
-from perfmodel.workload.symbols import Dim, Poly, product, simplify, symbol
+from perfmodel.workload.symbols import Dim, Poly, product, simplify
 
 
 def with_channels(graph: Graph, widths: Mapping[str, Dim]) -> Graph:
@@ -41,37 +41,6 @@ def with_channels(graph: Graph, widths: Mapping[str, Dim]) -> Graph:
     if not changed:
         return graph
     return _ChannelRewriter(graph, known.relations.axes, changed).graph()
-
-
-def symbolic_channels(
-    graph: Graph, groups: Sequence[str] | None = None
-) -> tuple[Graph, dict[str, int]]:
-    """Return the graph with widths as free dimensions, and the defaults of these.
-
-    Parameters
-    ----------
-    groups
-        Names of the groups to free; every prunable one by default.
-
-    Returns
-    -------
-    graph, defaults
-        The dimension of a group is ``width_`` and its name, with what is no letter or digit as an
-        underscore. The defaults are also the graph's own.
-
-    Raises
-    ------
-    InputError
-        As `with_channels` raises it.
-    """
-    known = analysis(graph)
-    sizes = {g.name: g.size for g in known.groups}
-    chosen = [g.name for g in known.groups if g.prunable] if groups is None else list(groups)
-    names = width_names(chosen)
-    free: dict[str, Dim] = {group: symbol(name) for group, name in names.items()}
-    made = with_channels(graph, free)
-    defaults = {name: sizes[group] for group, name in names.items()}
-    return replace(made, defaults={**graph.defaults, **defaults}), defaults
 
 
 def width_names(groups: Iterable[str]) -> dict[str, str]:

@@ -44,7 +44,7 @@ def compressed(
         As `with_formats` takes them.
     widths
         Channel group -> width: a number, or an array of shape ``(points,)``, which makes the width
-        a free dimension of the workload (`symbolic_channels`).
+        a free dimension of the workload.
     free
         Groups whose widths are free dimensions, or ``True`` for every prunable one; bound to
         `widths` where that has them, else to what they are.

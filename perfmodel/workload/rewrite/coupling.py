@@ -6,11 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from perfmodel.workload.graph import Graph, Operator
-from perfmodel.workload.rewrite.groups import ChannelGroup, channel_groups
 from perfmodel.workload.rewrite.layers import input_of, output_of
 from perfmodel.workload.unroll import carried
-
-__all__ = ["ChannelGroup", "FormatGroup", "channel_groups", "format_groups"]
 
 #: Operators whose output may be in another format than their input: they accumulate, and bring
 #: what they accumulated to a scale of its own; or they convert by name.

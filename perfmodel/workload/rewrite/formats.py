@@ -256,6 +256,3 @@ def _written_to(operator: Operator, names: Mapping[str, str]) -> Operator:
             for nest in operator.nests
         ),
     )  # fmt: skip
-
-
-__all__ = ["with_formats"]

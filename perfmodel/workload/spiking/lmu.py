@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.families import ExecutionSemantics, Family
@@ -26,7 +27,7 @@ from perfmodel.workload.symbols import Dim, product, simplify, symbol
 _Width = Annotated[int, Field(gt=0, le=10**6)]
 
 
-class LmuStructure(BaseModel):
+class LmuStructure(FrozenModel):
     """Shape of a unit and its readout.
 
     Attributes
@@ -59,8 +60,6 @@ class LmuStructure(BaseModel):
     input_rate, spike_rate
         Of spiking neurons, the share that fires in a step; free dimensions.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     inputs: _Width = 1
     hidden: _Width

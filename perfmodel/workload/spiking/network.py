@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from perfmodel.frozen import FrozenModel
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.spiking.neurons import (
@@ -27,7 +28,7 @@ Rate = Annotated[float, Field(ge=0, le=1)]
 """Share of neurons that fires in a step."""
 
 
-class SpikingStructure(BaseModel):
+class SpikingStructure(FrozenModel):
     """Shape of a spiking network.
 
     Attributes
@@ -55,8 +56,6 @@ class SpikingStructure(BaseModel):
         Share of the inputs, and of the neurons, that fires in a step; free dimensions from 0 to 1,
         these are their defaults.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     inputs: _Width
     layers: Annotated[tuple[_Width, ...], Field(min_length=1, max_length=1000)]

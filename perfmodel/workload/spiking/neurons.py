@@ -19,17 +19,6 @@ from perfmodel.workload.graph import Tensor
 from perfmodel.workload.nest import LoopNest, Operand
 from perfmodel.workload.symbols import Dim, constant, maximum, product, simplify
 
-__all__ = [
-    "NEURONS",
-    "SPIKES",
-    "Execution",
-    "Neuron",
-    "Population",
-    "SpikeSource",
-    "SpikingBuilder",
-    "summed",
-]
-
 Neuron = Literal["if", "lif", "cuba"]
 """Models of a neuron, see `NEURONS`."""
 

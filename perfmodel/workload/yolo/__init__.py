@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
+from perfmodel.errors import one_of
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageStructure, frames
+from perfmodel.workload.image import ImageStructure, frames, images
 from perfmodel.workload.yolo.blocks import BLOCKS
 from perfmodel.workload.yolo.builder import YoloBuilder
 from perfmodel.workload.yolo.heads import HEADS
@@ -58,7 +59,7 @@ class YoloStructure(ImageStructure):
         """Yield tables that there are not, and tasks that a head does not have."""
         table, head, task = data.get("table"), data.get("head"), data.get("task", "detect")
         if isinstance(table, str) and table not in TABLES:
-            yield Flaw(("table",), f"no detector is named '{table}'", "one of " + ", ".join(TABLES))
+            yield Flaw(("table",), f"no detector is named '{table}'", one_of(TABLES))
         allowed = ("detect", "segment") if head == "anchors" else ("detect",)
         if head in _PLAIN and task in get_args(_Task) and task not in allowed:
             yield Flaw(("task",), f"the head '{head}' gives no '{task}'", " or ".join(allowed))
@@ -91,10 +92,6 @@ def _width(channels: int, s: YoloStructure) -> int:
     return math.ceil(min(channels, s.max_channels) * s.width_multiple / 8) * 8
 
 
-def parameters(structure: YoloStructure) -> dict[str, float]:
-    """Return the free dimensions and their defaults."""
-    del structure
-    return {"batch": 1, "height": 640, "width": 640}
-
+parameters = images(640, 640)
 
 FAMILY_YOLO = Family("yolo", YoloStructure, parameters, build, frames)

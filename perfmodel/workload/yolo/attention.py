@@ -10,8 +10,6 @@ from perfmodel.workload.symbols import product
 from perfmodel.workload.yolo.builder import Block, YoloBuilder
 from perfmodel.workload.yolo.rows import YoloRow
 
-__all__ = ["ATTENTION"]
-
 
 def _psa(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     """Half of the channels through attention over pixels and a feed-forward."""

@@ -17,8 +17,6 @@ from perfmodel.workload.yolo.partial_stages import STAGES
 from perfmodel.workload.yolo.pyramids import PYRAMIDS
 from perfmodel.workload.yolo.rows import YoloRow
 
-__all__ = ["BLOCKS"]
-
 
 def _conv(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     o, x = row.options, xs[0]

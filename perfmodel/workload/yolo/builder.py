@@ -10,8 +10,6 @@ from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.symbols import product
 from perfmodel.workload.yolo.rows import YoloRow
 
-__all__ = ["Block", "YoloBuilder", "width_of"]
-
 
 class YoloBuilder(ImageBuilder):
     """A builder that knows the network's activation."""

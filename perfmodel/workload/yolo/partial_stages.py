@@ -12,8 +12,6 @@ from perfmodel.workload.graph import Tensor
 from perfmodel.workload.yolo.builder import Block, YoloBuilder, width_of
 from perfmodel.workload.yolo.rows import YoloRow
 
-__all__ = ["STAGES"]
-
 #: Input, channels and name -> output of a block within a stage.
 Inner: TypeAlias = Callable[[Tensor, int, str], Tensor]
 

@@ -9,8 +9,6 @@ from perfmodel.workload.graph import Tensor
 from perfmodel.workload.yolo.builder import Block, YoloBuilder, width_of
 from perfmodel.workload.yolo.rows import YoloRow
 
-__all__ = ["PYRAMIDS"]
-
 
 def _sppf(g: YoloBuilder, xs: Sequence[Tensor], c: int, n: int, row: YoloRow, name: str) -> Tensor:
     inner = int(row.options.get("inner", width_of(xs[0]) // 2))

@@ -10,11 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.runtime import Runtime, Semantics
-from perfmodel.predict import predict
-from perfmodel.workload.library import find
+import perfmodel as pm
+from perfmodel.hardware import Semantics
 
 __all__ = ["predicted"]
 
@@ -29,10 +26,10 @@ TITAN_XP_ROOM: Final = 11.0e9
 
 
 @lru_cache
-def titan_xp() -> Device:
+def titan_xp() -> pm.Device:
     """Return NVIDIA's Titan Xp by its data sheet: 3840 cores at 1582 MHz, 547.6 GB/s, 12 GB."""
     rate = 2 * 3840 * 1.582e9
-    return Device.model_validate({
+    return pm.Device.model_validate({
         "name": "titan_xp", "confidence": "datasheet", "source": "nvidia",
         "sources": {"nvidia": "NVIDIA Titan Xp, specifications"},
         "engines": [{"name": "gpu", "kind": "roofline", "peaks": {"fp32": rate}}],
@@ -46,7 +43,7 @@ def predicted() -> dict[str, float]:
     layer_s = fitted_layer_s()
     sparse = _token_s("opt_6_7b", titan_xp(), CORE_SHARE)
     dense = _token_s("opt_6_7b", titan_xp(), 1.0)
-    spilled = max(find("opt_6_7b").weights * 2 - TITAN_XP_ROOM, 0.0)
+    spilled = max(pm.workload("opt_6_7b").weights * 2 - TITAN_XP_ROOM, 0.0)
     return {
         "coreinfer_llama_2_70b_a100": 1.0 / (
             _token_s("llama_2_70b", "a100", CORE_SHARE) + 80 * layer_s),
@@ -62,9 +59,9 @@ def fitted_layer_s() -> float:
     return (1.0 / 57.2 - _token_s("llama_2_7b", "a100", CORE_SHARE)) / 32
 
 
-def _token_s(model: str, device: str | Device, share: float) -> float:
+def _token_s(model: str, device: str | pm.Device, share: float) -> float:
     """Return seconds of a token's kernels after 64 others in fp16."""
-    runtime = Runtime(name="sparse", semantics=Semantics(active_neurons=share))
-    card = hardware(device) if isinstance(device, str) else device
-    step = find(model, {"phase": "decode", "batch": 1, "context": 64})
-    return float(predict(step, card, precision="fp16", runtime=runtime).latency_s)
+    runtime = pm.Runtime(name="sparse", semantics=Semantics(active_neurons=share))
+    card = pm.hardware(device) if isinstance(device, str) else device
+    step = pm.workload(model, phase="decode", batch=1, context=64)
+    return float(pm.predict(step, card, precision="fp16", runtime=runtime).latency_s)

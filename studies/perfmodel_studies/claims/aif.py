@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.hardware.library import hardware
+import perfmodel as pm
 from perfmodel.kinds.nand import FlashMatrix, published_columns, tile
 from perfmodel.kinds.nand.timeline import geometry
 
@@ -12,7 +12,7 @@ _CONVENTIONAL = (37e-6, 46e-6, 37e-6)
 
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
-    flash = geometry(hardware("aif_ssd").machine())
+    flash = geometry(pm.hardware("aif_ssd").machine())
     pages = flash.channels * flash.dies * flash.cores * flash.page
     matrix = FlashMatrix(4096.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
     pace = tile(flash, matrix, published_columns(flash, matrix)).round_time

@@ -6,10 +6,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from perfmodel.hardware.library import hardware
-from perfmodel.predict import predict
-from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.workload import Workload
+import perfmodel as pm
+from perfmodel.workload import GraphBuilder
 
 from perfmodel_studies.mixed_bits import (
     BitWidthAssignment,
@@ -69,7 +67,7 @@ def layer(row: TableRow) -> tuple[float, float]:
     )  # fmt: skip
     g.output(y)
     graph = g.build()
-    found = predict(Workload("layer", lambda _: graph, {}), hardware(DEVICE),
+    found = pm.predict(pm.Workload("layer", lambda _: graph, {}), pm.hardware(DEVICE),
                     precision=f"w=int{row.weight_bits},a=int{row.input_bits}")  # fmt: skip
     table, facts = found.table, found.machine.facts
     at = int(np.argmax(np.asarray(table["macs"], dtype=float)))

@@ -8,17 +8,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from perfmodel.hardware.library import hardware
-from perfmodel.predict import predict
-from perfmodel.schedule.place.popularity import (
+import perfmodel as pm
+from perfmodel.schedule.place import (
     Geometric,
     Popularity,
     cycle_hit_rates,
     visit_probabilities,
 )
-from perfmodel.schedule.stream.channel import StreamChannel, channel_of
-from perfmodel.schedule.stream.pipeline import Load, pipeline
-from perfmodel.workload.library import find
+from perfmodel.schedule.stream import Load, StreamChannel, channel_of, pipeline
 
 _MIB: Final = 2.0**20
 #: Qwen3-30B-A3B: layers, experts, and MiB that a token of eight experts reads without a cache.
@@ -89,9 +86,9 @@ def wall_s(
 
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
-    device = hardware("ufs_4_phone")
-    model = find("qwen3_30b_a3b", {"phase": "decode"})
-    channel = channel_of(predict(model, device, precision="w4a16"), "storage")
+    device = pm.hardware("ufs_4_phone")
+    model = pm.workload("qwen3_30b_a3b", phase="decode")
+    channel = channel_of(pm.predict(model, device, precision="w4a16"), "storage")
     out: dict[str, float] = {}
     for name, (compute, mib, experts, lanes, overlapped) in RUNS.items():
         fitting = replace(channel, depth=float(lanes))

@@ -7,13 +7,9 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import perfmodel as pm
 from perfmodel.formats import Precision, as_precision, format_named
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware, runtime
-from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Semantics
-from perfmodel.predict import predict
-from perfmodel.workload.library import find
+from perfmodel.hardware import Semantics
 
 #: Models in the order of the published lists.
 MODELS = ("opt_1_3b", "phi_2", "yi_6b", "llama_2_7b", "llama_2_13b", "llama_3_8b")
@@ -45,7 +41,7 @@ class Cost(NamedTuple):
     total_j: float
 
 
-def heads_joined(device: Device) -> Device:
+def heads_joined(device: pm.Device) -> pm.Device:
     """Return a bit-serial device that lays the heads of attention out as one matrix."""
     engines = tuple(e.model_copy(update={"joined_heads": True}) for e in device.engines)
     return device.model_copy(update={"engines": engines})
@@ -68,18 +64,18 @@ def step(name: str, model: str, phase: str, *, joined: bool = False) -> Cost:
     """
     given = ACCELERATORS[name]
     bits = (given.prompt_bits if phase == "prefill" else given.token_bits)[MODELS.index(model)]
-    device = hardware(given.device)
-    as_simulated = runtime("ideal").model_copy(
+    device = pm.hardware(given.device)
+    as_simulated = pm.runtime("ideal").model_copy(
         update={"semantics": Semantics(causal_skips_masked=False, head_on_every_token=True)}
     )
     serial = given.device == "bitmod"
-    machine: Machine = (heads_joined(device) if joined else device).machine(as_simulated)
+    machine: pm.Machine = (heads_joined(device) if joined else device).machine(as_simulated)
     if joined and serial:
         machine = machine.vary({"engines.array.attention_bits": bits})
     sizes = {"prompt": PROMPT} if phase == "prefill" else {"context": PROMPT}
     cache_format = "int8" if serial and not joined else "fp16"
-    found = predict(
-        find(model, {"phase": phase, "batch": 1, **sizes}), machine,
+    found = pm.predict(
+        pm.workload(model, phase=phase, batch=1, **sizes), machine,
         precision=_precision(bits, serial, cache_format), flash_attention=True,
     )  # fmt: skip
     table, facts = found.table, found.machine.facts

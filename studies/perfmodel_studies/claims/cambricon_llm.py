@@ -7,14 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
+import perfmodel as pm
 from perfmodel.kinds.nand import Flash, FlashMatrix, in_flash_time, published_columns, tile
 from perfmodel.kinds.nand.events import FlashChannel, NandSimulationResult, simulate
 from perfmodel.kinds.nand.timeline import channel_of, geometry
-from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
-from perfmodel.workload.library import find
 
 MODELS = (
     "opt_6_7b", "opt_13b", "opt_30b", "opt_66b", "llama_2_7b", "llama_2_13b", "llama_2_70b",
@@ -43,15 +39,15 @@ def predicted() -> dict[str, float]:
 
 def _decode(
     model: str, size: str, precision: str = "w8a8", changes: dict[str, float] | None = None
-) -> Prediction:
-    workload = find(model, {"phase": "decode", "batch": 1, "context": 1000})
-    machine = hardware(f"cambricon_llm_{size}").vary(changes or {})
-    return predict(workload, machine, precision=precision)
+) -> pm.Prediction:
+    workload = pm.workload(model, phase="decode", batch=1, context=1000)
+    machine = pm.hardware(f"cambricon_llm_{size}").vary(changes or {})
+    return pm.predict(workload, machine, precision=precision)
 
 
-def with_tiling(size: str, tiling: str) -> Device:
+def with_tiling(size: str, tiling: str) -> pm.Device:
     """Return a device of the library (``s``, ``m``, ``l``) under another rule of tiling."""
-    device = hardware(f"cambricon_llm_{size}")
+    device = pm.hardware(f"cambricon_llm_{size}")
     engine, *others = device.engines
     changed = engine.model_copy(update={"tiling": tiling})
     return device.model_copy(update={"engines": (changed, *others)})
@@ -62,14 +58,14 @@ def _best_tiles() -> dict[str, float]:
     for size in "sml":
         device = with_tiling(size, "best")
         for model in MODELS:
-            workload = find(model, {"phase": "decode", "batch": 1, "context": 1000})
-            found = predict(workload, device, precision="w8a8")
+            workload = pm.workload(model, phase="decode", batch=1, context=1000)
+            found = pm.predict(workload, device, precision="w8a8")
             out[f"best_tile_{model}_{size}"] = float(found.tokens_per_s)
     return out
 
 
 def _tiles() -> dict[str, float]:
-    flash = geometry(hardware("cambricon_llm_s").machine())
+    flash = geometry(pm.hardware("cambricon_llm_s").machine())
     matrix = FlashMatrix(4096.0, 4096.0, 1.0, 1.0, 1.0, 1.0)
     shape = tile(flash, matrix, published_columns(flash, matrix))
     # Nine copies of a byte of threshold; address, Hamming bits and two copies of 1 % of a page.
@@ -82,11 +78,11 @@ def _tiles() -> dict[str, float]:
     }
 
 
-def _column(found: Prediction, name: str) -> npt.NDArray[np.float64]:
+def _column(found: pm.Prediction, name: str) -> npt.NDArray[np.float64]:
     return np.asarray(cast("Any", found.table[name]), dtype=np.float64)
 
 
-def _slicing(found: Prediction) -> dict[str, float]:
+def _slicing(found: pm.Prediction) -> dict[str, float]:
     """Play the requests and pages of a token on one channel, with and without slices."""
     count, weights = _column(found, "count"), _column(found, "flash_weight_bytes")
     flash = geometry(found.machine)
@@ -117,9 +113,9 @@ def _play(
     return simulate(channel, requests, pages)
 
 
-def _untiled(small: dict[str, Prediction]) -> dict[str, float]:
+def _untiled(small: dict[str, pm.Prediction]) -> dict[str, float]:
     """All weights multiplied in the dies; and tiles of other shapes."""
-    flash = geometry(hardware("cambricon_llm_s").machine())
+    flash = geometry(pm.hardware("cambricon_llm_s").machine())
     speeds = {model: float(found.tokens_per_s) for model, found in small.items()}
     alone: dict[str, float] = {}
     for model, found in small.items():
@@ -138,7 +134,7 @@ def _untiled(small: dict[str, Prediction]) -> dict[str, float]:
     return out
 
 
-def _four_bits(small: dict[str, Prediction]) -> dict[str, float]:
+def _four_bits(small: dict[str, pm.Prediction]) -> dict[str, float]:
     large = {model: _decode(model, "l") for model in MODELS}
     out: dict[str, float] = {}
     for size, whole in (("s", small), ("l", large)):

@@ -7,21 +7,16 @@ from __future__ import annotations
 
 from functools import cache
 
+import perfmodel as pm
 from perfmodel.formats import parse_precision
-from perfmodel.hardware.library import hardware
 from perfmodel.kinds.in_memory import chip_area
-from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
-from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import ExecutionSemantics
-from perfmodel.workload.graph import Graph
-from perfmodel.workload.workload import Workload
+from perfmodel.workload import ExecutionSemantics, Graph, GraphBuilder
 
 #: NeuRRAM's bits of output and input.
 NEURRAM_BITS = ((3, 1), (4, 2), (5, 3), (6, 4), (7, 5), (8, 6), (9, 7), (10, 8))
 
 
-def product(inner: int, outer: int, vectors: int = 1) -> Workload:
+def product(inner: int, outer: int, vectors: int = 1) -> pm.Workload:
     """Return one matrix of `inner` x `outer` weights, and vectors that it multiplies."""
 
     def build(semantics: ExecutionSemantics) -> Graph:
@@ -29,31 +24,33 @@ def product(inner: int, outer: int, vectors: int = 1) -> Workload:
         graph.output(graph.linear(graph.input("x", (vectors, inner)), outer, bias=False))
         return graph.build()
 
-    return Workload(f"product_{inner}_{outer}", build, {})
+    return pm.Workload(f"product_{inner}_{outer}", build, {})
 
 
 def on_macro(
     device: str, inner: int, outer: int, weight_bits: float, input_bits: float, *,
     vectors: int = 1, **facts: float,
-) -> Prediction:  # fmt: skip
+) -> pm.Prediction:  # fmt: skip
     """Return the prediction of one matrix on a device's arrays, with facts of them set."""
     changed = {f"engines.arrays.{name}": value for name, value in facts.items()}
     precision = parse_precision("int8").with_bits(weights=weight_bits, activations=input_bits)
-    machine = hardware(device).machine().vary(changed)
-    return predict(product(inner, outer, vectors), machine, precision=precision)
+    machine = pm.hardware(device).machine().vary(changed)
+    return pm.predict(product(inner, outer, vectors), machine, precision=precision)
 
 
-def tops(found: Prediction) -> float:
+def tops(found: pm.Prediction) -> float:
     """Return tera-operations a second, two a product."""
     return 2e-12 * float(found.macs) / float(found.latency_s)
 
 
-def tops_per_w(found: Prediction) -> float:
+def tops_per_w(found: pm.Prediction) -> float:
     """Return tera-operations a joule."""
     return 2e-12 * float(found.macs) / float(found.energy_j)
 
 
-def colonnade(bits: int, registers: int = 16, voltage: float = 0.8, inputs: int = 0) -> Prediction:
+def colonnade(
+    bits: int, registers: int = 16, voltage: float = 0.8, inputs: int = 0
+) -> pm.Prediction:
     """Return Colonnade with as many weights of some bits as its columns hold."""
     return on_macro(
         "cim_colonnade_65nm", 128, 128 // (bits + 7), bits, inputs or bits, registers=registers,
@@ -61,14 +58,14 @@ def colonnade(bits: int, registers: int = 16, voltage: float = 0.8, inputs: int 
     )  # fmt: skip
 
 
-def sinangil(output: float, voltage: float) -> Prediction:
+def sinangil(output: float, voltage: float) -> pm.Prediction:
     """Return Sinangil's macro at a mean output of 0 to 15: inputs and weights are its root."""
     density = 0.25 * output**0.5
     return on_macro("cim_sinangil_7nm", 64, 16, 4, 4, voltage=voltage, input_density=density,
                     weight_density=density)  # fmt: skip
 
 
-def neurram(outputs: int, inputs: int, phases: int = 2) -> Prediction:
+def neurram(outputs: int, inputs: int, phases: int = 2) -> pm.Prediction:
     """Return all cores of NeuRRAM on a matrix of one core's size."""
     return on_macro("neurram", 128, 256, 4, inputs, vectors=48, adc_bits=outputs, most_steps=phases)
 
@@ -115,5 +112,5 @@ def predicted() -> dict[str, float]:
 
 
 def _area(device: str) -> float:
-    machine = hardware(device).machine()
+    machine = pm.hardware(device).machine()
     return float(sum(chip_area(machine.facts, machine.engine).values()))

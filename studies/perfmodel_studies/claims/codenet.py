@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from perfmodel.hardware.library import hardware
-from perfmodel.predict import predict
-from perfmodel.workload.library import find
+import perfmodel as pm
 
 
 def predicted() -> dict[str, float]:
     """Return claim -> milliseconds, or frames a second."""
-    board = hardware("ultra96_codenet")
+    board = pm.hardware("ultra96_codenet")
     out: dict[str, float] = {}
     for name in "abcde":
-        net = find(f"codenet_{name}", {"widths": "deployed"})
-        found = predict(net, board, precision="w4a8")
+        net = pm.workload(f"codenet_{name}", widths="deployed")
+        found = pm.predict(net, board, precision="w4a8")
         rows = found.table
         engine = np.asarray(rows["array_s"]) + np.asarray(rows["lines_s"])
         out[f"{name}.ms"] = 1e3 * float(found.latency_s)

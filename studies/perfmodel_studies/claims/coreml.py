@@ -13,11 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate import Constant, Fit, fit
-from perfmodel.hardware.library import hardware
-from perfmodel.predict import predict
-from perfmodel.workload.library import find
-from perfmodel.workload.workload import Workload
 
 __all__ = ["CONSTANTS", "ROWS", "fitted", "latency", "network", "predicted"]
 
@@ -78,18 +75,18 @@ class _Parts(NamedTuple):
     main: Vector
 
 
-def network(row: CoreMlLatency) -> Workload:
+def network(row: CoreMlLatency) -> pm.Workload:
     """Return the workload of a row."""
-    return find(row.workload, row.settings)
+    return pm.workload(row.workload, **row.settings)
 
 
 @lru_cache(maxsize=64)
 def _parts(name: str) -> _Parts:
     row = ROWS.get(name) or OTHERS[name]
-    machine = hardware(row.device).machine("coreml").vary(
+    machine = pm.hardware(row.device).machine("coreml").vary(
         {f"runtime.efficiency.{key}": 1.0 for key in (*PRODUCTS, "bandwidth")}
     )  # fmt: skip
-    table = predict(network(row), machine, precision="fp16").table
+    table = pm.predict(network(row), machine, precision="fp16").table
     columns = {key: np.asarray(table[key], dtype=np.float64) for key in (
         "count", "matrix_s", "vector_s", "ane_sram_s", "slc_s", "dram_s")}  # fmt: skip
     near = np.maximum(columns["ane_sram_s"], columns["slc_s"])

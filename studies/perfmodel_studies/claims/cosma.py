@@ -14,6 +14,7 @@ from functools import lru_cache
 from statistics import mean
 from typing import Literal, NamedTuple
 
+import perfmodel as pm
 from perfmodel.formats import as_precision
 from perfmodel.schedule.addresses import layout
 from perfmodel.schedule.deadline import Deadline
@@ -25,10 +26,7 @@ from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.run import schedule
 from perfmodel.schedule.script import Script, replay
-from perfmodel.workload.fuse import FusionRules
-from perfmodel.workload.graph import Graph, Operator
-from perfmodel.workload.library import find
-from perfmodel.workload.workload import Workload
+from perfmodel.workload import FusionRules, Graph, Operator
 
 from perfmodel_studies.baselines import (
     ORDERS,
@@ -148,11 +146,11 @@ class CosmaComparison:
         return {key: 1.0 - self.cost_bytes / cost for key, cost in them.items() if cost}
 
 
-def network(name: str) -> Workload:
+def network(name: str) -> pm.Workload:
     """Return a network as it is compared."""
-    found = find(name, dict(NETWORKS[name].settings))
+    found = pm.workload(name, **dict(NETWORKS[name].settings))
     graph = _apart(found.graph())
-    return Workload(found.name, lambda _: graph, found.parameters)
+    return pm.Workload(found.name, lambda _: graph, found.parameters)
 
 
 def _apart(graph: Graph) -> Graph:
@@ -244,7 +242,7 @@ def predicted() -> dict[str, float]:
     """Return claim -> number; sizes of fp32 graphs are four times those of 8 bits."""
     kib = {name: memories(name).required_bytes / 1024 for name in _SIZED}
     peaks = {name: memories(name).peak.peak_bytes / 1024 for name in _SIZED}
-    video = find("r2plus1d_18", dict(NETWORKS["r2plus1d_18"].settings))
+    video = pm.workload("r2plus1d_18", **dict(NETWORKS["r2plus1d_18"].settings))
     apart = scheduled(
         video, as_precision("int8"), FusionRules(), unfused=True, in_place=False
     ).problem

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from perfmodel.workload.library import find
+import perfmodel as pm
 
 
 def predicted() -> dict[str, float]:
     """Return claim -> count."""
     return {
-        "fallalld_parameters": float(find("cura_fallalld", {}).weights),
-        "sst2_parameters": float(find("curasformer_sst2", {}).weights),
+        "fallalld_parameters": float(pm.workload("cura_fallalld").weights),
+        "sst2_parameters": float(pm.workload("curasformer_sst2").weights),
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from perfmodel.schedule.stream.pipeline import Load, pipeline
+from perfmodel.schedule.stream import Load, pipeline
 
 from perfmodel_studies.streams.order import hottest_first, johnson
 from perfmodel_studies.streams.slices import bit_slices

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import perfmodel as pm
 from perfmodel.formats import as_precision
 from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.peak import minimum_peak
-from perfmodel.workload.fuse import FusionRules
-from perfmodel.workload.library import find
+from perfmodel.workload import FusionRules
 
 
 def memory_bytes(precision: str, kept_format: str = "") -> int:
     """Return the bytes of all weights and of the least peak of activations."""
-    workload = find("embbert", {"kept_format": kept_format} if kept_format else {})
+    settings = {"kept_format": kept_format} if kept_format else {}
+    workload = pm.workload("embbert", **settings)
     made = scheduled(workload, as_precision(precision), FusionRules(flash_attention=False))
     return made.weight_bytes + minimum_peak(made.problem).peak_bytes
 

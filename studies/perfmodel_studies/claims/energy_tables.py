@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.cost.area import mac_area, sram_area
-from perfmodel.hardware.technology import power_law
+from perfmodel.hardware.technology import mac_area, power_law, sram_area
 from perfmodel.hardware.technology.tables import table
 from perfmodel.units import parse
 

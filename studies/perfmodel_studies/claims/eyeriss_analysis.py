@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.hardware.library import hardware
+import perfmodel as pm
 from perfmodel.kinds.spatial import AccessCosts, GroupedConvolution, PeArray, choose
 
 from perfmodel_studies.row_stationary.eyeriss import ALEXNET
@@ -16,7 +16,7 @@ _CONNECTED = {"FC1": (256, 6, 4096), "FC2": (4096, 1, 4096), "FC3": (4096, 1, 10
 
 def predicted() -> dict[str, float]:
     """Return claim -> 10^9 products' worth of energy, of main memory and of the registers."""
-    engine = hardware("eyeriss_256").machine()
+    engine = pm.hardware("eyeriss_256").machine()
     facts = {name: engine.facts[f"engines.{engine.engine}.{name}"] for name in (
         "height", "width", "filter_words", "input_words", "sum_words", "filter_bus", "input_bus",
         "sum_bus")}  # fmt: skip

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.quantity import Quantity
+import perfmodel as pm
+from perfmodel.hardware import Quantity
 from perfmodel.kinds.fpga.finn import Finn, FoldedLayer
-from perfmodel.predict import predict
-from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.symbols import symbol
-from perfmodel.workload.workload import Workload
+from perfmodel.workload import GraphBuilder, symbol
 
 #: Processing elements and lanes of each layer: cnv-w1a1_folding_config.json of finn-examples.
 FOLDS = ((16, 3), (32, 32), (16, 32), (16, 32), (4, 32), (1, 32), (1, 4), (1, 8), (5, 1))
@@ -21,13 +17,13 @@ PRECISION = "w=int1,a=int1"
 CLOCK_HZ = 100e6
 
 
-def cnv() -> Workload:
+def cnv() -> pm.Workload:
     """Return CNV on 32 x 32 images of 8 bits, with a free batch."""
     return _cnv()
 
 
 @cache
-def _cnv() -> Workload:
+def _cnv() -> pm.Workload:
     g = GraphBuilder("cnv")
     x = g.input("image", (symbol("batch"), 3, 32, 32), format="int8")
     for i, (channels, pooled) in enumerate(_CONVOLUTIONS, start=1):
@@ -39,13 +35,13 @@ def _cnv() -> Workload:
         x = g.linear(x, outputs, name=f"fc{i}", bias=False)
     g.output(x)
     graph = g.build({"batch": 1.0})
-    return Workload("cnv", lambda _: graph, {"batch": 1.0})
+    return pm.Workload("cnv", lambda _: graph, {"batch": 1.0})
 
 
 @cache
-def board(part: str = "xc7z020") -> Machine:
+def board(part: str = "xc7z020") -> pm.Machine:
     """Return a part with CNV's units in it, at 100 MHz."""
-    device = hardware(part)
+    device = pm.hardware(part)
     folds = {
         str(i): FoldedLayer(pe=Quantity(value=float(pe)), simd=Quantity(value=float(simd)))
         for i, (pe, simd) in enumerate(FOLDS, start=1)
@@ -57,11 +53,11 @@ def board(part: str = "xc7z020") -> Machine:
 
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
-    one = predict(cnv(), board(), precision=PRECISION)
+    one = pm.predict(cnv(), board(), precision=PRECISION)
     # Many images as fast as the units take them, whatever the memory.
     fed = board().vary({"memories.ddr.bandwidth": 1e15})
     few, many = (
-        predict(cnv().bind({"batch": batch}), fed, precision=PRECISION).latency_s
+        pm.predict(cnv().bind({"batch": batch}), fed, precision=PRECISION).latency_s
         for batch in (1.0, 1001.0)
     )
     milliseconds = 1e3 * float(one.latency_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from perfmodel.hardware.library import hardware
+import perfmodel as pm
 from perfmodel.kinds.storage import storage_bandwidth
 
 
@@ -32,7 +32,7 @@ _LANES, _FIRST = (2, 4, 8), (1, 2, 4, 8, 12, 16, 24, 32)
 
 def predicted() -> dict[str, float]:
     """Return claim -> MiB a second."""
-    facts, head = hardware("ufs_4_phone").machine().facts, "memories.storage."
+    facts, head = pm.hardware("ufs_4_phone").machine().facts, "memories.storage."
     stated = UfsReadConstants(
         facts[head + "command_latency"],
         facts[head + "bandwidth"] * facts[head + "sustained_fraction"],

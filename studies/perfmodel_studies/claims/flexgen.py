@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from perfmodel.hardware.library import hardware
-from perfmodel.schedule.place.levels import PlacementLevel
-from perfmodel.schedule.stream.stream import stream
-from perfmodel.workload.library import find
+import perfmodel as pm
+from perfmodel.schedule.place import PlacementLevel
 
 from perfmodel_studies.placement.blocks import (
     BlockModel,
@@ -59,9 +57,9 @@ def run(model: str, prompt: int, rates: BlockRates) -> BlockTimes:
 
 def offloaded(model: str) -> float:
     """Return tokens a second with all weights on the host of an A100, a layer ahead."""
-    workload = find(model, {"phase": "decode", "batch": 1, "context": 1000})
+    workload = pm.workload(model, phase="decode", batch=1, context=1000)
     host = PlacementLevel("host", 1e12, LINK)
-    done = stream(workload, hardware("a100"), precision="w8a8", source=host, keep=False, runs=3)
+    done = pm.stream(workload, "a100", precision="w8a8", source=host, keep=False, runs=3)
     return done.items_per_s
 
 

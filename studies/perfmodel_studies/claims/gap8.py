@@ -5,9 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Final
 
-from perfmodel.hardware.library import hardware
-from perfmodel.predict import predict
-from perfmodel.workload.library import find
+import perfmodel as pm
 
 #: Clocks an iteration on one core (gap_sdk).
 _ONE_CORE: Final = {
@@ -23,7 +21,7 @@ _ENGINE: Final = "engines.cpu."
 
 def predicted() -> dict[str, float]:
     """Return claim -> clocks, quotient, share or frames a second."""
-    facts = hardware("gap8").machine().facts
+    facts = pm.hardware("gap8").machine().facts
     share = float(facts["runtime.kernels.conv.parallel_share"])
     fork = float(facts[_ENGINE + "fork_clocks"])
     eight = {
@@ -33,7 +31,7 @@ def predicted() -> dict[str, float]:
     lanes = float(facts[_ENGINE + "simd_macs"])
     ratios = [_classical(name) for name in _CLASSICAL]
     speed_up = fmean(r[0] for r in ratios)
-    frontnet = predict(find("frontnet_160x32", {}), hardware("gap8"), runtime="dory",
+    frontnet = pm.predict(pm.workload("frontnet_160x32"), pm.hardware("gap8"), runtime="dory",
                        precision="int8")  # fmt: skip
     return {
         **eight,
@@ -50,10 +48,10 @@ def _classical(name: str) -> tuple[float, float, float]:
     """Return the speed-up of eight cores, of a unit for floats, and of all over a Cortex-M4."""
 
     def clocks(device: str, runtime: str, units: float = 0.0) -> float:
-        machine = hardware(device).machine(runtime)
+        machine = pm.hardware(device).machine(runtime)
         if units:
             machine = machine.vary({_ENGINE + "units": units})
-        found = predict(find(name, {}), machine, precision="fp32")
+        found = pm.predict(pm.workload(name), machine, precision="fp32")
         return float(found.latency_s * machine.facts[_ENGINE + "clock"])
 
     soft = clocks("gap8", "gap_flow", 1.0)

@@ -5,33 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import perfmodel as pm
 from perfmodel.cost.ownership import Ownership, gpu_cluster
 from perfmodel.cost.silicon_cost import dies_per_wafer, mask_cost_usd, murphy_yield
-from perfmodel.hardware.library import hardware
 from perfmodel.kinds.hardwired import FIVE_NM, HardwiredPrice, hardwired_price, hardwired_size
-from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
-from perfmodel.workload.library import find
 
 #: Weights of four bits; keys and values of eight, which the paper does not say.
 PRECISION = "w=fp4,a=fp16,kv=fp8_e4m3"
 _TERMS = {"link": "link", "projection": "matrix", "attention": "attention", "stall": "stall"}
 
 
-def decode(context: float, batch: float) -> Prediction:
+def decode(context: float, batch: float) -> pm.Prediction:
     """Return a decode step of gpt-oss-120b on the sixteen chips."""
-    net = find("gpt_oss_120b", {"phase": "decode", "batch": batch, "context": context})
-    return predict(net, hardware("hnlpu"), precision=PRECISION)
+    net = pm.workload("gpt_oss_120b", phase="decode", batch=batch, context=context)
+    return pm.predict(net, pm.hardware("hnlpu"), precision=PRECISION)
 
 
 def price(model: str = "gpt_oss_120b", chips: float | None = None) -> HardwiredPrice:
     """Return what a model costs in wires, low and high."""
-    return hardwired_price(hardwired_size(find(model, {}), hardware("hnlpu"), PRECISION), chips)
+    return hardwired_price(
+        hardwired_size(pm.workload(model), pm.hardware("hnlpu"), PRECISION), chips
+    )
 
 
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
-    size = hardwired_size(find("gpt_oss_120b", {}), hardware("hnlpu"), PRECISION)
+    size = hardwired_size(pm.workload("gpt_oss_120b"), pm.hardware("hnlpu"), PRECISION)
     full = decode(2048, 216)
     system_w = float(size.power_w)
     speed = float(full.tokens_per_s)

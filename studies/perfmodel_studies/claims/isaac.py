@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from perfmodel.hardware.library import hardware
+import perfmodel as pm
 from perfmodel.kinds.in_memory import chip_area
-from perfmodel.predict import predict
 
 from perfmodel_studies.claims.cim import product
 
@@ -16,10 +15,10 @@ CROSSBARS, OF_A_TILE, OF_A_UNIT = 16128, 96, 8
 
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
-    machine = hardware("isaac").machine()
+    machine = pm.hardware("isaac").machine()
     # Every crossbar holds a copy of one full matrix; the host's link is no part of the peak.
     busy = machine.vary({"memories.host.bandwidth": 1e15, "memories.edram.bandwidth": 1e15})
-    found = predict(product(128, 16, 16 * CROSSBARS), busy, precision="int16")
+    found = pm.predict(product(128, 16, 16 * CROSSBARS), busy, precision="int16")
     tops = 2e-12 * float(found.macs) / float(found.latency_s)
     area = {name: 1e6 * float(part) for name, part in chip_area(machine.facts, "arrays").items()}
     mm2 = sum(area.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.workload.library import find
+import perfmodel as pm
 
 #: Workload -> share of its weights that are not zero, as the authors characterize it.
 _NETWORKS = {"27": ("l2mu_braille", 1 - 0.13), "7": ("l2mu_braille_7", 1 - 0.21)}
@@ -12,7 +12,7 @@ def predicted() -> dict[str, float]:
     """Return claim -> count, or megabytes."""
     found: dict[str, float] = {}
     for letters, (name, kept) in _NETWORKS.items():
-        event, dense = find(name, {}), find(name, {"execution": "clocked"})
+        event, dense = pm.workload(name), pm.workload(name, execution="clocked")
         found[f"parameters_{letters}"] = float(event.weights)
         found[f"footprint_{letters}_mb"] = 4 * float(event.weights) / 1e6
         found[f"dense_{letters}"] = float(dense.macs)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import perfmodel as pm
 from perfmodel.kinds.storage import storage_bandwidth
-from perfmodel.workload.library import find
 
 #: Bytes a second that the paper measured: linear, scattered over 32 threads, bundled.
 LINEAR, SCATTERED, BUNDLED = 6.1e9, 1.25e9, 2.25e9
@@ -18,7 +18,7 @@ WIDTH, THREADS, BUNDLE = 2.0, 32.0, 32768.0
 
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
-    model = find("opt_6_7b", {})
+    model = pm.workload("opt_6_7b")
     weights = float(model.weights) * WIDTH
     width, hidden, layers = 4096, 16384, 32
     feed_forward = layers * 2 * width * hidden * WIDTH

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from perfmodel.schedule.tiling.layers import network
-from perfmodel.schedule.tiling.patches import Patches, run_stage
-from perfmodel.workload.library import find
+import perfmodel as pm
+from perfmodel.schedule.tiling import Patches, network, run_stage
 
 #: Its output of 28 x 28 is the first that the paper's per-layer stage reads.
 _LAST = "stage3.0.project"
@@ -12,7 +11,7 @@ _LAST = "stage3.0.project"
 
 def predicted() -> dict[str, float]:
     """Return claim -> KiB, quotient or share."""
-    net = network(find("mobilenet_v2"), "w8a8")
+    net = network(pm.workload("mobilenet_v2"), "w8a8")
     end = len(net.layers)
     cut = next(i for i, layer in enumerate(net.layers) if layer.name == _LAST) + 1
     plain = run_stage(net, Patches(0, end, (1, 1)), in_place_depthwise=True)

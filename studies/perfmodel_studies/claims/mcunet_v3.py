@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import perfmodel as pm
 from perfmodel.formats import as_precision
 from perfmodel.search.finetune.memory import LayerUpdate, Scheme, memory_of
 from perfmodel.search.finetune.step import TrainingStep, step_of
-from perfmodel.workload.fuse import FusionRules
-from perfmodel.workload.library import find
+from perfmodel.workload import FusionRules
 
 #: Network -> scheme (KiB of its name) -> biases from the end, trained convolutions, their shares.
 SCHEMES: Final = {
@@ -41,7 +41,7 @@ _COMPARED: Final = 99
 
 def training_step(network: str) -> TrainingStep:
     """Return the step of a network at the paper's resolution, ten classes, in eight bits."""
-    workload = find(network, {"height": 128, "width": 128, "classes": 10})
+    workload = pm.workload(network, height=128, width=128, classes=10)
     return step_of(workload, as_precision("int8"), FusionRules(True, False))
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from perfmodel.hardware.library import hardware
-from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
-from perfmodel.workload.library import find
+import perfmodel as pm
 
 PRECISION = "w=ternary_head_int8,a=int8,kv=fp16"
 #: Bytes a second that AMD's DPU draws on the same board (`kv260`).
 DPU_BANDWIDTH = 5.7e9
 
 
-def step(phase: str, tokens: int, bandwidth: float | None = None) -> Prediction:
+def step(phase: str, tokens: int, bandwidth: float | None = None) -> pm.Prediction:
     """Return a prompt of `tokens`, or a token after as many."""
-    machine = hardware("tellme").machine()
+    machine = pm.hardware("tellme").machine()
     if bandwidth is not None:
         share = bandwidth / float(machine["memories.dram.bandwidth"])
         machine = machine.vary({"runtime.efficiency.bandwidth": share})
     sizes = {"prompt": tokens} if phase == "prefill" else {"context": tokens}
-    net = find("bitnet_b1_58_large", {"phase": phase, "batch": 1, **sizes})
-    return predict(net, machine, precision=PRECISION)
+    net = pm.workload("bitnet_b1_58_large", phase=phase, batch=1, **sizes)
+    return pm.predict(net, machine, precision=PRECISION)
 
 
 def predicted() -> dict[str, float]:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.machine import Machine
-from perfmodel.predict import predict
-from perfmodel.workload.builder import GraphBuilder
-from perfmodel.workload.families import ExecutionSemantics
-from perfmodel.workload.graph import Graph
-from perfmodel.workload.workload import Workload
+import perfmodel as pm
+from perfmodel.workload import ExecutionSemantics, Graph, GraphBuilder
 
 #: Network -> matrix layers, weights, batch (the paper's table 1).
 NETWORKS = {
@@ -20,10 +15,10 @@ NETWORKS = {
 
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
-    machine = hardware("tpu_v1").machine()
+    machine = pm.hardware("tpu_v1").machine()
     out: dict[str, float] = {}
     for name, (layers, weights, batch) in NETWORKS.items():
-        found = predict(square_layers(layers, round((weights / layers) ** 0.5), batch), machine)
+        found = pm.predict(square_layers(layers, round((weights / layers) ** 0.5), batch), machine)
         out[f"{name}_tops"] = 2e-12 * float(found.macs) / float(found.latency_s)
     for claim, fact in (
         ("memory_4x", "memories.weight_memory.bandwidth"), ("clock_4x", "engines.mxu.clock"),
@@ -41,16 +36,16 @@ def predicted() -> dict[str, float]:
     return out
 
 
-def _gain(machine: Machine, faster: Machine) -> float:
+def _gain(machine: pm.Machine, faster: pm.Machine) -> float:
     """Return the geometric mean over the networks of how much faster they are."""
     product = 1.0
     for layers, weights, batch in NETWORKS.values():
         network = square_layers(layers, round((weights / layers) ** 0.5), batch)
-        product *= predict(network, machine).latency_s / predict(network, faster).latency_s
+        product *= pm.predict(network, machine).latency_s / pm.predict(network, faster).latency_s
     return float(product ** (1.0 / len(NETWORKS)))
 
 
-def square_layers(count: int, side: int, batch: int) -> Workload:
+def square_layers(count: int, side: int, batch: int) -> pm.Workload:
     """Return fully connected layers of one size, one after another."""
 
     def build(semantics: ExecutionSemantics) -> Graph:
@@ -61,10 +56,10 @@ def square_layers(count: int, side: int, batch: int) -> Workload:
         graph.output(x)
         return graph.build()
 
-    return Workload(f"{count}_layers_of_{side}", build, {})
+    return pm.Workload(f"{count}_layers_of_{side}", build, {})
 
 
-def _weights_s(workload: Workload, machine: Machine) -> float:
+def _weights_s(workload: pm.Workload, machine: pm.Machine) -> float:
     """Return seconds of the weights alone."""
-    table: Any = predict(workload, machine).table
+    table: Any = pm.predict(workload, machine).table
     return float(table["weight_memory_s"].sum())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import perfmodel as pm
 from perfmodel.cost.mapping import KNOWN, map_network
 from perfmodel.cost.traffic.nest import Widths
-from perfmodel.workload.library import find
 
 #: Accelerators whose totals are published.
 ACCELERATORS = ("tpu_like", "edge_tpu_like", "meta_prototype_like", "ascend_like", "tesla_npu_like")
@@ -12,7 +12,7 @@ ACCELERATORS = ("tpu_like", "edge_tpu_like", "meta_prototype_like", "ascend_like
 
 def predicted() -> dict[str, float]:
     """Return claim -> number."""
-    network = find("resnet18", {})
+    network = pm.workload("resnet18")
     found: dict[str, float] = {}
     for name in ACCELERATORS:
         mapped = map_network(

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import perfmodel as pm
 from perfmodel.calibrate.few_shot import class_seconds, trial
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
-from perfmodel.predict import predict
-from perfmodel.workload.importers.operator_graph import load_operator_graph
 
 from perfmodel_studies.readers.cpu_zen4_nodes import refit_of
 
@@ -74,11 +71,10 @@ def details(cases: Cases) -> tuple[dict[str, Any], tuple[str, ...]]:
             continue
         (question,) = case.questions
         try:
-            found = predict(question.workload, case.machine, runtime=case.runtime, warm=True)
+            found = pm.predict(question.workload, case.machine, runtime=case.runtime, warm=True)
         except InputError:
             continue
-        seconds = class_seconds(found)
-        parts.append([*(seconds[name] for name in SCALE_CLASSES), seconds["fixed"]])
+        parts.append(list(class_seconds(found).values()))
         measured.append(question.measured)
     if len(measured) <= TEN:
         return {}, ()
@@ -113,8 +109,8 @@ def _case(
     if graph is None:
         return ValidationCase(model, DEVICE, reason="no graph of this network")
     try:
-        workload = load_operator_graph(graph)
-        device = hardware(DEVICE, devices)
+        workload = pm.workload(graph)
+        device = pm.hardware(DEVICE, devices)
     except InputError as error:
         return ValidationCase(model, DEVICE, reason=str(error.faults[0]))
     question = MeasuredQuantity("latency_s", "latency_s", measured, workload)

@@ -10,15 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import CsvTable, read_rows
-from perfmodel.predict import predict
 
 __all__ = ["CONSTANTS", "NODES", "Networks", "refit_of"]
 
@@ -107,7 +105,7 @@ def refit_of(cases: Sequence[ValidationCase], folder: DataFolder) -> Sequence[Re
         The file of nodes cannot be read.
     """
     path = folder.find(*NODES)
-    known = [case for case in cases if isinstance(case.machine, Device)]
+    known = [case for case in cases if isinstance(case.machine, pm.Device)]
     if path is None or not known:
         return []
     networks = Networks(known)
@@ -171,19 +169,19 @@ def _nodes(
     return np.array(at, dtype=np.intp), np.array(times, dtype=np.float64)
 
 
-def _machine(case: ValidationCase) -> Machine:
-    assert isinstance(case.machine, Device)
+def _machine(case: ValidationCase) -> pm.Machine:
+    assert isinstance(case.machine, pm.Device)
     return case.machine.machine(case.runtime)
 
 
-def _cold_run(case: ValidationCase, machine: Machine) -> Any:
+def _cold_run(case: ValidationCase, machine: pm.Machine) -> Any:
     """Return a prediction that finds no weight in the L3, and hides none behind arithmetic."""
     hidden = {f"runtime.kernels.{name}.{_HIDDEN}": 0.0 for name in _KERNELS}
     varied = machine.vary({_START: 1.0, _END: 2.0, **hidden})
-    return predict(case.questions[0].workload, varied, warm=True)
+    return pm.predict(case.questions[0].workload, varied, warm=True)
 
 
-def _facts(machines: Sequence[Machine], path: str) -> Floats:
+def _facts(machines: Sequence[pm.Machine], path: str) -> Floats:
     return np.array([float(machine.facts[path]) for machine in machines])
 
 

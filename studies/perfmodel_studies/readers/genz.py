@@ -8,15 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import perfmodel as pm
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import error_of, grouped, worst_of
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.runtime import Fusion, Runtime, Semantics
+from perfmodel.hardware import Fusion, Semantics
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
-from perfmodel.predict import predict
-from perfmodel.prediction import Prediction
 
 from perfmodel_studies.readers.genz_products import (
     CORRECTIONS,
@@ -48,9 +46,9 @@ _COLUMNS: Final = (
 
 
 @lru_cache
-def runtime() -> Runtime:
+def runtime() -> pm.Runtime:
     """Return what GenZ takes as executed: the whole square of scores, every token's logits."""
-    return Runtime(
+    return pm.Runtime(
         name="genz",
         fusion=Fusion(elementwise=True, attention="flash"),
         semantics=Semantics(causal_skips_masked=False, head_on_every_token=True),
@@ -58,11 +56,11 @@ def runtime() -> Runtime:
 
 
 @lru_cache
-def device(name: str) -> Device:
+def device(name: str) -> pm.Device:
     """Return GenZ's hardware as a device: its peaks, its GB/s read as SI, its GB as it has them."""
     tflops, gigabytes, bandwidth = HARDWARE[name]
     peaks = {ours: tflops * 1e12 * factor for ours, _, factor in TYPES.values()}
-    return Device.model_validate({
+    return pm.Device.model_validate({
         "name": name.lower(),
         "sources": {"genz": "GenZ 0.0.16, Systems/system_configs.py"},
         "source": "genz",
@@ -73,14 +71,14 @@ def device(name: str) -> Device:
     })  # fmt: skip
 
 
-def ours(question: GenzQuery) -> Prediction:
+def ours(question: GenzQuery) -> pm.Prediction:
     """Return our bare roofline: GenZ's hardware numbers, and nothing else of it."""
     precision = TYPES[question.dtype][0]
     machine = device(question.hardware).machine(runtime())
-    return predict(question.workload, machine, precision=precision, model="roofline")
+    return pm.predict(question.workload, machine, precision=precision, model="roofline")
 
 
-def steps(question: GenzQuery, found: Prediction) -> dict[str, float]:
+def steps(question: GenzQuery, found: pm.Prediction) -> dict[str, float]:
     """Return seconds after each correction, by its name, in the order of application.
 
     ``bandwidth_in_gib``: GenZ's "GB/s" are GiB/s. ``matrix_products_only``: no normalisations,
@@ -90,7 +88,7 @@ def steps(question: GenzQuery, found: Prediction) -> dict[str, float]:
     nominal = HARDWARE[question.hardware][2]
     faster = device(question.hardware).machine(runtime())
     faster = faster.vary({"memories.main.bandwidth": nominal * GIB})
-    again = predict(found.workload, faster, precision=found.precision, model="roofline")
+    again = pm.predict(found.workload, faster, precision=found.precision, model="roofline")
     out = {"bandwidth_in_gib": float(again.latency_s)}
     made = products(question)
     out["matrix_products_only"] = seconds(made, question, nominal * GIB)

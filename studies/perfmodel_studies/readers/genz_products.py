@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from perfmodel.workload.families import ExecutionSemantics
-from perfmodel.workload.library import describe, find
-from perfmodel.workload.workload import Workload
+import perfmodel as pm
+from perfmodel.workload import ExecutionSemantics, describe
 
 __all__ = [
     "CORRECTIONS", "GIB", "HARDWARE", "MODELS", "ON_CHIP", "TYPES", "GenzGemm", "GenzQuery",
@@ -71,11 +70,11 @@ class GenzQuery:
         return describe(MODELS[self.model]).structure
 
     @property
-    def workload(self) -> Workload:
+    def workload(self) -> pm.Workload:
         """The model in the row's phase; a decode step sees the prompt and what was generated."""
         seen = self.tokens + self.generated
         sizes = {"context": seen} if self.decode else {"prompt": self.tokens}
-        return find(MODELS[self.model], {"phase": self.phase, "batch": self.batch, **sizes})
+        return pm.workload(MODELS[self.model], phase=self.phase, batch=self.batch, **sizes)
 
 
 @dataclass(frozen=True, slots=True)

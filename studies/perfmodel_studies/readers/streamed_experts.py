@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import perfmodel as pm
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.measured_table import measured_table
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import error_of, grouped, worst_of
-from perfmodel.hardware.library import hardware
 from perfmodel.measurements import CsvRow, CsvTable
-from perfmodel.predict import predict
-from perfmodel.schedule.stream.channel import StreamChannel, channel_of
-from perfmodel.workload.library import describe, find
-from perfmodel.workload.transformer_structure import TransformerStructure
+from perfmodel.schedule.stream import StreamChannel, channel_of
+from perfmodel.workload import TransformerStructure, describe
 
 from perfmodel_studies.claims.big_moe_on_edge import QWEN, Geometry, hit_rate, wall_s
 
@@ -161,9 +159,9 @@ def _geometry(name: str, bits: float) -> tuple[Geometry, int]:
 def _predicted(
     runs: Sequence[StreamedExpertsRun], devices: Sequence[str | Path]
 ) -> list[dict[str, Any]]:
-    device = hardware(DEVICE, devices)
-    model = find("qwen3_30b_a3b", {"phase": "decode"})
-    channel = channel_of(predict(model, device, precision="w4a16"), "storage")
+    device = pm.hardware(DEVICE, devices)
+    model = pm.workload("qwen3_30b_a3b", phase="decode")
+    channel = channel_of(pm.predict(model, device, precision="w4a16"), "storage")
     out: list[dict[str, Any]] = []
     for run in runs:
         fitting: StreamChannel = replace(channel, depth=run.lanes)

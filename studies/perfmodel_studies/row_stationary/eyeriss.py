@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
+import perfmodel as pm
 from perfmodel.arrays import Value
-from perfmodel.hardware.library import hardware
 from perfmodel.kinds.spatial.choose import AccessCosts, choose
 from perfmodel.kinds.spatial.counts import count
 from perfmodel.kinds.spatial.energy import AccessEnergy, energy_parts
@@ -154,7 +154,7 @@ def eyeriss_layers(
 
 @lru_cache(maxsize=8)
 def _facts(device: str) -> Mapping[str, Value]:
-    machine = hardware(device).machine()
+    machine = pm.hardware(device).machine()
     head = f"engines.{machine.engine}."
     own = {path.removeprefix(head): v for path, v in machine.facts.items()}
     main = machine.main_memory

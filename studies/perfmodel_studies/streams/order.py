@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from perfmodel.schedule.stream.pipeline import Load
+from perfmodel.schedule.stream import Load
 
 __all__ = ["LowerBounds", "hottest_first", "johnson", "johnson_makespan", "lower_bounds"]
 

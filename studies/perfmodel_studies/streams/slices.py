@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from perfmodel.schedule.stream.pipeline import Load
+from perfmodel.schedule.stream import Load
 
 __all__ = ["bit_slices"]
 

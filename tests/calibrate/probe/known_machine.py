@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from perfmodel.calibrate.probe import HostCache, Identity, Measure, MeterError
+from perfmodel.calibrate.probe import HostCache, Identity
+from perfmodel.calibrate.probe.measure import Measure, MeterError
 
 KIB, MIB = 1 << 10, 1 << 20
 

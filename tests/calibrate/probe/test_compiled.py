@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from perfmodel.calibrate.probe import Measure, MeterError, identify, plan_of
+from perfmodel.calibrate.probe import identify
 from perfmodel.calibrate.probe.compiled import SOURCE, Compiled, compiled, compiler
 from perfmodel.calibrate.probe.dispatch import measure_dispatch
+from perfmodel.calibrate.probe.measure import Measure, MeterError
+from perfmodel.calibrate.probe.plan import plan_of
 from perfmodel.calibrate.probe.with_numpy import WithNumpy
 from tests.calibrate.probe.known_machine import Ticks
 

@@ -6,18 +6,12 @@ from pathlib import Path
 import pytest
 
 import perfmodel as pm
-from perfmodel.calibrate.probe import (
-    Dispatch,
-    HostFacts,
-    MeterError,
-    device_of,
-    differences,
-    nearest_device,
-    plan_of,
-    probe,
-    runtime_of,
-)  # fmt: skip
-from perfmodel.calibrate.probe.measure import Figure, Measure
+from perfmodel.calibrate.probe import device_of, differences, probe, runtime_of
+from perfmodel.calibrate.probe.dispatch import Dispatch
+from perfmodel.calibrate.probe.facts import HostFacts
+from perfmodel.calibrate.probe.measure import Figure, Measure, MeterError
+from perfmodel.calibrate.probe.nearest import nearest_device
+from perfmodel.calibrate.probe.plan import plan_of
 from perfmodel.calibrate.probe.rounds import measure_all
 from perfmodel.errors import InputError
 from perfmodel.hardware.grade import grade

@@ -9,6 +9,17 @@ from perfmodel.schedule.assign import Assignment, AssignmentProblem
 from perfmodel.schedule.assign.simulate import AssignmentTimeline
 
 
+def only(problem: AssignmentProblem, engines: list[int]) -> AssignmentProblem:
+    """The problem with some of its engines, in the order given."""
+    pick = np.asarray(engines, dtype=np.intp)
+    return AssignmentProblem(
+        problem.costs[:, pick], problem.maker, problem.readers,
+        problem.delays[:, pick[:, None], pick[None, :]], problem.channels[np.ix_(pick, pick)],
+        problem.operators, tuple(problem.engines[e] for e in engines),
+        problem.shared[:, :, pick], problem.demand[:, :, pick], problem.limits,
+    )  # fmt: skip
+
+
 def random_problem(
     seed: int, n: int, m: int, *, alike: bool = True, missing: float = 0.1, shared: int = 3,
     reach: int = 6, channel: bool = False, whole: bool = True, memory: bool = False,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.operator_lists import problem_of
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.exact import beam, search
 from perfmodel.schedule.greedy import greedy
-from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import replay
 
 pytestmark = pytest.mark.data
@@ -22,7 +22,7 @@ _GRAPHS = ("nas14", "nas7", "nas7_random_sizes_2", "resnet18", "transformer_8_he
 @pytest.mark.parametrize("name", _GRAPHS)
 def test_every_listed_optimum_is_found_and_proved(name: str, data: Path) -> None:
     listed = json.loads((data / "ilp" / "graphs" / f"{name}.json").read_text())
-    problem = Problem.from_operator_list(listed)
+    problem = problem_of(listed)
     for known in listed["best_known"]:
         assert known["proved_optimal"]
         capacity = known["capacity"] * _KIB
@@ -37,7 +37,7 @@ def test_every_listed_optimum_is_found_and_proved(name: str, data: Path) -> None
 
 def test_random_wiring_has_a_bound_at_once(data: Path) -> None:
     listed = json.loads((data / "ilp" / "graphs" / "randwire3x32.json").read_text())
-    problem = Problem.from_operator_list(listed)
+    problem = problem_of(listed)
     # Enough for the bound of the operator that fills the memory, and not for the search.
     found = search(problem, 576 * _KIB, Deadline(1.0))
     assert found.script is not None

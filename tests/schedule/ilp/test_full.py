@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.operator_lists import problem_of
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import greedy, orders
 from perfmodel.schedule.highs import new_handle
@@ -235,7 +236,7 @@ def test_a_cost_of_zero_is_a_proof() -> None:
 @pytest.mark.data
 def test_a_residual_network_of_47_operators_is_proved(data: Path) -> None:
     text = (data / "ilp" / "graphs" / "resnet18.json").read_text()
-    problem = Problem.from_operator_list(json.loads(text))
+    problem = problem_of(json.loads(text))
     found = ilp(problem, 392 * 1024)
     assert found.proved
     assert found.cost_bytes == 784 * 1024

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.operator_lists import problem_of
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.ilp import retention
@@ -156,7 +157,7 @@ def test_it_does_not_invent_what_its_incumbent_lacks() -> None:
 def test_known_costs_of_natural_orders(data: Path) -> None:
     """The transformer's natural order costs 1728 KiB with the best evictions, found with CBC."""
     text = (data / "ilp" / "graphs" / "transformer_8_heads.json").read_text()
-    problem = Problem.from_operator_list(json.loads(text))
+    problem = problem_of(json.loads(text))
     natural = retention(problem, range(len(problem.steps)), 1152 * 1024)
     assert natural.cost_bytes == 1728 * 1024
     best = min(retention(problem, o, 1152 * 1024).cost_bytes for _, o in orders(problem))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.operator_lists import problem_of
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import belady, greedy
 from perfmodel.schedule.latency import Dma, ScheduleEnergyModel, energy, latency, simulate, tradeoff
@@ -174,7 +175,7 @@ def test_published_graphs_are_improved_on(data: Path) -> None:
     # Bytes are a proxy: with compute in proportion to the bytes that steps touch, the schedule of
     # fewest bytes (94 KiB at 310 KiB) is slower than one that moves more.
     graph = json.loads((data / "ilp" / "graphs" / "nas7_random_sizes_2.json").read_text())
-    problem = Problem.from_operator_list(graph)
+    problem = problem_of(graph)
     touched = zip(problem.steps, problem.working_set_bytes, strict=True)
     problem = problem.with_seconds([0.0 if s.load else n / 10 for s, n in touched])
     found = tradeoff(problem, 310 * 1024, Dma(1.0, 1.0))

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.operator_lists import problem_of
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.greedy import orders
-from perfmodel.schedule.peak import minimum_peak, peak_of
-from perfmodel.schedule.peak.minimum import halved, natural
+from perfmodel.schedule.peak import minimum_peak
+from perfmodel.schedule.peak.minimum import halved, natural, peak_of
 from perfmodel.schedule.peak.region import Cutter, Region
 from perfmodel.schedule.peak.search import PeakSearch
 from perfmodel.schedule.peak.valley import valleys
@@ -108,9 +109,7 @@ def test_brute_force_agrees_on_twelve_steps() -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("name", PEAKS)
 def test_published_graphs_are_proved(name: str, data: Path) -> None:
-    problem = Problem.from_operator_list(
-        json.loads((data / "ilp" / "graphs" / f"{name}.json").read_text())
-    )
+    problem = problem_of(json.loads((data / "ilp" / "graphs" / f"{name}.json").read_text()))
     found = minimum_peak(problem)
     assert found.proved
     assert peak_of(problem, found.order) == found.peak_bytes == PEAKS[name] * 1024

@@ -13,7 +13,7 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.plan import Plan
-from perfmodel.schedule.place import PlacementLevel, PlacementResult, context_limit, place
+from perfmodel.schedule.place import PlacementLevel, PlacementResult, place
 
 HOST = PlacementLevel.of("host", "64 GB", "25 GB/s")
 
@@ -146,7 +146,7 @@ def test_the_context_at_which_it_ceases_to_fit() -> None:
     options: dict[str, Any] = {"precision": "w4a16", "levels": ["dram"]}
     workload = pm.workload("llama_3_8b", phase="decode", batch=4)
     device = pm.hardware("raspberry_pi_5")
-    limit = context_limit(workload, device, **options)
+    limit = place(workload, device, **options).context_limit()
     at, after = (place(workload.bind({"context": c}), device, **options)
                  for c in (limit, limit + 1))  # fmt: skip
     assert at.feasible
@@ -156,9 +156,10 @@ def test_the_context_at_which_it_ceases_to_fit() -> None:
     p = at.prediction
     room = sum(v.capacity_bytes for v in at.levels) - float(p.weight_bytes)
     assert limit == pytest.approx(room / (float(p.kv_bytes) / limit), rel=0.01)
-    assert context_limit(pm.workload("llama_3_70b", phase="decode"), device, **options) == 0
+    large = place(pm.workload("llama_3_70b", phase="decode"), device, **options)
+    assert large.context_limit() == 0
     with pytest.raises(InputError, match="no context"):
-        context_limit(pm.workload("resnet50"), pm.hardware("a100"))
+        place(pm.workload("resnet50"), pm.hardware("a100")).context_limit()
 
 
 def test_pins_hold() -> None:

@@ -14,10 +14,8 @@ from perfmodel.schedule.place.popularity import (
     Geometric,
     Popularity,
     cycle_hit_rates,
-    lru_hit_rates,
     touched_probabilities,
     visit_probabilities,
-    zipf,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -71,34 +69,6 @@ def simulated(rates: Floats, sizes: Floats, capacity: float, visits: int) -> Flo
         while held > capacity:
             held -= cache.popitem(last=False)[1]
     return hits.sum() / seen.sum() * np.ones(1)
-
-
-@pytest.mark.parametrize("exponent", [0.0, 0.8, 1.2])
-@pytest.mark.parametrize("share", [0.1, 0.4])
-def test_che_is_what_a_simulated_cache_does(exponent: float, share: float) -> None:
-    rates = zipf(200, exponent)
-    sizes: Floats = np.random.default_rng(1).integers(1, 4, 200).astype(np.float64)
-    capacity = share * float(sizes.sum())
-    hit = lru_hit_rates(rates, sizes, capacity)
-    assert float(hit @ rates) == pytest.approx(
-        float(simulated(rates, sizes, capacity, 40_000)[0]), abs=0.015
-    )
-
-
-def test_limits_of_a_cache() -> None:
-    rates, sizes = zipf(10, 1.0), np.ones(10)
-    assert lru_hit_rates(rates, sizes, 10.0) == pytest.approx(np.ones(10))
-    assert lru_hit_rates(rates, sizes, 0.0) == pytest.approx(np.zeros(10))
-    # All alike: the share that fits.
-    assert lru_hit_rates(np.ones(1000), np.ones(1000), 250.0) == pytest.approx(
-        np.full(1000, 0.25)
-    )  # fmt: skip
-    grown = [float(lru_hit_rates(rates, sizes, c) @ rates) for c in np.linspace(0.5, 9.5, 10)]
-    assert np.all(np.diff(grown) > 0)
-    # Pinning the most visited serves at least as much (independent visits).
-    for capacity in (2.0, 5.0):
-        pinned = float(rates[: int(capacity)].sum())
-        assert float(lru_hit_rates(rates, sizes, capacity) @ rates) <= pinned
 
 
 def drawn(chance: Floats, rng: np.random.Generator) -> list[int]:

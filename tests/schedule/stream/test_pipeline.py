@@ -21,7 +21,7 @@ from perfmodel_studies.streams.order import (
 from perfmodel_studies.streams.slices import bit_slices
 
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, makespans, pipeline
+from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, pipeline
 from tests.draws import draws
 
 
@@ -146,17 +146,6 @@ def test_orders_are_ordered_and_more_slots_never_hurt(seed: int, slots: int) -> 
     assert more.makespan_s <= few.makespan_s + 1e-9
     for order in (hottest_first(items), johnson(items), range(len(items))):
         assert few.makespan_s <= pipeline(items, order, slots=slots).makespan_s + 1e-9
-
-
-@given(st.lists(st.tuples(st.floats(0.01, 5), st.floats(0.0, 5)), min_size=1, max_size=12),
-       st.sampled_from([None, 1, 2, 3]))  # fmt: skip
-def test_many_points_are_singles(times: list[tuple[float, float]], slots: int | None) -> None:
-    io, work = (np.array(column) for column in zip(*times, strict=True))
-    scale = np.array([1.0, 2.0, 0.25])
-    many = makespans(io[:, None] * scale, work[:, None], slots)
-    for j, factor in enumerate(scale):
-        items = [Load("", a * factor, b) for a, b in times]
-        assert many[j] == pytest.approx(pipeline(items, slots=slots).makespan_s, rel=1e-12)
 
 
 @given(st.integers(1, 20), st.floats(0.01, 5), st.floats(0.01, 5))

@@ -12,7 +12,8 @@ from perfmodel.catalog import loaded
 from perfmodel.errors import InputError
 from perfmodel.pareto import front, hypervolume
 from perfmodel.predict import predict
-from perfmodel.search.evolve import METHODS, evolve
+from perfmodel.search.evolve import evolve
+from perfmodel.search.evolve.run import METHODS
 from perfmodel.search.oracle import Oracle
 from perfmodel.workload.nas_spaces import space
 

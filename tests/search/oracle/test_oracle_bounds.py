@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import perfmodel as pm
-from perfmodel.search.oracle import METRICS, Oracle
+from perfmodel.search.oracle import Oracle
+from perfmodel.search.oracle.reader import METRICS
 from tests.draws import draws
 
 AFFINE = (

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.search.oracle import METRICS, Oracle
+from perfmodel.search.oracle import Oracle
+from perfmodel.search.oracle.reader import METRICS
 
 AFFINE = ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "macs")
 

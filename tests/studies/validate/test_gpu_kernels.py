@@ -13,7 +13,7 @@ from perfmodel.evaluate.case import ValidationCase
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.hardware.library import hardware
-from perfmodel.kinds.tensor_core import GemmConstants, Processor, gemm_times
+from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
 from perfmodel.predict import predict
 
 HEADER = "hardware,model_or_op,shape,dtype,value,unit,source\n"

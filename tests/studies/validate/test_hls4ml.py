@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perfmodel_studies.readers.hls4ml.designs import refits
-from perfmodel_studies.readers.hls4ml.rows import read_designs
 
 from perfmodel.evaluate import validate
+from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.refit import trial
+from perfmodel.formats import Precision
+from perfmodel.hardware.machine import Machine
 
 HEAD = (
     "model,config,part,tool_version,target_clock_ns,est_clock_ns,latency_cycles_min,"
@@ -60,7 +61,8 @@ def test_layers_as_the_reports_have_them(data: Path) -> None:
 @pytest.mark.data
 def test_networks_left_out(data: Path) -> None:
     """Constants refitted without a network: cycles within 10 %, look-up tables within 8 %."""
-    found = {refit.target: trial(refit) for refit in refits(data_folder(data))}
+    refits = dataset("hls4ml_mlp_csynth").refits(data_folder(data))
+    found = {refit.target: trial(refit) for refit in refits}
     assert found["clocks"]["mape"] < 0.10
     assert found["lut"]["mape"] < 0.08
     assert found["ff"]["mape"] < 0.20
@@ -84,10 +86,17 @@ def folder(tmp_path: Path, *, layers: bool) -> DataFolder:
 @pytest.mark.parametrize("layers", [True, False])
 def test_reports_of_other_networks(tmp_path: Path, layers: bool) -> None:
     """A part that the library lacks, bits and factors of its own; with and without layers."""
-    (design,) = read_designs(folder(tmp_path, layers=layers), "hls4ml_mlp_csynth")
-    assert design.shapes == ((24, 16), (16, 6))
-    assert design.bits == 6
-    assert design.multipliers == ((200, 60) if layers else ())
+    (design,) = dataset("hls4ml_mlp_csynth").load(folder(tmp_path, layers=layers)).cases
+    assert design.questions[0].workload.name == "mlp_2"
+    assert dict(design.questions[0].workload.parameters) == {
+        "inputs": 24, "width_1": 16, "width_2": 6,
+    }  # fmt: skip
+    assert isinstance(design.precision, Precision)
+    assert design.precision.weights.element_bits == 6
+    machine = design.machine
+    assert isinstance(machine, Machine)
+    counted = [v for path, v in machine.varied.items() if path.endswith("multipliers")]
+    assert counted == ([200, 60] if layers else [])
     (found, *_) = validate("hls4ml_mlp_csynth", data=tmp_path, suffix="_else")
     assert found.coverage == 1.0
     row = next(r for r in found.predictions if r["target"] == "dsp")
@@ -97,11 +106,18 @@ def test_reports_of_other_networks(tmp_path: Path, layers: bool) -> None:
     assert np.isfinite(row["predicted"])
 
 
+def multiplies_in(folder: DataFolder) -> str:
+    (case,) = dataset("hls4ml_mlp_csynth").load(folder).cases
+    assert isinstance(case.machine, Machine)
+    design = case.machine.device.engine("fabric").design  # type: ignore[attr-defined]
+    return design.multiply_in
+
+
 def test_a_report_with_slices_is_of_a_design_with_slices(tmp_path: Path) -> None:
     """One report of the source lies under the wrong name: what it reports decides."""
     where = folder(tmp_path, layers=True)
     path = tmp_path / "measured" / "hls4ml_mlp_csynth_else.csv"
     path.write_text(HEAD + OTHER.replace("DSP_reuse4", "LUT_reuse4"))
-    assert read_designs(where, "hls4ml_mlp_csynth")[0].multiply_in == "dsp"
+    assert multiplies_in(where) == "dsp"
     path.write_text(HEAD + OTHER.replace("DSP_reuse4", "LUT_reuse4").replace(",6,100,", ",6,0,"))
-    assert read_designs(where, "hls4ml_mlp_csynth")[0].multiply_in == "lut"
+    assert multiplies_in(where) == "lut"

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perfmodel_studies.readers import llm_serving
-from perfmodel_studies.readers.llm_serving import costs
-from perfmodel_studies.readers.llm_serving.rows import ServingRow, read
 
 import perfmodel as pm
 from perfmodel.errors import InputError
+from perfmodel.evaluate import validate
+from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.refit import trial
-from perfmodel.system.serving import Parallel, serve, shard
+from perfmodel.system.serving import Parallel, serve
 from perfmodel.system.serving.serve import exchanged_bytes
+from perfmodel.system.serving.shard import shard
 from perfmodel.workload.library import describe
 
 FP8 = "w=fp8,a=fp8,kv=fp8"
@@ -26,9 +27,16 @@ HEADER = (
 )
 
 
-def written(folder: Path, *rows: str) -> list[ServingRow]:
+def written(folder: Path, *rows: str) -> list[ValidationCase]:
     (folder / "llm_serving_e2e.csv").write_text("\n".join([HEADER, *rows]) + "\n")
-    return read(data_folder(folder))[0]
+    return dataset("llm_serving_e2e").load(data_folder(folder)).cases
+
+
+def split(case: ValidationCase) -> tuple[int, int, int]:
+    """Return tensor, data and expert of what a row asks."""
+    load = case.questions[0].load
+    assert load is not None
+    return load.choices["tensor"], load.choices["data"], load.choices["expert"]
 
 
 def test_labels_that_count_devices_twice_are_mended(tmp_path: Path) -> None:
@@ -41,10 +49,12 @@ def test_labels_that_count_devices_twice_are_mended(tmp_path: Path) -> None:
         f"vllm,1,meta-llama/Llama-3.1-70B,h100_sxm,fp8,agg,1024,1024,fp8,,16,4,1,,,,303,23,d,{source}",
         f"vllm,1,meta-llama/Llama-3.1-70B,h100_sxm,fp8,agg,1024,1024,fp8,,64,4,1,,,,30300,24,e,{source}",
     )
-    assert twice.split == Parallel(8, 1, 8)
-    assert groups.split == Parallel(1, 8, 8)
-    assert (groups.concurrency, groups.split.devices) == (64, 8)
-    assert right.split == Parallel(4, 1, 2)
+    assert split(twice) == (8, 1, 8)
+    assert split(groups) == (1, 8, 8)
+    load = groups.questions[0].load
+    assert load is not None
+    assert load.parameters["concurrency"] == 64
+    assert split(right) == (4, 1, 2)
     assert "replicas" in many.reason
     assert "saturated" in queue.reason
 
@@ -54,6 +64,28 @@ def test_repeated_measurements_count_once(tmp_path: Path) -> None:
     rows = written(tmp_path, row.format(300, 20, "a"), row.format(300.01, 20.001, "b"),
                    row.format(310, 20, "c"))  # fmt: skip
     assert [r.name for r in rows] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("nvidia/Llama-3.1-8B-Instruct-FP8", "llama_3_8b"),
+        ("meta-llama/Meta-Llama-3.1-70B-Instruct", "llama_3_70b"),
+        ("Qwen/Qwen3-235B-A22B-FP8", "qwen3_235b_a22b"),
+        ("Qwen3-32B (W4)", "qwen3_32b"),
+        ("nvidia/DeepSeek-R1-0528-NVFP4", "deepseek_v3"),
+        ("Qwen/Qwen3-32B-distilled", ""),
+    ],
+)
+def test_a_model_is_named_without_owner_format_and_tuning(
+    path: str, model: str, tmp_path: Path
+) -> None:
+    (case,) = written(
+        tmp_path, f"vllm,1,{path},h100_sxm,fp8,agg,1024,1024,fp8,,16,4,1,,,,303,23,d,x"
+    )
+    loads = [question.load for question in case.questions]
+    assert [load.model for load in loads if load is not None] == [model] * 2 * bool(model)
+    assert bool(case.reason) is not bool(model)
 
 
 @pytest.mark.parametrize("tensor", [1, 2, 4, 8])
@@ -130,6 +162,24 @@ def test_parts_add_up_to_the_time() -> None:
     assert all(value > 0 for value in found.parts.values())
 
 
+def test_facts_may_be_arrays_beside_the_load() -> None:
+    """A refit asks for all its points together: what it fits is what `serve` predicts."""
+    machine = pm.hardware("h100").machine("sglang")
+    varied = {
+        "runtime.efficiency.bandwidth": np.array([0.5, 0.9]),
+        "runtime.kernels.all_reduce.bandwidth_share": np.array([0.3, 0.6]),
+        "runtime.serving.queued_share": np.array([0.1, 0.5]),
+    }
+    load = np.array([4.0, 16.0])
+    many = serve("llama_3_70b", machine.vary(varied), precision=FP8, concurrency=load, tensor=4)
+    for i, each in enumerate(load):
+        own = machine.vary({path: values[i] for path, values in varied.items()})
+        one = serve("llama_3_70b", own, precision=FP8, concurrency=each, tensor=4)
+        assert one.tpot_s == pytest.approx(many.tpot_s[i])
+        assert one.admitted_ttft_s == pytest.approx(many.admitted_ttft_s[i])
+        assert one.ttft_s == pytest.approx(one.admitted_ttft_s + one.waiting_s)
+
+
 def test_points_equal_single_servers_and_load_never_helps_a_request() -> None:
     load = np.array([1.0, 8.0, 64.0, 4096.0])
     many = serve("llama_3_70b", "h100", runtime="vllm", precision=FP8, concurrency=load, tensor=4)
@@ -151,29 +201,8 @@ def test_a_ring_sends_what_it_must() -> None:
 
 
 @pytest.mark.data
-def test_fits_cost_as_the_servers_do(data: Path) -> None:
-    """What is fitted is what `serve` predicts, on rows of every engine and kind of split."""
-    rows = [r for r in read(data_folder(data))[0] if not r.reason]
-    chosen = {(r.runtime, r.model, r.split, r.device): r for r in rows}
-    sample = list(chosen.values())[::5]
-    parts = costs.parts_of(sample)
-    stated = costs.stated()
-    tpot, ttft = costs.tpot(parts, stated), costs.ttft(parts, stated)
-    for i, row in enumerate(sample):
-        found = serve(
-            row.model, row.device, runtime=row.runtime, precision=row.precision, prompt=row.prompt,
-            generate=row.generate, concurrency=row.concurrency, tensor=row.split.tensor,
-            data=row.split.data, expert=row.split.expert, wide=row.wide,
-        )  # fmt: skip
-        assert found.tpot_s == pytest.approx(tpot[i], rel=1e-9), row.name
-        # Measured rows that wait are left out as saturated: what is fitted holds in the batch.
-        admitted = found.ttft_s - found.waiting_s
-        assert admitted == pytest.approx(ttft[i], rel=1e-9), row.name
-
-
-@pytest.mark.data
 def test_errors_on_measured_servers(data: Path) -> None:
-    found = llm_serving.load(data_folder(data))
+    (found,) = validate("llm_serving_e2e", data=data)
     assert found.coverage > 0.93
     assert found.mape is not None
     assert found.mape < 0.14
@@ -185,7 +214,8 @@ def test_errors_on_measured_servers(data: Path) -> None:
 
 @pytest.mark.data
 def test_models_and_systems_left_out(data: Path) -> None:
-    tried = {r.target: trial(r) for r in llm_serving.refits(data_folder(data))}
+    refits = dataset("llm_serving_e2e").refits(data_folder(data))
+    tried = {r.target: trial(r) for r in refits if r.target.startswith("tpot_s")}
     models, systems = tried["tpot_s, models"], tried["tpot_s, systems"]
     assert models["mape"] < 0.165
     assert systems["mape"] < 0.17

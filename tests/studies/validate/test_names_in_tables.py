@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from perfmodel_studies.readers.gpu_kernels.attention import BACKENDS, backend_of
 from perfmodel_studies.readers.ncnn_bench.headings import clusters
-from perfmodel_studies.words import bare_name, has_words
+from perfmodel_studies.words import has_words
 
 from perfmodel.evaluate import validate
 from perfmodel.evaluate.case import ValidationCase
@@ -52,20 +51,29 @@ def test_a_core_is_the_one_that_is_named(heading: str, core: str) -> None:
         ("context_attention", ""),
     ],
 )
-def test_an_attention_backend_is_the_one_that_is_named(operation: str, runtime: str) -> None:
-    assert backend_of(operation) == runtime
-    assert runtime in {"", *BACKENDS.values()}
+def test_an_attention_backend_is_the_one_that_is_named(
+    operation: str, runtime: str, tmp_path: Path
+) -> None:
+    write_attention(tmp_path, operation)
+    (case,) = dataset("gpu_attention").load(data_folder(tmp_path)).cases
+    assert case.group == runtime
+    assert bool(case.reason) is not bool(runtime)
+
+
+def write_attention(folder: Path, *operations: str) -> None:
+    (folder / "measured").mkdir()
+    lines = ["hardware,model_or_op,shape,dtype,value,unit,source"]
+    for operation in operations:
+        shape = "b=1 isl=128 step=0 h=32 kv=8 d=128"
+        hardware = "NVIDIA H100 80GB HBM3"
+        lines.append(f"{hardware},{operation},{shape},bfloat16/kv bfloat16,0.1,ms,x")
+    (folder / "measured" / "gpu_attention.csv").write_text("\n".join(lines) + "\n")
 
 
 def test_an_unknown_backend_counts_against_the_coverage(tmp_path: Path) -> None:
-    (tmp_path / "measured").mkdir()
-    row = (
-        "NVIDIA H100 80GB HBM3,{},b=1 isl=128 step=0 h=32 kv=8 d=128,bfloat16/kv bfloat16,0.1,ms,x"
+    write_attention(
+        tmp_path, "context_attention vllm_flash_attn", "context_attention vllm_flash_attn_fa9"
     )
-    lines = ["hardware,model_or_op,shape,dtype,value,unit,source",
-             row.format("context_attention vllm_flash_attn"),
-             row.format("context_attention vllm_flash_attn_fa9")]  # fmt: skip
-    (tmp_path / "measured" / "gpu_attention.csv").write_text("\n".join(lines) + "\n")
     (found,) = validate("gpu_attention", data=tmp_path)
     assert found.coverage == 0.5
     assert "vllm_flash_attn_fa9" in found.unpredicted[0]["reason"]
@@ -109,6 +117,3 @@ def test_words_are_whole() -> None:
     assert has_words("X-CUBE-AI v8.1.0", "v8.1.0")
     for text, word in (("A78", "a7"), ("1A7", "a7"), ("v8.1.0", "v8.1"), ("HALESSUITE", "hale")):
         assert not has_words(text, word)
-    assert bare_name("Llama-2-7B (W2)") == "Llama-2-7B"
-    assert bare_name("Qwen3-235B-A22B-FP8") == "Qwen3-235B-A22B"
-    assert bare_name("LLaMA 3 70B Q4_K_M") == "LLaMA 3 70B"

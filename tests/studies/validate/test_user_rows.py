@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from perfmodel.errors import InputError
-from perfmodel.evaluate import run_validate, validate
+from perfmodel.evaluate import validate
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
 from perfmodel.workload.library import find
@@ -98,8 +98,9 @@ def test_a_file_without_what_is_needed(tmp_path: Path) -> None:
         ":1:1: device: no column 'device'; expected column 'devise' renamed",
         (
             ":1:14: latency: no column of measurements; expected one or more of latency_s, "
-            "tokens_per_s, frames_per_s, ttft_s, tpot_s, energy_j, power_w, peak_memory_bytes, "
-            "traffic_bytes; did you mean 'latency_s'?"
+            "tokens_per_s, frames_per_s, fps, ttft_s, tpot_s, energy_j, power_w, "
+            "peak_memory_bytes, traffic_bytes; or 'metric' and 'value'; "
+            "did you mean 'latency_s'?"
         ),
     ]
 
@@ -151,7 +152,8 @@ def test_specs_of_the_users_own(tmp_path: Path) -> None:
 
 
 def test_json_has_the_agreed_keys(checkout: Path) -> None:
-    (found,) = run_validate([checkout / "examples" / "measurements.csv"])
+    (result,) = validate([checkout / "examples" / "measurements.csv"])
+    found = result.to_dict()
     assert {"name", "rows", "coverage", "targets", "mape", "by_device"} <= set(found)
     keys = {"mape", "median_ape", "bias", "within_10", "spearman", "kendall"}
     assert set(found["targets"]["tokens_per_s"]) == keys
@@ -162,7 +164,7 @@ def test_json_has_the_agreed_keys(checkout: Path) -> None:
 def test_nothing_predictable_is_null_not_nan(tmp_path: Path) -> None:
     # A device that states no power.
     path = written(tmp_path, "model,device,energy_j\nresnet18,apple_m1_max,1\n")
-    (found,) = run_validate([path])
+    found = validate(path)[0].to_dict()
     assert found["coverage"] == 0.0
     assert found["mape"] is None
     assert found["baselines"] == {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,8 +14,10 @@ from perfmodel.predict import predict
 from perfmodel.specfile import read
 from perfmodel.workload.families import family
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.rewrite import channel_groups, symbolic_channels, with_channels
-from perfmodel.workload.symbols import evaluate
+from perfmodel.workload.rewrite import channel_groups
+from perfmodel.workload.rewrite.channels import width_names, with_channels
+from perfmodel.workload.rewrite.groups import analysis
+from perfmodel.workload.symbols import Dim, evaluate, symbol
 from perfmodel.workload.workload import Workload, from_family
 
 Load = Callable[..., Workload]
@@ -197,6 +200,37 @@ def test_unchanged_widths_are_the_same_graph(load: Load, name: str) -> None:
     made = with_channels(graph, {g.name: g.size for g in groups if g.prunable})
     values = {**graph.defaults}
     _alike(numbers(made, values), numbers(graph, values))
+
+
+def symbolic_channels(
+    graph: Graph, groups: Sequence[str] | None = None
+) -> tuple[Graph, dict[str, int]]:
+    """Return the graph with widths as free dimensions, and the defaults of these.
+
+    Parameters
+    ----------
+    groups
+        Names of the groups to free; every prunable one by default.
+
+    Returns
+    -------
+    graph, defaults
+        The dimension of a group is ``width_`` and its name, with what is no letter or digit as an
+        underscore. The defaults are also the graph's own.
+
+    Raises
+    ------
+    InputError
+        As `with_channels` raises it.
+    """
+    known = analysis(graph)
+    sizes = {g.name: g.size for g in known.groups}
+    chosen = [g.name for g in known.groups if g.prunable] if groups is None else list(groups)
+    names = width_names(chosen)
+    free: dict[str, Dim] = {group: symbol(name) for group, name in names.items()}
+    made = with_channels(graph, free)
+    defaults = {name: sizes[group] for group, name in names.items()}
+    return replace(made, defaults={**graph.defaults, **defaults}), defaults
 
 
 def test_symbolic_widths_are_each_width(load: Load) -> None:

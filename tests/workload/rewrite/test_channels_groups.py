@@ -16,7 +16,8 @@ from perfmodel.workload.families import family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.image import ImageBuilder
 from perfmodel.workload.importers.onnx import load_onnx
-from perfmodel.workload.rewrite import channel_groups, with_channels
+from perfmodel.workload.rewrite import channel_groups
+from perfmodel.workload.rewrite.channels import with_channels
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.workload import from_family
 

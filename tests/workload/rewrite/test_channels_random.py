@@ -15,7 +15,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx import load_onnx
-from perfmodel.workload.rewrite import ChannelGroup, channel_groups, with_channels
+from perfmodel.workload.rewrite import ChannelGroup, channel_groups
+from perfmodel.workload.rewrite.channels import with_channels
 
 node = helper.make_node
 SIZE = 8

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value
 
-__all__ = ["DpuLayerShape", "DpuParallelism", "alu_clocks", "array_clocks"]
-
 
 class DpuLayerShape(NamedTuple):
     """A layer for one image, arrays that broadcast: extents of the result, channels of a group."""

@@ -8,8 +8,6 @@ from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.kinds.fpga.fabric import Fabric
 from perfmodel.kinds.fpga.styles import FpgaDesign
 
-__all__ = ["Dpu"]
-
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65_536)]
 Width: TypeAlias = Annotated[Quantity, Of("bandwidth_per_clock", positive=True, bare=True)]
 

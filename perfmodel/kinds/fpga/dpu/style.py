@@ -13,16 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.arrays import Value
+from perfmodel.arrays import Value, first_number
 from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, unmasked
-from perfmodel.cost.residency import (
-    access_bytes,
-    level_traffic,
-    row_bytes,
-    slot_bytes,
-    sum_by_row,
-)
+from perfmodel.cost.residency import access_bytes, level_traffic, row_bytes, slot_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.fpga.dpu.cycles import DpuLayerShape, alu_clocks, array_clocks, tile_of
 from perfmodel.kinds.fpga.fabric import overlay_resources
@@ -30,8 +24,6 @@ from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import bandwidth_fact, executed_macs, with_latency
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
-
-__all__ = ["EQUATIONS", "cost", "main_rate"]
 
 _PG338 = "AMD PG338, DPUCZDX8G for Zynq UltraScale+ MPSoCs; docs/fpga_overlays.md"
 
@@ -262,4 +254,4 @@ def _pairs(table: OperatorTable) -> tuple[Any, Any]:
 
 
 def _said(seconds: Value, row: int) -> str:
-    return f"{float(np.asarray(seconds[row]).reshape(-1)[0]):.12g}"
+    return f"{first_number(seconds[row]):.12g}"

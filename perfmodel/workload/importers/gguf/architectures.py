@@ -14,8 +14,6 @@ from typing import Any, Final, TypeAlias
 
 from perfmodel.workload.importers.gguf.keys import Keys
 
-__all__ = ["ARCHITECTURES", "Made", "Sliding", "layers_of"]
-
 #: Family and fields of its structure; for each layer the name of its group of equal layers.
 Made: TypeAlias = tuple[str, dict[str, Any], tuple[str, ...]]
 

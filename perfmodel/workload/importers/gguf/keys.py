@@ -9,8 +9,6 @@ from perfmodel.errors import Fault, nearest
 from perfmodel.workload.importers.gguf.read import Header, LongArray, StoredAs
 from perfmodel.workload.layer_fields import shown
 
-__all__ = ["Keys"]
-
 _LARGEST: Final = 10**7
 #: Keys that are right as they are, so that none is taken for a misspelling of another.
 _RIGHT: Final = frozenset((

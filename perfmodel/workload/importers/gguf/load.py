@@ -26,8 +26,6 @@ from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
 
-__all__ = ["CONTEXT", "load_gguf", "supported"]
-
 #: Tokens of context where neither the user says a number nor the model was trained on fewer.
 CONTEXT: Final = 2048
 _FILES: dict[str, tuple[tuple[Any, ...], ModelEntry]] = {}

@@ -7,10 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.workload.importers.gguf.read import Header, read_header
-
-__all__ = ["files_of", "read_parts", "stem_of"]
 
 #: ``LLAMA_SPLIT_PREFIX`` of llama.cpp's ``llama_split_path``.
 _PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.ASCII)
@@ -86,9 +84,10 @@ def read_parts(path: Path) -> Header:
 def _alone(header: Header) -> Header:
     count = header.keys.get("split.count")
     if type(count) is int and count > 1:
-        raise InputError(
-            Fault(f"is one of {count} parts", path="split.count", file=header.file,
-                  expected="names ending in -00001-of-"
-                  f"{count:05}.gguf and so on, side by side")
-        )  # fmt: skip
+        raise input_error(
+            f"is one of {count} parts",
+            path="split.count",
+            file=header.file,
+            expected=f"names ending in -00001-of-{count:05}.gguf and so on, side by side",
+        )
     return header

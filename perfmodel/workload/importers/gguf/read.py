@@ -13,11 +13,9 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.regular import FileBytes, open_file
 from perfmodel.workload.importers.gguf.types import TYPES, GgmlType
-
-__all__ = ["Header", "LongArray", "StoredAs", "read_header"]
 
 _MAGIC: Final = b"GGUF"
 _VERSIONS: Final = (2, 3)
@@ -236,7 +234,7 @@ def read_header(path: Path) -> Header:
     with open_file(path) as stream:
         data = FileBytes(stream, file)
         if not len(data):
-            raise InputError(Fault("is empty", file=file, expected="a GGUF file"))
+            raise input_error("is empty", file=file, expected="a GGUF file")
         reader = _GgufReader(data, file)
         try:
             found = _header(reader)

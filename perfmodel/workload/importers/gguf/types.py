@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-__all__ = ["FILE_TYPES", "TYPES", "GgmlType"]
-
 
 class GgmlType(NamedTuple):
     """A type of tensor.

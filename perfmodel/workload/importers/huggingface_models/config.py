@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from perfmodel.errors import nearest
+from perfmodel.errors import nearest, one_of
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.layer_fields import shown
@@ -105,7 +105,7 @@ class Config:
         if not isinstance(value, str) or value not in known:
             self.flaws.append(
                 Flaw((*self.path, key), f"{shown(value)} is not supported",
-                     "one of " + ", ".join(known), nearest(str(value), known))
+                     one_of(known), nearest(str(value), known))
             )  # fmt: skip
             return default
         return value
@@ -119,7 +119,7 @@ class Config:
             if not isinstance(value, str) or value not in _ACTIVATIONS:
                 self.flaws.append(
                     Flaw((*self.path, key), f"unknown activation {shown(value)}",
-                         "one of " + ", ".join(_ACTIVATIONS), nearest(str(value), _ACTIVATIONS))
+                         one_of(_ACTIVATIONS), nearest(str(value), _ACTIVATIONS))
                 )  # fmt: skip
                 return default
             return _ACTIVATIONS[value]

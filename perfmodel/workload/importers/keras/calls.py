@@ -10,8 +10,6 @@ from perfmodel.errors import nearest
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.importers.keras.fields import Fields
 
-__all__ = ["KerasCallArguments", "KerasCallOutput", "calls_of", "references"]
-
 _TENSOR: Final = "__keras_tensor__"
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
+from perfmodel.errors import one_of
 from perfmodel.pydantic_faults import Flaw
-
-__all__ = ["Fields", "LayerError", "Place"]
 
 Place = tuple[str | int, ...]
 
 #: The largest number that a size may be.
 _LARGEST: Final = 2**31 - 1
-_MISSING: Final = object()
 
 
 class LayerError(Exception):
@@ -117,7 +115,7 @@ class Fields:
         if value is None:
             return default
         if not isinstance(value, str) or (choices and value not in choices):
-            raise self.bad(key, "one of " + ", ".join(choices) if choices else "a text")
+            raise self.bad(key, one_of(choices) if choices else "a text")
         return value
 
     def axes(self, key: str, default: int, rank: int) -> list[int]:

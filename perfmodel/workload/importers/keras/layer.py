@@ -12,8 +12,6 @@ from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
 from perfmodel.workload.importers.trace import Tracer
 from perfmodel.workload.symbols import Dim, constant
 
-__all__ = ["ACTIVATIONS", "Handler", "KerasLayerCall", "Made", "Value", "dim_flaw"]
-
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -217,8 +215,3 @@ def activation_name(fields: Fields, key: str) -> str:
         meant = nearest(name, ACTIVATIONS)
         raise LayerError(*fields.bad(key, f"an activation such as {meant or 'relu'}").flaws)
     return name
-
-
-def dim_flaw(error: NotPricedError) -> str:
-    """Return what an inference said as a message."""
-    return f"does not fit what it reads: {error}"

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.pydantic_faults import locate
 from perfmodel.workload.importers.keras.read import KerasModelFile, find_model
 from perfmodel.workload.importers.keras.topology import Models, name_of
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
 from perfmodel.workload.importers.trace import TooLargeError
 from perfmodel.workload.workload import Workload
-
-__all__ = ["load_keras"]
 
 #: Names that Keras makes up.
 _NUMBERED: Final = re.compile(r"(model|functional|sequential)(_\d+)?")
@@ -46,15 +44,21 @@ def load_keras(path: str | Path, settings: Mapping[str, Value] | None = None) ->
     try:
         made = models.run(found.model, None)
     except TooLargeError:
-        raise InputError(Fault("unfolds to more layers than a network has", file=found.file,
-                               expected="fewer calls of nested models")) from None  # fmt: skip
+        raise input_error(
+            "unfolds to more layers than a network has",
+            file=found.file,
+            expected="fewer calls of nested models",
+        ) from None
     if models.flaws:
         raise InputError(locate(models.flaws, found.marks(), found.file))
     outputs = [value.name for value in made if value is not None]
     file = str(path)
     if not outputs or not models.trace.inputs or not models.trace.nodes:
-        raise InputError(Fault("holds no layer that computes", file=found.file,
-                               expected="a model with inputs, layers and outputs"))  # fmt: skip
+        raise input_error(
+            "holds no layer that computes",
+            file=found.file,
+            expected="a model with inputs, layers and outputs",
+        )
     model = models.trace.model(outputs, file, _name(found, Path(path)))
     workload = OnnxWorkload(model, settings or {})
     joined = models.trace.joined

@@ -9,8 +9,6 @@ from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Ma
 from perfmodel.workload.importers.keras.products import axes_of, padding
 from perfmodel.workload.importers.onnx.node import NotPricedError
 
-__all__ = ["HANDLERS"]
-
 _MERGES: Mapping[str, tuple[str, str]] = {
     "Add": ("Add", "Sum"), "Subtract": ("Sub", ""), "Multiply": ("Mul", ""),
     "Average": ("Mean", "Mean"), "Maximum": ("Max", "Max"), "Minimum": ("Min", "Min"),

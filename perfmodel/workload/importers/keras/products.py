@@ -10,8 +10,6 @@ from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.trace import DOMAIN
 from perfmodel.workload.symbols import constant
 
-__all__ = ["HANDLERS", "padding"]
-
 
 def axes_of(layer: KerasLayerCall) -> int:
     """Return how many spatial axes a layer's class names: ``Conv2D``."""

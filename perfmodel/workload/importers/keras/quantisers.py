@@ -9,8 +9,6 @@ from typing import Any, Final, cast
 from perfmodel.formats import find
 from perfmodel.workload.importers.keras.fields import Fields, LayerError
 
-__all__ = ["format_of", "is_quantiser", "quantiser_name"]
-
 #: Quantiser -> its format, or where its bits stand: the first argument, and the default.
 _BITS: Mapping[str, int] = {
     "quantized_bits": 8, "quantized_linear": 8, "quantized_relu": 8, "quantized_ulaw": 8,

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.marks import Marks
 from perfmodel.specfile import read
 from perfmodel.workload.importers.archive import contents, unpacked
 from perfmodel.workload.importers.keras.fields import Fields, Place
-
-__all__ = ["KerasModelFile", "find_model"]
 
 _CONFIG: Final = "config.json"
 
@@ -58,8 +56,13 @@ def find_model(path: Path) -> KerasModelFile:
     except (ValueError, RecursionError):
         data = read(content, file, json_text=True)[0]  # it says what is wrong, and where
     if not isinstance(data, dict):
-        raise InputError(Fault("is not a mapping", file=file, line=1, column=1,
-                               expected="a model with 'class_name' and 'config'"))  # fmt: skip
+        raise input_error(
+            "is not a mapping",
+            file=file,
+            line=1,
+            column=1,
+            expected="a model with 'class_name' and 'config'",
+        )
     root = cast("dict[str, Any]", data)
     place: Place = ()
     manifest: Any = root.get("weightsManifest")
@@ -73,9 +76,13 @@ def find_model(path: Path) -> KerasModelFile:
         line, column = marks.at(place)
         graph = root.get("format") == "graph-model" or "node" in model
         message = "is a graph of TensorFlow, not of layers" if graph else "holds no model of layers"
-        raise InputError(
-            Fault(message, path=marks.show(place), file=file, line=line, column=column,
-                  expected="a layers-model with 'class_name' and 'config'")
-        )  # fmt: skip
+        raise input_error(
+            message,
+            path=marks.show(place),
+            file=file,
+            line=line,
+            column=column,
+            expected="a layers-model with 'class_name' and 'config'",
+        )
     return KerasModelFile(Fields(model, place), content, file,
                  cast("list[Any]", manifest) if isinstance(manifest, list) else [])  # fmt: skip

@@ -9,8 +9,6 @@ from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Ma
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.trace import DOMAIN
 
-__all__ = ["HANDLERS"]
-
 #: Layer -> cell and its gates.
 _CELLS: Mapping[str, tuple[str, int]] = {
     "LSTM": ("LSTM", 4),

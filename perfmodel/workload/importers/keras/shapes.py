@@ -10,8 +10,6 @@ from perfmodel.workload.importers.keras.pointwise import aligned
 from perfmodel.workload.importers.keras.products import axes_of
 from perfmodel.workload.importers.onnx.node import NotPricedError
 
-__all__ = ["HANDLERS"]
-
 
 def flatten(layer: KerasLayerCall) -> Made:
     """``Flatten``: everything but the batch in one axis."""

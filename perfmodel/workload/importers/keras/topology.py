@@ -22,8 +22,6 @@ from perfmodel.workload.importers.onnx.pricing import MALFORMED
 from perfmodel.workload.importers.trace import TooLargeError, Tracer
 from perfmodel.workload.symbols import Dim
 
-__all__ = ["HANDLERS", "Models"]
-
 HANDLERS: Mapping[str, Handler] = {
     **products.HANDLERS, **pointwise.HANDLERS, **shapes.HANDLERS, **sequences.HANDLERS,
 }  # fmt: skip

@@ -9,8 +9,6 @@ from perfmodel.workload.importers.onnx.pricing import RANDOM
 from perfmodel.workload.importers.onnx.read import FORMATS, RawGraph, RawNode
 from perfmodel.workload.symbols import Poly
 
-__all__ = ["is_dispatched"]
-
 #: Operators whose last input is the shape of what they make.
 _SHAPED = frozenset({"Reshape", "ConstantOfShape"})
 

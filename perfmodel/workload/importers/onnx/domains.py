@@ -20,8 +20,6 @@ from perfmodel.workload.importers.onnx.pricing import STANDARD, Pricing
 from perfmodel.workload.importers.onnx.shapes import RULES as PLAIN
 from perfmodel.workload.importers.onnx.shapes import Rule
 
-__all__ = ["FORMATS", "Domain", "domain_of"]
-
 #: Domains of other formats, and the module with their ``RULES`` and ``PRICES``, which is imported
 #: when such a file is read.
 FORMATS: Final[Mapping[str, str]] = dict.fromkeys(

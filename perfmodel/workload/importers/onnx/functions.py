@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final, TypeAlias
 
-from perfmodel.errors import Fault, InputError
-
-__all__ = ["MOST_NODES", "written_out"]
+from perfmodel.errors import input_error
 
 #: Nodes of a model, its functions written out: work and memory grow with them.
 MOST_NODES: Final = 100_000
@@ -43,23 +41,27 @@ def written_out(model: Any, file: str) -> Any:
     nodes, size = _total(main, functions, file)
     if nodes > MOST_NODES:
         of = "its functions written out are" if functions else "holds"
-        raise InputError(
-            Fault(f"{of} {nodes:,} nodes", path="functions" if functions else "graph", file=file,
-                  expected=f"at most {MOST_NODES:,}")
-        )  # fmt: skip
+        raise input_error(
+            f"{of} {nodes:,} nodes",
+            path="functions" if functions else "graph",
+            file=file,
+            expected=f"at most {MOST_NODES:,}",
+        )
     if functions and size - main.bytes > _MOST_BYTES:
-        raise InputError(
-            Fault(f"its functions written out are {size >> 20:,} MiB", path="functions",
-                  file=file, expected=f"at most {_MOST_BYTES >> 20}")
-        )  # fmt: skip
+        raise input_error(
+            f"its functions written out are {size >> 20:,} MiB",
+            path="functions",
+            file=file,
+            expected=f"at most {_MOST_BYTES >> 20}",
+        )
     if not functions:
         return model
     try:
         return import_module("onnx.inliner").inline_local_functions(model)
     except Exception as error:  # the inliner's C++ raises a bare RuntimeError or worse
         reason = str(error).splitlines()[0] if str(error) else "malformed"
-        raise InputError(
-            Fault(f"its functions cannot be inlined: {reason}", path="functions", file=file)
+        raise input_error(
+            f"its functions cannot be inlined: {reason}", path="functions", file=file
         ) from None
 
 
@@ -89,10 +91,12 @@ def _total(main: _Size, functions: Mapping[Key, _Size], file: str) -> tuple[int,
 
     def total(size: _Size, depth: int, path: str) -> tuple[int, int]:
         if depth > _DEEPEST:
-            raise InputError(
-                Fault(f"calls functions more than {_DEEPEST} deep", path=path, file=file,
-                      expected="functions that do not call themselves")
-            )  # fmt: skip
+            raise input_error(
+                f"calls functions more than {_DEEPEST} deep",
+                path=path,
+                file=file,
+                expected="functions that do not call themselves",
+            )
         nodes, length = size.nodes, size.bytes
         for key, times in size.calls.items():
             if key not in functions:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.build import OnnxBuild
@@ -222,7 +222,7 @@ def _unknown(walked: Walked, settings: Mapping[str, Value], settable: list[str],
             faults.append(
                 Fault(
                     f"the network has no free dimension '{name}'", path=name, file=file,
-                    expected="one of " + ", ".join(sorted(known)) if known else "no settings",
+                    expected=one_of(sorted(known)) if known else "no settings",
                     suggestion=nearest(name, known),
                 )
             )  # fmt: skip
@@ -258,6 +258,3 @@ def _precision(build: OnnxBuild) -> str:
             key = tensor.format or "fp32"
             formats[key] = formats.get(key, 0.0) + float(size)
     return max(formats, key=lambda f: formats[f]) if formats else "fp32"
-
-
-__all__ = ["OnnxWorkload", "load_onnx"]

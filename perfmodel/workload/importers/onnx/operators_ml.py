@@ -19,8 +19,6 @@ from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.symbols import Dim, product
 
-__all__ = ["LEARNED", "classes_of"]
-
 #: Operations a score of what follows a decision.
 _TRANSFORMS: Mapping[str, float] = {
     "NONE": 0, "SOFTMAX": VECTOR_OPS["softmax"], "SOFTMAX_ZERO": VECTOR_OPS["softmax"] + 1,
@@ -225,14 +223,24 @@ def trees(p: Pricer, n: OnnxNode) -> None:
     """
     x = _columns(p, n)
     shape = _forest(n)
+    regression = n.op.endswith("Regressor")
+    leaf_numbers = len(_list(n, "target_weights" if regression else "class_weights"))
+    outputs = int(n.whole("n_targets", 1)) if regression else classes_of(n)
+    sums = _walked(p, n, x, shape, outputs, leaf_numbers)
+    if regression:
+        _finish(p, n, _transformed(p, n, sums))
+        return
+    scores = sums if outputs > 1 else p.builder.view(sums, (x.shape[0], 1), name="scores")
+    _finish(p, n, best(p.builder, scores), _transformed(p, n, scores))
+
+
+def _walked(p: Pricer, n: OnnxNode, x: Tensor, shape: _Forest, outputs: int, leaves: int) -> Tensor:
+    """Add the walks through the trees, say what they are, and return the sums of their leaves."""
     p.notes.append(
         f"{n.label}: {shape.trees} trees, {shape.inner:g} nodes and {shape.depth:.2f} comparisons "
         "a walk, the mean depth of the leaves"
     )
-    regression = n.op.endswith("Regressor")
-    leaf_numbers = len(_list(n, "target_weights" if regression else "class_weights"))
-    outputs = int(n.whole("n_targets", 1)) if regression else classes_of(n)
-    many = outputs > 1 and leaf_numbers > shape.trees * (shape.inner + 1)
+    many = outputs > 1 and leaves > shape.trees * (shape.inner + 1)
     s = forest.ForestStructure.model_validate(
         {
             "features": 1, "trees": shape.trees, "depth": max(shape.depth, 1e-9),
@@ -240,12 +248,7 @@ def trees(p: Pricer, n: OnnxNode) -> None:
             "leaves": "value" if outputs == 1 else "distribution" if many else "label",
         }
     )  # fmt: skip
-    sums = forest.walk(p.builder, x, s, trees=shape.trees, depth=shape.depth, inner=shape.inner)
-    if regression:
-        _finish(p, n, _transformed(p, n, sums))
-        return
-    scores = sums if outputs > 1 else p.builder.view(sums, (x.shape[0], 1), name="scores")
-    _finish(p, n, best(p.builder, scores), _transformed(p, n, scores))
+    return forest.walk(p.builder, x, s, trees=shape.trees, depth=shape.depth, inner=shape.inner)
 
 
 #: ``post_transform`` of ``TreeEnsemble``, by its number.
@@ -260,19 +263,7 @@ def ensemble(p: Pricer, n: OnnxNode) -> None:
     transform = n.whole("post_transform", 0)
     if not 0 <= transform < len(_NUMBERED):
         raise NotPricedError(f"post_transform {transform} is not known")
-    p.notes.append(
-        f"{n.label}: {shape.trees} trees, {shape.inner:g} nodes and {shape.depth:.2f} comparisons "
-        "a walk, the mean depth of the leaves"
-    )
-    many = outputs > 1 and leaves > shape.trees * (shape.inner + 1)
-    s = forest.ForestStructure.model_validate(
-        {
-            "features": 1, "trees": shape.trees, "depth": max(shape.depth, 1e-9),
-            "nodes": max(shape.inner, 1e-9), "classes": outputs,
-            "leaves": "value" if outputs == 1 else "distribution" if many else "label",
-        }
-    )  # fmt: skip
-    sums = forest.walk(p.builder, x, s, trees=shape.trees, depth=shape.depth, inner=shape.inner)
+    sums = _walked(p, n, x, shape, outputs, leaves)
     said = OnnxNode(n.op, n.name, n.inputs, n.outputs, {"post_transform": _NUMBERED[transform]})
     _finish(p, n, _transformed(p, said, sums))
 

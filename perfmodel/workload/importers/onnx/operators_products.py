@@ -234,5 +234,3 @@ PRODUCTS: Mapping[str, Pricing] = {
     "Einsum": einsum,
     "Det": det,
 }
-
-__all__ = ["PRODUCTS", "convolution", "matrices", "product_of"]

@@ -13,8 +13,6 @@ from perfmodel.workload.importers.onnx.shapes import Rule, give, ranked
 from perfmodel.workload.importers.onnx.shapes_products import stacked
 from perfmodel.workload.symbols import Dim, product
 
-__all__ = ["DOMAIN", "PRICES", "RULES", "TYPED", "UNKNOWN"]
-
 #: Domain of these operators: no file of ONNX uses it.
 DOMAIN: Final = "perfmodel"
 

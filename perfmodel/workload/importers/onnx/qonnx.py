@@ -21,8 +21,6 @@ from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
 from perfmodel.workload.importers.onnx.shapes import Rule, give
 from perfmodel.workload.symbols import constant, product
 
-__all__ = ["DOMAINS", "PRICES", "RULES", "stated_format"]
-
 DOMAINS: Final = frozenset(
     {"qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas", "finn",
      "qonnx.custom_op.general.quant"}

@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from perfmodel.errors import Fault, InputError, nearest, printable
+from perfmodel.errors import Fault, InputError, input_error, nearest, printable
 from perfmodel.regular import contents
 from perfmodel.workload.importers.onnx.functions import written_out
 from perfmodel.workload.importers.onnx.signature import signature_faults
@@ -132,22 +132,21 @@ def read_onnx(path: str | Path) -> RawModel:
         onnx = _module("onnx")
         decode_error = _module("google.protobuf.message").DecodeError
     except ImportError:
-        raise InputError(
-            Fault("reading ONNX needs the package onnx", file=str(file),
-                  expected="pip install 'perfmodel[onnx]'")
-        ) from None  # fmt: skip
+        raise input_error(
+            "reading ONNX needs the package onnx",
+            file=str(file),
+            expected="pip install 'perfmodel[onnx]'",
+        ) from None
     content = contents(file, LARGEST_BYTES, wanted="a model with its weights in another file")
     expected = "an ONNX model (protobuf)"
     try:
         # Parsed as it stands: data in other files stays there.
         model = onnx.ModelProto.FromString(content)
     except (decode_error, RuntimeError, ValueError):
-        raise InputError(
-            Fault("is truncated or no ONNX", file=str(file), expected=expected)
-        ) from None
+        raise input_error("is truncated or no ONNX", file=str(file), expected=expected) from None
     del content
     if not model.ir_version or not model.HasField("graph") or not len(model.graph.node):
-        raise InputError(Fault("holds no ONNX graph", file=str(file), expected=expected))
+        raise input_error("holds no ONNX graph", file=str(file), expected=expected)
     model = written_out(model, str(file))
     return _OnnxReader(onnx, str(file)).model(model)
 

@@ -8,8 +8,6 @@ from perfmodel.workload.importers.onnx.node import OnnxNode, Shape
 from perfmodel.workload.importers.onnx.operators_ml import categories_of, classes_of
 from perfmodel.workload.importers.onnx.shapes import Rule, give
 
-__all__ = ["RULES"]
-
 
 def _rows(node: OnnxNode) -> Shape:
     x = node.need(0).known

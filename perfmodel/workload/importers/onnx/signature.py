@@ -7,9 +7,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
-from perfmodel.errors import nearest
-
-__all__ = ["signature_faults"]
+from perfmodel.errors import nearest, one_of
 
 #: Domains whose operators the package onnx describes.
 _DESCRIBED: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
@@ -76,7 +74,7 @@ def signature_faults(proto: Any, opsets: Mapping[str, int]) -> Iterator[tuple[st
         if known is None:
             if not name.startswith("_"):  # tools leave notes of their own
                 yield (f"no attribute is named '{name}'",
-                       "one of " + ", ".join(sorted(signature.attributes))
+                       one_of(sorted(signature.attributes))
                        if signature.attributes else "no attributes",
                        nearest(name, signature.attributes))  # fmt: skip
         elif kind and kind != known:

@@ -9,8 +9,6 @@ from perfmodel.workload.importers.onnx.qonnx import DOMAINS, RULES, stated_forma
 from perfmodel.workload.importers.onnx.read import RawModel
 from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step
 
-__all__ = ["fold_formats", "stated_precision"]
-
 #: Operators that pass on values as they are, in whatever format.
 _PASSING = frozenset(
     {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather",

@@ -9,8 +9,6 @@ from typing import TypeAlias
 from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
 from perfmodel.workload.symbols import Dim
 
-__all__ = ["CALL", "Blocker", "OnnxIfBranches", "Repeat", "Scope", "Step", "Walked"]
-
 #: Operator of the node that stands for entering a body of control flow.
 CALL = "(call)"
 

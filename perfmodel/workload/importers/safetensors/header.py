@@ -17,10 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.regular import FileBytes, open_file
-
-__all__ = ["BYTES", "INDEX", "StoredTensor", "read_header", "read_index"]
 
 #: How the name of the index of a file in shards ends.
 INDEX: Final = ".safetensors.index.json"
@@ -60,7 +58,7 @@ class StoredTensor(NamedTuple):
             raw = np.frombuffer(FileBytes(stream, self.file)[self.start : self.start + count],
                                 dtype=np.uint8)  # fmt: skip
         if len(raw) < count:
-            raise InputError(Fault("became shorter while it was read", file=self.file))
+            raise input_error("became shorter while it was read", file=self.file)
         if self.dtype in _PLAIN:
             values = raw.view(_PLAIN[self.dtype]).astype(np.float64)
         elif self.dtype == "BF16":
@@ -104,10 +102,10 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
             head = stream.read(min(length, _LONGEST, size))
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        raise InputError(Fault(reason, file=str(file), expected="a readable file")) from None
+        raise input_error(reason, file=str(file), expected="a readable file") from None
     if size < 8 or length > _LONGEST or 8 + length > size or not head.startswith(b"{"):
         message = "is truncated or no safetensors file"
-        raise InputError(Fault(message, file=str(file), expected="a header of JSON"))
+        raise input_error(message, file=str(file), expected="a header of JSON")
     doubles: list[str] = []
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,7 +120,7 @@ def read_header(path: str | Path) -> dict[str, StoredTensor]:
         header: Any = json.loads(head, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         message = f"its header is no JSON: {str(error).splitlines()[0]}"
-        raise InputError(Fault(message, file=str(file), expected="a sound file")) from None
+        raise input_error(message, file=str(file), expected="a sound file") from None
     faults = [Fault(f"'{key}' stands there twice", key, str(file)) for key in doubles]
     found: dict[str, StoredTensor] = {}
     spans: list[tuple[int, int, str]] = []
@@ -160,7 +158,7 @@ def read_index(path: str | Path) -> dict[str, StoredTensor]:
     if not isinstance(named, dict) or not all(
         isinstance(file, str) for file in cast("dict[str, Any]", named).values()
     ):
-        raise InputError(Fault("has no weight_map", file=str(path), expected="tensor -> file"))
+        raise input_error("has no weight_map", file=str(path), expected="tensor -> file")
     faults: list[Fault] = []
     found: dict[str, StoredTensor] = {}
     for name in sorted(set(cast("dict[str, str]", named).values())):
@@ -194,7 +192,7 @@ def _entry(
     given = cast("dict[str, Any]", entry)
     dtype, shape, offsets = given["dtype"], given["shape"], given["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BYTES:
-        fault(f"unknown dtype {dtype!r}", "one of " + ", ".join(BYTES), nearest(str(dtype), BYTES))
+        fault(f"unknown dtype {dtype!r}", one_of(BYTES), nearest(str(dtype), BYTES))
         return None
     if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
         fault("shape or offsets are no whole numbers of 64 bits",

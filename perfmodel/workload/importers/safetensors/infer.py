@@ -23,8 +23,6 @@ from perfmodel.workload.importers.stored.held import FileTensor
 from perfmodel.workload.library import ModelEntry, entry
 from perfmodel.workload.library_file import structure_flaws
 
-__all__ = ["SHAPING", "inferred"]
-
 #: Settings that may say what tensors leave open.
 SHAPING: Final = ("head_dim",)
 #: Size of a head by width, where a width was published: Radford et al. 2019 (table 2); Devlin et

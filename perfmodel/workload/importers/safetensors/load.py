@@ -23,8 +23,6 @@ from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.symbols import constant
 from perfmodel.workload.workload import Workload
 
-__all__ = ["load_safetensors"]
-
 #: Families whose tensors are held against the graph.
 _CHECKED: Final = frozenset({"transformer", "vit", "mamba"})
 #: Parts of checkpoints that the reader of the config leaves out, by how their names begin.

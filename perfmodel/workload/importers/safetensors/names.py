@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-__all__ = ["canonical", "is_buffer", "original"]
-
 _PREFIX: Final = re.compile(
     r"^(?:(?:model|transformer|backbone|language_model|text_model|decoder|bert|vit|gpt_neox)\.)+"
 )

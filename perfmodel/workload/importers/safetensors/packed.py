@@ -16,8 +16,6 @@ from perfmodel.errors import Fault
 from perfmodel.workload.importers.safetensors.header import BYTES, StoredTensor
 from perfmodel.workload.importers.stored.held import FileTensor
 
-__all__ = ["FORMATS", "unpacked"]
-
 #: dtype of the file -> format here.
 FORMATS: Final[Mapping[str, str]] = {
     "F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8_e4m3",

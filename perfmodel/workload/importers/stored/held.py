@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["FileTensor", "layer_of"]
-
 _LAYER: Final = re.compile(r"blk\.(\d{1,6})\.", re.ASCII)
 
 

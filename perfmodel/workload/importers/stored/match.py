@@ -16,8 +16,6 @@ from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.stored.held import FileTensor, layer_of
 from perfmodel.workload.symbols import constant
 
-__all__ = ["Matched", "WeightFile", "WeightStorage", "match"]
-
 #: Weight of a graph (of a layer: without its group) -> tensors of the file that it is, the first
 #: that are all there: several are one weight, and one tensor may be part of several weights.
 _NAMES: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {

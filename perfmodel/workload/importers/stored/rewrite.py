@@ -15,15 +15,6 @@ from perfmodel.workload.symbols import Dim, Poly, simplify
 from perfmodel.workload.unroll import carried
 from perfmodel.workload.workload import StructureBuild, Workload
 
-__all__ = [
-    "OfTheFile",
-    "StoredBuild",
-    "StoredLayerGroup",
-    "WeightStoragePlan",
-    "groups_of",
-    "with_storage",
-]
-
 _OWN: Final = frozenset({"weight", "kv", "state"})
 
 

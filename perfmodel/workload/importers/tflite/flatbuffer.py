@@ -16,8 +16,6 @@ from typing import Any, Final, TypeVar
 from perfmodel.errors import Fault
 from perfmodel.regular import FileBytes
 
-__all__ = ["Flatbuffer", "FlatbufferTable"]
-
 #: How many faults are collected before reading stops: one broken offset may make many.
 _MOST_FAULTS: Final = 20
 

@@ -11,8 +11,6 @@ from perfmodel.workload.importers.tflite.read import TfliteModel, read_tflite
 from perfmodel.workload.importers.tflite.translate import translate
 from perfmodel.workload.workload import Workload
 
-__all__ = ["load_tflite"]
-
 
 def load_tflite(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
     """Read a TensorFlow Lite file without its weights.

@@ -7,8 +7,6 @@ from typing import Any, Final, TypeVar
 
 from perfmodel.workload.symbols import Dim
 
-__all__ = ["TO_THE_END", "masked"]
-
 #: What the ONNX standard reads as "to the end".
 TO_THE_END: Final = 2**31 - 1
 

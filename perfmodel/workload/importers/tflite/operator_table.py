@@ -10,8 +10,6 @@ from perfmodel.workload.importers.tflite.schema import PADDINGS
 from perfmodel.workload.importers.tflite.slices import SLICES
 from perfmodel.workload.importers.tflite.translate import Translator
 
-__all__ = ["HANDLERS"]
-
 Handler = Callable[[Translator, TfliteOperator], None]
 
 #: Functions of each element with the same inputs in the same order.

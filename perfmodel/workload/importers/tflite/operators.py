@@ -28,6 +28,7 @@ from perfmodel.workload.importers.tflite.recurrent import basic_lstm, lstm, simp
 from perfmodel.workload.importers.tflite.shapes import RULES, sides
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
+#: What a reader of this format asks a module for (`perfmodel.workload.importers.onnx.domains`).
 __all__ = ["PRICES", "RULES"]
 
 

@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError, input_error
 from perfmodel.regular import FileBytes, open_file
 from perfmodel.workload.importers.onnx.read import KEPT, LARGEST_EXTENT
 from perfmodel.workload.importers.tflite.flatbuffer import Flatbuffer, FlatbufferTable
@@ -20,8 +20,6 @@ from perfmodel.workload.importers.tflite.schema import (
     OPTIONS,
     PADDINGS,
 )
-
-__all__ = ["TfliteModel", "TfliteOperator", "TfliteSubgraph", "TfliteTensor", "read_tflite"]
 
 _EXPECTED: Final = "a TensorFlow Lite model (flatbuffer with the identifier TFL3)"
 
@@ -149,9 +147,7 @@ def read_tflite(path: str | Path) -> TfliteModel:
         large = FileBytes(stream, str(file))
         data = large if len(large) > _LARGE else large[: len(large)]
         if len(data) < 8 or data[4:8] != IDENTIFIER:
-            raise InputError(
-                Fault("is no TensorFlow Lite model", file=str(file), expected=_EXPECTED)
-            )
+            raise input_error("is no TensorFlow Lite model", file=str(file), expected=_EXPECTED)
         return _TfliteReader(Flatbuffer(data, str(file))).model()
 
 

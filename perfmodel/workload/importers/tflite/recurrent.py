@@ -12,8 +12,6 @@ from perfmodel.workload.importers.onnx.shapes import give
 from perfmodel.workload.nest import LoopNest, gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify
 
-__all__ = ["basic_lstm", "lstm", "sequence_shape", "simple_rnn", "svdf", "svdf_shape"]
-
 #: Inputs of an LSTM that are matrices: of the input, of the state (one a gate; the input gate's may
 #: be absent), and the projection.
 _FROM_INPUT: Final = (1, 2, 3, 4)

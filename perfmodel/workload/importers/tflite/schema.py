@@ -8,10 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = [
-    "ACTIVATIONS", "BUILTINS", "ELEMENT_BITS", "FORMATS", "IDENTIFIER", "OPTIONS", "PADDINGS",
-]  # fmt: skip
-
 #: Bytes 4 to 8 of a file.
 IDENTIFIER: Final = b"TFL3"
 

@@ -21,8 +21,6 @@ from perfmodel.workload.importers.tflite.recurrent import sequence_shape
 from perfmodel.workload.importers.tflite.recurrent import svdf_shape as filtered
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
-__all__ = ["RULES", "sides"]
-
 
 def _image(edge: OnnxValue) -> Shape:
     if len(edge.known) < 3:

@@ -9,8 +9,6 @@ from perfmodel.workload.importers.tflite.masks import TO_THE_END, masked
 from perfmodel.workload.importers.tflite.read import TfliteOperator
 from perfmodel.workload.importers.tflite.translate import Translator
 
-__all__ = ["SLICES"]
-
 
 def _reshape(t: Translator, o: TfliteOperator) -> None:
     target = t.input(o, 1) or t.constant(o.options["new_shape"])

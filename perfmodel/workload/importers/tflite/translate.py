@@ -17,8 +17,6 @@ from perfmodel.workload.importers.tflite.read import (
 )
 from perfmodel.workload.importers.tflite.schema import ACTIVATIONS
 
-__all__ = ["DOMAIN", "Translator", "translate"]
-
 #: Domain of nodes that mean something else than the standard's; see ``operators.py``.
 DOMAIN: Final = "tflite"
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
 from perfmodel.workload.importers.onnx.own import TYPED, UNKNOWN
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor, RawValue
 from perfmodel.workload.importers.torch_export.expressions import ExpressionError, extent, symbol_of
 from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProgram, Meta, Ref
-
-__all__ = ["Emitter"]
 
 _OPSET: Final = 23
 
@@ -96,8 +94,12 @@ class Emitter:
         """
         found = self.program.metas.get(name)
         if found is None:
-            raise InputError(Fault("has no shape in 'tensor_values'", path=name, file=self.file,
-                                   expected="the shape of every tensor"))  # fmt: skip
+            raise input_error(
+                "has no shape in 'tensor_values'",
+                path=name,
+                file=self.file,
+                expected="the shape of every tensor",
+            )
         return found
 
     # arguments

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from perfmodel.catalog import need
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error, one_of
 from perfmodel.workload.importers.torch_export.program import (
     WRAPPERS,
     AtenCall,
@@ -14,8 +14,6 @@ from perfmodel.workload.importers.torch_export.program import (
     Ref,
     renamed,
 )
-
-__all__ = ["records"]
 
 _TYPES = {
     "uint8": "uint8", "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
@@ -36,8 +34,10 @@ def records(program: Any) -> AtenProgram:
     """
     torch: Any = need("torch")
     if not isinstance(program, torch.export.ExportedProgram):
-        raise InputError(Fault(f"a {type(program).__name__} is no exported program",
-                               expected="torch.export.export(module, arguments)"))  # fmt: skip
+        raise input_error(
+            f"a {type(program).__name__} is no exported program",
+            expected="torch.export.export(module, arguments)",
+        )
     made = AtenProgram()
     signature = program.graph_signature
     made.parameters = dict(signature.inputs_to_parameters)
@@ -135,7 +135,7 @@ def _argument(value: Any) -> Any:
 def _meta(value: Any) -> Meta:
     kind = str(value.dtype).removeprefix("torch.")
     if kind not in _TYPES:
-        raise InputError(Fault(f"a tensor of {kind}", expected="one of " + ", ".join(_TYPES)))
+        raise input_error(f"a tensor of {kind}", expected=one_of(_TYPES))
     shape: list[int | str] = []
     hints: list[int] = []
     for size in value.shape:

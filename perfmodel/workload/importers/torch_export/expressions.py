@@ -10,8 +10,6 @@ from perfmodel.workload.importers.onnx.extents import floor_div as divided
 from perfmodel.workload.importers.onnx.extents import larger, smaller
 from perfmodel.workload.symbols import Dim, constant, simplify, symbol
 
-__all__ = ["ExpressionError", "extent", "symbol_of"]
-
 _LONGEST: Final = 4000
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from perfmodel.arrays import Value
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import input_error
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.pricing import MALFORMED
@@ -16,8 +16,6 @@ from perfmodel.workload.importers.torch_export.operators import OPERATORS, SKIPP
 from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProgram
 from perfmodel.workload.importers.torch_export.read import read_pt2
 from perfmodel.workload.workload import Workload
-
-__all__ = ["load_exported", "load_pt2"]
 
 
 def load_pt2(path: str | Path, settings: Mapping[str, Value] | None = None) -> Workload:
@@ -62,10 +60,12 @@ def _write(emitter: Emitter, call: AtenCall) -> None:
         return
     unread = [n for n in emitter.tensors(call) if n not in emitter.shapes]
     if unread:
-        raise InputError(
-            Fault(f"reads '{unread[0]}'", path=call.place or call.name, file=emitter.file,
-                  expected="a tensor that something makes")
-        )  # fmt: skip
+        raise input_error(
+            f"reads '{unread[0]}'",
+            path=call.place or call.name,
+            file=emitter.file,
+            expected="a tensor that something makes",
+        )
     known = "aten." in call.target
     writer = OPERATORS.get(call.op) if known else None
     before = len(emitter.nodes)

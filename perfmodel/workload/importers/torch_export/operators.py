@@ -11,8 +11,6 @@ from perfmodel.workload.importers.torch_export.program import AtenCall
 from perfmodel.workload.importers.torch_export.recurrent import recurrent
 from perfmodel.workload.symbols import constant
 
-__all__ = ["OPERATORS", "SKIPPED", "Writer"]
-
 Writer = Callable[[Emitter, AtenCall], None]
 
 #: Checks and arithmetic on extents: nothing that a device computes.

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
-__all__ = ["FORMATS", "WRAPPERS", "Argument", "AtenCall", "AtenProgram", "Meta", "Ref", "renamed"]
-
 #: Type of torch's schema -> numeric format.
 FORMATS: Final[dict[int, str]] = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "fp16", 7: "fp32", 8: "fp64",

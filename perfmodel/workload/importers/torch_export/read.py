@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.workload.importers.archive import unpacked
 from perfmodel.workload.importers.torch_export.program import (
     FORMATS,
@@ -18,8 +18,6 @@ from perfmodel.workload.importers.torch_export.program import (
     Ref,
     renamed,
 )
-
-__all__ = ["parse", "read_pt2"]
 
 _OLDER: Final = "serialized_exported_program.json"
 _MOST: Final = 128 * 2**20
@@ -45,7 +43,7 @@ def read_pt2(path: Path) -> AtenProgram:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
         reason = "is nested too deeply" if isinstance(error, RecursionError) else "is no JSON"
-        raise InputError(Fault(reason, file=file, expected="a graph of torch.export")) from None
+        raise input_error(reason, file=file, expected="a graph of torch.export") from None
     return parse(data, file)
 
 
@@ -75,10 +73,11 @@ def parse(data: object, file: str) -> AtenProgram:
         specs = _list(signature["input_specs"], "graph_module.signature.input_specs")
         made = _list(signature["output_specs"], "graph_module.signature.output_specs")
     except KeyError as error:
-        raise InputError(Fault(f"lacks '{error.args[0]}'", path="graph_module", file=file,
-                               expected=expected)) from None  # fmt: skip
+        raise input_error(
+            f"lacks '{error.args[0]}'", path="graph_module", file=file, expected=expected
+        ) from None
     except _Malformed as error:
-        raise InputError(Fault(str(error), path=error.path, file=file, expected=expected)) from None
+        raise input_error(str(error), path=error.path, file=file, expected=expected) from None
 
     def trying(path: str, work: Any, *arguments: Any) -> Any:
         try:
@@ -105,8 +104,9 @@ def parse(data: object, file: str) -> AtenProgram:
     if faults:
         raise InputError(faults[:50])
     if not program.calls:
-        raise InputError(Fault("holds no operator", path="graph_module.graph.nodes", file=file,
-                               expected=expected))  # fmt: skip
+        raise input_error(
+            "holds no operator", path="graph_module.graph.nodes", file=file, expected=expected
+        )
     return program
 
 

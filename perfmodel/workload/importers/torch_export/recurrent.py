@@ -11,8 +11,6 @@ from perfmodel.workload.importers.torch_export.emit import Emitter
 from perfmodel.workload.importers.torch_export.program import AtenCall, Ref
 from perfmodel.workload.symbols import Dim
 
-__all__ = ["recurrent"]
-
 _CELLS: Mapping[str, str] = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "rnn_relu": "RNN"}
 
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.arrays import Value
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
 from perfmodel.cost.ecm import Work, cycles_at_levels, cycles_by_size
-from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.cache import grid_reads, hierarchy
 from perfmodel.workload.streaming import KERNELS
 
@@ -53,7 +53,7 @@ _EXTRA: Final = ("replay", "line_out", "line_out_time", "store_line", "store_lin
 _PULL: Final = 0.005
 
 
-def constants(machine: Machine, chosen: Sequence[str]) -> list[Constant]:
+def constants(machine: pm.Machine, chosen: Sequence[str]) -> list[Constant]:
     """Return constants that start from the machine's facts."""
     out: list[Constant] = []
     for path in chosen:
@@ -69,7 +69,7 @@ def measured_cycles(rows: Sequence[StreamRow], clock: float) -> Vector:
     return np.array([row.cycles or row.seconds_per_line * clock for row in rows])
 
 
-def forward(rows: Sequence[StreamRow], machine: Machine, levels: Sequence[str]) -> Forward:
+def forward(rows: Sequence[StreamRow], machine: pm.Machine, levels: Sequence[str]) -> Forward:
     """Return constants -> clocks a line of all rows of one machine.
 
     Parameters

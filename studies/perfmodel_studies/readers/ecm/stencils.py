@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import perfmodel as pm
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import evaluate, grouped
-from perfmodel.hardware.library import hardware
 
 from perfmodel_studies.readers.ecm.fitting import constants, forward, measured_cycles
 from perfmodel_studies.readers.ecm.rows import ZEN4, stencil_rows
@@ -54,7 +54,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     rows = stencil_rows(folder.need(NAME, *PLACES), faults)
     if faults:
         raise InputError(faults)
-    machine = hardware(ZEN4, devices).machine("ideal")
+    machine = pm.hardware(ZEN4, devices).machine("ideal")
     clock = machine.facts[f"engines.{machine.engine}.clock"]
     return [
         Refit(

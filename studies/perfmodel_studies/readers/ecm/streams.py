@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
@@ -20,11 +21,7 @@ from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import error_of, evaluate, grouped
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
-from perfmodel.workload.library import find
 from perfmodel.workload.streaming import KERNELS
-from perfmodel.workload.workload import Workload
 
 from perfmodel_studies.readers.ecm.fitting import constants, forward, measured_cycles
 from perfmodel_studies.readers.ecm.rows import MACHINES, ZEN4, StreamRow, likwid_rows, zen4_rows
@@ -127,7 +124,7 @@ def case_of(row: StreamRow, devices: Sequence[str | Path]) -> ValidationCase:
     """Return a row as a case: a sweep of the kernel on the device, with the row's vectors."""
     name = f"{row.node} {row.name}"
     try:
-        device = hardware(row.device, devices)
+        device = pm.hardware(row.device, devices)
         workload = sweep(row, device)
     except InputError as error:
         return ValidationCase(name, row.device, reason=str(error.faults[0]))
@@ -142,20 +139,20 @@ def case_of(row: StreamRow, devices: Sequence[str | Path]) -> ValidationCase:
     return ValidationCase(name, row.device, machine, (question,), None, None, row.level)
 
 
-def sweep(row: StreamRow, device: Device) -> Workload:
+def sweep(row: StreamRow, device: pm.Device) -> pm.Workload:
     """Return the workload of a row; one whose file names only a level lies well inside it."""
     if row.kernel not in WORKLOADS:
         raise InputError(Fault(f"no streaming kernel is named '{row.kernel}'"))
     if not row.vector:
         raise InputError(Fault("the file names vectors that no kernel is known for"))
     if row.extents:
-        return find(WORKLOADS[row.kernel], dict(row.extents))
+        return pm.workload(WORKLOADS[row.kernel], **dict(row.extents))
     size = row.size or _inside(row.level, device)
     elements = size / (8.0 * KERNELS[row.kernel].arrays)
-    return find(WORKLOADS[row.kernel], {"elements": elements})
+    return pm.workload(WORKLOADS[row.kernel], elements=elements)
 
 
-def _inside(level: str, device: Device) -> float:
+def _inside(level: str, device: pm.Device) -> float:
     first, second, third = (
         next(m.capacity.value for m in device.memories if m.name == name) for name in LEVELS[:-1]
     )
@@ -168,7 +165,7 @@ def _inside(level: str, device: Device) -> float:
     return sizes[level]
 
 
-def _results(workload: Workload) -> Any:
+def _results(workload: pm.Workload) -> Any:
     (block,) = workload.graph().blocks
     return dict(dict(block.operators[0].attributes)["extents"])["results"]
 
@@ -188,7 +185,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     for node, own in _OWN.items():
         mine = [row for row in rows if row.node == node and row.kernel in KERNELS and row.vector]
         if mine:
-            machine = hardware(mine[0].device, devices).machine("ideal")
+            machine = pm.hardware(mine[0].device, devices).machine("ideal")
             clock = machine.facts[f"engines.{machine.engine}.clock"]
             out.append(
                 Refit(
@@ -205,7 +202,7 @@ def _shared(
 ) -> Refit:
     mine = [[r for r in rows if r.node == n and r.kernel in KERNELS and r.vector] for n in SKYLAKE]
     ordered = [row for each in mine for row in each]
-    machines = [hardware(MACHINES[n], devices).machine("ideal") for n in SKYLAKE]
+    machines = [pm.hardware(MACHINES[n], devices).machine("ideal") for n in SKYLAKE]
     parts = [
         forward(each, machine, LEVELS) for each, machine in zip(mine, machines, strict=True) if each
     ]

@@ -13,15 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate import Constant
-from perfmodel.collective import collective
 from perfmodel.cost.collectives import COLLECTIVES, CollectiveCostConstants, collective_seconds
 from perfmodel.errors import InputError
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import baselines, error_of, grouped, worst_of
-from perfmodel.hardware.device import Device
 
 from perfmodel_studies.readers.gpu_kernels.devices import device_named, with_devices
 from perfmodel_studies.readers.gpu_kernels.rows import table
@@ -106,7 +105,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     for row in measured:
         try:
             device = device_named(row.hardware, devices)
-            found = collective(
+            found = pm.collective(
                 row.collective, row.message_bytes, row.devices, device, runtime=row.runtime
             )
         except InputError as error:
@@ -149,12 +148,12 @@ class _CollectiveColumns:
 
 
 def _columns(
-    name: str, known: Sequence[tuple[CollectiveMeasurement, Device]]
+    name: str, known: Sequence[tuple[CollectiveMeasurement, pm.Device]]
 ) -> _CollectiveColumns:
     at = np.array([i for i, (r, _) in enumerate(known) if r.collective == name], dtype=np.intp)
     some = [known[int(i)] for i in at]
 
-    def link(device: Device) -> tuple[float, bool]:
+    def link(device: pm.Device) -> tuple[float, bool]:
         facts = device.machine("ideal").facts
         found = {each.kind: each.name for each in device.links}
         kind = "nvlink" if "nvlink" in found else "pcie"

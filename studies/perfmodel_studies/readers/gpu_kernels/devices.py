@@ -9,9 +9,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
 
 __all__ = ["Finder", "device_named", "fact_columns", "with_devices"]
 
@@ -42,7 +41,7 @@ NAMES: Final[Mapping[str, str]] = {
 _MAKERS: Final = re.compile(r"^(nvidia|amd|nv|tesla|geforce|instinct|radeon)_")
 
 
-def device_named(text: str, devices: Sequence[str | Path] = ()) -> Device:
+def device_named(text: str, devices: Sequence[str | Path] = ()) -> pm.Device:
     """Return the device that a measurement names.
 
     Parameters
@@ -66,7 +65,7 @@ def device_named(text: str, devices: Sequence[str | Path] = ()) -> Device:
     first: InputError | None = None
     for name in dict.fromkeys(NAMES.get(each, each) for each in tries):
         try:
-            return hardware(name, devices)
+            return pm.hardware(name, devices)
         except InputError as error:
             first = first or error
     close = first.faults[0].suggestion if first else ""
@@ -84,9 +83,9 @@ class Finder:
 
     def __init__(self, devices: Sequence[str | Path] = ()) -> None:
         self._devices = devices
-        self._found: dict[str, Device | str] = {}
+        self._found: dict[str, pm.Device | str] = {}
 
-    def __call__(self, text: str) -> Device | str:
+    def __call__(self, text: str) -> pm.Device | str:
         """Return the device that a measurement names, or why there is none."""
         if text not in self._found:
             try:
@@ -106,15 +105,15 @@ _Row = TypeVar("_Row", bound=_OfHardware)
 
 def with_devices(
     rows: Iterable[_Row], devices: Sequence[str | Path] = ()
-) -> list[tuple[_Row, Device]]:
+) -> list[tuple[_Row, pm.Device]]:
     """Return the rows of devices that are known, each with its device."""
     find = Finder(devices)
     found = [(row, find(row.hardware)) for row in rows]
-    return [(row, device) for row, device in found if isinstance(device, Device)]
+    return [(row, device) for row, device in found if isinstance(device, pm.Device)]
 
 
 def fact_columns(
-    found: Sequence[Device], paths: Mapping[str, str | Sequence[str]], default: float = np.nan
+    found: Sequence[pm.Device], paths: Mapping[str, str | Sequence[str]], default: float = np.nan
 ) -> dict[str, Floats]:
     """Return facts of devices as columns, one entry a row.
 
@@ -135,7 +134,7 @@ def fact_columns(
     return {c: np.array([cache[d.name][c] for d in found]) for c in paths}
 
 
-def _fact(device: Device, paths: str | Sequence[str], default: float) -> float:
+def _fact(device: pm.Device, paths: str | Sequence[str], default: float) -> float:
     machine = device.machine("ideal")
     facts: Any = machine.facts
     near = [m.name for m in machine.hierarchy()]

@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
 from perfmodel.evaluate.batched import evaluate_together
@@ -22,10 +23,7 @@ from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
-from perfmodel.workload.library import find
-from perfmodel.workload.workload import Workload
 
 from perfmodel_studies.readers.gpu_kernels.devices import Finder, fact_columns, with_devices
 from perfmodel_studies.readers.gpu_kernels.rows import table
@@ -72,14 +70,14 @@ class NeuSightMeasurement:
         return found.get(self.table, "elementwise_s")
 
     @property
-    def workload(self) -> Workload:
+    def workload(self) -> pm.Workload:
         """What ran."""
         b, m, n, k = self.extents
         if self.table == "linear":
-            return find("gemm", {"m": m, "n": k, "k": n})
+            return pm.workload("gemm", m=m, n=k, k=n)
         if self.table == "bmm":
-            return find("batched_gemm", {"batch": b, "m": m, "n": k, "k": n})
-        return find("elementwise", {"function": self.function, "rows": b, "width": m})
+            return pm.workload("batched_gemm", batch=b, m=m, n=k, k=n)
+        return pm.workload("elementwise", function=self.function, rows=b, width=m)
 
 
 def measured_rows(path: Path, *, every: Mapping[str, int] = STRIDES) -> list[NeuSightMeasurement]:
@@ -149,7 +147,7 @@ FACTS: Final = {
 }  # fmt: skip
 
 
-def processors(found: Sequence[Device]) -> Processor:
+def processors(found: Sequence[pm.Device]) -> Processor:
     """Return the GPUs of rows as columns."""
     facts = fact_columns(found, FACTS)
     energy = facts.pop("energy")

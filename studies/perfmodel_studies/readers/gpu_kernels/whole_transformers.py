@@ -14,15 +14,14 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.device import Device
 from perfmodel.kinds.tensor_core.gemm import Processor
 from perfmodel.measurements import CsvRow
-from perfmodel.workload.families import family
-from perfmodel.workload.workload import Workload, from_family
+from perfmodel.workload import family, from_family
 
 from perfmodel_studies.readers.gpu_kernels import neusight
 from perfmodel_studies.readers.gpu_kernels.devices import Finder, fact_columns
@@ -74,7 +73,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     return Cases(NAME, cases, notes=folder.note(path))
 
 
-def workload(model: str, sequence: int, batch: int) -> Workload:
+def workload(model: str, sequence: int, batch: int) -> pm.Workload:
     """Return a forward pass over a batch of sequences."""
     structure: Any = family("transformer").structure(**MODELS[model])
     tokens = "tokens" if structure.phase == "encode" else "prompt"
@@ -223,9 +222,9 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     Kernels of the device are left out with it. rocBLAS has no kernel rows: what it reaches of a
     peak, beside cuBLAS, is one constant of the networks of the other AMD devices.
     """
-    known: list[tuple[_TransformerKernels, Device, float]] = []
+    known: list[tuple[_TransformerKernels, pm.Device, float]] = []
     for case in load(folder, devices).cases:
-        if isinstance(case.machine, Device):
+        if isinstance(case.machine, pm.Device):
             run = case.questions[0].workload
             given = run.parameters
             tokens: Any = given["tokens"] if "tokens" in given else given["prompt"]

@@ -7,8 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from perfmodel.hardware.device import Source
-from perfmodel.hardware.quantity import Spec
+from perfmodel.hardware import Source, Spec
 from perfmodel.specfile import read, validate
 from pydantic import Field
 

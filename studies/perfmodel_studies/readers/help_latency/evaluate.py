@@ -10,20 +10,15 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate.few_shot import class_seconds, trial
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.metrics import errors
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import baselines, worst_of
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.measurements import CsvTable, read_rows
-from perfmodel.predict import predict
-from perfmodel.search.oracle import Oracle
-from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choices
-from perfmodel.workload.workload import Workload
+from perfmodel.workload.nas_spaces import ArchitectureSpace, Choices
 
 from perfmodel_studies.readers.help_latency.columns import Column, Skipped, columns_of
 from perfmodel_studies.readers.help_latency.spaces import SPACES, Space, choices_of, connected
@@ -57,7 +52,7 @@ class Latencies:
     """
 
     column: Column
-    device: Device
+    device: pm.Device
     choices: Choices
     seconds: Vector
 
@@ -94,7 +89,7 @@ def latencies_of(
         seconds = measured[column.name]
         # A converter leaves nothing of a network that does not read its input.
         kept = reads_input if column.place.form == "compiled" else np.ones(len(seconds), np.bool_)
-        device = hardware(column.place.device, devices)
+        device = pm.hardware(column.place.device, devices)
         out.append(Latencies(column, device, choices[kept], seconds[kept]))
     return out, skipped, len(choices), folder.note(path)
 
@@ -126,6 +121,8 @@ def evaluate_space(
     for item in found:
         seconds, macs = _costs(item, kind)
         predicted[item.column.name] = seconds
+        # Before the roofline of the same networks, which finds them compiled.
+        calibrated = _calibrated(item, kind, seconds)
         rows += _sampled(item, kind, seconds)
         columns[item.column.name] = {
             "rows": len(seconds),
@@ -133,7 +130,7 @@ def evaluate_space(
             "group": item.column.place.group,
             **errors(seconds, item.seconds),
             "macs_spearman": errors(macs, item.seconds)["spearman"],
-            **_calibrated(item, kind, seconds),
+            **calibrated,
         }
     told = [(len(i.seconds), np.abs(predicted[i.column.name] / i.seconds - 1.0)) for i in found]
     total = count * (len(found) + len(skipped))
@@ -158,7 +155,7 @@ def evaluate_space(
 
 
 @lru_cache(maxsize=4096)
-def _workload(name: str, form: str, choice: tuple[int, ...], batch: float) -> Workload:
+def _workload(name: str, form: str, choice: tuple[int, ...], batch: float) -> pm.Workload:
     """Return a network of a space, built once for all columns that have it."""
     return _space(name, form).workload([int(i) for i in choice], batch=float(batch))
 
@@ -170,7 +167,7 @@ def _space(name: str, form: str) -> ArchitectureSpace:
 
 def _costs(item: Latencies, kind: Space) -> tuple[Vector, Vector]:
     place = item.column.place
-    oracle = Oracle(
+    oracle = pm.Oracle(
         item.device, kind.build(place.form), ("latency_s", "macs"), precision=PRECISION,
         runtime=place.runtime, warm=True, settings={"batch": float(item.column.batch)},
     )  # fmt: skip
@@ -183,7 +180,7 @@ def _sampled(item: Latencies, kind: Space, seconds: Vector) -> list[dict[str, An
     out: list[dict[str, Any]] = []
     for i in item.sample.tolist():
         work = _workload(kind.name, place.form, tuple(item.choices[i]), item.column.batch)
-        bare = predict(work, item.device, precision=PRECISION, runtime=place.runtime,
+        bare = pm.predict(work, item.device, precision=PRECISION, runtime=place.runtime,
                        model="roofline")  # fmt: skip
         told, found = float(item.seconds[i]), float(seconds[i])
         floor = float(bare.latency_s)
@@ -210,9 +207,9 @@ def _calibrated(item: Latencies, kind: Space, seconds: Vector) -> dict[str, Any]
     parts: list[list[float]] = []
     for i in at.tolist():
         work = _workload(kind.name, place.form, tuple(item.choices[i]), item.column.batch)
-        found = class_seconds(predict(work, item.device, precision=PRECISION,
+        found = class_seconds(pm.predict(work, item.device, precision=PRECISION,
                                       runtime=place.runtime, warm=True))  # fmt: skip
-        parts.append([*(found[name] for name in SCALE_CLASSES), found["fixed"]])
+        parts.append(list(found.values()))
     ten = trial(parts, measured, TEN, draws=DRAWS)
     return {"one_sample_mape": one, "ten_samples": asdict(ten)}
 

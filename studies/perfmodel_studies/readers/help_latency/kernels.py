@@ -11,13 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from perfmodel.hardware.device import Device
+import perfmodel as pm
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
 from perfmodel.kinds.tensor_core.products import candidates_of, products
 from perfmodel.kinds.tensor_core.streams import CLASSES
-from perfmodel.predict import predict
-from perfmodel.workload.workload import Workload
 
 __all__ = ["KernelCounts"]
 
@@ -39,12 +37,12 @@ class KernelCounts:
         classes of rows that the networks have.
     """
 
-    def __init__(self, workloads: Sequence[Workload], device: Device, runtime: str) -> None:
+    def __init__(self, workloads: Sequence[pm.Workload], device: pm.Device, runtime: str) -> None:
         place: dict[tuple[Any, ...], int] = {}
         counts: list[tuple[int, int, float]] = []
         self.machine: Processor | None = None
         for i, workload in enumerate(workloads):
-            found = predict(workload, device, precision="fp32", runtime=runtime, warm=True)
+            found = pm.predict(workload, device, precision="fp32", runtime=runtime, warm=True)
             table, _ = found._opened  # pyright: ignore[reportPrivateUsage]
             setting = found._setting  # pyright: ignore[reportPrivateUsage]
             base = ROOFLINE.cost(table, setting)

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.fit import Forward
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
-from perfmodel.workload.workload import Workload
 
 from perfmodel_studies.readers.help_latency.evaluate import Latencies, latencies_of
 from perfmodel_studies.readers.help_latency.kernels import KernelCounts
@@ -125,7 +125,7 @@ def fbnet_refits(
     return out
 
 
-def _works(item: Latencies, kind: Space) -> list[Workload]:
+def _works(item: Latencies, kind: Space) -> list[pm.Workload]:
     there = kind.build(item.column.place.form)
     return [
         there.workload(item.choices[i].tolist(), batch=float(item.column.batch))

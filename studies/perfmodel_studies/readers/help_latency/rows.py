@@ -7,10 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.cost.residency import weight_bytes
-from perfmodel.hardware.device import Device
-from perfmodel.predict import predict
-from perfmodel.workload.workload import Workload
 
 __all__ = ["HelpLatencyEvaluator"]
 
@@ -31,7 +29,7 @@ class HelpLatencyEvaluator:
         One of kind `roofline`, and a runtime that may state launches by class.
     """
 
-    def __init__(self, workloads: Sequence[Workload], device: Device, runtime: str) -> None:
+    def __init__(self, workloads: Sequence[pm.Workload], device: pm.Device, runtime: str) -> None:
         self.networks = len(workloads)
         columns: dict[str, list[Any]] = {name: [] for name in _NUMBERS}
         kinds: list[str] = []
@@ -41,7 +39,7 @@ class HelpLatencyEvaluator:
             if path.startswith((_KERNELS, "runtime.per_operator", "runtime.efficiency."))
         }
         for i, work in enumerate(workloads):
-            found = predict(work, device, precision="fp32", warm=True, runtime=runtime)
+            found = pm.predict(work, device, precision="fp32", warm=True, runtime=runtime)
             table, terms = found._opened  # pyright: ignore[reportPrivateUsage]
             rows = len(table.rows)
             column: Callable[[Any], Vector] = lambda v, n=rows: np.broadcast_to(v, (n, 1))[:, 0]  # noqa: E731

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from perfmodel.errors import Fault, InputError
 from perfmodel.measurements import CsvTable
-from perfmodel.workload.nas_spaces import space
-from perfmodel.workload.nas_spaces.base import ArchitectureSpace, Choices
+from perfmodel.workload.nas_spaces import ArchitectureSpace, Choices, space
 from perfmodel.workload.nas_spaces.nas_bench_201 import NasBench201
 
 __all__ = ["SPACES", "Space", "choices_of", "connected"]

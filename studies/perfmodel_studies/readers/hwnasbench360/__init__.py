@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import perfmodel as pm
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import baselines, error_of, grouped, worst_of
 from perfmodel.measurements import read_rows
-from perfmodel.search.oracle import Oracle
 
 from perfmodel_studies.readers.hwnasbench360.costs import (
     DEVICES,
@@ -58,7 +58,7 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     rows: list[dict[str, Any]] = []
     decisions: dict[str, Any] = {}
     left_out: dict[str, list[tuple[int, str]]] = {}
-    bares: dict[tuple[str, str], Oracle] = {}
+    bares: dict[tuple[str, str], pm.Oracle] = {}
     total = 0
     for bench in benches(read_rows(path)):
         total += len(bench.indices) + bench.disconnected

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.runtime import Runtime
-from perfmodel.search.oracle import Oracle
+import perfmodel as pm
 from perfmodel.workload.nas_spaces import space
 from perfmodel.workload.nas_spaces.nas_bench_201 import DATASETS
 
@@ -53,15 +50,15 @@ def reason(bench: Bench) -> str:
     return ""
 
 
-def device_of(bench: Bench, devices: Sequence[str | Path] = ()) -> Device:
+def device_of(bench: Bench, devices: Sequence[str | Path] = ()) -> pm.Device:
     """Return the device that a bench ran on."""
-    return hardware(DEVICES[bench.device], devices)
+    return pm.hardware(DEVICES[bench.device], devices)
 
 
 def oracle(
-    bench: Bench, devices: Sequence[str | Path] = (), *, runtime: str | Runtime | None = None,
+    bench: Bench, devices: Sequence[str | Path] = (), *, runtime: str | pm.Runtime | None = None,
     zeros: str | None = None, bare: bool = False,
-) -> Oracle:  # fmt: skip
+) -> pm.Oracle:  # fmt: skip
     """Return the oracle of a bench: latency, MACs and, where the device states a power, energy.
 
     Parameters
@@ -80,7 +77,7 @@ def oracle(
     )  # fmt: skip
     device = device_of(bench, devices)
     metrics = ("latency_s", "macs", *(["energy_j"] if device.power is not None else []))
-    return Oracle(
+    return pm.Oracle(
         device, there, metrics, precision="fp32", runtime=runtime or framework.runtime,
         model="roofline" if bare else None, warm=not bare,
     )  # fmt: skip

@@ -7,9 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from perfmodel.hardware.device import Source
-from perfmodel.hardware.quantity import Spec
-from perfmodel.hardware.structure import check_sources
+from perfmodel.hardware import Source, Spec, check_sources
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import read, validate
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.kinds.mcu.kernels import edge_taps, is_narrow, kernels_of
 from perfmodel.kinds.rates import MATRIX_KINDS
-from perfmodel.workload.fuse import FusionRules
+from perfmodel.workload import FusionRules
 from perfmodel.workload.lower import Lowered
-from perfmodel.workload.workload import Workload
 
 __all__ = ["TERMS", "clocks", "counts"]
 
@@ -24,7 +24,7 @@ TERMS: Final = (
 Vector = npt.NDArray[np.float64]
 
 
-def counts(workload: Workload) -> tuple[Vector, float]:
+def counts(workload: pm.Workload) -> tuple[Vector, float]:
     """Return what there is by `TERMS` (MACs, taps), and operations beside products."""
     lowered = Lowered(workload.graph(), FusionRules(), tagged=False)
     values = {name: float(value) for name, value in workload.parameters.items()}

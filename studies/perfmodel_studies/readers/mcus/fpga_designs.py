@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import CsvRow
-from perfmodel.workload.library import find
 
 from perfmodel_studies.claims.finn import PRECISION, board, cnv
 from perfmodel_studies.words import has_words
@@ -50,8 +48,8 @@ def fpga_case(
     system = row.get("system")
     opened = next((found for mark, found in _OPEN.items() if has_words(system, mark)), None)
     if row.get("division") == "open" and opened is not None and part in opened[0]:
-        machine = hardware(opened[0][part], devices).machine()
-        question = MeasuredQuantity("latency_s", "latency_s", latency_s, find(opened[1], {}))
+        machine = pm.hardware(opened[0][part], devices).machine()
+        question = MeasuredQuantity("latency_s", "latency_s", latency_s, pm.workload(opened[1]))
         return ValidationCase(
             name, part, machine, (question,), opened[2], machine.runtime.name, group=net
         )
@@ -64,16 +62,18 @@ def fpga_case(
         return ValidationCase(name, part, group=net, reason=_why(row))
     name_of = _BOARDS.get(part) or re.sub(r"[^a-z0-9]+", "_", row.get("system").lower())
     try:
-        machine = hardware(f"fpgaconvnet_{name_of}_{net}", devices).machine()
+        machine = pm.hardware(f"fpgaconvnet_{name_of}_{net}", devices).machine()
     except InputError as error:
         return ValidationCase(
             name, part, group=net, reason=f"no published design: {error.faults[0]}"
         )
-    question = MeasuredQuantity("latency_s", "latency_s", latency_s, find(f"mlperf_tiny_{net}", {}))
+    question = MeasuredQuantity(
+        "latency_s", "latency_s", latency_s, pm.workload(f"mlperf_tiny_{net}")
+    )
     return ValidationCase(name, part, machine, (question,), "int8", "fpgaconvnet", group=net)
 
 
-def is_fpga(machine: Machine) -> bool:
+def is_fpga(machine: pm.Machine) -> bool:
     """Return whether a machine is a design on an FPGA, which no library's constants describe."""
     return machine.device.engine(machine.engine).kind == "fpga"
 

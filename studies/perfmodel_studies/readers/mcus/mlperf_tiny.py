@@ -13,15 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import perfmodel as pm
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.measured_table import measured_table
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import CsvRow, CsvTable
-from perfmodel.workload.library import find
 
 from perfmodel_studies.readers.mcus.fpga_designs import fpga_case
 from perfmodel_studies.readers.mcus.libraries import library_of
@@ -90,7 +88,7 @@ def _cases(
 def _lost(case: ValidationCase) -> str:
     """Return why a power or an energy of a row is not predicted though its latency is."""
     machine = case.machine
-    device = machine.device if isinstance(machine, Machine) else machine
+    device = machine.device if isinstance(machine, pm.Machine) else machine
     if device is None or device.power is None:
         return "the device states no power"
     return "measured at another clock than the latency"
@@ -111,7 +109,7 @@ def _case(
         )
     library = _library(row)
     try:
-        device = hardware(_device(row), devices)
+        device = pm.hardware(_device(row), devices)
         clock = _hertz(row.get("processor_freq"))
         changes = {"engines.cpu.clock": clock} if clock else {}
         volts = _supply(row.get("hw_notes"))
@@ -139,7 +137,7 @@ def _case(
 def _questions(
     rows: CsvTable, row: CsvRow, net: str, latency_s: float | None, faults: list[Fault]
 ) -> list[MeasuredQuantity]:
-    work = find(_NETWORKS[net], {})
+    work = pm.workload(_NETWORKS[net])
     out: list[MeasuredQuantity] = []
     if latency_s:
         out.append(MeasuredQuantity("latency_s", "latency_s", latency_s, work))

@@ -7,11 +7,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.machine import Machine
 
 from perfmodel_studies.readers.mcus.counts import TERMS, clocks, counts
 from perfmodel_studies.readers.mcus.fpga_designs import is_fpga
@@ -51,16 +50,16 @@ def latency(cases: Cases) -> Refit:
 
 
 def _on_fpga(case: ValidationCase) -> bool:
-    return isinstance(case.machine, Machine) and is_fpga(case.machine)
+    return isinstance(case.machine, pm.Machine) and is_fpga(case.machine)
 
 
 def _part(case: ValidationCase) -> str:
-    assert isinstance(case.machine, Machine)
+    assert isinstance(case.machine, pm.Machine)
     return case.machine.device.name.removesuffix("_single_bank").removesuffix("_smps")
 
 
 def _clock(case: ValidationCase) -> float:
-    assert isinstance(case.machine, Machine)
+    assert isinstance(case.machine, pm.Machine)
     return float(case.machine.facts["engines.cpu.clock"])
 
 
@@ -106,7 +105,7 @@ _BOUNDS: Final = {
 
 def _prior() -> dict[tuple[str, str], float]:
     """Return the constants of an unseen library, by class of kernels and field."""
-    facts = hardware("stm32l4r5").machine(UNSEEN).facts
+    facts = pm.hardware("stm32l4r5").machine(UNSEEN).facts
     return {
         (kernel, field): float(facts[f"runtime.kernels.{kernel}.{field}"])
         for kernel, field in TERMS
@@ -145,13 +144,13 @@ def _power_of(target: str, found: Sequence[tuple[ValidationCase, MeasuredQuantit
 
 
 def _facts(case: ValidationCase) -> dict[str, float]:
-    assert isinstance(case.machine, Machine)
+    assert isinstance(case.machine, pm.Machine)
     return dict(case.machine.facts)
 
 
 def _facts_name(case: ValidationCase) -> str:
     """Return the device and the software of a case: kernels differ in what a clock draws."""
-    assert isinstance(case.machine, Machine)
+    assert isinstance(case.machine, pm.Machine)
     return f"{case.machine.device.name}, {case.runtime}"
 
 

@@ -13,14 +13,12 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
+import perfmodel as pm
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
-from perfmodel.workload.library import find
 
 from perfmodel_studies.readers.ncnn_bench.headings import Cores, clusters, cores_at_work
 from perfmodel_studies.readers.ncnn_bench.refits import BUILDS, refits_of
@@ -107,20 +105,20 @@ class _Machines:
 
     def __init__(self, devices: Sequence[str | Path]) -> None:
         self._devices = devices
-        self._made: dict[tuple[Cores, str, bool], Machine] = {}
+        self._made: dict[tuple[Cores, str, bool], pm.Machine] = {}
 
-    def of(self, heading: str, cores: Cores, run: Set[str]) -> Machine:
+    def of(self, heading: str, cores: Cores, run: Set[str]) -> pm.Machine:
         """Return the machine of a heading's cores, under the build that a run was made with."""
         older = not run & _SINCE_2022
         board = next((d for pattern, d in BOARDS if re.search(pattern, heading)), "")
         key = (cores, board, older)
         if key not in self._made:
-            core = hardware(cores.core, self._devices)
+            core = pm.hardware(cores.core, self._devices)
             changes: dict[str, float] = {
                 "engines.cpu.clock": cores.clock_hz, "engines.cpu.units": float(cores.count),
             }  # fmt: skip
             if board:
-                whole = hardware(board, self._devices).machine("ideal")
+                whole = pm.hardware(board, self._devices).machine("ideal")
                 share = whole.get("memories.main.sustained_fraction", 1.0)
                 changes["memories.main.bandwidth"] = whole["memories.main.bandwidth"] * share
             runtime = core.default_runtime
@@ -163,7 +161,9 @@ def _case(
     # such arithmetic stores fp16 and computes in fp32.
     wide = runtime == "ncnn_x86" or "efficientnet_b0" not in run
     precision = "int8" if narrow else "fp32" if wide else "fp16"
-    question = MeasuredQuantity("latency_s", "latency_s", seconds, find(known[0], dict(known[1])))
+    question = MeasuredQuantity(
+        "latency_s", "latency_s", seconds, pm.workload(known[0], **dict(known[1]))
+    )
     return ValidationCase(name, device, machine, (question,), precision, runtime, group=model)
 
 

@@ -7,9 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from perfmodel.hardware.device import Source
-from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
-from perfmodel.hardware.structure import check_sources
+from perfmodel.hardware import Confidence, Of, Quantity, Source, Spec, check_sources
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.specfile import read, validate
 from pydantic import Field

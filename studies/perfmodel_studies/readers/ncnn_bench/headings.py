@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from perfmodel.hardware.library import hardware
+import perfmodel as pm
 
 from perfmodel_studies.readers.ncnn_bench.chips import chips
 
@@ -104,7 +104,7 @@ def _product(text: str) -> tuple[Cluster, ...]:
 
 def _known(core: str) -> str:
     """Return the library's name of a core: one device may stand for several."""
-    return hardware(core).name
+    return pm.hardware(core).name
 
 
 def _kryo(text: str) -> tuple[str, ...]:

@@ -11,11 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, ValidationCase
 from perfmodel.evaluate.refit import Refit
-from perfmodel.hardware.machine import Machine
-from perfmodel.predict import predict
 
 __all__ = ["BUILDS", "CONSTANTS", "refits_of"]
 
@@ -129,14 +128,14 @@ class _NcnnKernelColumns:
         return found.astype(np.float64)
 
 
-def _machine(case: ValidationCase) -> Machine:
-    assert isinstance(case.machine, Machine)
+def _machine(case: ValidationCase) -> pm.Machine:
+    assert isinstance(case.machine, pm.Machine)
     return case.machine
 
 
 def _table(case: ValidationCase) -> Any:
     machine = _machine(case).vary(_NEUTRAL)
-    return predict(
+    return pm.predict(
         case.questions[0].workload, machine, precision=case.precision, runtime=case.runtime
     ).table
 

@@ -9,14 +9,17 @@ prediction from it, which has seen no measurement of the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from perfmodel.errors import Fault, InputError
+from perfmodel.evaluate.batched import evaluate_together
+from perfmodel.evaluate.declared import DeclaredDataset
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.refit import Refit
@@ -24,7 +27,6 @@ from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import error_of, grouped, worst_of
 from perfmodel.measurements import CsvTable, read_rows
 
-from perfmodel_studies.readers.npus.aihub_graphs import graph_refits, graph_rows
 from perfmodel_studies.transfer import spread, transfer
 
 __all__ = ["ANCHORS", "NAME", "PLACES", "TITLE", "AiHubMeasurement", "load", "measured"]
@@ -37,9 +39,10 @@ TITLE: Final = (
 PLACES: Final = ("measured/qualcomm_aihub_perf.csv.gz", "qualcomm_aihub_perf.csv.gz")
 #: Networks that are measured on the device itself, in equal parts of each class.
 ANCHORS: Final = 10
+#: The rows whose networks have a graph, and how the constants of their prediction were fitted.
+GRAPHS: Final = DeclaredDataset(Path(__file__).with_name(f"{NAME}.yaml"))
 
 TRANSFERRED: Final = "latency_s"
-FROM_GRAPH: Final = "latency_s, graph"
 
 _COLUMNS = ("model", "component", "precision", "device", "runtime", "latency_ms", "primary_unit")
 
@@ -128,12 +131,9 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         own = [item for item in found if item.device == device]
         others = [item for item in references if item.device != device]
         rows += _transferred(own, others, failed)
-    drawn, detail = graph_rows(found, devices)
+    drawn, targets, detail = _graph_rows(folder, devices)
     every = [*rows, *drawn]
-    targets: dict[str, Errors] = {
-        target: error_of([r for r in every if r["target"] == target])
-        for target in (TRANSFERRED, FROM_GRAPH)
-    }
+    targets = {TRANSFERRED: error_of(rows), **targets}
     said = [r["measured"] for r in rows]
     bases = {"one_factor": errors([r["one_factor"] for r in rows], said)} if rows else {}
     missed = sum(len(names) for names in failed.values())
@@ -143,6 +143,24 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
         worst_of(rows), tuple(every), (*notes, *folder.note(path)), detail,
     )  # fmt: skip
+
+
+def _graph_rows(
+    folder: DataFolder, devices: Sequence[str | Path]
+) -> tuple[list[Mapping[str, Any]], Mapping[str, Errors], dict[str, Any]]:
+    """Return rows predicted from a graph, their errors, and details: networks and baselines."""
+    cases = GRAPHS.load(folder, devices)
+    known = [case for case in cases.cases if case.machine is not None]
+    result = evaluate_together(replace(cases, cases=known))
+    if not known:
+        return [], result.targets, {}
+    graphs = {
+        "rows": len(result.predictions),
+        "networks": len({case.group for case in known}),
+        "by_device": {k: dict(v) for k, v in result.by_device.items()},
+        "baselines": {k: dict(v) for k, v in result.baselines.items()},
+    }
+    return list(result.predictions), result.targets, {"graphs": graphs}
 
 
 def _references(
@@ -234,6 +252,6 @@ def _mean(known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(count > 0, np.exp(total / np.maximum(count, 1)), np.nan)
 
 
-def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> list[Refit]:
+def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how the constants of the prediction from graphs were fitted."""
-    return graph_refits(measured(folder.need(NAME, *PLACES))[0], devices)
+    return GRAPHS.refits(folder, devices)

@@ -1,6 +1,6 @@
 """The demo: which device meets a latency limit, for a language model and for a small CNN.
 
-``make demo`` runs it, or ``python -m perfmodel.demo [FOLDER]`` in a checkout. It sweeps Llama 3 8B
+``make demo`` runs it, or ``python examples/demo.py [FOLDER]``. It sweeps Llama 3 8B
 decode and an ONNX network over ten devices each, three precisions and eight batches, says what it
 found, and leaves the rows (CSV with a manifest) and two plots (HTML) in the folder.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from perfmodel.api import hardware, predict, sweep, workload
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import InputError
 from perfmodel.table import Row, Table
 from perfmodel.units import show
 
@@ -53,12 +53,7 @@ class DemoSweep:
 
 def questions(folder: Path) -> tuple[DemoSweep, DemoSweep]:
     """Return both questions; writes the ONNX file that the second one is about."""
-    script = Path(__file__).resolve().parent.parent / "examples" / "make_demo_cnn.py"
-    if not script.is_file():
-        raise InputError(
-            Fault("the demo needs examples/make_demo_cnn.py, which an installed package lacks",
-                  expected="a checkout of perfmodel: `make demo`")
-        )  # fmt: skip
+    script = Path(__file__).with_name("make_demo_cnn.py")
     network = runpy.run_path(str(script))["write"](folder / "demo_cnn.onnx")
     return (
         DemoSweep(
