@@ -318,7 +318,7 @@ class _FactsBuilder:
             given: Any = getattr(runtime, name)
             if not isinstance(given, Mapping):
                 numbers.append((name, given))
-            elif name == "sustained_energy_per_op":
+            elif name in ("sustained_energy_per_op", "hosts"):
                 # Of the generations that a runtime knows, the one that the device is of.
                 entries = cast("Mapping[str, Quantity]", given)
                 numbers += [(name, q) for tag, q in entries.items() if tag in self.device.tags]

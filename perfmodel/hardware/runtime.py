@@ -238,6 +238,9 @@ class Runtime(SpecDocument):
     """Time a repeated block in which threads wait for each other, for every doubling of units."""
     host_slowdown: Rate = Quantity(value=1.0)
     """Factor on the times an operator and a layer, of a host slower than those they hold for."""
+    hosts: Mapping[str, Rate] = Field(default_factory=dict)
+    """Factor on the time that the host takes for a kernel (`host_floor`), by a tag of the device:
+    of the machines that such boards usually are in, beside those that the times hold for."""
     split: Tokens = Quantity(value=1.0)
     """Devices that the layers are split over, one part after the other."""
     per_split: Time = ZERO

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from perfmodel.hardware.kernel.ranges import Blocks, Draw, Exponent, Passes, Portion, Share, Time
+from perfmodel.hardware.kernel.ranges import (
+    Blocks,
+    Draw,
+    Exponent,
+    Number,
+    Passes,
+    Portion,
+    Share,
+    Time,
+)
 from perfmodel.hardware.quantity import Spec
 
 
@@ -32,3 +41,12 @@ class ProductConstants(Spec):
     """Time that each group (expert) costs beside its work."""
     activation_passes: Passes | None = None
     """How often the activations of a fused mixture of experts cross main memory's boundary."""
+    layout_passes: Passes | None = None
+    """How often kernels beside the product move its activations, to lay them out as it takes and
+    gives them: 2 where channels come first and the product wants them last."""
+    narrow_columns: Number | None = None
+    """Columns of the narrowest tile, where they are fewer than 32: kernels of convolutions whose
+    groups have few filters."""
+    vector_share: Share | None = None
+    """Share of the vector units' peak that a depthwise kernel reaches; they take the place of the
+    matrix units."""

@@ -128,7 +128,8 @@ def _prefill(
     kept = 1.0 if causal else r.kept
     matrix = found.products * kept + found.blocks
     return _flash(table, setting, base, r, matrix, found.exponentials * kept, found.memory,
-                  found.total if causal else None, kernel.launch, kernel.pnorm)  # fmt: skip
+                  found.total if causal else None, kernel.launch, kernel.pnorm,
+                  values.get("host_floor", 0.0))  # fmt: skip
 
 
 def _decode(
@@ -165,6 +166,7 @@ def _flash(
     total: Value | None,
     launch: Value,
     pnorm: Value,
+    host_floor: Value = 0.0,
 ) -> KernelRows:
     del table
     xp = setting.xp
@@ -177,7 +179,7 @@ def _flash(
     top = xp.maximum(xp.maximum(matrix + vector, memory), l2)
     return KernelRows(
         r.rows, matrix + zero, memory + zero, l2, launch + zero, whole - launch - top,
-        host_floor_s=zero, vector_s=vector + zero,
+        host_floor_s=host_floor + zero, vector_s=vector + zero,
     )  # fmt: skip
 
 
@@ -217,5 +219,5 @@ def _unfused(
     top = xp.maximum(xp.maximum(matrix, dram), l2)
     return KernelRows(
         r.rows, matrix, dram + zero, l2, launch + zero, total - top,
-        host_floor_s=constants.host_floor + zero, vector_s=zero,
+        host_floor_s=(3.0 + passes) * constants.host_floor + zero, vector_s=zero,
     )  # fmt: skip

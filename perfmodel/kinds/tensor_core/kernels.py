@@ -56,6 +56,8 @@ class KernelRows:
 def constants_of(setting: Setting, name: str, formats: Sequence[str]) -> dict[str, Value]:
     """Return the constants of a class of kernels; empty where the runtime states none.
 
+    Clocks that a kernel takes to start and to drain are part of its launch.
+
     Parameters
     ----------
     name
@@ -66,6 +68,9 @@ def constants_of(setting: Setting, name: str, formats: Sequence[str]) -> dict[st
     """
     for key in (*(f"{name}.{each}" for each in formats), name):
         if found := stated_constants(setting.facts, key):
+            if "start_clocks" in found:
+                clock = setting.facts[f"engines.{setting.engine}.clock"]
+                found["launch"] = found["launch"] + found["start_clocks"] / clock
             return found
     return {}
 

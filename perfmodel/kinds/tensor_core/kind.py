@@ -49,7 +49,9 @@ class TensorCoreKind:
             "(matrix^p + dram^p + l2^p)^(1/p) - max(matrix, dram, l2) + split + quantise",
             f"p-norm, {_DOCS}",
         ),
-        "host": Equation("max(host_floor - device, 0)", f"runtime.kernels, {_DOCS}"),
+        "host": Equation(
+            "max(host_floor * hosts * host_slowdown - device, 0)", f"runtime.kernels, {_DOCS}"
+        ),
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -94,7 +96,9 @@ def _merged(
     overhead["kernel"] = put(xp.zeros((1, 1)), column("launch_s"))
     overhead["overlap"] = put(xp.zeros((1, 1)), column("rest_s"))
     row_s = compose(compute, memory, overhead, setting.overlap, base.cold)
-    floor = column("host_floor_s")
+    floor = column("host_floor_s") * (
+        setting.fact("runtime.hosts", 1.0) * setting.fact("runtime.host_slowdown", 1.0)
+    )
     if xp is not np or floor.any():
         host = put(xp.zeros((1, 1)), xp.maximum(floor - row_s[rows], 0.0))
         overhead["host"] = host

@@ -15,7 +15,14 @@ from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, GemmTimes, Processor, gemm_times
 from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, executed_in, processor
-from perfmodel.kinds.tensor_core.tiles import GROUPED_TILES, SPLITS, TILES, Tile, candidates
+from perfmodel.kinds.tensor_core.tiles import (
+    GROUPED_TILES,
+    NARROW_TILES,
+    SPLITS,
+    TILES,
+    Tile,
+    candidates,
+)
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
@@ -162,12 +169,16 @@ def _timed(found: TensorCoreGemms, setting: Setting) -> KernelRows:
     xp, values = setting.xp, found.constants
     constants = GemmConstants.of(values)
     passes = values.get("activation_passes", 1.0)
+    laid_out = values.get("layout_passes", 0.0) * found.other_bytes / found.machine.bandwidth
     inputs: dict[str, Value] = {
         "m": found.m, "n": found.n, "k": found.k, "groups": found.groups,
         "moved_bytes": found.weight_bytes + passes * found.other_bytes,
         "left_bytes": found.left_bytes, "right_bytes": found.right_bytes,
     }  # fmt: skip
     tiles, splits = candidates_of(found.kind)
+    if "narrow_columns" in values:
+        least = np.min(values["narrow_columns"])
+        tiles += tuple(tile for tile in NARROW_TILES if tile[1] >= least)
     times = _distinct_times(inputs, found.machine, constants, tiles, splits, setting)
     zero = 0.0 * times.matrix_s
     detail: dict[str, Value] = {}
@@ -183,7 +194,7 @@ def _timed(found: TensorCoreGemms, setting: Setting) -> KernelRows:
         found.rows, times.matrix_s, times.dram_s, times.l2_s,
         constants.launch + constants.per_group * found.groups + zero,
         times.joined_s - xp.maximum(xp.maximum(times.matrix_s, times.dram_s), times.l2_s)
-        + times.split_s + times.quantise_s,
+        + times.split_s + times.quantise_s + laid_out,
         constants.host_floor + zero, detail,
     )  # fmt: skip
 

@@ -23,14 +23,15 @@ def stream_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator
 
     ``launch + passes * bytes / (bandwidth_share * bandwidth)``, with the theoretical bandwidth of
     main memory; a function may have constants of its own (``elementwise.gelu_tanh``). Depthwise
-    convolutions reuse so little that they stream as well, or reach ``peak_share`` of the peak.
+    convolutions reuse so little that they stream as well, or reach ``peak_share`` of the peak, or
+    ``vector_share`` of that of the vector units.
     """
     main = setting.levels[-1]
     bandwidth = setting.facts[f"memories.{main}.bandwidth"]
     for (kind, function), rows in table.once("streams", lambda: _groups(table.rows)).items():
         values = constants_of(setting, kind, (function,) if function else ())
         if values:
-            yield _rows(setting, base, rows, values, bandwidth)
+            yield _rows(table, setting, base, rows, values, bandwidth)
 
 
 def _groups(rows: Sequence[OperatorRow]) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
@@ -43,14 +44,18 @@ def _groups(rows: Sequence[OperatorRow]) -> dict[tuple[str, str], npt.NDArray[np
 
 
 def _rows(
-    setting: Setting, base: Terms, rows: Any, values: dict[str, Value], bandwidth: Value
-) -> KernelRows:
+    table: OperatorTable, setting: Setting, base: Terms, rows: Any, values: dict[str, Value],
+    bandwidth: Value,
+) -> KernelRows:  # fmt: skip
     near, main = setting.levels[0], setting.levels[-1]
     moved = base.traffic[main][rows]
     passes = values.get("passes", 1.0)
     dram = passes * moved / (values.get("bandwidth_share", 1.0) * bandwidth)
     zero = 0.0 * dram
     matrix = base.compute["matrix"][rows] / values.get("peak_share", 1.0) + zero
+    if "vector_share" in values:
+        peak = setting.facts[f"engines.{setting.engine}.vector_peaks.fp32"]
+        matrix = 2.0 * table.macs[rows] / (values["vector_share"] * peak) + zero
     l2 = base.memory[near][rows] + zero if near != main else zero
     return KernelRows(
         rows, matrix, dram, l2, values["launch"] + zero, zero,
