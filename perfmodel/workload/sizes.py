@@ -77,7 +77,12 @@ class SmallSizes:
         plain = not any(map(is_array, used))
         if plain and tuple(used) in self._taken:
             return []
-        atoms = {n: np.asarray(v, dtype=float) if is_array(v) else v for n, v in values.items()}
+        # Those that a size depends on: others may be tracers.
+        atoms = {
+            n: np.asarray(v, dtype=float) if is_array(v) else v
+            for n, v in values.items()
+            if n in self._free
+        }
         bound = AtomValues(atoms, relaxed=False)
         small = {
             size: found for size in (*self._sizes, *self._counts)
