@@ -21,7 +21,7 @@ DEVICES = {
     "aif_ssd": "nand", "hnlpu": "hardwired", "eyeriss": "spatial", "tpu_v1": "systolic",
     "tellme": "lookup_table", "kv260": "fpga", "hls4ml_ad08": "fpga", "zen4_core": "simd",
     "stm32h743": "mcu", "edge_tpu": "npu", "a100": "tensor_core", "apple_m2_max": "roofline",
-    "a40": "roofline", "xeon_gold_6226_core": "roofline", "stm32g0b1": "mcu",
+    "a40": "tensor_core", "xeon_gold_6226_core": "roofline", "stm32g0b1": "mcu",
 }  # fmt: skip
 
 #: Networks that together have every class that the graph's documentation lists.
