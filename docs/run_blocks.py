@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -155,12 +156,40 @@ def shell(command: str, folder: Path) -> str:
 
 
 def updated(page: str, folder: Path) -> str:
-    """Return the page with what its blocks print; an output with ``...`` stays while it holds."""
+    """Return the page with what its blocks print; an output leaves out what it left out."""
     changes = [step for step in run(page, folder) if not step.good]
     for step in reversed(changes):
         if step.start >= 0:
-            page = page[: step.start] + step.printed + page[step.end :]
+            printed = abridged(page[step.start : step.end], step.printed)
+            page = page[: step.start] + printed + page[step.end :]
     return page
+
+
+def abridged(before: str, printed: str) -> str:
+    """Return an output with the lines, and the words, that its former text left out as ``...``.
+
+    Every former line takes the line printed after the one before it that is most like it.
+    """
+    if "..." not in before:
+        return printed
+    lines, out, start = printed.splitlines(), [], 0
+    for line in before.splitlines():
+        if line.strip() == "...":
+            out.append(line)
+            continue
+        known = line.replace("...", "")
+        likeness = [SequenceMatcher(None, known, new).quick_ratio() for new in lines[start:]]
+        if not likeness:
+            return printed
+        place = start + max(range(len(likeness)), key=lambda i: likeness[i] - 1e-6 * i)
+        head, dots, tail = line.partition("...")
+        new, start = lines[place], place + 1
+        words = len(head.split(" ")) - 1
+        cut = " ".join([*new.split(" ")[:words], ""]) if words else ""
+        end = f" {' '.join(new.split(' ')[-len(tail.split()) :])}" if tail.split() else tail
+        out.append(f"{cut}{dots}{end}" if dots else new)
+    text = "\n".join(out) + "\n"
+    return text if _CHECK.check_output(text, printed, _FLAGS) else printed
 
 
 def main(arguments: list[str]) -> int:

@@ -158,10 +158,11 @@ def _sums(question: DemoSweep, table: Table, best: Row | None) -> None:
             f"{best[question.rate]:.0f} {question.item}s/s, "
             f"{show(best[question.limited], 'time')} (limit {question.limit})"
         )
-        low, _, high, _ = _again(question, best).interval(question.limited)
+        again = _again(question, best)
+        half, most = (again.interval(question.limited, level).show("time") for level in (0.5, 0.9))
         print(
-            f"  by the confidence of the facts used: {show(low, 'time')} to {show(high, 'time')}; "
-            f"runtime {best.runtime}"
+            f"  half of such measurements lie in {half}, nine of ten in {most}\n"
+            f"  {again.basis}: {again.basis_reason}; runtime {best.runtime}"
         )
     print(f"Infeasible: {len(gone)} of {len(table)} points")
     seen: set[str] = set()

@@ -12,6 +12,10 @@ TEXT: Final = "text"
 TRUTH: Final = "truth"
 RATE: Final = "rate"
 
+#: Column of what a row rests on, and its word for what nothing can be faster than.
+BASIS: Final = "basis"
+BOUND: Final = "bound"
+
 # Longest first: `bandwidth_bytes_per_s` is neither a time nor a plain rate.
 _SUFFIXES: Final = (
     ("_bytes_per_s", "bandwidth"),

@@ -37,6 +37,7 @@ def compare(
     engine: Any = None,
     model: Any = None,
     set: Any = None,
+    bounds: bool = False,
     **options: Any,
 ) -> Comparison:
     """Compare a workload on two devices, or two predictions.
@@ -47,6 +48,8 @@ def compare(
         A workload and two devices; or two predictions and nothing else.
     precision, runtime, engine, model, set
         As for `predict`, for both; a pair (tuple) gives each its own.
+    bounds
+        Whether a bound may be faster than a prediction, which none is otherwise.
     **options
         ``fuse``, ``flash_attention``, ``relaxed``, ``warm``, for both.
 
@@ -58,7 +61,7 @@ def compare(
     if isinstance(workload, Prediction):
         if not isinstance(a, Prediction) or b is not None:
             raise input_error("one prediction alone", expected="two predictions")
-        return Comparison(workload, a)
+        return Comparison(workload, a, bounds=bounds)
     if b is None or isinstance(a, Prediction) or isinstance(b, Prediction):
         raise input_error("one device alone", expected="a workload and two devices")
     given = {"precision": precision, "runtime": runtime, "engine": engine, "model": model,
@@ -71,7 +74,7 @@ def compare(
         subjects.append(faults.trying(resolve, workload, device, settings=settings, **chosen))
     faults.settle()
     first, second = (_predicted(s, options) for s in subjects if s is not None)
-    return Comparison(first, second)
+    return Comparison(first, second, bounds=bounds)
 
 
 def _of_side(given: Any, side: int) -> Any:
@@ -92,6 +95,8 @@ class Comparison:
     ----------
     a, b : Prediction
         Scalar predictions, usually of one workload on two machines.
+    bounds : bool
+        Whether a bound may be faster than a prediction.
 
     Raises
     ------
@@ -99,13 +104,13 @@ class Comparison:
         Where a prediction has many points.
     """
 
-    def __init__(self, a: Prediction, b: Prediction) -> None:
+    def __init__(self, a: Prediction, b: Prediction, *, bounds: bool = False) -> None:
         for name, each in (("a", a), ("b", b)):
             if each.shape:
                 raise input_error(
                     f"{name} has {each.shape} points", expected=f"one: {name}.at(index)"
                 )
-        self.a, self.b = a, b
+        self.a, self.b, self.bounds = a, b, bounds
 
     @property
     def ratio(self) -> float:
@@ -249,6 +254,32 @@ class Comparison:
         ]
         return (labels[0], labels[1]) if labels[0] != labels[1] else ("a", "b")
 
+    @property
+    def sentences(self) -> list[str]:
+        """The answer, how far to trust it, and why it is so."""
+        first, *others = self.reasons
+        return [first, *self.spreads, *others]
+
+    @cached_property
+    def spreads(self) -> list[str]:
+        """Between which ends measurements of both sides would lie, and what that rests on."""
+        out = [
+            self._likely(name, each)
+            for name, each in zip(self._names(), (self.a, self.b), strict=True)
+        ]
+        first, second = self.a.interval(), self.b.interval()
+        if first.low <= second.high and second.low <= first.high and self.ratio != 1:
+            out.append("the 90 % intervals overlap: measurements may order the two otherwise")
+        return out
+
+    def _likely(self, name: str, each: Prediction) -> str:
+        """Between which ends measurements of a side would lie, and what that rests on."""
+        ends = [(level, each.interval(level=level).show("time")) for level in (0.5, 0.9)]
+        if each.basis == "bound":
+            return f"{name}: {ends[-1][1]}, a bound: {each.basis_reason}"
+        said = ", ".join(f"{100 * level:g} % in {text}" for level, text in ends)
+        return f"{name}: {said}; {each.basis}: {each.basis_reason}"
+
     def _headline(self) -> str:
         a, b = self._names()
         first, second = show(self.a.latency_s, "time"), show(self.b.latency_s, "time")
@@ -257,6 +288,11 @@ class Comparison:
         if not 0 < self.ratio < np.inf:
             return f"{a} and {b} have no ratio in time: {first} and {second}"
         word, factor = ("faster", self.ratio) if self.ratio > 1 else ("slower", 1 / self.ratio)
+        apart = [each.basis == "bound" for each in (self.a, self.b)]
+        if apart[0] != apart[1] and not self.bounds:
+            name, other = (a, b) if apart[0] else (b, a)
+            return (f"{name} is a bound and {other} a prediction, which no bound beats: "
+                    f"{a} {first}, {b} {second}")  # fmt: skip
         return f"{b} is {factor:.3g} times {word} than {a}: {second}, not {first}"
 
     def report(self, path: str | Path, asked: Any = None) -> None:
@@ -273,6 +309,7 @@ class Comparison:
             "b": self.b.to_dict(),
             "ratio": self.ratio,
             "reasons": self.reasons,
+            "spreads": self.spreads,
             "metrics": self.metrics.to_records(),
             "kernels": self.table.to_records(),
             "layers": self.layers.to_records(),
@@ -280,11 +317,11 @@ class Comparison:
         }
 
     def __repr__(self) -> str:
-        lines = [*self.reasons, "", repr(self.metrics), "", repr(self.table.head(8))]
+        lines = [*self.sentences, "", repr(self.metrics), "", repr(self.table.head(8))]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{escape(text)}</li>" for text in self.reasons)
+        items = "".join(f"<li>{escape(text)}</li>" for text in self.sentences)
         tables = "".join(t._repr_html_() for t in (self.metrics, self.table.head(8)))  # pyright: ignore[reportPrivateUsage]
         return f"<div><ul>{items}</ul>{tables}</div>"
 

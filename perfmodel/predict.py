@@ -19,7 +19,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import PredictionJob, Static
 from perfmodel.prediction.placed import shares_of
 from perfmodel.prediction.planned import crossings
-from perfmodel.resolve import precision_for
+from perfmodel.resolve import machine_of, precision_for, variant_of
 from perfmodel.workload.executed import ExecutionPolicy, executed
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.fuse import FusionRules
@@ -92,7 +92,7 @@ def predict(
     InputError
         Unknown names, a plan of another graph, inputs that do not broadcast.
     """
-    machine = machine_for(workload, device, runtime, engine)
+    machine = machine_for(workload, device, runtime, engine, precision)
     static = static_for(machine, model)
     chosen = precision_for(precision, workload, machine, static.engine)
     graph = workload.graph(static.semantics)
@@ -184,18 +184,14 @@ def _nothing(workload: Workload, graph: Graph) -> list[Fault]:
 
 
 def machine_for(
-    workload: Workload, device: Device | Machine, runtime: str | Runtime | None, engine: str | None
+    workload: Workload,
+    device: Device | Machine,
+    runtime: str | Runtime | None,
+    engine: str | None,
+    precision: str | Precision | None,
 ) -> Machine:
     """Return the machine that a workload is predicted on: its runtime and engine resolved."""
-    if isinstance(device, Machine):
-        machine = device
-        if runtime is not None and runtime not in (device.runtime, device.runtime.name):
-            machine = Machine(device.device, runtime).vary(device.varied)
-    else:
-        machine = device.machine(runtime)
-        runs = machine.runtime.runs
-        if runtime is None and runs and workload.unit not in runs:
-            machine = device.machine("generic")
+    machine = machine_of(device, runtime, {}, workload, precision, engine)
     if engine is None or engine == machine.engine:
         return machine
     names = [e.name for e in machine.device.engines]
@@ -207,7 +203,8 @@ def machine_for(
             expected=f"one of {', '.join(names)}",
             suggestion=nearest(engine, names),
         )
-    return Machine(machine.device, _driving(machine.runtime, engine)).vary(machine.varied)
+    runtime = variant_of(machine.runtime, machine.device, engine)
+    return Machine(machine.device, _driving(runtime, engine)).vary(machine.varied)
 
 
 _DRIVING: dict[tuple[int, str], tuple[Runtime, Runtime]] = {}

@@ -97,14 +97,17 @@ def resolve(
     made = faults.trying(workload_of, workload, parts.workload)
     chosen = faults.trying(runtime_of, given["runtime"], device)
     found = faults.trying(device_of, device)
+    unread = FaultList()  # its faults come after those of facts
+    formats = unread.trying(precision_of, given["precision"])
     machine = found
     if found is not None and parts.facts:
         # The path of a fact is known under any runtime, so a fault of the runtime hides none here.
-        machine = faults.trying(machine_of, found, chosen, parts.facts, made)
+        machine = faults.trying(machine_of, found, chosen, parts.facts, made, formats,
+                                given["engine"])  # fmt: skip
     if found is not None and (given["engine"] is not None or given["model"] is not None):
         spec = found if isinstance(found, Machine) else found.machine()
         faults += check_choices(spec, given["engine"], given["model"])
-    formats = faults.trying(precision_of, given["precision"])
+    faults += unread
     if parts.bits:
         faults.trying(checked_bits, parts.bits)
         if not faults and found is not None:
@@ -144,20 +147,65 @@ def precision_of(precision: str | Precision | None) -> Precision | None:
 
 
 def machine_of(
-    device: Device | Machine, runtime: Runtime | None, facts: Mapping[str, Any],
-    workload: Workload | None = None,
+    device: Device | Machine, runtime: str | Runtime | None, facts: Mapping[str, Any],
+    workload: Workload | None = None, precision: str | Precision | None = None,
+    engine: str | None = None,
 ) -> Machine:  # fmt: skip
     """Return a machine with facts varied, under the runtime that `predict` would take."""
     if isinstance(device, Machine):
         machine = device
-        if runtime is not None and runtime != device.runtime:
+        ran = device.runtime
+        if runtime is None and workload is not None and _leaves_runtime_open(device):
+            usual = usual_runtime(device.device, workload, precision, engine)
+            runtime = None if usual.name == ran.name else usual
+        if runtime is not None and runtime not in (ran, ran.name):
             machine = Machine(device.device, runtime).vary(device.varied)
+    elif runtime is not None or workload is None:
+        named = find_runtime(device.default_runtime if runtime is None else runtime)
+        machine = device.machine(variant_of(named, device, engine))
     else:
-        machine = device.machine(runtime)
-        runs = machine.runtime.runs
-        if runtime is None and runs and workload is not None and workload.unit not in runs:
-            machine = device.machine("generic")
+        machine = device.machine(usual_runtime(device, workload, precision, engine))
     return machine.vary(facts)
+
+
+def _leaves_runtime_open(machine: Machine) -> bool:
+    """Whether nobody named the runtime of a machine, nor set a constant of it."""
+    return not machine.runtime_named and not any(
+        path.startswith("runtime.") for path in machine.varied
+    )
+
+
+def usual_runtime(
+    device: Device, workload: Workload, precision: str | Precision | None = None,
+    engine: str | None = None,
+) -> Runtime:  # fmt: skip
+    """Return the runtime that a workload takes on a device where none is named.
+
+    It is the first of the device's that runs such a workload in that precision, else the first that
+    runs such a workload at all, else `generic`; of those that drive the engine, where one is named.
+
+    Raises
+    ------
+    InputError
+        The precision is none.
+    """
+    stated = precision if precision is not None else workload.precision or None
+    wanted = None if stated is None else as_precision(stated)
+    usual = [find_runtime(name) for name in (device.default_runtime, *device.runtimes)]
+    if engine in [e.name for e in device.engines]:
+        usual = [runtime for runtime in usual if runtime.drives(device, engine)]
+    found = find_runtime("generic")
+    for formats in (None, wanted):  # a format that it runs goes before one that it does not
+        found = next((r for r in usual if r.takes(workload.unit, formats)), found)
+    return variant_of(found, device, engine)
+
+
+def variant_of(runtime: Runtime, device: Device, engine: str | None) -> Runtime:
+    """Return the runtime that stands for one on the engine, where that is one of the device's."""
+    if not runtime.variants:
+        return runtime
+    known = engine in [e.name for e in device.engines]
+    return find_runtime(runtime.variant(device, engine if known else None))
 
 
 def note_remarks(device: Device | Machine) -> None:
@@ -179,7 +227,7 @@ def with_bits(
         What is no number of bits, all of it at once.
     """
     checked = checked_bits(bits)
-    machine = machine_of(device, runtime, {}, workload)
+    machine = machine_of(device, runtime, {}, workload, given, engine)
     return precision_for(given, workload, machine, engine or machine.engine).with_bits(**checked)
 
 

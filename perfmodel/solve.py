@@ -13,6 +13,7 @@ import numpy.typing as npt
 from perfmodel.arrays import first_number
 from perfmodel.columns import TRUTH, dimension_of
 from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.evidence import QUANTITIES
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.predict import predict
 from perfmodel.prediction import METRICS, Prediction
@@ -134,6 +135,18 @@ class Solution:
     def _shown(self, value: float) -> str:
         return show(value, self.dimension, digits=6) if self.dimension else f"{value:.9g}"
 
+    def _spread(self) -> list[str]:
+        """Between which ends measurements of what the condition reads would lie."""
+        there = self.prediction
+        lines = [f"  basis: {there.basis}, {there.basis_reason}"]
+        for name in parse_expression(self.until).names:
+            if name in QUANTITIES:
+                half, most = (
+                    there.interval(name, level).show(dimension_of(name)) for level in (0.5, 0.9)
+                )
+                lines.append(f"  {name}, measured: half in {half}, nine of ten in {most}")
+        return lines
+
     def _lines(self) -> list[str]:
         span = f"from {self._shown(self.low)} to {self._shown(self.high)}"
         reached = ", ".join(_said(name, value) for name, value in self.reached.items())
@@ -154,7 +167,8 @@ class Solution:
                 f"{self.variable} of {self.direction} {self._shown(self.value)} satisfies "
                 f"{self.until} for {where} (now {self._shown(self.base)})"
             )
-        lines = [head, f"  there: {reached}", f"  what binds there: {self.binds}"]
+        lines = [head, f"  there: {reached}", *self._spread()]
+        lines.append(f"  what binds there: {self.binds}")
         if self.memory_binds:
             lines.append("  beyond it the workload no longer fits")
         if self.unknown:
@@ -281,7 +295,7 @@ def _problem(
         return _ThresholdProblem(variable, bits, 1e-3, 64.0, False, "", with_bits)
     if is_fact(variable):
         machine = run(workload, device, precision).machine
-        spec = machine_of(device, subject.runtime, {}, workload)
+        spec = machine_of(device, subject.runtime, {}, workload, precision)
         held = spec.get(variable)
         if held is None and not spec.dimension(variable):
             spec.vary({variable: 1.0})  # raises, with the nearest path

@@ -52,8 +52,8 @@ def test_each_side_may_have_its_own_precision_and_runtime() -> None:
     found = pm.compare("resnet18", "a100", "a100", precision=("fp16", "int8"),
                        runtime=("ideal", "generic"))  # fmt: skip
     assert (found.a.precision, found.b.precision) == ("fp16", "int8")
-    assert found.b.machine.runtime.name == "generic"
-    assert "a100 (int8, generic)" in found.reasons[0]
+    assert found.b.machine.runtime.name == "generic_gpu"
+    assert "a100 (int8, generic_gpu)" in found.reasons[0]
 
 
 def test_what_does_not_fit_or_runs_otherwise_is_said() -> None:

@@ -57,7 +57,7 @@ SHOWN = {
     )),
     "first_roofline.ipynb": (4, ("llama_3_8b", "latency_s = ", "too much")),
     "flash_streaming.ipynb": (2, (
-        "qwen3_30b_a3b", "proved: True", "1.56 tokens/s all from storage, 10.27 as placed",
+        "qwen3_30b_a3b", "proved: True", "1.45 tokens/s all from storage, 6.80 as placed",
         "4 GB:  80.8 % hits", "90% of the guesses right", "wall_stream: measured  585.2 ms",
     )),
     "fpga_budget.ipynb": (5, (

@@ -45,9 +45,12 @@ def test_the_relaxed_form_meets_the_staircase_at_its_corners(
     size = 32.0 * halvings + 1
     bound = {"width_multiplier": eighths / 8, "height": size, "width": size}
     workload = find("resnet18", bound)
+    # Kernels of a GPU have stairs of their own: tiles.
     hard, relaxed = (
-        predict(workload, hardware(device), model=model, relaxed=r) for r in (False, True)
-    )
+        predict(workload, hardware(device), runtime="generic" if device != "a100" else "ideal",
+                model=model, relaxed=r)
+        for r in (False, True)
+    )  # fmt: skip
     for metric in METRICS:
         value = getattr(hard, metric)
         if value is not None:

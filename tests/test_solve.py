@@ -20,8 +20,7 @@ def holds(variable: str, value: float, until: str, workload: str, device: str, *
 @pytest.mark.parametrize(
     ("variable", "until", "workload", "device", "direction"),
     [
-        ("memories.main.bandwidth", "tokens_per_s >= 20", "llama_3_8b", "jetson_agx_orin",
-         "at least"),
+        ("memories.main.bandwidth", "tokens_per_s >= 20", "llama_3_8b", "a100", "at least"),
         ("memories.main.bandwidth", "latency_s <= 20 ms", "resnet18", "raspberry_pi_5", "at least"),
         ("engines.main.clock", "frames_per_s >= 60", "resnet18", "raspberry_pi_5", "at least"),
         ("memories.main.capacity", "feasible", "llama_3_8b", "raspberry_pi_5", "at least"),
@@ -104,9 +103,9 @@ def test_a_workload_that_never_fits() -> None:
 
 
 def test_other_settings_hold() -> None:
-    a = pm.solve("llama_3_8b", "a100", "memories.main.bandwidth", "tpot_s <= 10 ms",
+    a = pm.solve("llama_3_8b", "a100", "memories.main.bandwidth", "tpot_s <= 20 ms",
                  set={"batch": 1, "context": 128})  # fmt: skip
-    b = pm.solve("llama_3_8b", "a100", "memories.main.bandwidth", "tpot_s <= 10 ms",
+    b = pm.solve("llama_3_8b", "a100", "memories.main.bandwidth", "tpot_s <= 20 ms",
                  set={"batch": 64, "context": 4096})  # fmt: skip
     assert a.value is not None
     assert b.value is not None

@@ -216,7 +216,7 @@ def expected(found: Prediction, spread: LeaveOneOutSpread) -> Interval:
         Of its overlay file, or of the `Calibration`.
     """
     value = found.latency_s
-    return Interval(value * spread.low, value, value * spread.high, _told(spread))
+    return Interval(value * spread.low, value, value * spread.high, spread.chance, _told(spread))
 
 
 def read_overlay(path: str | Path) -> Overlay:

@@ -32,6 +32,7 @@ def compare(
     warm: bool = False,
     layers: bool = False,
     rows: Count | None = None,
+    bounds: bool = False,
     report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
@@ -58,6 +59,8 @@ def compare(
         Layer by layer: what each takes on both, largest difference first, and nothing else.
     rows
         How many kernels (or layers) to show; by default 10 kernels, or all layers.
+    bounds
+        Let a bound (--runtime A:ideal) be faster than a prediction.
     report
         Write the answer as one HTML file that needs nothing else.
     json
@@ -73,7 +76,15 @@ def compare(
     pair = {"precision": _pair("precision", precision, faults),
             "runtime": _pair("runtime", runtime, faults)}  # fmt: skip
     found = faults.trying(
-        run, workload, device_a, device_b, set=settings, model=model, warm=warm, **pair
+        run,
+        workload,
+        device_a,
+        device_b,
+        set=settings,
+        model=model,
+        warm=warm,
+        bounds=bounds,
+        **pair,
     )
     faults.settle()
     assert found is not None
@@ -110,7 +121,7 @@ def _text(found: Comparison, rows: Count) -> str:
             f"a: {_side(found, 'a')}",
             f"b: {_side(found, 'b')}",
             "",
-            *found.reasons,
+            *found.sentences,
             "",
             as_text(found.metrics, rows=40),
             "",
@@ -130,6 +141,7 @@ def _layers_text(found: Comparison, rows: int | None) -> str:
             f"b: {_side(found, 'b')}",
             "",
             found.reasons[0],
+            *found.spreads,
             "",
             as_text(table, rows=len(table) if rows is None else rows),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Whole, print_json, say
+from perfmodel.prediction.rows import spread_lines
 from perfmodel.system.serving import Served
 from perfmodel.system.serving import serve as run
 from perfmodel.units import show
@@ -69,18 +70,20 @@ def serve(
 
 
 def _lines(found: Served) -> list[str]:
-    rows = {
-        "TTFT": show(found.ttft_s, "time"),
-        **{f"  {name}": show(seconds, "time") for name, seconds in found.ttft_parts.items()},
-        "TPOT": show(found.tpot_s, "time"),
-        **{f"  {name}": show(seconds, "time") for name, seconds in found.parts.items()},
-        "tokens/s": f"{found.tokens_per_s:.4g}", "running": f"{found.running:.4g}",
-    }  # fmt: skip
+    *first, basis = spread_lines(found, "ttft_s")
+    rows = [
+        ("TTFT", show(found.ttft_s, "time")), *first,
+        *((f"  {name}", show(seconds, "time")) for name, seconds in found.ttft_parts.items()),
+        ("TPOT", show(found.tpot_s, "time")), *spread_lines(found, "tpot_s")[:-1],
+        *((f"  {name}", show(seconds, "time")) for name, seconds in found.parts.items()),
+        ("tokens/s", f"{found.tokens_per_s:.4g}"), ("running", f"{found.running:.4g}"),
+        (basis[0].strip(), basis[1]),
+    ]  # fmt: skip
     head = f"{found.decode.workload.name} on {found.decode.device}, {found.decode.precision}, "
     told = found.decode if not found.decode.feasible else found.prefill
     return [
         head + f"runtime {found.decode.runtime}",
-        *(f"  {name:<13} {value}" for name, value in rows.items()),
+        *(f"  {name:<13} {value}" for name, value in rows),
         *(f"  does not fit: {violation}" for violation in told.violations),
         *(f"  note: {note}" for note in found.notes),
     ]

@@ -14,6 +14,7 @@ from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, Whole, note, pairs, print_json, say
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.cli.streams import console
+from perfmodel.columns import BASIS
 from perfmodel.settings import OPTIONS, FaultList, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.plan import EXTRA, METRICS, Options, SweepPlan, make_plan, provisional_columns
@@ -57,6 +58,7 @@ def sweep(
     resume: bool = False,
     dry_run: bool = False,
     top: Count = 10,
+    bounds: bool = False,
     report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
@@ -109,6 +111,8 @@ def sweep(
         Say how many points, how long and how large, from a pilot; write nothing.
     top
         How many rows to print where no --best, --pareto or --output is asked for; 10 by default.
+    bounds
+        Rank bounds (--runtime ideal, --model roofline) beside predictions; else they are set apart.
     report
         Write the answer as one HTML file that needs nothing else.
     json
@@ -124,6 +128,8 @@ def sweep(
     groups = text_list(per, faults, "--per") if per else []
     if wanted is None and any(name in f"{where} {best} {per} {pareto}" for name in EXTRA):
         wanted = [*METRICS, *EXTRA]
+    if wanted is not None and (best or pareto) and BASIS not in wanted:
+        wanted = [*wanted, BASIS]  # by which bounds are set apart
     columns = provisional_columns(settings, wanted)
     condition, found = question_faults(columns, where, best, objectives, per=groups)
     faults += found
@@ -145,7 +151,7 @@ def sweep(
     quiet = best or objectives or output is not None
     rows = 0 if quiet else top
     listed = rows if report is None else max(rows, _REPORTED)
-    summary = Summary(best or "", objectives, top=listed, per=groups)
+    summary = Summary(best or "", objectives, top=listed, per=groups, bounds=bounds)
     try:
         with _progress(plan.points) as progress:
             outcome = run_plan(
@@ -260,6 +266,21 @@ def _print(
             say(as_text(_brief(summary.front, plan, pareto), rows=200))
     if rows and not best and not pareto and (found := summary.top or summary.unfit) is not None:
         say(as_text(_brief(found.head(rows), plan, []), rows=rows))
+    if summary.bounds is not None and summary.bounds.rows:
+        _print_bounds(summary.bounds, plan, best, pareto, rows)
+
+
+def _print_bounds(
+    apart: Summary, plan: SweepPlan, best: str | None, pareto: list[str], rows: int
+) -> None:
+    """Print what is best among the bounds, after the predictions, none of which they beat."""
+    say(f"bounds, set apart ({apart.rows} rows):")
+    if best and apart.best is not None:
+        say(f"  best {best}:", *(f"    {line}" for line in _row_lines(apart.best, plan)))
+    if pareto and apart.front is not None:
+        say(as_text(_brief(apart.front, plan, pareto), rows=200))
+    if rows and not best and not pareto and apart.top is not None:
+        say(as_text(_brief(apart.top.head(rows), plan, []), rows=rows))
 
 
 def _of_those(summary: Summary, objectives: tuple[str, ...]) -> str:
@@ -303,13 +324,15 @@ def _row_lines(row: Any, plan: SweepPlan) -> list[str]:
 
 
 #: What a table on the terminal shows beside the axes.
-_BRIEF = ("latency_s", "tokens_per_s", "frames_per_s", "energy_j", "peak_memory_bytes",
-          "feasible", "resource_share", "bottleneck")  # fmt: skip
+_BRIEF = ("latency_s", "latency_low_s", "latency_high_s", "tokens_per_s", "frames_per_s",
+          "energy_j", "peak_memory_bytes", "feasible", "resource_share",
+          "bottleneck")  # fmt: skip
 
 
 def _brief(table: Table, plan: SweepPlan, more: list[str]) -> Table:
     """A table with the columns that a reader compares: what varies, and the headline metrics."""
-    names = ["workload", "device", "runtime", "precision", *(axis.name for axis in plan.axes)]
+    subjects = ("workload", "device", "runtime", "precision", "basis")
+    names = [*subjects, *(axis.name for axis in plan.axes)]
     # Metrics that were asked for by name are what is to be seen.
     metrics = _BRIEF if {*METRICS} <= {*plan.metrics} else plan.metrics
     wanted = dict.fromkeys([*names, *more, *(n for n in metrics if n in plan.metrics)])

@@ -23,6 +23,7 @@ def validate(
     left_out: bool = False,
     skip_bad_rows: bool = False,
     trust: Path | None = None,
+    evidence: Path | None = None,
     report: Path | None = None,
     json: bool = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
@@ -48,6 +49,8 @@ def validate(
         Leave out what a file has at fault, name it, and predict the rest.
     trust
         Write a page of all errors (Markdown), with published results beside measured rows.
+    evidence
+        Write what the rows say of runtimes (YAML): what intervals and bases rest on.
     report
         Write the answer as one HTML file that needs nothing else.
     json
@@ -58,6 +61,7 @@ def validate(
     faults = FaultList()
     faults.extend(output_faults(output, (".json",)))
     faults.extend(output_faults(trust, (".md",), "--trust"))
+    faults.extend(output_faults(evidence, (".yaml", ".yml"), "--evidence"))
     faults.extend(report_faults(report))
     faults.settle()
     module: Any = import_module("perfmodel.evaluate")
@@ -68,17 +72,19 @@ def validate(
     found: list[dict[str, Any]] = [result.to_dict() for result in results]
     if output is not None:
         write_text(output, to_json(found))
+    known: Any = module.evidence_of(results) if trust or evidence else None
+    if evidence is not None:
+        write_text(evidence, known.to_yaml())
     if trust is not None:
         claims = module.reproduce()
         root = module.data_folder(data, suffix).root
-        write_text(
-            trust, import_module("perfmodel.evaluate.trust").trust_page(results, claims, root)
-        )
+        page = import_module("perfmodel.evaluate.trust").trust_page
+        write_text(trust, page(results, claims, root, known))
     if results:
         write_report(report, "validation", results)
     if json:
         print_json(found)
-    elif output is None and trust is None:
+    elif output is None and trust is None and evidence is None:
         for result in results:
             say(*result.lines())
     if not found:

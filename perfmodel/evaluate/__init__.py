@@ -2,6 +2,7 @@
 
 from perfmodel.evaluate.claims import names, published, reproduce
 from perfmodel.evaluate.datasets import dataset_names, datasets
+from perfmodel.evaluate.evidence import evidence_of
 from perfmodel.evaluate.files import data_folder
 from perfmodel.evaluate.metrics import errors
 from perfmodel.evaluate.reproduction import Reproduction, Reproductions, lines
@@ -16,6 +17,7 @@ __all__ = [
     "dataset_names",
     "datasets",
     "errors",
+    "evidence_of",
     "lines",
     "names",
     "published",

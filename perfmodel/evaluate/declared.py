@@ -249,7 +249,8 @@ class _CaseReader:
             others = {k: v for k, v in settings.items() if k not in own}
             inputs = resolve(network, device, precision, runtime, others, engine)
             # One machine for all networks, so that what follows from its facts is worked out once.
-            shared = ("machine", device.name, arguments["runtime"], facts)
+            ran = inputs.device.runtime.name if isinstance(inputs.device, Machine) else ""
+            shared = ("machine", device.name, arguments["runtime"], ran, facts)
             first = self._inputs.setdefault(shared, inputs)
             self._inputs[key] = inputs._replace(device=first.device, runtime=first.runtime)
         return self._inputs[key]

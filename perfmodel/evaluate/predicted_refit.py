@@ -18,6 +18,8 @@ from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.served_load import ServedLoad
+from perfmodel.evaluate.subjects import subject_of
+from perfmodel.evidence import RATES
 
 #: Numbers that the answers of a refit may hold together.
 _REMEMBERED = 10_000_000
@@ -69,6 +71,7 @@ def refit(
         constants, PredictedRows(rows, constants, apply), left_out, scale,
         None if weights.all() else weights,
         np.array([q.target == judged for _, q in rows]) if judged else None,
+        subjects=[None if q.metric in RATES else subject_of(c, q) for c, q in rows],
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from perfmodel.calibrate import Constant, left_out
 from perfmodel.calibrate.fit import Forward
 from perfmodel.evaluate.metrics import errors
+from perfmodel.evidence import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Refit:
     parts
         Of each row, where errors are wanted by something finer than what is left out: a column of
         one device's batches.
+    subjects
+        What each row is evidence of, where that is known; ``None`` for a row that is of nothing.
     """
 
     target: str
@@ -56,6 +59,16 @@ class Refit:
     weights: npt.NDArray[np.float64] | None = None
     judged: npt.NDArray[np.bool_] | None = None
     parts: Sequence[str] | None = None
+    subjects: Sequence[Subject | None] | None = None
+
+    @property
+    def transfers(self) -> bool:
+        """Whether each device is in one group, so that a fit without it has seen none of it."""
+        groups: dict[str, set[str]] = {}
+        for subject, group in zip(self.subjects or (), self.groups, strict=False):
+            if subject is not None:
+                groups.setdefault(subject.device, set()).add(group)
+        return all(len(of) == 1 for of in groups.values())
 
 
 def trial(refit: Refit) -> dict[str, Any]:
@@ -67,7 +80,9 @@ def trial(refit: Refit) -> dict[str, Any]:
         ``left_out`` (what a group is), ``rows``, `perfmodel.evaluate.metrics.Errors` of all rows,
         ``groups`` (name -> rows and errors), ``parts`` (alike, where the refit has some),
         ``constants`` (name -> least and largest value found)
-        and ``at_bound`` (constants that some fit left at a bound of theirs).
+        ``at_bound`` (constants that some fit left at a bound of theirs), and ``predictions``: of
+        each row with a subject whose device was left out whole, the subject and what was measured
+        and predicted.
     """
     found = left_out(
         refit.forward, refit.measured, refit.constants, refit.groups, scale=refit.scale,
@@ -95,4 +110,13 @@ def trial(refit: Refit) -> dict[str, Any]:
         **({} if refit.parts is None else {"parts": told(np.asarray(refit.parts))}),
         "constants": spread,
         "at_bound": sorted({name for fit in found.fits.values() for name in fit.at_bound}),
+        "predictions": [
+            {"subject": subject, "measured": float(measured), "predicted": float(predicted)}
+            for subject, measured, predicted, counts in zip(
+                refit.subjects, refit.measured, found.predicted, seen, strict=True
+            )
+            if subject is not None and counts
+        ]
+        if refit.subjects is not None and refit.transfers
+        else [],
     }

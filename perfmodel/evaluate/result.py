@@ -47,7 +47,8 @@ class ValidationResult:
     worst : list
         Rows that are farthest off: name, device, measured, predicted, error.
     predictions : list
-        Every predicted row, as `worst`, with its baselines.
+        Every predicted row, as `worst`, with its baselines and its ``origin``
+        (`perfmodel.evaluate.subjects.RowOrigin`) where evidence may be taken of it.
     notes : tuple of str
     details : dict
         What only this data set has.
@@ -100,7 +101,7 @@ class ValidationResult:
             "notes": list(self.notes),
             **({"details": dict(self.details)} if self.details else {}),
             **(
-                {"left_out": {k: dict(v) for k, v in self.left_out.items()}}
+                {"left_out": {target: _told(of) for target, of in self.left_out.items()}}
                 if self.left_out
                 else {}
             ),
@@ -145,6 +146,11 @@ class ValidationResult:
         out += [f"  not predicted: {u['rows']} rows: {u['reason']}" for u in self.unpredicted]
         out += [f"  note: {note}" for note in self.notes]
         return out
+
+
+def _told(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial without its single predictions."""
+    return {key: value for key, value in trial.items() if key != "predictions"}
 
 
 def percent(value: float | None, *, sign: bool = False) -> str:

@@ -15,6 +15,7 @@ from perfmodel.evaluate.metric_of import metric_of
 from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.served_load import kernels_s
+from perfmodel.evaluate.subjects import RowOrigin
 
 _WORST = 10
 
@@ -106,11 +107,16 @@ def _answers(case: ValidationCase, tight: list[str]) -> list[dict[str, Any]]:
             tight.append(case.name)
         predicted = float(getattr(answer, question.metric))
         floor = kernels_s(answer, question.metric, case.precision)
-        rows.append(_row(case, question, predicted) | {"roofline": floor, "compute": None})
+        runtime = answer.decode.runtime
+        row = row_of(case, question, predicted, runtime)
+        rows.append(row | {"roofline": floor, "compute": None})
     return rows
 
 
-def _row(case: ValidationCase, question: MeasuredQuantity, predicted: float) -> dict[str, Any]:
+def row_of(
+    case: ValidationCase, question: MeasuredQuantity, predicted: float, runtime: str
+) -> dict[str, Any]:
+    """Return a row of a result, without its baselines, as predicted under a runtime."""
     return {
         "name": case.name,
         "device": case.device,
@@ -119,6 +125,7 @@ def _row(case: ValidationCase, question: MeasuredQuantity, predicted: float) -> 
         "measured": question.measured,
         "predicted": predicted,
         "error": predicted / question.measured - 1.0,
+        "origin": RowOrigin(case, question, runtime),
     }
 
 
@@ -140,7 +147,7 @@ def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) 
     roofline = None if " " in question.metric else _metric(bare, question.metric)
     if not found.feasible:
         tight.append(case.name)
-    return _row(case, question, predicted) | {
+    return row_of(case, question, predicted, found.runtime) | {
         "roofline": roofline,
         "compute": None if not timed or not ratio
         or roofline is None

@@ -14,9 +14,9 @@ from perfmodel.errors import Fault, InputError, PerfmodelError
 from perfmodel.explore.choices import LENGTHS, Choices, parameters_of, phases_of
 from perfmodel.plots.style import INK, quantity
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.rows import facts_line, remarks
+from perfmodel.prediction.rows import remarks
 from perfmodel.report.calls import PredictCall
-from perfmodel.report.of_prediction import sentence
+from perfmodel.report.of_prediction import headline_cards, sentence
 from perfmodel.report.of_sweep import is_known
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 from perfmodel.solve import solve
@@ -208,9 +208,7 @@ def _settings(asked: ExplorerSelection, faults: FaultList) -> dict[str, Any]:
 
 
 def _side(p: Prediction, limits: Mapping[str, float], call: PredictCall) -> DeviceAnswer:
-    found = p.interval()
-    ends = f"{show(found.low, 'time')} to {show(found.high, 'time')}"
-    numbers = [(n.strip(), text, ends if n == "latency" else "") for n, text in facts_line(p)]
+    numbers = headline_cards(p)
     missing = [str(v) for v in (*p.violations, *p.breaches)]
     for metric, bound in limits.items():
         value = float(getattr(p, metric))

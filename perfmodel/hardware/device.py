@@ -161,6 +161,9 @@ class Device(SpecDocument):
     """What a reader must know."""
     default_runtime: str = "ideal"
     """Runtime assumed where none is named."""
+    runtimes: tuple[str, ...] = ()
+    """Further runtimes that its users run, in order: where none is named, a workload takes the
+    first, the default before them, that runs what it yields in its precision."""
     default_engine: str | None = None
     """Engine that ``engines.main`` stands for; the first where left out."""
     overlap: Literal["full", "none", "cold_weights_add"] = "full"

@@ -329,20 +329,24 @@ def _load(
 
 
 def _runtime_faults(root: MarkedNode, file: str) -> list[Fault]:
-    """Fault of a default runtime that the library does not have."""
-    node = root.child("default_runtime")
-    if node is None or not isinstance(node.value, str) or _is_path(node.value):
-        return []
-    name: str = node.value
-    try:
-        _entry(name, "runtimes", ())
-    except InputError as error:
-        return [
-            replace(fault, path="default_runtime", file=node.file or file, line=node.line,
-                    column=node.column)
-            for fault in error.faults
-        ]  # fmt: skip
-    return []
+    """Faults of usual runtimes that the library does not have."""
+    nodes = [("default_runtime", root.child("default_runtime"))]
+    listed = root.child("runtimes")
+    if listed is not None:
+        nodes += [(f"runtimes.{i}", item) for i, item in enumerate(listed.entries)]
+    faults: list[Fault] = []
+    for path, node in nodes:
+        if node is None or not isinstance(node.value, str) or _is_path(node.value):
+            continue
+        try:
+            _entry(node.value, "runtimes", ())
+        except InputError as error:
+            faults += [
+                replace(fault, path=path, file=node.file or file, line=node.line,
+                        column=node.column)
+                for fault in error.faults
+            ]  # fmt: skip
+    return faults
 
 
 @lru_cache(maxsize=4096)

@@ -27,7 +27,8 @@ class Machine:
     ----------
     device : Device
     runtime : Runtime, str or None
-        A name is looked up in the library; None takes the device's default.
+        A name is looked up in the library; None takes the device's default. Where it has variants,
+        that of the device's default engine is taken.
     overlay : mapping, optional
         Calibrated facts by path, as `vary` takes them.
 
@@ -36,16 +37,19 @@ class Machine:
     facts : Mapping of str to float, ndarray or tracer
         SI values by path (``memories.dram.bandwidth``). Names only: use ``machine[path]`` for
         roles. Do not change it: unvaried machines share it.
+    runtime_named : bool
+        Whether its runtime was named; else a prediction takes the usual one of its workload.
 
     Raises
     ------
     InputError
     """
 
-    __slots__ = ("_base", "_changes", "_scaled", "device", "facts", "runtime")
+    __slots__ = ("_base", "_changes", "_scaled", "device", "facts", "runtime", "runtime_named")
 
     device: Device
     runtime: Runtime
+    runtime_named: bool
     facts: Mapping[str, Any]
 
     def __init__(
@@ -54,10 +58,15 @@ class Machine:
         runtime: Runtime | str | None = None,
         overlay: Mapping[str, Any] | None = None,
     ) -> None:
+        self.runtime_named = runtime is not None or bool(overlay)
         if not isinstance(runtime, Runtime):
             from perfmodel.hardware.library import runtime as find
 
             runtime = find(device.default_runtime if runtime is None else runtime)
+        if runtime.variants and runtime.engine is None:
+            from perfmodel.hardware.library import runtime as find
+
+            runtime = find(runtime.variant(device))
         base = facts_of(device, runtime)
         if overlay:
             base = _overlaid(base, overlay)
@@ -93,6 +102,7 @@ class Machine:
             return self
         made = object.__new__(Machine)
         made.device, made.runtime, made._base = self.device, self.runtime, self._base
+        made.runtime_named = self.runtime_named
         made._changes = self._changes | _checked(self._base, changes, self.facts)
         made.facts, made._scaled = _applied(self._base, made._changes)
         return made

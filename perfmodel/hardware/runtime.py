@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from perfmodel.errors import nearest, one_of
+from perfmodel.errors import InputError, nearest, one_of
+from perfmodel.formats.gguf import is_gguf
 from perfmodel.hardware.device import Name, Source, title_alone
 from perfmodel.hardware.engine import COMPUTE_FORMATS, OperatorKind
 from perfmodel.hardware.kernel import KERNEL_CLASSES, Kernel
@@ -16,6 +18,7 @@ from perfmodel.hardware.structure import check_sources, mapped
 from perfmodel.pydantic_faults import Flaw, checked
 
 if TYPE_CHECKING:
+    from perfmodel.formats import Precision
     from perfmodel.hardware.device import Device
 
 EFFICIENCY_CLASSES: Final = (
@@ -158,11 +161,17 @@ class Runtime(SpecDocument):
     """Devices and tags of devices that it makes sense for; all where empty."""
     engine: str | None = None
     """Engine that it drives, by name or tag; the device's default where left out."""
-    runs: tuple[Literal["tokens", "frames", "sequences", "runs"], ...] = ()
+    runs: tuple[
+        Literal["tokens", "frames", "clips", "sequences", "windows", "samples", "runs"], ...
+    ] = ()
     """What the workloads that it runs yield; anything where empty. A device's default runtime that
-    does not run a workload gives way to `generic`."""
+    does not run a workload gives way to the next of its `runtimes`, in the end to `generic`."""
+    variants: Mapping[str, str] = Field(default_factory=dict)
+    """Runtime that stands for this one on an engine, by the engine's kind, or the name or a tag of
+    a roofline, the first that fits: ``{npu: generic_npu, gpu: generic_gpu}``."""
     formats: tuple[str, ...] = ()
-    """Formats that it can run; all where empty."""
+    """Formats of weights that it can run, grouped or not (``int4``; ``gguf`` stands for all of that
+    file format); all where empty."""
     sources: Mapping[str, Annotated[Source, BeforeValidator(title_alone)]] = Field(
         default_factory=dict
     )
@@ -270,10 +279,63 @@ class Runtime(SpecDocument):
     def _checked(self) -> Runtime:
         return checked(self, Runtime.structure_faults(self))
 
+    @cached_property
+    def lineage(self) -> tuple[str, ...]:
+        """Names of the runtimes that it inherits from, nearest first."""
+        from perfmodel.hardware.library import runtime
+
+        if self.base is None:
+            return ()
+        try:
+            return (self.base, *runtime(self.base).lineage)
+        except InputError:  # in a folder of the user's
+            return (self.base,)
+
     def suits(self, device: Device) -> bool:
         """Whether the runtime is meant for a device (by its name, an alias or a tag)."""
         words = {device.name, *device.aliases, *device.tags}
         return not self.applies_to or bool(words.intersection(self.applies_to))
+
+    def drives(self, device: Device, engine: str) -> bool:
+        """Whether it is meant for an engine of a device: for any where it names none."""
+        driven = device.engine(engine)
+        return self.engine is None or self.engine in (driven.name, *driven.tags)
+
+    def variant(self, device: Device, engine: str | None = None) -> str:
+        """Name of the runtime that stands for this one on an engine, its own where none does.
+
+        Parameters
+        ----------
+        device
+            Whose tags count where those of the engine say nothing.
+        engine
+            Name; the device's default where left out.
+        """
+        driven = device.engine(engine or "main")
+        own = {driven.name, *driven.tags} if driven.kind == "roofline" else {driven.kind}
+        for words in (own, device.tags if driven.kind == "roofline" else ()):
+            for word, name in self.variants.items():
+                if word in words:
+                    return name
+        return self.name
+
+    def takes(self, unit: str, precision: Precision | None = None) -> bool:
+        """Whether it runs workloads that yield `unit`, with weights as a precision stores them.
+
+        Parameters
+        ----------
+        unit
+            What a workload yields (`Workload.unit`).
+        precision
+            Formats of its tensors; left out where they do not matter.
+        """
+        if self.runs and unit not in self.runs:
+            return False
+        if not self.formats or precision is None:
+            return True
+        weights = precision.weights
+        names = {"gguf"} if is_gguf(weights) else {weights.name, weights.compute}
+        return not names.isdisjoint(self.formats)
 
 
 def _check(data: Any) -> Iterator[Flaw]:

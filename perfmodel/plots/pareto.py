@@ -108,6 +108,9 @@ class _Cloud:
         known = np.isfinite(self.xs) & np.isfinite(self.ys)
         fits = np.asarray(table["feasible"], dtype=bool) if "feasible" in table else known
         self.fits, self.misfit = known & fits, known & ~fits
+        # No bound is on the front beside predictions.
+        predicted = self.fits & table.predicted
+        self.ranked = predicted if predicted.any() else self.fits
         self.within = self.fits & within
         self.front = self._front()
         self.chosen = self._best()
@@ -120,7 +123,7 @@ class _Cloud:
             -self.xs if more_is_better(self.x) else self.xs,
             -self.ys if more_is_better(self.y) else self.ys,
         ], axis=1)  # fmt: skip
-        values[~self.fits] = np.nan
+        values[~self.ranked] = np.nan
         chosen = np.flatnonzero(front(values))
         return chosen[np.argsort(self.xs[chosen], kind="stable")]
 

@@ -79,6 +79,12 @@ class PredictionJob:
     crossings: Crossings | None = None
     shares: MemoryShares | None = None
 
+    @property
+    def as_specified(self) -> bool:
+        """Whether the device's own kind costs it, and activations move as it moves them."""
+        own = self.machine.device.engine(self.static.engine).kind
+        return self.crossings is None and self.static.kind.name == own
+
     def run(self) -> Prediction:
         """Evaluate at every point, in chunks, and reduce each chunk to sums over the network."""
         inputs = _Inputs(self)

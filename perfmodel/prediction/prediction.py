@@ -18,11 +18,11 @@ from perfmodel.cost.totals import once_a_run
 from perfmodel.kinds.protocol import Terms
 from perfmodel.kinds.rates import bandwidth, vector_peak
 from perfmodel.prediction import audit
+from perfmodel.prediction.spread import PredictionSpread
 from perfmodel.workload.lower import OperatorTable
 
 if TYPE_CHECKING:
     from perfmodel.prediction.cited import Citations
-    from perfmodel.prediction.interval import Interval
     from perfmodel.prediction.job import PredictionJob
     from perfmodel.table import Table
 
@@ -35,7 +35,7 @@ METRICS = (
 )  # fmt: skip
 
 
-class Prediction:
+class Prediction(PredictionSpread):
     """What a workload costs on a machine.
 
     Every metric is a float where all inputs were numbers, else an array of the inputs' broadcast
@@ -115,11 +115,6 @@ class Prediction:
         return self.energy.model
 
     @property
-    def interval_latency_s(self) -> Interval | None:
-        """The interval of the latency; ``None`` for many points (ask `interval`)."""
-        return None if self.shape else self.interval()
-
-    @property
     def traffic_model(self) -> str:
         """Which traffic model was used."""
         if self._job.bare:
@@ -173,7 +168,8 @@ class Prediction:
         """Frames (or runs, sequences) a second; ``None`` for one that yields tokens."""
         return None if self._job.workload.unit == "tokens" else self._items / self.latency_s
 
-    def _phase(self, name: str) -> Value:
+    def phase_s(self, name: str) -> Value:
+        """Seconds of a phase: ``prefill``, ``decode``, ``encode``; ``None`` without such a one."""
         found = self._totals.get(f"phase {name}")
         if found is not None:
             return self._shaped(found)
@@ -186,7 +182,7 @@ class Prediction:
 
         ``None`` without a prefill.
         """
-        prefill, encoder = self._phase("prefill"), self._totals.get("phase encode")
+        prefill, encoder = self.phase_s("prefill"), self._totals.get("phase encode")
         if prefill is None or encoder is None:
             return prefill
         return prefill + self._shaped(encoder)
@@ -194,7 +190,7 @@ class Prediction:
     @property
     def tpot_s(self) -> Value:
         """Time per output token: seconds of one decode step; ``None`` without one."""
-        seconds = self._phase("decode")
+        seconds = self.phase_s("decode")
         steps = self._job.workload.parameters.get("generate")
         if seconds is None or steps is None:
             return seconds
@@ -463,12 +459,6 @@ class Prediction:
         from perfmodel.prediction.cited import citations
 
         return citations(self)
-
-    def interval(self, metric: str = "latency_s") -> Interval:
-        """Return a metric at the worst and the best of its facts' confidences."""
-        from perfmodel.prediction.interval import interval
-
-        return interval(self, metric)
 
     @property
     def plot(self) -> Any:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.columns import dimension_of
+from perfmodel.prediction.basis import misfits
 from perfmodel.prediction.scarce import scarcest
 from perfmodel.units import show
 
 if TYPE_CHECKING:
+    from perfmodel.prediction.basis import Interval
     from perfmodel.prediction.prediction import Prediction
     from perfmodel.table import Table
     from perfmodel.workload.lower import OperatorRow
@@ -138,8 +141,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "not_priced": list(graph.not_priced),
         "notes": list(workload.notes),
         "remarks": remarks(prediction),
-        "interval_latency_s": None if prediction.shape else _interval(prediction),
-    }  # fmt: skip
+    } | spread_of(prediction)  # fmt: skip
 
 
 def _thermal(prediction: Prediction) -> dict[str, Any] | None:
@@ -156,9 +158,35 @@ def _resources(prediction: Prediction) -> dict[str, Any]:
     return {"resources": _plain(found), "scarce": scarcest(found)} if found else {}
 
 
-def _interval(prediction: Prediction) -> dict[str, Any]:
-    found = prediction.interval()
-    return {"low": found.low, "high": found.high, "basis": found.basis}
+class Spreading(Protocol):
+    """A result that says what it rests on, and between which ends measurements would lie."""
+
+    @property
+    def basis(self) -> str:
+        """Name of what it rests on."""
+        ...
+
+    @property
+    def basis_reason(self) -> str:
+        """The same in words."""
+        ...
+
+    @property
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Metric -> per cent of measurements -> interval."""
+        ...
+
+
+def spread_of(prediction: Spreading) -> dict[str, Any]:
+    """Return basis and intervals, ready for JSON; an end that is open is ``None``."""
+    return {
+        "basis": prediction.basis,
+        "basis_reason": prediction.basis_reason,
+        "intervals": {
+            metric: {share: _plain(each.to_dict()) for share, each in levels.items()}
+            for metric, levels in prediction.intervals.items()
+        },
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -177,7 +205,7 @@ def _plain(value: Any) -> Any:
 def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
     """Return (label, text) pairs of the headline numbers of one point."""
     p = prediction
-    out = [("latency", show(p.latency_s, "time"))]
+    out = [("latency", show(p.latency_s, "time")), *spread_lines(p)]
     if p.tokens_per_s is not None:
         out.append(("tokens/s", rate(p.tokens_per_s)))
     else:
@@ -203,6 +231,16 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
             text = f"{part['used']:.0f} of {part['available']:.0f} ({_percent(part['share'])})"
             out.append((name.upper(), text + (", the scarcest" if name == scarcest(found) else "")))
     return out
+
+
+def spread_lines(p: Spreading, metric: str = "latency_s") -> list[tuple[str, str]]:
+    """Return (label, text) pairs: between which ends half and most measurements would lie, why."""
+    texts = {share: each.show(dimension_of(metric)) for share, each in p.intervals[metric].items()}
+    if p.basis == "bound":
+        ends = [("  a bound", list(texts.values())[-1])]
+    else:
+        ends = [(f"  {share} % in", text) for share, text in texts.items()]
+    return [*ends, ("  basis", f"{p.basis}: {p.basis_reason}")]
 
 
 def _percent(share: float) -> str:
@@ -266,10 +304,8 @@ def remarks(prediction: Prediction) -> list[str]:
         for wanted, name in prediction.executed.items()
         if wanted != name and wanted not in prediction.unsupported
     ]
-    machine = prediction.machine
-    out += machine.remarks
-    if not machine.runtime.suits(machine.device):
-        out.append(f"the runtime {machine.runtime.name} is not meant for {machine.device.name}")
+    out += prediction.machine.remarks
+    out += misfits(prediction)
     kept = prediction._setting.choices.get("weights")  # pyright: ignore[reportPrivateUsage]
     if kept in ("remainder", "contexts") and not prediction._job.warm:  # pyright: ignore[reportPrivateUsage]
         out.append(

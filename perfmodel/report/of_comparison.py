@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from perfmodel.compare import Comparison
 
 _MOST = 400
-_WORDS = ("latency", "energy", "traffic", "utilization", "bound by", "memory", "interval")
+_WORDS = ("latency", "energy", "traffic", "utilization", "bound by", "memory", "interval",
+          "basis")  # fmt: skip
 
 
 def comparison_report(found: Comparison, asked: ReportInvocation) -> ReportDocument:
@@ -33,7 +34,7 @@ def comparison_report(found: Comparison, asked: ReportInvocation) -> ReportDocum
     if not asked.command and not asked.python:
         asked = asked._replace(python=asked_for(found))
     made.head(question(asked))
-    first, *rest = found.reasons
+    first, *rest = found.sentences
     kind = "fits" if a.feasible and b.feasible else "fails"
     made.head(f'<div class="verdict {kind}"><b>{escape(first)}</b>{items(rest)}</div>')
     made.part("Metrics", _metrics(found))

@@ -15,7 +15,7 @@ from perfmodel.errors import InputError
 from perfmodel.plots.style import bound_colors, si
 from perfmodel.plots.subject import PredictionPoint
 from perfmodel.prediction.explain import used_facts
-from perfmodel.prediction.rows import facts_line, rate, remarks, seconds_by_bound
+from perfmodel.prediction.rows import facts_line, rate, remarks, seconds_by_bound, spread_lines
 from perfmodel.report.calls import call_of
 from perfmodel.report.document import ReportDocument
 from perfmodel.report.html import HtmlCell, cards, details, items, paragraph, preformatted, rows
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 500
 _LEVERS = 6
 _WORDS = ("latency", "row", "TTFT, TPOT", "energy", "traffic", "utilization", "bound by",
-          "operational intensity", "ridge point", "memory", "interval")  # fmt: skip
+          "operational intensity", "ridge point", "memory", "interval", "basis")  # fmt: skip
 
 #: What no kind of hardware here models; kinds say the rest in their pages.
 _LEFT_OUT = (
@@ -98,13 +98,19 @@ def sentence(p: Prediction) -> str:
 
 def answer(p: Prediction) -> str:
     """Return the headline numbers of one point, what binds, and what a reader must know."""
-    found = p.interval()
-    lines: list[tuple[str, str, str]] = []
-    for label, text in facts_line(p):
-        more = f"{show(found.low, 'time')} to {show(found.high, 'time')}"
-        lines.append((label, text, more if label == "latency" else ""))
     notes = [*remarks(p), *p.notes]
-    return cards(lines) + _bar(p) + items(notes, "note")
+    return cards(headline_cards(p)) + _bar(p) + items(notes, "note")
+
+
+def headline_cards(p: Prediction) -> list[tuple[str, str, str]]:
+    """Return label, number, and what stands small below it: of the latency its intervals."""
+    spread = spread_lines(p)
+    below = "; ".join([*(f"{label.strip()} {text}" for label, text in spread[:-1]), p.basis])
+    return [
+        (label.strip(), text, below if label == "latency" else "")
+        for label, text in facts_line(p)
+        if (label, text) not in spread
+    ]
 
 
 def _bar(p: Prediction) -> str:
@@ -244,12 +250,13 @@ def _facts(p: Prediction) -> list[str]:
 
 
 def _trust(p: Prediction) -> list[str]:
-    found = p.interval()
+    spread = spread_lines(p)
     grade = p.machine.device.grade()
     counts = ", ".join(f"{n} {c}" for c, n in grade.counts.items() if n)
-    ends = f"{show(found.low, 'time')} to {show(found.high, 'time')}"
+    ends = "; ".join(f"{label.strip()} {text}" for label, text in spread[:-1])
     said = [
-        f"Interval of the latency: {ends} ({found.basis}).",
+        f"Interval of the latency: {ends}; from measured rows by runtime, workload and basis.",
+        f"Basis: {spread[-1][1]}.",
         f"Spec of {p.device}: grade {grade.letter} of A to F ({counts}). {grade.advice}".strip(),
         f"Traffic model: {p.traffic_model}.",
     ]  # fmt: skip

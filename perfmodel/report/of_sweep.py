@@ -17,9 +17,10 @@ from perfmodel.report.html import cards, data_table, paragraph
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
 from perfmodel.report.write import ReportInvocation
+from perfmodel.table import Table
 
 if TYPE_CHECKING:
-    from perfmodel.table import Row, Table
+    from perfmodel.table import Row
 
 #: Metrics that a sweep is looked at by, in this order.
 _METRICS = ("latency_s", "tpot_s", "energy_j", "tokens_per_s", "frames_per_s",
@@ -92,6 +93,7 @@ def sweep_report(
             "Metrics over the axes", *_over_axes(made, table, dict.fromkeys((best, *objectives)))
         )
     order = table.sort(best, descending=more_is_better(best)) if best else table
+    order = Table.concat([order.where(order.predicted), order.where(~order.predicted)])
     said = f"by {best}, the best first" if best else ""
     if counted is not None and counted.rows > len(table):
         said += f"; the front and the best {len(table)} of {counted.rows} rows"

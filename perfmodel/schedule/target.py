@@ -125,7 +125,7 @@ def target(
             )
         chosen = as_precision(precision or workload.precision or "int8")
         return Target(Where(), given, chosen, FusionRules(elementwise=not unfused))
-    machine = machine_for(workload, device, runtime, engine)
+    machine = machine_for(workload, device, runtime, engine, precision)
     static = static_for(machine, None)
     chosen = precision_for(precision, workload, machine, static.engine)
     held, outer = _memory(machine, memory)

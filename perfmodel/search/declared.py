@@ -167,7 +167,8 @@ class SearchProblem:
                 base = FaultList().trying(_workload, self.workload, {})
         machine: Any = device
         if device is not None and parts.facts:
-            machine = _trying(faults, "settings", machine_of, device, runtime, parts.facts, base)
+            machine = _trying(faults, "settings", machine_of, device, runtime, parts.facts, base,
+                              precision, self.engine)  # fmt: skip
             note_remarks(machine or device)
         if device is not None and self.engine is not None:
             spec = device if isinstance(device, Machine) else device.machine()

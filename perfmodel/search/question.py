@@ -225,6 +225,7 @@ class SearchQuery:
             self.loss.unit if self.goal in LOSSES else "", self.loss.source, found.best,
             found.bound, found.proved, found.model, found.method, found.limits, found.infeasible,
             found.counts, found.notes, time.process_time() - start, self._asked,
+            self.oracle.predict,
         )  # fmt: skip
         return result
 

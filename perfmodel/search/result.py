@@ -13,10 +13,12 @@ import numpy as np
 
 from perfmodel.catalog import plots_of
 from perfmodel.columns import RATE, dimension_of
+from perfmodel.prediction.rows import spread_of
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.units import show
 
 if TYPE_CHECKING:
+    from perfmodel.prediction import Prediction
     from perfmodel.search.exact import ChoiceInfeasibility
     from perfmodel.table import Table
     from perfmodel.workload.workload import Workload
@@ -107,6 +109,17 @@ class SearchResult:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     ask: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+    predict: Callable[..., Prediction] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def prediction(self) -> Prediction | None:
+        """The prediction of the best configuration, with its basis and intervals.
+
+        None where nothing satisfies the constraints, or the result was read, not searched.
+        """
+        if self.best is None or self.predict is None:
+            return None
+        return self.predict(self.best.choice)
 
     @property
     def feasible(self) -> bool:
@@ -201,6 +214,7 @@ class SearchResult:
                 "configuration": {k: _plain(v) for k, v in best.configuration.items()},
                 "metrics": {k: _plain(v) for k, v in best.metrics.items()},
                 "value": _plain(sign * best.value),
+                **({} if self.prediction is None else spread_of(self.prediction)),
             },
             "bound": _plain(sign * self.bound),
             "gap": _plain(self.gap),

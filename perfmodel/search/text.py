@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel.columns import RATE, dimension_of
 from perfmodel.errors import InputError
+from perfmodel.prediction.rows import spread_lines
 from perfmodel.search.constraints import RATES, Constraint, parse_constraints
 from perfmodel.search.result import shown, strip
 from perfmodel.units import binary, is_number
@@ -203,6 +204,9 @@ def _best(r: SearchResult) -> list[str]:
         value = r.best.metrics.get(name, math.nan)
         if name not in shown_already and math.isfinite(value):
             out.append(_row(name, quantity(name, value)))
+    if r.prediction is not None:
+        out += [_row(f"time,{label}" if "%" in label else label.strip(), text)
+                for label, text in spread_lines(r.prediction)]  # fmt: skip
     out.append(_row("proof", proof_text(r)))
     layered = {d.name for d in r.space.decisions if getattr(d, "layers", ())}
     out += [_row(name, option_text(name, value)) for name, value in r.best.configuration.items()

@@ -10,6 +10,7 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.columns import TEXT, TRUTH
 from perfmodel.errors import InputError
+from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
@@ -98,8 +99,10 @@ def predict_points(plan: SweepPlan, index: int, numbers: Numbers) -> Prediction:
     ref = plan.devices[case.device]
     device = ref if isinstance(ref, Machine) else hardware(ref)
     runtime = None if chosen["runtime"] is None else find_runtime(chosen["runtime"])
-    machine = machine_of(device, runtime, facts, workload) if facts else device
     precision = precision_of(chosen["precision"], bits, workload, device, runtime, chosen["engine"])
+    machine: Device | Machine = device
+    if facts:
+        machine = machine_of(device, runtime, facts, workload, precision, chosen["engine"])
     return predict(
         workload, machine, precision=precision, runtime=runtime, engine=chosen["engine"],
         model=chosen["model"], fuse=options.fuse, flash_attention=options.flash_attention,
@@ -141,13 +144,17 @@ def _blank(dimension: str) -> tuple[Any, Any]:
 def _subjects(plan: SweepPlan, index: int) -> dict[str, Any]:
     """What points that cannot be predicted are of, as far as that is known."""
     case, options = plan.cases[index], plan.options
-    chosen = {n: case.categories.get(n, getattr(options, n)) for n in ("runtime", "precision")}
+    chosen = {
+        n: case.categories.get(n, getattr(options, n)) for n in ("runtime", "precision", "engine")
+    }
     ref = plan.devices[case.device]
     workload = bound(plan.workloads[case.workload], {})
     device = ref if isinstance(ref, Machine) else hardware(ref)
     runtime = None if chosen["runtime"] is None else find_runtime(chosen["runtime"])
     try:
-        ran = machine_of(device, runtime, {}, workload).runtime.name
+        ran = machine_of(
+            device, runtime, {}, workload, chosen["precision"], chosen["engine"]
+        ).runtime.name
     except InputError:
         ran = "" if runtime is None else runtime.name
     return {

@@ -57,12 +57,16 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
             "content": digest(ref) if isinstance(ref, Machine) else device.content_hash,
             "varied": {path: _plain(v) for path, v in varied.items()},
         })  # fmt: skip
-        default = ref.runtime if isinstance(ref, Machine) else find_runtime(device.default_runtime)
-        _note(runtimes, default)
+        if isinstance(ref, Machine):
+            _note(runtimes, ref.runtime)
+        else:
+            for name in (device.default_runtime, *device.runtimes):
+                _note(runtimes, find_runtime(name))
     chosen = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
     for name in [*chosen, plan.options.runtime, "generic"]:
         if name is not None:
-            _note(runtimes, find_runtime(name))
+            for each in (name, *find_runtime(name).variants.values()):
+                _note(runtimes, find_runtime(each))
     return {
         "perfmodel": __version__,
         "code": sources_digest(),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from perfmodel.axes import Axis, make_axis, sample, zip_groups
-from perfmodel.columns import RATE, TEXT, TRUTH, dimension_of
+from perfmodel.columns import BASIS, RATE, TEXT, TRUTH, dimension_of
 from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.former import former_names
 from perfmodel.hardware.device import Device
@@ -32,11 +32,12 @@ if not TYPE_CHECKING:
 MOST_POINTS: Final = 10**10
 
 #: Columns of results, in this order; ``traffic_bytes`` and ``bandwidth_bytes_per_s`` are those of
-#: main memory.
+#: main memory, ``latency_low_s`` and ``latency_high_s`` the ends of the 90 % interval.
 METRICS: Final = (
     "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
     "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "traffic_bytes",
-    "bandwidth_bytes_per_s", "utilization", "macs", "feasible", "bottleneck",
+    "bandwidth_bytes_per_s", "utilization", "macs", "feasible", "bottleneck", BASIS,
+    "latency_low_s", "latency_high_s",
 )  # fmt: skip
 
 #: Further columns, computed where they are asked for or a device has look-up tables: the largest
@@ -166,7 +167,7 @@ class SweepPlan:
 
 def _column_dimensions(axes: Mapping[str, str], metrics: Iterable[str]) -> dict[str, str]:
     subjects = dict.fromkeys(("workload", "device", "runtime", "precision"), TEXT)
-    kinds = {"feasible": TRUTH, "bottleneck": TEXT}
+    kinds = {"feasible": TRUTH, "bottleneck": TEXT, BASIS: TEXT}
     results = {name: kinds.get(name) or dimension_of(name) for name in metrics}
     return subjects | {name: d for name, d in axes.items() if name not in subjects} | results
 

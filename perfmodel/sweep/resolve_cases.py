@@ -370,7 +370,8 @@ def _check_fits(
         runtime = chosen["runtime"]
         given: Runtime | None = None if runtime is None else find_runtime(runtime)
         workload = workloads[case.workload][1]
-        machine = mine.trying(machine_of, devices[case.device][1], given, {}, workload)
+        machine = mine.trying(machine_of, devices[case.device][1], given, {}, workload,
+                              case.categories.get("precision", options.precision))  # fmt: skip
         if machine is not None:
             mine += check_choices(machine, chosen["engine"], chosen["model"])
     if all(refused.values()):  # else those that have it are predicted, and the others say why not

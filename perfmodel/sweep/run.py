@@ -254,6 +254,7 @@ class _SweepRun(NamedTuple):
             points += count
             if self.progress is not None:
                 self.progress(points, plan.points)
+        summary.settle()
         seconds = time.perf_counter() - clock
         faults = _changed(plan, begun_with)
         if summary.refused == plan.points:
@@ -363,19 +364,24 @@ class _Collector:
         return Table(dict(joined), plan.columns, plan.axis_columns)
 
 
+def _plain_row(summary: Summary) -> Any:
+    """Return the best row of a summary, ready for JSON."""
+    if summary.best is None:
+        return None
+    return json.loads(Table({k: [v] for k, v in summary.best.items()}).to_json())["rows"][0]
+
+
 def outcome_to_dict(outcome: SweepRunResult, plan: SweepPlan, rows: Table | None) -> dict[str, Any]:
     """What a run found, ready for JSON."""
     summary = outcome.summary
-    best = None
-    if summary.best is not None:
-        best = json.loads(Table({k: [v] for k, v in summary.best.items()}).to_json())["rows"][0]
+    apart = summary.bounds
     return {
         "points": summary.points,
         "kept": summary.rows,
         "feasible": summary.feasible,
         "seconds": outcome.seconds,
         "columns": {name: unit_of(name, dim) for name, dim in plan.columns.items()},
-        "best": best,
+        "best": _plain_row(summary),
         "best_per": summary.best_per.to_records() if summary.best_per is not None else None,
         "refused": summary.refused,
         "reasons": [
@@ -384,6 +390,13 @@ def outcome_to_dict(outcome: SweepRunResult, plan: SweepPlan, rows: Table | None
         ],
         "without_number": {",".join(n): why.points for n, why in summary.unnumbered.items()},
         "pareto": summary.front.to_records() if summary.front is not None else None,
+        "bounds": None
+        if apart is None or not apart.rows
+        else {
+            "rows": apart.rows,
+            "best": _plain_row(apart),
+            "pareto": apart.front.to_records() if apart.front is not None else None,
+        },
         "rows": rows.to_records() if rows is not None else None,
         "notes": list(plan.notes),
     }

@@ -45,11 +45,14 @@ class Summary:
         keep.
     per : sequence of str
         Columns whose values make groups: the best row of each is kept beside the best of all.
+    bounds : bool
+        Whether bounds are ranked beside predictions, which no bound beats otherwise.
     """
 
     def __init__(
-        self, best: str = "", pareto: Sequence[str] = (), top: int = 10, per: Sequence[str] = ()
-    ) -> None:
+        self, best: str = "", pareto: Sequence[str] = (), top: int = 10, per: Sequence[str] = (),
+        *, bounds: bool = False,
+    ) -> None:  # fmt: skip
         self.points = 0
         self.rows = 0
         self.feasible = 0
@@ -64,6 +67,8 @@ class Summary:
         self.best_per: Table | None = None
         #: The best rows of points that do not fit; kept while no row fits.
         self.unfit: Table | None = None
+        #: Extremes of the rows that are bounds, which are set apart.
+        self.bounds = None if bounds else Summary(best, pareto, top, per, bounds=True)
         self._devices: dict[str, bool] = {}
         #: Points that cannot be predicted, and some of the reasons: how often, on which devices.
         self.refused = 0
@@ -93,6 +98,13 @@ class Summary:
         self.feasible += len(table) if fits is None else int(fits.sum())
         fitting = table if fits is None or fits.all() else table.where(fits)
         self._note_devices(table, fits)
+        if self.bounds is not None and len(fitting):
+            predicted = fitting.predicted
+            if not predicted.all():
+                self.bounds.add(fitting.where(~predicted), 0)
+                fitting = fitting.where(predicted)
+                if not len(fitting):
+                    return
         if not len(fitting):
             if self._count and len(table) and self.top is None and self._order in table:
                 few = self._head(table)
@@ -103,10 +115,19 @@ class Summary:
         if self._pareto:
             known = self._with_numbers(fitting, self._pareto)
             joined = known if self.front is None else _join(self.front, known)
-            self.front = joined.pareto(*self._pareto)
+            self.front = joined.pareto(*self._pareto, bounds=True)
         if self._count and self._order in fitting:
             few = self._head(fitting)
             self.top = few if self.top is None else self._head(_join(self.top, few))
+
+    def settle(self) -> None:
+        """Rank the bounds where no prediction is there to rank, once all rows are in."""
+        apart = self.bounds
+        if apart is None or apart.rows < self.feasible or not apart.rows:
+            return
+        self.top, self.front, self.best = apart.top, apart.front, apart.best
+        self.best_per, self.unnumbered = apart.best_per, apart.unnumbered
+        self.bounds = None
 
     def _add_best(self, known: Table) -> None:
         if not len(known):
@@ -118,7 +139,7 @@ class Summary:
         self.best = mine[at]
         if self._per:
             mine = known if self.best_per is None else _join(self.best_per, known)
-            self.best_per = mine.best(self._best, per=self._per)
+            self.best_per = mine.best(self._best, per=self._per, bounds=True)
 
     def _with_numbers(self, fitting: Table, objectives: tuple[str, ...]) -> Table:
         """Rows that have a number in every objective; the others are counted."""
@@ -173,6 +194,11 @@ def remarks(summary: Summary) -> list[str]:
             lines.append(f"  {why.points} on {few_names(list(why.devices))}: {text}")
         if reasons[_SHOWN_REASONS:]:
             lines.append(f"  and {len(reasons) - _SHOWN_REASONS} more reasons")
+    if summary.bounds is not None and summary.bounds.rows:
+        lines.append(
+            f"{summary.bounds.rows} of {summary.feasible} rows that fit are bounds, which no "
+            "software reaches, and are set apart: --bounds ranks them beside predictions"
+        )
     for objectives, lacking in summary.unnumbered.items():
         names = " or ".join(objectives)
         why = " (their specs do not state enough for it)" if {*objectives} & _STATED else ""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from perfmodel.atomic import output_faults, replacing
 from perfmodel.catalog import need
-from perfmodel.columns import TEXT, TRUTH, dimension_of, more_is_better, unit_of
+from perfmodel.columns import BASIS, BOUND, TEXT, TRUTH, dimension_of, more_is_better, unit_of
 from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.expressions import Expression, parse_expression
 from perfmodel.table.faults import group_faults, objective_faults
@@ -184,16 +184,17 @@ class Table:
 
     @overload
     def best(
-        self, column: str, *, per: None = None, maximize: bool | None = None, feasible: bool = True
-    ) -> Row | None: ...
+        self, column: str, *, per: None = None, maximize: bool | None = None, feasible: bool = True,
+        bounds: bool = False,
+    ) -> Row | None: ...  # fmt: skip
     @overload
     def best(
         self, column: str, *, per: str | Sequence[str], maximize: bool | None = None,
-        feasible: bool = True,
+        feasible: bool = True, bounds: bool = False,
     ) -> Table: ...  # fmt: skip
     def best(
         self, column: str, *, per: str | Sequence[str] | None = None,
-        maximize: bool | None = None, feasible: bool = True,
+        maximize: bool | None = None, feasible: bool = True, bounds: bool = False,
     ) -> Row | Table | None:  # fmt: skip
         """Row that is best in a column; ``None`` where no row qualifies.
 
@@ -207,6 +208,9 @@ class Table:
             By default rates (``tokens_per_s``) and utilization are maximised, all else minimised.
         feasible : bool
             Consider only rows whose ``feasible`` is true, where there is such a column.
+        bounds : bool
+            Consider bounds beside predictions, which no bound beats otherwise: rows whose ``basis``
+            is ``bound`` are considered where there are no others.
 
         Warns
         -----
@@ -220,7 +224,7 @@ class Table:
         """
         keys = [per] if isinstance(per, str) else list(per or ())
         values = self._objective(column, maximize, keys)[:, None]
-        values = self._numbered(values, [column], feasible)[:, 0]
+        values = self._numbered(values, [column], feasible, bounds)[:, 0]
         if per is not None:
             return self._take(first_of_groups([self._columns[key] for key in keys], values))
         if np.isnan(values).all():
@@ -228,8 +232,9 @@ class Table:
         return self[int(np.nanargmin(values))]
 
     def pareto(
-        self, *columns: str, maximize: Iterable[str] | None = None, feasible: bool = True
-    ) -> Table:
+        self, *columns: str, maximize: Iterable[str] | None = None, feasible: bool = True,
+        bounds: bool = False,
+    ) -> Table:  # fmt: skip
         """Rows that no other row beats in every column at once, by the first column ascending.
 
         Parameters
@@ -238,7 +243,7 @@ class Table:
             Objectives.
         maximize : iterable of str, optional
             Those of them where more is better; by default as `best` decides.
-        feasible : bool
+        feasible, bounds : bool
             As for `best`, which also says of what it warns.
         """
         from perfmodel.pareto import front
@@ -249,7 +254,7 @@ class Table:
         values = np.stack(
             [self._objective(c, None if upward is None else c in upward) for c in columns], axis=1
         )
-        values = self._numbered(values, columns, feasible)
+        values = self._numbered(values, columns, feasible, bounds)
         chosen = np.flatnonzero(front(values))
         order = np.lexsort(values[chosen].T[::-1])
         return self._take(chosen[order])
@@ -260,10 +265,10 @@ class Table:
         return np.logical_and.reduce(each) if each else np.ones(self._rows, dtype=bool)
 
     def _numbered(
-        self, values: npt.NDArray[np.float64], names: Sequence[str], feasible: bool
+        self, values: npt.NDArray[np.float64], names: Sequence[str], feasible: bool, bounds: bool
     ) -> npt.NDArray[np.float64]:
         """Objectives with NaN in rows that do not qualify; a warning where one lacks a number."""
-        candidates = self._candidates(feasible)
+        candidates = self._candidates(feasible, bounds)
         known = candidates & np.isfinite(values).all(axis=1)
         lacking = int(candidates.sum() - known.sum())
         if lacking and known.any():
@@ -274,10 +279,19 @@ class Table:
             )
         return np.where(known[:, None], values, np.nan)
 
-    def _candidates(self, feasible: bool) -> npt.NDArray[np.bool_]:
+    @property
+    def predicted(self) -> npt.NDArray[np.bool_]:
+        """Tell which rows are no mere bounds, by their ``basis``."""
+        if BASIS not in self._columns:
+            return np.ones(self._rows, dtype=bool)
+        return np.asarray(self._columns[BASIS] != BOUND, dtype=bool)
+
+    def _candidates(self, feasible: bool, bounds: bool) -> npt.NDArray[np.bool_]:
+        candidates = np.ones(self._rows, dtype=bool)
         if feasible and "feasible" in self._columns:
-            return np.asarray(self._columns["feasible"], dtype=bool)
-        return np.ones(self._rows, dtype=bool)
+            candidates = np.asarray(self._columns["feasible"], dtype=bool)
+        predicted = candidates & self.predicted
+        return candidates if bounds or not predicted.any() else predicted
 
     def objective_faults(self, names: Iterable[str], option: str = "") -> list[Fault]:
         """Faults of column names that `best` or `pareto` are to be asked for."""

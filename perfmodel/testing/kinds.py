@@ -64,7 +64,8 @@ class KindConformance:
         return predict(workload, machine or self._machine(), precision=self.precision())
 
     def _machine(self) -> Machine:
-        return self.device().machine()
+        device = self.device()
+        return device.machine(device.default_runtime)  # of every workload alike
 
     def test_kind_is_found_by_name(self) -> None:
         """The catalog finds the kind, and it names its equations."""

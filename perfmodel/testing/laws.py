@@ -30,10 +30,14 @@ _FACTORS: Final = np.array([0.1, 0.3, 0.5, 0.9, 1.0, 1.1, 2.0, 4.0, 20.0])
 def rising(machine: Machine) -> list[str]:
     """Return facts that are better when they are larger, capacities apart."""
     engine = f"engines.{machine.engine}."
+    parts = {f"{engine}clock", f"{engine}units"}
+    if machine.device.engine(machine.engine).kind == "tensor_core":
+        # Its peaks are stated: more units share them out, and a small product fills fewer of them.
+        parts.remove(f"{engine}units")
     return [
         path for path in machine.facts
         if (path.startswith("memories.") and path.endswith((".bandwidth", ".sustained_fraction")))
-        or path in (f"{engine}clock", f"{engine}units")
+        or path in parts
         or path.startswith((f"{engine}peaks.", f"{engine}vector_peaks.", "runtime.efficiency."))
     ]  # fmt: skip
 

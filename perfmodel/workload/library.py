@@ -209,7 +209,10 @@ def _load(path: Path) -> ModelEntry:
     file = validate(WorkloadFile, data, marks, str(path))
     kind = family(file.family)
     structure = kind.structure.model_validate(file.structure)
-    made = entry(file.name, kind, structure, path, file.parameters, precision=file.precision)
+    made = entry(
+        file.name, kind, structure, path, file.parameters, precision=file.precision,
+        trained_context=file.trained_context or getattr(structure, "positions", 0) or 0,
+    )  # fmt: skip
     return replace(made, aliases=file.aliases, title=file.title, tags=file.tags,
                    sources=file.sources, published=file.published)  # fmt: skip
 

@@ -70,6 +70,9 @@ class WorkloadFile(_WorkloadSchema):
     """Fields of the family's structure."""
     parameters: dict[str, int | float] = Field(default_factory=dict)
     """Defaults of free dimensions."""
+    trained_context: int = Field(default=0, ge=0)
+    """Tokens of the longest context that it is trained on, by its config; 0 where unknown or a
+    table of positions in the structure says it."""
     precision: str = ""
     """Precision that the model itself fixes."""
     sources: dict[str, WorkloadSource] = Field(default_factory=dict)

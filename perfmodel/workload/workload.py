@@ -98,6 +98,15 @@ class Workload:
         return evaluate(dim, self.parameters)
 
     @property
+    def longest_context(self) -> float:
+        """Tokens of the longest context that a run reaches; 0 where it reads none."""
+        sizes = self.parameters
+        read = sizes.get("context", sizes.get("prompt", sizes.get("tokens", 0.0)))
+        if namespace(read) is not np:
+            return 0.0
+        return float(np.max(np.asarray(read) + np.asarray(sizes.get("generate", 0.0))))
+
+    @property
     def macs(self) -> Value:
         """Multiply-accumulates of one run, before any mask."""
         return self.number(self.graph().macs)

@@ -12,7 +12,7 @@ from perfmodel.arrays import Value
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import baselines, error_of, grouped, worst_of
+from perfmodel.evaluate.run import baselines, error_of, grouped, row_of, worst_of
 
 _Asked = tuple[ValidationCase, MeasuredQuantity]
 
@@ -89,14 +89,8 @@ def _answers(asked: Sequence[_Asked]) -> list[dict[str, Any]]:
     # Seconds of the multiply-accumulates at their peak.
     compute = column(bare.utilization) * floor
     return [
-        {
-            "name": one.name,
-            "device": one.device,
-            "group": one.group,
-            "target": question.target,
-            "measured": question.measured,
-            "predicted": float(predicted[i]),
-            "error": float(predicted[i]) / question.measured - 1.0,
+        row_of(one, question, float(predicted[i]), found.runtime)
+        | {
             "roofline": float(floor[i]),
             "compute": float(compute[i]) if compute[i] > 0 else None,
         }

@@ -24,6 +24,8 @@ MEASURED = 1e-6
 REFITTED = 1e-4
 #: A list of more entries than this is kept as its length and two sums for each column.
 LONG = 12
+#: Names of what follows from the file of evidence, which is generated: coverage is what holds it.
+EVIDENT = frozenset({"intervals", "latency_low_s", "latency_high_s"})
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def numbers(found: Any, drop: Iterable[str] = (), path: str = "") -> Figures:
     drop
         Names that are left out wherever they stand: seconds of a clock, orders of equal worth.
     """
-    dropped = frozenset(drop)
+    dropped = frozenset(drop) | EVIDENT
     if isinstance(found, Mapping):
         for name in sorted(found, key=str):
             if name not in dropped:

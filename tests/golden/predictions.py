@@ -50,11 +50,8 @@ SMALL = (
     Network("jet_tagger", "w6a6"),
 )
 
-#: Networks whose intervals are held, under the default precision.
-WITH_INTERVALS = (IMAGES[0], LANGUAGE[0], SMALL[0])
 
-
-def measures(found: Any, *, interval: bool = False) -> Iterator[tuple[str, Value]]:
+def measures(found: Any) -> Iterator[tuple[str, Value]]:
     """Yield what a prediction says of one point."""
     moved = found.traffic_bytes
     yield "latency_s", found.latency_s
@@ -69,10 +66,6 @@ def measures(found: Any, *, interval: bool = False) -> Iterator[tuple[str, Value
     yield "precision", found.precision
     for level in moved:
         yield f"traffic_bytes.{level}", moved[level]
-    if interval:
-        span = found.interval()
-        yield "interval_low_s", span.low
-        yield "interval_high_s", span.high
 
 
 def figures(networks: tuple[Network, ...]) -> Figures:
@@ -82,18 +75,15 @@ def figures(networks: tuple[Network, ...]) -> Figures:
         workload = network.workload
         for device in devices:
             for precision in (None, network.precision):
-                interval = precision is None and network in WITH_INTERVALS
                 yield from tried(
                     f"predict/{network.name}/{device.name}/{precision or 'default'}",
-                    partial(asked, workload, device, precision, interval),
+                    partial(asked, workload, device, precision),
                 )
 
 
-def asked(
-    workload: Any, device: Any, precision: str | None, interval: bool
-) -> Iterator[tuple[str, Value]]:
+def asked(workload: Any, device: Any, precision: str | None) -> Iterator[tuple[str, Value]]:
     """Yield what one prediction says."""
-    return measures(pm.predict(workload, device, precision=precision), interval=interval)
+    return measures(pm.predict(workload, device, precision=precision))
 
 
 def images() -> Figures:

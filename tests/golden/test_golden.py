@@ -42,18 +42,14 @@ def test_every_file_belongs_to_a_section() -> None:
     assert sum(path.stat().st_size for path in store.FOLDER.iterdir()) < 1_000_000
 
 
-def test_committed_figures_are_numbers_and_intervals_hold_them() -> None:
-    """What was once a test of each device: every latency is one, within its interval."""
+def test_committed_figures_are_numbers() -> None:
+    """What was once a test of each device: every latency is one."""
     for name in ("predictions_images", "predictions_language", "predictions_small", "claims"):
         figures = store.read(name)
         for key, value in figures.items():
-            row, _, column = key.rpartition("/")
+            column = key.rpartition("/")[2]
             if column in ("latency_s", "predicted"):
                 assert isinstance(value, float), key
                 assert math.isfinite(value), key
             if column == "latency_s":
                 assert value > 0, key
-            if column == "interval_low_s":
-                assert value <= figures[f"{row}/latency_s"] <= figures[f"{row}/interval_high_s"], (
-                    key
-                )

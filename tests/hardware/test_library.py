@@ -42,7 +42,7 @@ def test_a_device_that_ships_is_sound(name: str, tmp_path: Path) -> None:
 def test_a_default_runtime_exists_and_drives_the_device(name: str) -> None:
     device = hardware(name)
     machine = device.machine()
-    assert machine.runtime.name == device.default_runtime
+    assert machine.runtime.name == runtime(device.default_runtime).variant(device)
     for engine in device.engines:
         assert device.hierarchy(engine.name)[-1].capacity.value > 0
 

@@ -116,21 +116,6 @@ def test_bit_operations_go_by_the_operands_of_each_product() -> None:
     assert found.bit_operations == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_interval_holds_what_any_one_fact_could_do() -> None:
-    """Each fact by itself at its unfavourable end lies inside, costs and rates alike."""
-    decode = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 64})
-    machine = hardware("apple_m2_max").machine("llama_cpp_metal")
-    whole = predict(decode, machine, precision="q4_0").interval()
-    clocks = machine.facts["runtime.per_layer_clocks"]
-    share = machine.facts["runtime.efficiency.bandwidth"]
-    both = {
-        "runtime.per_layer_clocks": clocks * 1.15,
-        "runtime.efficiency.bandwidth": share / 1.15,
-    }
-    worse = predict(decode, machine.vary(both), precision="q4_0").latency_s
-    assert whole.low < whole.value < worse <= whole.high
-
-
 def test_no_interval_passes_the_bare_roofline_of_a_data_sheet() -> None:
     decode = find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 64})
     bare = predict(decode, hardware("h100"), runtime="ideal", model="roofline")

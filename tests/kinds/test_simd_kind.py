@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
+from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.simd.convolution import Kernels, VectorCore
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
 from perfmodel.predict import predict
@@ -117,7 +118,8 @@ def test_threads_help_less_and_less(cores: Device, model: str) -> None:
 def test_a_bound_stream_stops_at_the_shared_bandwidth(cores: Device) -> None:
     work = find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 64})
     units = np.array([1.0, 2.0, 3.0, 4.0, 8.0])
-    seconds = predict(work, cores.vary({ENGINE + "units": units}), precision="fp32").latency_s
+    varied = cores.machine(cores.default_runtime).vary({ENGINE + "units": units})
+    seconds = predict(work, varied, precision="fp32").latency_s
     speedup = seconds[0] / seconds
     # 20 GB/s a core, 60 GB/s together: three cores draw all there is.
     assert speedup[2] == pytest.approx(3.0, rel=0.1)
@@ -154,7 +156,7 @@ def test_a_peak_that_ports_and_clock_do_not_make_is_a_fault(tmp_path: Path) -> N
 
 def test_without_kernels_it_is_a_roofline(cores: Device) -> None:
     work = find("resnet18", {})
-    plain = predict(work, cores, runtime="generic")
+    plain = predict(work, cores, runtime=Runtime(name="plain"))
     arithmetic = 2 * float(plain.macs) / 768e9
     assert arithmetic < plain.latency_s < 2 * arithmetic
 

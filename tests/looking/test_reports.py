@@ -242,8 +242,8 @@ def test_a_schedule_that_spills_says_what_more_memory_saves(tmp_path: Path) -> N
 def test_a_search_says_prices_and_what_more_would_change(tmp_path: Path, checkout: Path) -> None:
     problem = tmp_path / "problem.json"
     problem.write_text(json.dumps({
-        "workload": "resnet18", "device": "jetson_agx_orin", "precision": "w8a8",
-        "choices": {"weight_bits": {"layer*": [4, 8]}},
+        "workload": "resnet18", "device": "jetson_agx_orin", "runtime": "ideal",
+        "precision": "w8a8", "choices": {"weight_bits": {"layer*": [4, 8]}},
         "constraints": ["weight_bytes <= 7 MiB", "latency_s <= 60 us"],
         "accuracy": {"kind": "hawq", "path": str(checkout / "examples" / "hawq_resnet18.yaml")},
     }))  # fmt: skip

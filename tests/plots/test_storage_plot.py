@@ -21,7 +21,7 @@ MEASURED = (("128 KiB", 2.0, 1e9), (4 * 2.0**20, 8.0, 2.4e9), ("1 MiB", 16.0, 2.
 @pytest.fixture(scope="module")
 def streamed() -> Prediction:
     model = find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 64})
-    return predict(model, hardware("ufs_4_phone"), precision="w4a16")
+    return predict(model, hardware("ufs_4_phone"), precision="w4a16", runtime="ideal")
 
 
 def traces(figure: Any, key: str) -> dict[Any, Any]:

@@ -99,7 +99,7 @@ CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], SweepPlan], str]] = {
     "the device's base": (
         rewritten("parent.yaml", "title: A device\n", "title: A device\nprice: 5 USD\n"), "devices",
     ),
-    "the runtime's file": (rewritten("runs.yaml", "states no efficiency", "none"), "runtime runs"),
+    "the runtime's file": (rewritten("runs.yaml", "stands for the mean", "none"), "runtime runs"),
     "the device": (otherwise(devices=["a100"]), "devices"),
     "one device more": (otherwise(devices=["./child.yaml", "h100"]), "devices"),
     "a machine with a fact varied": (
@@ -282,7 +282,7 @@ def test_a_model_file_is_compared_by_all_that_it_holds(tmp_path: Path) -> None:
     [
         ("small.yaml", "w4a16", "w8a16", "workloads: other contents of small"),
         ("parent.yaml", "title: A device\n", "title: A device\nprice: 5 USD\n", "devices: other"),
-        ("runs.yaml", "states no efficiency", "none", "runtime runs"),
+        ("runs.yaml", "stands for the mean", "none", "runtime runs"),
     ],
 )
 def test_a_file_that_changes_while_a_sweep_reads_it(

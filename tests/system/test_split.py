@@ -148,8 +148,16 @@ def test_a_part_takes_the_sum_of_its_rows_in_predict(branched: Any) -> None:
     sides = [pm.predict(pm.workload("googlenet"), each) for each in (device, server)]
     wanted: list[dict[str, float]] = []
     for p in sides:
-        rows = zip(p.kernels, p.table["total_s"], strict=True)
-        wanted.append({name: float(s) / len(names) for names, s in rows for name in names})
+        own: dict[str, float] = {}
+        conversion_s = 0.0
+        for names, seconds in zip(p.kernels, p.table["total_s"], strict=True):
+            if " to " in names[0]:  # a change of layout runs before its first reader
+                conversion_s += float(seconds)
+                continue
+            each = (float(seconds) + conversion_s) / len(names)
+            own.update(dict.fromkeys(names, each))
+            conversion_s = 0.0
+        wanted.append(own)
     assert branched.cuts.device_s[branched.local] == pytest.approx(sides[0].latency_s, rel=1e-12)
     for k in range(0, branched.cuts.count, 29):
         local = branched.cuts.local[k]
@@ -228,7 +236,8 @@ def test_energy_of_the_device_is_its_part_its_radio_and_its_waiting(checkout: Pa
     conversion = s.cuts.device_s[s.remote]
     remote = idle * waited + (idle + 5.48) * up + (idle + 7.66) * down
     alone = pm.predict(pm.workload("resnet50"), pm.hardware("raspberry_pi_5"))
-    assert s.energy_j[s.local] == pytest.approx(alone.energy_j)
+    # Blocks that repeat are priced one by one here: what lies in caches differs at their borders.
+    assert s.energy_j[s.local] == pytest.approx(alone.energy_j, rel=1e-4)
     assert s.energy_j[s.remote, 0] == pytest.approx(remote + busy * conversion, rel=1e-3)
     assert s.notes == []
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from perfmodel.evaluate.datasets import dataset, dataset_names
+from perfmodel.evaluate.pairs import pair_scores
 from perfmodel.evaluate.result import ValidationResult, percent
+from perfmodel.evaluate.trust.decisions import decision_section
+from perfmodel.evaluate.trust.intervals import interval_section
+from perfmodel.evaluate.trust.markdown import markdown_table, short
 from perfmodel.evaluate.trust.peers import Peer, peers
+from perfmodel.evidence import Evidence
 
 _WORST = 3
 _DEVICES = 24
@@ -33,8 +38,9 @@ nothing on it is typed by hand.
 
 
 def trust_page(
-    results: Sequence[ValidationResult], claims: Sequence[Any] = (), root: Path | None = None
-) -> str:
+    results: Sequence[ValidationResult], claims: Sequence[Any] = (), root: Path | None = None,
+    evidence: Evidence | None = None,
+) -> str:  # fmt: skip
     """Return the page.
 
     Parameters
@@ -45,6 +51,8 @@ def trust_page(
         Of `perfmodel.evaluate.reproduce`.
     root
         Folder of the data: measured files that no data set reads are listed.
+    evidence
+        What the results are evidence of (`perfmodel.evaluate.evidence_of`): whether intervals hold.
 
     Returns
     -------
@@ -52,7 +60,11 @@ def trust_page(
         Markdown.
     """
     others = peers()
-    parts = [_INTRO, _overview(results, others), "## Data sets, one by one\n"]
+    parts = [_INTRO, _overview(results, others)]
+    parts += [] if evidence is None else [interval_section(evidence)]
+    scores = pair_scores(results)
+    parts += [decision_section(scores)] if scores else []
+    parts.append("## Data sets, one by one\n")
     parts += [_section(r, [o for o in others if o.data == r.name]) for r in results]
     if claims:
         parts.append(_claims(claims))
@@ -63,18 +75,8 @@ def trust_page(
     return "\n".join(parts)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    align = ["---"] * left + ["---:"] * (len(head) - left)
-    lines = ["| " + " | ".join(row) + " |" for row in (head, align, *rows)]
-    return "\n".join(lines) + "\n"
-
-
-def _short(value: float | None, *, sign: bool = False) -> str:
-    return percent(value, sign=sign).replace(" %", "")
-
-
 def _mape(found: Mapping[str, Any] | None) -> str:
-    return "" if found is None or found["mape"] is None else _short(found["mape"])
+    return "" if found is None or found["mape"] is None else short(found["mape"])
 
 
 def _overview(results: Sequence[ValidationResult], others: Sequence[Peer]) -> str:
@@ -85,17 +87,17 @@ def _overview(results: Sequence[ValidationResult], others: Sequence[Peer]) -> st
         rows.append([
             f"[`{result.name}`](#{result.name})",
             str(result.rows),
-            _short(result.coverage),
+            short(result.coverage),
             _mape(primary),
-            "" if primary is None else _short(primary["median_ape"]),
-            "" if primary is None else _short(primary["bias"], sign=True),
+            "" if primary is None else short(primary["median_ape"]),
+            "" if primary is None else short(primary["bias"], sign=True),
             _left_out(result),
             *(_mape(result.baselines.get(n)) for n in ("roofline", "roofline_scaled", "compute")),
-            ", ".join(f"{'=' if o.same_rows else '~'} {_short(o.error)} {o.peer}" for o in beside),
+            ", ".join(f"{'=' if o.same_rows else '~'} {short(o.error)} {o.peer}" for o in beside),
         ])  # fmt: skip
     head = ("data set", "rows", "predicted %", "error %", "median %", "bias %", "left out %",
             "roofline %", "scaled %", "operations %", "other tool %")  # fmt: skip
-    return "## At a glance\n\n" + _table(head, rows)
+    return "## At a glance\n\n" + markdown_table(head, rows)
 
 
 def _left_out(result: ValidationResult) -> str:
@@ -114,13 +116,14 @@ def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:
     rows = [
         [
             f"`{target}`" + (" (primary)" if target == result.primary else ""),
-            *(_short(found[k], sign=k == "bias") for k in ("mape", "median_ape", "bias")),
-            _short(found["within_10"]),
+            *(short(found[k], sign=k == "bias") for k in ("mape", "median_ape", "bias")),
+            short(found["within_10"]),
             "" if found["spearman"] is None else f"{found['spearman']:.3f}",
         ]
         for target, found in _targets(result)
     ]
-    out.append(_table(("", "error %", "median %", "bias %", "within 10 %", "Spearman"), rows))
+    head = ("", "error %", "median %", "bias %", "within 10 %", "Spearman")
+    out.append(markdown_table(head, rows))
     for title, groups in (("device", result.by_device), ("group", result.by_group)):
         if len(groups) > 1:
             out.append(_groups(title, groups))
@@ -154,7 +157,7 @@ def _targets(result: ValidationResult) -> list[tuple[str, Mapping[str, Any]]]:
 def _groups(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
     chosen = sorted(groups.items(), key=lambda kv: -kv[1]["rows"])[:_DEVICES]
     text = ", ".join(
-        f"{name} {_short(g['mape'])} ({_short(g['bias'], sign=True)}, {g['rows']})"
+        f"{name} {short(g['mape'])} ({short(g['bias'], sign=True)}, {g['rows']})"
         for name, g in chosen
     )
     more = len(groups) - len(chosen)
@@ -178,7 +181,7 @@ def _claims(claims: Sequence[Any]) -> str:
         "tolerance, by what entered: `perfmodel reproduce` shows each. A fitted claim is no "
         "prediction.\n\n"
     )
-    return about + _table(head, rows)
+    return about + markdown_table(head, rows)
 
 
 def _unread(root: Path) -> list[str]:

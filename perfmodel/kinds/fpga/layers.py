@@ -226,5 +226,8 @@ def check_kinds(table: OperatorTable, nests: Nests) -> None:
                 Fault(f"'{nests.name[i]}' multiplies two activations", path="model",
                       expected="layers whose weights are known when the circuit is made")
             )  # fmt: skip
+    if not len(nests):
+        faults.append(Fault("the network multiplies by no weight", path="model",
+                            expected="at least one dense layer or convolution"))  # fmt: skip
     if faults:
         raise InputError(faults)

@@ -145,7 +145,8 @@ def _decode(
     )  # fmt: skip
     # A cache that stays from the run before crosses the nearest boundary alone.
     moved = base.traffic[setting.levels[0]][r.rows]
-    resident = resident_share(moved, chip.l2_capacity) if setting.warm else 0.0
+    holds = setting.warm and len(setting.levels) > 1  # a device need not state its cache
+    resident = resident_share(moved, chip.l2_capacity) if holds else 0.0
     dims = (r.head_dim + r.value_dim) / 2.0
     found = decode_parts(
         1.0, r.queries, r.keys, r.groups * r.shared, r.groups, dims, chip, kernel,

@@ -169,7 +169,7 @@ def gemm_times(
     rate = c.peak_share * machine.peak / units * t.extent**c.tile_exponent
     one = 2.0 * t.rows * t.columns * depth / rate + c.tile_fill
     matrix = waves(blocks, units, c.wave_quantisation, xp, relaxed) * one
-    if not isinstance(machine.sustained, float) or machine.sustained != float("inf"):
+    if not _is_unlimited(machine.sustained):
         power = 2.0 * groups * m * n * k / machine.sustained
         matrix = _join(matrix, power, None, _POWER_NORM, xp)
     rows = xp.minimum(t.rows, _ROWS * up(m / _ROWS, xp, relaxed))
@@ -177,9 +177,10 @@ def gemm_times(
     # What tiles read again is in the cache, but for a share that has left it.
     beyond = moved_bytes + c.reread_share * xp.maximum(reads - moved_bytes, 0.0)
     # A byte passes the memory and then a block that has only so many under way.
-    drawing = xp.minimum(xp.maximum(blocks, 1.0), c.blocks_per_unit * units)
-    drawn = drawing * (c.draw_bytes_per_clock * machine.clock)
-    dram = beyond / (machine.bandwidth * c.bandwidth_share) + beyond / drawn
+    dram = beyond / (machine.bandwidth * c.bandwidth_share)
+    if not _is_unlimited(c.draw_bytes_per_clock):
+        drawing = xp.minimum(xp.maximum(blocks, 1.0), c.blocks_per_unit * units)
+        dram = dram + beyond / (drawing * (c.draw_bytes_per_clock * machine.clock))
     near = machine.l2_bandwidth * c.l2_share
     cached = reads / near
     joined = _join(matrix, dram, cached, c.pnorm, xp)
@@ -190,8 +191,9 @@ def gemm_times(
     at = (best, *_grid(work.shape[1:]))
 
     def picked(values: Value) -> Value:
-        full = values if values.shape == work.shape else xp.broadcast_to(values, work.shape)
-        return full[at]
+        # The place may be a tracer where the values are an array.
+        full = xp.asarray(values)
+        return (full if full.shape == work.shape else xp.broadcast_to(full, work.shape))[at]
 
     quantise = c.quantise_bytes * groups * m * k / machine.bandwidth
     total = c.launch + c.per_group * groups + picked(work) + quantise
@@ -199,6 +201,11 @@ def gemm_times(
         xp.maximum(total, c.host_floor), picked(matrix), picked(dram), picked(cached),
         picked(joined), picked(split), quantise + 0.0 * total, picked(reads), best,
     )  # fmt: skip
+
+
+def _is_unlimited(rate: Value) -> bool:
+    """Whether nothing states a rate: a slope through an infinite one would be no number."""
+    return isinstance(rate, float) and rate == float("inf")
 
 
 @lru_cache(maxsize=256)

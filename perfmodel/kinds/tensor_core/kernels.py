@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
+from perfmodel.formats import format_named
 from perfmodel.hardware.kernel.stated import stated_constants
 from perfmodel.kinds.rates import bandwidth_fact, executed_format, pair_format, sparse_speedup
 from perfmodel.kinds.roofline import best_format
@@ -92,24 +93,24 @@ def processor(setting: Setting, pair: tuple[str, str], name: str) -> Processor:
         facts[f"{head}clock"],
         bandwidth_fact(setting, main),
         float("inf") if l2 is None else l2,
-        _sustained(setting, peak, name),
+        _sustained(setting, name),
     )
 
 
-#: How the rate at a power limit grows with the peak of a format narrower than 16 bits, and how it
-#: falls with that of a wider one (fp32 on the vector units of a T4: 12 pJ).
+#: How the rate at a power limit grows as a format gets narrower than 16 bits, and how it falls as
+#: one gets wider (fp32 on the vector units of a T4: 12 pJ).
 _NARROWER, _WIDER = 0.5, 0.79
 
 
-def _sustained(setting: Setting, peak: Value, name: str) -> Value:
-    """Return the operations a second that the power limit sustains in the format of a peak."""
+def _sustained(setting: Setting, name: str) -> Value:
+    """Return the operations a second that the power limit sustains in a format."""
     facts, head = setting.facts, f"engines.{setting.engine}."
     energy, power = facts.get(f"{head}sustained_energy"), facts.get("power.busy")
     plain = facts.get(f"{head}vector_sustained_energy")
     if name == "fp32" and plain is not None and power is not None:
         return power / plain
-    wide = facts.get(f"{head}peaks.fp16", facts.get(f"{head}peaks.bf16"))
-    if energy is None or power is None or wide is None:
+    if energy is None or power is None:
         return float("inf")
-    xp, ratio = setting.xp, peak / wide
-    return power / energy * xp.maximum(ratio, 1.0) ** _NARROWER * xp.minimum(ratio, 1.0) ** _WIDER
+    # Of the bits and not of the peaks: a faster fp16 makes no other format costlier.
+    ratio = 16.0 / float(format_named(name).element_bits)
+    return power / energy * ratio ** (_NARROWER if ratio > 1.0 else _WIDER)

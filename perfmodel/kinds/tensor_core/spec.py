@@ -25,7 +25,7 @@ class TensorCore(Engine):
     """Exponentials that a unit computes a clock (special function units)."""
     sustained_energy: EnergyPerOp | None = None
     """Energy of the whole board for one operation of a large 16-bit product: with `power.busy` it
-    caps the rate. Narrower formats take the square root of the ratio of the peaks."""
+    caps the rate. Narrower formats take the square root of the ratio of their bits."""
 
     vector_sustained_energy: EnergyPerOp | None = None
     """The same of a large fp32 product where no matrix units run it: with the device's `power.busy`

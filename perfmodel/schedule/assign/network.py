@@ -133,7 +133,7 @@ def network(
     if workload.shape:
         expected = "one number for each dimension of the workload"
         raise input_error("an assignment is of one network", "workload", expected=expected)
-    found = stations(workload, devices, runtime, engines)
+    found = stations(workload, devices, runtime, engines, precision)
     static = static_for(found[0].machine, None)
     chosen = precision_for(precision, workload, found[0].machine, static.engine)
     written = workload.graph(static.semantics)

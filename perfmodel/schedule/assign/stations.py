@@ -64,7 +64,7 @@ class Station:
 
 def stations(
     workload: Workload, devices: Sequence[Device | Machine], runtime: str | Runtime | None,
-    engines: Sequence[str] | None = None,
+    engines: Sequence[str] | None = None, precision: str | Precision | None = None,
 ) -> list[Station]:  # fmt: skip
     """Return the engines of some devices, those that runtimes drive by default first.
 
@@ -76,6 +76,8 @@ def stations(
     ----------
     engines
         Names of those to use, of all devices; all of them by default.
+    precision
+        As for `perfmodel.predict`: which of its usual runtimes a device takes depends on it.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def stations(
     found: list[Station] = []
     seen: dict[str, int] = {}
     for device in devices:
-        base = machine_for(workload, device, runtime if first is None else None, None)
+        base = machine_for(workload, device, runtime if first is None else None, None, precision)
         first = first or base.runtime
         common = {"fusion": first.fusion, "semantics": first.semantics}
         name = base.device.name

@@ -61,7 +61,7 @@ class PipelineLayer:
 
 
 def layers_of(prediction: Prediction, source: str) -> tuple[PipelineLayer, ...]:
-    """Return the layers of one run, in their order.
+    """Return the layers of one run, in their order; what the runtime does once comes first.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def layers_of(prediction: Prediction, source: str) -> tuple[PipelineLayer, ...]:
     starts = [
         i for i in range(len(kernels)) if not i or kernels[i].block is not kernels[i - 1].block
     ]
-    out: list[PipelineLayer] = []
+    once = first_number(prediction.once_a_run_s)
+    out = [PipelineLayer("once a run", 1, once, 0.0, {})] if once else []
     for start, stop in zip(starts, [*starts[1:], len(kernels)], strict=True):
         block = kernels[start].block
         count = int(first_number(job.workload.number(block.count)))

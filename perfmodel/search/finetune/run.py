@@ -153,7 +153,7 @@ def finetune(
         subject = faults.trying(resolve, workload, device, precision, runtime, set)
         if subject is not None:
             found = subject.workload
-            machine = machine_for(found, subject.device, subject.runtime, None)
+            machine = machine_for(found, subject.device, subject.runtime, None, subject.precision)
             chosen = precision_for(
                 subject.precision, found, machine, static_for(machine, None).engine
             )

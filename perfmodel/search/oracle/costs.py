@@ -16,6 +16,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.oracle.chain import NetworkSums
 from perfmodel.search.oracle.pricing import Pricing
@@ -131,6 +132,17 @@ class TabulatedCosts:
         return self.reader.least(self.tables.least(allowed))
 
 
+def predicted_member(
+    space: Any, choice: Sequence[int], device: Device | Machine, settings: Mapping[str, float],
+    options: Mapping[str, Any],
+) -> Prediction:  # fmt: skip
+    """Return the prediction of a member of a space, with the options and facts of its own."""
+    workload = space.workload(choice, **settings)
+    return predict(
+        workload, _device(space, choice, device), **{**options, **_own_options(space, choice)}
+    )
+
+
 class Predicted:
     """Every member predicted by itself; `perfmodel.search.oracle.costs.OracleCosts`."""
 
@@ -146,10 +158,7 @@ class Predicted:
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
         """See `OracleCosts`."""
-        workload = self._space.workload(choice, **self._settings)
-        options = {**self._options, **_own_options(self._space, choice)}
-        device = _device(self._space, choice, self._device)
-        found = predict(workload, device, **options)
+        found = predicted_member(self._space, choice, self._device, self._settings, self._options)
         out: dict[str, float] = {}
         for name in self.metrics:
             if name.startswith(TRAFFIC):

@@ -16,8 +16,9 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.prediction import Prediction
 from perfmodel.schedule.deadline import Deadline, OutOfTimeError
-from perfmodel.search.oracle.costs import OracleCosts, costs_of
+from perfmodel.search.oracle.costs import OracleCosts, costs_of, predicted_member
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.workload.nas_spaces.base import is_index
@@ -159,6 +160,19 @@ class Oracle:
                 index += option * place
             return dict(zip(self._names, self._lines[index], strict=True))
         return self.costs.one(choice)
+
+    def predict(self, architecture: Any) -> Prediction:
+        """Return the prediction of one member: every metric, with its basis and intervals.
+
+        Parameters
+        ----------
+        architecture
+            As `__call__` takes it.
+        """
+        device, space, _ = self._arguments
+        options = {name: value for name, value in self._options.items() if name != "settings"}
+        choice = self._choice(architecture)
+        return predicted_member(space, choice, device, self._options["settings"], options)
 
     def batch(self, architectures: Any, deadline: Deadline | None = None) -> dict[str, Floats]:
         """Return metric -> array of shape ``(members,)``, and ``feasible``.

@@ -65,7 +65,7 @@ class Pricing:
         NotTabledError
             Facts of the device vary, or the phases of a run are told apart.
         """
-        machine = machine_for(workload, device, runtime, engine)
+        machine = machine_for(workload, device, runtime, engine, precision)
         static = static_for(machine, model)
         chosen = precision_for(precision, workload, machine, static.engine)
         lowered = lower(

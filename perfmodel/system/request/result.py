@@ -10,6 +10,8 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.basis import LEVELS, Basis, Interval, basis_of, factors, least
+from perfmodel.prediction.rows import spread_lines, spread_of
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -95,6 +97,50 @@ class Request:
         return self.batch * self.generate / self.latency_s
 
     @property
+    def basis(self) -> str:
+        """What the times rest on: of both phases the least; as `Prediction.basis`."""
+        return self._basis.name
+
+    @property
+    def basis_reason(self) -> str:
+        """Why the basis is what it is."""
+        return self._basis.reason
+
+    @property
+    def _basis(self) -> Basis:
+        return least(basis_of(each) for each in (self.prefill, self.last))
+
+    def interval(self, metric: str = "latency_s", level: float = 0.9) -> Interval:
+        """Return a time with the ends between which a share of measurements would lie.
+
+        Parameters
+        ----------
+        metric
+            ``latency_s``, ``ttft_s`` or ``tpot_s``.
+        level
+            The share, below 1.
+        """
+        read, step = (factors(p, "latency_s", level) for p in (self.prefill, self.last))
+        parts = {
+            "ttft_s": ((self.ttft_s, read),),
+            "tpot_s": ((self.tpot_s, step),),
+            "latency_s": ((self.ttft_s, read), (self.decode_s, step)),
+        }[metric]
+        # What slows the one phase slows the other: ends go together.
+        low, high = (
+            sum(seconds * ends[i] for seconds, ends in parts if np.any(seconds)) for i in (0, 1)
+        )
+        return Interval(low, getattr(self, metric), high, level, self.basis)
+
+    @property
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Metric -> per cent of measurements -> interval, as `Prediction.intervals`."""
+        return {
+            metric: {f"{100 * level:g}": self.interval(metric, level) for level in LEVELS}
+            for metric in ("latency_s", "ttft_s", "tpot_s")
+        }
+
+    @property
     def violations(self) -> tuple[str, ...]:
         """What does not fit, in the last step or else in the prefill (one question)."""
         told = self.last if not np.all(self.last.feasible) else self.prefill
@@ -147,6 +193,7 @@ class Request:
             "wait of a queue",
             "notes": list(self.notes),
             "not_priced": list(self.prefill.not_priced),
+            **spread_of(self),
         }
 
     def explain(self, rows: int = 4) -> str:
@@ -193,6 +240,7 @@ class Request:
             "TPOT": f"{show(self.tpot_s, 'time')} ({show(self.first_step_s, 'time')} to "
             f"{show(self.last_step_s, 'time')})",
             "latency": show(self.latency_s, "time"),
+            **dict(spread_lines(self)),
             "prefill": f"{self.prefill_tokens_per_s:.4g} tokens/s",
             "decode": f"{self.decode_tokens_per_s:.4g} tokens/s",
         }

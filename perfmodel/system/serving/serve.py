@@ -10,13 +10,16 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, input_error
+from perfmodel.evidence import RATES, SERVED
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.resolve import resolve
+from perfmodel.prediction.basis import LEVELS, Basis, Interval, basis_of, factors, least
+from perfmodel.prediction.rows import spread_of
+from perfmodel.resolve import machine_of, resolve
 from perfmodel.settings import FaultList
 from perfmodel.system.serving.shard import Parallel, shard, split_faults
 from perfmodel.units import show
@@ -111,13 +114,57 @@ class Served:
         """Time to first token from the request's place in the running batch: without its wait."""
         return self.ttft_parts["server"] + self.ttft_parts["prompts"] + self.ttft_parts["step"]
 
+    @property
+    def basis(self) -> str:
+        """What the times rest on; as `Prediction.basis`."""
+        return self._basis.name
+
+    @property
+    def basis_reason(self) -> str:
+        """Why the basis is what it is."""
+        return self._basis.reason
+
+    @property
+    def _basis(self) -> Basis:
+        return least(
+            basis_of(each, metric, SERVED)
+            for each, metric in ((self.decode, "tpot_s"), (self.prefill, "ttft_s"))
+        )
+
+    def interval(self, metric: str = "tpot_s", level: float = 0.9) -> Interval:
+        """Return a time, or the rate, with the ends between which a share of measurements lies.
+
+        Parameters
+        ----------
+        metric
+            ``ttft_s``, ``admitted_ttft_s``, ``tpot_s`` or ``tokens_per_s``.
+        level
+            The share, below 1.
+        """
+        value = getattr(self, metric)
+        first = metric in ("ttft_s", "admitted_ttft_s")
+        low, high = factors(
+            self.prefill if first else self.decode, "ttft_s" if first else "tpot_s", level, SERVED
+        )
+        if metric in RATES:
+            low, high = 1.0 / high, 1.0 / low
+        return Interval(value * low, value, value * high, level, self.basis)
+
+    @property
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Metric -> per cent of measurements -> interval, as `Prediction.intervals`."""
+        return {
+            metric: {f"{100 * level:g}": self.interval(metric, level) for level in LEVELS}
+            for metric in ("ttft_s", "tpot_s", "tokens_per_s")
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
         out = {name: getattr(self, name) for name in (
             "ttft_s", "admitted_ttft_s", "tpot_s", "waiting_s", "tokens_per_s", "step_s",
             "prefill_s", "running", "concurrency", "served", "feasible")}  # fmt: skip
         out |= {"parts": dict(self.parts), "ttft_parts": dict(self.ttft_parts)}
-        return out | {"notes": list(self.notes)}
+        return out | {"notes": list(self.notes)} | spread_of(self)
 
 
 def serve(
@@ -183,9 +230,7 @@ def serve(
         )
     if expert > 1 and structure.experts is None:
         raise input_error(f"'{model}' has no experts to deal out", path="expert", expected="1")
-    found = subject.device if isinstance(subject.device, Machine) else subject.device.machine(
-        subject.runtime
-    )  # fmt: skip
+    found = machine_of(subject.device, subject.runtime, {}, subject.workload, subject.precision)
     options: dict[str, Any] = {"precision": precision}
     asked = np.asarray(concurrency, dtype=float) / data
     context = np.asarray(prompt, dtype=float) + np.asarray(generate, dtype=float) / 2

@@ -162,8 +162,8 @@ def stages_of(
     if workload.shape:
         expected = "one number for each dimension; the rate of the link may be an array"
         raise input_error("a split is of one network", "workload", expected=expected)
-    machines = [machine_for(workload, device, runtime, engine)
-                for device, _, runtime, engine in sides]  # fmt: skip
+    machines = [machine_for(workload, device, runtime, engine, precision)
+                for device, precision, runtime, engine in sides]  # fmt: skip
     written = workload.graph(static_for(machines[0], None).semantics)
     if written.schedulable_only:
         said = f"'{workload.name}' can be scheduled but not split: it holds sizes only"

@@ -335,17 +335,18 @@ def test_faults_come_together() -> None:
 def test_what_is_set_holds_as_in_predict() -> None:
     """One engine runs everything, so the time is that of `predict`."""
     settings = {"batch": 3, "memories.dram.bandwidth": "2 GB/s"}
-    found = pm.assign("mobilenet_v2", "raspberry_pi_5", precision="int8", set=settings)
-    told = pm.predict("mobilenet_v2", "raspberry_pi_5", precision="int8", set=settings)
-    plain = pm.predict("mobilenet_v2", "raspberry_pi_5", precision="int8")
+    asked = {"precision": "int8", "runtime": "generic"}
+    found = pm.assign("mobilenet_v2", "raspberry_pi_5", set=settings, **asked)
+    told = pm.predict("mobilenet_v2", "raspberry_pi_5", set=settings, **asked)
+    plain = pm.predict("mobilenet_v2", "raspberry_pi_5", **asked)
     assert found.latency_s == pytest.approx(told.latency_s)
     assert told.latency_s > 2 * plain.latency_s
 
 
 def test_what_is_set_on_several_devices_is_of_the_workload_alone() -> None:
     two = ["raspberry_pi_5", "raspberry_pi_5"]
-    found = pm.assign("mobilenet_v2", two, set={"batch": 2})
-    told = pm.predict("mobilenet_v2", two[0], set={"batch": 2})
+    found = pm.assign("mobilenet_v2", two, runtime="generic", set={"batch": 2})
+    told = pm.predict("mobilenet_v2", two[0], runtime="generic", set={"batch": 2})
     assert found.latency_s == pytest.approx(told.latency_s)
     with pytest.raises(InputError) as caught:
         pm.assign("mobilenet_v2", two, set={"memories.dram.bandwidth": 1e9, "engine": "cpu"})

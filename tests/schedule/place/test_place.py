@@ -192,9 +192,11 @@ def test_a_plan_holds_every_byte(popularity: float | None) -> None:
 )
 def test_a_plan_changes_the_prediction(name: str, room: str) -> None:
     """`predict` reads weights and cache from where the placement has them, byte for byte."""
-    result = placed(name, "ufs_4_phone", 64, capacities={"dram": room})
+    result = placed(name, "ufs_4_phone", 64, capacities={"dram": room}, runtime="ideal")
     plain = result.prediction
-    again = pm.predict(plain.workload, "ufs_4_phone", precision="w4a16", plan=result.to_plan())
+    again = pm.predict(
+        plain.workload, "ufs_4_phone", precision="w4a16", runtime="ideal", plan=result.to_plan()
+    )
     read = dict.fromkeys(result.used_bytes, 0.0)
     for row in result.rows:
         read[row.level] += row.read_bytes

@@ -35,12 +35,14 @@ needs_jax = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def cells() -> Oracle:
-    return Oracle("raspberry_pi_5", space("nas_bench_201"), ("latency_s", "energy_j"))
+    return Oracle(
+        "raspberry_pi_5", space("nas_bench_201"), ("latency_s", "energy_j"), runtime="litert"
+    )
 
 
 @pytest.fixture(scope="module")
 def layers() -> Oracle:
-    return Oracle("raspberry_pi_5", space("fbnet"), ("latency_s",))
+    return Oracle("raspberry_pi_5", space("fbnet"), ("latency_s",), runtime="litert")
 
 
 def test_profiler_tells_what_the_oracle_tells(cells: Oracle, layers: Oracle) -> None:

@@ -70,7 +70,9 @@ def every(s: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def cells() -> Oracle:
-    return Oracle("raspberry_pi_5", space("nas_bench_201"), ("latency_s", "energy_j"))
+    return Oracle(
+        "raspberry_pi_5", space("nas_bench_201"), ("latency_s", "energy_j"), runtime="litert"
+    )
 
 
 RUGGED = Rugged(6, 5, seed=5)
@@ -173,7 +175,8 @@ def test_constraints_hold_when_predicted_again(cells: Oracle, method: str) -> No
     assert len(found.front) > 0
     assert found.table["satisfied"].any()
     for choice, row in zip(found.choices.tolist(), found.front.rows(), strict=True):
-        again = predict(cells.space.workload(choice), cells._arguments[0])  # type: ignore[attr-defined]
+        workload = cells.space.workload(choice)  # type: ignore[attr-defined]
+        again = predict(workload, cells._arguments[0], runtime="litert")
         assert float(again.latency_s) <= 600e-6
         assert float(again.energy_j) < 4e-3
         assert row["latency_s"] == pytest.approx(float(again.latency_s), rel=1e-9)

@@ -27,7 +27,8 @@ def _small(device: str, **options: Any) -> Oracle:
 
 
 SMALL: list[tuple[str, dict[str, Any]]] = [
-    ("zen4_core", {}), ("zen4_core", {"warm": True}), ("raspberry_pi_5", {}), ("tpu_v1", {}),
+    ("zen4_core", {}), ("zen4_core", {"warm": True}), ("tpu_v1", {}),
+    ("raspberry_pi_5", {"runtime": "litert"}),
     ("a100", {"model": "roofline"}), ("eyeriss", {}), ("stm32h743", {}),
 ]  # fmt: skip
 
@@ -100,13 +101,19 @@ def test_without_caches_a_complete_choice_is_its_bound(space: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("space", "device"),
-    [("fbnet", "zen4_core"), ("ofa_mobilenet_v3", "raspberry_pi_5"), ("nas_bench_201", "zen4_core"),
-     ("fbnet", "tpu_v1")],
-)  # fmt: skip
-def test_no_sampled_architecture_is_below_its_bound(space: str, device: str) -> None:
+    ("space", "device", "runtime"),
+    [
+        ("fbnet", "zen4_core", None),
+        ("ofa_mobilenet_v3", "raspberry_pi_5", "litert"),
+        ("nas_bench_201", "zen4_core", None),
+        ("fbnet", "tpu_v1", None),
+    ],
+)
+def test_no_sampled_architecture_is_below_its_bound(
+    space: str, device: str, runtime: str | None
+) -> None:
     members = pm.space(space)
-    oracle = Oracle(device, members, AFFINE)
+    oracle = Oracle(device, members, AFFINE, runtime=runtime)
     rng = np.random.default_rng(5)
     for share in (0.0, 0.3, 0.7, 1.0):
         rows = members.sample(300, seed=int(10 * share))

@@ -37,7 +37,8 @@ def test_a_result_is_told_with_its_failures() -> None:
 
 
 def test_left_out_stands_beside() -> None:
-    told = {"latency_s": {"left_out": "chip", "rows": 3, **FOUND, "mape": 0.123, "groups": {}}}
+    told = {"latency_s": {"left_out": "chip", "rows": 3, **FOUND, "mape": 0.123, "groups": {},
+                          "predictions": []}}  # fmt: skip
     page = trust_page([result(left_out=told)])
     assert "| 12.3 (chip) |" in page
     assert "| `latency_s, chip left out` | 12.3 | 10.0 | +0.0 | 66.7 | 1.000 |" in page

@@ -242,14 +242,20 @@ def test_symbolic_widths_are_each_width(load: Load) -> None:
     assert len(defaults) == 12
     device = hardware("raspberry_pi_5")
     made = Workload("free", lambda _: free, {**plain.parameters, **defaults})
-    usual = predict(plain, device)
-    assert predict(made, device).latency_s == pytest.approx(usual.latency_s, rel=1e-12)
+    usual = predict(plain, device, runtime="generic")
+    assert predict(made, device, runtime="generic").latency_s == pytest.approx(
+        usual.latency_s, rel=1e-12
+    )
     several = [40.0, 64.0, 100.0, 128.0]
-    swept = predict(made.bind({"width_layer2_0_conv2": np.array(several)}), device)
+    swept = predict(
+        made.bind({"width_layer2_0_conv2": np.array(several)}), device, runtime="generic"
+    )
     for width, seconds in zip(several, np.asarray(swept.latency_s).tolist(), strict=True):
         one = with_channels(graph, {"layer2.0.conv2": int(width)})
         single = Workload("one", lambda _, one=one: one, plain.parameters)
-        assert seconds == pytest.approx(predict(single, device).latency_s, rel=1e-12)
+        assert seconds == pytest.approx(
+            predict(single, device, runtime="generic").latency_s, rel=1e-12
+        )
 
 
 def test_symbolic_heads_and_streams(load: Load) -> None:

@@ -13,6 +13,7 @@ from perfmodel.errors import InputError
 from perfmodel.formats import Sparsity, fixed_format, parse_precision
 from perfmodel.kinds.rates import sparse_speedup
 from perfmodel.predict import predict
+from perfmodel.resolve import usual_runtime
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.fuse import FusionRules, kernels
@@ -84,6 +85,8 @@ def test_uniform_formats_are_the_precision(
 ) -> None:
     roles = dict(part.split("=") for part in precision.split(","))
     plain, machine = workload(network), hardware(device)
+    # Which runtime is usual depends on the precision that is named.
+    options = {**options, "runtime": usual_runtime(machine, plain, precision)}
     fixed = rewritten(plain, uniform(roles["w"], roles["a"], roles["kv"]))
     expected = values(predict(plain, machine, precision=precision, **options))
     assert values(predict(fixed, machine, precision=base, **options)) == pytest.approx(

@@ -22,6 +22,7 @@ from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evidence import Subject
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
 
 from perfmodel_studies.batched import evaluate_together
@@ -212,5 +213,7 @@ def refits(
             bandwidth = fact_columns(gpus, FACTS)["bandwidth"]
             forward = partial(streaming_seconds, moved, bandwidth)
             constants = STREAMING
-        out.append(Refit(target, seconds, [d.name for d in gpus], constants, forward))
+        subjects = [Subject(RUNTIME, d.name, "runs") for d in gpus]
+        out.append(Refit(target, seconds, [d.name for d in gpus], constants, forward,
+                         subjects=subjects))  # fmt: skip
     return out

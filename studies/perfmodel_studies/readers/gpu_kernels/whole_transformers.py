@@ -19,6 +19,8 @@ from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
+from perfmodel.evaluate.subjects import subject_of
+from perfmodel.evidence import Subject
 from perfmodel.kinds.tensor_core.gemm import Processor
 from perfmodel.measurements import CsvRow
 from perfmodel.workload import family, from_family
@@ -223,6 +225,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     peak, beside cuBLAS, is one constant of the networks of the other AMD devices.
     """
     known: list[tuple[_TransformerKernels, pm.Device, float]] = []
+    subjects: list[Subject | None] = []
     for case in load(folder, devices).cases:
         if isinstance(case.machine, pm.Device):
             run = case.questions[0].workload
@@ -231,6 +234,7 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
             batch: Any = given["batch"]
             network = _network(run.name, int(tokens), int(batch))
             known.append((network, case.machine, case.questions[0].measured))
+            subjects.append(subject_of(case, case.questions[0]))
     there = folder.find(*neusight.PLACES) is not None
     kernels = neusight.refits(folder, devices, _SPARSE) if there else ()
     gpus = [d for _, d, _ in known]
@@ -257,4 +261,4 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     weights = np.concatenate([np.ones(before), np.where(rocm, 10.0, 0.0)])
     judged = np.concatenate([np.zeros(before, dtype=np.bool_), np.ones(len(gpus), dtype=np.bool_)])
     return [Refit("latency_s", measured, groups, constants, forward, weights=weights,
-                  judged=judged)]  # fmt: skip
+                  judged=judged, subjects=[*[None] * before, *subjects])]  # fmt: skip

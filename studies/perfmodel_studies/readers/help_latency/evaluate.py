@@ -17,6 +17,7 @@ from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.metrics import errors
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import baselines, worst_of
+from perfmodel.evidence import Subject
 from perfmodel.measurements import CsvTable, read_rows
 from perfmodel.workload.nas_spaces import ArchitectureSpace, Choices
 
@@ -55,6 +56,11 @@ class Latencies:
     device: pm.Device
     choices: Choices
     seconds: Vector
+
+    @property
+    def subject(self) -> Subject:
+        """What its networks are evidence of."""
+        return Subject(self.column.place.runtime, self.device.name, "frames")
 
     @property
     def sample(self) -> npt.NDArray[np.intp]:
@@ -187,6 +193,7 @@ def _sampled(item: Latencies, kind: Space, seconds: Vector) -> list[dict[str, An
         out.append({
             "name": there.decode(item.choices[i].tolist()), "device": item.column.name,
             "group": place.group, "target": "latency_s", "measured": told, "predicted": found,
+            "subject": item.subject,
             "error": found / told - 1.0, "roofline": floor,
             "compute": float(bare.utilization) * floor,
         })  # fmt: skip

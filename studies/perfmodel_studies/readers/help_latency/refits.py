@@ -82,8 +82,18 @@ def refits_of(
             measured = np.concatenate([item.seconds[item.sample] for item in some])
             labels = [item.device.name for item in some for _ in item.sample]
             parts = [item.column.name for item in some for _ in item.sample]
-            out.append(Refit(f"{group}_latency_s", measured, labels, constants, forward,
-                             scale=0.05 if group == "gpu" else 0.1, parts=parts))  # fmt: skip
+            out.append(
+                Refit(
+                    f"{group}_latency_s",
+                    measured,
+                    labels,
+                    constants,
+                    forward,
+                    scale=0.05 if group == "gpu" else 0.1,
+                    parts=parts,
+                    subjects=[item.subject for item in some for _ in item.sample],
+                )
+            )
     return out
 
 
@@ -121,6 +131,7 @@ def fbnet_refits(
                 [i.device.name for i in some for _ in i.sample],
                 [*own, *(Constant(name, 1.0, 0.1, 20.0, _FACTOR_PRIOR) for name in factors)],
                 forward, scale=0.1, parts=[i.column.name for i in some for _ in i.sample],
+                subjects=[item.subject for item in some for _ in item.sample],
             ))  # fmt: skip
     return out
 

@@ -16,6 +16,7 @@ import perfmodel as pm
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import baselines, error_of, grouped, worst_of
+from perfmodel.evidence import QUANTITIES, Subject
 from perfmodel.measurements import read_rows
 
 from perfmodel_studies.readers.hwnasbench360.costs import (
@@ -75,13 +76,19 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
             bares[key] = oracle(bench, devices, bare=True)
         costs = oracle(bench, devices).batch(bench.choices)
         peak = device_of(bench, devices).machine().facts["engines.cpu.peaks.fp32"]
-        rows += _rows(bench, costs, bares[key].batch(bench.choices), float(peak))
+        name = device_of(bench, devices).name
+        subject = Subject(FRAMEWORKS[bench.framework].runtime, name, "frames")
+        rows += _rows(bench, costs, bares[key].batch(bench.choices), float(peak), subject)
         decisions[bench.name] = decided(bench, costs)
     return _result(rows, total, left_out, (*_NOTES, *folder.note(path)), decisions)
 
 
 def _rows(
-    bench: Bench, costs: Mapping[str, Floats], bare: Mapping[str, Floats], peak: float
+    bench: Bench,
+    costs: Mapping[str, Floats],
+    bare: Mapping[str, Floats],
+    peak: float,
+    subject: Subject,
 ) -> list[dict[str, Any]]:
     """Return the rows of a result: one a cell and target."""
     out: list[dict[str, Any]] = []
@@ -104,6 +111,7 @@ def _rows(
                 "measured": told,
                 "predicted": predicted,
                 "error": predicted / told - 1.0,
+                "subject": subject._replace(quantity=QUANTITIES[target]),
                 "roofline": floor,
                 "compute": least if target == "latency_s" else None,
             })  # fmt: skip

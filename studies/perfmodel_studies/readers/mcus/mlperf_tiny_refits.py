@@ -11,6 +11,7 @@ import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.refit import Refit
+from perfmodel.evaluate.subjects import subject_of
 
 from perfmodel_studies.readers.mcus.counts import TERMS, clocks, counts
 from perfmodel_studies.readers.mcus.fpga_designs import is_fpga
@@ -46,6 +47,7 @@ def latency(cases: Cases) -> Refit:
         "latency_s", measured, groups, constants,
         lambda values: clocks(done, beside, libraries, cores, values) / clock,
         "library on a part", judged=_judged(libraries, parts),
+        subjects=[subject_of(case, q) for case, q in found],
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, ValidationCase
 from perfmodel.evaluate.refit import Refit
+from perfmodel.evaluate.subjects import subject_of
 
 __all__ = ["BUILDS", "CONSTANTS", "refits_of"]
 
@@ -73,7 +74,7 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
         devices = [c.device for c in rows]
         found.append(
             Refit(f"latency_s, {runtime}", measured, devices, constants, columns.seconds,
-                  scale=_SCALE)
+                  scale=_SCALE, subjects=[subject_of(c, c.questions[0]) for c in rows])
         )  # fmt: skip
     return found
 

@@ -1,0 +1,44 @@
+"""What was measured under which runtime, and how far predictions lay from it."""
+
+from perfmodel.evidence.coverage import Coverage, coverage
+from perfmodel.evidence.spread import BASES, Spread, spread
+from perfmodel.evidence.store import (
+    WAYS,
+    DeviceEvidence,
+    Evidence,
+    gathered,
+    library_evidence,
+    read_evidence,
+)
+from perfmodel.evidence.stretch import stretched
+from perfmodel.evidence.subject import (
+    QUANTITIES,
+    RATES,
+    RELATED,
+    SERVED,
+    Subject,
+    class_of,
+    classes_of,
+)
+
+__all__ = [
+    "BASES",
+    "QUANTITIES",
+    "RATES",
+    "RELATED",
+    "SERVED",
+    "WAYS",
+    "Coverage",
+    "DeviceEvidence",
+    "Evidence",
+    "Spread",
+    "Subject",
+    "class_of",
+    "classes_of",
+    "coverage",
+    "gathered",
+    "library_evidence",
+    "read_evidence",
+    "spread",
+    "stretched",
+]

@@ -1,0 +1,324 @@
+"""What predictions rest on, whether intervals hold, and that no bound beats a prediction."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import perfmodel as pm
+from perfmodel.cli import main
+from perfmodel.evidence import (
+    Evidence,
+    Subject,
+    coverage,
+    gathered,
+    library_evidence,
+    read_evidence,
+    spread,
+    stretched,
+)
+from perfmodel.evidence.stretch import scored_devices
+from perfmodel.hardware.library import names
+from perfmodel.prediction import Prediction
+from perfmodel.shipped import data_root
+from perfmodel.sweep import METRICS
+
+#: Scatter of the devices of a made-up population, and of the rows of a device.
+BETWEEN, WITHIN = 0.2, 0.1
+
+
+def population(seed: int, *, runtimes: int = 3, devices: int = 12, rows: int = 30) -> Evidence:
+    """Return evidence of devices whose residuals scatter about a mean of their own."""
+    draw = np.random.default_rng(seed)
+    rows_of = [
+        (Subject(f"runtime_{r}", f"device_{r}_{d}", "frames"), "as_is", float(residual))
+        for r in range(runtimes)
+        for d in range(devices)
+        for residual in draw.normal(draw.normal(0.0, BETWEEN), WITHIN, rows)
+    ]
+    return gathered(rows_of)
+
+
+def test_intervals_of_known_residuals_hold_what_they_promise() -> None:
+    """Over made-up populations the shares inside are the nominal ones."""
+    each = [coverage(population(seed))[0] for seed in range(30)]
+    assert np.mean([one.half for one in each]) == pytest.approx(0.5, abs=0.06)
+    assert np.mean([one.most for one in each]) == pytest.approx(0.9, abs=0.04)
+
+
+def test_the_width_is_that_of_the_residuals() -> None:
+    """The ends are quantiles: those of the scatter of all rows of many devices."""
+    known = population(1, runtimes=1, devices=400, rows=20)
+    one = spread(known, Subject("runtime_0", "new", "frames"), "measured")
+    assert one is not None
+    low, high = np.log(one.factors(0.9))
+    expected = 1.645 * np.hypot(BETWEEN, WITHIN)
+    assert (low, high) == pytest.approx((-expected, expected), rel=0.12)
+
+
+def test_few_devices_are_wider_than_many() -> None:
+    few, many = (population(4, runtimes=1, devices=n) for n in (2, 200))
+    subject = Subject("runtime_0", "new", "frames")
+    ends = [spread(known, subject, "measured") for known in (few, many)]
+    assert ends[0] is not None
+    assert ends[1] is not None
+    assert ends[0].draws < ends[1].draws
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_stretched_widths_hold_what_they_promise_where_runtimes_differ(level: float) -> None:
+    """Runtimes that scatter differently are pooled: plain widths hold too many rows, or too few."""
+    draw = np.random.default_rng(8)
+    known = gathered(
+        (Subject(f"runtime_{r}", f"device_{r}_{d}", "frames"), "as_is", float(residual))
+        for r, scatter in enumerate((0.02, 0.1, 1.0, 0.05))
+        for d in range(16)
+        for residual in draw.normal(draw.normal(0.0, scatter), 0.3 * scatter, 30)
+    )
+    ((_, devices),) = scored_devices(known, lambda name: ())
+    stretch = stretched(known, lambda name: ()).stretches["time", "frames", "measured"]
+    scores = np.concatenate([one.scores(level) for one in devices])
+    # 64 devices beside three without a stretch.
+    quantile = stretch[0 if level == 0.5 else 1] ** (67 / 64)
+    assert np.mean(scores <= quantile) == pytest.approx(level, abs=0.01)
+    (one,) = [one for one in coverage(known) if not one.runtime]
+    assert (one.half if level == 0.5 else one.most) == pytest.approx(level, abs=0.03)
+
+
+def test_a_device_is_absent_from_the_width_that_it_is_held_against() -> None:
+    subject = Subject("runtime_0", "device_0_0", "frames")
+    base = population(2)
+    ways = [(s, "as_is", 9.0) for s in [subject] * 30]
+    far = Evidence({**base.classes})
+    odd = gathered(ways).classes["time", "frames"]["runtime_0"]
+    classes = {r: dict(d) for r, d in base.classes["time", "frames"].items()}
+    classes["runtime_0"]["device_0_0"] = odd["device_0_0"]
+    far = Evidence({("time", "frames"): classes})
+    held = [spread(e, subject, "measured", without="device_0_0") for e in (base, far)]
+    assert held[0] is not None
+    assert held[1] is not None
+    assert held[0].factors(0.9) == held[1].factors(0.9)
+
+
+def test_a_device_with_many_rows_counts_as_one() -> None:
+    rows = [(Subject("r", "many", "frames"), "as_is", 1.0)] * 3000
+    rows += [(Subject("r", f"few_{i}", "frames"), "as_is", 0.0) for i in range(9)]
+    one = spread(gathered(rows), Subject("r", "new", "frames"), "measured")
+    assert one is not None
+    assert one.factors(0.5) == (1.0, 1.0)
+
+
+def test_the_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    known = population(3)
+    path = tmp_path / "evidence.yaml"
+    path.write_text(known.to_yaml(), encoding="utf-8")
+    again = read_evidence(path)
+    assert again.to_yaml() == known.to_yaml()
+    path.write_text("schema_version: 2\n", encoding="utf-8")
+    with pytest.raises(pm.InputError, match="no file of evidence"):
+        read_evidence(path)
+
+
+def test_the_library_has_evidence_of_its_own_devices_and_runtimes() -> None:
+    path = data_root() / "evidence.yaml"
+    assert path.stat().st_size < 200_000
+    known = library_evidence()
+    devices, runtimes = set(pm.hardware.list()), set(names("runtimes"))
+    for by_runtime in known.classes.values():
+        assert set(by_runtime) <= runtimes
+        assert {device for of in by_runtime.values() for device in of} <= devices
+        assert not any("bound" in pm.runtime(name).tags for name in by_runtime)
+
+
+def test_intervals_hold_in_the_classes_that_have_rows() -> None:
+    """Of measured and transferred classes most hold what they promise, and none is far off."""
+    each = [
+        one
+        for one in coverage(library_evidence(), lambda name: pm.runtime(name).lineage)
+        if not one.runtime and one.rows >= 50 and one.basis != "assumed"
+    ]
+    assert len(each) >= 8
+    assert sum(one.holds for one in each) >= 0.75 * len(each)
+    assert all(one.most >= 0.75 and 0.35 <= one.half <= 0.65 for one in each)
+
+
+CASES = [
+    # (model, device, how, basis)
+    ("llama_2_7b", "apple_m2_max", {"precision": "q4_0", "runtime": "llama_cpp_metal"}, "measured"),
+    ("mlperf_tiny_kws", "stm32u575", {"runtime": "x_cube_ai_9"}, "measured"),
+    ("llama_2_7b", "apple_m4_max", {"precision": "q4_0", "runtime": "llama_cpp_metal"},
+     "transferred"),
+    ("resnet50", "rtx_4090", {"runtime": "generic"}, "assumed"),
+    ("resnet50", "apple_m1", {"runtime": "vllm"}, "assumed"),
+    ("resnet50", "rtx_4090", {"runtime": "ideal"}, "bound"),
+    ("resnet50", "rtx_4090", {"model": "roofline"}, "bound"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "device", "how", "basis"), CASES)
+def test_bases_of_predictions(model: str, device: str, how: dict[str, str], basis: str) -> None:
+    phase = {"phase": "decode"} if model.startswith("llama") else {}
+    found = pm.predict(pm.workload(model, **phase), device, **how)
+    assert found.basis == basis, found.basis_reason
+    half, most = found.interval(level=0.5), found.interval()
+    assert most.low <= found.latency_s <= most.high
+    assert most.low <= half.low <= half.high <= most.high
+    if basis == "bound":
+        assert (most.low, most.high) == (found.latency_s, np.inf)
+        assert "at least" in most.show("time")
+        rate = found.interval("frames_per_s")
+        assert (rate.low, rate.high) == (0.0, found.frames_per_s)
+    assert f"{basis}: {found.basis_reason}" in str(found)
+
+
+def measured() -> Prediction:
+    workload = pm.workload("llama_2_7b", phase="decode")
+    return pm.predict(workload, "apple_m2_max", precision="q4_0", runtime="llama_cpp_metal")
+
+
+def test_a_varied_machine_is_at_most_transferred() -> None:
+    varied = {"memories.main.bandwidth": "300 GB/s"}
+    base = measured()
+    found = pm.predict(base.workload, "apple_m2_max", precision="q4_0", set=varied,
+                       runtime="llama_cpp_metal")  # fmt: skip
+    assert found.basis == "transferred"
+
+
+@pytest.mark.parametrize("batch", [1.5, [1, 1.5]])
+def test_sizes_that_are_no_whole_numbers_are_flagged(batch: float | list[float]) -> None:
+    found = pm.predict(pm.workload("resnet50", batch=np.array(batch)), "rtx_4090")
+    assert found.basis == "assumed"
+    assert any("no whole number" in remark for remark in found.to_dict()["remarks"])
+    assert pm.predict("resnet50", "rtx_4090", set={"batch": 1.5}, relaxed=True).to_dict()[
+        "remarks"
+    ] == []  # fmt: skip
+
+
+def test_many_points_have_ends_of_their_own() -> None:
+    points = pm.predict(pm.workload("resnet50", batch=[1, 8, 64]), "raspberry_pi_5")
+    for i in range(3):
+        one = points.at(i).interval()
+        assert points.latency_low_s[i] == pytest.approx(one.low, rel=1e-12)
+        assert points.latency_high_s[i] == pytest.approx(one.high, rel=1e-12)
+
+
+def test_a_request_has_ends_between_those_of_its_phases() -> None:
+    found = pm.request("llama_2_7b", "apple_m2_max", prompt=512, generate=64, precision="q4_0",
+                       runtime="llama_cpp_metal")  # fmt: skip
+    ttft, tpot, both = (found.interval(m) for m in ("ttft_s", "tpot_s", "latency_s"))
+    assert both.low == pytest.approx(ttft.low + 63 * tpot.low, rel=1e-9)
+    assert both.high == pytest.approx(ttft.high + 63 * tpot.high, rel=1e-9)
+    assert found.basis == "measured"
+    assert set(found.to_dict()["intervals"]) == {"latency_s", "ttft_s", "tpot_s"}
+
+
+def test_a_server_has_intervals() -> None:
+    found = pm.serve("llama_3_8b", "h100", runtime="vllm", concurrency=8)
+    spans = found.to_dict()["intervals"]
+    for metric in ("ttft_s", "tpot_s", "tokens_per_s"):
+        assert spans[metric]["90"]["low"] <= getattr(found, metric) <= spans[metric]["90"]["high"]
+
+
+def test_what_has_no_interval_is_refused() -> None:
+    found = pm.predict("resnet50", "rtx_4090")
+    for metric, level in (("macs", 0.9), ("tokens_per_s", 0.9), ("latency_s", 1.0)):
+        with pytest.raises(pm.InputError):
+            found.interval(metric, level)
+
+
+def test_no_bound_is_first() -> None:
+    """A bound beats every prediction in numbers, and none in a ranking."""
+    devices = ["rtx_4090", "raspberry_pi_5"]
+    table = pm.sweep("resnet50", devices, {"batch": [1, 8]}, runtime=["ideal", "generic"])
+    assert {"basis", "latency_low_s", "latency_high_s"} <= set(METRICS) <= set(table.columns)
+    assert (table["basis"] == "bound").sum() == 4
+    best = table.best("latency_s")
+    assert best is not None
+    assert best.basis == "assumed"
+    assert set(table.pareto("latency_s", "energy_j")["basis"]) == {"assumed"}
+    together = table.best("latency_s", bounds=True)
+    assert together is not None
+    assert together.basis == "bound"
+    assert set(table.best("latency_s", per="device")["basis"]) == {"assumed"}
+    # Of bounds alone one is the best.
+    alone = table.where("basis == 'bound'").best("latency_s")
+    assert alone is not None
+    assert alone.basis == "bound"
+
+
+@pytest.mark.parametrize("asked", [["--best", "latency_s"], ["--pareto", "latency_s,energy_j"]])
+def test_the_command_sets_bounds_apart(
+    asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sweep", "resnet50", "-d", "rtx_4090", "--runtime", "ideal,generic", *asked]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert out.index("generic") < out.index("bounds, set apart") < out.index("ideal")
+    assert "1 of 2 rows that fit are bounds" in err
+    assert main([*words, "--bounds"]) == 0
+    out, _ = capsys.readouterr()
+    assert "ideal" in out
+    assert "generic" not in out
+    assert main([*words, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["bounds"]["rows"] == 1
+    # Bounds alone are ranked: there is nothing that they could beat.
+    assert main(["sweep", "resnet50", "-d", "rtx_4090", "--runtime", "ideal", *asked]) == 0
+    assert "ideal" in capsys.readouterr().out
+
+
+def test_a_bound_is_not_faster_than_a_prediction() -> None:
+    found = pm.compare("resnet50", "rtx_4090", "rtx_4090", runtime=("generic", "ideal"))
+    assert "faster" not in found.reasons[0]
+    assert "no bound beats" in found.reasons[0]
+    assert found.to_dict()["b"]["basis"] == "bound"
+    both = pm.compare("resnet50", "rtx_4090", "rtx_4090", runtime=("generic", "ideal"), bounds=True)
+    assert "faster" in both.reasons[0]
+    assert any("at least" in text for text in found.spreads)
+
+
+def test_json_has_basis_and_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "resnet50", "raspberry_pi_5", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["basis"] in ("measured", "transferred", "assumed")
+    assert data["basis_reason"]
+    for metric in ("latency_s", "frames_per_s"):
+        ends = data["intervals"][metric]
+        assert ends["90"]["low"] <= ends["50"]["low"] <= ends["50"]["high"] <= ends["90"]["high"]
+        assert ends["90"]["low"] <= data[metric] <= ends["90"]["high"]
+
+
+def test_a_search_and_a_solution_say_what_they_rest_on() -> None:
+    found = pm.search("resnet18", "edge_tpu", choices={"weight_bits": [8]}, share="network")
+    assert found.prediction is not None
+    assert found.to_dict()["best"]["basis"] == found.prediction.basis
+    solved = pm.solve("resnet50", "rtx_4090", "memories.main.bandwidth", "frames_per_s >= 1000")
+    assert f"basis: {solved.prediction.basis}" in repr(solved)
+
+
+def test_an_interval_costs_little_of_a_prediction() -> None:
+    workload = pm.workload("resnet50")
+    pm.predict(workload, "raspberry_pi_5").interval()
+
+    def seconds(ends: bool) -> float:
+        began = time.perf_counter()
+        for _ in range(20):
+            found = pm.predict(workload, "raspberry_pi_5")
+            _ = found.interval() if ends else found.latency_s
+        return time.perf_counter() - began
+
+    plain, with_ends = (min(seconds(ends) for _ in range(5)) for ends in (False, True))
+    assert with_ends < 1.5 * plain
+
+
+@pytest.mark.parametrize(("model", "context"), [("llama_2_7b", 8192), ("gpt2", 2048)])
+def test_contexts_beyond_the_models_are_flagged(model: str, context: int) -> None:
+    found = pm.predict(pm.workload(model, phase="decode", context=context), "rtx_4090")
+    assert found.basis == "assumed"
+    assert f"a context of {context} tokens" in found.basis_reason
+    within = pm.predict(pm.workload(model, phase="decode", context=512), "rtx_4090")
+    assert not any("trained on contexts" in text for text in within.to_dict()["remarks"])
