@@ -187,7 +187,8 @@ def abridged(before: str, printed: str) -> str:
         words = len(head.split(" ")) - 1
         cut = " ".join([*new.split(" ")[:words], ""]) if words else ""
         end = f" {' '.join(new.split(' ')[-len(tail.split()) :])}" if tail.split() else tail
-        out.append(f"{cut}{dots}{end}" if dots else new)
+        # A line that prints dots of its own leaves nothing out.
+        out.append(f"{cut}{dots}{end}" if dots and "..." not in new else new)
     text = "\n".join(out) + "\n"
     return text if _CHECK.check_output(text, printed, _FLAGS) else printed
 

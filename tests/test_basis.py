@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -298,21 +297,6 @@ def test_a_search_and_a_solution_say_what_they_rest_on() -> None:
     assert found.to_dict()["best"]["basis"] == found.prediction.basis
     solved = pm.solve("resnet50", "rtx_4090", "memories.main.bandwidth", "frames_per_s >= 1000")
     assert f"basis: {solved.prediction.basis}" in repr(solved)
-
-
-def test_an_interval_costs_little_of_a_prediction() -> None:
-    workload = pm.workload("resnet50")
-    pm.predict(workload, "raspberry_pi_5").interval()
-
-    def seconds(ends: bool) -> float:
-        began = time.perf_counter()
-        for _ in range(20):
-            found = pm.predict(workload, "raspberry_pi_5")
-            _ = found.interval() if ends else found.latency_s
-        return time.perf_counter() - began
-
-    plain, with_ends = (min(seconds(ends) for _ in range(5)) for ends in (False, True))
-    assert with_ends < 1.5 * plain
 
 
 @pytest.mark.parametrize(("model", "context"), [("llama_2_7b", 8192), ("gpt2", 2048)])

@@ -12,6 +12,7 @@ from perfmodel.api.things import (
     hardware,
     precision,
     runtime,
+    runtime_names,
     workload,
 )
 from perfmodel.prediction import Prediction
@@ -22,5 +23,5 @@ __all__ = [
     "Device", "DeviceLike", "Machine", "Precision", "Prediction", "PredictionInputs", "Runtime",
     "Workload", "WorkloadLike", "allocate", "assign", "cite", "collective", "compare",
     "folder_faults", "hardware", "largest", "patches", "place", "precision", "predict", "resolve",
-    "runtime", "schedule", "solve", "stream", "sweep", "traffic", "workload",
+    "runtime", "runtime_names", "schedule", "solve", "stream", "sweep", "traffic", "workload",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ __all__ = [
     "hardware",
     "precision",
     "runtime",
+    "runtime_names",
     "workload",
 ]
 
@@ -51,6 +52,11 @@ def hardware(name: str | Path | Device, directories: Iterable[str | Path] = ()) 
 def runtime(name: str | Path | Runtime, directories: Iterable[str | Path] = ()) -> Runtime:
     """Return a runtime by name or path; as `hardware`."""
     return devices.runtime(name, directories)
+
+
+def runtime_names() -> list[str]:
+    """Return the names of the library's runtimes, sorted."""
+    return devices.names("runtimes")
 
 
 def precision(text: str | Precision) -> Precision:

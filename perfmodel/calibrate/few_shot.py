@@ -1,32 +1,82 @@
-"""A device from a few measured rows: multipliers of the seconds of each class, pulled towards 1.
+"""A device from a few measured rows: multipliers of the seconds of each class, fitted on `predict`.
 
-What a model has wrong on a device is mostly wrong for a class of work: its convolutions, its
-launches, its main memory. Ten measured networks tell those factors; a ridge prior on their
-logarithms keeps at 1 what the rows do not determine.
+What a model has wrong on a device is partly the device, partly a class of work: its convolutions,
+its launches, its main memory. The multiplier of a class is a factor of the device times one of the
+class, both pulled to 1 as the pool of measured devices says (`perfmodel.evidence.scatter`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.arrays import first_number
 from perfmodel.calibrate.fit import Constant, fit
+from perfmodel.calibrate.rounds import EvaluatePoints, ManyPoints, side_by_side
+from perfmodel.evidence import Scatter
+from perfmodel.hardware.posterior import Posterior
 from perfmodel.hardware.runtime import SCALE_CLASSES
-from perfmodel.kinds.scaled import class_of
-from perfmodel.prediction import Prediction
 
 Vector = npt.NDArray[np.float64]
 
-#: Weight of the pull of a multiplier's logarithm towards 0, beside one row's relative error.
-PRIOR = 0.2
-#: No class is off by more than this factor.
-_MOST = 10.0
-#: Relative error from which on a row counts less.
-_SCALE = 0.05
+#: Name of the factor that all classes share.
+DEVICE = "device"
+#: Names of what a fit moves, in the order of its points.
+NAMES = (DEVICE, *SCALE_CLASSES)
+#: No factor is farther from 1.
+_MOST = 100.0
+#: Logarithms of multipliers as sums of those of the factors, shape ``(classes, factors)``.
+_JOINED = np.hstack([np.ones((len(SCALE_CLASSES), 1)), np.eye(len(SCALE_CLASSES))])
+#: How often deviations are corrected and the fit is repeated.
+_ROUNDS = 3
+#: Rows that are off by more than so many standard deviations count less.
+_FAR = 2.0
+#: Step of the logarithm of a multiplier for slopes.
+_STEP = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class FewShotFit:
+    """Multipliers that measured rows tell, and what they leave open.
+
+    Attributes
+    ----------
+    scale
+        Class of seconds -> multiplier.
+    predicted
+        Of every row, fitted on or not, shape ``(rows,)``.
+    slopes
+        Of the logarithms of the rows over those of the multipliers, shape ``(rows, classes)``.
+    covariance
+        Of the logarithms of the multipliers, shape ``(classes, classes)``.
+    noise, freedom
+        Standard deviation of the logarithm of a row, and its degrees of freedom.
+    rows
+        How many were fitted on.
+    """
+
+    scale: Mapping[str, float]
+    predicted: Vector
+    slopes: Vector
+    covariance: Vector
+    noise: float
+    freedom: float
+    rows: int
+
+    def posterior(self, workloads: Sequence[str]) -> Posterior:
+        """Return what is left open, for predictions of some classes of workloads."""
+        rows = zip(SCALE_CLASSES, self.covariance.tolist(), strict=True)
+        return Posterior(
+            rows=self.rows,
+            workloads=list(workloads),
+            noise=self.noise,
+            freedom=self.freedom,
+            covariance=dict(rows),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +93,8 @@ class Trial:
         Between which 90 % of the draws lie.
     before
         Of all rows without a calibration.
+    inside
+        Share of the other rows that lie in their 90 % intervals.
     """
 
     k: int
@@ -51,109 +103,156 @@ class Trial:
     low: float
     high: float
     before: float
+    inside: float
 
 
-def class_seconds(prediction: Prediction) -> dict[str, float]:
-    """Return class of seconds -> those of a prediction (one point); they add up to its latency.
+def multipliers(constants: Mapping[str, Any]) -> dict[str, Any]:
+    """Return class of seconds -> multiplier: the device's factor times that of the class."""
+    return {name: constants[DEVICE] * constants[name] for name in SCALE_CLASSES}
 
-    A row belongs to the class of its operator, or to ``memory`` where main memory bounds it; cold
-    weights are ``memory``, dispatch is ``launch``; ``fixed`` is what no class multiplies.
+
+def spreads(pool: Scatter) -> Vector:
+    """Return the standard deviations of the logarithms of the factors (`NAMES`), before any row.
+
+    The bias of a device is the logarithm of its own factor plus those of the classes, weighted by
+    their shares of the time. Half of the variance of biases is given to the device's factor; the
+    other half is left to the classes, each with the full variance, as the squares of the shares of
+    a network add up to about a half.
     """
-    columns = prediction._opened  # pyright: ignore[reportPrivateUsage]
-    table, terms = columns
-    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
-    n = len(table.rows)
-
-    def column(value: object) -> Vector:
-        array = np.asarray(value, dtype=float)
-        return np.broadcast_to(array if array.ndim else array.reshape(1, 1), (n, 1))[:, 0]
-
-    count, whole = column(table.count), column(terms.row_s)
-    out = dict.fromkeys((*SCALE_CLASSES, "fixed"), 0.0)
-    overhead = np.zeros(n)
-    for name, value in terms.overhead.items():
-        seconds = column(value)
-        overhead = overhead + seconds
-        out["memory" if name == "cold_weights" else "launch"] += float(count @ seconds)
-    cold = np.zeros(n) if terms.cold is None else column(terms.cold)
-    out["memory"] += float(count @ cold)
-    body = whole - overhead - cold
-    arithmetic = sum((column(v) for v in terms.compute.values()), np.zeros(n))
-    main = {setting.levels[-1], setting.weights_memory}
-    others = [column(v) for level, v in terms.memory.items() if level not in main]
-    last = [column(v) for level, v in terms.memory.items() if level in main]
-    far = np.max(np.stack([*last, np.zeros(n)]), axis=0) - cold
-    bound = far > np.max(np.stack([arithmetic, *others]), axis=0)
-    for i, row in enumerate(table.rows):
-        name = "memory" if bound[i] else class_of(row.kind)
-        out[name] += float(count[i] * body[i])
-    latency = first_number(prediction.latency_s)
-    out["fixed"] = latency - sum(v for k, v in out.items() if k != "fixed")
-    return out
+    return pool.bias * np.array([np.sqrt(0.5), *[1.0] * len(SCALE_CLASSES)])
 
 
-def multipliers(
-    seconds: npt.ArrayLike, measured: npt.ArrayLike, *, rows: npt.ArrayLike | None = None,
-    prior: float = PRIOR,
-) -> dict[str, float]:  # fmt: skip
-    """Return class of seconds -> multiplier that fits measured rows best.
+def prior(pool: Scatter) -> Vector:
+    """Return the covariance of the logarithms of the multipliers before a row is measured."""
+    return _JOINED @ np.diag(spreads(pool) ** 2) @ _JOINED.T
 
-    Least squares on the logarithm of predicted over measured, with a soft L1 loss, plus
-    ``prior * log(multiplier)`` for each class.
+
+def unmeasured(pool: Scatter) -> FewShotFit:
+    """Return what the pool alone says, before a row is measured."""
+    scale = dict.fromkeys(SCALE_CLASSES, 1.0)
+    none = np.zeros((0, len(SCALE_CLASSES)))
+    return FewShotFit(scale, none[:, 0], none, prior(pool), pool.noise, pool.freedom, 0)
+
+
+def few_shot(
+    forward: ManyPoints, measured: npt.ArrayLike, pool: Scatter, rows: Sequence[npt.ArrayLike]
+) -> list[FewShotFit]:
+    """Fit multipliers to each of several choices of rows, all of them side by side.
+
+    Least squares on the logarithm of predicted over measured, with a soft L1 loss, and a ridge of
+    weight ``sigma_noise / sigma_prior`` on the logarithm of each factor; ``sigma_prior`` is that of
+    `spreads`. ``sigma_noise`` is at first `pool.noise`; the rows then correct it, each by its
+    residual times the one that it has when it is left out, ``r / (1 - h)`` with the leverage ``h``
+    of the linearised fit (Allen, Technometrics 16(1), 1974)::
+
+        noise ** 2 = (freedom * pool.noise ** 2 + sum(r ** 2 / (1 - h))) / (freedom + rows)
+
+    Some devices are off by far more than most, so that their prior is Student's t, with the same
+    degrees of freedom: all ``sigma_prior`` are multiplied by one number, which follows from the
+    logarithms ``x`` of the factors and their variances ``v`` after the fit (a step of expectation
+    and maximisation; Lange, Little and Taylor, Journal of the American Statistical Association
+    84(408), 1989)::
+
+        times ** 2 = (freedom + sum((x ** 2 + v) / sigma_prior ** 2)) / (freedom + factors)
+
+    and the fit is repeated. The covariance is ``inv(inv(prior) + slopes.T @ slopes / noise ** 2)``.
 
     Parameters
     ----------
-    seconds
-        Shape ``(rows, classes + 1)``: of `SCALE_CLASSES` and what is fixed.
+    forward
+        Factors of the device and of each class (`NAMES`) -> predictions.
     measured
         Seconds, shape ``(rows,)``.
+    pool
+        How predictions of the kind are off, by the evidence of other devices.
     rows
-        Mask or indices of the rows to fit on; all where left out.
+        Masks or indices of the rows to fit on.
 
     Raises
     ------
     ValueError
         No row, or measurements that are not positive.
     """
-    parts = np.asarray(seconds, dtype=float)
     truth = np.asarray(measured, dtype=float)
-    chosen = np.arange(truth.size) if rows is None else np.arange(truth.size)[np.asarray(rows)]
-    constants = [
-        Constant(name, 1.0, 1.0 / _MOST, _MOST, prior)
-        for i, name in enumerate(SCALE_CLASSES)
-        if (parts[chosen, i] > 0).any()
-    ]
-
-    found = fit(_Multiplied(parts[chosen]), truth[chosen], constants, scale=_SCALE)
-    return {c.name: found.constants[c.name] for c in constants}
+    numbers = [np.arange(truth.size)[np.asarray(one, dtype=None)] for one in rows]
+    return side_by_side(
+        lambda points: forward.points(dict(zip(NAMES, points.T, strict=True))),
+        [partial(_fitted, measured=truth, pool=pool, rows=one) for one in numbers],
+    )
 
 
-class _Multiplied:
-    """Seconds of rows with the classes multiplied; a `perfmodel.calibrate.rounds.ManyPoints`."""
+class _Evaluated:
+    """What a fit asks for, handed on to be evaluated beside what others ask for."""
 
-    def __init__(self, seconds: Vector) -> None:
-        self._seconds = seconds
+    def __init__(self, evaluate: EvaluatePoints) -> None:
+        self._evaluate = evaluate
 
     def __call__(self, constants: Mapping[str, float]) -> Vector:
-        return predicted(self._seconds, constants)
+        return self.points({name: np.array([value]) for name, value in constants.items()})[0]
 
     def points(self, constants: Mapping[str, Vector]) -> Vector:
-        """Return the seconds under many multipliers, ``(points, rows)``."""
-        one = np.ones(len(next(iter(constants.values()))))
-        weights = [*(constants.get(name, one) for name in SCALE_CLASSES), one]
-        return np.stack(weights, axis=1) @ self._seconds.T
+        """Return the predictions under many factors, ``(points, rows)``."""
+        return self._evaluate(np.stack([constants[name] for name in NAMES], axis=1))
 
 
-def predicted(seconds: npt.ArrayLike, scale: Mapping[str, float]) -> Vector:
-    """Return seconds of rows with the classes multiplied, ``(rows,)``."""
-    weights = np.array([*(scale.get(name, 1.0) for name in SCALE_CLASSES), 1.0])
-    return np.asarray(seconds, dtype=float) @ weights
+def _fitted(
+    evaluate: EvaluatePoints, measured: Vector, pool: Scatter, rows: npt.NDArray[np.intp]
+) -> FewShotFit:
+    noise, spread, factors = pool.noise, spreads(pool), np.ones(len(NAMES))
+    result = unmeasured(pool)
+    for _ in range(_ROUNDS):
+        constants = [
+            Constant(name, start, 1.0 / _MOST, _MOST, noise / deviation, 1.0)
+            for name, start, deviation in zip(NAMES, factors.tolist(), spread.tolist(), strict=True)
+        ]
+        best = fit(_Evaluated(evaluate), measured, constants, rows=rows, scale=_FAR * noise)
+        factors = np.array([best.constants[name] for name in NAMES])
+        predicted, slopes = _linearised(evaluate, factors)
+        seen = slopes[rows] @ _JOINED
+        off = np.log(measured[rows] / predicted[rows])
+        left = _left_open(seen, np.diag(spread**2), noise)
+        free = 1.0 - np.einsum("ri,ij,rj->r", seen, left, seen) / noise**2
+        freedom = pool.freedom + rows.size
+        noise = np.sqrt((pool.freedom * pool.noise**2 + (off**2 / free).sum()) / freedom)
+        far = (np.log(factors) ** 2 + np.diag(left)) / spreads(pool) ** 2
+        spread = spreads(pool) * np.sqrt((pool.freedom + far.sum()) / (pool.freedom + far.size))
+        result = FewShotFit(
+            multipliers(dict(zip(NAMES, factors.tolist(), strict=True))),
+            predicted,
+            slopes,
+            _JOINED @ _left_open(seen, np.diag(spread**2), noise) @ _JOINED.T,
+            float(noise),
+            float(freedom),
+            rows.size,
+        )
+    return result
+
+
+def _linearised(evaluate: EvaluatePoints, factors: Vector) -> tuple[Vector, Vector]:
+    """Return predictions, and the slopes of their logarithms over those of the multipliers."""
+    points = np.tile(factors, (len(NAMES), 1))
+    points[1:, 1:] *= np.exp(_STEP * np.eye(len(SCALE_CLASSES)))
+    seconds = evaluate(points)
+    return seconds[0], (np.log(seconds[1:] / seconds[0]) / _STEP).T
+
+
+def _left_open(slopes: Vector, before: Vector, noise: float) -> Vector:
+    """Return the covariance after rows with some slopes are measured."""
+    seen = before @ slopes.T
+    rows = slopes @ seen + noise**2 * np.eye(len(slopes))
+    after = before - seen @ np.linalg.solve(rows, seen.T)
+    return (after + after.T) / 2.0
 
 
 def trial(
-    seconds: npt.ArrayLike, measured: Sequence[float] | Vector, k: int = 10, *, draws: int = 200,
-    seed: int = 0, prior: float = PRIOR,
-) -> Trial:  # fmt: skip
+    forward: ManyPoints,
+    measured: npt.ArrayLike,
+    pool: Scatter,
+    k: int = 10,
+    *,
+    draws: int = 200,
+    seed: int = 0,
+) -> Trial:
     """Calibrate on `k` random rows and judge on the others, many times.
 
     Raises
@@ -161,17 +260,34 @@ def trial(
     ValueError
         No row would be left to judge on.
     """
-    parts = np.asarray(seconds, dtype=float)
     truth = np.asarray(measured, dtype=float)
     if not 0 < k < truth.size:
         raise ValueError(f"{k} of {truth.size} rows leave none to judge on")
     rng = np.random.default_rng(seed)
-    found = np.empty(draws)
-    for i in range(draws):
-        chosen = rng.choice(truth.size, k, replace=False)
-        rest = np.setdiff1d(np.arange(truth.size), chosen)
-        scale = multipliers(parts, truth, rows=chosen, prior=prior)
-        found[i] = np.abs(predicted(parts[rest], scale) / truth[rest] - 1.0).mean()
-    before = float(np.abs(predicted(parts, {}) / truth - 1.0).mean())
-    low, high = np.quantile(found, [0.05, 0.95])
-    return Trial(k, draws, float(found.mean()), float(low), float(high), before)
+    seen = np.zeros((draws, truth.size), dtype=np.bool_)
+    for mask in seen:
+        mask[rng.choice(truth.size, k, replace=False)] = True
+    fits = few_shot(forward, truth, pool, list(seen))
+    errors = np.array(
+        [
+            np.abs(one.predicted / truth - 1.0)[~mask].mean()
+            for one, mask in zip(fits, seen, strict=True)
+        ]
+    )
+    inside = [_inside(one, truth)[~mask].mean() for one, mask in zip(fits, seen, strict=True)]
+    plain = forward(dict.fromkeys(NAMES, 1.0))
+    low, high = np.quantile(errors, [0.05, 0.95])
+    return Trial(
+        k,
+        draws,
+        float(errors.mean()),
+        float(low),
+        float(high),
+        float(np.abs(plain / truth - 1.0).mean()),
+        float(np.mean(inside)),
+    )
+
+
+def _inside(one: FewShotFit, measured: Vector) -> npt.NDArray[np.bool_]:
+    factor = one.posterior([]).factor(one.slopes, 0.9)
+    return np.abs(np.log(measured / one.predicted)) <= np.log(factor)

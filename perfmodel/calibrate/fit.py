@@ -98,14 +98,14 @@ def fit(
 ) -> Fit:
     """Fit constants by least squares on the logarithm of predicted over measured.
 
-    A soft L1 loss beyond `scale` keeps single rows from deciding. Constants move on a logarithmic
-    scale within their bounds.
+    A soft L1 loss beyond `scale` keeps single rows, and single pulls, from deciding. Constants move
+    on a logarithmic scale within their bounds.
 
     Parameters
     ----------
     forward
-        Constants -> predictions of all rows. The derivatives of one that predicts many points at
-        once (`ManyPoints`) are evaluated together with the value.
+        Constants -> predictions of all rows. One that predicts many points at once (`ManyPoints`)
+        is asked for the derivatives together with the value.
     measured
         Shape ``(rows,)``, positive.
     constants
@@ -126,20 +126,28 @@ def fit(
     ValueError
         Fewer than one row, or measurements that are not positive.
     """
-    evaluate = _points_of(forward, constants) if isinstance(forward, ManyPoints) else None
-    return _fitted(forward, evaluate, measured, constants, rows, scale, weights)
+    return fit_points(points_of(forward, constants), measured, constants, rows, scale, weights)
 
 
-def _points_of(forward: ManyPoints, constants: Sequence[Constant]) -> EvaluatePoints:
+def points_of(forward: Forward, constants: Sequence[Constant]) -> EvaluatePoints:
+    """Return a forward function as one of points, one after the other where it takes only one."""
     names = [c.name for c in constants]
-    return lambda points: forward.points(dict(zip(names, points.T, strict=True)))
+    if isinstance(forward, ManyPoints):
+        return lambda points: forward.points(dict(zip(names, points.T, strict=True)))
+    return lambda points: np.stack(
+        [forward(dict(zip(names, point, strict=True))) for point in points.tolist()]
+    )
 
 
-def _fitted(
-    forward: Forward, evaluate: EvaluatePoints | None, measured: npt.ArrayLike,
-    constants: Sequence[Constant], rows: npt.ArrayLike | None, scale: float,
-    weights: npt.ArrayLike | None,
+def fit_points(
+    evaluate: EvaluatePoints, measured: npt.ArrayLike, constants: Sequence[Constant],
+    rows: npt.ArrayLike | None = None, scale: float = 0.1, weights: npt.ArrayLike | None = None,
+    *, squared_pulls: bool = False,
 ) -> Fit:  # fmt: skip
+    """Fit constants as `fit` does, by predictions under many values of them at once.
+
+    Pulls of priors may count by their squares, so that no rows drag a constant far from its family.
+    """
     solver: Any = import_module("scipy.optimize").least_squares
     truth = np.asarray(measured, dtype=np.float64)
     fitted = np.arange(truth.size) if rows is None else np.arange(truth.size)[np.asarray(rows)]
@@ -154,35 +162,37 @@ def _fitted(
     centre = np.log([c.start if c.towards is None else c.towards for c in constants])
     pulled = np.flatnonzero(prior)
 
-    def named(x: Vector) -> dict[str, float]:
-        return dict(zip(names, np.exp(x).tolist(), strict=True))
-
     def off(x: Vector, predicted: Vector) -> Vector:
         errors = (np.log(predicted[..., fitted]) - logs) * share[fitted]
         if not pulled.size:
             return errors
         return np.concatenate([errors, prior[pulled] * (x - centre)[..., pulled]], axis=-1)
 
-    options: dict[str, Any] = {"bounds": (low, high), "loss": "soft_l1", "f_scale": scale,
+    loss = partial(_soft_l1_and_squares, fitted.size) if squared_pulls else "soft_l1"
+    options: dict[str, Any] = {"bounds": (low, high), "loss": loss, "f_scale": scale,
                                "xtol": 1e-7, "ftol": 1e-9}  # fmt: skip
-    if evaluate is None:
-
-        def residuals(x: Vector) -> Vector:
-            return off(x, forward(named(x)))
-
-        result = solver(residuals, start, **options)
-    else:
-        steps = _ResidualsAndSlopes(lambda x: off(x, evaluate(np.exp(x))), low, high)
-        result = solver(steps.residuals, start, jac=steps.slopes, **options)
+    steps = ResidualsAndSlopes(lambda x: off(x, evaluate(np.exp(x))), low, high)
+    result = solver(steps.residuals, start, jac=steps.slopes, **options)
     x = np.asarray(result.x, dtype=np.float64)
     near = (x - low < _NEAR * (high - low)) | (high - x < _NEAR * (high - low))
     bound = tuple(name for name, at in zip(names, near.tolist(), strict=True) if at)
-    values = named(x)
-    predicted = forward(values) if evaluate is None else evaluate(np.exp(x)[None])[0]
-    return Fit(values, predicted, bound)
+    values = dict(zip(names, np.exp(x).tolist(), strict=True))
+    return Fit(values, evaluate(np.exp(x)[None])[0], bound)
 
 
-class _ResidualsAndSlopes:
+def _soft_l1_and_squares(rows: int, squares: Vector) -> Vector:
+    """Return scipy's loss and its two derivatives: soft L1 of the rows, squares of the pulls.
+
+    A pull that grew with the distance alone could not keep a constant that rows drag along.
+    """
+    out = np.zeros((3, squares.size))
+    out[0], out[1] = squares, 1.0
+    root = np.sqrt(1.0 + squares[:rows])
+    out[:, :rows] = 2.0 * (root - 1.0), 1.0 / root, -0.5 * root**-3
+    return out
+
+
+class ResidualsAndSlopes:
     """Residuals at a point and their forward differences, from one evaluation of all points."""
 
     def __init__(self, residuals: Callable[[Vector], Vector], low: Vector, high: Vector) -> None:
@@ -252,15 +262,12 @@ def left_out(
     if len(names) < 2:
         raise ValueError("nothing is left to fit on: all rows are of one group")
     masks = {name: labels == name for name in names}
-    evaluate = _points_of(forward, constants) if isinstance(forward, ManyPoints) else None
 
-    def without(name: str, evaluate: EvaluatePoints | None) -> Fit:
-        return _fitted(forward, evaluate, truth, constants, ~masks[name], scale, weights)
+    def without(name: str, evaluate: EvaluatePoints) -> Fit:
+        return fit_points(evaluate, truth, constants, ~masks[name], scale, weights)
 
-    results = (
-        [without(name, None) for name in names] if evaluate is None
-        else side_by_side(evaluate, [partial(without, name) for name in names])
-    )  # fmt: skip
+    fits = [partial(without, name) for name in names]
+    results = side_by_side(points_of(forward, constants), fits)
     predicted = np.empty(truth.size)
     for name, result in zip(names, results, strict=True):
         predicted[masks[name]] = result.predicted[masks[name]]

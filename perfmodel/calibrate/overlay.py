@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
 
+from perfmodel.calibrate.next_rows import NextMeasurements, next_rows
 from perfmodel.errors import Fault, InputError
+from perfmodel.evidence import Scatter
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.posterior import Posterior
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.marks import Marks
-from perfmodel.prediction import Interval, Prediction
+from perfmodel.prediction.basis import LEVELS
 from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class LeaveOneOutSpread(BaseModel):
-    """How far measured rows lay from what the other rows predicted of them.
-
-    Attributes
-    ----------
-    rows
-        How many rows, each left out once.
-    low, high
-        Least and largest measured latency over the predicted one.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    rows: int = Field(ge=2)
-    low: float = Field(gt=0, allow_inf_nan=False)
-    high: float = Field(gt=0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
-        return self
-
-    @property
-    def chance(self) -> float:
-        """Chance that one more row of the same kind lies between.
-
-        Between the extremes of n exchangeable numbers, one more lies with (n - 1) / (n + 1) (Vovk
-        et al., Algorithmic Learning in a Random World, 2005; near it for numbers from rows left
-        out, Barber et al., Annals of Statistics 49(1), 2021).
-        """
-        return (self.rows - 1) / (self.rows + 1)
 
 
 class Overlay(BaseModel):
@@ -62,12 +34,14 @@ class Overlay(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    overlay_version: int = Field(ge=1, le=1)
+    overlay_version: int = Field(ge=1, le=2)
     device: str = Field(min_length=1)
     runtime: str = Field(min_length=1)
     fitted_on: str = ""
     facts: dict[str, Number] = Field(min_length=1)
-    left_out: LeaveOneOutSpread | None = None
+    posterior: Posterior | None = None
+    left_out: dict[str, Any] | None = None
+    """Of version 1, read and of no effect: an interval of all predictions alike."""
 
     def values(self) -> dict[str, Quantity]:
         """Return path -> value with its provenance, as `Machine` takes an overlay."""
@@ -122,6 +96,17 @@ class Calibration:
         Those rows one by one; none of a single row.
     notes
         What of the file was left out.
+    pool
+        How predictions of the kind are off by the evidence of other devices: what the multipliers
+        are pulled by.
+    posterior
+        What the rows leave open: the error to expect of new predictions.
+    slopes
+        Of the logarithms of the rows over those of the multipliers, shape ``(rows, classes)``.
+    precision
+        Of the first row.
+    measured
+        Workload and sizes of each row.
     """
 
     device: Device
@@ -129,19 +114,24 @@ class Calibration:
     scale: Mapping[str, float]
     fitted_on: str
     rows: int
-    before: float
-    after: float
+    before: float | None
+    after: float | None
     left_out: float | None
-    each: tuple[LeaveOneOutRow, ...] = ()
-    notes: tuple[str, ...] = ()
+    each: tuple[LeaveOneOutRow, ...]
+    notes: tuple[str, ...]
+    pool: Scatter
+    posterior: Posterior
+    slopes: npt.NDArray[np.float64]
+    precision: str | None = None
+    measured: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
     @property
-    def spread(self) -> LeaveOneOutSpread | None:
-        """Between which factors of the prediction a new row is to be expected."""
-        factors = [row.measured_s / row.predicted_s for row in self.each]
-        if len(factors) < 2:
-            return None
-        return LeaveOneOutSpread(rows=len(factors), low=min(factors), high=max(factors))
+    def expected(self) -> dict[str, float]:
+        """Per cent of new rows -> factor either way that they lie within, the mean over rows."""
+        return {
+            f"{100 * level:g}": float(np.asarray(self.posterior.factor(self.slopes, level)).mean())
+            for level in (LEVELS if self.rows else ())
+        }
 
     @property
     def overlay(self) -> dict[str, Quantity]:
@@ -150,73 +140,98 @@ class Calibration:
 
     def machine(self) -> Machine:
         """Return the device under the runtime with the calibrated facts, for `predict`."""
-        return Machine(self.device, self.runtime, self.overlay)
+        return Machine(self.device, self.runtime, self.overlay, self.posterior)
+
+    def next(
+        self, count: int = 1, candidates: Sequence[str] = (), targets: Sequence[str] = ()
+    ) -> NextMeasurements:
+        """Return the measurements that would narrow predictions of the device most.
+
+        Parameters
+        ----------
+        count
+            How many, chosen one after another.
+        candidates, targets
+            Models that may be measured, and those whose predictions matter; where left out, a
+            varied list of the library's models of the class of workloads that the rows are of.
+
+        Raises
+        ------
+        InputError
+            Unknown names, models that do not run on the device, no list for the class.
+
+        Notes
+        -----
+        See `perfmodel.calibrate.next_rows.narrowing` for what is chosen.
+        """
+        return next_rows(
+            self.machine(),
+            self.posterior,
+            count,
+            candidates,
+            targets,
+            self.precision,
+            self.measured,
+        )
 
     def _file(self) -> Overlay:
         return Overlay(
-            overlay_version=1, device=self.device.name, runtime=self.runtime.name,
+            overlay_version=2,
+            device=self.device.name,
+            runtime=self.runtime.name,
             fitted_on=self.fitted_on,
             facts={f"runtime.scale.{name}": value for name, value in self.scale.items()},
-            left_out=self.spread,
-        )  # fmt: skip
+            posterior=self.posterior,
+        )
 
     def to_yaml(self) -> str:
         """Return the text of an overlay file (`read_overlay`)."""
         import yaml
 
-        data = self._file().model_dump(exclude_none=True)
-        data["facts"] = {path: float(f"{value:.6g}") for path, value in data["facts"].items()}
-        for end in ("low", "high") if "left_out" in data else ():
-            data["left_out"][end] = float(f"{data['left_out'][end]:.6g}")
-        return yaml.safe_dump(data, sort_keys=False, width=100)
+        text = self._file().model_dump_json(exclude_none=True)
+        data = json.loads(text, parse_float=lambda number: float(f"{float(number):.6g}"))
+        return yaml.safe_dump(data, sort_keys=False, width=100, default_flow_style=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the calibration ready for JSON."""
         return {
-            "device": self.device.name, "runtime": self.runtime.name, "scale": dict(self.scale),
-            "fitted_on": self.fitted_on, "rows": self.rows, "mape_before": self.before,
-            "mape_after": self.after, "mape_left_out": self.left_out,
-            "spread": None if self.spread is None else self.spread.model_dump(),
-            "left_out": [asdict(row) for row in self.each], "notes": list(self.notes),
-        }  # fmt: skip
+            "device": self.device.name,
+            "runtime": self.runtime.name,
+            "scale": dict(self.scale),
+            "fitted_on": self.fitted_on,
+            "rows": self.rows,
+            "mape_before": self.before,
+            "mape_after": self.after,
+            "mape_left_out": self.left_out,
+            "expected": self.expected,
+            "pool": self.pool._asdict(),
+            "posterior": self.posterior.model_dump(),
+            "left_out": [asdict(row) for row in self.each],
+            "notes": list(self.notes),
+        }
 
     def __str__(self) -> str:
         def percent(value: float | None) -> str:
             return "-" if value is None else f"{100 * value:.1f} %"
 
+        bias, noise = (f"{100 * np.expm1(part):.0f} %" for part in self.pool[:2])
+        pool = f"such predictions are off by {bias} from device to device, {noise} from row to row"
+        if not self.rows:
+            return f"{self.device.name} under {self.runtime.name}, no rows\n  {pool}"
         errors = (percent(value) for value in (self.before, self.after, self.left_out))
+        factors = [f"{level} % within x{factor:.3g}" for level, factor in self.expected.items()]
         lines = [
             f"{self.device.name} under {self.runtime.name}, {self.fitted_on}",
             "  mean error {} before, {} after, {} on each row by the others".format(*errors),
+            f"  to expect of a new row: {', '.join(factors)} of the prediction, either way",
+            f"  {pool}",
         ]
-        if self.spread is not None:
-            lines.append(f"  a new row: {_told(self.spread)}")
-            worst = sorted(self.each, key=lambda row: -abs(row.error))[:3]
-            told = ", ".join(f"{row.name} {100 * row.error:+.1f} %" for row in worst)
-            lines.append(f"  farthest off when left out: {told}")
+        worst = sorted(self.each, key=lambda row: -abs(row.error))[:3]
+        if worst:
+            names = ", ".join(f"{row.name} {100 * row.error:+.1f} %" for row in worst)
+            lines.append(f"  farthest off when left out: {names}")
         lines += [f"  runtime.scale.{name:<12} {value:.4g}" for name, value in self.scale.items()]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
-
-
-def _told(spread: LeaveOneOutSpread) -> str:
-    return (
-        f"{spread.low:.3g} to {spread.high:.3g} times the prediction, {100 * spread.chance:.0f} %"
-        f" of those like the {spread.rows} measured"
-    )
-
-
-def expected(found: Prediction, spread: LeaveOneOutSpread) -> Interval:
-    """Return the latency of a calibrated prediction with what the left-out rows let expect.
-
-    Parameters
-    ----------
-    found
-        A prediction on the calibrated device (`calibrated`).
-    spread
-        Of its overlay file, or of the `Calibration`.
-    """
-    value = found.latency_s
-    return Interval(value * spread.low, value, value * spread.high, spread.chance, _told(spread))
 
 
 def read_overlay(path: str | Path) -> Overlay:
@@ -260,7 +275,11 @@ def calibrated(path: str | Path, device: Device, runtime: Runtime | None) -> Mac
     for key, (mine, its) in given.items():
         if mine != its:
             faults.append(Fault(f"is a calibration of {its}", path=key, expected=mine))
-    made = None if runtime is None else faults.trying(Machine, device, runtime, found.values())
+    made = (
+        None
+        if runtime is None
+        else faults.trying(Machine, device, runtime, found.values(), found.posterior)
+    )
     if made is not None and not faults:
         return made
     placed = [_placed(fault, marks, str(file)) for fault in faults]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from perfmodel.atomic import output_faults
-from perfmodel.calibrate.overlay import calibrated, expected, read_overlay
+from perfmodel.calibrate.overlay import calibrated, read_overlay
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.common import Count, print_json, say, scalars, write_result
 from perfmodel.cli.reporting import report_faults, write_report
@@ -20,12 +19,11 @@ from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.plan import Plan
 from perfmodel.predict import predict as run
-from perfmodel.prediction import Interval, Prediction
+from perfmodel.prediction import Prediction
 from perfmodel.regular import text_of
 from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList
 from perfmodel.specfile import MAX_BYTES
-from perfmodel.units import show
 
 _SUFFIXES = (".json", ".csv", ".parquet", ".txt")
 
@@ -115,15 +113,11 @@ def predict(
         flash_attention=flash_attention, plan=scheduled,
     )  # fmt: skip
     text = _text(found, explain, rows)
-    spread = None if overlay is None else read_overlay(overlay).left_out
-    likely = None if spread is None else expected(found, spread)
-    if likely is not None:
-        text = _with_expected(text, likely)
     write_report(report, "prediction", found)
     if output is not None:
-        write_result(output, found, text=text, data=_data(found, likely))
+        write_result(output, found, text=text)
     if json:
-        data = _data(found, likely)
+        data = found.to_dict()
         if explain:
             data["table"] = found.table.to_records()
             data["explain"] = found.explain(rows)
@@ -131,19 +125,6 @@ def predict(
     elif output is None:
         say(text)
     return DONE if found.feasible else INFEASIBLE
-
-
-def _with_expected(text: str, likely: Interval) -> str:
-    """Put what is to be expected of the latency below it."""
-    head, latency, rest = re.split(r"^(  latency +[^\n]*\n)", text, maxsplit=1, flags=re.MULTILINE)
-    low, high = show(likely.low, "time"), show(likely.high, "time")
-    pad = len(latency) - len(latency.removeprefix("  latency").lstrip(" "))
-    return f"{head}{latency}{'  expected':<{pad}}{low} to {high} ({likely.basis})\n{rest}"
-
-
-def _data(found: Prediction, likely: Interval | None) -> dict[str, Any]:
-    more = {} if likely is None else {"expected": likely._asdict()}
-    return {**found.to_dict(), **more}
 
 
 def _calibrated(device: str, runtime: str | None, path: Path) -> Machine:

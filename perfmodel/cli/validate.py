@@ -21,6 +21,7 @@ def validate(
     suffix: str = "",
     devices: Path | None = None,
     left_out: bool = False,
+    nested: bool = False,
     skip_bad_rows: bool = False,
     trust: Path | None = None,
     evidence: Path | None = None,
@@ -45,6 +46,9 @@ def validate(
         Folder of more device specs.
     left_out
         Refit fitted constants with each device left out, and report the errors on it.
+    nested
+        Leave devices out of every choice too: of constants held in refits, and of how hard each is
+        pulled to its family's value. Implies --left-out.
     skip_bad_rows
         Leave out what a file has at fault, name it, and predict the rest.
     trust
@@ -67,7 +71,7 @@ def validate(
     module: Any = import_module("perfmodel.evaluate")
     results = module.validate(
         list(names) or None, data=data, suffix=suffix, devices=devices, left_out=left_out,
-        skip_bad_rows=skip_bad_rows,
+        nested=nested, skip_bad_rows=skip_bad_rows,
     )  # fmt: skip
     found: list[dict[str, Any]] = [result.to_dict() for result in results]
     if output is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -12,32 +13,60 @@ from perfmodel.api import (
     Device,
     DeviceLike,
     Machine,
+    Prediction,
     Runtime,
-    Workload,
     hardware,
     predict,
+    resolve,
 )
 from perfmodel.api import runtime as runtime_of
-from perfmodel.calibrate.few_shot import class_seconds, multipliers, predicted
+from perfmodel.calibrate import Constant
+from perfmodel.calibrate.few_shot import NAMES, few_shot, multipliers, unmeasured
+from perfmodel.calibrate.next_rows import VARIED
 from perfmodel.calibrate.overlay import Calibration, LeaveOneOutRow
 from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.case import ValidationCase
+from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.predicted_refit import PredictedRows
+from perfmodel.evaluate.subjects import classes_in
 from perfmodel.evaluate.user_rows import is_left_out, load
 from perfmodel.settings import FaultList
+
+__all__ = ["calibrate", "scaled_rows"]
 
 #: Measured columns that say how long a run took; the first that a row has counts.
 _TIMES: Final = ("latency_s", "tokens_per_s", "frames_per_s")
 
 
+def scaled_rows(rows: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> PredictedRows:
+    """Return the predictions of rows by a factor of their device and one of each class of seconds.
+
+    Parameters
+    ----------
+    rows
+        Cases whose machine is known, each with a question; see
+        `perfmodel.calibrate.few_shot.few_shot`, which takes the answer.
+    """
+
+    def facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[str, Any]:
+        scale = multipliers(constants)
+        return {f"runtime.scale.{name}": value for name, value in scale.items()}
+
+    return PredictedRows(rows, [Constant(name, 1.0, 1.0, 1.0) for name in NAMES], facts)
+
+
 def calibrate(
     device: DeviceLike | None,
     runtime: str | Path | Runtime | None,
-    measurements: str | Path,
+    measurements: str | Path | None = None,
     *,
     devices: Sequence[str | Path] = (),
     skip_bad_rows: bool = False,
+    models: Sequence[str] = (),
 ) -> Calibration:
     """Fit multipliers of the seconds of each class to measured rows of one device.
+
+    How far they may lie from 1 is what the evidence tells of other devices whose predictions rest
+    on as much (`perfmodel.calibrate.few_shot.few_shot`).
 
     Parameters
     ----------
@@ -45,11 +74,15 @@ def calibrate(
         That the rows are of; ``None`` for those that they name.
     measurements
         A CSV file as ``perfmodel validate my.csv`` takes it, with ``latency_s``, ``tokens_per_s``
-        or ``frames_per_s``.
+        or ``frames_per_s``. Where left out nothing is measured yet: a device is needed then, and
+        what follows is what the evidence says of it, for `Calibration.next`.
     devices
         Folders with more specs of devices.
     skip_bad_rows
         Fit without the rows that have a cell at fault; the notes name the cells.
+    models
+        What is to run on a device of which nothing is measured yet; networks on images or language
+        models, whichever the runtime takes, where left out.
 
     Returns
     -------
@@ -62,7 +95,7 @@ def calibrate(
         Every fault of the file, rows of several devices or runtimes, rows that cannot be predicted.
     """
     faults = FaultList()
-    if not isinstance(measurements, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(measurements, str | Path | None):  # pyright: ignore[reportUnnecessaryIsInstance]
         faults.append(
             Fault(
                 f"a {type(measurements).__name__} is no file",
@@ -73,8 +106,15 @@ def calibrate(
     spec = device.device if isinstance(device, Machine) else device
     if spec is not None:
         spec = faults.trying(hardware, spec, devices)
+    elif measurements is None:
+        faults.append(
+            Fault("is needed where nothing is measured", path="device", expected="its name")
+        )
     chosen = None if runtime is None else faults.trying(runtime_of, runtime, devices)
     faults.settle()
+    if measurements is None:
+        assert spec is not None
+        return _unmeasured(spec, chosen, models)
     path = Path(measurements)
     cases = load(path, devices, skip_bad_rows=skip_bad_rows)
     rows: list[_Measured] = []
@@ -84,7 +124,7 @@ def calibrate(
         found = _row(case, spec, chosen, str(path), faults)
         if found is not None:
             rows.append(found)
-    names = {(row.machine.device.name, row.machine.runtime.name) for row in rows}
+    names = {(row.plain.device, row.plain.runtime) for row in rows}
     if len(names) > 1:
         told = "; ".join(sorted(f"{d} under {r}" for d, r in names))
         faults.append(Fault(f"rows of several machines: {told}", file=str(path),
@@ -93,53 +133,82 @@ def calibrate(
         faults.append(Fault("no row says how long a run took", file=str(path),
                             expected=f"a column {', '.join(_TIMES)}"))  # fmt: skip
     faults.settle()
-    seconds = np.array([row.seconds for row in rows])
-    measured = np.array([row.measured_s for row in rows])
-    n = len(rows)
-    scale = multipliers(seconds, measured)
-    plain = predicted(seconds, {})
-    after = [row.predicted_s(scale) for row in rows]
-    others = [
-        row.predicted_s(multipliers(seconds, measured, rows=np.arange(n) != i))
-        for i, row in enumerate(rows)
-        if n > 1
-    ]
-
-    def error(found: Sequence[float] | np.ndarray) -> float:
-        return float(np.abs(np.asarray(found) / measured - 1.0).mean())
-
-    first = rows[0].machine
-    return Calibration(
-        first.device, first.runtime, scale, f"{path.name}, {n} row{'s' if n > 1 else ''}", n,
-        error(plain), error(after), error(others) if others else None,
-        tuple(
-            LeaveOneOutRow(row.name, row.measured_s, found, float(before))
-            for row, found, before in zip(rows, others, plain, strict=True)
-        ) if others else (),
-        cases.notes,
-    )  # fmt: skip
+    return _calibration(rows, path.name, cases.notes)
 
 
 class _Measured(NamedTuple):
-    """A measured row: its machine, its seconds by class, and what was measured."""
+    """A measured row, and what is predicted of it without a calibration."""
 
-    name: str
-    machine: Machine
     case: ValidationCase
-    workload: Workload
-    seconds: list[float]
-    measured_s: float
+    question: MeasuredQuantity
+    plain: Prediction
 
-    def predicted_s(self, scale: Mapping[str, float]) -> float:
-        """Return the latency with multipliers, as a prediction with their overlay has it.
 
-        Where classes overlap this is not the sum of their seconds, times the multipliers.
-        """
-        machine = self.machine.vary({f"runtime.scale.{name}": v for name, v in scale.items()})
-        found = predict(
-            self.workload, machine, precision=self.case.precision, warm=self.case.warm
-        )  # fmt: skip
-        return float(found.latency_s)
+def _calibration(rows: Sequence[_Measured], file: str, notes: tuple[str, ...]) -> Calibration:
+    measured = np.array([row.question.measured for row in rows])
+    n = len(rows)
+    forward = scaled_rows([(row.case, row.question) for row in rows])
+    pool = max(row.plain.scatter() for row in rows)
+    others = [np.arange(n) != i for i in range(n)] if n > 1 else []
+    result, *without = few_shot(forward, measured, pool, [np.ones(n, dtype=np.bool_), *others])
+    plain = np.array([float(row.plain.latency_s) for row in rows])
+    each = tuple(
+        LeaveOneOutRow(row.case.name, row.question.measured, float(one.predicted[i]), plain[i])
+        for i, (row, one) in enumerate(zip(rows, without, strict=False))
+    )
+    machine = rows[0].plain.machine
+    classes = {name for row in rows for name in classes_in(row.question.workload).values()}
+    return Calibration(
+        machine.device,
+        machine.runtime,
+        result.scale,
+        f"{file}, {n} row{'s' if n > 1 else ''}",
+        n,
+        _error(plain, measured),
+        _error(result.predicted, measured),
+        float(np.mean([abs(row.error) for row in each])) if each else None,
+        each,
+        notes,
+        pool,
+        result.posterior(sorted(classes)),
+        result.slopes,
+        rows[0].plain.precision.partition(" (")[0],
+        tuple((row.plain.workload.name, row.plain.parameters_bound) for row in rows),
+    )
+
+
+def _unmeasured(device: Device, runtime: Runtime | None, models: Sequence[str]) -> Calibration:
+    """Return what the evidence alone says of a device."""
+    lists: list[tuple[str, Mapping[str, Any]]] = [(model, {}) for model in models]
+    lists = lists or [(names[0], settings) for names, settings in VARIED.values()]
+    first: Prediction | None = None
+    for model, settings in lists:
+        subject = resolve(model, device, None, runtime, settings)
+        first = predict(subject.workload, subject.device, runtime=subject.runtime)
+        if first.machine.runtime.takes(subject.workload.unit):
+            break
+    assert first is not None
+    pool = first.scatter()
+    nothing = unmeasured(pool)
+    return Calibration(
+        device,
+        first.machine.runtime,
+        nothing.scale,
+        "no rows",
+        0,
+        None,
+        None,
+        None,
+        (),
+        (),
+        pool,
+        nothing.posterior(sorted(set(classes_in(first.workload).values()))),
+        nothing.slopes,
+    )
+
+
+def _error(predicted: np.ndarray, measured: np.ndarray) -> float:
+    return float(np.abs(predicted / measured - 1.0).mean())
 
 
 def _row(
@@ -164,7 +233,7 @@ def _row(
         faults.append(Fault(f"{case.name}: ran under {named}", file=file, expected=runtime.name))
         return None
     try:
-        found = predict(
+        plain = predict(
             question.workload,
             given,
             precision=case.precision,
@@ -172,8 +241,8 @@ def _row(
             engine=case.engine,
             warm=case.warm,
         )
-        latency = float(found.latency_s)
-        rate = getattr(found, question.metric)
+        latency = float(plain.latency_s)
+        rate = getattr(plain, question.metric)
         if rate is None:
             raise InputError(f"{spec.name} gives no {question.metric}")
     except InputError as error:
@@ -182,5 +251,6 @@ def _row(
     measured = question.measured
     if question.metric != "latency_s":
         measured = latency * float(rate) / question.measured
-    seconds = list(class_seconds(found).values())
-    return _Measured(case.name, found.machine, case, question.workload, seconds, float(measured))
+    case = replace(case, machine=plain.machine, runtime=None, engine=None)
+    question = replace(question, target="latency_s", metric="latency_s", measured=float(measured))
+    return _Measured(case, question, plain)

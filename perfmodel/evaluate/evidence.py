@@ -69,10 +69,13 @@ def row_residuals(result: ValidationResult) -> Iterator[tuple[Subject, str, floa
 def _left_out(
     trials: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[Subject, str, float]]:
-    """Yield residuals of left-out devices, by the first trial of several that has a subject."""
+    """Yield residuals of left-out devices, by the first trial of several that has a subject.
+
+    Nested ones where there are some: what they predict, no choice has seen.
+    """
     seen: dict[Subject, str] = {}
     for target, trial in trials.items():
-        rows: Iterable[Mapping[str, Any]] = trial["predictions"]
+        rows: Iterable[Mapping[str, Any]] = trial.get("nested", trial)["predictions"]
         for row in rows:
             subject: Subject = row["subject"]
             if not subject.quantity or seen.setdefault(subject, target) != target:

@@ -123,7 +123,7 @@ def _timed_rows(result: ValidationResult) -> Iterator[_TimedRow]:
     """Yield the rows of a result that ask for a time or a rate."""
     refitted: dict[tuple[Subject, float], list[float]] = defaultdict(list)
     for trial in result.left_out.values():
-        for row in trial["predictions"]:
+        for row in trial.get("nested", trial)["predictions"]:
             refitted[row["subject"], row["measured"]].append(row["predicted"])
     for row in result.predictions:
         origin: RowOrigin | None = row.get("origin")

@@ -35,6 +35,21 @@ def known_facts(case: ValidationCase, constants: Mapping[str, Any]) -> Mapping[s
     return {path: value for path, value in constants.items() if path in machine}
 
 
+def on_machine(case: ValidationCase, question: MeasuredQuantity) -> tuple[ValidationCase, Machine]:
+    """Return a case with its device under its runtime, and the machine that the question asks."""
+    machine = question.machine or case.machine
+    assert machine is not None
+    if isinstance(machine, Device):
+        machine = machine.machine(case.runtime)
+        case = replace(case, machine=machine)
+    return case, machine
+
+
+def separate_places(constants: Sequence[Constant]) -> dict[str, float]:
+    """Return a number for each constant: no two of them, nor products of two, are equal."""
+    return {c.name: i + math.pi for i, c in enumerate(constants)}
+
+
 def refit(
     cases: Cases, target: str | Sequence[str], constants: Sequence[Constant], *,
     left_out: str = "device", group: Callable[[ValidationCase], str] = lambda case: case.device,
@@ -131,24 +146,23 @@ class PredictedRows:
         Which facts of a case's machine the constants set.
     """
 
+    rows: Sequence[tuple[ValidationCase, MeasuredQuantity]]
+    apply: Apply
+
     def __init__(
         self, rows: Sequence[tuple[ValidationCase, MeasuredQuantity]],
         constants: Sequence[Constant], apply: Apply,
     ) -> None:  # fmt: skip
-        self._rows, self._constants, self._apply = rows, constants, apply
+        self.rows, self._constants, self.apply = rows, constants, apply
         self._answers: dict[bytes, Any] = {}
 
     @cached_property
     def _alike(self) -> list[tuple[_AlikeRows, Workload | ServedLoad, Machine]]:
-        # No two of these, nor products of two, are equal: rows are alike that constants set alike.
-        place = {c.name: i + math.pi for i, c in enumerate(self._constants)}
+        # Rows are alike that constants set alike.
+        place = separate_places(self._constants)
         alike: dict[tuple[Any, ...], _AlikeRows] = {}
-        for i, (case, question) in enumerate(self._rows):
-            machine = question.machine or case.machine
-            assert machine is not None
-            if isinstance(machine, Device):
-                machine = machine.machine(case.runtime)
-                case = replace(case, machine=machine)
+        for i, (case, question) in enumerate(self.rows):
+            case, machine = on_machine(case, question)
             subject = question.load or question.workload
             network = (
                 (subject.model, *subject.choices.items()) if isinstance(subject, ServedLoad)
@@ -158,7 +172,7 @@ class PredictedRows:
                 network, id(machine.device),
                 id(machine.runtime), str(case.precision), str(case.runtime), case.engine,
                 case.warm, question.metric, tuple(sorted(machine.varied)),
-                tuple(self._apply(case, place).items()),
+                tuple(self.apply(case, place).items()),
             )  # fmt: skip
             same = alike.setdefault(key, _AlikeRows([], [], {}, [], [], []))
             same.add(i, case, subject, machine)
@@ -184,10 +198,10 @@ class PredictedRows:
 
     def _predicted(self, constants: Mapping[str, Any]) -> Any:
         count = len(next(iter(constants.values()))) if constants else 1
-        out = np.empty((count, len(self._rows)))
+        out = np.empty((count, len(self.rows)))
         for same, workload, machine in self._alike:
             case, width = same.cases[0], len(same.cases)
-            facts, point = _distinct(self._apply(case, constants), count)
+            facts, point = _distinct(self.apply(case, constants), count)
             distinct = int(point.max()) + 1
             # Questions of a group lie side by side at each point.
             flat = {path: np.repeat(values, width) for path, values in facts.items()}
@@ -196,7 +210,7 @@ class PredictedRows:
                 for values in (workload.parameters, machine.varied)
             )
             answer = _answered(workload.bind(sizes), machine.vary({**own, **flat}), case)
-            values = metric_of(answer, self._rows[same.rows[0]][1].metric)
+            values = metric_of(answer, self.rows[same.rows[0]][1].metric)
             answers = np.broadcast_to(values, (distinct * width,)).reshape(distinct, width)
             out[:, same.rows] = answers[point][:, same.answers]
         return out

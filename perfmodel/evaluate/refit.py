@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.calibrate import Constant, left_out
+from perfmodel.calibrate import Constant, Fit, left_out
 from perfmodel.calibrate.fit import Forward
 from perfmodel.evaluate.metrics import errors
 from perfmodel.evidence import Subject
@@ -84,20 +84,35 @@ def trial(refit: Refit) -> dict[str, Any]:
         each row with a subject whose device was left out whole, the subject and what was measured
         and predicted.
     """
-    found = left_out(
+    result = left_out(
         refit.forward, refit.measured, refit.constants, refit.groups, scale=refit.scale,
         weights=refit.weights,
     )  # fmt: skip
+    return reported(refit, result.predicted, result.fits)
+
+
+def reported(
+    refit: Refit, predicted: npt.NDArray[np.float64], fits: Mapping[str, Fit]
+) -> dict[str, Any]:
+    """Return what `trial` returns of predictions of left-out groups.
+
+    Parameters
+    ----------
+    predicted
+        Of each row by a fit that has not seen its group, shape ``(rows,)``.
+    fits
+        Group -> that fit.
+    """
     labels = np.asarray(refit.groups)
     seen = np.ones(len(labels), dtype=np.bool_) if refit.judged is None else refit.judged
     spread = {
-        c.name: [f(fit.constants[c.name] for fit in found.fits.values()) for f in (min, max)]
-        for c in refit.constants
+        name: [f(fit.constants[name] for fit in fits.values()) for f in (min, max)]
+        for name in next(iter(fits.values())).constants
     }
 
-    def told(labels: npt.NDArray[np.str_]) -> dict[str, Any]:
+    def each(labels: npt.NDArray[np.str_]) -> dict[str, Any]:
         return {
-            name: {"rows": int(at.sum()), **errors(found.predicted[at], refit.measured[at])}
+            name: {"rows": int(at.sum()), **errors(predicted[at], refit.measured[at])}
             for name in dict.fromkeys(labels.tolist())
             if (at := (labels == name) & seen).any()
         }
@@ -105,15 +120,15 @@ def trial(refit: Refit) -> dict[str, Any]:
     return {
         "left_out": refit.left_out,
         "rows": int(seen.sum()),
-        **errors(found.predicted[seen], refit.measured[seen]),
-        "groups": told(labels),
-        **({} if refit.parts is None else {"parts": told(np.asarray(refit.parts))}),
+        **errors(predicted[seen], refit.measured[seen]),
+        "groups": each(labels),
+        **({} if refit.parts is None else {"parts": each(np.asarray(refit.parts))}),
         "constants": spread,
-        "at_bound": sorted({name for fit in found.fits.values() for name in fit.at_bound}),
+        "at_bound": sorted({name for fit in fits.values() for name in fit.at_bound}),
         "predictions": [
-            {"subject": subject, "measured": float(measured), "predicted": float(predicted)}
-            for subject, measured, predicted, counts in zip(
-                refit.subjects, refit.measured, found.predicted, seen, strict=True
+            {"subject": subject, "measured": float(measured), "predicted": float(value)}
+            for subject, measured, value, counts in zip(
+                refit.subjects, refit.measured, predicted, seen, strict=True
             )
             if subject is not None and counts
         ]

@@ -37,6 +37,8 @@ class Reproduction:
         ``within``, ``off`` or ``not_public``.
     between
         Lowest and highest, where a range or a bound was published in place of a number.
+    interval
+        Of a latency that `perfmodel predict` gives: its ends at 90 %, and what they rest on.
     """
 
     system: str
@@ -53,12 +55,14 @@ class Reproduction:
     source: str
     note: str
     between: tuple[float | None, float | None] | None = None
+    interval: tuple[float, float, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the claim ready for JSON."""
         return {name: getattr(self, name) for name in self.__slots__} | {
             "constants": list(self.constants),
             "between": None if self.between is None else list(self.between),
+            "interval": None if self.interval is None else list(self.interval),
         }
 
 
@@ -100,11 +104,11 @@ def lines(found: Sequence[Reproduction]) -> list[str]:
     rows = [
         (
             f"{r.system}.{r.claim}", _published(r), _number(r.predicted), r.unit,
-            "" if r.error is None else f"{100 * r.error:+.1f} %", r.basis, r.verdict,
+            "" if r.error is None else f"{100 * r.error:+.1f} %", r.basis, r.verdict, _ends(r),
         )
         for r in found
     ]  # fmt: skip
-    head = ("claim", "published", "predicted", "unit", "error", "basis", "verdict")
+    head = ("claim", "published", "predicted", "unit", "error", "basis", "verdict", "90 % in")
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     right = {1, 2, 4}
     for row in (head, *rows):
@@ -131,6 +135,14 @@ def _published(row: Reproduction) -> str:
     if low is None or high is None:
         return f"<= {_number(high)}" if low is None else f">= {_number(low)}"
     return f"{_number(low)} to {_number(high)}"
+
+
+def _ends(row: Reproduction) -> str:
+    """Return the ends of the interval, and what they rest on."""
+    if row.interval is None:
+        return ""
+    low, high, basis = row.interval
+    return f"{_number(low)} to {_number(high)}, {basis}"
 
 
 def _number(value: float | None) -> str:

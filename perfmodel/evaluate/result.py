@@ -54,7 +54,8 @@ class ValidationResult:
         What only this data set has.
     left_out : dict
         Target -> errors of each device (or chip, system) by constants refitted without it: see
-        `perfmodel.evaluate.refit.trial`; empty where it was not asked for.
+        `perfmodel.evaluate.refit.trial`; empty where it was not asked for. ``nested`` of it, where
+        that was: see `perfmodel.evaluate.nested_refit.nested_trial`.
     """
 
     name: str
@@ -128,6 +129,8 @@ class ValidationResult:
                 f"bias {percent(g['bias'], sign=True)}"
                 for name, g in found["groups"].items()
             ]
+            if "nested" in found:
+                out.append(f"  {target:<18} {_errors(found['nested'])}   (the same, nested)")
         for title, groups in (("device", self.by_device), ("group", self.by_group)):
             if len(groups) > 1:
                 out.append(f"  by {title}:")
@@ -149,8 +152,11 @@ class ValidationResult:
 
 
 def _told(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trial without its single predictions."""
-    return {key: value for key, value in trial.items() if key != "predictions"}
+    """Return a trial, and a nested one within, without its single predictions."""
+    return {
+        key: _told(value) if key == "nested" else value
+        for key, value in trial.items() if key != "predictions"
+    }  # fmt: skip
 
 
 def percent(value: float | None, *, sign: bool = False) -> str:

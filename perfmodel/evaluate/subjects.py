@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from perfmodel.api import Machine, Runtime
+from perfmodel.api import Machine, Runtime, Workload
 from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
 from perfmodel.evidence import QUANTITIES, SERVED, Subject, class_of, classes_of
 
-__all__ = ["RowOrigin", "subject_of"]
+__all__ = ["RowOrigin", "classes_in", "subject_of"]
 
 
 class RowOrigin(NamedTuple):
@@ -48,12 +48,13 @@ def subject_of(case: ValidationCase, question: MeasuredQuantity, runtime: str = 
         stated = machine.runtime if isinstance(machine, Machine) else case.runtime
         stated = stated or device.default_runtime
         runtime = stated.name if isinstance(stated, Runtime) else stated
-    if question.load is None:
-        blocks = question.workload.graph().blocks
-        phases = {block.phase for block in blocks}
-        operators = sum(len(block.operators) for block in blocks)
-        classes = classes_of(question.workload.unit, phases, operators)
-    else:
-        classes = SERVED
+    classes = SERVED if question.load is not None else classes_in(question.workload)
     kind = class_of(classes, question.metric)
     return Subject(runtime, device.name, kind, QUANTITIES.get(question.metric, ""))
+
+
+def classes_in(workload: Workload) -> dict[str, str]:
+    """Return phase of a network -> class of workloads (`perfmodel.evidence.classes_of`)."""
+    blocks = workload.graph().blocks
+    operators = sum(len(block.operators) for block in blocks)
+    return classes_of(workload.unit, {block.phase for block in blocks}, operators)

@@ -13,6 +13,7 @@ from perfmodel.errors import InputError, input_error, nearest
 from perfmodel.evaluate.case import Cases
 from perfmodel.evaluate.datasets import dataset, dataset_names
 from perfmodel.evaluate.files import DataFolder, data_folder
+from perfmodel.evaluate.nested_refit import nested_trial
 from perfmodel.evaluate.refit import trial
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.run import evaluate
@@ -28,6 +29,7 @@ def validate(
     suffix: str = "",
     devices: str | Path | Iterable[str | Path] | None = None,
     left_out: bool = False,
+    nested: bool = False,
     skip_bad_rows: bool = False,
 ) -> list[ValidationResult]:
     """Compare predictions with measured rows.
@@ -47,6 +49,9 @@ def validate(
     left_out
         Refit the constants of data sets that say how theirs were fitted, with each device (or
         chip, system) left out in turn, and report its errors beside the others.
+    nested
+        Leave them out with every choice inside the loop as well: fitted constants that a refit does
+        not list, and how hard each is pulled to its family's value. It implies `left_out`.
     skip_bad_rows
         Leave out what a file has at fault and predict the rest: rows of a user's file, which count
         against the coverage, and cells of a data set, which count as empty. The notes name each.
@@ -77,14 +82,15 @@ def validate(
         item if isinstance(item, ValidationResult) else _detailed(evaluate(item), item)
         for item in loaded
     ]
-    if left_out:
+    if left_out or nested:
         folder = data_folder(data, suffix)
-        found = [_tried(item, folder, folders) for item in found]
+        found = [_tried(item, folder, folders, nested) for item in found]
     options = {
         "data": data,
         "suffix": suffix or None,
         "devices": devices,
         "left_out": left_out or None,
+        "nested": nested or None,
         "skip_bad_rows": skip_bad_rows or None,
     }
     for item in found:
@@ -103,14 +109,18 @@ def _detailed(result: ValidationResult, cases: Cases) -> ValidationResult:
 
 
 def _tried(
-    result: ValidationResult, folder: DataFolder, devices: list[str | Path]
+    result: ValidationResult, folder: DataFolder, devices: list[str | Path], nested: bool
 ) -> ValidationResult:
     offered = (
         getattr(dataset(result.name), "refits", None) if result.name in dataset_names() else None
     )
     if offered is None:
         return result
-    return replace(result, left_out={r.target: trial(r) for r in offered(folder, devices)})
+    trials = {
+        r.target: trial(r) | ({"nested": nested_trial(r, result.name)} if nested else {})
+        for r in offered(folder, devices)
+    }
+    return replace(result, left_out=trials)
 
 
 def _present(data: str | Path | None, suffix: str) -> list[str]:

@@ -1,7 +1,7 @@
 """What was measured under which runtime, and how far predictions lay from it."""
 
 from perfmodel.evidence.coverage import Coverage, coverage
-from perfmodel.evidence.spread import BASES, Spread, spread
+from perfmodel.evidence.spread import BASES, UNKNOWN, Scatter, Spread, scatter, spread
 from perfmodel.evidence.store import (
     WAYS,
     DeviceEvidence,
@@ -27,10 +27,12 @@ __all__ = [
     "RATES",
     "RELATED",
     "SERVED",
+    "UNKNOWN",
     "WAYS",
     "Coverage",
     "DeviceEvidence",
     "Evidence",
+    "Scatter",
     "Spread",
     "Subject",
     "class_of",
@@ -39,6 +41,7 @@ __all__ = [
     "gathered",
     "library_evidence",
     "read_evidence",
+    "scatter",
     "spread",
     "stretched",
 ]

@@ -13,6 +13,7 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import Facts, Provenance, facts_of
 from perfmodel.hardware.limits import Span, far_from, pair_faults, pairs_of, range_flaw
 from perfmodel.hardware.memory import Memory
+from perfmodel.hardware.posterior import Posterior
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
 
@@ -31,6 +32,8 @@ class Machine:
         that of the device's default engine is taken.
     overlay : mapping, optional
         Calibrated facts by path, as `vary` takes them.
+    posterior : Posterior, optional
+        How sure the calibrated facts are.
 
     Attributes
     ----------
@@ -45,19 +48,31 @@ class Machine:
     InputError
     """
 
-    __slots__ = ("_base", "_changes", "_scaled", "device", "facts", "runtime", "runtime_named")
+    __slots__ = (
+        "_base",
+        "_changes",
+        "_scaled",
+        "device",
+        "facts",
+        "posterior",
+        "runtime",
+        "runtime_named",
+    )
 
     device: Device
     runtime: Runtime
     runtime_named: bool
     facts: Mapping[str, Any]
+    posterior: Posterior | None
 
     def __init__(
         self,
         device: Device,
         runtime: Runtime | str | None = None,
         overlay: Mapping[str, Any] | None = None,
+        posterior: Posterior | None = None,
     ) -> None:
+        self.posterior = posterior
         self.runtime_named = runtime is not None or bool(overlay)
         if not isinstance(runtime, Runtime):
             from perfmodel.hardware.library import runtime as find
@@ -103,6 +118,7 @@ class Machine:
         made = object.__new__(Machine)
         made.device, made.runtime, made._base = self.device, self.runtime, self._base
         made.runtime_named = self.runtime_named
+        made.posterior = self.posterior
         made._changes = self._changes | _checked(self._base, changes, self.facts)
         made.facts, made._scaled = _applied(self._base, made._changes)
         return made
@@ -213,15 +229,21 @@ class Machine:
         return self.device.hierarchy(self.engine if engine == "main" else engine)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.device, self.runtime, self._base, self._changes)
+        return _rebuild, (self.device, self.runtime, self._base, self._changes, self.posterior)
 
     def __repr__(self) -> str:
         changed = "".join(f", {path}={value!r}" for path, value in self._changes.items())
         return f"Machine({self.device.name}, {self.runtime.name}{changed})"
 
 
-def _rebuild(device: Device, runtime: Runtime, base: Facts, changes: dict[str, Any]) -> Machine:
-    machine = Machine(device, runtime)
+def _rebuild(
+    device: Device,
+    runtime: Runtime,
+    base: Facts,
+    changes: dict[str, Any],
+    posterior: Posterior | None,
+) -> Machine:
+    machine = Machine(device, runtime, posterior=posterior)
     machine._base = base  # pyright: ignore[reportPrivateUsage]
     machine.facts = base.values
     return machine.vary(changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,12 +16,15 @@ from perfmodel.evidence import (
     QUANTITIES,
     RATES,
     RELATED,
+    Scatter,
     Subject,
     class_of,
     classes_of,
     library_evidence,
+    scatter,
     spread,
 )
+from perfmodel.hardware.posterior import Posterior
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.sizes import SHARES
 
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 LEVELS: Final = (0.5, 0.9)
 #: Runtime that stands for software which nobody measured.
 GENERIC: Final = "generic"
+#: Step of the logarithm of a calibrated multiplier for slopes.
+_STEP: Final = 1e-5
 #: Names of sizes that need not be whole numbers.
 _FRACTIONAL: Final = ("multiplier", "factor", "ratio", "fraction", "scale")
 
@@ -157,6 +163,36 @@ def factors(
     return _ends(prediction, metric, level, _based(prediction, metric, classes))
 
 
+def scatter_of(prediction: Prediction, metric: str = "latency_s") -> Scatter:
+    """Return how predictions of the kind are off by the evidence: of several classes the worst."""
+    lineage = prediction._job.machine.runtime.lineage  # pyright: ignore[reportPrivateUsage]
+    return max(
+        scatter(library_evidence(), subject, _width(basis), lineage)
+        for subject, basis in _based(prediction, metric).values()
+    )
+
+
+def slower(prediction: Prediction) -> list[Prediction]:
+    """Return a calibrated prediction with each class of seconds in turn a little slower."""
+    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    machine, posterior = job.machine, job.machine.posterior
+    return [
+        replace(job, machine=machine.vary({path: machine.get(path, 1.0) * np.exp(_STEP)})).run()
+        for name in (posterior.covariance if posterior else ())
+        for path in (f"runtime.scale.{name}",)
+    ]
+
+
+def _calibrated(prediction: Prediction, subject: Subject) -> Posterior | None:
+    """Return what a calibration of the device says of such predictions, if there is one."""
+    job = prediction._job  # pyright: ignore[reportPrivateUsage]
+    posterior = job.machine.posterior
+    if posterior is None or not posterior.rows or job.machine.varied or not job.as_specified:
+        return None
+    of_its_kind = subject.quantity == "time" and subject.workload_class in posterior.workloads
+    return posterior if of_its_kind else None
+
+
 def _based(
     prediction: Prediction, metric: str, classes: Mapping[str, str] | None = None
 ) -> dict[str, tuple[Subject, Basis]]:
@@ -190,9 +226,18 @@ def _ends(
 ) -> tuple[Value, Value]:
     if QUANTITIES[metric] == "time" and _is_bound(prediction):
         return 1.0, np.inf
+    posteriors = [
+        _calibrated(prediction, subject) if basis.name == "measured" else None
+        for subject, basis in based.values()
+    ]
+    if posteriors[0] is not None and None not in posteriors:
+        value = getattr(prediction, metric)
+        changes = [getattr(one, metric) / value for one in prediction.slower]
+        factor = posteriors[0].factor(np.log(np.stack(changes, axis=-1)) / _STEP, level)
+        return 1.0 / factor, factor
     lineage = prediction._job.machine.runtime.lineage  # pyright: ignore[reportPrivateUsage]
     each = {
-        phase: _factors(subject, "assumed" if basis.name == "bound" else basis.name, lineage, level)
+        phase: _factors(subject, _width(basis), lineage, level)
         for phase, (subject, basis) in based.items()
     }
     if len(each) == 1:
@@ -201,6 +246,11 @@ def _ends(
     total = sum(parts.values())
     low, high = (sum(each[phase][end] * parts[phase] for phase in each) / total for end in (0, 1))
     return low, high
+
+
+def _width(basis: Basis) -> str:
+    """Return of which basis the residuals are that give a width: a bound's are none."""
+    return "assumed" if basis.name == "bound" else basis.name
 
 
 @lru_cache(maxsize=8192)
@@ -243,6 +293,10 @@ def _basis(prediction: Prediction, subject: Subject) -> Basis:
     flaw = next(misfits(prediction), None)
     if flaw is not None:
         return Basis("assumed", flaw)
+    posterior = _calibrated(prediction, subject)
+    if posterior is not None:
+        rows = "1 row" if posterior.rows == 1 else f"{posterior.rows} rows"
+        return Basis("measured", f"calibrated on {rows} of {device} under {runtime}")
     if runtime == GENERIC:
         return Basis("assumed", "nobody measured such software here: a plain runtime stands for it")
     evidence = library_evidence()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from perfmodel.arrays import Value
 
 if TYPE_CHECKING:
+    from perfmodel.evidence import Scatter
     from perfmodel.prediction.basis import Basis, Interval
     from perfmodel.prediction.prediction import Prediction
 
@@ -57,6 +58,19 @@ class PredictionSpread:
     def latency_high_s(self) -> Value:
         """Upper end of the 90 % interval of the latency; infinity where it is a bound."""
         return self._ends.high
+
+    def scatter(self, metric: str = "latency_s") -> Scatter:
+        """Return how predictions of the kind are off, device by device and row by row."""
+        from perfmodel.prediction.basis import scatter_of
+
+        return scatter_of(cast("Prediction", self), metric)
+
+    @cached_property
+    def slower(self) -> list[Prediction]:
+        """Itself with each calibrated class of seconds in turn a little slower."""
+        from perfmodel.prediction.basis import slower
+
+        return slower(cast("Prediction", self))
 
     @cached_property
     def _ends(self) -> Interval:

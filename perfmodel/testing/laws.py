@@ -31,8 +31,9 @@ def rising(machine: Machine) -> list[str]:
     """Return facts that are better when they are larger, capacities apart."""
     engine = f"engines.{machine.engine}."
     parts = {f"{engine}clock", f"{engine}units"}
-    if machine.device.engine(machine.engine).kind == "tensor_core":
-        # Its peaks are stated: more units share them out, and a small product fills fewer of them.
+    kind = machine.device.engine(machine.engine).kind
+    if kind == "tensor_core" or machine.facts.get("runtime.serial_share"):
+        # Peaks are stated: more units share them out, and what runs on few of them is slower.
         parts.remove(f"{engine}units")
     return [
         path for path in machine.facts

@@ -15,7 +15,7 @@ MACHINE = Processor(peak=1e15, units=100.0, clock=2e9, bandwidth=3e12, l2_bandwi
 CONSTANTS = GemmConstants(
     launch=1e-6, peak_share=0.8, bandwidth_share=0.9, l2_share=0.7, reread_share=0.1,
     draw_bytes_per_clock=40.0, blocks_per_unit=2.0, tile_fill=3e-7, tile_exponent=0.4,
-    wave_quantisation=0.3, split_launch=2e-6, per_group=1e-8, pnorm=4.0,
+    wave_quantisation=0.3, split_launch=2e-6, per_group=1e-8, pnorm=4.0, step_clocks=700.0,
 )  # fmt: skip
 
 extents = st.integers(1, 20_000)
@@ -42,7 +42,8 @@ def slow(m, n, k, groups=1.0):
             waves = max(1.0, 0.7 * w + 0.3 * math.ceil(w))
             harmonic = min(1.0, rows * columns / (rows + columns) / (128 * 256 / 384))
             rate = 0.8 * p.peak / p.units * harmonic**0.4
-            matrix = waves * (2 * rows * columns * depth / rate + c.tile_fill)
+            step = max(2 * rows * columns * 64 / rate, 700 / p.clock)
+            matrix = waves * (depth / 64 * step + c.tile_fill)
             reads = blocks * depth * 2 * (min(rows, 8 * math.ceil(m / 8)) + columns)
             moves = moved + 0.1 * max(0.0, reads - moved)
             dram = moves / (0.9 * p.bandwidth) + moves / (min(blocks, 200) * 40 * p.clock)

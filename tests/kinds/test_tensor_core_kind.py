@@ -14,7 +14,7 @@ from perfmodel.testing import KindConformance
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
-DELAYS = ("launch", "tile_fill", "split_launch", "per_group", "host_floor")
+DELAYS = ("launch", "tile_fill", "step_clocks", "split_launch", "per_group", "host_floor")
 
 
 class _Kernels(KindConformance):

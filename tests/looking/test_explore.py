@@ -67,18 +67,18 @@ def test_its_calls_give_the_numbers_on_the_page(
 
 
 def test_a_limit_says_by_how_much_and_what_would_meet_it() -> None:
-    found = answer(replace(LLAMA, limits={"latency": "10 ms", "memory": "1 TB"}), CHOICES)
+    found = answer(replace(LLAMA, limits={"latency": "20 ms", "memory": "1 TB"}), CHOICES)
     side = found.sides[0]
     assert side.verdict == "Above a limit."
     (line,) = side.missing
-    assert "above the limit of 10 ms" in line
+    assert "above the limit of 20 ms" in line
     # The memory that it names does meet the limit, and a little less does not.
     said = line.split("a main memory of ")[1].split(" would")[0]
     workload = pm.workload("llama_3_8b", batch=4, context=1024)
     for factor, good in ((1.001, True), (0.99, False)):
         varied = {"memories.main.bandwidth": factor * parse(said, "bandwidth")}
         p = pm.predict(workload, "jetson_agx_orin", precision="w4a16", set=varied)
-        assert (p.latency_s <= 0.010) == good
+        assert (p.latency_s <= 0.020) == good
     assert (
         "no bandwidth of main memory alone meets it"
         in answer(replace(LLAMA, limits={"latency": "1 us"}), CHOICES).sides[0].missing[0]

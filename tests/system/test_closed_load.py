@@ -8,6 +8,7 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.system.serving import serve
+from perfmodel.system.serving.serve import prompts_together
 
 LOADS = np.array([1.0, 2, 7, 72, 276, 277, 278, 300, 2_000, 1_000_000])
 PROMPT, GENERATE = 512, 256
@@ -76,3 +77,19 @@ def test_request_and_serve_differ_by_what_serve_says_it_adds(runtime: str) -> No
 def test_counts_that_are_slips_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=f"{name}: .*16,777,216"):
         serve("llama_3_8b", "h100", **{name: value})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("running", "prompt", "generate", "expected"),
+    [
+        (1, 1024, 1024, 1),  # no other request
+        (64, 1024, 1024, 1),  # less than one arrives in a step
+        (2049, 128, 128, 16),  # 2048 / 128
+        (2049, 2048, 128, 4),  # 16 arrive, 8192 tokens of a step hold 4
+        (2049, 20_000, 128, 1),  # a prompt longer than a step
+    ],
+)
+def test_prompts_that_arrive_in_a_step_are_read_together(
+    running: float, prompt: float, generate: float, expected: float
+) -> None:
+    assert float(prompts_together(running, prompt, generate)) == expected

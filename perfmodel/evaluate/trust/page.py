@@ -23,13 +23,17 @@ _INTRO = """\
 # How far to trust it
 
 Every data set of measurements that the project has, predicted; rows that cannot be predicted count,
-with their reason. This page is written by `perfmodel validate --left-out --trust docs/trust.md`;
+with their reason. This page is written by `perfmodel validate --nested --trust docs/trust.md`;
 nothing on it is typed by hand.
 
 - **error**: mean of |predicted / measured - 1| (MAPE), with the library's specs as they are. Some
   constants of runtimes were fitted on rows of the same data set; the runtime's file says which.
 - **left out**: the same constants refitted with each device (chip, system, model: as named) left
-  out in turn, and judged on it alone: what to expect of a device that nobody has measured.
+  out in turn, and judged on it alone.
+- **nested**: left out of every choice as well, and in brackets the points that this costs: what to
+  expect of a device that nobody has measured. Constants start at values of their family that the
+  rows of the data set did not make, and are pulled there; which of them move, and how hard they are
+  pulled, the other devices choose ([how](validate.md#left-out-and-nested)).
 - **roofline**: theoretical peak and bandwidth, nothing else; **scaled**: times one factor fitted on
   these very rows; **operations**: operations over peak.
 - **other tool**: the error of the tool that exists for such rows: `=` on the very rows, `~` as
@@ -92,11 +96,12 @@ def _overview(results: Sequence[ValidationResult], others: Sequence[Peer]) -> st
             "" if primary is None else short(primary["median_ape"]),
             "" if primary is None else short(primary["bias"], sign=True),
             _left_out(result),
+            _nested(result),
             *(_mape(result.baselines.get(n)) for n in ("roofline", "roofline_scaled", "compute")),
             ", ".join(f"{'=' if o.same_rows else '~'} {short(o.error)} {o.peer}" for o in beside),
         ])  # fmt: skip
     head = ("data set", "rows", "predicted %", "error %", "median %", "bias %", "left out %",
-            "roofline %", "scaled %", "operations %", "other tool %")  # fmt: skip
+            "nested %", "roofline %", "scaled %", "operations %", "other tool %")  # fmt: skip
     return "## At a glance\n\n" + markdown_table(head, rows)
 
 
@@ -107,6 +112,14 @@ def _left_out(result: ValidationResult) -> str:
         name = "" if target == result.primary else f" {target.removesuffix('_latency_s')}"
         parts.append(f"{_mape(told)}{name} ({told['left_out']})")
     return "; ".join(parts)
+
+
+def _nested(result: ValidationResult) -> str:
+    """Return the errors of the nested trials in the same order, and what each nesting costs."""
+    return "; ".join(
+        f"{_mape(trial['nested'])} ({short(trial['nested']['mape'] - trial['mape'], sign=True)})"
+        for trial in result.left_out.values() if "nested" in trial
+    )  # fmt: skip
 
 
 def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:
@@ -150,6 +163,7 @@ def _targets(result: ValidationResult) -> list[tuple[str, Mapping[str, Any]]]:
         if told is not None:
             rows.append((f"{target}, {told['left_out']} left out", told))
     rows += [(t, f) for t, f in result.left_out.items() if t not in result.targets]
+    rows += [(f"{t}, nested", f["nested"]) for t, f in result.left_out.items() if "nested" in f]
     rows += [(name, found) for name, found in result.baselines.items()]
     return rows
 

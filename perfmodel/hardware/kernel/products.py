@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from perfmodel.hardware.kernel.ranges import (
     Blocks,
+    Clocks,
     Draw,
     Exponent,
     Number,
@@ -28,6 +29,9 @@ class ProductConstants(Spec):
     """Thread blocks that draw from memory on one unit at a time; 1 where left out."""
     tile_fill: Time | None = None
     """Time of a wave of tiles beside its arithmetic: first loads and the epilogue."""
+    step_clocks: Clocks | None = None
+    """Least clocks of a step of 64 in the inner loop: a tile waits that long for its operands,
+    however little it computes."""
     tile_exponent: Exponent | None = None
     """How the rate of a tile smaller than 128 x 256 falls with its harmonic extent."""
     wave_quantisation: Portion | None = None

@@ -4,16 +4,17 @@ One routine for dense, batched and grouped products. A library picks a tile and 
 the time is the least over the candidates::
 
     blocks = groups * ceil(M / rows) * ceil(N / columns) * splits
-    matrix = waves * (2 rows columns k / (share peak / units * extent^e) + fill)
+    matrix = waves * (max(2 rows columns k / (share peak / units * extent^e), steps wait) + fill)
     reads  = blocks * (rows + columns) * k
     bytes  = moved + reread * max(reads - moved, 0)
     dram   = bytes / (share bandwidth) + bytes / (min(blocks, per_unit * units) * draw * clock)
     l2     = reads / (share l2_bandwidth)
     time   = max(host, launch + (matrix^p + dram^p + l2^p)^(1/p) + split + quantise M K / bandwidth)
 
-with ``k`` a split's part of K in whole steps of 64. Where a kernel of its own quantises the
-activations first, it streams `quantise` bytes for each of their numbers. What the power limit
-sustains caps the rate of the whole product. All arguments broadcast; nothing branches on a value.
+with ``k`` a split's part of K in whole steps of 64, each of which waits for its operands. Where a
+kernel of its own quantises the activations first, it streams `quantise` bytes for each of their
+numbers. What the power limit sustains caps the rate of the whole product. All arguments broadcast;
+nothing branches on a value.
 
 Waves of tiles and split sums: Osama et al., "Stream-K", PPoPP 2023. Lee et al., "Forecasting GPU
 performance for deep learning training and inference" (NeuSight), ASPLOS 2025, count tiles and waves
@@ -88,6 +89,7 @@ class GemmConstants(ConstantsOfKernels):
     draw_bytes_per_clock: Value = float("inf")
     blocks_per_unit: Value = 1.0
     tile_fill: Value = 0.0
+    step_clocks: Value = 0.0
     tile_exponent: Value = 0.0
     wave_quantisation: Value = 1.0
     split_launch: Value = 0.0
@@ -167,7 +169,8 @@ def gemm_times(
     blocks = groups * up(m / t.rows, xp, relaxed) * up(n / t.columns, xp, relaxed) * t.splits
     # Each unit runs a block at its share of the peak; what is computed beyond M, N and K counts.
     rate = c.peak_share * machine.peak / units * t.extent**c.tile_exponent
-    one = 2.0 * t.rows * t.columns * depth / rate + c.tile_fill
+    wait = c.step_clocks / (_STEP * machine.clock)
+    one = depth * xp.maximum(2.0 * t.rows * t.columns / rate, wait) + c.tile_fill
     matrix = waves(blocks, units, c.wave_quantisation, xp, relaxed) * one
     if not _is_unlimited(machine.sustained):
         power = 2.0 * groups * m * n * k / machine.sustained

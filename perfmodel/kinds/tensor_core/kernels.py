@@ -15,6 +15,7 @@ from perfmodel.hardware.kernel.stated import stated_constants
 from perfmodel.kinds.rates import bandwidth_fact, executed_format, pair_format, sparse_speedup
 from perfmodel.kinds.roofline import best_format
 from perfmodel.kinds.tensor_core.gemm import Processor
+from perfmodel.kinds.unpack import summed_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def processor(setting: Setting, pair: tuple[str, str], name: str) -> Processor:
     l2 = facts.get(f"memories.{near}.bandwidth") if near != main else None
     peak = facts[f"{head}peaks.{name}"]
     return Processor(
-        peak * sparse_speedup(setting, pair),
+        peak * sparse_speedup(setting, pair) * summed_in(setting, name),
         facts[f"{head}units"],
         facts[f"{head}clock"],
         bandwidth_fact(setting, main),

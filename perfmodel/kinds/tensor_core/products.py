@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,7 +155,9 @@ def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterato
     A product of two activations takes those of ``batched_gemm`` where the runtime has them.
     """
     for found in products(table, setting, base, stated=True):
-        yield _timed(found, setting)
+        timed = _timed(found, setting)
+        riders = base.compute["vector"][found.rows] / found.constants.get("rider_share", 1.0)
+        yield replace(timed, vector_s=riders + 0.0 * timed.matrix_s)
 
 
 def _constants(setting: Setting, kind: str, formats: Sequence[str], left: str) -> dict[str, Value]:

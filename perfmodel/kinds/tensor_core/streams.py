@@ -57,7 +57,10 @@ def _rows(
         peak = setting.facts[f"engines.{setting.engine}.vector_peaks.fp32"]
         matrix = 2.0 * table.macs[rows] / (values["vector_share"] * peak) + zero
     l2 = base.memory[near][rows] + zero if near != main else zero
+    riders = (
+        base.compute["vector"][rows] / values["rider_share"] if "rider_share" in values else None
+    )
     return KernelRows(
         rows, matrix, dram, l2, values["launch"] + zero, zero,
-        host_floor_s=values.get("host_floor", 0.0) + zero,
+        host_floor_s=values.get("host_floor", 0.0) + zero, vector_s=riders,
     )  # fmt: skip

@@ -30,6 +30,8 @@ from perfmodel.workload.transformer_structure import TransformerStructure
 #: `gpu_memory_utilization`. TensorRT-LLM's 0.9 is of what the weights leave (KvCacheConfig), which
 #: is a little more.
 MEMORY_SHARE = 0.9
+#: Tokens of prompts that engines read in a step by default, on GPUs of data centres.
+_STEP_TOKENS = 8192
 #: Tokens and clients of a question; more are slips.
 _MOST = 2**24
 
@@ -240,16 +242,17 @@ def serve(
     running = np.minimum(np.maximum(asked, 1.0), held)
     batch = _plain(running)
     decode = predict(shard(model, split, {**wanted, "batch": batch}, wide=wide), found, **options)
+    together = prompts_together(running, prompt, generate)
     prefill = predict(
-        shard(model, split, {"phase": "prefill", "batch": 1, "prompt": prompt}, wide=wide), found,
-        **options,
+        shard(model, split, {"phase": "prefill", "batch": _plain(together), "prompt": prompt},
+              wide=wide), found, **options,
     )  # fmt: skip
     layers = overheads(found, structure, split)
     moved = exchange_s(found, exchanged_bytes(structure, split, running * data), split)
     step = decode.latency_s + layers + moved
     read = exchange_s(found, exchanged_bytes(structure, split, prompt), split)
     # Prompts are read in pieces that fill a step, so that its fixed costs are paid by the decoding.
-    prompt_s = _arithmetic(prefill) + read
+    prompt_s = _arithmetic(prefill) / together + read
     others = _fact(found, "prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
     tpot = step + others
     queued = _fact(found, "prompt_share", 1.0) + _fact(found, "queued_share", 0.0) * running
@@ -301,6 +304,17 @@ def _load_faults(prompt: Value, generate: Value, concurrency: Value) -> list[Fau
         faults.append(Fault(f"shapes {told} do not go together", path=", ".join(named),
                             expected="shapes that broadcast"))  # fmt: skip
     return faults
+
+
+def prompts_together(running: Value, prompt: Value, generate: Value) -> Value:
+    """Return the prompts that a step reads at once: those that arrive while it runs.
+
+    Each of `running` sequences is followed by another prompt after `generate` steps, so that
+    ``(running - 1) / generate`` of them arrive in a step. Where they are several they share one
+    reading of the weights, up to the tokens of a step.
+    """
+    arriving = np.minimum((np.asarray(running) - 1.0) / generate, _STEP_TOKENS / np.asarray(prompt))
+    return np.maximum(np.floor(arriving), 1.0)
 
 
 def overheads(machine: Machine, structure: TransformerStructure, split: Parallel) -> Value:

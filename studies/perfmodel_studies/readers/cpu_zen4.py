@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import perfmodel as pm
-from perfmodel.calibrate.few_shot import class_seconds, trial
+from perfmodel.calibrate.few_shot import trial
 from perfmodel.errors import Fault, InputError
+from perfmodel.evaluate.calibration import scaled_rows
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
@@ -27,6 +28,8 @@ RUNTIME = "onnxruntime_cpu"
 
 #: Networks that a calibration on few is made with.
 TEN = 10
+#: How often they are drawn.
+DRAWS = 20
 
 #: Minimum of quiet sessions where there is one: other sessions ran beside busy neighbours.
 _MEASURED = ("quiet_ms_min", "latency_ms_min")
@@ -62,28 +65,33 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 def details(cases: Cases) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return errors of calibrations on few of the networks, judged on the others, and a note.
 
-    `ten_samples`: `perfmodel.calibrate.few_shot.Trial` of ten networks over a hundred draws.
+    `ten_samples`: `perfmodel.calibrate.few_shot.Trial` of ten networks over twenty draws.
     """
-    parts: list[list[float]] = []
-    measured: list[float] = []
-    for case in cases.cases:
-        if case.machine is None:
-            continue
-        (question,) = case.questions
-        try:
-            found = pm.predict(question.workload, case.machine, runtime=case.runtime, warm=True)
-        except InputError:
-            continue
-        parts.append(list(class_seconds(found).values()))
-        measured.append(question.measured)
-    if len(measured) <= TEN:
+    rows = [
+        (case, question)
+        for case, question in cases.asked("latency_s")
+        if _predicted(case, question) is not None
+    ]
+    if len(rows) <= TEN:
         return {}, ()
-    result = trial(parts, np.array(measured), TEN, draws=100)
+    plain = _predicted(*rows[0])
+    assert plain is not None
+    measured = np.array([question.measured for _, question in rows])
+    result = trial(scaled_rows(rows), measured, plain.scatter(), TEN, draws=DRAWS)
     note = (
         f"multipliers by class fitted on {TEN} of the networks leave {100 * result.mape:.1f} % on "
-        f"the others ({100 * result.low:.1f} to {100 * result.high:.1f} in 90 of 100 draws)"
+        f"the others ({100 * result.low:.1f} to {100 * result.high:.1f} in 9 of 10 draws)"
     )
     return {"ten_samples": asdict(result)}, (note,)
+
+
+def _predicted(case: ValidationCase, question: MeasuredQuantity) -> pm.Prediction | None:
+    """Return the prediction of a network; ``None`` where there is none."""
+    assert case.machine is not None
+    try:
+        return pm.predict(question.workload, case.machine, runtime=case.runtime, warm=True)
+    except InputError:
+        return None
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:

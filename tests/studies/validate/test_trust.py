@@ -30,7 +30,7 @@ def result(name: str = "flash_read", **more: object) -> ValidationResult:
 
 def test_a_result_is_told_with_its_failures() -> None:
     page = trust_page([result()])
-    assert "| [`flash_read`](#flash_read) | 4 | 75.0 | 6.7 | 10.0 | +0.0 |  | 50.0 |" in page
+    assert "| [`flash_read`](#flash_read) | 4 | 75.0 | 6.7 | 10.0 | +0.0 |  |  | 50.0 |" in page
     assert "Not predicted, 1 rows: no such device." in page
     assert "By device, error % (bias, rows): a 10.0 (+0.0, 2), b 0.0 (+0.0, 1)." in page
     assert "One session." in page
@@ -42,6 +42,14 @@ def test_left_out_stands_beside() -> None:
     page = trust_page([result(left_out=told)])
     assert "| 12.3 (chip) |" in page
     assert "| `latency_s, chip left out` | 12.3 | 10.0 | +0.0 | 66.7 | 1.000 |" in page
+
+
+def test_what_the_nesting_costs_stands_beside() -> None:
+    nested = {"left_out": "chip", "rows": 3, **FOUND, "mape": 0.15, "groups": {}, "predictions": []}
+    trial = {"latency_s": {**nested, "mape": 0.123, "nested": nested}}
+    page = trust_page([result(left_out=trial)])
+    assert "| 12.3 (chip) | 15.0 (+2.7) |" in page
+    assert "| `latency_s, nested` | 15.0 | 10.0 | +0.0 | 66.7 | 1.000 |" in page
 
 
 def test_claims_are_counted_by_basis() -> None:

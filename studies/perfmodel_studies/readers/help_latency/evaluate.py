@@ -11,8 +11,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
-from perfmodel.calibrate.few_shot import class_seconds, trial
+from perfmodel.calibrate.few_shot import trial
 from perfmodel.errors import Fault, InputError
+from perfmodel.evaluate.calibration import scaled_rows
+from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.metrics import errors
 from perfmodel.evaluate.result import ValidationResult
@@ -31,9 +33,11 @@ Vector = npt.NDArray[np.float64]
 PRECISION: Final = "fp32"
 #: Networks by a column, evenly spaced, that baselines, lists of rows and calibrations are over.
 SAMPLES: Final = 125
-#: Networks that a calibration sees, and how often they are drawn.
+#: Networks that a calibration sees, how often they are drawn, and of how many of the sample one
+#: is among those that they are drawn from: each is predicted anew at every step of a fit.
 TEN: Final = 10
-DRAWS: Final = 50
+DRAWS: Final = 10
+THINNED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,20 +208,23 @@ def _calibrated(item: Latencies, kind: Space, seconds: Vector) -> dict[str, Any]
     """Return errors after one measured network (a factor) and after ten (factors of classes)."""
     at = item.sample
     measured = item.seconds[at]
-    if len(at) <= TEN:
+    if len(at[::THINNED]) <= TEN:
         return {}
     ratio = measured / seconds[at]
     # Each of the sampled networks in turn, judged on all others.
     scaled = np.abs(np.outer(ratio, seconds[at]) / measured - 1.0)
     one = float(scaled[~np.eye(len(at), dtype=np.bool_)].mean())
     place = item.column.place
-    parts: list[list[float]] = []
-    for i in at.tolist():
+    machine = item.device.machine(place.runtime)
+    few = at[::THINNED]
+    rows: list[tuple[ValidationCase, MeasuredQuantity]] = []
+    for i in few.tolist():
         work = _workload(kind.name, place.form, tuple(item.choices[i]), item.column.batch)
-        found = class_seconds(pm.predict(work, item.device, precision=PRECISION,
-                                      runtime=place.runtime, warm=True))  # fmt: skip
-        parts.append(list(found.values()))
-    ten = trial(parts, measured, TEN, draws=DRAWS)
+        question = MeasuredQuantity("latency_s", "latency_s", float(item.seconds[i]), work)
+        case = ValidationCase(str(i), item.device.name, machine, (question,), PRECISION, warm=True)
+        rows.append((case, question))
+    plain = pm.predict(rows[0][1].workload, machine, precision=PRECISION, warm=True)
+    ten = trial(scaled_rows(rows), item.seconds[few], plain.scatter(), TEN, draws=DRAWS)
     return {"one_sample_mape": one, "ten_samples": asdict(ten)}
 
 

@@ -1,0 +1,277 @@
+"""Groups left out with the choice of constants, and of how hard they are pulled, inside the loop.
+
+Each constant is pulled towards the value of its family (partial pooling). How hard, and whether
+constants beside the listed ones move too, is chosen for each left-out group from the other groups
+alone: each of these is left out of them in turn, by one Newton step from the fit to all of them
+(the infinitesimal jackknife of Giordano et al., "A Swiss Army Infinitesimal Jackknife", AISTATS
+2019; of linear least squares with a ridge it is exact).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.calibrate.fit import (
+    Constant,
+    Fit,
+    Forward,
+    ResidualsAndSlopes,
+    Vector,
+    fit_points,
+    points_of,
+)
+from perfmodel.calibrate.rounds import EvaluatePoints, Matrix, side_by_side
+
+#: Strengths of the pull, the one that is taken where nothing decides first. At 1 the family's value
+#: weighs as much as a further group whose rows all follow the constant in proportion.
+PULLS: Final = (0.1, 0.3, 0.03, 1.0, 0.0)
+#: Errors of candidates that differ by less do not decide.
+_TIE: Final = 1e-9
+#: Share of the mean curvature that holds what neither rows nor a pull determine at the family's.
+_FLOOR: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class PulledConstants:
+    """Constants that a nested trial may move.
+
+    Attributes
+    ----------
+    constants
+        The listed ones first. `Constant.start` is the value of the family, and where a constant
+        stays that no row determines.
+    pulled
+        Which are pulled there, shape ``(constants,)``.
+    joining
+        How many of the last ones move only where that is chosen, and else have their family's
+        value.
+    """
+
+    constants: Sequence[Constant]
+    pulled: npt.NDArray[np.bool_]
+    joining: int = 0
+
+    @property
+    def logs(self) -> tuple[Vector, Vector, Vector]:
+        """Logarithms of the least, the families' and the greatest values."""
+        low, centre, high = (
+            np.log([getattr(c, at) for c in self.constants]) for at in ("low", "start", "high")
+        )
+        return low, np.clip(centre, low, high), high
+
+
+@dataclass(frozen=True, slots=True)
+class PullChoice:
+    """What was chosen without a group.
+
+    Attributes
+    ----------
+    pull
+        Strength, of `PULLS`.
+    joins
+        Whether the constants beside the listed ones moved.
+    error
+        Mean size of log(predicted / measured) of the other groups, each left out; ``None`` where
+        there was only one.
+    """
+
+    pull: float
+    joins: bool
+    error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NestedFit:
+    """Predictions of each group by constants, and a pull, chosen and fitted on all other groups.
+
+    Attributes
+    ----------
+    predicted
+        Shape ``(rows,)``.
+    fits
+        Group -> the fit that did not see it; all constants have a value.
+    choices
+        Group -> what was chosen.
+    """
+
+    predicted: Vector
+    fits: Mapping[str, Fit] = field(repr=False)
+    choices: Mapping[str, PullChoice]
+
+
+@dataclass(frozen=True, slots=True)
+class LinearisedRows:
+    """Rows of several groups near a fit: what leaving out a group does, without a fit.
+
+    Attributes
+    ----------
+    residuals
+        At the fit, logarithms, shape ``(rows,)``.
+    slopes
+        Their derivatives by the logarithms of constants, shape ``(rows, constants)``.
+    offset
+        The fit less the families' values, logarithms, shape ``(constants,)``.
+    groups
+        Number of each row's group, shape ``(rows,)``.
+    low, high
+        Bounds less the families' values.
+    scale
+        Relative error from which on a row counts less.
+    """
+
+    residuals: Vector
+    slopes: Matrix
+    offset: Vector
+    groups: npt.NDArray[np.intp]
+    low: Vector
+    high: Vector
+    scale: float
+
+    def without_each(self, pull: Vector, moving: int) -> Matrix:
+        """Return the constants without each group, less the families' values.
+
+        A row counts by the derivative of the soft L1 loss, as in one step of iteratively
+        reweighted least squares.
+
+        Parameters
+        ----------
+        pull
+            Weight of the pull of each constant, shape ``(constants,)``.
+        moving
+            How many of the first constants move; the others have their families' values.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(groups, constants)``.
+        """
+        weight = (1.0 + (self.residuals / self.scale) ** 2) ** -0.5
+        target = self.slopes @ self.offset - self.residuals
+        slopes = self.slopes[:, :moving]
+        parts = [self.groups == g for g in np.unique(self.groups)]
+        curvature = np.stack([(slopes[at].T * weight[at]) @ slopes[at] for at in parts])
+        right = np.stack([slopes[at].T @ (weight[at] * target[at]) for at in parts])
+        curvature, right = curvature.sum(0) - curvature, right.sum(0) - right
+        floor = _FLOOR * np.trace(curvature, axis1=1, axis2=2) / moving + 1e-300
+        ridge = (pull[:moving] ** 2 + floor[:, None])[..., None] * np.eye(moving)
+        out = np.zeros((len(parts), len(pull)))
+        out[:, :moving] = np.linalg.solve(curvature + ridge, right[..., None])[..., 0]
+        return np.clip(out, self.low, self.high)
+
+    def error(self, pull: Vector, moving: int) -> float:
+        """Return the mean size of residuals, each row's group left out; as `without_each`."""
+        moved_by = self.without_each(pull, moving) - self.offset
+        moves: Vector = np.sum(self.slopes * moved_by[self.groups], axis=1)
+        residuals: Vector = self.residuals + moves
+        return float(np.mean(np.abs(residuals)))
+
+
+def nested_left_out(
+    forward: Forward,
+    measured: npt.ArrayLike,
+    constants: PulledConstants,
+    groups: Sequence[str],
+    *,
+    scale: float = 0.1,
+    weights: npt.ArrayLike | None = None,
+) -> NestedFit:
+    """Predict each group of rows from all other groups, which choose the pull as well.
+
+    Parameters
+    ----------
+    forward, measured, groups, scale, weights
+        As `perfmodel.calibrate.left_out` takes them.
+    constants
+        What may move, and towards what.
+
+    Returns
+    -------
+    NestedFit
+        With two groups nothing can be chosen without one of them: all constants move then, under
+        the first of `PULLS`.
+    """
+    truth = np.asarray(measured, dtype=np.float64)
+    share = np.ones(truth.size) if weights is None else np.asarray(weights, dtype=np.float64)
+    trial = _NestedTrial(truth, constants, np.asarray(groups), scale, share)
+    names = list(dict.fromkeys(groups))
+    results = side_by_side(
+        points_of(forward, constants.constants), [partial(trial.without, n) for n in names]
+    )
+    predicted = np.empty(truth.size)
+    for name, (fit, _) in zip(names, results, strict=True):
+        predicted[trial.labels == name] = fit.predicted[trial.labels == name]
+    fits, choices = zip(*results, strict=True)
+    return NestedFit(
+        predicted, dict(zip(names, fits, strict=True)), dict(zip(names, choices, strict=True))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _NestedTrial:
+    measured: Vector
+    constants: PulledConstants
+    labels: npt.NDArray[np.str_]
+    scale: float
+    weights: Vector
+
+    def without(self, name: str, evaluate: EvaluatePoints) -> tuple[Fit, PullChoice]:
+        """Return the fit without a group, and the choice that it made."""
+        rows = np.flatnonzero((self.labels != name) & (self.weights > 0))
+        others, numbers = np.unique(self.labels[rows], return_inverse=True)
+        # The pull of strength 1: as much as the rows of one group.
+        weight = float(np.sqrt(np.sum(self.weights[rows] ** 2) / len(others)))
+        unit = np.where(self.constants.pulled, weight, 0.0)
+        size = len(unit)
+        base = self._fitted(evaluate, rows, PULLS[0] * unit, size)
+        if len(others) == 1:
+            return base, PullChoice(PULLS[0], True, None)
+        near = self._linearised(evaluate, rows, numbers, base)
+        sizes = dict.fromkeys((size, size - self.constants.joining))
+        candidates = [(pull, moving) for moving in sizes for pull in PULLS]
+        errors = [near.error(pull * unit, moving) for pull, moving in candidates]
+        best = int(np.argmin(np.round(np.array(errors) / _TIE)))
+        pull, moving = candidates[best]
+        fit = base if best == 0 else self._fitted(evaluate, rows, pull * unit, moving)
+        return fit, PullChoice(pull, moving == size, errors[best])
+
+    def _fitted(
+        self, evaluate: EvaluatePoints, rows: npt.NDArray[np.intp], pulls: Vector, moving: int
+    ) -> Fit:
+        """Return a fit of the first constants, all others at their families' values."""
+        constants, centre = self.constants.constants, np.exp(self.constants.logs[1])
+
+        def padded(points: Matrix) -> Matrix:
+            fixed = np.broadcast_to(centre[moving:], (len(points), len(centre) - moving))
+            return evaluate(np.concatenate([points, fixed], axis=1))
+
+        listed = [
+            replace(c, start=at, towards=at, prior=pull)
+            for c, at, pull in zip(constants, centre.tolist(), pulls.tolist(), strict=True)
+        ]
+        fit = fit_points(
+            padded, self.measured, listed[:moving], rows, self.scale, self.weights,
+            squared_pulls=True,
+        )  # fmt: skip
+        fixed = {c.name: c.start for c in listed[moving:]}
+        return replace(fit, constants={**fit.constants, **fixed})
+
+    def _linearised(
+        self, evaluate: EvaluatePoints, rows: npt.NDArray[np.intp],
+        numbers: npt.NDArray[np.intp], fit: Fit,
+    ) -> LinearisedRows:  # fmt: skip
+        x = np.log([fit.constants[c.name] for c in self.constants.constants])
+
+        def residuals(at: Matrix) -> Matrix:
+            logs = np.log(evaluate(np.exp(at))[:, rows] / self.measured[rows])
+            return logs * self.weights[rows]
+
+        low, centre, high = self.constants.logs
+        steps = ResidualsAndSlopes(residuals, low, high)
+        return LinearisedRows(steps.residuals(x), steps.slopes(x), x - centre, numbers,
+                              low - centre, high - centre, self.scale)  # fmt: skip

@@ -1,0 +1,317 @@
+"""Which measurement would narrow the predictions of a device most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.errors import Fault, InputError, one_of
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.posterior import Posterior
+from perfmodel.hardware.runtime import SCALE_CLASSES
+from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.resolve import resolve
+from perfmodel.settings import FaultList
+
+Vector = npt.NDArray[np.float64]
+
+_IMAGES: Final = (
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "squeezenet1_1",
+    "shufflenet_v2",
+    "efficientnet_b0",
+    "googlenet",
+    "resnet18",
+    "resnet50",
+    "densenet121",
+    "resnext50_32x4d",
+    "alexnet",
+    "vgg16",
+    "inception_v3",
+    "convnext_tiny",
+    "yolov8n",
+    "unet",
+    "vit_b_16",
+    "swin_tiny",
+)
+_LANGUAGE: Final = (
+    "qwen3_0_6b",
+    "llama_3_2_1b",
+    "llama_3_2_3b",
+    "llama_3_8b",
+    "gpt_oss_20b",
+    "qwen3_14b",
+)
+#: Class of workloads -> models of the library that differ in what they are made of, and settings.
+VARIED: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]]] = {
+    "frames": (_IMAGES, {}),
+    "tokens/decode": (_LANGUAGE, {"phase": "decode"}),
+    "tokens/prefill": (_LANGUAGE, {"phase": "prefill"}),
+}
+#: Step of the logarithm of a multiplier for slopes.
+_STEP: Final = 1e-5
+#: Share of measurements between the ends of the interval that is named.
+_LEVEL: Final = 0.9
+
+
+class Narrowing(NamedTuple):
+    """A measurement that would narrow predictions.
+
+    Attributes
+    ----------
+    place
+        Which of the candidates.
+    before, after
+        Mean over the targets of the squared scale of the logarithm of what is measured.
+    """
+
+    place: int
+    before: float
+    after: float
+
+
+def narrowing(
+    covariance: Vector, noise: float, candidates: Vector, targets: Vector, count: int
+) -> list[Narrowing]:
+    """Return which measurements narrow the predictions of targets most, one after another.
+
+    A measurement with slopes ``j`` takes ``C j j' C / (noise ** 2 + j' C j)`` from the covariance
+    ``C`` of what predictions are linear in; that one is next whose ``C`` gives the least mean
+    variance over the targets: A-optimal design for them (Chaloner and Verdinelli, Bayesian
+    Experimental Design: A Review, Statistical Science 10(3), 1995), greedily.
+
+    Parameters
+    ----------
+    covariance
+        Shape ``(classes, classes)``.
+    noise
+        Standard deviation of a measurement.
+    candidates, targets
+        Slopes, shape ``(candidates, classes)`` and ``(targets, classes)``.
+    count
+        How many to name, at most all; none is named twice.
+    """
+    open_ = list(range(len(candidates)))
+    steps: list[Narrowing] = []
+    for _ in range(min(count, len(candidates))):
+        before = np.einsum("ti,ij,tj->", targets, covariance, targets) / len(targets) + noise**2
+        seen = candidates[open_] @ covariance
+        own = noise**2 + np.einsum("ci,ci->c", seen, candidates[open_])
+        gains = ((seen @ targets.T) ** 2).mean(axis=1) / own
+        best = int(np.argmax(gains))
+        steps.append(Narrowing(open_.pop(best), before, before - gains[best]))
+        covariance = covariance - np.outer(seen[best], seen[best]) / own[best]
+    return steps
+
+
+@dataclass(frozen=True, slots=True)
+class NextMeasurement:
+    """A measurement to make, and what it would do.
+
+    Attributes
+    ----------
+    model, settings
+        The workload.
+    command
+        Command line that predicts it.
+    row
+        Cells of the row to add to the file of measurements, without the time.
+    latency_s
+        Predicted, so that one knows what to expect.
+    before, after
+        Highest over lowest of 90 % intervals of the targets, their geometric mean, before it and
+        after it.
+    """
+
+    model: str
+    settings: Mapping[str, Any]
+    command: str
+    row: Mapping[str, str]
+    latency_s: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class NextMeasurements:
+    """Measurements to make, one after another.
+
+    Attributes
+    ----------
+    device, runtime
+        What to measure.
+    each
+        The measurements, the first one first.
+    targets
+        Workloads whose predictions they narrow.
+    """
+
+    device: str
+    runtime: str
+    each: tuple[NextMeasurement, ...]
+    targets: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the measurements ready for JSON."""
+        return {
+            "device": self.device,
+            "runtime": self.runtime,
+            "targets": list(self.targets),
+            "next": [asdict(one) for one in self.each],
+        }
+
+    def __str__(self) -> str:
+        what = f"what to measure next, for predictions of {len(self.targets)} workloads"
+        lines = [f"{self.device} under {self.runtime}: {what}"]
+        for i, one in enumerate(self.each, 1):
+            ends = f"from x{one.before:.3g} to x{one.after:.3g}, highest over lowest"
+            lines += [
+                f"  {i}. {one.model}: 90 % intervals {ends}",
+                f"     {one.command}",
+                f"     row: {','.join(one.row)},latency_s = {','.join(one.row.values())},...",
+            ]
+        return "\n".join(lines)
+
+
+class _PricedModel(NamedTuple):
+    """A workload that may be measured, as it is predicted."""
+
+    model: str
+    settings: Mapping[str, Any]
+    prediction: Prediction
+    slopes: Vector
+
+
+def next_rows(
+    machine: Machine,
+    posterior: Posterior,
+    count: int,
+    candidates: Sequence[str],
+    targets: Sequence[str],
+    precision: str | None,
+    measured: Sequence[tuple[str, Mapping[str, Any]]],
+) -> NextMeasurements:
+    """Return the measurements that would narrow the predictions of a calibrated device most.
+
+    Parameters
+    ----------
+    machine
+        With its calibrated facts.
+    posterior
+        What is left open of them.
+    count
+        How many to name.
+    candidates, targets
+        Models that may be measured, and those whose predictions matter; a varied list of the class
+        of workloads where empty.
+    precision
+        Under which they run.
+    measured
+        Models and their sizes that were measured; no candidate of the list is one of them.
+
+    Raises
+    ------
+    InputError
+        Unknown names, models that do not run on the device, no list for the class.
+    """
+    faults = FaultList()
+    if count < 1:
+        faults.append(Fault(f"{count} measurements", path="next", expected="one or more"))
+    kind = next((name for name in posterior.workloads if name in VARIED), "")
+    nothing: tuple[tuple[str, ...], Mapping[str, Any]] = ((), {})
+    models, settings = VARIED.get(kind, nothing)
+    if not (candidates or models):
+        faults.append(
+            Fault(
+                f"there is no list of {', '.join(posterior.workloads)} to choose from",
+                path="candidates",
+                expected=f"names of models; there are lists of {one_of(list(VARIED))}",
+            )
+        )
+    priced = {
+        (path, name): _priced(machine, name, settings, precision, path if names else "", faults)
+        for path, names in (("candidates", candidates), ("targets", targets))
+        for name in names or models
+    }
+    faults.settle()
+    choices = [one for (path, _), one in priced.items() if one and path == "candidates"]
+    choices = [
+        one
+        for one in choices
+        if candidates
+        or (one.prediction.workload.name, one.prediction.parameters_bound) not in measured
+    ]
+    wanted = [one for (path, _), one in priced.items() if one and path == "targets"]
+    if not choices or not wanted:
+        raise InputError(
+            Fault("nothing is left to measure", path="candidates", expected="names of models")
+        )
+    steps = narrowing(
+        posterior.matrix,
+        posterior.noise,
+        np.array([one.slopes for one in choices]),
+        np.array([one.slopes for one in wanted]),
+        count,
+    )
+    each = tuple(_next(machine, choices[step.place], posterior, step) for step in steps)
+    names = tuple(one.model for one in wanted)
+    return NextMeasurements(machine.device.name, machine.runtime.name, each, names)
+
+
+def _priced(
+    machine: Machine,
+    model: str,
+    settings: Mapping[str, Any],
+    precision: str | None,
+    path: str,
+    faults: FaultList,
+) -> _PricedModel | None:
+    """Return a workload with its slopes; of one that a user named it is a fault not to run."""
+    try:
+        subject = resolve(model, machine, precision, settings=settings)
+        plain = predict(subject.workload, machine, precision=subject.precision)
+        if not plain.feasible:
+            raise InputError(f"{model} does not fit on {machine.device.name}")
+    except InputError as error:
+        if path:
+            faults.extend(replace(fault, path=path) for fault in error.faults)
+        return None
+    scale = {
+        f"runtime.scale.{name}": machine.get(f"runtime.scale.{name}", 1.0) for name in SCALE_CLASSES
+    }
+    points = np.array(list(scale.values())) * np.exp(_STEP * np.eye(len(scale)))
+    slower = predict(
+        subject.workload,
+        machine.vary(dict(zip(scale, points.T, strict=True))),
+        precision=subject.precision,
+    )
+    slopes = np.log(np.asarray(slower.latency_s) / float(plain.latency_s)) / _STEP
+    return _PricedModel(model, settings, plain, slopes)
+
+
+def _next(
+    machine: Machine, one: _PricedModel, posterior: Posterior, step: Narrowing
+) -> NextMeasurement:
+    precision = str(one.prediction.precision).partition(" (")[0]
+    device, runtime = machine.device.name, machine.runtime.name
+    sets = [f"--set {name}={value}" for name, value in one.settings.items()]
+    words = ["perfmodel predict", one.model, device, *sets, f"--precision {precision}"]
+    row = {"model": one.model, "device": device, "runtime": runtime, "precision": precision}
+    before, after = (
+        float(posterior.times(_LEVEL, variance)) ** 2 for variance in (step.before, step.after)
+    )
+    return NextMeasurement(
+        one.model,
+        one.settings,
+        " ".join([*words, f"--runtime {runtime}"]),
+        {**row, **{name: str(value) for name, value in one.settings.items()}},
+        float(one.prediction.latency_s),
+        before,
+        after,
+    )
