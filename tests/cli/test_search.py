@@ -207,12 +207,16 @@ def test_a_space_of_architectures(run: Run, files: Path) -> None:
     lines = [f"{text},{50 + 0.7 * i}" for i, text in enumerate(strings)]
     (files / "cells.csv").write_text("architecture,top1\n" + "\n".join(lines) + "\n")
     times = [
-        float(pm.predict(space.workload(space.encode(s)), "raspberry_pi_5").latency_s)
+        float(
+            pm.predict(
+                space.workload(space.encode(s)), "raspberry_pi_5", runtime="litert"
+            ).latency_s
+        )
         for s in strings
-    ]  # fmt: skip
+    ]
     limit = sorted(times)[20]
     (files / "cells.yaml").write_text(
-        "workload: nas_bench_201\ndevice: raspberry_pi_5\n"
+        "workload: nas_bench_201\ndevice: raspberry_pi_5\nruntime: litert\n"
         f"constraints: [latency_s <= {limit!r}]\n"
         "accuracy: {kind: table, path: cells.csv, accuracy: top1}\n"
     )
