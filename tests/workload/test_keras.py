@@ -46,12 +46,11 @@ def test_as_much_work_as_the_same_network_of_the_library(name: str, own: str) ->
     assert imported.macs == known.macs
     assert imported.unit == known.unit == "frames"
     # Keras keeps a mean and a variance a channel beside what others fold.
-    a, b = (
-        pm.predict(w, "jetson_agx_orin", precision="fp16", runtime="ideal")
-        for w in (imported, known)
-    )
+    # On a fast L2: what is compared is the work, not how long copies of a DenseNet wait for it.
+    machine = pm.hardware("jetson_agx_orin").vary({"memories.gpu_l2.bandwidth": 1.331e12})
+    a, b = (pm.predict(w, machine, precision="fp16", runtime="ideal") for w in (imported, known))
     # The library's DenseNet lets convolutions write into one buffer; the file's layers join copies.
-    near = 0.4 if own == "densenet121" else 0.005
+    near = 0.2 if own == "densenet121" else 0.005
     assert a.latency_s == pytest.approx(b.latency_s, rel=near)
 
 

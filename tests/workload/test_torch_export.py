@@ -50,9 +50,9 @@ def test_costs_as_the_same_network_of_the_library(name: str, own: str) -> None:
     known = pm.workload(own, batch=2)
     assert imported.weights == known.weights
     assert imported.macs == known.macs
-    a, b = (pm.predict(w, "rtx_4090", precision="fp16") for w in (imported, known))
+    a, b = (pm.predict(w, "rtx_4090", precision="fp16", runtime="ideal") for w in (imported, known))
     # A transformer of torch rounds and scales where the library's family has one kernel.
-    near = 0.2 if own in {"vit_b_16", "swin_tiny"} else 1e-9
+    near = 0.15 if own in {"vit_b_16", "swin_tiny"} else 1e-9
     assert a.latency_s == pytest.approx(b.latency_s, rel=near)
 
 
