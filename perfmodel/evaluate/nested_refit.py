@@ -161,7 +161,7 @@ class _FittedFacts:
         value = _mean(self._family([machine], path) for (_, path), machine in places.items())
         if value is None:
             return _from_start(constant)
-        return replace(constant, start=value), True
+        return replace(constant, towards=value), True
 
     def joining(self, *, of_devices: bool) -> list[Constant]:
         """Return the constants that were fitted on these rows and are not listed.

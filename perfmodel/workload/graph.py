@@ -278,6 +278,10 @@ class Graph:
 
     def content_hash(self) -> str:
         """Return a hash of the graph's content (structure, shapes and counts)."""
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
         text = repr((sorted(self.tensors.items()), self.blocks, self.inputs, self.outputs))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -137,6 +137,7 @@ class Poly:
         return " + ".join(sorted(_show(m, c) for m, c in self.terms.items())) or "0"
 
 
+@lru_cache(maxsize=65536)  # a graph's hash shows every shape, and most have a few terms in common
 def _show(monomial: Monomial, c: float) -> str:
     factors = sorted(f"{a!r}" if n == 1 else f"{a!r}**{n}" for a, n in monomial)
     if c != 1.0 or not factors:

@@ -144,16 +144,6 @@ def test_terms_that_hide_one_another_are_told_apart() -> None:
         assert result.scale[name] == pytest.approx(value, rel=0.05), name
 
 
-@pytest.mark.data
-def test_ten_networks_calibrate_the_others(data: Path) -> None:
-    (result,) = pm.validate("cpu_zen4", data=data)
-    ten = result.details["ten_samples"]
-    assert ten["k"] == 10
-    assert ten["mape"] < 0.035
-    assert ten["low"] <= ten["mape"] <= ten["high"] < 0.045
-    assert ten["inside"] > 0.85
-
-
 def test_a_trial_needs_rows_to_judge_on() -> None:
     with pytest.raises(ValueError, match="leave none"):
         trial(Sums({"conv": [1.0, 2.0, 3.0]}), np.ones(3), WEAK, 3)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from perfmodel.calibrate import Constant, PulledConstants, nested_left_out
+from perfmodel.calibrate import Constant, PulledConstants, nested_left_out, pooled_fit
 from perfmodel.calibrate.fit import Forward, fit
 from perfmodel.calibrate.nested import PULLS, LinearisedRows
 
@@ -123,3 +123,35 @@ def test_two_groups_leave_nothing_to_choose_by() -> None:
     result = nested_left_out(powers, measured(), pulled, ["a"] * 3 + ["b"] * 3)
     assert {choice.pull for choice in result.choices.values()} == {PULLS[0]}
     assert all(choice.error is None for choice in result.choices.values())
+
+
+def test_a_pooled_fit_has_the_pull_that_leaving_out_each_group_decides() -> None:
+    truth = measured()
+    listed = PulledConstants(constants(), np.array([True, True]))
+    pooled, choice = pooled_fit(powers, truth, listed, GROUPS, scale=SQUARES)
+    # The pull of strength 1 weighs as much as the rows of one group: two of them.
+    strength = np.sqrt(2.0)
+    errors = {
+        pull: float(np.mean(np.abs(true_errors(truth, GROUPS, pull * strength)))) for pull in PULLS
+    }
+    assert choice.pull == min(errors, key=errors.__getitem__)
+    assert choice.error == pytest.approx(errors[choice.pull], rel=1e-3)
+    direct = fit(powers, truth, constants(choice.pull * strength), scale=SQUARES)
+    assert pooled.constants == pytest.approx(direct.constants, rel=1e-4)
+
+
+def test_a_constant_that_nothing_feels_at_its_family_s_value_is_searched_from_its_own_start() -> (
+    None
+):
+    """Memory bounds every row at the family's share; the truth is far below it."""
+    groups = np.repeat(np.arange(4), 3)
+    work = np.tile([1.0, 2.0, 3.0], 4) * (1.0 + 0.01 * groups)
+
+    def forward(values: Mapping[str, float]) -> np.ndarray:
+        return np.maximum(work / values["share"], 5.0 * work)
+
+    listed = [Constant("share", 0.1, 0.01, 1.0, towards=0.9)]
+    pulled = PulledConstants(listed, np.array([True]))
+    truth = forward({"share": 0.05})
+    result = nested_left_out(forward, truth, pulled, [str(g) for g in groups])
+    assert result.predicted == pytest.approx(truth, rel=1e-2)

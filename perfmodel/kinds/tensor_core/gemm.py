@@ -7,14 +7,20 @@ the time is the least over the candidates::
     matrix = waves * (max(2 rows columns k / (share peak / units * extent^e), steps wait) + fill)
     reads  = blocks * (rows + columns) * k
     bytes  = moved + reread * max(reads - moved, 0)
-    dram   = bytes / (share bandwidth) + bytes / (min(blocks, per_unit * units) * draw * clock)
+    dram   = bytes / (share bandwidth) + drawn / (draw * clock)
+    drawn  = (1 - reread) unique + reread * max(reads / least(blocks), unique)
+    unique = max((B + (moved - B) min(rows / M, 1)) / least(groups * ceil(N / columns) * splits),
+                 moved / (per_unit * units))
     l2     = reads / (share l2_bandwidth)
-    time   = max(host, launch + (matrix^p + dram^p + l2^p)^(1/p) + split + quantise M K / bandwidth)
+    joined = ((matrix + riders)^p + dram^p + l2^p)^(1/p)
+    time   = max(host, launch + joined + split + quantise M K / bandwidth)
 
-with ``k`` a split's part of K in whole steps of 64, each of which waits for its operands. Where a
-kernel of its own quantises the activations first, it streams `quantise` bytes for each of their
-numbers. What the power limit sustains caps the rate of the whole product. All arguments broadcast;
-nothing branches on a value.
+with ``k`` a split's part of K in whole steps of 64, each of which waits for its operands, and
+``least(x)`` the smaller of ``x`` and ``per_unit * units``. Blocks of one column of tiles ask for
+the same part of B, and only one of them draws it from main memory: more rows make it no faster.
+Where a kernel of its own quantises the activations first, it streams `quantise` bytes for each of
+their numbers. What the power limit sustains caps the rate of the whole product. All arguments
+broadcast; nothing branches on a value.
 
 Waves of tiles and split sums: Osama et al., "Stream-K", PPoPP 2023. Lee et al., "Forecasting GPU
 performance for deep learning training and inference" (NeuSight), ASPLOS 2025, count tiles and waves
@@ -108,7 +114,7 @@ class GemmTimes(NamedTuple):
     matrix_s, dram_s, l2_s
         Terms of the tile and split that were picked.
     joined_s
-        Arithmetic and memories, joined by the p-norm.
+        Arithmetic with its riders and memories, joined by the p-norm.
     split_s
         Sum of the parts of a split; 0 where it is not split.
     quantise_s
@@ -133,6 +139,7 @@ class GemmTimes(NamedTuple):
 def gemm_times(
     m: Value, n: Value, k: Value, *, machine: Processor, constants: GemmConstants,
     moved_bytes: Value, left_bytes: Value, right_bytes: Value, groups: Value = 1.0,
+    riders_s: Value = 0.0,
     tiles: tuple[Tile, ...] = TILES, splits: tuple[int, ...] = SPLITS, relaxed: bool = False,
 ) -> GemmTimes:  # fmt: skip
     """Return the times of products ``C[M, N] = A[M, K] B[K, N]``, each `groups` times in a kernel.
@@ -147,6 +154,8 @@ def gemm_times(
         Bytes of an element of A and of B.
     groups
         Products of one kernel: a batch, heads, experts.
+    riders_s
+        Seconds of elementwise work of the kernel, after its arithmetic.
     tiles, splits
         Candidates.
     relaxed
@@ -157,11 +166,11 @@ def gemm_times(
     GemmTimes
         Of the inputs' broadcast shape.
     """
-    xp = namespace(m, n, k, groups, moved_bytes, left_bytes, right_bytes,
+    xp = namespace(m, n, k, groups, moved_bytes, left_bytes, right_bytes, riders_s,
                    machine.peak, machine.units, machine.clock, machine.bandwidth,
                    machine.l2_bandwidth, machine.sustained, constants.launch)  # fmt: skip
     shape = np.broadcast_shapes(
-        *(np.shape(v) for v in (m, n, k, groups, moved_bytes, left_bytes, right_bytes,
+        *(np.shape(v) for v in (m, n, k, groups, moved_bytes, left_bytes, right_bytes, riders_s,
                                 machine.peak, machine.units, machine.clock, machine.bandwidth))
     )  # fmt: skip
     t, c, units = candidates(tiles, splits, len(shape)), constants, machine.units
@@ -182,11 +191,17 @@ def gemm_times(
     # A byte passes the memory and then a block that has only so many under way.
     dram = beyond / (machine.bandwidth * c.bandwidth_share)
     if not _is_unlimited(c.draw_bytes_per_clock):
-        drawing = xp.minimum(xp.maximum(blocks, 1.0), c.blocks_per_unit * units)
-        dram = dram + beyond / (drawing * (c.draw_bytes_per_clock * machine.clock))
+        per_row = groups * up(n / t.columns, xp, relaxed) * t.splits
+        resident = c.blocks_per_unit * units
+        shared = xp.minimum(groups * n * k * right_bytes, moved_bytes)
+        first = shared + (moved_bytes - shared) * xp.minimum(t.rows / m, 1.0)
+        drawn = xp.maximum(first / xp.minimum(per_row, resident), moved_bytes / resident)
+        again = xp.maximum(reads / xp.minimum(blocks, resident) - drawn, 0.0)
+        drawn = drawn + c.reread_share * again
+        dram = dram + drawn / (c.draw_bytes_per_clock * machine.clock)
     near = machine.l2_bandwidth * c.l2_share
     cached = reads / near
-    joined = _join(matrix, dram, cached, c.pnorm, xp)
+    joined = _join(matrix + riders_s, dram, cached, c.pnorm, xp)
     split = t.split * (c.split_launch + _PARTIAL * t.splits * groups * m * n / near)
     work = joined + split
     best = xp.argmin(work, axis=0)

@@ -155,8 +155,8 @@ def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterato
     A product of two activations takes those of ``batched_gemm`` where the runtime has them.
     """
     for found in products(table, setting, base, stated=True):
-        timed = _timed(found, setting)
         riders = base.compute["vector"][found.rows] / found.constants.get("rider_share", 1.0)
+        timed = _timed(found, setting, riders)
         yield replace(timed, vector_s=riders + 0.0 * timed.matrix_s)
 
 
@@ -167,7 +167,7 @@ def _constants(setting: Setting, kind: str, formats: Sequence[str], left: str) -
     return values or constants_of(setting, kind, formats)
 
 
-def _timed(found: TensorCoreGemms, setting: Setting) -> KernelRows:
+def _timed(found: TensorCoreGemms, setting: Setting, riders: Value) -> KernelRows:
     xp, values = setting.xp, found.constants
     constants = GemmConstants.of(values)
     passes = values.get("activation_passes", 1.0)
@@ -175,7 +175,7 @@ def _timed(found: TensorCoreGemms, setting: Setting) -> KernelRows:
     inputs: dict[str, Value] = {
         "m": found.m, "n": found.n, "k": found.k, "groups": found.groups,
         "moved_bytes": found.weight_bytes + passes * found.other_bytes,
-        "left_bytes": found.left_bytes, "right_bytes": found.right_bytes,
+        "left_bytes": found.left_bytes, "right_bytes": found.right_bytes, "riders_s": riders,
     }  # fmt: skip
     tiles, splits = candidates_of(found.kind)
     if "narrow_columns" in values:
@@ -195,7 +195,7 @@ def _timed(found: TensorCoreGemms, setting: Setting) -> KernelRows:
     return KernelRows(
         found.rows, times.matrix_s, times.dram_s, times.l2_s,
         constants.launch + constants.per_group * found.groups + zero,
-        times.joined_s - xp.maximum(xp.maximum(times.matrix_s, times.dram_s), times.l2_s)
+        times.joined_s - xp.maximum(xp.maximum(times.matrix_s + riders, times.dram_s), times.l2_s)
         + times.split_s + times.quantise_s + laid_out,
         constants.host_floor + zero, detail,
     )  # fmt: skip
@@ -226,7 +226,8 @@ def _distinct_times(
         return gemm_times(**inputs, machine=machine, **run)
     stacked = np.concatenate([np.reshape(v, (-1, points)) for v in arrays])
     # One number a point; that equal numbers are equal points is checked.
-    mix = np.random.default_rng(0).uniform(0.5, 1.5, len(stacked)) / stacked.max(axis=1)
+    top = np.maximum(stacked.max(axis=1), np.finfo(np.float64).tiny * 4.0)
+    mix = np.random.default_rng(0).uniform(0.5, 1.5, len(stacked)) / top
     _, first, back = np.unique(mix @ stacked, return_index=True, return_inverse=True)
     if not np.array_equal(stacked[:, first][:, back], stacked):
         first = back = np.arange(points)

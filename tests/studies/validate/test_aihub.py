@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import csv
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from perfmodel_studies.readers.npus import aihub
 
 from perfmodel.errors import InputError
-from perfmodel.evaluate import validate
+from perfmodel.evaluate import ValidationResult, validate
 from perfmodel.hardware.library import hardware
 
 HEADER = "model,component,precision,device,runtime,latency_ms,primary_unit\n"
 
 
 @pytest.mark.data
-def test_transfer_is_within_fifteen_per_cent_and_graphs_rank(data: Path) -> None:
-    (found,) = validate("qualcomm_aihub_perf", data=data)
+def test_transfer_is_within_fifteen_per_cent_and_graphs_rank(
+    validated: Callable[[str], ValidationResult],
+) -> None:
+    found = validated("qualcomm_aihub_perf")
     assert found.rows == 4354
     assert found.coverage > 0.92
     assert found.mape is not None
@@ -34,7 +37,10 @@ def test_transfer_is_within_fifteen_per_cent_and_graphs_rank(data: Path) -> None
 
 @pytest.mark.data
 def test_a_device_held_out_is_predicted_as_it_is_among_the_others(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path,
+    validated: Callable[[str], ValidationResult],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     device = "QCS8550 (Proxy)"
     with gzip.open(data / "measured" / "qualcomm_aihub_perf.csv.gz", "rt") as file:
@@ -47,7 +53,7 @@ def test_a_device_held_out_is_predicted_as_it_is_among_the_others(
             writer.writeheader()
             writer.writerows(row for row in rows if (row["device"] == device) == inside)
     (found,) = validate("qualcomm_aihub_perf", data=tmp_path, suffix="_heldout")
-    (among,) = validate("qualcomm_aihub_perf", data=data)
+    among = validated("qualcomm_aihub_perf")
     assert found.mape == pytest.approx(among.by_device[device]["mape"])
     assert "predicted from 7 other devices" in found.notes[0]
     assert ".csv" not in found.notes[0]

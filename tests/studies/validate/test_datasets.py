@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from perfmodel_studies.readers import cpu_zen4
 
 from perfmodel.errors import InputError
-from perfmodel.evaluate import dataset_names, datasets, validate
+from perfmodel.evaluate import ValidationResult, dataset_names, datasets, validate
 from perfmodel.evaluate.files import data_folder
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
@@ -194,8 +195,21 @@ def test_llamacpp_on_apple_within_six_per_cent(data: Path) -> None:
 
 
 @pytest.mark.data
-def test_zen4_within_four_per_cent_and_in_order(data: Path) -> None:
-    (found,) = validate("cpu_zen4", data=data)
+def test_ten_networks_calibrate_the_others(
+    validated: Callable[[str], ValidationResult],
+) -> None:
+    ten = validated("cpu_zen4").details["ten_samples"]
+    assert ten["k"] == 10
+    assert ten["mape"] < 0.035
+    assert ten["low"] <= ten["mape"] <= ten["high"] < 0.045
+    assert ten["inside"] > 0.85
+
+
+@pytest.mark.data
+def test_zen4_within_four_per_cent_and_in_order(
+    data: Path, validated: Callable[[str], ValidationResult]
+) -> None:
+    found = validated("cpu_zen4")
     assert (found.rows, found.coverage) == (81, 1.0)
     assert found.mape is not None
     assert found.mape <= 0.035

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from perfmodel_studies.readers.genz_products import (
     seconds,
 )
 
-from perfmodel.evaluate import validate
+from perfmodel.evaluate import ValidationResult
 
 LLAMA, MIXTRAL = "meta-llama/Llama-2-7B", "mistralai/Mixtral-8x7B"
 
@@ -92,8 +93,10 @@ def test_all_experts_need_room() -> None:
 
 
 @pytest.mark.data
-def test_every_reference_row_matches_or_is_explained(data: Path) -> None:
-    (found,) = validate("genz", data=data)
+def test_every_reference_row_matches_or_is_explained(
+    validated: Callable[[str], ValidationResult],
+) -> None:
+    found = validated("genz")
     details = found.details
     assert (found.rows, found.coverage) == (768, 1.0)
     assert details["with_a_number"] == 610
@@ -107,9 +110,11 @@ def test_every_reference_row_matches_or_is_explained(data: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_docs_name_every_difference_and_its_count(data: Path, checkout: Path) -> None:
+def test_the_docs_name_every_difference_and_its_count(
+    validated: Callable[[str], ValidationResult], checkout: Path
+) -> None:
     text = (checkout / "docs" / "genz.md").read_text()
-    (found,) = validate("genz", data=data)
+    found = validated("genz")
     for name, effect in found.details["corrections"].items():
         (line,) = (row for row in text.splitlines() if row.startswith(f"| `{name}`"))
         assert line.rstrip(" |").rpartition("| ")[2].startswith(f"{effect['rows']}, ")

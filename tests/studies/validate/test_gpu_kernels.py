@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from perfmodel_studies.readers.gpu_kernels.devices import device_named
 
-from perfmodel.evaluate import validate
+from perfmodel.evaluate import ValidationResult, validate
 from perfmodel.evaluate.case import ValidationCase
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import DataFolder
@@ -218,8 +219,10 @@ def test_projections_of_a_layer_split_over_ranks(tmp_path: Path) -> None:
         ("infersim_kernels", "grouped_latency_s", 0.13),
     ],
 )
-def test_errors_on_measured_kernels(data: Path, name: str, target: str, mape: float) -> None:
-    (found,) = validate(name, data=data)
+def test_errors_on_measured_kernels(
+    validated: Callable[[str], ValidationResult], name: str, target: str, mape: float
+) -> None:
+    found = validated(name)
     assert found.targets[target]["mape"] < mape
     assert found.mape is not None
     assert found.mape < found.baselines["roofline"]["mape"]

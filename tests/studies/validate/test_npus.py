@@ -7,23 +7,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perfmodel.calibrate import fit
+from perfmodel.calibrate import Fit, fit, pooled_fit
 from perfmodel.evaluate import validate
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import data_folder
-from perfmodel.evaluate.refit import trial
+from perfmodel.evaluate.nested_refit import nested_refit
+from perfmodel.evaluate.refit import Refit, trial
 from perfmodel.workload.library import find
 
 #: Data set -> largest error of its primary target, least rank correlation, least coverage.
 REACHED = {
     "rkllm_bench": (0.05, 0.98, 0.55),
-    "rknn_model_zoo": (0.10, 0.98, 0.60),
+    "rknn_model_zoo": (0.105, 0.98, 0.60),
     "hailo_model_zoo": (0.27, 0.95, 0.55),
     "coral_edgetpu": (0.29, 0.80, 0.80),
 }
 #: Data set -> target and largest error with groups left out.
 LEFT_OUT = {
-    "rkllm_bench": {"latency_s, network left out": 0.055, "latency_s, chip left out": 0.068},
+    # Both phases in one fit, as a spec states one bandwidth for them: chips left out cost more in
+    # decode than by a fit of decode alone (0.098 for 0.068), far less in prefill (0.34 for 2.6).
+    "rkllm_bench": {
+        "latency_s, network left out": 0.055, "latency_s, chip left out": 0.1,
+        "ttft_s, network left out": 0.19, "ttft_s, chip left out": 0.34,
+    },
     "rknn_model_zoo": {
         "latency_s, rknn, chip left out": 0.18, "latency_s, rknn_1, chip left out": 0.152,
         "latency_s, rknn, network left out": 0.11, "latency_s, rknn_1, network left out": 0.125,
@@ -89,14 +95,37 @@ def test_errors_with_a_group_left_out(name: str) -> None:
 
 @pytest.mark.data
 def test_shipped_constants_are_those_of_the_fit() -> None:
-    for name in ("rkllm_bench", "rknn_model_zoo", "coral_edgetpu"):
+    for name in ("rkllm_bench", "coral_edgetpu"):
         refit = dataset(name).refits(data_folder(None))[0]
-        found = fit(
+        fitted = fit(
             refit.forward, refit.measured, refit.constants, scale=refit.scale,
             weights=refit.weights,
         )  # fmt: skip
-        shipped = refit.forward({})
-        assert np.mean(np.abs(found.predicted / shipped - 1.0)) < 0.01, name
+        assert _difference(refit, fitted) < 0.01, name
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("rknn_model_zoo", "latency_s, rknn, chip left out"),
+        ("whisper_cpp", "encoder_s, metal"),
+        ("whisper_cpp", "encoder_s, metal_no_flash"),
+    ],
+)
+def test_shipped_constants_are_those_of_the_pooled_fit(name: str, target: str) -> None:
+    [refit] = [r for r in dataset(name).refits(data_folder(None)) if r.target == target]
+    nested = nested_refit(refit, name)
+    fitted, choice = pooled_fit(
+        nested.forward, refit.measured, nested.constants, refit.groups, scale=refit.scale
+    )
+    assert choice.pull > 0.0
+    assert _difference(refit, fitted) < 0.01
+
+
+def _difference(refit: Refit, fitted: Fit) -> float:
+    shipped = refit.forward({})
+    return float(np.mean(np.abs(fitted.predicted / shipped - 1.0)))
 
 
 def test_networks_are_found_by_the_names_of_tables(tmp_path: Path) -> None:
