@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from perfmodel.api import Machine, predict
+from perfmodel.ask import Machine, predict
 from perfmodel.calibrate.few_shot import NAMES, few_shot, prior
 from perfmodel.calibrate.next_rows import narrowing
 from perfmodel.errors import InputError

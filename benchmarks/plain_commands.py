@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from perfmodel.api import predict
+from perfmodel.ask import predict
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.datasets import dataset, dataset_names

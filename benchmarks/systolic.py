@@ -31,7 +31,7 @@ _DEVICE = "scale_sim_32x32"
 # A process whose imports are done and whose caches are empty.
 _COLD = f"""
 import time
-import perfmodel as pm, perfmodel.api, perfmodel.predict, perfmodel.workload.library
+import perfmodel as pm, perfmodel.ask, perfmodel.predict, perfmodel.workload.library
 import perfmodel.hardware.library, perfmodel.kinds.systolic
 from perfmodel.prediction import rows
 device, workload = pm.hardware({_DEVICE!r}), pm.workload("resnet18")

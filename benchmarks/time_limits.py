@@ -121,7 +121,7 @@ def questions(folder: str) -> Iterator[Question]:
             )
     for limit in (1.0, 3.0):
         yield "place mixtral_8x7b", limit, lambda s=limit: pm.place(
-            "mixtral_8x7b", "jetson_agx_orin", precision="w4a16", seconds=s,
+            "mixtral_8x7b", "jetson_agx_orin", precision="w4a16", time_limit_s=s,
             extra=[pm_level()], capacities={"dram": "8 GB"}, by="tensor",
         )  # fmt: skip
     for limit in (2.0, 5.0):

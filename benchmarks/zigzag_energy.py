@@ -181,67 +181,69 @@ def main() -> None:
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the excess energy of the searches over CPU time, a panel a layer."""
-    from perfmodel.plots.style import BLUE, GREEN, INK, VERMILION, axis, figure
+    from perfmodel.charts.chart import Chart, ChartAxis, Lines, Note, Panel
+    from perfmodel.charts.draw import draw as drawn
+    from perfmodel.charts.style import BLUE, GREEN, INK, VERMILION
 
-    traces: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {}
-    notes: list[dict[str, Any]] = []
-    told: list[str] = []
+    panels: list[Panel] = []
+    words: list[str] = []
+    times = {1e-3: "1 ms", 1e-2: "10 ms", 0.1: "100 ms", 1: "1 s", 10: "10 s", 100: "100 s"}
     for at, row in enumerate(rows):
-        number = "" if at == 0 else str(at + 1)
-        axes = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         least = row["ours"]["joules"]
-        points = [(p["cpu_s"], 100 * (p["joules"] / least - 1)) for p in row["zigzag"]]
-        listed = [(p["cpu_s"], 100 * (p["joules"] / least - 1)) for p in row["ours"]["listed"]]
-        reached = [(row["ours"]["cpu_s"], 0.0)]
+        points, listed = (
+            [(p["cpu_s"], 100 * (p["joules"] / least - 1)) for p in reached]
+            for reached in (row["zigzag"], row["ours"]["listed"])
+        )
         every = [
-            ("ZigZag 3.9.1", points, VERMILION, "lines", "circle"),
-            ("its search, in arrays here", listed, GREEN, "lines+markers", "diamond"),
-            ("exact chain of tiles", reached, BLUE, "markers", "star"),
+            ("ZigZag 3.9.1", points, VERMILION, 2.5, "hv", "", 8),
+            ("its search, in arrays here", listed, GREEN, 2.5, "linear", "diamond", 8),
+            ("exact chain of tiles", [(row["ours"]["cpu_s"], 0.0)], BLUE, 0, "linear", "star", 16),
         ]
-        for name, found, color, mode, symbol in every:
-            traces.append(
-                {"type": "scatter", "name": name, "x": [x for x, _ in found], "mode": mode,
-                 "y": [y for _, y in found], "showlegend": at == 0, "legendgroup": name,
-                 "line": {"color": color, "width": 2.5,
-                          "shape": "hv" if mode == "lines" else "linear"},
-                 "marker": {"color": color, "symbol": symbol, "size": 16 if symbol == "star" else 8,
-                            "line": {"color": INK, "width": 0.5}}} | axes
-            )  # fmt: skip
-        column, line = at % 2, at // 2
-        left, bottom = 0.54 * column, 0.56 * (1 - line)
+        below, right = divmod(at, 2)
         # The first mappings are far above; the panel shows what is reached after 30 ms.
-        held = [y for x, y in points if x <= 0.03][-1:]
-        high = max([y for x, y in points if x > 0.03] + [y for _, y in listed] + held) or 1.0
-        layout[f"xaxis{number}"] = axis(
-            "CPU time" if line else "", type="log", range=[-3, 2.3], domain=[left, left + 0.46],
-            anchor=f"y{number}", tickvals=[1e-3, 1e-2, 0.1, 1, 10, 100],
-            ticktext=["1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"],
-        )  # fmt: skip
-        layout[f"yaxis{number}"] = axis(
-            "" if column else "energy above the least", domain=[bottom, bottom + 0.40],
-            anchor=f"x{number}", range=[-0.08 * high, 1.08 * high], ticksuffix=" %",
-            exponentformat="none",
-        )  # fmt: skip
-        notes.append(
-            {"text": f"<b>{row['accelerator']}</b>: {row['what']}", "showarrow": False,
-             "xref": "paper", "yref": "paper", "x": left, "y": bottom + 0.41, "xanchor": "left",
-             "yanchor": "bottom", "font": {"size": 12}}
-        )  # fmt: skip
-        told.append(
+        first = [y for x, y in points if x <= 0.03][-1:]
+        high = max([y for x, y in points if x > 0.03] + [y for _, y in listed] + first) or 1.0
+        left, bottom = 0.54 * right, 0.56 * (1 - below)
+        title = f"<b>{row['accelerator']}</b>: {row['what']}"
+        above = "" if right else "energy above the least (%)"
+        panels.append(
+            Panel(
+                x=ChartAxis("CPU time" if below else "", 1e-3, 200, log=True, ticks=times),
+                y=ChartAxis(above, -0.08 * high, 1.08 * high),
+                series=[
+                    Lines(
+                        name=name,
+                        x=[x for x, _ in reached],
+                        y=[y for _, y in reached],
+                        color=color,
+                        width=width,
+                        step=step,
+                        symbol=symbol,
+                        size=size,
+                        edge=INK,
+                        edge_width=0.5,
+                    )
+                    for name, reached, color, width, step, symbol, size in every
+                ],
+                notes=[Note(text=title, x=0.0, y=1.03, frame="", anchor="left bottom")],
+                across=(left, left + 0.46),
+                down=(bottom, bottom + 0.40),
+            )
+        )
+        words.append(
             f"{row['accelerator']}, {row['what']}: ours {1e6 * least:.4g} uJ after "
             f"{1e3 * row['ours']['cpu_s']:.1f} ms, proved; ZigZag {points[-1][1]:.2f} % above "
             f"after {points[-1][0]:.0f} s, first mapping after {points[0][0]:.3f} s"
         )
-    picture = figure(
-        traces, "Energy reached after equal time",
+    chart = Chart(
+        "Energy reached after equal time",
         "one core; ZigZag with one loop more from search to search; its first mappings lie above",
-        "Excess energy over CPU time. " + ". ".join(told) + ".",
-        annotations=notes, margin={"l": 80, "r": 20, "t": 120, "b": 60},
-        **layout, legend={"orientation": "h", "x": 0.0, "y": 1.05, "yanchor": "bottom"},
-    )  # fmt: skip
-    picture.write_image(path, scale=1.5)
-    print(picture.layout.meta["alt"])
+        "Excess energy over CPU time. " + ". ".join(words) + ".",
+        panels,
+        legend="above",
+    )
+    drawn(chart).write_image(path, scale=1.5)
+    print(chart.alt)
 
 
 if __name__ == "__main__":

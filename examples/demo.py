@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perfmodel.api import hardware, predict, sweep, workload
+from perfmodel.ask import hardware, predict, sweep, workload
 from perfmodel.errors import InputError
 from perfmodel.table import Row, Table
 from perfmodel.units import show

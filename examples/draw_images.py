@@ -10,10 +10,10 @@ from perfmodel_studies.row_stationary.eyeriss import eyeriss_layers
 from perfmodel_studies.staircase_plot import staircase as draw_staircases
 
 import perfmodel as pm
+from perfmodel.charts.energy_stack import energy_stack
+from perfmodel.charts.patches import patches as draw_patches
 from perfmodel.cost.traffic.nest import TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
-from perfmodel.plots.energy_stack import energy_stack
-from perfmodel.plots.patches import patches as draw_patches
 from perfmodel.schedule.tiling import network, patch_plan
 from perfmodel.workload.rewrite import layers
 
@@ -64,7 +64,7 @@ def figures():
     token = pm.predict(decode, pm.hardware("cambricon_llm_s"), precision="w8a8")
     resnet = pm.predict(pm.workload("resnet18"), pm.hardware("scale_sim_32x32"))
     chip = {name: layer.energy_j for name, layer in eyeriss_layers("alexnet").items()}
-    tight = {"device": "gemmini_16x16", "unfused": True}
+    tight = {"device": "gemmini_16x16", "fuse": False}
     sizes = ["512 KiB", "640 KiB", "735 KiB", "768 KiB", "832 KiB", "896 KiB", "1 MiB", "1.25 MiB"]
     spilling = pm.schedule("efficientformer_l1", capacity="735 KiB", **tight)
     over = pm.schedule("efficientformer_l1", capacity=sizes, **tight)

@@ -23,20 +23,24 @@ from typing import TYPE_CHECKING, Any
 from perfmodel._version import __version__
 
 if TYPE_CHECKING:
-    from perfmodel.api import (
+    from perfmodel.ask import (
         allocate,
         assign,
         cite,
         collective,
         compare,
         hardware,
+        hardwire,
         patches,
         place,
         precision,
         predict,
+        request,
         runtime,
         schedule,
+        serve,
         solve,
+        split,
         stream,
         sweep,
         traffic,
@@ -54,39 +58,38 @@ if TYPE_CHECKING:
     from perfmodel.search.face import search, space
     from perfmodel.search.finetune import finetune
     from perfmodel.search.oracle import Oracle
-    from perfmodel.system.request import request
-    from perfmodel.system.serving import serve
-    from perfmodel.system.split import split
+    from perfmodel.table import Result
     from perfmodel.workload.workload import Workload
 
-# Which module answers for each word of the face.
-_HOME = {
-    "allocate": "api",
-    "assign": "api",
-    "collective": "api",
+#: Word -> the module that answers for it.
+WORDS = {
+    "allocate": "schedule.allocate",
+    "assign": "schedule.assign",
+    "collective": "collective",
     "calibrate": "evaluate.calibration",
-    "cite": "api",
-    "compare": "api",
+    "cite": "ask.cite",
+    "compare": "compare",
     "finetune": "search.finetune",
-    "hardware": "api",
-    "patches": "api",
-    "place": "api",
-    "precision": "api",
-    "predict": "api",
+    "hardware": "ask.things",
+    "hardwire": "kinds.hardwired.face",
+    "patches": "schedule.tiling.face",
+    "place": "schedule.place",
+    "precision": "ask.things",
+    "predict": "predict",
     "reproduce": "evaluate",
-    "runtime": "api",
-    "schedule": "api",
+    "runtime": "ask.things",
+    "schedule": "schedule.run",
     "request": "system.request",
     "search": "search.face",
     "serve": "system.serving",
-    "solve": "api",
+    "solve": "solve",
     "space": "search.face",
     "split": "system.split",
-    "stream": "api",
-    "sweep": "api",
-    "traffic": "api",
+    "stream": "schedule.stream",
+    "sweep": "sweep",
+    "traffic": "traffic",
     "validate": "evaluate",
-    "workload": "api",
+    "workload": "ask.things",
     "Device": "hardware.device",
     "Fault": "errors",
     "InfeasibleError": "errors",
@@ -96,6 +99,7 @@ _HOME = {
     "PerfmodelError": "errors",
     "Precision": "formats",
     "Prediction": "prediction",
+    "Result": "table",
     "Runtime": "hardware.runtime",
     "Workload": "workload.workload",
     "accuracy": "search",
@@ -111,6 +115,7 @@ __all__ = [
     "PerfmodelError",
     "Precision",
     "Prediction",
+    "Result",
     "Runtime",
     "Workload",
     "__version__",
@@ -123,6 +128,7 @@ __all__ = [
     "compare",
     "finetune",
     "hardware",
+    "hardwire",
     "patches",
     "place",
     "precision",
@@ -144,7 +150,14 @@ __all__ = [
 ]
 
 
-class _Room(ModuleType):
+class _Module(ModuleType):
+    """A module that pickles by its name: a function of a notebook may name it in a worker."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return importlib.import_module, (self.__name__,)
+
+
+class _Room(_Module):
     """A module that is also a word of the face; called, it is the function of that name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -152,18 +165,18 @@ class _Room(ModuleType):
 
     def _word(self) -> Any:
         name = self.__name__.rpartition(".")[2]
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        return getattr(importlib.import_module(f"{__name__}.{WORDS[name]}"), name)
 
     @property
     def __signature__(self) -> inspect.Signature:
         return inspect.signature(self._word())
 
 
-class _Face(ModuleType):
+class _Face(_Module):
     """The package itself; it makes a room callable when the import system binds it here."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in _HOME and isinstance(value, ModuleType):
+        if name in WORDS and isinstance(value, ModuleType):
             value.__class__ = _Room
         super().__setattr__(name, value)
 
@@ -172,11 +185,11 @@ sys.modules[__name__].__class__ = _Face
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in WORDS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if find_spec(f"{__name__}.{name}") is not None:
         return importlib.import_module(f"{__name__}.{name}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{WORDS[name]}"), name)
     globals()[name] = value
     return value
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
+P = ParamSpec("P")
 T = TypeVar("T")
 _NAME = "_asked"
 
@@ -27,6 +29,16 @@ def remember(found: T, word: str, arguments: Sequence[Any], options: Mapping[str
         # Results are frozen dataclasses, among others.
         object.__setattr__(found, _NAME, (word, tuple(arguments), given))
     return found
+
+
+def remembered(question: Callable[P, T]) -> Callable[P, T]:
+    """Let the answers of a public function know the call that gave them (`remember`)."""
+
+    @wraps(question)
+    def ask(*args: P.args, **kwargs: P.kwargs) -> T:
+        return remember(question(*args, **kwargs), question.__name__, args, kwargs)
+
+    return ask
 
 
 def asked_for(found: Any) -> str:

@@ -39,26 +39,65 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "sd": "perfmodel.kinds.storage:Storage",
         "ufs": "perfmodel.kinds.storage:Storage",
     },
-    "perfmodel.plots": {
-        "allocation": "perfmodel.plots.memory_map:allocation_plots",
-        "assignment": "perfmodel.plots.engines:assignment_plots",
-        "curve": "perfmodel.plots.schedule:curve_plots",
-        "patches": "perfmodel.plots.schedule:patch_plots",
-        "placement": "perfmodel.plots.streams:placement_plots",
-        "prediction": "perfmodel.plots:prediction_plots",
-        "schedule": "perfmodel.plots.schedule:schedule_plots",
-        "search": "perfmodel.plots.search:search_plots",
-        "split": "perfmodel.plots.split:split_plots",
-        "stream": "perfmodel.plots.streams:stream_plots",
-        "table": "perfmodel.plots:table_plots",
+    "perfmodel.allocation_plots": {
+        "memory_map": "perfmodel.charts.memory_map:allocation_map",
+    },
+    "perfmodel.assignment_plots": {
+        "timeline": "perfmodel.charts.lanes:timeline",
+    },
+    "perfmodel.curve_plots": {
+        "curve": "perfmodel.charts.schedule_curve:curve",
+        "page": "perfmodel.charts.pages:curve_page",
+    },
+    "perfmodel.patches_plots": {
+        "memory": "perfmodel.charts.patches:patch_memory",
+    },
+    "perfmodel.placement_plots": {
+        "levels": "perfmodel.charts.streams:levels",
+    },
+    "perfmodel.prediction_plots": {
+        "bit_planes": "perfmodel.charts.bit_planes:bit_planes",
+        "bottlenecks": "perfmodel.charts.bottlenecks:bottlenecks",
+        "energy_stack": "perfmodel.charts.energy_stack:energy_stack",
+        "flash_and_sram": "perfmodel.charts.flash_and_sram:flash_and_sram",
+        "flash_timeline": "perfmodel.charts.flash_timeline:flash_timeline",
+        "memory": "perfmodel.charts.memory:memory",
+        "occupancy": "perfmodel.charts.occupancy:occupancy",
+        "resources": "perfmodel.charts.fabric:resources",
+        "roofline": "perfmodel.charts.roofline:roofline",
+        "storage": "perfmodel.charts.storage:storage",
+    },
+    "perfmodel.schedule_plots": {
+        "compare": "perfmodel.charts.schedule_compare:compare",
+        "demand": "perfmodel.charts.schedule_memory:demand",
+        "memory": "perfmodel.charts.schedule_memory:memory",
+        "page": "perfmodel.charts.pages:schedule_page",
+        "timeline": "perfmodel.charts.schedule_timeline:timeline",
+    },
+    "perfmodel.search_plots": {
+        "front": "perfmodel.charts.search_front:front",
+        "layers": "perfmodel.charts.search_layers:layers",
+        "page": "perfmodel.charts.pages:search_page",
+    },
+    "perfmodel.split_plots": {
+        "latency": "perfmodel.charts.split:latency",
+    },
+    "perfmodel.stream_plots": {
+        "timeline": "perfmodel.charts.streams:timeline",
+    },
+    "perfmodel.table_plots": {
+        "curves": "perfmodel.charts.sweeps:curves",
+        "heatmap": "perfmodel.charts.sweeps:heatmap",
+        "pareto": "perfmodel.charts.pareto:pareto",
     },
     "perfmodel.reports": {
         "comparison": "perfmodel.report.of_comparison:comparison_report",
         "curve": "perfmodel.report.of_schedule:curve_report",
         "prediction": "perfmodel.report.of_prediction:prediction_report",
+        "result": "perfmodel.report.of_result:result_report",
         "schedule": "perfmodel.report.of_schedule:schedule_report",
         "search": "perfmodel.report.of_search:search_report",
-        "sweep": "perfmodel.report.of_sweep:sweep_report",
+        "table": "perfmodel.report.of_sweep:sweep_report",
         "validation": "perfmodel.report.of_validation:validation_report",
     },
 }
@@ -160,13 +199,30 @@ def is_kind(name: str) -> bool:
 
 
 def plots_of(subject: Any, of: str = "prediction") -> Any:
-    """The plots of a prediction or of a ``table``: an object with a method a plot."""
+    """Pictures of a result: those of `BUILT_IN`, or what another package's entry point gives.
+
+    Parameters
+    ----------
+    of : str
+        Its sort, such as ``prediction`` or ``table``; of another package the name of an entry
+        point of ``perfmodel.plots``, a function that takes the result.
+    """
+    if f"perfmodel.{of}_plots" in BUILT_IN:
+        return module_of("perfmodel.charts.face").Plots(subject, of)
     return load("perfmodel.plots", of)(subject)
 
 
 def write_report(of: str, found: Any, path: Any, asked: Any = None, **options: Any) -> None:
-    """Write the report of a result of some sort; see `perfmodel.report.write`."""
-    made = load("perfmodel.reports", of)
+    """Write the report of a result; one that has none of its own gets that of any result.
+
+    Parameters
+    ----------
+    of
+        What the result is called (`perfmodel.table.Result.noun`).
+    found, path, asked, **options
+        As for `perfmodel.report.write`.
+    """
+    made = load("perfmodel.reports", of if of in names("perfmodel.reports") else "result")
     import_module("perfmodel.report").write(made, found, path, asked, **options)
 
 

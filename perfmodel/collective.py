@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,25 +20,31 @@ from perfmodel.cost.collectives import (
     wire_bytes,
 )
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
-from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel.stated import stated_constants
-from perfmodel.hardware.library import hardware
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.resolve import note_remarks
-from perfmodel.settings import FaultList, is_fact
+from perfmodel.resolve import DeviceLike, device_of, note_remarks
+from perfmodel.settings import FaultList, gathered, is_fact
+from perfmodel.table import Result, Table
 from perfmodel.units import show
 
-if TYPE_CHECKING:
-    from perfmodel.table import Table
+#: Numbers of a collective: attributes, columns of its table, and keys of its JSON.
+_COLUMNS: Final = (
+    "message_bytes",
+    "devices",
+    "latency_s",
+    "algorithm",
+    "wire_bytes",
+    "bus_bandwidth_bytes_per_s",
+)
 
 #: Links between devices of a node, the fastest first.
 _LINKS: Final = ("nvlink", "infinity_fabric", "xgmi", "pcie")
 
 
-@dataclass(frozen=True, slots=True)
-class Collective:
+@dataclass(frozen=True, repr=False)
+class Collective(Result):
     """A collective's cost.
 
     Attributes
@@ -56,6 +64,9 @@ class Collective:
     device, runtime
         Names of the device and of the library of collectives.
     """
+
+    noun = "collective"
+    attributes = ("name", "device", "runtime", "link", *_COLUMNS, "algorithms")
 
     name: str
     latency_s: Value
@@ -81,77 +92,67 @@ class Collective:
         """Bytes over the link a second, as nccl-tests print it."""
         return self.wire_bytes / self.latency_s
 
-    @property
+    @cached_property
     def table(self) -> Table:
-        """One row a message and a number of devices."""
-        from perfmodel.table import Table
-
-        names = ("message_bytes", "devices", "latency_s", "algorithm", "wire_bytes",
-                 "bus_bandwidth_bytes_per_s")  # fmt: skip
+        """One row for each message and number of devices."""
         shape = np.shape(self.latency_s)
-        columns = {n: np.broadcast_to(getattr(self, n), shape).reshape(-1) for n in names}
+        columns = {n: np.broadcast_to(getattr(self, n), shape).reshape(-1) for n in _COLUMNS}
         return Table(columns, {}, ("message_bytes", "devices"))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return names and numbers, ready for JSON; an algorithm that is not to be had is None."""
-        numbers = ("message_bytes", "devices", "latency_s", "algorithm", "wire_bytes",
-                   "bus_bandwidth_bytes_per_s")  # fmt: skip
-        return {
-            "name": self.name,
-            "device": self.device,
-            "runtime": self.runtime,
-            "link": self.link,
-            **{name: _finite(getattr(self, name)) for name in numbers},
-            "algorithms": {name: _finite(value) for name, value in self.algorithms.items()},
-        }
+    @property
+    def headline(self) -> str:
+        """Which collective, where, and under what software."""
+        return f"{self.name} on {self.device}, {self.link}, runtime {self.runtime}"
 
-    def __repr__(self) -> str:
-        head = f"{self.name} on {self.device}, {self.link}, runtime {self.runtime}"
+    def glance(self) -> Sequence[tuple[str, str]]:
+        """Return the numbers of one message between so many devices."""
         if np.shape(self.latency_s):
-            return f"{head}\n{self.table}"
-        rows = {
-            "message": show(self.message_bytes, "bytes"),
-            "devices": f"{self.devices:g}",
-            "latency": show(self.latency_s, "time"),
-            "algorithm": self.algorithm,
-            "bytes over each link": show(self.wire_bytes, "bytes"),
-            "bus bandwidth": show(self.bus_bandwidth_bytes_per_s, "bandwidth"),
-        }
-        width = max(map(len, rows))
-        return "\n".join([head, *(f"  {name:<{width}}  {text}" for name, text in rows.items())])
+            return ()
+        return (
+            ("message", show(self.message_bytes, "bytes")),
+            ("devices", f"{self.devices:g}"),
+            ("latency", show(self.latency_s, "time")),
+            ("algorithm", str(self.algorithm)),
+            ("bytes over each link", show(self.wire_bytes, "bytes")),
+            ("bus bandwidth", show(self.bus_bandwidth_bytes_per_s, "bandwidth")),
+        )
 
-
-def _finite(value: Any) -> Any:
-    """Return numbers and texts as JSON has them: no infinity, no arrays."""
-    if np.ndim(value):
-        return [_finite(each) for each in np.asarray(value).reshape(-1).tolist()]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    def sections(self) -> list[Table]:
+        """Return the rows where several messages or numbers of devices were asked for."""
+        return [self.table] if np.shape(self.latency_s) else []
 
 
 def collective(
-    name: str, message_bytes: Value | str, devices: Value, device: str | Device | Machine, *,
-    runtime: str | Runtime = "nccl", link: str | None = None, set: Mapping[str, Any] | None = None,
-) -> Collective:  # fmt: skip
+    name: str,
+    message_bytes: Value | str,
+    devices: Value,
+    device: DeviceLike,
+    *,
+    link: str | None = None,
+    set: Mapping[str, Any] | None = None,
+    runtime: str | Path | Runtime = "nccl",
+) -> Collective:
     """Predict a collective between equal devices of one node.
 
     Parameters
     ----------
     name
-        ``all_reduce``, ``all_gather``, ``reduce_scatter``, ``all_to_all``.
+        all_reduce, all_gather, reduce_scatter or all_to_all.
     message_bytes
-        Bytes (or a text with its unit) of the whole message: what an all-reduce sums on each
-        device, what each device has after an all-gather, what each has before a reduce-scatter or
-        an all-to-all.
+        Bytes of the whole message, or a size with its unit ("16 MiB"): what an all-reduce sums on
+        each device, what each device has after an all-gather, or before a reduce-scatter or an
+        all-to-all.
     devices
-        How many take part, two or more; numbers or arrays that broadcast.
+        How many take part, two or more; a list (2,4,8) asks for each, with every message. In Python
+        an array, which broadcasts with the message.
     device
-        Device, its name, or a machine with facts varied (``links.nvlink.bandwidth``).
+        As for `predict`.
     runtime
-        Library: `nccl`, `vllm_all_reduce` ...: what states `kernels` of that class.
+        Library of collectives: nccl, nccl_2_27, vllm_all_reduce, ...
     link
-        Link of the device; by default its fastest to others of its kind.
+        Link of the device. By default its fastest to others of its kind.
     set
-        Facts of the device by path (``{"links.nvlink.bandwidth": "100 GB/s"}``).
+        Facts of the device by path, such as links.nvlink.bandwidth ("100 GB/s").
 
     Returns
     -------
@@ -161,8 +162,14 @@ def collective(
     ------
     InputError
         Unknown names, a device without links, a message or a number of devices that is none.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.collective("all_reduce", "16 MiB", 8, "h100").link
+    'nvlink'
     """
-    faults = FaultList()
+    faults = gathered()
     if name not in COLLECTIVES:
         faults.append(
             Fault(f"unknown collective '{name}'", path="name",
@@ -239,16 +246,18 @@ def _plain(value: Value) -> Value:
 
 
 def _machine(
-    device: str | Device | Machine, runtime: str | Runtime, facts: Mapping[str, Any],
+    device: DeviceLike,
+    runtime: str | Path | Runtime,
+    facts: Mapping[str, Any],
     faults: FaultList,
-) -> Machine | None:  # fmt: skip
+) -> Machine | None:
     faults += [
         Fault("a collective has no such setting", path=name,
               expected="the path of a fact, such as links.nvlink.bandwidth")
         for name in facts if not is_fact(name)
     ]  # fmt: skip
-    chosen = faults.trying(find_runtime, runtime) if isinstance(runtime, str) else runtime
-    found = faults.trying(hardware, device) if isinstance(device, str) else device
+    chosen = faults.trying(find_runtime, runtime)
+    found = faults.trying(device_of, device)
     if chosen is None or found is None:
         return None
     varied = facts

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from perfmodel.arrays import is_array
+from perfmodel.asked import remembered
 from perfmodel.differences import fact_differences, role_path
-from perfmodel.errors import input_error
+from perfmodel.errors import Fault, input_error
+from perfmodel.formats import Precision
+from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.explain import used_facts
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
-from perfmodel.settings import FaultList
-from perfmodel.table import Table
+from perfmodel.settings import FaultList, gathered
+from perfmodel.table import Result, Table, plain
 from perfmodel.units import show
+
+T = TypeVar("T")
+#: Something of both sides, or of each its own.
+Pair: TypeAlias = T | tuple[T | None, T | None] | None
 
 _METRICS = (
     "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
@@ -27,46 +33,68 @@ _METRICS = (
 )  # fmt: skip
 
 
+@remembered
 def compare(
     workload: WorkloadLike | Prediction,
     a: DeviceLike | Prediction,
     b: DeviceLike | Prediction | None = None,
     *,
-    precision: Any = None,
-    runtime: Any = None,
-    engine: Any = None,
-    model: Any = None,
-    set: Any = None,
     bounds: bool = False,
-    **options: Any,
+    set: Mapping[str, Any] | tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
+    precision: Pair[str | Precision] = None,
+    runtime: Pair[str | Path | Runtime] = None,
+    engine: Pair[str] = None,
+    model: Pair[str] = None,
+    relaxed: bool = False,
+    warm: bool = False,
+    fuse: bool | None = None,
+    flash_attention: bool | None = None,
 ) -> Comparison:
-    """Compare a workload on two devices, or two predictions.
+    """Compare a workload on two devices, or two predictions: what differs, and why.
 
     Parameters
     ----------
-    workload, a, b
-        A workload and two devices; or two predictions and nothing else.
-    precision, runtime, engine, model, set
-        As for `predict`, for both; a pair (tuple) gives each its own.
+    workload
+        As for `predict`. In Python also a prediction, with another one as `a` and nothing else.
+    a, b
+        Two devices of the library, or paths to spec files. The same one twice compares precisions
+        or runtimes.
     bounds
-        Whether a bound may be faster than a prediction, which none is otherwise.
-    **options
-        ``fuse``, ``flash_attention``, ``relaxed``, ``warm``, for both.
+        A bound (of the runtime ideal) may be faster than a prediction, which none is otherwise.
+    set
+        As for `predict`. It holds for both. In Python a tuple gives each its own.
+    precision
+        As for `predict`. It holds for both; two with a colon between them (w16a16:w4a16) give each
+        its own. In Python also a tuple.
+    runtime, engine, model
+        As for `predict`. It holds for both; two with a colon between them (A:B) give each its own.
+        In Python also a tuple.
+    relaxed, warm, fuse, flash_attention
+        As for `predict`.
 
     Raises
     ------
     InputError
         Every fault of both sides at once.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.compare("resnet50", "jetson_agx_orin", "rtx_4090", precision="int8").ratio > 1
+    True
     """
+    options = {"relaxed": relaxed, "warm": warm, "fuse": fuse, "flash_attention": flash_attention}
     if isinstance(workload, Prediction):
         if not isinstance(a, Prediction) or b is not None:
             raise input_error("one prediction alone", expected="two predictions")
         return Comparison(workload, a, bounds=bounds)
     if b is None or isinstance(a, Prediction) or isinstance(b, Prediction):
         raise input_error("one device alone", expected="a workload and two devices")
-    given = {"precision": precision, "runtime": runtime, "engine": engine, "model": model,
-             "set": set}  # fmt: skip
-    faults = FaultList()
+    given: dict[str, Any] = {
+        "precision": precision, "runtime": runtime, "engine": engine, "model": model,
+    }  # fmt: skip
+    faults = gathered()
+    given = {name: _pair(name, value, faults) for name, value in given.items()} | {"set": set}
     subjects: list[PredictionInputs | None] = []
     for side, device in enumerate((a, b)):
         chosen = {n: _of_side(v, side) for n, v in given.items()}
@@ -75,6 +103,19 @@ def compare(
     faults.settle()
     first, second = (_predicted(s, options) for s in subjects if s is not None)
     return Comparison(first, second, bounds=bounds)
+
+
+def _pair(name: str, value: Any, faults: FaultList) -> Any:
+    """Return what is of each side, where a text has a colon."""
+    if not isinstance(value, str) or ":" not in value:
+        return value
+    if "+" in value and value.count(":") == 1:
+        return value  # w8a8+2:4 is one precision, of sparse weights
+    parts = tuple(part.strip() for part in value.split(":"))
+    if len(parts) != 2 or not all(parts):
+        faults.append(Fault(f"'{value}' is no pair", path=name, expected="A or A:B"))
+        return None
+    return parts
 
 
 def _of_side(given: Any, side: int) -> Any:
@@ -88,7 +129,7 @@ def _predicted(subject: PredictionInputs, options: Mapping[str, Any]) -> Predict
     )  # fmt: skip
 
 
-class Comparison:
+class Comparison(Result):
     """What differs between two predictions of one point each.
 
     Parameters
@@ -103,6 +144,8 @@ class Comparison:
     InputError
         Where a prediction has many points.
     """
+
+    noun = "comparison"
 
     def __init__(self, a: Prediction, b: Prediction, *, bounds: bool = False) -> None:
         for name, each in (("a", a), ("b", b)):
@@ -295,35 +338,31 @@ class Comparison:
                     f"{a} {first}, {b} {second}")  # fmt: skip
         return f"{b} is {factor:.3g} times {word} than {a}: {second}, not {first}"
 
-    def report(self, path: str | Path, asked: Any = None) -> None:
-        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
-        from perfmodel.catalog import write_report
+    @property
+    def headline(self) -> str:
+        """The answer: how many times faster one side is."""
+        return self.sentences[0]
 
-        write_report("comparison", self, path, asked)
+    def sections(self) -> list[str | Table]:
+        """Return how far to trust it and why it is so, the metrics, and the first kernels."""
+        return ["\n".join(self.sentences[1:]), self.metrics, self.table.head(8)]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
-        return {
-            "workload": self.a.workload.name,
-            "a": self.a.to_dict(),
-            "b": self.b.to_dict(),
-            "ratio": self.ratio,
-            "reasons": self.reasons,
-            "spreads": self.spreads,
-            "metrics": self.metrics.to_records(),
-            "kernels": self.table.to_records(),
-            "layers": self.layers.to_records(),
-            "facts": self.facts.to_records(),
-        }
-
-    def __repr__(self) -> str:
-        lines = [*self.sentences, "", repr(self.metrics), "", repr(self.table.head(8))]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        items = "".join(f"<li>{escape(text)}</li>" for text in self.sentences)
-        tables = "".join(t._repr_html_() for t in (self.metrics, self.table.head(8)))  # pyright: ignore[reportPrivateUsage]
-        return f"<div><ul>{items}</ul>{tables}</div>"
+        return plain(
+            {
+                "workload": self.a.workload.name,
+                "a": self.a,
+                "b": self.b,
+                "ratio": self.ratio,
+                "reasons": self.reasons,
+                "spreads": self.spreads,
+                "metrics": self.metrics.to_records(),
+                "kernels": self.table.to_records(),
+                "layers": self.layers.to_records(),
+                "facts": self.facts.to_records(),
+            }
+        )
 
 
 def _traffic(prediction: Prediction) -> dict[str, float]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from inspect import signature
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def former_names(module: str, **names: str) -> Callable[[str], Any]:
@@ -46,3 +51,89 @@ def former_names(module: str, **names: str) -> Callable[[str], Any]:
         return getattr(sys.modules[module], current)
 
     return former
+
+
+def former_parameters(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that lets a function answer the former names of its parameters.
+
+    Parameters
+    ----------
+    **names : str
+        Former name -> name of today; ``"not NAME"`` where the meaning has turned round.
+
+    Returns
+    -------
+    callable
+        Decorator of a function, whose signature stays. A former name warns with a
+        `DeprecationWarning`; beside the name of today it is a `TypeError`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> @former_parameters(seconds="time_limit_s", unfused="not fuse")
+    ... def ask(*, time_limit_s: float = 20.0, fuse: bool = True) -> tuple[float, bool]:
+    ...     return time_limit_s, fuse
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     ask(seconds=5.0, unfused=True)
+    (5.0, False)
+    """
+
+    def decorated(function: Callable[P, R]) -> Callable[P, R]:
+        today: Any = function
+
+        @wraps(function)
+        def answer(*args: P.args, **kwargs: P.kwargs) -> R:
+            if names.keys().isdisjoint(kwargs):
+                return function(*args, **kwargs)
+            options: dict[str, Any] = dict(kwargs)
+            for former in names.keys() & options.keys():
+                turned, _, current = names[former].rpartition(" ")
+                if current in options:
+                    message = f"{function.__name__}() got both '{former}' and '{current}'"
+                    raise TypeError(message)
+                value = options.pop(former)
+                options[current] = not value if turned else value
+                warnings.warn(
+                    f"'{former}' of {function.__name__}() is called '{names[former]}' now",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+            return today(*args, **options)
+
+        return answer
+
+    return decorated
+
+
+def former_settings(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function answer settings given as keywords, with a warning: they belong in `set`.
+
+    Parameters
+    ----------
+    function : callable
+        It has a parameter `set`.
+
+    Returns
+    -------
+    callable
+        The function; a keyword that is none of its parameters warns with a `DeprecationWarning`.
+    """
+    known = signature(function).parameters
+    today: Any = function
+
+    @wraps(function)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> R:
+        options: dict[str, Any] = dict(kwargs)
+        settings = {name: options.pop(name) for name in kwargs if name not in known}
+        if settings:
+            names = ", ".join(settings)
+            warnings.warn(
+                f"settings of {function.__name__}() are given in 'set' now: {names}",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            options["set"] = {**(options.get("set") or {}), **settings}
+        return today(*args, **options)
+
+    return answer

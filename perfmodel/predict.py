@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Precision
@@ -12,14 +13,27 @@ from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.facts import choices
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import law_of
+from perfmodel.hardware.overlay import overlaid
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds import kind
 from perfmodel.kinds.protocol import Kind
+from perfmodel.plan import Plan
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.job import PredictionJob, Static
 from perfmodel.prediction.placed import shares_of
 from perfmodel.prediction.planned import crossings
-from perfmodel.resolve import machine_of, precision_for, variant_of
+from perfmodel.regular import text_of
+from perfmodel.resolve import (
+    DeviceLike,
+    PredictionInputs,
+    WorkloadLike,
+    machine_of,
+    precision_for,
+    resolve,
+    variant_of,
+)
+from perfmodel.settings import gathered
+from perfmodel.specfile import MAX_BYTES
 from perfmodel.workload.executed import ExecutionPolicy, executed
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.fuse import FusionRules
@@ -29,69 +43,128 @@ from perfmodel.workload.lower import lower
 from perfmodel.workload.panels import Panels
 from perfmodel.workload.workload import Workload
 
-if TYPE_CHECKING:
-    from perfmodel.plan import Plan
-
 _STATIC: dict[tuple[int, int, str], Static] = {}
 
 
 def predict(
-    workload: Workload,
-    device: Device | Machine,
+    workload: WorkloadLike,
+    device: DeviceLike,
     *,
     precision: str | Precision | None = None,
-    runtime: str | Runtime | None = None,
+    runtime: str | Path | Runtime | None = None,
+    set: Mapping[str, Any] | None = None,
     engine: str | None = None,
     model: str | None = None,
     fuse: bool | None = None,
     flash_attention: bool | None = None,
     relaxed: bool = False,
     warm: bool = False,
-    plan: Plan | None = None,
+    plan: Plan | str | Path | None = None,
+    overlay: str | Path | None = None,
 ) -> Prediction:
-    """Predict what a workload costs on a machine.
+    """Predict what a workload costs on a device.
 
     Parameters
     ----------
     workload
-        A network with its free dimensions bound to numbers or arrays.
+        A model of the library, or a path to a model file. In Python also a `Workload` with its
+        free dimensions bound to numbers or arrays.
     device
-        A device, or a machine with facts varied (`Device.vary`).
+        A device of the library, or a path to a spec file (.yaml). In Python also a `Device`, or a
+        `Machine` with facts varied.
     precision
-        Precision or its text (``w4a16kv8``); by default the file's own, else the first of fp16,
-        bf16, fp32, int8 and int16 for which the engine has a peak.
+        Formats of weights, activations and KV cache (fp16, w4a16kv8, q4_k_m, ...). By default the
+        file's own, else the first of fp16, bf16, fp32, int8 and int16 for which the engine has a
+        peak.
     runtime
-        Runtime or its name; by default the device's, or `generic` where that one does not run such
-        workloads (llama.cpp runs no image network).
+        Software that runs it. By default the usual one of the device for such a workload, or
+        `generic` where the device has none that runs it.
+    set
+        Further settings by name: facts of the device by path
+        (``{"memories.main.bandwidth": "25 GB/s"}``), parameters of the workload
+        (``{"batch": 8}``), ``weight_bits``, ``kv_bits``. Numbers may be arrays, which broadcast.
     engine
-        Engine of the device to run on; by default the one that the runtime drives.
+        Engine of the device. By default the one that the runtime drives.
     model
-        Kind to cost with instead of the engine's own; ``"roofline"`` is the bare roofline: compute
-        peak and main memory bandwidth, nothing else.
-    fuse, flash_attention
-        Whether elementwise chains join the operator before them, and whether attention scores stay
-        on chip; by default as the runtime does.
+        Kind of cost model to use instead of the engine's own. "roofline" is the bare roofline:
+        compute peak and memory bandwidth, nothing else.
+    fuse
+        Elementwise operators run with the operator before them. By default as the runtime does.
+    flash_attention
+        Attention scores stay on the chip. By default as the runtime does.
     relaxed
-        Continuous forms of ceilings and floors, which have a slope, under every dimension given as
-        a float, an array or a tracer; an int is a constant.
+        Use continuous forms of ceilings and floors, which have a slope. In Python these are of
+        every dimension given as a float, an array or a tracer; an integer is a constant.
     warm
         Weights and KV cache stay, from one run to the next, in the nearest memory that holds the
-        whole footprint; by default they come from main memory once a run.
+        whole footprint. By default they come from main memory once a run.
     plan
-        A schedule of this very graph (`perfmodel.schedule`), repetitions written out; one that does
-        not fit it is bad input. Activations cross the boundary of its memory as it says, and
-        weights and caches are read from the memories that it has them in.
+        The file of a schedule of this very network, as `perfmodel schedule --save-plan` writes it.
+        Activations cross the boundary of its memory as it says, and weights and caches are read
+        from the memories in which it has them. A plan of another network is bad input. In Python
+        also a `Plan`.
+    overlay
+        A file of calibrated facts, as `perfmodel calibrate -o` writes it.
 
     Returns
     -------
     Prediction
-        Scalars where every input is a number; else arrays of the inputs' broadcast shape.
+        Numbers where every input is a number; else arrays of the inputs' broadcast shape.
 
     Raises
     ------
     InputError
-        Unknown names, a plan of another graph, inputs that do not broadcast.
+        Every fault of the input at once. A workload that does not fit is a result, not an error.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> p = pm.predict("resnet50", "jetson_agx_orin", precision="int8", set={"batch": 8})
+    >>> p.feasible
+    True
     """
+    faults = gathered()
+    read = faults.trying(_plan_of, plan)
+    varied = (
+        device if overlay is None else faults.trying(overlaid, _named(device), runtime, overlay)
+    )
+    subject = resolve(
+        workload, varied or device, precision, runtime, set, engine, model, faults=faults
+    )
+    return _predicted(subject, fuse, flash_attention, relaxed, warm, read)
+
+
+def _named(device: DeviceLike) -> str | Path | Device:
+    """Return what a calibration can be of: a device without facts varied.
+
+    Raises
+    ------
+    InputError
+        It has facts varied.
+    """
+    if isinstance(device, Machine):
+        raise input_error(
+            "a machine has facts of its own", path="overlay", expected="a device, by name or path"
+        )
+    return device
+
+
+def _plan_of(plan: Plan | str | Path | None) -> Plan | None:
+    """Return a plan, read from its file where that is what was given."""
+    if isinstance(plan, str | Path):
+        return Plan.from_json(text_of(Path(plan), MAX_BYTES), str(plan))
+    return plan
+
+
+def _predicted(
+    subject: PredictionInputs,
+    fuse: bool | None,
+    flash_attention: bool | None,
+    relaxed: bool,
+    warm: bool,
+    plan: Plan | None,
+) -> Prediction:
+    workload, device, precision, runtime, engine, model = subject
     machine = machine_for(workload, device, runtime, engine, precision)
     static = static_for(machine, model)
     chosen = precision_for(precision, workload, machine, static.engine)

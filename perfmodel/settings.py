@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, ParamSpec, TypeVar
@@ -26,6 +27,9 @@ RESERVED: Final = ("device", "workload", *OPTIONS)
 
 #: What the command line says beside an answer, of what was set by name; ``None`` in Python.
 REMARKS: ContextVar[list[str] | None] = ContextVar("REMARKS", default=None)
+
+#: Faults that a caller has found before it asks a question, which raises them with its own.
+_EARLIER: ContextVar[tuple[Fault, ...]] = ContextVar("EARLIER", default=())
 
 _SECTIONS: Final = ("engines", "memories", "links", "power", "energy", "runtime")
 _POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
@@ -56,6 +60,24 @@ class FaultList(list[Fault]):
         """Raise `InputError` with everything gathered, if there is anything."""
         if self:
             raise InputError(self)
+
+
+@contextmanager
+def with_faults(faults: Iterable[Fault]) -> Generator[None]:
+    """Let the question that is asked inside raise these faults with its own."""
+    token = _EARLIER.set(tuple(faults))
+    try:
+        yield
+    finally:
+        _EARLIER.reset(token)
+
+
+def gathered() -> FaultList:
+    """Return the faults that a caller has found, which the outermost question takes."""
+    earlier = _EARLIER.get()
+    if earlier:
+        _EARLIER.set(())
+    return FaultList(earlier)
 
 
 def is_fact(name: str) -> bool:

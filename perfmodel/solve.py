@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,9 @@ from perfmodel.columns import TRUTH, dimension_of
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.evidence import QUANTITIES
 from perfmodel.expressions import Expression, parse_expression
+from perfmodel.formats import Precision
+from perfmodel.former import former_parameters
+from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import METRICS, Prediction
 from perfmodel.prediction.apart import told_apart
@@ -26,7 +30,8 @@ from perfmodel.resolve import (
     machine_of,
     resolve,
 )
-from perfmodel.settings import BITS, FaultList, is_fact
+from perfmodel.settings import BITS, gathered, is_fact
+from perfmodel.table import Result, plain
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.workload.workload import SHARES
 
@@ -45,8 +50,8 @@ _SCALED: Final = ("multiplier", "factor", "ratio", "fraction", "scale")
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Solution:
+@dataclass(frozen=True, repr=False)
+class Solution(Result):
     """What `solve` found.
 
     Attributes
@@ -74,6 +79,8 @@ class Solution:
         Why there is no number beyond the value, where that is so.
     """
 
+    noun = "solution"
+
     variable: str
     until: str
     value: float | None
@@ -81,7 +88,7 @@ class Solution:
     base: float
     low: float
     high: float
-    prediction: Prediction = field(repr=False)
+    prediction: Prediction
     nearest_value: float = 0.0
     fits: bool = True
     flips: int = 1
@@ -110,27 +117,35 @@ class Solution:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
-        return {
-            "variable": self.variable,
-            "until": self.until,
-            "feasible": self.feasible,
-            "value": self.value,
-            "unit": DIMENSIONS[self.dimension].unit if self.dimension else "",
-            "direction": self.direction,
-            "base": self.base,
-            "searched": {"low": self.low, "high": self.high},
-            "nearest": self.nearest_value,
-            "reached": self.reached,
-            "binds": self.binds,
-            "memory_binds": self.memory_binds,
-            "flips": self.flips,
-            "unknown": self.unknown,
-            "edge": self.edge,
-            "prediction": self.prediction.to_dict(),
-        }
+        return plain(
+            {
+                "variable": self.variable,
+                "until": self.until,
+                "feasible": self.feasible,
+                "value": self.value,
+                "unit": DIMENSIONS[self.dimension].unit if self.dimension else "",
+                "direction": self.direction,
+                "base": self.base,
+                "searched": {"low": self.low, "high": self.high},
+                "nearest": self.nearest_value,
+                "reached": self.reached,
+                "binds": self.binds,
+                "memory_binds": self.memory_binds,
+                "flips": self.flips,
+                "unknown": self.unknown,
+                "edge": self.edge,
+                "prediction": self.prediction,
+            }
+        )
 
-    def __repr__(self) -> str:
-        return "\n".join(self._lines())
+    @property
+    def headline(self) -> str:
+        """From where on, and for what, the condition holds."""
+        return self._lines()[0]
+
+    def cautions(self) -> list[str]:
+        """Return what the condition reads there, its basis, and what lies beyond."""
+        return [line.strip() for line in self._lines()[1:]]
 
     def _shown(self, value: float) -> str:
         return show(value, self.dimension, digits=6) if self.dimension else f"{value:.9g}"
@@ -187,37 +202,35 @@ def _said(name: str, value: float) -> str:
     return f"{name} = {value:.6g}"
 
 
+@former_parameters(fits="not ignore_memory")
 def solve(
     workload: WorkloadLike,
     device: DeviceLike,
     variable: str,
     until: str,
     *,
-    precision: Any = None,
-    runtime: Any = None,
+    ignore_memory: bool = False,
     set: Mapping[str, Any] | None = None,
+    precision: str | Precision | None = None,
+    runtime: str | Path | Runtime | None = None,
     engine: str | None = None,
     model: str | None = None,
     relaxed: bool = False,
     warm: bool = False,
-    fits: bool = True,
-    faults: FaultList | None = None,
 ) -> Solution:
     """Find the value of one number at which a condition starts, or ceases, to hold.
 
     Parameters
     ----------
-    workload, device, precision, runtime, set, engine, model, relaxed, warm
+    workload, device, set, precision, runtime, engine, model, relaxed, warm
         As for `predict`.
     variable
         A fact of the device (``memories.main.bandwidth``), a parameter of the workload (``batch``)
         or ``weight_bits``, ``activation_bits``, ``kv_bits``.
     until
-        A condition on metrics: ``"tokens_per_s >= 20"``, ``"tpot_s <= 50 ms and energy_j < 2 J"``.
-    fits
-        Fitting into the memories is part of the condition.
-    faults
-        Faults gathered so far; all are raised together.
+        A condition on metrics: "tokens_per_s >= 20", "tpot_s <= 50 ms and energy_j < 2 J".
+    ignore_memory
+        The workload need not fit into the memories; by default that is part of the condition.
 
     Returns
     -------
@@ -230,13 +243,19 @@ def solve(
     ------
     InputError
         Every fault.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.solve("llama_3_8b", "a100", "batch", "tpot_s <= 20 ms", set={"context": 4096}).value
+    33.0
     """
-    faults = FaultList() if faults is None else faults
+    faults = gathered()
     settings = dict(set or {})
     if variable in settings:
         faults.append(Fault(f"'{variable}' is both set and solved for", path=variable,
                             expected="one of the two"))  # fmt: skip
-    condition = faults.trying(parse_expression, until, "--until")
+    condition = faults.trying(parse_expression, until, "until")
     if condition is not None:
         known = [*METRICS, "feasible"]
         faults += condition.condition_faults(known, {"feasible": TRUTH})
@@ -250,7 +269,7 @@ def solve(
     faults.settle()
     assert problem is not None
     assert condition is not None
-    return _search(problem, condition, fits)
+    return _search(problem, condition, not ignore_memory)
 
 
 @dataclass(frozen=True)

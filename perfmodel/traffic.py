@@ -16,8 +16,9 @@ from perfmodel.cost.tiled_bound import nest_bounds
 from perfmodel.cost.traffic.nest import Allocation, Buffering, Conventions, Halo
 from perfmodel.errors import Fault, nearest
 from perfmodel.formats import Precision, as_precision
+from perfmodel.former import former_settings
 from perfmodel.resolve import WorkloadLike, workload_of
-from perfmodel.settings import FaultList
+from perfmodel.settings import FaultList, gathered
 from perfmodel.table import Table
 from perfmodel.workload.lower import OperatorTable, lower
 from perfmodel.workload.workload import Workload
@@ -28,33 +29,45 @@ _PLENTY = 1e18
 _WIDEST = 64.0
 
 
+@former_settings
 def traffic(
-    workload: WorkloadLike, capacity: Any, *, precision: str | Precision | None = None,
-    buffering: Buffering = "double", halo: Halo = "refetched", allocation: Allocation = "even",
-    partial_bytes: float = 4.0, keep: float = 0.0, layers: bool = False,
-    settings: Mapping[str, Any] | None = None, faults: FaultList | None = None,
-) -> Table:  # fmt: skip
+    workload: WorkloadLike,
+    capacity: Any,
+    *,
+    buffering: Buffering = "double",
+    halo: Halo = "refetched",
+    allocation: Allocation = "even",
+    partial_bytes: float = 4.0,
+    keep: float = 0.0,
+    layers: bool = False,
+    set: Mapping[str, Any] | None = None,
+    precision: str | Precision | None = None,
+) -> Table:
     """Return the least bytes that a network moves across the edge of a buffer.
 
     Parameters
     ----------
     workload
-        A workload, a name or a path; free dimensions bound to numbers.
+        As for `predict`. Free dimensions are bound to numbers.
     capacity
-        Bytes of the buffer: a number, a text with unit, or an axis of them (``"16 KiB,64 KiB"``,
-        ``"2**14..2**22"``, an array).
-    precision
-        Formats; the file's own, else int8.
-    buffering, halo, allocation
-        What a tile may do; see `perfmodel.cost.traffic.nest.Conventions`.
+        Bytes of the buffer: a number, a size with its unit ("64 KiB"), a list of them
+        ("16 KiB,64 KiB") or a range (2**14..2**22). In Python also an array.
+    buffering
+        double: the next tile is fetched while one is used; or single.
+    halo
+        refetched: overlapping input of neighbouring tiles is fetched again; or kept.
+    allocation
+        even: all operands share one tile; or uneven, where one may keep a full panel.
     partial_bytes
         Bytes of an output element while it is summed up.
     keep
-        Share of the buffer that activations may keep between layers; 0: layer by layer.
+        Share of the buffer that activations may keep between layers; 0 is layer by layer.
     layers
-        One row a layer and capacity instead of one a capacity.
-    settings
-        Parameters of the workload to set.
+        One row per layer and capacity instead of one per capacity.
+    set
+        Parameters of the workload, such as batch=8.
+    precision
+        As for `predict`. By default the file's own, else int8.
 
     Returns
     -------
@@ -70,9 +83,16 @@ def traffic(
     ------
     InputError
         Every fault at once.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> table = pm.traffic("resnet18", "64 KiB,1 MiB", halo="kept")
+    >>> table["capacity_bytes"].tolist()
+    [65536.0, 1048576.0]
     """
-    faults = FaultList() if faults is None else faults
-    made = faults.trying(workload_of, workload, settings or {})
+    faults = gathered()
+    made = faults.trying(workload_of, workload, set or {})
     formats = faults.trying(_precision, precision, made)
     axis = faults.trying(make_axis, "capacity", capacity, "bytes")
     sizes = np.asarray(axis.values if axis else [1.0], dtype=float)

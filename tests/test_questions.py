@@ -181,7 +181,7 @@ def moved_at(curve: Any, capacity: float) -> float:
 
 def test_the_curve_of_a_network_is_what_each_capacity_gives(ask: Ask) -> None:
     """The page's example: every step again, by a schedule at that capacity and just below it."""
-    asked = ("schedule", "densenet121", "--set", "height=108", "--set", "width=108", "--unfused")
+    asked = ("schedule", "densenet121", "--set", "height=108", "--set", "width=108", "--no-fuse")
     curve = ask(*asked, "--capacity", "372 KiB", "--curve")["curve"]
     assert curve["exact"]
     assert len(curve["steps"]) == 3

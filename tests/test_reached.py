@@ -8,7 +8,7 @@ import perfmodel
 PACKAGE = Path(perfmodel.__file__).parent
 
 #: Where walks begin: the words, the commands, and what is loaded by name.
-STARTS = ("perfmodel", "perfmodel.api", "perfmodel.catalog", "perfmodel.__main__",
+STARTS = ("perfmodel", "perfmodel.ask", "perfmodel.catalog", "perfmodel.__main__",
           "perfmodel.testing")  # fmt: skip
 
 #: Prefix of modules that nothing reaches -> why they are here all the same.
@@ -51,7 +51,7 @@ def reached(known: dict[str, Path]) -> set[str]:
     seen = set[str]()
     ahead = [*STARTS, *(name for name in known if name.startswith("perfmodel.cli."))]
     # The words of `pm` that are found by the end of their module's name.
-    ahead += [f"perfmodel.{home}" for home in set(perfmodel._HOME.values())]
+    ahead += [f"perfmodel.{home}" for home in set(perfmodel.WORDS.values())]
     while ahead:
         name = ahead.pop()
         if name in seen or name not in known:

@@ -90,7 +90,7 @@ def test_memory_is_part_of_the_condition_unless_told_otherwise() -> None:
     assert found.value is not None
     capacity = pm.predict("llama_3_8b", "a100", set={"batch": found.value + 1})
     assert not capacity.feasible
-    free = pm.solve("llama_3_8b", "a100", "batch", "tpot_s <= 10 s", fits=False)
+    free = pm.solve("llama_3_8b", "a100", "batch", "tpot_s <= 10 s", ignore_memory=True)
     assert free.value is not None
     assert free.value > found.value
     assert not free.memory_binds
@@ -164,7 +164,7 @@ def test_values_that_cannot_be_predicted_count_as_not_satisfying(
     assert found.unknown == 2  # 1 and 2
     assert "no number at 2 of the values" in repr(found)
     # What holds wherever there is a number is bounded by where there is none, and says so.
-    found = pm.solve(workload, "a100", "batch", "latency_s >= 1 ns", fits=False)
+    found = pm.solve(workload, "a100", "batch", "latency_s >= 1 ns", ignore_memory=True)
     assert (found.value, found.direction) == (3, "at least")
     assert found.edge == "no batch below 3"
     assert "beyond it there is no number: no batch below 3" in repr(found)

@@ -213,7 +213,7 @@ def test_text_and_html_show_units(table: Table) -> None:
     assert lines[0].split()[:4] == ["device", "batch", "memories.main.bandwidth", "latency_s"]
     assert lines[1].split() == ["GB/s", "ms", "mJ", "1/s"]
     assert lines[2].split() == ["a100", "1", "1", "1", "1000", "1000", "yes"]
-    assert "<script>" not in Table({"a": ["<script>"]})._repr_html_()
+    assert "<script>" not in Table({"a": ["<script>"]}).to_html()
     assert repr(Table({})) == "Table (empty)"
     assert repr(Table({"x": np.arange(100)})).endswith("... 100 rows")
 
@@ -294,7 +294,7 @@ def test_texts_that_a_spreadsheet_would_compute(suffix: str, tmp_path: Path) -> 
         pytest.importorskip("pyarrow")
     path = tmp_path / f"t{suffix}"
     table = Table({"name": TEXTS, "=x": [-1.5] * len(TEXTS)})
-    table._write(path, (suffix,))  # pyright: ignore[reportPrivateUsage]
+    table.write(path)
     assert Table.read(path) == table
     if suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:

@@ -55,7 +55,7 @@ def test_figures_name_their_conventions(capsys: pytest.CaptureFixture[str]) -> N
                  "--halo", "kept"]) == 0  # fmt: skip
     assert capsys.readouterr().out.splitlines()[-1] == said
     assert main(["traffic", "tiny_cnn", "--capacity", "1 KiB", "--partial-bytes", "inf"]) == 2
-    assert "partial_bytes: inf is no width" in capsys.readouterr().err
+    assert "--partial-bytes: inf is no width" in capsys.readouterr().err
 
 
 def test_conventions_order_as_they_must() -> None:
@@ -71,7 +71,8 @@ def test_conventions_order_as_they_must() -> None:
 
 
 def test_a_decode_step_reads_its_weights_once() -> None:
-    table = pm.traffic("llama_2_7b", "1 MiB", precision="fp16", phase="decode", context=1024)
+    table = pm.traffic("llama_2_7b", "1 MiB", precision="fp16",
+                       set={"phase": "decode", "context": 1024})  # fmt: skip
     kv = 2 * 32 * 1024 * 4096 * 2
     # All parameters but the embedding's rows that no token of the step has.
     weights = (6.738e9 - 32000 * 4096) * 2
@@ -106,4 +107,4 @@ def test_every_fault_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path)
 
 def test_a_workload_of_many_values_is_refused() -> None:
     with pytest.raises(InputError, match="many values"):
-        pm.traffic("resnet18", "64 KiB", batch=np.array([1, 2]))
+        pm.traffic("resnet18", "64 KiB", set={"batch": np.array([1, 2])})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList
+from perfmodel.table import Result, Table, plain
 
 Vector = npt.NDArray[np.float64]
 
@@ -138,8 +140,8 @@ class NextMeasurement:
     after: float
 
 
-@dataclass(frozen=True, slots=True)
-class NextMeasurements:
+@dataclass(frozen=True, repr=False)
+class NextMeasurements(Result):
     """Measurements to make, one after another.
 
     Attributes
@@ -152,6 +154,8 @@ class NextMeasurements:
         Workloads whose predictions they narrow.
     """
 
+    noun = "next_measurements"
+
     device: str
     runtime: str
     each: tuple[NextMeasurement, ...]
@@ -159,16 +163,25 @@ class NextMeasurements:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measurements ready for JSON."""
-        return {
-            "device": self.device,
-            "runtime": self.runtime,
-            "targets": list(self.targets),
-            "next": [asdict(one) for one in self.each],
-        }
+        each = [asdict(one) for one in self.each]
+        names = ("device", "runtime", "targets")
+        return plain({**{name: getattr(self, name) for name in names}, "next": each})
 
-    def __str__(self) -> str:
+    @cached_property
+    def table(self) -> Table:
+        """One row for each measurement."""
+        names = ("model", "command", "latency_s", "before", "after")
+        return Table({name: [getattr(one, name) for one in self.each] for name in names})
+
+    @property
+    def headline(self) -> str:
+        """Which device, for what."""
         what = f"what to measure next, for predictions of {len(self.targets)} workloads"
-        lines = [f"{self.device} under {self.runtime}: {what}"]
+        return f"{self.device} under {self.runtime}: {what}"
+
+    def sections(self) -> list[str]:
+        """Return each measurement: by how much it narrows, its command and its row."""
+        lines: list[str] = []
         for i, one in enumerate(self.each, 1):
             ends = f"from x{one.before:.3g} to x{one.after:.3g}, highest over lowest"
             lines += [
@@ -176,7 +189,7 @@ class NextMeasurements:
                 f"     {one.command}",
                 f"     row: {','.join(one.row)},latency_s = {','.join(one.row.values())},...",
             ]
-        return "\n".join(lines)
+        return ["\n".join(lines)]
 
 
 class _PricedModel(NamedTuple):

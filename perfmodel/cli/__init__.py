@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from perfmodel.cli.streams import console, failure, prepare, silence
 
-__all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "UNDECIDED", "main", "outcome", "run_words"]
+__all__ = ["BAD_INPUT", "DONE", "INFEASIBLE", "UNDECIDED", "main", "run_words"]
 
 DONE = 0
 INFEASIBLE = 1
@@ -24,11 +24,6 @@ UNDECIDED = 3
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 _HELP = frozenset({"--help", "-h", "--version"})
-
-
-def outcome(*, feasible: bool, decided: bool = True) -> int:
-    """Return the exit code of an answer: whether something fits, and whether none is proved."""
-    return DONE if feasible else INFEASIBLE if decided else UNDECIDED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,6 +82,7 @@ def run_words(given: list[str]) -> int:
     from perfmodel.cli.app import app
     from perfmodel.errors import InputError, PerfmodelError
 
+    given = _of_today(given)
     try:
         code = app(given, exit_on_error=False, print_error=False, result_action="return_value",
                    console=console() if _asks_for_help(given) else None)  # fmt: skip
@@ -113,6 +109,21 @@ def run_words(given: list[str]) -> int:
             "(PERFMODEL_DEBUG=1 shows where)"
         )
     return code if isinstance(code, int) else DONE
+
+
+def _of_today(given: list[str]) -> list[str]:
+    """Return a command line with options of today in place of their former names."""
+    from perfmodel.cli.app import FORMER
+
+    former = FORMER.get(given[0] if given else "", {})
+    words: list[str] = []
+    for word in given:
+        name, mark, value = word.partition("=")
+        today = former.get(name)
+        if today is not None:
+            sys.stderr.write(f"note: {name} of perfmodel {given[0]} is called {today} now\n")
+        words.append(word if today is None else f"{today}{mark}{value}")
+    return words
 
 
 def _asks_for_help(given: list[str]) -> bool:

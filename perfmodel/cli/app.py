@@ -18,7 +18,7 @@ app = App(
     default_parameter=Parameter(negative=(), show_default=False),
 )
 
-#: Command -> what it does, in a line. The function of the same name in the module of the same name.
+#: Command -> what it does, in a line.
 COMMANDS = {
     "predict": "Predict latency, energy, traffic and memory of a workload on a device.",
     "sweep": "Predict at every point of a grid; store it, or name the best.",
@@ -77,8 +77,24 @@ GROUPS = {
     ),
 }
 
+#: Command -> former option -> option of today, with which it is answered for one minor version.
+FORMER = {
+    "schedule": {"--plan": "--save-plan", "--unfused": "--no-fuse", "--apart": "--no-in-place"},
+    "assign": {"--plan": "--save-plan"},
+    "allocate": {"--nodes": "--node-limit"},
+    "place": {
+        "--only": "--levels",
+        "--kv": "--kv-levels",
+        "--pin": "--pinned",
+        "--cache": "--cached",
+        "--seconds": "--time-limit",
+    },
+    "stream": {"--hits": "--hit-fraction"},
+    "search": {"--seconds": "--time-limit"},
+}
+
 for name, text in COMMANDS.items():
-    app.command(f"perfmodel.cli.{name}:{name}", name=name, help=text)
+    app.command(f"perfmodel.cli.questions:{name}", name=name, help=text)
 for group, (text, commands) in GROUPS.items():
     inner = App(name=group, help=text, version_flags=[])
     for name, line in commands.items():

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from perfmodel.atomic import write_text
-from perfmodel.errors import Fault, InputError, nearest, one_of, printable
-from perfmodel.settings import REMARKS, RESERVED, FaultList, is_fact, plain_value
+from perfmodel.errors import Fault, InfeasibleError, InputError, nearest, one_of, printable
+from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
+from perfmodel.table import Result, Table, json_text
+from perfmodel.table.plain import with_remarks
 from perfmodel.units import is_number
 
 if TYPE_CHECKING:
     from cyclopts import Token
+
+
+#: What the path of a fault begins with: a parameter, or one of its values.
+_HEAD = re.compile(r"(\w+)(?:\[\d+\])?(?:\.|$)")
 
 
 def _whole(_type: Any, tokens: Sequence[Token]) -> int:
@@ -62,33 +66,32 @@ def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dic
 
 
 @contextmanager
-def named_options(options: Mapping[str, str], **given: str | None) -> Generator[None]:
+def options_named(options: Mapping[str, str]) -> Generator[None]:
     """Name options in faults as they are written on the command line.
 
     Parameters
     ----------
     options
         Name of a parameter, with which the paths of its faults begin -> ``--option``.
-    **given
-        Values of options that settings may give as well: an option is named where it was given.
 
     Raises
     ------
     InputError
         The one that is raised inside, with the options in place of the parameters.
     """
-    named = {**options, **{name: f"--{name}" for name, value in given.items() if value is not None}}
     try:
         yield
     except InputError as error:
-        raise InputError([_of_option(fault, named) for fault in error.faults]) from None
+        raise InputError([_of_option(fault, options) for fault in error.faults]) from None
 
 
 def _of_option(fault: Fault, options: Mapping[str, str]) -> Fault:
-    head, _, rest = fault.path.partition(".")
-    if fault.file or head not in options:
+    if fault.file in options:
+        return replace(fault, file=options[fault.file])
+    head = _HEAD.match(fault.path)
+    if fault.file or head is None or head[1] not in options:
         return fault
-    return replace(fault, file=options[head], path=rest)
+    return replace(fault, file=options[head[1]], path=fault.path[head.end() :])
 
 
 def listed(text: str | None) -> list[str] | None:
@@ -121,59 +124,37 @@ def fact_value(text: str) -> Any:
 
 
 def to_json(data: Any) -> str:
-    """Strict JSON: no NaN, which JSON does not have."""
-    return json.dumps(data, indent=2, allow_nan=False, default=_plain) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def write_result(output: Path, found: Any, *, text: str = "", data: Any = None) -> None:
-    """Write a result to a file, in the form that the suffix says.
-
-    Parameters
-    ----------
-    found
-        A result with `to_dict`, and with a `table` where .csv and .parquet are among the suffixes.
-    text, data
-        Instead of its own text, and of its dictionary.
-    """
-    match output.suffix:
-        case ".json":
-            write_text(output, to_json(_with_remarks(found.to_dict() if data is None else data)))
-        case ".csv":
-            found.table.to_csv(output)
-        case ".parquet":
-            found.table.to_parquet(output)
-        case _:
-            write_text(output, (text or repr(found)) + "\n")
+    """Return a file of strict JSON."""
+    return json_text(data, indent=2) + "\n"
 
 
 def answer(
-    found: Any, *, json: bool, output: Path | None, text: str = "", data: Any = None
+    found: Result,
+    *,
+    json: bool,
+    output: Path | None = None,
+    text: str = "",
+    data: Any = None,
+    table: Table | None = None,
 ) -> None:
     """Write a result to its file and print it: as JSON, or as text where there is no file.
 
     Parameters
     ----------
     found
-        As `write_result` takes it.
-    text, data
-        Instead of its own text, and of its dictionary.
+        The result.
+    text, data, table
+        Instead of its own text, dictionary and table.
     """
     if output is not None:
-        write_result(output, found, text=text, data=data)
+        try:
+            found.save(output, text=text, data=data, table=table)
+        except InfeasibleError as error:
+            note(f"{output} is not written: {error}")
     if json:
-        print_json(found.to_dict() if data is None else data)
+        print_json(found if data is None else data)
     elif output is None:
-        say(text or repr(found))
+        say(text or str(found))
 
 
 def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
@@ -188,15 +169,8 @@ def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
 
 def print_json(data: Any) -> None:
     """Print a result as JSON on stdout, with what is to be said of its settings."""
-    sys.stdout.write(to_json(_with_remarks(data)))
-
-
-def _with_remarks(data: Any) -> Any:
-    said = REMARKS.get()
-    if not said or not isinstance(data, dict):
-        return data
-    made = cast("dict[str, Any]", data)
-    return made | {"remarks": list(dict.fromkeys([*made.get("remarks", ()), *said]))}
+    plain_data = data.to_dict() if isinstance(data, Result) else data
+    sys.stdout.write(to_json(with_remarks(plain_data)))
 
 
 def say(*lines: str) -> None:

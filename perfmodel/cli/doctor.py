@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +15,10 @@ from cyclopts import Parameter
 from perfmodel._version import __version__
 from perfmodel.catalog import EXTRAS, kinds, loaded
 from perfmodel.cli import BAD_INPUT, DONE
-from perfmodel.cli.common import Count, print_json, say
+from perfmodel.cli.common import Count, answer
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
+from perfmodel.table import Result, plain
 
 _NEEDED = (
     "numpy", "scipy", "pydantic", "PyYAML", "networkx", "plotly", "pulp", "highspy", "cyclopts",
@@ -70,15 +73,52 @@ def doctor(
         )
         if given is not None
     ).settle()  # fmt: skip
-    found = report()
-    if json:
-        print_json(found)
-    else:
-        _print(found)
-    return DONE if not found["problems"] else BAD_INPUT
+    result = report()
+    answer(result, json=json)
+    return DONE if not result.data["problems"] else BAD_INPUT
 
 
-def report() -> dict[str, Any]:
+@dataclass(frozen=True, repr=False)
+class DoctorReport(Result):
+    """What is installed, and whether it works.
+
+    Attributes
+    ----------
+    data
+        Versions, optional libraries, sizes of the library, a prediction, and problems.
+    """
+
+    noun = "doctor"
+
+    data: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return plain(self.data)
+
+    @property
+    def headline(self) -> str:
+        """Versions of the package and of Python, and the system."""
+        return "perfmodel {perfmodel}, Python {python}, {platform}".format(**self.data)
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return what the library has, and what is installed."""
+        needed = (f"{name} {v or 'MISSING'}" for name, v in self.data["needed"].items())
+        return [
+            ("library", ", ".join(f"{n} {noun}" for noun, n in self.data["library"].items())),
+            ("needed", ", ".join(needed)),
+            *(
+                (name, entry["version"] or f"not installed: {entry['install']}")
+                for name, entry in self.data["optional"].items()
+            ),
+        ]
+
+    def cautions(self) -> list[str]:
+        """Return the problems."""
+        return [f"! {problem}" for problem in self.data["problems"]] or ["everything works"]
+
+
+def report() -> DoctorReport:
     """Versions, optional libraries, the library's size, and one prediction as a check."""
     problems: list[str] = []
     needed = {name: _version(name) for name in _NEEDED}
@@ -108,17 +148,19 @@ def report() -> dict[str, Any]:
     except Exception as error:
         problems.append(f"a prediction of resnet18 on a100 fails: {type(error).__name__}: {error}")
     problems += [f"the library has no {noun}" for noun, count in library.items() if not count]
-    return {
-        "perfmodel": __version__,
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "executable": sys.executable,
-        "needed": needed,
-        "optional": optional,
-        "library": library,
-        "resnet18_on_a100_latency_s": latency,
-        "problems": problems,
-    }
+    return DoctorReport(
+        {
+            "perfmodel": __version__,
+            "python": platform.python_version(),
+            "platform": f"{platform.system()} {platform.machine()}",
+            "executable": sys.executable,
+            "needed": needed,
+            "optional": optional,
+            "library": library,
+            "resnet18_on_a100_latency_s": latency,
+            "problems": problems,
+        }
+    )
 
 
 def _version(name: str) -> str | None:
@@ -126,18 +168,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _print(found: dict[str, Any]) -> None:
-    say(
-        f"perfmodel {found['perfmodel']}, Python {found['python']}, {found['platform']}",
-        "library: " + ", ".join(f"{count} {noun}" for noun, count in found["library"].items()),
-        "needed: " + ", ".join(f"{name} {v or 'MISSING'}" for name, v in found["needed"].items()),
-        "optional:",
-    )
-    for name, entry in found["optional"].items():
-        say(f"  {name:<12} {entry['version'] or 'not installed: ' + entry['install']}")
-    for problem in found["problems"]:
-        say(f"! {problem}")
-    if not found["problems"]:
-        say("everything works")

@@ -95,7 +95,7 @@ def probe_host(
         write_text(runtime_output, software.to_yaml())
     if json:
         print_json({
-            "host": who.to_dict(),
+            "host": who,
             "how": facts.how,
             "rounds": facts.rounds,
             "notes": [*who.notes, *facts.notes],

@@ -18,10 +18,14 @@ from cyclopts.exceptions import (
 )
 
 from perfmodel.cli.app import COMMANDS, GROUPS, app
+from perfmodel.cli.question import in_words
+from perfmodel.cli.questions import owners
 from perfmodel.errors import Fault, nearest, one_of
 
 #: The parser stops at its first fault; it is mended and asked again, at most so often.
 _MOST = 20
+#: How like an option another word is that was meant for it, whatever other commands have.
+_SLIP = 0.85
 #: A value that whatever is missing might have had.
 _FILLED = "1"
 
@@ -106,9 +110,15 @@ def _option(
     # A command that takes any number of arguments has the option as a value.
     name = error.token.keyword or error.token.value.partition("=")[0]
     known = [n for a in error.argument_collection for n in a.names if n.startswith("--")]
-    meant = nearest(name, known, cutoff=0.7)
-    fault = Fault(f"there is no option {name}", file=command, suggestion=meant,
-                  expected="" if meant else usage)  # fmt: skip
+    meant = nearest(name, known, cutoff=_SLIP)
+    others = [] if meant else owners(name)
+    meant = meant or ("" if others else nearest(name, known, cutoff=0.7))
+    if others and not meant:
+        fault = Fault(f"{name} is an option of {in_words(others)}", file=command)
+    else:
+        expected = "" if meant else usage
+        message = f"there is no option {name}"
+        fault = Fault(message, file=command, suggestion=meant, expected=expected)
     at = next((i for i, t in enumerate(tokens) if t == name or t.startswith(f"{name}=")), None)
     if at is None:
         return [fault], None

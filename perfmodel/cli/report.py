@@ -7,11 +7,12 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from perfmodel.cli.questions import QUESTIONS
 from perfmodel.cli.reporting import DATE, OPTION
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 
 #: Commands that take ``--report FILE``.
-REPORTED: Final = ("compare", "predict", "schedule", "search", "sweep", "validate")
+REPORTED: Final = tuple(sorted(QUESTIONS))
 
 
 def report(
@@ -26,7 +27,7 @@ def report(
     Parameters
     ----------
     command
-        predict, sweep, compare, schedule, search or validate.
+        Any that asks a question: predict, sweep, compare, schedule, search, validate, ...
     words
         What follows that command; and -o FILE (.html) for the report, --date TEXT to be written
         into it.

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.atomic import output_faults
 from perfmodel.errors import Fault
+
+if TYPE_CHECKING:
+    from perfmodel.table import Result
 
 #: Words of the command line that is being run, without the program's name.
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
@@ -23,19 +26,12 @@ def report_faults(path: Path | None) -> list[Fault]:
     return [] if path is None else output_faults(path, (".html",), OPTION.get())
 
 
-def write_report(path: Path | None, of: str, found: Any, **options: Any) -> None:
-    """Write the report of a result where one is asked for.
-
-    Parameters
-    ----------
-    of
-        Sort of result, as `perfmodel.catalog` has it.
-    """
+def write_report(path: Path | None, result: Result, **options: Any) -> None:
+    """Write the report of a result where one is asked for, with what its sort takes beside."""
     if path is None:
         return
-    from perfmodel.catalog import write_report as write
     from perfmodel.report import ReportInvocation
 
     typed = TYPED.get()
     command = shlex.join(("perfmodel", *typed)) if typed else ""
-    write(of, found, path, ReportInvocation(command=command, date=DATE.get()), **options)
+    result.report(path, ReportInvocation(command=command, date=DATE.get()), **options)

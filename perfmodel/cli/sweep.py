@@ -1,22 +1,25 @@
-"""``perfmodel sweep``."""
+"""``perfmodel sweep``: rows stored as they come, the best of them, the front."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any, ClassVar, NamedTuple
 
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.common import Count, Whole, note, pairs, print_json, say
+from perfmodel.cli.answer import Answer
+from perfmodel.cli.common import note, print_json, say
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.cli.streams import console
 from perfmodel.columns import BASIS
-from perfmodel.settings import OPTIONS, FaultList, text_list
+from perfmodel.errors import Fault
+from perfmodel.settings import gathered, text_list
 from perfmodel.sweep.executor import executor_named
+from perfmodel.sweep.pilot import DryRun
+from perfmodel.sweep.pilot import dry_run as pilot
 from perfmodel.sweep.plan import EXTRA, METRICS, Options, SweepPlan, make_plan, provisional_columns
 from perfmodel.sweep.run import (
     SweepRunResult,
@@ -36,142 +39,145 @@ _MOST_ROWS = 100_000
 _REPORTED = 200
 
 
-def sweep(
-    *workloads: str,
-    device: Annotated[list[str] | None, Parameter(name=["--device", "-d"])] = None,
-    set: list[str] | None = None,
-    precision: str | None = None,
-    runtime: str | None = None,
-    engine: str | None = None,
-    model: str | None = None,
-    relaxed: bool = False,
-    warm: bool = False,
-    zip: list[str] | None = None,
-    sobol: Whole | None = None,
-    seed: Count = 0,
-    where: str | None = None,
-    best: str | None = None,
-    per: str | None = None,
-    pareto: str | None = None,
-    metrics: str | None = None,
-    executor: str = "serial",
-    resume: bool = False,
-    dry_run: bool = False,
-    top: Count = 10,
-    bounds: bool = False,
-    report: Path | None = None,
-    json: bool = False,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-) -> int:
-    """Predict at every point of a grid; store it, or name the best.
+class SweepRun(NamedTuple):
+    """A plan and what its run left."""
+
+    plan: SweepPlan
+    outcome: SweepRunResult
+
+
+@dataclass(kw_only=True)
+class SweepAnswer(Answer):
+    """Rows of a grid.
 
     Parameters
     ----------
-    workloads
-        Models of the library, or paths.
-    device
-        Devices: D1,D2,tag:phone; as often as needed.
-    set
-        NAME=VALUES, as often as needed: batch=1,2,4 or context=2**9..2**15 or
-        memories.main.bandwidth="25 GB/s,50 GB/s" or phase=prefill,decode. Also linspace(low, high,
-        count), logspace(...), and with --sobol uniform(low, high), loguniform(low, high).
-    precision
-        Precisions, with commas; the same as --set precision=...
-    runtime
-        Runtimes, with commas; of several, each device takes those that are meant for it.
-    engine
-        Engine of the devices.
-    model
-        Kind of cost model; "roofline" is the bare roofline.
-    relaxed
-        Continuous forms of ceilings and floors.
-    warm
-        Weights stay in the nearest memory that holds everything.
-    zip
-        Axes that advance together: batch,context; as often as needed.
-    sobol
-        Take this many points of a Sobol sample of the axes instead of the whole grid.
-    seed
-        Seed of the sample; 0 by default.
-    where
-        Keep rows that satisfy a condition: "tpot_s <= 50 ms and peak_memory_bytes < 8 GiB".
     best
         Name the row that is best in this column: energy_j, tokens_per_s.
     per
         With --best: the best row for each value of these columns, with commas: context,precision.
     pareto
         Name the rows that no other beats in all of these columns: latency_s,energy_j.
-    metrics
-        Columns to compute, with commas; all by default.
-    executor
-        serial (the default), process:N, or dask://HOST:PORT.
-    resume
-        Take up an unfinished sweep to the same output.
     dry_run
-        Say how many points, how long and how large, from a pilot; write nothing.
+        Say how many points there are, how long and how large, from a pilot, and write nothing.
     top
-        How many rows to print where no --best, --pareto or --output is asked for; 10 by default.
+        How many rows to print where no --best, --pareto or --output is asked for.
     bounds
-        Rank bounds (--runtime ideal, --model roofline) beside predictions; else they are set apart.
-    report
-        Write the answer as one HTML file that needs nothing else.
-    json
-        Print JSON.
-    output
-        Stream the rows to a .csv or .parquet file, with a manifest beside it.
+        Rank bounds (--runtime ideal, --model roofline) beside predictions. By default they are set
+        apart.
     """
-    faults = FaultList()
-    settings: dict[str, Any] = pairs(set or (), faults)
-    _options(settings, {"precision": precision, "runtime": runtime})
-    wanted = text_list(metrics, faults, "--metrics") if metrics else None
-    objectives = text_list(pareto, faults, "--pareto") if pareto else []
-    groups = text_list(per, faults, "--per") if per else []
-    if wanted is None and any(name in f"{where} {best} {per} {pareto}" for name in EXTRA):
-        wanted = [*METRICS, *EXTRA]
-    if wanted is not None and (best or pareto) and BASIS not in wanted:
-        wanted = [*wanted, BASIS]  # by which bounds are set apart
-    columns = provisional_columns(settings, wanted)
-    condition, found = question_faults(columns, where, best, objectives, per=groups)
-    faults += found
-    chosen = faults.trying(executor_named, executor)
-    if output is not None:
-        faults += store_faults(output)
-    faults += report_faults(report)
-    if resume and output is None:
-        faults.append(_needs_output())
-    plan = make_plan(
-        list(workloads), device or (), settings, zip=zip or (), sobol=sobol, seed=seed,
-        metrics=wanted, options=Options(engine=engine, model=model, relaxed=relaxed, warm=warm),
-        faults=faults, place="--set",
-    )  # fmt: skip
-    note(*(f"note: {text}" for text in plan.notes))
-    assert chosen is not None
-    if dry_run:
-        return _dry_run(plan, condition, output, chosen.workers, json)
-    quiet = best or objectives or output is not None
-    rows = 0 if quiet else top
-    listed = rows if report is None else max(rows, _REPORTED)
-    summary = Summary(best or "", objectives, top=listed, per=groups, bounds=bounds)
-    try:
-        with _progress(plan.points) as progress:
-            outcome = run_plan(
-                plan, where=condition, output=output, executor=chosen, resume=resume,
-                progress=progress, summary=summary, argv=sys.argv,
-                keep=(json or report is not None) and output is None and plan.points <= _MOST_ROWS,
+
+    OUTPUT: ClassVar[str] = "Stream the rows to a .csv or .parquet file, with a manifest beside it."
+
+    best: str | None = None
+    per: str | None = None
+    pareto: str | None = None
+    dry_run: bool = False
+    top: int = 10
+    bounds: bool = False
+
+    def faults(self, values: Mapping[str, Any]) -> list[Fault]:
+        """Return what is wrong with the options by themselves."""
+        faults = report_faults(self.report)
+        if self.output is not None:
+            faults += store_faults(self.output)
+        elif values.get("resume"):
+            faults.append(
+                Fault("there is nothing to resume without an output", "", "--resume",
+                      expected="-o FILE")
             )  # fmt: skip
-    except KeyboardInterrupt:
-        if output is not None:
-            note(f"{summary.points} of {plan.points} points are done: --resume goes on from there")
-        raise
-    _report(report, outcome, plan, output, best, objectives)
-    if json:
-        data = outcome_to_dict(outcome, plan, outcome.table)
-        data["output"] = str(output) if output is not None else None
-        print_json(data)
-    else:
-        _print(outcome, plan, output, best, objectives, groups, rows)
-    answered = (not best or summary.best) and (not objectives or summary.front)
-    return DONE if summary.feasible and answered else INFEASIBLE
+        if self.top < 0:
+            faults.append(Fault(f"{self.top} rows", file="--top", expected="a whole number from 0"))
+        return faults
+
+    def ask(self, call: Callable[..., Any], values: dict[str, Any]) -> DryRun | SweepRun:
+        """Plan and run the sweep, its rows ranked as they come."""
+        del call
+        faults = gathered()
+        settings: dict[str, Any] = dict(values.pop("set", {}))
+        for name in ("precision", "runtime"):
+            if name in values:
+                # Options that may hold several values become axes.
+                text = values.pop(name)
+                settings[name] = f"{settings[name]},{text}" if name in settings else text
+        metrics = values.pop("metrics", None)
+        wanted = text_list(metrics, faults, "--metrics") if metrics else None
+        self.fronts = text_list(self.pareto, faults, "--pareto") if self.pareto else []
+        self.groups = text_list(self.per, faults, "--per") if self.per else []
+        where = values.pop("where", None)
+        if wanted is None and any(
+            n in f"{where} {self.best} {self.per} {self.pareto}" for n in EXTRA
+        ):
+            wanted = [*METRICS, *EXTRA]
+        if wanted is not None and (self.best or self.pareto) and BASIS not in wanted:
+            wanted = [*wanted, BASIS]  # by which bounds are set apart
+        columns = provisional_columns(settings, wanted)
+        condition, found = question_faults(columns, where, self.best, self.fronts, per=self.groups)
+        faults += found
+        chosen = faults.trying(executor_named, values.pop("executor", "serial"))
+        plan = make_plan(
+            values.pop("workloads", []), values.pop("devices", ()), settings,
+            zip=values.pop("zip", ()), sobol=values.pop("sobol", None),
+            seed=values.pop("seed", 0), metrics=wanted, faults=faults, place="--set",
+            options=Options(**{n: v for n, v in values.items() if n != "resume"}),
+        )  # fmt: skip
+        note(*(f"note: {text}" for text in plan.notes))
+        assert chosen is not None
+        if self.dry_run:
+            self.axes = {axis.name: axis.describe() for axis in plan.axes}
+            return pilot(plan, where=condition, output=self.output, workers=chosen.workers)
+        listed = self._rows if self.report is None else max(self._rows, _REPORTED)
+        summary = Summary(
+            self.best or "", self.fronts, top=listed, per=self.groups, bounds=self.bounds
+        )
+        try:
+            with _progress(plan.points) as progress:
+                outcome = run_plan(
+                    plan, where=condition, output=self.output, executor=chosen,
+                    resume=values.get("resume", False), progress=progress, summary=summary,
+                    argv=sys.argv,
+                    keep=(self.json or self.report is not None) and self.output is None
+                    and plan.points <= _MOST_ROWS,
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            if self.output is not None:
+                note(f"{summary.points} of {plan.points} points are done: --resume goes on from "
+                     "there")  # fmt: skip
+            raise
+        return SweepRun(plan, outcome)
+
+    @property
+    def _rows(self) -> int:
+        """Rows to print."""
+        return 0 if self.best or self.fronts or self.output is not None else self.top
+
+    def give(self, result: DryRun | SweepRun) -> int:
+        """Print what a sweep would take; or the rows that were asked for."""
+        if isinstance(result, DryRun):
+            self._say_dry_run(result)
+            return DONE
+        plan, outcome = result
+        _report(self.report, outcome, plan, self.output, self.best, self.fronts)
+        if self.json:
+            data = outcome_to_dict(outcome, plan, outcome.table)
+            data["output"] = str(self.output) if self.output is not None else None
+            print_json(data)
+        else:
+            _print(outcome, plan, self.output, self.best, self.fronts, self.groups, self._rows)
+        summary = outcome.summary
+        answered = (not self.best or summary.best) and (not self.fronts or summary.front)
+        return DONE if summary.feasible and answered else INFEASIBLE
+
+    def _say_dry_run(self, found: DryRun) -> None:
+        if self.json:
+            print_json(found._asdict() | {"axes": self.axes})
+            return
+        say(
+            f"{found.points} points: {found.cases} choices of categories in {found.chunks} chunks",
+            f"about {show(found.seconds, 'time')} (from a pilot of {found.pilot_points} points)",
+        )
+        if self.output is not None:
+            say(f"about {show(found.bytes, 'bytes')} in {self.output}; nothing was written")
 
 
 def _report(
@@ -196,39 +202,8 @@ def _report(
         parts = [t for t in (summary.front, summary.top or summary.unfit) if t is not None]
         table = Table.concat(parts)
     counted = Counted(summary.points, summary.rows, summary.feasible)
-    write_report(path, "sweep", table, best=best or "", pareto=pareto, counted=counted,
+    write_report(path, table, best=best or "", pareto=pareto, counted=counted,
                  notes=(*plan.notes, *remarks(summary)))  # fmt: skip
-
-
-def _needs_output() -> Any:
-    from perfmodel.errors import Fault
-
-    return Fault("there is nothing to resume without an output", file="--resume",
-                 expected="-o FILE")  # fmt: skip
-
-
-def _options(settings: dict[str, Any], given: dict[str, str | None]) -> None:
-    """Options that may hold several values become axes."""
-    for name in OPTIONS:
-        value = given.get(name)
-        if value is not None:
-            settings[name] = f"{settings[name]},{value}" if name in settings else value
-
-
-def _dry_run(plan: SweepPlan, where: Any, output: Path | None, workers: int, json: bool) -> int:
-    from perfmodel.sweep.pilot import dry_run as pilot
-
-    found = pilot(plan, where=where, output=output, workers=workers)
-    if json:
-        print_json(found._asdict() | {"axes": {a.name: a.describe() for a in plan.axes}})
-        return DONE
-    say(
-        f"{found.points} points: {found.cases} choices of categories in {found.chunks} chunks",
-        f"about {show(found.seconds, 'time')} (from a pilot of {found.pilot_points} points)",
-    )
-    if output is not None:
-        say(f"about {show(found.bytes, 'bytes')} in {output}; nothing was written")
-    return DONE
 
 
 def _print(

@@ -1,8 +1,12 @@
-"""Positional words that commands share, with one help text each."""
+"""The vocabulary of the command line: what a parameter is called there, and what it says.
+
+A command is made from a public function (`perfmodel.cli.question`): its options and their texts are
+the parameters of that function and their documentation. Here is what is the same everywhere.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 from cyclopts.help import DefaultFormatter, InlineText
@@ -12,27 +16,55 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
 #: Files that are read as a workload, besides .yaml; a test holds it to `importers.table.READERS`.
-MODEL_FILES = (
+MODEL_FILES: Final = (
     ".onnx, .tflite, .gguf, .safetensors (or its .index.json), .keras, .pt2, "
     "a Hugging Face config.json, a Keras or operator graph .json"
 )
 
-ModelFile = Annotated[
-    str, Parameter(help=f"A model of the library, or a path: .yaml, {MODEL_FILES}.")
-]
+#: Parameter -> option, where that is not the parameter's name: a text may have any unit, and an
+#: option that is given once for each value is in the singular.
+OPTIONS: Final = {
+    "time_limit_s": "time-limit",
+    "extra": "level",
+    "message_bytes": "message",
+    "variable": "for",
+    "capacities": "capacity",
+    "choices": "choice",
+    "constraints": "constraint",
+    "modes": "mode",
+}
+
+#: Parameter -> text, where a command line takes it in a form of its own.
+TEXTS: Final = {
+    "workload": f"A model of the library, or a path: .yaml, {MODEL_FILES}.",
+    "device": "A device of the library, or a path to a spec file (.yaml).",
+    "set": 'NAME=VALUE, as often as needed: a fact of the device (memories.main.bandwidth="25 '
+    'GB/s"), a parameter of the workload (phase=prefill, height=320), or weight_bits, '
+    "activation_bits, kv_bits.",
+    "batch": "Short for --set batch=N.",
+    "context": "Short for --set context=N.",
+}
+
+#: Settings of a workload that are options as well.
+SHORT: Final = ("batch", "context")
+
+#: Shared options in the order in which every command lists them, after its own.
+ORDER: Final = (
+    "set", *SHORT, "precision", "runtime", "engine", "model", "relaxed", "warm", "fuse",
+    "flash_attention", "plan", "overlay", "method", "time_limit_s", "seed", "explain", "rows",
+    "report", "json", "output", "plot",
+)  # fmt: skip
+
+ModelFile = Annotated[str, Parameter(help=TEXTS["workload"])]
 """A workload on the command line."""
 
-LanguageModel = Annotated[
-    str,
-    Parameter(help="A language model of the library, or a path: .yaml, .gguf, .safetensors "
-              "(or its .index.json), a Hugging Face config.json."),
-]  # fmt: skip
-"""A model that reads a prompt and generates tokens."""
-
-DeviceSpec = Annotated[
-    str, Parameter(help="A device of the library, or a path to a spec file (.yaml).")
-]
+DeviceSpec = Annotated[str, Parameter(help=TEXTS["device"])]
 """A device on the command line."""
+
+
+def option_of(parameter: str) -> str:
+    """Return the option that a parameter is on the command line."""
+    return f"--{OPTIONS.get(parameter, parameter).replace('_', '-')}"
 
 
 class Flowing(DefaultFormatter):
@@ -43,7 +75,9 @@ class Flowing(DefaultFormatter):
         from rich.text import Text
 
         for entry in panel.entries:
-            told = entry.description
-            if isinstance(told, InlineText) and isinstance(told.primary_renderable, Text):
-                told.primary_renderable = Text(" ".join(told.primary_renderable.plain.split()))
+            description = entry.description
+            if isinstance(description, InlineText):
+                text = description.primary_renderable
+                if isinstance(text, Text):
+                    description.primary_renderable = Text(" ".join(text.plain.split()))
         super().__call__(console, options, panel)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -34,11 +33,6 @@ class Violation:
     gap: float
     levers: tuple[str, ...]
     message: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
-        numbers = {n: getattr(self, n) for n in ("limit", "demand", "bound", "gap", "message")}
-        return numbers | {"levers": list(self.levers)}
 
     def __str__(self) -> str:
         return self.message + ("; " + "; or ".join(self.levers) if self.levers else "")

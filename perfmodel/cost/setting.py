@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from perfmodel.arrays import Value
+from perfmodel.catalog import module_of
 from perfmodel.formats import Precision
 
 
@@ -72,9 +73,17 @@ class Setting:
     steps: Value = None
     calls: Value = 0.0
 
+    def __reduce__(self) -> Any:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _setting, (values | {"xp": self.xp.__name__},)
+
     def fact(self, path: str, default: Value = None) -> Value:
         """Return a fact, or `default` where the machine does not state it."""
         return self.facts.get(path, default)
+
+
+def _setting(values: Mapping[str, Any]) -> Setting:
+    return Setting(**{**values, "xp": module_of(values["xp"])})
 
 
 #: What a kind of memory gives: (setting, name of the memory) -> bytes a second.

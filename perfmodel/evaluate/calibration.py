@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from perfmodel.api import (
+from perfmodel.ask import (
     Device,
     DeviceLike,
     Machine,
@@ -19,7 +19,7 @@ from perfmodel.api import (
     predict,
     resolve,
 )
-from perfmodel.api import runtime as runtime_of
+from perfmodel.ask import runtime as runtime_of
 from perfmodel.calibrate import Constant
 from perfmodel.calibrate.few_shot import NAMES, few_shot, multipliers, unmeasured
 from perfmodel.calibrate.next_rows import VARIED
@@ -29,7 +29,7 @@ from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.predicted_refit import PredictedRows
 from perfmodel.evaluate.subjects import classes_in
 from perfmodel.evaluate.user_rows import is_left_out, load
-from perfmodel.settings import FaultList
+from perfmodel.settings import gathered
 
 __all__ = ["calibrate", "scaled_rows"]
 
@@ -55,8 +55,8 @@ def scaled_rows(rows: Sequence[tuple[ValidationCase, MeasuredQuantity]]) -> Pred
 
 
 def calibrate(
-    device: DeviceLike | None,
-    runtime: str | Path | Runtime | None,
+    device: DeviceLike | None = None,
+    runtime: str | Path | Runtime | None = None,
     measurements: str | Path | None = None,
     *,
     devices: Sequence[str | Path] = (),
@@ -70,16 +70,18 @@ def calibrate(
 
     Parameters
     ----------
-    device, runtime
-        That the rows are of; ``None`` for those that they name.
+    device
+        Device that all rows must be of. By default the one that they name.
+    runtime
+        Runtime that all rows ran under, where they do not say.
     measurements
-        A CSV file as ``perfmodel validate my.csv`` takes it, with ``latency_s``, ``tokens_per_s``
-        or ``frames_per_s``. Where left out nothing is measured yet: a device is needed then, and
-        what follows is what the evidence says of it, for `Calibration.next`.
+        A .csv file as perfmodel validate takes it: model, device, and latency_s, tokens_per_s or
+        frames_per_s. Without it nothing is measured yet: a device is needed then, and the answer is
+        what the evidence says of it, for the measurements to make next.
     devices
         Folders with more specs of devices.
     skip_bad_rows
-        Fit without the rows that have a cell at fault; the notes name the cells.
+        Fit without the rows that have a cell at fault, and name them.
     models
         What is to run on a device of which nothing is measured yet; networks on images or language
         models, whichever the runtime takes, where left out.
@@ -93,8 +95,14 @@ def calibrate(
     ------
     InputError
         Every fault of the file, rows of several devices or runtimes, rows that cannot be predicted.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.calibrate("raspberry_pi_4", "ncnn").rows
+    0
     """
-    faults = FaultList()
+    faults = gathered()
     if not isinstance(measurements, str | Path | None):  # pyright: ignore[reportUnnecessaryIsInstance]
         faults.append(
             Fault(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from perfmodel.api import Device, Machine, Precision, Runtime, Workload
+from perfmodel.ask import Device, Machine, Precision, Runtime, Workload
 from perfmodel.evaluate.row_values import RowValues
 from perfmodel.evaluate.served_load import ServedLoad
 

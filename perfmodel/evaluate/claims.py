@@ -9,11 +9,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
-from perfmodel.api import hardware, predict, workload
+from perfmodel.ask import hardware, predict, workload
 from perfmodel.catalog import module_of, not_installed, packages
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.evaluate.published import Ask, PublishedClaim, PublishedSystem, Verdict
 from perfmodel.evaluate.reproduction import Reproduction, Reproductions
+from perfmodel.settings import gathered
 from perfmodel.specfile import read, validate
 
 #: Entry points of packages that hold ``NAME.yaml``, and beside it ``NAME.py`` where claims need it.
@@ -63,13 +64,13 @@ def published(system: str) -> PublishedSystem:
     return found
 
 
-def reproduce(systems: Iterable[str] | str | None = None) -> Reproductions:
+def reproduce(systems: str | Iterable[str] | None = None) -> Reproductions:
     """Predict what published systems claim.
 
     Parameters
     ----------
     systems
-        Their names; all of them where none is given.
+        Systems, such as cambricon_llm or eyeriss. By default all of them.
 
     Returns
     -------
@@ -80,12 +81,18 @@ def reproduce(systems: Iterable[str] | str | None = None) -> Reproductions:
     ------
     InputError
         Every unknown name at once.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> len(pm.reproduce("eyeriss")) > 0
+    True
     """
+    faults: list[Fault] = gathered()
     if not names():
         raise InputError(not_installed("published claims"))
     asked = [systems] if isinstance(systems, str) else list(systems or names())
     found: list[PublishedSystem] = []
-    faults: list[Fault] = []
     for name in dict.fromkeys(asked):
         try:
             found.append(published(name))

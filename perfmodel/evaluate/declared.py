@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from perfmodel.api import Device, Machine, PredictionInputs, Workload, hardware, resolve, workload
+from perfmodel.ask import Device, Machine, PredictionInputs, Workload, hardware, resolve, workload
 from perfmodel.calibrate import Constant
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase

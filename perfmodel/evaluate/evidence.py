@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.api import Runtime, predict, runtime
+from perfmodel.ask import Runtime, predict, runtime
 from perfmodel.errors import InputError
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.subjects import RowOrigin

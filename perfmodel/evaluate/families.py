@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from perfmodel.api import Machine, runtime, runtime_names
+from perfmodel.ask import Machine, runtime, runtime_names
 from perfmodel.errors import InputError
 
 #: Class of kernels -> the class whose constants stand for its own.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from perfmodel.api import Prediction, largest
-from perfmodel.api.loads import Served
+from perfmodel.ask import Prediction, Served, largest
 
 
 def metric_of(answer: Prediction | Served, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from perfmodel.api import Machine
+from perfmodel.ask import Machine
 from perfmodel.calibrate import Constant, PulledConstants, nested_left_out
 from perfmodel.calibrate.fit import Forward, ResidualsAndSlopes, points_of
 from perfmodel.evaluate.case import ValidationCase

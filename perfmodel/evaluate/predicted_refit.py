@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.api import Device, Machine, Prediction, Workload, predict
-from perfmodel.api.loads import Served
+from perfmodel.ask import Device, Machine, Prediction, Served, Workload, predict
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metric_of import metric_of

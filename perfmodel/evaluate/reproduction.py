@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 
 from perfmodel.evaluate.published import Basis, Verdict
-
-if TYPE_CHECKING:
-    from perfmodel.table import Table
+from perfmodel.table import Result, Table, plain
+from perfmodel.table.text import aligned
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +57,23 @@ class Reproduction:
     interval: tuple[float, float, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the claim ready for JSON."""
-        return {name: getattr(self, name) for name in self.__slots__} | {
-            "constants": list(self.constants),
-            "between": None if self.between is None else list(self.between),
-            "interval": None if self.interval is None else list(self.interval),
-        }
+        """Return the claim, ready for JSON."""
+        return {name: plain(getattr(self, name)) for name in self.__slots__}
 
 
-class Reproductions(tuple[Reproduction, ...]):
+class Reproductions(Result, tuple[Reproduction, ...]):
     """Claims in a row; prints as an aligned table."""
 
-    __slots__ = ()
+    noun = "reproduction"
 
-    @property
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Return each claim, ready for JSON."""
+        return plain(list(self))
+
+    @cached_property
     def table(self) -> Table:
         """The claims as columns: `system`, `claim`, `published`, `predicted`, `error` and so on."""
-        from perfmodel.table import Table
-
-        rows = [row.to_dict() for row in self]
+        rows = self.to_dict()
         numbers = ("published", "predicted", "error", "tolerance")
         columns: dict[str, Any] = {}
         for name in Reproduction.__slots__:
@@ -88,43 +85,40 @@ class Reproductions(tuple[Reproduction, ...]):
                 columns[name] = np.array([*map(_text, values)], dtype=object)
         return Table(columns)
 
-    def __repr__(self) -> str:
-        return "\n".join(lines(self))
+    @property
+    def headline(self) -> str:
+        """How many claims are within their tolerance."""
+        counts = {v: sum(r.verdict == v for r in self) for v in ("within", "off", "not_public")}
+        first = [r for r in self if r.basis == "first_principles" and r.verdict != "not_public"]
+        good = sum(r.verdict == "within" for r in first)
+        return (
+            f"{counts['within']} within, {counts['off']} off, {counts['not_public']} not public; "
+            f"of {len(first)} from first principles {good} within"
+        )
+
+    def sections(self) -> list[str]:
+        """Return a line for each claim."""
+        head = ("claim", "published", "predicted", "unit", "error", "basis", "verdict", "90 % in")
+        rows = [
+            (
+                f"{r.system}.{r.claim}",
+                _published(r),
+                _number(r.predicted),
+                r.unit,
+                "" if r.error is None else f"{100 * r.error:+.1f} %",
+                r.basis,
+                r.verdict,
+                _ends(r),
+            )
+            for r in self
+        ]
+        return ["\n".join(aligned([head, *rows], {1, 2, 4}))]
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return "; ".join(map(str, cast("list[Any]", value)))
     return "" if value is None else str(value)
-
-
-def lines(found: Sequence[Reproduction]) -> list[str]:
-    """Return the claims as an aligned text, a line a claim, with a count at the end."""
-    out: list[str] = []
-    rows = [
-        (
-            f"{r.system}.{r.claim}", _published(r), _number(r.predicted), r.unit,
-            "" if r.error is None else f"{100 * r.error:+.1f} %", r.basis, r.verdict, _ends(r),
-        )
-        for r in found
-    ]  # fmt: skip
-    head = ("claim", "published", "predicted", "unit", "error", "basis", "verdict", "90 % in")
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    right = {1, 2, 4}
-    for row in (head, *rows):
-        cells = (
-            text.rjust(widths[i]) if i in right else text.ljust(widths[i])
-            for i, text in enumerate(row)
-        )
-        out.append("  ".join(cells).rstrip())
-    counts = {v: sum(r.verdict == v for r in found) for v in ("within", "off", "not_public")}
-    first = [r for r in found if r.basis == "first_principles" and r.verdict != "not_public"]
-    good = sum(r.verdict == "within" for r in first)
-    out.append(
-        f"{counts['within']} within, {counts['off']} off, {counts['not_public']} not public; "
-        f"of {len(first)} from first principles {good} within"
-    )
-    return out
 
 
 def _published(row: Reproduction) -> str:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
+
 from perfmodel.evaluate.metrics import Errors
+from perfmodel.table import Result, Table, plain
 
 #: Rows of a group from which on their order says something.
 _RANKED: Final = 5
+#: Errors of a target, columns of the table.
+_ERRORS: Final = ("mape", "median_ape", "bias", "within_10", "spearman", "kendall")
 
 #: Baseline -> what it is.
 BASELINES: Final[Mapping[str, str]] = {
@@ -22,8 +27,8 @@ BASELINES: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class ValidationResult:
+@dataclass(frozen=True, repr=False)
+class ValidationResult(Result):
     """Errors of predictions on a data set; fractions, not per cent.
 
     Attributes
@@ -58,6 +63,22 @@ class ValidationResult:
         that was: see `perfmodel.evaluate.nested_refit.nested_trial`.
     """
 
+    noun = "validation"
+    attributes = (
+        "name",
+        "rows",
+        "coverage",
+        "targets",
+        "primary",
+        "mape",
+        "by_device",
+        "by_group",
+        "baselines",
+        "unpredicted",
+        "worst",
+        "notes",
+    )
+
     name: str
     rows: int
     coverage: float
@@ -68,7 +89,7 @@ class ValidationResult:
     baselines: Mapping[str, Errors]
     unpredicted: tuple[Mapping[str, Any], ...] = ()
     worst: tuple[Mapping[str, Any], ...] = ()
-    predictions: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    predictions: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     left_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
@@ -79,41 +100,36 @@ class ValidationResult:
         found = self.targets.get(self.primary)
         return found["mape"] if found else None
 
-    def report(self, path: str | Path, asked: Any = None) -> None:
-        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
-        from perfmodel.catalog import write_report
-
-        write_report("validation", self, path, asked)
-
     def to_dict(self) -> dict[str, Any]:
         """Return the result ready for JSON."""
-        return {
-            "name": self.name,
-            "rows": self.rows,
-            "coverage": self.coverage,
-            "targets": {k: dict(v) for k, v in self.targets.items()},
-            "primary": self.primary,
-            "mape": self.mape,
-            "by_device": {k: dict(v) for k, v in self.by_device.items()},
-            "by_group": {k: dict(v) for k, v in self.by_group.items()},
-            "baselines": {k: dict(v) for k, v in self.baselines.items()},
-            "unpredicted": [dict(u) for u in self.unpredicted],
-            "worst": [dict(w) for w in self.worst],
-            "notes": list(self.notes),
-            **({"details": dict(self.details)} if self.details else {}),
-            **(
-                {"left_out": {target: _told(of) for target, of in self.left_out.items()}}
-                if self.left_out
-                else {}
-            ),
-        }
+        out = super().to_dict()
+        if self.details:
+            out["details"] = self.details
+        if self.left_out:
+            out["left_out"] = {target: _told(of) for target, of in self.left_out.items()}
+        return plain(out)
 
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
+    @cached_property
+    def table(self) -> Table:
+        """One row for each target, with its errors."""
+        columns: dict[str, Any] = {"target": list(self.targets)}
+        for name in _ERRORS:
+            each = [errors.get(name) for errors in self.targets.values()]
+            columns[name] = np.array(each, dtype=float)
+        return Table(columns)
+
+    @property
+    def headline(self) -> str:
+        """Which data set, and how much of it was predicted."""
+        return f"{self.name}: {self.rows} rows, {percent(self.coverage)} predicted"
+
+    def sections(self) -> list[str]:
+        """Return errors by target, device and group, and the rows that are farthest off."""
+        return ["\n".join(self.lines())]
 
     def lines(self) -> list[str]:
-        """Return the result as lines of text."""
-        out = [f"{self.name}: {self.rows} rows, {percent(self.coverage)} predicted"]
+        """Return what stands below the headline, line by line."""
+        out: list[str] = []
         for target, found in self.targets.items():
             mark = " " if len(self.targets) == 1 else "*" if target == self.primary else " "
             out.append(f" {mark}{target:<18} {_errors(found)}")
@@ -149,6 +165,32 @@ class ValidationResult:
         out += [f"  not predicted: {u['rows']} rows: {u['reason']}" for u in self.unpredicted]
         out += [f"  note: {note}" for note in self.notes]
         return out
+
+
+class Validations(Result, list[ValidationResult]):
+    """Results of several data sets, each an item of the list."""
+
+    noun = "validation"
+
+    @property
+    def headline(self) -> str:
+        """How many data sets were predicted."""
+        return f"{len(self)} data set{'s' * (len(self) != 1)}"
+
+    def sections(self) -> list[str]:
+        """Return each result as text."""
+        return list(map(str, self))
+
+    @cached_property
+    def table(self) -> Table:
+        """One row for each data set and target, with its errors."""
+        return Table.concat(
+            Table({"name": each.name, **each.table}, each.table.dimensions) for each in self
+        )
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Return each result, ready for JSON."""
+        return [each.to_dict() for each in self]
 
 
 def _told(trial: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.api import Prediction, predict
-from perfmodel.api.loads import Served
+from perfmodel.ask import Prediction, Served, predict
 from perfmodel.errors import InputError, input_error
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metric_of import metric_of

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from perfmodel.api import Device, Machine, Precision, Runtime, predict
-from perfmodel.api.loads import Served, serve
+from perfmodel.ask import Device, Machine, Precision, Runtime, Served, predict, serve
 from perfmodel.errors import Fault, InputError
 
 #: Arguments of `serve` that are numbers, and may be arrays.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from perfmodel.api import Machine, Runtime, Workload
+from perfmodel.ask import Machine, Runtime, Workload
 from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
 from perfmodel.evidence import QUANTITIES, SERVED, Subject, class_of, classes_of
 

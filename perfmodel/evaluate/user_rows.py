@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from perfmodel.api import hardware, resolve, workload
-from perfmodel.api import runtime as runtime_of
+from perfmodel.ask import hardware, resolve, workload
+from perfmodel.ask import runtime as runtime_of
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.measurement_table import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from perfmodel.api import folder_faults
+from perfmodel.ask import folder_faults
 from perfmodel.asked import remember
 from perfmodel.catalog import not_installed
 from perfmodel.errors import InputError, input_error, nearest
@@ -15,9 +15,10 @@ from perfmodel.evaluate.datasets import dataset, dataset_names
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.nested_refit import nested_trial
 from perfmodel.evaluate.refit import trial
-from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evaluate.result import ValidationResult, Validations
 from perfmodel.evaluate.run import evaluate
 from perfmodel.measurements import bad_cells_left_out, few_faults
+from perfmodel.settings import gathered
 
 _TABLES = (".csv", ".csv.gz")
 
@@ -31,19 +32,18 @@ def validate(
     left_out: bool = False,
     nested: bool = False,
     skip_bad_rows: bool = False,
-) -> list[ValidationResult]:
+) -> Validations:
     """Compare predictions with measured rows.
 
     Parameters
     ----------
     names
-        Data sets (see `perfmodel.evaluate.datasets`), or paths to CSV files of measurements; the
-        data sets that the folder has where left out.
+        Data sets (llamacpp_apple_4167, cpu_zen4, genz, flash_read), or paths to .csv files of your
+        own measurements. By default the data sets that the folder has.
     data
-        Folder laid out as the project's data; by default ``PERFMODEL_DATA``, else
-        ``../shared/data``.
+        Folder of the data sets. By default the one that PERFMODEL_DATA names, else ../shared/data.
     suffix
-        Suffix of the files to read, such as ``_heldout``.
+        Take the files with this suffix, such as _heldout.
     devices
         Folders with more specs of devices; theirs win over the library's.
     left_out
@@ -51,25 +51,32 @@ def validate(
         chip, system) left out in turn, and report its errors beside the others.
     nested
         Leave them out with every choice inside the loop as well: fitted constants that a refit does
-        not list, and how hard each is pulled to its family's value. It implies `left_out`.
+        not list, and how hard each is pulled to its family's value. It implies left_out.
     skip_bad_rows
-        Leave out what a file has at fault and predict the rest: rows of a user's file, which count
-        against the coverage, and cells of a data set, which count as empty. The notes name each.
+        Leave out what a file has at fault, name it, and predict the rest: rows of a user's file,
+        which count against the coverage, and cells of a data set, which count as empty.
 
     Returns
     -------
-    list of ValidationResult
-        One a name, in order. Rows that cannot be predicted count against the coverage.
+    Validations
+        A list with one result for each name, in order. Rows that cannot be predicted count
+        against the coverage.
 
     Raises
     ------
     InputError
         Unknown names, files with faults, specs of `devices` with faults: all of them at once.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.validate("mine.csv")[0].mape  # doctest: +SKIP
     """
+    earlier = gathered()
     chosen = [names] if isinstance(names, str | Path) else list(names or _present(data, suffix))
     folders = [devices] if isinstance(devices, str | Path) else list(devices or ())
     # A broken spec would else be a row that cannot be predicted, or go unnoticed.
-    faults = folder_faults(folders)
+    faults = [*earlier, *folder_faults(folders)]
     loaded: list[Cases | ValidationResult] = []
     for name in chosen:
         try:
@@ -96,7 +103,7 @@ def validate(
     for item in found:
         name = names if isinstance(names, str | Path) else item.name
         remember(item, "validate", (name,), options)
-    return found
+    return remember(Validations(found), "validate", (names or chosen,), options)
 
 
 def _detailed(result: ValidationResult, cases: Cases) -> ValidationResult:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from perfmodel.charts.chart import Chart, Points
+from perfmodel.charts.draw import draw
+from perfmodel.charts.style import INK, quantity
 from perfmodel.compare import Comparison
 from perfmodel.errors import Fault, InputError, PerfmodelError
 from perfmodel.explore.choices import LENGTHS, Choices, parameters_of, phases_of
-from perfmodel.plots.style import INK, quantity
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.rows import remarks
 from perfmodel.report.calls import PredictCall
@@ -147,16 +149,13 @@ def _answer(asked: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
     out.sides = [_side(p, limits, call) for p in (found, other) if p is not None]
     if other is not None:
         out.reasons = Comparison(found, other).reasons
-    figures = {
-        "roofline": found.plot.roofline(), "bottlenecks": found.plot.bottlenecks(),
-        "memory": found.plot.memory(),
-    }  # fmt: skip
-    if other is not None:
-        figures["roofline_beside"] = other.plot.roofline()
-    figures["front"] = _front(asked, settings, limits, found)
-    out.figures = {
-        n: figure.to_plotly_json() for n, figure in figures.items() if figure is not None
+    charts: dict[str, Chart | None] = {
+        name: getattr(found.plot, name).chart() for name in ("roofline", "bottlenecks", "memory")
     }
+    if other is not None:
+        charts["roofline_beside"] = other.plot.roofline.chart()
+    charts["front"] = _front(asked, settings, limits, found)
+    out.figures = {n: draw(chart).to_plotly_json() for n, chart in charts.items() if chart}
     return out
 
 
@@ -243,7 +242,7 @@ def _front(
     settings: Mapping[str, Any],
     limits: Mapping[str, float],
     found: Prediction,
-) -> Any:
+) -> Chart | None:
     """Return the front over batches and precisions, with the devices chosen."""
     rest = {n: v for n, v in settings.items() if n != "batch"}
     known = parameters_of(asked.workload, str(settings.get("phase", "")))
@@ -268,10 +267,8 @@ def _front(
         f"{LIMITS[name][0]} <= {text.strip()}" for name, text in asked.limits.items()
         if LIMITS[name][0] in limits
     )  # fmt: skip
-    drawn = table.plot.pareto(first, second, under=under or None)
-    drawn.add_scatter(
-        x=[float(getattr(found, first))], y=[float(getattr(found, second))], mode="markers",
-        name="chosen", hoverinfo="name",
-        marker={"symbol": "x-thin", "size": 14, "line": {"width": 3, "color": INK}},
-    )  # fmt: skip
-    return drawn
+    chart: Chart = table.plot.pareto.chart(first, second, under=under or None)
+    place = [float(getattr(found, first))], [float(getattr(found, second))]
+    mark = Points("chosen", *place, "chosen", symbol="x-thin", size=14, edge=INK, edge_width=3)
+    (panel,) = chart.panels
+    return replace(chart, panels=[replace(panel, series=[*panel.series, mark])])

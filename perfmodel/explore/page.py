@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from perfmodel.catalog import need
+from perfmodel.charts.page import BUTTONS
 from perfmodel.errors import Fault
 from perfmodel.explore.answer import LIMITS, ExplorerAnswer, ExplorerSelection, answer
 from perfmodel.explore.body import FILLS, MOST_BYTES, SENDS, body_faults
@@ -291,10 +292,7 @@ def _layout(dash: Any, start: ExplorerSelection, choices: Choices) -> Any:
     ])  # fmt: skip
 
 
-_CONFIG = {
-    "displaylogo": False, "plotlyServerURL": "",
-    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-}  # fmt: skip
+_CONFIG = BUTTONS | {"plotlyServerURL": ""}
 
 _INDEX = """<!doctype html>
 <html lang="en"><head>{%metas%}<title>{%title%}</title>{%css%}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, Protocol
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
@@ -91,6 +91,11 @@ class Terms:
     traffic_model: str = ""
     resources: dict[str, Value] = field(default_factory=dict[str, Value])
     left_out: Value = None
+
+    def __reduce__(self) -> tuple[type[Terms], tuple[Any, ...]]:
+        # `said` and `joined` are functions of the process that made them, for explanations alone.
+        names = [each.name for each in fields(self)]
+        return Terms, tuple({} if n in ("said", "joined") else getattr(self, n) for n in names)
 
 
 def need_engine(setting: Setting, field: str, kind: str, noun: str) -> None:

@@ -87,10 +87,6 @@ class Interval(NamedTuple):
             return f"at least {low}"
         return f"{low} to {high}" if self.low else f"at most {high}"
 
-    def to_dict(self) -> dict[str, Value]:
-        """Return the ends, ready for JSON."""
-        return {"low": self.low, "high": self.high}
-
 
 def basis_of(
     prediction: Prediction, metric: str = "latency_s", classes: Mapping[str, str] | None = None
@@ -141,16 +137,12 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
     return Interval(value * low, value, value * high, level, basis.name)
 
 
-def headline_intervals(prediction: Prediction) -> dict[str, dict[str, Interval]]:
-    """Return metric -> per cent -> interval, of the metrics that a headline has."""
+def headline_metrics(prediction: Prediction) -> list[str]:
+    """Return the metrics of a headline that have intervals."""
     energy = np.asarray(prediction.energy_j, dtype=float)
     names = ["latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s"]
     names += [] if np.isnan(energy).all() else ["energy_j"]
-    return {
-        name: {f"{100 * level:g}": interval(prediction, name, level) for level in LEVELS}
-        for name in names
-        if getattr(prediction, name) is not None
-    }
+    return [name for name in names if getattr(prediction, name) is not None]
 
 
 def factors(

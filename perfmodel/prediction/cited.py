@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ import numpy as np
 from perfmodel.errors import InputError
 from perfmodel.references import Reference, known, of_source, resolve, same_address, to_bibtex
 from perfmodel.references.catalogue import by_address
+from perfmodel.table import Result, Table, plain
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
@@ -36,11 +38,11 @@ class Cited:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the reference with its uses, ready for JSON."""
-        return {**self.reference.to_dict(), "uses": {k: list(v) for k, v in self.uses.items()}}
+        return plain({**self.reference.to_dict(), "uses": self.uses})
 
 
-@dataclass(slots=True)
-class Citations:
+@dataclass(repr=False)
+class Citations(Result):
     """The references of a result.
 
     Attributes
@@ -58,6 +60,9 @@ class Citations:
     pages : dict of str to list of str
         Pages of the documentation -> terms that they derive.
     """
+
+    noun = "citations"
+    attributes = ("subject", "undocumented", "unsourced", "fitted_on", "pages")
 
     subject: str
     cited: tuple[Cited, ...] = ()
@@ -77,17 +82,27 @@ class Citations:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
-        return {
-            "subject": self.subject,
-            "references": [each.to_dict() for each in self.cited],
-            "undocumented": [each.to_dict() for each in self.undocumented],
-            "unsourced": list(self.unsourced),
-            "fitted_on": {k: list(v) for k, v in self.fitted_on.items()},
-            "pages": {k: list(v) for k, v in self.pages.items()},
-        }
+        return {"references": plain(self.cited), **super().to_dict()}
 
-    def __str__(self) -> str:
-        lines = [self.subject]
+    @cached_property
+    def table(self) -> Table:
+        """One row for each document and what it is used for."""
+        rows = [
+            (each.reference.key, str(each.reference), group, "; ".join(uses))
+            for each in self.cited
+            for group, uses in each.uses.items()
+        ]
+        names = ("key", "document", "group", "uses")
+        return Table({name: [row[i] for row in rows] for i, name in enumerate(names)})
+
+    @property
+    def headline(self) -> str:
+        """The result that rests on them."""
+        return self.subject
+
+    def sections(self) -> list[str]:
+        """Return the documents by what they are used for, and what none states."""
+        lines: list[str] = []
         for group in GROUPS:
             of_group = [each for each in self.cited if group in each.uses]
             if of_group:
@@ -109,10 +124,7 @@ class Citations:
                 lines.append(f"  {_few(paths)}: {each.reference.title}")
             if self.unsourced:
                 lines.append(f"  {_few(self.unsourced)}: no source is named")
-        return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        return str(self)
+        return ["\n".join(lines[1:])]
 
 
 def _few(names: Iterable[str], most: int = 6) -> str:

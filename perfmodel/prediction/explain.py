@@ -30,13 +30,11 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     """
     if prediction.shape:
         return explain(prediction.at(0), rows)
-    from perfmodel.prediction.rows import summary
-
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     columns = row_columns(prediction)
     _, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
-    lines = [summary(prediction), "", f"traffic: {prediction.traffic_model}", ""]
+    lines = [str(prediction), "", f"traffic: {prediction.traffic_model}", ""]
     total = columns["total_s"]
     order = [int(i) for i in np.argsort(-total, kind="stable")]
     shown = order[:rows]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +39,10 @@ class Prediction(PredictionSpread):
 
     Every metric is a float where all inputs were numbers, else an array of the inputs' broadcast
     shape. `latency_s` is one run: one decode step, one prefill, one request, one batch of frames.
+    Its plots: ``roofline()``, ``bottlenecks()``, ``memory()`` and others.
     """
+
+    noun = "prediction"
 
     def __init__(
         self,
@@ -55,6 +57,10 @@ class Prediction(PredictionSpread):
         self.shape = shape
         self._setting = setting
         self._rows = rows
+
+    def __reduce__(self) -> Any:
+        # What it is made of, and not its rows: those are the same when it runs again.
+        return type(self._job).run, (self._job,), {"_asked": self.__dict__.get("_asked")}
 
     # what was asked
 
@@ -461,30 +467,32 @@ class Prediction(PredictionSpread):
         return citations(self)
 
     @property
-    def plot(self) -> Any:
-        """Plots: ``roofline()``, ``bottlenecks()``, ``memory()``."""
-        from perfmodel.catalog import plots_of
+    def headline(self) -> str:
+        """What was predicted, under which formats and software."""
+        from perfmodel.prediction.rows import headline
 
-        return plots_of(self)
+        return headline(self)
 
-    def report(self, path: str | Path, asked: Any = None) -> None:
-        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
-        from perfmodel.catalog import write_report
+    def glance(self) -> list[tuple[str, str]]:
+        """Return the headline numbers with their labels; of many points their ranges."""
+        from perfmodel.prediction.rows import facts_line
 
-        write_report("prediction", self, path, asked)
+        return facts_line(self)
+
+    def cautions(self) -> list[str]:
+        """Return what does not fit or cannot be, and what to know of what fits (one point)."""
+        from perfmodel.prediction.rows import warnings_of
+
+        return [] if self.shape else [f"! {text}" for text in warnings_of(self)]
+
+    def html_sections(self) -> str:
+        """Return the time by what binds, and the slowest kernels, as HTML (one point)."""
+        from perfmodel.prediction.html import bar, slowest
+
+        return "" if self.shape else bar(self) + slowest(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every metric with what it depends on, ready for JSON (arrays as lists)."""
         from perfmodel.prediction.rows import to_dict
 
         return to_dict(self)
-
-    def __repr__(self) -> str:
-        from perfmodel.prediction.rows import summary
-
-        return summary(self)
-
-    def _repr_html_(self) -> str:
-        from perfmodel.prediction.html import html
-
-        return html(self)

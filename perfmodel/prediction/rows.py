@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,12 +10,12 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.columns import dimension_of
 from perfmodel.prediction.basis import misfits
 from perfmodel.prediction.scarce import scarcest
+from perfmodel.table import Table, plain
 from perfmodel.units import show
 
 if TYPE_CHECKING:
-    from perfmodel.prediction.basis import Interval
     from perfmodel.prediction.prediction import Prediction
-    from perfmodel.table import Table
+    from perfmodel.prediction.spread import SpreadResult
     from perfmodel.workload.lower import OperatorRow
 
 
@@ -82,8 +81,6 @@ def _name(row: OperatorRow) -> str:
 
 def row_table(prediction: Prediction) -> Table:
     """Return one row a kernel; numbers are of one execution, ``total_s`` of all of them."""
-    from perfmodel.table import Table
-
     return Table(row_columns(prediction))
 
 
@@ -113,35 +110,32 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
     machine, workload = prediction.machine, prediction.workload
     out: dict[str, Any] = {
         "workload": workload.name,
-        "parameters_bound": {k: _plain(v) for k, v in workload.parameters.items()},
+        "parameters_bound": workload.parameters,
         "device": machine.device.name,
         "runtime": machine.runtime.name,
         "precision": prediction.precision,
-        "varied": {k: _plain(v) for k, v in machine.varied.items()},
+        "varied": machine.varied,
     }
     for name in METRICS:
-        out[name] = _plain(getattr(prediction, name))
+        out[name] = getattr(prediction, name)
     graph = prediction._job.lowered.graph  # pyright: ignore[reportPrivateUsage]
-    return out | {
+    out |= {
         "energy_model": prediction.energy.model,
         "energy_boundary": prediction.energy_boundary,
         "thermal": _thermal(prediction),
         "traffic_model": prediction.traffic_model,
         "bottleneck": prediction.bottleneck,
-        "feasible": _plain(prediction.feasible),
-        "violations": [
-            {"limit": v.limit, "demand": v.demand, "bound": v.bound, "gap": v.gap,
-             "levers": list(v.levers), "message": v.message}
-            for v in prediction.violations
-        ],
-        "breaches": [_plain(asdict(b)) for b in prediction.breaches],
-        "placement": _plain(prediction.placement),
+        "feasible": prediction.feasible,
+        "violations": prediction.violations,
+        "breaches": prediction.breaches,
+        "placement": prediction.placement,
         **_resources(prediction),
         "executed": prediction.executed,
-        "not_priced": list(graph.not_priced),
-        "notes": list(workload.notes),
+        "not_priced": graph.not_priced,
+        "notes": workload.notes,
         "remarks": remarks(prediction),
-    } | spread_of(prediction)  # fmt: skip
+    }  # fmt: skip
+    return plain(out | spread_of(prediction))
 
 
 def _thermal(prediction: Prediction) -> dict[str, Any] | None:
@@ -149,62 +143,32 @@ def _thermal(prediction: Prediction) -> dict[str, Any] | None:
     facts = prediction.machine.facts
     if "power.limit" not in facts and "power.battery" not in facts:
         return None
-    return {name: _plain(value) for name, value in prediction.thermal._asdict().items()}
+    return prediction.thermal._asdict()
 
 
 def _resources(prediction: Prediction) -> dict[str, Any]:
     """Return what the network takes of an engine that is made for it; empty for others."""
     found = prediction.resources
-    return {"resources": _plain(found), "scarce": scarcest(found)} if found else {}
+    return {"resources": found, "scarce": scarcest(found)} if found else {}
 
 
-class Spreading(Protocol):
-    """A result that says what it rests on, and between which ends measurements would lie."""
-
-    @property
-    def basis(self) -> str:
-        """Name of what it rests on."""
-        ...
-
-    @property
-    def basis_reason(self) -> str:
-        """The same in words."""
-        ...
-
-    @property
-    def intervals(self) -> dict[str, dict[str, Interval]]:
-        """Metric -> per cent of measurements -> interval."""
-        ...
-
-
-def spread_of(prediction: Spreading) -> dict[str, Any]:
+def spread_of(prediction: SpreadResult) -> dict[str, Any]:
     """Return basis and intervals, ready for JSON; an end that is open is ``None``."""
     return {
         "basis": prediction.basis,
         "basis_reason": prediction.basis_reason,
         "intervals": {
-            metric: {share: _plain(each.to_dict()) for share, each in levels.items()}
+            metric: {share: {"low": each.low, "high": each.high} for share, each in levels.items()}
             for metric, levels in prediction.intervals.items()
         },
     }
 
 
-def _plain(value: Any) -> Any:
-    """Return a value with arrays as lists and NaN as ``None`` (JSON has neither)."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
-    if is_array(value):
-        return _plain(np.asarray(value).tolist())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
 def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
-    """Return (label, text) pairs of the headline numbers of one point."""
+    """Return (label, text) pairs of the headline numbers; of many points their ranges."""
     p = prediction
+    if p.shape:
+        return _ranges(p)
     out = [("latency", show(p.latency_s, "time")), *spread_lines(p)]
     if p.tokens_per_s is not None:
         out.append(("tokens/s", rate(p.tokens_per_s)))
@@ -233,7 +197,27 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
     return out
 
 
-def spread_lines(p: Spreading, metric: str = "latency_s") -> list[tuple[str, str]]:
+def _ranges(p: Prediction) -> list[tuple[str, str]]:
+    """Return how many points there are, and between which ends each headline number lies."""
+    fit = int(np.sum(p.feasible))
+    out = [("points", f"{int(np.prod(p.shape))}, of shape {p.shape}; {fit} fit")]
+    metrics: list[tuple[str, Any, str]] = [("latency", p.latency_s, "time")]
+    if p.tokens_per_s is not None:
+        metrics.append(("tokens/s", p.tokens_per_s, ""))
+    else:
+        metrics.append((f"{p.workload.unit}/s", p.frames_per_s, ""))
+    metrics += [(f"energy ({p.energy_boundary})", p.energy_j, "energy"),
+                ("memory", p.peak_memory_bytes, "bytes")]  # fmt: skip
+    for label, values, dimension in metrics:
+        numbers = np.asarray(values, dtype=float)
+        if not np.isnan(numbers).any():
+            ends = (float(numbers.min()), float(numbers.max()))
+            low, high = (show(end, dimension) if dimension else rate(end) for end in ends)
+            out.append((label, f"{low} to {high}"))
+    return out
+
+
+def spread_lines(p: SpreadResult, metric: str = "latency_s") -> list[tuple[str, str]]:
     """Return (label, text) pairs: between which ends half and most measurements would lie, why."""
     texts = {share: each.show(dimension_of(metric)) for share, each in p.intervals[metric].items()}
     if p.basis == "bound":
@@ -276,7 +260,8 @@ def rate(value: float) -> str:
     return f"{value:.0f}" if 1e3 <= value < 1e9 else f"{value:.4g}"
 
 
-def _title(prediction: Prediction) -> str:
+def headline(prediction: Prediction) -> str:
+    """Return what was predicted, under which formats and software."""
     m = prediction.machine
     bound = ", ".join(f"{k}={brief(v)}" for k, v in prediction.workload.parameters.items())
     name = f"{prediction.workload.name} ({bound})" if bound else prediction.workload.name
@@ -315,20 +300,3 @@ def remarks(prediction: Prediction) -> list[str]:
     if missing:
         out.append(f"{len(missing)} operators not priced: " + "; ".join(missing[:3]))
     return out
-
-
-def summary(prediction: Prediction) -> str:
-    """Return the prediction as a few lines of text."""
-    lines = [_title(prediction)]
-    if prediction.shape:
-        t = np.asarray(prediction.latency_s, dtype=float)
-        fit = int(np.sum(np.asarray(prediction.feasible)))
-        lines.append(
-            f"  {t.size} points, shape {prediction.shape}: latency "
-            f"{show(float(t.min()), 'time')} to {show(float(t.max()), 'time')}; {fit} fit"
-        )
-        return "\n".join(lines)
-    width = max(len(label) for label, _ in facts_line(prediction))
-    lines += [f"  {label:<{width}}  {text}" for label, text in facts_line(prediction)]
-    lines += [f"  ! {text}" for text in warnings_of(prediction)]
-    return "\n".join(lines)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from perfmodel.arrays import Value
+from perfmodel.table import Result
 
 if TYPE_CHECKING:
     from perfmodel.evidence import Scatter
@@ -13,8 +15,23 @@ if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
 
-class PredictionSpread:
-    """The part of a prediction that says how far to trust it; opened on access."""
+class SpreadResult(Result):
+    """A result that says what it rests on, and between which ends measurements would lie.
+
+    It states `_basis`, `interval`, and `_spread`: the metrics whose intervals its headline has.
+    """
+
+    @cached_property
+    def _basis(self) -> Basis:
+        raise NotImplementedError
+
+    @property
+    def _spread(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def interval(self, metric: str, level: float = 0.9) -> Interval:
+        """Return a metric with the ends between which a share of measurements would lie."""
+        raise NotImplementedError
 
     @property
     def basis(self) -> str:
@@ -28,6 +45,20 @@ class PredictionSpread:
     def basis_reason(self) -> str:
         """Why the basis is what it is."""
         return self._basis.reason
+
+    @property
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Metric -> per cent of measurements (``50``, ``90``) -> interval, of headline metrics."""
+        from perfmodel.prediction.basis import LEVELS
+
+        return {
+            metric: {f"{100 * level:g}": self.interval(metric, level) for level in LEVELS}
+            for metric in self._spread
+        }
+
+
+class PredictionSpread(SpreadResult):
+    """The part of a prediction that says how far to trust it; opened on access."""
 
     @cached_property
     def _basis(self) -> Basis:
@@ -77,8 +108,7 @@ class PredictionSpread:
         return self.interval()
 
     @property
-    def intervals(self) -> dict[str, dict[str, Interval]]:
-        """Metric -> per cent of measurements (``50``, ``90``) -> interval, of headline metrics."""
-        from perfmodel.prediction.basis import headline_intervals
+    def _spread(self) -> Sequence[str]:
+        from perfmodel.prediction.basis import headline_metrics
 
-        return headline_intervals(cast("Prediction", self))
+        return headline_metrics(cast("Prediction", self))

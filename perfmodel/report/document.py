@@ -7,15 +7,13 @@ import platform
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perfmodel._version import __version__
-from perfmodel.report.html import details, paragraph, rows
+from perfmodel.charts.draw import Picture, draw
 from perfmodel.report.library import packed_plotly
 from perfmodel.report.pictures import picture_rows
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from perfmodel.table.html import details, paragraph, rows
 
 #: Rows of a picture's data that stand below it.
 _MOST = 200
@@ -50,33 +48,34 @@ class ReportDocument:
         if inner:
             self._parts.append((title, inner))
 
-    def picture(self, figure: Figure, said: str = "") -> str:
-        """Return a figure with its text alternative and its data; its drawing waits in the page.
+    def picture(
+        self, picture: Picture[...], words: str = "", *arguments: Any, **options: Any
+    ) -> str:
+        """Return a chart with its text alternative and its data; its drawing waits in the page.
 
         Parameters
         ----------
-        said
+        words
             A sentence to read it by, shown above it.
+        arguments, options
+            Those of the picture.
         """
-        made: Any = figure
-        number = len(self._figures)
-        data = made.to_plotly_json()
-        alt = str(data["layout"]["meta"]["alt"])
-        text = made.to_json(engine="json")
+        chart = picture.chart(*arguments, **options)
+        drawn: Any = draw(chart)
+        number, alt = len(self._figures), chart.alt
+        text = drawn.to_json(engine="json")
         # A script's text ends at the first `</`, whatever its type.
         self._figures.append(
             json.dumps(json.loads(text), separators=(",", ":")).replace("<", "\\u003c")
         )
-        heads, body, count = picture_rows(data, _MOST)
+        heads, body, count = picture_rows(chart, _MOST)
         caption = f"the first {len(body)} of {count} points" if count > len(body) else ""
-        width, height = (
-            int(data["layout"].get(n, s)) for n, s in (("width", 900), ("height", 600))
-        )
         return (
             "<figure>"
-            + (f"<figcaption>{escape(said)}</figcaption>" if said else "")
+            + (f"<figcaption>{escape(words)}</figcaption>" if words else "")
             + f'<div class="plot waiting" id="figure-{number}" role="img" tabindex="0" '
-            f'aria-label="{escape(alt)}" data-width="{width}" data-height="{height}"></div>'
+            f'aria-label="{escape(alt)}" data-width="{chart.width}" '
+            f'data-height="{chart.height}"></div>'
             + details("in words, and its data", paragraph(alt) + rows(heads, body, caption))
             + "</figure>"
         )  # fmt: skip

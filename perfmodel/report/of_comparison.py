@@ -5,15 +5,15 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from perfmodel.asked import asked_for
+from perfmodel.charts.style import quantity, si
 from perfmodel.columns import dimension_of
-from perfmodel.plots.style import quantity, si
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.html import HtmlCell, data_table, items, rows
 from perfmodel.report.of_prediction import answer, verdict
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
 from perfmodel.report.write import ReportInvocation
+from perfmodel.table.html import HtmlCell, items, rows
+from perfmodel.table.text import data_table
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ def comparison_report(found: Comparison, asked: ReportInvocation) -> ReportDocum
     made = ReportDocument(
         f"{a.workload.name}: {a.device} and {b.device}", " and ".join(names), asked.date
     )
-    if not asked.command and not asked.python:
-        asked = asked._replace(python=asked_for(found))
     made.head(question(asked))
     first, *rest = found.sentences
     kind = "fits" if a.feasible and b.feasible else "fails"
@@ -42,7 +40,7 @@ def comparison_report(found: Comparison, asked: ReportInvocation) -> ReportDocum
     made.part("Facts that differ and matter here", data_table(found.used_facts, most=400))
     for side, p in (("a", a), ("b", b)):
         made.part(f"{side}: {p.device}", verdict(p), answer(p),
-                  made.picture(p.plot.roofline()), made.picture(p.plot.bottlenecks()))  # fmt: skip
+                  made.picture(p.plot.roofline), made.picture(p.plot.bottlenecks))  # fmt: skip
     made.part("What the words mean", terms(_WORDS))
     return made
 

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from perfmodel.arrays import first_number
-from perfmodel.columns import dimension_of
+from perfmodel.charts.style import si
+from perfmodel.charts.subject import PredictionPoint
 from perfmodel.differences import show_fact
 from perfmodel.errors import InputError
-from perfmodel.plots.style import bound_colors, si
-from perfmodel.plots.subject import PredictionPoint
 from perfmodel.prediction.explain import used_facts
-from perfmodel.prediction.rows import facts_line, rate, remarks, seconds_by_bound, spread_lines
+from perfmodel.prediction.html import bar
+from perfmodel.prediction.rows import facts_line, remarks, seconds_by_bound, spread_lines
 from perfmodel.report.calls import call_of
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.html import HtmlCell, cards, details, items, paragraph, preformatted, rows
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
 from perfmodel.report.write import ReportInvocation
+from perfmodel.table.html import (
+    HtmlCell,
+    cards,
+    details,
+    items,
+    labels,
+    paragraph,
+    preformatted,
+    rows,
+)
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -53,7 +62,7 @@ def prediction_report(prediction: Prediction, asked: ReportInvocation) -> Report
             asked = asked._replace(command=call.command, python=call.python)
     made.head(question(asked))
     if prediction.shape:
-        made.part("All points", _ranges(prediction))
+        made.part("All points", labels(prediction.glance()))
         made.head(paragraph(f"The first of {int(np.prod(prediction.shape))} points:", "soft"))
     made.head(verdict(one) + answer(one))
     made.part("Pictures", *_pictures(made, one))
@@ -99,7 +108,7 @@ def sentence(p: Prediction) -> str:
 def answer(p: Prediction) -> str:
     """Return the headline numbers of one point, what binds, and what a reader must know."""
     notes = [*remarks(p), *p.notes]
-    return cards(headline_cards(p)) + _bar(p) + items(notes, "note")
+    return cards(headline_cards(p)) + bar(p) + items(notes, "note")
 
 
 def headline_cards(p: Prediction) -> list[tuple[str, str, str]]:
@@ -113,46 +122,25 @@ def headline_cards(p: Prediction) -> list[tuple[str, str, str]]:
     ]
 
 
-def _bar(p: Prediction) -> str:
-    """Return one bar of the latency, parted by what binds, with its key."""
-    spent = seconds_by_bound(p)
-    whole = float(p.latency_s) or 1.0
-    names = sorted(spent, key=lambda name: -spent[name])
-    colors = bound_colors(p.levels, names)
-    parts = "".join(
-        f'<span style="width:{100 * spent[n] / whole:.2f}%;background:{colors[n]}"></span>'
-        for n in names
-    )
-    key = "".join(
-        f'<span><i style="background:{colors[n]}"></i>{escape(n)} {100 * spent[n] / whole:.3g} %'
-        "</span>"
-        for n in names
-        if spent[n] > 0.0005 * whole
-    )
-    return (
-        f'<div class="bar" aria-hidden="true">{parts}</div><div class="key">bound by: {key}</div>'
-    )
-
-
 def _pictures(made: ReportDocument, p: Prediction) -> list[str]:
     """Return the figures that say something of this machine."""
     out = [
-        made.picture(p.plot.roofline(), "Each kernel under the roofs of the machine: the area of a "
+        made.picture(p.plot.roofline, "Each kernel under the roofs of the machine: the area of a "
                      "point is its share of the latency; below a slope it waits for that memory, "
                      "below a flat roof for arithmetic."),
-        made.picture(p.plot.bottlenecks(), "Where the time goes, by class of operator."),
+        made.picture(p.plot.bottlenecks, "Where the time goes, by class of operator."),
     ]  # fmt: skip
     phases = {row.phase for row in p._job.lowered.rows}  # pyright: ignore[reportPrivateUsage]
     if len(phases) > 1:
-        out.append(made.picture(p.plot.bottlenecks(by="phase"), "The same by phase."))
-    out.append(made.picture(p.plot.memory(), "Activations step by step, and what each memory must "
+        out.append(made.picture(p.plot.bottlenecks, "The same by phase.", by="phase"))
+    out.append(made.picture(p.plot.memory, "Activations step by step, and what each memory must "
                             "hold against what it has."))  # fmt: skip
     further = {"resources": "What the design takes of the part."}
     if len(p.energy.parts) > 1:
         further["energy_stack"] = "Energy of each kernel by part."
     for name, said in further.items():
         try:
-            out.append(made.picture(getattr(p.plot, name)(), said))
+            out.append(made.picture(getattr(p.plot, name), said))
         except InputError:
             continue  # not of this kind of machine
     return out
@@ -269,20 +257,3 @@ def _trust(p: Prediction) -> list[str]:
     return [
         items(said), items(p.not_priced), "<h3>What the model leaves out</h3>", items(_LEFT_OUT),
     ]  # fmt: skip
-
-
-def _ranges(p: Prediction) -> str:
-    """Return least and most of each headline number over the points."""
-    body: list[list[HtmlCell | str]] = []
-    for name in ("latency_s", "tokens_per_s", "frames_per_s", "energy_j", "peak_memory_bytes"):
-        value: Any = getattr(p, name)
-        if value is None or np.any(np.isnan(np.asarray(value, dtype=float))):
-            continue
-        numbers = np.asarray(value, dtype=float)
-        ends = [float(numbers.min()), float(numbers.max())]
-        dimension = dimension_of(name)
-        texts = [f"{rate(v)}/s" if dimension == "rate" else show(v, dimension) for v in ends]
-        body.append([name, *(HtmlCell(t, v) for t, v in zip(texts, ends, strict=True))])
-    fit = int(np.sum(np.asarray(p.feasible)))
-    count = int(np.prod(p.shape))
-    return rows(("", "least", "most"), body, f"{count} points of shape {p.shape}; {fit} fit")

@@ -7,15 +7,15 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
-from perfmodel.asked import asked_for
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.html import HtmlCell, cards, data_table, items, paragraph, preformatted, rows
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
 from perfmodel.report.write import ReportInvocation
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.staircase import SpillStaircase
 from perfmodel.schedule.text import curve_rows, glance, head_line
+from perfmodel.table.html import HtmlCell, cards, items, paragraph, preformatted, rows
+from perfmodel.table.text import data_table
 from perfmodel.units import binary
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def schedule_report(
     """
     s = found
     made = ReportDocument(f"Schedule of {s.problem.name}", head_line(s), asked.date)
-    made.head(question(_asked(found, asked)))
+    made.head(question(asked))
     made.head(_verdict(s))
     made.head(cards((label, text, "") for label, text in glance(s) if label != "proof"))
     made.head(items(s.notes, "note"))
@@ -68,7 +68,7 @@ def curve_report(found: Curve, asked: ReportInvocation) -> ReportDocument:
     made = ReportDocument(
         f"Schedules of {last.problem.name} over capacities", head_line(last), asked.date
     )
-    made.head(question(_asked(found, asked)))
+    made.head(question(asked))
     least = binary(last.working_set_bytes)
     failed = [s for s in found.schedules if not s.feasible]
     if failed:
@@ -83,7 +83,7 @@ def curve_report(found: Curve, asked: ReportInvocation) -> ReportDocument:
                   f"working set is {escape(least)}.</div>")  # fmt: skip
     if fitting:
         made.part("Bytes over capacity", made.picture(
-            found.plot.curve(), "What each further KiB saves."))  # fmt: skip
+            found.plot.curve, "What each further KiB saves."))  # fmt: skip
     head, *body = curve_rows(found)
     made.part("Capacities", rows([title or "proof" for title in head], body))
     if fitting:
@@ -96,10 +96,6 @@ def curve_report(found: Curve, asked: ReportInvocation) -> ReportDocument:
     made.part("What the words mean", terms(_WORDS))
     made.part("What the model leaves out", items(_left_out(last)))
     return made
-
-
-def _asked(found: Schedule | Curve, asked: ReportInvocation) -> ReportInvocation:
-    return asked if asked.command or asked.python else asked._replace(python=asked_for(found))
 
 
 def _verdict(s: Schedule) -> str:
@@ -116,11 +112,11 @@ def _verdict(s: Schedule) -> str:
 
 def _pictures(made: ReportDocument, s: Schedule) -> list[str]:
     if s.outcome.script is None:
-        return [made.picture(s.plot.demand(), "What each step needs by itself, against what there "
+        return [made.picture(s.plot.demand, "What each step needs by itself, against what there "
                              "is.")]  # fmt: skip
     return [
-        made.picture(s.plot.memory(), "What lies on chip: address upwards, steps to the right."),
-        made.picture(s.plot.timeline(), "Steps and transfers over time."),
+        made.picture(s.plot.memory, "What lies on chip: address upwards, steps to the right."),
+        made.picture(s.plot.timeline, "Steps and transfers over time."),
     ]
 
 
@@ -132,7 +128,7 @@ def _more_memory(made: ReportDocument, s: Schedule, steps: SpillStaircase | None
     """
     if steps is not None and steps.curve.schedules:
         return [
-            made.picture(steps.curve.plot.curve(), "Bytes spilled and reloaded over capacity: one "
+            made.picture(steps.curve.plot.curve, "Bytes spilled and reloaded over capacity: one "
                          "point a step, at the least capacity for its bytes."),
             preformatted(str(steps)),
         ]  # fmt: skip
@@ -150,7 +146,7 @@ def _more_memory(made: ReportDocument, s: Schedule, steps: SpillStaircase | None
     if not spilled:
         return [paragraph(f"Nothing: from {binary(least)} on nothing is spilled.")]
     return [
-        made.picture(Curve(tuple(found)).plot.curve(), "Bytes spilled and reloaded over capacity; "
+        made.picture(Curve(tuple(found)).plot.curve, "Bytes spilled and reloaded over capacity; "
                      "beside the capacity that was asked for by the greedy method, which proves "
                      "little. --curve gives every step, proved where it can be."),
     ]  # fmt: skip

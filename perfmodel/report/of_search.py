@@ -6,9 +6,7 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from perfmodel.asked import asked_for
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.html import HtmlCell, cards, data_table, items, paragraph, preformatted, rows
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
 from perfmodel.report.write import ReportInvocation
@@ -21,6 +19,8 @@ from perfmodel.search.text import (
     quantity,
     relief_lines,
 )
+from perfmodel.table.html import HtmlCell, cards, items, paragraph, preformatted, rows
+from perfmodel.table.text import data_table
 
 if TYPE_CHECKING:
     from perfmodel.search.result import SearchResult
@@ -39,8 +39,6 @@ def search_report(found: SearchResult, asked: ReportInvocation) -> ReportDocumen
         f"Search: {r.space.name} on {r.device}",
         f"{decisions} decisions, {many} configurations, {r.method}", asked.date,
     )  # fmt: skip
-    if not asked.command and not asked.python:
-        asked = asked._replace(python=asked_for(found))
     made.head(question(asked))
     made.head(_verdict(r))
     made.head(items(r.notes, "note"))
@@ -51,12 +49,12 @@ def search_report(found: SearchResult, asked: ReportInvocation) -> ReportDocumen
     if r.best is not None:
         layered = strip(r.space, r.best.choice)
         if layered:
-            made.part("Layers", made.picture(r.plot.layers(), "What each layer got, below what it "
+            made.part("Layers", made.picture(r.plot.layers, "What each layer got, below what it "
                       "takes."))  # fmt: skip
         made.part("Configuration", data_table(r.table, most=400))
         if r.limits and r.ask is not None and len(r.front) > 1:
             made.part(
-                "Front", made.picture(r.plot.front(), "The objective against what the first limit "
+                "Front", made.picture(r.plot.front, "The objective against what the first limit "
                                       "is of."),
                 preformatted(front_text(r, r.front)),
             )  # fmt: skip

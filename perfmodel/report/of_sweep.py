@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from perfmodel.asked import asked_for
+from perfmodel.charts.style import quantity
 from perfmodel.columns import TEXT, TRUTH, more_is_better
 from perfmodel.errors import InputError
-from perfmodel.plots.style import quantity
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.html import cards, data_table, paragraph
 from perfmodel.report.question import question
 from perfmodel.report.terms import terms
 from perfmodel.report.write import ReportInvocation
 from perfmodel.table import Table
+from perfmodel.table.html import cards, paragraph
+from perfmodel.table.text import data_table
 
 if TYPE_CHECKING:
     from perfmodel.table import Row
@@ -71,8 +71,6 @@ def sweep_report(
     faults = table.objective_faults([*([best] if best else []), *objectives])
     if faults:
         raise InputError(faults)
-    if not asked.command and not asked.python:
-        asked = asked._replace(python=asked_for(table))
     made = ReportDocument(_title(table), _subtitle(table), asked.date)
     made.head(question(asked))
     made.head(_answer(table, best, counted))
@@ -82,8 +80,8 @@ def sweep_report(
         front = table.where(table.numbered(*objectives)).pareto(*objectives)
         made.part(
             "Front",
-            made.picture(table.plot.pareto(*objectives[:2]), "Every point in two metrics; the line "
-                         "joins those that no other beats in both."),
+            made.picture(table.plot.pareto, "Every point in two metrics; the line "
+                         "joins those that no other beats in both.", *objectives[:2]),
             data_table(_brief(front, objectives), f"{len(front)} rows on the front of "
                        + ", ".join(objectives) + (_of_those(table, objectives) if whole else ""),
                        most=_ROWS),
@@ -204,23 +202,20 @@ def _over_axes(
             if not metric or len(out) >= _CURVES:
                 continue
             try:
-                out.append(made.picture(table.plot.curves(name, metric), f"{metric} over {name}."))
+                words = f"{metric} over {name}."
+                out.append(made.picture(table.plot.curves, words, name, metric))
             except InputError:
                 other = next((n for n in varied if n != name), "")
                 try:
-                    out.append(made.picture(table.plot.heatmap(name, other, metric),
-                                            f"{metric} over {name} and {other}, the best of each "
-                                            "cell."))  # fmt: skip
+                    words = f"{metric} over {name} and {other}, the best of each cell."
+                    out.append(made.picture(table.plot.heatmap, words, name, other, metric))
                 except InputError:
                     continue  # neither can be read: the tables stay
     if not out and len(varied) == 2 and metrics:
         metric = next(iter(metrics))
         try:
-            out.append(
-                made.picture(
-                    table.plot.heatmap(*varied, metric), f"{metric} by {varied[0]} and {varied[1]}."
-                )
-            )
+            words = f"{metric} by {varied[0]} and {varied[1]}."
+            out.append(made.picture(table.plot.heatmap, words, *varied, metric))
         except InputError:
             return []
     return out

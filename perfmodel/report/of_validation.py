@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.asked import asked_for
-from perfmodel.plots.measured import measured
+from perfmodel.charts.measured import measured
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.html import HtmlCell, items, paragraph, preformatted, rows
 from perfmodel.report.question import question
 from perfmodel.report.write import ReportInvocation
+from perfmodel.table.html import HtmlCell, items, paragraph, preformatted, rows
 
 if TYPE_CHECKING:
     from perfmodel.evaluate.result import ValidationResult
@@ -27,8 +26,6 @@ def validation_report(
     results = list(found) if isinstance(found, Sequence) else [found]
     title = f"Validation: {results[0].name}" if len(results) == 1 else "Validation"
     made = ReportDocument(title, "predictions beside measured rows", asked.date)
-    if not asked.command and not asked.python and len(results) == 1:
-        asked = asked._replace(python=asked_for(results[0]))
     made.head(question(asked))
     body: list[list[HtmlCell | str]] = []
     for r in results:
@@ -61,7 +58,7 @@ def _one(made: ReportDocument, r: ValidationResult) -> list[str]:
             "Each measured row against its prediction; on the line they agree, at the dotted ones "
             "they are 10 % apart."
         )
-        out.append(made.picture(measured(r), said))
+        out.append(made.picture(measured, said, r))
     heads = ("", "MAPE", "median", "bias", "within 10 %")
     body = [[name, *_errors(e)] for name, e in (*r.targets.items(), *r.baselines.items())]
     out.append(rows(heads, body, "targets, and baselines on the rows of the primary one"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from perfmodel.report.html import paragraph, preformatted
 from perfmodel.report.write import ReportInvocation
+from perfmodel.table.html import paragraph, preformatted
 
 
 def question(asked: ReportInvocation) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from perfmodel.report.html import rows
+from perfmodel.table.html import rows
 
 #: Word -> what it means, and its equation.
 TERMS: dict[str, tuple[str, str]] = {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from perfmodel.asked import asked_for
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.errors import InputError
 from perfmodel.report.document import ReportDocument
@@ -57,4 +58,6 @@ def write(
     question = (
         ReportInvocation(date=asked) if isinstance(asked, str) else asked or ReportInvocation()
     )
+    if not question.command and not question.python:
+        question = question._replace(python=asked_for(found))
     write_text(path, made(found, question, **options).render())

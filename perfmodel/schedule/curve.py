@@ -5,34 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perfmodel.axes import parse_axis, unitless_faults
 from perfmodel.errors import input_error
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
+from perfmodel.schedule.job import ScheduleJob
 from perfmodel.schedule.result import Schedule
-from perfmodel.schedule.run import schedule
 from perfmodel.schedule.target import bytes_of
 from perfmodel.settings import FaultList
-from perfmodel.workload.workload import Workload
-
-if TYPE_CHECKING:
-    from perfmodel.table import Table
+from perfmodel.table import Result, Table
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Schedules of one network, ascending in capacity."""
+@dataclass(frozen=True, repr=False)
+class Curve(Result):
+    """Schedules of one network, ascending in capacity; its plot: ``curve()``."""
+
+    noun = "curve"
 
     schedules: tuple[Schedule, ...]
 
     @cached_property
     def table(self) -> Table:
         """One row a capacity: bytes spilled and reloaded, bound, proof; NaN where nothing fits."""
-        from perfmodel.table import Table
-
         rows = self.schedules
         nan = float("nan")
         return Table({
@@ -58,31 +52,21 @@ class Curve:
         return self.feasible or any(not s.feasible and s.decided for s in self.schedules)
 
     @property
-    def plot(self) -> Any:
-        """Plots: ``.curve()``."""
-        from perfmodel.catalog import plots_of
+    def headline(self) -> str:
+        """What was scheduled, and the largest that a step needs."""
+        from perfmodel.schedule.text import curve_head
 
-        return plots_of(self, "curve")
+        return curve_head(self)
 
-    def report(self, path: str | Path, asked: Any = None) -> None:
-        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
-        from perfmodel.catalog import write_report
+    def sections(self) -> list[str]:
+        """Return a line for each capacity."""
+        from perfmodel.schedule.text import curve_text
 
-        write_report("curve", self, path, asked)
+        return [curve_text(self)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return every schedule, ready for JSON."""
         return {"schedules": [s.to_dict() for s in self.schedules]}
-
-    def __repr__(self) -> str:
-        from perfmodel.schedule.text import curve_text
-
-        return curve_text(self)
-
-    def _repr_html_(self) -> str:
-        from perfmodel.schedule.text import curve_html
-
-        return curve_html(self)
 
 
 def capacities(text: str) -> list[int]:
@@ -127,10 +111,7 @@ def _sizes(part: str) -> list[int]:
     return [*found, end]
 
 
-def curve(
-    workload: Workload, device: Device | Machine | None = None, *, capacity: Sequence[int],
-    **options: Any,
-) -> Curve:  # fmt: skip
+def curve(job: ScheduleJob, capacity: Sequence[int]) -> Curve:
     """Schedule a network at several capacities.
 
     Each schedule starts from that of the next smaller capacity, which fits, so that more capacity
@@ -138,10 +119,10 @@ def curve(
 
     Parameters
     ----------
+    job
+        The question at one of them: the network is read once.
     capacity
         Bytes.
-    **options
-        As for `schedule`.
 
     Raises
     ------
@@ -151,12 +132,7 @@ def curve(
     made: list[Schedule] = []
     last = None
     for size in sorted(set(capacity)):
-        job = made[-1].job if made else None
-        if job is None:
-            found = schedule(workload, device, capacity=size, **options)
-        else:
-            # The network is read once.
-            found = job.at_capacity(size).run(last)
+        found = job.at_capacity(size).run(last)
         # Steps in tiles are another problem: their script and their bound are of no other capacity.
         if found.feasible and found.tiled is None:
             last = found.script

@@ -13,6 +13,7 @@ from perfmodel.schedule.graphs import Scheduled
 from perfmodel.schedule.plans import Where, to_plan
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, ScriptOutcome, Trace, replay
+from perfmodel.table import Result, Table
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Unproved
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from perfmodel.schedule.staircase import SpillStaircase
     from perfmodel.schedule.tiling.streamed import Streamed
     from perfmodel.schedule.timing import Timing
-    from perfmodel.table import Table
 
 #: What a schedule may minimise.
 OBJECTIVES = ("bytes", "latency_s", "offchip_energy_j", "peak")
@@ -34,8 +34,8 @@ METRICS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, repr=False)
+class Schedule(Result):
     """The order of a network's operators, what stays on chip, and what is spilled and reloaded.
 
     Attributes
@@ -58,7 +58,11 @@ class Schedule:
         Where operators run in tiles: how, and the problem before.
     job
         What was asked, for `alternatives`.
+
+    Its plots: ``timeline()``, ``memory()``, ``demand()``, ``compare(other)``.
     """
+
+    noun = "schedule"
 
     scheduled: Scheduled
     where: Where
@@ -75,7 +79,7 @@ class Schedule:
     weights: str = "streamed"
     tiled: Streamed | None = None
     untiled: Scheduled | None = None
-    job: ScheduleJob | None = field(default=None, repr=False, compare=False)
+    job: ScheduleJob | None = field(default=None, compare=False)
 
     @property
     def problem(self) -> Problem:
@@ -292,31 +296,34 @@ class Schedule:
 
         write_lp(self, path, order=order)
 
+    @cached_property
+    def table(self) -> Table:
+        """One row for each stay on chip, as `residency`; none where there is no schedule."""
+        return Table({}) if self.outcome.script is None else self.residency
+
     @property
-    def plot(self) -> Any:
-        """Plots: ``.timeline()``, ``.memory()``, ``.demand()``, ``.compare(other)``."""
-        from perfmodel.catalog import plots_of
+    def headline(self) -> str:
+        """What was scheduled, and how."""
+        from perfmodel.schedule.text import head_line
 
-        return plots_of(self, "schedule")
+        return head_line(self)
 
-    def report(self, path: str | Path, asked: Any = None) -> None:
-        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
-        from perfmodel.catalog import write_report
+    def glance(self) -> list[tuple[str, str]]:
+        """Return capacity, bytes, latency and proof."""
+        from perfmodel.schedule.text import glance
 
-        write_report("schedule", self, path, asked)
+        return glance(self)
+
+    def cautions(self) -> list[str]:
+        """Return the notes."""
+        return [f"note: {note}" for note in self.notes]
+
+    def sections(self) -> list[str]:
+        """Return why there is no schedule, and what would help."""
+        return [] if self.infeasible is None else [self.infeasible.text()]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
         from perfmodel.schedule.text import to_dict
 
         return to_dict(self)
-
-    def __repr__(self) -> str:
-        from perfmodel.schedule.text import text
-
-        return text(self)
-
-    def _repr_html_(self) -> str:
-        from perfmodel.schedule.text import html
-
-        return html(self)

@@ -2,110 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
 
-from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.asked import remembered
+from perfmodel.errors import Fault, input_error, nearest
 from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
+from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.resolve import DeviceLike, WorkloadLike
+from perfmodel.schedule.curve import Curve, capacities, curve
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import Weights, scheduled
 from perfmodel.schedule.job import ScheduleJob
 from perfmodel.schedule.portfolio import METHODS, Method
 from perfmodel.schedule.result import OBJECTIVES, Schedule
 from perfmodel.schedule.script import Script
-from perfmodel.schedule.target import target
+from perfmodel.schedule.subject import subject_of
+from perfmodel.schedule.target import bytes_of, target
+from perfmodel.settings import gathered
 from perfmodel.units import is_number
-from perfmodel.workload.workload import Workload
 
 #: Names that objectives had.
 _FORMER = {"energy_j": "offchip_energy_j"}
 
 
+@overload
 def schedule(
-    workload: Workload,
-    device: Device | Machine | None = None,
+    workload: WorkloadLike,
+    device: DeviceLike | None = None,
     *,
-    capacity: str | float | None = None,
+    capacity: float | None = None,
+    **options: Any,
+) -> Schedule: ...
+
+
+@overload
+def schedule(
+    workload: WorkloadLike, device: DeviceLike | None = None, *, capacity: str, **options: Any
+) -> Schedule | Curve: ...
+
+
+@overload
+def schedule(
+    workload: WorkloadLike,
+    device: DeviceLike | None = None,
+    *,
+    capacity: Iterable[float] | list[Any] | tuple[Any, ...],
+    **options: Any,
+) -> Curve: ...
+
+
+@remembered
+@former_parameters(unfused="not fuse")
+def schedule(
+    workload: WorkloadLike,
+    device: DeviceLike | None = None,
+    *,
+    capacity: str | float | Iterable[str | float] | None = None,
     method: Method = "exact",
     objective: str = "bytes",
     memory: str | None = None,
-    precision: str | Precision | None = None,
-    runtime: str | Runtime | None = None,
-    engine: str | None = None,
     weights: Weights = "streamed",
-    unfused: bool = False,
     in_place: bool = True,
     tiles: bool = False,
     addresses: bool = True,
     alignment: int = 1,
-    time_limit_s: float | None = 20.0,
     incumbent: Script | None = None,
-) -> Schedule:
+    set: Mapping[str, Any] | None = None,
+    precision: str | Precision | None = None,
+    runtime: str | Path | Runtime | None = None,
+    engine: str | None = None,
+    fuse: bool | None = None,
+    time_limit_s: float | None = 20.0,
+) -> Schedule | Curve:
     """Find the order of a network's operators, what stays on chip, and where each tensor lies.
 
     Parameters
     ----------
     workload
-        A network, or an operator graph with sizes alone; every dimension a number.
+        As for `predict`. Every dimension is a number. An operator graph may state sizes alone.
     device
-        Gives the capacity of its scratchpad, the fusion of its runtime, and times. May be left out.
+        As for `predict`. It gives the capacity of its scratchpad, the fusion of its runtime, and
+        times, and may be left out where a capacity is stated.
     capacity
-        Bytes for activations, or a text with a unit; by default what the memory holds.
+        Bytes for activations, or a size with its unit ("256 KiB"). A list ("64 KiB,96 KiB") or a
+        range ("64 KiB..1 MiB", doubling) gives a curve. By default what the memory holds.
     method
-        ``greedy``, ``beam``, ``ilp`` or ``exact`` (`perfmodel.schedule.portfolio.fewest_bytes`).
+        greedy, beam, ilp or exact: from the fastest to the one that proves.
     objective
-        ``bytes`` spilled and reloaded; ``latency_s`` with transfers beside arithmetic;
-        ``offchip_energy_j``, of transfers and of idle power beside them; ``peak``, the least memory
-        that no spill needs.
+        bytes spilled and reloaded; latency_s with transfers beside arithmetic; offchip_energy_j of
+        transfers and of idle power beside them; or peak, the least memory that needs no spill.
     memory
-        Memory of the device to schedule; by default its outermost scratchpad, else the last cache
+        Memory of the device to schedule. By default its outermost scratchpad, else the last cache
         before main memory.
-    precision, runtime, engine
-        As for `perfmodel.predict`; without a device the file's own precision, else int8.
     weights
-        ``streamed`` past the memory, in it as ``scratch`` while their operator runs, or
-        ``resident``: all of them stay, and activations have what is left.
-    unfused
-        Every operator a step of its own.
+        streamed past the memory; scratch, in it while their operator runs; or resident: all of
+        them stay, and activations have what is left.
     in_place
         Elementwise outputs take over the place of an input that nothing else reads.
     tiles
-        Operators larger than the capacity run in tiles, whose operands lie off chip.
+        Operators larger than the capacity run in tiles, with their operands off chip.
     addresses
-        Also find an address for everything; where none fits, the schedule is made again with less.
+        Find an address for everything as well. Where there is none, the schedule is made again
+        with less capacity.
     alignment
         Addresses are multiples of it.
-    time_limit_s
-        Seconds after which the best so far is returned, with a bound; None for no limit.
     incumbent
-        A script that is known to fit.
+        A script that is known to fit, from which the search starts.
+    set, runtime, engine, fuse
+        As for `predict`.
+    precision
+        As for `predict`. By default the file's own, else the engine's first; without a device int8.
+    time_limit_s
+        Seconds after which the best so far is returned, with a bound. In Python None is no limit.
 
     Returns
     -------
-    Schedule
-        Where nothing fits, its `infeasible` says why and what would help.
+    Schedule or Curve
+        What does not fit is a result too: ``s.infeasible`` says why and what would help.
 
     Raises
     ------
     InputError
-        Unknown names, no capacity, arrays as dimensions.
+        Every fault of the input at once.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> s = pm.schedule("mlperf_tiny_ic", capacity="64 KiB")
+    >>> s.feasible, s.spill_bytes
+    (True, 0)
     """
-    faults = option_faults(
-        method=method, objective=objective, weights=weights, alignment=alignment,
-        time_limit_s=time_limit_s,
-    )  # fmt: skip
-    if faults:
-        raise InputError(faults)
+    faults = gathered()
+    sizes = faults.trying(_sizes, capacity)
+    faults += _option_faults(method, objective, weights, alignment, time_limit_s)
+    subject = faults.trying(subject_of, workload, device, set, precision, runtime, engine)
+    faults.settle()
+    assert subject is not None
+
     at = target(
-        workload, device, capacity=capacity, memory=memory, precision=precision, runtime=runtime,
-        engine=engine, unfused=unfused,
-    )  # fmt: skip
-    made = scheduled(
-        workload, at.precision, at.fusion, weights=weights, in_place=in_place,
-        graph=workload.graph(at.semantics),
-    )  # fmt: skip
+        subject.workload,
+        subject.device,
+        capacity=sizes[0] if sizes else None,
+        memory=memory,
+        precision=subject.precision,
+        runtime=subject.runtime,
+        engine=subject.engine,
+        fuse=fuse,
+    )
+    problem = scheduled(
+        subject.workload,
+        at.precision,
+        at.fusion,
+        weights=weights,
+        in_place=in_place,
+        graph=subject.workload.graph(at.semantics),
+    )
     if at.capacity_bytes is None and objective != "peak":
         raise input_error(
             "no capacity is stated",
@@ -113,9 +167,12 @@ def schedule(
             expected="a size such as '256 KiB', or a device",
         )
     job = ScheduleJob(
-        workload, at, made, objective, method, weights, addresses, alignment, tiles, time_limit_s,
-        Deadline(time_limit_s),
+        subject.workload, at, problem, objective, method, weights, addresses, alignment, tiles,
+        time_limit_s, Deadline(time_limit_s),
     )  # fmt: skip
+    several = isinstance(capacity, Iterable) and not isinstance(capacity, str)
+    if sizes is not None and (several or len(sizes) > 1):
+        return curve(job, sizes)
     try:
         return job.run(incumbent)
     except ValueError as error:
@@ -124,10 +181,23 @@ def schedule(
         raise input_error(f"does not fit: {error}", path="incumbent") from None
 
 
-def option_faults(
-    *, method: str = "exact", objective: str = "bytes", weights: str = "streamed",
-    alignment: int = 1, time_limit_s: float | None = None, **_others: object,
-) -> list[Fault]:  # fmt: skip
+def _sizes(capacity: str | float | Iterable[str | float] | None) -> list[int] | None:
+    """Return capacities in bytes, ascending; None where none is stated."""
+    if capacity is None:
+        return None
+    if isinstance(capacity, str):
+        return capacities(capacity)
+    if not isinstance(capacity, Iterable):
+        return [bytes_of(capacity)]
+    sizes = sorted({bytes_of(size) for size in capacity})
+    if not sizes:
+        raise input_error("has no values", path="capacity", expected="one size or more")
+    return sizes
+
+
+def _option_faults(
+    method: str, objective: str, weights: str, alignment: int, time_limit_s: float | None
+) -> list[Fault]:
     """Return what is wrong with the options of `schedule`."""
     faults = [*_unknown("method", method, METHODS), *_unknown("objective", objective, OBJECTIVES)]
     faults += _unknown("weights", weights, ("streamed", "scratch", "resident"))

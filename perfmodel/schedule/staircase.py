@@ -8,6 +8,7 @@ the next one is asked for a byte less.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import input_error
@@ -15,6 +16,7 @@ from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.result import Schedule
+from perfmodel.table import Result, Table
 from perfmodel.units import binary
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 _MOST = 48
 
 
-@dataclass(frozen=True)
-class SpillStaircase:
+@dataclass(frozen=True, repr=False)
+class SpillStaircase(Result):
     """Schedules at the left end of every step, ascending in capacity.
 
     Attributes
@@ -38,23 +40,36 @@ class SpillStaircase:
         Steps narrower than this may be missing; 1 where every capacity was looked at.
     """
 
+    noun = "staircase"
+
     curve: Curve
     exact: bool
     resolution_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON: the table of the curve, a record a step."""
+        """Return it ready for JSON: the table of the curve, a record for each step."""
         return {
-            "steps": self.curve.table.to_records(), "exact": self.exact,
+            "steps": self.curve.table.to_records(),
+            "exact": self.exact,
             "resolution_bytes": self.resolution_bytes,
-        }  # fmt: skip
+        }
 
-    def __repr__(self) -> str:
+    @cached_property
+    def table(self) -> Table:
+        """One row for each step, as that of `curve`."""
+        return self.curve.table
+
+    @property
+    def headline(self) -> str:
+        """How sure the steps are."""
         how = "every step, proved" if self.exact else "the best found, not all proved"
         if self.resolution_bytes > 1:
             how += f"; steps narrower than {binary(self.resolution_bytes)} may be missing"
-        table = repr(self.curve).partition("\n")[2]
-        return f"fewest bytes against capacity, from the least that works ({how}):\n{table}"
+        return f"fewest bytes against capacity, from the least that works ({how})"
+
+    def sections(self) -> list[str]:
+        """Return a line for each step."""
+        return self.curve.sections()
 
 
 def staircase(asked: Schedule) -> SpillStaircase:

@@ -99,7 +99,7 @@ def bytes_of(value: str | float, name: str = "capacity") -> int:
 def target(
     workload: Workload, device: Device | Machine | None, *, capacity: str | float | None = None,
     memory: str | None = None, precision: str | Precision | None = None,
-    runtime: str | Runtime | None = None, engine: str | None = None, unfused: bool = False,
+    runtime: str | Runtime | None = None, engine: str | None = None, fuse: bool | None = None,
 ) -> Target:  # fmt: skip
     """Return what a schedule is for.
 
@@ -107,8 +107,8 @@ def target(
 
     Parameters
     ----------
-    unfused
-        Every operator runs by itself, whatever the runtime does.
+    fuse
+        Whether elementwise operators run with the one before them; by default as the runtime does.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def target(
                 expected="a device, or a capacity alone",
             )
         chosen = as_precision(precision or workload.precision or "int8")
-        return Target(Where(), given, chosen, FusionRules(elementwise=not unfused))
+        return Target(Where(), given, chosen, FusionRules(elementwise=fuse is not False))
     machine = machine_for(workload, device, runtime, engine, precision)
     static = static_for(machine, None)
     chosen = precision_for(precision, workload, machine, static.engine)
@@ -133,7 +133,7 @@ def target(
         reserved = machine.facts.get(f"memories.{held}.reserved", 0.0)
         given = int(float(machine.facts[f"memories.{held}.capacity"]) - float(reserved))
     where = Where(held, outer, machine.device.name, static.engine)
-    fusion = static.fusion._replace(elementwise=static.fusion.elementwise and not unfused)
+    fusion = static.fusion if fuse is None else static.fusion._replace(elementwise=fuse)
     found = Target(where, given, chosen, fusion, machine, static.semantics)
     return found.with_capacity(given)
 

@@ -1,10 +1,11 @@
-"""A schedule as a text, a dictionary and HTML."""
+"""A schedule at a glance and as a dictionary; schedules over capacities as rows."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.table import plain
+from perfmodel.table.text import aligned
 from perfmodel.units import binary, show, sizes
 
 if TYPE_CHECKING:
@@ -75,29 +76,6 @@ def head_line(s: Schedule) -> str:
     return f"{s.problem.name}: {steps} steps, {s.scheduled.precision}, {s.method}, {s.objective}"
 
 
-def text(s: Schedule) -> str:
-    """Return the schedule at a glance."""
-    lines = glance(s)
-    width = max(len(label) for label, _ in lines)
-    out = [head_line(s), *(f"  {label:<{width}}  {said}" for label, said in lines)]
-    if s.infeasible is not None:
-        out += ["", s.infeasible.text()]
-    out += [f"  note: {note}" for note in s.notes]
-    return "\n".join(out)
-
-
-def html(s: Schedule) -> str:
-    """Return the schedule as an HTML fragment."""
-    rows = "".join(
-        f"<tr><th style='text-align:left;padding:2px 10px 2px 0;opacity:.65;font-weight:normal'>"
-        f"{escape(label)}</th><td>{escape(said)}</td></tr>"
-        for label, said in glance(s)
-    )
-    why = "" if s.infeasible is None else f"<pre>{escape(s.infeasible.text())}</pre>"
-    notes = "".join(f"<div style='color:#B24700'>&#9888; {escape(n)}</div>" for n in s.notes)
-    return f"<div><b>{escape(head_line(s))}</b>{notes}<table>{rows}</table>{why}</div>"
-
-
 def curve_rows(curve: Curve) -> list[list[str]]:
     """Return a row a capacity, the titles first."""
     timed = any(s.latency_s is not None for s in curve.schedules)
@@ -116,35 +94,16 @@ def curve_rows(curve: Curve) -> list[list[str]]:
     return rows
 
 
-def _curve_head(curve: Curve) -> str:
+def curve_head(curve: Curve) -> str:
+    """Return what was scheduled, and the largest that a step needs."""
     last = curve.schedules[-1]
     return f"{head_line(last)}; largest working set {binary(last.working_set_bytes)}"
 
 
 def curve_text(curve: Curve) -> str:
-    """Return schedules over capacities as a table."""
+    """Return the rows of schedules over capacities as a text."""
     rows = curve_rows(curve)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [*(c.rjust(w) for c, w in zip(row[:-1], widths, strict=False)), row[-1]]
-        ).rstrip()
-        for row in rows
-    ]  # fmt: skip
-    return "\n".join([_curve_head(curve), *(f"  {line}" for line in lines)])
-
-
-def curve_html(curve: Curve) -> str:
-    """Return schedules over capacities as an HTML fragment."""
-    rows = "".join(
-        "<tr>" + "".join(f"<{tag} style='padding:2px 10px'>{escape(c)}</{tag}>" for c in row)
-        + "</tr>"
-        for tag, row in zip(("th", *["td"] * len(curve.schedules)), curve_rows(curve), strict=True)
-    )  # fmt: skip
-    return (
-        f"<div><b>{escape(_curve_head(curve))}</b>"
-        f"<table style='text-align:right'>{rows}</table></div>"
-    )
+    return "\n".join(f"  {line}" for line in aligned(rows, range(len(rows[0]) - 1)))
 
 
 def to_dict(s: Schedule) -> dict[str, Any]:
@@ -168,20 +127,12 @@ def to_dict(s: Schedule) -> dict[str, Any]:
     out |= {"latency_s": s.latency_s, "offchip_energy_j": s.offchip_energy_j}
     if s.timing is not None:
         out["timing"] = s.timing.to_dict()
-    stays = s.residency
     out |= {
-        "order": list(s.order),
-        "residency": [
-            {name: _plain(stays[name][i]) for name in stays.columns}
-            for i in range(len(s.trace.intervals))
-        ],
-        "addresses": {name: list(at) for name, at in s.addresses.items()},
+        "order": s.order,
+        "residency": s.residency.to_records(),
+        "addresses": s.addresses,
         "height_bytes": s.layout.height_bytes if s.layout is not None else None,
-        "counts": dict(s.outcome.counts),
-        "notes": list(s.notes),
+        "counts": s.outcome.counts,
+        "notes": s.notes,
     }  # fmt: skip
-    return out
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+    return plain(out)

@@ -70,8 +70,10 @@ class SearchProblem:
         As for `perfmodel.search.run.search`.
     accuracy
         Where the loss comes from; a `AccuracySource` or an accuracy model.
-    seconds
-        For a proof.
+    time_limit_s
+        For a proof; None for no limit.
+    model, warm
+        As for `predict`.
     evaluations, seed
         Of evolution.
     place
@@ -91,9 +93,11 @@ class SearchProblem:
     objective: str = ""
     accuracy: AccuracySource | AccuracyModel | Any = None
     method: SearchMethod = "auto"
-    seconds: float | None = 60.0
+    time_limit_s: float | None = 60.0
     evaluations: int = 4000
     seed: int = 0
+    model: str | None = None
+    warm: bool = False
     place: Callable[[Fault], Fault] | None = field(default=None, repr=False, compare=False)
 
     def search(self, faults: FaultList | None = None, since: float | None = None) -> SearchResult:
@@ -117,8 +121,9 @@ class SearchProblem:
             return run(
                 ready.space, ready.machine, constraints=self.constraints,
                 objective=self.objective, accuracy=ready.accuracy, precision=ready.precision,
-                runtime=ready.runtime, engine=self.engine, settings=ready.numbers,
-                method=self.method, time_limit_s=self.seconds, evaluations=self.evaluations,
+                runtime=ready.runtime, engine=self.engine, model=self.model, warm=self.warm,
+                settings=ready.numbers,
+                method=self.method, time_limit_s=self.time_limit_s, evaluations=self.evaluations,
                 seed=self.seed, since=since,
             )  # fmt: skip
         except InputError as error:
@@ -223,9 +228,11 @@ class SearchProblem:
                       expected="an accuracy: sqnr of weights, a table, or hawq's traces")
                 for path, names in used.items() for name in names if name in LOSSES
             ]  # fmt: skip
-        if self.seconds is not None and not 0 < self.seconds < float("inf"):
-            faults.append(Fault(f"{self.seconds} is no time limit", path="seconds",
-                                expected="seconds above zero"))  # fmt: skip
+        limit = self.time_limit_s
+        if limit is not None and not 0 < limit < float("inf"):
+            faults.append(
+                Fault(f"{limit} is no time limit", "time_limit_s", expected="seconds above zero")
+            )
         if self.seed < 0:
             faults.append(Fault(f"{self.seed} is no seed", path="seed",
                                 expected="a whole number from 0"))  # fmt: skip

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -23,7 +24,7 @@ from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.expressions import parse_expression
 from perfmodel.expressions.nodes import ExpressionOperation, Name, Number
 from perfmodel.former import former_names
-from perfmodel.table import Table
+from perfmodel.table import Result, Table
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Relaxation="DifferentiableSearchResult")
@@ -35,8 +36,8 @@ Loss: TypeAlias = Callable[[list[Floats]], tuple[float, Sequence[Any]]]
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 
-@dataclass(frozen=True)
-class DifferentiableSearchResult:
+@dataclass(frozen=True, repr=False)
+class DifferentiableSearchResult(Result):
     """What a differentiable search found.
 
     Attributes
@@ -64,6 +65,20 @@ class DifferentiableSearchResult:
         Softmax of the final logits, one array a decision.
     """
 
+    noun = "relaxation"
+    attributes = (
+        "choice",
+        "metrics",
+        "loss",
+        "metric",
+        "limit",
+        "gap",
+        "satisfied",
+        "rounded",
+        "swaps",
+        "probabilities",
+    )
+
     choice: tuple[int, ...]
     metrics: dict[str, float]
     loss: float
@@ -76,12 +91,29 @@ class DifferentiableSearchResult:
     history: Table
     probabilities: list[Floats]
 
-    def __repr__(self) -> str:
+    @property
+    def feasible(self) -> bool:
+        """Whether the limit is kept, as `satisfied`."""
+        return self.satisfied
+
+    @property
+    def decided(self) -> bool:
+        """Whether a member was found: that none exists is never proved."""
+        return self.satisfied
+
+    @property
+    def headline(self) -> str:
+        """The metric beside its limit, and the loss."""
         kept = "kept" if self.satisfied else "exceeded"
         return (
-            f"Relaxation({self.metric} {self.metrics[self.metric]:.4g}, limit {self.limit:.4g} "
-            f"{kept} ({self.gap:+.2%}); loss {self.loss:.6g}; {self.swaps} swaps)"
+            f"{self.metric} {self.metrics[self.metric]:.4g}, limit {self.limit:.4g} "
+            f"{kept} ({self.gap:+.2%}); loss {self.loss:.6g}; {self.swaps} swaps"
         )
+
+    @cached_property
+    def table(self) -> Table:
+        """One row for each step, as `history`."""
+        return self.history
 
 
 def differentiable_search(

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from perfmodel.search.declared import SearchProblem
 from perfmodel.search.run import SearchMethod
 from perfmodel.search.sources import AccuracySource, SourceKind
 from perfmodel.search.space.choices import Share
+from perfmodel.settings import REMARKS
 from perfmodel.specfile import read, validate
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -94,8 +96,8 @@ class ProblemForm(_ProblemSchema):
     """Where the loss comes from."""
     method: SearchMethod = "auto"
     """How to search."""
-    seconds: float | None = Field(default=60.0, gt=0, le=1e6)
-    """For a proof; no limit where null."""
+    time_limit_s: float | None = Field(default=60.0, gt=0, le=1e6)
+    """Seconds for a proof; no limit where null."""
     evaluations: int = Field(default=4000, ge=1, le=10**9)
     """Of evolution."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
@@ -185,6 +187,12 @@ def _read(file: Path, faults: list[Fault]) -> SearchProblem:
     data, marks = read(file)
     if not isinstance(data, Mapping):
         data = {}
+    elif "seconds" in data and "time_limit_s" not in data:
+        # Its name of an earlier version, for one minor version.
+        _former(f"{file}: 'seconds' is called 'time_limit_s' now")
+        fields = _mapping(data)
+        limit = fields.pop("seconds")
+        data = {**fields, "time_limit_s": limit}
     form = validate(ProblemForm, data, marks, str(file))
     if faults:
         raise InputError()
@@ -199,9 +207,18 @@ def _read(file: Path, faults: list[Fault]) -> SearchProblem:
     return SearchProblem(
         _subject(file, form.workload), _subject(file, form.device), form.settings,
         form.choices or None, form.share, form.precision, form.runtime, form.engine,
-        tuple(form.constraints), form.objective, source, form.method, form.seconds,
+        tuple(form.constraints), form.objective, source, form.method, form.time_limit_s,
         form.evaluations, form.seed, place=_FaultLocator(marks, str(file)),
     )  # fmt: skip
+
+
+def _former(text: str) -> None:
+    """Say that a name is of an earlier version: in the command line's remarks, or as a warning."""
+    remarks = REMARKS.get()
+    if remarks is None:
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+    else:
+        remarks.append(text)
 
 
 def _beside(file: Path, given: str | None) -> Path | None:

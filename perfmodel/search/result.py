@@ -6,21 +6,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from perfmodel.catalog import plots_of
 from perfmodel.columns import RATE, dimension_of
+from perfmodel.errors import InfeasibleError
 from perfmodel.prediction.rows import spread_of
 from perfmodel.search.constraints import RATES, Constraint
+from perfmodel.table import Result, Table, plain
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.prediction import Prediction
     from perfmodel.search.exact import ChoiceInfeasibility
-    from perfmodel.table import Table
     from perfmodel.workload.workload import Workload
 
 
@@ -64,8 +61,8 @@ class LimitUse:
     price: float = math.nan
 
 
-@dataclass(frozen=True)
-class SearchResult:
+@dataclass(frozen=True, repr=False)
+class SearchResult(Result):
     """What a search found.
 
     Attributes
@@ -91,7 +88,11 @@ class SearchResult:
         Why there is none, where there is none.
     seconds
         CPU time.
+
+    Its plots: ``front()``, ``layers()``.
     """
+
+    noun = "search"
 
     space: Any
     device: str
@@ -108,8 +109,8 @@ class SearchResult:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
-    ask: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
-    predict: Callable[..., Prediction] | None = field(default=None, repr=False, compare=False)
+    ask: Callable[..., Any] | None = field(default=None, compare=False)
+    predict: Callable[..., Prediction] | None = field(default=None, compare=False)
 
     @cached_property
     def prediction(self) -> Prediction | None:
@@ -167,19 +168,17 @@ class SearchResult:
             raise ValueError("this result was read, not searched: there is nothing to ask")
         return self.ask("relief", share)
 
-    @property
+    @cached_property
     def table(self) -> Table:
         """The best configuration: one row a decision, with what it is about and its layers.
 
         Raises
         ------
-        ValueError
+        InfeasibleError
             There is none.
         """
-        from perfmodel.table import Table
-
         if self.best is None:
-            raise ValueError("nothing satisfies the constraints")
+            raise InfeasibleError("nothing satisfies the constraints")
         decisions = self.space.decisions
         return Table({
             "decision": [d.name for d in decisions],
@@ -188,61 +187,69 @@ class SearchResult:
             "layers": [" ".join(getattr(d, "layers", ())) for d in decisions],
         })  # fmt: skip
 
-    @property
-    def plot(self) -> Any:
-        """Plots: ``.front()``, ``.layers()``; see `perfmodel.plots.search`."""
-        return plots_of(self, "search")
-
-    def report(self, path: str | Path, asked: Any = None) -> None:
-        """Write a report, one HTML file that needs nothing else; see `perfmodel.report.write`."""
-        from perfmodel.catalog import write_report
-
-        write_report("search", self, path, asked)
-
     def to_dict(self) -> dict[str, Any]:
         """Return everything that JSON can hold."""
         best = self.best
         # Rates are searched with their sign turned.
         sign = -1.0 if self.objective in RATES else 1.0
-        return {
+        return plain({
             "workload": self.space.name,
             "device": self.device,
             "objective": self.objective,
             "unit": self.unit,
             "source": self.source,
             "best": None if best is None else {
-                "configuration": {k: _plain(v) for k, v in best.configuration.items()},
-                "metrics": {k: _plain(v) for k, v in best.metrics.items()},
-                "value": _plain(sign * best.value),
+                "configuration": best.configuration,
+                "metrics": best.metrics,
+                "value": sign * best.value,
                 **({} if self.prediction is None else spread_of(self.prediction)),
             },
-            "bound": _plain(sign * self.bound),
-            "gap": _plain(self.gap),
+            "bound": sign * self.bound,
+            "gap": self.gap,
             "proved": self.proved,
             "model": self.model,
             "method": self.method,
             "limits": [
                 {"constraint": u.constraint.text, "metric": u.constraint.metric,
-                 "bound": _plain(u.constraint.bound), "used": _plain(u.used),
-                 "price": _plain(u.price)}
+                 "bound": u.constraint.bound, "used": u.used,
+                 "price": u.price}
                 for u in self.limits
             ],
             "infeasible": None if self.infeasible is None else {
-                "together": list(self.infeasible.together),
+                "together": self.infeasible.together,
                 "openings": [
-                    {"limit": o.limit, "bound": _plain(o.bound), "least": _plain(o.least),
+                    {"limit": o.limit, "bound": o.bound, "least": o.least,
                      "proved": o.proved}
                     for o in self.infeasible.openings
                 ],
             },
-            "counts": dict(self.counts),
-            "notes": list(self.notes),
-        }  # fmt: skip
+            "counts": self.counts,
+            "notes": self.notes,
+        })  # fmt: skip
 
-    def __str__(self) -> str:
-        from perfmodel.search.text import text_of
+    @property
+    def headline(self) -> str:
+        """What was searched, where and how."""
+        from perfmodel.search.text import head_line
 
-        return text_of(self)
+        return head_line(self)
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return the best with its limits and its proof, or why there is none."""
+        from perfmodel.search.text import glance
+
+        return glance(self)
+
+    def cautions(self) -> list[str]:
+        """Return the notes."""
+        return [f"note: {note}" for note in self.notes]
+
+    def sections(self) -> list[str]:
+        """Return what each layer got."""
+        from perfmodel.search.text import strip_lines
+
+        rows = [] if self.best is None else strip(self.space, self.best.choice)
+        return ["\n".join(strip_lines(rows))] if rows else []
 
 
 def shown(name: str, value: float, unit: str = "") -> str:
@@ -255,12 +262,6 @@ def shown(name: str, value: float, unit: str = "") -> str:
     if dimension:
         return show(value, dimension)
     return f"{value:.4g}" + (f" {unit}" if unit else "")
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON holds it: NumPy's numbers as Python's, what is not finite as None."""
-    plain: Any = value.tolist() if isinstance(value, np.floating | np.integer) else value
-    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
 def strip(space: Any, choice: Sequence[int]) -> list[tuple[str, dict[str, str]]]:

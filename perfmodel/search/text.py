@@ -11,7 +11,8 @@ from perfmodel.columns import RATE, dimension_of
 from perfmodel.errors import InputError
 from perfmodel.prediction.rows import spread_lines
 from perfmodel.search.constraints import RATES, Constraint, parse_constraints
-from perfmodel.search.result import shown, strip
+from perfmodel.search.result import shown
+from perfmodel.table.text import aligned
 from perfmodel.units import binary, is_number
 
 if TYPE_CHECKING:
@@ -31,15 +32,17 @@ _UNITS: Final[dict[str, tuple[tuple[str, float], ...]]] = {
 }
 
 
-def text_of(r: SearchResult) -> str:
-    """Return a result as text."""
+def head_line(r: SearchResult) -> str:
+    """Return what was searched, where and how."""
     size = math.prod(len(d.options) for d in r.space.decisions)
     n = len(r.space.decisions)
     noun = "decision" if n == 1 else "decisions"
-    lines = [f"{r.space.name} on {r.device}: {n} {noun}, {_count(size)} configurations, {r.method}"]
-    lines += _best(r) if r.best is not None else _none(r)
-    lines += [_row("note", note) for note in r.notes]
-    return "\n".join(lines)
+    return f"{r.space.name} on {r.device}: {n} {noun}, {_count(size)} configurations, {r.method}"
+
+
+def glance(r: SearchResult) -> list[tuple[str, str]]:
+    """Return (label, text) pairs of the best, its limits and its proof, or of why there is none."""
+    return _none(r) if r.best is None else _best(r)
 
 
 def quantity(name: str, value: float, unit: str = "") -> str:
@@ -124,10 +127,8 @@ def front_text(r: SearchResult, table: Table) -> str:
         what = ", ".join(options_of(r, table, i))
         rows.append((quantity(metric, float(table[metric][i])),
                      quantity(r.objective, value, r.unit), sure, what))  # fmt: skip
-    widths = [max((len(row[k]) for row in rows), default=0) for k in range(3)]
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[:3], widths, strict=True)]
-        lines.append(f"  {'  '.join(cells)}  {_cut(row[3])}".rstrip())
+    texts = aligned([(*row[:3], _cut(row[3])) for row in rows], range(3))
+    lines += [f"  {line}" for line in texts]
     return "\n".join(lines)
 
 
@@ -184,10 +185,10 @@ def _from(r: SearchResult, metric: str) -> str:
     return f"  ({r.source})" if r.source and metric in ("accuracy_drop", "sensitivity") else ""
 
 
-def _best(r: SearchResult) -> list[str]:
+def _best(r: SearchResult) -> list[tuple[str, str]]:
     assert r.best is not None
     value = _positive(r, r.best.value)
-    out = [_row(r.objective, quantity(r.objective, value, r.unit) + _from(r, r.objective))]
+    out = [(r.objective, quantity(r.objective, value, r.unit) + _from(r, r.objective))]
     for use in r.limits:
         metric = use.constraint.metric
         unit = r.unit if metric == r.objective else ""
@@ -198,36 +199,35 @@ def _best(r: SearchResult) -> list[str]:
             said += "; " + (
                 price_text(r, use.constraint, use.price) if use.price else "costs nothing"
             )
-        out.append(_row(metric, said + _from(r, metric)))
+        out.append((metric, said + _from(r, metric)))
     shown_already = {r.objective, *(u.constraint.metric for u in r.limits)}
     for name in ("latency_s", "energy_j", "peak_memory_bytes", "weight_bytes"):
         value = r.best.metrics.get(name, math.nan)
         if name not in shown_already and math.isfinite(value):
-            out.append(_row(name, quantity(name, value)))
+            out.append((name, quantity(name, value)))
     if r.prediction is not None:
-        out += [_row(f"time,{label}" if "%" in label else label.strip(), text)
+        out += [(f"time,{label}" if "%" in label else label.strip(), text)
                 for label, text in spread_lines(r.prediction)]  # fmt: skip
-    out.append(_row("proof", proof_text(r)))
+    out.append(("proof", proof_text(r)))
     layered = {d.name for d in r.space.decisions if getattr(d, "layers", ())}
-    out += [_row(name, option_text(name, value)) for name, value in r.best.configuration.items()
+    out += [(name, option_text(name, value)) for name, value in r.best.configuration.items()
             if name not in layered]  # fmt: skip
-    rows = strip(r.space, r.best.choice)
-    return out + (_strip(rows) if rows else [])
+    return out
 
 
-def _none(r: SearchResult) -> list[str]:
+def _none(r: SearchResult) -> list[tuple[str, str]]:
     said = "nothing satisfies the constraints"
     if not r.decided:
         said = "nothing was found in time; whether anything satisfies the constraints is not known"
-    out = [_row("best", said)]
+    out = [("best", said)]
     if r.proved:
-        out.append(_row("proof", proof_text(r)))
+        out.append(("proof", proof_text(r)))
     if r.infeasible is not None:
         if len(r.infeasible.together) == 1:
-            out.append(_row("cannot be", r.infeasible.together[0]))
+            out.append(("cannot be", r.infeasible.together[0]))
         elif r.infeasible.together:
-            out.append(_row("cannot be together", "; ".join(r.infeasible.together)))
-        out += [_row("would open it", _opening(opening)) for opening in r.infeasible.openings
+            out.append(("cannot be together", "; ".join(r.infeasible.together)))
+        out += [("would open it", _opening(opening)) for opening in r.infeasible.openings
                 if opening.least is not None]  # fmt: skip
     return out
 
@@ -259,7 +259,7 @@ def _outward(limit: Constraint, least: float) -> str:
     return text
 
 
-def _strip(rows: Sequence[tuple[str, dict[str, str]]]) -> list[str]:
+def strip_lines(rows: Sequence[tuple[str, dict[str, str]]]) -> list[str]:
     """Return layers and what is decided of them, runs of equal ones together."""
     runs: list[tuple[str, str, str, int]] = []
     for layer, options in rows:
@@ -283,10 +283,6 @@ _ROLES: Final = {"weights": "w ", "activations": "a "}
 
 def _span(first: str, last: str) -> str:
     return first if first == last else f"{first} ... {last}"
-
-
-def _row(name: str, value: str) -> str:
-    return f"  {name:20} {value}"
 
 
 def _count(size: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel._version import __version__
+from perfmodel.asked import remembered
 from perfmodel.columns import unit_of
 from perfmodel.errors import Fault, InputError
 from perfmodel.expressions import Expression, parse_expression
@@ -81,60 +82,68 @@ def question_faults(
     return condition, faults
 
 
+@remembered
 def sweep(
     workloads: WorkloadLike | Iterable[WorkloadLike],
     devices: DeviceLike | Iterable[DeviceLike],
     set: Mapping[str, Any] | None = None,
     *,
-    precision: Any = None,
-    runtime: Any = None,
-    engine: str | None = None,
-    model: str | None = None,
-    fuse: bool | None = None,
-    flash_attention: bool | None = None,
-    relaxed: bool = False,
-    warm: bool = False,
     zip: Iterable[Iterable[str] | str] = (),
     sobol: int | None = None,
-    seed: int = 0,
-    metrics: Iterable[str] | None = None,
     where: str | None = None,
+    metrics: Iterable[str] | None = None,
     output: str | Path | None = None,
     executor: str | Executor = "serial",
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    precision: Any = None,
+    runtime: Any = None,
+    engine: str | None = None,
+    model: str | None = None,
+    relaxed: bool = False,
+    warm: bool = False,
+    fuse: bool | None = None,
+    flash_attention: bool | None = None,
+    seed: int = 0,
 ) -> Table:
     """Predict at every point of a grid.
 
     Parameters
     ----------
-    workloads, devices
-        One or several: names, paths or objects; ``"tag:phone"`` stands for all devices so tagged.
+    workloads
+        One or several models of the library, or paths. In Python also objects.
+    devices
+        One or several devices of the library, or paths; ``tag:phone`` stands for all devices that
+        have the tag. In Python also objects.
     set
         Axis by name: an array, a list or a text (``"2**9..2**15"``). A dotted path is a fact of
         the devices; ``weight_bits``, ``activation_bits`` and ``kv_bits`` are stored bits;
         ``precision``, ``runtime``, ``engine``, ``model``, ``device`` and ``workload`` are
         reserved; any other name is a parameter or a field of the workloads.
-    precision, runtime, engine, model, fuse, flash_attention, relaxed, warm
-        For every point, as `predict` takes them. (A list of precisions or runtimes is an axis.)
     zip
         Groups of axes that advance together: ``[("batch", "context")]``.
-    sobol, seed
-        Points of a scrambled Sobol sample of the axes instead of the whole grid, and its seed.
-    metrics
-        Columns to compute (`perfmodel.sweep.METRICS`); all by default.
+    sobol
+        Take this many points of a scrambled Sobol sample of the axes instead of the whole grid.
     where
-        Keep only rows that satisfy a condition.
+        Keep only rows that satisfy a condition: "tpot_s <= 50 ms and peak_memory_bytes < 8 GiB".
+    metrics
+        Columns to compute, with commas between them. By default all of them. In Python a list of
+        `perfmodel.sweep.METRICS`.
     output
         A ``.csv`` or ``.parquet`` file to stream the rows to, with a manifest beside it. It
         appears whole at the end; an earlier one is replaced only then.
     executor
-        ``serial``, ``process:N``, ``dask://host:port``, or an `Executor` of your own.
+        serial, process:N, or dask://HOST:PORT. In Python also an `Executor` of your own.
     resume
-        Take up an unfinished sweep to the same output; a fault where what lies there is of
-        another sweep.
+        Take up an unfinished sweep to the same output, which must be of the same question.
     progress
         Called with (points done, points in all).
+    precision, runtime
+        As for `predict`. Several, with commas between them, are an axis. In Python a list.
+    engine, model, relaxed, warm, fuse, flash_attention
+        As for `predict`.
+    seed
+        Seed of the sample.
 
     Returns
     -------
@@ -147,6 +156,13 @@ def sweep(
     ------
     InputError
         Every fault, before anything is computed or written; or no point can be predicted.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> table = pm.sweep("resnet50", "a100", {"batch": [1, 8]}, metrics=["latency_s"])
+    >>> table["batch"].tolist()
+    [1.0, 8.0]
     """
     settings = dict(set or {})
     single: dict[str, Any] = {}

@@ -1,6 +1,8 @@
-"""The columnar table: what sweeps and predictions give, as text, HTML, CSV and Parquet."""
+"""What every answer is, and columnar tables: as text, HTML, JSON, CSV and Parquet."""
 
 from perfmodel.table.columnar import Row, Table
 from perfmodel.table.faults import group_faults, objective_faults
+from perfmodel.table.plain import json_text, plain
+from perfmodel.table.result import Result
 
-__all__ = ["Row", "Table", "group_faults", "objective_faults"]
+__all__ = ["Result", "Row", "Table", "group_faults", "json_text", "objective_faults", "plain"]

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast, overload
+from typing import Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.atomic import output_faults, replacing
 from perfmodel.catalog import need
-from perfmodel.columns import BASIS, BOUND, TEXT, TRUTH, dimension_of, more_is_better, unit_of
-from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.columns import BASIS, BOUND, more_is_better, unit_of
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.expressions import Expression, parse_expression
+from perfmodel.table.cells import (
+    Column,
+    column_array,
+    column_dimension,
+    filled_column,
+    missing_column,
+    plain_scalar,
+    same_column,
+)
 from perfmodel.table.faults import group_faults, objective_faults
 from perfmodel.table.groups import first_of_groups
-from perfmodel.table.text import as_html, as_text
+from perfmodel.table.plain import json_text, plain
+from perfmodel.table.result import Result
+from perfmodel.table.text import LONGEST, as_text, data_table
 
-Column: TypeAlias = npt.NDArray[Any]
+#: Rows that `repr` shows, beside names, units, and how many there are.
+_GLANCE = LONGEST - 3
 
 
 class Row(dict[str, Any]):
@@ -36,8 +47,8 @@ class Row(dict[str, Any]):
         return f"Row({', '.join(f'{k}={v!r}' for k, v in self.items())})"
 
 
-class Table:
-    """Columns of equal length.
+class Table(Result, dict[str, Column]):
+    """Columns of equal length, and the answer to questions about many points.
 
     Parameters
     ----------
@@ -51,10 +62,13 @@ class Table:
     Notes
     -----
     ``table["latency_s"]`` is a column, ``table[3]`` a row, ``table[2:5]`` and ``table[mask]``
-    tables. ``len(table)`` counts rows; iterating gives the names of columns.
+    tables. ``len(table)`` counts rows; iterating gives the names of columns. It is a dictionary of
+    its columns, since ``pandas.DataFrame`` reads nothing else by names, and it speaks Arrow's
+    capsule protocol (https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html)
+    for libraries that do. Its columns do not change.
     """
 
-    __slots__ = ("_asked", "_columns", "_rows", "axes", "dimensions")
+    noun = "table"
 
     def __init__(
         self,
@@ -62,18 +76,18 @@ class Table:
         dimensions: Mapping[str, str] | None = None,
         axes: Sequence[str] = (),
     ) -> None:
-        arrays = {name: _array(name, value) for name, value in columns.items()}
+        arrays = {name: column_array(name, value) for name, value in columns.items()}
         lengths = {name: len(a) for name, a in arrays.items() if a.ndim}
         rows = max(lengths.values(), default=1 if arrays else 0)
         odd = [name for name, n in lengths.items() if n != rows]
         if odd:
             raise ValueError(f"{rows} rows expected in column {', '.join(odd)}")
-        self._columns: dict[str, Column] = {
-            name: a if a.ndim else np.broadcast_to(a, (rows,)) for name, a in arrays.items()
-        }
+        super().__init__(
+            {name: a if a.ndim else np.broadcast_to(a, (rows,)) for name, a in arrays.items()}
+        )
         self._rows = rows
         self.dimensions: dict[str, str] = {
-            name: _dimension(name, a, dimensions or {}) for name, a in self._columns.items()
+            name: column_dimension(name, a, dimensions or {}) for name, a in self.items()
         }
         self.axes: tuple[str, ...] = tuple(axes)
 
@@ -88,7 +102,9 @@ class Table:
         for part in parts:
             dimensions = part.dimensions | dimensions
         columns = {
-            name: np.concatenate([_filled(part, name, dimensions[name]) for part in parts])
+            name: np.concatenate(
+                [filled_column(part, name, dimensions[name], len(part)) for part in parts]
+            )
             for name in names
         }
         axes = dict.fromkeys(axis for part in parts for axis in part.axes)
@@ -96,7 +112,7 @@ class Table:
 
     # a mapping of columns, a sequence of rows
 
-    @overload
+    @overload  # type: ignore[override]
     def __getitem__(self, key: str) -> Column: ...
     @overload
     def __getitem__(self, key: int | np.integer[Any]) -> Row: ...
@@ -104,23 +120,27 @@ class Table:
     def __getitem__(self, key: slice | npt.NDArray[Any] | Sequence[int]) -> Table: ...
     def __getitem__(self, key: Any) -> Column | Row | Table:
         if isinstance(key, str):
-            try:
-                return self._columns[key]
-            except KeyError:
-                raise KeyError(_missing(key, self._columns)) from None
+            return super().__getitem__(key)
         if isinstance(key, int | np.integer):
             at = int(cast("int", key))
-            return Row({name: _scalar(a[at]) for name, a in self._columns.items()})
+            return Row({name: plain_scalar(a[at]) for name, a in self.items()})
         return self._take(np.asarray(key) if not isinstance(key, slice) else key)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
+    def __missing__(self, key: str) -> Column:
+        raise KeyError(missing_column(key, self))
 
     def __len__(self) -> int:
         return self._rows
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._columns
+    def _unchanging(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the columns of a table do not change; make another: Table({**table, ...})")
+
+    __setitem__ = __delitem__ = __ior__ = _unchanging
+    update = pop = popitem = setdefault = clear = _unchanging  # type: ignore[assignment]
+
+    def __reduce__(self) -> Any:
+        # A dictionary would be filled item by item, and the columns of a table do not change.
+        return type(self), (dict(self), self.dimensions, self.axes), self.__dict__
 
     def __bool__(self) -> bool:
         return self._rows > 0
@@ -129,19 +149,23 @@ class Table:
         if not isinstance(other, Table):
             return NotImplemented
         return list(self) == list(other) and all(
-            _same(self._columns[name], other._columns[name]) for name in self
+            same_column(self[name], other[name]) for name in self
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
-    def keys(self) -> Iterable[str]:
-        """Names of the columns, so that ``dict(table)`` gives them all."""
-        return self._columns.keys()
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns."""
-        return tuple(self._columns)
+        return tuple(self)
+
+    @property
+    def table(self) -> Table:  # type: ignore[override]
+        """The table itself."""
+        return self
 
     @property
     def units(self) -> dict[str, str]:
@@ -153,9 +177,7 @@ class Table:
         return (self[i] for i in range(self._rows))
 
     def _take(self, chosen: Any) -> Table:
-        return Table(
-            {name: a[chosen] for name, a in self._columns.items()}, self.dimensions, self.axes
-        )
+        return Table({name: a[chosen] for name, a in self.items()}, self.dimensions, self.axes)
 
     # questions
 
@@ -175,10 +197,10 @@ class Table:
         if isinstance(condition, str):
             condition = parse_expression(condition)
         if isinstance(condition, Expression):
-            faults = condition.condition_faults(self._columns, self.dimensions)
+            faults = condition.condition_faults(self, self.dimensions)
             if faults:
                 raise InputError(faults)
-            found = np.asarray(condition(self._columns), dtype=bool)
+            found = np.asarray(condition(self), dtype=bool)
             return self._take(np.broadcast_to(found, (self._rows,)))
         return self._take(np.asarray(condition, dtype=bool))
 
@@ -226,7 +248,7 @@ class Table:
         values = self._objective(column, maximize, keys)[:, None]
         values = self._numbered(values, [column], feasible, bounds)[:, 0]
         if per is not None:
-            return self._take(first_of_groups([self._columns[key] for key in keys], values))
+            return self._take(first_of_groups([self[key] for key in keys], values))
         if np.isnan(values).all():
             return None
         return self[int(np.nanargmin(values))]
@@ -261,7 +283,7 @@ class Table:
 
     def numbered(self, *columns: str) -> npt.NDArray[np.bool_]:
         """Tell which rows have a finite number in every one of some columns."""
-        each = [np.isfinite(np.asarray(self._columns[c], dtype=np.float64)) for c in columns]
+        each = [np.isfinite(np.asarray(self[c], dtype=np.float64)) for c in columns]
         return np.logical_and.reduce(each) if each else np.ones(self._rows, dtype=bool)
 
     def _numbered(
@@ -282,14 +304,14 @@ class Table:
     @property
     def predicted(self) -> npt.NDArray[np.bool_]:
         """Tell which rows are no mere bounds, by their ``basis``."""
-        if BASIS not in self._columns:
+        if BASIS not in self:
             return np.ones(self._rows, dtype=bool)
-        return np.asarray(self._columns[BASIS] != BOUND, dtype=bool)
+        return np.asarray(self[BASIS] != BOUND, dtype=bool)
 
     def _candidates(self, feasible: bool, bounds: bool) -> npt.NDArray[np.bool_]:
         candidates = np.ones(self._rows, dtype=bool)
-        if feasible and "feasible" in self._columns:
-            candidates = np.asarray(self._columns["feasible"], dtype=bool)
+        if feasible and "feasible" in self:
+            candidates = np.asarray(self["feasible"], dtype=bool)
         predicted = candidates & self.predicted
         return candidates if bounds or not predicted.any() else predicted
 
@@ -304,18 +326,18 @@ class Table:
         if faults:
             raise InputError(faults)
         upward = more_is_better(column) if maximize is None else maximize
-        values = np.array(self._columns[column], dtype=np.float64)
+        values = np.array(self[column], dtype=np.float64)
         return -values if upward else values
 
     def sort(self, by: str | Sequence[str], *, descending: bool = False) -> Table:
         """Rows in the order of one or more columns (stable; NaN last)."""
         keys = [by] if isinstance(by, str) else list(by)
-        absent = [key for key in keys if key not in self._columns]
+        absent = [key for key in keys if key not in self]
         if absent:
-            raise InputError([Fault(_missing(key, self._columns)) for key in absent])
+            raise InputError([Fault(missing_column(key, self)) for key in absent])
         order = np.arange(self._rows)
         for key in reversed(keys):
-            values = self._columns[key][order]
+            values = self[key][order]
             if values.dtype.kind in "fiub":
                 numbers = values.astype(np.float64)
                 step = np.argsort(-numbers if descending else numbers, kind="stable")
@@ -327,41 +349,30 @@ class Table:
 
     def select(self, *columns: str) -> Table:
         """The table with these columns alone, in this order."""
-        absent = [name for name in columns if name not in self._columns]
+        absent = [name for name in columns if name not in self]
         if absent:
-            raise InputError([Fault(_missing(name, self._columns)) for name in absent])
-        return Table({name: self._columns[name] for name in columns}, self.dimensions, self.axes)
+            raise InputError([Fault(missing_column(name, self)) for name in absent])
+        return Table({name: self[name] for name in columns}, self.dimensions, self.axes)
 
     def head(self, rows: int = 10) -> Table:
         """The first rows."""
         return self._take(slice(0, rows))
 
-    @property
-    def plot(self) -> Any:
-        """Plots: ``pareto(x, y, under="tpot_s <= 50 ms")``."""
-        from perfmodel.catalog import plots_of
-
-        return plots_of(self, "table")
-
     # ways out
 
-    def report(self, path: str | Path, asked: Any = None, **options: Any) -> None:
-        """Write a report of a sweep, one HTML file that needs nothing else.
+    @property
+    def headline(self) -> str:
+        """How many rows and columns there are."""
+        return f"{len(self)} rows, {len(self.columns)} columns"
 
-        Parameters
-        ----------
-        path, asked
-            As for `perfmodel.report.write`.
-        **options
-            ``best``, ``pareto``: columns that matter; as for `perfmodel.report.of_sweep`.
-        """
-        from perfmodel.catalog import write_report
-
-        write_report("sweep", self, path, asked, **options)
+    @property
+    def feasible(self) -> Any:
+        """Which rows fit; all of a table that does not say."""
+        return self.get("feasible", True)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Column -> list of plain values, ready for JSON (NaN as ``None``)."""
-        return {name: _plain(a) for name, a in self._columns.items()}
+        return {name: plain(a) for name, a in self.items()}
 
     def to_records(self) -> list[dict[str, Any]]:
         """One dictionary a row, ready for JSON (NaN as ``None``)."""
@@ -373,7 +384,7 @@ class Table:
     def to_pandas(self) -> Any:
         """A pandas DataFrame; units in ``attrs["units"]``."""
         pandas = need("pandas")
-        frame = pandas.DataFrame({name: np.array(a) for name, a in self._columns.items()})
+        frame = pandas.DataFrame(self)
         frame.attrs["units"] = self.units
         return frame
 
@@ -382,7 +393,7 @@ class Table:
         polars = need("polars")
         return polars.DataFrame(
             {name: a.tolist() if a.dtype.kind == "O" else np.array(a)
-             for name, a in self._columns.items()}
+             for name, a in self.items()}
         )  # fmt: skip
 
     def to_xarray(self) -> Any:
@@ -391,7 +402,7 @@ class Table:
         grid = self._grid()
         dims = tuple(grid) or ("row",)
         shape = tuple(len(v) for v in grid.values()) or (self._rows,)
-        order = self.sort(list(grid))._columns if grid else self._columns
+        order = self.sort(list(grid)) if grid else self
         variables = {
             name: (dims, np.array(a).reshape(shape), {"units": self.units[name]})
             for name, a in order.items()
@@ -400,9 +411,9 @@ class Table:
         return xarray.Dataset(variables, coords=dict(grid))
 
     def _grid(self) -> dict[str, Column]:
-        grid = {a: np.unique(self._columns[a]) for a in self.axes if a in self._columns}
+        grid = {a: np.unique(self[a]) for a in self.axes if a in self}
         rows = np.unique(
-            np.stack([np.unique(self._columns[a], return_inverse=True)[1] for a in grid], axis=1),
+            np.stack([np.unique(self[a], return_inverse=True)[1] for a in grid], axis=1),
             axis=0,
         ) if grid else np.empty((0, 0))  # fmt: skip
         full = int(np.prod([len(v) for v in grid.values()])) if grid else 0
@@ -414,15 +425,20 @@ class Table:
 
         return arrow_table(self)
 
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the columns as an Arrow stream, which polars, duckdb and others take."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
     def to_parquet(self, path: str | Path) -> None:
         """Write a Parquet file, whole or not at all."""
-        self._write(path, (".parquet",))
+        self.write(path, (".parquet",))
 
     def to_csv(self, path: str | Path) -> None:
         """Write a CSV file (shortest digits that read back as the same numbers)."""
-        self._write(path, (".csv",))
+        self.write(path, (".csv",))
 
-    def _write(self, path: str | Path, suffixes: tuple[str, ...]) -> None:
+    def write(self, path: str | Path, suffixes: tuple[str, ...] = (".csv", ".parquet")) -> None:
+        """Write a file in the form that its name ends in, whole or not at all."""
         from perfmodel.table.files import writer
 
         faults = output_faults(path, suffixes, "path")
@@ -439,62 +455,16 @@ class Table:
         columns, dimensions = read_table(path)
         return cls(columns, dimensions)
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return as_text(self)
 
-    def _repr_html_(self) -> str:
-        return as_html(self)
+    def __repr__(self) -> str:
+        return as_text(self, _GLANCE)
 
-    def to_json(self) -> str:
+    def to_html(self) -> str:
+        """Return the first rows as an HTML table."""
+        return data_table(self, most=20, sorts=False)
+
+    def to_json(self, *, indent: int | None = None) -> str:
         """JSON text of `to_records` with the units: ``{"units": {...}, "rows": [...]}``."""
-        return json.dumps({"units": self.units, "rows": self.to_records()})
-
-
-def _array(name: str, value: Any) -> Column:
-    if value is None:
-        return np.asarray(np.nan)
-    array = np.asarray(value)
-    if array.dtype.kind in "USO":
-        array = array.astype(object, copy=False)  # a repeated text stays one object
-    if array.ndim > 1:
-        raise ValueError(f"column {name} has {array.ndim} dimensions")
-    return array
-
-
-def _dimension(name: str, array: Column, given: Mapping[str, str]) -> str:
-    if array.dtype.kind == "O":
-        return TEXT
-    if array.dtype.kind == "b":
-        return TRUTH
-    known = given.get(name)
-    return dimension_of(name) if known is None or known in (TEXT, TRUTH) else known
-
-
-def _filled(part: Table, name: str, dimension: str) -> Column:
-    if name in part:
-        return part[name]
-    if dimension == TEXT:
-        return np.full(len(part), "", dtype=object)
-    return np.full(len(part), np.nan)
-
-
-def _missing(name: str, known: Iterable[str]) -> str:
-    meant = nearest(name, known)
-    return f"there is no column '{name}'" + (f"; did you mean '{meant}'?" if meant else "")
-
-
-def _scalar(value: Any) -> Any:
-    return cast("Any", value).item() if isinstance(value, np.generic) else value
-
-
-def _same(left: Column, right: Column) -> bool:
-    if left.dtype.kind == "f" and right.dtype.kind == "f":
-        return bool(np.array_equal(left, right, equal_nan=True))
-    return bool(np.array_equal(left, right))
-
-
-def _plain(array: Column) -> list[Any]:
-    values = cast("list[Any]", array.tolist())
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return [v if np.isfinite(v) else None for v in values]
-    return values
+        return json_text({"units": self.units, "rows": self.to_records()}, indent=indent)

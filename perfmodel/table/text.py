@@ -1,60 +1,94 @@
-"""Tables as text and as HTML: a unit and one prefix a column, so that numbers compare by eye."""
+"""Text in columns: tables with a unit and one prefix for each column, labels, what is cut short."""
 
 from __future__ import annotations
 
 import math
-from html import escape
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import RATE, TEXT, TRUTH
+from perfmodel.table.html import HtmlCell
+from perfmodel.table.html import rows as html_rows
 from perfmodel.units import DIMENSIONS, UnitError, parse, show
 
 if TYPE_CHECKING:
     from perfmodel.table.columnar import Table
 
 _ROWS = 20
+#: Lines that the `repr` of a result has at most.
+LONGEST = 15
+
+
+def aligned(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Return lines in which the cells of a column stand below each other.
+
+    Parameters
+    ----------
+    rows
+        Cells of each line, equally many; titles are a line too.
+    right
+        Which columns, counted from 0, are flush right.
+    """
+    lines = list(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def labelled(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line for each label and its text, the texts below each other."""
+    return [f"  {line}" for line in aligned(pairs)]
+
+
+def shortened(text: str, where: str, most: int = LONGEST) -> str:
+    """Return the first lines of a text; what was cut is counted in a last line.
+
+    Parameters
+    ----------
+    where
+        What gives the remaining lines, such as ``print(result)``.
+    most
+        Lines of the answer at most.
+    """
+    lines = text.splitlines()
+    if len(lines) <= most:
+        return text
+    first = lines[: most - 1]
+    return "\n".join([*first, f"... {len(lines) - len(first)} more lines: {where}"])
 
 
 def as_text(table: Table, rows: int = _ROWS) -> str:
-    """The first rows as aligned text: names, units, values."""
+    """Return the first rows as aligned text: names, units, values."""
     if not table.columns:
         return "Table (empty)"
     names, units, cells = shown_cells(table, rows)
-    columns = [
-        [name, unit, *column] for name, unit, column in zip(names, units, cells, strict=True)
-    ]
-    widths = [max(map(len, column)) for column in columns]
-    left = [table.dimensions[name] == TEXT for name in names]
-    lines = [
-        "  ".join(
-            text.ljust(width) if flush else text.rjust(width)
-            for text, width, flush in zip(line, widths, left, strict=True)
-        ).rstrip()
-        for line in zip(*columns, strict=True)
-    ]
-    if not any(units):
-        del lines[1]
+    right = {i for i, name in enumerate(names) if table.dimensions[name] != TEXT}
+    lines = aligned([names, *([units] if any(units) else ()), *zip(*cells, strict=True)], right)
     if len(table) > rows:
         lines.append(f"... {len(table)} rows")
     return "\n".join(lines)
 
 
-def as_html(table: Table, rows: int = _ROWS) -> str:
-    """The first rows as an HTML table."""
-    names, units, cells = shown_cells(table, rows)
-    head = "".join(
-        f"<th>{escape(name)}{f'<br><small>{escape(unit)}</small>' if unit else ''}</th>"
-        for name, unit in zip(names, units, strict=True)
-    )
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
-        for line in zip(*cells, strict=True)
-    )
-    more = f"<p>{len(table)} rows</p>" if len(table) > rows else ""
-    return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
+def data_table(table: Table, caption: str = "", *, most: int = 200, sorts: bool = True) -> str:
+    """Return the first rows as HTML, each column with its unit; the caption counts them all."""
+    names, units, columns = shown_cells(table, most)
+    body: list[list[HtmlCell]] = [[] for _ in range(min(len(table), most))]
+    for name, texts in zip(names, columns, strict=True):
+        number = table.dimensions[name] not in (TEXT, TRUTH)
+        for line, text, value in zip(body, texts, table[name][:most].tolist(), strict=True):
+            line.append(HtmlCell(text, float(value) if number else math.nan))
+    heads = list(zip(names, units, strict=True))
+    if len(table) > most:
+        caption = f"{caption}{'; ' if caption else ''}the first {most} of {len(table)} rows"
+    return html_rows(heads, body, caption, sorts=sorts)
 
 
 def shown_cells(table: Table, rows: int) -> tuple[list[str], list[str], list[list[str]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,35 @@ class Workload:
         return self.graph().not_priced
 
     @property
+    def structure(self) -> Any:
+        """The structure of its family, such as `TransformerStructure`; None for a plain graph."""
+        return self._build.structure if isinstance(self._build, StructureBuild) else None
+
+    def restructured(self, structure: Any, settings: Mapping[str, Value]) -> Workload:
+        """Return the network with another structure of its family, and with its formats.
+
+        Parameters
+        ----------
+        structure
+            Of the same class as `structure`.
+        settings
+            Free dimensions to bind.
+
+        Raises
+        ------
+        InputError
+            Unknown free dimensions.
+        """
+        assert isinstance(self._build, StructureBuild)
+        family = self._build.family
+        made = Workload(
+            self.name, self._build.of(structure), family.parameters(structure),
+            family.items(structure), precision=self.precision, origin=self.origin,
+            notes=self.notes, trained_context=self.trained_context,
+        )  # fmt: skip
+        return made.bind(settings) if settings else made
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Broadcast shape of the parameters; ``()`` when all are numbers."""
         return points_shape(*self.parameters.values())
@@ -163,16 +192,26 @@ class Workload:
 
     def scoring_every_token(self) -> Workload:
         """Return the workload with its classifier on every token, whatever runs it: training."""
-        build = self._build
         return Workload(
-            self.name, lambda s: build(s._replace(head_on_every_token=True)), self.parameters,
-            (self.unit, self._items), precision=self.precision, origin=self.origin,
-            notes=self.notes, trained_context=self.trained_context,
-        )  # fmt: skip
+            self.name,
+            partial(_with_whole_head, self._build),
+            self.parameters,
+            (self.unit, self._items),
+            precision=self.precision,
+            origin=self.origin,
+            notes=self.notes,
+            trained_context=self.trained_context,
+        )
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={_brief(v)}" for k, v in self.parameters.items())
         return f"Workload({self.name}: {settings})"
+
+
+def _with_whole_head(
+    build: Callable[[ExecutionSemantics], Graph], semantics: ExecutionSemantics
+) -> Graph:
+    return build(semantics._replace(head_on_every_token=True))
 
 
 def check_extent(name: str, value: Value) -> list[Fault]:
@@ -245,6 +284,10 @@ class StructureBuild:
                 ) from None
             self._graphs[semantics] = graph
         return graph
+
+    def of(self, structure: Any) -> StructureBuild:
+        """Return what builds the graph of another structure of the family."""
+        return StructureBuild(self.family, structure)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.family.name, self.structure)

@@ -189,7 +189,7 @@ constraints:
   - peak_memory_bytes <= 3 MiB
 objective: weight_bytes
 method: exact
-seconds: 5
+time_limit_s: 5
 seed: 1
 """
 

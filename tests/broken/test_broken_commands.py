@@ -9,8 +9,8 @@ COMMANDS = [
     (
         ("sweep",),
         (
-            "--device: no devices; expected such as a100,tag:phone\n"
-            "no workloads; expected such as llama_3_8b"
+            "perfmodel sweep: WORKLOADS is missing; expected what 'perfmodel sweep --help' shows\n"
+            "perfmodel sweep: --device is missing; expected what 'perfmodel sweep --help' shows"
         ),
     ),
     (
@@ -142,7 +142,7 @@ COMMANDS = [
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--top", "-1"),
-        "perfmodel sweep: '-1' does not fit --top; expected a whole number from 0",
+        "--top: -1 rows; expected a whole number from 0",
     ),
     (
         ("sweep", "resnet18", "-d", "a100", "--metrics", "latency"),
@@ -215,7 +215,7 @@ COMMANDS = [
     ),
     (
         ("compare", "resnet18", "a100"),
-        "perfmodel compare: DEVICE_B is missing; expected what 'perfmodel compare --help' shows",
+        "one device alone; expected a workload and two devices",
     ),
     (("compare", "resnet18", "a100", "h101"), "no device is named 'h101'; did you mean 'h100'?"),
     (
@@ -348,12 +348,12 @@ SEVERAL = [
         ),
         (
             "--set: 'batch' sets nothing; expected NAME=VALUE\n"
-            "-o: 'x.jsn' does not say its format; expected a name that ends in .json or .csv or .parquet or .txt; did you mean 'x.json'?\n"
+            "-o: 'x.jsn' does not say its format; expected a name that ends in .json or .csv or .parquet or .txt or .html; did you mean 'x.json'?\n"
             "-o: there is no folder 'nowhere'; expected an existing folder\n"
             "no workload is named 'resnet81'; did you mean 'resnet18'?\n"
             "no runtime is named 'ideel'; did you mean 'ideal'?\n"
             "no device is named 'a1000'; did you mean 'a100'?\n"
-            "precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?"
+            "--precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?"
         ),
     ),
     (
@@ -377,9 +377,9 @@ SEVERAL = [
         (
             "bacth: 'resnet18' has no setting 'bacth'; did you mean 'batch'?\n"
             "memories.man.bandwidth: no such fact; did you mean 'memories.main.bandwidth'?\n"
-            "engine: a100 has no engine 'tensr'; expected one of gpu\n"
-            "model: there is no model 'rooflin'; did you mean 'roofline'?\n"
-            "precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?\n"
+            "--engine: a100 has no engine 'tensr'; expected one of gpu\n"
+            "--model: there is no model 'rooflin'; did you mean 'roofline'?\n"
+            "--precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?\n"
             "weight_bits: x is no number of bits; expected a number above 0, at most 64"
         ),
     ),
@@ -430,11 +430,11 @@ SEVERAL = [
             "nowhere/x.txt",
         ),
         (
+            "-o: 'x.txt' does not say its format; expected a name that ends in .csv or .parquet\n"
+            "-o: there is no folder 'nowhere'; expected an existing folder\n"
             "--where:1:17: ';' means nothing here; expected columns, numbers, comparisons, 'and', 'or', 'not'\n"
             "--best: there is no column 'enrgy_j'; did you mean 'energy_j'?\n"
             "--executor: there is no executor 'proces:2'; expected serial, process:N with N from 1 to 256, or dask://HOST:PORT; did you mean 'process:2'?\n"
-            "-o: 'x.txt' does not say its format; expected a name that ends in .csv or .parquet\n"
-            "-o: there is no folder 'nowhere'; expected an existing folder\n"
             "no device is named 'a1000'; did you mean 'a100'?\n"
             "no device has the tag 'fone'; did you mean 'tag:phone'?\n"
             "no workload is named 'resnet81'; did you mean 'resnet18'?\n"
@@ -460,12 +460,11 @@ SEVERAL = [
             "nowhere/x.csv",
         ),
         (
-            "-o: 'x.csv' does not say its format; expected a name that ends in .json or .txt\n"
             "-o: there is no folder 'nowhere'; expected an existing folder\n"
             "--until:1:4: '>' is misplaced; expected a column, a number such as 5 ms, or a parenthesis\n"
             "no workload is named 'resnet81'; did you mean 'resnet18'?\n"
             "no device is named 'a1000'; did you mean 'a100'?\n"
-            "precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?"
+            "--precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?"
         ),
     ),
     (

@@ -170,7 +170,7 @@ def test_every_fault_of_a_file_at_once(
         "net.onnx",
         "net.onnx",
         "no device is named 'a1000'; did you mean 'a100'?",
-        "precision",
+        "--precision",
     ]
 
 

@@ -10,11 +10,11 @@ import pytest
 OUTPUTS = [
     (
         ("predict", "resnet18", "a100", "-o", "x.jsn"),
-        "-o: 'x.jsn' does not say its format; expected a name that ends in .json or .csv or .parquet or .txt; did you mean 'x.json'?",
+        "-o: 'x.jsn' does not say its format; expected a name that ends in .json or .csv or .parquet or .txt or .html; did you mean 'x.json'?",
     ),
     (
         ("predict", "resnet18", "a100", "-o", "x"),
-        "-o: 'x' does not say its format; expected a name that ends in .json or .csv or .parquet or .txt",
+        "-o: 'x' does not say its format; expected a name that ends in .json or .csv or .parquet or .txt or .html",
     ),
     (
         ("predict", "resnet18", "a100", "-o", "."),

@@ -13,8 +13,10 @@ FILES = [
     ("schema_version: 1", "schema_version: 2", "problem.yaml:1:17: schema_version: unknown value 2; expected 1"),
     ("share: kind", "share: kinds", "problem.yaml:9:8: share: unknown value 'kinds'; expected one of layer, block, kind, network; did you mean 'kind'?"),
     ("method: exact", "method: exakt", "problem.yaml:14:9: method: unknown value 'exakt'; expected one of auto, exact, exhaustive, evolve; did you mean 'exact'?"),
-    ("seconds: 5", "seconds: 0", "problem.yaml:15:10: seconds: 0 is too small; expected a number above 0"),
-    ("seconds: 5", "seconds: 5 s", "problem.yaml:15:10: seconds: '5 s' is not a number; expected a number"),
+    ("time_limit_s: 5", "time_limit_s: 0",
+     "problem.yaml:15:15: time_limit_s: 0 is too small; expected a number above 0"),
+    ("time_limit_s: 5", "time_limit_s: 5 s",
+     "problem.yaml:15:15: time_limit_s: '5 s' is not a number; expected a number"),
     ("seed: 1", "seed: 1.5", "problem.yaml:16:7: seed: 1.5 is not a whole number; expected a whole number"),
     ("seed: 1", "seed: -1", "problem.yaml:16:7: seed: -1 is too small; expected a number from 0"),
     ("  - latency_s <= 1 s", "  - 1", "problem.yaml:11:5: constraints.0: 1 is not a text; expected a text in quotes"),
@@ -62,7 +64,7 @@ def test_a_problem_file(
 
 
 COMMANDS = [
-    (("search", "resnet18"), "perfmodel search: DEVICE is missing; expected a device, or the .yaml file of a problem alone"),
+    (("search", "resnet18"), "device: no device; expected a device, or the path of a .yaml file that declares the problem"),
     (("search", "nosuch.yaml"), "nosuch.yaml: no such file or directory; expected a readable file"),
     (("search", "resnet18", "a100"), "--choice: nothing is decided; expected such as weight_bits of 2, 4 and 8"),
     (("search", "resnet18", "a100", "--choice", "weight_bits=4,,8"), "--choice: weight_bits: '4,,8' has an empty option; expected options with commas between"),
@@ -79,7 +81,7 @@ COMMANDS = [
     (("search", "fbnet", "a100", "--accuracy", "sqnr:w.onnx"), "--accuracy: 'sqnr' knows no architectures; expected a table of architectures and their accuracies"),
     (("search", "resnet18", "a100", "--choice", "weight_bits=4", "--accuracy", "tabel:x.csv"), "--accuracy: 'tabel:x.csv' is no source of accuracy; expected sqnr[:WEIGHTS], table:FILE or hawq:FILE; did you mean 'table:x.csv'?"),
     (("search", "resnet18", "a100", "--choice", "weight_bits=4", "--accuracy", "table"), "--accuracy: 'table' names no file; expected table:FILE"),
-    (("search", "resnet18", "a100", "--choice", "weight_bits=4", "--calibration", "c.csv"), "--calibration: a calibration without accuracy; expected --accuracy sqnr[:WEIGHTS]"),
+    (("search", "resnet18", "a100", "--choice", "weight_bits=4", "--calibration", "c.csv"), "--calibration: a calibration without accuracy; expected accuracy sqnr[:WEIGHTS]"),
     (("search", "resnet18", "a100", "--choice", "weight_bits=4", "--front"), "--front: a front of what? there is no constraint to sweep; expected a --constraint"),
     (("search", "resnet18", "a100", "--choice", "weight_bits=4", "--constraint", "accuracy_drop <= 1"), "--constraint: 'accuracy_drop' of what? no source of accuracy is given; expected an accuracy: sqnr of weights, a table, or hawq's traces"),
     (("search", "resnet18", "a100", "--choice", "weight_bits=4", "--constraint", "latency_s + 1"), "--constraint: 'latency_s + 1' limits nothing; expected a metric and a number, such as latency_s <= 5 ms"),

@@ -68,17 +68,17 @@ COMMANDS = [
     ),
     (
         ("predict", "resnet18", "a100", "--precision", "fp61"),
-        "precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?",
+        "--precision: 'fp61' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'fp16'?",
     ),
     (
         ("predict", "resnet18", "a100", "--precision", "w4b16"),
-        "precision: 'w4b16' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'w4a16'?",
+        "--precision: 'w4b16' is not a precision; expected one format (fp16, q4_0), widths (w4a16, w4g128a16kv8) or w=int4,a=fp16,kv=fp8; did you mean 'w4a16'?",
     ),
     (
         ("predict", "resnet18", "a100", "--precision", "w=int99,a=fp61"),
         (
-            "precision: unknown format 'int99'; expected a format such as fp16, int8, int4g128, mxfp4, q4_0 or ternary; did you mean 'int8'?\n"
-            "precision: unknown format 'fp61'; expected a format such as fp16, int8, int4g128, mxfp4, q4_0 or ternary; did you mean 'fp16'?"
+            "--precision: unknown format 'int99'; expected a format such as fp16, int8, int4g128, mxfp4, q4_0 or ternary; did you mean 'int8'?\n"
+            "--precision: unknown format 'fp61'; expected a format such as fp16, int8, int4g128, mxfp4, q4_0 or ternary; did you mean 'fp16'?"
         ),
     ),
     (
@@ -87,15 +87,15 @@ COMMANDS = [
     ),
     (
         ("predict", "resnet18", "a100", "--engine", "tensr"),
-        "engine: a100 has no engine 'tensr'; expected one of gpu",
+        "--engine: a100 has no engine 'tensr'; expected one of gpu",
     ),
     (
         ("predict", "resnet18", "a100", "--model", "rooflin"),
-        "model: there is no model 'rooflin'; did you mean 'roofline'?",
+        "--model: there is no model 'rooflin'; did you mean 'roofline'?",
     ),
     (
         ("predict", "resnet18", "a100", "--runtime", "x_cube_ai"),
-        "runtime: runtime x_cube_ai drives an engine 'cpu', which a100 lacks; expected one of gpu (no tags)",
+        "--runtime: runtime x_cube_ai drives an engine 'cpu', which a100 lacks; expected one of gpu (no tags)",
     ),
     (
         ("predict", "resnet18", "a100", "--set", "batch"),

@@ -284,5 +284,5 @@ def test_faults_of_every_kind_at_once(
         "board.yaml:14:12",
         "board.yaml:26:11",
         "board.yaml:29:16",
-        "precision",
+        "--precision",
     ]

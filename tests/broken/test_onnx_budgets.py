@@ -249,16 +249,20 @@ def test_names_that_steer_a_terminal_are_shown_escaped(
 
 
 def test_markup_in_names_is_inert_in_figures_and_reports(saved: Saved, tmp_path: Path) -> None:
-    from perfmodel.plots.style import figure
+    from perfmodel.charts.chart import Bars, Chart, ChartAxis, Note, Panel
+    from perfmodel.charts.draw import draw
 
     evil = "<a href=\"https://evil.example/\">e</a><img src=x onerror='x'><script>x</script>"
     nodes = [H.make_node("Exp", ["x"], ["a"], name=evil),
              H.make_node("Softmax", ["a"], ["y"], name=evil + "2")]  # fmt: skip
     p = pm.predict(saved(nodes, (1, 64)), "a100")
-    drawn = figure(
-        [{"type": "bar", "x": [evil], "y": np.array([1.0]), "hovertext": [f"<b>{evil}</b><br>1"],
-          "customdata": np.array([[evil]], dtype=object), "name": evil}],
-        evil, evil, "alt", annotations=[{"text": evil}],
+    drawn = draw(
+        Chart(evil, evil, "alt", [Panel(
+            x=ChartAxis(evil), y=ChartAxis(names=np.array([evil], dtype=object)),
+            series=[Bars(name=evil, x=[evil], y=np.array([1.0]), hover=[f"<b>{evil}</b><br>1"],
+                         text=np.array([[evil]], dtype=object))],
+            notes=[Note(text=evil, x=0, y=0)],
+        )])
     ).to_json()  # fmt: skip
     from perfmodel.cli import main
 

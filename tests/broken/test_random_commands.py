@@ -34,13 +34,13 @@ predict resnet18 a100 --runtime runtime.yaml --json
 traffic net.yaml --capacity 16KiB,64KiB --precision int8
 patches net.yaml gemmini_16x16
 schedule sizes.json --capacity 12KiB --method greedy --json
-schedule net.yaml gemmini_16x16 --set memories.scratchpad.capacity=64KiB --unfused -o out.json
+schedule net.yaml gemmini_16x16 --set memories.scratchpad.capacity=64KiB --no-fuse -o out.json
 allocate buffers.csv --capacity 4096
 place llm.yaml board.yaml
 stream llama_3_8b ufs_4_phone --precision w4a16 --json
 assign net.yaml board.yaml
 serve llama_3_8b h100 --runtime vllm
-search problem.yaml --seconds 2
+search problem.yaml --time-limit 2
 calibrate mine.csv
 validate rows.csv --json
 reproduce cambricon_llm

@@ -10,12 +10,12 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.calibrate.few_shot import NAMES, few_shot, multipliers, prior, trial
-from perfmodel.calibrate.overlay import read_overlay
 from perfmodel.errors import InputError
 from perfmodel.evaluate.calibration import scaled_rows
 from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
 from perfmodel.evidence import Scatter
 from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.overlay import read_overlay
 from perfmodel.hardware.runtime import SCALE_CLASSES
 
 MODELS = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "densenet121", "bert_base",

@@ -73,7 +73,7 @@ def test_what_does_not_fit_exits_1_and_writes_no_offsets(
 
 
 def test_alignment_and_seed(run: Run, buffers: Path) -> None:
-    options = ["--seed", "3", "--nodes", "500", "--json"]
+    options = ["--seed", "3", "--node-limit", "500", "--json"]
     one = run("allocate", str(buffers), "--alignment", "64 B", *options).data
     assert all(at % 64 == 0 for at in one["offsets"].values())
     assert one == run("allocate", str(buffers), "--alignment", "64", *options).data
@@ -110,10 +110,22 @@ def test_every_fault_of_a_file_at_once(run: Run, tmp_path: Path) -> None:
 def test_rows_options_and_offsets_at_fault_are_told_together(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text("id,lower,upper,size\na,0,3,10\nb,0,3\nc,0,3,x\nd,0,3,-4\na,0,2,1\n")
-    done = run("allocate", str(path), "--nodes", "-3", "--time-limit", "nan", "--alignment", "0",
-               "--capacity", "-1", "--plot", str(tmp_path / "x.png"))  # fmt: skip
+    done = run(
+        "allocate",
+        str(path),
+        "--node-limit",
+        "-3",
+        "--time-limit",
+        "nan",
+        "--alignment",
+        "0",
+        "--capacity",
+        "-1",
+        "--plot",
+        str(tmp_path / "x.png"),
+    )
     assert (done.code, done.out) == (2, "")
-    for words in ("--nodes: -3", "--time-limit: nan", "--alignment: 0", "--capacity: '-1'",
+    for words in ("--node-limit: -3", "--time-limit: nan", "--alignment: 0", "--capacity: '-1'",
                   "--plot: 'x.png'", ":3:1: 3 cells", ":4:7: size: 'x'", ":5:7: size: -4",
                   ":6:1: id: 'a' is the name of line 2"):  # fmt: skip
         assert words in done.err, words
@@ -122,7 +134,7 @@ def test_rows_options_and_offsets_at_fault_are_told_together(run: Run, tmp_path:
     done = run("allocate", str(path))
     assert [word in done.err for word in ("no column 'size'", ":2:1: 2 cells")] == [True, True]
     path.write_text("id,lower,upper,size,offset\na,0,3,10,0\nb,0,3,5,5\n")
-    done = run("allocate", str(path), "--nodes", "-3")
+    done = run("allocate", str(path), "--node-limit", "-3")
     assert len(done.faults) == 2
     assert "'a' and 'b' overlap" in done.err
 
@@ -165,7 +177,7 @@ def test_other_names_of_columns_and_hints(run: Run, tmp_path: Path) -> None:
     [
         ["--capacity", "-1"], ["--capacity", "1.5"], ["--capacity", "0.3 B"],
         ["--time-limit", "-1"],
-        ["--alignment", "0"], ["--seed", "x"], ["--nodes", "-3"], ["--time-limit", "nan"],
+        ["--alignment", "0"], ["--seed", "x"], ["--node-limit", "-3"], ["--time-limit", "nan"],
     ],
 )  # fmt: skip
 def test_bad_options(run: Run, buffers: Path, arguments: list[str]) -> None:
@@ -185,7 +197,7 @@ def test_what_is_not_decided_exits_3(run: Run, tmp_path: Path) -> None:
     lives = brimful(random.Random(11), 60, 30, 8)
     rows = [f"{b.id},{b.lower},{b.upper},{b.size_bytes}" for b in lives]
     path.write_text("\n".join(["id,lower,upper,size", *rows]) + "\n")
-    stopped = run("allocate", str(path), "--capacity", "60", "--nodes", "40", "--json")
+    stopped = run("allocate", str(path), "--capacity", "60", "--node-limit", "40", "--json")
     assert (stopped.code, stopped.data["status"], stopped.data["proof"]) == (3, "not found", None)
-    assert run("allocate", str(path), "--capacity", "59", "--nodes", "40").code == 1
-    assert run("allocate", str(path), "--capacity", "600", "--nodes", "40").code == 0
+    assert run("allocate", str(path), "--capacity", "59", "--node-limit", "40").code == 1
+    assert run("allocate", str(path), "--capacity", "600", "--node-limit", "40").code == 0

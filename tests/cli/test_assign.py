@@ -53,7 +53,7 @@ def test_files(run: Run, tmp_path: Path) -> None:
     rows, whole = tmp_path / "rows.csv", tmp_path / "whole.json"
     found = pm.assign("resnet18", "jetson_agx_orin", precision="int8", parallel=True)
     base = ("assign", "resnet18", "jetson_agx_orin", *INT8, "--parallel")
-    done = run(*base, "--plan", str(plan), "--plot", str(plot), "-o", str(rows))
+    done = run(*base, "--save-plan", str(plan), "--plot", str(plot), "-o", str(rows))
     assert done.code == 0
     assert done.out == ""
     assert Plan.from_json(plan.read_text()).check(found.network.graph) == []
@@ -101,11 +101,11 @@ def test_faults(run: Run, arguments: tuple[str, ...], messages: list[str]) -> No
 def test_every_fault_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
         "assign", "resnet1", "kv260", "--objective", "foo", "--engines", "nope,cpuu", "--link", "q",
-        "--looks", "-1", "--time-limit", "0", "--any-order", "--set", "nothing", "--plan",
+        "--looks", "-1", "--time-limit", "0", "--any-order", "--set", "nothing", "--save-plan",
         str(tmp_path / "x.csv"), "--plot", str(tmp_path / "x.png"), "-o", str(tmp_path / "x.pdf"),
     )  # fmt: skip
     assert (done.code, done.out) == (2, "")
-    for words in ("--set: 'nothing'", "-o: 'x.pdf'", "--plan: 'x.csv'", "--plot: 'x.png'",
+    for words in ("--set: 'nothing'", "-o: 'x.pdf'", "--save-plan: 'x.csv'", "--plot: 'x.png'",
                   "--objective: unknown objective 'foo'", "--any-order: ", "--time-limit: 0.0",
                   "--looks: -1", "'resnet1'; did you mean 'resnet18'",
                   "--engines: no engine is named 'nope'", "did you mean 'cpu'?",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from itertools import pairwise
 
+from perfmodel.cli import questions
 from perfmodel.cli.app import COMMANDS, GROUPS
 from perfmodel.cli.words import MODEL_FILES
 from perfmodel.workload.importers.table import IMPORTED, READERS
@@ -15,14 +16,14 @@ from tests.offenders import each
 
 #: Options of more than one command, in the order in which every help lists them.
 ORDER = (
-    "choice", "constraint", "set", "precision", "runtime", "engine", "model", "relaxed", "warm",
-    "fuse", "method", "time_limit", "seed", "explain", "rows", "report", "json", "output", "plot",
+    "choices", "constraints", "set", "precision", "runtime", "engine", "model", "relaxed", "warm",
+    "fuse", "method", "time_limit_s", "seed", "explain", "rows", "report", "json", "output", "plot",
 )  # fmt: skip
 
 
 def functions() -> Iterator[tuple[str, Callable[..., int]]]:
     for name in COMMANDS:
-        yield name, getattr(import_module(f"perfmodel.cli.{name}"), name)
+        yield name, getattr(questions, name)
     for group, (_, commands) in GROUPS.items():
         module = import_module(f"perfmodel.cli.{group}")
         for name in commands:

@@ -44,12 +44,12 @@ def test_what_no_plan_fits_exits_1(run: Run) -> None:
 def test_every_fault_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
         "patches", NET, "--capacity", "much", "--objective", "mac", "--mode", "cache", "--plot",
-        str(tmp_path / "x.png"), "-o", str(tmp_path / "x.csv"), "--set", "nothing",
+        str(tmp_path / "x.png"), "-o", str(tmp_path / "x.pdf"), "--set", "nothing",
         "--time-limit", "0", "--most-patched", "-1", "--memory", "sram",
     )  # fmt: skip
     assert (done.code, done.out) == (2, "")
     assert list(tmp_path.iterdir()) == []
-    for words in ("-o: 'x.csv'", "--plot: 'x.png'", "--set: 'nothing'",
+    for words in ("-o: 'x.pdf'", "--plot: 'x.png'", "--set: 'nothing'",
                   "--objective: unknown word 'mac'", "--mode: unknown word 'cache'",
                   "--capacity: 'much'", "--time-limit: 0.0", "--most-patched: -1",
                   "--memory: "):  # fmt: skip

@@ -32,13 +32,14 @@ def test_place_is_what_python_gives(run: Run) -> None:
 
 
 def test_place_in_words(run: Run) -> None:
-    done = run("place", "qwen3_30b_a3b", "ufs_4_phone", *MODEL, "--cache", "dram", "--popularity",
+    done = run("place", "qwen3_30b_a3b", "ufs_4_phone", *MODEL, "--cached", "dram", "--popularity",
                "geometric:0.08", "--capacity", "dram=8 GB", "--context-limit")  # fmt: skip
     assert done.code == 0
     assert "of cache" in done.out
     assert "longest context: " in done.out
-    pinned = run("place", "tinyllama_1_1b", "ufs_4_phone", *MODEL, "--only", "dram,storage",
-                 "--kv", "dram", "--pin", "head=storage", "--method", "greedy")  # fmt: skip
+    pinned = run("place", "tinyllama_1_1b", "ufs_4_phone", *MODEL, "--levels",
+                 "dram,storage", "--kv-levels", "dram", "--pinned", "head=storage", "--method",
+                 "greedy")  # fmt: skip
     assert "storage" in next(x for x in pinned.out.splitlines() if x.startswith("head.weight"))
 
 
@@ -73,7 +74,7 @@ def test_stream_is_what_python_gives(run: Run) -> None:
         (("place", "llama_3_8b", "rtx_4090", "--level", "host=64 GB,25"), "host.bandwidth"),
         (("place", "llama_3_8b", "rtx_4090", "--popularity", "high"), "popularity"),
         (("place", "llama_3_8b", "rtx_4090", "--popularity", "geometric:x"), "geometric:RATE"),
-        (("place", "llama_3_8b", "rtx_4090", "--only", "dramm"), "dramm"),
+        (("place", "llama_3_8b", "rtx_4090", "--levels", "dramm"), "dramm"),
         (("place", "llama_3_8b", "rtx_4090", "--method", "best"), "best"),
         (("stream", "llama_3_8b", "rtx_4090"), "main memory"),
         (("stream", "llama_3_8b", "ufs_4_phone", "--source", "moon"), "moon"),
@@ -100,20 +101,48 @@ def test_files(run: Run, tmp_path: Path) -> None:
 
 def test_every_fault_of_place_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
-        "place", "llama_3_8b", "rtx_4090", "--method", "foo", "--objective", "bar", "--by", "b",
-        "--level", "near=1,1 GB/s", "--level", "far", "--only", "gddr6,near,far", "--kv", "k",
-        "--cache", "c", "--pin", "nosuch=gddr6x", "--pin", "head=moon", "--capacity", "gddr6x=zz",
-        "--seconds", "-1", "--popularity", "high", "--set", "nothing", "-o",
+        "place",
+        "llama_3_8b",
+        "rtx_4090",
+        "--method",
+        "foo",
+        "--objective",
+        "bar",
+        "--by",
+        "b",
+        "--level",
+        "near=1,1 GB/s",
+        "--level",
+        "far",
+        "--levels",
+        "gddr6,near,far",
+        "--kv-levels",
+        "k",
+        "--cached",
+        "c",
+        "--pinned",
+        "nosuch=gddr6x",
+        "--pinned",
+        "head=moon",
+        "--capacity",
+        "gddr6x=zz",
+        "--time-limit",
+        "-1",
+        "--popularity",
+        "high",
+        "--set",
+        "nothing",
+        "-o",
         str(tmp_path / "x.png"),
-    )  # fmt: skip
+    )
     assert (done.code, done.out) == (2, "")
     for words in ("--set: 'nothing'", "-o: 'x.png'", "--level: near.capacity: '1'",
                   "--level: 'far'", "--popularity: 'high'", "--method: there is no 'foo'",
-                  "--objective: there is no 'bar'", "--by: there is no 'b'", "--seconds: -1.0",
-                  "--only: no memory 'gddr6' feeds the engine", "did you mean 'gddr6x'?",
-                  "--kv: no memory 'k'", "--capacity: gddr6x: 'zz'",
-                  "--cache: no level is named 'c'", "--pin: nothing is named 'nosuch'",
-                  "--pin: head: no level is named 'moon'"):  # fmt: skip
+                  "--objective: there is no 'bar'", "--by: there is no 'b'", "--time-limit: -1.0",
+                  "--levels: no memory 'gddr6' feeds the engine", "did you mean 'gddr6x'?",
+                  "--kv-levels: no memory 'k'", "--capacity: gddr6x: 'zz'",
+                  "--cached: no level is named 'c'", "--pinned: nothing is named 'nosuch'",
+                  "--pinned: head: no level is named 'moon'"):  # fmt: skip
         assert words in done.err, words
     # A level whose numbers are at fault is known by its name.
     assert "'near'" not in done.err
@@ -123,20 +152,30 @@ def test_every_fault_of_place_at_once(run: Run, tmp_path: Path) -> None:
 def test_every_fault_of_stream_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
         "stream", "llama_3_8b", "ufs_4_phone", "--seed", "-1", "--source", "moon", "--depth", "-2",
-        "--memory", "much", "--hits", "3", "--accuracy", "7", "--spread", "odd", "--popularity",
-        "high", "--runs", "0", "--set", "nothing", "-o", str(tmp_path / "x.pdf"),
+        "--memory", "much", "--hit-fraction", "3", "--accuracy", "7", "--spread", "odd",
+        "--popularity", "high", "--runs", "0", "--set", "nothing", "-o", str(tmp_path / "x.pdf"),
     )  # fmt: skip
     assert (done.code, done.out) == (2, "")
-    for words in ("--set: 'nothing'", "-o: 'x.pdf'", "--seed: -1", "--source: no memory 'moon'",
-                  "--depth: a buffer of -2", "--memory: 'much'", "--hits: 3", "--accuracy: 7",
-                  "--spread: there is no 'odd'", "--popularity: 'high'", "--runs: 0"):  # fmt: skip
+    for words in (
+        "--set: 'nothing'",
+        "-o: 'x.pdf'",
+        "--seed: -1",
+        "--source: no memory 'moon'",
+        "--depth: a buffer of -2",
+        "--memory: 'much'",
+        "--hit-fraction: 3",
+        "--accuracy: 7",
+        "--spread: there is no 'odd'",
+        "--popularity: 'high'",
+        "--runs: 0",
+    ):
         assert words in done.err, words
     assert len(done.faults) == 11
 
 
 @pytest.mark.parametrize("command", ["place", "stream", "assign", "patches"])
 def test_names_that_are_unknown_hide_no_option(run: Run, command: str) -> None:
-    option = {"place": "--seconds", "stream": "--runs", "assign": "--looks",
+    option = {"place": "--time-limit", "stream": "--runs", "assign": "--looks",
               "patches": "--most-patched"}[command]  # fmt: skip
     done = run(command, "llama_3_8", "rtx_409", option, "-1", "--precision", "fp99")
     assert (done.code, done.out) == (2, "")

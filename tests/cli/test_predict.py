@@ -28,7 +28,7 @@ def test_json_is_what_python_gives(run: Run) -> None:
 
 def test_text_is_the_predictions_own(run: Run) -> None:
     done = run("predict", "resnet18", "a100")
-    assert done.out == repr(pm.predict("resnet18", "a100")) + "\n"
+    assert done.out == str(pm.predict("resnet18", "a100")) + "\n"
     opened = run("predict", "resnet18", "a100", "--explain", "--rows", "2")
     assert "latency_s = " in opened.out
     assert "bound_by" in opened.out
@@ -85,7 +85,7 @@ def test_files(run: Run, tmp_path: Path, suffix: str) -> None:
     elif suffix == ".json":
         assert path.read_text() == run("predict", "resnet18", "a100", "--json").out
     else:
-        assert path.read_text() == repr(found) + "\n"
+        assert path.read_text() == str(found) + "\n"
 
 
 def test_a_fault_keeps_an_earlier_file(run: Run, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ COMMAND = [sys.executable, "-m", "perfmodel"]
         (["hardware", "schema", "devise"], "did you mean 'device'?"),
         (["sweep", "resnet18", "--top", "1.5", "-d", "a100"], "'1.5' does not fit --top"),
         (["validate", "--foo"], "perfmodel validate: there is no option --foo; expected what"),
-        (["validate", "genz", "--model=x"], "there is no option --model; expected"),
+        (["validate", "genz", "--model=x"], "--model is an option of `perfmodel predict`"),
         (["validate", "--sufix", "_x"], "no option --sufix; did you mean '--suffix'?"),
         (["sweep", "resnet18", "--devise", "a100"], "did you mean '--device'?"),
         (["validate", "genz", "--trust", "none/x.md"], "--trust: there is no folder 'none'"),

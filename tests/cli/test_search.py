@@ -154,7 +154,7 @@ def test_hardware_beside_the_network(run: Run, files: Path) -> None:
                "memories.main.bandwidth=60 GB/s,204.8 GB/s", "--constraint",
                "weight_bytes <= 8 MiB")  # fmt: skip
     assert done.code == 0
-    assert "  memories.main.bandwidth 204.8 GB/s" in done.out.splitlines()
+    assert "  memories.main.bandwidth  204.8 GB/s" in done.out.splitlines()
     numbers = run("search", "resnet18", "jetson_agx_orin", "--precision", "w8a8", "--choice",
                   "memories.main.bandwidth=6e10,204800000000")  # fmt: skip
     assert "204.8 GB/s" in numbers.out
@@ -262,8 +262,10 @@ def test_options_that_stand_in_the_file(run: Run, files: Path) -> None:
     done = run("search", "problem.yaml", "--precision", "w8a8", "--choice", "sparsity=0")
     assert (done.code, done.out) == (2, "")
     assert sorted(line.split(":")[1] for line in done.faults) == [" --choice", " --precision"]
-    with pytest.raises(pm.InputError, match="seed: stands in the file"):
-        pm.search("problem.yaml", seed=3)
+    with pytest.raises(pm.InputError, match="objective: stands in the file"):
+        pm.search("problem.yaml", objective="latency_s")
+    # How to search is no part of the problem.
+    assert pm.search("problem.yaml", method="exhaustive").method == "exhaustive"
     with pytest.raises(pm.InputError, match="device: no device"):
         pm.search("resnet18")
 
@@ -291,7 +293,7 @@ def test_every_fault_at_once(run: Run, files: Path) -> None:
         "weight_bits", "--choice", "weight_bits:kind:depthwize=4,8", "--constraint",
         "latency_s <= 5 MB", "--constraint", "latncy_s < 3 ms", "--objective", "accuracy_drop",
         "--method", "foo", "--share", "foo", "--precision", "w4a77", "--set", "bacth=3", "--set",
-        "foo", "-o", "x.png", "--plot", "y.htm", "--seconds", "-1", "--seed", "-1", "--engine",
+        "foo", "-o", "x.png", "--plot", "y.htm", "--time-limit", "-1", "--seed", "-1", "--engine",
         "bar", "--runtime", "zzz",
     )  # fmt: skip
     assert (done.code, done.out) == (2, "")
@@ -302,7 +304,7 @@ def test_every_fault_at_once(run: Run, files: Path) -> None:
         "--choice: weight_bits.kind:depthwize: 'kind:depthwize' fits no layer",
         "--method: there is no method 'foo'", "--constraint: column 11: a time and a size",
         "did you mean 'latency_s'?", "--objective: 'accuracy_drop' of what?",
-        "--seconds: -1.0", "--seed: -1", "--engine: gemmini_16x16 has no engine 'bar'",
+        "--time-limit: -1.0", "--seed: -1", "--engine: gemmini_16x16 has no engine 'bar'",
     ):  # fmt: skip
         assert words in done.err, words
     assert len(done.faults) == 17
@@ -373,3 +375,12 @@ def test_noise_of_activations_needs_their_values(run: Run, files: Path) -> None:
         accuracy=pm.accuracy.sqnr("tiny.onnx", "ranges.csv"),
     )  # fmt: skip
     assert done.data == json.loads(json.dumps(found.to_dict()))
+
+
+def test_a_former_name_in_a_problem_is_answered(run: Run, files: Path) -> None:
+    (files / "problem.yaml").write_text(PROBLEM + "seconds: 30\n")
+    done = run("search", "problem.yaml", "--json")
+    assert done.code == 0
+    assert done.err == "note: problem.yaml: 'seconds' is called 'time_limit_s' now\n"
+    with pytest.warns(DeprecationWarning, match="'seconds' is called 'time_limit_s' now"):
+        pm.search("problem.yaml")

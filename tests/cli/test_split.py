@@ -24,7 +24,7 @@ def test_json_and_files_say_the_same(run: Callable[..., Ran], tmp_path: Path) ->
     assert found["ranges"][-1]["to_bytes_per_s"] is None
     assert found["energy_j"] == [None] * 3
     assert "galaxy_s7 states neither energies nor power" in found["notes"]
-    assert "<title>alexnet: where to cut" in (tmp_path / "s.html").read_text()
+    assert "<title>alexnet on galaxy_s7 (fp32) and rtx_4090" in (tmp_path / "s.html").read_text()
     said = run("split", "alexnet", *TWO, "--explain").out
     assert "12 of 12 stages on galaxy_s7" in said
 

@@ -9,18 +9,31 @@ from typing import Any
 import numpy as np
 
 import perfmodel as pm
-from perfmodel.cli import DONE, INFEASIBLE, UNDECIDED, outcome
+from perfmodel.cli import DONE, INFEASIBLE, UNDECIDED
 from perfmodel.schedule.curve import Curve
 from perfmodel.schedule.place.solve import assign_items
 from perfmodel.search.exact import ChoiceProblem, Sum, Term, solve
+from perfmodel.table import Result
 
 Run = Callable[..., Any]
 
 
 def test_three_ends() -> None:
-    assert outcome(feasible=True) == outcome(feasible=True, decided=False) == DONE == 0
-    assert outcome(feasible=False) == INFEASIBLE == 1
-    assert outcome(feasible=False, decided=False) == UNDECIDED == 3
+    class Ended(Result):
+        def __init__(self, fits: bool, known: bool = True) -> None:
+            self.fits, self.known = fits, known
+
+        @property
+        def feasible(self) -> bool:
+            return self.fits
+
+        @property
+        def decided(self) -> bool:
+            return self.known
+
+    assert Ended(True).exit_code == Ended(True, False).exit_code == DONE == 0
+    assert Ended(False).exit_code == INFEASIBLE == 1
+    assert Ended(False, False).exit_code == UNDECIDED == 3
 
 
 def test_a_schedule_without_addresses_tells_nothing_of_other_schedules() -> None:
@@ -64,11 +77,11 @@ WORDS = ("search", "tiny_cnn", "jetson_agx_orin", "--precision", "w8a8", "--choi
 
 def test_a_search_without_time_finds_nothing_and_proves_nothing(run: Run) -> None:
     """Its limit is over before the costs of one kernel are known."""
-    late = run(*WORDS, "--constraint", "weight_bytes <= 9 kB", "--seconds", "1e-9", "--json")
+    late = run(*WORDS, "--constraint", "weight_bytes <= 9 kB", "--time-limit", "1e-9", "--json")
     assert late.code == 3
     assert (late.data["proved"], late.data["infeasible"]) == (False, None)
     assert any("time ran out" in note for note in late.data["notes"])
-    said = run(*WORDS, "--constraint", "weight_bytes <= 9 kB", "--seconds", "1e-9").out
+    said = run(*WORDS, "--constraint", "weight_bytes <= 9 kB", "--time-limit", "1e-9").out
     assert "not known" in said
     assert "nothing satisfies" not in said
     assert run(*WORDS, "--constraint", "weight_bytes <= 9 kB", "--json").code == 0

@@ -36,7 +36,7 @@ LINES = {
     "traffic/bad": "traffic resnet18 --capacity '64 kb' --halo keep",
     "patches": "patches mlperf_tiny_ic --capacity '20 KiB' --json",
     "schedule": "schedule mlperf_tiny_ic --capacity '40 KiB' --json",
-    "schedule/list": "schedule efficientformer_l1 --capacity '512 KiB,735 KiB,1 MiB' --unfused "
+    "schedule/list": "schedule efficientformer_l1 --capacity '512 KiB,735 KiB,1 MiB' --no-fuse "
                      "--method greedy --json",
     "schedule/bad": "schedule mobilenet_v2 --capacity '256 kib' --objective byte --method exakt",
     "allocate": "allocate {folder}/buffers.csv --capacity '96 KiB' --json",

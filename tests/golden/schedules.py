@@ -30,7 +30,7 @@ NETWORKS: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
     ("mlperf_tiny_vww", (40, 54, 72), {}),
     ("mobilenet_v2", (1200, 1500, 2000), {}),
     ("resnet18", (600, 800, 1000), {}),
-    ("efficientformer_l1", (512, 735, 832, 882), {"unfused": True}),
+    ("efficientformer_l1", (512, 735, 832, 882), {"fuse": False}),
     ("squeezenet1_1", (800, 1000), {}),
     ("bert_base", (800, 1600), {"set": {"tokens": 64}}),
 )

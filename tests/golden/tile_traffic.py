@@ -127,7 +127,7 @@ def networks() -> Iterator[tuple[str, Value]]:
             yield from tried(
                 f"network/{name}/{words}",
                 lambda n=name, o=options, s=settings: numbers(
-                    pm.traffic(n, "2**14..2**21", **o, **s).to_records()
+                    pm.traffic(n, "2**14..2**21", **o, set=s).to_records()
                 ),
             )
 

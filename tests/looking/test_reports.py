@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 
 import perfmodel as pm
 from perfmodel.asked import asked_for
+from perfmodel.charts.chart import Bars, Chart, ChartAxis, Lines, Panel, Points
+from perfmodel.charts.draw import Picture
 from perfmodel.cli import main
 from perfmodel.errors import InputError
 from perfmodel.report.calls import call_of
@@ -185,8 +186,8 @@ def test_many_points_are_told_as_ranges(tmp_path: Path) -> None:
     p = pm.predict(pm.workload("resnet18", batch=np.array([1.0, 8.0, 64.0])), "a100")
     p.report(tmp_path / "r.html")
     page = read(tmp_path / "r.html")
-    row = next(r for t in page.tables for r in t if r[0] == "latency_s")
-    assert row[1:] == [show(float(f(p.latency_s)), "time") for f in (np.min, np.max)]
+    row = next(r for t in page.tables for r in t if r[0] == "latency")
+    assert row[1:] == [" to ".join(show(float(f(p.latency_s)), "time") for f in (np.min, np.max))]
 
 
 def test_a_sweep_names_its_best_and_its_front(tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_a_schedule_says_its_proof_and_a_curve_its_table(tmp_path: Path) -> None
 
 
 def test_a_schedule_that_spills_says_what_more_memory_saves(tmp_path: Path) -> None:
-    s: Any = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB", unfused=True)
+    s: Any = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB", fuse=False)
     s.report(tmp_path / "s.html")
     page = read(tmp_path / "s.html")
     assert "882 KiB spilled and reloaded" in page.text
@@ -234,7 +235,7 @@ def test_a_schedule_that_spills_says_what_more_memory_saves(tmp_path: Path) -> N
     # The curve starts at the schedule itself and ends where nothing is spilled.
     assert "735 KiB: 882 KiB" in part
     again: Any = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB",
-                             unfused=True)  # fmt: skip
+                             fuse=False)  # fmt: skip
     again.report(tmp_path / "again.html")
     assert (tmp_path / "s.html").read_bytes() == (tmp_path / "again.html").read_bytes()
 
@@ -298,24 +299,25 @@ def test_a_validation_draws_every_row(tmp_path: Path, data: Path) -> None:
 
 
 def test_the_data_of_a_picture_is_what_it_says() -> None:
-    figure = go.Figure([
-        go.Bar(name="a", x=[1, 2], y=["u", "v"], hovertext=["<b>one</b><br>1 ms", "two &lt; 3"]),
-        go.Scatter(x=[0, 1], y=[0, 1], hoverinfo="skip"),
-        go.Scatter(name="b", x=[0.5, None], y=[2, 3]),
-    ])  # fmt: skip
-    heads, body, count = picture_rows(figure.to_plotly_json(), 10)
+    chart = Chart("title", "", "alt", [Panel(x=ChartAxis(), y=ChartAxis(), series=[
+        Bars(name="a", x=[1, 2], y=["u", "v"], hover=["<b>one</b><br>1 ms", "two &lt; 3"]),
+        Lines("", [0, 1], [0, 1]),
+        Points(name="b", x=[0.5, None], y=[2, 3]),
+    ])])  # fmt: skip
+    heads, body, count = picture_rows(chart, 10)
     assert heads == ("series", "point")
     assert body == [("a", "one; 1 ms"), ("a", "two < 3"), ("b", "0.5, 2")]
     assert count == 3
-    assert picture_rows(figure.to_plotly_json(), 1)[1:] == ([("a", "one; 1 ms")], 3)
+    assert picture_rows(chart, 1)[1:] == ([("a", "one; 1 ms")], 3)
 
 
 def test_names_cannot_break_the_page() -> None:
     evil = "</script><script>alert(1)</script><!--"
-    figure = go.Figure([go.Bar(name=evil, x=[1], y=[evil], hovertext=[evil])])
-    figure.update_layout(meta={"alt": evil})
+    series = [Bars(name=evil, x=[1], y=[evil], hover=[evil])]
+    panel = Panel(x=ChartAxis(), y=ChartAxis(names=[evil]), series=series)
+    picture = Picture(lambda: Chart(evil, evil, evil, [panel]))
     made = ReportDocument(evil, evil, evil)
-    made.part(evil, made.picture(figure, evil))
+    made.part(evil, made.picture(picture, evil))
     text = made.render()
     assert "alert(1)</script>" not in text
     Page(text)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from perfmodel.charts.bit_planes import bit_planes
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.plots.bit_planes import bit_planes
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.workload.library import find
@@ -23,7 +23,7 @@ def token() -> Prediction:
 def bars(figure: Any, what: str) -> list[tuple[str, float, float]]:
     found: list[tuple[str, float, float]] = []
     for trace in figure.data:
-        if trace.meta["what"] == what:
+        if trace.meta["kind"] == what:
             found += list(zip(trace.y, trace.base, trace.x, strict=True))
     return found
 

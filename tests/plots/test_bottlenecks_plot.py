@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from perfmodel.charts.bottlenecks import GROUPS, block_of
 from perfmodel.errors import InputError
-from perfmodel.plots.bottlenecks import GROUPS, block_of
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.rows import seconds_by_bound
 

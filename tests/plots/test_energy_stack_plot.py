@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from perfmodel_studies.row_stationary.eyeriss import eyeriss_layers
 
+from perfmodel.charts.energy_stack import energy_stack, row_energy
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.plots.energy_stack import energy_stack, row_energy
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.workload.library import find

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from perfmodel.charts.lanes import ActivityBar, lanes
 from perfmodel.errors import InputError
-from perfmodel.plots.engines import ActivityBar, lanes
 from perfmodel.schedule.assign import DeviceAssignment, assign
 
 
@@ -44,7 +44,8 @@ def test_lanes_show_what_is_never_used_and_how_busy_the_others_are() -> None:
         ActivityBar("npu", "conv", 1.0, 4.0, "conv"),
     ]
     drawn = lanes(bars, "Two bars", order=["npu", "dma", "cpu"])
-    said = list(drawn.layout.yaxis.categoryarray)[::-1]
+    said = list(drawn.layout.yaxis.categoryarray)
+    assert drawn.layout.yaxis.range == (2.5, -0.5)  # the first one on top
     assert said == ["npu (75 %)", "dma (25 %)", "cpu (0.0 %)"]
     assert [trace.name for trace in drawn.data] == ["conv", "transfer"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from perfmodel.charts.fabric import resources
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.plots.fabric import resources
 from perfmodel.predict import predict
 from perfmodel.workload.library import find
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from perfmodel.charts.flash_and_sram import flash_and_sram, needs
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.plots.flash_and_sram import flash_and_sram, needs
 from perfmodel.predict import predict
 from perfmodel.workload.library import find
 
@@ -33,4 +33,4 @@ def test_bars_are_weights_code_and_activations() -> None:
 
 def test_nothing_to_draw() -> None:
     with pytest.raises(InputError):
-        flash_and_sram([])
+        flash_and_sram()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from perfmodel.charts.flash_timeline import flash_timeline
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
-from perfmodel.plots.flash_timeline import flash_timeline
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.workload.library import find
@@ -23,7 +23,7 @@ def decode() -> Prediction:
 def bars(figure: Any, what: str) -> list[tuple[str, float, float]]:
     found: list[tuple[str, float, float]] = []
     for trace in figure.data:
-        if trace.meta["what"] == what:
+        if trace.meta["kind"] == what:
             found += list(zip(trace.y, trace.base, trace.x, strict=True))
     return found
 
@@ -66,12 +66,12 @@ def test_short_transfers_are_seen(decode: Prediction) -> None:
     """Inputs and partial sums of a fraction of a microsecond: lines of their own, outlined."""
     figure = flash_timeline(decode, requests=5)
     for what, line in (("inputs", "channel: inputs"), ("results", "channel: partial sums")):
-        (trace,) = (trace for trace in figure.data if trace.meta["what"] == what)
+        (trace,) = (trace for trace in figure.data if trace.meta["kind"] == what)
         assert set(trace.y) == {line}
         assert max(trace.x) < 1.0
         assert trace.marker.line.color == trace.marker.color
         assert trace.marker.line.width >= 1.5
-    (pages,) = (trace for trace in figure.data if trace.meta["what"] == "piece")
+    (pages,) = (trace for trace in figure.data if trace.meta["kind"] == "piece")
     assert set(pages.y) == {"channel: pages"}
 
 

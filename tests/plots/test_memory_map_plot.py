@@ -7,9 +7,9 @@ import random
 
 import pytest
 
+from perfmodel.charts import style
+from perfmodel.charts.memory_map import Stay, memory_map
 from perfmodel.errors import InputError
-from perfmodel.plots import style
-from perfmodel.plots.memory_map import Stay, memory_map
 from perfmodel.schedule.allocate import Allocation, Lifetime, allocate
 from tests.schedule.allocate.packings import full
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perfmodel.charts.memory import live_activations
+from perfmodel.charts.subject import PredictionPoint
 from perfmodel.hardware.library import hardware
-from perfmodel.plots.memory import live_activations
-from perfmodel.plots.subject import PredictionPoint
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.workload.builder import GraphBuilder

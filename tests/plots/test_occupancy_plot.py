@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmodel.charts.occupancy import busy_elements
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.systolic import gemm
 from perfmodel.kinds.systolic.folds import DATAFLOWS, Dataflow, Replication
-from perfmodel.plots.occupancy import busy_elements
 from perfmodel.predict import predict
 from perfmodel.workload.library import find
 

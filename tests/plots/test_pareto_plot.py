@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perfmodel.charts.pareto import DRAWN
 from perfmodel.errors import InputError
-from perfmodel.plots.pareto import DRAWN
 from perfmodel.table import Table
 
 

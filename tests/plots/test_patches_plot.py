@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import perfmodel as pm
+from perfmodel.charts.patches import patches
 from perfmodel.errors import InputError
-from perfmodel.plots.patches import patches
 from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.layers import FeatureMapNetwork, network
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from perfmodel.plots import style
+from perfmodel.charts import style
+from perfmodel.charts.draw import draw
 from perfmodel.prediction import Prediction
 from perfmodel.table import Table
 
@@ -70,6 +71,26 @@ def test_another_package_s_plot_is_a_method(
     assert "backwards" in dir(prediction.plot)
 
 
+def test_a_picture_is_declared_before_it_is_drawn(prediction: Prediction) -> None:
+    chart = prediction.plot.roofline.chart()
+    assert draw(chart) == prediction.plot.roofline()
+    assert chart.points()
+    assert "rows under roofs" in str(prediction.plot.roofline.__doc__)
+
+
+def test_the_former_place_of_pictures_answers() -> None:
+    code = (
+        "from perfmodel.plots.memory_map import memory_map\n"
+        "from perfmodel.plots.patches import patches\n"
+        "from perfmodel.plots.streams import pipeline_timeline\n"
+        "import perfmodel.charts.memory_map as now\n"
+        "assert memory_map is now.memory_map\n"
+    )
+    run = [sys.executable, "-W", "default", "-c", code]
+    done = subprocess.run(run, check=True, capture_output=True, text=True)
+    assert "perfmodel.plots is called perfmodel.charts now" in done.stderr
+
+
 def test_palette_is_told_apart_in_grey() -> None:
     """Neighbours in a series differ in lightness, so that a grey print still tells them apart."""
 
@@ -97,22 +118,40 @@ def test_si_prefixes(value: float, unit: str, text: str) -> None:
 
 
 def test_ticks_are_round_and_carry_units() -> None:
-    time = style.ticks(7.151, "time")
-    assert time["ticktext"][:3] == ["0", "1 s", "2 s"]
-    assert style.ticks(60 * 1024, "bytes", 4)["ticktext"][1] == "20 KiB"
-    assert style.ticks(64e9, "bytes", 7)["ticktext"][1] == "10 GB"
+    def texts(*arguments: Any) -> list[str]:
+        return list(style.ticks(0.0, *arguments).values())
+
+    assert texts(7.151, "time")[:3] == ["0", "1 s", "2 s"]
+    assert texts(60 * 1024, "bytes", 4)[1] == "20 KiB"
+    assert texts(64e9, "bytes", 7)[1] == "10 GB"
     # Parts of a MiB are whole KiB, not decimal kB.
-    parts = style.ticks(1.3 * 2**20, "bytes", 6)["ticktext"]
-    assert parts == ["0", "256 KiB", "512 KiB", "768 KiB", "1 MiB", "1.25 MiB"]
-    assert style.ticks(1005 * 1024, "bytes", 7)["ticktext"][-1] == "768 KiB"
-    assert style.decades(-3, 0, "time")["ticktext"] == ["1 ms", "10 ms", "100 ms", "1 s"]
-    assert style.decades(2, 4)["ticktext"] == ["100", "1k", "10k"]
+    assert texts(1.3 * 2**20, "bytes", 6) == [
+        "0",
+        "256 KiB",
+        "512 KiB",
+        "768 KiB",
+        "1 MiB",
+        "1.25 MiB",
+    ]
+    assert texts(1005 * 1024, "bytes", 7)[-1] == "768 KiB"
+    decades = style.decades(1e-3, 1.0, "time")
+    assert list(decades) == pytest.approx([1e-3, 1e-2, 0.1, 1.0])
+    assert list(decades.values()) == ["1 ms", "10 ms", "100 ms", "1 s"]
+    assert list(style.decades(100, 10_000).values()) == ["100", "1k", "10k"]
 
 
 def test_plotly_is_loaded_when_something_is_drawn() -> None:
     code = (
-        "import sys, perfmodel.plots, perfmodel.plots.roofline, perfmodel.plots.memory\n"
-        "import perfmodel.plots.pareto, perfmodel.plots.bottlenecks\n"
+        "import sys, perfmodel.charts, perfmodel.charts.roofline, perfmodel.charts.memory\n"
+        "import perfmodel.charts.pareto, perfmodel.charts.bottlenecks\n"
         "sys.exit('plotly' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_result_with_pictures_has_a_page(prediction: Prediction, grid: Table) -> None:
+    page = prediction.plot.page()
+    assert page.count("<figure") >= len(PLOTS)
+    assert prediction.headline.split(",")[0] in page
+    # Pictures of a table need to be told of what.
+    assert grid.plot.page().count("<figure") == 0

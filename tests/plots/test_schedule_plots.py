@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
+from perfmodel.charts.schedule_stays import COLORS, MOVED, ResidencyRectangle, pieces
 from perfmodel.errors import InputError
-from perfmodel.plots.schedule_stays import COLORS, MOVED, ResidencyRectangle, pieces
 from perfmodel.schedule import graphs
 from perfmodel.schedule.allocate import Lifetime, allocate
 from perfmodel.schedule.curve import Curve

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
+from perfmodel.charts.face import Plots
 from perfmodel.errors import InputError
-from perfmodel.plots.search import SearchPlots
 from perfmodel.search.accuracy import AccuracyTable
 from perfmodel.search.result import SearchResult
 from perfmodel.table import Table
@@ -239,7 +239,7 @@ def test_what_cannot_be_drawn(found: SearchResult) -> None:
 
 
 def test_the_face(found: SearchResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(found.plot, SearchPlots)
+    assert isinstance(found.plot, Plots)
     assert repr(found.plot) == "plots: front, layers"
     assert {"front", "layers"} <= {*dir(found.plot)}
     with pytest.raises(AttributeError, match="no plot 'strips'"):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perfmodel.charts.storage import storage
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.storage import storage_bandwidth
-from perfmodel.plots.storage import storage
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.workload.library import find

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
+from perfmodel.charts.streams import pipeline_timeline
 from perfmodel.errors import InputError
-from perfmodel.plots.streams import pipeline_timeline
 from perfmodel.schedule.stream import Load, pipeline
 
 

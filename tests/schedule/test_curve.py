@@ -66,7 +66,7 @@ def test_a_capacity_is_whole_bytes(size: Any) -> None:
 @pytest.mark.parametrize("device", ["edge_tpu", "rk3588"])
 def test_operators_by_themselves_take_their_own_time(device: str) -> None:
     """What no kernel takes in has seconds too: as of a prediction that fuses nothing."""
-    apart = pm.schedule("resnet18", device, capacity="8 MiB", unfused=True, method="greedy",
+    apart = pm.schedule("resnet18", device, capacity="8 MiB", fuse=False, method="greedy",
                         precision="int8", addresses=False)  # fmt: skip
     clock = apart.job.clock()
     assert clock is not None

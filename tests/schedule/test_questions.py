@@ -13,7 +13,7 @@ import perfmodel as pm
 
 @pytest.fixture(scope="module")
 def tight() -> Any:
-    return pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB", unfused=True)
+    return pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB", fuse=False)
 
 
 def test_alternatives_are_what_a_schedule_of_each_says(tight: Any) -> None:
@@ -23,9 +23,9 @@ def test_alternatives_are_what_a_schedule_of_each_says(tight: Any) -> None:
     # Fused kernels need more at once than these operators one by one.
     assert np.isnan(moved["operators fused"])
     apart = pm.schedule(
-        "efficientformer_l1", "gemmini_16x16", capacity=1_258_291, unfused=True, in_place=False
+        "efficientformer_l1", "gemmini_16x16", capacity=1_258_291, fuse=False, in_place=False
     )
-    again = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity=1_258_291, unfused=True)
+    again = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity=1_258_291, fuse=False)
     both = again.alternatives()
     kept = dict(zip(both["change"], both["noncompulsory_bytes"], strict=True))
     assert kept["no output in place"] == apart.spill_bytes + apart.reload_bytes > 0
@@ -63,7 +63,7 @@ def test_steps_run_again_where_that_is_cheaper(tight: Any) -> None:
 
 def test_levels_of_a_device() -> None:
     s = pm.schedule(
-        "efficientformer_l1", "zen4_core", memory="l2", precision="int8", unfused=True,
+        "efficientformer_l1", "zen4_core", memory="l2", precision="int8", fuse=False,
         capacity="735 KiB",
     )  # fmt: skip
     found = s.over_levels()

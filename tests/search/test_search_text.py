@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from perfmodel.search.constraints import Constraint, parse_constraints
 from perfmodel.search.exact import ChoiceInfeasibility, Opening
 from perfmodel.search.result import EvaluatedConfiguration, LimitUse, SearchResult
-from perfmodel.search.text import option_text, price_text, quantity, relief_lines, text_of
+from perfmodel.search.text import option_text, price_text, quantity, relief_lines
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ def result(objective: str, value: float, limits: tuple[LimitUse, ...], **more: A
     return replace(made, **more)
 
 
+def text_of(r: SearchResult) -> str:
+    """Return what is printed of a result, with two spaces between a label and what stands there."""
+    return re.sub(r"(?<=\S) {2,}(?=\S)", "  ", str(r))
+
+
 def test_prices_are_of_amounts_that_a_reader_may_give() -> None:
     peak = limit("peak_memory_bytes <= 512 KiB")
     r = result("sensitivity", 1.0, (LimitUse(peak, 500 * 1024.0, 2.0 / 1024),))
@@ -75,10 +81,10 @@ def test_prices_are_of_amounts_that_a_reader_may_give() -> None:
 def test_no_number_without_its_unit() -> None:
     use = LimitUse(limit("latency_s <= 5 ms"), 4e-3, 0.0)
     text = text_of(result("sensitivity", 0.25, (use,)))
-    assert "  sensitivity          0.25  (table x.csv)" in text
-    assert "  latency_s            4 ms of at most 5 ms; costs nothing" in text
-    assert "  memories.main.bandwidth 204.8 GB/s" in text
-    assert "  proof                proved of the model: sums over kernels" in text
+    assert "  sensitivity  0.25  (table x.csv)" in text
+    assert "  latency_s  4 ms of at most 5 ms; costs nothing" in text
+    assert "  memories.main.bandwidth  204.8 GB/s" in text
+    assert "  proof  proved of the model: sums over kernels" in text
     assert "  a ... b  w int4  (2 layers)" in text
     assert "204800000000" not in text
     assert option_text("batch", 8) == "8"
@@ -89,7 +95,7 @@ def test_no_number_without_its_unit() -> None:
 def test_rates_are_read_as_they_are() -> None:
     use = LimitUse(limit("weight_bytes <= 8 MiB"), 7.5 * 2**20)
     text = text_of(result("frames_per_s", -120.0, (use,), source=""))
-    assert "  frames_per_s         120/s" in text
+    assert "  frames_per_s  120/s" in text
     assert "-120" not in text
     assert result("frames_per_s", -120.0, ()).to_dict()["best"]["value"] == 120.0
     lines = relief_lines(result("frames_per_s", -120.0, ()), {"weight_bytes <= 8 MiB": -150.0})
@@ -118,12 +124,12 @@ def test_what_would_open_it() -> None:
     why = ChoiceInfeasibility(("latency_s <= 5 ms", "weight_bytes <= 1 MiB"), openings, True)
     r = replace(result("sensitivity", 1.0, ()), best=None, infeasible=why)
     lines = text_of(r).splitlines()
-    assert lines[1] == "  best                 nothing satisfies the constraints"
-    assert lines[2].startswith("  proof                proved of the model: ")
-    assert lines[3] == "  cannot be together   latency_s <= 5 ms; weight_bytes <= 1 MiB"
-    assert lines[4] == "  would open it        latency_s <= 6.2 ms alone"
-    assert lines[5] == "  would open it        frames_per_s >= 20/s alone"
-    assert lines[6] == "  would open it        dram holds the network: 1.5 MiB instead of 1 MiB"
+    assert lines[1] == "  best  nothing satisfies the constraints"
+    assert lines[2].startswith("  proof  proved of the model: ")
+    assert lines[3] == "  cannot be together  latency_s <= 5 ms; weight_bytes <= 1 MiB"
+    assert lines[4] == "  would open it  latency_s <= 6.2 ms alone"
+    assert lines[5] == "  would open it  frames_per_s >= 20/s alone"
+    assert lines[6] == "  would open it  dram holds the network: 1.5 MiB instead of 1 MiB"
     assert len(lines) == 7
 
 
@@ -142,7 +148,7 @@ def test_a_bound_that_would_open_it_does(text: str, least: float, said: str) -> 
         best=None,
         infeasible=ChoiceInfeasibility((), (opening,), True),
     )
-    assert f"  would open it        {said}" in text_of(r).splitlines()
+    assert f"  would open it  {said}" in text_of(r).splitlines()
 
 
 @pytest.mark.parametrize(("proved", "bound", "said"), [
@@ -152,4 +158,4 @@ def test_a_bound_that_would_open_it_does(text: str, least: float, said: str) -> 
 ])  # fmt: skip
 def test_a_proof_always_says_of_what(proved: bool, bound: float, said: str) -> None:
     r = result("sensitivity", 1.0, (), proved=proved, bound=bound, model="m (table x.csv)")
-    assert f"  proof                {said}" in text_of(r).splitlines()
+    assert f"  proof  {said}" in text_of(r).splitlines()

@@ -11,6 +11,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.schedule import deadline
+from perfmodel.search import face
 from perfmodel.search.oracle import Oracle, configured, costs
 from perfmodel.search.oracle.costs import Predicted
 from perfmodel.search.oracle.rows import NotTabledError
@@ -41,6 +42,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(deadline, "time", made)
+    monkeypatch.setattr(face, "monotonic", lambda: 0.0)
     table, batch = configured.kernel_table, Oracle.batch
     sums, one = configured.ConfigurationCosts._sums, Predicted.one
 
@@ -71,7 +73,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def searched(clock: Clock, ticks: int, **options: Any) -> Any:
     clock.now = clock.tables = clock.members = clock.batches = 0
     clock.end = 0.95 * ticks
-    given = {"precision": "w8a8", "time_limit_s": ticks, "since": 0.0, **options}
+    given = {"precision": "w8a8", "time_limit_s": ticks, **options}
     return pm.search("tiny_cnn", DEVICE, **given)
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from perfmodel_studies.staircase_plot import staircase as draw
 
+from perfmodel.charts import style
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import Staircase, staircase
 from perfmodel.errors import InputError
-from perfmodel.plots import style
 
 LAYER = TileNest(28, 28, 64, 32, 3, 3)
 

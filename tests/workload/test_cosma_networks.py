@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perfmodel.api import predict
+from perfmodel.ask import predict
 from perfmodel.errors import InputError
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.library import find

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.api import sweep
+from perfmodel.ask import sweep
 from perfmodel.errors import InputError
 from perfmodel.formats import format_named
 from perfmodel.hardware.library import hardware
@@ -441,10 +441,12 @@ def test_sweeps_take_a_file_through_its_phases(tmp_path: Path) -> None:
         assert row.latency_s == pytest.approx(expected, rel=1e-12)
 
 
-def test_what_takes_names_of_the_library_says_so(tmp_path: Path) -> None:
+def test_a_server_takes_the_file_with_its_formats(tmp_path: Path) -> None:
     path = write(tmp_path / "m.gguf", *llama(**SMALL, mix="Q4_K_M"))
-    with pytest.raises(InputError, match="is no entry of the library"):
-        serve(str(path), "h100")
+    served = serve(str(path), "h100", prompt=64, generate=16, concurrency=4)
+    again = serve(find(str(path), {}), "h100", prompt=64, generate=16, concurrency=4)
+    assert served.tpot_s == again.tpot_s > 0.0
+    assert "q4_k, q6_k by the file" in served.headline
 
 
 #: Types of ggml by bits of an element, the least first.

@@ -81,20 +81,6 @@ class Identity:
         """The cache of a level, where there is one."""
         return next((c for c in self.caches if c.level == level), None)
 
-    def to_dict(self) -> dict[str, object]:
-        """Plain values, for JSON."""
-        found: dict[str, object] = {
-            name: getattr(self, name)
-            for name in ("system", "machine", "vendor", "model", "family", "cores", "threads",
-                         "flags", "memory_bytes", "notes")
-        }  # fmt: skip
-        found["caches"] = [
-            {"level": c.level, "size_bytes": c.size_bytes, "ways": c.ways,
-             "line_bytes": c.line_bytes, "shared_by": c.shared_by}
-            for c in self.caches
-        ]  # fmt: skip
-        return found
-
 
 def _sysctl(name: str) -> str | None:
     """Value of a `sysctl` name, or None."""

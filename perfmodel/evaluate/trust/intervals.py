@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perfmodel.api import runtime
+from perfmodel.ask import runtime
 from perfmodel.evaluate.trust.markdown import markdown_table, short
 from perfmodel.evidence import Coverage, Evidence, coverage
 

@@ -17,13 +17,15 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.hardwired.price import HardwiredPrice, hardwired_price
 from perfmodel.kinds.hardwired.sizing import HardwiredSize, hardwired_size
-from perfmodel.settings import FaultList, split
+from perfmodel.resolve import DeviceLike, WorkloadLike
+from perfmodel.settings import gathered, split
+from perfmodel.table import Result, plain
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
-class HardwiredPlan:
+@dataclass(frozen=True, repr=False)
+class HardwiredPlan(Result):
     """A model in wires.
 
     Attributes
@@ -40,6 +42,8 @@ class HardwiredPlan:
         As asked for.
     """
 
+    noun = "hardwired"
+
     workload: str
     device: str
     precision: str
@@ -54,24 +58,32 @@ class HardwiredPlan:
         """Return the plan ready for JSON; costs as ``[low, high]``."""
         size, price = self.size, self.price
         names = ("workload", "device", "precision", "systems", "years", "updates")
-        return {
-            **{name: getattr(self, name) for name in names},
-            "weights": _plain(size.weights),
-            "looked_up_weights": _plain(size.looked_up_weights),
-            "metal_m2": _plain(size.metal_m2),
-            "chips": _plain(price.chips),
-            "fits": bool(size.fits),
-            "die_usd": _plain(price.die_usd),
-            "chip_usd": _plain(price.chip_usd),
-            "shared_masks_usd": _plain(price.masks.shared_usd),
-            "own_masks_usd": _plain(price.masks.again_usd),
-            "design_usd": _plain(price.design_usd),
-            "once_usd": _plain(price.once_usd),
-            "again_usd": _plain(price.again_usd),
-            **{name: _plain(value) for name, value in self.ownership._asdict().items()},
-        }
+        return plain(
+            {
+                **{name: getattr(self, name) for name in names},
+                "weights": size.weights,
+                "looked_up_weights": size.looked_up_weights,
+                "metal_m2": size.metal_m2,
+                "chips": price.chips,
+                "fits": bool(size.fits),
+                "die_usd": price.die_usd,
+                "chip_usd": price.chip_usd,
+                "shared_masks_usd": price.masks.shared_usd,
+                "own_masks_usd": price.masks.again_usd,
+                "design_usd": price.design_usd,
+                "once_usd": price.once_usd,
+                "again_usd": price.again_usd,
+                **self.ownership._asdict(),
+            }
+        )
 
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """Which model, on what chips."""
+        return f"{self.workload} in wires on {self.device}, {self.precision}"
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return metal, chips, and what they cost once, again, and over the years."""
         size, price, owned = self.size, self.price, self.ownership
         fits = "fits" if bool(size.fits) else "does not fit"
         many = f"{self.systems:g} system{'s' * (self.systems != 1)}"
@@ -91,14 +103,7 @@ class HardwiredPlan:
             (run, _money(owned.updated_usd)),
             ("emissions", f"{1e-3 * float(np.max(owned.updated_kg)):.4g} t of CO2 equivalent"),
         ]
-        wide = max(len(name) for name, _ in rows)
-        head = f"{self.workload} in wires on {self.device}, {self.precision}"
-        return "\n".join([head, *(f"  {name.ljust(wide)}  {text}" for name, text in rows)])
-
-
-def _plain(value: Any) -> Any:
-    found = np.asarray(value, dtype=float)
-    return found.tolist()
+        return rows
 
 
 def _money(value: Any) -> str:
@@ -109,32 +114,45 @@ def _money(value: Any) -> str:
 
 
 def hardwire(
-    workload: Workload | str | Path, device: Device | Machine | str | Path = "hnlpu", *,
-    precision: str | Precision = "w=fp4,a=fp16", systems: float = 1.0, years: float = 3.0,
-    updates: float = 2.0, set: Mapping[str, Any] | None = None, faults: FaultList | None = None,
-) -> HardwiredPlan:  # fmt: skip
+    workload: WorkloadLike,
+    device: DeviceLike = "hnlpu",
+    *,
+    systems: float = 1.0,
+    years: float = 3.0,
+    updates: float = 2.0,
+    set: Mapping[str, Any] | None = None,
+    precision: str | Precision = "w=fp4,a=fp16",
+) -> HardwiredPlan:
     """Return what a model takes and costs as wires, on chips like those of a device.
 
     Parameters
     ----------
-    workload
-        A workload, a name or a path.
+    workload, set
+        As for `predict`.
     device
-        With an engine of kind ``hardwired``: its areas and powers are taken, for as many chips as
+        Chips of the kind hardwired. Their areas, powers and prices are taken, for as many chips as
         the model needs.
     precision
-        Weights' bits decide.
-    systems, years, updates
-        To own.
-    set
-        Facts of the device (``engines.main.weight_area``), parameters of the workload.
+        Formats, of which the bits of the weights decide.
+    systems
+        Systems to own.
+    years
+        Years of use.
+    updates
+        How many times the weights change in these years: new masks and new chips.
 
     Raises
     ------
     InputError
         Every fault at once.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.hardwire("qwen3_8b", precision="w=int4,a=fp16").systems
+    1.0
     """
-    faults = FaultList() if faults is None else faults
+    faults = gathered()
     settings = split(set or {})
     for name, value in (("systems", systems), ("years", years), ("updates", updates)):
         if not (np.isfinite(value) and value >= 0) or (name == "systems" and value < 1):

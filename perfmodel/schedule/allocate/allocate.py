@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault
+from perfmodel.former import former_parameters
 from perfmodel.schedule.allocate.lifetime import Lifetime, lifetime_faults
 from perfmodel.schedule.allocate.part import SEARCHED, PackingSubproblem
 from perfmodel.schedule.allocate.read import read_lifetimes
 from perfmodel.schedule.allocate.result import Allocation, Proof, Status, overlaps
 from perfmodel.schedule.allocate.sections import parts
 from perfmodel.schedule.deadline import Deadline
+from perfmodel.settings import FaultList, gathered
+from perfmodel.units import UnitError, whole_bytes
 
 #: Share of the limits that goes into fitting; what is left tells how far off it is.
 _FITTING: Final = 0.75
@@ -22,14 +25,15 @@ _FITTING: Final = 0.75
 _APPROACH: Final = 0.5
 
 
+@former_parameters(capacity_bytes="capacity")
 def allocate(
     buffers: Iterable[Lifetime] | str | Path,
-    capacity_bytes: int | None = None,
+    capacity: str | float | None = None,
     *,
-    time_limit_s: float | None = 20.0,
+    alignment: str | int = 1,
     node_limit: int | None = None,
+    time_limit_s: float | None = 20.0,
     seed: int = 0,
-    alignment: int = 1,
 ) -> Allocation:
     """Give buffers offsets in one memory such that those alive together do not overlap.
 
@@ -40,18 +44,20 @@ def allocate(
     Parameters
     ----------
     buffers
-        `Lifetime` of each, or a CSV file with ``id,lower,upper,size`` and, where wanted,
-        ``alignment``, ``offset`` and ``hint`` (`read_lifetimes`).
-    capacity_bytes
-        What the packing has to fit; without it the lowest packing is looked for.
-    time_limit_s
-        Seconds of the wall clock; None for none, and then only `node_limit` stops the search.
-    node_limit
-        Pieces placed and choices made, in all; a limit that does not depend on the machine.
-    seed
-        Of the search. The same seed, with no limit reached, gives the same offsets.
+        A CSV file with the columns id, lower, upper (the first time after its life) and size in
+        bytes; where wanted also alignment, offset (it lies there and stays) and hint (it lay there
+        before). Or a `Lifetime` of each buffer.
+    capacity
+        Of the memory: bytes, or a size with its unit ("256 KiB"). Without it the lowest packing is
+        looked for.
     alignment
-        Every offset is a multiple of it, and of the buffer's own.
+        Every offset is a multiple of it, and of the buffer's own: bytes, or a size with its unit.
+    node_limit
+        Steps of the search after which it stops, on any machine at the same place.
+    time_limit_s
+        Seconds after which the best so far is returned, with a bound. In Python None is no limit.
+    seed
+        Seed of the search. The same seed, with no limit reached, gives the same offsets.
 
     Returns
     -------
@@ -63,41 +69,66 @@ def allocate(
     Raises
     ------
     InputError
-        Every fault of the buffers or the file.
+        Every fault of the options, and of the buffers or the file.
+
+    Examples
+    --------
+    >>> from perfmodel.schedule.allocate import Lifetime, allocate
+    >>> packing = allocate([Lifetime("a", 0, 2, 64), Lifetime("b", 1, 3, 32)], "96 B")
+    >>> packing.status
+    'packed'
     """
-    faults = option_faults(capacity_bytes, time_limit_s, node_limit, alignment)
+    faults = gathered()
+    size = None if capacity is None else _whole(capacity, "capacity", faults)
+    step = _whole(alignment, "alignment", faults)
+    faults += _option_faults(time_limit_s, node_limit, step, seed)
     deadline = Deadline(None if faults else time_limit_s)
-    given = read_lifetimes(buffers) if isinstance(buffers, str | Path) else list(buffers)
-    if not isinstance(buffers, str | Path):
-        faults = [*lifetime_faults(given), *faults]
-    faults = faults or hold_faults(given, alignment)
-    if faults:
-        raise InputError(faults)
-    aligned = [replace(b, alignment=math.lcm(b.alignment, alignment)) for b in given]
+    if isinstance(buffers, str | Path):
+        lives = faults.trying(read_lifetimes, buffers)
+    else:
+        lives = list(buffers)
+        faults[:0] = lifetime_faults(lives)
+    if lives is not None and step:
+        faults += _hold_faults(lives, step)
+    faults.settle()
+    assert lives is not None
+    assert step is not None
+    aligned = [replace(b, alignment=math.lcm(b.alignment, step)) for b in lives]
     nodes = math.inf if node_limit is None else float(node_limit)
-    return _PartwiseAllocator(aligned, capacity_bytes, seed, deadline, nodes).run()
+    return _PartwiseAllocator(aligned, size, seed, deadline, nodes).run()
 
 
-def option_faults(
-    capacity: int | None, seconds: float | None, nodes: int | None, alignment: int
+def _whole(value: str | float, name: str, faults: FaultList) -> int | None:
+    """Return whole bytes, plain or with a unit; None where they are at fault."""
+    try:
+        return whole_bytes(value)
+    except UnitError as error:
+        faults.append(
+            Fault(error.message, name, expected=error.expected, suggestion=error.suggestion)
+        )
+        return None
+
+
+def _option_faults(
+    seconds: float | None, nodes: int | None, alignment: int | None, seed: int
 ) -> list[Fault]:
-    """Return what is wrong with the options of `allocate`."""
-    out: list[Fault] = []
-    if capacity is not None and (type(capacity) is not int or capacity < 0):
-        out.append(Fault(f"{capacity!r} is no capacity", path="capacity_bytes",
-                         expected="whole bytes from 0"))  # fmt: skip
+    faults: list[Fault] = []
     if seconds is not None and not seconds >= 0:
-        out.append(Fault(f"{seconds} is no time limit", path="time_limit_s",
-                         expected="seconds from 0"))  # fmt: skip
+        faults.append(
+            Fault(f"{seconds} is no time limit", path="time_limit_s", expected="seconds from 0")
+        )
     if nodes is not None and nodes < 0:
-        out.append(Fault(f"{nodes} is no limit", path="node_limit", expected="a count from 0"))
-    if type(alignment) is not int or alignment < 1:
-        out.append(Fault(f"{alignment!r} is no alignment", path="alignment",
-                         expected="whole bytes from 1"))  # fmt: skip
-    return out
+        faults.append(Fault(f"{nodes} is no limit", path="node_limit", expected="a count from 0"))
+    if alignment is not None and alignment < 1:
+        faults.append(
+            Fault(f"{alignment} is no alignment", path="alignment", expected="whole bytes from 1")
+        )
+    if seed < 0:
+        faults.append(Fault(f"{seed} is no seed", path="seed", expected="a whole number from 0"))
+    return faults
 
 
-def hold_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
+def _hold_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
     """Return where offsets that are given do not agree with each other or with the alignment."""
     held = [b for b in buffers if b.offset is not None]
     at = {b.id: b.offset or 0 for b in held}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
+from perfmodel.errors import InfeasibleError
 from perfmodel.schedule.allocate.lifetime import Lifetime
+from perfmodel.table import Result, Table
 from perfmodel.units import show
 
 Status = Literal["packed", "infeasible", "not found"]
@@ -52,16 +54,9 @@ class Proof:
             f"{_bytes(self.bound_bytes)} or more"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {
-            "kind": self.kind, "lower": self.lower, "upper": self.upper,
-            "buffers": list(self.buffers), "bound_bytes": self.bound_bytes,
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, repr=False)
-class Allocation:
+class Allocation(Result):
     """Where buffers lie.
 
     Attributes
@@ -83,7 +78,24 @@ class Allocation:
         What found the offsets.
     counts : mapping
         ``nodes`` and ``dives`` of the exact search.
+
+    Its plot: ``memory_map()``.
     """
+
+    noun = "allocation"
+    pictures = ("memory_map",)
+    attributes = (
+        "status",
+        "proved",
+        "height_bytes",
+        "capacity_bytes",
+        "gap_bytes",
+        "lower_bound_bytes",
+        "proof",
+        "method",
+        "counts",
+        "offsets",
+    )
 
     status: Status
     buffers: tuple[Lifetime, ...]
@@ -137,57 +149,54 @@ class Allocation:
             raise AssertionError(f"{self.height_bytes} B do not fit {self.capacity_bytes} B")
 
     @property
-    def plot(self) -> Any:
-        """Plots: ``.memory_map()``."""
-        from perfmodel.catalog import plots_of
+    def feasible(self) -> bool:
+        """Whether the offsets fit the capacity, as `packed`."""
+        return self.packed
 
-        return plots_of(self, "allocation")
+    @cached_property
+    def table(self) -> Table:
+        """One row for each buffer, with its offset.
+
+        Raises
+        ------
+        InfeasibleError
+            They do not fit, or no packing is known that does.
+        """
+        if not self.packed:
+            raise InfeasibleError(self.status)
+        names = ("id", "lower", "upper", "size", "offset")
+        rows = [(b.id, b.lower, b.upper, b.size_bytes, self.offsets[b.id]) for b in self.buffers]
+        columns = zip(*rows, strict=True) if rows else [()] * len(names)
+        return Table(dict(zip(names, map(list, columns), strict=True)))
 
     @cached_property
     def rectangles(self) -> list[tuple[str, int, int, int, int]]:
         """(name, lower, upper, offset, size) of each buffer."""
         return [(b.id, b.lower, b.upper, self.offsets[b.id], b.size_bytes) for b in self.buffers]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {
-            "status": self.status,
-            "proved": self.proved,
-            "height_bytes": self.height_bytes,
-            "capacity_bytes": self.capacity_bytes,
-            "gap_bytes": self.gap_bytes,
-            "lower_bound_bytes": self.lower_bound_bytes,
-            "proof": None if self.proof is None else self.proof.to_dict(),
-            "method": self.method,
-            "counts": dict(self.counts),
-            "offsets": dict(self.offsets),
-        }
-
-    def __repr__(self) -> str:
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
-        count = len(self.buffers)
+    @property
+    def headline(self) -> str:
+        """How many buffers, in how much, and whether they fit."""
         into = "" if self.capacity_bytes is None else f" in {_bytes(self.capacity_bytes)}"
-        open_ = "" if self.decided else " within the limits, nor proved not to be there"
-        yield f"{count} buffers{into}: {self.status}{open_}"
+        unknown = "" if self.decided else " within the limits, nor proved not to be there"
+        return f"{len(self.buffers)} buffers{into}: {self.status}{unknown}"
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return the height with its proof, and what found it."""
+        height, out = _bytes(self.height_bytes), list[tuple[str, str]]()
+        least = self.height_bytes == self.lower_bound_bytes
         if self.packed:
-            least = "the least there is" if self.proved else (
-                f"at least {_bytes(self.lower_bound_bytes)} are needed"
-            )  # fmt: skip
-            yield f"  height  {_bytes(self.height_bytes)}, {least}"
+            bound = f"at least {_bytes(self.lower_bound_bytes)} are needed"
+            out.append(("height", f"{height}, {'the least there is' if self.proved else bound}"))
         else:
             if self.proof is not None:
-                yield f"  because {self.proof}"
-            known = self.height_bytes == self.lower_bound_bytes
-            least = "the least there is" if known else "the lowest found"
-            yield (
-                f"  height  {_bytes(self.height_bytes)}, {least}: {_bytes(self.gap_bytes)} more "
-                "than there are"
-            )
+                out.append(("because", str(self.proof)))
+            known = "the least there is" if least else "the lowest found"
+            gap = f"{_bytes(self.gap_bytes)} more than there are"
+            out.append(("height", f"{height}, {known}: {gap}"))
         nodes = self.counts.get("nodes", 0)
         work = f", {nodes} nodes in {self.counts.get('dives', 0)} dives" if nodes else ""
-        yield f"  by      {self.method}{work}"
+        return [*out, ("by", f"{self.method}{work}")]
 
 
 def _bytes(value: int) -> str:

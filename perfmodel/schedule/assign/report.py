@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,9 @@ from perfmodel.schedule.assign.network import AssignmentNetwork
 from perfmodel.schedule.assign.plans import to_plan
 from perfmodel.schedule.assign.problem import Index
 from perfmodel.schedule.assign.result import Assignment
+from perfmodel.table import Result, Table, plain
+from perfmodel.table.text import aligned
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.table import Table
 
 #: Stretches that the text shows; the rest is counted.
 _SHOWN = 24
@@ -66,8 +65,8 @@ class Fallback(NamedTuple):
     transfer_s: float
 
 
-@dataclass(frozen=True, eq=False)
-class DeviceAssignment:
+@dataclass(frozen=True, eq=False, repr=False)
+class DeviceAssignment(Result):
     """Kernels of a network on the engines of one or several devices.
 
     Attributes
@@ -76,7 +75,12 @@ class DeviceAssignment:
         ``latency_s`` or ``throughput``.
     result
         The assignment of the problem (`perfmodel.schedule.assign.Assignment`).
+
+    Its plot: ``timeline()``.
     """
+
+    noun = "assignment"
+    pictures = ("timeline",)
 
     network: AssignmentNetwork
     objective: str
@@ -258,11 +262,9 @@ class DeviceAssignment:
             )  # fmt: skip
         return found
 
-    @property
+    @cached_property
     def table(self) -> Table:
-        """One row a kernel: engine, start and end of a run, seconds on every engine."""
-        from perfmodel.table import Table
-
+        """One row for each kernel: engine, start and end of a run, seconds on every engine."""
         problem, run = self.network.problem, self.result.run
         columns: dict[str, Any] = {
             "kernel": np.array(problem.operators, dtype=object),
@@ -283,130 +285,124 @@ class DeviceAssignment:
             found[s.name] = None if given is None else float(given)
         return found
 
-    @property
-    def plot(self) -> Any:
-        """Plots: ``timeline()``."""
-        from perfmodel.catalog import plots_of
-
-        return plots_of(self, of="assignment")
-
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON (infinite numbers as null)."""
         first = self.fallback
         problem = self.network.problem
-        return {
-            "workload": self.network.workload.name,
-            "devices": list(dict.fromkeys(s.device for s in self.network.stations)),
-            "engines": list(problem.engines),
-            "precision": str(self.network.precision),
-            "objective": self.objective,
-            "goal": self.result.goal,
-            "contiguous": self.contiguous,
-            "feasible": self.feasible,
-            "latency_s": _finite(self.latency_s),
-            "interval_s": _finite(self.interval_s),
-            "runs_per_s": _finite(self.runs_per_s),
-            "value_s": _finite(self.result.value_s),
-            "bound_s": _finite(self.bound_s),
-            "gap": _finite(self.gap),
-            "proved": self.proved,
-            "method": self.method,
-            "counts": dict(self.result.counts),
-            "per_run_s": self.network.per_run_s,
-            "transfer_s": self.transfer_s,
-            "transfer_bytes": self.transfer_bytes,
-            "handover_s": self.handover_s,
-            "alone_s": {name: _finite(value) for name, value in self.alone_s.items()},
-            "delegated_s": _finite(self.delegated_s),
-            "fallback": {**first._asdict(), "why": dict(first.why)},
-            "unsupported": self.unsupported,
-            "overfull": {
-                device: {"need_bytes": need, "room_bytes": room}
-                for device, (need, room) in self.overfull.items()
-            },
-            "loads_s": dict(zip(problem.engines, self.result.loads_s.tolist(), strict=True)),
-            "stretches": [s._asdict() for s in self.stretches],
-            "assignment": self.engine if self.feasible else {},
-        }
+        return plain(
+            {
+                "workload": self.network.workload.name,
+                "devices": list(dict.fromkeys(s.device for s in self.network.stations)),
+                "engines": list(problem.engines),
+                "precision": str(self.network.precision),
+                "objective": self.objective,
+                "goal": self.result.goal,
+                "contiguous": self.contiguous,
+                "feasible": self.feasible,
+                "latency_s": self.latency_s,
+                "interval_s": self.interval_s,
+                "runs_per_s": self.runs_per_s,
+                "value_s": self.result.value_s,
+                "bound_s": self.bound_s,
+                "gap": self.gap,
+                "proved": self.proved,
+                "method": self.method,
+                "counts": self.result.counts,
+                "per_run_s": self.network.per_run_s,
+                "transfer_s": self.transfer_s,
+                "transfer_bytes": self.transfer_bytes,
+                "handover_s": self.handover_s,
+                "alone_s": self.alone_s,
+                "delegated_s": self.delegated_s,
+                "fallback": first._asdict(),
+                "unsupported": self.unsupported,
+                "overfull": {
+                    device: {"need_bytes": need, "room_bytes": room}
+                    for device, (need, room) in self.overfull.items()
+                },
+                "loads_s": dict(zip(problem.engines, self.result.loads_s.tolist(), strict=True)),
+                "stretches": [s._asdict() for s in self.stretches],
+                "assignment": self.engine if self.feasible else {},
+            }
+        )
 
-    def __repr__(self) -> str:
-        return "\n".join(self._lines())
-
-    def _lines(self) -> list[str]:
+    @property
+    def headline(self) -> str:
+        """Which network, on what."""
         network = self.network
         devices = " and ".join(dict.fromkeys(s.device for s in network.stations))
-        head = f"{network.workload.name} on {devices}, {network.precision}"
-        if not self.feasible:
-            return [head, *self._why()]
-        lines = [head, *self._values()]
-        lines += ["", *_aligned(self._rows())]
-        return lines
+        return f"{network.workload.name} on {devices}, {network.precision}"
 
-    def _why(self) -> list[str]:
-        """Why there is no assignment."""
+    def sections(self) -> list[str]:
+        """Return a line for each stretch of kernels on an engine."""
+        return ["\n".join(f"  {line}" for line in aligned(self._rows()))] if self.feasible else []
+
+    def cautions(self) -> list[str]:
+        """Return why there is no assignment."""
+        if self.feasible:
+            return []
         if not self.unsupported and self.overfull:
             return [
-                f"  ! {device} would hold {show(need, 'bytes')} beside activations, and has room "
+                f"! {device} would hold {show(need, 'bytes')} beside activations, and has room "
                 f"for {show(room, 'bytes')}"
                 for device, (need, room) in self.overfull.items()
             ]
         if not self.unsupported:
             how = "in one stretch an engine " if self.contiguous else ""
             sure = "" if self.proved else " was found"
-            return [f"  no assignment {how}lets everything reach where it is read{sure}"]
-        lines = [f"  {len(self.unsupported)} kernels run on no engine:"]
+            return [f"no assignment {how}lets everything reach where it is read{sure}"]
+        lines = [f"{len(self.unsupported)} kernels run on no engine:"]
         for kernel, lacks in list(self.unsupported.items())[:8]:
             said = ", ".join(f"{engine} lacks {what}" for engine, what in lacks.items())
-            lines.append(f"  ! {kernel}: {said}")
+            lines.append(f"! {kernel}: {said}")
         left = len(self.unsupported) - 8
-        return [*lines, f"    ... {left} more"] if left > 0 else lines
+        return [*lines, f"  ... {left} more"] if left > 0 else lines
 
-    def _values(self) -> list[str]:
+    def glance(self) -> list[tuple[str, str]]:
+        """Return seconds, proof, what crosses, and what each engine would take by itself."""
+        if not self.feasible:
+            return []
         how = {
-            "sequential": "one thing at a time", "parallel": "engines in parallel",
+            "sequential": "one thing at a time",
+            "parallel": "engines in parallel",
             "throughput": "as a pipeline of runs",
-        }[self.result.goal]  # fmt: skip
+        }[self.result.goal]
         proof = "proved" if self.proved else f"at most {100 * self.gap:.2g} % above the least"
-        lines = [f"  latency     {show(self.latency_s, 'time')}"]
+        out = [("latency", show(self.latency_s, "time"))]
         if self.objective == "throughput":
-            lines.append(
-                f"  interval    {show(self.interval_s, 'time')}, {self.runs_per_s:.4g} runs/s"
-            )
+            rate = f"{self.runs_per_s:.4g} runs/s"
+            out.append(("interval", f"{show(self.interval_s, 'time')}, {rate}"))
         if self.network.per_run_s:
             extra = show(self.network.per_run_s, "time")
             runtime = self.network.stations[0].machine.runtime.name
-            lines.append(f"  per run     {extra} of the runtime {runtime}, part of the latency")
+            out.append(("per run", f"{extra} of the runtime {runtime}, part of the latency"))
         kind = "contiguous, " if self.contiguous else ""
-        lines.append(f"  assignment  {kind}{how}; {proof} ({self.method})")
-        lines.append(
-            f"  transfers   {show(self.transfer_bytes, 'bytes')}, {show(self.transfer_s, 'time')}"
-        )
+        moved = f"{show(self.transfer_bytes, 'bytes')}, {show(self.transfer_s, 'time')}"
+        out += [("assignment", f"{kind}{how}; {proof} ({self.method})"), ("transfers", moved)]
         if self.result.run is not None and len(self.result.run.tensor):
             used = {self.network.problem.engines[int(f)] for f in self.result.run.target}
             silent = [name for name in sorted(used) if self.handover_s[name] is None]
             if silent:
-                lines.append(
-                    f"  handover    none stated for {', '.join(silent)}: taken as 0 s "
-                    "(engines.NAME.handover)"
-                )
+                text = f"none stated for {', '.join(silent)}: taken as 0 s (engines.NAME.handover)"
+                out.append(("handover", text))
         alone = [
             f"{name} {show(value, 'time')}" if np.isfinite(value) else f"{name} cannot"
             for name, value in self.alone_s.items()
         ]
-        lines.append(f"  alone       {', '.join(alone)}")
+        return [*out, ("alone", ", ".join(alone)), *self._fall_back()]
+
+    def _fall_back(self) -> list[tuple[str, str]]:
         fall = self.fallback
-        if fall.kernels:
-            why = ", ".join(f"{what} ({count})" for what, count in fall.why.items())
-            lines.append(
-                f"  fall-back   {fall.kernels} kernels that {fall.engine} lacks: {why}; "
-                f"{show(fall.seconds, 'time')} elsewhere"
-            )
-            if np.isfinite(self.delegated_s):
-                lines.append(
-                    f"  delegated   {show(self.delegated_s, 'time')} with all that {fall.engine} "
-                    "can on it"
-                )
-        return lines
+        if not fall.kernels:
+            return []
+        why = ", ".join(f"{what} ({count})" for what, count in fall.why.items())
+        elsewhere = f"{show(fall.seconds, 'time')} elsewhere"
+        text = f"{fall.kernels} kernels that {fall.engine} lacks: {why}; {elsewhere}"
+        out = [("fall-back", text)]
+        if np.isfinite(self.delegated_s):
+            seconds = show(self.delegated_s, "time")
+            out.append(("delegated", f"{seconds} with all that {fall.engine} can on it"))
+        return out
 
     def _rows(self) -> list[tuple[str, ...]]:
         rows = [("engine", "kernels", "from", "to", "start", "seconds", "received")]
@@ -419,16 +415,3 @@ class DeviceAssignment:
         if left > 0:
             rows.append((f"... {left} more", "", "", "", "", "", ""))
         return rows
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    padded = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-        for row in rows
-    ]  # fmt: skip
-    return [f"  {line}".rstrip() for line in padded]
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from perfmodel.errors import Fault, input_error, nearest, one_of
-from perfmodel.formats import Precision, as_precision
+from perfmodel.formats import Precision
+from perfmodel.former import former_parameters
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, device_of, resolve
@@ -20,13 +20,12 @@ from perfmodel.schedule.assign.report import DeviceAssignment
 from perfmodel.schedule.assign.solve import solve
 from perfmodel.schedule.assign.stations import engine_faults
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.settings import FaultList
-from perfmodel.workload.library import find
-from perfmodel.workload.workload import Workload
+from perfmodel.settings import FaultList, gathered
 
 OBJECTIVES = ("latency_s", "throughput")
 
 
+@former_parameters(fits="not ignore_memory")
 def assign(
     workload: WorkloadLike,
     devices: DeviceLike | Iterable[DeviceLike],
@@ -35,26 +34,28 @@ def assign(
     parallel: bool = False,
     contiguous: bool = False,
     any_order: bool = False,
-    precision: str | Precision | None = None,
-    runtime: str | Runtime | None = None,
-    engines: Sequence[str] | None = None,
+    engines: Iterable[str] | None = None,
     link: str | None = None,
-    warm: bool = False,
-    fuse: bool | None = None,
-    fits: bool = True,
-    time_limit_s: float | None = 10.0,
+    ignore_memory: bool = False,
     looks: int = 2000,
     set: Mapping[str, Any] | None = None,
+    precision: str | Precision | None = None,
+    runtime: str | Path | Runtime | None = None,
+    warm: bool = False,
+    fuse: bool | None = None,
+    time_limit_s: float | None = 10.0,
 ) -> DeviceAssignment:
     """Put every kernel of a network on an engine of one or several devices.
 
     Parameters
     ----------
-    workload, devices
-        Objects, names of the library, or paths; every dimension of the workload a number. A device
-        that is named twice is two of them.
+    workload
+        As for `predict`. Every dimension is a number.
+    devices
+        One or several devices of the library, or paths to spec files (.yaml). A device that is
+        named twice is two of them.
     objective
-        ``latency_s`` of one run, or ``throughput`` of runs that follow each other.
+        latency_s of one run, or throughput of runs that follow each other.
     parallel
         Engines work on one run at the same time; otherwise one thing happens at a time, which is
         what runtimes with delegates do. For the latency.
@@ -62,23 +63,26 @@ def assign(
         Each engine runs one stretch of the network, engines in the order of the devices (a
         pipeline), the one that a runtime drives first.
     any_order
-        Of contiguous stretches: engines in whatever order is best, at most eight of them.
-    precision, runtime, warm, fuse
-        As for `perfmodel.predict`. The runtime's fusion and semantics hold for all engines, its
-        efficiencies and overheads for the one that it drives. A fused kernel of which an engine
-        lacks a part is cut there.
+        Engines of contiguous stretches come in whatever order is best, at most eight of them.
     engines
-        Names of the engines to use; all by default.
+        Names of the engines to use. By default all of them.
     link
-        Link between devices by name, or its bandwidth.
-    fits
-        Weights and caches must fit the main memories of the devices, beside the activations.
-    time_limit_s
-        Seconds by the clock on the wall; None for no limit.
+        Link between devices by name, or its bandwidth ("12.5 GB/s").
+    ignore_memory
+        Weights and caches need not fit the main memories of the devices, beside the activations.
     looks
-        Assignments that a local search looks at, where nothing exact closes.
+        Assignments that a local search looks at where no exact method closes.
     set
         Parameters of the workload and, of one device, its facts, by name.
+    precision, warm
+        As for `predict`.
+    runtime
+        As for `predict`. Its fusion and semantics hold for all engines, its efficiencies and
+        overheads for the one that it drives.
+    fuse
+        As for `predict`. A fused kernel of which an engine lacks a part is cut there.
+    time_limit_s
+        Seconds after which the best so far is returned, with a bound. In Python None is no limit.
 
     Returns
     -------
@@ -89,32 +93,32 @@ def assign(
     ------
     InputError
         Every fault at once: unknown names, a parallel run in contiguous stretches.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.assign("resnet18", "edge_tpu", precision="int8").feasible
+    True
     """
-    faults = FaultList()
-    wrong = option_faults(objective, parallel, contiguous, any_order, time_limit_s, looks)
+    faults = gathered()
+    names = None if engines is None else list(engines)
+    wrong = _option_faults(objective, parallel, contiguous, any_order, time_limit_s, looks)
     faults.extend(wrong)
     deadline = Deadline(None if wrong else time_limit_s)
     listed = faults.trying(_several, devices) or []
-    if set and listed:
-        subject = faults.trying(settled, workload, listed, precision, runtime, set)
-        faults.settle()
-        assert subject is not None
-        workload, precision, runtime = subject.workload, subject.precision, subject.runtime
-        listed = [subject.device, *listed[1:]]
-    found = faults.trying(_workload, workload)
-    several = [faults.trying(device_of, d) for d in listed]
-    given = [device for device in several if device is not None]
-    if given and len(given) == len(several):
-        faults.extend(name_faults(given, engines, link))
-    if isinstance(precision, str):
-        faults.trying(as_precision, precision)
-    if runtime is not None:
-        faults.trying(find_runtime, runtime)
+    subject = None
+    if listed:
+        subject = faults.trying(_settled, workload, listed, precision, runtime, set or {})
+    given = [device for each in listed if (device := faults.trying(device_of, each)) is not None]
+    if given and len(given) == len(listed):
+        faults.extend(_name_faults(given, names, link))
+    faults[:] = dict.fromkeys(faults)
     faults.settle()
-    assert found is not None
+    assert subject is not None
+    given[0] = subject.device
     problem = network(
-        found, given, precision=precision, runtime=runtime,
-        engines=engines, link=link, warm=warm, fuse=fuse, fits=fits,
+        subject.workload, given, precision=subject.precision, runtime=subject.runtime,
+        engines=names, link=link, warm=warm, fuse=fuse, fits=not ignore_memory,
     )  # fmt: skip
     goal: Goal = "throughput" if objective == "throughput" else "sequential"
     if parallel:
@@ -129,7 +133,7 @@ def assign(
     return DeviceAssignment(problem, objective, result, contiguous)
 
 
-def option_faults(
+def _option_faults(
     objective: str, parallel: bool, contiguous: bool, any_order: bool, time_limit_s: float | None,
     looks: int = 0,
 ) -> list[Fault]:  # fmt: skip
@@ -155,16 +159,16 @@ def option_faults(
     return faults
 
 
-def name_faults(
+def _name_faults(
     devices: Sequence[Device | Machine], engines: Sequence[str] | None, link: str | None
 ) -> list[Fault]:
     """Return the engines and the link that devices do not have."""
     return [*engine_faults(devices, engines), *link_faults(devices, link)]
 
 
-def settled(
+def _settled(
     workload: WorkloadLike, devices: Sequence[DeviceLike], precision: str | Precision | None,
-    runtime: str | Runtime | None, settings: Mapping[str, Any],
+    runtime: str | Path | Runtime | None, settings: Mapping[str, Any],
 ) -> PredictionInputs:  # fmt: skip
     """Return the workload and the first device with what is set.
 
@@ -185,10 +189,6 @@ def settled(
         for name in ("engine", "model") if name in settings
     )  # fmt: skip
     return resolve(workload, devices[0], precision, runtime, settings, faults=faults)
-
-
-def _workload(workload: WorkloadLike) -> Workload:
-    return workload if isinstance(workload, Workload) else find(workload, {})
 
 
 def _several(devices: DeviceLike | Iterable[DeviceLike]) -> list[DeviceLike]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +14,18 @@ import numpy.typing as npt
 from perfmodel.cost.capacity import Violation
 from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
+from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.place.items import By, Item, items_of
 from perfmodel.schedule.place.levels import PlacementLevel, levels_of
-from perfmodel.schedule.place.popularity import Popularity, cycle_hit_rates
+from perfmodel.schedule.place.popularity import Popularity, cycle_hit_rates, popularity_of
 from perfmodel.schedule.place.result import PlacementResult, PlacementRow
 from perfmodel.schedule.place.solve import PlacementSolution, assign_items
-from perfmodel.settings import FaultList
+from perfmodel.settings import FaultList, gathered
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
 
@@ -32,25 +35,26 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+@former_parameters(seconds="time_limit_s")
 def place(
-    workload: Workload,
-    device: Device | Machine,
+    workload: WorkloadLike,
+    device: DeviceLike,
     *,
-    precision: str | Precision | None = None,
-    runtime: str | Runtime | None = None,
-    engine: str | None = None,
-    method: Method = "exact",
     objective: Objective = "latency_s",
     levels: Iterable[str] | None = None,
     capacities: Mapping[str, str | float] | None = None,
-    extra: Sequence[PlacementLevel] = (),
+    extra: str | Iterable[str | PlacementLevel] = (),
     kv_levels: Iterable[str] | None = None,
     pinned: Mapping[str, str] | None = None,
     cached: str | None = None,
     popularity: Popularity | None = None,
     by: By = "tensor",
-    seconds: float | None = 10.0,
-    faults: FaultList | None = None,
+    set: Mapping[str, Any] | None = None,
+    precision: str | Precision | None = None,
+    runtime: str | Path | Runtime | None = None,
+    engine: str | None = None,
+    method: Method = "exact",
+    time_limit_s: float | None = 10.0,
 ) -> PlacementResult:
     """Place weights and KV cache in the memories of a device.
 
@@ -60,31 +64,35 @@ def place(
 
     Parameters
     ----------
-    workload, device, precision, runtime, engine
-        As for `perfmodel.predict.predict`; one point.
-    method
-        ``exact`` (an integer programme, with its bound if it is stopped), ``lp`` (the linear
-        relaxation, rounded) or ``greedy`` (densest first).
+    workload, device, set, precision, runtime, engine
+        As for `predict`.
     objective
-        ``latency_s``: seconds of reading; ``energy_j``: joule of it.
-    levels, capacities, extra, kv_levels
-        Memories to use, what they may give, memories beside the device's, and where the KV cache
-        may lie; see `perfmodel.schedule.place.levels.levels_of`.
+        latency_s: seconds of reading; or energy_j: joules of it.
+    levels
+        Memories to use, by name (sram,dram).
+    capacities
+        What weights and KV cache may take of a memory, in place of what its spec leaves: NAME=SIZE
+        (dram=6 GB).
+    extra
+        Memories beside the device's: NAME=CAPACITY,BANDWIDTH (host=64 GB,25 GB/s). In Python also
+        a `PlacementLevel`.
+    kv_levels
+        Memories that may hold the KV cache. By default all but flash, storage and disk.
     pinned
-        Name of an item, or the beginning of one -> level where it must lie.
+        Where a tensor, or all whose names begin so, must lie: NAME=LEVEL.
     cached
-        Level whose room beside what lies there for good is an LRU cache of the experts, which
-        live in the outermost level (`perfmodel.schedule.place.popularity.cycle_hit_rates`). By
-        default experts are pinned like everything else.
+        Memory whose room beside what lies there for good is an LRU cache of the experts, which
+        live in the outermost memory. By default experts are pinned like everything else.
     popularity
-        How unevenly routers choose: exponent of a Zipf law, a `Geometric` law, or a weight for each
-        expert.
+        How unevenly routers choose: exponent of a Zipf law, geometric:RATE, or a weight for each
+        expert (3,1,1,1).
     by
-        ``tensor`` or ``layer``: what is placed as one piece.
-    seconds
-        Time limit of ``exact``.
-    faults
-        Faults gathered so far; all are raised together.
+        tensor or layer: what is placed as one piece.
+    method
+        exact (an integer programme, with a proof, or a bound where it is stopped), lp (the linear
+        relaxation, rounded) or greedy (densest first).
+    time_limit_s
+        Seconds that exact may take. In Python None is no limit.
 
     Returns
     -------
@@ -96,21 +104,30 @@ def place(
     InputError
         Every fault at once: unknown names, arrays of parameters, an objective that the device does
         not price.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.place("llama_3_8b", "rtx_4090", precision="w4a16").proved
+    True
     """
-    faults = FaultList() if faults is None else faults
-    wrong = option_faults(method, objective, by, seconds)
+    faults = gathered()
+    wrong = _option_faults(method, objective, by, time_limit_s)
     faults.extend(wrong)
-    deadline = Deadline(None if wrong else seconds)
-    found = faults.trying(
-        predict, workload, device, precision=precision, runtime=runtime, engine=engine
-    )  # fmt: skip
-    if found is None or found.shape:
-        many = Fault("places one point, not many", expected="numbers, no arrays")
-        raise InputError(faults if found is None else [*faults, many])
-    chosen = faults.trying(levels_of, found, levels, capacities, extra, kv_levels)
+    deadline = Deadline(None if wrong else time_limit_s)
+    beside = read_levels(extra, faults)
+    if isinstance(popularity, str):
+        popularity = faults.trying(popularity_of, popularity)
+    subject = faults.trying(resolve, workload, device, precision, runtime, set, engine)
+    found = None if subject is None else faults.trying(predicted_one, subject, "places")
+    if found is None or subject is None:
+        raise InputError(faults)
+    names = None if levels is None else list(levels)
+    kv_names = None if kv_levels is None else list(kv_levels)
+    chosen = faults.trying(levels_of, found, names, capacities, beside, kv_names)
     items = faults.trying(items_of, found, by=by, popularity=popularity)
     # Names are looked for among all levels where those to use are at fault.
-    known = [v.name for v in (levels_of(found, extra=extra) if chosen is None else chosen)]
+    known = [v.name for v in (levels_of(found, extra=beside) if chosen is None else chosen)]
     faults.extend(_name_faults(items, known, pinned or {}, cached))
     prices = None
     if chosen is not None and objective in _OBJECTIVES:
@@ -121,7 +138,7 @@ def place(
     assert prices is not None
     if not chosen or not items:
         what = "memory to place them in" if items else "weight or KV cache"
-        raise input_error(f"there is no {what}", file=workload.origin)
+        raise input_error(f"there is no {what}", file=subject.workload.origin)
     costs: Floats = np.array(
         [
             [item.read_bytes * price if item.role in level.holds else np.inf
@@ -134,14 +151,25 @@ def place(
     copies: Ints = np.array([item.copies for item in items], dtype=np.int64)
     room: Floats = np.array([level.capacity_bytes for level in chosen], dtype=np.float64)
 
-    def again(context: int) -> PlacementResult:
-        return place(
-            workload.bind({"context": context}), device, precision=precision, runtime=runtime,
-            engine=engine, method=method, objective=objective, levels=levels,
-            capacities=capacities, extra=extra, kv_levels=kv_levels, pinned=pinned, cached=cached,
-            popularity=popularity, by=by, seconds=seconds,
-        )  # fmt: skip
-
+    again = partial(
+        _at_context,
+        subject.workload,
+        subject.device,
+        objective=objective,
+        levels=names,
+        capacities=capacities,
+        extra=beside,
+        kv_levels=kv_names,
+        pinned=pinned,
+        cached=cached,
+        popularity=popularity,
+        by=by,
+        precision=subject.precision,
+        runtime=subject.runtime,
+        engine=subject.engine,
+        method=method,
+        time_limit_s=time_limit_s,
+    )
     result = PlacementResult(
         found, chosen, items, (), objective, np.inf, np.inf, True, method, _again=again
     )
@@ -151,14 +179,61 @@ def place(
     return _result(result, done, room)
 
 
+def _at_context(
+    workload: Workload, device: DeviceLike, context: int, **options: Any
+) -> PlacementResult:
+    return place(workload.bind({"context": context}), device, **options)
+
+
 _METHODS = ("exact", "lp", "greedy")
 _OBJECTIVES = ("latency_s", "energy_j")
 
 
-def option_faults(
-    method: str, objective: str, by: str, seconds: float | None = None
-) -> list[Fault]:
-    """Return what is wrong with the options of `place`, whatever is placed where."""
+def predicted_one(subject: PredictionInputs, verb: str) -> Prediction:
+    """Return the prediction of one point, of what `verb` takes.
+
+    Raises
+    ------
+    InputError
+        As `predict`; dimensions that are arrays.
+    """
+    found = predict(
+        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
+        engine=subject.engine,
+    )  # fmt: skip
+    if found.shape:
+        raise input_error(f"{verb} one point, not many", expected="numbers, no arrays")
+    return found
+
+
+def read_levels(
+    extra: str | Iterable[str | PlacementLevel], faults: FaultList, path: str = "extra"
+) -> tuple[PlacementLevel, ...]:
+    """Return memories beside a device's, of ``NAME=CAPACITY,BANDWIDTH`` texts.
+
+    One that is at fault is a level all the same, by its name.
+    """
+    levels: dict[str, PlacementLevel] = {}
+    for item in [extra] if isinstance(extra, str) else extra:
+        if isinstance(item, PlacementLevel):
+            levels[item.name] = item
+            continue
+        name, _, text = (part.strip() for part in item.partition("="))
+        size, mark, rate = (part.strip() for part in text.partition(","))
+        if name:
+            levels[name] = PlacementLevel(name, 1.0, 1.0)
+        if not name or not mark:
+            expected = "NAME=CAPACITY,BANDWIDTH"
+            faults.append(Fault(f"'{item}' is no memory", path=path, expected=expected))
+            continue
+        try:
+            levels[name] = PlacementLevel.of(name, size, rate)
+        except InputError as error:
+            faults += [replace(fault, path=f"{path}.{fault.path}") for fault in error.faults]
+    return tuple(levels.values())
+
+
+def _option_faults(method: str, objective: str, by: str, seconds: float | None) -> list[Fault]:
     faults = [
         Fault(f"there is no '{given}'", path, expected=f"one of {', '.join(allowed)}",
               suggestion=nearest(given, allowed))
@@ -169,7 +244,9 @@ def option_faults(
         if given not in allowed
     ]  # fmt: skip
     if seconds is not None and not seconds >= 0:
-        faults.append(Fault(f"{seconds} is no time limit", "seconds", expected="seconds from 0"))
+        faults.append(
+            Fault(f"{seconds} is no time limit", "time_limit_s", expected="seconds from 0")
+        )
     return faults
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +14,11 @@ from perfmodel.cost.capacity import Violation
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.items import Item
 from perfmodel.schedule.place.levels import PlacementLevel
+from perfmodel.table import Result, Table, plain
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.plan import Plan
-    from perfmodel.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class PlacementRow:
     hit_fraction: float = 0.0
 
 
-@dataclass(frozen=True)
-class PlacementResult:
+@dataclass(frozen=True, repr=False)
+class PlacementResult(Result):
     """Where weights and KV cache lie, and what reading them costs.
 
     Attributes
@@ -87,7 +87,12 @@ class PlacementResult:
         Copies of each item in each level.
     cache_bytes
         Level -> bytes of it that cache what lies further out.
+
+    Its plot: ``levels()``.
     """
+
+    noun = "placement"
+    pictures = ("levels",)
 
     prediction: Prediction
     levels: tuple[PlacementLevel, ...]
@@ -101,7 +106,7 @@ class PlacementResult:
     violations: tuple[Violation, ...] = ()
     counts: tuple[tuple[int, ...], ...] = ()
     cache_bytes: Mapping[str, float] = field(default_factory=dict[str, float])
-    _again: Callable[[int], PlacementResult] | None = field(default=None, repr=False, compare=False)
+    _again: Callable[[int], PlacementResult] | None = field(default=None, compare=False)
 
     @property
     def feasible(self) -> bool:
@@ -185,11 +190,9 @@ class PlacementResult:
         assert self._again is not None
         return longest_context(self.prediction.workload, self._again)
 
-    @property
+    @cached_property
     def table(self) -> Table:
         """The rows as columns."""
-        from perfmodel.table import Table
-
         texts = ("name", "role", "level", "cached_in")
         columns: dict[str, Any] = {}
         for name in PlacementRow.__slots__:
@@ -198,13 +201,6 @@ class PlacementResult:
         if not any(row.cached_in for row in self.rows):
             del columns["cached_in"], columns["hit_fraction"]
         return Table(columns)
-
-    @property
-    def plot(self) -> Any:
-        """Plots: ``levels()``."""
-        from perfmodel.catalog import plots_of
-
-        return plots_of(self, "placement")
 
     def to_plan(self) -> Plan:
         """Return it as a plan of the workload's graph, repetitions written out, in its own order.
@@ -224,65 +220,73 @@ class PlacementResult:
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
         workload, machine = self.prediction.workload, self.prediction.machine
-        return {
-            "workload": workload.name,
-            "device": machine.device.name,
-            "runtime": machine.runtime.name,
-            "precision": self.prediction.precision,
-            "feasible": self.feasible,
-            "objective": self.objective,
-            "value": _finite(self.value),
-            "bound": _finite(self.bound),
-            "proved": self.proved,
-            "method": self.method,
-            "read_s": self.read_s if self.feasible else None,
-            "assumed_s": self.assumed_s,
-            "energy_j": _finite(self.energy_j) if self.feasible else None,
-            "levels": [
-                {
-                    "name": level.name,
-                    "capacity_bytes": _finite(level.capacity_bytes),
-                    "used_bytes": self.used_bytes[level.name],
-                    "cache_bytes": self.cache_bytes.get(level.name, 0.0),
-                    "bandwidth_bytes_per_s": level.bandwidth_bytes_per_s,
-                    "read_s": self.level_s[level.name],
-                    "holds": list(level.holds),
-                }
-                for level in self.levels
-            ],
-            "rows": self.table.to_records(),
-            "violations": [v.to_dict() for v in self.violations],
-        }
+        return plain(
+            {
+                "workload": workload.name,
+                "device": machine.device.name,
+                "runtime": machine.runtime.name,
+                "precision": self.prediction.precision,
+                "feasible": self.feasible,
+                "objective": self.objective,
+                "value": self.value,
+                "bound": self.bound,
+                "proved": self.proved,
+                "method": self.method,
+                "read_s": self.read_s if self.feasible else None,
+                "assumed_s": self.assumed_s,
+                "energy_j": self.energy_j if self.feasible else None,
+                "levels": [
+                    {
+                        "name": level.name,
+                        "capacity_bytes": level.capacity_bytes,
+                        "used_bytes": self.used_bytes[level.name],
+                        "cache_bytes": self.cache_bytes.get(level.name, 0.0),
+                        "bandwidth_bytes_per_s": level.bandwidth_bytes_per_s,
+                        "read_s": self.level_s[level.name],
+                        "holds": level.holds,
+                    }
+                    for level in self.levels
+                ],
+                "rows": self.table.to_records(),
+                "violations": self.violations,
+            }
+        )
 
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict` as JSON."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-
-    def __repr__(self) -> str:
-        head = f"{self.prediction.workload.name} on {self.prediction.device}"
-        head += f", {self.prediction.precision}"
+    @property
+    def headline(self) -> str:
+        """What was placed, and the least seconds or joules of a run, or that nothing fits."""
+        prediction = self.prediction
+        head = f"{prediction.workload.name} on {prediction.device}, {prediction.precision}"
         if not self.feasible:
-            said = "does not fit" if self.proved else "no placement found"
-            return "\n".join([f"{head}: {said}", *(f"  {v}" for v in self.violations)])
+            return f"{head}: {'does not fit' if self.proved else 'no placement found'}"
         unit = "time" if self.objective == "latency_s" else "energy"
         least = "the least" if self.proved else f"at most {100 * self.gap:.2g} % above the least"
-        lines = [f"{head}: {show(self.value, unit)} a run ({self.method}, {least})"]
+        return f"{head}: {show(self.value, unit)} a run ({self.method}, {least})"
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return what each memory holds, and the seconds in which it is read."""
+        if not self.feasible:
+            return []
         seconds, used = self.level_s, self.used_bytes
-        width = max(len(level.name) for level in self.levels)
+        out: list[tuple[str, str]] = []
         for level in self.levels:
             cache = self.cache_bytes.get(level.name, 0.0)
             of = show(level.capacity_bytes, "bytes") if math.isfinite(level.capacity_bytes) else "-"
-            lines.append(
-                f"  {level.name.ljust(width)}  {show(used[level.name], 'bytes'):>10} of {of:>10}  "
+            text = (
+                f"{show(used[level.name], 'bytes'):>10} of {of:>10}  "
                 f"{show(level.bandwidth_bytes_per_s, 'bandwidth'):>12}  "
                 f"{show(seconds[level.name], 'time'):>10}"
-                + (f"  and {show(cache, 'bytes')} of cache" if cache else "")
             )
+            if cache:
+                text += f"  and {show(cache, 'bytes')} of cache"
+            out.append((level.name, text))
+        return out
+
+    def cautions(self) -> list[str]:
+        """Return why nothing fits, or what the same reads take where `predict` assumes them."""
+        if not self.feasible:
+            return [str(violation) for violation in self.violations]
         assumed = self.assumed_s
-        if assumed is not None and self.objective == "latency_s":
-            lines.append(f"  where predict assumes it: {show(assumed, 'time')}")
-        return "\n".join(lines)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        if assumed is None or self.objective != "latency_s":
+            return []
+        return [f"where predict assumes it: {show(assumed, 'time')}"]

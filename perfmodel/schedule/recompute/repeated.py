@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perfmodel.schedule.problem import Problem
+from perfmodel.table import Result
 
 
-@dataclass(frozen=True)
-class Recomputation:
+@dataclass(frozen=True, repr=False)
+class Recomputation(Result):
     """A schedule in which steps may run several times.
 
     Attributes
@@ -26,6 +27,18 @@ class Recomputation:
         No schedule costs less.
     """
 
+    noun = "recomputation"
+    attributes = (
+        "order",
+        "again",
+        "cost_bytes",
+        "spill_bytes",
+        "reload_bytes",
+        "peak_bytes",
+        "bound_bytes",
+        "proved",
+    )
+
     order: tuple[int, ...]
     evictions: tuple[tuple[int, ...], ...]
     spill_bytes: int
@@ -40,6 +53,11 @@ class Recomputation:
     def cost_bytes(self) -> int:
         """Bytes spilled and reloaded, and what runs again as bytes."""
         return self.spill_bytes + self.reload_bytes + self.again_cost_bytes
+
+    @property
+    def headline(self) -> str:
+        """What it costs, and how many steps run again."""
+        return f"{self.cost_bytes} B, {len(self.again)} of {len(self.order)} steps again"
 
 
 def again_growth(problem: Problem, s: int, resident: int) -> int | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +15,12 @@ from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.schedule.stream.channel import StreamChannel
 from perfmodel.schedule.stream.layers import PipelineLayer
 from perfmodel.schedule.stream.pipeline import StreamTimeline
+from perfmodel.table import Result, Table, plain
 from perfmodel.units import show
 
-if TYPE_CHECKING:
-    from perfmodel.table import Table
 
-
-@dataclass(frozen=True)
-class StreamResult:
+@dataclass(frozen=True, repr=False)
+class StreamResult(Result):
     """A workload whose weights are streamed from an outer memory while it runs.
 
     Attributes
@@ -53,7 +51,12 @@ class StreamResult:
         That a run brings on wrong guesses.
     violations
         Why it cannot run so: demand, bound, gap and levers.
+
+    Its plot: ``timeline()``.
     """
+
+    noun = "stream"
+    pictures = ("timeline",)
 
     prediction: Prediction
     channel: StreamChannel
@@ -143,11 +146,9 @@ class StreamResult:
         busy = float(np.asarray(p.power_w)) * self.compute_s + float(idle) * waits
         return busy + (self.energy_j if math.isfinite(self.energy_j) else 0.0)
 
-    @property
+    @cached_property
     def table(self) -> Table:
-        """One row an item of the timeline, in the order of loading."""
-        from perfmodel.table import Table
-
+        """One row for each item of the timeline, in the order of loading."""
         line = self.timeline
         at = [] if line is None else list(line.order)
         columns: dict[str, Any] = {
@@ -157,13 +158,6 @@ class StreamResult:
         for name in ("io_start", "io_end", "compute_start", "compute_end"):
             columns[f"{name}_s"] = getattr(line, name)[at] if line else np.zeros(0)
         return Table(columns)
-
-    @property
-    def plot(self) -> Any:
-        """Plots: ``timeline()``."""
-        from perfmodel.catalog import plots_of
-
-        return plots_of(self, "stream")
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -183,8 +177,7 @@ class StreamResult:
             "working_set_bytes", "hit_fraction", "energy_j",
             "device_energy_j",
         ):  # fmt: skip
-            value = getattr(self, name)
-            out[name] = value if value is not None and math.isfinite(value) else None
+            out[name] = getattr(self, name)
         out["predicted_latency_s"] = float(p.latency_s)
         out["layers"] = [
             {
@@ -195,18 +188,24 @@ class StreamResult:
             }
             for layer in self.layers
         ]
-        out["violations"] = [v.to_dict() for v in self.violations]
-        return out
+        out["violations"] = self.violations
+        return plain(out)
 
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict` as JSON."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """What runs where, and where its weights come from."""
         p = self.prediction
         head = f"{p.workload.name} on {p.device}, {p.precision}, from {self.channel.name}"
+        return head if self.feasible else f"{head}: does not fit"
+
+    def cautions(self) -> list[str]:
+        """Return why it cannot run so."""
+        return [str(violation) for violation in self.violations]
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return rate, seconds on engine and channel, what is hidden, memory and energy."""
         if not self.feasible:
-            return "\n".join([f"{head}: does not fit", *(f"  {v}" for v in self.violations)])
+            return []
         share = 100 * self.bubble_s / self.run_s
         moved, held = show(self.streamed_bytes, "bytes"), show(self.working_set_bytes, "bytes")
         buffer, serial = show(self.buffer_bytes, "bytes"), show(self.serial_s, "time")
@@ -227,5 +226,4 @@ class StreamResult:
             rows.append(("energy", f"{show(self.energy_j, 'energy')} for reading alone"))
         if any(layer.experts for layer in self.layers):
             rows.append(("expert hits", f"{100 * self.hit_fraction:.3g} %"))
-        width = max(len(name) for name, _ in rows)
-        return "\n".join([head, *(f"  {name.ljust(width)}  {text}" for name, text in rows)])
+        return rows

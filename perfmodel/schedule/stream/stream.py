@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -13,35 +14,29 @@ from perfmodel import units
 from perfmodel.cost.capacity import Violation
 from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
 from perfmodel.schedule.place.items import items_of
 from perfmodel.schedule.place.levels import PlacementLevel, levels_of
-from perfmodel.schedule.place.place import place
-from perfmodel.schedule.place.popularity import Popularity
+from perfmodel.schedule.place.place import place, predicted_one, read_levels
+from perfmodel.schedule.place.popularity import Popularity, popularity_of
 from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.schedule.stream.channel import StreamChannel, channel_of
 from perfmodel.schedule.stream.layers import PipelineLayer, layers_of
 from perfmodel.schedule.stream.pipeline import Load, pipeline
 from perfmodel.schedule.stream.result import StreamResult
-from perfmodel.settings import FaultList
+from perfmodel.settings import gathered
 from perfmodel.units import show
-from perfmodel.workload.workload import Workload
 
 #: Which layers stay: evenly between those that are streamed, or the first ones.
 Spread: TypeAlias = Literal["even", "first"]
 
 
 def stream(
-    workload: Workload,
-    device: Device | Machine,
+    workload: WorkloadLike,
+    device: DeviceLike,
     *,
-    precision: str | Precision | None = None,
-    runtime: str | Runtime | None = None,
-    engine: str | None = None,
     source: str | PlacementLevel | None = None,
     memory: str | float | None = None,
     depth: int = 2,
@@ -53,8 +48,11 @@ def stream(
     accuracy: float = 0.0,
     grouped: bool = False,
     runs: int = 16,
+    set: Mapping[str, Any] | None = None,
+    precision: str | Precision | None = None,
+    runtime: str | Path | Runtime | None = None,
+    engine: str | None = None,
     seed: int = 0,
-    faults: FaultList | None = None,
 ) -> StreamResult:
     """Stream weights that do not stay in main memory, and say what it costs.
 
@@ -64,35 +62,39 @@ def stream(
 
     Parameters
     ----------
-    workload, device, precision, runtime, engine
-        As for `perfmodel.predict.predict`; one point.
+    workload, device, set, precision, runtime, engine
+        As for `predict`.
     source
-        Memory that the weights come from, or a level beside the device. By default the memory with
-        the role ``weights``, where that is not main memory.
+        Memory that the weights come from, or NAME=CAPACITY,BANDWIDTH of one beside the device's
+        (host=64 GB,25 GB/s). By default the memory with the role weights, where that is not main
+        memory.
     memory
-        Bytes of main memory for weights, KV cache and buffer; by default what it has beside what is
-        reserved and activations.
+        Main memory for weights, KV cache and buffer: bytes, or a size with its unit ("6 GB"). By
+        default what it has beside what is reserved and activations.
     depth
         Loads (of a layer, or of an expert; what is larger than a layer comes in pieces) that the
         buffer holds: 1 loads nothing ahead, 2 is double buffering.
     keep
-        Whether weights stay in main memory where it has room; else every run brings all of them.
+        Weights stay in main memory where it has room; else every run brings all of them.
     spread
-        Which layers stay: ``even``, so that loads are hidden behind them, or ``first``.
-    cached, popularity
-        Experts in an LRU cache rather than pinned, and how unevenly they are visited.
+        Which layers stay: even, so that loads are hidden behind them, or first.
+    cached
+        Spare memory is an LRU cache of the experts. By default experts are pinned.
+    popularity
+        How unevenly routers choose: exponent of a Zipf law, geometric:RATE, or a weight for each
+        expert (3,1,1,1).
     hit_fraction
         Share of the visits of experts that main memory serves, where it is known.
     accuracy
         Probability that a guess, made when the layer before has its router's answer, names a
-        missing expert; a wrong guess is loaded all the same.
+        missing expert. A wrong guess is loaded all the same.
     grouped
-        Whether an engine computes one matrix of all experts at a time, as llama.cpp does: it waits
-        for that matrix of each. By default one expert at a time, those that are there first.
-    runs, seed
-        Runs to simulate; which experts are missing is drawn anew in each.
-    faults
-        Faults gathered so far; all are raised together.
+        The engine computes one matrix of all experts at a time, as llama.cpp does, and waits for
+        that matrix of each. By default one expert at a time, those that are there first.
+    runs
+        Runs to simulate.
+    seed
+        Seed of the draw of experts that are missing, which is another in each run.
 
     Returns
     -------
@@ -102,15 +104,24 @@ def stream(
     ------
     InputError
         Every fault at once: unknown names, nothing to stream from, numbers out of range.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> s = pm.stream("llama_3_8b", "ufs_4_phone", precision="w4a16", memory="3 GB")
+    >>> s.feasible
+    True
     """
-    faults = FaultList() if faults is None else faults
-    faults.extend(option_faults(depth, spread, hit_fraction, accuracy, runs, seed, memory))
-    found = faults.trying(
-        predict, workload, device, precision=precision, runtime=runtime, engine=engine
-    )  # fmt: skip
-    if found is None or found.shape:
-        many = Fault("streams one point, not many", expected="numbers, no arrays")
-        raise InputError(faults if found is None else [*faults, many])
+    faults = gathered()
+    faults.extend(_option_faults(depth, spread, hit_fraction, accuracy, runs, seed, memory))
+    if isinstance(source, str) and "=" in source:
+        (source,) = read_levels(source, faults, "source") or (None,)
+    if isinstance(popularity, str):
+        popularity = faults.trying(popularity_of, popularity)
+    subject = faults.trying(resolve, workload, device, precision, runtime, set, engine)
+    found = None if subject is None else faults.trying(predicted_one, subject, "streams")
+    if found is None or subject is None:
+        raise InputError(faults)
     ways = faults.trying(_channel, found, source)
     if popularity is not None:
         faults.trying(items_of, found, by="layer", popularity=popularity)
@@ -135,8 +146,9 @@ def stream(
     most = inner.bandwidth_bytes_per_s * (1.0 - 1e-6)
     outside = [replace(v, bandwidth_bytes_per_s=min(v.bandwidth_bytes_per_s, most)) for v in extra]
     placement = place(
-        workload, device, precision=precision, runtime=runtime, engine=engine,
-        levels=[main] if extra else [main, channel.name], extra=outside, by="layer",
+        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
+        engine=subject.engine, levels=[main] if extra else [main, channel.name], extra=outside,
+        by="layer",
         capacities={main: max(room - held, 0.0) if keep else min(kv, max(room - held, 0.0))},
         kv_levels=[main], cached=main if cached and keep else None, popularity=popularity,
     )  # fmt: skip
@@ -167,11 +179,10 @@ def stream(
     )  # fmt: skip
 
 
-def option_faults(
-    depth: int, spread: str, hit_fraction: float | None, accuracy: float, runs: int, seed: int = 0,
-    memory: str | float | None = None,
+def _option_faults(
+    depth: int, spread: str, hit_fraction: float | None, accuracy: float, runs: int, seed: int,
+    memory: str | float | None,
 ) -> list[Fault]:  # fmt: skip
-    """Return what is wrong with the options of `stream`, whatever is streamed where."""
     faults: list[Fault] = []
     if depth < 1:
         faults.append(Fault(f"a buffer of {depth} loads holds none", "depth", expected="1 or more"))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from perfmodel.errors import Fault, nearest
+from perfmodel.formats import Precision
+from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.face import subject_of
 from perfmodel.schedule.infeasible import Infeasible
 from perfmodel.schedule.infeasible.levers import DemandTerm, Lever
+from perfmodel.schedule.subject import subject_of
 from perfmodel.schedule.target import Target, bytes_of, target
 from perfmodel.schedule.tiling.choose import Objective, PatchPlan, layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.layers import network
 from perfmodel.schedule.tiling.patches import MODES
-from perfmodel.settings import FaultList
+from perfmodel.settings import gathered
+from perfmodel.table import Result, Table
 from perfmodel.units import binary, sizes
 from perfmodel.workload.workload import Workload
-
-if TYPE_CHECKING:
-    from perfmodel.table import Table
 
 _OBJECTIVES = ("offchip", "macs", "peak")
 _SPATIAL = frozenset({"conv", "depthwise", "pool"})
@@ -29,8 +31,8 @@ _SPATIAL = frozenset({"conv", "depthwise", "pool"})
 _FLAT = 2
 
 
-@dataclass(frozen=True)
-class PatchResult:
+@dataclass(frozen=True, repr=False)
+class PatchResult(Result):
     """The best plan of patches beside layer by layer.
 
     Attributes
@@ -39,7 +41,12 @@ class PatchResult:
         None where nothing fits; `infeasible` says why.
     plain
         Every layer whole, in the network's order.
+
+    Its plot: ``memory()``.
     """
+
+    noun = "patches"
+    pictures = ("memory",)
 
     workload: str
     at: Target
@@ -58,11 +65,9 @@ class PatchResult:
         """Whether it is known if anything fits: something does, or nothing is proved to."""
         return self.infeasible is None or self.infeasible.proved
 
-    @property
+    @cached_property
     def table(self) -> Table:
-        """One row a stretch of layers: from, to, grid, mode, peak, MACs, bytes off chip."""
-        from perfmodel.table import Table
-
+        """One row for each stretch of layers: from, to, grid, mode, peak, MACs, bytes off chip."""
         stages = () if self.plan is None else self.plan.stages
         layers = self.plain.network.layers
         return Table({
@@ -76,13 +81,6 @@ class PatchResult:
             "map_bytes": [float(s.map_bytes) for s in stages],
             "weight_bytes": [float(s.weight_bytes) for s in stages],
         })  # fmt: skip
-
-    @property
-    def plot(self) -> Any:
-        """Plots: ``.memory()``."""
-        from perfmodel.catalog import plots_of
-
-        return plots_of(self, "patches")
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
@@ -99,21 +97,29 @@ class PatchResult:
                     "stages": self.table.to_records()}  # fmt: skip
         return out
 
-    def __repr__(self) -> str:
-        where = self.at.where
-        lines = [f"{self.workload}: {self.at.precision}, patches for least {self.objective}"]
-        if self.at.capacity_bytes is not None:
+    @property
+    def headline(self) -> str:
+        """What was looked for."""
+        return f"{self.workload}: {self.at.precision}, patches for least {self.objective}"
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return the capacity, and peak, MACs and bytes without patches and with them."""
+        out: list[tuple[str, str]] = []
+        where, capacity = self.at.where, self.at.capacity_bytes
+        if capacity is not None:
             on = f" ({where.memory} of {where.device})" if where.device else ""
-            lines.append(f"  capacity        {binary(self.at.capacity_bytes)}{on}")
-        over = self.plain.peak_bytes > (self.at.capacity_bytes or float("inf"))
-        said = ", does not fit" if over else ""
-        lines.append(f"  layer by layer  {_line(self.plain)}{said}")
+            out.append(("capacity", f"{binary(capacity)}{on}"))
+        over = self.plain.peak_bytes > (capacity or float("inf"))
+        out.append(("layer by layer", _line(self.plain) + (", does not fit" if over else "")))
         if self.plan is not None:
             late = "" if self.plan.proved else "; not proved: time ran out"
-            lines += [f"  in patches      {_line(self.plan)}{late}", "", str(self.table)]
-        if self.infeasible is not None:
-            lines += ["", self.infeasible.text()]
-        return "\n".join(lines)
+            out.append(("in patches", f"{_line(self.plan)}{late}"))
+        return out
+
+    def sections(self) -> list[str | Table]:
+        """Return the stretches of layers, or why nothing fits."""
+        below: list[str | Table] = [] if self.plan is None else [self.table]
+        return below if self.infeasible is None else [*below, self.infeasible.text()]
 
 
 #: Seconds by default, and the share of them for the plan itself: the rest is for what is missing.
@@ -138,44 +144,67 @@ def _line(plan: PatchPlan) -> str:
 
 
 def patches(
-    workload: WorkloadLike, device: DeviceLike | None = None, *,
-    capacity: str | float | None = None, objective: Objective = "offchip",
-    set: Mapping[str, Any] | None = None, precision: Any = None, memory: str | None = None,
-    modes: tuple[str, ...] = MODES, most_patched: int | None = None,
-    in_place_depthwise: bool = False, time_limit_s: float | None = _LIMIT_S,
-    faults: FaultList | None = None,
-) -> PatchResult:  # fmt: skip
+    workload: WorkloadLike,
+    device: DeviceLike | None = None,
+    *,
+    capacity: str | float | None = None,
+    objective: Objective = "offchip",
+    modes: str | Iterable[str] = MODES,
+    most_patched: int | None = None,
+    in_place_depthwise: bool = False,
+    memory: str | None = None,
+    set: Mapping[str, Any] | None = None,
+    precision: str | Precision | None = None,
+    runtime: str | Path | Runtime | None = None,
+    engine: str | None = None,
+    time_limit_s: float | None = _LIMIT_S,
+) -> PatchResult:
     """Find the stretches of layers that run in patches, their grids, and what the halo costs.
 
     Parameters
     ----------
     workload
-        A network of images: a name, a path or an object.
+        As for `predict`. It is a network on images.
     device
-        Gives capacity and precision; may be left out.
+        As for `predict`. It gives capacity and precision, and may be left out where a capacity is
+        stated.
     capacity
-        Bytes for activations, or a text with a unit; by default what the device's scratchpad holds.
+        Bytes for activations, or a size with its unit ("256 KiB"). By default what the device's
+        scratchpad holds.
     objective
-        ``offchip``: fewest bytes across the chip's boundary (``offchip_bytes``, as of a schedule:
-        maps, outputs, and weights as often as they are read); ``macs``: least
-        recomputation with no intermediate map off chip; ``peak``: least memory.
+        offchip: fewest bytes across the chip's boundary (maps, outputs, and weights as often as
+        they are read); macs: least recomputation with no intermediate map off chip; or peak: least
+        memory.
     modes
-        What may happen to the overlap of patches: ``recompute``, ``horizontal``, ``cached``.
+        What may happen to the overlap of patches: recompute, horizontal, cached. By default any of
+        them.
     most_patched
-        Stretches that may run in patches; MCUNetV2 allows one.
+        How many stretches may run in patches; MCUNetV2 allows one.
     in_place_depthwise
         A depthwise convolution overwrites its input, as in TinyEngine.
+    memory
+        Memory of the device. By default its outermost scratchpad.
+    set, runtime, engine
+        As for `predict`.
+    precision
+        As for `predict`. By default the file's own, else the engine's first; without a device int8.
     time_limit_s
-        Seconds of the wall clock after which the best so far is returned, not proved; None for
-        none.
+        Seconds after which the best so far is returned, not proved. In Python None is no limit.
 
     Raises
     ------
     InputError
         Every fault at once.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.patches("mlperf_tiny_ic", capacity="20 KiB").feasible
+    True
     """
     deadline = Deadline(None if time_limit_s is None else _ALL * time_limit_s)
-    faults = FaultList() if faults is None else faults
+    faults = gathered()
+    modes = (modes,) if isinstance(modes, str) else tuple(modes)
     for name, given, known in (
         ("objective", (objective,), _OBJECTIVES), ("modes", modes, MODES),
     ):  # fmt: skip
@@ -194,13 +223,13 @@ def patches(
     if capacity is None and device is None and objective != "peak":
         expected = "a size such as '256 KiB', or a device"
         faults.append(Fault("no capacity is stated", path="capacity", expected=expected))
-    subject = faults.trying(subject_of, workload, device, set, precision, None, None)
+    subject = faults.trying(subject_of, workload, device, set, precision, runtime, engine)
     at = None
     if subject is not None:
         faults.extend(_image_faults(subject.workload))
         at = faults.trying(
             target, subject.workload, subject.device, capacity=size, memory=memory,
-            precision=subject.precision,
+            precision=subject.precision, runtime=subject.runtime, engine=subject.engine,
         )  # fmt: skip
     faults.settle()
     assert subject is not None

@@ -11,10 +11,11 @@ import numpy as np
 from perfmodel.pareto import front, hypervolume
 from perfmodel.search.evolve.archive import Archive
 from perfmodel.search.evolve.question import FEASIBLE, Floats, Index
-from perfmodel.table import Row, Table
+from perfmodel.table import Result, Row, Table, plain
+from perfmodel.table.text import as_text
 
 
-class Evolution:
+class Evolution(Result):
     """The result of `perfmodel.search.evolve.evolve`.
 
     Attributes
@@ -42,6 +43,8 @@ class Evolution:
     stopped
         Why it ended: ``evaluations``, ``callback``, ``time limit``, or ``no new choices``.
     """
+
+    noun = "evolution"
 
     def __init__(
         self, archive: Archive, *, method: str, seed: int, population: int, stopped: str,
@@ -126,20 +129,36 @@ class Evolution:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {
+        return plain({
             "method": self.method, "seed": self.seed, "space": self.space_name,
             "objectives": {o.name: "max" if o.maximize else "min" for o in self.objectives},
             "constraints": list(self.constraints), "evaluations": self.evaluations,
             "stopped": self.stopped, "front": self.front.to_records(),
-            "choices": self.choices.tolist(), "reference": self.reference,
+            "choices": self.choices, "reference": self.reference,
             "hypervolume": self.hypervolume.to_records(),
-        }  # fmt: skip
+        })  # fmt: skip
 
-    def __repr__(self) -> str:
+    @property
+    def feasible(self) -> bool:
+        """Whether any evaluation keeps the constraints."""
+        return bool(len(self._front))
+
+    @property
+    def decided(self) -> bool:
+        """Whether any was found: that none exists is never proved."""
+        return self.feasible
+
+    @property
+    def headline(self) -> str:
+        """What was searched, how, and how many are on the front."""
         names = ", ".join(f"{o.name} ({'max' if o.maximize else 'min'})" for o in self.objectives)
         under = f" under {' and '.join(self.constraints)}" if self.constraints else ""
-        told = f"{len(self._front)} on the front" if len(self._front) else "none qualifies"
+        count = f"{len(self._front)} on the front" if len(self._front) else "none qualifies"
         return (
-            f"Evolution({self.method} on {self.space_name}: {names}{under}; "
-            f"{self.evaluations} evaluations, seed {self.seed}; {told})"
+            f"{self.method} on {self.space_name}: {names}{under}; "
+            f"{self.evaluations} evaluations, seed {self.seed}; {count}"
         )
+
+    def sections(self) -> list[str]:
+        """Return the first rows of the front."""
+        return [as_text(self.front, 8)] if len(self._front) else []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +14,14 @@ from perfmodel.cost.capacity import Violation
 from perfmodel.search.finetune.cost import TrainingStepCosts
 from perfmodel.search.finetune.memory import Floats, LayerUpdate, Scheme, TrainingMemoryModel
 from perfmodel.search.finetune.step import TrainingStep
+from perfmodel.table import Result, Table, plain
+from perfmodel.table.text import labelled
 from perfmodel.units import binary as binary_of
 from perfmodel.units import show
 
-if TYPE_CHECKING:
-    from perfmodel.table import Table
 
-
-@dataclass(frozen=True)
-class FineTuning:
+@dataclass(frozen=True, repr=False)
+class FineTuning(Result):
     """A choice of trained parts and what a step of it takes.
 
     Attributes
@@ -39,9 +36,11 @@ class FineTuning:
         What was chosen where nothing was said: on what a language model is trained.
     """
 
-    step: TrainingStep = field(repr=False)
-    memory: TrainingMemoryModel = field(repr=False)
-    costs: TrainingStepCosts | None = field(repr=False)
+    noun = "finetuning"
+
+    step: TrainingStep
+    memory: TrainingMemoryModel
+    costs: TrainingStepCosts | None
     scheme: Scheme
     workload: str
     device: str
@@ -193,8 +192,6 @@ class FineTuning:
     @cached_property
     def table(self) -> Table:
         """One row a layer: what of it is trained, and what that keeps."""
-        from perfmodel.table import Table
-
         layers = self.step.layers
         parts = [self.scheme.get(i) for i in range(len(layers))]
         own = [0.0 if p is None else self._own(i, p) for i, p in enumerate(parts)]
@@ -223,9 +220,8 @@ class FineTuning:
             ("gradients of weights, all of them", self.gradient_bytes),
             (f"peak, at {self.peak_at}", self.peak_bytes),
         ]
-        width = max(len(name) for name, _ in rows)
-        lines = [f"  {name.ljust(width)}  {binary(size)}" for name, size in rows]
-        return "\n".join([self._head, *lines, *self._trained()])
+        lines = labelled((name, binary(size)) for name, size in rows)
+        return "\n".join([self.headline, *lines, *self._trained()])
 
     def _trained(self) -> list[str]:
         groups: dict[str, list[str]] = {}
@@ -238,11 +234,24 @@ class FineTuning:
         ]
 
     @property
-    def _head(self) -> str:
+    def headline(self) -> str:
+        """How much of the network is trained, and where."""
         where = f" on {self.device}" if self.device else ""
-        return (f"{self.workload}{where}: {len(self.scheme)} of {len(self.step.layers)} "
-                f"layers trained, {self.trained_parameters:.0f} of {self.parameters:.0f} "
-                "parameters")  # fmt: skip
+        return (
+            f"{self.workload}{where}: {len(self.scheme)} of {len(self.step.layers)} "
+            f"layers trained, {self.trained_parameters:.0f} of {self.parameters:.0f} parameters"
+        ) + ("" if self.found else ": does not fit")
+
+    def sections(self) -> list[str]:
+        """Return which layers are trained, and how much of each."""
+        return ["\n".join(self._trained())] if self.found and self.scheme else []
+
+    def cautions(self) -> list[str]:
+        """Return what does not fit, and the notes."""
+        return [
+            *(f"does not fit: {violation}" for violation in self.violations),
+            *(f"note: {note}" for note in self.notes),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON; what is unknown is null."""
@@ -256,20 +265,17 @@ class FineTuning:
             "state_bytes", "gradient_bytes", "extra_bytes", "trained_parameters", "parameters",
             "latency_s", "forward_s", "backward_s", "energy_j", "macs", "gain", "bound",
         ):  # fmt: skip
-            value = getattr(self, name)
-            out[name] = value if value is not None and math.isfinite(value) else None
+            out[name] = getattr(self, name)
         out["trained"] = {
             self.step.layers[i].name: str(self.scheme[i]) for i in sorted(self.scheme)
         }
-        out["violations"] = [v.to_dict() for v in self.violations]
-        out["notes"] = list(self.notes)
-        return out
+        out |= {"violations": self.violations, "notes": self.notes}
+        return plain(out)
 
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict` as JSON."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-
-    def _rows(self) -> list[tuple[str, str]]:
+    def glance(self) -> list[tuple[str, str]]:
+        """Return the memory with its parts, and what a step takes."""
+        if not self.found:
+            return []
         limit = "" if self.limit_bytes is None else f" of {binary(self.limit_bytes)}"
         rows = [
             ("peak", f"{binary(self.peak_bytes)}{limit}, at {self.peak_at}"),
@@ -286,28 +292,11 @@ class FineTuning:
             unknown = f"unknown: {self.device} states neither energies nor power"
             joule = self.energy_j
             rows.append(("energy", show(joule, "energy") if math.isfinite(joule) else unknown))
-        if self.chosen and self.found:
+        if self.chosen:
             proof = "nothing within the limit is worth more" if self.proved else (
                 f"not proved; at most {self.bound:.6g}")  # fmt: skip
             rows.append(("worth", f"{self.gain:.6g} ({proof})"))
         return rows
-
-    def __repr__(self) -> str:
-        if not self.found:
-            return "\n".join([f"{self._head}: does not fit", *(f"  {v}" for v in self.violations)])
-        rows = self._rows()
-        width = max(len(name) for name, _ in rows)
-        lines = [f"  {name.ljust(width)}  {text}" for name, text in rows]
-        told = [f"  does not fit: {v}" for v in self.violations]
-        told += [f"  note: {note}" for note in self.notes]
-        return "\n".join([self._head, *lines, *self._trained(), *told])
-
-    def _repr_html_(self) -> str:
-        body = "".join(f"<tr><th style='text-align:left'>{escape(a)}</th><td>{escape(b)}</td></tr>"
-                       for a, b in self._rows())  # fmt: skip
-        told = "".join(f"<div style='color:#B24700'>&#9888; {escape(str(v))}</div>"
-                       for v in self.violations)  # fmt: skip
-        return f"<div><b>{escape(self._head)}</b>{told}<table>{body}</table></div>"
 
 
 def _few(names: list[str]) -> str:

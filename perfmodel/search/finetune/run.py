@@ -21,7 +21,7 @@ from perfmodel.search.finetune.memory import LayerUpdate, Scheme, TrainingMemory
 from perfmodel.search.finetune.result import FineTuning, gains_of
 from perfmodel.search.finetune.sequences import sequence_notes, sequences
 from perfmodel.search.finetune.step import TrainingStep, step_of
-from perfmodel.settings import FaultList
+from perfmodel.settings import FaultList, gathered
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.library import find
 from perfmodel.workload.training import OPTIMIZERS
@@ -72,46 +72,48 @@ def finetune(
     device: DeviceLike | None = None,
     *,
     limit: str | float | None = None,
-    train: Mapping[str, str] | str | None = None,
+    train: str | Mapping[str, str] | None = None,
     parts: str | list[str] | tuple[str, ...] = PARTS,
     optimizer: str = "sgd",
     gradients: str | None = None,
     late_updates: bool = False,
     gains: str | Path | None = None,
+    set: Mapping[str, Any] | None = None,
     precision: str | Precision | None = None,
     runtime: str | None = None,
-    set: Mapping[str, Any] | None = None,
     time_limit_s: float = 20.0,
 ) -> FineTuning:
     """Find what of a network can be trained within a memory, or what a given choice takes.
 
     Parameters
     ----------
-    workload, device
-        Objects, names of the library, or paths. Without a device there is memory but no time.
-        A language model is trained on whole sequences, every token scored: in the phase
-        ``prefill``, which need not be set.
+    workload
+        As for `predict`. A language model is trained on whole sequences, every token scored: in the
+        phase prefill, which need not be set.
+    device
+        A device of the library, or a path to a spec file (.yaml). It may be left out where a limit
+        is stated: there is memory then, but no time.
     limit
-        Most bytes of memory for activations, gradients and whatever is trained: a number, or a text
-        with a unit; by default what the device's main memory has. Where that memory holds the
+        Most memory for activations, gradients and whatever is trained: bytes, or a size with its
+        unit ("256 KiB"). By default what the device's main memory has. Where that memory holds the
         weights too (a GPU), they count.
     train
-        Instead of looking for the best: pattern of layer names -> part, the last that matches
-        (``{"*": "bias", "classifier": "all"}``), or a text ``"*=bias,classifier=all"``. Parts are
-        ``bias``, ``all``, ``weight``, a share of the weight's input channels, or ``lora8``.
+        What is trained, instead of looking for the best: PATTERN=PART with commas, the last that
+        matches a layer's name (``*=bias,classifier=all``), or a mapping. Parts: bias, all, weight,
+        a share of the weight's input channels (0.25), lora8.
     parts
-        What of a layer may be trained, for the search.
+        What of a layer may be trained, for the search. By default bias,0.125,0.25,0.5,1.
     optimizer
-        ``sgd``, ``momentum`` or ``adam``.
+        sgd, momentum or adam.
     gradients
-        Format of gradients; that of the activations where left out.
+        Format of gradients. By default that of the activations.
     late_updates
-        All gradients of weights stay until the backward pass is over; by default each is applied
+        All gradients of weights stay until the backward pass is over. By default each is applied
         once it is made.
     gains
-        CSV file ``layer,part,gain``: what training a part is worth (accuracy, say); by default the
+        CSV file layer,part,gain: what training a part is worth (accuracy, say). By default the
         number of parameters.
-    precision, runtime, set
+    set, precision, runtime
         As for `predict`.
     time_limit_s
         Seconds after which the best so far is returned, with a bound.
@@ -125,8 +127,14 @@ def finetune(
     InputError
         Every fault of the input at once; a phase that generates tokens, which nothing is trained
         on. What does not fit is a result.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> pm.finetune("mcunet_5fps", limit="256 KiB", train="*=bias").feasible
+    True
     """
-    faults = FaultList()
+    faults = gathered()
     deadline = Deadline(max(0.0, time_limit_s))
     if optimizer not in OPTIMIZERS:
         faults.append(Fault(f"'{optimizer}' is no optimiser", "optimizer",

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from perfmodel.arrays import Value, is_array
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Precision
+from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.resolve import DeviceLike, PredictionInputs, resolve
-from perfmodel.settings import FaultList
+from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
+from perfmodel.settings import FaultList, gathered
 from perfmodel.system.request.contexts import ContextSums, Floats
 from perfmodel.system.request.result import Request
 from perfmodel.workload.workload import Workload
@@ -27,17 +28,18 @@ _LONGEST: Final = 2**24
 _MOST: Final = 1_000_000
 
 
+@former_parameters(model="workload")
 def request(
-    model: str | Path,
+    workload: WorkloadLike,
     device: DeviceLike,
     *,
     prompt: Value = 1024,
     generate: Value = 256,
+    set: Mapping[str, Any] | None = None,
     batch: Value = 1,
     precision: str | Precision | None = None,
     runtime: str | Path | Runtime | None = None,
     engine: str | None = None,
-    set: Mapping[str, Any] | None = None,
 ) -> Request:
     """Predict a request from its prompt to its last token.
 
@@ -47,18 +49,20 @@ def request(
 
     Parameters
     ----------
-    model
-        A language model: a name of the library, or a path (``.gguf``, ``config.json``, ``.yaml``).
-    device
-        A device or machine, its name or a path.
-    prompt, generate
-        Tokens in and out, whole numbers from 1 or arrays of them.
-    batch
-        Sequences of that length that run together, or an array. Arrays broadcast.
-    precision, runtime, engine
-        As for `perfmodel.predict.predict`.
+    workload
+        A language model of the library, or a path: .yaml, .gguf, .safetensors (or its .index.json),
+        a Hugging Face config.json.
+    device, precision, runtime, engine
+        As for `predict`.
+    prompt
+        Tokens in: a whole number; a list or a range (512,2048 or 2**9..2**12) asks for each. In
+        Python an array, which broadcasts.
+    generate
+        Tokens out, likewise; lists are asked in every combination.
     set
         Facts of the device and fields of the structure by name, one value each.
+    batch
+        Sequences of that length that run together, likewise.
 
     Returns
     -------
@@ -69,8 +73,15 @@ def request(
     InputError
         Unknown names, numbers that count nothing, a model that generates no tokens: all at once.
         What does not fit is a result.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> r = pm.request("llama_3_8b", "apple_m2_max", prompt=2048, generate=128)
+    >>> r.latency_s > r.ttft_s
+    True
     """
-    faults = FaultList()
+    faults = gathered()
     sizes = _sizes({"prompt": prompt, "generate": generate, "batch": batch}, faults)
     settings = dict(set or {})
     for name in ("prompt", "generate", "batch", "context", "phase", "past"):
@@ -84,10 +95,12 @@ def request(
               "take arrays")
         for name, value in settings.items() if is_array(value) or isinstance(value, list)
     )  # fmt: skip
-    first = faults.trying(_subject, model, device, precision, runtime, engine, settings, "prefill")
+    first = faults.trying(
+        _subject, workload, device, precision, runtime, engine, settings, "prefill"
+    )
     faults.settle()
     assert first is not None
-    step = _subject(model, device, precision, runtime, engine, settings, "decode")
+    step = _subject(workload, device, precision, runtime, engine, settings, "decode")
     given = [np.asarray(value, dtype=np.int64) for value in sizes.values()]
     shape = np.broadcast_shapes(*(value.shape for value in given))
     prompts, generated, batches = (np.broadcast_to(v, shape).reshape(-1) for v in given)
@@ -148,7 +161,7 @@ def _latency_and_energy(found: Prediction, points: int) -> Floats:
 
 
 def _subject(
-    model: str | Path, device: DeviceLike, precision: str | Precision | None,
+    model: WorkloadLike, device: DeviceLike, precision: str | Precision | None,
     runtime: str | Path | Runtime | None, engine: str | None, settings: Mapping[str, Any],
     phase: str,
 ) -> PredictionInputs:  # fmt: skip
@@ -161,7 +174,9 @@ def _subject(
     """
     if isinstance(model, Workload):
         raise input_error(
-            "is a workload of one phase", path="model", expected="a name or a path, for both phases"
+            "is a workload of one phase",
+            path="workload",
+            expected="a name or a path, for both phases",
         )
     free = {"prefill": "prompt", "decode": "context"}[phase]
     plain = resolve(model, device, precision, runtime, settings, engine=engine)
@@ -179,7 +194,7 @@ def _subject(
 
 
 def _no_tokens(workload: Workload) -> Fault:
-    return Fault(f"'{workload.name}' reads no prompt and generates no tokens", path="model",
+    return Fault(f"'{workload.name}' reads no prompt and generates no tokens", path="workload",
                  expected="a language model, such as llama_3_8b or a .gguf file")  # fmt: skip
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.basis import LEVELS, Basis, Interval, basis_of, factors, least
+from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, least
 from perfmodel.prediction.rows import spread_lines, spread_of
+from perfmodel.prediction.spread import SpreadResult
+from perfmodel.table import Table, plain
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.table import Table
 
 _COLUMNS = (
     "prompt", "generate", "batch", "ttft_s", "tpot_s", "latency_s", "prefill_tokens_per_s",
@@ -23,8 +23,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+@dataclass(frozen=True, repr=False)
+class Request(SpreadResult):
     """A prompt read and tokens generated after it, without others beside it.
 
     Every number is a float, or an array of the questions' broadcast shape.
@@ -47,13 +47,15 @@ class Request:
         Joule of the whole and of its two parts; NaN where the device states none.
     peak_memory_bytes
         Most bytes that weights, cache and activations take at a time.
-    feasible
+    fits
         Whether the device holds it from the prompt to the last token.
     prefill, last
         Predictions of the prompt and of the last step.
     evaluated
         Contexts that were costed for the sum.
     """
+
+    noun = "request"
 
     prompt: Value
     generate: Value
@@ -66,10 +68,10 @@ class Request:
     prefill_energy_j: Value
     decode_energy_j: Value
     peak_memory_bytes: Value
-    feasible: Any
-    prefill: Prediction = field(repr=False)
-    last: Prediction = field(repr=False)
-    evaluated: int = field(default=0, repr=False)
+    fits: Any
+    prefill: Prediction
+    last: Prediction
+    evaluated: int = 0
 
     @property
     def latency_s(self) -> Value:
@@ -97,16 +99,11 @@ class Request:
         return self.batch * self.generate / self.latency_s
 
     @property
-    def basis(self) -> str:
-        """What the times rest on: of both phases the least; as `Prediction.basis`."""
-        return self._basis.name
+    def feasible(self) -> Any:
+        """Whether the device holds it, as `fits`."""
+        return self.fits
 
-    @property
-    def basis_reason(self) -> str:
-        """Why the basis is what it is."""
-        return self._basis.reason
-
-    @property
+    @cached_property
     def _basis(self) -> Basis:
         return least(basis_of(each) for each in (self.prefill, self.last))
 
@@ -133,12 +130,8 @@ class Request:
         return Interval(low, getattr(self, metric), high, level, self.basis)
 
     @property
-    def intervals(self) -> dict[str, dict[str, Interval]]:
-        """Metric -> per cent of measurements -> interval, as `Prediction.intervals`."""
-        return {
-            metric: {f"{100 * level:g}": self.interval(metric, level) for level in LEVELS}
-            for metric in ("latency_s", "ttft_s", "tpot_s")
-        }
+    def _spread(self) -> Sequence[str]:
+        return ("latency_s", "ttft_s", "tpot_s")
 
     @property
     def violations(self) -> tuple[str, ...]:
@@ -165,11 +158,9 @@ class Request:
         """Shape of the questions; ``()`` for one."""
         return np.shape(self.ttft_s)
 
-    @property
+    @cached_property
     def table(self) -> Table:
-        """One row a question."""
-        from perfmodel.table import Table
-
+        """One row for each question."""
         columns = {
             name: np.broadcast_to(getattr(self, name), self.shape).reshape(-1) for name in _COLUMNS
         }
@@ -179,22 +170,21 @@ class Request:
         """Return names and numbers, ready for JSON; what is not known is None."""
         numbers = {
             name: getattr(self, name)
-            for name in (*_COLUMNS[:-1], "tokens_per_s", "decode_s", "first_step_s", "last_step_s",
+            for name in (*_COLUMNS, "tokens_per_s", "decode_s", "first_step_s", "last_step_s",
                          "prefill_energy_j", "decode_energy_j")
         }  # fmt: skip
-        return {
-            **_heading(self),
-            **{name: _plain(value) for name, value in numbers.items()},
-            "feasible": np.asarray(self.feasible).reshape(-1).tolist()
-            if self.shape
-            else self.feasible,
-            "energy_boundary": self.prefill.energy_boundary,
-            "ttft_counts": "the prefill alone; `serve` adds a server's fixed time, a step and the "
-            "wait of a queue",
-            "notes": list(self.notes),
-            "not_priced": list(self.prefill.not_priced),
-            **spread_of(self),
-        }
+        return plain(
+            {
+                **_heading(self),
+                **{n: np.reshape(v, -1) if self.shape else v for n, v in numbers.items()},
+                "energy_boundary": self.prefill.energy_boundary,
+                "ttft_counts": "the prefill alone; `serve` adds a server's fixed time, a step and "
+                "the wait of a queue",
+                "notes": list(self.notes),
+                "not_priced": list(self.prefill.not_priced),
+                **spread_of(self),
+            }
+        )
 
     def explain(self, rows: int = 4) -> str:
         """Return the arithmetic: how the parts add up, and the kernels of both phases.
@@ -226,58 +216,61 @@ class Request:
             f"{self.evaluated} contexts were costed"
         )
         lines = [
-            repr(self), "", added, mean, "", "prefill:", self.prefill.explain(rows), "",
+            str(self), "", added, mean, "", "prefill:", self.prefill.explain(rows), "",
             "last decode step:", self.last.explain(rows),
         ]  # fmt: skip
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """What was predicted, under which formats and software."""
+        names = _heading(self)
+        sizes = "" if self.shape else f" (prompt={self.prompt:g}, generate={self.generate:g}"
+        if sizes:
+            sizes += f", batch={self.batch:g})" if self.batch != 1 else ")"
+        return (
+            f"{names['workload']}{sizes} on {names['device']}, {names['precision']}, "
+            f"runtime {names['runtime']}"
+        )
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return the numbers of one request."""
         if self.shape:
-            return repr(self.table)
-        boundary = self.prefill.energy_boundary
-        rows: dict[str, str] = {
-            "TTFT": f"{show(self.ttft_s, 'time')} (the prefill alone: no server, no queue)",
-            "TPOT": f"{show(self.tpot_s, 'time')} ({show(self.first_step_s, 'time')} to "
-            f"{show(self.last_step_s, 'time')})",
-            "latency": show(self.latency_s, "time"),
-            **dict(spread_lines(self)),
-            "prefill": f"{self.prefill_tokens_per_s:.4g} tokens/s",
-            "decode": f"{self.decode_tokens_per_s:.4g} tokens/s",
-        }
+            return []
+        first, last = show(self.first_step_s, "time"), show(self.last_step_s, "time")
+        out = [
+            ("TTFT", f"{show(self.ttft_s, 'time')} (the prefill alone: no server, no queue)"),
+            ("TPOT", f"{show(self.tpot_s, 'time')} ({first} to {last})"),
+            ("latency", show(self.latency_s, "time")),
+            *spread_lines(self),
+            ("prefill", f"{self.prefill_tokens_per_s:.4g} tokens/s"),
+            ("decode", f"{self.decode_tokens_per_s:.4g} tokens/s"),
+        ]
         if not np.isnan(self.energy_j):
-            rows[f"energy ({boundary})"] = (
-                f"{show(self.energy_j, 'energy')} (prefill "
-                f"{show(self.prefill_energy_j, 'energy')}, decode "
-                f"{show(self.decode_energy_j, 'energy')})"
-            )
-        rows["memory"] = (
-            f"{show(self.peak_memory_bytes, 'bytes')} (weights "
-            f"{show(self.last.weight_bytes, 'bytes')}, cache {show(self.last.kv_bytes, 'bytes')})"
-        )
-        rows["bottleneck"] = f"prefill {self.prefill.bottleneck}, decode {self.last.bottleneck}"
-        wide = max(map(len, rows))
-        found = _heading(self)
-        batch = f", batch={self.batch:g}" if self.batch != 1 else ""
-        head = (
-            f"{found['workload']} (prompt={self.prompt:g}, generate={self.generate:g}{batch}) on "
-            f"{found['device']}, {found['precision']}, runtime {found['runtime']}"
-        )
-        return "\n".join([
-            head, *(f"  {name:<{wide}}  {text}" for name, text in rows.items()),
-            *(f"  does not fit: {violation}" for violation in self.violations if not self.feasible),
-            *(f"  note: {note}" for note in self.notes),
-        ])  # fmt: skip
+            parts = [
+                show(joule, "energy") for joule in (self.prefill_energy_j, self.decode_energy_j)
+            ]
+            text = f"{show(self.energy_j, 'energy')} (prefill {parts[0]}, decode {parts[1]})"
+            out.append((f"energy ({self.prefill.energy_boundary})", text))
+        weights, cache = show(self.last.weight_bytes, "bytes"), show(self.last.kv_bytes, "bytes")
+        memory = f"{show(self.peak_memory_bytes, 'bytes')} (weights {weights}, cache {cache})"
+        bottleneck = f"prefill {self.prefill.bottleneck}, decode {self.last.bottleneck}"
+        return [*out, ("memory", memory), ("bottleneck", bottleneck)]
+
+    def cautions(self) -> list[str]:
+        """Return what does not fit, and the notes."""
+        lacking = () if self.shape or self.feasible else self.violations
+        return [
+            *(f"does not fit: {violation}" for violation in lacking),
+            *(f"note: {note}" for note in self.notes),
+        ]
+
+    def sections(self) -> list[Table]:
+        """Return the rows where several questions were asked."""
+        return [self.table] if self.shape else []
 
 
 def _heading(found: Request) -> Mapping[str, str]:
     told = found.prefill
     return {"workload": told.workload.name, "device": told.device, "precision": told.precision,
             "runtime": told.runtime}  # fmt: skip
-
-
-def _plain(value: Value) -> Any:
-    """Return a number or a list of them; NaN, which JSON does not have, as None."""
-    array = np.asarray(value, dtype=float)
-    if not array.ndim:
-        return None if np.isnan(array) else array.item()
-    return [None if np.isnan(v) else v for v in array.reshape(-1).tolist()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,19 +14,23 @@ from perfmodel.arrays import Value
 from perfmodel.errors import Fault, input_error
 from perfmodel.evidence import RATES, SERVED
 from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
+from perfmodel.former import former_parameters
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.basis import LEVELS, Basis, Interval, basis_of, factors, least
-from perfmodel.prediction.rows import spread_of
-from perfmodel.resolve import machine_of, resolve
-from perfmodel.settings import FaultList
+from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, least
+from perfmodel.prediction.rows import spread_lines, spread_of
+from perfmodel.prediction.spread import SpreadResult
+from perfmodel.resolve import DeviceLike, WorkloadLike, machine_of, resolve
+from perfmodel.settings import gathered
 from perfmodel.system.serving.shard import Parallel, shard, split_faults
+from perfmodel.table import Table, plain
 from perfmodel.units import show
-from perfmodel.workload.library import describe
 from perfmodel.workload.transformer_structure import TransformerStructure
+
+if TYPE_CHECKING:
+    from perfmodel.table import Table
 
 #: Share of a device's memory that engines let weights and caches have: the default of vLLM's
 #: `gpu_memory_utilization`. TensorRT-LLM's 0.9 is of what the weights leave (KvCacheConfig), which
@@ -34,10 +40,26 @@ MEMORY_SHARE = 0.9
 _STEP_TOKENS = 8192
 #: Tokens and clients of a question; more are slips.
 _MOST = 2**24
+#: Numbers of a load: attributes, columns of its table, and keys of its JSON.
+_COLUMNS = (
+    "ttft_s",
+    "admitted_ttft_s",
+    "tpot_s",
+    "waiting_s",
+    "tokens_per_s",
+    "step_s",
+    "prefill_s",
+    "running",
+    "concurrency",
+    "served",
+    "prompt",
+    "generate",
+    "feasible",
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+@dataclass(frozen=True, repr=False)
+class Served(SpreadResult):
     """A server under a closed load: each of `concurrency` clients sends its next request at once.
 
     Every number is a float, or an array of the inputs' broadcast shape.
@@ -66,9 +88,14 @@ class Served:
     ttft_parts
         Of `ttft_s`: ``waiting``, ``server`` (the engine's fixed time: tokenisation, scheduler),
         ``prompts`` (its own prompt and those it queues behind), ``step`` (a decode step).
+    prompt, generate
+        Tokens in and out of a request.
     decode, prefill
         The predictions of one device that the times are made of.
     """
+
+    noun = "served"
+    attributes = (*_COLUMNS, "parts", "ttft_parts", "notes")
 
     ttft_s: Value
     tpot_s: Value
@@ -79,10 +106,12 @@ class Served:
     running: Value
     concurrency: Value
     served: Value
-    parts: Mapping[str, Value] = field(repr=False)
-    ttft_parts: Mapping[str, Value] = field(repr=False)
-    decode: Prediction = field(repr=False)
-    prefill: Prediction = field(repr=False)
+    prompt: Value
+    generate: Value
+    parts: Mapping[str, Value]
+    ttft_parts: Mapping[str, Value]
+    decode: Prediction
+    prefill: Prediction
 
     @property
     def feasible(self) -> Any:
@@ -116,17 +145,7 @@ class Served:
         """Time to first token from the request's place in the running batch: without its wait."""
         return self.ttft_parts["server"] + self.ttft_parts["prompts"] + self.ttft_parts["step"]
 
-    @property
-    def basis(self) -> str:
-        """What the times rest on; as `Prediction.basis`."""
-        return self._basis.name
-
-    @property
-    def basis_reason(self) -> str:
-        """Why the basis is what it is."""
-        return self._basis.reason
-
-    @property
+    @cached_property
     def _basis(self) -> Basis:
         return least(
             basis_of(each, metric, SERVED)
@@ -153,28 +172,68 @@ class Served:
         return Interval(value * low, value, value * high, level, self.basis)
 
     @property
-    def intervals(self) -> dict[str, dict[str, Interval]]:
-        """Metric -> per cent of measurements -> interval, as `Prediction.intervals`."""
-        return {
-            metric: {f"{100 * level:g}": self.interval(metric, level) for level in LEVELS}
-            for metric in ("ttft_s", "tpot_s", "tokens_per_s")
+    def _spread(self) -> Sequence[str]:
+        return ("ttft_s", "tpot_s", "tokens_per_s")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the loads; ``()`` for one."""
+        return np.shape(self.ttft_s)
+
+    @property
+    def headline(self) -> str:
+        """What is served, under which formats and software."""
+        one = self.decode
+        return f"{one.workload.name} on {one.device}, {one.precision}, runtime {one.runtime}"
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return both times with their parts, and the rate, of one load."""
+        if self.shape:
+            return []
+        *first, basis = spread_lines(self, "ttft_s")
+        label, text = basis
+        return [
+            ("TTFT", show(self.ttft_s, "time")),
+            *first,
+            *((f"  {name}", show(seconds, "time")) for name, seconds in self.ttft_parts.items()),
+            ("TPOT", show(self.tpot_s, "time")),
+            *spread_lines(self, "tpot_s")[:-1],
+            *((f"  {name}", show(seconds, "time")) for name, seconds in self.parts.items()),
+            ("tokens/s", f"{self.tokens_per_s:.4g}"),
+            ("running", f"{self.running:.4g}"),
+            (label.strip(), text),
+        ]
+
+    def cautions(self) -> list[str]:
+        """Return what does not fit, and the notes."""
+        lacking = (self.prefill if np.all(self.decode.feasible) else self.decode).violations
+        return [
+            *(f"does not fit: {violation}" for violation in lacking),
+            *(f"note: {note}" for note in self.notes),
+        ]
+
+    @cached_property
+    def table(self) -> Table:
+        """One row for each load."""
+        columns = {
+            name: np.broadcast_to(getattr(self, name), self.shape).reshape(-1) for name in _COLUMNS
         }
+        return Table(columns, {}, ("prompt", "generate", "concurrency"))
+
+    def sections(self) -> list[Table]:
+        """Return the rows where several loads were asked for."""
+        return [self.table] if self.shape else []
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
-        out = {name: getattr(self, name) for name in (
-            "ttft_s", "admitted_ttft_s", "tpot_s", "waiting_s", "tokens_per_s", "step_s",
-            "prefill_s", "running", "concurrency", "served", "feasible")}  # fmt: skip
-        out |= {"parts": dict(self.parts), "ttft_parts": dict(self.ttft_parts)}
-        return out | {"notes": list(self.notes)} | spread_of(self)
+        return super().to_dict() | plain(spread_of(self))
 
 
+@former_parameters(model="workload")
 def serve(
-    model: str,
-    device: str | Device | Machine,
+    workload: WorkloadLike,
+    device: DeviceLike,
     *,
-    runtime: str | Runtime | None = None,
-    precision: str | Precision | None = None,
     prompt: Value = 1024,
     generate: Value = 1024,
     concurrency: Value = 1,
@@ -182,6 +241,10 @@ def serve(
     data: int = 1,
     expert: int = 1,
     wide: bool = False,
+    set: Mapping[str, Any] | None = None,
+    precision: str | Precision | None = None,
+    runtime: str | Path | Runtime | None = None,
+    engine: str | None = None,
 ) -> Served:
     """Predict what requests see of an LLM server under a closed load.
 
@@ -193,21 +256,32 @@ def serve(
 
     Parameters
     ----------
-    model
-        A transformer of the library.
+    workload
+        A transformer of the library, or a path: .yaml, .gguf, .safetensors (or its .index.json), a
+        Hugging Face config.json. Decode steps are costed at the mean context. In Python also a
+        `Workload`.
     device
-        One device of the group.
-    runtime
-        Engine, such as ``vllm``; by default the device's.
-    prompt, generate
-        Tokens in and out of a request.
+        One device of the group: of the library, or a path to a spec file (.yaml).
+    prompt
+        Tokens in: a number; a list or a range (512,1024 or 2**9..2**12) asks for each. In Python an
+        array, which broadcasts.
+    generate
+        Tokens out, likewise; lists are asked in every combination.
     concurrency
-        Clients of the whole server, each with one request at a time. Those for which a device's
-        memory has no place in the running batch wait.
-    tensor, data, expert
-        How the model is split: see `Parallel`. Decode steps are costed at the mean context.
+        Clients of the whole server in the mean, each with one request at a time, likewise. Those
+        for which a device's memory has no place in the running batch wait.
+    tensor
+        Devices over which heads, hidden features and the vocabulary are split.
+    data
+        Groups of such devices, each with requests of its own.
+    expert
+        Devices over which the experts of a layer are dealt out.
     wide
         Attention, embedding and classifier stay in bf16 (checkpoints in four bits).
+    set
+        Facts of the device and fields of the structure, by name.
+    precision, runtime, engine
+        As for `predict`.
 
     Returns
     -------
@@ -216,24 +290,39 @@ def serve(
     Raises
     ------
     InputError
-        Unknown names, a model that is no transformer, a split that does not divide.
+        Every fault at once: unknown names, a model that is no transformer, a split that does not
+        divide.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> s = pm.serve("llama_3_8b", "h100", runtime="vllm", concurrency=[1, 64])
+    >>> s.table["concurrency"].tolist()
+    [1.0, 64.0]
     """
     split = Parallel(tensor, data, expert)
-    faults = FaultList()
+    faults = gathered()
     faults.extend(_load_faults(prompt, generate, concurrency))
     faults.extend(split_faults(split))
-    subject = resolve(model, device, precision, runtime, faults=faults)
-    structure = describe(model).structure
+    faults.extend(
+        Fault(f"'{name}' is not set here", path=name, expected="prompt, generate, concurrency")
+        for name in ("batch", "context", "phase", "past") if name in (set or {})
+    )  # fmt: skip
+    subject = resolve(workload, device, precision, runtime, set, engine, faults=faults)
+    model = subject.workload
+    structure = model.structure
     if not isinstance(structure, TransformerStructure) or not structure.causal:
         raise input_error(
-            f"'{model}' generates no tokens",
-            path="model",
+            f"'{model.name}' generates no tokens",
+            path="workload",
             expected="a transformer that does, such as llama_3_8b",
         )
     if expert > 1 and structure.experts is None:
-        raise input_error(f"'{model}' has no experts to deal out", path="expert", expected="1")
-    found = machine_of(subject.device, subject.runtime, {}, subject.workload, subject.precision)
-    options: dict[str, Any] = {"precision": precision}
+        raise input_error(f"'{model.name}' has no experts to deal out", path="expert", expected="1")
+    found = machine_of(
+        subject.device, subject.runtime, {}, model, subject.precision, subject.engine
+    )
+    options: dict[str, Any] = {"precision": subject.precision, "engine": subject.engine}
     asked = np.asarray(concurrency, dtype=float) / data
     context = np.asarray(prompt, dtype=float) + np.asarray(generate, dtype=float) / 2
     wanted = {"phase": "decode", "context": _plain(context)}
@@ -271,7 +360,8 @@ def serve(
     first = {"waiting": waiting, "server": server, "prompts": prompt_s * queued, "step": tpot}
     return Served(
         _plain(ttft), _plain(tpot), _plain(waiting), _plain(served * generated / service),
-        _plain(step), _plain(prompt_s), batch, _plain(clients), _plain(served),
+        _plain(step), _plain(prompt_s), batch, _plain(clients), _plain(served), _plain(prompt),
+        _plain(generate),
         {name: _plain(value) for name, value in parts.items()},
         {name: _plain(value) for name, value in first.items()},
         decode, prefill,

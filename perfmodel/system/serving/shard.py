@@ -9,12 +9,12 @@ from typing import Any
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, input_error
-from perfmodel.workload.families import ExecutionSemantics, family
+from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import ById, Graph
-from perfmodel.workload.library import describe
+from perfmodel.workload.library import find
 from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.transformer_structure import TransformerStructure
-from perfmodel.workload.workload import Workload, from_family
+from perfmodel.workload.workload import Workload
 
 #: Tags of weights that checkpoints in four bits leave in sixteen: all but the feed-forward part.
 _WIDE = ("attn", "head", "embedding")
@@ -67,14 +67,15 @@ def split_faults(split: Parallel) -> list[Fault]:
 
 
 def shard(
-    model: str, parallel: Parallel, settings: Mapping[str, Value], *, wide: bool = False
-) -> Workload:
+    network: Workload | str, parallel: Parallel, settings: Mapping[str, Value], *,
+    wide: bool = False,
+) -> Workload:  # fmt: skip
     """Return what one device computes, as a workload.
 
     Parameters
     ----------
-    model
-        A transformer of the library.
+    network
+        A transformer, or its name in the library. Weights are stored as its file says.
     settings
         Phase and free dimensions; ``batch`` counts the sequences of the device's own group.
     wide
@@ -94,19 +95,19 @@ def shard(
     InputError
         No transformer, or heads that do not divide.
     """
-    structure = describe(model).structure
+    workload = find(network) if isinstance(network, str) else network
+    structure = workload.structure
     if not isinstance(structure, TransformerStructure):
-        raise input_error(f"'{model}' is no transformer", path="model")
+        raise input_error(f"'{workload.name}' is no transformer", path="workload")
     phase = str(settings.get("phase", "decode"))
     one: Any = structure.model_copy(update={"phase": phase})
-    made = _sharded(one, parallel)
     numbers = {name: value for name, value in settings.items() if name != "phase"}
-    found = from_family(model, family("transformer"), made, numbers)
+    found = workload.restructured(_sharded(one, parallel), numbers)
     if not wide:
         return found
     return Workload(
         found.name, _Wide(found), found.parameters, (found.unit, _tokens(found)),
-        origin=found.origin, notes=found.notes,
+        precision=found.precision, origin=found.origin, notes=found.notes,
     )  # fmt: skip
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +14,12 @@ from perfmodel.cost.capacity import Violation
 from perfmodel.system.split.cuts import CutTable, SplitLink, broken, input_bytes
 from perfmodel.system.split.envelope import Segment, envelope
 from perfmodel.system.split.stages import SplitStageCosts, Stages
+from perfmodel.table import Result, Table, plain
+from perfmodel.table.text import aligned
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.plan import Plan
-    from perfmodel.table import Table
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -39,8 +38,8 @@ class Range:
     to_bytes_per_s: float
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Result):
     """Every cut of a network over two devices, at every rate of the link between them.
 
     Attributes
@@ -50,16 +49,21 @@ class Split:
     complete
         Whether `cuts` are all there are; otherwise the cuts along the order of execution, and those
         that minimum cuts found at the rates where the best one changes.
+
+    Its plot: ``latency()``.
     """
 
+    noun = "split"
+    pictures = ("latency",)
+
     objective: str
-    stages: Stages = field(repr=False)
-    device: SplitStageCosts = field(repr=False)
-    server: SplitStageCosts = field(repr=False)
+    stages: Stages
+    device: SplitStageCosts
+    server: SplitStageCosts
     channel: SplitLink
     link: str
     rates_bytes_per_s: Floats
-    cuts: CutTable = field(repr=False)
+    cuts: CutTable
     complete: bool
     proved: bool
 
@@ -250,8 +254,6 @@ class Split:
     @cached_property
     def table(self) -> Table:
         """One row a rate and a cut that is the best somewhere, or all on one side."""
-        from perfmodel.table import Table
-
         shown = self.shown
         count = len(self.rates_bytes_per_s)
         rows = np.repeat(shown, count)
@@ -274,13 +276,6 @@ class Split:
         """Cuts that are the best at some rate that was asked for, and all on either side."""
         found = [int(k) for k in self.best if k >= 0]
         return list(dict.fromkeys([self.local, *sorted(found), self.remote]))
-
-    @property
-    def plot(self) -> Any:
-        """Plots: ``latency()``."""
-        from perfmodel.catalog import plots_of
-
-        return plots_of(self, "split")
 
     def to_plan(self, rate: int = -1) -> Plan:
         """Return the best cut at one rate, by its index, as a plan of the graph.
@@ -360,41 +355,41 @@ class Split:
             "link": self.link, "objective": self.objective, "feasible": self.feasible,
             "proved": self.proved, "stages": self.stages.count, "cuts": self.cuts.count,
             "every_cut_listed": self.complete,
-            "rates_bytes_per_s": self.rates_bytes_per_s.tolist(),
+            "rates_bytes_per_s": self.rates_bytes_per_s,
             "best": [self.name(int(k)) for k in best],
             "sent_up": [list(self.cuts.crossing[int(k)]) if k >= 0 else [] for k in best],
         }  # fmt: skip
         for name in ("latency_s", "energy_j", "period_s", "link_s"):
-            out[name] = [_plain(v) for v in getattr(self, name)[best, at]]
+            out[name] = getattr(self, name)[best, at]
         for name in ("device_s", "server_s", "server_j", "up_bytes", "down_bytes", "device_bytes",
                      "server_bytes"):  # fmt: skip
-            out[name] = [_plain(v) for v in getattr(self.cuts, name)[best]]
+            out[name] = getattr(self.cuts, name)[best]
         for name, cut in (("local", self.local), ("remote", self.remote)):
             out[name] = {
-                "feasible": bool(self.cuts.fits[cut]),
-                "latency_s": [_plain(v) for v in self.latency_s[cut]],
-                "energy_j": [_plain(v) for v in self.energy_j[cut]],
+                "feasible": self.cuts.fits[cut],
+                "latency_s": self.latency_s[cut],
+                "energy_j": self.energy_j[cut],
             }
         out["ranges"] = [
-            {"cut": r.name, "from_bytes_per_s": _plain(r.from_bytes_per_s),
-             "to_bytes_per_s": _plain(r.to_bytes_per_s),
-             "up_bytes": float(self.cuts.up_bytes[r.cut])}
+            {"cut": r.name, "from_bytes_per_s": r.from_bytes_per_s,
+             "to_bytes_per_s": r.to_bytes_per_s,
+             "up_bytes": self.cuts.up_bytes[r.cut]}
             for r in self.ranges
         ]  # fmt: skip
-        out["violations"] = [v.to_dict() for v in self.violations]
+        out["violations"] = self.violations
         out["notes"] = self.notes
-        return out
-
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict` as JSON."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+        return plain(out)
 
     @property
-    def _head(self) -> str:
+    def headline(self) -> str:
+        """Which network over which devices, and how many cuts there are."""
         d, s = self.device.prediction, self.server.prediction
         cuts = f"{self.cuts.count} cuts" if self.complete else f"{self.cuts.count} cuts listed"
-        return (f"{d.workload.name} on {d.device} ({d.precision}) and {s.device} ({s.precision}) "
-                f"over {self.link}: {self.stages.count} stages, {cuts}")  # fmt: skip
+        cuts += "" if self.feasible else ": no cut fits"
+        return (
+            f"{d.workload.name} on {d.device} ({d.precision}) and {s.device} ({s.precision}) "
+            f"over {self.link}: {self.stages.count} stages, {cuts}"
+        )
 
     def _rows(self) -> list[tuple[str, ...]]:
         """Return a row for each stretch of the asked rates with one best cut."""
@@ -420,34 +415,24 @@ class Split:
 
     _COLUMNS = ("Mbit/s", "cut", "up", "latency", "device", "server", "device's energy", "runs/s")
 
-    def __repr__(self) -> str:
+    def sections(self) -> list[str]:
+        """Return a line for each stretch of rates with one best cut, and where that changes."""
         if not self.feasible:
-            return "\n".join([self._head + ": no cut fits", *(f"  {v}" for v in self.violations)])
-        rows = [self._COLUMNS, *self._rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(self._COLUMNS))]
-        lines = [self._head]
-        lines += ["  " + "  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip()
-                  for row in rows]  # fmt: skip
-        changes = [f"{_mbit(r.to_bytes_per_s)} ({r.name} | {after.name})"
-                   for r, after in zip(self.ranges, self.ranges[1:], strict=False)]  # fmt: skip
+            return []
+        lines = aligned([self._COLUMNS, *self._rows()])
+        changes = [
+            f"{_mbit(r.to_bytes_per_s)} ({r.name} | {after.name})"
+            for r, after in zip(self.ranges, self.ranges[1:], strict=False)
+        ]
         if changes:
-            lines.append("  the best cut changes at " + ", ".join(changes))
-        return "\n".join([*lines, *(f"  note: {text}" for text in self.notes)])
+            lines.append("the best cut changes at " + ", ".join(changes))
+        return ["\n".join(f"  {line}" for line in lines)]
 
-    def _repr_html_(self) -> str:
-        rows = self._rows() if self.feasible else []
-        head = "".join(f"<th style='text-align:left'>{escape(c)}</th>" for c in self._COLUMNS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
-        )
-        notes = [str(v) for v in self.violations] + self.notes
-        told = "".join(f"<div style='color:#B24700'>&#9888; {escape(n)}</div>" for n in notes)
-        table = f"<table><tr>{head}</tr>{body}</table>" if rows else ""
-        return f"<div><b>{escape(self._head)}</b>{told}{table}</div>"
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    def cautions(self) -> list[str]:
+        """Return why no cut fits, or the notes."""
+        if not self.feasible:
+            return [str(violation) for violation in self.violations]
+        return [f"note: {note}" for note in self.notes]
 
 
 def _joule(value: float) -> str:

@@ -18,7 +18,7 @@ from perfmodel.hardware.library import system as find_system
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.system import System, SystemLink
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
-from perfmodel.settings import FaultList
+from perfmodel.settings import FaultList, gathered
 from perfmodel.system.split.cuts import CutTable, SplitLink, evaluate, every_cut, prefixes
 from perfmodel.system.split.envelope import parametric
 from perfmodel.system.split.mincut import least_cut
@@ -123,13 +123,13 @@ def split(
     link_format: str | None = None,
     input_bytes: float | str | None = None,
     objective: str = "latency_s",
-    precision: str | Precision | None = None,
     server_precision: str | Precision | None = None,
-    runtime: str | None = None,
     server_runtime: str | None = None,
-    engine: str | None = None,
     server_engine: str | None = None,
     set: Mapping[str, Any] | None = None,
+    precision: str | Precision | None = None,
+    runtime: str | None = None,
+    engine: str | None = None,
     method: str = "auto",
 ) -> Split:
     """Find where to cut a network between a device and a server.
@@ -139,33 +139,45 @@ def split(
 
     Parameters
     ----------
-    workload, device, server
-        Objects, names of the library, or paths.
+    workload
+        As for `predict`.
+    device
+        The side that has the input and wants the output: a device of the library, or a path.
+    server
+        The other side.
     system
         Instead of the two devices: a spec file of a system, with its link.
     rate
-        Of the link from the device to the server: bytes a second, texts such as ``"20 Mbit/s"``,
-        or an axis such as ``"1..50 Mbit/s"``; the system's where left out.
+        Of the link from the device to the server, headers included: "20 Mbit/s", "1..50 Mbit/s"
+        (each whole number of it), "logspace(1 Mbit/s, 1 Gbit/s, 31)", or numbers in bytes per
+        second. By default the system's.
     latency
-        One way, of an empty message: seconds, or a text such as ``"5 ms"``.
+        One way, of an empty message: "5 ms", or a number in seconds.
     efficiency
-        Share of the bits that carry tensors.
+        Share of the bits that carry tensors, above 0 and at most 1.
     link_format
-        Format in which activations are sent (``int8``); as computed where left out. Scales are not
-        counted, conversions on both sides are.
+        Format in which activations are sent (int8). By default as they are computed. Scales are
+        not counted, conversions on both sides are.
     input_bytes
-        Of the network's inputs as they are sent, where they are: a number of bytes, or a text such
-        as ``"50 kB"`` (a JPEG).
+        Of the network's inputs as they are sent: "50 kB" (a JPEG), or a number of bytes. By default
+        as they are computed.
     objective
-        ``latency_s`` of one run, ``energy_j`` of the device, or ``throughput`` of runs that follow
-        each other.
-    precision, server_precision, runtime, server_runtime, engine, server_engine
-        As for `predict`, of the device and of the server; a precision given once is of both.
+        latency_s of one run, energy_j of the device, or throughput of runs that follow each other.
+    server_precision
+        Of the server, where it has its own.
+    server_runtime
+        Software of the server. By default its own.
+    server_engine
+        Engine of the server. By default the runtime's.
     set
-        Parameters of the workload and facts of the device by name.
+        Parameters of the workload and facts of the device, by name.
+    precision
+        As for `predict`. It holds for both sides.
+    runtime, engine
+        As for `predict`. It is the device's.
     method
-        ``list`` evaluates every cut (20,000 at most), ``min_cut`` finds the least by minimum cuts
-        of flow networks; ``auto`` the first where it can.
+        list: every cut (20,000 at most); min_cut: minimum cuts of flow networks; auto: the first
+        while there are at most 20,000 cuts.
 
     Returns
     -------
@@ -175,8 +187,15 @@ def split(
     ------
     InputError
         Every fault of the input at once. Memories that are too small are a result.
+
+    Examples
+    --------
+    >>> import perfmodel as pm
+    >>> s = pm.split("alexnet", "galaxy_s7", "rtx_4090", rate="1..3 Mbit/s")
+    >>> len(s.rates_bytes_per_s)
+    3
     """
-    faults = FaultList()
+    faults = gathered()
     faults += option_faults(objective, method, link_format, efficiency)
     found = _system(system, device, server, faults)
     sides: list[Any] = [device, server]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from perfmodel.calibrate.probe import HostCache, identify
+from perfmodel.table import plain
 
 _CPUINFO = """processor\t: 0
 vendor_id\t: AuthenticAMD
@@ -93,7 +94,7 @@ def test_nothing_to_be_found_is_said(tmp_path: Path, system: str) -> None:
     assert found.model is None
     assert found.caches == ()
     assert "the model of the processor could not be found" in found.notes
-    assert found.to_dict()["caches"] == []
+    assert plain(found)["caches"] == []
 
 
 @pytest.mark.parametrize("text", ["", "K", "-3K", "32Q", "0K", "3.5M"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perfmodel.api import Machine, Workload, hardware, predict, runtime, workload
+from perfmodel.ask import Machine, Workload, hardware, predict, runtime, workload
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.nested_refit import nested_trial

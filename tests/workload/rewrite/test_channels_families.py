@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from perfmodel.api import hardware
+from perfmodel.ask import hardware
 from perfmodel.predict import predict
 from perfmodel.specfile import read
 from perfmodel.workload.families import family

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from perfmodel.api import workload
+from perfmodel.ask import workload
 from perfmodel.errors import InputError
 from perfmodel.workload.families import family
 from perfmodel.workload.graph import Graph

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from perfmodel.api import hardware, schedule, workload
+from perfmodel.ask import hardware, schedule, workload
 from perfmodel.errors import InputError
 from perfmodel.predict import predict
 from perfmodel.workload.families import ExecutionSemantics
@@ -151,7 +151,7 @@ def test_a_schedule_counts_each_buffer_in_its_own_format() -> None:
     made = compressed(
         workload("tiny_cnn"), activations={"image": "int8", "stem.out": "int4"}, precision="w8a8"
     )
-    found: Any = schedule(made, "gemmini_16x16", capacity="64 KiB", precision="w8a8", unfused=True)
+    found: Any = schedule(made, "gemmini_16x16", capacity="64 KiB", precision="w8a8", fuse=False)
     sizes = dict(zip(found.residency["tensor"], found.residency["size_bytes"], strict=True))
     maps = 16 * 16 * 16
     assert sizes["image"] == 3 * 32 * 32

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perfmodel.api import hardware, workload
+from perfmodel.ask import hardware, workload
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError
 from perfmodel.formats import Sparsity, fixed_format, parse_precision

@@ -11,9 +11,9 @@ from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.importers.stored.held import FileTensor
 from perfmodel.workload.importers.stored.match import Matched, WeightStorage
-from perfmodel.workload.symbols import Dim, Poly, simplify
+from perfmodel.workload.symbols import Dim, Poly, evaluate, simplify
 from perfmodel.workload.unroll import carried
-from perfmodel.workload.workload import StructureBuild, Workload
+from perfmodel.workload.workload import PLAIN, StructureBuild, Workload
 
 _OWN: Final = frozenset({"weight", "kv", "state"})
 
@@ -104,8 +104,53 @@ class StoredBuild(StructureBuild):
             found = self._graphs[semantics] = with_storage(plain, self.plan)
         return found
 
+    def of(self, structure: Any) -> StoredBuild:
+        """Return what builds the graph of a part of the network, its weights so stored.
+
+        Parameters
+        ----------
+        structure
+            Of the same layers, perhaps narrower: what one of several devices computes.
+        """
+        part = StructureBuild(self.family, structure)
+        if structure == self.structure:
+            return StoredBuild(part, self.plan)
+        fields: Any = self.structure
+        whole = StructureBuild(self.family, fields.model_copy(update={"phase": structure.phase}))
+        return StoredBuild(part, _narrowed(self.plan, whole(PLAIN), part(PLAIN)))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredBuild, (StructureBuild(self.family, self.structure), self.plan)
+
+
+def _narrowed(plan: WeightStoragePlan, whole: Graph, part: Graph) -> WeightStoragePlan:
+    """Return how the weights of a narrower graph are stored: in the same formats."""
+
+    def narrowed(name: str, stored: WeightStorage) -> WeightStorage:
+        before, after = (graph.tensors[name].elements for graph in (whole, part))
+        share = float(evaluate(after, {})) / float(evaluate(before, {}))
+        return stored._replace(elements=round(stored.elements * share))
+
+    return replace(
+        plan,
+        whole=tuple((name, narrowed(name, stored)) for name, stored in plan.whole),
+        groups=tuple(
+            (
+                block,
+                tuple(
+                    replace(
+                        group,
+                        weights=tuple(
+                            (name, narrowed(f"{block}.{name}", stored))
+                            for name, stored in group.weights
+                        ),
+                    )
+                    for group in groups
+                ),
+            )
+            for block, groups in plan.groups
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,47 @@
+"""The public functions, each the one declaration of its question.
+
+What ``import perfmodel as pm`` offers (`perfmodel.WORDS`), for the rooms above: the command line
+makes its commands from these functions, evaluation asks nothing else.
+"""
+
+from perfmodel.ask.cite import cite
+from perfmodel.ask.things import (
+    Device,
+    Machine,
+    Precision,
+    Runtime,
+    Workload,
+    folder_faults,
+    hardware,
+    precision,
+    runtime,
+    runtime_names,
+    workload,
+)
+from perfmodel.collective import collective
+from perfmodel.compare import compare
+from perfmodel.kinds.hardwired.face import hardwire
+from perfmodel.predict import predict
+from perfmodel.prediction import Prediction
+from perfmodel.prediction.rows import largest
+from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
+from perfmodel.schedule.allocate import allocate
+from perfmodel.schedule.assign import assign
+from perfmodel.schedule.place import place
+from perfmodel.schedule.run import schedule
+from perfmodel.schedule.stream import stream
+from perfmodel.schedule.tiling.face import patches
+from perfmodel.solve import solve
+from perfmodel.sweep import sweep
+from perfmodel.system.request import request
+from perfmodel.system.serving import Served, serve
+from perfmodel.system.split import split
+from perfmodel.traffic import traffic
+
+__all__ = [
+    "Device", "DeviceLike", "Machine", "Precision", "Prediction", "PredictionInputs", "Runtime",
+    "Served", "Workload", "WorkloadLike", "allocate", "assign", "cite", "collective", "compare",
+    "folder_faults", "hardware", "hardwire", "largest", "patches", "place", "precision", "predict",
+    "request", "resolve", "runtime", "runtime_names", "schedule", "serve", "solve", "split",
+    "stream", "sweep", "traffic", "workload",
+]  # fmt: skip

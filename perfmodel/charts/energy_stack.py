@@ -1,0 +1,139 @@
+"""Energy of each layer as a stack of its parts: arithmetic, scratchpads, wires, memories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perfmodel.charts import (
+    GREY,
+    INK,
+    SERIES,
+    Chart,
+    ChartAxis,
+    Panel,
+    Picture,
+    Points,
+    Series,
+    percent,
+)
+from perfmodel.charts.bars import Amounts, largest, stacked, total_of
+from perfmodel.charts.subject import Column, PredictionPoint
+from perfmodel.cost.energy import run_energy
+from perfmodel.errors import input_error
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.prediction.prediction import Prediction
+
+#: Parts that run whether or not anything is computed; drawn last.
+_AT_REST = ("static", "idle", "background")
+
+
+def row_energy(prediction: Prediction) -> dict[str, dict[str, float]]:
+    """Return row -> part -> joule of all its executions, of one point.
+
+    The parts are those of `Prediction.energy`; what a run costs beside its rows is in none.
+    """
+    subject = PredictionPoint(prediction)
+    terms, count = subject.terms, subject.columns["count"]
+    rows = len(subject.names)
+
+    def column(value: Any) -> Column:
+        values = np.broadcast_to(np.asarray(value, dtype=float), (rows, np.shape(value)[-1]))
+        return values[:, 0] * count
+
+    totals: dict[str, Any] = {"latency_s": subject.columns["total_s"]}
+    for what in ("operations", "traffic", "energy"):
+        totals |= {f"{what} {name}": column(v) for name, v in getattr(terms, what).items()}
+    parts = run_energy(totals, subject.setting, terms.priced if terms.energy else ()).parts
+    out: dict[str, dict[str, float]] = {}
+    for part, joule in parts.items():
+        values = np.broadcast_to(np.asarray(joule, dtype=float), (rows,))
+        for name, value in zip(subject.names, values.tolist(), strict=True):
+            row = out.setdefault(name, {})
+            row[part] = row.get(part, 0.0) + value
+    return out
+
+
+@Picture
+def energy_stack(
+    energies: Prediction | Amounts,
+    *,
+    measured: Mapping[str, float] | None = None,
+    title: str = "",
+) -> Chart:
+    """Draw a bar for each layer, stacked by part: arithmetic, scratchpads, wires, memories.
+
+    Parameters
+    ----------
+    energies
+        A prediction (of an array-valued one the first point), or layer -> part -> joule.
+    measured
+        Layer -> joule, marked beside the bars.
+    title
+        What is drawn, where no prediction says it.
+
+    Raises
+    ------
+    InputError
+        The device states neither energies nor power, or there is nothing to draw.
+    """
+    subtitle = "energy by layer and part"
+    if isinstance(energies, Mapping):
+        layers: Amounts = energies
+    else:
+        subject = PredictionPoint(energies)
+        layers, title = row_energy(energies), title or subject.title
+        subtitle = f"{subject.subtitle}; {energies.energy_boundary} boundary"
+    parts = list(dict.fromkeys(part for row in layers.values() for part in row))
+    if not parts:
+        message = "there is no energy to draw: the device states neither energies nor power"
+        raise input_error(message, path="energies", expected="energies, or power.busy")
+    layers = largest(layers, 24, "all others ({})", total_of)
+    names, totals = list(layers), [total_of(row) for row in layers.values()]
+    order = sorted(parts, key=lambda part: part.startswith(_AT_REST))
+    joule = {part: [row.get(part, 0.0) for row in layers.values()] for part in order}
+    colors = {
+        part: GREY if part.startswith(_AT_REST) else SERIES[i % 6] for i, part in enumerate(order)
+    }
+
+    def words(part: str, i: int) -> str:
+        value, total = joule[part][i], totals[i]
+        share = f"{percent(value, total)} of {show(total, 'energy')}"
+        return f"<b>{names[i]}</b><br>{part}: {show(value, 'energy')}, {share}"
+
+    marks = {n: joules for n, joules in (measured or {}).items() if n in layers}
+    series: list[Series] = [
+        *stacked(names, joule, colors, words, across=False, edge_width=0.5),
+        *_measured(marks),
+    ]
+    total, most = sum(totals), int(np.argmax(totals))
+    shares = ", ".join(
+        f"{part} {100 * sum(joule[part]) / total if total else 0:.3g} %" for part in parts
+    )
+    highest = 1.06 * max(*totals, *marks.values(), 1e-15)
+    return Chart(
+        f"Energy: {title}" if title else "Energy",
+        subtitle,
+        f"Energy of {title or 'a network'} in {len(names)} bars, {show(total, 'energy')} in all: "
+        f"{shares}. {names[most]} takes the most, {show(totals[most], 'energy')}.",
+        [
+            Panel(
+                ChartAxis(names=names, grid=False, angle=-45 if len(names) > 8 else 0),
+                ChartAxis("energy", 0.0, highest, "energy"),
+                series,
+            )
+        ],
+        stacked=True,
+        gap=0.25,
+    )
+
+
+def _measured(marks: Mapping[str, float]) -> list[Points]:
+    """Return measured energies as strokes."""
+    hover = [f"<b>{name}</b><br>measured: {show(v, 'energy')}" for name, v in marks.items()]
+    look: dict[str, Any] = {"symbol": "line-ew", "size": 26, "edge": INK, "edge_width": 3}
+    return [Points("measured", list(marks), list(marks.values()), hover, **look)] if marks else []

@@ -1,0 +1,259 @@
+"""What engines and channels are busy with: a lane for each, a bar for whatever runs, over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from perfmodel.charts import GREY, SERIES, Bars, Chart, ChartAxis, Panel, Picture, percent
+from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.assign.report import DeviceAssignment
+
+#: Kind of bar that moves data, drawn apart from what computes.
+TRANSFER = "transfer"
+
+#: Kinds whose colour never changes.
+_COMMON = ("conv", "gemm", "depthwise", "elementwise", "attention", "norm")
+#: Time units of the axis, largest first.
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+#: Share of the axis above which a bar has its name written in it, for each character.
+_PER_CHARACTER = 0.0135
+#: Share of the axis above which a bar has a white edge.
+_EDGED = 0.005
+
+
+class ActivityBar(NamedTuple):
+    """Something that keeps a lane busy.
+
+    Attributes
+    ----------
+    lane
+        Engine, channel or DMA queue.
+    name
+        What it is busy with.
+    kind
+        Decides the colour; ``transfer`` for what moves data.
+    note
+        What else it says where the mouse is.
+    """
+
+    lane: str
+    name: str
+    start_s: float
+    end_s: float
+    kind: str
+    note: str = ""
+
+    @property
+    def length_s(self) -> float:
+        """How long it takes."""
+        return self.end_s - self.start_s
+
+
+@Picture
+def lanes(
+    bars: Iterable[ActivityBar],
+    title: str,
+    subtitle: str = "",
+    *,
+    order: Sequence[str] = (),
+    about: str = "Timeline",
+    colors: Mapping[str, str] | None = None,
+    in_steps: bool = False,
+) -> Chart:
+    """Draw bars on lanes over time.
+
+    Parameters
+    ----------
+    bars
+        What runs where and when.
+    order
+        Lanes from top to bottom, those that nothing uses too; by default as bars first name them.
+    about
+        First words of the text alternative.
+    colors
+        Kind -> colour, for kinds that have one of their own.
+    in_steps
+        Starts and ends are positions in an order instead of seconds.
+
+    Raises
+    ------
+    InputError
+        No bar, or one that ends before it starts.
+    """
+    bars = list(bars)
+    if not bars:
+        raise input_error("nothing runs", "bars", expected="one bar or more")
+    wrong = [bar for bar in bars if bar.end_s < bar.start_s]
+    if wrong:
+        raise InputError([Fault(f"'{bar.name}' ends before it starts", "bars") for bar in wrong])
+    names = list(dict.fromkeys([*order, *(bar.lane for bar in bars)]))
+    span = _extent(bars)[1]
+    busy = dict.fromkeys(names, 0.0)
+    spent: dict[str, float] = {}
+    for bar in bars:
+        busy[bar.lane] += bar.length_s
+        spent[bar.kind] = spent.get(bar.kind, 0.0) + bar.length_s
+    shares = {lane: percent(seconds, span) for lane, seconds in busy.items()}
+    kinds = sorted(spent, key=lambda kind: (kind == TRANSFER, -spent[kind]))
+    own = _colors(kinds) | dict(colors or {})
+    over = f"{span:g} steps" if in_steps else show(span, "time")
+    texts = ", ".join(f"{lane} {share}" for lane, share in shares.items())
+    alt = f"{about} of {len(bars)} bars on {len(names)} lanes over {over}. "
+    alt += ("" if in_steps else f"Busy: {texts}. ") + f"Kinds: {', '.join(kinds)}."
+    panel = lane_panel(
+        bars,
+        {lane: lane if in_steps else f"{lane} ({share})" for lane, share in shares.items()},
+        {kind: own[kind] for kind in kinds},
+        in_steps=in_steps,
+    )
+    height = 190 + 74 * max(len(names), 3)
+    return Chart(title, subtitle, alt, [panel], "above", height=height, gap=0.3)
+
+
+def lane_panel(
+    bars: Sequence[ActivityBar],
+    labels: Mapping[str, str],
+    colors: Mapping[str, str],
+    *,
+    words: Mapping[str, str] | None = None,
+    outlined: Collection[str] = (),
+    in_steps: bool = False,
+) -> Panel:
+    """Return bars on lanes, in the unit of time that suits their extent.
+
+    Parameters
+    ----------
+    labels
+        Lane -> what stands beside it, from top to bottom.
+    colors
+        Kind -> its colour, in the order of the legend.
+    words
+        Kind -> how the legend calls it, where other than that.
+    outlined
+        Kinds that are so short that an outline of their own colour keeps them visible.
+    in_steps
+        Starts and ends are positions in an order instead of seconds.
+    """
+    begin, span = _extent(bars)
+    scale, unit = next(((s, u) for s, u in _UNITS if span >= s), _UNITS[-1])
+    title = "step of the order" if in_steps else f"time ({unit})"
+    scale = 1.0 if in_steps else scale
+    series: list[Bars] = []
+    for kind, color in colors.items():
+        own = [bar for bar in bars if bar.kind == kind]
+        shares = [bar.length_s / span for bar in own]
+        if not own:
+            continue
+        # Narrow bars would be nothing but white edge: theirs has their own colour.
+        wide = [share > _EDGED for share in shares]
+        written = [
+            share > _PER_CHARACTER * len(b.name) for share, b in zip(shares, own, strict=True)
+        ]
+        series.append(
+            Bars(
+                (words or {}).get(kind, kind),
+                [bar.length_s / scale for bar in own],
+                [labels[bar.lane] for bar in own],
+                [
+                    f"{bar.name} ({kind})<br>{bar.lane}: {_when(bar, in_steps)}"
+                    + (f"<br>{bar.note}" if bar.note else "")
+                    for bar in own
+                ],
+                across=True,
+                base=[bar.start_s / scale for bar in own],
+                color=color,
+                edge=color if kind in outlined else ["white" if w else color for w in wide],
+                edge_width=1.6 if kind in outlined else [0.5 if w else 0.8 for w in wide],
+                text=[b.name if w else "" for b, w in zip(own, written, strict=True)],
+                text_color="white",
+                meta={"kind": kind},
+            )
+        )
+    return Panel(
+        ChartAxis(title, begin / scale, (begin + 1.01 * span) / scale),
+        ChartAxis(names=list(labels.values()), grid=False),
+        series,
+    )
+
+
+def _extent(bars: Sequence[ActivityBar]) -> tuple[float, float]:
+    begin = min(bar.start_s for bar in bars)
+    return begin, (max(bar.end_s for bar in bars) - begin) or 1.0
+
+
+def _colors(kinds: Iterable[str]) -> dict[str, str]:
+    """Return kind -> colour, the same in every picture for the common ones."""
+    colors = dict(zip(_COMMON, SERIES, strict=False))
+    others = [kind for kind in kinds if kind not in colors and kind != TRANSFER]
+    free = [c for kind, c in colors.items() if kind not in kinds] or list(colors.values())
+    colors |= {kind: free[i % len(free)] for i, kind in enumerate(others)}
+    return colors | {TRANSFER: GREY}
+
+
+def _when(bar: ActivityBar, in_steps: bool) -> str:
+    if in_steps:
+        return f"step {math.floor(bar.start_s)}"
+    times = [show(seconds, "time") for seconds in (bar.start_s, bar.end_s, bar.length_s)]
+    return f"{times[0]} to {times[1]}, {times[2]}"
+
+
+@Picture
+def timeline(assignment: DeviceAssignment) -> Chart:
+    """Draw one run of an assignment: a lane for each engine, memory and link that tensors cross.
+
+    Raises
+    ------
+    InputError
+        There is no assignment.
+    """
+    run, network = assignment.result.run, assignment.network
+    if run is None:
+        raise input_error("there is no assignment", "assignment", expected="a feasible one")
+    problem, stations = network.problem, network.stations
+    engines = list(problem.engines)
+    bars = [
+        ActivityBar(engines[engine], name, float(start), float(end), kind)
+        for engine, name, start, end, kind in zip(
+            run.engine.tolist(),
+            problem.operators,
+            run.start_s,
+            run.end_s,
+            network.kinds,
+            strict=True,
+        )
+    ]
+    several = len({s.device for s in stations}) > 1
+    ways: list[str] = []
+    for tensor, source, target, start, end in zip(
+        run.tensor, run.source, run.target, run.sent_s, run.arrived_s, strict=True
+    ):
+        one, two = stations[int(source)], stations[int(target)]
+        if one.device != two.device:
+            lane = f"{network.joins[one.device, two.device].link} to {two.device}"
+        else:
+            lane = (f"{one.device}." if several else "") + one.machine.main_memory
+        ways.append(lane)
+        name = network.flows[int(tensor)].tensor
+        bars.append(ActivityBar(lane, name, float(start), float(end), TRANSFER))
+    every = show(assignment.interval_s, "time")
+    how = {
+        "sequential": "one thing at a time",
+        "parallel": "engines in parallel",
+        "throughput": f"one run by itself; in a pipeline one every {every}",
+    }[assignment.result.goal]
+    devices = " and ".join(dict.fromkeys(s.device for s in stations))
+    within = f"within {100 * assignment.gap:.2g} % of the least"
+    proof = "proved least" if assignment.proved else within
+    name = network.workload.name
+    return lanes.chart(
+        bars,
+        f"{name} on {devices}",
+        f"{network.precision}, {how}; {proof}; {show(run.makespan_s, 'time')}",
+        order=[*engines, *dict.fromkeys(ways)],
+        about=f"Timeline of {name} on the engines of {devices}",
+    )

@@ -1,0 +1,215 @@
+"""Two schedules side by side: their memories over the order, their bytes and seconds below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from perfmodel.charts import (
+    BLUE,
+    GREY,
+    ORANGE,
+    SKY,
+    VERMILION,
+    Bars,
+    Chart,
+    ChartAxis,
+    Note,
+    Panel,
+    Picture,
+    ReferenceLine,
+    binary,
+)
+from perfmodel.charts.bars import stacked
+from perfmodel.charts.schedule_memory import memory
+from perfmodel.charts.schedule_stays import title_of
+from perfmodel.errors import input_error
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.result import Schedule
+
+Pair = tuple[str, str]
+
+_SIDES = (0.0, 0.46), (0.54, 1.0)
+_BELOW = (0.0, 0.2)
+#: What is moved or spent -> colour.
+_COLORS = {
+    "spill ": VERMILION,
+    "reload ": ORANGE,
+    "tiles": SKY,
+    "engine works": BLUE,
+    "engine waits": GREY,
+}
+
+
+@Picture
+def compare(one: Schedule, two: Schedule, names: Pair | None = None) -> Chart:
+    """Draw two memory maps on one scale, and below them what both move and how long they take.
+
+    Parameters
+    ----------
+    names
+        What to call them; by default method and objective, or capacity, by which they differ.
+
+    Raises
+    ------
+    InputError
+        One of them is no schedule.
+    """
+    both = one, two
+    if any(s.outcome.script is None for s in both):
+        raise input_error("there is no schedule", path="compare", expected="two that fit")
+    names = names or _names(one, two)
+    used = max(max(s.peak_bytes, _height(s)) for s in both)
+    # A capacity far above what is used is no part of the picture.
+    rooms = [s.capacity_bytes for s in both if (s.capacity_bytes or 0) <= 4 * used]
+    high = 1.03 * max(used, *(room or 0 for room in rooms), 1)
+    lines = [s.timing.timeline for s in both if s.timing is not None]
+    timed = one.latency_s is not None and two.latency_s is not None
+    bytes_ = {
+        "spill ": [float(s.spill_bytes) for s in both],
+        "reload ": [float(s.reload_bytes) for s in both],
+    }
+    if any(s.tile_bytes for s in both):
+        bytes_["tiles"] = [float(s.tile_bytes) for s in both]
+    panels = [
+        *(_map(s, name, side, high) for s, name, side in zip(both, names, _SIDES, strict=True)),
+        _totals(
+            names,
+            bytes_,
+            [_parts(s) for s in both],
+            ChartAxis("spilled and reloaded", 0.0, dimension="bytes", most=4 if timed else 9),
+            binary,
+            1.6 if timed else 1.25,
+        ),
+    ]
+    if timed:
+        spent = {
+            "engine works": [line.compute_s for line in lines],
+            "engine waits": [line.exposed_s for line in lines],
+        }
+        seconds = _totals(
+            names,
+            spent,
+            [show(line.makespan_s, "time") for line in lines],
+            ChartAxis("latency", 0.0, dimension="time", most=4),
+            lambda value: show(value, "time"),
+            1.3,
+        )
+        panels[2] = replace(panels[2], across=_SIDES[0])
+        panels.append(replace(seconds, across=_SIDES[1], y=replace(seconds.y, labels=False)))
+    return Chart(
+        f"Two schedules of {title_of(one)}",
+        _subtitle(one, two, names),
+        _alt(one, two, names),
+        panels,
+        legend="above",
+        height=680,
+    )
+
+
+def _height(s: Schedule) -> int:
+    return s.layout.height_bytes if s.layout is not None and s.layout.packed else 0
+
+
+def _map(s: Schedule, name: str, side: tuple[float, float], high: float) -> Panel:
+    """Return the memory of one schedule, without the names in its rectangles."""
+    panel = memory.chart(s).panels[0]
+    left, room = side == _SIDES[0], s.capacity_bytes
+    title = Note(f"<b>{name}</b>", 0.0, 1.0, "", anchor="left bottom", size=13)
+    return replace(
+        panel,
+        y=ChartAxis("on chip" if left else "", 0.0, high, "bytes", most=6, labels=left),
+        series=[replace(t, text=()) if isinstance(t, Bars) else t for t in panel.series],
+        limits=[ReferenceLine(room, color=VERMILION, width=1.6)]
+        if room is not None and room <= high
+        else [],
+        notes=[title],
+        across=side,
+        down=(0.4, 1.0),
+    )
+
+
+def _names(one: Schedule, two: Schedule) -> Pair:
+    """Return the first of what they differ in."""
+    pairs = zip(_traits(one), _traits(two), strict=True)
+    return next(((a, b) for a, b in pairs if a != b), ("first", "second"))
+
+
+def _traits(s: Schedule) -> tuple[str, ...]:
+    room = "no limit" if s.capacity_bytes is None else binary(s.capacity_bytes)
+    return (s.method, s.objective, room, f"{len(s.problem.steps)} steps", title_of(s))
+
+
+def _totals(
+    names: Pair,
+    parts: dict[str, list[float]],
+    texts: list[str],
+    axis: ChartAxis,
+    write: Callable[[float], str],
+    room: float,
+) -> Panel:
+    """Return two lying bars of what both move or spend, with their sums as texts behind."""
+    ends = [sum(values) for values in zip(*parts.values(), strict=True)]
+    return Panel(
+        replace(axis, high=room * max(*ends, 1e-12 if axis.dimension == "time" else 1.0)),
+        ChartAxis(names=names, grid=False),
+        [
+            replace(bars, base=base, meta={"part": bars.name.strip()})
+            for bars, base in zip(
+                stacked(
+                    names,
+                    parts,
+                    _COLORS,
+                    lambda part, i: f"{part.strip()}: {write(parts[part][i])}",
+                    width=0.6,
+                    legend=False,
+                    edge_width=0.0,
+                ),
+                _bases(list(parts.values())),
+                strict=True,
+            )
+        ],
+        notes=[
+            Note(text, end, name, anchor="left auto", shift=(5, 0))
+            for text, end, name in zip(texts, ends, names, strict=True)
+        ],
+        down=_BELOW,
+    )
+
+
+def _bases(lengths: list[list[float]]) -> list[list[float]]:
+    """Return where each part begins: at the end of the one before."""
+    sums = [[0.0, 0.0]]
+    for values in lengths[:-1]:
+        sums.append([a + b for a, b in zip(sums[-1], values, strict=True)])
+    return sums
+
+
+def _parts(s: Schedule) -> str:
+    if not s.trace.cost_bytes + s.tile_bytes:
+        return "none"
+    tiles = f" + {binary(s.tile_bytes)}" if s.tile_bytes else ""
+    return f"{binary(s.spill_bytes)} + {binary(s.reload_bytes)}{tiles}"
+
+
+def _subtitle(one: Schedule, two: Schedule, names: Pair) -> str:
+    first, second = (s.trace.cost_bytes + s.tile_bytes for s in (one, two))
+    less = names[0] if first < second else names[1]
+    text = f"{less} spills and reloads {binary(abs(first - second))} fewer"
+    if first == second:
+        text = "both spill and reload as many bytes"
+    if one.latency_s is not None and two.latency_s is not None:
+        text += "; latency: engine works (blue), waits (grey)"
+    return text
+
+
+def _alt(one: Schedule, two: Schedule, names: Pair) -> str:
+    parts = [f"Two schedules of {title_of(one)} side by side"]
+    for s, name in zip((one, two), names, strict=True):
+        text = f"{name}: {binary(s.spill_bytes)} spilled, {binary(s.reload_bytes)} reloaded, peak "
+        time = "" if s.latency_s is None else f", {show(s.latency_s, 'time')}"
+        parts.append(text + binary(s.peak_bytes) + time)
+    return ". ".join(parts) + "."

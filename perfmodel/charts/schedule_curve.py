@@ -1,0 +1,253 @@
+"""Bytes spilled and reloaded against capacity: what is possible, what is proved, what fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from perfmodel.charts import (
+    BLUE,
+    GREEN,
+    GREY,
+    PALE,
+    VERMILION,
+    Band,
+    Chart,
+    ChartAxis,
+    Lines,
+    Note,
+    Panel,
+    Picture,
+    Points,
+    ReferenceLine,
+    Series,
+    binary,
+)
+from perfmodel.charts.schedule_stays import title_of
+from perfmodel.errors import input_error
+from perfmodel.units import show
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.curve import Curve
+    from perfmodel.schedule.result import Schedule
+
+
+@Picture
+def curve(curve: Curve) -> Chart:
+    """Draw bytes spilled and reloaded over capacity, and latency below where it is known.
+
+    The line is what is known to be possible: a schedule fits wherever what it holds does, also
+    below the capacity that it was made for. The shade is proved: a bound at a capacity holds for
+    all smaller ones, and no schedule lies in it. Left of the largest working set nothing fits.
+
+    Raises
+    ------
+    InputError
+        There is no schedule at all.
+    """
+    every = curve.schedules
+    fitting = [s for s in every if s.outcome.script is not None]
+    least = every[0].working_set_bytes
+    if not fitting:
+        raise input_error(
+            "nothing fits at any capacity", path="capacity", expected=f"{binary(least)} or more"
+        )
+    first = fitting[0]
+    sizes = [_room(s) for s in every]
+    low, high = min(*sizes, least) / 1.12, max(sizes) * 1.12
+    # A capacity in which a schedule runs without any spill.
+    free = next((_needs(s) for s in fitting if not s.trace.cost_bytes), None)
+    across = ChartAxis("capacity", low, high, "bytes", log=True)
+    most = max(s.trace.cost_bytes for s in fitting)
+    panel = Panel(
+        across,
+        ChartAxis("spilled and reloaded", 0.0, 1.14 * max(most, 1), "bytes", most=7),
+        [*_bound(fitting, least), *_possible(fitting, high), *_failed(every)],
+        bands=[Band(low, least, color="rgba(213,94,0,0.10)")],
+        limits=[ReferenceLine(float(free or 0), "x", color=GREEN)] if (free or 0) > least else [],
+        notes=_notes(least, free),
+    )
+    panels = [panel]
+    if all(s.latency_s is not None for s in fitting):
+        above = replace(panel, x=replace(across, title="", labels=False), down=(0.42, 1.0))
+        panels = [above, _latency(fitting, across)]
+    return Chart(
+        f"What more memory saves {title_of(first)}",
+        f"{first.scheduled.precision}, {first.method}; beside it "
+        f"{binary(first.compulsory_bytes)} cross at any capacity",
+        _alt(curve, fitting, least, free),
+        panels,
+        legend="above",
+    )
+
+
+def _room(s: Schedule) -> float:
+    return float(s.capacity_bytes or 0)
+
+
+def _needs(s: Schedule) -> int:
+    """Return the least capacity that a schedule runs in as it is."""
+    packed = s.layout is not None and s.layout.packed
+    return s.layout.height_bytes if s.layout is not None and packed else s.peak_bytes
+
+
+def _bound(fitting: list[Schedule], least: int) -> list[Series]:
+    """Return the shade under the bounds: that of a capacity holds down to the next smaller."""
+    bounds = [float(s.lower_bound_bytes) for s in fitting]
+    if not any(bounds):
+        return []
+    return [
+        Lines(
+            "proved: none is below",
+            [float(least), *map(_room, fitting)],
+            [bounds[0], *bounds],
+            color=GREY,
+            width=0,
+            step="vh",
+            fill=PALE,
+            meta={"what": "bound"},
+        )
+    ]
+
+
+def _possible(fitting: list[Schedule], high: float) -> list[Series]:
+    """Return the line of what is possible, with full marks where it is proved, else empty ones."""
+    # From where each schedule fits, the least of those that do.
+    stairs: list[tuple[float, float]] = []
+    for room, cost in sorted((float(_needs(s)), float(s.trace.cost_bytes)) for s in fitting):
+        if not stairs or cost < stairs[-1][1]:
+            stairs.append((room, cost))
+    stairs.append((high, stairs[-1][1]))
+    series: list[Series] = [
+        Lines(
+            "found",
+            [room for room, _ in stairs],
+            [cost for _, cost in stairs],
+            legend=False,
+            step="hv",
+            meta={"what": "line"},
+        )
+    ]
+    for proved, name, symbol in (
+        (True, "found, proved best", "circle"),
+        (False, "found, not proved", "circle-open"),
+    ):
+        own = [s for s in fitting if s.outcome.proved == proved]
+        if own:
+            series.append(
+                Points(
+                    name,
+                    [_room(s) for s in own],
+                    [float(s.trace.cost_bytes) for s in own],
+                    [_words(s) for s in own],
+                    clipped=False,
+                    symbol=symbol,
+                    size=10,
+                    edge=BLUE,
+                    edge_width=2,
+                    meta={"what": "points"},
+                )
+            )
+    return series
+
+
+def _words(s: Schedule) -> str:
+    lines = [
+        f"<b>{binary(_room(s))}</b>",
+        f"{binary(s.spill_bytes)} spilled, {binary(s.reload_bytes)} reloaded",
+        f"at least {binary(s.lower_bound_bytes)}",
+    ]
+    return "<br>".join([*lines, *([] if s.feasible else ["its addresses do not fit"])])
+
+
+def _failed(every: tuple[Schedule, ...]) -> list[Series]:
+    rooms = [s.capacity_bytes or 0 for s in every if s.outcome.script is None]
+    if not rooms:
+        return []
+    return [
+        Points(
+            "does not fit",
+            rooms,
+            [0.0] * len(rooms),
+            [f"{binary(room)}: does not fit" for room in rooms],
+            clipped=False,
+            symbol="x",
+            size=10,
+            color=VERMILION,
+            meta={"what": "failed"},
+        )
+    ]
+
+
+def _latency(fitting: list[Schedule], across: ChartAxis) -> Panel:
+    seconds = [s.latency_s or 0.0 for s in fitting]
+    sizes = [_room(s) for s in fitting]
+    return Panel(
+        across,
+        ChartAxis("latency", 0.0, 1.14 * max(seconds), "time", most=4),
+        [
+            Lines(
+                "latency",
+                [*sizes, across.high],
+                [*seconds, seconds[-1]],
+                [
+                    *(
+                        f"<b>{binary(c)}</b><br>{show(t, 'time')}"
+                        for c, t in zip(sizes, seconds, strict=True)
+                    ),
+                    "",
+                ],
+                legend=False,
+                color=GREEN,
+                step="hv",
+                symbol="circle",
+                size=[8.0] * len(sizes) + [0.0],
+                meta={"what": "latency"},
+            )
+        ],
+        down=(0.0, 0.34),
+    )
+
+
+def _notes(least: int, free: int | None) -> list[Note]:
+    """Return where nothing fits, and from where on nothing is spilled."""
+    notes = [
+        Note(
+            f"nothing fits below {binary(least)}",
+            least,
+            0.5,
+            "x",
+            anchor="right middle",
+            shift=(-2, 0),
+            angle=-90,
+            color=VERMILION,
+        )
+    ]
+    if free is not None:
+        notes.append(
+            Note(
+                f"no spill<br>from {binary(free)}",
+                free,
+                0.97,
+                "x",
+                anchor="left top",
+                shift=(5, 0),
+                align="left",
+                color="#007A59",
+            )
+        )
+    return notes
+
+
+def _alt(curve: Curve, fitting: list[Schedule], least: int, free: int | None) -> str:
+    points = ", ".join(f"{binary(_room(s))}: {binary(s.trace.cost_bytes)}" for s in fitting)
+    proved = sum(s.outcome.proved for s in fitting)
+    where = f"{title_of(fitting[0])} at {len(curve.schedules)} capacities"
+    parts = [
+        f"Bytes spilled and reloaded by {where}: {points}",
+        f"{proved} of {len(fitting)} are proved to be the fewest",
+        f"Nothing fits below {binary(least)}",
+    ]
+    if free is not None:
+        parts.append(f"Nothing is spilled from {binary(free)} on")
+    return ". ".join(parts) + "."

@@ -1,0 +1,244 @@
+"""The memory of a schedule: what lies where over its order, what moves, what each step needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from perfmodel.charts import (
+    BLUE,
+    INK,
+    VERMILION,
+    Bars,
+    Chart,
+    ChartAxis,
+    Lines,
+    Note,
+    Panel,
+    Picture,
+    Points,
+    ReferenceLine,
+    binary,
+)
+from perfmodel.charts.memory_map import Stay, beside, map_panel
+from perfmodel.charts.schedule_stays import COLORS, ResidencyRectangle, pieces, proof, title_of
+from perfmodel.errors import input_error
+
+if TYPE_CHECKING:
+    from perfmodel.schedule.result import Schedule
+
+
+@Picture
+def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Chart:
+    """Draw what is on chip at each step of the order, at its address, below the capacity.
+
+    Spills and reloads are marked; a dotted line leads from where a tensor left to where it comes
+    back. Without addresses the tensors are stacked, the oldest below.
+
+    Parameters
+    ----------
+    steps
+        Positions of the order from the first until just before the second; by default all.
+
+    Raises
+    ------
+    InputError
+        There is no schedule, or no such positions.
+    """
+    every = pieces(s)
+    count = len(s.script.order)
+    begin, end = steps or (0, count)
+    if not 0 <= begin < end <= count:
+        raise input_error(
+            f"{steps} are no positions of the order",
+            path="steps",
+            expected=f"a first and a later one within 0 and {count}",
+        )
+    shown = [p for p in every if p.upper > begin and p.lower < end]
+    packed = s.layout is not None and s.layout.packed
+    # Cut to what is shown, so that names stand in the middle of it.
+    panel = map_panel(
+        [Stay(p.name, max(p.lower, begin), min(p.upper, end), p.offset, p.size) for p in shown],
+        s.capacity_bytes,
+        {p.name: p.kind for p in shown},
+        colors=COLORS,
+        words=lambda i: _words(s, shown[i]),
+        time="step of the order",
+    )
+    texts = [
+        f"{binary(s.trace.spill_bytes)} spilled, {binary(s.trace.reload_bytes)} reloaded",
+        f"peak {binary(s.peak_bytes)}",
+    ]
+    if s.layout is not None:
+        height, gap = binary(s.layout.height_bytes), binary(s.layout.gap_bytes)
+        texts.append(
+            f"packed into {height}" if packed else f"no addresses: {gap} short of a packing"
+        )
+    return Chart(
+        f"Memory of {title_of(s)} over the schedule",
+        f"{s.scheduled.precision}, {s.method}: {'; '.join([*texts, proof(s)])}",
+        _alt(s, shown, packed=packed),
+        [
+            replace(
+                panel,
+                x=replace(panel.x, low=begin, high=end),
+                y=replace(panel.y, title="address" if packed else "bytes on chip"),
+                series=[*panel.series, *_moves(s, shown)],
+            )
+        ],
+        legend="above",
+    )
+
+
+def _words(s: Schedule, p: ResidencyRectangle) -> str:
+    order, steps = s.script.order, s.problem.steps
+    first, last = int(p.lower), max(int(p.lower), int(p.upper - 0.25))
+    lines = [
+        f"<b>{p.name}</b>: {binary(p.size)} at {p.offset}",
+        f"from step {first}, {steps[order[first]].name}",
+        f"to step {last}, {steps[order[last]].name}",
+    ]
+    if p.stay >= 0:
+        stay = s.trace.intervals[p.stay]
+        lines += ["reloaded before it"] if stay.reloaded else []
+        lines += ["spilled after it"] if stay.spilled else []
+    return "<br>".join(lines)
+
+
+def _middle(p: ResidencyRectangle) -> float:
+    return p.offset + p.size / 2
+
+
+def _moves(s: Schedule, shown: list[ResidencyRectangle]) -> list[Points]:
+    """Return marks where tensors leave and come back, and lines between the two."""
+    intervals = s.trace.intervals
+    first: dict[int, ResidencyRectangle] = {}
+    last: dict[int, ResidencyRectangle] = {}
+    for p in shown:
+        if p.stay >= 0:
+            first[p.stay] = min(first.get(p.stay, p), p, key=lambda q: q.lower)
+            last[p.stay] = max(last.get(p.stay, p), p, key=lambda q: q.upper)
+    x: list[float | None] = []
+    y: list[float | None] = []
+    before: dict[int, int] = {}
+    for i in sorted(range(len(intervals)), key=lambda i: intervals[i].first):
+        origin = last.get(before.get(intervals[i].buffer, -1))
+        if intervals[i].reloaded and i in first and origin is not None:
+            x += [origin.upper, first[i].lower, None]
+            y += [_middle(origin), _middle(first[i]), None]
+        before[intervals[i].buffer] = i
+    spilled = [p for i, p in last.items() if intervals[i].spilled]
+    reloaded = [p for i, p in first.items() if intervals[i].reloaded]
+    size = 11 if len(intervals) <= 150 else 7
+    out: list[Points] = []
+    if x:
+        out.append(Lines("off chip", x, y, color=VERMILION, width=1, dash="dot"))
+    for name, moves, symbol, color in (
+        ("spill", spilled, "triangle-up", VERMILION),
+        ("reload", reloaded, "triangle-down", INK),
+    ):
+        if moves:
+            out.append(
+                Points(
+                    name,
+                    [p.upper if name == "spill" else p.lower for p in moves],
+                    [_middle(p) for p in moves],
+                    [f"{name} of {p.name}: {binary(p.size)}" for p in moves],
+                    symbol=symbol,
+                    size=size,
+                    color=color,
+                    edge_width=0.8,
+                    meta={"move": name},
+                )
+            )
+    return out
+
+
+def _alt(s: Schedule, shown: list[ResidencyRectangle], *, packed: bool) -> str:
+    how = "at their addresses" if packed else "stacked, without addresses"
+    count = len({p.stay for p in shown} - {-1})
+    head = f"Memory of {title_of(s)} over {len(s.script.order)} steps: {count} stays of tensors "
+    head += f"{how}, at most {binary(s.peak_bytes)}"
+    if s.capacity_bytes is not None:
+        head += f" of {binary(s.capacity_bytes)}"
+    buffers = s.problem.buffers
+    names = [
+        f"{buffers[i.buffer].name} ({binary(buffers[i.buffer].size_bytes)}) after step {i.last}"
+        for i in s.trace.intervals
+        if i.spilled
+    ]
+    parts = [head]
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        parts.append(f"Spilled: {', '.join(names[:3])}{more}")
+    crossing = f"{binary(s.spill_bytes)} are spilled, {binary(s.reload_bytes)} reloaded"
+    parts.append(crossing if s.trace.cost_bytes else "Nothing is spilled")
+    return ". ".join(parts) + "."
+
+
+@Picture
+def demand(s: Schedule) -> Chart:
+    """Draw the working set of each step, in the network's own order.
+
+    What a step reads and writes, and its scratch, lie on chip together while it runs: a capacity
+    below the largest of these sums has no schedule, whatever the order and the spills.
+    """
+    sets, steps, room = s.problem.working_set_bytes, s.problem.steps, s.capacity_bytes
+    limit = float("inf") if room is None else float(room)
+    over = [need > limit for need in sets]
+    worst = int(np.argmax(sets))
+    largest = binary(sets[worst])
+    # The loads of inputs are no steps that run.
+    runs = [out for out, step in zip(over, steps, strict=True) if not step.load]
+    if room is None:
+        text = f"the largest working set is {largest}"
+    elif any(runs):
+        text = f"{sum(runs)} of {len(runs)} steps need more than {binary(room)}"
+    else:
+        text = f"every step by itself fits; the largest needs {largest}"
+    groups = {False: ("fits", BLUE), True: ("needs too much", VERMILION)}
+    members = {out: [i for i, over_it in enumerate(over) if over_it == out] for out in groups}
+    series = [
+        Bars(
+            name,
+            members[out],
+            [sets[i] for i in members[out]],
+            [
+                f"<b>{steps[i].name}</b><br>{binary(sets[i])}"
+                + (f", {binary(sets[i] - limit)} too much" if over[i] else "")
+                for i in members[out]
+            ],
+            width=1.0,
+            color=color,
+            edge_width=0.5 if len(sets) <= 300 else 0.0,
+            meta={"over": out},
+        )
+        for out, (name, color) in groups.items()
+        if members[out]
+    ]
+    side = "left" if worst < len(sets) / 2 else "right"
+    name = f"{steps[worst].name}: {largest}"
+    notes = [Note(name, worst, sets[worst], anchor=f"{side} bottom")]
+    limits: list[ReferenceLine] = []
+    if room is not None:
+        limits = [ReferenceLine(room)]
+        notes.append(beside(f"capacity<br>{binary(room)}", room, INK))
+    return Chart(
+        f"What each step of {title_of(s)} needs on chip",
+        f"{s.scheduled.precision}: what it reads, writes and its scratch; {text}",
+        f"Working sets of {title_of(s)}: {text}. The largest is {largest} at step {worst}, "
+        f"{steps[worst].name}.",
+        [
+            Panel(
+                ChartAxis("step, in the order of the network", -0.5, len(sets) - 0.5, grid=False),
+                ChartAxis("working set", 0.0, 1.16 * max(*sets, room or 0, 1), "bytes", most=7),
+                series,
+                limits=limits,
+                notes=notes,
+            )
+        ],
+        legend="above",
+        gap=0.0,
+    )

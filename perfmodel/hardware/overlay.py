@@ -1,0 +1,131 @@
+"""Facts of a calibration as a file, and a device with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perfmodel.errors import Fault, InputError
+from perfmodel.hardware.device import Device
+from perfmodel.hardware.library import hardware
+from perfmodel.hardware.library import runtime as find_runtime
+from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.posterior import Posterior
+from perfmodel.hardware.quantity import Quantity
+from perfmodel.hardware.runtime import Runtime
+from perfmodel.marks import Marks
+from perfmodel.settings import FaultList
+from perfmodel.specfile import read, validate
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Overlay(BaseModel):
+    """A file of calibrated facts: what `perfmodel calibrate -o` writes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    overlay_version: int = Field(ge=1, le=2)
+    device: str = Field(min_length=1)
+    runtime: str = Field(min_length=1)
+    fitted_on: str = ""
+    facts: dict[str, Number] = Field(min_length=1)
+    posterior: Posterior | None = None
+    left_out: dict[str, Any] | None = None
+    """Of version 1, read and of no effect: an interval of all predictions alike."""
+
+    def values(self) -> dict[str, Quantity]:
+        """Return path -> value with its provenance, as `Machine` takes an overlay."""
+        return {
+            path: Quantity(value=value, confidence="fitted", fitted_on=self.fitted_on or None)
+            for path, value in self.facts.items()
+        }
+
+
+def read_overlay(path: str | Path) -> Overlay:
+    """Read an overlay file.
+
+    Raises
+    ------
+    InputError
+        Every fault of the file, with its place.
+    """
+    file = Path(path)
+    data, marks = read(file)
+    return validate(Overlay, data, marks, str(file))
+
+
+def calibrated(path: str | Path, device: Device, runtime: Runtime | None) -> Machine:
+    """Return a device with the facts of an overlay file.
+
+    Parameters
+    ----------
+    path
+        An overlay file.
+    device, runtime
+        What it must be a calibration of; its own runtime where that is left out.
+
+    Raises
+    ------
+    InputError
+        Every fault of the file, with its place: another device or runtime, no such fact, a value
+        out of its range.
+    """
+    file = Path(path)
+    data, marks = read(file)
+    found = validate(Overlay, data, marks, str(file))
+    faults = FaultList()
+    given = {"device": (device.name, found.device)}
+    if runtime is None:
+        runtime = faults.trying(find_runtime, found.runtime)
+    else:
+        given["runtime"] = (runtime.name, found.runtime)
+    for key, (mine, its) in given.items():
+        if mine != its:
+            faults.append(Fault(f"is a calibration of {its}", path=key, expected=mine))
+    made = (
+        None
+        if runtime is None
+        else faults.trying(Machine, device, runtime, found.values(), found.posterior)
+    )
+    if made is not None and not faults:
+        return made
+    placed = [_placed(fault, marks, str(file)) for fault in faults]
+    placed.sort(key=lambda fault: (fault.line, fault.column))
+    raise InputError(placed)
+
+
+def _placed(fault: Fault, marks: Marks, file: str) -> Fault:
+    """Return a fault with the place of its key: of a fact, whose path is one key of ``facts``."""
+    at = ("facts", fault.path) if marks.has(("facts", fault.path)) else (fault.path or "runtime",)
+    line, column = marks.at(at, key=at[0] == "facts")
+    return replace(fault, file=file, line=line, column=column)
+
+
+def overlaid(
+    device: str | Path | Device, runtime: str | Path | Runtime | None, path: str | Path
+) -> Machine:
+    """Return a device, by name or path, with the facts of an overlay file.
+
+    Parameters
+    ----------
+    device, runtime
+        What the file must be a calibration of; its own runtime where that is left out.
+    path
+        An overlay file, as `perfmodel calibrate -o` writes it.
+
+    Raises
+    ------
+    InputError
+        Every fault of the names and of the file at once.
+    """
+    faults = FaultList()
+    spec = faults.trying(hardware, device)
+    used = None if runtime is None else faults.trying(find_runtime, runtime)
+    if spec is not None and not faults:
+        return calibrated(path, spec, used)
+    faults.trying(read_overlay, path)
+    raise InputError(faults)

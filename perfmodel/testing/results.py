@@ -1,0 +1,154 @@
+"""The checks that every result passes, whoever's it is: what a class states, and what follows."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from perfmodel.catalog import BUILT_IN, loaded
+from perfmodel.errors import InfeasibleError
+from perfmodel.table import Result, Table
+from perfmodel.table.text import LONGEST
+
+_EXIT_CODES = {"ok": 0, "infeasible": 1, "not decided": 3}
+#: Elements without an end tag.
+_VOID = frozenset({"br", "meta"})
+
+
+class _Elements(HTMLParser):
+    """Names of the elements of an HTML text, whose tags must close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self._open: list[str] = []
+        self.feed(text)
+        assert not self._open, f"<{self._open[-1]}> is not closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open, f"</{tag}> closes nothing"
+        assert self._open.pop() == tag, f"</{tag}> closes another element"
+
+
+def check_result(result: Result, folder: Path) -> None:
+    """Check that a result keeps what `perfmodel.table.Result` promises.
+
+    Parameters
+    ----------
+    result
+        Any answer.
+    folder
+        Files are written into it.
+
+    Raises
+    ------
+    AssertionError
+        With what does not hold.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import perfmodel as pm
+    >>> check_result(pm.predict("resnet18", "a100"), Path(tempfile.mkdtemp()))
+    """
+    _check_text(result)
+    _check_html(result)
+    _check_data(result)
+    _check_verdict(result)
+    _check_pictures(result)
+    _check_pickle(result)
+    _check_files(result, folder)
+    if hasattr(result, "explain") and not getattr(result, "shape", ()):
+        explanation: Any = getattr(result, "explain")()  # noqa: B009
+        assert explanation.strip(), "it explains nothing"
+
+
+def subclasses(of: type[Result] = Result) -> Iterator[type[Result]]:
+    """Yield the classes of results that are imported and that state a headline of their own."""
+    for each in of.__subclasses__():
+        if each.headline is not Result.headline:
+            yield each
+        yield from subclasses(each)
+
+
+def _check_text(result: Result) -> None:
+    text, short = str(result), repr(result)
+    assert result.noun, f"{type(result).__name__} does not say what it is called"
+    assert result.headline.strip(), "there is no headline"
+    assert "\n" not in result.headline, "the headline is more than a line"
+    if not isinstance(result, Table):
+        assert text.startswith(result.headline), "the text does not begin with the headline"
+    lines = short.splitlines()
+    assert len(lines) <= LONGEST, f"repr has {len(lines)} lines"
+    if len(text.splitlines()) > len(lines):
+        assert lines[-1].startswith("... "), "repr does not say that something is cut"
+    for label, number in result.glance():
+        assert label.strip(), "a number has no label"
+        assert number in text, f"'{number}' is missing in the text"
+
+
+def _check_html(result: Result) -> None:
+    html = result._repr_html_()  # pyright: ignore[reportPrivateUsage]
+    foreign = _Elements(html).names & {"script", "style", "link", "img"}
+    assert not foreign, f"the HTML needs {foreign}"
+
+
+def _check_data(result: Result) -> None:
+    data = result.to_dict()
+    assert json.loads(json.dumps(data, allow_nan=False)) == data, "to_dict has more than JSON holds"
+    text = result.to_json()
+    assert text == result.to_json(indent=None)
+    assert json.loads(text) == json.loads(result.to_json(indent=2))
+    if not isinstance(result, Table):
+        assert json.loads(text) == data, "to_json is not to_dict"
+
+
+def _check_verdict(result: Result) -> None:
+    assert result.exit_code == _EXIT_CODES[result.verdict]
+
+
+def _check_pictures(result: Result) -> None:
+    if f"perfmodel.{result.noun}_plots" in BUILT_IN:
+        assert repr(result.plot).startswith("plots: "), "the pictures do not name themselves"
+        return
+    assert not hasattr(result, "plot"), "there are pictures of something without any"
+
+
+def _check_pickle(result: Result) -> None:
+    again = pickle.loads(pickle.dumps(result))
+    assert type(again) is type(result)
+    assert again.to_dict() == result.to_dict(), "pickling changes it"
+    assert str(again) == str(result), "pickling changes its text"
+    assert again.question == result.question, "pickling loses the question"
+
+
+def _check_files(result: Result, folder: Path) -> None:
+    path = folder / "result"
+    result.save(path.with_suffix(".txt"))
+    assert path.with_suffix(".txt").read_text(encoding="utf-8") == f"{result}\n"
+    result.save(path.with_suffix(".json"))
+    written = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert written == json.loads(result.to_json())
+    result.save(path.with_suffix(".html"))
+    _Elements(path.with_suffix(".html").read_text(encoding="utf-8"))
+    try:
+        table = result.table
+    except InfeasibleError:
+        assert not result.feasible, "something fits, and there is no table"
+        return
+    assert isinstance(table, Table)
+    for suffix in (".csv", ".parquet") if loaded("pyarrow") else (".csv",):
+        result.save(path.with_suffix(suffix))
+        if table.columns:
+            again = Table.read(path.with_suffix(suffix))
+            assert again.columns == table.columns, f"{suffix} has other columns"
+            assert len(again) == len(table), f"{suffix} has other rows"
