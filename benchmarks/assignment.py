@@ -23,11 +23,11 @@ os.environ.update(THREADS)
 
 import numpy as np
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign import Assignment, AssignmentProblem, solve
 from perfmodel.schedule.assign.contiguous import fixed_order
 from perfmodel.schedule.assign.evaluate import interval_s, sequential_s
 from perfmodel.schedule.assign.linear import integral, relaxed
-from perfmodel.schedule.deadline import Deadline
 
 SIZES = ((50, 3), (100, 3), (100, 8), (300, 4), (1000, 4), (1000, 16), (3000, 4))
 
@@ -97,11 +97,11 @@ def row(n: int, m: int, seed: int, limit: float) -> dict[str, Any]:
             out[f"{name}_plain_ratio"] = slow / seconds
     for goal in ("throughput", "parallel"):
         linear, seconds = timed(lambda g=goal: relaxed(problem, g, Deadline(4 * limit)))
-        out[f"{goal}_lp_s"] = seconds if linear.closed else None
+        out[f"{goal}_lp_s"] = seconds if linear.proved else None
         if n * m <= 4000:
             whole = integral(problem, goal, Deadline(limit), gap=1e-3)
-            if whole.bound_s and linear.closed:
-                out[f"{goal}_lp_below_milp"] = 1 - linear.bound_s / whole.bound_s
+            if whole.bound and linear.proved:
+                out[f"{goal}_lp_below_milp"] = 1 - linear.bound / whole.bound
         found, seconds = timed(lambda g=goal: solve(problem, g, time_limit_s=limit))
         out[f"{goal}_s"], out[f"{goal}_gap"] = seconds, found.gap
         out[f"{goal}_method"] = found.method

@@ -22,10 +22,9 @@ from pathlib import Path
 import numpy as np
 from perfmodel_studies.hawq import SHARED, hawq_problem
 
-from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.solver import solve as by_highs
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact import ChoiceProblem, Limit, Sum, Term, solve
-from perfmodel.search.exact.programme import programme
+from perfmodel.search.exact.programme import ChoiceMilp
 from perfmodel.search.exact.reduced import reduce_problem
 
 FAMILIES = ("uncorrelated", "weak", "strong", "layers")
@@ -83,8 +82,7 @@ def cpu(run):
 
 
 def highs(problem, seconds, gap=0.0):
-    matrix = programme(reduce_problem(problem)).matrix
-    return by_highs(matrix, Deadline(seconds), gap=gap).objective
+    return ChoiceMilp(reduce_problem(problem)).model.solve(Deadline(seconds), gap=gap).value
 
 
 def cbc(problem, seconds, gap=0.0):

@@ -33,7 +33,7 @@ def main() -> int:
     asked = parser.parse_args()
     where = one_core()
     sys.path.insert(0, str(CHECKOUT))
-    from perfmodel.schedule.deadline import Deadline
+    from perfmodel.optimise.deadline import Deadline
     from perfmodel.schedule.latency import Dma, tradeoff
     from perfmodel.schedule.peak import minimum_peak
     from perfmodel.schedule.portfolio import fewest_bytes
@@ -60,16 +60,16 @@ def main() -> int:
         found = minimum_peak(problem, Deadline(asked.limit))
         spent = time.process_time() - begin
         failed += not found.proved
-        sets = found.counts["expansions"]
+        sets = found.work["expansions"]
         lines["peak"].append(
             {
-                "name": name, "steps": len(problem.steps), "peak_bytes": found.peak_bytes,
-                "bound_bytes": found.bound_bytes, "expansions": sets, "cpu_s": spent,
+                "name": name, "steps": len(problem.steps), "peak_bytes": found.value,
+                "bound_bytes": found.bound, "expansions": sets, "cpu_s": spent,
             }
         )  # fmt: skip
         if not asked.json:
             print(
-                f"{name:26}{len(problem.steps):6}{found.peak_bytes:10}"
+                f"{name:26}{len(problem.steps):6}{found.value:10}"
                 f"{'yes' if found.proved else 'no':>8}{sets:8}{spent:8.3f}"
             )
     if not asked.json:
@@ -85,18 +85,18 @@ def main() -> int:
             found = tradeoff(timed, capacity, Dma(1.0, 1.0), fewest=fewest)
             spent = time.process_time() - begin
             assert found is not None
-            first, best = found.fewest_bytes.makespan_s, found.fastest.makespan_s
+            first, best = found.fewest_bytes.value, found.fastest.value
             lines["latency"].append(
                 {
                     "name": name, "capacity_bytes": capacity, "bytes_over_time": first / best,
-                    "time_over_bound": best / found.fastest.bound_s,
+                    "time_over_bound": best / found.fastest.bound,
                     "proved": found.fastest.proved, "cpu_s": spent,
                 }
             )  # fmt: skip
             if not asked.json:
                 print(
                     f"{name:26}{known['capacity']:6}{first / best:12.3f}"
-                    f"{best / found.fastest.bound_s:12.3f}{spent:8.2f}"
+                    f"{best / found.fastest.bound:12.3f}{spent:8.2f}"
                 )
     if asked.json:
         print(json.dumps({"where": where, **lines}, indent=2))

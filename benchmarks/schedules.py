@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _solved(files: list[Path], limit: float) -> Iterator[dict[str, Any]]:
-    from perfmodel.schedule.deadline import Deadline
+    from perfmodel.optimise.deadline import Deadline
     from perfmodel.schedule.exact import search
     from perfmodel.schedule.script import replay
 
@@ -67,14 +67,14 @@ def _solved(files: list[Path], limit: float) -> Iterator[dict[str, Any]]:
             start = time.process_time()
             found = search(problem, capacity, Deadline(limit))
             seconds = time.process_time() - start
-            assert found.script is not None
-            assert replay(problem, found.script, capacity).cost_bytes == found.cost_bytes
+            assert found.solution is not None
+            assert replay(problem, found.solution, capacity).cost_bytes == found.value
             yield {
                 "graph": file.stem, "operators": len(problem.steps),
-                "capacity_kib": known["capacity"], "cost_kib": found.cost_bytes / 1024,
-                "bound_kib": found.bound_bytes / 1024, "proved": found.proved, "seconds": seconds,
+                "capacity_kib": known["capacity"], "cost_kib": found.value / 1024,
+                "bound_kib": found.bound / 1024, "proved": found.proved, "seconds": seconds,
                 "known_kib": known["spill_plus_reload"], "known_proved": known["proved_optimal"],
-                **found.counts,
+                **found.work,
             }  # fmt: skip
 
 

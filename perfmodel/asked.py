@@ -46,7 +46,11 @@ def asked_for(found: Any) -> str:
     kept = getattr(found, _NAME, None)
     if not kept:
         return ""
-    word, arguments, options = kept
+    return call_text(*kept)
+
+
+def call_text(word: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> str:
+    """Return a call of a word as Python has it."""
     shown = [_text(value) for value in arguments]
     shown += [f"{name}={_text(value)}" for name, value in options.items()]
     one = f"pm.{word}({', '.join(shown)})"

@@ -30,15 +30,14 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, nearest, one_of
-from perfmodel.settings import RESERVED, empty_fault, is_fact, plain_value
+from perfmodel.errors import Fault, InputError, nearest, no_such, one_of
+from perfmodel.settings import POWER, RESERVED, empty_fault, is_fact, plain_value
 from perfmodel.units import UnitError, dimension, is_number, parse, show
 
 #: More values than this on one axis are a slip.
 _MOST: Final = 10_000_000
 _FUNCTIONS: Final = ("linspace", "logspace", "uniform", "loguniform")
 _CALL: Final = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*")
-_POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +256,7 @@ def _range(name: str, text: str, dim: str) -> list[Any] | SampledInterval:
     high, _, step = rest.partition(":")
     if not low.strip() or not high.strip():
         raise _AxisError(f"'{text.strip()}' lacks an end", "such as 1..8, 2**9..2**15")
-    first, last = _POWER.fullmatch(low), _POWER.fullmatch(high)
+    first, last = POWER.fullmatch(low), POWER.fullmatch(high)
     if first is not None and last is not None and first[1] == last[1]:
         return _powers(text, float(first[1]), int(first[2]), int(last[2]), step)
     a, b = (_number(name, part, dim) for part in (low, high))
@@ -431,12 +430,7 @@ def zip_groups(
             faults.append(empty_fault(",".join(parts), parts, file))
         for name in members:
             if name not in names:
-                meant = nearest(name, names)
-                expected = "" if meant else one_of(names)
-                faults.append(
-                    Fault(f"there is no axis '{name}'", file=file, suggestion=meant,
-                          expected=expected)
-                )  # fmt: skip
+                faults.append(no_such(f"there is no axis '{name}'", name, names, file=file))
             elif name in taken:
                 faults.append(Fault(f"'{name}' is zipped twice", file=file))
             taken[name] = index

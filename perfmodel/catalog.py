@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
-from perfmodel.errors import Fault, input_error, nearest, one_of
+from perfmodel.errors import Fault, InputError, input_error, no_such
 
 #: Entry-point group -> name -> ``module:attribute``.
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
@@ -45,12 +45,18 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.assignment_plots": {
         "timeline": "perfmodel.charts.lanes:timeline",
     },
+    "perfmodel.comparison_plots": {
+        "bottlenecks": "perfmodel.charts.sides:both",
+    },
     "perfmodel.curve_plots": {
         "curve": "perfmodel.charts.schedule_curve:curve",
-        "page": "perfmodel.charts.pages:curve_page",
+        "tightest": "perfmodel.charts.schedule_memory:tightest",
     },
     "perfmodel.patches_plots": {
         "memory": "perfmodel.charts.patches:patch_memory",
+    },
+    "perfmodel.pipeline_plots": {
+        "timeline": "perfmodel.charts.streams:pipeline_timeline",
     },
     "perfmodel.placement_plots": {
         "levels": "perfmodel.charts.streams:levels",
@@ -67,17 +73,23 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "roofline": "perfmodel.charts.roofline:roofline",
         "storage": "perfmodel.charts.storage:storage",
     },
+    "perfmodel.request_plots": {
+        "curves": "perfmodel.charts.sweeps:curves",
+        "phases": "perfmodel.charts.sides:phases",
+    },
     "perfmodel.schedule_plots": {
         "compare": "perfmodel.charts.schedule_compare:compare",
         "demand": "perfmodel.charts.schedule_memory:demand",
         "memory": "perfmodel.charts.schedule_memory:memory",
-        "page": "perfmodel.charts.pages:schedule_page",
         "timeline": "perfmodel.charts.schedule_timeline:timeline",
     },
     "perfmodel.search_plots": {
         "front": "perfmodel.charts.search_front:front",
         "layers": "perfmodel.charts.search_layers:layers",
-        "page": "perfmodel.charts.pages:search_page",
+    },
+    "perfmodel.served_plots": {
+        "curves": "perfmodel.charts.sweeps:curves",
+        "parts": "perfmodel.charts.sides:parts",
     },
     "perfmodel.split_plots": {
         "latency": "perfmodel.charts.split:latency",
@@ -90,15 +102,19 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "heatmap": "perfmodel.charts.sweeps:heatmap",
         "pareto": "perfmodel.charts.pareto:pareto",
     },
+    "perfmodel.validation_plots": {
+        "measured": "perfmodel.charts.measured:measured",
+    },
     "perfmodel.reports": {
-        "comparison": "perfmodel.report.of_comparison:comparison_report",
-        "curve": "perfmodel.report.of_schedule:curve_report",
-        "prediction": "perfmodel.report.of_prediction:prediction_report",
-        "result": "perfmodel.report.of_result:result_report",
-        "schedule": "perfmodel.report.of_schedule:schedule_report",
-        "search": "perfmodel.report.of_search:search_report",
-        "table": "perfmodel.report.of_sweep:sweep_report",
-        "validation": "perfmodel.report.of_validation:validation_report",
+        "comparison": "perfmodel.report.of_comparison:ComparisonReport",
+        "curve": "perfmodel.report.of_schedule:CurveReport",
+        "prediction": "perfmodel.report.of_prediction:PredictionReport",
+        "result": "perfmodel.report.base:ResultReport",
+        "schedule": "perfmodel.report.of_schedule:ScheduleReport",
+        "search": "perfmodel.report.of_search:SearchReport",
+        "table": "perfmodel.report.of_sweep:SweepReport",
+        "validation": "perfmodel.report.of_validation:ValidationReport",
+        "validations": "perfmodel.report.of_validation:ValidationReport",
     },
 }
 
@@ -153,11 +169,7 @@ def load(group: str, name: str) -> Any:
         return getattr(import_module(module), attribute)
     for point in entry_points(group=group, name=name):
         return point.load()
-    known = names(group)
-    meant = nearest(name, known)
-    raise input_error(
-        f"{group} has no '{name}'", suggestion=meant, expected="" if meant else one_of(known)
-    )
+    raise InputError(no_such(f"{group} has no '{name}'", name, names(group)))
 
 
 def load_kind(group: str, name: str) -> Any:
@@ -212,18 +224,18 @@ def plots_of(subject: Any, of: str = "prediction") -> Any:
     return load("perfmodel.plots", of)(subject)
 
 
-def write_report(of: str, found: Any, path: Any, asked: Any = None, **options: Any) -> None:
+def write_report(of: str, result: Any, path: Any, invocation: Any = None, **options: Any) -> None:
     """Write the report of a result; one that has none of its own gets that of any result.
 
     Parameters
     ----------
     of
         What the result is called (`perfmodel.table.Result.noun`).
-    found, path, asked, **options
+    result, path, invocation, **options
         As for `perfmodel.report.write`.
     """
-    made = load("perfmodel.reports", of if of in names("perfmodel.reports") else "result")
-    import_module("perfmodel.report").write(made, found, path, asked, **options)
+    report = load("perfmodel.reports", of if of in names("perfmodel.reports") else "result")
+    import_module("perfmodel.report").write(report(result, **options), path, invocation)
 
 
 def need(module: str, instead: str = "") -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
@@ -21,6 +21,7 @@ from perfmodel.prediction.explain import used_facts
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
 from perfmodel.settings import FaultList, gathered
 from perfmodel.table import Result, Table, plain
+from perfmodel.table.text import as_text
 from perfmodel.units import show
 
 T = TypeVar("T")
@@ -83,13 +84,15 @@ def compare(
     >>> pm.compare("resnet50", "jetson_agx_orin", "rtx_4090", precision="int8").ratio > 1
     True
     """
-    options = {"relaxed": relaxed, "warm": warm, "fuse": fuse, "flash_attention": flash_attention}
+    options: dict[str, Any] = {
+        "relaxed": relaxed, "warm": warm, "fuse": fuse, "flash_attention": flash_attention,
+    }  # fmt: skip
     if isinstance(workload, Prediction):
         if not isinstance(a, Prediction) or b is not None:
-            raise input_error("one prediction alone", expected="two predictions")
+            raise input_error("only one prediction is given", expected="two predictions")
         return Comparison(workload, a, bounds=bounds)
     if b is None or isinstance(a, Prediction) or isinstance(b, Prediction):
-        raise input_error("one device alone", expected="a workload and two devices")
+        raise input_error("only one device is given", expected="a workload and two devices")
     given: dict[str, Any] = {
         "precision": precision, "runtime": runtime, "engine": engine, "model": model,
     }  # fmt: skip
@@ -101,7 +104,7 @@ def compare(
         settings = chosen.pop("set")
         subjects.append(faults.trying(resolve, workload, device, settings=settings, **chosen))
     faults.settle()
-    first, second = (_predicted(s, options) for s in subjects if s is not None)
+    first, second = (predict(**s._asdict(), **options) for s in subjects if s is not None)
     return Comparison(first, second, bounds=bounds)
 
 
@@ -120,13 +123,6 @@ def _pair(name: str, value: Any, faults: FaultList) -> Any:
 
 def _of_side(given: Any, side: int) -> Any:
     return cast("Any", given)[side] if isinstance(given, tuple) else given
-
-
-def _predicted(subject: PredictionInputs, options: Mapping[str, Any]) -> Prediction:
-    return predict(
-        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
-        engine=subject.engine, model=subject.model, **options,
-    )  # fmt: skip
 
 
 class Comparison(Result):
@@ -181,67 +177,56 @@ class Comparison(Result):
 
     @cached_property
     def table(self) -> Table:
-        """One row a kernel, largest difference first: seconds of all its runs, and what binds it.
+        """One row per kernel, largest difference first: seconds of all its runs, and what binds it.
 
         A kernel that only one side has (other fusion, other graph) has zero seconds on the other.
         """
-        left, right = _rows(self.a), _rows(self.b)
-        names = list(dict.fromkeys((*left, *right)))
-        a_s = np.array([left[n][0] if n in left else 0.0 for n in names])
-        b_s = np.array([right[n][0] if n in right else 0.0 for n in names])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = a_s / b_s
-        whole = self.a.latency_s - self.b.latency_s
-        difference = a_s - b_s
-        made = Table({
-            "kernel": names,
-            "a_s": a_s,
-            "b_s": b_s,
-            "difference_s": difference,
-            "ratio": ratio,
-            "share": difference / whole if whole else np.full(len(names), np.nan),
-            "bound_by_a": [left[n][1] if n in left else "" for n in names],
-            "bound_by_b": [right[n][1] if n in right else "" for n in names],
-        })  # fmt: skip
-        return made[np.argsort(-np.abs(difference), kind="stable")]
+        return self._by_name("kernel", lambda kernel: kernel)
 
     @cached_property
     def layers(self) -> Table:
-        """One row a layer, largest difference first; the seconds of a side add up to its latency.
+        """One row per layer, largest difference first; the seconds of a side add up to its latency.
 
         A kernel that one side runs by itself and the other with the layer before it (``conv1.act``
         after ``conv1``) belongs to that layer. ``share_so_far`` is the part of the whole difference
         in this row and those above it; a layer is bound by what its longest kernel is bound by.
         """
-        sides = _rows(self.a), _rows(self.b)
-        known = {*sides[0], *sides[1]}
-        found: dict[str, list[list[tuple[float, str]]]] = {}
-        for side, kernels in enumerate(sides):
-            for name, told in kernels.items():
-                found.setdefault(_layer(name, known), [[], []])[side].append(told)
+        names = {*_rows(self.a), *_rows(self.b)}
+        table = self._by_name("layer", lambda kernel: _layer(kernel, names))
+        *before, last_a, last_b = table
+        columns = {**table, "share_so_far": np.cumsum(table["share"])}
+        return Table(columns).select(*before, "share_so_far", last_a, last_b)
+
+    def _by_name(self, word: str, name_of: Callable[[str], str]) -> Table:
+        """Return seconds of both sides by name of the kernel, or of what it belongs to."""
+        groups: dict[str, list[list[tuple[float, str]]]] = {}
+        for side, each in enumerate((self.a, self.b)):
+            for name, kernel in _rows(each).items():
+                groups.setdefault(name_of(name), [[], []])[side].append(kernel)
         a_s, b_s = (
-            np.array([sum(s for s, _ in parts[side]) for parts in found.values()], dtype=float)
+            np.array([sum(s for s, _ in parts[side]) for parts in groups.values()], dtype=float)
             for side in (0, 1)
         )
+        in_all = self.a.latency_s - self.b.latency_s
         difference = a_s - b_s
-        order = np.argsort(-np.abs(difference), kind="stable")
-        whole = self.a.latency_s - self.b.latency_s
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = a_s / b_s
-        share = difference / whole if whole else np.full(len(found), np.nan)
-        bound = [
-            [max(parts[side], default=(0.0, ""))[1] for parts in found.values()] for side in (0, 1)
-        ]
-        made = Table({
-            "layer": list(found), "a_s": a_s, "b_s": b_s, "difference_s": difference,
-            "ratio": ratio, "share": share, "bound_by_a": bound[0], "bound_by_b": bound[1],
-        })[order]  # fmt: skip
-        columns = {name: made[name] for name in made}
-        columns["share_so_far"] = np.cumsum(made["share"])
-        return Table(columns).select(
-            "layer", "a_s", "b_s", "difference_s", "ratio", "share", "share_so_far", "bound_by_a",
-            "bound_by_b",
-        )  # fmt: skip
+        bounds = {
+            f"bound_by_{'ab'[side]}": [
+                max(parts[side], default=(0.0, ""))[1] for parts in groups.values()
+            ]
+            for side in (0, 1)
+        }
+        table = Table({
+            word: list(groups),
+            "a_s": a_s,
+            "b_s": b_s,
+            "difference_s": difference,
+            "ratio": ratio,
+            "share": difference / in_all if in_all else np.full(len(groups), np.nan),
+            **bounds,
+        })  # fmt: skip
+        return table[np.argsort(-np.abs(difference), kind="stable")]
 
     @cached_property
     def facts(self) -> Table:
@@ -346,6 +331,13 @@ class Comparison(Result):
     def sections(self) -> list[str | Table]:
         """Return how far to trust it and why it is so, the metrics, and the first kernels."""
         return ["\n".join(self.sentences[1:]), self.metrics, self.table.head(8)]
+
+    def explain(self) -> str:
+        """Return why it is so: the reasons, all kernels, and the facts that make the difference."""
+        parts = ["\n".join(self.sentences), as_text(self.table, rows=len(self.table))]
+        text = f"facts that differ and matter here (of {len(self.facts)} that differ):"
+        facts = as_text(self.used_facts, rows=60) if self.used_facts else "none"
+        return "\n\n".join([*parts, f"{text}\n{facts}"])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""

@@ -115,6 +115,30 @@ def one_of(accepted: Iterable[str]) -> str:
     return "one of " + ", ".join(accepted)
 
 
+def no_such(
+    message: str, name: str, known: Iterable[str], path: str = "", file: str = "",
+    expected: str = "",
+) -> Fault:  # fmt: skip
+    """Return the fault of a name that is none of those known.
+
+    Parameters
+    ----------
+    message, path, file
+        As for `Fault`.
+    name
+        What was written.
+    known
+        What would have been accepted. The nearest is suggested; only where nothing is near are all
+        of them listed.
+    expected
+        Instead of the list.
+    """
+    known = list(known)
+    suggestion = nearest(name, known)
+    listed = "" if suggestion else expected or one_of(known)
+    return Fault(message, path, file, expected=listed, suggestion=suggestion)
+
+
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     """The candidate spelled most like ``name``.
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
+
+import yaml
 
 from perfmodel.errors import Fault
-from perfmodel.marks import MarkedNode
 
 _TOKEN: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+)', re.DOTALL)
 
 
 def sound_json(text: str, max_depth: int, max_nodes: int) -> tuple[Any] | None:
-    """Return the value of a text in which `compose_json` finds no fault, else nothing.
+    """Return the value of a text in which `perfmodel.specfile` finds no fault, else nothing.
 
     The standard decoder alone, many times faster: places are needed where something is wrong.
 
@@ -61,41 +62,27 @@ def _finite(text: str) -> float:
     return value
 
 
-def compose_json(
-    text: str, name: str, faults: list[Fault], max_depth: int, max_nodes: int
-) -> MarkedNode:
-    """JSON text as a `MarkedNode` tree; faults are appended, not raised.
-
-    The standard decoder decides what is valid; a second pass over the tokens adds the places.
-    """
+def json_fault(text: str, name: str, max_depth: int) -> Fault | None:
+    """Return why a text is no JSON that can be read, with its place; None where it is."""
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
         comma = _trailing_comma(error, text)
-        if comma is None:
-            place = (error.lineno, error.colno)
-            message, expected = _said(error, text)
-        else:
-            place = (text.count("\n", 0, comma) + 1, comma - text.rfind("\n", 0, comma))
+        at = error.pos if comma is None else comma
+        message, expected = _described(error, text)
+        if comma is not None:
             message, expected = "not valid JSON: a comma after the last entry", "no comma here"
-        faults.append(Fault(message, file=name, line=place[0], column=place[1], expected=expected))
-        return MarkedNode(None, file=name)
     except RecursionError:
-        message = f"is nested deeper than {max_depth} levels"
-        faults.append(Fault(message, file=name, line=1, column=1, expected="a flatter file"))
-        return MarkedNode(None, file=name)
+        at, message, expected = 0, f"is nested deeper than {max_depth} levels", "a flatter file"
     except ValueError as error:  # an integer beyond the interpreter's limit of digits
         reason = "a number is too large" if "digit" in str(error) else str(error)
-        long = re.search(r"\d{4301,}", text)
-        at = long.start() if long else 0
-        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-        faults.append(Fault(f"not valid JSON: {reason}", file=name, line=line, column=column,
-                            expected="numbers of a sane length"))  # fmt: skip
-        return MarkedNode(None, file=name)
-    try:
-        return _JsonLocator(text, name, faults, max_depth, max_nodes).value(0)
-    except _JsonLimitError:
-        return MarkedNode(None, file=name)
+        digits = re.search(r"\d{4301,}", text)
+        at = digits.start() if digits else 0
+        message, expected = f"not valid JSON: {reason}", "numbers of a sane length"
+    else:
+        return None
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return Fault(message, file=name, line=line, column=column, expected=expected)
 
 
 def _trailing_comma(error: json.JSONDecodeError, text: str) -> int | None:
@@ -110,9 +97,9 @@ def _trailing_comma(error: json.JSONDecodeError, text: str) -> int | None:
     return comma if text[comma + 1 :].lstrip()[:1] in ("}", "]") else None
 
 
-def _said(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
+def _described(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
     """What the decoder said, in a user's words, and what it waited for."""
-    said = f"{error.msg[:1].lower()}{error.msg[1:]}"
+    message = f"{error.msg[:1].lower()}{error.msg[1:]}"
     if not text.strip():
         return "not valid JSON: the file is empty", "keys and values in braces"
     if error.pos >= len(text.rstrip()):
@@ -128,94 +115,41 @@ def _said(error: json.JSONDecodeError, text: str) -> tuple[str, str]:
         "Expecting ':' delimiter": ("no colon here", "a colon after a key"),
         "Extra data": ("text after the end", "nothing after the closing brace"),
     }
-    said, expected = known.get(error.msg, (said, "text as JSON escapes it"))
-    return f"not valid JSON: {said}", expected
+    message, expected = known.get(error.msg, (message, "text as JSON escapes it"))
+    return f"not valid JSON: {message}", expected
 
 
-class _JsonLimitError(Exception):
-    """A limit is passed; the fault is already noted."""
+class JsonMark(NamedTuple):
+    """Where a token stands, from 0 as a YAML parser counts."""
+
+    line: int
+    column: int
 
 
-class _JsonLocator:
-    """Walks the tokens of text that is known to be valid JSON."""
-
-    def __init__(
-        self, text: str, name: str, faults: list[Fault], max_depth: int, max_nodes: int
-    ) -> None:
-        self.text, self.name, self.faults = text, name, faults
-        self.max_depth, self.max_nodes = max_depth, max_nodes
-        self.at = self.line = self.count = 0
-        self.line_start = 0
-        self.seen = 0
-
-    def token(self) -> tuple[str, int, int]:
-        match = _TOKEN.match(self.text, self.at)
-        if match is None:  # cannot happen in valid JSON
-            return "", self.line + 1, 1
-        start, self.at = match.start(1), match.end()
-        newlines = self.text.count("\n", self.seen, start)
+def json_events(text: str) -> Iterator[Any]:
+    """Yield the events that a YAML parser would, of a text that is known to be valid JSON."""
+    line = line_start = seen = 0
+    for match in _TOKEN.finditer(text):
+        token, start = match[1], match.start(1)
+        newlines = text.count("\n", seen, start)
         if newlines:
-            self.line += newlines
-            self.line_start = self.text.rindex("\n", 0, start) + 1
-        self.seen = start
-        return match[1], self.line + 1, start - self.line_start + 1
-
-    def value(self, depth: int) -> MarkedNode:
-        token, line, column = self.token()
-        return self._value(token, line, column, depth)
-
-    def _value(self, token: str, line: int, column: int, depth: int) -> MarkedNode:
-        self.count += 1
-        if self.count > self.max_nodes:
-            self._fault(f"holds more than {self.max_nodes} values", line, column, "fewer")
-            raise _JsonLimitError
-        if depth > self.max_depth:
-            self._fault(
-                f"is nested deeper than {self.max_depth} levels", line, column, "a flatter file"
-            )
-            raise _JsonLimitError
-        content: Any
-        if token == "{":
-            content = self._object(depth)
-        elif token == "[":
-            content = []
-            token, *place = self.token()
-            while token != "]":
-                content.append(self._value(token, place[0], place[1], depth + 1))
-                token, *place = self.token()
-                if token == ",":
-                    token, *place = self.token()
-        else:
-            content = json.loads(token)
-            if isinstance(content, float) and not math.isfinite(content):
-                self._fault(
-                    f"'{token[:20]}' is not a finite number", line, column, "a finite number"
-                )
-                content = None
-        return MarkedNode(content, line, column, self.name)
-
-    def _object(self, depth: int) -> dict[str, MarkedNode]:
-        content: dict[str, MarkedNode] = {}
-        token, line, column = self.token()
-        while token != "}":
-            key = str(json.loads(token))
-            self.token()  # the colon
-            child = self.value(depth + 1)
-            if key in content:
-                first = content[key].key_line
-                self._fault(
-                    f"duplicate key '{key}' (first on line {first})", line, column, "each key once"
-                )
-            else:
-                content[key] = MarkedNode(
-                    child.value, child.line, child.column, self.name, line, column
-                )
-            token, line, column = self.token()
-            if token == ",":
-                token, line, column = self.token()
-        return content
-
-    def _fault(self, message: str, line: int, column: int, expected: str) -> None:
-        self.faults.append(
-            Fault(message, file=self.name, line=line, column=column, expected=expected)
-        )
+            line += newlines
+            line_start = text.rindex("\n", 0, start) + 1
+        seen = start
+        mark: Any = JsonMark(line, start - line_start)
+        match token[0]:
+            case "{":
+                yield yaml.MappingStartEvent(None, None, True, mark, mark)
+            case "}":
+                yield yaml.MappingEndEvent(mark, mark)
+            case "[":
+                yield yaml.SequenceStartEvent(None, None, True, mark, mark)
+            case "]":
+                yield yaml.SequenceEndEvent(mark, mark)
+            case '"':
+                value = json.loads(token)
+                yield yaml.ScalarEvent(None, None, (False, True), value, mark, mark, '"')
+            case "," | ":":
+                pass
+            case _:
+                yield yaml.ScalarEvent(None, None, (True, False), token, mark, mark)

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
-from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.regular import open_file
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _LEFT_OUT: ContextVar[list[Fault] | None] = ContextVar("_LEFT_OUT", default=None)
 
@@ -186,6 +189,14 @@ class CsvTable:
                 out.append(Fault(f"no column '{name}'", name, self.file, 1, 1, expected=note))
         return out
 
+    def unknown(self, known: Sequence[str]) -> list[Fault]:
+        """Return a fault for each column that is none of those known."""
+        expected = one_of(known)
+        return [
+            self.fault(None, name, f"unknown column '{name}'", expected, nearest(name, known))
+            for name in self.columns if name not in known
+        ]  # fmt: skip
+
     def number(
         self, row: CsvRow, column: str, faults: list[Fault], *, scale: float = 1.0,
         above_zero: bool = True,
@@ -214,9 +225,46 @@ class CsvTable:
             return None
         return value * scale
 
+    def required(self, row: CsvRow, column: str, faults: list[Fault]) -> float | None:
+        """Return a cell as a finite number; ``None`` where it is at fault, empty cells included."""
+        if not row.get(column):
+            faults.append(self.fault(row, column, "an empty cell", "a finite number"))
+        return self.number(row, column, faults, above_zero=False)
+
+    def trying(
+        self, row: CsvRow | None, column: str, faults: list[Fault], work: Callable[P, R], /,
+        *arguments: P.args, **named: P.kwargs,
+    ) -> R | None:  # fmt: skip
+        """Return what a call returns; ``None`` where it raises, its faults placed at a cell."""
+        try:
+            return work(*arguments, **named)
+        except InputError as error:
+            for fault in error.faults:
+                message = ": ".join(filter(None, (fault.path, fault.message)))
+                faults.append(self.fault(row, column, message, fault.expected, fault.suggestion))
+            return None
+
     def select(self, keep: Callable[[CsvRow], bool]) -> list[CsvRow]:
         """Return the rows that a condition holds for."""
         return [row for row in self.rows if keep(row)]
+
+
+def read_columns(
+    path: str | Path, noun: str, required: Sequence[str], optional: Sequence[str],
+    faults: list[Fault],
+) -> CsvTable:  # fmt: skip
+    """Read a CSV file of known columns; parameters otherwise as for `read_rows`.
+
+    Raises
+    ------
+    InputError
+        A column is missing or is none of those; with the faults of rows.
+    """
+    rows = read_rows(path, noun=noun, faults=faults)
+    header = [*rows.missing(required), *rows.unknown((*required, *optional))]
+    if header:
+        raise InputError([*header, *faults])
+    return rows
 
 
 def read_rows(

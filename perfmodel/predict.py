@@ -338,7 +338,7 @@ def static_for(machine: Machine, model: str | None) -> Static:
         {m.name: law for m in device.memories if (law := law_of(m.kind)) is not None},
         _choices(engine, runtime),
         execution_of(runtime, fixed="cpu" not in engine.tags
-                     or not getattr(chosen, "any_algorithm", False)),
+                     or not chosen.any_algorithm),
     )  # fmt: skip
     if len(_STATIC) >= 1024:
         _STATIC.clear()
@@ -355,7 +355,7 @@ def _overlap(device: Device, runtime: Runtime) -> str:
 def _panels(runtime: Runtime, kind: Kind) -> Panels:
     """Return how a runtime cuts the products of convolutions, for kinds that take it in."""
     kernel = runtime.kernels.get("conv")
-    if kernel is None or kernel.panel is None or not getattr(kind, "takes_panels", False):
+    if kernel is None or kernel.panel is None or not kind.takes_panels:
         return Panels()
     depth = 0 if kernel.panel_depth is None else int(kernel.panel_depth.value)
     return Panels(int(kernel.panel.value), depth)
@@ -366,7 +366,7 @@ def _narrow(runtime: Runtime, kind: Kind) -> int:
     kernel = runtime.kernels.get("depthwise")
     if kernel is None or kernel.narrow_launch is None or kernel.multiple is None:
         return 0
-    return int(kernel.multiple.value) if getattr(kind, "takes_panels", False) else 0
+    return int(kernel.multiple.value) if kind.takes_panels else 0
 
 
 def execution_of(runtime: Runtime, *, fixed: bool = False) -> ExecutionPolicy | None:

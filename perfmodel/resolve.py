@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from perfmodel.catalog import is_kind, kinds
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.formats import Precision, as_precision
 from perfmodel.formats.gguf import for_rows, is_gguf
 from perfmodel.hardware.device import Device
@@ -288,15 +288,8 @@ def check_choices(machine: Machine, engine: str | None, model: str | None) -> li
     if engine is not None:
         names = [e.name for e in machine.device.engines]
         if engine not in names:
-            faults.append(
-                _no_such("engine", f"{machine.device.name} has no engine '{engine}'", engine, names)
-            )
+            message = f"{machine.device.name} has no engine '{engine}'"
+            faults.append(no_such(message, engine, names, "engine"))
     if model is not None and not is_kind(model):
-        faults.append(_no_such("model", f"there is no model '{model}'", model, kinds()))
+        faults.append(no_such(f"there is no model '{model}'", model, kinds(), "model"))
     return faults
-
-
-def _no_such(path: str, message: str, value: str, known: list[str]) -> Fault:
-    meant = nearest(value, known)
-    return Fault(message, path=path, suggestion=meant,
-                 expected="" if meant else one_of(known))  # fmt: skip

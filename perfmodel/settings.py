@@ -32,7 +32,8 @@ REMARKS: ContextVar[list[str] | None] = ContextVar("REMARKS", default=None)
 _EARLIER: ContextVar[tuple[Fault, ...]] = ContextVar("EARLIER", default=())
 
 _SECTIONS: Final = ("engines", "memories", "links", "power", "energy", "runtime")
-_POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
+#: A power as it is written: 2**9.
+POWER: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*\*\*\s*(-?\d+)\s*", re.ASCII)
 
 
 class FaultList(list[Fault]):
@@ -54,6 +55,16 @@ class FaultList(list[Fault]):
             return work(*arguments, **named)
         except InputError as error:
             self.extend(f if f.file else replace(f, file=place) for f in error.faults)
+            return None
+
+    def trying_at(
+        self, path: str, work: Callable[P, R], /, *arguments: P.args, **named: P.kwargs
+    ) -> R | None:
+        """Do as `trying`, and give faults the path of what the call was about."""
+        try:
+            return work(*arguments, **named)
+        except InputError as error:
+            self.extend(replace(fault, path=path) for fault in error.faults)
             return None
 
     def settle(self) -> None:
@@ -130,7 +141,7 @@ def split(settings: Mapping[str, Any]) -> Settings:
 def plain_value(text: str) -> Any:
     """What a text stands for as a setting of a workload: a number, a truth value, or itself."""
     clean = text.strip()
-    power = _POWER.fullmatch(clean)
+    power = POWER.fullmatch(clean)
     if power is not None:
         try:
             return _whole(float(power[1]) ** int(power[2]))

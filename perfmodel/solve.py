@@ -80,6 +80,21 @@ class Solution(Result):
     """
 
     noun = "solution"
+    attributes = (
+        "variable",
+        "until",
+        "feasible",
+        "value",
+        "direction",
+        "base",
+        "reached",
+        "binds",
+        "memory_binds",
+        "flips",
+        "unknown",
+        "edge",
+        "prediction",
+    )
 
     variable: str
     until: str
@@ -117,26 +132,11 @@ class Solution(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
-        return plain(
-            {
-                "variable": self.variable,
-                "until": self.until,
-                "feasible": self.feasible,
-                "value": self.value,
-                "unit": DIMENSIONS[self.dimension].unit if self.dimension else "",
-                "direction": self.direction,
-                "base": self.base,
-                "searched": {"low": self.low, "high": self.high},
-                "nearest": self.nearest_value,
-                "reached": self.reached,
-                "binds": self.binds,
-                "memory_binds": self.memory_binds,
-                "flips": self.flips,
-                "unknown": self.unknown,
-                "edge": self.edge,
-                "prediction": self.prediction,
-            }
-        )
+        return super().to_dict() | {
+            "unit": DIMENSIONS[self.dimension].unit if self.dimension else "",
+            "searched": {"low": plain(self.low), "high": plain(self.high)},
+            "nearest": plain(self.nearest_value),
+        }
 
     @property
     def headline(self) -> str:
@@ -297,10 +297,8 @@ def _problem(
     subject: PredictionInputs, variable: str, options: Mapping[str, Any]
 ) -> _ThresholdProblem:
     def run(workload: Any, device: Any, precision: Any) -> Prediction:
-        return predict(
-            workload, device, precision=precision, runtime=subject.runtime, engine=subject.engine,
-            model=subject.model, **options,
-        )  # fmt: skip
+        varied = subject._replace(workload=workload, device=device, precision=precision)
+        return predict(**varied._asdict(), **options)
 
     workload, device, precision = subject.workload, subject.device, subject.precision
     if variable in BITS:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeVar, cast
 
@@ -20,6 +21,7 @@ import yaml
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.marks import MarkedNode, Marks
 from perfmodel.regular import contents
+from perfmodel.shipped import data_root
 
 T = TypeVar("T")
 
@@ -68,18 +70,48 @@ def read(
     is_json = name.lower().endswith(".json") if json_text is None else json_text
     faults: list[Fault] = []
     if is_json:
-        from perfmodel.jsonmarks import compose_json, sound_json
+        from perfmodel.jsonmarks import sound_json
 
         sound = sound_json(text, MAX_DEPTH, MAX_NODES)
         if sound is not None:
-            return sound[0], Marks(lambda: compose_json(text, name, [], MAX_DEPTH, MAX_NODES))
-        root = compose_json(text, name, faults, MAX_DEPTH, MAX_NODES)
+            return sound[0], Marks(lambda: compose_json(text, name, []))
+        root = compose_json(text, name, faults)
     else:
         root = _Composer(name, faults).compose(text)
     if faults:
         faults.sort(key=lambda fault: (fault.line, fault.column))
         raise InputError(faults)
     return root.plain(), Marks(root)
+
+
+def compose_json(
+    text: str, name: str, faults: list[Fault], max_depth: int = MAX_DEPTH,
+    max_nodes: int = MAX_NODES,
+) -> MarkedNode:  # fmt: skip
+    """Return the values of a text of JSON with their places; faults are appended, not raised."""
+    from perfmodel.jsonmarks import json_events, json_fault
+
+    fault = json_fault(text, name, max_depth)
+    if fault is not None:
+        faults.append(fault)
+        return MarkedNode(None, file=name)
+    events = json_events(text)
+    try:
+        return _Composer(name, faults, max_depth, max_nodes).node(next(events), events, 0)
+    except _CompositionError:
+        return MarkedNode(None, file=name)
+
+
+@lru_cache(maxsize=256)
+def shipped(kind: str, name: str) -> Any:
+    """Return what a YAML file of the data says; whoever asks again gets the same object.
+
+    Parameters
+    ----------
+    kind, name : str
+        As `perfmodel.shipped.data_root` takes it, and the file's path below it.
+    """
+    return read(data_root(kind) / name)[0]
 
 
 def validate(model: type[T], data: Any, marks: Marks | None = None, file: str = "") -> T:
@@ -140,8 +172,11 @@ class _CompositionError(Exception):
 class _Composer:
     """Parser events to `MarkedNode` values, iterating where the C composer would recurse."""
 
-    def __init__(self, name: str, faults: list[Fault]) -> None:
+    def __init__(
+        self, name: str, faults: list[Fault], max_depth: int = MAX_DEPTH, max_nodes: int = MAX_NODES
+    ) -> None:
         self.name, self.faults = name, faults
+        self.max_depth, self.max_nodes = max_depth, max_nodes
         self.anchors: dict[str, tuple[MarkedNode, int]] = {}
         self.count = 0
 
@@ -154,7 +189,7 @@ class _Composer:
                     if root is not None:
                         self._fault("a second document", event.start_mark, "one document")
                         break
-                    root = self._node(next(events), events, 0)
+                    root = self.node(next(events), events, 0)
         except _CompositionError:
             pass
         except yaml.MarkedYAMLError as error:
@@ -182,10 +217,11 @@ class _Composer:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         return cast("Any", yaml).parse(text, Loader=loader)
 
-    def _node(self, event: Any, events: Iterator[Any], depth: int) -> MarkedNode:
+    def node(self, event: Any, events: Iterator[Any], depth: int) -> MarkedNode:
+        """Return the value that begins with an event, taking those of its parts."""
         mark = event.start_mark
-        if depth > MAX_DEPTH:
-            self._fault(f"is nested deeper than {MAX_DEPTH} levels", mark, "a flatter file")
+        if depth > self.max_depth:
+            self._fault(f"is nested deeper than {self.max_depth} levels", mark, "a flatter file")
             raise _CompositionError
         self._grow(1, mark)
         if isinstance(event, yaml.AliasEvent):
@@ -194,7 +230,7 @@ class _Composer:
                 self._fault(f"no anchor '{event.anchor}' before this alias", mark,
                             f"'&{event.anchor}' on a value above")  # fmt: skip
                 return self._place(None, mark)
-            self._grow(known[1], mark)
+            self._grow(known[1], mark, "fewer aliases")
             return known[0]
         if event.tag is not None and event.tag != "!":
             self._fault(f"a tag ('{event.tag[:60]}') is not allowed", mark, "plain values")
@@ -204,7 +240,7 @@ class _Composer:
         elif isinstance(event, yaml.SequenceStartEvent):
             value = []
             while not isinstance(inner := next(events), yaml.SequenceEndEvent):
-                value.append(self._node(inner, events, depth + 1))
+                value.append(self.node(inner, events, depth + 1))
         else:
             value = self._mapping(events, depth)
         node = self._place(value, mark)
@@ -222,9 +258,9 @@ class _Composer:
                 if inner.tag is not None and inner.tag != "!":
                     self._fault(f"a tag ('{inner.tag[:60]}') is not allowed", mark, "plain keys")
             else:
-                self._node(inner, events, depth + 1)
+                self.node(inner, events, depth + 1)
                 self._fault("a key that is not a text", mark, "a plain key")
-            child = self._node(next(events), events, depth + 1)
+            child = self.node(next(events), events, depth + 1)
             if key == "<<" and not inner.style:
                 self._fault("merge keys are not supported", mark, "'base: NAME' to inherit")
             elif key in value:
@@ -251,10 +287,10 @@ class _Composer:
             return int(text) if integer else number
         return text
 
-    def _grow(self, by: int, mark: Any) -> None:
+    def _grow(self, by: int, mark: Any, expected: str = "fewer") -> None:
         self.count += by
-        if self.count > MAX_NODES:
-            self._fault(f"holds more than {MAX_NODES} values", mark, "fewer aliases")
+        if self.count > self.max_nodes:
+            self._fault(f"holds more than {self.max_nodes} values", mark, expected)
             raise _CompositionError
 
     def _place(self, value: Any, mark: Any) -> MarkedNode:

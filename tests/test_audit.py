@@ -96,7 +96,7 @@ def bits_of(name: str) -> float:
 def granted(p: Prediction, name: str) -> float:
     """Return by how much a stated peak may be passed, from the facts and the precision alone."""
     setting, facts = p._setting, p._setting.facts
-    engine = p.machine.device.engine(setting.engine)
+    engine = p.machine.device.engine(setting.engine_name)
     share = 1.0
     if setting.bare:
         return share
@@ -121,7 +121,7 @@ def impossible(p: Prediction) -> set[str]:
     """Return what is wrong with a prediction, from its rows and its machine's facts."""
     found: set[str] = set()
     rows, facts, seconds = p.table, p._setting.facts, p.latency_s
-    engine = f"engines.{p._setting.engine}."
+    engine = f"engines.{p._setting.engine_name}."
     for name in rows:
         column = np.asarray(rows[name])
         if name == "overlap_s":
@@ -305,7 +305,7 @@ def test_power_above_the_sustained_and_below_the_idle_one_is_said() -> None:
 def test_no_runtime_is_faster_than_the_bound(name: str, model: str) -> None:
     device, work = devices.hardware(name), workloads.find(model)
     real = predict(work, device)
-    bound = predict(work, device, runtime="ideal", engine=real._setting.engine)
+    bound = predict(work, device, runtime="ideal", engine=real._setting.engine_name)
     assert bound.latency_s <= real.latency_s * (1 + 1e-9)
 
 

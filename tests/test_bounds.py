@@ -16,7 +16,7 @@ import scipy.stats.qmc as qmc
 from perfmodel.axes import parse_axis, sample
 from perfmodel.cli import DONE, INFEASIBLE
 from perfmodel.cli.app import COMMANDS, GROUPS
-from perfmodel.schedule.highs.silence import caught_output
+from perfmodel.optimise.silence import caught_output
 from tests.broken.conftest import MINE, SOUND, onnx_model
 from tests.broken.test_random_commands import FILES, LINES
 from tests.lowest import EXTRAS, lowest

@@ -89,7 +89,7 @@ def test_faults_of_both_sides_at_once() -> None:
     assert "a1000" in text
     assert "h10" in text
     assert "fp1" in text
-    with pytest.raises(InputError, match="one device alone"):
+    with pytest.raises(InputError, match="only one device is given"):
         pm.compare("resnet18", "a100")
     many = pm.predict("resnet18", "a100", set={"batch": [1, 2]})
     with pytest.raises(InputError, match="points"):

@@ -168,7 +168,7 @@ def test_the_least_traffic_at_372_kib_and_its_curve(ask: Ask, data: Path, tmp_pa
     assert curve["exact"]
     assert [moved_at(curve, n * KIB) for n in (339, 372, 423)] == [192 * KIB, 128 * KIB, 0]
     assert min(row["capacity_bytes"] for row in curve["steps"]) == 339 * KIB
-    assert page.read_text().count('<figure role="img"') == 3
+    assert page.read_text().count('<figure role="img"') == 4
 
 
 def moved_at(curve: Any, capacity: float) -> float:

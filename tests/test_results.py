@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
+from perfmodel.ask.library import list_devices
+from perfmodel.ask.sheets import show_device
 from perfmodel.cli.doctor import report
 from perfmodel.evaluate import Reproductions, Validations
+from perfmodel.hardware.own import near, new
 from perfmodel.kinds.hardwired.face import hardwire
 from perfmodel.schedule.allocate import Lifetime
 from perfmodel.search.differentiable import differentiable_search
@@ -77,11 +80,21 @@ EXAMPLES: dict[str, Callable[[Path], Result]] = {
     "staircase": lambda _: cast("Any", pm.schedule(NET, capacity="64 KiB")).curve(),
     "patches": lambda _: pm.patches(NET, capacity="64 KiB"),
     "patches that do not fit": lambda _: pm.patches(NET, capacity=64, objective="macs"),
+    "devices of the library": lambda _: list_devices(tag="phone"),
+    "sheet of a device": lambda _: show_device("a100"),
+    "spec of a new device": lambda _: new("my_board", "rk3588"),
+    "nearest devices": lambda _: near("rk3588"),
     "allocation": lambda _: pm.allocate(lives(64), "256 B"),
     "allocation that does not fit": lambda _: pm.allocate(lives(512), "256 B"),
     "placement": lambda _: pm.place(LLM, JETSON, precision="w4a16"),
     "placement that does not fit": lambda _: pm.place(LLM, "raspberry_pi_5", precision="fp32"),
     "stream": lambda _: pm.stream(LLM, "ufs_4_phone", precision="w4a16", memory="3 GB"),
+    "timeline of a stream": lambda _: cast(
+        "Any", pm.stream(LLM, "ufs_4_phone", precision="w4a16", memory="3 GB")
+    ).timeline,
+    "plan over levels": lambda _: cast(
+        "Any", pm.schedule(NET, "zen4_core", memory="l2", precision="int8", capacity="64 KiB")
+    ).over_levels(),
     "assignment": lambda _: pm.assign("resnet18", PHONE),
     "split": lambda _: pm.split("resnet18", "raspberry_pi_5", "a100", rate="1..4 Mbit/s"),
     "search": lambda _: pm.search(

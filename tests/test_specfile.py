@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.jsonmarks import compose_json, sound_json
+from perfmodel.jsonmarks import sound_json
 from perfmodel.marks import merge
-from perfmodel.specfile import MAX_BYTES, MAX_DEPTH, dumps_json, read, reads_as_text
+from perfmodel.specfile import MAX_BYTES, MAX_DEPTH, compose_json, dumps_json, read, reads_as_text
 
 
 def faults(text: str | bytes, *, as_json: bool = False) -> list[str]:
@@ -95,7 +95,7 @@ def test_hostile_and_broken_yaml(text: str | bytes, part: str) -> None:
     [
         ('{"a": }', "f:1:7: not valid JSON"),
         ('{"a": 1, "a": 2}', "f:1:10: duplicate key 'a'"),
-        ('{"a": [1, 1e999]}', "f:1:11: '1e999' is not a finite number"),
+        ('{"a": [1, 1e999]}', "f:1:11: '1e999' is too large for a number"),
         ('{"a": NaN}', "not a finite number"),
         ("[" * 90 + "]" * 90, "f:1:66: is nested deeper than 64 levels"),
         ("[" * 90_000 + "]" * 90_000, "is nested deeper"),

@@ -87,7 +87,10 @@ def precision(text: str | Precision) -> Precision:
     return as_precision(text)
 
 
-def workload(name: WorkloadLike, **settings: Any) -> Workload:
+def workload(
+    name: WorkloadLike,
+    **settings: Any,  # open-ended: which there are is the model's to say
+) -> Workload:
     """Return a workload.
 
     Parameters

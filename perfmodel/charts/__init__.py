@@ -22,18 +22,8 @@ from perfmodel.charts.chart import (
 )
 from perfmodel.charts.draw import Picture, draw
 from perfmodel.charts.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PALE,
-    PURPLE,
     SERIES,
-    SKY,
-    VERMILION,
     binary,
-    bound_colors,
     bound_symbols,
     figures,
     looks,
@@ -42,6 +32,18 @@ from perfmodel.charts.style import (
     si,
     size,
     spread,
+)
+from perfmodel.table.palette import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    bound_colors,
 )
 
 __all__ = [

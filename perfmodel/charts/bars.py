@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from perfmodel.charts import GREY, INK, VERMILION, Bars, Note, size
+from perfmodel.charts import (
+    GREY,
+    INK,
+    VERMILION,
+    Bars,
+    ChartAxis,
+    Note,
+    Panel,
+    ReferenceLine,
+    percent,
+    size,
+)
+from perfmodel.units import show
 
 #: Name of a bar -> part -> amount.
 Amounts = Mapping[str, Mapping[str, float]]
@@ -53,6 +65,48 @@ def stacked(
     ]
 
 
+def time_panel(
+    bars: Amounts,
+    order: Sequence[str],
+    colors: Mapping[str, str],
+    *,
+    title: str = "time",
+    noun: str = "",
+    whole: float | None = None,
+    **where: Any,
+) -> Panel:
+    """Return lying bars of seconds by part, with their sums behind.
+
+    Parameters
+    ----------
+    order
+        Parts from the left.
+    title, noun
+        Of the axes of time and of bars.
+    whole
+        Seconds that all bars are shares of; by default each part is a share of its bar.
+    where
+        Place of the panel.
+    """
+    names = list(bars)
+    totals = [total_of(row) for row in bars.values()]
+    lengths = {part: [row.get(part, 0.0) for row in bars.values()] for part in order}
+
+    def words(part: str, i: int) -> str:
+        seconds = lengths[part][i]
+        share = percent(seconds, whole or totals[i])
+        return f"<b>{names[i]}</b>, {part}<br>{show(seconds, 'time')}, {share}"
+
+    texts = [show(t, "time") + (f", {percent(t, whole)}" if whole else "") for t in totals]
+    return Panel(
+        ChartAxis(title, 0.0, 1.22 * max(totals, default=0.0) or 1.0, "time"),
+        ChartAxis(noun, names=names, grid=False, size=13 if len(names) < 12 else 11),
+        stacked(names, lengths, colors, words),
+        notes=at_ends(names, totals, texts),
+        **where,
+    )
+
+
 def largest(
     rows: Amounts, most: int, others: str, weigh: Callable[[Mapping[str, float]], float]
 ) -> dict[str, Mapping[str, float]]:
@@ -74,20 +128,61 @@ def largest(
     return {n: row for n, row in rows.items() if n in heavy} | {others.format(len(light)): merged}
 
 
-def with_free(
-    parts: Mapping[str, Sequence[float]], rooms: Sequence[float]
-) -> tuple[dict[str, Sequence[float]], list[float]]:
-    """Return the parts that there are, with the ``free`` room of each bar, and what is taken.
+def shares_panel(
+    names: Sequence[str],
+    amounts: Mapping[str, Sequence[float]],
+    rooms: Sequence[float],
+    colors: Mapping[str, str],
+    write: Callable[[float], str] = size,
+    *,
+    title: str = "share of the capacity (%)",
+    **where: Any,
+) -> Panel:
+    """Return lying bars of what is taken of several rooms, with a line where they are full.
 
     Parameters
     ----------
-    rooms
-        What each bar has room for.
+    names, rooms
+        One of each per bar.
+    amounts
+        Part -> what it takes in each bar; parts that take nothing are left out.
+    write
+        An amount with its unit.
+    where
+        Place of the panel, and other attributes of each bar.
     """
-    used = [float(sum(column)) for column in zip(*parts.values(), strict=True)]
-    free = [max(0.0, room - need) for need, room in zip(used, rooms, strict=True)]
-    every = {**parts, "free": free}
-    return {part: lengths for part, lengths in every.items() if any(lengths)}, used
+    amounts = {part: own for part, own in amounts.items() if any(own)}
+    parts = {
+        part: [100.0 * v / max(room, 1e-9) for v, room in zip(own, rooms, strict=True)]
+        for part, own in amounts.items()
+    }
+    meta, labels = where.pop("meta", None), where.pop("labels", True)
+    legend = {name: where.pop(name) for name in ("group", "heading") if name in where}
+
+    def words(part: str, i: int) -> str:
+        taken = f"{write(amounts[part][i])}, {percent(amounts[part][i], rooms[i])}"
+        return f"<b>{part}</b> in {names[i]}: {taken} of {write(rooms[i])}"
+
+    notes: list[Note] = []
+    ends = [100.0]
+    for i, (name, room) in enumerate(zip(names, rooms, strict=True)):
+        used = float(sum(own[i] for own in amounts.values()))
+        text = f"{write(used)} of {write(room)}"
+        if used > room:
+            text += f"<br><b>{write(used - room)} too much</b>"
+        color = INK if used <= room else VERMILION
+        if room:
+            ends.append(100.0 * used / room)
+            at = 1.02, name, "y", color
+            notes.append(Note(text, *at, anchor="left middle", align="left"))
+    return Panel(
+        ChartAxis(title, 0.0, 1.03 * max(ends)),
+        ChartAxis(names=names, grid=False, labels=labels),
+        stacked(names, parts, colors, words, meta=meta, **legend),
+        limits=[ReferenceLine(100.0, "x", width=2, dash="solid")],
+        notes=notes,
+        **where,
+    )
 
 
 def total_of(row: Mapping[str, float]) -> float:
@@ -101,29 +196,3 @@ def at_ends(bars: Sequence[str], ends: Sequence[float], texts: Sequence[str]) ->
         Note(text, end, bar, anchor="left auto", shift=(6, 0), veil=True)
         for bar, end, text in zip(bars, ends, texts, strict=True)
     ]
-
-
-def capacity_mark(memory: str, capacity: float) -> Note:
-    """Return an upright stroke where a lying bar would fill its memory."""
-    return Note(
-        "|",
-        capacity,
-        memory,
-        anchor="center middle",
-        size=22,
-        hover=f"usable capacity of {memory}: {size(capacity)}",
-    )
-
-
-def need_of(need: float, capacity: float, between: str = ", ") -> tuple[str, str]:
-    """Return what a memory needs of what it has, as a text, and the colour of that text.
-
-    Parameters
-    ----------
-    between
-        What stands before the words that say how much is too much.
-    """
-    text = f"{size(need)} of {size(capacity)}"
-    if need <= capacity:
-        return text, INK
-    return f"{text}{between}<b>{size(need - capacity)} too much</b>", VERMILION

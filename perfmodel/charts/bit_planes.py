@@ -13,7 +13,7 @@ import numpy as np
 from perfmodel.charts import BLUE, GREEN, ORANGE, PURPLE, SKY, Chart, Picture, percent
 from perfmodel.charts.lanes import ActivityBar, lane_panel
 from perfmodel.charts.subject import PredictionPoint
-from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.errors import input_error
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -60,7 +60,12 @@ def bit_planes(
             "prediction",
             expected=f"a prediction on an engine of kind {' or '.join(kinds)}",
         )
-    planes = kinds[kind](subject, _row(subject, row))
+    rows = np.flatnonzero(subject.columns["cycles"] > 0)
+    seconds = subject.columns["total_s"][rows]
+    lacks = "has products by bits"
+    planes = kinds[kind](
+        subject, int(rows[subject.pick(rows, seconds, row, path="row", lacks=lacks)])
+    )
     text = planes.run(groups)
     bars, names, device = planes.bars, planes.lanes, subject.prediction.machine.device.name
     end = show(max(bar.end_s for bar in bars), "time")
@@ -75,24 +80,6 @@ def bit_planes(
         margin={"l": 150, "b": 110},
         gap=0.25,
     )
-
-
-def _row(subject: PredictionPoint, row: str | None) -> int:
-    cycles = np.asarray(subject.columns["cycles"], dtype=float)
-    names = [name for name, c in zip(subject.names, cycles, strict=True) if c > 0]
-    if row is None:
-        if not names:
-            raise input_error("no row has products by bits", "prediction")
-        seconds = np.asarray(subject.columns["total_s"], dtype=float)
-        return int(np.argmax(np.where(cycles > 0, seconds, -1.0)))
-    if row not in names:
-        raise input_error(
-            f"no row '{row}' has products by bits",
-            "row",
-            expected=one_of(dict.fromkeys(names)),
-            suggestion=nearest(row, names),
-        )
-    return subject.names.index(row)
 
 
 class _Planes:

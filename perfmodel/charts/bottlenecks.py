@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.charts import GREY, Chart, ChartAxis, Panel, Picture, bound_colors, percent
-from perfmodel.charts.bars import at_ends, largest, stacked, total_of
+from perfmodel.charts import GREY, Chart, Picture, bound_colors, percent
+from perfmodel.charts.bars import largest, time_panel, total_of
 from perfmodel.charts.subject import PredictionPoint
 from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.units import show
@@ -51,34 +51,18 @@ def bottlenecks(prediction: Prediction, *, by: str = "class") -> Chart:
     once = latency - sum(map(total_of, spent.values()))
     if once > 1e-9 * latency:
         spent[_RUN] = {_RUN: once}
-    bars = list(spent)
-    totals = [total_of(row) for row in spent.values()]
-    texts = [f"{show(t, 'time')}, {percent(t, latency)}" for t in totals]
     order = [*subject.bounds, *([_RUN] if _RUN in spent else [])]
-    parts = {name: [row.get(name, 0.0) for row in spent.values()] for name in order}
     colors = bound_colors(subject.levels, subject.bounds) | {_RUN: GREY}
-
-    def words(part: str, i: int) -> str:
-        seconds = parts[part][i]
-        share = f"{show(seconds, 'time')}, {percent(seconds, latency)} of the latency"
-        return f"<b>{bars[i]}</b>, bound by {part}<br>{share}"
-
     noun = "class of operator" if by == "class" else by
-    panel = Panel(
-        ChartAxis("time", 0.0, 1.22 * max(totals), "time"),
-        ChartAxis(noun, names=bars, grid=False, size=13 if len(bars) < 12 else 11),
-        stacked(bars, parts, colors, words),
-        notes=at_ends(bars, totals, texts),
-    )
-    groupings = [
-        f"{bar}: {text.partition(', ')[2]} ({_inner(spent[bar])})"
-        for bar, text in zip(bars, texts, strict=True)
+    panel = time_panel(spent, order, colors, noun=noun, whole=latency)
+    texts = [
+        f"{bar}: {percent(total_of(row), latency)} ({_inner(row)})." for bar, row in spent.items()
     ]
     return Chart(
         f"Time by bottleneck: {subject.title}",
         f"{subject.subtitle}; latency {show(latency, 'time')}",
         f"Time of {subject.title} ({subject.subtitle}): {show(latency, 'time')}, by what binds it. "
-        + " ".join(f"{text}." for text in groupings[:8]).replace("&lt;", "<"),
+        + " ".join(texts[:8]).replace("&lt;", "<"),
         [panel],
         legend="below",
         heading="bound by  ",

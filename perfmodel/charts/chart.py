@@ -313,10 +313,8 @@ class Label:
     ----------
     x, y
         The point that it names.
-    end
-        Where a line from there ends along which it is written, instead of beside the point.
     radius
-        Pixels of the point's marker; of a line, positive to prefer the upper side.
+        Pixels of the point's marker.
     leaders
         Whether it may stand farther off, with a line to its point.
     worst
@@ -329,7 +327,6 @@ class Label:
     x: float
     y: float
     radius: float = 4.0
-    end: tuple[float, float] | None = None
     color: str = INK
     size: int = 11
     leaders: bool = True
@@ -409,7 +406,7 @@ class Chart:
         """Pixels beside the panels: ``l``, ``r``, ``t`` and ``b``."""
         above = 16 * ("<br>" in self.subtitle) + 20 * (self.legend == "above")
         beside = any(note.frame == "y" for panel in self.panels for note in panel.notes)
-        right = 190 if self.keyed and self.legend == "right" else 120 if beside else 40
+        right = 190 if self.keyed and self.legend == "right" else 160 if beside else 40
         below = 96 if self.legend == "below" else 66
         return {"l": 90, "r": right, "t": 84 + above, "b": below} | dict(self.margin)
 

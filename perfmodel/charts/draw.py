@@ -38,9 +38,10 @@ _LEGENDS: dict[str, dict[str, Any]] = {
     "inside": {"x": 0.99, "y": 0.99, "xanchor": "right", "bgcolor": "rgba(255,255,255,0.8)"},
 }
 _BARS: dict[str, dict[str, Any]] = {
-    "right": {},
-    "corner": {"thickness": 10, "len": 0.45, "y": 0.0, "yanchor": "bottom", "x": 1.01},
+    "right": {"title_side": "top"},
+    "corner": {"title_side": "top", "thickness": 10, "len": 0.45, "y": 0.0, "yanchor": "bottom"},
     "below": {
+        "title_side": "bottom",
         "orientation": "h",
         "len": 0.45,
         "x": 0.0,
@@ -108,37 +109,35 @@ def _layout(chart: Chart) -> dict[str, Any]:
     """Return what a figure has beside its panels."""
     subtitle = f"<br><span style='font-size:13px;color:{GREY}'>{chart.subtitle}</span>"
     layout: dict[str, Any] = {
-        "title": {
-            "text": f"<b>{chart.title}</b>{subtitle if chart.subtitle else ''}",
-            "x": 0.0,
-            "xref": "container",
-            "pad": {"l": 20},
-            # The title stands as far from the edge in low figures as in high ones.
-            "y": 1.0 - 24.0 / chart.height,
-            "yanchor": "top",
-            "font": {"size": 18, "color": INK},
-        },
+        "title_text": f"<b>{chart.title}</b>{subtitle if chart.subtitle else ''}",
+        "title_x": 0.0,
+        "title_xref": "container",
+        "title_pad_l": 20,
+        # The title stands as far from the edge in low figures as in high ones.
+        "title_y": 1.0 - 24.0 / chart.height,
+        "title_yanchor": "top",
+        "title_font": {"size": 18, "color": INK},
         "width": chart.width,
         "height": chart.height,
         "margin": chart.margins,
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "font": {"family": "Open Sans, DejaVu Sans, Arial, sans-serif", "size": 13, "color": INK},
-        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"color": INK}},
+        "hoverlabel": {"align": "left", "bgcolor": "white", "font_color": INK},
         "legend": {
             "traceorder": "normal",
             "tracegroupgap": 0,
-            "font": {"size": 12},
-            "title": {
-                "text": chart.heading,
-                "font": {"size": 13},
-                "side": "left" if chart.legend == "below" else "top",
-            },
+            "font_size": 12,
+            "title_text": chart.heading,
+            "title_font_size": 13,
+            "title_side": "left" if chart.legend == "below" else "top",
             **_LEGENDS.get(chart.legend, {}),
         },
         "showlegend": chart.keyed,
         "barmode": "stack" if chart.stacked else "overlay",
         "bargap": chart.gap,
+        # A text that does not fit its bar is left out.
+        "uniformtext": {"minsize": 9, "mode": "hide"},
         "meta": {"alt": chart.alt},
     }
     series = chart.series
@@ -169,7 +168,8 @@ def _axis(
     axis: ChartAxis, domain: tuple[float, float], anchor: str, *, upright: bool = False
 ) -> dict[str, Any]:
     parts: dict[str, Any] = {
-        "title": {"text": axis.title, "font": {"size": 14}},
+        "title_text": axis.title,
+        "title_font_size": 14,
         "exponentformat": "SI" if axis.log else "none",
         "showexponent": "all",
         "gridcolor": "#ECECEC",
@@ -181,18 +181,17 @@ def _axis(
         "automargin": True,
         "showgrid": axis.grid,
         "showticklabels": axis.labels,
-        "tickfont": {"size": axis.size},
+        "tickfont_size": axis.size,
         "tickangle": axis.angle,
-        "domain": list(domain),
+        "domain": domain,
         "anchor": anchor,
     }
     if axis.names is not None:
-        names = list(axis.names)
-        reach = [-0.5, len(names) - 0.5]
+        reach = [-0.5, len(axis.names) - 0.5]
         return parts | {
             "type": "category",
             "categoryorder": "array",
-            "categoryarray": names,
+            "categoryarray": axis.names,
             "range": reach[::-1] if upright else reach,
             "ticksuffix": " " if upright else "",
         }
@@ -209,11 +208,7 @@ def _axis(
     elif marks is None and axis.dimension:
         marks = ticks(low, high, axis.dimension, axis.most)
     if marks is not None:
-        parts |= {
-            "tickmode": "array",
-            "tickvals": list(marks),
-            "ticktext": list(marks.values()),
-        }
+        parts |= {"tickmode": "array", "tickvals": [*marks], "ticktext": [*marks.values()]}
     return parts
 
 
@@ -233,7 +228,7 @@ def _trace(series: Series, end: str) -> dict[str, Any]:
         "meta": series.meta,
     }
     if series.heading:
-        trace["legendgrouptitle"] = {"text": series.heading, "font": {"size": 12}}
+        trace["legendgrouptitle"] = {"text": series.heading, "font_size": 12}
     match series:
         case Bars():
             return trace | _bars(series)
@@ -251,30 +246,26 @@ def _points(series: Points) -> dict[str, Any]:
         "type": "scatter",
         "mode": "+".join(["lines"] * line + ["markers"] * bool(series.symbol)),
         "cliponaxis": series.clipped,
-        "marker": {
-            "color": series.inside or series.color,
-            "symbol": series.symbol or None,
-            "size": series.size,
-            "line": {"color": series.edge, "width": series.edge_width},
-        },
+        "marker_color": series.inside or series.color,
+        "marker_symbol": series.symbol or None,
+        "marker_size": series.size,
+        "marker_line": {"color": series.edge, "width": series.edge_width},
     }
-    if not line and series.opacity is not None:
-        # Overlapping markers stay apart; a legend shows the full colour.
-        parts |= {"opacity": None}
-        parts["marker"]["opacity"] = series.opacity
     if isinstance(series, Lines):
-        parts["line"] = {
-            "color": series.color,
-            "width": series.width,
-            "dash": series.dash,
-            "shape": series.step,
+        parts |= {
+            "line_color": series.color,
+            "line_width": series.width,
+            "line_dash": series.dash,
+            "line_shape": series.step,
+            "marker_maxdisplayed": series.most,
         }
-        parts["marker"]["maxdisplayed"] = series.most
         if series.fill:
             parts |= {"fill": "tozeroy", "fillcolor": series.fill}
+    elif series.opacity is not None:
+        # Overlapping markers stay apart; a legend shows the full colour.
+        parts |= {"opacity": None, "marker_opacity": series.opacity}
     if series.down:
         parts["error_y"] = {
-            "type": "data",
             "symmetric": False,
             "array": [0.0] * len(series.down),
             "arrayminus": series.down,
@@ -286,33 +277,27 @@ def _points(series: Points) -> dict[str, Any]:
 
 
 def _bars(series: Bars) -> dict[str, Any]:
-    marker: dict[str, Any] = {
-        "color": series.color,
-        "line": {"color": series.edge, "width": series.edge_width},
-    }
-    if series.pattern:
-        marker["pattern"] = {
-            "shape": series.pattern,
-            "fgcolor": "white",
-            "size": 6,
-            "solidity": 0.35,
-        }
-    if series.shades:
-        marker |= {"cmin": series.shades.low, "cmax": series.shades.high}
-        marker |= _shades(series.shades)
-    return {
+    shades = series.shades
+    parts: dict[str, Any] = {
         "type": "bar",
         "orientation": "h" if series.across else "v",
         "base": series.base or None,
         "width": series.width,
-        "marker": marker,
+        "marker_color": series.color,
+        "marker_line": {"color": series.edge, "width": series.edge_width},
         "text": series.text or None,
         "textposition": "inside",
         "insidetextanchor": "middle",
         "textangle": 0,
-        "constraintext": "none",
         "textfont": {"size": 11, "color": series.text_color or None},
     }
+    if series.pattern:
+        look = {"fgcolor": "white", "size": 6, "solidity": 0.35}
+        parts["marker_pattern"] = {"shape": series.pattern, **look}
+    if shades is not None:
+        parts |= {"marker_cmin": shades.low, "marker_cmax": shades.high}
+        parts |= {f"marker_{name}": value for name, value in _shades(shades).items()}
+    return parts
 
 
 def _cells(series: Cells) -> dict[str, Any]:
@@ -334,13 +319,9 @@ def _cells(series: Cells) -> dict[str, Any]:
 
 
 def _shades(shades: Shades) -> dict[str, Any]:
-    side = "bottom" if shades.place == "below" else "top"
-    bar: dict[str, Any] = {
-        "title": {"text": shades.title, "side": side, "font": {"size": 12}},
-        **_BARS[shades.place],
-    }
+    bar = {"title_text": shades.title, "title_font_size": 12, **_BARS[shades.place]}
     if shades.ticks is not None:
-        bar |= {"tickvals": list(shades.ticks), "ticktext": list(shades.ticks.values())}
+        bar |= {"tickvals": [*shades.ticks], "ticktext": [*shades.ticks.values()]}
     return {"colorscale": shades.stops, "reversescale": shades.reverse, "colorbar": bar}
 
 
@@ -361,16 +342,18 @@ def _shapes(panel: Panel, end: str) -> list[dict[str, Any]]:
         for band in panel.bands
     ]
     for limit in panel.limits:
-        ends = {f"{limit.along}0": limit.at, f"{limit.along}1": limit.at}
         shape = {
             "type": "line",
             **(level if limit.along == "y" else upright),
-            **ends,
+            f"{limit.along}0": limit.at,
+            f"{limit.along}1": limit.at,
             "line": {"color": limit.color, "width": limit.width, "dash": limit.dash},
         }
         if limit.text:
-            font = {"size": 11, "color": limit.color}
-            words = {"text": limit.text, "textposition": "end", "font": font, "padding": 2}
+            words: dict[str, Any] = {"text": limit.text, "textposition": "end", "padding": 2}
+            words["font"] = {"size": 11, "color": limit.color}
+            if limit.along == "x":
+                words |= {"textangle": 0, "xanchor": "left", "yanchor": "top"}
             shape["label"] = words
         shapes.append(shape)
     return shapes

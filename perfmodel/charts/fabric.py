@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.charts import GREY, SERIES, Chart, ChartAxis, Note, Panel, Picture, ReferenceLine
-from perfmodel.charts.bars import Amounts, at_ends, largest, stacked
+from perfmodel.charts import GREY, SERIES, Chart, Picture
+from perfmodel.charts.bars import Amounts, largest, shares_panel
 from perfmodel.charts.subject import PredictionPoint
 from perfmodel.errors import input_error
 
@@ -55,36 +55,18 @@ def resources(prediction: Prediction) -> Chart:
     layers = _by_layer(subject, used, scarce)
     colors = dict(zip(layers, SERIES, strict=False)) | {"other layers": GREY, _BESIDE: "#C8C8C8"}
     order = list(taken)
-    bars = {
-        layer: [100.0 * row[n] / max(room[n], 1e-9) for n in order] for layer, row in layers.items()
-    }
-    texts = [f"{used[n]:.0f} of {room[n]:.0f}, {shares[n]:.3g} %" for n in order]
+    amounts = {layer: [row[n] for n in order] for layer, row in layers.items()}
+    texts = [f"{used[n]:.0f} of {room[n]:.0f} {nouns[n]} ({shares[n]:.3g} %)" for n in order]
     fits = "fits" if one.feasible else f"does not fit: {scarce.upper()} is short"
-    amounts = ", ".join(
-        f"{used[n]:.0f} of {room[n]:.0f} {nouns[n]} ({shares[n]:.3g} %)" for n in order
-    )
+    rooms = [room[n] for n in order]
     return Chart(
         f"Resources: {subject.title}",
         f"{subject.subtitle}; {fits}",
-        f"Resources of {subject.title} ({subject.subtitle}): {amounts}. "
+        f"Resources of {subject.title} ({subject.subtitle}): {', '.join(texts)}. "
         f"Scarcest: {nouns[scarce]}; it {fits}.",
         [
-            Panel(
-                ChartAxis("share of the part (%)", 0.0, 1.25 * max(100.0, *shares.values())),
-                ChartAxis(names=labels, grid=False),
-                stacked(
-                    labels,
-                    bars,
-                    colors,
-                    lambda layer, i: (
-                        f"<b>{layer}</b><br>{layers[layer][order[i]]:.0f} {order[i].upper()}"
-                    ),
-                ),
-                limits=[ReferenceLine(100.0, "x", color="black", width=2)],
-                notes=[
-                    *at_ends(labels, list(shares.values()), texts),
-                    Note("the part", 100.0, 1.0, "x", anchor="center bottom"),
-                ],
+            shares_panel(
+                labels, amounts, rooms, colors, "{:.0f}".format, title="share of the part (%)"
             )
         ],
         legend="below",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from inspect import signature
@@ -12,6 +12,7 @@ from perfmodel.catalog import load, names
 from perfmodel.charts import Chart, Picture
 from perfmodel.charts.page import page
 from perfmodel.errors import InputError
+from perfmodel.table import Result, ShownPicture
 
 
 class Plots:
@@ -23,27 +24,48 @@ class Plots:
     functions that take the result first.
     """
 
-    def __init__(self, subject: Any, sort: str) -> None:
+    def __init__(self, subject: Result, sort: str) -> None:
         self._subject, self._group = subject, f"perfmodel.{sort}_plots"
 
-    def page(self, *arguments: Any, **options: Any) -> str:
+    def shown(self, **options: Any) -> Iterator[tuple[Chart, str]]:
+        """Yield the pictures of the result, each with a sentence to read it by.
+
+        A picture that is not of such a result is left out.
+
+        Parameters
+        ----------
+        **options
+            What `pictures` of the result takes, such as ``best`` and ``pareto`` of a table.
+        """
+        pictures = self._subject.pictures(**options)
+        if pictures is None:
+            pictures = [ShownPicture(name) for name in names(self._group) if self._is_whole(name)]
+        for name, words, arguments in pictures:
+            with suppress(InputError):
+                yield getattr(self, name).chart(**arguments), words
+
+    def page(self, *more: Result, **options: Any) -> str:
         """Return an HTML page of its own: the result at a glance, and its pictures below.
 
         Parameters
         ----------
-        *arguments, **options
-            Those of the page of its sort, such as ``front`` of a search.
+        *more
+            Results whose pictures follow.
+        **options
+            As for `shown`.
         """
-        if "page" in names(self._group):
-            return load(self._group, "page")(self._subject, *arguments, **options)
-        charts: list[Chart] = []
-        for name in names(self._group):
-            picture = getattr(self, name)
-            if not isinstance(picture, Picture) or _needs_more(picture):
-                continue
-            with suppress(InputError):  # not of such a result
-                charts.append(picture.chart())
+        pictures = [*self.shown(**options)]
+        pictures += [picture for each in more for picture in each.plot.shown()]
+        charts = [chart for chart, _ in pictures]
         return page(self._subject.headline, self._subject.to_html(), charts)
+
+    def _is_whole(self, name: str) -> bool:
+        """Tell whether a picture takes nothing beside the result that has no default."""
+        picture = getattr(self, name)
+        return isinstance(picture, Picture) and not any(
+            p.default is p.empty and p.kind is not p.VAR_POSITIONAL
+            for p in signature(picture.chart).parameters.values()  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        )
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_") or name not in names(self._group):
@@ -57,9 +79,4 @@ class Plots:
         return sorted({*super().__dir__(), *names(self._group)})
 
     def __repr__(self) -> str:
-        return f"plots: {', '.join(n for n in names(self._group) if n != 'page')}"
-
-
-def _needs_more(picture: Picture[...]) -> bool:
-    """Tell whether a picture of a result takes something that has no default."""
-    return any(p.default is p.empty for p in signature(picture.chart).parameters.values())
+        return f"plots: {', '.join(names(self._group))}"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from perfmodel.charts import Chart, ChartAxis, Note, Panel, Picture, percent, size
-from perfmodel.charts.bars import capacity_mark, need_of, stacked, with_free
+from perfmodel.charts import Chart, Picture, size
+from perfmodel.charts.bars import shares_panel
 from perfmodel.charts.memory import PARTS
 from perfmodel.errors import input_error
 
@@ -62,9 +62,9 @@ def needs(prediction: Prediction) -> Need:
 
 @Picture
 def flash_and_sram(*predictions: Prediction) -> Chart:
-    """Draw flash on the left and SRAM on the right, a row for each prediction.
+    """Draw flash above and SRAM below, a row for each prediction.
 
-    A pale bar is what is left; what is too much is marked in red.
+    The line is where a memory is full; what is too much stands beside it in red.
 
     Parameters
     ----------
@@ -79,48 +79,31 @@ def flash_and_sram(*predictions: Prediction) -> Chart:
     if not predictions:
         raise input_error("nothing to draw", expected="at least one prediction")
     rows = [needs(p) for p in predictions]
-    labels = [row.name.replace(", ", "<br>", 1) for row in rows]
-    flash = _side("flash", [row.stored for row in rows], [row.flash for row in rows], labels)
-    sram = _side("SRAM", [row.live for row in rows], [row.sram for row in rows], labels)
     texts = [
         f"{row.name} {'fits' if row.fits else 'does not fit'}: {size(sum(row.stored.values()))} of "
         f"{size(row.flash)} of flash, {size(sum(row.live.values()))} of {size(row.sram)} of SRAM."
         for row in rows
     ]
+    flash = [row.stored for row in rows], [row.flash for row in rows], (0.6, 1.0)
+    sram = [row.live for row in rows], [row.sram for row in rows], (0.0, 0.4)
     return Chart(
         "What fits where",
-        "weights and the library's code in flash, activations at their peak in SRAM; | is the "
-        "capacity",
+        "weights and the library's code in flash, activations at their peak in SRAM",
         f"What fits where. {' '.join(texts)}",
-        [flash, sram],
+        [
+            shares_panel(
+                [row.name.replace(", ", "<br>", 1) for row in rows],
+                {part: [own.get(part, 0.0) for own in amounts] for part in PARTS},
+                rooms,
+                PARTS,
+                title=f"share of {memory} (%)",
+                meta={"memory": memory.lower()},
+                down=down,
+            )
+            for memory, (amounts, rooms, down) in (("flash", flash), ("SRAM", sram))
+        ],
         legend="below",
-        height=190 + 78 * len(rows),
+        height=300 + 110 * len(rows),
         stacked=True,
         gap=0.55,
-    )
-
-
-def _side(title: str, rows: list[dict[str, float]], rooms: list[float], labels: list[str]) -> Panel:
-    """Return one memory of all parts, with what is too much of it."""
-    stored = {part: [row.get(part, 0.0) for row in rows] for part in PARTS}
-    parts, used = with_free(stored, rooms)
-    notes: list[Note] = []
-    for label, need, room in zip(labels, used, rooms, strict=True):
-        if room:
-            text, color = need_of(need, room)
-            above = Note(text, 0.0, label, color=color, anchor="left auto", shift=(0, 24))
-            notes += [above, capacity_mark(label, room)]
-    left = title == "flash"
-    return Panel(
-        ChartAxis(title, 0.0, 1.06 * max(*used, *rooms) or 1.0, "bytes", most=5),
-        ChartAxis(names=labels, grid=False, labels=left),
-        stacked(
-            labels,
-            parts,
-            PARTS,
-            lambda part, i: f"{part}: {size(parts[part][i])}, {percent(parts[part][i], rooms[i])}",
-            meta={"memory": title.lower()},
-        ),
-        notes=notes,
-        across=(0.0, 0.47) if left else (0.53, 1.0),
     )

@@ -14,7 +14,7 @@ import numpy as np
 from perfmodel.charts import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Chart, Picture, percent
 from perfmodel.charts.lanes import ActivityBar, lane_panel
 from perfmodel.charts.subject import PredictionPoint
-from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.errors import input_error
 from perfmodel.kinds.nand.events import simulate
 from perfmodel.kinds.nand.geometry import FlashMatrix
 from perfmodel.kinds.nand.kind import shares_of
@@ -22,7 +22,6 @@ from perfmodel.kinds.nand.timeline import channel_of, geometry
 from perfmodel.units import show
 
 if TYPE_CHECKING:
-    from perfmodel.kinds.nand.kind import FlashNests
     from perfmodel.prediction.prediction import Prediction
 
 _COLORS = {
@@ -85,7 +84,9 @@ def flash_timeline(
     if nests is None:
         expected = "a prediction on an engine of kind nand"
         raise input_error("no weights are multiplied in flash", "prediction", expected=expected)
-    at = _row(subject, nests, row)
+    seconds = subject.columns["total_s"][np.asarray(nests.row)]
+    lacks = "multiplies weights in flash"
+    at = subject.pick(nests.row, seconds, row, path="row", lacks=lacks)
     machine = subject.prediction.machine
     flash, device = geometry(machine), machine.device.name
     if flash.planes <= flash.cores or flash.cores > 1:
@@ -144,21 +145,6 @@ def _bars(events: Iterable[Any], parts: Collection[str]) -> list[ActivityBar]:
         for event in events
         if event.what in _LANES or event.part in parts
     ]
-
-
-def _row(subject: PredictionPoint, nests: FlashNests, row: str | None) -> int:
-    names = [subject.names[int(i)] for i in nests.row]
-    if row is None:
-        seconds = subject.columns["total_s"]
-        return int(np.argmax([seconds[int(i)] for i in nests.row]))
-    if row not in names:
-        raise input_error(
-            f"no row '{row}' multiplies weights in flash",
-            "row",
-            expected=one_of(dict.fromkeys(names)),
-            suggestion=nearest(row, names),
-        )
-    return names.index(row)
 
 
 def _number(values: Any, at: int) -> float:

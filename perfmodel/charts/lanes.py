@@ -20,9 +20,7 @@ TRANSFER = "transfer"
 _COMMON = ("conv", "gemm", "depthwise", "elementwise", "attention", "norm")
 #: Time units of the axis, largest first.
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
-#: Share of the axis above which a bar has its name written in it, for each character.
-_PER_CHARACTER = 0.0135
-#: Share of the axis above which a bar has a white edge.
+#: Share of the axis above which a bar has a white edge, and its name where that fits.
 _EDGED = 0.005
 
 
@@ -151,9 +149,6 @@ def lane_panel(
             continue
         # Narrow bars would be nothing but white edge: theirs has their own colour.
         wide = [share > _EDGED for share in shares]
-        written = [
-            share > _PER_CHARACTER * len(b.name) for share, b in zip(shares, own, strict=True)
-        ]
         series.append(
             Bars(
                 (words or {}).get(kind, kind),
@@ -169,7 +164,7 @@ def lane_panel(
                 color=color,
                 edge=color if kind in outlined else ["white" if w else color for w in wide],
                 edge_width=1.6 if kind in outlined else [0.5 if w else 0.8 for w in wide],
-                text=[b.name if w else "" for b, w in zip(own, written, strict=True)],
+                text=[bar.name if w else "" for bar, w in zip(own, wide, strict=True)],
                 text_color="white",
                 meta={"kind": kind},
             )

@@ -11,7 +11,6 @@ from perfmodel.charts import (
     BLUE,
     GREEN,
     GREY,
-    PALE,
     PURPLE,
     Band,
     Bars,
@@ -22,10 +21,9 @@ from perfmodel.charts import (
     Picture,
     ReferenceLine,
     bound_colors,
-    percent,
     size,
 )
-from perfmodel.charts.bars import capacity_mark, need_of, stacked, with_free
+from perfmodel.charts.bars import shares_panel
 from perfmodel.charts.subject import Column, PredictionPoint
 from perfmodel.cost.capacity import usable
 from perfmodel.cost.residency import stored_bytes
@@ -40,7 +38,6 @@ PARTS = {
     "kv cache": PURPLE,
     "activations": GREEN,
     "code": GREY,
-    "free": PALE,
 }
 
 
@@ -217,7 +214,7 @@ def _repeats(subject: PredictionPoint) -> tuple[list[Band], list[Note]]:
 
 
 def _places(subject: PredictionPoint) -> Panel:
-    """Return bars of what each memory holds, the room left, and marks at the capacities."""
+    """Return bars of what each memory holds, up to its capacity."""
     p, setting = subject.prediction, subject.setting
     stored = {
         "weights": first_number(stored_bytes(subject.table, setting, "weight")),
@@ -226,42 +223,17 @@ def _places(subject: PredictionPoint) -> Panel:
         "code": first_number(setting.fact("runtime.code", 0.0)),
     }
     memories = list(p.placement)
-    needs = [float(place["demand_bytes"]) for place in p.placement.values()]
-    rooms = [float(place["capacity_bytes"]) for place in p.placement.values()]
-
-    def holds(memory: str, part: str) -> bool:
-        if part == "code":
-            return memory == setting.weights_memory
-        return part in p.placement[memory]["holds"]
-
-    held_by = {part: [v * holds(m, part) for m in memories] for part, v in stored.items()}
-    parts, _ = with_free(held_by, rooms)
-
-    def words(part: str, i: int) -> str:
-        value, room = parts[part][i], rooms[i]
-        if part == "free":
-            return f"free: {size(value)}"
-        return f"{part}: {size(value)}, {percent(value, room)} of {size(room)} in {memories[i]}"
-
-    notes: list[Note] = []
-    for name, need, room in zip(memories, needs, rooms, strict=True):
-        text, color = need_of(need, room, "<br>")
-        notes += [
-            capacity_mark(name, room),
-            Note(text, 1.02, name, "y", color=color, anchor="left middle"),
-        ]
-    return Panel(
-        ChartAxis("held at the peak", 0.0, 1.05 * max(*needs, *rooms), "bytes", most=7),
-        ChartAxis(names=memories, grid=False),
-        stacked(
-            memories,
-            parts,
-            PARTS,
-            words,
-            group="held",
-            heading="held at the peak",
-        ),
-        notes=notes,
+    holds = {name: {*place["holds"]} - {"code"} for name, place in p.placement.items()}
+    if setting.weights_memory in holds:
+        holds[setting.weights_memory].add("code")
+    return shares_panel(
+        memories,
+        {part: [v * (part in holds[m]) for m in memories] for part, v in stored.items()},
+        [float(place["capacity_bytes"]) for place in p.placement.values()],
+        PARTS,
+        title="held at the peak, share of the capacity (%)",
+        group="held",
+        heading="held at the peak",
         down=(0.0, 0.1 + 0.08 * len(memories)),
     )
 

@@ -27,7 +27,6 @@ from perfmodel.charts import (
     Shades,
     binary,
 )
-from perfmodel.charts.labels import text_size
 from perfmodel.errors import Fault, InputError, input_error
 
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ _COLORS = tuple(color for color in SERIES if color != VERMILION)
 _PALE = "#D6E8F4"
 #: Names are written into rectangles only where there are no more than that.
 _NAMES = 80
-#: Pixels that the rectangles are drawn on.
-_AREA = 695, 450
 #: A capacity so many times the height is not drawn.
 _FAR = 4
 
@@ -156,8 +153,7 @@ def map_panel(
     groups: dict[str, list[int]] = {}
     for i, s in enumerate(buffers):
         groups.setdefault("" if kinds is None else kinds.get(s.name, "other"), []).append(i)
-    size = 1.03 * highest, end - begin
-    rectangles = [_rectangles(buffers, own, capacity, size, words) for own in groups.values()]
+    rectangles = [_rectangles(buffers, own, capacity, words) for own in groups.values()]
     longest = max(s.upper - s.lower for s in buffers)
     shades = Shades("alive for", 0.0, longest, [(0, _PALE), (1, BLUE)], place="corner")
     colors = dict(zip(groups, _COLORS * len(groups), strict=False)) | dict(colors or {})
@@ -190,7 +186,6 @@ def _rectangles(
     buffers: Sequence[Stay],
     members: list[int],
     capacity: int | None,
-    size: tuple[float, float],
     words: Callable[[int], str] | None,
 ) -> Bars:
     """Return rectangles, outlined beyond the capacity, with their names where there is room.
@@ -199,8 +194,6 @@ def _rectangles(
     ----------
     members
         Which of the buffers.
-    size
-        Of the panel: bytes, time.
     """
     own = [buffers[i] for i in members]
     over = [capacity is not None and s.offset + s.size > capacity for s in own]
@@ -217,7 +210,7 @@ def _rectangles(
         base=[s.offset for s in own],
         edge=[VERMILION if out else "white" for out in over],
         edge_width=[1.6 if out else thin for out in over],
-        text=[s.name if len(own) <= _NAMES and _has_room(s, *size) else "" for s in own],
+        text=[s.name for s in own] if len(own) <= _NAMES else (),
         meta={"kind": ""},
     )
 
@@ -245,13 +238,6 @@ def _loads(buffers: Sequence[Stay]) -> tuple[list[float], list[int]]:
         alive += change[time]
         loads.append(alive)
     return times, loads
-
-
-def _has_room(stay: Stay, highest: float, span: float) -> bool:
-    """Tell whether a name fits its rectangle."""
-    wide, high = text_size(stay.name, 11.0)
-    across, up = _AREA
-    return wide <= across * (stay.upper - stay.lower) / span and high <= up * stay.size / highest
 
 
 @Picture

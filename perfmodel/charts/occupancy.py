@@ -23,7 +23,7 @@ from perfmodel.charts import (
     Shades,
 )
 from perfmodel.charts.subject import PredictionPoint
-from perfmodel.errors import input_error, nearest
+from perfmodel.errors import input_error
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
 
 if TYPE_CHECKING:
@@ -105,16 +105,8 @@ def occupancy(prediction: Prediction, *, layer: str | None = None) -> Chart:
         raise input_error(message, path="occupancy", expected="an engine of kind systolic")
     used = np.flatnonzero(columns["cycles"] > 0)
     cycles = (columns["cycles"] * columns["count"])[used]
-    names = [subject.names[int(i)] for i in used]
-    if layer is not None and layer not in names:
-        raise input_error(
-            f"no row '{layer}' on the array",
-            path="layer",
-            suggestion=nearest(layer, names),
-            expected=f"one of {', '.join(names[:8])}",
-        )
     idle = cycles * (1.0 - columns["array_utilization"][used])
-    at = int(used[np.argmax(idle) if layer is None else names.index(layer)])
+    at = int(used[subject.pick(used, idle, layer, path="layer", lacks="on the array")])
     shown = used[np.sort(np.argsort(-cycles, kind="stable")[:_MOST])]
     return _chart(subject, at, _map(subject, at), [int(i) for i in shown])
 
@@ -123,7 +115,7 @@ def _map(subject: PredictionPoint, row: int) -> npt.NDArray[np.float64]:
     """Return the share of the row's cycles in which each element multiplies."""
     nests, setting = subject.table.nests, subject.setting
     assert nests is not None
-    facts, head = setting.facts, f"engines.{setting.engine}."
+    facts, head = setting.facts, f"engines.{setting.engine_name}."
     choices: Mapping[str, Any] = setting.choices
     total, cycles = 0.0, 0.0
     for i in np.flatnonzero(nests.row == row).tolist():

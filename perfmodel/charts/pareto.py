@@ -21,11 +21,12 @@ from perfmodel.charts import (
     Points,
     looks,
 )
-from perfmodel.charts.rows import cell, column_axis, costs, fitting, row_name, varied
+from perfmodel.charts.rows import cell, column_axis, costs, row_name
 from perfmodel.columns import TEXT, more_is_better
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.expressions import parse_expression
 from perfmodel.pareto import front
+from perfmodel.table.views import fitting, varied
 
 if TYPE_CHECKING:
     from perfmodel.table import Table

@@ -5,7 +5,6 @@ The form of the plot is that of figure 1 of Lin et al., "MCUNetV2", NeurIPS 2021
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from perfmodel.charts import (
@@ -24,10 +23,10 @@ from perfmodel.charts import (
     binary,
     percent,
 )
+from perfmodel.charts.subject import size_of
 from perfmodel.errors import input_error
 from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer
 from perfmodel.schedule.tiling.patches import PatchStageCost
-from perfmodel.units import UnitError, parse
 
 if TYPE_CHECKING:
     from perfmodel.schedule.tiling.face import PatchResult
@@ -62,7 +61,7 @@ def patches(
     plain = layer_by_layer(plan.network) if plain is None else plain
     if len(plain.held_bytes) != len(plan.held_bytes):
         raise input_error("the two plans are not of one network", path="plain")
-    room = None if capacity is None else _capacity(capacity)
+    room = None if capacity is None else size_of(capacity, "capacity", "capacity")
     high = 1.12 * max(plain.peak_bytes, plan.peak_bytes, room or 0)
     net = plan.network
     bands, notes = _stages(plan, high)
@@ -95,16 +94,6 @@ def patch_memory(result: PatchResult) -> Chart:
     """Draw the activations of a plan beside those of layer by layer; see `patches`."""
     plan = result.plan or result.plain
     return patches.chart(plan, result.plain, capacity=result.at.capacity_bytes)
-
-
-def _capacity(capacity: float | str) -> float:
-    try:
-        value = parse(capacity, "bytes") if isinstance(capacity, str) else float(capacity)
-    except UnitError as error:
-        raise input_error(error.message, path="capacity", expected=error.expected) from None
-    if not (math.isfinite(value) and value > 0):
-        raise input_error(f"{capacity} is no capacity", path="capacity", expected="bytes above 0")
-    return value
 
 
 def _line(plan: PatchPlan, name: str, color: str, fill: str) -> Lines:

@@ -106,7 +106,7 @@ def compute_roofs(subject: PredictionPoint) -> list[Roof]:
         if not here.any():
             continue
         rates = 2.0 * macs[rows][here] / products[rows][here]
-        peak = setting.facts.get(f"engines.{setting.engine}.peaks.{name}")
+        peak = setting.facts.get(f"engines.{setting.engine_name}.peaks.{name}")
         best = float(np.max(rates))
         out.append(Roof(name, best, float(peak) if peak is not None else best))
     vector = columns.get("vector_s", np.zeros(len(macs)))

@@ -24,23 +24,10 @@ def cell(table: Table, name: str, row: int) -> str:
     return str(value) if dimension == TEXT else quantity(float(value), dimension)
 
 
-def varied(table: Table, names: Iterable[str | None]) -> list[str]:
-    """Return those of the columns that have more than one value."""
-    there = [name for name in dict.fromkeys(names) if name is not None and name in table]
-    return [name for name in there if len(set(table[name].tolist())) > 1]
-
-
 def row_name(table: Table, names: Iterable[str], row: int) -> str:
     """Return a row by its values of some columns, numbers with the name of their column."""
     heads = {n: "" if table.dimensions[n] == TEXT else f"{n.rpartition('.')[2]} " for n in names}
     return ", ".join(f"{head}{cell(table, name, row)}" for name, head in heads.items())
-
-
-def fitting(table: Table) -> npt.NDArray[np.bool_]:
-    """Return which rows are feasible; all of them where nothing says so."""
-    if "feasible" in table:
-        return np.asarray(table["feasible"], dtype=bool)
-    return np.ones(len(table), dtype=bool)
 
 
 def costs(table: Table, name: str) -> npt.NDArray[np.float64]:

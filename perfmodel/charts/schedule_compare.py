@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,9 @@ from perfmodel.charts import (
     Picture,
     ReferenceLine,
     binary,
+    quantity,
 )
-from perfmodel.charts.bars import stacked
+from perfmodel.charts.bars import at_ends, stacked
 from perfmodel.charts.schedule_memory import memory
 from perfmodel.charts.schedule_stays import title_of
 from perfmodel.errors import input_error
@@ -36,8 +36,8 @@ _SIDES = (0.0, 0.46), (0.54, 1.0)
 _BELOW = (0.0, 0.2)
 #: What is moved or spent -> colour.
 _COLORS = {
-    "spill ": VERMILION,
-    "reload ": ORANGE,
+    "spill": VERMILION,
+    "reload": ORANGE,
     "tiles": SKY,
     "engine works": BLUE,
     "engine waits": GREY,
@@ -59,46 +59,32 @@ def compare(one: Schedule, two: Schedule, names: Pair | None = None) -> Chart:
         One of them is no schedule.
     """
     both = one, two
-    if any(s.outcome.script is None for s in both):
+    if any(s.outcome.solution is None for s in both):
         raise input_error("there is no schedule", path="compare", expected="two that fit")
     names = names or _names(one, two)
     used = max(max(s.peak_bytes, _height(s)) for s in both)
     # A capacity far above what is used is no part of the picture.
-    rooms = [s.capacity_bytes for s in both if (s.capacity_bytes or 0) <= 4 * used]
-    high = 1.03 * max(used, *(room or 0 for room in rooms), 1)
+    rooms = [s.capacity_bytes or 0 for s in both if (s.capacity_bytes or 0) <= 4 * used]
+    high = 1.03 * max(used, *rooms, 1)
     lines = [s.timing.timeline for s in both if s.timing is not None]
-    timed = one.latency_s is not None and two.latency_s is not None
+    timed = len(lines) == 2
     bytes_ = {
-        "spill ": [float(s.spill_bytes) for s in both],
-        "reload ": [float(s.reload_bytes) for s in both],
+        "spill": [float(s.spill_bytes) for s in both],
+        "reload": [float(s.reload_bytes) for s in both],
     }
     if any(s.tile_bytes for s in both):
         bytes_["tiles"] = [float(s.tile_bytes) for s in both]
+    bars = _totals(names, bytes_, "bytes", [_parts(s) for s in both])
     panels = [
         *(_map(s, name, side, high) for s, name, side in zip(both, names, _SIDES, strict=True)),
-        _totals(
-            names,
-            bytes_,
-            [_parts(s) for s in both],
-            ChartAxis("spilled and reloaded", 0.0, dimension="bytes", most=4 if timed else 9),
-            binary,
-            1.6 if timed else 1.25,
-        ),
+        replace(bars, across=_SIDES[0]) if timed else bars,
     ]
     if timed:
         spent = {
             "engine works": [line.compute_s for line in lines],
             "engine waits": [line.exposed_s for line in lines],
         }
-        seconds = _totals(
-            names,
-            spent,
-            [show(line.makespan_s, "time") for line in lines],
-            ChartAxis("latency", 0.0, dimension="time", most=4),
-            lambda value: show(value, "time"),
-            1.3,
-        )
-        panels[2] = replace(panels[2], across=_SIDES[0])
+        seconds = _totals(names, spent, "time", [show(line.makespan_s, "time") for line in lines])
         panels.append(replace(seconds, across=_SIDES[1], y=replace(seconds.y, labels=False)))
     return Chart(
         f"Two schedules of {title_of(one)}",
@@ -107,6 +93,7 @@ def compare(one: Schedule, two: Schedule, names: Pair | None = None) -> Chart:
         panels,
         legend="above",
         height=680,
+        stacked=True,
     )
 
 
@@ -143,49 +130,26 @@ def _traits(s: Schedule) -> tuple[str, ...]:
     return (s.method, s.objective, room, f"{len(s.problem.steps)} steps", title_of(s))
 
 
-def _totals(
-    names: Pair,
-    parts: dict[str, list[float]],
-    texts: list[str],
-    axis: ChartAxis,
-    write: Callable[[float], str],
-    room: float,
-) -> Panel:
+def _totals(names: Pair, parts: dict[str, list[float]], dimension: str, texts: list[str]) -> Panel:
     """Return two lying bars of what both move or spend, with their sums as texts behind."""
     ends = [sum(values) for values in zip(*parts.values(), strict=True)]
+    title = "latency" if dimension == "time" else "spilled and reloaded"
+    most = max(*ends, 1e-12 if dimension == "time" else 1.0)
     return Panel(
-        replace(axis, high=room * max(*ends, 1e-12 if axis.dimension == "time" else 1.0)),
+        ChartAxis(title, 0.0, 1.6 * most, dimension, most=4),
         ChartAxis(names=names, grid=False),
-        [
-            replace(bars, base=base, meta={"part": bars.name.strip()})
-            for bars, base in zip(
-                stacked(
-                    names,
-                    parts,
-                    _COLORS,
-                    lambda part, i: f"{part.strip()}: {write(parts[part][i])}",
-                    width=0.6,
-                    legend=False,
-                    edge_width=0.0,
-                ),
-                _bases(list(parts.values())),
-                strict=True,
-            )
-        ],
-        notes=[
-            Note(text, end, name, anchor="left auto", shift=(5, 0))
-            for text, end, name in zip(texts, ends, names, strict=True)
-        ],
+        stacked(
+            names,
+            parts,
+            _COLORS,
+            lambda part, i: f"{part}: {quantity(parts[part][i], dimension)}",
+            width=0.6,
+            legend=False,
+            edge_width=0.0,
+        ),
+        notes=at_ends(names, ends, texts),
         down=_BELOW,
     )
-
-
-def _bases(lengths: list[list[float]]) -> list[list[float]]:
-    """Return where each part begins: at the end of the one before."""
-    sums = [[0.0, 0.0]]
-    for values in lengths[:-1]:
-        sums.append([a + b for a, b in zip(sums[-1], values, strict=True)])
-    return sums
 
 
 def _parts(s: Schedule) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perfmodel.charts import (
     BLUE,
@@ -46,7 +46,7 @@ def curve(curve: Curve) -> Chart:
         There is no schedule at all.
     """
     every = curve.schedules
-    fitting = [s for s in every if s.outcome.script is not None]
+    fitting = [s for s in every if s.outcome.solution is not None]
     least = every[0].working_set_bytes
     if not fitting:
         raise input_error(
@@ -59,13 +59,20 @@ def curve(curve: Curve) -> Chart:
     free = next((_needs(s) for s in fitting if not s.trace.cost_bytes), None)
     across = ChartAxis("capacity", low, high, "bytes", log=True)
     most = max(s.trace.cost_bytes for s in fitting)
+    words = f"nothing fits below {binary(least)}"
+    limits = [ReferenceLine(float(least), "x", words, VERMILION, 0.0)]
+    notes: list[Note] = []
+    if free is not None:
+        limits.append(ReferenceLine(float(free), "x", color=GREEN))
+        words = f"no spill<br>from {binary(free)}"  # below what is written at the other line
+        notes.append(Note(words, float(free), 0.9, "x", GREEN, 11, "left top", "left", (4, 0)))
     panel = Panel(
         across,
         ChartAxis("spilled and reloaded", 0.0, 1.14 * max(most, 1), "bytes", most=7),
         [*_bound(fitting, least), *_possible(fitting, high), *_failed(every)],
         bands=[Band(low, least, color="rgba(213,94,0,0.10)")],
-        limits=[ReferenceLine(float(free or 0), "x", color=GREEN)] if (free or 0) > least else [],
-        notes=_notes(least, free),
+        limits=limits,
+        notes=notes,
     )
     panels = [panel]
     if all(s.latency_s is not None for s in fitting):
@@ -117,16 +124,9 @@ def _possible(fitting: list[Schedule], high: float) -> list[Series]:
     for room, cost in sorted((float(_needs(s)), float(s.trace.cost_bytes)) for s in fitting):
         if not stairs or cost < stairs[-1][1]:
             stairs.append((room, cost))
-    stairs.append((high, stairs[-1][1]))
+    rooms, costs = zip(*stairs, (high, stairs[-1][1]), strict=True)
     series: list[Series] = [
-        Lines(
-            "found",
-            [room for room, _ in stairs],
-            [cost for _, cost in stairs],
-            legend=False,
-            step="hv",
-            meta={"what": "line"},
-        )
+        Lines("found", rooms, costs, legend=False, step="hv", meta={"what": "line"})
     ]
     for proved, name, symbol in (
         (True, "found, proved best", "circle"),
@@ -134,21 +134,17 @@ def _possible(fitting: list[Schedule], high: float) -> list[Series]:
     ):
         own = [s for s in fitting if s.outcome.proved == proved]
         if own:
-            series.append(
-                Points(
-                    name,
-                    [_room(s) for s in own],
-                    [float(s.trace.cost_bytes) for s in own],
-                    [_words(s) for s in own],
-                    clipped=False,
-                    symbol=symbol,
-                    size=10,
-                    edge=BLUE,
-                    edge_width=2,
-                    meta={"what": "points"},
-                )
-            )
+            costs = [float(s.trace.cost_bytes) for s in own]
+            look: dict[str, Any] = {"edge": BLUE, "edge_width": 2, "meta": {"what": "points"}}
+            series.append(_marks(name, own, costs, [_words(s) for s in own], symbol, **look))
     return series
+
+
+def _marks(
+    name: str, own: list[Schedule], costs: list[float], hover: list[str], symbol: str, **look: Any
+) -> Points:
+    rooms = [_room(s) for s in own]
+    return Points(name, rooms, costs, hover, clipped=False, symbol=symbol, size=10, **look)
 
 
 def _words(s: Schedule) -> str:
@@ -161,82 +157,32 @@ def _words(s: Schedule) -> str:
 
 
 def _failed(every: tuple[Schedule, ...]) -> list[Series]:
-    rooms = [s.capacity_bytes or 0 for s in every if s.outcome.script is None]
-    if not rooms:
-        return []
-    return [
-        Points(
-            "does not fit",
-            rooms,
-            [0.0] * len(rooms),
-            [f"{binary(room)}: does not fit" for room in rooms],
-            clipped=False,
-            symbol="x",
-            size=10,
-            color=VERMILION,
-            meta={"what": "failed"},
-        )
-    ]
+    own = [s for s in every if s.outcome.solution is None]
+    hover = [f"{binary(_room(s))}: does not fit" for s in own]
+    look: dict[str, Any] = {"color": VERMILION, "meta": {"what": "failed"}}
+    return [_marks("does not fit", own, [0.0] * len(own), hover, "x", **look)] if own else []
 
 
 def _latency(fitting: list[Schedule], across: ChartAxis) -> Panel:
     seconds = [s.latency_s or 0.0 for s in fitting]
     sizes = [_room(s) for s in fitting]
-    return Panel(
-        across,
-        ChartAxis("latency", 0.0, 1.14 * max(seconds), "time", most=4),
-        [
-            Lines(
-                "latency",
-                [*sizes, across.high],
-                [*seconds, seconds[-1]],
-                [
-                    *(
-                        f"<b>{binary(c)}</b><br>{show(t, 'time')}"
-                        for c, t in zip(sizes, seconds, strict=True)
-                    ),
-                    "",
-                ],
-                legend=False,
-                color=GREEN,
-                step="hv",
-                symbol="circle",
-                size=[8.0] * len(sizes) + [0.0],
-                meta={"what": "latency"},
-            )
-        ],
-        down=(0.0, 0.34),
-    )
-
-
-def _notes(least: int, free: int | None) -> list[Note]:
-    """Return where nothing fits, and from where on nothing is spilled."""
-    notes = [
-        Note(
-            f"nothing fits below {binary(least)}",
-            least,
-            0.5,
-            "x",
-            anchor="right middle",
-            shift=(-2, 0),
-            angle=-90,
-            color=VERMILION,
-        )
+    hover = [
+        f"<b>{binary(c)}</b><br>{show(t, 'time')}" for c, t in zip(sizes, seconds, strict=True)
     ]
-    if free is not None:
-        notes.append(
-            Note(
-                f"no spill<br>from {binary(free)}",
-                free,
-                0.97,
-                "x",
-                anchor="left top",
-                shift=(5, 0),
-                align="left",
-                color="#007A59",
-            )
-        )
-    return notes
+    line = Lines(
+        "latency",
+        [*sizes, across.high],
+        [*seconds, seconds[-1]],
+        [*hover, ""],
+        legend=False,
+        color=GREEN,
+        step="hv",
+        symbol="circle",
+        size=[8.0] * len(sizes) + [0.0],
+        meta={"what": "latency"},
+    )
+    axis = ChartAxis("latency", 0.0, 1.14 * max(seconds), "time", most=4)
+    return Panel(across, axis, [line], down=(0.0, 0.34))
 
 
 def _alt(curve: Curve, fitting: list[Schedule], least: int, free: int | None) -> str:

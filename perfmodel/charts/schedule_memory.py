@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,10 +23,12 @@ from perfmodel.charts import (
     binary,
 )
 from perfmodel.charts.memory_map import Stay, beside, map_panel
-from perfmodel.charts.schedule_stays import COLORS, ResidencyRectangle, pieces, proof, title_of
+from perfmodel.charts.schedule_stays import COLORS, ResidencyRectangle, pieces, title_of
 from perfmodel.errors import input_error
+from perfmodel.schedule.text import proof_text
 
 if TYPE_CHECKING:
+    from perfmodel.schedule.curve import Curve
     from perfmodel.schedule.result import Schedule
 
 
@@ -78,7 +80,7 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Chart:
         )
     return Chart(
         f"Memory of {title_of(s)} over the schedule",
-        f"{s.scheduled.precision}, {s.method}: {'; '.join([*texts, proof(s)])}",
+        f"{s.scheduled.precision}, {s.method}: {'; '.join([*texts, proof_text(s)])}",
         _alt(s, shown, packed=packed),
         [
             replace(
@@ -114,12 +116,10 @@ def _middle(p: ResidencyRectangle) -> float:
 def _moves(s: Schedule, shown: list[ResidencyRectangle]) -> list[Points]:
     """Return marks where tensors leave and come back, and lines between the two."""
     intervals = s.trace.intervals
-    first: dict[int, ResidencyRectangle] = {}
-    last: dict[int, ResidencyRectangle] = {}
-    for p in shown:
-        if p.stay >= 0:
-            first[p.stay] = min(first.get(p.stay, p), p, key=lambda q: q.lower)
-            last[p.stay] = max(last.get(p.stay, p), p, key=lambda q: q.upper)
+    # A stay may be cut into several: where each begins and where it ends.
+    order = sorted((p for p in shown if p.stay >= 0), key=lambda p: (p.lower, p.upper))
+    last = {p.stay: p for p in order}
+    first = {p.stay: p for p in reversed(order)}
     x: list[float | None] = []
     y: list[float | None] = []
     before: dict[int, int] = {}
@@ -129,31 +129,30 @@ def _moves(s: Schedule, shown: list[ResidencyRectangle]) -> list[Points]:
             x += [origin.upper, first[i].lower, None]
             y += [_middle(origin), _middle(first[i]), None]
         before[intervals[i].buffer] = i
-    spilled = [p for i, p in last.items() if intervals[i].spilled]
-    reloaded = [p for i, p in first.items() if intervals[i].reloaded]
-    size = 11 if len(intervals) <= 150 else 7
-    out: list[Points] = []
+    spilled = [(p.upper, p) for i, p in last.items() if intervals[i].spilled]
+    reloaded = [(p.lower, p) for i, p in first.items() if intervals[i].reloaded]
+    series: list[Points] = []
     if x:
-        out.append(Lines("off chip", x, y, color=VERMILION, width=1, dash="dot"))
+        series.append(Lines("off chip", x, y, color=VERMILION, width=1, dash="dot"))
     for name, moves, symbol, color in (
         ("spill", spilled, "triangle-up", VERMILION),
         ("reload", reloaded, "triangle-down", INK),
     ):
         if moves:
-            out.append(
+            hover = [f"{name} of {p.name}: {binary(p.size)}" for _, p in moves]
+            look: dict[str, Any] = {"symbol": symbol, "color": color, "meta": {"move": name}}
+            series.append(
                 Points(
                     name,
-                    [p.upper if name == "spill" else p.lower for p in moves],
-                    [_middle(p) for p in moves],
-                    [f"{name} of {p.name}: {binary(p.size)}" for p in moves],
-                    symbol=symbol,
-                    size=size,
-                    color=color,
+                    [at for at, _ in moves],
+                    [_middle(p) for _, p in moves],
+                    hover,
+                    size=11 if len(intervals) <= 150 else 7,
                     edge_width=0.8,
-                    meta={"move": name},
+                    **look,
                 )
             )
-    return out
+    return series
 
 
 def _alt(s: Schedule, shown: list[ResidencyRectangle], *, packed: bool) -> str:
@@ -198,26 +197,17 @@ def demand(s: Schedule) -> Chart:
         text = f"{sum(runs)} of {len(runs)} steps need more than {binary(room)}"
     else:
         text = f"every step by itself fits; the largest needs {largest}"
-    groups = {False: ("fits", BLUE), True: ("needs too much", VERMILION)}
-    members = {out: [i for i, over_it in enumerate(over) if over_it == out] for out in groups}
-    series = [
-        Bars(
-            name,
-            members[out],
-            [sets[i] for i in members[out]],
-            [
-                f"<b>{steps[i].name}</b><br>{binary(sets[i])}"
-                + (f", {binary(sets[i] - limit)} too much" if over[i] else "")
-                for i in members[out]
-            ],
-            width=1.0,
-            color=color,
-            edge_width=0.5 if len(sets) <= 300 else 0.0,
-            meta={"over": out},
-        )
-        for out, (name, color) in groups.items()
-        if members[out]
-    ]
+    series: list[Bars] = []
+    for out, name, color in ((False, "fits", BLUE), (True, "needs too much", VERMILION)):
+        own = [i for i, over_it in enumerate(over) if over_it == out]
+        hover = [f"<b>{steps[i].name}</b><br>{binary(sets[i])}" for i in own]
+        if out:
+            much = (f", {binary(sets[i] - limit)} too much" for i in own)
+            hover = [text + more for text, more in zip(hover, much, strict=True)]
+        look: dict[str, Any] = {"edge_width": 0.5 if len(sets) <= 300 else 0.0, "width": 1.0}
+        heights = [sets[i] for i in own]
+        if own:
+            series.append(Bars(name, own, heights, hover, color=color, meta={"over": out}, **look))
     side = "left" if worst < len(sets) / 2 else "right"
     name = f"{steps[worst].name}: {largest}"
     notes = [Note(name, worst, sets[worst], anchor=f"{side} bottom")]
@@ -242,3 +232,12 @@ def demand(s: Schedule) -> Chart:
         legend="above",
         gap=0.0,
     )
+
+
+@Picture
+def tightest(curve: Curve) -> Chart:
+    """Draw the memory of the tightest schedule; where nothing fits, what each step needs."""
+    for s in curve.schedules:
+        if s.outcome.solution is not None:
+            return memory.chart(s)
+    return demand.chart(curve.schedules[-1])

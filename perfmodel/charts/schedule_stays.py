@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from perfmodel.charts import ORANGE, PALE, SKY, binary
+from perfmodel.charts import ORANGE, PALE, SKY
 from perfmodel.errors import input_error
-from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.schedule.result import Schedule
@@ -45,23 +44,6 @@ def title_of(s: Schedule) -> str:
     return f"{s.problem.name}{on}"
 
 
-def proof(s: Schedule) -> str:
-    """Return in a few words how good a schedule is known to be."""
-    if s.proved:
-        words = {
-            "bytes": "fewest bytes",
-            "peak": "least memory",
-            "latency_s": "fastest",
-            "offchip_energy_j": "least energy off chip",
-        }
-        return f"proved: {words[s.objective]}"
-    if not s.lower_bound:
-        return "not proved"
-    unit = {"latency_s": "time", "offchip_energy_j": "energy"}.get(s.objective)
-    bound = binary(s.lower_bound) if unit is None else show(s.lower_bound, unit)
-    return f"not proved: at least {bound}"
-
-
 def pieces(s: Schedule) -> list[ResidencyRectangle]:
     """Return the rectangles of a schedule.
 
@@ -73,7 +55,7 @@ def pieces(s: Schedule) -> list[ResidencyRectangle]:
     InputError
         There is no schedule.
     """
-    if s.outcome.script is None:
+    if s.outcome.solution is None:
         raise input_error("there is no schedule", path="schedule", expected="one that fits")
     spans = _spans(s)
     layout = s.layout

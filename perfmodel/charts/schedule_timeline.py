@@ -18,9 +18,10 @@ from perfmodel.charts import (
     percent,
 )
 from perfmodel.charts.lanes import ActivityBar, lanes
-from perfmodel.charts.schedule_stays import proof, title_of
+from perfmodel.charts.schedule_stays import title_of
 from perfmodel.errors import input_error
 from perfmodel.schedule.latency.model import owed
+from perfmodel.schedule.text import proof_text
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def timeline(s: Schedule) -> Chart:
     InputError
         There is no schedule.
     """
-    if s.outcome.script is None:
+    if s.outcome.solution is None:
         raise input_error("there is no schedule", path="schedule", expected="one that fits")
     return _in_steps(s) if s.timing is None else _in_seconds(s)
 
@@ -99,7 +100,7 @@ def _in_seconds(s: Schedule) -> Chart:
         f"Timeline of {title_of(s)}",
         f"{s.scheduled.precision}: {show(line.makespan_s, 'time')}, {engine} waits {waits}; "
         f"{binary(crossing)} across, {binary(s.trace.cost_bytes)} of it spilled and "
-        f"reloaded{tiles}; {proof(s)}",
+        f"reloaded{tiles}; {proof_text(s)}",
         order=[engine],
         about=f"Timeline of {title_of(s)}",
         colors=_COLORS,
@@ -150,7 +151,7 @@ def _in_steps(s: Schedule) -> Chart:
         bars,
         f"Order of {title_of(s)}",
         f"{s.scheduled.precision}, {s.method}: {binary(s.spill_bytes)} spilled, "
-        f"{binary(s.reload_bytes)} reloaded; {proof(s)}",
+        f"{binary(s.reload_bytes)} reloaded; {proof_text(s)}",
         order=["steps", "inputs", "spills", "reloads"],
         about=f"Order of {title_of(s)}",
         colors=_COLORS,

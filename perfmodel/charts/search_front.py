@@ -15,53 +15,37 @@ from perfmodel.charts import (
     VERMILION,
     Band,
     Chart,
-    ChartAxis,
     Label,
     Lines,
-    Note,
     Panel,
     Picture,
     Points,
     ReferenceLine,
-    binary,
     fitted,
     percent,
-    quantity,
 )
 from perfmodel.charts.pareto import picked
 from perfmodel.columns import dimension_of, more_is_better
 from perfmodel.errors import input_error
-from perfmodel.search.text import options_of
+from perfmodel.pareto import front as front_rows
+from perfmodel.search.text import options_of, quantity
 
 if TYPE_CHECKING:
+    from perfmodel.charts import ChartAxis
+    from perfmodel.search.constraints import Constraint
     from perfmodel.search.result import SearchResult
 
 #: Gaps below this share of the value are rounding.
 _PROVED = 1e-6
 
-
-class _Metric:
-    """A metric of a search: its axis, and how its values read."""
-
-    def __init__(self, r: SearchResult, name: str) -> None:
-        self.name, self.dimension = name, dimension_of(name)
-        self.unit = r.unit if name == "accuracy_drop" else ""
-
-    def text(self, value: float) -> str:
-        if self.dimension == "bytes":
-            return binary(value)
-        return f"{quantity(value, self.dimension)} {self.unit}".rstrip()
-
-    def axis(self, values: list[float]) -> ChartAxis:
-        title = f"{self.name} ({self.unit})" if self.unit else self.name
-        return fitted(title, values, self.dimension or "count", zero=False)
+Point = tuple[float, float]
 
 
 @Picture
 def front(r: SearchResult) -> Chart:
     """Draw the front: proved points filled, others open with a bar down to their bound.
 
-    The star is the configuration that was asked for; the dashed line the limit that it keeps. No
+    The star is the configuration that was asked for; the line the limit that it keeps. No
     configuration lies below the bars, or left of a point and below it, in the model that is named.
 
     Raises
@@ -69,35 +53,35 @@ def front(r: SearchResult) -> Chart:
     InputError
         There is no constraint, or no point.
     """
-    table = r.front
+    table, y = r.front, r.objective
     if not len(table):
         raise input_error("the front has no points", path="front", expected="one at least")
-    x = _Metric(r, next((name for name in table if name != r.objective), r.objective))
-    y = _Metric(r, r.objective)
-    order = np.argsort(np.asarray(table[x.name], dtype=float), kind="stable").tolist()
-    points = [(float(table[x.name][i]), float(table[y.name][i])) for i in order]
+    x = next((name for name in table if name != y), y)
+    order = np.argsort(np.asarray(table[x], dtype=float), kind="stable").tolist()
+    points = [(float(table[x][i]), float(table[y][i])) for i in order]
     bounds = [float(table["bound"][i]) if "bound" in table else math.nan for i in order]
     gaps = [abs(value - bound) for (_, value), bound in zip(points, bounds, strict=True)]
     proved = [gap <= _PROVED * abs(value) for (_, value), gap in zip(points, gaps, strict=True)]
-    star = None
+    star: list[Point] = []
     if r.best is not None:
         metrics = r.best.metrics
-        star = float(metrics.get(x.name, math.nan)), float(metrics.get(y.name, r.best.value))
-    limit = _limit(r, x.name)
+        star = [(float(metrics.get(x, math.nan)), float(metrics.get(y, r.best.value)))]
 
-    def brief(point: tuple[float, float]) -> str:
-        return f"{y.text(point[1])} at {x.text(point[0])}"
+    def texts(point: Point) -> tuple[str, str]:
+        unit = r.unit if x == "accuracy_drop" else ""
+        return quantity(x, point[0], unit), quantity(y, point[1], r.unit)
 
-    def words(point: tuple[float, float]) -> str:
-        return f"{y.name}: {y.text(point[1])}<br>{x.name}: {x.text(point[0])}"
+    def brief(point: Point) -> str:
+        return " at ".join(texts(point)[::-1])
 
     def hover(i: int) -> str:
-        lines = [words(points[i]), *(["proved"] if proved[i] else [])]
+        across, up = texts(points[i])
+        lines = [f"{y}: {up}<br>{x}: {across}", *(["proved"] if proved[i] else [])]
         if math.isfinite(gaps[i]) and not proved[i]:
             lines.append(f"within {percent(gaps[i], abs(points[i][1]))} of the bound")
         return "<br>".join([*lines, *options_of(r, table, order[i])[:8]])
 
-    series: list[Points] = [_line(points, star, x.name, y.name)]
+    series: list[Points] = [_border([*points, *star], x, y)]
     for sure, name in ((True, "proved"), (False, "best found, and its bound")):
         rows = [i for i, is_sure in enumerate(proved) if is_sure == sure]
         down = [] if sure else [gaps[i] if math.isfinite(gaps[i]) else 0.0 for i in rows]
@@ -105,33 +89,48 @@ def front(r: SearchResult) -> Chart:
         look["inside"], meta = (BLUE, "proved") if sure else ("white", "gaps")
         if rows:
             xs, ys = ([points[i][side] for i in rows] for side in (0, 1))
-            series.append(
-                Points(name, xs, ys, [hover(i) for i in rows], **look, meta={"what": meta})
-            )
-    named = picked(points, 5)
-    labels = [Label(brief(p), *p, 7.0, worst=400.0) for p in named]
-    if star is not None:
+            text = [hover(i) for i in rows]
+            series.append(Points(name, xs, ys, text, **look, meta={"what": meta}))
+    labels = [Label(brief(p), *p, 7.0, worst=400.0) for p in picked(points, 5)]
+    for p in star:
         look = {"symbol": "star", "size": 18, "color": VERMILION, "legend": False}
-        text, at = [f"<b>chosen</b><br>{words(star)}"], ([star[0]], [star[1]])
-        series.append(Points("chosen", *at, text, **look, meta={"what": "chosen"}))
-        others = [n for n, p in zip(labels, named, strict=True) if not np.allclose(p, star, 1e-6)]
-        labels = [Label(f"<b>{brief(star)}</b>", *star, 12.0, worst=400.0), *others]
-    across, up = ([v[side] for v in (*points, *([star] if star else []))] for side in (0, 1))
-    axes = x.axis(_with_limit(across, limit)), y.axis([*up, *bounds])
+        text = f"<b>chosen</b><br>{brief(p)}"
+        series.append(Points("chosen", [p[0]], [p[1]], text, **look, meta={"what": "chosen"}))
+        others = [n for n in labels if not np.allclose((n.x, n.y), p, 1e-6)]
+        labels = [Label(f"<b>{brief(p)}</b>", *p, 12.0, worst=400.0), *others]
+    across, up = ([point[side] for point in (*points, *star)] for side in (0, 1))
+    limit = _limit(r, x)
+    near = abs(limit - (min(across) + max(across)) / 2) <= 1.3 * (max(across) - min(across))
+    axes = _axis(r, x, across + [limit] * near), _axis(r, y, up + bounds)
     panel = Panel(*axes, series, labels=labels)
-    if math.isfinite(limit):
-        panel = _limited(panel, limit, x.text(limit), r.limits[0].constraint.at_most)
+    panel = _limited(panel, r.limits[0].constraint) if near else panel
     ends = f"from {brief(points[0])} to {brief(points[-1])}; {sum(proved)} of them are proved."
-    star_text = "" if star is None else f" Chosen: {brief(star)}."
+    star_text = "".join(f" Chosen: {brief(p)}." for p in star)
     limit_text = f" Limit: {r.limits[0].constraint.text}." if math.isfinite(limit) else ""
     return Chart(
-        f"{r.space.name} on {r.device}: {y.name} against {x.name}",
+        f"{r.space.name} on {r.device}: {y} against {x}",
         "<br>".join(escape(shortened(line), quote=False) for line in _lines(r, proved)),
-        f"Front of {y.name} against {x.name} of {r.space.name} on {r.device}, {len(points)} "
-        f"points {ends}{star_text}{limit_text}",
+        f"Front of {y} against {x} of {r.space.name} on {r.device}, {len(points)} points {ends}"
+        f"{star_text}{limit_text}",
         [panel],
         legend="" if all(proved) else "inside",
     )
+
+
+def _limited(panel: Panel, limit: Constraint) -> Panel:
+    """Return a panel with the limit, and with where nothing is allowed."""
+    text = f"{'at most' if limit.at_most else 'at least'} {quantity(limit.metric, limit.bound)}"
+    start, end = (limit.bound, panel.x.high) if limit.at_most else (panel.x.low, limit.bound)
+    return replace(
+        panel,
+        bands=[Band(start or 0.0, end or 0.0, color=VERMILION, opacity=0.06)],
+        limits=[ReferenceLine(limit.bound, "x", text, VERMILION, 1.5)],
+    )
+
+
+def _axis(r: SearchResult, name: str, values: list[float]) -> ChartAxis:
+    title = f"{name} ({r.unit})" if r.unit and name == "accuracy_drop" else name
+    return fitted(title, values, dimension_of(name) or "count", zero=False)
 
 
 def _limit(r: SearchResult, name: str) -> float:
@@ -140,13 +139,6 @@ def _limit(r: SearchResult, name: str) -> float:
         if use.constraint.metric in (name, "accuracy_drop", "sensitivity"):
             return use.constraint.bound
     return math.nan
-
-
-def _with_limit(values: list[float], limit: float) -> list[float]:
-    """Return values, and the limit where it is near enough to be drawn."""
-    low, high = np.nanmin(values), np.nanmax(values)
-    near = 0.8 * (high - low)
-    return [*values, *([limit] if low - near <= limit <= high + near else [])]
 
 
 def _lines(r: SearchResult, proved: list[bool]) -> tuple[str, str]:
@@ -163,46 +155,15 @@ def _lines(r: SearchResult, proved: list[bool]) -> tuple[str, str]:
     )
 
 
-def _line(
-    points: list[tuple[float, float]], star: tuple[float, float] | None, x: str, y: str
-) -> Lines:
-    """Return the border of what is dominated, by the points and by the star between them."""
-    turned, upward = more_is_better(x), more_is_better(y)
-
-    def beats(point: tuple[float, float], other: tuple[float, float]) -> bool:
-        first = point[0] >= other[0] if turned else point[0] <= other[0]
-        return first and (point[1] >= other[1] if upward else point[1] <= other[1])
-
-    if star and all(map(math.isfinite, star)) and not any(beats(p, star) for p in points):
-        points = sorted([*points, star])
-    xs, ys = ([point[side] for point in points] for side in (0, 1))
+def _border(points: list[Point], x: str, y: str) -> Lines:
+    """Return the border of what is dominated."""
+    turned = more_is_better(x)
+    signs = (-1.0 if turned else 1.0, -1.0 if more_is_better(y) else 1.0)
+    rows = front_rows(np.asarray(points) * signs)
+    corners = sorted(point for point, inside in zip(points, rows.tolist(), strict=True) if inside)
     look: dict[str, Any] = {"color": INK, "width": 1.2, "dash": "dot", "meta": {"what": "line"}}
-    return Lines("", xs, ys, step="vh" if turned else "hv", **look)
-
-
-def _limited(panel: Panel, limit: float, text: str, below: bool) -> Panel:
-    """Return a panel with where nothing is allowed, the limit, and its words."""
-    low, high = panel.x.low or 0.0, panel.x.high or 0.0
-    note = Note(text, limit, 0.0, "x", shift=(0, 12), color=VERMILION)
-    if not low <= limit <= high:
-        right = limit > high
-        text = f"limit {text} →" if right else f"← limit {text}"
-        anchor = "right auto" if right else "left auto"
-        note = replace(note, text=text, x=float(right), frame="", anchor=anchor)
-        return replace(panel, notes=[note])
-    ends = sorted((limit, high if below else low))
-    # On the side where nothing is allowed, unless there is no room.
-    share = (high - limit) / (high - low)
-    if panel.x.log:
-        share = math.log(high / limit, high / low)
-    anchor, shift = ("left auto", (5, 12)) if share > 0.17 else ("right auto", (-5, 12))
-    text = f"{'at most' if below else 'at least'} {text}"
-    return replace(
-        panel,
-        bands=[Band(*ends, color=VERMILION, opacity=0.06)],
-        limits=[ReferenceLine(limit, "x", color=VERMILION, width=1.5)],
-        notes=[replace(note, text=text, anchor=anchor, shift=shift)],
-    )
+    sides = zip(*corners, strict=True)
+    return Lines("", *map(list, sides), step="vh" if turned else "hv", **look)
 
 
 def shortened(text: str, most: int = 122) -> str:

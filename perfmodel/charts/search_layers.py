@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from perfmodel.arrays import first_number
 from perfmodel.charts import (
     BLUE,
     GREEN,
@@ -22,7 +24,6 @@ from perfmodel.charts import (
     Bars,
     Chart,
     ChartAxis,
-    Note,
     Panel,
     Picture,
     binary,
@@ -36,7 +37,7 @@ from perfmodel.search.text import option_text, proof_text, quantity
 from perfmodel.workload.rewrite import layers as layers_of
 
 if TYPE_CHECKING:
-    from perfmodel.search.result import SearchResult
+    from perfmodel.search.result import EvaluatedConfiguration, SearchResult
 
 #: What the heights of the bars may be, and the title of their axis.
 BY: Final = {"weights": "bytes of weights", "macs": "multiply-accumulates"}
@@ -53,7 +54,7 @@ _COLORS: Final = (
 #: Options of one colour are told apart by what is drawn over them.
 _PATTERNS: Final = ("", "/", "x", "\\")
 _DENSE: Final = ("", ".", "-", "|")
-#: Layers up to which each has its name, and the option in its cell.
+#: Layers up to which there is room between the bars, and for the option in each cell.
 _NAMED, _LETTERED = 64, 44
 _ROWS: Final = {"weights": "weights", "activations": "activations", "channels": "channels, %"}
 
@@ -93,25 +94,22 @@ def layers(r: SearchResult, *, by: str = "weights") -> Chart:
         raise input_error(
             "nothing satisfies the constraints", path="layers", expected="a configuration"
         )
-    return _Strip(r, by).chart()
+    return _Strip(r, by, r.best).chart()
 
 
 class _Strip:
     """Layers, measured and declared."""
 
-    def __init__(self, r: SearchResult, by: str) -> None:
-        assert r.best is not None
-        self.r, self.by, self.best = r, by, r.best
-        self.default = self._undecided()
+    def __init__(self, r: SearchResult, by: str, best: EvaluatedConfiguration) -> None:
+        self.r, self.by, self.best = r, by, best
+        of = getattr(r.space, "precision_of", None)
+        precision = (of and of(best.choice)) or as_precision(r.workload.precision or "fp16")
+        #: The format of weights that nothing decides.
+        self.default = precision.weights.name
         self.layers = self._layers()
         self.rows = [role for role in _ROWS if any(role in x.options for x in self.layers)][::-1]
         self.styles = self._styles()
-
-    def _undecided(self) -> str:
-        """Return the format of weights that nothing decides."""
-        of = getattr(self.r.space, "precision_of", None)
-        precision = None if of is None else of(self.best.choice)
-        return (precision or as_precision(self.r.workload.precision or "fp16")).weights.name
+        self.wide = len(self.layers) <= _NAMED
 
     def _option(self, layer: _PlottedLayer, role: str = "weights") -> str:
         return layer.options.get(role) or self.default
@@ -119,86 +117,66 @@ class _Strip:
     def _layers(self) -> list[_PlottedLayer]:
         decisions, choice = self.r.space.decisions, self.best.choice
         options = dict(strip(self.r.space, choice))
-        small = self._heights(choice)
         large = self._heights([_largest(d.options) for d in decisions])
-        widths = {
-            layer: float(d.options[i]) / (d.whole or max(map(float, d.options)))
-            for d, i in zip(decisions, choice, strict=True)
-            if getattr(d, "role", "") == "channels"
-            for layer in d.layers
-        }
-        out: list[_PlottedLayer] = []
-        for name, height in small.items():
-            own = dict(options.get(name, {}))
-            if name in widths:
-                own["channels"] = f"{100 * widths[name]:.0f} %"
-            out.append(_PlottedLayer(name, height, max(height, large.get(name, 0.0)), own))
-        return out
+        for d, i in zip(decisions, choice, strict=True):
+            if getattr(d, "role", "") == "channels":
+                share = 100 * float(d.options[i]) / (d.whole or max(map(float, d.options)))
+                for layer in d.layers:
+                    options[layer]["channels"] = f"{share:.0f} %"
+        return [
+            _PlottedLayer(name, height, max(height, large.get(name, 0.0)), options.get(name, {}))
+            for name, height in self._heights(choice).items()
+        ]
 
     def _heights(self, choice: Sequence[int]) -> dict[str, float]:
         workload = self.r.space.workload(choice)
         graph = workload.graph()
-        out: dict[str, float] = {}
+        heights: dict[str, float] = {}
         for layer in layers_of(graph):
-            if self.by == "macs":
-                out[layer.name] = _number(workload.number(layer.macs))
-                continue
-            formats = [graph.tensors[w].format for w in layer.weights]
-            bits = max(stored_bits(f or self.default) for f in formats)
-            out[layer.name] = _number(workload.number(layer.weight_elements)) * bits / 8.0
-        return out
+            amount, scale = layer.macs, 1.0
+            if self.by == "weights":
+                formats = [graph.tensors[w].format for w in layer.weights]
+                amount = layer.weight_elements
+                scale = max(stored_bits(f or self.default) for f in formats) / 8.0
+            heights[layer.name] = first_number(workload.number(amount)) * scale
+        return heights
 
     def _styles(self) -> dict[str, tuple[str, str]]:
         """Return option of weights or activations -> colour and pattern."""
-        options = {self._option(x) for x in self.layers}
-        options |= {
-            self._option(x, r) for x in self.layers for r in x.options if r == "activations"
+        options = {
+            self._option(x, role)
+            for x in self.layers
+            for role in ("weights", *x.options)
+            if role != "channels"
         }
-        used: dict[tuple[str, bool], int] = {}
+        used: Counter[tuple[str, bool]] = Counter()
         styles: dict[str, tuple[str, str]] = {}
         for option in sorted(options, key=lambda o: (element_bits(o), stored_bits(o), o)):
             color = next(c for most, c in _COLORS if element_bits(option) <= most)
             # Sparse ones are hatched.
             sparse = fixed_format(option)[1] is not None
-            n = used[color, sparse] = used.get((color, sparse), int(sparse) - 1) + 1
-            styles[option] = color, (_PATTERNS if sparse else _DENSE)[n % 4]
+            place = used[color, sparse] + sparse
+            used[color, sparse] += 1
+            styles[option] = color, (_PATTERNS if sparse else _DENSE)[place % 4]
         return styles
 
     def chart(self) -> Chart:
-        count, rows = len(self.layers), len(self.rows)
-        ticks = self._ticks()
-        longest = max(map(len, ticks.values()), default=1)
-        size = 11 if count <= 44 else 9
-        turned = longest * size * 0.6 > 760 / max(len(ticks), 1)
-        below = int(longest * size * 0.62 + 24 if turned else 46)
-        across = ChartAxis(
-            low=-0.6,
-            high=count - 0.4,
-            ticks=ticks,
-            grid=count > _NAMED,
-            size=size,
-            angle=-90.0 if turned else 0.0,
-        )
-        high = 1.06 * (max((x.largest for x in self.layers), default=1.0) or 1.0)
-        dimension = "bytes" if self.by == "weights" else "count"
+        rows, names = len(self.rows), [x.name for x in self.layers]
         share = 0.075 * rows
-        strips = Panel(
-            across,
-            ChartAxis(
-                low=0.0,
-                high=rows,
-                ticks={k + 0.45: _ROWS[row] for k, row in enumerate(self.rows)},
-                grid=False,
-            ),
-            [bars for k, row in enumerate(self.rows) for bars in self._row(k, row)],
-            notes=self._notes(),
-            down=(0.0, share),
-        )
+        high = 1.06 * (max((x.largest for x in self.layers), default=1.0) or 1.0)
+        across = ChartAxis(names=names, grid=False, size=11 if len(names) <= _LETTERED else 9)
+        ticks = {k + 0.45: _ROWS[row] for k, row in enumerate(self.rows)}
         bars = Panel(
             replace(across, labels=not rows),
-            ChartAxis(BY[self.by], 0.0, high, dimension),
+            ChartAxis(BY[self.by], 0.0, high, "bytes" if self.by == "weights" else "count"),
             self._bars(),
             down=(share + (0.03 if rows else 0.0), 1.0),
+        )
+        strips = Panel(
+            across,
+            ChartAxis(low=0.0, high=rows, ticks=ticks, grid=False),
+            [bars for k, row in enumerate(self.rows) for bars in self._row(k, row)],
+            down=(0.0, share),
         )
         return Chart(
             f"{self.r.space.name} on {self.r.device}, layer by layer",
@@ -206,96 +184,70 @@ class _Strip:
             self._alt(),
             [bars, strips] if rows else [bars],
             heading="weights",
-            height=400 + 42 * rows + below,
-            margin={"b": below},
+            height=500 + 42 * rows,
             gap=0.0,
         )
 
-    def _strip(
-        self, name: str, at: list[int], heights: list[float], style: tuple[str, str], **more: Any
+    def _series(
+        self, name: str, own: list[_PlottedLayer], style: tuple[str, str], what: str, **more: Any
     ) -> Bars:
-        """Return bars at the places of layers."""
-        hover = [self._hover(self.layers[i]) for i in at]
-        look: dict[str, Any] = {"color": style[0], "pattern": style[1], "edge_width": 0.0}
-        return Bars(name, at, heights, hover, **look, **more)
+        return Bars(
+            name,
+            [x.name for x in own],
+            hover=[self._hover(x) for x in own],
+            color=style[0],
+            pattern=style[1],
+            edge_width=0.0,
+            meta={"what": what},
+            **more,
+        )
 
     def _bars(self) -> list[Bars]:
-        places = range(len(self.layers))
-        width = 0.86 if len(places) <= _NAMED else 1.0
-        largest = [x.largest for x in self.layers]
-        out: list[Bars] = []
+        width = 0.86 if self.wide else 1.0
+        series: list[Bars] = []
         if any(x.largest > 1.001 * x.height for x in self.layers):
-            out.append(
-                Bars(
-                    "largest option",
-                    list(places),
-                    largest,
-                    width=width,
-                    color=PALE,
-                    edge_width=0.0,
-                    meta={"what": "largest"},
+            largest = [x.largest for x in self.layers]
+            style = PALE, ""
+            series.append(
+                self._series(
+                    "largest option", self.layers, style, "largest", y=largest, width=width
                 )
             )
         for option, style in self.styles.items():
-            at = [i for i in places if self._option(self.layers[i]) == option]
-            if at:
-                heights = [self.layers[i].height for i in at]
-                meta = {"what": "chosen"}
-                out.append(self._strip(option, at, heights, style, width=width, meta=meta))
-        return out
+            own = [x for x in self.layers if self._option(x) == option]
+            heights = [x.height for x in own]
+            if own:
+                series.append(self._series(option, own, style, "chosen", y=heights, width=width))
+        return series
 
     def _row(self, k: int, role: str) -> list[Bars]:
-        cells: dict[tuple[str, str], list[int]] = {}
-        for i, x in enumerate(self.layers):
+        """Return the cells of a strip, with what they stand for where there is room."""
+        cells: dict[str, list[_PlottedLayer]] = {}
+        for x in self.layers:
             if role in x.options:
-                cells.setdefault(self._cell(role, x.options[role]), []).append(i)
-        look: dict[str, Any] = {"width": 0.94 if len(self.layers) <= _NAMED else 1.0}
-        look["meta"] = {"what": role}
-        return [
-            self._strip("", at, [0.9] * len(at), style, base=[float(k)] * len(at), **look)
-            for style, at in cells.items()
-        ]
-
-    def _cell(self, role: str, option: str) -> tuple[str, str]:
-        if role == "channels":
-            return f"rgba(0,114,178,{0.15 + 0.0075 * float(option.split()[0]):.2f})", ""
-        return self.styles[option or self.default]
-
-    def _notes(self) -> list[Note]:
-        """Return what stands in the cells, where there is room."""
-        if len(self.layers) > _LETTERED:
-            return []
-        out: list[Note] = []
-        for k, role in enumerate(self.rows):
-            for i, x in enumerate(self.layers):
-                option = x.options.get(role, "100 %")
-                if option == "100 %":
-                    continue
-                channels = role == "channels"
-                text = (
-                    option.split()[0] if channels else f"{element_bits(option or self.default):g}"
+                cells.setdefault(x.options[role] or self.default, []).append(x)
+        series: list[Bars] = []
+        for option, own in cells.items():
+            if role == "channels":
+                share = float(option.split()[0])
+                style = f"rgba(0,114,178,{0.15 + 0.0075 * share:.2f})", ""
+                text = "" if share == 100.0 else f"{share:.0f}"
+            else:
+                style, text = self.styles[option], f"{element_bits(option):g}"
+            count = len(own)
+            series.append(
+                self._series(
+                    "",
+                    own,
+                    style,
+                    role,
+                    y=[0.9] * count,
+                    base=[float(k)] * count,
+                    text=[text] * count if len(self.layers) <= _LETTERED else (),
+                    width=0.94 if self.wide else 1.0,
                 )
-                dark = self._cell(role, option)[0] in (BLUE, VERMILION, INK, GREEN)
-                dark |= channels and float(text) > 60.0
-                color = "white" if dark else INK
-                out.append(Note(text, i, k + 0.45, size=10, color=color))
-        return out
-
-    def _ticks(self) -> dict[float, str]:
-        """Return the names of all layers, or of those at which at most forty stages begin."""
-        names = [x.name for x in self.layers]
-        if len(names) <= _NAMED:
-            return dict(enumerate(names))
-        heads = [name.split(".")[0] for name in names]
-        at = [i for i, head in enumerate(heads) if not i or head != heads[i - 1]]
-        if not 3 <= len(at) <= 40:
-            at = list(range(len(names)))
-        # Room for a line of text between one and the next.
-        apart, out = len(names) * 16 / 670, dict[float, str]()
-        for i in at:
-            if not out or i - max(out) >= apart:
-                out[i] = heads[i]
-        return out
+            )
+        return series
 
     def _amount(self, value: float) -> str:
         return binary(value) if self.by == "weights" else si(value, "MAC")
@@ -368,7 +320,3 @@ def _largest(options: Sequence[Any]) -> int:
             return 0.0
 
     return int(np.argmax([size(option) for option in options]))
-
-
-def _number(value: Any) -> float:
-    return float(np.ravel(np.asarray(value, dtype=float))[0])

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from perfmodel.charts import (
     GREY,
@@ -23,10 +22,10 @@ from perfmodel.charts import (
     binary,
     looks,
 )
-from perfmodel.charts.subject import PredictionPoint
-from perfmodel.errors import input_error, nearest
+from perfmodel.charts.subject import PredictionPoint, size_of
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.kinds.storage import Storage
-from perfmodel.units import UnitError, parse, show
+from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
@@ -90,15 +89,7 @@ def storage(
 
 
 def _bytes(size: float | str) -> float:
-    try:
-        value = parse(size, "bytes") if isinstance(size, str) else float(size)
-    except UnitError as error:
-        raise input_error(
-            error.message, "blocks", expected=error.expected, suggestion=error.suggestion
-        ) from None
-    if not (math.isfinite(value) and value > 0):
-        raise input_error(f"{size} is no size", "blocks", expected="bytes above 0")
-    return value
+    return size_of(size, "blocks", "size")
 
 
 def _name(subject: PredictionPoint, name: str | None) -> str:
@@ -109,9 +100,7 @@ def _name(subject: PredictionPoint, name: str | None) -> str:
     raise input_error(
         f"{device.name} has no storage" if name is None else f"no storage is named '{name}'",
         "prediction" if name is None else "memory",
-        expected=f"one of {', '.join(known)}"
-        if known
-        else "a memory of kind ufs, nvme, emmc or sd",
+        expected=one_of(known) if known else "a memory of kind ufs, nvme, emmc or sd",
         suggestion=nearest(name, known) if name else "",
     )
 
@@ -126,16 +115,18 @@ class _Law:
     def fact(self, name: str, default: float = math.nan) -> float:
         return float(self.setting.facts.get(f"memories.{self.memory}.{name}", default))
 
-    def rates(self, blocks: Sequence[float], depth: float) -> npt.NDArray[np.float64]:
+    def rates(self, blocks: Sequence[float], depth: float) -> list[float]:
         """Return bytes per second at each block."""
         head = f"memories.{self.memory}."
         values = {f"{head}block": np.asarray(blocks), f"{head}depth": depth}
         facts: dict[str, Any] = {**self.setting.facts, **values}
         law = self.setting.read_bandwidths[self.memory]
-        return np.asarray(law(replace(self.setting, facts=facts), self.memory), dtype=float)
+        return law(replace(self.setting, facts=facts), self.memory).tolist()
 
-    def rate(self, block: float, depth: float) -> float:
-        return float(self.rates([block], depth)[0])
+    def reads(self, blocks: Sequence[float], depth: float) -> list[Read]:
+        """Return a read of each block."""
+        rates = self.rates(blocks, depth)
+        return [(block, depth, rate) for block, rate in zip(blocks, rates, strict=True)]
 
 
 def _chart(
@@ -143,94 +134,53 @@ def _chart(
 ) -> Chart:
     low, high = ends
     most = law.fact("bandwidth") * law.fact("sustained_fraction", 1.0)
-    block, depth = law.fact("block"), law.fact("depth")
-    here = law.rate(block, depth)
-    blocks = np.geomspace(low, high, math.ceil(_FINE * math.log2(high / low)) + 1).tolist()
-    curves = [part for i, deep in enumerate(depths) for part in _curve(law, i, deep, blocks, reads)]
-    strangers = [r for r in reads if r[1] not in depths]
-    top = [most / 1e9] * 2
-    large: dict[str, Any] = {"color": GREY, "width": 1.2, "dash": "dash", "meta": {"ceiling": most}}
-    star: dict[str, Any] = {"color": INK, "symbol": "star", "size": 14, "meta": {"here": here}}
-    series: list[Series] = [
-        *curves,
-        *_markers(strangers, "other", GREY, "x-thin-open", 0),
-        Lines("large and deep", [low, high], top, show(most, "bandwidth"), **large),
-        Points("as predicted", [block], [here / 1e9], [_words(block, depth, here)], **star),
-    ]
+    (here,) = law.reads([law.fact("block")], law.fact("depth"))
+    count = math.ceil(_FINE * math.log2(high / low)) + 1
+    blocks = np.geomspace(low, high, count).tolist()
+    series: list[Series] = []
+    lines = [f"Bandwidth of {law.memory} of {law.device.name} over the size of a request."]
+    for i, depth in enumerate(depths):
+        color, symbol, _ = looks(i)
+        curve, name = law.reads(blocks, depth), f"{depth:g}"
+        look: dict[str, Any] = {"group": name, "color": color}
+        series.append(_drawn(Lines, f"{name} in flight", curve, **look, meta={"depth": depth}))
+        own = [read for read in reads if read[1] == depth]
+        look |= {"symbol": symbol, "size": 9, "meta": {"measured": depth}}
+        series += [_drawn(Points, f"{name} measured", own, **look)] if own else []
+        rates = [f"{show(rate, 'bandwidth')} at {binary(b)}" for b, _, rate in curve[:: count - 1]]
+        lines.append(f"{name} in flight: {' to '.join(rates)}.")
+    strangers = [read for read in reads if read[1] not in depths]
+    if strangers:
+        look = {"color": GREY, "symbol": "x-thin-open", "size": 9, "meta": {"measured": 0}}
+        series.append(_drawn(Points, "other, measured", strangers, **look))
+    top, large = show(most, "bandwidth"), {"ceiling": most}
+    look = {"color": GREY, "width": 1.2, "dash": "dash", "meta": large}
+    series.append(Lines("large and deep", ends, [most / 1e9] * 2, top, **look))
+    look = {"color": INK, "symbol": "star", "size": 14, "meta": {"here": here[2]}}
+    series.append(_drawn(Points, "as predicted", [here], **look))
     kind = law.device.memory(law.memory).kind.upper()
     kind = kind.replace("NVME", "NVMe").replace("EMMC", "eMMC")
-    errors = [abs(law.rate(b, deep) / rate - 1) for b, deep, rate in reads]
-    text = f"star: {binary(block)} by {depth:g} as predicted, {show(here, 'bandwidth')}"
-    if errors:
+    rate = show(here[2], "bandwidth")
+    text = f"star: {binary(here[0])} by {here[1]:g} as predicted, {rate}"
+    lines.append(f"Large requests in deep queues reach {top}; the prediction reads with {rate}.")
+    if reads:
+        errors = [abs(law.rates([b], deep)[0] / rate - 1) for b, deep, rate in reads]
         text += f"; {len(errors)} measured, mean error {100 * float(np.mean(errors)):.1f} %, "
         text += f"largest {100 * max(errors):.1f} %"
-    highest = 1.08 * max(most, here, *(rate for *_, rate in reads)) / 1e9
-    return Chart(
-        f"Bandwidth of {kind} by block and depth: {law.device.name}",
-        text,
-        _alt(law, depths, ends, (most, here), len(errors)),
-        [
-            Panel(
-                ChartAxis("bytes per request", low, high, "bytes", log=True),
-                ChartAxis("bandwidth (GB/s)", 0.0, highest),
-                series,
-            )
-        ],
-    )
+        lines.append(f"{len(errors)} measured points.")
+    highest = 1.08 * max(most, *(rate for *_, rate in (here, *reads))) / 1e9
+    across = ChartAxis("bytes per request", low, high, "bytes", log=True)
+    panel = Panel(across, ChartAxis("bandwidth (GB/s)", 0.0, highest), series)
+    title = f"Bandwidth of {kind} by block and depth: {law.device.name}"
+    return Chart(title, text, " ".join(lines), [panel])
 
 
-def _curve(
-    law: _Law, place: int, depth: float, blocks: Sequence[float], reads: Sequence[Read]
-) -> list[Points]:
-    """Return the curve of one depth, and what was measured at it."""
-    color, symbol, _ = looks(place)
-    rates, name = law.rates(blocks, depth), f"{depth:g}"
-    hover = [_words(block, depth, rate) for block, rate in zip(blocks, rates, strict=True)]
-    look: dict[str, Any] = {"group": name, "color": color, "meta": {"depth": depth}}
-    line = Lines(f"{name} in flight", blocks, rates / 1e9, hover, **look)
-    own = [read for read in reads if read[1] == depth]
-    return [line, *_markers(own, name, color, symbol, depth)]
-
-
-def _markers(
-    reads: Sequence[Read], name: str, color: str, symbol: str, depth: float
-) -> list[Points]:
-    """Return measured reads of one depth, in the legend beside its curve."""
-    if not reads:
-        return []
-    return [
-        Points(
-            f"{name}{'' if depth else ','} measured",
-            [block for block, *_ in reads],
-            [rate / 1e9 for *_, rate in reads],
-            [_words(*read, " measured") for read in reads],
-            group=name,
-            color=color,
-            symbol=symbol,
-            size=9,
-            edge_width=1,
-            meta={"measured": depth},
-        )
+def _drawn(form: type[Points], name: str, reads: Sequence[Read], **look: Any) -> Points:
+    """Return reads as a series."""
+    measured = " measured" if "measured" in name else ""
+    hover = [
+        f"{binary(block)}, {depth:g} in flight{measured}<br>{show(rate, 'bandwidth')}"
+        for block, depth, rate in reads
     ]
-
-
-def _words(block: float, depth: float, rate: float, more: str = "") -> str:
-    return f"{binary(block)}, {depth:g} in flight{more}<br>{show(rate, 'bandwidth')}"
-
-
-def _alt(
-    law: _Law,
-    depths: Sequence[float],
-    ends: tuple[float, float],
-    rates: tuple[float, float],
-    count: int,
-) -> str:
-    span = " to ".join(binary(end) for end in ends)
-    where = f"{law.memory} of {law.device.name}"
-    parts = [f"Bandwidth of {where} against the size of a request from {span}."]
-    for depth in depths:
-        first, last = (show(law.rate(end, depth), "bandwidth") for end in ends)
-        parts.append(f"{depth:g} in flight: {first} to {last}.")
-    most, here = (show(rate, "bandwidth") for rate in rates)
-    parts.append(f"Large requests in deep queues reach {most}; the prediction reads with {here}.")
-    return " ".join([*parts, *([f"{count} measured points."] if count else [])])
+    blocks, _, rates = zip(*reads, strict=True)
+    return form(name, blocks, [rate / 1e9 for rate in rates], hover, **look)

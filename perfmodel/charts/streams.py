@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from perfmodel.charts import (
     BLUE,
     ORANGE,
-    PALE,
     SKY,
     VERMILION,
     Bars,
@@ -18,7 +16,7 @@ from perfmodel.charts import (
     Panel,
     Picture,
 )
-from perfmodel.charts.bars import at_ends, stacked, with_free
+from perfmodel.charts.bars import at_ends, shares_panel
 from perfmodel.charts.lanes import TRANSFER, ActivityBar, lanes
 from perfmodel.errors import InputError, input_error
 from perfmodel.units import show
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from perfmodel.schedule.stream.pipeline import StreamTimeline
     from perfmodel.schedule.stream.result import StreamResult
 
-_COLORS = {"weights": BLUE, "KV cache": ORANGE, "cache of experts": SKY, "free": PALE}
+_COLORS = {"weights": BLUE, "KV cache": ORANGE, "cache of experts": SKY}
 
 
 @Picture
@@ -137,26 +135,7 @@ def _shares(placement: PlacementResult, names: list[str]) -> Panel:
     cached = [placement.cache_bytes.get(name, 0.0) for name in names]
     parts = {"weights": stored("weight"), "KV cache": stored("kv"), "cache of experts": cached}
     rooms = [float(level.capacity_bytes) for level in placement.levels]
-    bytes_, used = with_free(parts, rooms)
-    scale = [100 / (max(sides) or 1.0) for sides in zip(used, rooms, strict=True)]
-    texts = {part: [show(v, "bytes") for v in values] for part, values in bytes_.items()}
-    bars = stacked(
-        names,
-        {
-            part: [v * s for v, s in zip(values, scale, strict=True)]
-            for part, values in bytes_.items()
-        },
-        _COLORS,
-        lambda part, i: f"{part} in {names[i]}: {texts[part][i]}",
-        edge_width=0.0,
-    )
-    written = [
-        [text if share > 12 else "" for text, share in zip(texts[b.name], b.x, strict=True)]
-        for b in bars
-    ]
-    series = [replace(b, text=text) for b, text in zip(bars, written, strict=True)]
-    axis = ChartAxis("share of the capacity (%)", 0.0, 100.0)
-    return Panel(axis, ChartAxis(names=names, grid=False), series, across=(0.0, 0.58))
+    return shares_panel(names, parts, rooms, _COLORS, across=(0.0, 0.43))
 
 
 def _reads(placement: PlacementResult, names: list[str], times: list[str]) -> Panel:

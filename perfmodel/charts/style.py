@@ -6,16 +6,12 @@ import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from perfmodel.table.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 from perfmodel.units import DIMENSIONS, show
 from perfmodel.units import binary as binary_of
 
 #: Size in pixels that the charts are laid out for.
 WIDTH, HEIGHT = 900, 600
-
-# Okabe and Ito, "Color universal design", 2008: told apart with any colour vision.
-BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
-ORANGE, VERMILION, PURPLE = "#E69F00", "#D55E00", "#CC79A7"
-INK, GREY, PALE = "#222222", "#767676", "#DDDDDD"
 
 #: Colours of categories in order, for series that have none of their own.
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK, GREY)
@@ -31,36 +27,12 @@ SYMBOLS = (
 )
 DASHES = ("solid", "dash", "dot", "dashdot")
 
-_ARITHMETIC = {"matrix": BLUE, "vector": SKY}
-# From main memory towards the engine.
-_MEMORIES = (VERMILION, ORANGE, PURPLE, "#8F6A00", "#A0522D")
-_OVERHEADS = (GREEN, GREY, INK)
-
 
 def looks(place: int) -> tuple[str, str, str]:
     """Return colour, marker and dash of a series by its place among the others."""
     turn = place // len(SERIES)
     symbol = SYMBOLS[(place + turn) % len(SYMBOLS)]
     return SERIES[place % len(SERIES)], symbol, DASHES[turn % len(DASHES)]
-
-
-def bound_colors(levels: Iterable[str], bounds: Iterable[str]) -> dict[str, str]:
-    """Return what binds -> colour.
-
-    Parameters
-    ----------
-    levels
-        Memories, nearest the engine first.
-    bounds
-        Everything else that may bind: terms of arithmetic and of overhead.
-    """
-    memories = list(levels)[::-1]
-    colors = {name: _MEMORIES[i % len(_MEMORIES)] for i, name in enumerate(memories)}
-    others = [name for name in bounds if name not in colors]
-    spare = iter(_OVERHEADS * (1 + len(others)))
-    for name in others:
-        colors[name] = _ARITHMETIC.get(name) or next(spare)
-    return colors
 
 
 def bound_symbols(levels: Iterable[str], bounds: Iterable[str]) -> dict[str, str]:

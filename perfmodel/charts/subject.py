@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import is_array
+from perfmodel.errors import input_error, nearest, one_of
 from perfmodel.prediction.rows import row_columns
+from perfmodel.units import UnitError, parse
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
@@ -77,6 +80,35 @@ class PredictionPoint:
             return 0.0
         return float(np.asarray(self.setting.fact(f"memories.{level}.latency", 0.0)))
 
+    def pick(self, rows: Any, weights: Any, wanted: str | None, *, path: str, lacks: str) -> int:
+        """Return the place among some rows of the one that is wanted, or of the heaviest.
+
+        Parameters
+        ----------
+        rows
+            Indices of rows.
+        weights
+            One for each of them.
+        path, lacks
+            Of the fault: the parameter, and what a row that is none of them does not do.
+
+        Raises
+        ------
+        InputError
+            It is none of them.
+        """
+        names = [self.names[int(i)] for i in rows]
+        if wanted is None and names:
+            return int(np.argmax(weights))
+        if wanted is None or wanted not in names:
+            raise input_error(
+                f"no row '{wanted}' {lacks}" if wanted else f"no row {lacks}",
+                path if wanted else "prediction",
+                expected=one_of(dict.fromkeys(names)),
+                suggestion=nearest(wanted or "", names),
+            )
+        return names.index(wanted)
+
     @property
     def unit(self) -> str:
         """``FLOP`` where everything multiplied is floating point, else ``OP``."""
@@ -104,3 +136,22 @@ class PredictionPoint:
 def _brief(value: Any) -> str:
     number = np.asarray(value).reshape(-1)[0] if is_array(value) else value
     return f"{number:g}" if isinstance(number, float) else f"{number}"
+
+
+def size_of(size: float | str, path: str, noun: str) -> float:
+    """Return a size in bytes, from a number or a text.
+
+    Raises
+    ------
+    InputError
+        It is none, with `path` as its place.
+    """
+    try:
+        value = parse(size, "bytes") if isinstance(size, str) else float(size)
+    except UnitError as error:
+        raise input_error(
+            error.message, path, expected=error.expected, suggestion=error.suggestion
+        ) from None
+    if not (math.isfinite(value) and value > 0):
+        raise input_error(f"{size} is no {noun}", path, expected="bytes above 0")
+    return value

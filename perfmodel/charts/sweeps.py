@@ -21,27 +21,26 @@ from perfmodel.charts import (
     quantity,
     spread,
 )
-from perfmodel.charts.rows import cell, column_axis, fitting, row_name, varied
+from perfmodel.charts.rows import cell, column_axis, row_name
 from perfmodel.columns import TEXT, more_is_better
 from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.table.views import CURVES, fitting, varied
 
 if TYPE_CHECKING:
-    from perfmodel.table import Table
+    from perfmodel.table import Result, Table
 
-#: Curves drawn at most: more cannot be told apart.
-CURVES = 16
 #: Values of an axis of a grid at most, likewise.
 _MOST = 60
 
 
 @Picture
-def curves(table: Table, x: str, y: str) -> Chart:
+def curves(result: Result, x: str, y: str) -> Chart:
     """Draw a metric of a sweep over one of its axes, a curve for each combination of the others.
 
     Parameters
     ----------
-    table
-        Of a sweep; rows that are not feasible are open markers.
+    result
+        A sweep, or an answer to several questions; rows that are not feasible are open markers.
     x, y
         Columns of numbers. An axis of more than thirty to one is logarithmic, where it has no 0.
 
@@ -50,6 +49,7 @@ def curves(table: Table, x: str, y: str) -> Chart:
     InputError
         Unknown columns, columns of texts, more than `CURVES` curves.
     """
+    table = result.table
     faults = table.objective_faults(dict.fromkeys((x, y)))
     if faults:
         raise InputError(faults)

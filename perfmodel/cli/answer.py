@@ -11,7 +11,7 @@ from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli.common import answer, note
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.errors import Fault
-from perfmodel.table import Table
+from perfmodel.table import Result, Table
 from perfmodel.table.result import SUFFIXES
 
 
@@ -23,8 +23,8 @@ class Shown:
     ----------
     text, data, table
         Instead of its text, of its `to_dict` and of its `table`.
-    page
-        The HTML page of ``--plot``; None where there is nothing to draw.
+    more
+        Further results whose pictures are drawn.
     report
         Options of its report.
     """
@@ -32,7 +32,7 @@ class Shown:
     text: str = ""
     data: Any = None
     table: Table | None = None
-    page: str | None = None
+    more: tuple[Result, ...] = ()
     report: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -49,13 +49,16 @@ class Answer:
     output
         Write the answer to a file.
     plot
-        Write a picture of the answer to an .html file.
+        Write pictures of the answer to an .html file.
+    explain
+        Print the arithmetic or the proof behind the answer.
     """
 
     report: Path | None = None
     json: bool = False
     output: Path | None = None
     plot: Path | None = None
+    explain: bool = False
 
     #: What a row of the answer's table is, such as "kernel".
     ROW: ClassVar[str] = ""
@@ -63,8 +66,8 @@ class Answer:
     OUTPUT: ClassVar[str] = ""
     #: What a picture shows; empty where there is none.
     PLOT: ClassVar[str] = ""
-    #: Pictures of `--plot`, where the answer has no page of its own.
-    PICTURES: ClassVar[tuple[str, ...]] = ()
+    #: What an explanation shows; empty where there is none beyond the answer.
+    EXPLAIN: ClassVar[str] = ""
     #: Forms in which the answer can be written.
     SUFFIXES: ClassVar[tuple[str, ...]] = SUFFIXES
     #: Options that name further files -> their endings.
@@ -73,7 +76,12 @@ class Answer:
     @classmethod
     def without(cls) -> set[str]:
         """Return the shared options that the command does not have."""
-        return set() if cls.PLOT else {"plot"}
+        return {name for name, text in cls.texts().items() if not text}
+
+    @classmethod
+    def texts(cls) -> dict[str, str]:
+        """Return the texts of the options that not every command has."""
+        return {"plot": cls.PLOT, "explain": cls.EXPLAIN}
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
         """Return what is wrong with the options of the answer.
@@ -104,26 +112,21 @@ class Answer:
         del values
         return call()
 
+    def explained(self, result: Any) -> str:
+        """Return the explanation that is printed."""
+        return result.explain()
+
     def shown(self, result: Any) -> Shown:
         """Return how the result is shown, and do what else was asked for."""
-        return Shown(page=self.page(result) if self.plot is not None else None)
-
-    def page(self, result: Any) -> str:
-        """Return the HTML page of the answer's pictures."""
-        if not self.PICTURES:
-            return result.plot.page()
-        from perfmodel.charts.page import page
-
-        charts = [getattr(result.plot, name).chart() for name in self.PICTURES]
-        return page(result.headline, result.to_html(), charts)
+        if not self.explain:
+            return Shown()
+        text = self.explained(result)
+        return Shown(text, {**result.to_dict(), "explain": text} if self.json else None)
 
     def give(self, result: Any) -> int:
         """Write and print a result, and return the exit code."""
         shown = self.shown(result)
-        if self.plot is not None and shown.page is not None:
-            write_text(self.plot, shown.page)
-        elif self.plot is not None:
-            note(f"{self.plot} is not written: infeasible")
+        write_page(self.plot, result, *shown.more)
         write_report(self.report, result, **shown.report)
         answer(
             result,
@@ -143,3 +146,19 @@ class Answer:
         ask
             Asks the question again, with parameters that are given in place of those typed.
         """
+
+
+def write_page(path: Path | None, result: Result, *more: Result, **options: Any) -> None:
+    """Write a page of a result's pictures, where it is asked for and there are some.
+
+    Parameters
+    ----------
+    more, options
+        As for `perfmodel.charts.face.Plots.page`.
+    """
+    if path is None:
+        return
+    if any(True for _ in result.plot.shown(**options)):
+        write_text(path, result.plot.page(*more, **options))
+    else:
+        note(f"{path} is not written: infeasible")

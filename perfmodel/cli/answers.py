@@ -31,13 +31,6 @@ class ClaimsAnswer(Answer):
 
 
 @dataclass(kw_only=True)
-class LoadAnswer(Answer):
-    """A server under a load, or under several."""
-
-    ROW: ClassVar[str] = "load"
-
-
-@dataclass(kw_only=True)
 class PatchesAnswer(Answer):
     """A plan of patches."""
 
@@ -53,54 +46,30 @@ class StreamAnswer(Answer):
 
     ROW: ClassVar[str] = "load"
     PLOT: ClassVar[str] = "Write loads and computing over time to an .html file."
-    PICTURES: ClassVar[tuple[str, ...]] = ("timeline",)
-
-    def shown(self, result: Any) -> Shown:
-        """Return the picture, where there is a pipeline."""
-        return super().shown(result) if result.feasible else Shown()
 
 
 @dataclass(kw_only=True)
 class FineTuningAnswer(Answer):
-    """What can be trained.
-
-    Parameters
-    ----------
-    explain
-        Print what the memory holds.
-    """
+    """What can be trained."""
 
     ROW: ClassVar[str] = "layer"
-
-    explain: bool = False
-
-    def shown(self, result: Any) -> Shown:
-        """Return what the memory holds, where that is asked for."""
-        return Shown(result.explain() if self.explain else "")
+    EXPLAIN: ClassVar[str] = "Print what the memory holds."
 
 
 @dataclass(kw_only=True)
 class SplitAnswer(Answer):
-    """Where to cut.
-
-    Parameters
-    ----------
-    explain
-        Print the arithmetic of the best cut at the lowest and the highest rate.
-    """
+    """Where to cut."""
 
     ROW: ClassVar[str] = "rate and cut that is the best somewhere"
     PLOT: ClassVar[str] = "Write latency over rate to an .html file."
+    EXPLAIN: ClassVar[str] = (
+        "Print the arithmetic of the best cut at the lowest and the highest rate."
+    )
 
-    explain: bool = False
-
-    def shown(self, result: Any) -> Shown:
-        """Return the arithmetic of both ends, where that is asked for, and the picture."""
-        shown = super().shown(result) if result.feasible else Shown()
-        if self.explain:
-            ends = dict.fromkeys((0, len(result.rates_bytes_per_s) - 1))
-            shown.text = "\n".join(result.explain(at) for at in ends)
-        return shown
+    def explained(self, result: Any) -> str:
+        """Return the arithmetic of both ends."""
+        ends = dict.fromkeys((0, len(result.rates_bytes_per_s) - 1))
+        return "\n".join(map(result.explain, ends))
 
 
 @dataclass(kw_only=True)
@@ -115,14 +84,12 @@ class PlacementAnswer(Answer):
 
     ROW: ClassVar[str] = "piece"
     PLOT: ClassVar[str] = "Write what lies in each memory to an .html file."
-    PICTURES: ClassVar[tuple[str, ...]] = ("levels",)
 
     context_limit: bool = False
 
     def shown(self, result: Any) -> Shown:
         """Return the placement with its rows, and the longest context where that is asked for."""
-        shown = super().shown(result) if result.feasible else Shown()
-        shown.text = f"{result}\n\n{result.table}" if result.feasible else str(result)
+        shown = Shown(f"{result}\n\n{result.table}" if result.feasible else str(result))
         if self.context_limit:
             longest = result.context_limit()
             shown.data = {**result.to_dict(), "context_limit": longest}

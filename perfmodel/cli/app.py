@@ -98,5 +98,5 @@ for name, text in COMMANDS.items():
 for group, (text, commands) in GROUPS.items():
     inner = App(name=group, help=text, version_flags=[])
     for name, line in commands.items():
-        inner.command(f"perfmodel.cli.{group}:{name}_{group}", name=name, help=line)
+        inner.command(f"perfmodel.cli.questions:{group}_{name}", name=name, help=line)
     app.command(inner)

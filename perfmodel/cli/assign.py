@@ -29,9 +29,7 @@ class AssignmentAnswer(Answer):
     save_plan: Path | None = None
 
     def shown(self, result: DeviceAssignment) -> Shown:
-        """Write the plan, and return the picture, where there is an assignment."""
-        if not result.feasible:
-            return Shown()
-        if self.save_plan is not None:
+        """Write the plan, where there is an assignment."""
+        if result.feasible and self.save_plan is not None:
             write_text(self.save_plan, result.plan.to_json(indent=1) + "\n")
-        return super().shown(result)
+        return Shown()

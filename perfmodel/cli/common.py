@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from perfmodel.errors import Fault, InfeasibleError, InputError, nearest, one_of, printable
+from perfmodel.errors import Fault, InfeasibleError, InputError, printable
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 from perfmodel.table import Result, Table, json_text
 from perfmodel.table.plain import with_remarks
@@ -155,16 +155,6 @@ def answer(
         print_json(found if data is None else data)
     elif output is None:
         say(text or str(found))
-
-
-def tag_faults(tag: str | None, known: Iterable[str], noun: str) -> list[Fault]:
-    """Fault of a tag that nothing of the library has."""
-    tags = sorted(set(known))
-    if tag is None or tag in tags:
-        return []
-    meant = nearest(tag, tags)
-    return [Fault(f"no {noun} has the tag '{tag}'", file="--tag", suggestion=meant,
-                  expected="" if meant else one_of(tags))]  # fmt: skip
 
 
 def print_json(data: Any) -> None:

@@ -24,17 +24,19 @@ class ComparisonAnswer(Answer):
     """
 
     ROW: ClassVar[str] = "kernel, or with --layers one row per layer"
+    PLOT: ClassVar[str] = "Write the time of both sides by what binds it to an .html file."
+    EXPLAIN: ClassVar[str] = "Show all kernels, and the facts that make the difference."
 
     layers: bool = False
     rows: Count | None = None
 
     def shown(self, result: Comparison) -> Shown:
         """Return kernels with the facts that matter, or layers."""
+        if self.explain:
+            return super().shown(result)
         if self.layers:
-            text, table = _layers_text(result, self.rows), result.layers
-        else:
-            text, table = _text(result, 10 if self.rows is None else self.rows), result.table
-        return Shown(text, table=table)
+            return Shown(_layers_text(result, self.rows), table=result.layers)
+        return Shown(_text(result, 10 if self.rows is None else self.rows))
 
 
 def _text(found: Comparison, rows: int) -> str:

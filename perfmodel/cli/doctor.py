@@ -66,7 +66,7 @@ def doctor(
             cores=1 if probe_cores is None else probe_cores,
         )  # fmt: skip
     FaultList(
-        Fault("is of a probe", file=option, expected="--probe beside it")
+        Fault("belongs to a probe", file=option, expected="--probe beside it")
         for option, given in (
             ("-o", output), ("--runtime-output", runtime_output), ("--force", force or None),
             ("--probe-seconds", probe_seconds), ("--probe-cores", probe_cores),

@@ -13,9 +13,9 @@ import numpy as np
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE
 from perfmodel.cli.common import note, print_json, say
-from perfmodel.cli.format import repr_all
 from perfmodel.errors import Fault
 from perfmodel.settings import FaultList
+from perfmodel.table.text import as_text
 
 #: Longer budgets measure nothing more.
 _LONGEST_S = 3600.0
@@ -110,7 +110,10 @@ def probe_host(
         say("the library has no processor to compare with")
     else:
         telling = np.asarray(table["differs"], bool)
-        say(f"beside {known.name}, the nearest device of the library:", repr_all(_shown(table)))
+        say(
+            f"beside {known.name}, the nearest device of the library:",
+            as_text(_shown(table), rows=len(table)),
+        )
         names = ", ".join(str(fact) for fact in np.asarray(table["fact"])[telling])
         say(f"more than 10 % apart: {names}" if names else "nothing is more than 10 % apart")
     if output is not None:

@@ -16,8 +16,6 @@ class PredictionAnswer(Answer):
 
     Parameters
     ----------
-    explain
-        Show the arithmetic behind the latency, with sources, and the table of kernels.
     rows
         How many kernels --explain opens.
     """
@@ -27,16 +25,16 @@ class PredictionAnswer(Answer):
         "Write the kernels under the roofline, what binds them, and memory over time to an .html "
         "file."
     )
-    PICTURES: ClassVar[tuple[str, ...]] = ("roofline", "bottlenecks", "memory")
+    EXPLAIN: ClassVar[str] = (
+        "Show the arithmetic behind the latency, with sources, and the table of kernels."
+    )
 
-    explain: bool = False
     rows: Count = 8
 
     def shown(self, result: Prediction) -> Shown:
         """Return the prediction, explained where that is asked for."""
-        shown = super().shown(result)
         if not self.explain:
-            return shown
+            return Shown()
         arithmetic = result.explain(self.rows)
         data = {**result.to_dict(), "table": result.table.to_records(), "explain": arithmetic}
-        return Shown(f"{arithmetic}\n\n{result.table}", data, page=shown.page)
+        return Shown(f"{arithmetic}\n\n{result.table}", data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,9 +33,11 @@ class Question:
     Attributes
     ----------
     word
-        Of `perfmodel`: the function's name, and the command's.
+        The command.
     answer
         ``module:class`` within `perfmodel.cli`: what is done with the answer (`Answer`).
+    source
+        ``module:function``; by default the word of `perfmodel` of that name.
     options
         Positional parameters of the function that are options of the command.
     hidden
@@ -52,6 +55,7 @@ class Question:
 
     word: str
     answer: str = "answer:Answer"
+    source: str = ""
     options: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     short: tuple[str, ...] = SHORT
@@ -62,7 +66,7 @@ class Question:
     @cached_property
     def function(self) -> Callable[..., Any]:
         """The public function."""
-        return _function(self.word)
+        return _function(self.source or f"perfmodel.{pm.WORDS[self.word]}:{self.word}")
 
     @cached_property
     def answers(self) -> type[Answer]:
@@ -88,6 +92,26 @@ class Question:
                 if name not in asked
             }
         return asked
+
+    @cached_property
+    def examples(self) -> dict[str, str]:
+        """Parameter -> a value as it is typed, from the examples of the documentation."""
+        from doctest import DocTestParser
+
+        examples: dict[str, str] = {}
+        names = list(inspect.signature(self.function).parameters)
+        for example in DocTestParser().get_examples(inspect.getdoc(self.function) or ""):
+            for call in ast.walk(ast.parse(example.source)):
+                if not isinstance(call, ast.Call) or _name_of(call) != self.function.__name__:
+                    continue
+                named = [
+                    *zip(names, call.args, strict=False),
+                    *((k.arg, k.value) for k in call.keywords),
+                ]
+                for name, value in named:
+                    if name is not None and isinstance(value, ast.Constant):
+                        examples.setdefault(name, str(value.value))
+        return examples
 
     def is_argument(self, parameter: inspect.Parameter) -> bool:
         """Whether a parameter is an argument of the command, not an option."""
@@ -121,7 +145,7 @@ class Question:
             bound = signature.bind(*args, **kwargs)
             return self.ask(dict(bound.arguments))
 
-        command.__name__ = self.word
+        command.__name__ = self.word.replace(" ", "_")
         command.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
         command.__annotations__ = {n: each.annotation for n, each in signature.parameters.items()}
         return command
@@ -132,7 +156,10 @@ class Question:
         return self.names.get(parameter, (option_of(parameter), *short))
 
     def _texts(self) -> dict[str, str]:
-        predict = {**parameter_help(inspect.getdoc(_function("predict"))), **TEXTS}
+        predict = {
+            **parameter_help(inspect.getdoc(_function("perfmodel.predict:predict"))),
+            **TEXTS,
+        }
         own = dict(parameter_help(inspect.getdoc(self.function)))
         for name, text in own.items():
             if text.startswith(_AS_PREDICT):
@@ -146,7 +173,7 @@ class Question:
         answers = parameter_help(inspect.getdoc(Answer))
         if self.answers is not Answer:
             answers = {**answers, **parameter_help(inspect.getdoc(self.answers))}
-        answers = {**answers, "output": self._output_text(), "plot": self.answers.PLOT}
+        answers = {**answers, "output": self._output_text(), **self.answers.texts()}
         return {**TEXTS, **own, **answers, **self.texts}
 
     def _output_text(self) -> str:
@@ -243,8 +270,14 @@ class Question:
         return options_named({**{name: self._options(name)[0] for name in of_answer}, **named})
 
 
-def _function(word: str) -> Callable[..., Any]:
-    return getattr(import_module(f"perfmodel.{pm.WORDS[word]}"), word)
+def _function(source: str) -> Callable[..., Any]:
+    module, _, name = source.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _name_of(call: ast.Call) -> str:
+    """Return the name of what is called, without its module."""
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
 def _imported(target: str) -> Any:

@@ -16,8 +16,8 @@ _QUESTIONS: Final = (
     Question("solve", options=("variable", "until")),
     Question("traffic", "traffic:TrafficAnswer", options=("capacity",)),
     Question("cite", "cite:CitationsAnswer"),
-    Question("request", "request:RequestAnswer", short=()),
-    Question("serve", "answers:LoadAnswer", short=()),
+    Question("request", "request:RequestAnswer", short=("tensor",)),
+    Question("serve", "request:LoadAnswer", short=()),
     Question("collective", "answers:TableAnswer", options=("message_bytes", "devices"), short=()),
     Question("split", "answers:SplitAnswer"),
     Question("schedule", "schedule:ScheduleAnswer", hidden=("addresses", "incumbent")),
@@ -43,6 +43,8 @@ _QUESTIONS: Final = (
             "high).",
             "batch": "Short for --set batch=VALUES.",
             "context": "Short for --set context=VALUES.",
+            "tensor": "Short for --set tensor=VALUES: devices over which a transformer is split. "
+            "Rows are for one of them, and leave out what they exchange.",
             "zip": "Axes that advance together: batch,context; as often as needed.",
         },
     ),
@@ -69,8 +71,46 @@ _QUESTIONS: Final = (
     ),
 )
 
+_RATES: Final = {"bandwidth": "library:read_rate", "peak": "library:read_rate"}
+_LIBRARY: Final = (
+    Question("hardware list", "library:ListAnswer", source="perfmodel.ask.library:list_devices"),
+    Question("hardware show", "library:SheetAnswer", source="perfmodel.ask.sheets:show_device"),
+    Question("hardware check", "library:CheckAnswer", source="perfmodel.ask.library:check_specs"),
+    Question("hardware diff", "library:ListAnswer", source="perfmodel.ask.sheets:diff_devices"),
+    Question(
+        "hardware new",
+        "library:NewSpecAnswer",
+        source="perfmodel.hardware.own:new",
+        options=("base", "set"),
+        hidden=("directories",),
+        short=(),
+        names={"base": ("--from",)},
+        reads=_RATES,
+    ),
+    Question(
+        "hardware near",
+        "library:ListAnswer",
+        source="perfmodel.hardware.own:near",
+        hidden=("directories",),
+        reads=_RATES,
+    ),
+    Question("hardware schema", "library:SchemaAnswer", source="perfmodel.ask.sheets:show_schema"),
+    Question("workload list", "library:ListAnswer", source="perfmodel.ask.library:list_workloads"),
+    Question(
+        "workload show", "library:WorkloadAnswer", source="perfmodel.ask.sheets:show_workload"
+    ),
+    Question(
+        "workload check", "library:CheckAnswer", source="perfmodel.ask.library:check_workloads"
+    ),
+    Question(
+        "workload import", "library:WorkloadAnswer", source="perfmodel.ask.sheets:show_workload"
+    ),
+    Question("format list", "library:ListAnswer", source="perfmodel.ask.library:list_formats"),
+    Question("format show", source="perfmodel.ask.sheets:show_format"),
+)
+
 #: Command -> how it is made.
-QUESTIONS: Final = {each.word: each for each in _QUESTIONS}
+QUESTIONS: Final = {each.word: each for each in (*_QUESTIONS, *_LIBRARY)}
 
 
 def owners(option: str) -> list[str]:
@@ -79,8 +119,9 @@ def owners(option: str) -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in QUESTIONS:
-        return QUESTIONS[name].command()
+    question = QUESTIONS.get(name.replace("_", " "))
+    if question is not None:
+        return question.command()
     try:
         return getattr(import_module(f"{__package__}.{name}"), name)
     except ModuleNotFoundError:

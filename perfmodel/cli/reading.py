@@ -86,6 +86,8 @@ FORMS: Final[tuple[tuple[str, Form], ...]] = (
     ("Iterable[Iterable[str] | str]", Form(list[str])),
 )
 _PATH: Final = re.compile(r"\bPath\b")
+#: What is named, and may be a path.
+_NAMED: Final = re.compile(r"Runtime|Device")
 
 
 def form_of(annotation: str) -> Form:
@@ -94,7 +96,7 @@ def form_of(annotation: str) -> Form:
     for beginning, form in FORMS:
         if plain == beginning or (beginning[0] in "MV" and plain.startswith(beginning)):
             return form
-    if _PATH.search(plain) and "Runtime" not in plain:
+    if _PATH.search(plain) and not _NAMED.search(plain):
         return Form(Path)
     return Form(str)
 

@@ -19,8 +19,8 @@ from cyclopts.exceptions import (
 
 from perfmodel.cli.app import COMMANDS, GROUPS, app
 from perfmodel.cli.question import in_words
-from perfmodel.cli.questions import owners
-from perfmodel.errors import Fault, nearest, one_of
+from perfmodel.cli.questions import QUESTIONS, owners
+from perfmodel.errors import Fault, nearest, no_such, one_of
 
 #: The parser stops at its first fault; it is mended and asked again, at most so often.
 _MOST = 20
@@ -72,7 +72,9 @@ def _fault(error: CycloptsError, tokens: list[str]) -> tuple[list[Fault], list[s
                 fault = Fault(f"{name} has no value", file=command, expected=f"{name} VALUE")
                 return [fault], [*tokens[:at], _FILLED, *tokens[at:]]
             option = [name, _FILLED] if name.startswith("-") else [_FILLED]
-            return [Fault(f"{name} is missing", file=command, expected=usage)], [*tokens, *option]
+            expected = _example(chain, error) or usage
+            fault = Fault(f"{name} is missing", file=command, expected=expected)
+            return [fault], [*tokens, *option]
         case RepeatArgumentError():
             name = error.token.keyword or ""
             fault = Fault(f"{name} contradicts what is given before it", file=command,
@@ -93,15 +95,22 @@ def _fault(error: CycloptsError, tokens: list[str]) -> tuple[list[Fault], list[s
             return [Fault(text, file=command, expected=usage)], None
 
 
+def _example(chain: list[str], error: MissingArgumentError) -> str:
+    """Return what an argument may be, from the example of the question's documentation."""
+    question = QUESTIONS.get(" ".join(chain))
+    if question is None or error.argument is None:
+        return ""
+    example = question.examples.get(error.argument.field_info.name)
+    return f"a value such as {example}" if example else ""
+
+
 def _command(name: str, chain: list[str], command: str) -> Fault:
-    known = [*GROUPS[chain[0]][1]] if chain else [*COMMANDS, *GROUPS]
-    options = ["--help"] if chain else ["--help", "--version"]
-    meant = nearest(name, options if name.startswith("-") else known)
     if name.startswith("-"):
-        return Fault(f"{command} has no option '{name}'", suggestion=meant,
-                     expected="" if meant else " or ".join(options))  # fmt: skip
-    return Fault(f"{command} has no command '{name}'", suggestion=meant,
-                 expected="" if meant else one_of(sorted(known)))  # fmt: skip
+        options = ["--help"] if chain else ["--help", "--version"]
+        message = f"{command} has no option '{name}'"
+        return no_such(message, name, options, expected=" or ".join(options))
+    known = [*GROUPS[chain[0]][1]] if chain else [*COMMANDS, *GROUPS]
+    return no_such(f"{command} has no command '{name}'", name, sorted(known))
 
 
 def _option(

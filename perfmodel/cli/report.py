@@ -9,10 +9,13 @@ from cyclopts import Parameter
 
 from perfmodel.cli.questions import QUESTIONS
 from perfmodel.cli.reporting import DATE, OPTION
-from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
+from perfmodel.errors import Fault, InputError, input_error, no_such
 
 #: Commands that take ``--report FILE``.
-REPORTED: Final = tuple(sorted(QUESTIONS))
+REPORTED: Final = tuple(sorted({word.partition(" ")[0] for word in QUESTIONS}))
+
+#: Options of the report itself.
+_OWN: Final = {"-o": "output", "--output": "output", "--date": "date"}
 
 
 def report(
@@ -35,9 +38,8 @@ def report(
     rest, output, date = _taken(list(words))
     faults: list[Fault] = []
     if command not in REPORTED:
-        meant = nearest(command, REPORTED)
-        faults.append(Fault(f"perfmodel report has no command '{command}'", suggestion=meant,
-                            expected="" if meant else one_of(REPORTED)))  # fmt: skip
+        message = f"perfmodel report has no command '{command}'"
+        faults.append(no_such(message, command, REPORTED))
     if output is None and "--help" not in rest:
         faults.append(Fault("the file of the report is missing", file="-o",
                             expected="-o FILE.html"))  # fmt: skip
@@ -59,23 +61,18 @@ def _run(words: list[str], date: str) -> int:
 
 def _taken(words: list[str]) -> tuple[list[str], str | None, str]:
     """Return the words without the report's own, its file and its date."""
-    output: str | None = None
-    date = ""
-    rest: list[str] = []
-    while words:
-        word = words.pop(0)
+    own: dict[str, str] = {}
+    others: list[str] = []
+    ahead = iter(words)
+    for word in ahead:
         name, mark, value = word.partition("=")
-        if name in ("-o", "--output", "--date"):
-            if not mark:
-                if not words:
-                    raise input_error(
-                        f"{name} has no value", file="perfmodel report", expected=f"{name} VALUE"
-                    )
-                value = words.pop(0)
-            if name == "--date":
-                date = value
-            else:
-                output = value
-        else:
-            rest.append(word)
-    return rest, output, date
+        if name not in _OWN:
+            others.append(word)
+            continue
+        value = value if mark else next(ahead, None)
+        if value is None:
+            raise input_error(
+                f"{name} has no value", file="perfmodel report", expected=f"{name} VALUE"
+            )
+        own[_OWN[name]] = value
+    return others, own.get("output"), own.get("date", "")

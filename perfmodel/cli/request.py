@@ -1,4 +1,4 @@
-"""``perfmodel request``: the arithmetic of one request."""
+"""``perfmodel request`` and ``perfmodel serve``: times of one question or of several."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from perfmodel.cli.answer import Answer, Shown
+from perfmodel.cli.answer import Answer
 from perfmodel.cli.common import Count
 from perfmodel.errors import Fault
-from perfmodel.system.request import Request
 
 
 @dataclass(kw_only=True)
@@ -20,34 +19,47 @@ class RequestAnswer(Answer):
 
     Parameters
     ----------
-    explain
-        Show how the parts add up, and the kernels of both phases.
     rows
         How many kernels --explain opens in each phase.
     """
 
     ROW: ClassVar[str] = "question"
+    PLOT: ClassVar[str] = "Write what takes the time of prompt and answer to an .html file."
+    EXPLAIN: ClassVar[str] = "Show how the parts add up, and the kernels of both phases."
+    #: What may have several values.
+    SIZES: ClassVar[tuple[str, ...]] = ("prompt", "generate", "batch")
 
-    explain: bool = False
     rows: Count = 4
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
         """Return what is wrong with the options: one request is explained."""
         faults = super().faults(values)
-        sizes = [values[name] for name in ("prompt", "generate", "batch") if name in values]
-        if self.explain and any(np.size(size) > 1 for size in sizes):
+        if self.explain and any(np.size(values.get(name, 0)) > 1 for name in self.SIZES):
+            *first, last = self.SIZES
             faults.append(
                 Fault(
                     "shows the arithmetic of one request",
                     file="--explain",
-                    expected="one prompt, generate and batch",
+                    expected=f"one {', '.join(first)} and {last}",
                 )
             )
         return faults
 
-    def shown(self, result: Request) -> Shown:
-        """Return the arithmetic, where that is asked for."""
-        if not self.explain:
-            return Shown()
-        text = result.explain(self.rows)
-        return Shown(text, {**result.to_dict(), "explain": text})
+    def explained(self, result: Any) -> str:
+        """Return the arithmetic."""
+        return result.explain(self.rows)
+
+
+@dataclass(kw_only=True)
+class LoadAnswer(RequestAnswer):
+    """A server under a load, or under several.
+
+    Parameters
+    ----------
+    rows
+        How many kernels --explain opens in each phase.
+    """
+
+    ROW: ClassVar[str] = "load"
+    PLOT: ClassVar[str] = "Write parts of TTFT and TPOT, and both over load, to an .html file."
+    SIZES: ClassVar[tuple[str, ...]] = ("prompt", "generate", "concurrency")

@@ -34,6 +34,7 @@ class ScheduleAnswer(Answer):
     PLOT: ClassVar[str] = (
         "Write timeline and memory map, or the curve, or what does not fit, to an .html file."
     )
+    EXPLAIN: ClassVar[str] = "Print why nothing fits, or what binds and what is open to a proof."
     FILES: ClassVar[Mapping[str, tuple[str, ...]]] = {"save_plan": (".json",), "lp": (".lp",)}
 
     alternatives: bool = False
@@ -69,8 +70,7 @@ class ScheduleAnswer(Answer):
     def shown(self, result: Schedule | Curve) -> Shown:
         """Return the schedule with what else was asked for; write the plan and the programme."""
         if isinstance(result, Curve):
-            page = result.plot.page() if self.plot is not None else None
-            return Shown(page=page)
+            return super().shown(result)
         self._write(result)
         changes = result.alternatives() if self.alternatives else None
         steps = result.curve() if self.curve else None
@@ -79,11 +79,10 @@ class ScheduleAnswer(Answer):
             data["alternatives"] = changes.to_records()
         if steps is not None:
             data["curve"] = steps.to_dict()
-        page = None
-        if self.plot is not None:
-            page = result.plot.page() if steps is None else result.plot.page(steps.curve)
-        parts = [str(result), *(str(part) for part in (changes, steps) if part is not None)]
-        return Shown("\n\n".join(parts), data, page=page, report={"steps": steps})
+        head = result.explain() if self.explain else str(result)
+        parts = [head, *(str(part) for part in (changes, steps) if part is not None)]
+        more = () if steps is None else (steps.curve,)
+        return Shown("\n\n".join(parts), data, more=more, report={"steps": steps})
 
     def _write(self, result: Schedule) -> None:
         if self.save_plan is not None:
@@ -92,7 +91,7 @@ class ScheduleAnswer(Answer):
             else:
                 note(f"{self.save_plan} is not written: infeasible")
         if self.lp is not None:
-            if result.outcome.script is None:
+            if result.outcome.solution is None:
                 note(f"{self.lp} is not written: infeasible")
             elif result.trace.cost_bytes == 0:
                 note(f"{self.lp} is not written: everything fits, there is nothing to decide")

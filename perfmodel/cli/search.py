@@ -33,6 +33,8 @@ class SearchAnswer(Answer):
         "file."
     )
 
+    EXPLAIN: ClassVar[str] = "Print the bound, what the proof is about, and what was counted."
+
     front: bool = False
     relief: bool = False
 
@@ -51,7 +53,7 @@ class SearchAnswer(Answer):
 
     def shown(self, result: SearchResult) -> Shown:
         """Return the configuration with what else was asked for."""
-        shown = Shown(str(result), result.to_dict())
+        shown = Shown(result.explain() if self.explain else str(result), result.to_dict())
         if self.relief:
             prices = result.relief()
             finite = {name: price if isfinite(price) else None for name, price in prices.items()}
@@ -61,8 +63,6 @@ class SearchAnswer(Answer):
             shown.table = result.front
             shown.data["front"] = shown.table.to_records()
             shown.text += "\n\n" + front_text(result, shown.table)
-        if self.plot is not None and result.feasible:
-            shown.page = result.plot.page(front=self.front)
         return shown
 
 

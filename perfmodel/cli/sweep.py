@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from perfmodel.atomic import output_faults
 from perfmodel.cli import DONE, INFEASIBLE
-from perfmodel.cli.answer import Answer
+from perfmodel.cli.answer import Answer, write_page
 from perfmodel.cli.common import note, print_json, say
 from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.cli.streams import console
@@ -20,7 +20,7 @@ from perfmodel.settings import gathered, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.pilot import DryRun
 from perfmodel.sweep.pilot import dry_run as pilot
-from perfmodel.sweep.plan import EXTRA, METRICS, Options, SweepPlan, make_plan, provisional_columns
+from perfmodel.sweep.plan import EXTRA, METRICS, SweepPlan, make_plan, provisional_columns
 from perfmodel.sweep.run import (
     SweepRunResult,
     outcome_to_dict,
@@ -67,6 +67,7 @@ class SweepAnswer(Answer):
         apart.
     """
 
+    PLOT: ClassVar[str] = "Write the front, and metrics over what varies, to an .html file."
     OUTPUT: ClassVar[str] = "Stream the rows to a .csv or .parquet file, with a manifest beside it."
 
     best: str | None = None
@@ -78,7 +79,7 @@ class SweepAnswer(Answer):
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
         """Return what is wrong with the options by themselves."""
-        faults = report_faults(self.report)
+        faults = report_faults(self.report) + output_faults(self.plot, (".html",), "--plot")
         if self.output is not None:
             faults += store_faults(self.output)
         elif values.get("resume"):
@@ -119,14 +120,14 @@ class SweepAnswer(Answer):
             values.pop("workloads", []), values.pop("devices", ()), settings,
             zip=values.pop("zip", ()), sobol=values.pop("sobol", None),
             seed=values.pop("seed", 0), metrics=wanted, faults=faults, place="--set",
-            options=Options(**{n: v for n, v in values.items() if n != "resume"}),
+            options={n: v for n, v in values.items() if n != "resume"},
         )  # fmt: skip
         note(*(f"note: {text}" for text in plan.notes))
         assert chosen is not None
         if self.dry_run:
             self.axes = {axis.name: axis.describe() for axis in plan.axes}
             return pilot(plan, where=condition, output=self.output, workers=chosen.workers)
-        listed = self._rows if self.report is None else max(self._rows, _REPORTED)
+        listed = max(self._rows, _REPORTED if self._needs_rows else 0)
         summary = Summary(
             self.best or "", self.fronts, top=listed, per=self.groups, bounds=self.bounds
         )
@@ -136,7 +137,7 @@ class SweepAnswer(Answer):
                     plan, where=condition, output=self.output, executor=chosen,
                     resume=values.get("resume", False), progress=progress, summary=summary,
                     argv=sys.argv,
-                    keep=(self.json or self.report is not None) and self.output is None
+                    keep=(self.json or self._needs_rows) and self.output is None
                     and plan.points <= _MOST_ROWS,
                 )  # fmt: skip
         except KeyboardInterrupt:
@@ -145,6 +146,11 @@ class SweepAnswer(Answer):
                      "there")  # fmt: skip
             raise
         return SweepRun(plan, outcome)
+
+    @property
+    def _needs_rows(self) -> bool:
+        """Whether rows are drawn or reported."""
+        return self.report is not None or self.plot is not None
 
     @property
     def _rows(self) -> int:
@@ -157,108 +163,110 @@ class SweepAnswer(Answer):
             self._say_dry_run(result)
             return DONE
         plan, outcome = result
-        _report(self.report, outcome, plan, self.output, self.best, self.fronts)
+        summary = outcome.summary
+        if self._needs_rows:
+            self._show(plan, outcome)
         if self.json:
             data = outcome_to_dict(outcome, plan, outcome.table)
             data["output"] = str(self.output) if self.output is not None else None
             print_json(data)
         else:
-            _print(outcome, plan, self.output, self.best, self.fronts, self.groups, self._rows)
-        summary = outcome.summary
+            self._note(plan, outcome)
+            self._print(plan, summary)
         answered = (not self.best or summary.best) and (not self.fronts or summary.front)
         return DONE if summary.feasible and answered else INFEASIBLE
 
-    def _say_dry_run(self, found: DryRun) -> None:
+    def _show(self, plan: SweepPlan, outcome: SweepRunResult) -> None:
+        """Draw and report all rows, or the front and the best where they are too many."""
+        from perfmodel.report.of_sweep import Counted
+
+        summary, table = outcome.summary, outcome.table
+        if table is None and self.output is not None and summary.rows <= _MOST_ROWS:
+            table = Table.read(self.output)
+            table.axes = plan.axis_columns
+        if table is None:
+            parts = (summary.front, summary.top or summary.unfit)
+            table = Table.concat(part for part in parts if part is not None)
+        wanted = {"best": self.best or "", "pareto": self.fronts}
+        write_page(self.plot, table, **wanted)
+        counted = Counted(summary.points, summary.rows, summary.feasible)
+        notes = (*plan.notes, *remarks(summary))
+        write_report(self.report, table, **wanted, counted=counted, notes=notes)
+
+    def _say_dry_run(self, run: DryRun) -> None:
         if self.json:
-            print_json(found._asdict() | {"axes": self.axes})
+            print_json(run._asdict() | {"axes": self.axes})
             return
         say(
-            f"{found.points} points: {found.cases} choices of categories in {found.chunks} chunks",
-            f"about {show(found.seconds, 'time')} (from a pilot of {found.pilot_points} points)",
+            f"{run.points} points: {run.cases} choices of categories in {run.chunks} chunks",
+            f"about {show(run.seconds, 'time')} (from a pilot of {run.pilot_points} points)",
         )
         if self.output is not None:
-            say(f"about {show(found.bytes, 'bytes')} in {self.output}; nothing was written")
+            say(f"about {show(run.bytes, 'bytes')} in {self.output}; nothing was written")
+
+    def _note(self, plan: SweepPlan, outcome: SweepRunResult) -> None:
+        """Say on stderr how many rows there are, which lack numbers, and what was written."""
+        summary = outcome.summary
+        fewer = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
+        note(f"{summary.points} points{fewer}, {summary.feasible} of them fit; "
+             f"{show(outcome.seconds, 'time')}")  # fmt: skip
+        if unfit := summary.unfit_devices:
+            note(f"fits at no point: {few_names(unfit)} (perfmodel predict says what is missing)")
+        note(*remarks(summary))
+        if self.output is not None:
+            if outcome.damaged:
+                note(f"{outcome.damaged} of the chunks that were left were damaged: computed again")
+            note(f"wrote {self.output} and {outcome.manifest.name if outcome.manifest else ''}")
+
+    def _print(self, plan: SweepPlan, summary: Summary) -> None:
+        """Print the best row or those of each group, the front, or the first rows; then bounds."""
+        best, fronts, rows = self.best, self.fronts, self._rows
+        if best and self.groups:
+            self._print_groups(plan, summary, best)
+        elif best:
+            among = _among(summary, (best,))
+            say(
+                f"best {best}{among}:"
+                if summary.best
+                else f"best {best}: no point qualifies{among}"
+            )
+            say(*(f"  {line}" for line in _row_lines(summary.best or {}, plan)))
+        if fronts:
+            size = 0 if summary.front is None else len(summary.front)
+            say(f"{size} rows on the front of {', '.join(fronts)}{_among(summary, (*fronts,))}:")
+            if summary.front is not None:
+                say(as_text(_brief(summary.front, plan, fronts), rows=200))
+        top = summary.top or summary.unfit
+        if rows and not best and not fronts and top is not None:
+            say(as_text(_brief(top.head(rows), plan), rows=rows))
+        bounds = summary.bounds
+        if bounds is None or not bounds.rows:
+            return
+        # What is best among the bounds, after the predictions, none of which they beat.
+        say(f"bounds, set apart ({bounds.rows} rows):")
+        if best and bounds.best is not None:
+            say(f"  best {best}:", *(f"    {line}" for line in _row_lines(bounds.best, plan)))
+        if fronts and bounds.front is not None:
+            say(as_text(_brief(bounds.front, plan, fronts), rows=200))
+        if rows and not best and not fronts and bounds.top is not None:
+            say(as_text(_brief(bounds.top.head(rows), plan), rows=rows))
+
+    def _print_groups(self, plan: SweepPlan, summary: Summary, best: str) -> None:
+        """Print the best of each group, and the groups in which no point qualifies."""
+        rows, per, among = summary.best_per, self.groups, _among(summary, (best,))
+        each = f"for each {', '.join(per)}"
+        say(f"best {best}{among} {each}:" if rows else f"best {best}: no point qualifies{among}")
+        if rows:
+            say(as_text(_brief(rows, plan, [*per, best]), rows=200))
+        axes = {axis.name: axis.values for axis in plan.axes}
+        if len(per) == 1 and not plan.sobol and per[0] in axes:
+            met: list[Any] = [] if rows is None else rows[per[0]].tolist()
+            unmet = [f"{value}" for value in axes[per[0]] if value not in met]
+            if rows and unmet:
+                note(f"no point qualifies at {per[0]} = {few_names(unmet)}")
 
 
-def _report(
-    path: Path | None,
-    outcome: SweepRunResult,
-    plan: SweepPlan,
-    output: Path | None,
-    best: str | None,
-    pareto: list[str],
-) -> None:
-    """Write the report: of all rows, or of the front and the best where they are too many."""
-    if path is None:
-        return
-    from perfmodel.report.of_sweep import Counted
-
-    summary = outcome.summary
-    table = outcome.table
-    if table is None and output is not None and summary.rows <= _MOST_ROWS:
-        table = Table.read(output)
-        table.axes = plan.axis_columns
-    if table is None:
-        parts = [t for t in (summary.front, summary.top or summary.unfit) if t is not None]
-        table = Table.concat(parts)
-    counted = Counted(summary.points, summary.rows, summary.feasible)
-    write_report(path, table, best=best or "", pareto=pareto, counted=counted,
-                 notes=(*plan.notes, *remarks(summary)))  # fmt: skip
-
-
-def _print(
-    outcome: SweepRunResult,
-    plan: SweepPlan,
-    output: Path | None,
-    best: str | None,
-    pareto: list[str],
-    per: list[str],
-    rows: int,
-) -> None:
-    summary = outcome.summary
-    kept = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
-    note(f"{summary.points} points{kept}, {summary.feasible} of them fit; "
-         f"{show(outcome.seconds, 'time')}")  # fmt: skip
-    if unfit := summary.unfit_devices:
-        note(f"fits at no point: {few_names(unfit)} (perfmodel predict says what is missing)")
-    note(*remarks(summary))
-    if output is not None:
-        if outcome.damaged:
-            note(f"{outcome.damaged} of the chunks that were left were damaged: computed again")
-        note(f"wrote {output} and {outcome.manifest.name if outcome.manifest else ''}")
-    if best:
-        of = _of_those(summary, (best,))
-        if per:
-            _print_groups(summary, plan, best, per, of)
-        else:
-            say(f"best {best}{of}:" if summary.best else f"best {best}: no point qualifies{of}")
-        if summary.best and not per:
-            say(*(f"  {line}" for line in _row_lines(summary.best, plan)))
-    if pareto:
-        size = 0 if summary.front is None else len(summary.front)
-        say(f"{size} rows on the front of {', '.join(pareto)}{_of_those(summary, tuple(pareto))}:")
-        if summary.front is not None:
-            say(as_text(_brief(summary.front, plan, pareto), rows=200))
-    if rows and not best and not pareto and (found := summary.top or summary.unfit) is not None:
-        say(as_text(_brief(found.head(rows), plan, []), rows=rows))
-    if summary.bounds is not None and summary.bounds.rows:
-        _print_bounds(summary.bounds, plan, best, pareto, rows)
-
-
-def _print_bounds(
-    apart: Summary, plan: SweepPlan, best: str | None, pareto: list[str], rows: int
-) -> None:
-    """Print what is best among the bounds, after the predictions, none of which they beat."""
-    say(f"bounds, set apart ({apart.rows} rows):")
-    if best and apart.best is not None:
-        say(f"  best {best}:", *(f"    {line}" for line in _row_lines(apart.best, plan)))
-    if pareto and apart.front is not None:
-        say(as_text(_brief(apart.front, plan, pareto), rows=200))
-    if rows and not best and not pareto and apart.top is not None:
-        say(as_text(_brief(apart.top.head(rows), plan, []), rows=rows))
-
-
-def _of_those(summary: Summary, objectives: tuple[str, ...]) -> str:
+def _among(summary: Summary, objectives: tuple[str, ...]) -> str:
     """Among how many rows something was looked for, where it is not all that fit."""
     lacking = summary.unnumbered.get(objectives)
     if lacking is None:
@@ -269,30 +277,13 @@ def _of_those(summary: Summary, objectives: tuple[str, ...]) -> str:
     return f" of those that have a number ({number} of {summary.feasible} that fit)"
 
 
-def _print_groups(summary: Summary, plan: SweepPlan, best: str, per: list[str], of: str) -> None:
-    """Print the best of each group, and the groups in which no point qualifies."""
-    found = summary.best_per
-    each = f"for each {', '.join(per)}"
-    say(f"best {best}{of} {each}:" if found else f"best {best}: no point qualifies{of}")
-    if found:
-        say(as_text(_brief(found, plan, [*per, best]), rows=200))
-    axes = {axis.name: axis.values for axis in plan.axes}
-    if len(per) == 1 and not plan.sobol and per[0] in axes:
-        met: list[Any] = [] if found is None else found[per[0]].tolist()
-        unmet = [f"{value}" for value in axes[per[0]] if value not in met]
-        if found and unmet:
-            more = f" and {len(unmet) - 8} more" if unmet[8:] else ""
-            note(f"no point qualifies at {per[0]} = {', '.join(unmet[:8])}{more}")
-
-
-def _row_lines(row: Any, plan: SweepPlan) -> list[str]:
-    from perfmodel.table.text import as_text as text
-
+def _row_lines(row: Mapping[str, Any], plan: SweepPlan) -> list[str]:
+    """Return a row as lines: column, value, unit."""
     lines: list[str] = []
     for name, value in row.items():
         if value != value or value == "":
             continue
-        cells = text(Table({name: [value]}, plan.columns)).splitlines()
+        cells = as_text(Table({name: [value]}, plan.columns)).splitlines()
         unit = cells[1].strip() if len(cells) == 3 else ""
         lines.append(f"{name:<24} {cells[-1].strip()} {unit}".rstrip())
     return lines
@@ -304,19 +295,22 @@ _BRIEF = ("latency_s", "latency_low_s", "latency_high_s", "tokens_per_s", "frame
           "bottleneck")  # fmt: skip
 
 
-def _brief(table: Table, plan: SweepPlan, more: list[str]) -> Table:
-    """A table with the columns that a reader compares: what varies, and the headline metrics."""
+def _brief(table: Table, plan: SweepPlan, more: Iterable[str] = ()) -> Table:
+    """Return the columns that a reader compares: what varies, and the headline metrics."""
     subjects = ("workload", "device", "runtime", "precision", "basis")
-    names = [*subjects, *(axis.name for axis in plan.axes)]
     # Metrics that were asked for by name are what is to be seen.
     metrics = _BRIEF if {*METRICS} <= {*plan.metrics} else plan.metrics
-    wanted = dict.fromkeys([*names, *more, *(n for n in metrics if n in plan.metrics)])
-    kept = [n for n in wanted if n in table and (n not in (*METRICS, *EXTRA) or _says(table, n))]
-    return table.select(*kept)
+    names = [*subjects, *(axis.name for axis in plan.axes), *more]
+    names += [name for name in metrics if name in plan.metrics]
+    shown = [
+        name for name in dict.fromkeys(names)
+        if name in table and (name not in (*METRICS, *EXTRA) or _has_numbers(table[name]))
+    ]  # fmt: skip
+    return table.select(*shown)
 
 
-def _says(table: Table, name: str) -> bool:
-    column = table[name]
+def _has_numbers(column: Any) -> bool:
+    """Whether a column is of texts, or has a number."""
     return column.dtype.kind != "f" or not bool((column != column).all())
 
 

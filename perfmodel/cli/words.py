@@ -6,9 +6,8 @@ the parameters of that function and their documentation. Here is what is the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-from cyclopts import Parameter
 from cyclopts.help import DefaultFormatter, InlineText
 
 if TYPE_CHECKING:
@@ -43,23 +42,19 @@ TEXTS: Final = {
     "activation_bits, kv_bits.",
     "batch": "Short for --set batch=N.",
     "context": "Short for --set context=N.",
+    "tensor": "Short for --set tensor=N: devices over which a transformer's heads, hidden features "
+    "and vocabulary are split. The answer is for one of them, and leaves out what they exchange.",
 }
 
 #: Settings of a workload that are options as well.
-SHORT: Final = ("batch", "context")
+SHORT: Final = ("batch", "context", "tensor")
 
 #: Shared options in the order in which every command lists them, after its own.
 ORDER: Final = (
     "set", *SHORT, "precision", "runtime", "engine", "model", "relaxed", "warm", "fuse",
-    "flash_attention", "plan", "overlay", "method", "time_limit_s", "seed", "explain", "rows",
-    "report", "json", "output", "plot",
+    "flash_attention", "plan", "overlay", "method", "solver", "time_limit_s", "seed", "explain",
+    "rows", "report", "json", "output", "plot",
 )  # fmt: skip
-
-ModelFile = Annotated[str, Parameter(help=TEXTS["workload"])]
-"""A workload on the command line."""
-
-DeviceSpec = Annotated[str, Parameter(help=TEXTS["device"])]
-"""A device on the command line."""
 
 
 def option_of(parameter: str) -> str:

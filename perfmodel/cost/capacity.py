@@ -82,7 +82,7 @@ def usable(setting: Setting, memory: str) -> Value:
 
 def resources(totals: Mapping[str, Value], setting: Setting) -> dict[str, tuple[Value, Value]]:
     """Return resource of the engine -> (how much the network takes, how much there is)."""
-    head = f"engines.{setting.engine}."
+    head = f"engines.{setting.engine_name}."
     return {
         name: (used, setting.facts[head + name])
         for name, used in _by_memory(totals, "resource ").items()
@@ -136,14 +136,14 @@ def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
         message = f"the design takes {need:.0f} {name.upper()}, {ratio} the part's {bound:.0f}"
         levers = (*_folded(setting, name, need / max(bound, 1.0)),
                   f"a part with {need:.0f} {name.upper()}")  # fmt: skip
-        out.append(Violation(f"engines.{setting.engine}.{name}", need, bound, need - bound,
+        out.append(Violation(f"engines.{setting.engine_name}.{name}", need, bound, need - bound,
                              levers, message))  # fmt: skip
     return sorted(out, key=lambda v: v.demand / max(v.bound, 1e-9), reverse=True)
 
 
 def _folded(setting: Setting, name: str, excess: float) -> tuple[str, ...]:
     """Return levers of a design of layers side by side: more turns, weights in memory blocks."""
-    path = f"engines.{setting.engine}.design.reuse_factor"
+    path = f"engines.{setting.engine_name}.design.reuse_factor"
     if path not in setting.facts:
         return ()
     if name == "dsp":

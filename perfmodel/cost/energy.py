@@ -95,7 +95,7 @@ def run_energy(
             model += f"; {', '.join(missing)} not counted"
         parts = own | parts
         return _known(sum(parts.values(), 0.0), parts, model, totals)
-    busy = facts.get(f"engines.{setting.engine}.busy_power", facts.get("power.busy"))
+    busy = facts.get(f"engines.{setting.engine_name}.busy_power", facts.get("power.busy"))
     if busy is not None:
         return Energy(busy * time, {"busy": busy * time}, "busy power x time")
     return Energy(None, {}, "unknown: the device states neither energies nor power")
@@ -131,10 +131,10 @@ def _static(setting: Setting) -> dict[str, Value]:
 
 
 def _operation_energy(setting: Setting, name: str) -> Value:
-    head = f"engines.{setting.engine}.energy_per_op."
+    head = f"engines.{setting.engine_name}.energy_per_op."
     if name != "vector":
         return setting.facts.get(head + name)
-    found = setting.facts.get(f"engines.{setting.engine}.vector_energy_per_op")
+    found = setting.facts.get(f"engines.{setting.engine_name}.vector_energy_per_op")
     if found is not None:
         return found
     act = setting.precision.activations.compute

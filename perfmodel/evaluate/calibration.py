@@ -116,7 +116,9 @@ def calibrate(
         spec = faults.trying(hardware, spec, devices)
     elif measurements is None:
         faults.append(
-            Fault("is needed where nothing is measured", path="device", expected="its name")
+            Fault(
+                "the device is needed where nothing is measured", path="device", expected="a name"
+            )
         )
     chosen = None if runtime is None else faults.trying(runtime_of, runtime, devices)
     faults.settle()
@@ -241,14 +243,7 @@ def _row(
         faults.append(Fault(f"{case.name}: ran under {named}", file=file, expected=runtime.name))
         return None
     try:
-        plain = predict(
-            question.workload,
-            given,
-            precision=case.precision,
-            runtime=case.runtime or runtime,
-            engine=case.engine,
-            warm=case.warm,
-        )
+        plain = case.predict(question.workload, runtime=case.runtime or runtime)
         latency = float(plain.latency_s)
         rate = getattr(plain, question.metric)
         if rate is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from perfmodel.ask import Device, Machine, Precision, Runtime, Workload
+from perfmodel.ask import Device, Machine, Precision, Prediction, Runtime, Workload, predict
 from perfmodel.evaluate.row_values import RowValues
 from perfmodel.evaluate.served_load import ServedLoad
 
@@ -80,6 +81,25 @@ class ValidationCase:
     warm: bool = False
     engine: str | None = None
     values: RowValues | None = None
+
+    def predict(
+        self, workload: Workload, machine: Device | Machine | None = None, **others: Any
+    ) -> Prediction:
+        """Return what `predict` says of a workload, asked as the row was measured.
+
+        Parameters
+        ----------
+        workload
+            What was run.
+        machine
+            Instead of the row's.
+        **others
+            Options of `predict` instead of the row's.
+        """
+        device = machine or self.machine
+        assert device is not None
+        own = {name: getattr(self, name) for name in ("precision", "runtime", "engine", "warm")}
+        return predict(workload, device, **{**own, **others})
 
 
 @dataclass(frozen=True, slots=True)

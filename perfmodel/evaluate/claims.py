@@ -11,7 +11,7 @@ from typing import Final
 
 from perfmodel.ask import hardware, predict, workload
 from perfmodel.catalog import module_of, not_installed, packages
-from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
+from perfmodel.errors import Fault, InputError, input_error, no_such
 from perfmodel.evaluate.published import Ask, PublishedClaim, PublishedSystem, Verdict
 from perfmodel.evaluate.reproduction import Reproduction, Reproductions
 from perfmodel.settings import gathered
@@ -45,12 +45,7 @@ def published(system: str) -> PublishedSystem:
     """
     known = _systems()
     if system not in known:
-        meant = nearest(system, known)
-        raise input_error(
-            f"no published system is named '{system}'",
-            suggestion=meant,
-            expected="" if meant else one_of(known),
-        )
+        raise InputError(no_such(f"no published system is named '{system}'", system, known))
     path, _ = known[system]
     data, marks = read(path)
     found = validate(PublishedSystem, data, marks, path.name)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.ask import Runtime, predict, runtime
+from perfmodel.ask import Runtime, runtime
 from perfmodel.errors import InputError
 from perfmodel.evaluate.result import ValidationResult
 from perfmodel.evaluate.subjects import RowOrigin
@@ -87,11 +87,8 @@ def _left_out(
 def _generic(origin: RowOrigin) -> float | None:
     """Return the residual of a row under the runtime that stands for unknown software."""
     case, question = origin.case, origin.question
-    assert case.machine is not None
     try:
-        answer = predict(question.workload, case.machine, precision=case.precision,
-                         runtime="generic", engine=case.engine, warm=case.warm)  # fmt: skip
-        value = getattr(answer, question.metric)
+        value = getattr(case.predict(question.workload, runtime="generic"), question.metric)
     except InputError:
         return None
     if value is None or not np.isfinite(value) or not value > 0:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.ask import Device, Machine, Prediction, Served, Workload, predict
+from perfmodel.ask import Device, Machine, Prediction, Served, Workload
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metric_of import metric_of
@@ -231,10 +231,7 @@ def _answered(
 ) -> Prediction | Served:
     if isinstance(workload, ServedLoad):
         return workload.serve(machine, case.precision, case.runtime)
-    return predict(
-        workload, machine, precision=case.precision, runtime=case.runtime, engine=case.engine,
-        warm=case.warm,
-    )  # fmt: skip
+    return case.predict(workload, machine)
 
 
 def _stacked(same: _AlikeRows) -> tuple[Workload | ServedLoad, Machine]:

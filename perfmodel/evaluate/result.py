@@ -170,7 +170,7 @@ class ValidationResult(Result):
 class Validations(Result, list[ValidationResult]):
     """Results of several data sets, each an item of the list."""
 
-    noun = "validation"
+    noun = "validations"
 
     @property
     def headline(self) -> str:

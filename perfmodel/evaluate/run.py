@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.ask import Prediction, Served, predict
+from perfmodel.ask import Prediction, Served
 from perfmodel.errors import InputError, input_error
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.metric_of import metric_of
@@ -129,16 +129,9 @@ def row_of(
 
 
 def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) -> dict[str, Any]:
-    machine = question.machine or case.machine
-    assert machine is not None
-    options: dict[str, Any] = {
-        "precision": case.precision,
-        "runtime": case.runtime,
-        "engine": case.engine,
-    }
-    found = predict(question.workload, machine, warm=case.warm, **options)
+    found = case.predict(question.workload, question.machine)
     predicted = _metric(found, question.metric)
-    bare = predict(question.workload, machine, model="roofline", **options)
+    bare = case.predict(question.workload, question.machine, model="roofline", warm=False)
     timed = question.metric == "latency_s" or question.metric in _RATES
     # Seconds of the multiply-accumulates at their peak.
     compute = float(bare.utilization) * float(bare.latency_s)
@@ -179,12 +172,10 @@ def grouped(
 ) -> dict[str, dict[str, Any]]:
     """Return group -> rows, mape, bias and kendall."""
     out: dict[str, dict[str, Any]] = {}
-    for name in dict.fromkeys(key(r) for r in rows):
-        if not name:
-            continue
-        found = error_of([r for r in rows if key(r) == name])
-        count = sum(1 for r in rows if key(r) == name)
-        out[name] = {"rows": count, **{k: found[k] for k in ("mape", "bias", "kendall")}}
+    for name in filter(None, dict.fromkeys(map(key, rows))):
+        members = [row for row in rows if key(row) == name]
+        group = error_of(members)
+        out[name] = {"rows": len(members), **{k: group[k] for k in ("mape", "bias", "kendall")}}
     return out
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from perfmodel.ask import hardware, resolve, workload
 from perfmodel.ask import runtime as runtime_of
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.measurement_table import (
     COLUMNS,
@@ -128,9 +128,8 @@ def _meaningless(rows: CsvTable, row: CsvRow, name: str) -> Fault:
     """Return the fault of a setting that nothing has: at its column, or where it stands first."""
     what = "no device has a fact" if is_fact(name) else "no model has a parameter"
     known = [*COLUMNS, "batch", "context", "prompt", "phase"]
-    meant = nearest(name, known)
-    expected = "" if meant else f"{', '.join(known)} or another parameter of a model"
-    fault = Fault(f"{what} of this name", expected=expected, suggestion=meant)
+    others = f"{', '.join(known)} or another parameter of a model"
+    fault = no_such(f"{what} of this name", name, known, expected=others)
     return _setting_fault(rows, None if name in rows.columns else row, name, fault)
 
 

@@ -51,7 +51,8 @@ def validate(
         chip, system) left out in turn, and report its errors beside the others.
     nested
         Leave them out with every choice inside the loop as well: fitted constants that a refit does
-        not list, and how hard each is pulled to its family's value. It implies left_out.
+        not list, and how hard each is pulled to its family's value. The errors of
+        plain left-out refits come with them.
     skip_bad_rows
         Leave out what a file has at fault, name it, and predict the rest: rows of a user's file,
         which count against the coverage, and cells of a data set, which count as empty.

@@ -19,16 +19,19 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.rows import remarks
 from perfmodel.report.calls import PredictCall
 from perfmodel.report.of_prediction import headline_cards, sentence
-from perfmodel.report.of_sweep import is_known
 from perfmodel.settings import RESERVED, FaultList, is_fact, plain_value
 from perfmodel.solve import solve
 from perfmodel.sweep import sweep
+from perfmodel.table.views import is_known
 from perfmodel.units import UnitError, is_number, parse, show
 from perfmodel.workload.caches import forget_structures
 
 #: Limit -> metric, dimension.
-LIMITS = {"latency": ("latency_s", "time"), "memory": ("peak_memory_bytes", "bytes"),
-          "energy": ("energy_j", "energy")}  # fmt: skip
+LIMITS = {
+    "latency": ("latency_s", "time"),
+    "memory": ("peak_memory_bytes", "bytes"),
+    "energy": ("energy_j", "energy"),
+}
 #: Compiled structures that a page which runs for days keeps.
 MOST_STRUCTURES = 64
 _BATCHES = tuple(2.0**k for k in range(9))
@@ -112,11 +115,11 @@ class ExplorerAnswer:
     python: str = ""
 
 
-def answer(asked: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
+def answer(selection: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
     """Return what the page shows; every fault of the input as a line, never an exception."""
     try:
         forget_structures(MOST_STRUCTURES)
-        return _answer(asked, choices)
+        return _answer(selection, choices)
     except InputError as error:
         return ExplorerAnswer(faults=[str(fault) for fault in error.faults])
     except PerfmodelError as error:
@@ -129,97 +132,91 @@ def answer(asked: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
         )
 
 
-def _answer(asked: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
-    faults = FaultList(choices.faults(asked.workload, asked.device, asked.beside, asked.runtime))
+def _answer(selection: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
+    s = selection
+    faults = FaultList(choices.faults(s.workload, s.device, s.beside, s.runtime))
     faults.settle()
-    limits = _limits(asked.limits, faults)
-    settings = _settings(asked, faults)
-    options = {n: v for n, v in (("precision", asked.precision.strip()),
-                                 ("runtime", asked.runtime)) if v}  # fmt: skip
-    call = PredictCall(asked.workload, asked.device, settings, options)
-    found = faults.trying(call.run)
-    other: Prediction | None = None
-    if asked.beside:
-        # The runtime was chosen for the first device; the second one takes its own.
-        rest = {n: v for n, v in options.items() if n != "runtime"}
-        other = faults.trying(PredictCall(asked.workload, asked.beside, settings, rest).run)
+    limits = _limits(s.limits, faults)
+    settings = _settings(s, faults)
+    precision = {"precision": s.precision.strip()} if s.precision.strip() else {}
+    runtime = {"runtime": s.runtime} if s.runtime else {}
+    call = PredictCall(s.workload, s.device, settings, {**precision, **runtime})
+    # The runtime was chosen for the first device; the second one takes its own.
+    calls = [call, *([PredictCall(s.workload, s.beside, settings, precision)] if s.beside else [])]
+    predictions = [faults.trying(each.run) for each in calls]
     faults.settle()
-    assert found is not None
-    out = ExplorerAnswer(command=call.command, python=call.python)
-    out.sides = [_side(p, limits, call) for p in (found, other) if p is not None]
-    if other is not None:
-        out.reasons = Comparison(found, other).reasons
+    sides = [p for p in predictions if p is not None]
     charts: dict[str, Chart | None] = {
-        name: getattr(found.plot, name).chart() for name in ("roofline", "bottlenecks", "memory")
+        name: getattr(sides[0].plot, name).chart() for name in ("roofline", "bottlenecks", "memory")
     }
-    if other is not None:
-        charts["roofline_beside"] = other.plot.roofline.chart()
-    charts["front"] = _front(asked, settings, limits, found)
-    out.figures = {n: draw(chart).to_plotly_json() for n, chart in charts.items() if chart}
-    return out
+    if len(sides) > 1:
+        charts["roofline_beside"] = sides[1].plot.roofline.chart()
+    charts["front"] = _front(s, settings, limits, sides[0])
+    return ExplorerAnswer(
+        sides=[_side(p, limits, call) for p in sides],
+        reasons=Comparison(*sides).reasons if len(sides) > 1 else [],
+        figures={n: draw(chart).to_plotly_json() for n, chart in charts.items() if chart},
+        command=call.command,
+        python=call.python,
+    )
 
 
-def _limits(given: Mapping[str, str], faults: FaultList) -> dict[str, float]:
+def _limits(texts: Mapping[str, str], faults: FaultList) -> dict[str, float]:
     """Return metric -> bound."""
-    out: dict[str, float] = {}
+    limits: dict[str, float] = {}
     for name, (metric, dimension) in LIMITS.items():
-        text = (given.get(name) or "").strip()
-        if not text:
-            continue
+        text = (texts.get(name) or "").strip()
         try:
-            value = parse(text, dimension)
+            value = parse(text, dimension) if text else 0.0
         except UnitError as error:
             faults.append(Fault(str(error), path=f"limit of {name}"))
             continue
         if value > 0:
-            out[metric] = value
-        else:
-            faults.append(Fault(f"'{text}' is no limit", path=f"limit of {name}",
-                                expected="a size above 0"))  # fmt: skip
-    return out
+            limits[metric] = value
+        elif text:
+            message, expected = f"'{text}' is no limit", "a size above 0"
+            faults.append(Fault(message, path=f"limit of {name}", expected=expected))
+    return limits
 
 
-def _settings(asked: ExplorerSelection, faults: FaultList) -> dict[str, Any]:
+def _settings(s: ExplorerSelection, faults: FaultList) -> dict[str, Any]:
     """Return the settings of the sliders that differ from the defaults, and those typed."""
-    phases = phases_of(asked.workload)
-    phase = asked.phase if asked.phase in phases else ""
-    out: dict[str, Any] = {"phase": phase} if phase and phase != phases[0] else {}
-    known = parameters_of(asked.workload, phase)
+    phases = phases_of(s.workload)
+    phase = s.phase if s.phase in phases else ""
+    settings: dict[str, Any] = {"phase": phase} if phase and phase != phases[0] else {}
+    known = parameters_of(s.workload, phase)
     length = next((n for n in LENGTHS if n in known), "")
-    for name, value in (("batch", asked.batch), (length, asked.length)):
+    for name, value in (("batch", s.batch), (length, s.length)):
         if name in known and value is not None and float(value) != known[name]:
-            out[name] = int(value) if float(value).is_integer() else float(value)
-    for item in asked.settings.replace("\n", ";").split(";"):
-        if not item.strip():
-            continue
-        name, mark, text = (part.strip() for part in item.partition("="))
-        if not mark or not name or not text:
-            faults.append(Fault(f"'{item.strip()}' sets nothing", path="settings",
-                                expected="NAME=VALUE, with ; between"))  # fmt: skip
+            settings[name] = int(value) if float(value).is_integer() else float(value)
+    for item in filter(str.strip, s.settings.replace("\n", ";").split(";")):
+        name, _, text = (part.strip() for part in item.partition("="))
+        if not name or not text:
+            message, expected = f"'{item.strip()}' sets nothing", "NAME=VALUE, with ; between"
         elif name in RESERVED:
-            faults.append(Fault(f"'{name}' has a choice of its own", path="settings",
-                                expected="the choice above"))  # fmt: skip
+            message, expected = f"'{name}' has a choice of its own", "the choice above"
         else:
             value: Any = plain_value(text)
-            number = is_number(value)
-            out[name] = (float(value) if number else text) if is_fact(name) else value
-    return out
+            fact = float(value) if is_number(value) else text
+            settings[name] = fact if is_fact(name) else value
+            continue
+        faults.append(Fault(message, path="settings", expected=expected))
+    return settings
 
 
 def _side(p: Prediction, limits: Mapping[str, float], call: PredictCall) -> DeviceAnswer:
-    numbers = headline_cards(p)
     missing = [str(v) for v in (*p.violations, *p.breaches)]
-    for metric, bound in limits.items():
-        value = float(getattr(p, metric))
-        dimension = next(d for m, d in LIMITS.values() if m == metric)
-        if np.isnan(value):
+    for metric, dimension in LIMITS.values():
+        bound, value = limits.get(metric, np.inf), float(getattr(p, metric))
+        if metric in limits and np.isnan(value):
             missing.append(f"{metric} is not known: {p.device} states no power")
         elif value > bound:
             texts = [quantity(number, dimension) for number in (value, value - bound, bound)]
-            said = f"{metric} is {texts[0]}, {texts[1]} above the limit of {texts[2]}"
-            missing.append(said + (_lever(p, call, bound) if metric == "latency_s" else ""))
+            text = f"{metric} is {texts[0]}, {texts[1]} above the limit of {texts[2]}"
+            missing.append(text + (_lever(p, call, bound) if metric == "latency_s" else ""))
     verdict = "Does not fit." if not p.feasible else "Above a limit." if missing else "Fits."
-    return DeviceAnswer(p.device, verdict, sentence(p), numbers, missing, [*remarks(p), *p.notes])
+    notes = [*remarks(p), *p.notes]
+    return DeviceAnswer(p.device, verdict, sentence(p), headline_cards(p), missing, notes)
 
 
 def _lever(p: Prediction, call: PredictCall, bound: float) -> str:
@@ -229,46 +226,35 @@ def _lever(p: Prediction, call: PredictCall, bound: float) -> str:
     if variable in call.settings:
         return ""
     try:
-        found = solve(p.workload, p.machine, variable, f"latency_s <= {bound!r}", **options)
+        solution = solve(p.workload, p.machine, variable, f"latency_s <= {bound!r}", **options)
     except PerfmodelError:
         return ""
-    if found.value is None or not found.feasible:
+    if solution.value is None or not solution.feasible:
         return "; no bandwidth of main memory alone meets it"
-    return f"; a main memory of {show(found.value, 'bandwidth')} would meet it"
+    return f"; a main memory of {show(solution.value, 'bandwidth')} would meet it"
 
 
 def _front(
-    asked: ExplorerSelection,
-    settings: Mapping[str, Any],
-    limits: Mapping[str, float],
-    found: Prediction,
+    s: ExplorerSelection, settings: Mapping[str, Any], limits: Mapping[str, float], here: Prediction
 ) -> Chart | None:
     """Return the front over batches and precisions, with the devices chosen."""
-    rest = {n: v for n, v in settings.items() if n != "batch"}
-    known = parameters_of(asked.workload, str(settings.get("phase", "")))
-    axes: dict[str, Any] = {**rest}
-    if "batch" in known:
+    axes: dict[str, Any] = {n: v for n, v in settings.items() if n != "batch"}
+    if "batch" in parameters_of(s.workload, str(settings.get("phase", ""))):
         axes["batch"] = list(_BATCHES)
-    own = asked.precision.strip()
-    axes["precision"] = [*([own] if own and own not in _FRONT else []), *_FRONT]
-    devices = [asked.device]
-    if asked.beside and asked.beside != asked.device:
-        devices.append(asked.beside)
-    runtime = asked.runtime if len(devices) == 1 else ""
+    axes["precision"] = list(dict.fromkeys([*filter(None, [s.precision.strip()]), *_FRONT]))
+    devices = list(dict.fromkeys(filter(None, (s.device, s.beside))))
+    runtime = s.runtime if len(devices) == 1 else ""
     try:
-        table = sweep(asked.workload, devices, axes, runtime=runtime or None)
+        table = sweep(s.workload, devices, axes, runtime=runtime or None)
     except InputError:
         return None  # formats of one network or device alone: there is no grid of them
-    second = "energy_j" if is_known(table, "energy_j") else "peak_memory_bytes"
-    rates = [n for n in ("tokens_per_s", "frames_per_s") if is_known(table, n)]
-    first = rates[0] if rates else "latency_s"
+    y = "energy_j" if is_known(table, "energy_j") else "peak_memory_bytes"
+    x = next(n for n in ("tokens_per_s", "frames_per_s", "latency_s") if is_known(table, n))
     # As it was typed: a text with its unit is a condition too.
-    under = " and ".join(
-        f"{LIMITS[name][0]} <= {text.strip()}" for name, text in asked.limits.items()
-        if LIMITS[name][0] in limits
-    )  # fmt: skip
-    chart: Chart = table.plot.pareto.chart(first, second, under=under or None)
-    place = [float(getattr(found, first))], [float(getattr(found, second))]
+    typed = {LIMITS[name][0]: text.strip() for name, text in s.limits.items()}
+    under = " and ".join(f"{metric} <= {typed[metric]}" for metric in limits)
+    chart: Chart = table.plot.pareto.chart(x, y, under=under or None)
+    place = [float(getattr(here, x))], [float(getattr(here, y))]
     mark = Points("chosen", *place, "chosen", symbol="x-thin", size=14, edge=INK, edge_width=3)
     (panel,) = chart.panels
     return replace(chart, panels=[replace(panel, series=[*panel.series, mark])])

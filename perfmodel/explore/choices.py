@@ -11,8 +11,24 @@ from perfmodel.hardware import library
 from perfmodel.workload.library import find, names
 
 #: Offered; any other text that a precision may be can be typed.
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "w8a8", "w8a16", "w4a16", "w4a16kv8", "w4a8",
-              "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "q2_k", "mxfp4")  # fmt: skip
+PRECISIONS = (
+    "fp32",
+    "fp16",
+    "bf16",
+    "int8",
+    "w8a8",
+    "w8a16",
+    "w4a16",
+    "w4a16kv8",
+    "w4a8",
+    "q8_0",
+    "q6_k",
+    "q5_k_m",
+    "q4_k_m",
+    "q4_0",
+    "q2_k",
+    "mxfp4",
+)
 
 #: Parameters that the slider of lengths may be of, the first that a workload has.
 LENGTHS = ("context", "prompt", "tokens", "length")
@@ -41,12 +57,15 @@ class Choices:
 
     def faults(self, workload: str, device: str, beside: str, runtime: str) -> list[Fault]:
         """Faults of what a request says it chose."""
-        asked = (("workload", workload, self.workloads), ("device", device, self.devices),
-                 ("beside", beside, ("", *self.devices)),
-                 ("runtime", runtime, ("", *library.names("runtimes"))))  # fmt: skip
+        selected = (
+            ("workload", workload, self.workloads),
+            ("device", device, self.devices),
+            ("beside", beside, ("", *self.devices)),
+            ("runtime", runtime, ("", *library.names("runtimes"))),
+        )
         return [
             Fault(f"'{name}' is none of the choices", path=path, suggestion=nearest(name, known))
-            for path, name, known in asked
+            for path, name, known in selected
             if name not in known
         ]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, LiteralString, TypeAlias
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, LiteralString, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from perfmodel.catalog import load_kind, names
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec
-from perfmodel.pydantic_faults import Flaw
+from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
 
 COMPUTE_FORMATS: Final = (
@@ -79,6 +80,16 @@ class Engine(Spec):
 
     FORMATS_FIRST: ClassVar[tuple[str, ...]] = ("fp16", "bf16", "fp32", "int8", "int16")
     """Precision of a network where nobody states one: the first of these that `peaks` has."""
+    WHAT: ClassVar[LiteralString] = "an engine"
+    """What such an engine is called where its kind cannot do without a clock."""
+    CLOCK: ClassVar[str] = ""
+    """Example of a clock, of a kind that cannot do without; empty for others."""
+    OTHERWISE: ClassVar[str] = "is of another kind"
+    """What is said of an engine that is of another kind."""
+    PEAK_FACTORS: ClassVar[tuple[str, ...]] = ()
+    """Fields that make the first peak: two operations times their product times the clock."""
+    PEAKS_GROW_WITH: ClassVar[tuple[str, ...]] = ()
+    """Fields that the peaks go in proportion with when they are varied."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name within the device."""
@@ -128,31 +139,38 @@ class Engine(Spec):
     """Confidence of every number below that names none."""
 
     @property
-    def CONSTANTS(self) -> Mapping[str, float]:
+    def CONSTANTS(self) -> Mapping[str, Any]:
         """Numbers that the kind takes from the spec itself, whatever facts are varied, by name."""
         return {}
 
-    def _needed_clock(self, what: LiteralString, example: str) -> float:
-        """Return the clock, in hertz, of a kind of engine that cannot do without.
+    @property
+    def SCALES(self) -> Mapping[str, tuple[str, ...]]:
+        """Field -> facts that go in proportion with it: a larger array has higher peaks."""
+        peaks = tuple(f"peaks.{name}" for name in self.peaks)
+        return dict.fromkeys(self.PEAKS_GROW_WITH, peaks)
 
-        Raises
-        ------
-        PydanticCustomError
-            There is none.
-        """
-        if self.clock is None:
-            expected = {"expected": f'such as clock: "{example}"'}
-            raise PydanticCustomError("clock", what + " without a clock", expected)
-        return self.clock.value
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.CLOCK and self.clock is None:
+            expected = {"expected": f'such as clock: "{self.CLOCK}"'}
+            raise PydanticCustomError("clock", self.WHAT + " without a clock", expected)
+        return checked(self, [*self._peak_flaws(), *self.flaws()])
 
-    def _peak_flaws(self, computed: float, factors: str) -> list[Flaw]:
-        """Return the flaw of a first peak that is not what its factors make."""
+    def flaws(self) -> Iterator[Flaw]:
+        """Yield what is wrong across the fields that a kind adds."""
+        yield from ()
+
+    def _peak_flaws(self) -> Iterator[Flaw]:
+        """Yield the flaw of a first peak that is not what its factors make."""
+        if not self.PEAK_FACTORS or self.clock is None:
+            return
+        made = 2.0 * math.prod(getattr(self, f).value for f in (*self.PEAK_FACTORS, "clock"))
         name, peak = next(iter(self.peaks.items()))
-        if not abs(peak.value / computed - 1.0) > _ROUNDED:
-            return []
-        product = show(computed, "compute")
-        message = f"{show(peak.value, 'compute')} as the first peak, but {factors} make {product}"
-        return [Flaw(("peaks", name), message, product)]
+        if abs(peak.value / made - 1.0) > _ROUNDED:
+            factors, product = " x ".join((*self.PEAK_FACTORS, "clock")), show(made, "compute")
+            first = show(peak.value, "compute")
+            message = f"{first} as the first peak, but {factors} make {product}"
+            yield Flaw(("peaks", name), message, product)
 
     def own_precision(self) -> str:
         """Return the precision in which it runs a network of which nobody states one."""
@@ -173,11 +191,11 @@ def register_engine(kind: str, spec: type[Engine]) -> None:
 def engine_class(kind: str) -> type[Engine] | None:
     """Spec class of a kind of engine, or None where nothing knows the kind.
 
-    A kind is loaded by its name when a spec first asks for it; one that registers no class of its
-    own is described by `Engine`.
+    A kind is loaded by its name when a spec first asks for it; one that neither states a class
+    (`spec`) nor registers one is described by `Engine`.
     """
-    if kind not in _classes and load_kind("perfmodel.kinds", kind):
-        _classes.setdefault(kind, Engine)
+    if kind not in _classes and (found := load_kind("perfmodel.kinds", kind)):
+        _classes.setdefault(kind, getattr(found, "spec", Engine))
     return _classes.get(kind)
 
 

@@ -81,7 +81,7 @@ def far_from(value: Any, stated: float) -> float | None:
     """
     if not isinstance(value, float | np.ndarray):
         return None
-    numbers = np.asarray(value, dtype=np.float64)
+    numbers: Array = np.asarray(cast("Any", value), dtype=np.float64)
     if not numbers.size:
         return None
     low, high = float(numbers.min()), float(numbers.max())

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from perfmodel import units
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.hardware.device import Device
-from perfmodel.hardware.facts import Facts, Provenance, facts_of
+from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.facts import Facts, Provenance, choices, facts_of
 from perfmodel.hardware.limits import Span, far_from, pair_faults, pairs_of, range_flaw
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.posterior import Posterior
 from perfmodel.hardware.quantity import Quantity
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.hardware.view import engine_view, memory_view
+
+E = TypeVar("E", bound=Engine)
 
 
 class Machine:
@@ -177,6 +181,31 @@ class Machine:
             elif other is not None:
                 low = max(low, float(np.max(other)))
         return Span(low, high, limits.whole)
+
+    def engine_as(self, model: type[E], kind: str = "", engine: str = "main") -> E:
+        """Facts of an engine by the fields of its spec class: `machine.engine_as(Engine).clock`.
+
+        Parameters
+        ----------
+        model
+            `Engine`, or the spec class of the engine's kind.
+        kind
+            Name of that kind.
+        engine
+            Name; the one that the runtime drives where left out.
+
+        Raises
+        ------
+        InputError
+            The engine is of another kind.
+        """
+        name = self.engine if engine == "main" else engine
+        words = choices(self.device.engine(name))
+        return engine_view(model, self.facts, name, words, kind, "device")
+
+    def memory(self, name: str) -> Memory:
+        """Facts of a memory by name or role: `machine.memory("sram").capacity`."""
+        return memory_view(Memory, self.facts, self._base.aliases.get(("memories", name), name))
 
     @property
     def paths(self) -> tuple[str, ...]:

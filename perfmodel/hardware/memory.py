@@ -63,6 +63,12 @@ class Memory(Spec):
     confidence: Confidence | None = None
     """Confidence of every number below that names none."""
 
+    @property
+    def sustained_fraction(self) -> float:
+        """Share of the theoretical bandwidth that a plain streaming kernel reaches."""
+        stated = self.sustained_bandwidth
+        return 1.0 if stated is None else stated.value / self.bandwidth.value
+
 
 #: (setting, name of the memory) -> bytes a second that are read from it.
 Law: TypeAlias = Callable[[Any, str], Any]

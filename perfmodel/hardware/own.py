@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.errors import Fault, InputError, input_error, no_such
 from perfmodel.hardware import library
 from perfmodel.hardware.copying.spec import Confidence, NewSpec, copied, name_faults
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.likeness import products
 from perfmodel.hardware.likeness.architecture import copy_fault, none_like, unlike
-from perfmodel.hardware.likeness.distance import Likeness, Sketch, sketch, sketch_of
+from perfmodel.hardware.likeness.distance import Likenesses, Sketch, sketch, sketch_of
 from perfmodel.hardware.likeness.distance import near as nearest_devices
-from perfmodel.settings import FaultList
+from perfmodel.settings import gathered
 
 #: Kinds whose kernels are counted in clocks, whatever the peaks are.
 _BY_CLOCK: Final = ("mcu", "simd")
@@ -43,22 +43,31 @@ def new(
     ----------
     name
         Its name in snake case. Of a product that the library knows of without having its spec
-        (``rtx_2060``), the facts that are known are set too, and only a device of its family and
-        without extensions that it lacks is copied. That of a device of the library is allowed: the
-        file stands for it where its folder is named.
+        (rtx_2060), the facts that are known are set too, and only a device of its family and
+        without extensions that it lacks is copied. The name of a device of the library is allowed
+        too: where the folder of the file is named, the file stands for that device.
     base
-        Device to copy; the nearest by what is given where left out.
+        Device to copy. By default the one nearest to what is given.
     set
-        Facts by path: ``{"memories.main.bandwidth": "25 GB/s"}``; a plain number is SI.
+        A fact by path: memories.main.bandwidth="25 GB/s", power.busy="7 W"; a plain number is SI.
     like
-        Words that the copied device has in its name, title or tags: ``"phone qualcomm"``.
+        Words that the copied device has in its name, title or tags: "phone qualcomm".
     kind
-        Kind of one of its engines.
-    bandwidth, peak, format
-        Bandwidth of the main memory and dense peak in a compute format: the nearest device is
-        chosen by them, and they are set.
-    title, source, confidence, runtime
-        Full name, document that the set numbers are from, their confidence, default runtime.
+        Kind of one of its engines: roofline, tensor_core, npu, mcu, ...
+    bandwidth
+        Bandwidth of its main memory. It decides which device is copied, and is set in the copy.
+    peak
+        Dense peak, such as "8 TOP/s". It decides which device is copied, and is set in the copy.
+    format
+        Compute format of the peak. By default that of the copied device's largest.
+    title
+        Full name of the product.
+    source
+        Document from which the numbers that are set are taken.
+    confidence
+        Of the numbers that are set: estimated, datasheet or measured.
+    runtime
+        Default runtime. By default that of the copied device.
     directories
         More folders of spec files.
 
@@ -72,8 +81,17 @@ def new(
     InputError
         Every fault of the name, the facts and the words; nothing to choose a device by; a product
         whose code runs otherwise than on the device.
+
+    Examples
+    --------
+    >>> new("my_board", "rk3588", {"memories.main.bandwidth": "25 GB/s"}).base
+    'rk3588'
     """
-    faults = FaultList(name_faults(name, directories))
+    faults = gathered()
+    faults += name_faults(name, directories)
+    if confidence not in get_args(Confidence):
+        message = f"there is no confidence '{confidence}'"
+        faults.append(no_such(message, confidence, get_args(Confidence), "confidence"))
     named = not faults and name in library.entries("devices", directories)
     if named and base is None and not (like or kind or bandwidth or peak):
         base = name  # a device of the library with facts set, under its own name
@@ -109,22 +127,40 @@ def near(
     format: str = "",
     most: int | None = 5,
     directories: Iterable[str | Path] = (),
-) -> list[Likeness]:
+) -> Likenesses:
     """Return the devices of the library that are nearest to a device, a product or facts.
 
     Parameters
     ----------
     device
-        A device, or the name of a known product that the library has no spec of.
-    like, kind, bandwidth, peak, format, directories
-        As `new`; facts are instead of a device.
+        A device, or a well-known product that the library has no spec of; instead of facts.
+    like
+        Words that the devices have in their names, titles or tags.
+    kind
+        Kind of one of their engines.
+    bandwidth
+        Wanted bandwidth of the main memory.
+    peak
+        Wanted dense peak.
+    format
+        Compute format of the peak. By default each device's best.
     most
-        How many; all where None.
+        How many to list. In Python None for all.
+    directories
+        More folders of spec files.
 
     Raises
     ------
     InputError
+        An unknown device or word, or nothing to find a device by.
+
+    Examples
+    --------
+    >>> near(bandwidth="25 GB/s", peak="8 TOP/s", format="int8", like="npu")[0].kind
+    'npu'
     """
+    if most is not None and most < 0:
+        raise input_error(f"{most} devices", path="most", expected="a whole number from 0")
     wanted = sketch(bandwidth, peak, format, kind)
     if device is not None:
         if bandwidth is not None or peak is not None:
@@ -138,7 +174,7 @@ def near(
         wanted = known.sketch if known else sketch_of(spec)[0] if spec else wanted
     elif wanted.bandwidth is None and not wanted.peaks and not like and not kind:
         raise InputError(_nothing())
-    return nearest_devices(wanted, _words(like), most, directories)
+    return Likenesses(nearest_devices(wanted, _words(like), most, directories))
 
 
 def _nothing() -> Fault:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -97,12 +100,15 @@ class SpecDocument(Spec):
         return to_yaml(self)
 
 
-class Quantity(Spec):
+class Quantity(Spec, NDArrayOperatorsMixin):
     """A number in SI units with its provenance.
 
     In a spec file: a text with its unit, or a mapping ``{value: "51.2 GB/s", source: ...}``. From
     Python a plain number is SI.
     """
+
+    # In arithmetic it counts as its number: a law reads the same of a spec and of facts, which
+    # `perfmodel.hardware.view` types as the spec's fields.
 
     value: float = Field(json_schema_extra={"type": ["number", "string"]})
     """The number, with its unit."""
@@ -116,6 +122,16 @@ class Quantity(Spec):
     """Data a fitted number was fitted on."""
     measured_at: str | None = None
     """Conditions of a measurement (clock, temperature, library)."""
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # of the mixin it would compare numbers alone
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.float64]:
+        return np.asarray(self.value, dtype)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        numbers = (each.value if isinstance(each, Quantity) else each for each in inputs)
+        return getattr(ufunc, method)(*numbers, **options)
 
 
 class Rate(Quantity):

@@ -6,7 +6,7 @@ from typing import cast
 
 from perfmodel.catalog import load_kind
 from perfmodel.catalog import names as _names
-from perfmodel.kinds.protocol import Equation, Kind, Terms
+from perfmodel.kinds.protocol import OPTIONAL, Equation, Kind, Terms
 
 _FOUND: dict[str, Kind] = {}
 
@@ -24,6 +24,9 @@ def kind(name: str) -> Kind:
         found = cast("Kind | None", load_kind("perfmodel.kinds", name))
         if found is None:
             raise KeyError(name)
+        for member in OPTIONAL:
+            if not hasattr(found, member):
+                setattr(found, member, getattr(Kind, member))
         _FOUND[name] = found
     return found
 

@@ -22,9 +22,11 @@ from perfmodel.cost.ecm import (
 )
 from perfmodel.errors import input_error
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.hardware.view import engine_view, memory_view, or_else
 from perfmodel.workload.streaming import StreamingKernel, kernel_named
 
 Size: TypeAlias = Annotated[Quantity, Of("bytes", positive=True)]
@@ -123,37 +125,33 @@ def hierarchy(
     levels
         Memories that feed the engine, nearest first, main memory last.
     """
-    clock = facts.get(f"engines.{engine}.clock")
-    if clock is None or len(levels) < 2 or f"memories.{levels[0]}.loads_per_clock" not in facts:
+    clock = engine_view(Engine, facts, engine).clock
+    caches = [memory_view(Cache, facts, level) for level in levels]
+    first = caches[0]
+    if clock is None or len(levels) < 2 or first.loads_per_clock is None:
         return None
 
-    def fact(level: str, name: str, default: Value) -> Value:
-        found = facts.get(f"memories.{level}.{name}")
-        return default if found is None else found
+    def clocks(stated: Value, timed: Value) -> Value:
+        return or_else(stated, 0.0) if timed is None else timed * clock
 
-    def clocks(level: str, name: str) -> Value:
-        timed = facts.get(f"memories.{level}.{name}_time")
-        return fact(level, name, 0.0) if timed is None else timed * clock
-
-    first = levels[0]
-    line = fact(first, "line", 64.0)
+    line = or_else(first.line, 64.0)
     core = EcmCore(
-        line, fact(first, "vector", line), fact(first, "loads_per_clock", 1.0),
-        fact(first, "stores_per_clock", 1.0), fact(first, "accesses_per_clock", np.inf),
-        fact(first, "store_lines_per_clock", np.inf), fact(first, "load_bandwidth", np.inf),
-        fact(first, "access_bandwidth", np.inf), fact(first, "startup", 0.0),
-        fact(first, "replay", 0.0), fact(first, "overlap_exponent", 1.0),
+        line, or_else(first.vector, line), first.loads_per_clock,
+        or_else(first.stores_per_clock, 1.0), or_else(first.accesses_per_clock, np.inf),
+        or_else(first.store_lines_per_clock, np.inf), or_else(first.load_bandwidth, np.inf),
+        or_else(first.access_bandwidth, np.inf), or_else(first.startup, 0.0),
+        or_else(first.replay, 0.0), or_else(first.overlap_exponent, 1.0),
     )  # fmt: skip
     edges = tuple(
         CacheBoundary(
-            clocks(level, "line_in"), clocks(level, "line_out"), clocks(level, "store_line"),
-            fact(level, "whole_line_allocate", 1.0),
-            fact(level, "edge_centre", facts[f"memories.{level}.capacity"]),
-            fact(level, "edge_sharpness", 12.0),
+            clocks(cache.line_in, cache.line_in_time), clocks(cache.line_out, cache.line_out_time),
+            clocks(cache.store_line, cache.store_line_time),
+            or_else(cache.whole_line_allocate, 1.0), or_else(cache.edge_centre, cache.capacity),
+            or_else(cache.edge_sharpness, 12.0),
         )
-        for level in levels[:-1]
+        for cache in caches[:-1]
     )  # fmt: skip
-    return CacheHierarchy(core, edges, tuple(levels), clock, fact(first, "row_start", 0.0))
+    return CacheHierarchy(core, edges, tuple(levels), clock, or_else(first.row_start, 0.0))
 
 
 def work_of(kernel: StreamingKernel) -> Work:

@@ -8,9 +8,8 @@ their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +17,11 @@ import numpy.typing as npt
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import weight_bytes
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.kernel import Kernel
+from perfmodel.hardware.view import or_else
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import Roofline
 from perfmodel.workload.lower import OperatorRow, OperatorTable
-
-#: What is moved around a product (`perfmodel.workload.panels`) -> clocks of each.
-_MOVED: Final[Mapping[str, str]] = {
-    "packed": "pack_clocks", "unfolded": "copy_clocks", "strided": "strided_clocks",
-    "unfolded_rows": "row_clocks", "stored": "store_clocks",
-}  # fmt: skip
 
 
 class DispatchedRoofline(Roofline):
@@ -50,19 +45,19 @@ class DispatchedRoofline(Roofline):
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
         terms = super().cost(table, setting)
-        each = setting.fact(f"engines.{setting.engine}.move_energy")
+        each = setting.engine.move_energy
         if each is not None and "panels" in terms.work:
             terms = replace(terms, energy={**terms.energy, "panels": terms.work["panels"] * each})
         if setting.bare:
             return terms
-        launches = _stated(table, setting, "launch", 0.0)
-        narrow = setting.fact("runtime.kernels.depthwise.narrow_launch")
+        launches = _stated(table, setting, lambda kernel: kernel.launch, 0.0)
+        narrow = setting.kernel("depthwise").narrow_launch
         if launches is not None and narrow is not None and "narrow" in table.extents:
             launches = launches + table.extents["narrow"] * narrow
         if launches is None:
             return terms
-        extra = table.kernels * launches * setting.fact("runtime.host_slowdown", 1.0)
-        layout = _stated(table, setting, "layout_bandwidth", float("inf"))
+        extra = table.kernels * launches * setting.runtime.host_slowdown
+        layout = _stated(table, setting, lambda kernel: kernel.layout_bandwidth, float("inf"))
         moved = None if layout is None else weight_bytes(table, setting)
         if moved is not None:
             extra = extra + moved / layout
@@ -75,24 +70,29 @@ class DispatchedRoofline(Roofline):
         work: dict[str, Value],
     ) -> None:  # fmt: skip
         """Add the time of what convolutions move around their products."""
-        clock = setting.fact(f"engines.{setting.engine}.clock")
+        clock, conv = setting.engine.clock, setting.kernel("conv")
         if setting.bare or clock is None or "packed" not in table.extents:
             return
-        clocks: Value = 0.0
-        for name, field in _MOVED.items():
-            each = setting.fact(f"runtime.kernels.conv.{field}", 0.0)
-            if name in table.extents:
-                clocks = clocks + table.extents[name] * each
-        units = setting.fact(f"engines.{setting.engine}.units", 1.0)
-        compute["panels"], work["panels"] = clocks / (clock * units), clocks
+        each = {
+            "packed": conv.pack_clocks, "unfolded": conv.copy_clocks,
+            "strided": conv.strided_clocks, "unfolded_rows": conv.row_clocks,
+            "stored": conv.store_clocks,
+        }  # fmt: skip
+        clocks = sum(
+            table.extents[name] * or_else(clocks_each, 0.0)
+            for name, clocks_each in each.items() if name in table.extents
+        )  # fmt: skip
+        compute["panels"], work["panels"] = clocks / (clock * setting.engine.units), clocks
 
 
-def _stated(table: OperatorTable, setting: Setting, field: str, other: float) -> Value:
+def _stated(
+    table: OperatorTable, setting: Setting, constant: Callable[[Kernel], Value], other: float
+) -> Value:
     """Return a constant of each row's class, ``(rows, points or 1)``; None where none is stated."""
     keys = table.once("kernels", lambda: _keys(table.rows))
     stated = [
-        next((setting.facts[f"{k}.{field}"] for k in pair if f"{k}.{field}" in setting.facts), None)
-        for pair in keys.names
+        next((v for k in names if (v := constant(setting.kernel(k))) is not None), None)
+        for names in keys.names
     ]
     if all(value is None for value in stated):
         return None
@@ -113,8 +113,7 @@ def _keys(rows: Sequence[OperatorRow]) -> _KernelClasses:
     of: list[int] = []
     for row in rows:
         names = [row.kind, *([f"{row.kind}.{row.function}"] if row.function else [])]
-        key = tuple(f"runtime.kernels.{name}" for name in reversed(names))
-        of.append(places.setdefault(key, len(places)))
+        of.append(places.setdefault(tuple(reversed(names)), len(places)))
     return _KernelClasses(tuple(places), np.array(of, dtype=np.intp))
 
 

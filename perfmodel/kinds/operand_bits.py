@@ -8,23 +8,14 @@ import numpy as np
 
 from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.rates import executed_format, pair_format
-from perfmodel.kinds.roofline import best_format
+from perfmodel.kinds.rates import best_format, executed_format, pair_format
 from perfmodel.kinds.slots import bits_of
 from perfmodel.workload.lower import OperatorTable
-from perfmodel.workload.shapes import Nests
 
 
 def element_bits(slots: Sequence[str], points: int, setting: Setting) -> Value:
     """Return bits that a multiplier takes of each slot, scales not counted; ``(slots, points)``."""
     return by_row([bits_of(setting, slot) for slot in slots], points, setting.xp)
-
-
-def without_nests(table: OperatorTable, nests: Nests) -> Value:
-    """Return 1 for rows that do not touch the array, else 0."""
-    alone = np.ones((len(table.rows), 1))
-    alone[nests.row] = 0.0
-    return alone
 
 
 def operations_by_format(
@@ -34,7 +25,7 @@ def operations_by_format(
 
     Both operands name the format, weights first (``int4xint8``), where the engine has such a peak.
     """
-    head = f"engines.{setting.engine}.peaks."
+    peaks = setting.engine.peaks
     groups: dict[str, list[int]] = {}
     executed: dict[str, str] = {}
     unsupported: list[str] = []
@@ -49,7 +40,7 @@ def operations_by_format(
             executed[wanted] = name
         else:
             narrow = _narrow(setting, row.pair)
-            name = next((n for n in (narrow, wanted) if head + n in setting.facts), name)
+            name = next((n for n in (narrow, wanted) if n in peaks), name)
             executed[wanted if name != narrow else name] = name
         groups.setdefault(name, []).append(i)
     operations: dict[str, Value] = {}

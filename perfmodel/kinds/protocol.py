@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
-from perfmodel.errors import input_error
+from perfmodel.hardware.engine import Engine
 from perfmodel.workload.lower import OperatorTable
 
 
@@ -98,26 +100,54 @@ class Terms:
         return Terms, tuple({} if n in ("said", "joined") else getattr(self, n) for n in names)
 
 
-def need_engine(setting: Setting, field: str, kind: str, noun: str) -> None:
-    """Refuse an engine of another kind: one whose spec lacks a field that the kind adds.
+_LAW: Final = re.compile(r"``(\w+) = ([^`]+)``\n((?:[ ]+\S.*(?:\n|$))+)")
 
-    Raises
-    ------
-    InputError
+
+def equations_of(*laws: Callable[..., Any]) -> dict[str, Equation]:
+    """Return the equations of terms that the documentation of functions states.
+
+    A term stands on a line by itself, its source below it, indented::
+
+        ``matrix = cycles / clock``
+            Samajdar et al., SCALE-Sim, ISPASS 2020
+
+    Parameters
+    ----------
+    laws
+        Published laws, a function each.
+
+    Returns
+    -------
+    dict
+        Term -> equation and source, in the order of the functions.
     """
-    if field not in setting.choices and f"engines.{setting.engine}.{field}" not in setting.facts:
-        raise input_error(
-            f"engine '{setting.engine}' {noun}", path="model", expected=f"an engine of kind {kind}"
-        )
+    return {
+        name: Equation(" ".join(text.split()), " ".join(source.split()))
+        for law in laws for name, text, source in _LAW.findall(inspect.getdoc(law) or "")
+    }  # fmt: skip
 
 
 class Kind(Protocol):
-    """One kind of hardware.
+    """One kind of hardware; `perfmodel.kinds.array.ArrayKind` is a template of kinds.
 
-    A kind with an attribute ``needs_nests = True`` finds the loop nests of the rows in
-    `OperatorTable.nests`. One with an attribute ``classes`` (a set of names, as `Row.kind` has
-    them) costs rows of these classes alone: a network with a row of another is refused.
+    Members with a value here may be left out: the value holds.
     """
+
+    needs_nests: bool = False
+    """Whether it reads the loop nests of the rows, `OperatorTable.nests`."""
+    any_algorithm: bool = False
+    """Whether its units multiply whatever a runtime's algorithm of a convolution asks for."""
+    by_bits: bool = False
+    """Whether time goes with the bits of operands."""
+    takes_panels: bool = False
+    """Whether it counts what convolutions move around products in panels."""
+    classes: Collection[str] | None = None
+    """Classes of rows (`Row.kind`) that it costs, a network with a row of another is refused; all
+    where None."""
+    spec: type[Engine] = Engine
+    """What a spec file says of an engine of the kind."""
+    network_wide: Collection[str] = frozenset()
+    """Terms that depend on sums over the network; all others are row-local."""
 
     @property
     def name(self) -> str:
@@ -129,11 +159,12 @@ class Kind(Protocol):
         """Term -> how it is computed."""
         ...
 
-    @property
-    def network_wide(self) -> frozenset[str]:
-        """Terms that depend on sums over the network; all others are row-local."""
-        ...
-
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table."""
         ...
+
+
+#: Members that a kind may leave out.
+OPTIONAL: Final = (
+    "needs_nests", "any_algorithm", "by_bits", "takes_panels", "classes", "spec", "network_wide",
+)  # fmt: skip

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from perfmodel.arrays import Value, by_row, is_array
+from perfmodel.arrays import Value, by_row, is_array, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
+from perfmodel.hardware.view import or_else
 from perfmodel.workload.lower import OperatorTable
 
 #: Class of operator -> the wider one whose efficiency holds where a runtime states none for it.
@@ -28,10 +31,48 @@ _VECTOR_ORDER = ("fp32", "fp16", "bf16", "int32", "int16", "int8")
 
 def executed_format(setting: Setting, wanted: str) -> str:
     """Return the format an engine runs a compute format in: its own, a wider one, or ``""``."""
-    for name in FALLBACKS.get(wanted, (wanted,)):
-        if f"engines.{setting.engine}.peaks.{name}" in setting.facts:
-            return name
-    return ""
+    peaks = setting.engine.peaks
+    return next((name for name in FALLBACKS.get(wanted, (wanted,)) if name in peaks), "")
+
+
+def best_format(setting: Setting) -> str:
+    """Return the engine's fastest format; one whose peak is traced comes last."""
+    peaks = setting.engine.peaks
+    return max(peaks, key=lambda name: _largest(peaks[name]), default="")
+
+
+def _largest(value: Value) -> float:
+    return float(np.max(value)) if namespace(value) is np else 0.0
+
+
+def executed_in(setting: Setting, pair: tuple[str, str]) -> str:
+    """Return the format that products of two slots run in."""
+    return executed_format(setting, pair_format(setting, pair)) or best_format(setting)
+
+
+def by_pair(
+    table: OperatorTable, rows: Sequence[Any] | npt.NDArray[np.intp], setting: Setting,
+    value: Callable[[str, tuple[str, str]], Value],
+) -> Value:  # fmt: skip
+    """Return what follows from the format that products run in and from their pair of slots.
+
+    Parameters
+    ----------
+    rows
+        Row of each product.
+    value
+        Format that is executed and pair -> number, or array over points.
+
+    Returns
+    -------
+    number, or array ``(products, points or 1)`` where they differ
+    """
+    pairs = [table.rows[int(i)].pair for i in rows]
+    known = {pair: value(executed_in(setting, pair), pair) for pair in dict.fromkeys(pairs)}
+    first = next(iter(known.values()))
+    if all(alike(each, first) for each in known.values()):
+        return first
+    return by_row([known[pair] for pair in pairs], table.points, setting.xp)
 
 
 def pair_format(setting: Setting, pair: tuple[str, str]) -> str:
@@ -58,13 +99,13 @@ def efficiency(setting: Setting, kind: str, pair: tuple[str, str]) -> Value:
     A runtime may state it for one weight format: ``gemm.q4_0``. Experts and the products of a scan
     are GEMMs, a convolution in groups is a convolution, unless it says otherwise.
     """
-    facts = setting.facts
+    stated = setting.runtime.efficiency
     name = setting.precision.format_of(pair[0]).name
     for each in (kind, _WIDER[kind]) if kind in _WIDER else (kind,):
         for key in (f"{each}.{name}", each):
-            found = facts.get(f"runtime.efficiency.{key}")
-            if found is not None:
-                return found
+            share = stated.get(key)
+            if share is not None:
+                return share
     return 1.0
 
 
@@ -74,10 +115,8 @@ def units_in_step(setting: Setting) -> Value:
     ``1 / (1 + serial_share * (units - 1))``; 1 where the runtime states no serial share.
     Amdahl, "Validity of the single processor approach ...", AFIPS 1967.
     """
-    serial = setting.facts.get("runtime.serial_share")
-    if serial is None:
-        return 1.0
-    return 1.0 / (1.0 + serial * (setting.fact(f"engines.{setting.engine}.units", 1.0) - 1.0))
+    serial = setting.runtime.serial_share
+    return 1.0 if serial is None else 1.0 / (1.0 + serial * (setting.engine.units - 1.0))
 
 
 def sparse_speedup(setting: Setting, pair: tuple[str, str]) -> Value:
@@ -88,7 +127,7 @@ def sparse_speedup(setting: Setting, pair: tuple[str, str]) -> Value:
     sparsity = setting.precision.sparsity_of(pair[0])
     if sparsity is None:
         return 1.0
-    return setting.fact(f"engines.{setting.engine}.sparse_speedup.{sparsity.pattern}", 1.0)
+    return setting.engine.sparse_speedup.get(sparsity.pattern, 1.0)
 
 
 def vector_peak(setting: Setting) -> tuple[str, Value]:
@@ -98,12 +137,11 @@ def vector_peak(setting: Setting) -> tuple[str, Value]:
     own peak: a machine without stated vector units does such work on its only ones.
     """
     act = setting.precision.activations.compute
-    base = f"engines.{setting.engine}."
-    for group in ("vector_peaks.", "peaks."):
+    for peaks in (setting.engine.vector_peaks, setting.engine.peaks):
         for name in (*FALLBACKS.get(act, (act,)), *_VECTOR_ORDER):
-            found = setting.facts.get(f"{base}{group}{name}")
-            if found is not None:
-                return name, found
+            peak = peaks.get(name)
+            if peak is not None:
+                return name, peak
     return "", float("inf")
 
 
@@ -116,11 +154,10 @@ def vector_rates(table: OperatorTable, setting: Setting) -> Value:
     _, peak = vector_peak(setting)
     if setting.bare:
         return peak
-    facts = setting.facts
-    general = facts.get("runtime.efficiency.vector", 1.0)
+    stated = setting.runtime.efficiency
+    general = stated.get("vector", 1.0)
     shares: list[Value] = [
-        1.0 if row.kind in MATRIX_KINDS else facts.get(f"runtime.efficiency.{row.kind}", general)
-        for row in table.rows
+        1.0 if row.kind in MATRIX_KINDS else stated.get(row.kind, general) for row in table.rows
     ]
     return _by_row(shares, table, setting, peak)
 
@@ -133,9 +170,8 @@ def copy_shares(table: OperatorTable, setting: Setting) -> Value:
     """
     if setting.bare:
         return 1.0
-    copy, cache, reorder = (
-        setting.facts.get(f"runtime.efficiency.{name}") for name in ("copy", "cache", "reorder")
-    )
+    stated = setting.runtime.efficiency
+    copy, cache, reorder = (stated.get(name) for name in ("copy", "cache", "reorder"))
     if copy is None and cache is None and reorder is None:
         return 1.0
     reorder = copy if reorder is None else reorder
@@ -161,7 +197,7 @@ def executed_macs(table: OperatorTable, setting: Setting) -> Value:
 
 def with_latency(seconds: Value, moved: Value, setting: Setting, level: str) -> Value:
     """Return the time of moving bytes, with the level's latency where any move; bare has none."""
-    latency = 0.0 if setting.bare else setting.fact(f"memories.{level}.latency", 0.0)
+    latency: Value = 0.0 if setting.bare else or_else(setting.memory(level).latency, 0.0)
     if is_array(latency) or latency:
         return seconds + latency * (moved > 0)
     return seconds
@@ -194,10 +230,8 @@ def _by_row(shares: list[Value], table: OperatorTable, setting: Setting, scale: 
 
 def bandwidth_fact(setting: Setting, level: str) -> Value:
     """Return the bandwidth that a plain streaming kernel reaches, whatever the runtime."""
-    facts = setting.facts
-    return facts[f"memories.{level}.bandwidth"] * facts.get(
-        f"memories.{level}.sustained_fraction", 1.0
-    )
+    memory = setting.memory(level)
+    return memory.bandwidth * memory.sustained_fraction
 
 
 def bandwidth(setting: Setting, level: str) -> Value:
@@ -210,24 +244,23 @@ def bandwidth(setting: Setting, level: str) -> Value:
     how many bytes a clock each unit can have under way; the ceiling joins by a p-norm (a soft
     minimum). A kind of memory with a law of its own (flash, storage) is asked instead.
     """
-    facts = setting.facts
-    raw = facts[f"memories.{level}.bandwidth"]
+    memory = setting.memory(level)
+    raw: Value = memory.bandwidth
     if setting.bare:
         return raw
     own = setting.read_bandwidths.get(level)
     if own is not None:
         return own(setting, level)
+    runtime = setting.runtime
     main = level in (setting.levels[-1], setting.weights_memory)
-    share = facts.get("runtime.efficiency.bandwidth") if main else None
-    if share is None:
-        share = facts.get(f"memories.{level}.sustained_fraction", 1.0)
-    rate = raw * share
-    draw = facts.get("runtime.draw_bytes_per_clock_per_unit") if main else None
-    clock = facts.get(f"engines.{setting.engine}.clock")
+    share = runtime.efficiency.get("bandwidth") if main else None
+    rate = raw * or_else(share, memory.sustained_fraction)
+    draw: Value = runtime.draw_bytes_per_clock_per_unit if main else None
+    clock = setting.engine.clock
     if draw is None or clock is None or (isinstance(draw, float) and draw == 0.0):
         return rate
-    ceiling = draw * facts.get(f"engines.{setting.engine}.units", 1.0) * clock
-    p = facts.get("runtime.pnorm", 4.0)
+    ceiling = draw * setting.engine.units * clock
+    p = runtime.pnorm
     return (rate**-p + ceiling**-p) ** (-1.0 / p)
 
 

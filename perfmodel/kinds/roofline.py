@@ -11,23 +11,25 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from perfmodel.arrays import Value, by_row, is_array, namespace
+from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import cold_weight_bytes, level_traffic
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.view import or_else
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.rates import (
     alike,
     bandwidth,
+    best_format,
     copy_shares,
     efficiency,
     executed_format,
     executed_macs,
+    memory_seconds,
     pair_format,
     sparse_speedup,
     units_in_step,
     vector_rates,
-    with_latency,
 )
 from perfmodel.kinds.streams import with_streams
 from perfmodel.kinds.unpack import (
@@ -50,7 +52,6 @@ class Roofline:
     """Time of a row = the slowest of arithmetic and each memory level, plus launch."""
 
     name = "roofline"
-    #: Its units multiply whatever a runtime's algorithm of a convolution asks for.
     any_algorithm = True
     network_wide: frozenset[str] = frozenset({"memory"})
     equations: Mapping[str, Equation] = {
@@ -80,18 +81,11 @@ class Roofline:
             work["expand"] = expanded
             compute["expand"] = expanded / bandwidth(setting, setting.weights_memory)
         traffic = level_traffic(table, setting)
-        memory: dict[str, Value] = {}
-        share = copy_shares(table, setting)
-        copies = is_array(share) or share != 1.0
-        for level, moved in traffic.items():
-            seconds = moved / bandwidth(setting, level)
-            if copies:
-                seconds = seconds / share
-            memory[level] = with_latency(seconds, moved, setting, level)
+        memory = memory_seconds(traffic, setting, copy_shares(table, setting))
         unpack = None if setting.bare else unpack_times(table, setting)
         if unpack is not None:
             # The memory that stores the weights waits for the units that unpack them.
-            p = setting.fact("runtime.pnorm", 4.0)
+            p = setting.runtime.pnorm
             store = setting.weights_memory
             memory[store] = (memory[store] ** p + unpack**p) ** (1.0 / p)
         overhead = launch_times(table, setting)
@@ -106,7 +100,7 @@ class Roofline:
                 {name: seconds * share for name, seconds in terms.items()} for terms in parts
             )
             cold = None if cold is None else cold * share
-        pnorm = None if setting.bare else setting.fact("runtime.overlap_pnorm")
+        pnorm = None if setting.bare else setting.runtime.overlap_pnorm
         row_s = compose(compute, memory, overhead, setting.overlap, cold, pnorm)
         if table.executed_macs is not None:
             work["matrix"] = 2.0 * macs
@@ -133,21 +127,17 @@ def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     if setting.bare:
         return {}
     out: dict[str, Value] = {}
-    each = setting.fact(f"engines.{setting.engine}.launch_overhead", 0.0) + setting.fact(
-        "runtime.per_operator", 0.0
-    )
+    runtime, engine = setting.runtime, setting.engine
+    each: Value = or_else(engine.launch_overhead, 0.0) + runtime.per_operator
     if is_array(each) or each:
-        out["launch"] = table.kernels * each * setting.fact("runtime.host_slowdown", 1.0)
-    layer = setting.fact("runtime.per_layer", 0.0)
-    clocks = setting.fact("runtime.per_layer_clocks", 0.0)
-    clock = setting.fact(f"engines.{setting.engine}.clock")
+        out["launch"] = table.kernels * each * runtime.host_slowdown
+    layer, clocks, clock = runtime.per_layer, runtime.per_layer_clocks, engine.clock
     if clock is not None and (is_array(clocks) or clocks):
         layer = layer + clocks / clock
-    doubling = setting.fact("runtime.per_layer_doubling", 0.0)
+    doubling: Value = runtime.per_layer_doubling
     if is_array(doubling) or doubling:
-        units = setting.fact(f"engines.{setting.engine}.units", 1.0)
-        layer = layer + doubling * setting.xp.log2(units)
-    slowdown = setting.fact("runtime.host_slowdown", 1.0)
+        layer = layer + doubling * setting.xp.log2(engine.units)
+    slowdown: Value = runtime.host_slowdown
     if is_array(slowdown) or slowdown != 1.0:
         layer = layer * slowdown
     if is_array(layer) or layer:
@@ -184,11 +174,11 @@ def matrix_rates(
             unsupported.append(wanted)
             name = best_format(setting)
         executed[wanted] = name
-        rate = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
+        rate: Value = setting.engine.peaks[name]
         most = rate if setting.bare else rate * summed_in(setting, name)
         counted = None if setting.bare else issue_rate(setting, pair[0], most)
         if counted is not None:
-            rate = counted * (setting.fact("runtime.efficiency.moe", 1.0) if kind == "moe" else 1.0)
+            rate = counted * (setting.runtime.efficiency.get("moe", 1.0) if kind == "moe" else 1.0)
         elif not setting.bare:
             rate = most * efficiency(setting, kind, pair)
             rate = power_limited(setting, rate) * units_in_step(setting)
@@ -238,18 +228,6 @@ def _matrix_rows(
         if row.products:
             keys.setdefault((row.kind, (slot(row.pair[0]), slot(row.pair[1]))), []).append(i)
     return keys
-
-
-def best_format(setting: Setting) -> str:
-    """Return the engine's fastest format; one whose peak is traced comes last."""
-    head = f"engines.{setting.engine}.peaks."
-    found = {p: peak for p, peak in setting.facts.items() if p.startswith(head)}
-    best = max(found, key=lambda p: _largest(found[p]), default="")
-    return best.removeprefix(head)
-
-
-def _largest(value: Value) -> float:
-    return float(np.max(value)) if namespace(value) is np else 0.0
 
 
 KIND = Roofline()

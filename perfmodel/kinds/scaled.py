@@ -43,16 +43,14 @@ def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
     InputError
         The kind says which classes of operators it costs, and a row is of none of them.
     """
-    classes: Collection[str] | None = getattr(kind, "classes", None)
+    classes = kind.classes
     if classes is not None:
         faults = table.once(("classes", kind.name), lambda: _not_costed(table.rows, kind, classes))
         if faults:
             raise InputError(faults)
     terms = kind.cost(table, setting)
-    scale = {
-        name: value for name in SCALE_CLASSES
-        if (value := setting.facts.get(f"runtime.scale.{name}")) is not None
-    }  # fmt: skip
+    stated = setting.runtime.scale
+    scale = {name: stated[name] for name in SCALE_CLASSES if name in stated}
     if not scale or setting.bare:
         return terms
     return scaled(table, terms, setting, scale)

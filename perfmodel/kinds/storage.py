@@ -23,6 +23,7 @@ from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.kinds.rates import bandwidth_fact
 
 KNEE: Final = 4.0
 """Exponent of the soft minimum: a convention of this project, fitted on nothing."""
@@ -158,23 +159,18 @@ def cached_bandwidth(storage: Value, hit_fraction: Value, cache: Value = None) -
 
 def read_bandwidth(setting: Setting, level: str, *, pipelined: bool) -> Value:
     """Return bytes a second of a memory of this kind, as its facts say it is read."""
-    facts, head = setting.facts, f"memories.{level}."
+    memory = setting.memory_of(level, Storage)
     rate = storage_bandwidth(
-        facts[head + "block"], facts[head + "depth"], facts[head + "command_latency"],
-        facts[head + "bandwidth"] * facts.get(head + "sustained_fraction", 1.0),
-        commands=facts.get(head + "commands_per_s"), lane=facts.get(head + "lane_bandwidth"),
-        pipelined=pipelined,
+        memory.block, memory.depth, memory.command_latency, bandwidth_fact(setting, level),
+        commands=memory.commands_per_s, lane=memory.lane_bandwidth, pipelined=pipelined,
     )  # fmt: skip
-    throttled = facts.get(head + "throttled_bandwidth")
-    if throttled is not None:
-        rate = setting.xp.minimum(rate, throttled)
-    held = facts.get(head + "hit_fraction")
-    if held is not None:
-        rate = cached_bandwidth(rate, held, facts.get(head + "cache_bandwidth"))
+    if memory.throttled_bandwidth is not None:
+        rate = setting.xp.minimum(rate, memory.throttled_bandwidth)
+    if memory.hit_fraction is not None:
+        rate = cached_bandwidth(rate, memory.hit_fraction, memory.cache_bandwidth)
     return rate
 
 
-register_memory("ufs", Storage, partial(read_bandwidth, pipelined=False))
-register_memory("emmc", Storage, partial(read_bandwidth, pipelined=False))
-register_memory("sd", Storage, partial(read_bandwidth, pipelined=False))
+for _kind in ("ufs", "emmc", "sd"):
+    register_memory(_kind, Storage, partial(read_bandwidth, pipelined=False))
 register_memory("nvme", Storage, partial(read_bandwidth, pipelined=True))

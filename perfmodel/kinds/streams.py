@@ -28,7 +28,7 @@ def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
     """
     if setting.bare or "results" not in table.extents:
         return terms
-    found = hierarchy(setting.facts, setting.engine, setting.levels)
+    found = hierarchy(setting.facts, setting.engine_name, setting.levels)
     if found is None:
         return terms
     compute, memory, traffic = dict(terms.compute), dict(terms.memory), dict(terms.traffic)
@@ -78,7 +78,7 @@ class _Times:
         self.lines = results * 8.0 / core.line
         reads = grid_reads(kernel, found, row, plane)
         self.parts = level_parts(work, core, found.edges, reads)
-        cores = setting.fact(f"engines.{setting.engine}.units", 1.0)
+        cores: Value = setting.engine.units
         # Cores share the last cache; each holds its part of the arrays in those before it.
         sizes = [size / cores] * (len(found.edges) - 1) + [size]
         self.gone = [

@@ -13,6 +13,7 @@ import numpy as np
 
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.view import or_else
 from perfmodel.kinds.lookup_table.counts import instructions_per_mac
 from perfmodel.kinds.slots import bits_of, family_of
 from perfmodel.workload.lower import OperatorTable
@@ -31,19 +32,17 @@ def issue_rate(setting: Setting, slot: str, most: Value) -> Value:
         What the engine's multipliers do: a rate that was counted on others is no more than that.
         Look-ups multiply nothing, and may be faster.
     """
-    facts, xp = setting.facts, setting.xp
-    clock = facts.get(f"engines.{setting.engine}.clock")
-    if clock is None or not slot.startswith("weight"):
+    engine, runtime, xp = setting.engine, setting.runtime, setting.xp
+    if engine.clock is None or not slot.startswith("weight"):
         return None
-    units = facts.get(f"engines.{setting.engine}.units", 1.0)
-    each = _of_format(setting, slot, "runtime.macs_per_clock_per_unit", inverse=True)
+    clocks = 2.0 * engine.units * engine.clock
+    each = _of_format(setting, slot, runtime.macs_per_clock_per_unit, inverse=True)
     if each is not None:
-        return xp.minimum(2.0 * units * clock / each, most)
-    issue = facts.get(f"engines.{setting.engine}.vector_issue")
-    if issue is None:
+        return xp.minimum(clocks / each, most)
+    if engine.vector_issue is None:
         return None
-    issued = 2.0 * units * clock * issue * facts.get("runtime.issue_share", 1.0)
-    each = _of_format(setting, slot, "runtime.instructions_per_mac")
+    issued = clocks * engine.vector_issue * or_else(runtime.issue_share, 1.0)
+    each = _of_format(setting, slot, runtime.instructions_per_mac)
     if each is not None:
         return xp.minimum(issued / each, most)
     each = _looked_up(setting, slot)
@@ -56,12 +55,12 @@ def _looked_up(setting: Setting, slot: str) -> Value:
     By the law of `perfmodel.kinds.lookup_table`, where the runtime's kernels look products up and
     the weights are integers or ternary.
     """
-    head = "runtime.kernels.gemm.lookup_"
-    instructions = setting.facts.get(f"{head}instructions")
-    if instructions is None or family_of(setting, slot) not in ("int", "ternary"):
+    gemm = setting.kernel("gemm")
+    if gemm.lookup_instructions is None or family_of(setting, slot) not in ("int", "ternary"):
         return None
-    group, outputs = (setting.facts[f"{head}{name}"] for name in ("group", "outputs"))
-    return instructions_per_mac(bits_of(setting, slot), group, outputs, instructions)
+    return instructions_per_mac(
+        bits_of(setting, slot), gemm.lookup_group, gemm.lookup_outputs, gemm.lookup_instructions
+    )
 
 
 def unpack_times(table: OperatorTable, setting: Setting) -> Value:
@@ -70,18 +69,14 @@ def unpack_times(table: OperatorTable, setting: Setting) -> Value:
     ``weights / (unpack_weights_per_clock_per_unit * unpack_speedup * units * clock)``, of shape
     ``(rows, points)``; ``None`` where the runtime states no such rate for the weights' formats.
     """
-    facts = setting.facts
-    clock = facts.get(f"engines.{setting.engine}.clock")
-    if clock is None:
+    engine, stated = setting.engine, setting.runtime.unpack_weights_per_clock_per_unit
+    if engine.clock is None or not stated:
         return None
-    rate = facts.get(f"engines.{setting.engine}.units", 1.0) * clock
-    rate = rate * facts.get(f"engines.{setting.engine}.unpack_speedup", 1.0)
+    rate = engine.units * engine.clock * or_else(engine.unpack_speedup, 1.0)
     total: Value = None
-    if not any(map(_unpacks, facts)):
-        return None
     for slot in _weights(table):
         rows, weights = table.moved[slot]
-        each = _of_format(setting, slot, "runtime.unpack_weights_per_clock_per_unit", inverse=True)
+        each = _of_format(setting, slot, stated, inverse=True)
         if each is None:
             continue
         seconds = weights * (each / rate)
@@ -98,30 +93,25 @@ def _weights(table: OperatorTable) -> tuple[str, ...]:
     )
 
 
-def _unpacks(path: str) -> bool:
-    return path.startswith("runtime.unpack_weights_per_clock_per_unit.")
-
-
-def _of_format(setting: Setting, slot: str, path: str, *, inverse: bool = False) -> Value:
+def _of_format(
+    setting: Setting, slot: str, stated: Mapping[str, Value], *, inverse: bool = False
+) -> Value:
     """Return a number a weight: shares of a mixed tensor add; None where a part has none."""
-    facts = setting.facts
     if "=" in slot:
         parts: tuple[tuple[float, str], ...] = ((1.0, setting.precision.format_of(slot).name),)
     else:
         weights = setting.precision.weights
         mixed = weights.overrides and weights.name != weights.block
-        own = facts.get(f"{path}.{weights.name}") if mixed else None
+        own = stated.get(weights.name) if mixed else None
         if own is not None:
             return 1.0 / own if inverse else own
         parts = weights.parts_of(slot.partition(":")[2])
     total: Value = 0.0
     for share, name in parts:
-        found = facts.get(f"{path}.{name}")
-        if found is None:
-            found = facts.get(f"{path}.{_ungrouped(name)}")
-        if found is None:
+        each = or_else(stated.get(name), stated.get(_ungrouped(name)))
+        if each is None:
             return None
-        total = total + (share / found if inverse else share * found)
+        total = total + (share / each if inverse else share * each)
     return total
 
 
@@ -157,7 +147,7 @@ def summed_in(setting: Setting, name: str) -> Value:
     accumulator = setting.choices.get("accumulator")
     if not accumulator or name not in ("fp16", "bf16"):
         return 1.0
-    return setting.fact(f"engines.{setting.engine}.accumulator_speedup.{accumulator}", 1.0)
+    return setting.engine.accumulator_speedup.get(accumulator, 1.0)
 
 
 def power_limited(setting: Setting, rate: Value) -> Value:
@@ -166,11 +156,10 @@ def power_limited(setting: Setting, rate: Value) -> Value:
     ``(rate**-p + (busy / sustained_energy_per_op)**-p)**(-1/p)``: the clock falls until the board
     draws what it may.
     """
-    each = setting.fact("runtime.sustained_energy_per_op")
-    busy = setting.fact("power.busy")
+    each, busy = setting.sustained_energy_per_op, setting.power.busy
     if each is None or busy is None:
         return rate
-    p = setting.fact("runtime.pnorm", 4.0)
+    p = setting.runtime.pnorm
     return (rate**-p + (busy / each) ** -p) ** (-1.0 / p)
 
 
@@ -181,7 +170,7 @@ def expanded_bytes(table: OperatorTable, setting: Setting) -> Value:
     time); none up to
     ``runtime.expands_above`` tokens. ``None`` where the runtime does no such thing.
     """
-    above = setting.fact("runtime.expands_above")
+    above = setting.runtime.expands_above
     if above is None:
         return None
     xp = setting.xp
@@ -216,7 +205,7 @@ def expanded_bytes(table: OperatorTable, setting: Setting) -> Value:
 
 def _passes(setting: Setting, tokens: Value) -> Value:
     """Return micro-batches of a prompt: a staircase, or its continuous form."""
-    size = setting.fact("runtime.micro_batch")
+    size = setting.runtime.micro_batch
     if size is None:
         return tokens * 0.0 + 1.0
     xp = setting.xp
@@ -231,7 +220,7 @@ def pipeline_share(table: OperatorTable, setting: Setting) -> Value:
     1811.06965): ``(passes + parts - 1) / (passes * parts)``; one token passes through all parts one
     after the other. ``None`` for one device.
     """
-    parts = setting.fact("runtime.split", 1.0)
+    parts: Value = setting.runtime.split
     if not is_array(parts) and parts == 1.0:
         return None
     xp = setting.xp

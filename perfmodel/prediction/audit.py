@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def peak_of(setting: Setting, name: str, kind: Kind) -> Value:
     time goes with bits (``by_bits``) in proportion to those of operands that are narrower. Where a
     runtime states a share of the peak above one, or looks products up, that is the rate.
     """
-    peak: Value = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
+    peak: Value = setting.facts[f"engines.{setting.engine_name}.peaks.{name}"]
     if setting.bare:
         return peak
     peak = peak * summed_in(setting, name) * sparse_speedup(setting, ("weight", "activation"))
@@ -115,7 +115,7 @@ def peak_of(setting: Setting, name: str, kind: Kind) -> Value:
     if "runtime.kernels.gemm.lookup_instructions" in setting.facts:
         counted = issue_rate(setting, "weight", peak)
         peak = peak if counted is None else setting.xp.maximum(peak, counted)
-    if not getattr(kind, "by_bits", False):
+    if not kind.by_bits:
         return peak
     left, _, right = name.partition("x")
     stated = _bits(left) * _bits(right or left)
@@ -130,12 +130,12 @@ def _bits(name: str) -> float:
 
 def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
     """Return the compute formats that an engine has in no form, as what does not fit."""
-    head = f"engines.{setting.engine}.peaks."
+    head = f"engines.{setting.engine_name}.peaks."
     has = ", ".join(p[len(head) :] for p in setting.facts if p.startswith(head))
     return [
         Violation(
             f"{head}{name}", 0.0, 0.0, 0.0, (f"one of {has}",),
-            f"{setting.engine} does not compute {name}, in no wider form either",
+            f"{setting.engine_name} does not compute {name}, in no wider form either",
         )
         for name in formats
     ]  # fmt: skip
@@ -184,9 +184,13 @@ def _within(totals: Mapping[str, Value], rates: Sequence[RateCeiling]) -> bool:
             if not busy <= 1.0 + ROUND_OFF:
                 return False
             # Twice a number is exact: such sums over the points are equal to the last bit.
-            done = sum(np.sum(_cut(totals[key], cut)) for key in counted)
-            same = same and done == times * np.sum(_cut(totals[graph], cut))
+            done = sum(_sum(_cut(totals[key], cut)) for key in counted)
+            same = same and done == times * _sum(_cut(totals[graph], cut))
     return bool(same or _agrees(totals))
+
+
+def _sum(value: Value) -> float:
+    return float(cast("float", np.sum(value)))
 
 
 def _cut(value: Value, points: slice) -> Value:
@@ -270,7 +274,7 @@ def _stated(prediction: Prediction) -> list[RateCeiling]:
     for key in prediction._totals:  # pyright: ignore[reportPrivateUsage]
         what, _, name = key.partition(" ")
         if what == "operations" and name != "vector":
-            fact = f"engines.{setting.engine}.peaks.{name}"
+            fact = f"engines.{setting.engine_name}.peaks.{name}"
             out.append(RateCeiling(key, fact, peak_of(setting, name, kind)))
         elif what == "traffic":
             fact = f"memories.{name}.bandwidth"

@@ -152,7 +152,7 @@ def used_facts(prediction: Prediction) -> list[str]:
     """Return the paths of the facts that the latency depends on."""
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     facts = setting.facts
-    engine = f"engines.{setting.engine}"
+    engine = f"engines.{setting.engine_name}"
     paths = [f"{engine}.peaks.{name}" for name in dict.fromkeys(prediction.executed.values())]
     from perfmodel.kinds.rates import vector_peak
 

@@ -7,54 +7,41 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perfmodel.prediction.rows import row_columns, seconds_by_bound
-from perfmodel.table.html import HtmlCell, rows
+from perfmodel.prediction.rows import seconds_by_bound
+from perfmodel.table import Table
+from perfmodel.table.palette import bound_colors
+from perfmodel.table.text import data_table
 from perfmodel.units import show
 
 if TYPE_CHECKING:
     from perfmodel.prediction.prediction import Prediction
 
-# Okabe and Ito's colours, as the plots use them: arithmetic, memories from the main one, overheads.
-_ARITHMETIC = {"matrix": "#0072B2", "vector": "#56B4E9"}
-_MEMORIES = ("#D55E00", "#E69F00", "#CC79A7", "#8F6A00", "#A0522D")
-_OTHER = ("#009E73", "#767676")
+#: Kernels that are shown at a glance.
 _ROWS = 8
 
 
 def slowest(p: Prediction) -> str:
     """Return the slowest kernels, with their share of the latency and what binds them."""
-    columns = row_columns(p)
-    whole = float(p.latency_s) or 1.0
-    body = [
-        (
-            str(columns["name"][i]),
-            HtmlCell(f"{columns['count'][i]:g}", columns["count"][i]),
-            HtmlCell(show(float(columns["row_s"][i]), "time"), columns["row_s"][i]),
-            HtmlCell(f"{100 * columns['total_s'][i] / whole:.1f} %", columns["total_s"][i]),
-            str(columns["bound_by"][i]),
-        )
-        for i in np.argsort(-columns["total_s"], kind="stable")[:_ROWS]
-    ]
-    more = len(columns["name"]) - len(body)
-    return rows(
-        ("kernel", "times", "each", "of latency", "bound by"),
-        body,
-        f"and {more} kernels more" if more else "",
-    )
+    table = kernel_table(p)
+    more = len(table) - _ROWS
+    shown = table.head(_ROWS).select("kernel", "count", "row_s", "share", "bound_by")
+    return data_table(shown, f"and {more} kernels more" if more > 0 else "", sorts=False)
 
 
-def _colors(p: Prediction, names: list[str]) -> dict[str, str]:
-    memories = {m: _MEMORIES[i % len(_MEMORIES)] for i, m in enumerate(reversed(p.levels))}
-    known = memories | _ARITHMETIC
-    others = [name for name in names if name not in known]
-    return {n: _OTHER[i % len(_OTHER)] for i, n in enumerate(others)} | known
+def kernel_table(p: Prediction) -> Table:
+    """Return the kernels, the slowest first, with their share of the latency."""
+    table = p.table.sort("total_s", descending=True)
+    shares = {"kernel": table["name"], "share": table["total_s"] / (float(p.latency_s) or 1.0)}
+    levels = [n for n in (f"{level}_bytes" for level in p.levels) if np.any(table[n] > 0)]
+    names = ("kernel", "kind", "count", "macs", *levels, "row_s", "total_s", "share", "bound_by")
+    return Table({**table, **shares}, table.dimensions).select(*names)
 
 
 def bar(p: Prediction) -> str:
     """Return one bar of the latency, parted by what binds, with its key."""
     whole, spent = float(p.latency_s) or 1.0, seconds_by_bound(p)
     names = sorted(spent, key=lambda name: -spent[name])
-    colors = _colors(p, names)
+    colors = bound_colors(p.levels, names)
     parts = "".join(
         f"<span style='width:{100 * spent[n] / whole:.2f}%;background:{colors[n]}' "
         f"title='{escape(n)}: {escape(show(spent[n], 'time'))}'></span>"

@@ -132,7 +132,7 @@ class PredictionJob:
         setting = self.setting(values, facts, precision)
         table = self.lowered.bind(
             values, points, accesses=not self.bare or self.crossings is not None,
-            relaxed=self.relaxed, nests=getattr(static.kind, "needs_nests", False),
+            relaxed=self.relaxed, nests=static.kind.needs_nests,
         )  # fmt: skip
         terms = cost(static.kind, table, setting)
         if self.crossings is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.columns import dimension_of
 from perfmodel.prediction.basis import misfits
 from perfmodel.prediction.scarce import scarcest
-from perfmodel.table import Table, plain
+from perfmodel.table import ShownPicture, Table, plain
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -101,6 +101,31 @@ def seconds_by_bound(prediction: Prediction) -> dict[str, float]:
     for name, seconds in zip(columns["bound_by"], columns["total_s"], strict=True):
         out[str(name)] = out.get(str(name), 0.0) + float(seconds)
     return out
+
+
+def pictures(prediction: Prediction) -> list[ShownPicture]:
+    """Return the pictures of a prediction; those of another kind of machine draw nothing."""
+    phases = {row.phase for row in prediction._job.lowered.rows}  # pyright: ignore[reportPrivateUsage]
+    by_phase = ShownPicture("bottlenecks", "The same by phase.", {"by": "phase"})
+    return [
+        ShownPicture(
+            "roofline",
+            "Each kernel under the roofs of the machine: the area of a point is its share of the "
+            "latency; below a slope it waits for that memory, below a flat roof for arithmetic.",
+        ),
+        ShownPicture("bottlenecks", "Where the time goes, by class of operator."),
+        *([by_phase] if len(phases) > 1 else []),
+        ShownPicture(
+            "memory",
+            "Activations step by step, and what each memory must hold against what it has.",
+        ),
+        ShownPicture("resources", "What the design takes of the part."),
+        *(
+            [ShownPicture("energy_stack", "Energy of each kernel by part.")]
+            if len(prediction.energy.parts) > 1
+            else []
+        ),
+    ]
 
 
 def to_dict(prediction: Prediction) -> dict[str, Any]:
@@ -199,7 +224,7 @@ def facts_line(prediction: Prediction) -> list[tuple[str, str]]:
 
 def _ranges(p: Prediction) -> list[tuple[str, str]]:
     """Return how many points there are, and between which ends each headline number lies."""
-    fit = int(np.sum(p.feasible))
+    fit = int(cast("float", np.sum(p.feasible)))
     out = [("points", f"{int(np.prod(p.shape))}, of shape {p.shape}; {fit} fit")]
     metrics: list[tuple[str, Any, str]] = [("latency", p.latency_s, "time")]
     if p.tokens_per_s is not None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from perfmodel.arrays import Value
-from perfmodel.table import Result
+from perfmodel.table import Result, ShownPicture
 
 if TYPE_CHECKING:
     from perfmodel.evidence import Scatter
@@ -112,3 +112,9 @@ class PredictionSpread(SpreadResult):
         from perfmodel.prediction.basis import headline_metrics
 
         return headline_metrics(cast("Prediction", self))
+
+    def pictures(self) -> Sequence[ShownPicture]:
+        """Return the pictures that say something of any machine, and those of its kind."""
+        from perfmodel.prediction.rows import pictures
+
+        return pictures(cast("Prediction", self))

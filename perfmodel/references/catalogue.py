@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple, cast
 
 from perfmodel.references.reference import Reference, same_address
-from perfmodel.shipped import data_root
+from perfmodel.specfile import shipped
 
 
 class Resolved(NamedTuple):
@@ -31,11 +31,8 @@ class Resolved(NamedTuple):
     unknown: tuple[str, ...]
 
 
-@cache
 def _file() -> dict[str, Any]:
-    from perfmodel.specfile import read
-
-    return cast("dict[str, Any]", read(data_root() / "references.yaml")[0])
+    return cast("dict[str, Any]", shipped("hardware_specs", "references.yaml"))
 
 
 @cache

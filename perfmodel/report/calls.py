@@ -6,19 +6,19 @@ its parts and then run: it is shown only where it gives the same numbers.
 
 from __future__ import annotations
 
-import json
-import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from perfmodel.arrays import first_number
+from perfmodel.asked import call_text
 from perfmodel.errors import PerfmodelError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict
-from perfmodel.resolve import resolve
 from perfmodel.shipped import data_root
 
 if TYPE_CHECKING:
@@ -57,16 +57,9 @@ class PredictCall:
     @property
     def python(self) -> str:
         """As Python has it."""
-        plain = {n: v for n, v in self.settings.items() if "." not in n}
-        facts = {n: v for n, v in self.settings.items() if "." in n}
-        workload = "".join(f", {name}={_python(value)}" for name, value in plain.items())
-        name = _python(self.workload)
-        inner = f"pm.workload({name}{workload})" if plain else name
-        rest = "".join(f", {name}={_python(value)}" for name, value in self.options.items())
-        if facts:
-            said = ", ".join(f"{_python(name)}: {_python(value)}" for name, value in facts.items())
-            rest = f", set={{{said}}}{rest}"
-        return f"import perfmodel as pm\np = pm.predict({inner}, {_python(self.device)}{rest})"
+        settings = {"set": dict(self.settings)} if self.settings else {}
+        call = call_text("predict", (self.workload, self.device), {**settings, **self.options})
+        return call.replace("\npm.", "\np = pm.", 1)
 
     def run(self) -> Prediction:
         """Return the prediction.
@@ -76,17 +69,7 @@ class PredictCall:
         InputError
             Every fault at once.
         """
-        options = dict(self.options)
-        names = ("precision", "runtime", "engine", "model")
-        chosen = {name: options.pop(name, None) for name in names}
-        subject = resolve(
-            self.workload, self.device, chosen["precision"], chosen["runtime"], self.settings,
-            chosen["engine"], chosen["model"],
-        )  # fmt: skip
-        return predict(
-            subject.workload, subject.device, precision=subject.precision,
-            runtime=subject.runtime, engine=subject.engine, model=subject.model, **options,
-        )  # fmt: skip
+        return predict(self.workload, self.device, set=self.settings, **self.options)
 
 
 def call_of(prediction: Prediction) -> PredictCall | None:
@@ -136,13 +119,12 @@ def _same(call: PredictCall, p: Prediction) -> bool:
         again = call.run()
     except PerfmodelError:
         return False
-    same = [(again.precision, p.precision), (again.runtime, p.runtime)]
-    same += [(dict(again.parameters_bound), dict(p.parameters_bound))]
-    same += [(again.varied.keys(), p.varied.keys())]
-    names = ("latency_s", "energy_j", "peak_memory_bytes", "macs")
-    numbers = [(float(getattr(again, n)), float(getattr(p, n))) for n in names]
-    return all(a == b for a, b in same) and all(
-        a == b or (math.isnan(a) and math.isnan(b)) for a, b in numbers
+    names = ("precision", "runtime", "parameters_bound")
+    metrics = ("latency_s", "energy_j", "peak_memory_bytes", "macs")
+    return (
+        all(getattr(again, name) == getattr(p, name) for name in names)
+        and again.varied.keys() == p.varied.keys()
+        and all(np.array_equal(getattr(again, n), getattr(p, n), equal_nan=True) for n in metrics)
     )
 
 
@@ -153,8 +135,3 @@ def _number(value: Any) -> Any:
 
 def _typed(value: Any) -> str:
     return f"{value:.17g}" if isinstance(value, float) else str(value)
-
-
-def _python(value: Any) -> str:
-    # A text of JSON is one of Python, in double quotes.
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from dataclasses import dataclass, field
-from html import escape
+from html import escape, unescape
 from importlib.resources import files
 from typing import Any
 
 from perfmodel._version import __version__
-from perfmodel.charts.draw import Picture, draw
+from perfmodel.charts import Chart, draw
 from perfmodel.report.library import packed_plotly
-from perfmodel.report.pictures import picture_rows
 from perfmodel.table.html import details, paragraph, rows
 
+_BREAK = re.compile(r"<br\s*/?>")
+_TAG = re.compile(r"<[^<>]*>")
 #: Rows of a picture's data that stand below it.
 _MOST = 200
 
@@ -48,19 +50,14 @@ class ReportDocument:
         if inner:
             self._parts.append((title, inner))
 
-    def picture(
-        self, picture: Picture[...], words: str = "", *arguments: Any, **options: Any
-    ) -> str:
+    def picture(self, chart: Chart, words: str = "") -> str:
         """Return a chart with its text alternative and its data; its drawing waits in the page.
 
         Parameters
         ----------
         words
             A sentence to read it by, shown above it.
-        arguments, options
-            Those of the picture.
         """
-        chart = picture.chart(*arguments, **options)
         drawn: Any = draw(chart)
         number, alt = len(self._figures), chart.alt
         text = drawn.to_json(engine="json")
@@ -78,7 +75,7 @@ class ReportDocument:
             f'data-height="{chart.height}"></div>'
             + details("in words, and its data", paragraph(alt) + rows(heads, body, caption))
             + "</figure>"
-        )  # fmt: skip
+        )
 
     def render(self) -> str:
         """Return the page."""
@@ -133,6 +130,28 @@ class ReportDocument:
 
             made += f", plotly {version('plotly')}"
         return made + (f"; {self.date}" if self.date else "")
+
+
+def picture_rows(chart: Chart, most: int) -> tuple[tuple[str, ...], list[tuple[str, str]], int]:
+    """Return the data of a chart for those who cannot see it: what its points say, as a table.
+
+    Parameters
+    ----------
+    most
+        Rows at most.
+
+    Returns
+    -------
+    tuple
+        Titles, rows (series, what a point says) and the number of all points.
+    """
+    body = [(_plain(name), _plain(text)) for name, text in chart.points()]
+    return ("series", "point"), body[:most], len(body)
+
+
+def _plain(text: str) -> str:
+    """Return a label of a chart without its markup, on one line."""
+    return " ".join(unescape(_TAG.sub("", _BREAK.sub("; ", text))).split())
 
 
 def _height(text: str) -> int:

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import ClassVar, NamedTuple
 
 from perfmodel.charts.style import quantity
 from perfmodel.columns import TEXT, TRUTH, more_is_better
 from perfmodel.errors import InputError
+from perfmodel.report.base import Part, ResultReport, verdict
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.question import question
-from perfmodel.report.terms import terms
-from perfmodel.report.write import ReportInvocation
 from perfmodel.table import Table
 from perfmodel.table.html import cards, paragraph
 from perfmodel.table.text import data_table
+from perfmodel.table.views import METRICS, fitting, is_known, known_metrics, trade, varied_choices
 
-if TYPE_CHECKING:
-    from perfmodel.table import Row
-
-#: Metrics that a sweep is looked at by, in this order.
-_METRICS = ("latency_s", "tpot_s", "energy_j", "tokens_per_s", "frames_per_s",
-            "peak_memory_bytes")  # fmt: skip
 #: What a row of the tables shows beside what varies.
-_SHOWN = (*_METRICS, "ttft_s", "bottleneck", "feasible")
+_SHOWN = (*METRICS, "ttft_s", "bottleneck", "feasible")
 _ROWS = 200
-_CURVES = 4
 
 
 class Counted(NamedTuple):
@@ -37,7 +28,7 @@ class Counted(NamedTuple):
     Attributes
     ----------
     points, rows, feasible
-        Predicted; kept by the condition; of those, the ones that fit.
+        Predicted; those that satisfy the condition; of those, the ones that fit.
     """
 
     points: int
@@ -45,13 +36,11 @@ class Counted(NamedTuple):
     feasible: int
 
 
-def sweep_report(
-    table: Table, asked: ReportInvocation, *, best: str = "", pareto: Sequence[str] = (),
-    counted: Counted | None = None, notes: Sequence[str] = (),
-) -> ReportDocument:  # fmt: skip
-    """Return the report of a sweep.
+@dataclass
+class SweepReport(ResultReport):
+    """The best, the front, metrics over the axes, rows.
 
-    Parameters
+    Attributes
     ----------
     best, pareto
         What was asked for; by default latency, and latency against energy (or memory).
@@ -65,157 +54,115 @@ def sweep_report(
     InputError
         Unknown columns.
     """
-    metrics = [n for n in _METRICS if is_known(table, n)]
-    best = best or (metrics[0] if metrics else "")
-    objectives = list(pareto) or _objectives(metrics)
-    faults = table.objective_faults([*([best] if best else []), *objectives])
-    if faults:
-        raise InputError(faults)
-    made = ReportDocument(_title(table), _subtitle(table), asked.date)
-    made.head(question(asked))
-    made.head(_answer(table, best, counted))
-    made.head("".join(paragraph(text, "note") for text in notes))
-    whole = counted is None or counted.rows == len(table)
-    if len(objectives) > 1 and len(table) and (whole or pareto):
-        front = table.where(table.numbered(*objectives)).pareto(*objectives)
-        made.part(
-            "Front",
-            made.picture(table.plot.pareto, "Every point in two metrics; the line "
-                         "joins those that no other beats in both.", *objectives[:2]),
-            data_table(_brief(front, objectives), f"{len(front)} rows on the front of "
-                       + ", ".join(objectives) + (_of_those(table, objectives) if whole else ""),
-                       most=_ROWS),
-        )  # fmt: skip
-    if whole:
-        made.part(
-            "Metrics over the axes", *_over_axes(made, table, dict.fromkeys((best, *objectives)))
+
+    WORDS: ClassVar = ("latency", "energy", "memory", "bound by", "front")
+
+    result: Table
+    best: str = ""
+    pareto: Sequence[str] = ()
+    counted: Counted | None = None
+    notes: Sequence[str] = field(default_factory=tuple[str, ...])
+
+    def __post_init__(self) -> None:
+        table = self.result
+        #: Whether all rows are at hand: no front is drawn of a part, unless it was asked for.
+        self.all_rows = self.counted is None or self.counted.rows == len(table)
+        self.draws = bool(len(table)) and (self.all_rows or bool(self.pareto))
+        self.best = self.best or next(iter(known_metrics(table)), "")
+        self.objectives = list(self.pareto) or trade(table)
+        faults = table.objective_faults([*filter(None, [self.best]), *self.objectives])
+        if faults:
+            raise InputError(faults)
+
+    @property
+    def title(self) -> str:
+        """Workloads and devices."""
+        one, other = (_few(self.result, name) for name in ("workload", "device"))
+        return f"Sweep: {one} on {other}" if one and other else "Sweep"
+
+    @property
+    def subtitle(self) -> str:
+        """What varies, and from where to where."""
+        return "; ".join(f"{name}: {_extent(self.result, name)}" for name in self._varied())
+
+    def answer(self) -> str:
+        """Return the best row, and of how many."""
+        table, best = self.result, self.best
+        count = self.counted or Counted(len(table), len(table), int(fitting(table).sum()))
+        rows = "" if count.rows == count.points else f", {count.rows} satisfy the condition"
+        text = escape(f"{count.points} points{rows}, {count.feasible} of them fit.")
+        notes = "".join(paragraph(note, "note") for note in self.notes)
+        row = table.where(table.numbered(best)).best(best) if best else None
+        of = self._of_those([best]) if best and self.all_rows else ""
+        if row is None:
+            return verdict(False, f"No point qualifies{of}.", f" {text}") + notes
+
+        def text_of(name: str) -> str:
+            return quantity(float(row[name]), table.dimensions[name])
+
+        places = [
+            str(row[n]) if _is_text(table, n) else f"{n} {text_of(n)}" for n in self._varied()
+        ]
+        where = escape(", ".join(places) or "the only point")
+        head = f"Best {best}{of}: {text_of(best)}"
+        numbers = [(n, text_of(n), "") for n in METRICS if n in row and row[n] == row[n]]
+        return verdict(True, head, f" at {where}.<p>{text}</p>") + cards(numbers) + notes
+
+    def parts(self, page: ReportDocument) -> Iterator[Part]:
+        """Yield the pictures, the front, the first rows."""
+        table, best, objectives = self.result, self.best, self.objectives
+        if self.draws:
+            yield "Pictures", self.pictures(page, best=best, pareto=objectives)
+        if self.draws and len(objectives) > 1:
+            front = table.where(table.numbered(*objectives)).pareto(*objectives)
+            of = self._of_those(objectives) if self.all_rows else ""
+            caption = f"{len(front)} rows on the front of {', '.join(objectives)}{of}"
+            yield "Front", [data_table(self._brief(front), caption, most=_ROWS)]
+        order = table.sort(best, descending=more_is_better(best)) if best else table
+        order = Table.concat([order.where(order.predicted), order.where(~order.predicted)])
+        caption = f"by {best}, the best first" if best else ""
+        if self.counted is not None and self.counted.rows > len(table):
+            caption += f"; the front and the best {len(table)} of {self.counted.rows} rows"
+        yield "Rows", [data_table(self._brief(order), caption, most=_ROWS)]
+
+    def _varied(self) -> list[str]:
+        return varied_choices(self.result)
+
+    def _of_those(self, objectives: Sequence[str]) -> str:
+        """Among how many rows something was looked for, where some have no number there."""
+        fits = fitting(self.result)
+        known, every = int((fits & self.result.numbered(*objectives)).sum()), int(fits.sum())
+        return (
+            "" if known == every else f" of those that have a number ({known} of {every} that fit)"
         )
-    order = table.sort(best, descending=more_is_better(best)) if best else table
-    order = Table.concat([order.where(order.predicted), order.where(~order.predicted)])
-    said = f"by {best}, the best first" if best else ""
-    if counted is not None and counted.rows > len(table):
-        said += f"; the front and the best {len(table)} of {counted.rows} rows"
-    made.part("Rows", data_table(_brief(order, objectives), said, most=_ROWS))
-    made.part("What the words mean", terms(("latency", "energy", "memory", "bound by", "front")))
-    return made
 
-
-def is_known(table: Table, name: str) -> bool:
-    """Tell whether a column is there with a number in it."""
-    return name in table and bool(np.isfinite(np.asarray(table[name], dtype=float)).any())
-
-
-def _objectives(metrics: Sequence[str]) -> list[str]:
-    first = next((n for n in metrics if n in ("latency_s", "tpot_s")), "")
-    second = next((n for n in ("energy_j", "peak_memory_bytes") if n in metrics), "")
-    return [first, second] if first and second else []
-
-
-def _varied(table: Table) -> list[str]:
-    """Return columns of what was asked that have more than one value, axes first."""
-    names = [*table.axes, "workload", "device", "runtime", "precision"]
-    return [n for n in dict.fromkeys(names) if n in table and len(set(table[n].tolist())) > 1]
-
-
-def _title(table: Table) -> str:
-    def few(name: str) -> str:
-        values = list(dict.fromkeys(map(str, table[name].tolist()))) if name in table else []
-        return f"{len(values)} {name}s" if len(values) > 2 else " and ".join(values)
-
-    one, other = few("workload"), few("device")
-    return f"Sweep: {one} on {other}" if one and other else "Sweep"
-
-
-def _subtitle(table: Table) -> str:
-    parts: list[str] = []
-    for name in _varied(table):
-        values = list(dict.fromkeys(table[name].tolist()))
-        dimension = table.dimensions[name]
-        if dimension == TEXT:
-            shown = ", ".join(map(str, values[:6])) + (
-                f" and {len(values) - 6} more" if values[6:] else ""
+    def _brief(self, table: Table) -> Table:
+        choices = [*self._varied(), *table.axes, *self.objectives]
+        names = dict.fromkeys(["workload", "device", *choices, *_SHOWN])
+        return table.select(
+            *(
+                name
+                for name in names
+                if name in table
+                and (_is_text(table, name) or is_known(table, name) or name in self.objectives)
             )
-        else:
-            ends = [quantity(float(v), dimension) for v in (min(values), max(values))]
-            shown = f"{len(values)} values from {ends[0]} to {ends[1]}"
-        parts.append(f"{name}: {shown}")
-    return "; ".join(parts)
+        )
 
 
-def _answer(table: Table, best: str, counted: Counted | None) -> str:
-    fits = (
-        np.asarray(table["feasible"], dtype=bool)
-        if "feasible" in table
-        else np.ones(len(table), bool)
-    )
-    count = counted or Counted(len(table), len(table), int(fits.sum()))
-    kept = "" if count.rows == count.points else f", {count.rows} satisfy the condition"
-    said = f"{count.points} points{kept}, {count.feasible} of them fit."
-    row = table.where(table.numbered(best)).best(best) if best else None
-    of = _of_those(table, [best]) if best and count.rows == len(table) else ""
-    if row is None:
-        return f'<div class="verdict fails"><b>No point qualifies{of}.</b> {escape(said)}</div>'
-    where = ", ".join(_shown(table, row, n) for n in _varied(table)) or "the only point"
-    pairs = [(n, _value(table, row, n), "") for n in _METRICS if n in row and row[n] == row[n]]
-    return (
-        f'<div class="verdict fits"><b>Best {escape(best)}{of}: {escape(_value(table, row, best))}'
-        f"</b> at {escape(where)}.<p>{escape(said)}</p></div>{cards(pairs)}"
-    )
+def _is_text(table: Table, name: str) -> bool:
+    return table.dimensions[name] in (TEXT, TRUTH)
 
 
-def _of_those(table: Table, objectives: Sequence[str]) -> str:
-    """Among how many rows something was looked for, where some have no number there."""
-    fits = np.asarray(table["feasible"], bool) if "feasible" in table else np.ones(len(table), bool)
-    known = int((fits & table.numbered(*objectives)).sum())
-    if known == int(fits.sum()):
-        return ""
-    return f" of those that have a number ({known} of {int(fits.sum())} that fit)"
+def _few(table: Table, name: str) -> str:
+    values = list(dict.fromkeys(map(str, table[name].tolist()))) if name in table else []
+    return f"{len(values)} {name}s" if len(values) > 2 else " and ".join(values)
 
 
-def _value(table: Table, row: Row, name: str) -> str:
-    return quantity(float(row[name]), table.dimensions[name])
-
-
-def _shown(table: Table, row: Row, name: str) -> str:
-    if table.dimensions[name] in (TEXT, TRUTH):
-        return str(row[name])
-    return f"{name} {_value(table, row, name)}"
-
-
-def _brief(table: Table, more: Sequence[str]) -> Table:
-    names = dict.fromkeys(["workload", "device", *_varied(table), *table.axes, *more, *_SHOWN])
-    return table.select(*[
-        n for n in names
-        if n in table and (table.dimensions[n] in (TEXT, TRUTH) or is_known(table, n) or n in more)
-    ])  # fmt: skip
-
-
-def _over_axes(
-    made: ReportDocument, table: Table, metrics: Sequence[str] | dict[str, None]
-) -> list[str]:
-    """Return curves over each axis of numbers; a grid of colours where they would be too many."""
-    varied = _varied(table)
-    numbers = [n for n in varied if table.dimensions[n] not in (TEXT, TRUTH)]
-    out: list[str] = []
-    for metric in metrics:
-        for name in numbers[:2]:
-            if not metric or len(out) >= _CURVES:
-                continue
-            try:
-                words = f"{metric} over {name}."
-                out.append(made.picture(table.plot.curves, words, name, metric))
-            except InputError:
-                other = next((n for n in varied if n != name), "")
-                try:
-                    words = f"{metric} over {name} and {other}, the best of each cell."
-                    out.append(made.picture(table.plot.heatmap, words, name, other, metric))
-                except InputError:
-                    continue  # neither can be read: the tables stay
-    if not out and len(varied) == 2 and metrics:
-        metric = next(iter(metrics))
-        try:
-            words = f"{metric} by {varied[0]} and {varied[1]}."
-            out.append(made.picture(table.plot.heatmap, words, *varied, metric))
-        except InputError:
-            return []
-    return out
+def _extent(table: Table, name: str) -> str:
+    """Return the values of a column, or their ends."""
+    values = list(dict.fromkeys(table[name].tolist()))
+    if _is_text(table, name):
+        more = f" and {len(values) - 6} more" if values[6:] else ""
+        return ", ".join(map(str, values[:6])) + more
+    low, high = (quantity(float(v), table.dimensions[name]) for v in (min(values), max(values)))
+    return f"{len(values)} values from {low} to {high}"

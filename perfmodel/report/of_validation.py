@@ -3,97 +3,102 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from html import escape
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from perfmodel.charts.measured import measured
+from perfmodel.evaluate.result import ValidationResult, percent
+from perfmodel.report.base import Part, ResultReport, drawn
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.question import question
-from perfmodel.report.write import ReportInvocation
 from perfmodel.table.html import HtmlCell, items, paragraph, preformatted, rows
 
-if TYPE_CHECKING:
-    from perfmodel.evaluate.result import ValidationResult
-
-_ERRORS = ("mape", "median_ape", "bias", "within_10")
+#: Errors that are shown -> how the table calls them.
+_ERRORS = {"mape": "MAPE", "median_ape": "median", "bias": "bias", "within_10": "within 10 %"}
 
 
-def validation_report(
-    found: Sequence[ValidationResult] | ValidationResult, asked: ReportInvocation
-) -> ReportDocument:  # fmt: skip
-    """Return the report of one data set or of several: errors, where they are, the worst rows."""
-    results = list(found) if isinstance(found, Sequence) else [found]
-    title = f"Validation: {results[0].name}" if len(results) == 1 else "Validation"
-    made = ReportDocument(title, "predictions beside measured rows", asked.date)
-    made.head(question(asked))
-    body: list[list[HtmlCell | str]] = []
-    for r in results:
-        share = r.coverage
-        body.append(
+@dataclass
+class ValidationReport(ResultReport):
+    """Errors of one data set or of several, where they are, the worst rows."""
+
+    result: Sequence[ValidationResult] | ValidationResult
+
+    @property
+    def sets(self) -> list[ValidationResult]:
+        """Results of the data sets."""
+        return list(self.result) if isinstance(self.result, Sequence) else [self.result]
+
+    @property
+    def title(self) -> str:
+        """Which data set, where it is one."""
+        return f"Validation: {self.sets[0].name}" if len(self.sets) == 1 else "Validation"
+
+    @property
+    def subtitle(self) -> str:
+        """What stands beside what."""
+        return "predictions beside measured rows"
+
+    def answer(self) -> str:
+        """Return the errors of all data sets."""
+        body = [
             [
                 r.name,
                 HtmlCell(str(r.rows), r.rows),
-                HtmlCell(_percent(share), share),
+                _share(r.coverage),
                 r.primary,
                 *_errors(r.targets.get(r.primary, {})),
             ]
-        )
-    heads = ("data set", "rows", "predicted", "target", "MAPE", "median", "bias", "within 10 %")
-    made.head(rows(heads, body, "errors of the primary target", sorts=True))
-    for r in results:
-        made.part(r.name, *_one(made, r))
-    made.part("What the words mean", items([
-        "MAPE: mean of |predicted - measured| / measured.",
-        "Bias: mean of (predicted - measured) / measured; below 0 is predicted too fast.",
-        "Left out: constants refitted without the device whose rows are then predicted.",
-    ]))  # fmt: skip
-    return made
+            for r in self.sets
+        ]
+        heads = ("data set", "rows", "predicted", "target", *_ERRORS.values())
+        return rows(heads, body, "errors of the primary target", sorts=True)
+
+    def parts(self, page: ReportDocument) -> Iterator[Part]:
+        """Yield each data set."""
+        for r in self.sets:
+            yield r.name, _one(page, r)
+        words = [
+            "MAPE: mean of |predicted - measured| / measured.",
+            "Bias: mean of (predicted - measured) / measured; below 0 is predicted too fast.",
+            "Left out: constants refitted without the device whose rows are then predicted.",
+        ]
+        yield "What the words mean", [items(words)]
 
 
-def _one(made: ReportDocument, r: ValidationResult) -> list[str]:
-    out: list[str] = []
-    if len(r.predictions) > 1:
-        said = (
-            "Each measured row against its prediction; on the line they agree, at the dotted ones "
-            "they are 10 % apart."
-        )
-        out.append(made.picture(measured, said, r))
-    heads = ("", "MAPE", "median", "bias", "within 10 %")
+def _one(page: ReportDocument, r: ValidationResult) -> list[str]:
+    html = drawn(page, r) if len(r.predictions) > 1 else []
     body = [[name, *_errors(e)] for name, e in (*r.targets.items(), *r.baselines.items())]
-    out.append(rows(heads, body, "targets, and baselines on the rows of the primary one"))
+    caption = "targets, and baselines on the rows of the primary one"
+    html.append(rows(("", *_ERRORS.values()), body, caption))
     for noun, groups in (("device", r.by_device), ("group", r.by_group)):
         if len(groups) > 1:
-            lines = [[n, HtmlCell(str(g["rows"]), float(g["rows"])), *_errors(g, ("mape", "bias"))]
-                     for n, g in groups.items()]  # fmt: skip
-            out.append(rows((noun, "rows", "MAPE", "bias"), lines, f"by {noun}", sorts=True))
-    worst = [
-        [
-            str(w["name"]), str(w["device"]),
-            HtmlCell(f"{w['measured']:.4g}", float(w["measured"])),
-            HtmlCell(f"{w['predicted']:.4g}", float(w["predicted"])),
-            HtmlCell(_percent(w["error"], sign=True), float(w["error"])),
+            lines = [
+                [name, HtmlCell(str(g["rows"]), float(g["rows"])), *_errors(g, ("mape", "bias"))]
+                for name, g in groups.items()
+            ]
+            html.append(rows((noun, "rows", "MAPE", "bias"), lines, f"by {noun}", sorts=True))
+    if r.worst:
+        lines = [
+            [
+                str(w["name"]),
+                str(w["device"]),
+                *(HtmlCell(f"{w[n]:.4g}", float(w[n])) for n in ("measured", "predicted")),
+                _share(w["error"], sign=True),
+            ]
+            for w in r.worst
         ]
-        for w in r.worst
-    ]  # fmt: skip
-    if worst:
-        out.append(rows(("row", "device", "measured", "predicted", "error"), worst, "farthest off"))
+        heads = ("row", "device", "measured", "predicted", "error")
+        html.append(rows(heads, lines, "farthest off"))
     if r.left_out:
-        out.append(paragraph("Constants refitted with each device left out:"))
-        out.append(preformatted("\n".join(t for t in r.lines() if "left out" in t)))
-    out.append(items([f"not predicted: {u['rows']} rows: {u['reason']}" for u in r.unpredicted]))
-    return [*out, items(r.notes)]
+        html.append(paragraph("Constants refitted with each device left out:"))
+        html.append(preformatted("\n".join(line for line in r.lines() if "left out" in line)))
+    html.append(items(f"not predicted: {u['rows']} rows: {u['reason']}" for u in r.unpredicted))
+    return [*html, items(r.notes)]
 
 
-def _errors(found: Mapping[str, Any], names: Sequence[str] = _ERRORS) -> list[HtmlCell]:
-    return [
-        HtmlCell(_percent(found.get(n), sign=n == "bias"), _number(found.get(n))) for n in names
-    ]
+def _errors(errors: Mapping[str, Any], names: Sequence[str] = tuple(_ERRORS)) -> list[HtmlCell]:
+    return [_share(errors.get(name), sign=name == "bias") for name in names]
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _percent(value: float | None, *, sign: bool = False) -> str:
-    return "" if value is None else escape(f"{100 * value:{'+' if sign else ''}.1f} %")
+def _share(value: float | None, *, sign: bool = False) -> HtmlCell:
+    number = math.nan if value is None else float(value)
+    return HtmlCell("" if value is None else percent(value, sign=sign), number)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from perfmodel.asked import asked_for
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.errors import InputError
-from perfmodel.report.document import ReportDocument
+
+if TYPE_CHECKING:
+    from perfmodel.report.base import ResultReport
 
 
 class ReportInvocation(NamedTuple):
@@ -31,20 +31,15 @@ class ReportInvocation(NamedTuple):
 
 
 def write(
-    made: Callable[[Any, ReportInvocation], ReportDocument], found: Any, path: str | Path,
-    asked: ReportInvocation | str | None = None, **options: Any,
-) -> None:  # fmt: skip
+    report: ResultReport, path: str | Path, invocation: ReportInvocation | str | None = None
+) -> None:
     """Write a report to a file, whole or not at all.
 
     Parameters
     ----------
-    made
-        What puts the document together.
-    found
-        The result.
     path
         Ends in ``.html``.
-    asked
+    invocation
         The question; a text alone is its date.
 
     Raises
@@ -55,9 +50,8 @@ def write(
     faults = output_faults(path, (".html",), "path")
     if faults:
         raise InputError(faults)
-    question = (
-        ReportInvocation(date=asked) if isinstance(asked, str) else asked or ReportInvocation()
-    )
-    if not question.command and not question.python:
-        question = question._replace(python=asked_for(found))
-    write_text(path, made(found, question, **options).render())
+    if not isinstance(invocation, ReportInvocation):
+        invocation = ReportInvocation(date=invocation or "")
+    if not invocation.command and not invocation.python:
+        invocation = invocation._replace(python=report.result.question)
+    write_text(path, report.document(invocation).render())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.blocks import MemoryBlock, blocks
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, Trace
 

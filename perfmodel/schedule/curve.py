@@ -142,10 +142,9 @@ def curve(job: ScheduleJob, capacity: Sequence[int]) -> Curve:
         s = made[i]
         if s.feasible and s.objective == "bytes" and s.tiled is None:
             bound = max(bound, s.lower_bound_bytes)
-            held = min(bound, s.trace.cost_bytes)
-            outcome = replace(s.outcome, bound_bytes=held)
+            outcome = replace(s.outcome, bound=bound)
             made[i] = replace(
-                s, outcome=outcome, lower_bound=float(held),
-                proved=s.proved or held == s.trace.cost_bytes,
+                s, outcome=outcome, lower_bound=float(outcome.bound),
+                proved=s.proved or outcome.proved,
             )  # fmt: skip
     return Curve(tuple(made))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from perfmodel.optimise.certified import Certified, nothing
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
+from perfmodel.schedule.script import Script, outcome_of
 
 
 def depth_first_order(problem: Problem) -> tuple[int, ...]:
@@ -123,15 +124,10 @@ def belady(problem: Problem, order: Sequence[int], capacity_bytes: int) -> Scrip
     return Script(tuple(order), tuple(evictions))
 
 
-def greedy(problem: Problem, capacity_bytes: int) -> ScriptOutcome:
+def greedy(problem: Problem, capacity_bytes: int) -> Certified[Script]:
     """Return the cheapest of three orders with Belady's replacement."""
-    best: tuple[int, Script] | None = None
+    best: Certified[Script] = nothing("greedy")
     for _, order in orders(problem):
         script = belady(problem, order, capacity_bytes)
-        if script is None:
-            return ScriptOutcome(None, 0, 0, False, "greedy")
-        cost = replay(problem, script, capacity_bytes).cost_bytes
-        if best is None or cost < best[0]:
-            best = (cost, script)
-    assert best is not None
-    return ScriptOutcome(best[1], best[0], 0, best[0] == 0, "greedy")
+        best = best.or_better(outcome_of(problem, script, capacity_bytes, "greedy"))
+    return best

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import belady
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.script import Script, replay

@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from perfmodel.errors import input_error
+from perfmodel.optimise.certified import Certified, nothing
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.addresses import AddressLayout, layout
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import Scheduled, Weights
 from perfmodel.schedule.portfolio import Method, fewest_bytes
 from perfmodel.schedule.result import Schedule
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
+from perfmodel.schedule.script import Script, outcome_of, replay
 from perfmodel.schedule.target import Target, times
 from perfmodel.units import binary, sizes
 from perfmodel.workload.workload import Workload
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Lever
-    from perfmodel.schedule.peak import PeakMemoryResult
     from perfmodel.schedule.timing import Clock
 
 #: Share of the time that the fewest bytes are sought for, where the objective is another.
@@ -94,7 +94,7 @@ class ScheduleJob:
         outcome = fewest_bytes(self.made.problem, capacity, self.method, allowed, incumbent)
         outcome, packed = self._packed(outcome, capacity)
         made = self._result(capacity, outcome, packed)
-        clock = None if outcome.script is None else self.clock()
+        clock = None if outcome.solution is None else self.clock()
         return made if clock is None else replace(made, timing=clock.of(made.script, capacity))
 
     def _without_spills(self, capacity: int) -> Schedule:
@@ -128,9 +128,9 @@ class ScheduleJob:
                 Lever(f"{binary(need - whole)} more", float(need - whole), True),
             ),
         )  # fmt: skip
-        nothing = ScriptOutcome(None, 0, 0, False, self.method)
         return Schedule(
-            self.made, self.at.where, self.objective, self.method, whole, nothing, 0.0, False,
+            self.made, self.at.where, self.objective, self.method, whole, nothing(self.method), 0.0,
+            False,
             infeasible=why, weights=self.weights, notes=self.at.notes, job=self,
         )  # fmt: skip
 
@@ -157,44 +157,43 @@ class ScheduleJob:
         return made
 
     def _result(
-        self, capacity: int | None, outcome: ScriptOutcome, packed: AddressLayout | None
+        self, capacity: int | None, outcome: Certified[Script], packed: AddressLayout | None
     ) -> Schedule:
         """Return the schedule, not timed yet."""
         why: Infeasible | None = None
-        if packed is not None and not packed.packed and outcome.script is not None:
+        if packed is not None and not packed.packed and outcome.solution is not None:
             from perfmodel.schedule.infeasible import unpacked
 
             assert capacity is not None
             why = unpacked(
-                self.made.problem, outcome.script, packed, capacity, alignment=self.alignment,
+                self.made.problem, outcome.solution, packed, capacity, alignment=self.alignment,
                 deadline=self.deadline.within(2.0),
             )  # fmt: skip
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, outcome,
-            float(outcome.bound_bytes), outcome.proved, packed, infeasible=why,
+            float(outcome.bound), outcome.proved, packed, infeasible=why,
             notes=self.at.notes, weights=self.weights, job=self,
         )  # fmt: skip
 
     def _packed(
-        self, outcome: ScriptOutcome, capacity: int
-    ) -> tuple[ScriptOutcome, AddressLayout | None]:
+        self, outcome: Certified[Script], capacity: int
+    ) -> tuple[Certified[Script], AddressLayout | None]:
         """Return the outcome with addresses, made again for less where its blocks do not pack."""
-        if not self.addresses or outcome.script is None:
+        if not self.addresses or outcome.solution is None:
             return outcome, None
-        found = self._layout(outcome.script, capacity)
+        found = self._layout(outcome.solution, capacity)
         less, least = capacity, self.made.problem.largest_working_set_bytes
         for _ in range(_ATTEMPTS):
             if found.packed or less <= least or self.deadline.passed():
                 break
             less = max(least, less - found.gap_bytes)
             again = fewest_bytes(self.made.problem, less, self.method, self._share(_PART))
-            if again.script is None:
+            if again.solution is None:
                 break
-            tried = self._layout(again.script, capacity)
+            tried = self._layout(again.solution, capacity)
             if tried.packed:
                 # Fragmentation costs bytes: the bound is still that of the whole capacity.
-                proved = outcome.proved and again.cost_bytes == outcome.cost_bytes
-                return replace(again, bound_bytes=outcome.bound_bytes, proved=proved), tried
+                return replace(again, bound=outcome.bound), tried
             found = tried if tried.gap_bytes < found.gap_bytes else found
         return outcome, found
 
@@ -203,22 +202,20 @@ class ScheduleJob:
         allowed = self._share(_PART).within(_PACKING)
         return layout(self.made.problem, script, trace, capacity, allowed, alignment=self.alignment)
 
-    def _timed(self, capacity: int, fewest: ScriptOutcome, clock: Clock) -> Schedule:
+    def _timed(self, capacity: int, fewest: Certified[Script], clock: Clock) -> Schedule:
         """Return the fastest or most frugal schedule found, that of fewest bytes beside it."""
         look = clock.fastest if self.objective == "latency_s" else clock.frugal
-        beside = None if fewest.script is None else clock.of(fewest.script, capacity)
+        beside = None if fewest.solution is None else clock.of(fewest.solution, capacity)
         found = clock.ties(look(fewest, capacity, self._share(_SEARCH)), fewest, beside)
-        cost = replay(self.made.problem, found.script, capacity).cost_bytes
-        outcome = ScriptOutcome(
-            found.script, cost, fewest.bound_bytes, cost == fewest.bound_bytes, self.method,
-            fewest.counts,
-        )  # fmt: skip
-        packed = self._layout(found.script, capacity) if self.addresses else None
+        assert found.solution is not None
+        script, bound = found.solution.script, fewest.bound
+        outcome = outcome_of(self.made.problem, script, capacity, self.method, bound, fewest.work)
+        packed = self._layout(script, capacity) if self.addresses else None
         if packed is not None and not packed.packed:
             # Fewer bytes may leave the gaps that fewer seconds do not.
             again, other = self._packed(fewest, capacity)
-            if other is not None and other.packed and again.script is not None:
-                timing = clock.of(again.script, capacity)
+            if other is not None and other.packed and again.solution is not None:
+                timing = clock.of(again.solution, capacity)
                 made = self._result(capacity, again, other)
                 return replace(made, timing=timing, lower_bound=found.bound, proved=False)
         made = self._result(capacity, outcome, packed)
@@ -229,16 +226,17 @@ class ScheduleJob:
         from perfmodel.schedule.peak import minimum_peak
 
         found = minimum_peak(self.made.problem, self._share(_SEARCH))
-        script = Script(tuple(found.order), ((),) * len(found.order))
-        outcome = ScriptOutcome(script, 0, 0, True, self.method, found.counts)
-        if capacity is not None and found.peak_bytes > capacity:
+        assert found.solution is not None
+        script = Script(found.solution, ((),) * len(found.solution))
+        outcome = Certified(script, 0, 0, self.method, found.work)
+        if capacity is not None and found.value > capacity:
             return self._impossible(capacity, found)
         # Where blocks do not pack into the peak itself, the height they need is what counts.
-        packed = self._layout(script, capacity or found.peak_bytes) if self.addresses else None
+        packed = self._layout(script, capacity or int(found.value)) if self.addresses else None
         if packed is not None and not packed.packed and capacity is None:
             packed = self._layout(script, packed.height_bytes)
         made = self._result(capacity, outcome, packed)
-        return replace(made, lower_bound=float(found.bound_bytes), proved=found.proved)
+        return replace(made, lower_bound=float(found.bound), proved=found.proved)
 
     def _tiled(self, capacity: int) -> Schedule:
         """Return the schedule in which operators larger than the memory run in tiles."""
@@ -253,7 +251,9 @@ class ScheduleJob:
         job = replace(self, made=in_tiles(self.made, found))
         return replace(job._fewest(capacity), tiled=found, untiled=self.made, job=self)
 
-    def _impossible(self, capacity: int, peak: PeakMemoryResult | None = None) -> Schedule:
+    def _impossible(
+        self, capacity: int, peak: Certified[tuple[int, ...]] | None = None
+    ) -> Schedule:
         """Return the schedule that says why there is none."""
         from perfmodel.schedule.infeasible import over_peak, over_working_set
 
@@ -263,15 +263,15 @@ class ScheduleJob:
             levers = (*why.levers, *self._in_patches(why.demand, capacity))
             why = replace(why, levers=tuple(sorted(levers, key=lambda lever: not lever.enough)))
         else:
+            assert peak.solution is not None
             why = over_peak(
-                problem, capacity, peak.peak_bytes, peak.order, proved=peak.proved,
+                problem, capacity, int(peak.value), peak.solution, proved=peak.proved,
                 pointwise=pointwise, deadline=self.deadline,
             )  # fmt: skip
-        nothing = ScriptOutcome(None, 0, 0, False, self.method)
         return Schedule(
-            self.made, self.at.where, self.objective, self.method, capacity, nothing,
-            why.demand if self.objective == "peak" else 0.0, False, infeasible=why,
-            weights=self.weights, notes=self.at.notes, job=self,
+            self.made, self.at.where, self.objective, self.method, capacity,
+            nothing(self.method), why.demand if self.objective == "peak" else 0.0, False,
+            infeasible=why, weights=self.weights, notes=self.at.notes, job=self,
         )  # fmt: skip
 
     def _in_patches(self, demand: float, capacity: int) -> tuple[Lever, ...]:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from perfmodel.former import former_names
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.matrix import Floats, Solved
+from perfmodel.optimise.programme import LinearSum, MilpModel, total
 from perfmodel.schedule.problem import Problem
+from perfmodel.table import Result, Table
+from perfmodel.units import binary
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Level="RetentionLevel")
@@ -54,8 +57,8 @@ class BoundaryCrossing:
     down: bool
 
 
-@dataclass(frozen=True)
-class LevelPlan:
+@dataclass(frozen=True, repr=False)
+class LevelPlan(Result):
     """What lies where while each step runs, and what moves before it.
 
     Attributes
@@ -71,6 +74,9 @@ class LevelPlan:
         Weighted bytes; no plan for this order costs less than the bound.
     """
 
+    noun = "levels"
+    attributes = ("order", "levels", "crossing_bytes", "cost", "bound", "proved")
+
     order: tuple[int, ...]
     levels: tuple[RetentionLevel, ...]
     moves: tuple[tuple[BoundaryCrossing, ...], ...]
@@ -79,6 +85,33 @@ class LevelPlan:
     cost: float
     bound: float
     proved: bool
+
+    @property
+    def headline(self) -> str:
+        """Over which memories, and how sure it is that nothing costs less."""
+        names = " and ".join(level.name for level in self.levels)
+        proof = "proved cheapest" if self.proved else f"at least {self.bound:.6g}"
+        return f"retention over {names}: cost {self.cost:.6g}, {proof}"
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return the bytes across the boundary below each level."""
+        return [
+            (f"below {level.name}", binary(crossing))
+            for level, crossing in zip(self.levels, self.crossing_bytes, strict=True)
+        ]
+
+    @cached_property
+    def table(self) -> Table:
+        """One row for each buffer that crosses a boundary: before which step, and which way."""
+        rows = [(step, each) for step, every in enumerate(self.moves) for each in every]
+        return Table(
+            {
+                "step": [step for step, _ in rows],
+                "buffer": [each.buffer for _, each in rows],
+                "below": [self.levels[each.boundary].name for _, each in rows],
+                "down": [each.down for _, each in rows],
+            }
+        )
 
 
 def over_levels(
@@ -101,7 +134,7 @@ def over_levels(
     Returns
     -------
     LevelPlan or None
-        None where a step does not fit the scratchpad, or nothing was found in time.
+        None where a step does not fit the scratchpad, or nothing was reached in time.
 
     Raises
     ------
@@ -123,12 +156,16 @@ def over_levels(
 def _best_order(problem: Problem, capacity_bytes: int, deadline: Deadline) -> tuple[int, ...]:
     from perfmodel.schedule.portfolio import fewest_bytes
 
-    script = fewest_bytes(problem, capacity_bytes, deadline=deadline).script
+    script = fewest_bytes(problem, capacity_bytes, deadline=deadline).solution
     return tuple(range(len(problem.steps))) if script is None else script.order
 
 
 class _MultilevelRetentionMilp:
-    """The programme's columns: presence ``x[level, b, k]`` and crossings ``[boundary, b, k]``."""
+    """The programme over levels, boundaries and positions k of the order.
+
+    ``x[level, b, k]`` says that a level holds buffer b while the step at k runs, ``down`` and
+    ``up[boundary, b, k]`` that b crosses before it, ``s[b, k]`` that a copy lies off chip by then.
+    """
 
     def __init__(
         self, problem: Problem, order: tuple[int, ...], levels: tuple[RetentionLevel, ...]
@@ -136,102 +173,88 @@ class _MultilevelRetentionMilp:
         self.problem, self.order, self.levels = problem, order, levels
         self.sizes = [b.size_bytes for b in problem.buffers]
         at = {s: k for k, s in enumerate(order)}
-        self.born = [at[m] if m >= 0 else -1 for m in problem.maker]
         self.uses = [sorted(at[s] for s in readers) for readers in problem.readers]
-        self.columns: dict[tuple[str, int, int, int], int] = {}
-        self.cost: list[float] = []
-        self.lower: list[float] = []
-        self.rows: list[tuple[list[tuple[int, float]], float]] = []
+        #: Buffer -> positions from just after the step that makes it to its last use.
+        self.lives = {
+            b: range(at[maker] + 1, uses[-1] + 1)
+            for b, (maker, uses) in enumerate(zip(problem.maker, self.uses, strict=True))
+            if uses and maker >= 0
+        }
+        self.model = MilpModel(problem.name)
+        self.columns: dict[tuple[str, int, int, int], LinearSum] = {}
+        for b, life in self.lives.items():
+            for k in life:
+                self._variables(b, k)
+                self._crossings(b, k)
+        for k, s in enumerate(order):
+            self._capacity(0, k, levels[0].capacity_bytes - problem.growth_bytes[s])
+            for level in range(1, len(levels)):
+                self._capacity(level, k, levels[level].capacity_bytes)
 
-    def column(self, what: str, level: int, b: int, k: int, cost: float, low: float) -> int:
-        at = self.columns[what, level, b, k] = len(self.cost)
-        self.cost.append(cost)
-        self.lower.append(low)
-        return at
+    def _get(self, what: str, level: int, b: int, k: int) -> LinearSum:
+        """Return a variable; 0 where there is none, 1 in the scratchpad where b was just made."""
+        before = k < self.lives[b].start and what == "x" and level == 0
+        return self.columns.get((what, level, b, k), LinearSum({}, float(before)))
 
-    def at_most(self, terms: Sequence[tuple[int | None, float]], right: float = 0.0) -> None:
-        """Add a row; a term without a column is left out."""
-        self.rows.append(([(c, f) for c, f in terms if c is not None], right))
+    def _variables(self, b: int, k: int) -> None:
+        n, size = len(self.levels), self.sizes[b]
 
-    def build(self) -> None:
-        """Make columns and rows."""
+        def new(what: str, level: int, cost: float = 0.0, low: float = 0.0) -> None:
+            name = f"{what}_{level}_{self.problem.buffers[b].name}_{b}_{k}"
+            self.columns[what, level, b, k] = self.model.variable(name, cost=cost, low=low)
+
+        stored = self.problem.buffers[b].stored
+        for level in range(n):
+            new("x", level, low=float(level == 0 and k in self.uses[b]))
+        if not stored:
+            new("s", n)
+        for what, boundaries in (("down", n - stored), ("up", n)):
+            for i in range(boundaries):
+                new(what, i, size * self.levels[i].cost_per_byte)
+
+    def _crossings(self, b: int, k: int) -> None:
+        """What a level holds was there before or has just come; what comes was where it comes from.
+
+        ``x[i, k] <= x[i, k - 1] + down[i - 1, k] + up[i, k]``, ``s[k] <= s[k - 1] + down[n - 1,
+        k]``, ``down[i, k] <= x[i, k - 1] + down[i - 1, k]``, ``up[i, k] <= x[i + 1, k] + up[i + 1,
+        k]`` and ``up[n - 1, k] <= s[k]``.
+        """
         n = len(self.levels)
-        for b, uses in enumerate(self.uses):
-            if not uses or self.born[b] < 0:
-                continue
-            kept = self.problem.buffers[b].stored
-            for k in range(self.born[b] + 1, uses[-1] + 1):
-                self._step(b, k, k == self.born[b] + 1, kept, set(uses), n)
-        for k, s in enumerate(self.order):
-            room = self.levels[0].capacity_bytes - self.problem.growth_bytes[s]
-            self.capacity(0, k, room)
-            for level in range(1, n):
-                self.capacity(level, k, self.levels[level].capacity_bytes)
 
-    def _step(self, b: int, k: int, first: bool, kept: bool, uses: set[int], n: int) -> None:
-        size = float(self.sizes[b])
-        get = self.columns.get
+        def get(what: str, level: int, back: int = 0) -> LinearSum:
+            return self._get(what, level, b, k - back)
 
-        def before(level: int) -> int | None:
-            return None if first else get(("x", level, b, k - 1))
+        def at_most(left: LinearSum, right: LinearSum) -> None:
+            self.model.require("crossing", left - right, high=0.0)
 
-        x = [
-            self.column("x", level, b, k, 0.0, 1.0 if level == 0 and k in uses else 0.0)
-            for level in range(n)
-        ]
-        store = None if kept else self.column("s", n, b, k, 0.0, 0.0)
-        down = [
-            self.column("down", i, b, k, size * self.levels[i].cost_per_byte, 0.0)
-            for i in range(n if not kept else n - 1)
-        ]
-        up = [
-            self.column("up", i, b, k, size * self.levels[i].cost_per_byte, 0.0) for i in range(n)
-        ]
-        was_here = 1.0 if first else 0.0  # in the scratchpad, where its step wrote it
-        self.at_most([(x[0], 1.0), (before(0), -1.0), (up[0], -1.0)], was_here)
-        for i in range(1, n):
-            self.at_most([(x[i], 1.0), (before(i), -1.0), (down[i - 1], -1.0), (up[i], -1.0)])
-        if store is not None:
-            stored = None if first else get(("s", n, b, k - 1))
-            self.at_most([(store, 1.0), (stored, -1.0), (down[n - 1], -1.0)])
-            self.at_most([(up[n - 1], 1.0), (store, -1.0)])
-        for i, column in enumerate(down):
-            passed = down[i - 1] if i else None
-            self.at_most(
-                [(column, 1.0), (before(i), -1.0), (passed, -1.0)], was_here if i == 0 else 0.0
-            )
+        for i in range(n):
+            at_most(get("x", i), get("x", i, 1) + get("down", i - 1) + get("up", i))
+        if ("s", n, b, k) in self.columns:
+            at_most(get("s", n), get("s", n, 1) + get("down", n - 1))
+            at_most(get("up", n - 1), get("s", n))
+        for i in range(n):
+            if ("down", i, b, k) in self.columns:
+                at_most(get("down", i), get("x", i, 1) + get("down", i - 1))
         for i in range(n - 1):
-            self.at_most([(up[i], 1.0), (x[i + 1], -1.0), (up[i + 1], -1.0)])
+            at_most(get("up", i), get("x", i + 1) + get("up", i + 1))
 
-    def capacity(self, level: int, k: int, room: int) -> None:
-        """Require what a level holds while a step runs to fit."""
-        terms = [
-            (c, float(self.sizes[b]))
-            for b in range(len(self.sizes))
-            if (c := self.columns.get(("x", level, b, k))) is not None
-        ]
-        if sum(f for _, f in terms) > room:
-            self.rows.append((terms, float(room)))
+    def _capacity(self, level: int, k: int, room: int) -> None:
+        """A level holds what fits: ``sum over b of size[b] x[level, b, k] <= room``."""
+        there = [self.sizes[b] * self._get("x", level, b, k)
+                 for b, life in self.lives.items() if k in life]  # fmt: skip
+        if sum(self.sizes[b] for b, life in self.lives.items() if k in life) > room:
+            self.model.require("capacity", total(there), high=room)
 
     def solve(self, deadline: Deadline) -> LevelPlan | None:
         """Solve it and read the plan."""
-        from perfmodel.schedule.solver import MilpMatrix, Status, solve
-
-        self.build()
-        row = [i for i, (terms, _) in enumerate(self.rows) for _ in terms]
-        column = [c for terms, _ in self.rows for c, _ in terms]
-        value = [f for terms, _ in self.rows for _, f in terms]
-        matrix = MilpMatrix.of(
-            self.cost, (row, column, value), [-np.inf] * len(self.rows),
-            [right for _, right in self.rows], lower=self.lower or 0.0, upper=1.0, integer=True,
-        )  # fmt: skip
-        found = solve(matrix, deadline, start=self.start(deadline))
-        if not found.found:
+        solved = self.model.solve(deadline, start=self.start(deadline))
+        values = solved.solution
+        if values is None:
             return None
-        on = {key for key, c in self.columns.items() if found.values[c] > 0.5}
-        return self.plan(on, found.bound, found.status is Status.OPTIMAL)
+        on = {key for key, x in self.columns.items() if x.at(values) > 0.5}
+        return self.plan(on, solved)
 
-    def start(self, deadline: Deadline) -> list[float] | None:
+    def start(self, deadline: Deadline) -> Floats | None:
         """Return a known solution: what one level evicts goes off chip and comes back from there.
 
         A quarter of the time is for the best evictions of that level.
@@ -239,35 +262,30 @@ class _MultilevelRetentionMilp:
         from perfmodel.schedule.ilp import retention
 
         room, quarter = self.levels[0].capacity_bytes, deadline.within(deadline.left() / 4)
-        script = retention(self.problem, self.order, room, quarter).script
+        script = retention(self.problem, self.order, room, quarter).solution
         if script is None:
             return None
         n = len(self.levels)
-        values = [0.0] * len(self.cost)
-        away: dict[int, int] = {}
-        stored = {t for t, b in enumerate(self.problem.buffers) if b.stored}
+        ones: list[LinearSum] = []
         leaves = {(t, k) for k, out in enumerate(script.evictions) for t in out}
-        for b, uses in enumerate(self.uses):
-            if not uses or self.born[b] < 0:
-                continue
-            for k in range(self.born[b] + 1, uses[-1] + 1):
+        for b, life in self.lives.items():
+            stored, off = self.problem.buffers[b].stored, False
+            for k in life:
                 if (b, k) in leaves:
-                    away[b] = k
-                    if b not in stored:
-                        stored.add(b)
-                        for i in range(n):
-                            values[self.columns["down", i, b, k]] = 1.0
-                if b in away and k in uses:
-                    del away[b]
-                    for i in range(n):
-                        values[self.columns["up", i, b, k]] = 1.0
-                values[self.columns["x", 0, b, k]] = 0.0 if b in away else 1.0
-                if b in stored and ("s", n, b, k) in self.columns:
-                    values[self.columns["s", n, b, k]] = 1.0
-        return values
+                    if not stored:
+                        ones += [self._get("down", i, b, k) for i in range(n)]
+                    stored = off = True
+                if off and k in self.uses[b]:
+                    off = False
+                    ones += [self._get("up", i, b, k) for i in range(n)]
+                if not off:
+                    ones.append(self._get("x", 0, b, k))
+                if stored:
+                    ones.append(self._get("s", n, b, k))
+        return self.model.point(ones)
 
-    def plan(self, on: set[tuple[str, int, int, int]], bound: float, proved: bool) -> LevelPlan:
-        """Read a plan from the columns that are 1."""
+    def plan(self, on: set[tuple[str, int, int, int]], solved: Solved) -> LevelPlan:
+        """Read a plan from the variables that are 1."""
         n = len(self.levels)
         moves: list[list[BoundaryCrossing]] = [[] for _ in self.order]
         held: list[list[set[int]]] = [[set() for _ in range(n)] for _ in self.order]
@@ -284,5 +302,5 @@ class _MultilevelRetentionMilp:
         return LevelPlan(
             self.order, self.levels, tuple(map(tuple, moves)),
             tuple(tuple(frozenset(s) for s in each) for each in held), tuple(crossing), cost,
-            min(bound, cost), proved,
+            min(cost, solved.bound), solved.proved,
         )  # fmt: skip

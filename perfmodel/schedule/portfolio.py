@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import belady, greedy, orders
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
+from perfmodel.schedule.script import Script, outcome_of
 
 Method = Literal["greedy", "beam", "ilp", "exact"]
 
@@ -28,7 +29,7 @@ _TRIES = 4000
 def fewest_bytes(
     problem: Problem, capacity_bytes: int, method: Method = "exact",
     deadline: Deadline | None = None, incumbent: Script | None = None,
-) -> ScriptOutcome:  # fmt: skip
+) -> Certified[Script]:  # fmt: skip
     """Return a schedule that spills and reloads few bytes; by ``exact``, the fewest.
 
     ``greedy``: three orders with Belady's replacement. ``beam``: also beams over orders and
@@ -43,11 +44,10 @@ def fewest_bytes(
     """
     deadline = deadline or Deadline()
     best = greedy(problem, capacity_bytes)
-    if best.script is None:
+    if best.solution is None:
         return best
     if incumbent is not None:
-        cost = replay(problem, incumbent, capacity_bytes).cost_bytes
-        best = _better(best, ScriptOutcome(incumbent, cost, 0, cost == 0, best.method))
+        best = best.or_better(outcome_of(problem, incumbent, capacity_bytes, best.method))
     if method == "greedy" or best.proved:
         return replace(best, method=method)
     if method == "exact":
@@ -59,24 +59,22 @@ def fewest_bytes(
         from perfmodel.schedule.exact import beam
 
         allowed = deadline.within(_SHARE * deadline.left())
-        best = _better(best, beam(problem, capacity_bytes, width, allowed))
+        best = best.or_better(beam(problem, capacity_bytes, width, allowed))
     if method == "beam" or best.proved or deadline.passed():
         return replace(best, method=method)
     from perfmodel.schedule.ilp import ilp, retention
 
-    assert best.script is not None
+    assert best.solution is not None
     if method == "ilp":
-        found = ilp(problem, capacity_bytes, deadline, more_orders=(best.script.order,))
-        return replace(_better(best, found), method=method)
-    kept = retention(problem, best.script.order, capacity_bytes, deadline)
-    # Its bound is of this order alone.
-    best = _better(best, replace(kept, bound_bytes=0, proved=kept.cost_bytes == 0))
-    return replace(best, method=method)
+        better = ilp(problem, capacity_bytes, deadline, more_orders=(best.solution.order,))
+    else:
+        better = retention(problem, best.solution.order, capacity_bytes, deadline)
+    return replace(best.or_better(better), method=method)
 
 
 def _proved(
-    problem: Problem, capacity_bytes: int, deadline: Deadline, best: ScriptOutcome
-) -> ScriptOutcome:
+    problem: Problem, capacity_bytes: int, deadline: Deadline, best: Certified[Script]
+) -> Certified[Script]:
     """Return the outcome of the least peak and of the search; some time is left if it is open."""
     best = _without_spills(problem, capacity_bytes, deadline, best)
     if best.proved:
@@ -84,51 +82,35 @@ def _proved(
     from perfmodel.schedule.exact import search
 
     allowed = deadline.within(_SEARCH * deadline.left())
-    return _better(best, search(problem, capacity_bytes, allowed, best.script))
+    return best.or_better(search(problem, capacity_bytes, allowed, best.solution))
 
 
 def _descended(
-    problem: Problem, capacity_bytes: int, deadline: Deadline, best: ScriptOutcome
-) -> ScriptOutcome:
+    problem: Problem, capacity_bytes: int, deadline: Deadline, best: Certified[Script]
+) -> Certified[Script]:
     """Return what moves of steps make of a schedule that is not proved."""
-    if best.proved or best.script is None:
+    if best.proved or best.solution is None:
         return best
     from perfmodel.schedule.improve import improved
 
-    starts = [best.script, *(belady(problem, o, capacity_bytes) for _, o in orders(problem))]
+    starts = [best.solution, *(belady(problem, o, capacity_bytes) for _, o in orders(problem))]
     for start in starts:
         if start is None or deadline.passed():
             continue
         # The most for the best; something is left for what follows.
         allowed = deadline.within(0.4 * deadline.left())
         script = improved(problem, start, capacity_bytes, allowed, tries=_TRIES)
-        cost = replay(problem, script, capacity_bytes).cost_bytes
-        best = _better(best, ScriptOutcome(script, cost, 0, cost == 0, best.method))
+        best = best.or_better(outcome_of(problem, script, capacity_bytes, best.method))
     return best
 
 
 def _without_spills(
-    problem: Problem, capacity_bytes: int, deadline: Deadline, best: ScriptOutcome
-) -> ScriptOutcome:
+    problem: Problem, capacity_bytes: int, deadline: Deadline, best: Certified[Script]
+) -> Certified[Script]:
     """Return the order of least peak: nothing is spilled where it fits, often little elsewhere."""
     from perfmodel.schedule.peak import minimum_peak
 
     found = minimum_peak(problem, deadline.within(_SHARE * deadline.left()))
-    if found.peak_bytes > capacity_bytes:
-        spilling = belady(problem, found.order, capacity_bytes)
-        assert spilling is not None
-        cost = replay(problem, spilling, capacity_bytes).cost_bytes
-        return _better(best, ScriptOutcome(spilling, cost, 0, cost == 0, best.method))
-    script = Script(tuple(found.order), ((),) * len(found.order))
-    return ScriptOutcome(script, 0, 0, True, best.method)
-
-
-def _better(a: ScriptOutcome, b: ScriptOutcome) -> ScriptOutcome:
-    """Return the cheaper of two, with the larger of their bounds."""
-    bound = max(a.bound_bytes, b.bound_bytes)
-    chosen = b if b.script is not None and b.cost_bytes < a.cost_bytes else a
-    counts = {**a.counts, **b.counts}
-    return replace(
-        chosen, bound_bytes=min(bound, chosen.cost_bytes), counts=counts,
-        proved=chosen.cost_bytes <= bound or chosen.proved,
-    )  # fmt: skip
+    assert found.solution is not None
+    script = belady(problem, found.solution, capacity_bytes)
+    return best.or_better(outcome_of(problem, script, capacity_bytes, best.method))

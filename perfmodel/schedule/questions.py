@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from perfmodel.atomic import output_faults
 from perfmodel.errors import InputError, input_error
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 
 if TYPE_CHECKING:
     from perfmodel.schedule.levels import LevelPlan
@@ -137,7 +137,7 @@ def write_lp(s: Schedule, path: str | Path, *, order: bool = False) -> None:
 
 
 def _limit(s: Schedule) -> int:
-    if s.outcome.script is None or s.capacity_bytes is None:
+    if s.outcome.solution is None or s.capacity_bytes is None:
         raise input_error(
             "there is no schedule", path="capacity", expected="one in which every step fits"
         )

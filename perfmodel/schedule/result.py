@@ -7,13 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.optimise.certified import Certified
 from perfmodel.plan import Plan
 from perfmodel.schedule.addresses import AddressLayout
 from perfmodel.schedule.graphs import Scheduled
 from perfmodel.schedule.plans import Where, to_plan
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome, Trace, replay
-from perfmodel.table import Result, Table
+from perfmodel.schedule.script import Script, Trace, replay
+from perfmodel.table import Result, ShownPicture, Table
 
 if TYPE_CHECKING:
     from perfmodel.schedule.infeasible import Infeasible, Unproved
@@ -69,7 +70,7 @@ class Schedule(Result):
     objective: str
     method: str
     capacity_bytes: int | None
-    outcome: ScriptOutcome
+    outcome: Certified[Script]
     lower_bound: float
     proved: bool
     layout: AddressLayout | None = None
@@ -98,7 +99,7 @@ class Schedule(Result):
         That the blocks of this schedule have no addresses does not tell of those of others.
         """
         why = self.infeasible
-        return why is None or (why.proved and self.outcome.script is None)
+        return why is None or (why.proved and self.outcome.solution is None)
 
     @cached_property
     def unproved(self) -> Unproved | None:
@@ -106,7 +107,7 @@ class Schedule(Result):
 
         None where it is proved, where there is no schedule, and for other objectives.
         """
-        if self.proved or self.outcome.script is None or self.objective != "bytes":
+        if self.proved or self.outcome.solution is None or self.objective != "bytes":
             return None
         from perfmodel.schedule.infeasible import unproved
 
@@ -122,9 +123,9 @@ class Schedule(Result):
         ValueError
             There is none.
         """
-        if self.outcome.script is None:
+        if self.outcome.solution is None:
             raise ValueError("there is no schedule: see `infeasible`")
-        return self.outcome.script
+        return self.outcome.solution
 
     @cached_property
     def trace(self) -> Trace:
@@ -160,7 +161,7 @@ class Schedule(Result):
     @property
     def lower_bound_bytes(self) -> int:
         """No schedule spills and reloads fewer bytes."""
-        return self.outcome.bound_bytes
+        return int(self.outcome.bound)
 
     @property
     def peak_bytes(self) -> int:
@@ -209,8 +210,6 @@ class Schedule(Result):
     @cached_property
     def residency(self) -> Table:
         """Stays on chip, one row each: tensor, positions, bytes, address, spilled, reloaded."""
-        from perfmodel.table import Table
-
         at = {} if self.layout is None else self.layout.of_intervals()
         stays = self.trace.intervals
         buffers = self.problem.buffers
@@ -299,7 +298,7 @@ class Schedule(Result):
     @cached_property
     def table(self) -> Table:
         """One row for each stay on chip, as `residency`; none where there is no schedule."""
-        return Table({}) if self.outcome.script is None else self.residency
+        return Table({}) if self.outcome.solution is None else self.residency
 
     @property
     def headline(self) -> str:
@@ -321,6 +320,23 @@ class Schedule(Result):
     def sections(self) -> list[str]:
         """Return why there is no schedule, and what would help."""
         return [] if self.infeasible is None else [self.infeasible.text()]
+
+    def pictures(self) -> list[ShownPicture]:
+        """Return its memory and its timeline; what each step needs where nothing fits."""
+        if self.outcome.solution is None:
+            return [
+                ShownPicture("demand", "What each step needs by itself, against what there is.")
+            ]
+        return [
+            ShownPicture("memory", "What lies on chip: address upwards, steps to the right."),
+            ShownPicture("timeline", "Steps and transfers over time."),
+        ]
+
+    def explain(self) -> str:
+        """Return why nothing fits, or what binds and what is open between value and bound."""
+        from perfmodel.schedule.text import explanation
+
+        return explanation(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""

@@ -11,9 +11,10 @@ from perfmodel.errors import Fault, input_error, nearest
 from perfmodel.formats import Precision
 from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.solvers import with_solver
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.schedule.curve import Curve, capacities, curve
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import Weights, scheduled
 from perfmodel.schedule.job import ScheduleJob
 from perfmodel.schedule.portfolio import METHODS, Method
@@ -56,6 +57,7 @@ def schedule(
 
 @remembered
 @former_parameters(unfused="not fuse")
+@with_solver
 def schedule(
     workload: WorkloadLike,
     device: DeviceLike | None = None,
@@ -75,6 +77,7 @@ def schedule(
     runtime: str | Path | Runtime | None = None,
     engine: str | None = None,
     fuse: bool | None = None,
+    solver: str = "highs",
     time_limit_s: float | None = 20.0,
 ) -> Schedule | Curve:
     """Find the order of a network's operators, what stays on chip, and where each tensor lies.
@@ -115,6 +118,9 @@ def schedule(
         As for `predict`.
     precision
         As for `predict`. By default the file's own, else the engine's first; without a device int8.
+    solver
+        Solver of integer programmes: highs, or any that PuLP finds here (cbc, gurobi, scip). One
+        that is stopped proves nothing by itself.
     time_limit_s
         Seconds after which the best so far is returned, with a bound. In Python None is no limit.
 

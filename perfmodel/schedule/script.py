@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
+from perfmodel.optimise.certified import Certified
 from perfmodel.schedule.problem import Problem
 
+__all__ = ["Certified", "ResidencyInterval", "Script", "Trace", "outcome_of", "replay"]
+
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Outcome="ScriptOutcome")
+    __getattr__ = former_names(__name__, Outcome="Certified", ScriptOutcome="Certified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,32 +31,6 @@ class Script:
 
     order: tuple[int, ...]
     evictions: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptOutcome:
-    """What a method found.
-
-    Attributes
-    ----------
-    script
-        Its best script, or None where it found none in time.
-    cost_bytes
-        Bytes spilled and reloaded by it.
-    bound_bytes
-        No schedule spills and reloads less.
-    proved
-        The cost equals the least there is.
-    counts
-        What it did, for the curious: states, expansions, nodes.
-    """
-
-    script: Script | None
-    cost_bytes: int
-    bound_bytes: int
-    proved: bool
-    method: str
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +137,22 @@ def replay(problem: Problem, script: Script, capacity_bytes: int | None = None) 
             if not waiting[t] and t in since:
                 leave(t, k)
     return Trace(spilled, reloaded, max(totals, default=0), tuple(totals), tuple(stays))
+
+
+def outcome_of(
+    problem: Problem,
+    script: Script | None,
+    capacity_bytes: int,
+    method: str,
+    bound: float = 0,
+    work: Mapping[str, int] | None = None,
+) -> Certified[Script]:
+    """Return a script with the bytes that it spills and reloads; `bound`: none goes below.
+
+    Raises
+    ------
+    ValueError
+        As `replay` does.
+    """
+    cost = math.inf if script is None else replay(problem, script, capacity_bytes).cost_bytes
+    return Certified(script, cost, bound, method, work or {})

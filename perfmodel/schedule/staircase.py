@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.errors import input_error
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.curve import Curve
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.result import Schedule
 from perfmodel.table import Result, Table
@@ -99,7 +99,7 @@ def staircase(asked: Schedule) -> SpillStaircase:
     beside = job.made.weight_bytes if job.weights == "resident" else 0
     peak = minimum_peak(problem, deadline)
     proved, resolution = peak.proved, 1
-    least, free = problem.largest_working_set_bytes, peak.peak_bytes
+    least, free = problem.largest_working_set_bytes, int(peak.value)
     apart = max(1, (free - least) // _MOST)
     made: list[Schedule] = []
     size, solved = free, 0

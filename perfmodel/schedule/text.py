@@ -22,7 +22,7 @@ def glance(s: Schedule) -> list[tuple[str, str]]:
         where = s.where.memory if not s.where.device else f"{s.where.memory} of {s.where.device}"
         lines.append(("capacity", f"{there} ({where})"))
     lines.append(("largest working set", needed))
-    if s.outcome.script is None:
+    if s.outcome.solution is None:
         return lines
     spilled = s.trace.cost_bytes
     lines += [
@@ -44,11 +44,11 @@ def glance(s: Schedule) -> list[tuple[str, str]]:
         lines.append(("with fewest bytes", f"{show(other.latency_s, 'time')}, {moved}"))
     if s.offchip_energy_j is not None:
         lines.append(("energy off chip", show(s.offchip_energy_j, "energy")))
-    lines.append(("proof", _proof(s)))
+    lines.append(("proof", proof_text(s)))
     return lines
 
 
-def _proof(s: Schedule) -> str:
+def proof_text(s: Schedule) -> str:
     """Return how good the schedule is known to be."""
     said = {
         "bytes": "spill fewer bytes", "peak": "need less memory", "latency_s": "be faster",
@@ -70,6 +70,25 @@ def _proof(s: Schedule) -> str:
     return f"not proved: {shown}{gap}"
 
 
+def explanation(s: Schedule) -> str:
+    """Return why nothing fits, or what is open between value and bound, and what binds."""
+    parts = [str(s)]
+    if s.unproved is not None:
+        parts.append(s.unproved.text())
+    if s.outcome.work:
+        parts.append(f"searched: {', '.join(f'{name} {n}' for name, n in s.outcome.work.items())}")
+    sets = s.problem.working_set_bytes
+    worst = s.problem.steps[sets.index(max(sets))]
+    buffers = [s.problem.buffers[t] for t in dict.fromkeys((*worst.reads, *worst.writes))]
+    inner = ", ".join(f"{buffer.name} {binary(buffer.size_bytes)}" for buffer in buffers)
+    parts.append(f"{worst.name} needs the most on chip, {binary(max(sets))}: {inner}")
+    if s.timing is not None:
+        line = s.timing.timeline
+        times = [show(t, "time") for t in (line.makespan_s, line.compute_s, line.exposed_s)]
+        parts.append(f"latency = arithmetic + waiting = {times[1]} + {times[2]} = {times[0]}")
+    return "\n\n".join(parts)
+
+
 def head_line(s: Schedule) -> str:
     """Return what was scheduled, and how."""
     steps = sum(not step.load for step in s.problem.steps)
@@ -83,7 +102,7 @@ def curve_rows(curve: Curve) -> list[list[str]]:
     rows = [[*head, *(["latency"] if timed else []), ""]]
     for s in curve.schedules:
         size = binary(s.capacity_bytes or 0)
-        if s.outcome.script is None:
+        if s.outcome.solution is None:
             rows.append([size, *[""] * (len(head) - 1 + timed), "does not fit"])
             continue
         sums = (s.spill_bytes, s.reload_bytes, s.lower_bound_bytes, s.offchip_bytes, s.peak_bytes)
@@ -117,7 +136,7 @@ def to_dict(s: Schedule) -> dict[str, Any]:
     }  # fmt: skip
     if s.infeasible is not None:
         out["infeasible"] = s.infeasible.to_dict()
-    if s.outcome.script is None:
+    if s.outcome.solution is None:
         limits = {"capacity_bytes": s.capacity_bytes, "working_set_bytes": s.working_set_bytes}
         if s.objective != "peak":
             # What does not exist has no bound.
@@ -132,7 +151,7 @@ def to_dict(s: Schedule) -> dict[str, Any]:
         "residency": s.residency.to_records(),
         "addresses": s.addresses,
         "height_bytes": s.layout.height_bytes if s.layout is not None else None,
-        "counts": s.outcome.counts,
+        "counts": s.outcome.work,
         "notes": s.notes,
     }  # fmt: skip
     return plain(out)

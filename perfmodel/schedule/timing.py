@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.graphs import Scheduled
 from perfmodel.schedule.latency import (
     Dma,
@@ -16,8 +17,9 @@ from perfmodel.schedule.latency import (
     prefetch,
     simulate,
 )
+from perfmodel.schedule.latency.face import TimedPlan
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome
+from perfmodel.schedule.script import Script
 from perfmodel.schedule.target import Target, Times
 
 
@@ -109,37 +111,33 @@ class Clock:
         return Timing(timeline, self._joules(timeline), 0.0, False, spans, per_run_s=self.per_run_s)
 
     def fastest(
-        self, bytes_: ScriptOutcome, capacity_bytes: int, deadline: Deadline
-    ) -> _TimedScript:
-        """Return the fastest schedule found, that of fewest bytes among the candidates."""
-        given = () if bytes_.script is None else (bytes_.script,)
-        found = latency(
-            self.problem, capacity_bytes, self.dma, deadline, scripts=given,
-            bound_bytes=bytes_.bound_bytes,
+        self, bytes_: Certified[Script], capacity_bytes: int, deadline: Deadline
+    ) -> Certified[TimedPlan]:
+        """Return the fastest schedule reached, that of fewest bytes among the candidates."""
+        known = () if bytes_.solution is None else (bytes_.solution,)
+        best = latency(
+            self.problem, capacity_bytes, self.dma, deadline, scripts=known,
+            bound_bytes=bytes_.bound,
         )  # fmt: skip
-        assert found.script is not None
-        assert found.timeline is not None
-        bound = found.bound_s + self.per_run_s
-        return _TimedScript(found.script, found.timeline, bound, found.proved)
+        extra = self.per_run_s
+        return replace(best, value=best.value + extra, bound=best.bound + extra)
 
     def frugal(
-        self, bytes_: ScriptOutcome, capacity_bytes: int, deadline: Deadline
-    ) -> _TimedScript:
-        """Return the schedule of least energy found."""
+        self, bytes_: Certified[Script], capacity_bytes: int, deadline: Deadline
+    ) -> Certified[TimedPlan]:
+        """Return the schedule of least energy reached."""
         assert self.power is not None
-        given = () if bytes_.script is None else (bytes_.script,)
-        found = energy(
-            self.problem, capacity_bytes, self.dma, self.power, deadline, scripts=given,
-            bound_bytes=bytes_.bound_bytes,
+        known = () if bytes_.solution is None else (bytes_.solution,)
+        best = energy(
+            self.problem, capacity_bytes, self.dma, self.power, deadline, scripts=known,
+            bound_bytes=bytes_.bound,
         )  # fmt: skip
-        assert found.script is not None
-        assert found.timeline is not None
-        bound = found.bound_j + self.power.static_w * self.per_run_s
-        return _TimedScript(found.script, found.timeline, bound, found.proved)
+        extra = self.power.static_w * self.per_run_s
+        return replace(best, value=best.value + extra, bound=best.bound + extra)
 
     def ties(
-        self, found: _TimedScript, bytes_: ScriptOutcome, other: Timing | None
-    ) -> _TimedScript:
+        self, best: Certified[TimedPlan], bytes_: Certified[Script], other: Timing | None
+    ) -> Certified[TimedPlan]:
         """Return the schedule of fewest bytes instead where it is as fast and as frugal.
 
         Parameters
@@ -147,22 +145,28 @@ class Clock:
         other
             When everything of that schedule happens.
         """
-        if bytes_.script is None or other is None:
-            return found
-        mine, its = self._joules(found.timeline), other.offchip_energy_j
-        slower = other.timeline.makespan_s > found.timeline.makespan_s * (1 + 1e-9)
+        assert best.solution is not None
+        if bytes_.solution is None or other is None:
+            return best
+        timeline = best.solution.timeline
+        mine, its = self._joules(timeline), other.offchip_energy_j
+        slower = other.timeline.makespan_s > timeline.makespan_s * (1 + 1e-9)
         if slower or (mine is not None and its is not None and its > mine * (1 + 1e-9)):
-            return found
-        return _TimedScript(bytes_.script, other.timeline, found.bound, found.proved)
+            return best
+        return replace(best, solution=TimedPlan(bytes_.solution, (), other.timeline))
 
-    def timing(self, found: _TimedScript, bytes_: ScriptOutcome, other: Timing | None) -> Timing:
-        """Return the timing of what was found, with the schedule of fewest bytes beside it."""
+    def timing(
+        self, best: Certified[TimedPlan], bytes_: Certified[Script], other: Timing | None
+    ) -> Timing:
+        """Return the timing of the best, with the schedule of fewest bytes beside it."""
+        assert best.solution is not None
         beside = None
         if other is not None:
-            beside = Beside("bytes", other.latency_s, other.offchip_energy_j, bytes_.cost_bytes)
+            beside = Beside("bytes", other.latency_s, other.offchip_energy_j, int(bytes_.value))
+        timeline = best.solution.timeline
         return Timing(
-            found.timeline, self._joules(found.timeline), found.bound, found.proved,
-            _spans(found.timeline, found.script), beside, self.per_run_s,
+            timeline, self._joules(timeline), best.bound, best.proved,
+            _spans(timeline, best.solution.script), beside, self.per_run_s,
         )  # fmt: skip
 
     def _joules(self, timeline: Timeline) -> float | None:
@@ -176,16 +180,6 @@ class Clock:
             + self.power.write_j_per_byte * written
             + self.power.static_w * (timeline.makespan_s + self.per_run_s)
         )
-
-
-@dataclass(frozen=True)
-class _TimedScript:
-    """A script and its timeline, with the bound of what was asked for."""
-
-    script: Script
-    timeline: Timeline
-    bound: float
-    proved: bool
 
 
 def clock(scheduled: Scheduled, at: Target, times: Times) -> Clock:

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, cast, get_args
 
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, nearest, no_such
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
@@ -64,7 +64,7 @@ class SearchProblem:
     ----------
     workload, device
         Names of the library, paths, or objects; a workload may be a space of architectures.
-    settings
+    set
         Facts of the device, parameters of the workload or of the space.
     choices, share, precision, runtime, engine, constraints, objective, method
         As for `perfmodel.search.run.search`.
@@ -78,12 +78,12 @@ class SearchProblem:
         Of evolution.
     place
         Puts a fault where it was written. Paths of faults begin with the name of an attribute:
-        ``choices.weight_bits``, ``constraints[0]``, ``settings.batch``.
+        ``choices.weight_bits``, ``constraints[0]``, ``set.batch``.
     """
 
     workload: Any
     device: Any
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    set: Mapping[str, Any] = field(default_factory=dict[str, Any])
     choices: Mapping[str, Any] | None = None
     share: Share = "layer"
     precision: str | Precision | None = None
@@ -149,9 +149,9 @@ class SearchProblem:
         return fault if fault.file or self.place is None else self.place(fault)
 
     def _resolve(self, faults: FaultList) -> _Ready | None:
-        parts = split(self.settings)
+        parts = split(self.set)
         for name in (*parts.options, *parts.subjects):
-            faults.append(Fault(f"'{name}' cannot be set", path=f"settings.{name}",
+            faults.append(Fault(f"'{name}' cannot be set", path=f"set.{name}",
                                 expected="its own option"))  # fmt: skip
         runtime = _trying(faults, "runtime", runtime_of, self.runtime)
         device = _trying(faults, "device", device_of, self.device)
@@ -163,7 +163,7 @@ class SearchProblem:
         if isinstance(self.workload, ArchitectureSpace | ConfigurationSpace):
             space = self.workload
         elif named:
-            made = _trying(faults, "settings", _space, self.workload, parts.workload)
+            made = _trying(faults, "set", _space, self.workload, parts.workload)
             space, numbers = made or (None, {})
         else:
             base = _trying(faults, "workload", _workload, self.workload, parts.workload)
@@ -172,14 +172,14 @@ class SearchProblem:
                 base = FaultList().trying(_workload, self.workload, {})
         machine: Any = device
         if device is not None and parts.facts:
-            machine = _trying(faults, "settings", machine_of, device, runtime, parts.facts, base,
+            machine = _trying(faults, "set", machine_of, device, runtime, parts.facts, base,
                               precision, self.engine)  # fmt: skip
             note_remarks(machine or device)
         if device is not None and self.engine is not None:
             spec = device if isinstance(device, Machine) else device.machine()
             faults += check_choices(spec, self.engine, None)
         if parts.bits:
-            _trying(faults, "settings", checked_bits, parts.bits)
+            _trying(faults, "set", checked_bits, parts.bits)
             if device is not None and not faults:
                 precision = with_bits(precision, parts.bits, base, device, runtime, self.engine)
         if not named and space is None and self.choices is not None:
@@ -280,7 +280,7 @@ def _settings(inner: str, path: str) -> str:
     """Return the place of a fault: names that a workload does not know were settings."""
     head = inner.removeprefix(f"{path}.")
     if path in ("workload",) and head != inner:
-        return f"settings.{head}"
+        return f"set.{head}"
     if path == "choices" and head.partition(".")[0] in ("share", "precision"):
         return head
     return inner
@@ -350,6 +350,4 @@ def _option_faults(
 
 
 def _no_such(path: str, message: str, value: str, known: Any) -> Fault:
-    meant = nearest(str(value), known)
-    return Fault(f"{message} '{value}'", path=path, suggestion=meant,
-                 expected="" if meant else one_of(known))  # fmt: skip
+    return no_such(f"{message} '{value}'", str(value), known, path)

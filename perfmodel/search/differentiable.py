@@ -11,7 +11,7 @@ is mended and improved by single swaps that ask the oracle itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import dimension_of
-from perfmodel.errors import Fault, InputError, nearest, one_of
-from perfmodel.expressions import parse_expression
-from perfmodel.expressions.nodes import ExpressionOperation, Name, Number
+from perfmodel.errors import Fault, no_such
 from perfmodel.former import former_names
+from perfmodel.search.constraints import parse_constraints
+from perfmodel.search.grid import near_choices
+from perfmodel.settings import FaultList
 from perfmodel.table import Result, Table
 
 if not TYPE_CHECKING:
@@ -157,12 +158,11 @@ def differentiable_search(
     """
     sizes = [len(d.options) for d in oracle.space.decisions]
     names = [d.name for d in oracle.space.decisions]
-    faults: list[Fault] = []
+    faults = FaultList()
     metric, bound = _limit(oracle, limit, metric, faults)
     tables = None if callable(loss) else _tables(loss, names, sizes, faults)
     _number_faults(steps, rate, temperatures, penalty, faults)
-    if faults:
-        raise InputError(faults)
+    faults.settle()
     problem = _RelaxedProblem(oracle, loss, tables, metric, bound, sizes)
     logits, history = _descend(problem, steps, rate, temperatures, penalty, seed, noise=noise)
     shares = [_softmax(x) for x in logits]
@@ -266,11 +266,8 @@ def _swapped(problem: _RelaxedProblem, choice: tuple[int, ...]) -> tuple[tuple[i
     cost, loss = _cost(problem, choice), problem.hard_loss(choice)
     seen = {choice}
     while True:
-        near = [
-            (*choice[:i], option, *choice[i + 1 :])
-            for i, n in enumerate(problem.sizes) for option in range(n) if option != choice[i]
-        ]  # fmt: skip
-        near = [c for c in near if c not in seen]
+        rows: list[list[int]] = near_choices(choice, problem.sizes).tolist()
+        near = [row for row in map(tuple, rows) if row not in seen]
         if not near:
             return choice, swaps
         found = problem.oracle.batch(np.array(near, dtype=np.intp))
@@ -301,29 +298,22 @@ def _softmax(x: Floats) -> Floats:
 
 
 def _limit(
-    oracle: Any, limit: str | float, metric: str, faults: list[Fault]
+    oracle: Any, limit: str | float, metric: str, faults: FaultList
 ) -> tuple[str, float]:  # fmt: skip
-    bound = 0.0
     if isinstance(limit, str):
-        try:
-            condition = parse_expression(limit)
-        except InputError as error:
-            faults += [replace(f, path="limit") for f in error.faults]
-            return metric, bound
-        root = condition.root
-        if isinstance(root, ExpressionOperation) and root.kind in ("<=", "<"):
-            left, right = root.operands
-            if isinstance(left, Name) and isinstance(right, Number):
-                found = condition.condition_faults(oracle.metrics)
-                faults += [replace(f, path="limit") for f in found]
-                return left.name, float(right.value)
-        faults.append(Fault(f"'{limit}' is no upper limit", path="limit",
-                            expected="such as latency_s <= 5 ms"))  # fmt: skip
-        return metric, bound
+        limits = faults.trying_at("limit", parse_constraints, limit, oracle.metrics)
+        if limits is None:
+            return metric, 0.0
+        if len(limits) == 1 and limits[0].at_most:
+            return limits[0].metric, limits[0].bound
+        faults.append(
+            Fault(f"'{limit}' is no upper limit", "limit", expected="such as latency_s <= 5 ms")
+        )
+        return metric, 0.0
     if metric not in oracle.metrics:
-        faults.append(Fault(f"the oracle does not tell '{metric}'", path="metric",
-                            expected=one_of(oracle.metrics),
-                            suggestion=nearest(metric, oracle.metrics)))  # fmt: skip
+        faults.append(
+            no_such(f"the oracle does not tell '{metric}'", metric, oracle.metrics, "metric")
+        )
     if not isfinite(limit) or limit <= 0:
         faults.append(Fault(f"{limit!r} is no limit", path="limit", expected="a number above 0"))
     return metric, float(limit)

@@ -10,9 +10,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel.asked import remembered
-from perfmodel.errors import Fault, InputError
+from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.optimise.solvers import with_solver
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.settings import FaultList, gathered
 from perfmodel.workload.library import find
@@ -26,13 +27,17 @@ if TYPE_CHECKING:
     from perfmodel.search.space.choices import Share
     from perfmodel.workload.nas_spaces import ArchitectureSpace
 
-#: What a problem says first in the path of a fault -> what the question calls it.
-_CALLED: Final = {"settings": "set", "workload": "", "device": ""}
-_HEAD: Final = re.compile(r"(settings|workload|device)(?:\.|$)")
+#: What a problem says first in the path of a fault, and the question does not.
+_HEAD: Final = re.compile(r"(?:workload|device)(?:\.|$)")
 
 
 def space(
-    what: str | WorkloadLike, choices: Mapping[str, Any] | None = None, **settings: Any
+    what: str | WorkloadLike,
+    choices: Mapping[str, Any] | None = None,
+    *,
+    share: Share | None = None,
+    precision: str | Precision | None = None,
+    **settings: Any,  # open-ended: which there are is the space's to say
 ) -> ArchitectureSpace | ConfigurationSpace:
     """Return a space of architectures, or of configurations of one network.
 
@@ -43,25 +48,35 @@ def space(
         ``mcunet``); with `choices` a network: an object, a name of the library, or a path.
     choices
         What is decided; as for `perfmodel.search.space.configurations_of`.
+    share, precision
+        With `choices`: which layers decide together, and the formats of what is not decided.
     **settings
-        Input size, classes ... of a space; with `choices` ``share`` and ``precision``.
+        Input size, classes ... of a space of architectures.
 
     Raises
     ------
     InputError
         Every unknown name, setting, choice and option at once.
     """
+    of_choices: dict[str, Any] = {"share": share, "precision": precision}
+    of_choices = {name: value for name, value in of_choices.items() if value is not None}
     if choices is None:
         from perfmodel.workload.nas_spaces import space as named
 
-        return named(str(what), **settings)
+        return named(str(what), **settings, **of_choices)
+    if settings:
+        raise InputError(
+            no_such(f"a space of choices has no '{name}'", name, ("share", "precision"), name)
+            for name in settings
+        )
     from perfmodel.search.space import configurations_of
 
     network = what if isinstance(what, Workload) else find(what, {})
-    return configurations_of(network, choices, **settings)
+    return configurations_of(network, choices, **of_choices)
 
 
 @remembered
+@with_solver
 def search(
     workload: WorkloadLike | ArchitectureSpace | ConfigurationSpace,
     device: DeviceLike | None = None,
@@ -80,6 +95,7 @@ def search(
     model: str | None = None,
     warm: bool = False,
     method: SearchMethod = "auto",
+    solver: str = "highs",
     time_limit_s: float | None = 60.0,
     seed: int = 0,
 ) -> SearchResult:
@@ -118,6 +134,9 @@ def search(
     method
         exact (tables, with a proof), exhaustive, evolve (NSGA-II), or auto: the first of these that
         can.
+    solver
+        Solver of integer programmes: highs, or any that PuLP finds here (cbc, gurobi, scip). One
+        that is stopped proves nothing by itself.
     time_limit_s
         Seconds after which the best so far is the answer, with its gap. In Python None is no limit.
     seed
@@ -210,8 +229,4 @@ def _declared(file: Any, stated: list[str], how: Mapping[str, Any]) -> SearchPro
 
 def _called(fault: Fault) -> Fault:
     """Name a place of a problem as the question does."""
-    head = _HEAD.match(fault.path)
-    if head is None:
-        return fault
-    path = f"{_CALLED[head[1]]}.{fault.path[head.end() :]}".strip(".")
-    return replace(fault, path=path)
+    return replace(fault, path=_HEAD.sub("", fault.path, count=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from perfmodel.table import Table
 
 if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
+    from perfmodel.search.result import SearchResult
 
 #: Points of a front between its ends where it is not enumerated whole.
 POINTS = 24
@@ -69,7 +71,7 @@ def front_table(question: SearchQuery, points: int = POINTS) -> Table:
     return Table(columns)
 
 
-def _swept(question: SearchQuery, points: int) -> list[_Point]:
+def _swept(question: SearchQuery, count: int) -> list[_Point]:
     """Return points found one bound of the metric after the other."""
     first, *others = question.constraints
     name = question.named(first.metric)
@@ -77,14 +79,22 @@ def _swept(question: SearchQuery, points: int) -> list[_Point]:
     if free is None:
         raise _nothing()
     ends = [_tightest(question, free.metrics[name]), free.metrics[name]]
-    found: list[_Point] = []
-    for bound in np.linspace(ends[0], ends[1], points).tolist():
-        eased = Constraint(f"{first.metric} at {bound:.6g}", first.metric, bound, first.at_most)
-        made = question.other(question.goal, (eased, *others)).answer("auto")
-        if made.best is not None:
-            metric = made.best.metrics[name]
-            found.append(_Point(made.best.value, metric, made.bound, made.best.choice))
-    return _kept(found, first.at_most)
+    points: list[_Point] = []
+    for bound in np.linspace(ends[0], ends[1], count).tolist():
+        answer = _at(question, bound)
+        if answer.best is not None:
+            metric = answer.best.metrics[name]
+            points.append(_Point(answer.best.value, metric, answer.bound, answer.best.choice))
+    return _undominated(points, first.at_most)
+
+
+def _at(question: SearchQuery, bound: float) -> SearchResult:
+    """Return the answer with another bound of the first constraint."""
+    first, *others = question.constraints
+    text = f"{first.metric} at {bound:.6g}"
+    return question.other(question.goal, (replace(first, text=text, bound=bound), *others)).answer(
+        "auto"
+    )
 
 
 def _tightest(question: SearchQuery, reached: float) -> float:
@@ -96,8 +106,7 @@ def _tightest(question: SearchQuery, reached: float) -> float:
         return reached if best is None else best.metrics[name]
 
     def at(bound: float) -> float | None:
-        eased = Constraint(f"{first.metric} at {bound:.6g}", first.metric, bound, first.at_most)
-        best = question.other(question.goal, (eased, *others)).answer("auto").best
+        best = _at(question, bound).best
         return None if best is None else best.metrics[name]
 
     # The largest of several sums is nothing to minimise, and nothing is maximised; both can be
@@ -159,10 +168,10 @@ def _front_of(
         _Point(v, m, v, tuple(row))
         for v, m, row in zip(values[mask].tolist(), metric[mask].tolist(), rows, strict=True)
     ]
-    return _kept(found, first.at_most)
+    return _undominated(found, first.at_most)
 
 
-def _kept(points: list[_Point], at_most: bool) -> list[_Point]:
+def _undominated(points: list[_Point], at_most: bool) -> list[_Point]:
     """Return points that no other point is at least as good as in both, by the metric."""
     sign = 1.0 if at_most else -1.0
     out: list[_Point] = []

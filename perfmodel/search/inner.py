@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perfmodel.schedule.deadline import Deadline, OutOfTimeError
+from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import Constraint
 from perfmodel.search.exact import ChoiceInfeasibility, ChoiceProblem, Limit, Sum, Term, solve
 from perfmodel.search.explained import explained
+from perfmodel.search.grid import near_choices
 from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side
@@ -196,14 +197,7 @@ class FixedHardwareProblem:
     ) -> EvaluatedConfiguration | None:  # fmt: skip
         here = np.array(start, dtype=np.intp)
         for _ in range(_ROUNDS):
-            rows: list[Index] = [here]
-            for i, size in enumerate(self.sizes):
-                for option in range(size):
-                    if option != here[i]:
-                        near = here.copy()
-                        near[i] = option
-                        rows.append(near)
-            batch = np.stack(rows)
+            batch = np.concatenate([here[None], near_choices(here, self.sizes)])
             whole = self.whole(batch)
             try:
                 columns = question.columns(whole, deadline)

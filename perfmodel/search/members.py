@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from itertools import islice, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perfmodel.schedule.deadline import Deadline, OutOfTimeError
+from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.inner import SearchMethodResult
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.result import EvaluatedConfiguration
@@ -49,24 +50,26 @@ def exhaustive(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
         at = int(np.argmin(goal))
         if good.any() and (best is None or goal[at] < best.value):
             best = question.best_of(choices[at], columns, at)
-    counts = {"evaluations": seen}
     size = question.size
-    if seen < size:
-        model = f"of {seen:,} of all {size:,} members, each predicted, when time ran out"
-        uses = () if best is None else question.uses(best)
-        return SearchMethodResult(best, -math.inf, False, model, "exhaustive", uses, counts=counts)
+    complete = seen == size
     model = f"of all {size:,} members, each predicted"
-    if best is None:
+    bound, notes = -math.inf, ()
+    if not complete:
+        model = f"of {seen:,} {model}, when time ran out"
+    elif best is not None:
+        bound = best.value
+    else:
+        bound = math.inf
         notes = tuple(
             f"{constraint.text}: no member is better than {value:.6g}"
             for constraint, value in zip(question.constraints, reached, strict=True)
             if not constraint.holds(np.array([value]))[0]
         )
-        return SearchMethodResult(
-            None, math.inf, True, model, "exhaustive", counts=counts, notes=notes
-        )
-    uses = question.uses(best)
-    return SearchMethodResult(best, best.value, True, model, "exhaustive", uses, counts=counts)
+    uses = () if best is None else question.uses(best)
+    return SearchMethodResult(
+        best, bound, complete, model, "exhaustive", uses,
+        counts={"evaluations": seen}, notes=notes,
+    )  # fmt: skip
 
 
 def evolved(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
@@ -83,15 +86,16 @@ def evolved(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
         seed=question.seed,
         deadline=deadline,
     )
-    model = "evolution proves nothing"
-    counts = {"evaluations": found.evaluations}
+    result = SearchMethodResult(
+        None, -math.inf, False, "evolution proves nothing", found.method,
+        counts={"evaluations": found.evaluations},
+    )  # fmt: skip
     if not len(found.choices):
-        return SearchMethodResult(None, -math.inf, False, model, found.method, counts=counts)
+        return result
     choices: Index = np.asarray(found.choices[:_EQUALS], dtype=np.intp)
     columns = question.columns(choices)
     good = question.allowed(columns, question.constraints)
     values: Floats = np.where(good, question.goal_of(columns), np.inf)
     at = int(np.argmin(values))
     best = question.best_of(choices[at], columns, at)
-    uses = question.uses(best)
-    return SearchMethodResult(best, -math.inf, False, model, found.method, uses, counts=counts)
+    return replace(result, best=best, limits=question.uses(best))

@@ -13,9 +13,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from perfmodel.arrays import Value
 from perfmodel.search.exact import Sum, Term
-from perfmodel.search.oracle.configured import ConfigurationCosts, ConfiguredTensors, numeric_of
+from perfmodel.search.oracle.configured import ConfigurationCosts
 from perfmodel.search.oracle.reader import MetricReader
 from perfmodel.search.oracle.rows import Floats, Index
 
@@ -34,7 +33,7 @@ class MetricTables:
 
     def __init__(self, costs: ConfigurationCosts, reader: MetricReader) -> None:
         self.costs, self.reader = costs, reader
-        sizes = [self._bytes(costs.activations, i)[1] for i in range(len(costs.activations.names))]
+        sizes = [table for _, table in costs.activations.tables]
         low = np.array([table.min() for table in sizes], dtype=float)
         high = np.array([table.max() for table in sizes], dtype=float)
         if costs.pricing.states.count > 1 and len(low):
@@ -77,21 +76,18 @@ class MetricTables:
         terms = _Terms()
         if np.any(multiples[:m]):
             for kernel in self.costs.kernels:
-                columns = [self.costs.names.index(name) for name in kernel.names]
-                projected = kernel.values @ multiples[columns]
+                projected = kernel.values @ multiples[:m]
                 terms.add(kernel.decisions, self._reduced(projected, kernel.tensors, side))
         for stored, multiple in ((self.costs.weights, multiples[m]),
                                  (self.costs.caches, multiples[m + 1])):  # fmt: skip
             if multiple:
-                for i in range(len(stored.names)):
-                    decisions, table = self._bytes(stored, i)
+                for decisions, table in stored.tables:
                     terms.add(decisions, multiple * table)
         shared = terms.sum(constant)
         if not multiples[m + 2]:
             return (shared,)
         sums: list[Sum] = []
-        tables = [self._bytes(self.costs.activations, i)
-                  for i in range(len(self.costs.activations.names))]  # fmt: skip
+        tables = self.costs.activations.tables
         for step in self.costs.live:
             own = _Terms()
             for i in np.flatnonzero(step).tolist():
@@ -114,30 +110,6 @@ class MetricTables:
         axes = (allowed.ndim - 2, allowed.ndim - 1)
         return allowed.min(axis=axes) if side == "least" else allowed.max(axis=axes)
 
-    def _bytes(self, stored: ConfiguredTensors, i: int) -> tuple[tuple[int, ...], Floats]:
-        """Return the bytes of a tensor as a table over the decisions that touch it."""
-        space = self.costs.space
-        numeric = numeric_of(stored, i, self.costs.touching)
-        options = [space.decisions[d].options for d in numeric]
-        values: dict[str, Value] = dict(self.costs.defaults)
-        rows = list(product(*options))
-        combos = np.array(rows, dtype=float).reshape(len(rows), len(numeric))
-        for name, d in self.costs.touching.parameter.items():
-            own = d in numeric
-            # What the tensor does not depend on stands at any of its numbers.
-            values[name] = (
-                combos[:, numeric.index(d)] if own else float(space.decisions[d].options[0])
-            )
-        column = np.asarray(stored.program(values, len(combos))["elements"], dtype=float)[i]
-        elements = np.broadcast_to(column, (len(combos),)).reshape([len(o) for o in options])
-        own, bits = stored.decisions[i], stored.bits[i] / 8.0
-        if own < 0:
-            return tuple(numeric), elements * bits[0]
-        table = np.multiply.outer(elements, bits)
-        order = [*numeric, own]
-        ascending = sorted(range(len(order)), key=order.__getitem__)
-        return tuple(order[k] for k in ascending), np.transpose(table, ascending)
-
 
 class _Terms:
     """Tables, those over the same decisions added up."""
@@ -151,8 +123,7 @@ class _Terms:
         if not decisions:
             self.constant += float(values)
             return
-        held = self.tables.get(decisions)
-        self.tables[decisions] = values if held is None else held + values
+        self.tables[decisions] = values + self.tables.get(decisions, 0.0)
 
     def sum(self, constant: float) -> Sum:
         """Return all of them as one sum."""

@@ -17,10 +17,12 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from perfmodel.errors import Fault, InputError
 from perfmodel.frozen import FrozenModel
@@ -63,8 +65,8 @@ class AccuracyForm(_ProblemSchema):
     """Of a table of architectures: column of architectures."""
 
 
-class ProblemForm(_ProblemSchema):
-    """A search: what is decided, of what, on what, under which limits."""
+class _ProblemHead(_ProblemSchema):
+    """What a file says otherwise than the parameters of `search`, or beside them."""
 
     schema_version: Literal[1] = 1
     """Version of this form."""
@@ -72,30 +74,8 @@ class ProblemForm(_ProblemSchema):
     """What the search is about."""
     note: str | None = None
     """What a reader must know."""
-    workload: str
-    """Model of the library, path from the folder of this file, or space of architectures."""
-    device: str
-    """Device of the library, or a path."""
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """Facts of the device and parameters of the workload."""
-    choices: dict[str, Any] = Field(default_factory=dict)
-    """What is decided -> its options, or pattern of layers -> its options."""
-    share: Share = "layer"
-    """Which layers decide together."""
-    precision: str | None = None
-    """Of what is not decided."""
-    runtime: str | None = None
-    """Software that runs it."""
-    engine: str | None = None
-    """Engine of the device."""
-    constraints: list[str] = Field(default_factory=list)
-    """A list of such as latency_s <= 5 ms."""
-    objective: str = ""
-    """What is to be small; the loss where there is an accuracy model, else latency_s."""
     accuracy: AccuracyForm | None = None
-    """Where the loss comes from."""
-    method: SearchMethod = "auto"
-    """How to search."""
+    """Where the loss comes from, with its calibration."""
     time_limit_s: float | None = Field(default=60.0, gt=0, le=1e6)
     """Seconds for a proof; no limit where null."""
     evaluations: int = Field(default=4000, ge=1, le=10**9)
@@ -106,9 +86,9 @@ class ProblemForm(_ProblemSchema):
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
         """Yield what is wrong with settings and options, which may be of any plain type."""
-        for name, value in _mapping(data.get("settings")).items():
+        for name, value in _mapping(data.get("set")).items():
             if not isinstance(value, _PLAIN):
-                yield Flaw(("settings", name), f"{_what(value)} sets nothing", "one value")
+                yield Flaw(("set", name), f"{_what(value)} sets nothing", "one value")
         for word, options in _mapping(data.get("choices")).items():
             if not isinstance(options, Mapping):
                 yield from _option_flaws(("choices", word), options)
@@ -118,6 +98,34 @@ class ProblemForm(_ProblemSchema):
                 yield Flaw(("choices", word), "no layers", "layers: options")
             for pattern, listed in patterns.items():
                 yield from _option_flaws(("choices", word, pattern), listed)
+
+
+#: Annotation of a parameter of `search` -> what a file may say; a text where it is none of these.
+_TYPES: Final = {
+    "Mapping[str, Any]": dict[str, Any],
+    "str | Iterable[str]": list[str],
+    "bool": bool,
+    "Share": Share,
+    "SearchMethod": SearchMethod,
+}
+#: Former keys, for one minor version.
+_FORMER: Final = {"seconds": "time_limit_s", "settings": "set"}
+
+
+@cache
+def problem_form() -> type[BaseModel]:
+    """Return the form of a file: what `search` takes, as far as plain texts and numbers say it."""
+    from perfmodel.search.face import search
+
+    fields: dict[str, Any] = {}
+    for name, each in signature(search).parameters.items():
+        if name in _ProblemHead.model_fields or name == "calibration":
+            continue
+        kind = _TYPES.get(str(each.annotation).removesuffix(" | None"), str)
+        required = name in ("workload", "device")
+        optional = each.default is None and not required
+        fields[name] = (kind | None if optional else kind, ... if required else each.default)
+    return create_model("ProblemForm", __base__=_ProblemHead, **fields)
 
 
 #: Types of a setting and of an option.
@@ -185,31 +193,27 @@ def load(path: object, beside: Iterable[str] = ()) -> SearchProblem:
 
 def _read(file: Path, faults: list[Fault]) -> SearchProblem:
     data, marks = read(file)
-    if not isinstance(data, Mapping):
-        data = {}
-    elif "seconds" in data and "time_limit_s" not in data:
-        # Its name of an earlier version, for one minor version.
-        _former(f"{file}: 'seconds' is called 'time_limit_s' now")
-        fields = _mapping(data)
-        limit = fields.pop("seconds")
-        data = {**fields, "time_limit_s": limit}
-    form = validate(ProblemForm, data, marks, str(file))
+    fields = _mapping(data)
+    nodes = marks.root.children
+    for former, name in _FORMER.items():
+        if former in fields and name not in fields:
+            _former(f"{file}: '{former}' is called '{name}' now")
+            fields[name], nodes[name] = fields.pop(former), nodes.pop(former)
+    form = validate(problem_form(), fields, marks, str(file))
     if faults:
         raise InputError()
-    given = form.accuracy
-    source = None
-    if given is not None:
-        source = AccuracySource(
-            given.kind, _beside(file, given.path), _beside(file, given.calibration), given.model,
-            None if given.layers is None else tuple(given.layers), _beside(file, given.weights),
-            given.accuracy, given.architecture,
-        )  # fmt: skip
-    return SearchProblem(
-        _subject(file, form.workload), _subject(file, form.device), form.settings,
-        form.choices or None, form.share, form.precision, form.runtime, form.engine,
-        tuple(form.constraints), form.objective, source, form.method, form.time_limit_s,
-        form.evaluations, form.seed, place=_FaultLocator(marks, str(file)),
-    )  # fmt: skip
+    names = signature(SearchProblem).parameters.keys() & problem_form().model_fields.keys()
+    stated: dict[str, Any] = {name: getattr(form, name) for name in names}
+    source: AccuracyForm | None = stated["accuracy"]
+    if source is not None:
+        given: dict[str, Any] = dict(source)
+        given |= {n: _beside(file, given[n]) for n in ("path", "calibration", "weights")}
+        given["layers"] = None if source.layers is None else tuple(source.layers)
+        stated["accuracy"] = AccuracySource(**given)
+    for name in ("workload", "device"):
+        stated[name] = _subject(file, stated[name])
+    stated |= {"set": stated["set"] or {}, "constraints": tuple(stated["constraints"])}
+    return SearchProblem(**stated, place=_FaultLocator(marks, str(file)))
 
 
 def _former(text: str) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 
 from perfmodel.arrays import first_number
 from perfmodel.errors import Fault, InputError, input_error
-from perfmodel.schedule.deadline import Deadline, OutOfTimeError
+from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.explained import over_all
+from perfmodel.search.grid import every_choice
 from perfmodel.search.inner import FixedHardwareProblem, SearchMethodResult
 from perfmodel.search.loss import LOSSES, Loss
 from perfmodel.search.members import evolved, exhaustive
@@ -180,8 +181,7 @@ class SearchQuery:
         ]  # fmt: skip
         shape = [len(space.decisions[i].options) for i in sizing]
         rows = np.zeros((math.prod(shape), len(space.decisions)), dtype=np.intp)
-        grid = list(np.ndindex(*shape))
-        rows[:, sizing] = np.array(grid, dtype=np.intp).reshape(len(rows), len(shape))
+        rows[:, sizing] = every_choice(shape)
         place = {i: k for k, i in enumerate(inner.free)}
         return tuple(place[i] for i in sizing), self.items(rows).reshape(shape)
 
@@ -403,10 +403,7 @@ class SearchQuery:
 
     def every(self) -> Index:
         """Return all choices, ``(size, decisions)``."""
-        sizes = np.array([len(d.options) for d in self.space.decisions], dtype=np.intp)
-        places = np.array([math.prod(sizes[i + 1 :].tolist()) for i in range(len(sizes))])
-        rows: Index = np.arange(self.size)[:, None] // places % sizes
-        return rows
+        return every_choice([len(d.options) for d in self.space.decisions])
 
     @property
     def sense(self) -> str:

@@ -12,7 +12,7 @@ from perfmodel.columns import RATE, dimension_of
 from perfmodel.errors import InfeasibleError
 from perfmodel.prediction.rows import spread_of
 from perfmodel.search.constraints import RATES, Constraint
-from perfmodel.table import Result, Table, plain
+from perfmodel.table import Result, ShownPicture, Table, plain
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -243,6 +243,18 @@ class SearchResult(Result):
     def cautions(self) -> list[str]:
         """Return the notes."""
         return [f"note: {note}" for note in self.notes]
+
+    def pictures(self) -> list[ShownPicture]:
+        """Return the front, where it was asked for, and the layers."""
+        front = ShownPicture("front", "The objective against what the first limit is of.")
+        layers = ShownPicture("layers", "What each layer got, below what it takes.")
+        return [front, layers] if "front" in self.__dict__ else [layers]
+
+    def explain(self) -> str:
+        """Return the answer with what its proof is about and what the search counted."""
+        from perfmodel.search.text import explanation
+
+        return explanation(self)
 
     def sections(self) -> list[str]:
         """Return what each layer got."""

@@ -45,6 +45,17 @@ def glance(r: SearchResult) -> list[tuple[str, str]]:
     return _none(r) if r.best is None else _best(r)
 
 
+def explanation(r: SearchResult) -> str:
+    """Return the answer with its bound, what its proof is about, and what the search counted."""
+    lines = [f"{'proved' if r.proved else 'not proved'}; the model: {r.model}"]
+    if math.isfinite(r.bound):
+        bound = quantity(r.objective, _positive(r, r.bound), r.unit)
+        lines.append(f"no configuration is better than {bound}")
+    if r.counts:
+        lines.append(f"counted: {', '.join(f'{name} {n}' for name, n in r.counts.items())}")
+    return "\n".join([str(r), "", *lines])
+
+
 def quantity(name: str, value: float, unit: str = "") -> str:
     """Return a metric with its unit, bytes with binary prefixes, as limits are written."""
     if dimension_of(name) == "bytes" and math.isfinite(value):

@@ -104,7 +104,9 @@ def sources_digest() -> str:
     """Return a digest of perfmodel's own code and of the tables that it reads by itself."""
     package = Path(__file__).resolve().parents[1]
     found = hashlib.sha256()
-    for root, pattern in ((package, "*.py"), (data_root() / "energy", "*.yaml")):
+    # Models are digested by their graphs; what stands in folders beside them is read by code.
+    tables = (data_root() / "energy", "*.yaml"), (data_root("workloads"), "*/*.yaml")
+    for root, pattern in ((package, "*.py"), *tables):
         for path in sorted(root.rglob(pattern)):
             content = path.read_bytes()
             found.update(f"{path.relative_to(root).as_posix()} {len(content)} ".encode())

@@ -10,20 +10,17 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.columns import TEXT, TRUTH
 from perfmodel.errors import InputError
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.library import hardware
-from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.apart import told_apart
 from perfmodel.prediction.scarce import largest_share
-from perfmodel.resolve import machine_of
-from perfmodel.settings import BITS, OPTIONS, is_fact
+from perfmodel.resolve import device_of, machine_of, runtime_of
+from perfmodel.settings import BITS, split
 from perfmodel.sweep.bottleneck import bottlenecks
 from perfmodel.sweep.cases import Numbers
 from perfmodel.sweep.plan import REASON, Piece, SweepPlan, pieces_points
-from perfmodel.sweep.resolve_cases import bound, precision_of
+from perfmodel.sweep.resolve_cases import bound
 from perfmodel.table import Table
 
 
@@ -81,33 +78,19 @@ def predict_points(plan: SweepPlan, index: int, numbers: Numbers) -> Prediction:
         One of them cannot be predicted.
     """
     case = plan.cases[index]
-    options = plan.options
-    chosen = {n: case.categories.get(n, getattr(options, n)) for n in OPTIONS}
-    settings = {n: v for n, v in case.categories.items() if n not in OPTIONS}
-    facts: dict[str, Any] = {}
-    bits: dict[str, Any] = {}
-    for name, values in numbers.items():
-        if is_fact(name):
-            facts[name] = values
-        elif name in BITS:
-            bits[BITS[name]] = values
-        else:
-            settings[name] = values
-    for name in [n for n in settings if n in BITS or is_fact(n)]:
-        (bits if name in BITS else facts)[BITS.get(name, name)] = settings.pop(name)
-    workload = bound(plan.workloads[case.workload], settings)
-    ref = plan.devices[case.device]
-    device = ref if isinstance(ref, Machine) else hardware(ref)
-    runtime = None if chosen["runtime"] is None else find_runtime(chosen["runtime"])
-    precision = precision_of(chosen["precision"], bits, workload, device, runtime, chosen["engine"])
-    machine: Device | Machine = device
-    if facts:
-        machine = machine_of(device, runtime, facts, workload, precision, chosen["engine"])
-    return predict(
-        workload, machine, precision=precision, runtime=runtime, engine=chosen["engine"],
-        model=chosen["model"], fuse=options.fuse, flash_attention=options.flash_attention,
-        relaxed=options.relaxed, warm=options.warm,
-    )  # fmt: skip
+    parts = split({**plan.options, **case.categories, **numbers})
+    others = {
+        name: parts.workload.pop(name) for name in plan.options.keys() & parts.workload.keys()
+    }
+    bits = {name: parts.bits[role] for name, role in BITS.items() if role in parts.bits}
+    workload = bound(plan.workloads[case.workload], parts.workload)
+    device, chosen = device_of(plan.devices[case.device]), parts.options
+    if parts.facts:
+        # Remarks on them are made once, with the plan.
+        precision, engine = chosen.get("precision"), chosen.get("engine")
+        runtime = runtime_of(chosen.get("runtime"))
+        device = machine_of(device, runtime, parts.facts, workload, precision, engine)
+    return predict(workload, device, set=bits, **chosen, **others)
 
 
 def _columns(plan: SweepPlan, piece: Piece) -> dict[str, Any]:
@@ -143,25 +126,23 @@ def _blank(dimension: str) -> tuple[Any, Any]:
 
 def _subjects(plan: SweepPlan, index: int) -> dict[str, Any]:
     """What points that cannot be predicted are of, as far as that is known."""
-    case, options = plan.cases[index], plan.options
-    chosen = {
-        n: case.categories.get(n, getattr(options, n)) for n in ("runtime", "precision", "engine")
-    }
+    case = plan.cases[index]
+    chosen = {**plan.options, **case.categories}
     ref = plan.devices[case.device]
     workload = bound(plan.workloads[case.workload], {})
-    device = ref if isinstance(ref, Machine) else hardware(ref)
-    runtime = None if chosen["runtime"] is None else find_runtime(chosen["runtime"])
+    device = device_of(ref)
+    runtime = runtime_of(chosen.get("runtime"))
+    precision = chosen.get("precision")
     try:
-        ran = machine_of(
-            device, runtime, {}, workload, chosen["precision"], chosen["engine"]
-        ).runtime.name
+        ran = machine_of(device, runtime, {}, workload, precision, chosen.get("engine"))
+        ran = ran.runtime.name
     except InputError:
         ran = "" if runtime is None else runtime.name
     return {
         "workload": workload.name,
-        "device": (ref.device if isinstance(ref, Machine) else hardware(ref)).name,
+        "device": (device.device if isinstance(device, Machine) else device).name,
         "runtime": ran,
-        "precision": "" if chosen["precision"] is None else str(chosen["precision"]),
+        "precision": "" if precision is None else str(precision),
     }
 
 

@@ -63,7 +63,7 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
             for name in (device.default_runtime, *device.runtimes):
                 _note(runtimes, find_runtime(name))
     chosen = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
-    for name in [*chosen, plan.options.runtime, "generic"]:
+    for name in [*chosen, plan.options.get("runtime"), "generic"]:
         if name is not None:
             for each in (name, *find_runtime(name).variants.values()):
                 _note(runtimes, find_runtime(each))
@@ -76,11 +76,7 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
         "workloads": workloads,
         "devices": devices,
         "runtimes": runtimes,
-        "options": {
-            name: _said(value, text)
-            for name, text in plan.options.describe().items()
-            for value in (getattr(plan.options, name),)
-        },
+        "options": {name: _described(value) for name, value in plan.options.items()},
         "axes": {
             axis.name: axis.describe() | {"hash": digest(axis.values)[:16]} for axis in plan.axes
         },
@@ -94,7 +90,7 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
 def reads_files(plan: SweepPlan) -> bool:
     """Whether a plan reads files of the user's, which may change while it runs."""
     runtimes = [v for axis in plan.axes if axis.name == "runtime" for v in axis.values]
-    refs = (*plan.workloads, *plan.devices, *runtimes, plan.options.runtime)
+    refs = (*plan.workloads, *plan.devices, *runtimes, plan.options.get("runtime"))
     return any(isinstance(ref, str | Path) and Path(ref).exists() for ref in refs)
 
 
@@ -104,9 +100,9 @@ def _note(runtimes: dict[str, str], found: Runtime) -> None:
     runtimes[found.name] = "+".join(sorted({*known, found.content_hash} - {""}))
 
 
-def _said(value: Any, text: Any) -> Any:
-    """An option as it was given, with the content of one that was given as an object."""
-    return text if isinstance(value, bool | str) else f"{text} ({digest(value)[:16]})"
+def _described(value: Any) -> Any:
+    """Return an option as it was given, with the content of one that was given as an object."""
+    return value if isinstance(value, bool | str) else f"{value} ({digest(value)[:16]})"
 
 
 def _file_digest(ref: WorkloadLike) -> str:

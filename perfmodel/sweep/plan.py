@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -15,13 +15,13 @@ import numpy as np
 
 from perfmodel.axes import Axis, make_axis, sample, zip_groups
 from perfmodel.columns import BASIS, RATE, TEXT, TRUTH, dimension_of
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.former import former_names
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.prediction.job import CHUNK
 from perfmodel.resolve import DeviceLike, WorkloadLike
-from perfmodel.settings import BITS, RESERVED, FaultList, is_fact, text_list
+from perfmodel.settings import BITS, OPTIONS, RESERVED, FaultList, is_fact, text_list
 from perfmodel.sweep.cases import SweepCase
 from perfmodel.workload.workload import Workload
 
@@ -46,29 +46,6 @@ EXTRA: Final = ("resource_share",)
 _KNOWN: Final = (*METRICS, *EXTRA)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What holds for every point, as `predict` takes it; ``None`` leaves it to `predict`."""
-
-    precision: Any = None
-    runtime: Any = None
-    engine: str | None = None
-    model: str | None = None
-    fuse: bool | None = None
-    flash_attention: bool | None = None
-    relaxed: bool = False
-    warm: bool = False
-
-    def describe(self) -> dict[str, Any]:
-        """Those that were given, as a manifest says them."""
-        # `fuse=False` is given: without it a runtime decides.
-        return {
-            each.name: value if isinstance(value, bool) else str(value)
-            for each in fields(self)
-            if (value := getattr(self, each.name)) is not each.default
-        }
-
-
 #: Column of why a row has no numbers; it is there where a row has none.
 REASON: Final = "reason"
 
@@ -90,7 +67,8 @@ class SweepPlan:
         Every choice of categories.
     metrics : tuple of str
         Columns to compute, of `METRICS` and `EXTRA`.
-    options : Options
+    options : dict
+        What holds for every point, as `predict` takes it: those that were given.
     sobol : int
         Points of the sample; 0 for a whole grid.
     notes : tuple of str
@@ -102,7 +80,7 @@ class SweepPlan:
     axes: tuple[Axis, ...]
     cases: tuple[SweepCase, ...]
     metrics: tuple[str, ...] = METRICS
-    options: Options = field(default_factory=Options)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     zips: tuple[tuple[str, ...], ...] = ()
     sobol: int = 0
     seed: int = 0
@@ -201,7 +179,7 @@ def make_plan(
     sobol: int | None = None,
     seed: int = 0,
     metrics: Iterable[str] | None = None,
-    options: Options | None = None,
+    options: Mapping[str, Any] | None = None,
     faults: FaultList | None = None,
     place: str = "",
 ) -> SweepPlan:
@@ -217,6 +195,8 @@ def make_plan(
         Groups of axes that advance together.
     sobol
         Points of a Sobol sample of the axes, instead of the whole grid.
+    options
+        Of `predict`, which hold for every point; ``None`` leaves one to it.
     metrics
         Columns to compute; all of `METRICS` by default, and `EXTRA` where a device is an FPGA.
     faults
@@ -233,7 +213,7 @@ def make_plan(
 
     faults = FaultList() if faults is None else faults
     given = dict(settings or {})
-    options = options or Options()
+    options = {name: value for name, value in (options or {}).items() if value is not None}
     found_devices = resolve_devices(_with("device", devices, given, faults, place), faults)
     found_workloads = resolve_workloads(_with("workload", workloads, given, faults, place), faults)
     machines = [d if isinstance(d, Machine) else d.machine() for _, d in found_devices]
@@ -245,8 +225,8 @@ def make_plan(
         axis = faults.trying(make_axis, name, value, dimensions.get(name, ""), place, whole)
         if axis is not None:
             axes.append(axis)
-    for name in ("precision", "runtime", "engine", "model"):
-        if name in given and getattr(options, name) is not None:
+    for name in OPTIONS:
+        if name in given and name in options:
             faults.append(Fault(f"'{name}' is given twice", path=name, file=place,
                                 expected="one of them"))  # fmt: skip
     zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
@@ -294,13 +274,11 @@ def _metrics(
         scarce = any(path.endswith(".lut") for m in machines for path in m.facts)
         return (*METRICS, *EXTRA) if scarce else METRICS
     chosen = tuple(dict.fromkeys(wanted))
-    for name in chosen:
-        if name not in _KNOWN:
-            meant = nearest(name, _KNOWN)
-            expected = "" if meant else one_of(_KNOWN)
-            faults.append(
-                Fault(f"there is no metric '{name}'", suggestion=meant, expected=expected)
-            )
+    faults += [
+        no_such(f"there is no metric '{name}'", name, _KNOWN)
+        for name in chosen
+        if name not in _KNOWN
+    ]
     return chosen
 
 

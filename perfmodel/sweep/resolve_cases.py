@@ -7,36 +7,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Array, is_array
 from perfmodel.axes import Axis
-from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.formats import Precision, as_precision
+from perfmodel.errors import Fault, InputError, no_such
+from perfmodel.formats import as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware, select
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.limits import pairs_of
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import (
     DeviceLike,
     WorkloadLike,
     check_choices,
     checked_bits,
     machine_of,
-    with_bits,
+    runtime_of,
 )
 from perfmodel.settings import BITS, OPTIONS, FaultList, is_fact
 from perfmodel.sweep.cases import SweepCase, product_of
 from perfmodel.workload import library
 from perfmodel.workload.importers.table import is_imported, reader_of
 from perfmodel.workload.workload import StructureBuild, Workload
-
-if TYPE_CHECKING:
-    from perfmodel.sweep.plan import Options
 
 Devices = Sequence[tuple[DeviceLike, Device | Machine]]
 Workloads = Sequence[tuple[WorkloadLike, Workload]]
@@ -112,7 +108,7 @@ def _stamp(name: str) -> tuple[int, int]:
 
 
 def resolve_cases(
-    workloads: Workloads, devices: Devices, groups: list[list[Axis]], options: Options,
+    workloads: Workloads, devices: Devices, groups: list[list[Axis]], options: Mapping[str, Any],
     faults: FaultList, place: str,
 ) -> tuple[list[SweepCase], list[str]]:  # fmt: skip
     """Return every case, and remarks; faults are gathered, not raised."""
@@ -251,16 +247,17 @@ def _unknown(ref: WorkloadLike, base: Workload, name: str, place: str) -> Fault:
         bound(ref, {name: 1})
     except InputError as error:
         return replace(error.faults[0], file=place)
-    meant, known = nearest(name, base.parameters), ", ".join(base.parameters) or "none"
-    return Fault(f"'{base.name}' has no setting '{name}'", path=name, file=place,
-                 suggestion=meant, expected="" if meant else f"one of {known}")  # fmt: skip
+    known = base.parameters or {"none": 0}
+    return no_such(f"'{base.name}' has no setting '{name}'", name, known, name, place)
 
 
-def _check_options(axes: list[Axis], options: Options, faults: FaultList, place: str) -> None:
+def _check_options(
+    axes: list[Axis], options: Mapping[str, Any], faults: FaultList, place: str
+) -> None:
     checks: dict[str, Any] = {"precision": as_precision, "runtime": find_runtime}
     for name, check in checks.items():
         found = [a.values for a in axes if a.name == name]
-        for value in dict.fromkeys(found[0]) if found else [getattr(options, name)]:
+        for value in dict.fromkeys(found[0]) if found else [options.get(name)]:
             if value is not None:
                 faults.trying_for(place if found else "", check, value)
     for axis in axes:
@@ -321,7 +318,7 @@ def _with_partner(machine: Machine, axis: Axis, groups: list[list[Axis]]) -> dic
 
 
 def _cases(
-    w: int, d: int, device: Device | Machine, found: list[Found], options: Options,
+    w: int, d: int, device: Device | Machine, found: list[Found], options: Mapping[str, Any],
     faults: FaultList,
 ) -> list[SweepCase]:  # fmt: skip
     made: list[SweepCase] = []
@@ -354,7 +351,7 @@ def _check_fits(
     workloads: Workloads,
     devices: Devices,
     cases: list[SweepCase],
-    options: Options,
+    options: Mapping[str, Any],
     faults: FaultList,
 ) -> None:
     """Check that some device has what its runtimes, engines and models ask for."""
@@ -362,18 +359,17 @@ def _check_fits(
         return
     refused: dict[tuple[Any, ...], FaultList] = {}
     for case in cases:
-        chosen = {n: case.categories.get(n, getattr(options, n)) for n in OPTIONS}
-        key = (case.device, chosen["runtime"], chosen["engine"], chosen["model"])
+        chosen = {**options, **case.categories}
+        runtime, engine, model = (chosen.get(name) for name in ("runtime", "engine", "model"))
+        key = (case.device, runtime, engine, model)
         if key in refused:
             continue
         mine = refused[key] = FaultList()
-        runtime = chosen["runtime"]
-        given: Runtime | None = None if runtime is None else find_runtime(runtime)
-        workload = workloads[case.workload][1]
-        machine = mine.trying(machine_of, devices[case.device][1], given, {}, workload,
-                              case.categories.get("precision", options.precision))  # fmt: skip
+        device, workload = devices[case.device][1], workloads[case.workload][1]
+        software, precision = runtime_of(runtime), chosen.get("precision")
+        machine = mine.trying(machine_of, device, software, {}, workload, precision)
         if machine is not None:
-            mine += check_choices(machine, chosen["engine"], chosen["model"])
+            mine += check_choices(machine, engine, model)
     if all(refused.values()):  # else those that have it are predicted, and the others say why not
         faults += dict.fromkeys(fault for mine in refused.values() for fault in mine)
 
@@ -389,13 +385,3 @@ def _left_out(cases: list[SweepCase], devices: Devices, axes: list[Axis]) -> lis
             name = device.device.name if isinstance(device, Machine) else device.name
             notes.append(f"{', '.join(lacking)} is not meant for {name}")
     return notes
-
-
-def precision_of(
-    value: str | Precision | None, bits: Mapping[str, Any], workload: Workload,
-    device: Device | Machine, runtime: Runtime | None, engine: str | None,
-) -> Precision | None:  # fmt: skip
-    """Return the precision of a point, with numbers of bits in; None for the default of both."""
-    if not bits:
-        return None if value is None else as_precision(value)
-    return with_bits(value, bits, workload, device, runtime, engine)

@@ -25,7 +25,6 @@ from perfmodel.sweep.identity import identity, reads_files
 from perfmodel.sweep.manifest import differing
 from perfmodel.sweep.plan import (
     REASON,
-    Options,
     SweepPlan,
     make_plan,
     pieces_points,
@@ -160,17 +159,22 @@ def sweep(
     Examples
     --------
     >>> import perfmodel as pm
+    >>> table = pm.sweep("llama_3_8b", "a100,tag:phone", metrics=["latency_s"])
+    >>> table["device"][0]
+    'a100'
     >>> table = pm.sweep("resnet50", "a100", {"batch": [1, 8]}, metrics=["latency_s"])
     >>> table["batch"].tolist()
     [1.0, 8.0]
     """
     settings = dict(set or {})
-    single: dict[str, Any] = {}
-    for name, value in (("precision", precision), ("runtime", runtime)):
-        if isinstance(value, list | tuple):
-            settings[name] = list(value)  # pyright: ignore[reportUnknownArgumentType]
-        else:
-            single[name] = value
+    options: dict[str, Any] = {
+        "precision": precision, "runtime": runtime, "engine": engine, "model": model,
+        "relaxed": relaxed or None, "warm": warm or None, "fuse": fuse,
+        "flash_attention": flash_attention,
+    }  # fmt: skip
+    for name in ("precision", "runtime"):
+        if isinstance(options[name], list | tuple):
+            settings[name] = list(options.pop(name))
     faults = FaultList()
     chosen = faults.trying(executor_named, executor)
     path = None if output is None else Path(output)
@@ -179,10 +183,6 @@ def sweep(
     known = provisional_columns(settings, metrics)
     condition, found = question_faults(known, where, None, (), "where")
     faults += found
-    options = Options(
-        single.get("precision"), single.get("runtime"), engine, model, fuse, flash_attention,
-        relaxed, warm,
-    )  # fmt: skip
     plan = make_plan(workloads, devices, settings, zip=zip, sobol=sobol, seed=seed, metrics=metrics,
                      options=options, faults=faults)  # fmt: skip
     done = run_plan(plan, where=condition, output=path, executor=chosen, resume=resume,

@@ -3,6 +3,15 @@
 from perfmodel.table.columnar import Row, Table
 from perfmodel.table.faults import group_faults, objective_faults
 from perfmodel.table.plain import json_text, plain
-from perfmodel.table.result import Result
+from perfmodel.table.result import Result, ShownPicture
 
-__all__ = ["Result", "Row", "Table", "group_faults", "json_text", "objective_faults", "plain"]
+__all__ = [
+    "Result",
+    "Row",
+    "ShownPicture",
+    "Table",
+    "group_faults",
+    "json_text",
+    "objective_faults",
+    "plain",
+]

@@ -27,7 +27,7 @@ from perfmodel.table.cells import (
 from perfmodel.table.faults import group_faults, objective_faults
 from perfmodel.table.groups import first_of_groups
 from perfmodel.table.plain import json_text, plain
-from perfmodel.table.result import Result
+from perfmodel.table.result import Result, ShownPicture
 from perfmodel.table.text import LONGEST, as_text, data_table
 
 #: Rows that `repr` shows, beside names, units, and how many there are.
@@ -206,18 +206,33 @@ class Table(Result, dict[str, Column]):
 
     @overload
     def best(
-        self, column: str, *, per: None = None, maximize: bool | None = None, feasible: bool = True,
+        self,
+        column: str,
+        *,
+        per: None = None,
+        maximize: bool | None = None,
+        feasible: bool = True,
         bounds: bool = False,
-    ) -> Row | None: ...  # fmt: skip
+    ) -> Row | None: ...
     @overload
     def best(
-        self, column: str, *, per: str | Sequence[str], maximize: bool | None = None,
-        feasible: bool = True, bounds: bool = False,
-    ) -> Table: ...  # fmt: skip
+        self,
+        column: str,
+        *,
+        per: str | Sequence[str],
+        maximize: bool | None = None,
+        feasible: bool = True,
+        bounds: bool = False,
+    ) -> Table: ...
     def best(
-        self, column: str, *, per: str | Sequence[str] | None = None,
-        maximize: bool | None = None, feasible: bool = True, bounds: bool = False,
-    ) -> Row | Table | None:  # fmt: skip
+        self,
+        column: str,
+        *,
+        per: str | Sequence[str] | None = None,
+        maximize: bool | None = None,
+        feasible: bool = True,
+        bounds: bool = False,
+    ) -> Row | Table | None:
         """Row that is best in a column; ``None`` where no row qualifies.
 
         Parameters
@@ -254,9 +269,12 @@ class Table(Result, dict[str, Column]):
         return self[int(np.nanargmin(values))]
 
     def pareto(
-        self, *columns: str, maximize: Iterable[str] | None = None, feasible: bool = True,
+        self,
+        *columns: str,
+        maximize: Iterable[str] | None = None,
+        feasible: bool = True,
         bounds: bool = False,
-    ) -> Table:  # fmt: skip
+    ) -> Table:
         """Rows that no other row beats in every column at once, by the first column ascending.
 
         Parameters
@@ -370,6 +388,12 @@ class Table(Result, dict[str, Column]):
         """Which rows fit; all of a table that does not say."""
         return self.get("feasible", True)
 
+    def pictures(self, best: str = "", pareto: Sequence[str] = ()) -> Sequence[ShownPicture]:
+        """Return the front and the metrics over what varies; see `perfmodel.table.views`."""
+        from perfmodel.table.views import sweep_pictures
+
+        return sweep_pictures(self, best, pareto)
+
     def to_dict(self) -> dict[str, list[Any]]:
         """Column -> list of plain values, ready for JSON (NaN as ``None``)."""
         return {name: plain(a) for name, a in self.items()}
@@ -392,9 +416,8 @@ class Table(Result, dict[str, Column]):
         """A polars DataFrame."""
         polars = need("polars")
         return polars.DataFrame(
-            {name: a.tolist() if a.dtype.kind == "O" else np.array(a)
-             for name, a in self.items()}
-        )  # fmt: skip
+            {name: a.tolist() if a.dtype.kind == "O" else np.array(a) for name, a in self.items()}
+        )
 
     def to_xarray(self) -> Any:
         """An xarray Dataset: over the grid of `axes` where the rows fill one, else over ``row``."""
@@ -412,10 +435,14 @@ class Table(Result, dict[str, Column]):
 
     def _grid(self) -> dict[str, Column]:
         grid = {a: np.unique(self[a]) for a in self.axes if a in self}
-        rows = np.unique(
-            np.stack([np.unique(self[a], return_inverse=True)[1] for a in grid], axis=1),
-            axis=0,
-        ) if grid else np.empty((0, 0))  # fmt: skip
+        rows = (
+            np.unique(
+                np.stack([np.unique(self[a], return_inverse=True)[1] for a in grid], axis=1),
+                axis=0,
+            )
+            if grid
+            else np.empty((0, 0))
+        )
         full = int(np.prod([len(v) for v in grid.values()])) if grid else 0
         return grid if full == self._rows == len(rows) else {}
 

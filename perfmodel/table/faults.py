@@ -18,12 +18,17 @@ def objective_faults(
             meant = nearest(name, dimensions)
             numbers = [n for n, dim in dimensions.items() if dim != TEXT]
             faults.append(
-                Fault(f"there is no column '{name}'", file=option, suggestion=meant,
-                      expected="" if meant else one_of(numbers))
-            )  # fmt: skip
+                Fault(
+                    f"there is no column '{name}'",
+                    file=option,
+                    suggestion=meant,
+                    expected="" if meant else one_of(numbers),
+                )
+            )
         elif dimensions[name] == TEXT:
-            faults.append(Fault(f"column '{name}' holds texts", file=option,
-                                expected="a column of numbers"))  # fmt: skip
+            faults.append(
+                Fault(f"column '{name}' holds texts", file=option, expected="a column of numbers")
+            )
     return faults
 
 
@@ -32,9 +37,13 @@ def group_faults(
 ) -> list[Fault]:
     """Faults of names whose values are to make groups: unknown columns."""
     return [
-        Fault(f"there is no column '{name}'", file=option, suggestion=meant,
-              expected="" if meant else one_of(dimensions))
+        Fault(
+            f"there is no column '{name}'",
+            file=option,
+            suggestion=meant,
+            expected="" if meant else one_of(dimensions),
+        )
         for name in names
         if name not in dimensions
         for meant in (nearest(name, dimensions),)
-    ]  # fmt: skip
+    ]

@@ -154,10 +154,13 @@ def _schema(table: Table) -> Any:
     arrow = need_arrow()
     kinds = {TEXT: arrow.string(), TRUTH: arrow.bool_()}
     fields = [
-        arrow.field(name, kinds.get(dimension, arrow.float64()),
-                    metadata={"unit": table.units[name], "dimension": dimension})
+        arrow.field(
+            name,
+            kinds.get(dimension, arrow.float64()),
+            metadata={"unit": table.units[name], "dimension": dimension},
+        )
         for name, dimension in table.dimensions.items()
-    ]  # fmt: skip
+    ]
     return arrow.schema(fields, metadata={"perfmodel": json.dumps({"axes": table.axes})})
 
 

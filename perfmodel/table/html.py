@@ -57,9 +57,12 @@ def labels(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def rows(
-    heads: Sequence[str | tuple[str, str]], body: Iterable[Sequence[HtmlCell | str]],
-    caption: str = "", *, sorts: bool = False,
-) -> str:  # fmt: skip
+    heads: Sequence[str | tuple[str, str]],
+    body: Iterable[Sequence[HtmlCell | str]],
+    caption: str = "",
+    *,
+    sorts: bool = False,
+) -> str:
     """Return a table.
 
     Parameters
@@ -72,9 +75,7 @@ def rows(
         Let a reader sort it by its headings (where the browser runs scripts).
     """
     lines = [[c if isinstance(c, HtmlCell) else HtmlCell(c) for c in line] for line in body]
-    numeric = [
-        any(not math.isnan(line[i].value) for line in lines) for i in range(len(heads))
-    ]  # fmt: skip
+    numeric = [any(not math.isnan(line[i].value) for line in lines) for i in range(len(heads))]
     head = ""
     for title, number in zip(heads, numeric, strict=True):
         name, unit = title if isinstance(title, tuple) else (title, "")

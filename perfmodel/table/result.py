@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,24 @@ _EXIT_CODES: dict[Verdict, int] = {"ok": 0, "infeasible": 1, "not decided": 3}
 SUFFIXES = (".json", ".csv", ".parquet", ".txt", ".html")
 
 
+class ShownPicture(NamedTuple):
+    """A picture on the page and in the report of a result.
+
+    Attributes
+    ----------
+    name
+        Of the picture among those of such results.
+    words
+        A sentence to read it by.
+    options
+        Arguments of the picture.
+    """
+
+    name: str
+    words: str = ""
+    options: Mapping[str, Any] = {}
+
+
 class Result:
     """What a public function answers with.
 
@@ -41,18 +59,18 @@ class Result:
     - `attributes`, those that are its JSON, or a `to_dict` of its own; and `table`, its rows;
     - `feasible` and `decided`, whether something fits and whether that is known;
     - `noun`, what such a result is called: the name of its pictures and of its report in
-      `perfmodel.catalog`; and `pictures`, those that a report has of what fits.
+      `perfmodel.catalog`; and `pictures`, those that show it, where that is not all of them;
+    - `explain`, the arithmetic or the proof behind the answer, where there is more than it says.
 
     Everything else follows: ``str`` is all of it as text and ``repr`` at most 15 lines of that; a
     notebook shows HTML; `to_json` is strict; `save` writes whatever the name of the file says;
-    `exit_code` is that of the command line; it pickles. A class that has something to explain adds
-    ``explain()``. Where ``str`` is no such list, a class writes its own.
+    `exit_code` is that of the command line; it pickles. Where ``str`` is no such list, a class
+    writes its own.
 
     `perfmodel.testing.check_result` holds an object to all of this.
     """
 
     noun: ClassVar[str] = ""
-    pictures: ClassVar[Sequence[str]] = ()
     attributes: ClassVar[Sequence[str]] = ()
 
     # what a result states
@@ -80,6 +98,14 @@ class Result:
             preformatted(part) if isinstance(part, str) else data_table(part, most=20, sorts=False)
             for part in self.sections()
         )
+
+    def pictures(self) -> Sequence[ShownPicture] | None:
+        """Return the pictures of its page and report; ``None`` for all that need nothing else."""
+        return None
+
+    def explain(self) -> str:
+        """Return the arithmetic or the proof behind the answer, as far as there is one."""
+        return str(self)
 
     def to_dict(self) -> Any:
         """Return everything, ready for JSON: plain values, what is not known as ``None``."""

@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 from perfmodel.catalog import BUILT_IN, loaded
 from perfmodel.errors import InfeasibleError
@@ -67,9 +66,8 @@ def check_result(result: Result, folder: Path) -> None:
     _check_pictures(result)
     _check_pickle(result)
     _check_files(result, folder)
-    if hasattr(result, "explain") and not getattr(result, "shape", ()):
-        explanation: Any = getattr(result, "explain")()  # noqa: B009
-        assert explanation.strip(), "it explains nothing"
+    if not getattr(result, "shape", ()):
+        assert result.explain().strip(), "it explains nothing"
 
 
 def subclasses(of: type[Result] = Result) -> Iterator[type[Result]]:
@@ -119,6 +117,8 @@ def _check_verdict(result: Result) -> None:
 def _check_pictures(result: Result) -> None:
     if f"perfmodel.{result.noun}_plots" in BUILT_IN:
         assert repr(result.plot).startswith("plots: "), "the pictures do not name themselves"
+        for chart, _ in result.plot.shown():
+            assert chart.alt, f"{chart.title} says nothing to those who cannot see it"
         return
     assert not hasattr(result, "plot"), "there are pictures of something without any"
 

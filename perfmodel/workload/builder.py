@@ -274,10 +274,13 @@ class GraphBuilder:
 
     def elementwise(
         self, function: str, *inputs: Tensor, name: str = "", ops: float | None = None,
-        format: str = "",
+        format: str = "", shape: Sequence[Dim] | None = None,
     ) -> Tensor:  # fmt: skip
-        """Add a function of tensors, broadcast; `ops` an element where the table has none."""
-        shape = broadcast([t.shape for t in inputs])
+        """Add a function of tensors, broadcast; `ops` an element where the table has none.
+
+        `shape` is that of the result where an input is a table that is looked up in.
+        """
+        shape = broadcast([t.shape for t in inputs]) if shape is None else shape
         name = name or function
         y = self.tensor(f"{name}.out", shape, format=format or _shared_format(inputs))
         cost = VECTOR_OPS[function] if ops is None else ops

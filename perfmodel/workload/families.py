@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from perfmodel.shipped import data_root
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -71,35 +75,8 @@ BUILT_IN: Mapping[str, str] = {
     "mamba2": "perfmodel.workload.mamba2",
     "rwkv": "perfmodel.workload.rwkv",
     "vit": "perfmodel.workload.vit",
-    "resnet": "perfmodel.workload.convnet",
-    "mobilenet": "perfmodel.workload.mobilenet",
-    "unet": "perfmodel.workload.unet",
-    "rrdb": "perfmodel.workload.rrdb",
-    "segformer": "perfmodel.workload.segformer",
-    "deeplab": "perfmodel.workload.deeplab",
-    "hardnet": "perfmodel.workload.hardnet",
-    "ghostnet": "perfmodel.workload.ghostnet",
-    "shufflenet": "perfmodel.workload.shufflenet",
-    "convnext": "perfmodel.workload.convnext",
-    "swin": "perfmodel.workload.swin",
-    "levit": "perfmodel.workload.levit",
-    "dense_heads": "perfmodel.workload.dense_heads",
-    "face": "perfmodel.workload.face",
-    "ssd": "perfmodel.workload.ssd",
-    "yolo": "perfmodel.workload.yolo",
-    "regnet": "perfmodel.workload.regnet",
-    "repvgg": "perfmodel.workload.repvgg",
-    "cells": "perfmodel.workload.cells",
-    "densenet": "perfmodel.workload.densenet",
-    "inception": "perfmodel.workload.inception",
     "segmentation": "perfmodel.workload.segmentation",
-    "lraspp": "perfmodel.workload.lraspp",
-    "video": "perfmodel.workload.video",
     "seq2seq": "perfmodel.workload.seq2seq",
-    "efficientformer": "perfmodel.workload.efficientformer",
-    "efficientformer_v2": "perfmodel.workload.efficientformer_v2",
-    "mobileone": "perfmodel.workload.mobileone",
-    "mobile_r2l": "perfmodel.workload.mobile_r2l",
     "embbert": "perfmodel.workload.embbert",
     "cura": "perfmodel.workload.cura",
     "tiny": "perfmodel.workload.tiny",
@@ -124,8 +101,30 @@ BUILT_IN: Mapping[str, str] = {
 }
 
 
+#: Keys that make the structure of a plain graph a template, and so a family of its own.
+_TEMPLATE = frozenset({"extends", "fields", "refuse", "tables", "blocks", "folded"})
+
+
+def is_template(structure: Mapping[str, Any]) -> bool:
+    """Tell whether the structure of a plain graph has fields or blocks."""
+    return not _TEMPLATE.isdisjoint(structure)
+
+
+@lru_cache
+def family_files() -> Mapping[str, Path]:
+    """Return the families that a template states, in YAML: name and file."""
+    return {
+        path.stem: path for path in sorted((data_root("workloads") / "families").glob("*.yaml"))
+    }
+
+
+def family_names() -> list[str]:
+    """Return the names of the families of the library."""
+    return sorted({*BUILT_IN, *family_files()})
+
+
 def family(name: str) -> Family:
-    """Return a family by name: the built-in ones first, then entry points ``perfmodel.families``.
+    """Return a family by name: those of the library, then entry points ``perfmodel.families``.
 
     Raises
     ------
@@ -137,6 +136,10 @@ def family(name: str) -> Family:
 
     if name in BUILT_IN:
         return getattr(import_module(BUILT_IN[name]), f"FAMILY_{name.upper()}")
+    if name in family_files():
+        from perfmodel.workload.template_family import template_family
+
+        return template_family(name)
     for point in entry_points(group="perfmodel.families", name=name):
         return point.load()
     raise KeyError(name)

@@ -3,77 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final
 
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.graph import Operator, Tensor
-from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.graph import Tensor
+from perfmodel.workload.layer_forms import (
+    REQUIRED,
+    Field,
+    Fields,
+    LayerBuilder,
+    LayerOperator,
+)
 from perfmodel.workload.symbols import Dim, constant, product, simplify
-
-FieldKind = Literal[
-    "extent", "whole", "wholes", "number", "flag", "text", "shape", "format", "layer"
-]
-Fields = Mapping[str, Any]
-
-#: Marks a field that must be given.
-REQUIRED: Final = object()
-
-
-class LayerBuilder(SequenceBuilder):
-    """A builder that remembers the operator it added last."""
-
-    latest: Operator | None = None
-
-    def operator(self, *args: Any, **kwargs: Any) -> Operator:
-        """Add an operator; see `GraphBuilder.operator`."""
-        self.latest = super().operator(*args, **kwargs)
-        return self.latest
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a layer.
-
-    Attributes
-    ----------
-    kind
-        ``extent`` (a size, may be free), ``whole`` and ``wholes`` (one number, or one an axis),
-        ``number``, ``flag``, ``text``, ``shape`` (list of extents), ``format``, or ``layer`` (the
-        name of another layer).
-    default
-        Value where it is left out; `REQUIRED` has none.
-    choices
-        Accepted texts.
-    least
-        Least accepted number.
-    """
-
-    kind: FieldKind
-    default: Any = None
-    choices: tuple[str, ...] = ()
-    least: float = 1
-
-
-@dataclass(frozen=True, slots=True)
-class LayerOperator:
-    """An operator of a plain graph.
-
-    Attributes
-    ----------
-    add
-        ``(builder, layer's name, inputs, fields) -> output``; raises `ValueError` with what does
-        not fit.
-    inputs
-        Least and greatest number of inputs.
-    ranks
-        Accepted ranks of the first input; empty for any.
-    """
-
-    add: Callable[[LayerBuilder, str, Sequence[Tensor], Fields], Tensor]
-    fields: Mapping[str, Field] = field(default_factory=dict[str, Field])
-    inputs: tuple[int, int] = (1, 1)
-    ranks: tuple[int, ...] = ()
 
 
 def _linear(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -122,6 +63,28 @@ def _convolve(g: LayerBuilder, name: str, x: Tensor, f: Fields, *, transposed: b
     )  # fmt: skip
 
 
+def _conv_norm(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
+    axes = len(x[0].shape) - 2
+    channels = x[0].shape[1] if f["channels"] is None else f["channels"]
+    padding = None if f["padding"] is None else _padding(f["padding"], axes)
+    return g.conv_norm(
+        x[0], channels, _axes(f["kernel"], axes), stride=_axes(f["stride"], axes), padding=padding,
+        groups=f["groups"], activation=f["activation"], bias=f["bias"], dilation=f["dilation"],
+        name=name,
+    )  # fmt: skip
+
+
+def _squeeze_excite(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
+    return g.squeeze_excite(
+        x[0], f["channels"], activation=f["activation"], gate=f["gate"], name=name
+    )
+
+
+def _weight(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
+    del x
+    return g.weight(name, f["shape"], tag=f["tag"], format=f["format"])
+
+
 def _pool(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
     axes = len(x[0].shape) - 2
     stride = f["stride"]
@@ -140,7 +103,9 @@ def _reduce(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tenso
 
 
 def _elementwise(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    return g.elementwise(f["function"], *x, name=name, ops=f["ops"], format=f["format"])
+    return g.elementwise(
+        f["function"], *x, name=name, ops=f["ops"], format=f["format"], shape=f["shape"]
+    )
 
 
 def _function(function: str) -> Callable[[LayerBuilder, str, Sequence[Tensor], Fields], Tensor]:
@@ -153,7 +118,7 @@ def _function(function: str) -> Callable[[LayerBuilder, str, Sequence[Tensor], F
 
 def _norm(function: str) -> Callable[[LayerBuilder, str, Sequence[Tensor], Fields], Tensor]:
     def add(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-        return g.norm(x[0], function, name=name, affine=f["affine"])
+        return g.norm(x[0], function, name=name, affine=f["affine"], features=f["features"])
 
     return add
 
@@ -164,7 +129,8 @@ def _softmax(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tens
 
 
 def _view(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    _same("elements", (x[0].elements,), (product(*f["shape"]),))
+    if not f["part"]:
+        _same("elements", (x[0].elements,), (product(*f["shape"]),))
     return g.view(x[0], f["shape"], name=name)
 
 
@@ -174,7 +140,10 @@ def _flatten(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tens
 
 
 def _concat(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
+    """Join tensors; one alone stays itself."""
     first, axis = x[0].shape, _axis(f["axis"], x[0])
+    if len(x) == 1:
+        return x[0]
     for other in x[1:]:
         if len(other.shape) != len(first):
             raise ValueError(f"cannot join {show(first)} and {show(other.shape)}: ranks differ")
@@ -207,7 +176,7 @@ def _transpose(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Te
 
 def _copy(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
     shape = x[0].shape if f["shape"] is None else f["shape"]
-    return g.copy(x, shape, name=name)
+    return g.copy(x, shape, name=name, order=f.get("order") or ())
 
 
 def _resize(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -228,7 +197,7 @@ def _embedding(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Te
 def _attention(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
     query, heads = x[0], f["heads"]
     batch, queries, width = query.shape
-    other = x[1] if len(x) > 1 else None
+    other, bias = (x[1] if len(x) > 1 else None), f["bias"]
     if f["head_dim"] is None and other is None:
         raise ValueError("a head_dim is needed where queries, keys and values are one input")
     head_dim = f["head_dim"]
@@ -244,8 +213,8 @@ def _attention(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Te
     return g.attention(
         query, batch=batch, queries=queries, keys=keys, heads=heads, head_dim=head_dim,
         kv_heads=kv_heads, value_dim=f["value_dim"], causal=f["causal"], window=f["window"],
-        cached=f["cached"], write_cache=f["cached"], key_value=other, latent=f["latent"] or 0,
-        name=name,
+        cached=f["cached"], write_cache=f["cached"], key_value=x[1:] or None,
+        latent=f["latent"] or 0, bias=bias, name=name,
     )  # fmt: skip
 
 
@@ -284,6 +253,8 @@ def show(shape: Sequence[Dim]) -> str:
 
 def _same(what: str, left: Sequence[Dim], right: Sequence[Dim]) -> None:
     """Refuse fixed extents that differ; free ones are taken to agree."""
+    if left == right:
+        return
     for a, b in zip(left, right, strict=True):
         if a != b and constant(a) is not None and constant(b) is not None:
             raise ValueError(f"{what} differ: {a} and {b}")
@@ -361,6 +332,35 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
     "conv_transpose": LayerOperator(
         _conv_transpose, {**_CONV, "output_padding": Field("wholes", 0, least=0)}, ranks=_SPATIAL
     ),
+    "conv_norm": LayerOperator(
+        _conv_norm,
+        {
+            **_CONV,
+            "padding": Field("wholes", None, ("same",), least=0),
+            "dilation": Field("whole", 1),
+            "bias": Field("flag", False),
+            "activation": Field("text", "", ("", *_FUNCTIONS)),
+        },
+        ranks=_SPATIAL,
+    ),
+    "squeeze_excite": LayerOperator(
+        _squeeze_excite,
+        {
+            "channels": Field("extent", REQUIRED),
+            "activation": Field("text", "relu", _FUNCTIONS),
+            "gate": Field("text", "sigmoid", _FUNCTIONS),
+        },
+        ranks=_SPATIAL,
+    ),
+    "weight": LayerOperator(
+        _weight,
+        {
+            "shape": Field("shape", REQUIRED),
+            "tag": Field("text", ""),
+            "format": Field("format", ""),
+        },
+        (0, 0),
+    ),
     "pool": LayerOperator(
         _pool,
         {
@@ -379,18 +379,25 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
             "function": Field("text", REQUIRED, _FUNCTIONS),
             "ops": Field("number", None, least=0),
             "format": Field("format", ""),
+            "shape": Field("shape", None),
         },
         (1, _MANY),
     ),
     "softmax": LayerOperator(_softmax),
-    "view": LayerOperator(_view, {"shape": Field("shape", REQUIRED)}),
+    "view": LayerOperator(
+        _view, {"shape": Field("shape", REQUIRED), "part": Field("flag", False)}
+    ),
     "flatten": LayerOperator(_flatten),
     "concat": LayerOperator(_concat, {"axis": Field("whole", 1, least=-5)}, (1, _MANY)),
     "slice": LayerOperator(_slice, {"shape": Field("shape", REQUIRED)}),
     "transpose": LayerOperator(_transpose, {"order": Field("wholes", REQUIRED, least=0)}),
     "pad": LayerOperator(_copy, {"shape": Field("shape", REQUIRED)}),
     "shift": LayerOperator(_copy, {"shape": Field("shape", None)}),
-    "copy": LayerOperator(_copy, {"shape": Field("shape", None)}, (1, _MANY)),
+    "copy": LayerOperator(
+        _copy,
+        {"shape": Field("shape", None), "order": Field("wholes", None, least=0)},
+        (1, _MANY),
+    ),
     "resize": LayerOperator(
         _resize,
         {"spatial": Field("shape", REQUIRED), "ops": Field("number", 7, least=0)},
@@ -413,8 +420,9 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
             "window": Field("whole", None),
             "cached": Field("flag", False),
             "latent": Field("whole", None),
+            "bias": Field("result", None),
         },
-        (1, 2),
+        (1, 3),
         ranks=(3,),
     ),
     "experts": LayerOperator(
@@ -431,7 +439,11 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
        ("lstm", "gru", "rnn")},
     "scan": LayerOperator(_scan, {"state": Field("whole", REQUIRED)}, ranks=(3,)),
     **{
-        name: LayerOperator(_norm(name), {"affine": Field("whole", affine, least=0)}, ranks=ranks)
+        name: LayerOperator(
+            _norm(name),
+            {"affine": Field("whole", affine, least=0), "features": Field("extent", None)},
+            ranks=ranks,
+        )
         for name, affine, ranks in
         (("batch_norm", 2, (2, *_SPATIAL)), ("group_norm", 2, (2, *_SPATIAL)),
          ("layer_norm", 2, ()), ("rms_norm", 1, ()))

@@ -17,14 +17,11 @@ from perfmodel.pydantic_faults import checked
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.layer_graph import Assembly
+from perfmodel.workload.layer_template import Frozen, frozen, read_template
 from perfmodel.workload.symbols import Dim, symbol
 
-
-class Frozen(dict[str, Any]):
-    """A mapping inside a structure; hashable, since it is never changed."""
-
-    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return hash(tuple(self.items()))
+#: What a graph is checked under.
+EVERYTHING = ExecutionSemantics(runs_dead_branches=True)
 
 
 class LayersStructure(FrozenModel):
@@ -56,24 +53,17 @@ class LayersStructure(FrozenModel):
         """Refuse every fault of the graph at once, and freeze it."""
         if not isinstance(data, Mapping):
             return data
-        given = cast("Mapping[str, Any]", data)
-        flaws = Assembly(given).flaws or Assembly(given, at_defaults=True).flaws
-        return checked({key: _freeze(value) for key, value in given.items()}, flaws)
-
-
-def _freeze(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        items = cast("Mapping[str, Any]", value).items()
-        return Frozen({key: _freeze(item) for key, item in items})
-    if isinstance(value, list | tuple):
-        return tuple(_freeze(item) for item in cast("tuple[Any, ...]", value))
-    return value
+        graph = cast("Mapping[str, Any]", data)
+        template = read_template(graph)
+        flaws = Assembly(template, {}, EVERYTHING).flaws
+        flaws = flaws or Assembly(template, {}, EVERYTHING, at_defaults=True).flaws
+        return checked({key: frozen(value) for key, value in graph.items()}, flaws)
 
 
 def build(structure: LayersStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph; layers that reach no output only where the runtime executes them."""
     data = {key: getattr(structure, key) for key in type(structure).model_fields}
-    return Assembly(data, dead_branches=semantics.runs_dead_branches).graph()
+    return Assembly(read_template(data), {}, semantics, checked=False).graph()
 
 
 def parameters(structure: LayersStructure) -> dict[str, float]:

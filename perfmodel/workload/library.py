@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.errors import Fault, InputError, few, input_error, nearest, one_of
+from perfmodel.errors import Fault, InputError, few, input_error, nearest, no_such
 from perfmodel.shipped import data_root
-from perfmodel.workload.families import Family, family
+from perfmodel.workload.families import Family, family, is_template
 from perfmodel.workload.importers.table import (
     IMPORTED,
     instead,
@@ -207,8 +207,12 @@ def _load(path: Path) -> ModelEntry:
 
     data, marks = read(path)
     file = validate(WorkloadFile, data, marks, str(path))
-    kind = family(file.family)
-    structure = kind.structure.model_validate(file.structure)
+    kind, fields = family(file.family), file.structure
+    if file.family == "layers" and is_template(fields):
+        from perfmodel.workload.template_family import own_family
+
+        kind, fields = own_family(fields), {}
+    structure = kind.structure.model_validate(fields)
     made = entry(
         file.name, kind, structure, path, file.parameters, precision=file.precision,
         trained_context=file.trained_context or getattr(structure, "positions", 0) or 0,
@@ -329,7 +333,8 @@ def _variant(model: ModelEntry, fixed: Mapping[str, Any], free: Mapping[str, Val
             bound = {k: v for k, v in model.defaults.items() if k in known}
             base = from_family(model.name, model.family, structure, bound, origin=model.base.origin,
                                precision=model.base.precision)  # fmt: skip
-            base.notes, base.trained_context = model.base.notes, model.base.trained_context
+            base.notes = (*model.base.notes, *getattr(structure, "remarks", ()))
+            base.trained_context = model.base.trained_context
             base = base if model.rewrite is None else model.rewrite(base)
         except InputError as error:
             faults += error.faults
@@ -360,9 +365,5 @@ def _unknown(
             )  # fmt: skip
         else:
             known = sorted({*parameters, *model.fields})
-            meant = nearest(key, known)
-            faults.append(
-                Fault(f"'{model.name}' has no setting '{key}'", path=key, suggestion=meant,
-                      expected="" if meant else one_of(known))
-            )  # fmt: skip
+            faults.append(no_such(f"'{model.name}' has no setting '{key}'", key, known, key))
     return faults

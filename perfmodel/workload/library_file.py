@@ -11,7 +11,7 @@ from perfmodel.errors import InputError, nearest, one_of
 from perfmodel.formats import as_precision
 from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw, faults_of
-from perfmodel.workload.families import BUILT_IN, Family, family
+from perfmodel.workload.families import Family, family, family_names, is_template
 from perfmodel.workload.workload import check_extent
 
 
@@ -103,8 +103,8 @@ class WorkloadFile(_WorkloadSchema):
         try:
             kind = family(name)
         except KeyError:
-            yield Flaw(("family",), f"no family is named '{name}'", one_of(BUILT_IN),
-                       nearest(name, BUILT_IN))  # fmt: skip
+            yield Flaw(("family",), f"no family is named '{name}'", one_of(family_names()),
+                       nearest(name, family_names()))  # fmt: skip
             return
         if not isinstance(structure, Mapping):
             return
@@ -113,13 +113,21 @@ class WorkloadFile(_WorkloadSchema):
         ):
             return  # misspelt, which is a fault of its own: what would be missing in it is not
         shape = cast("Mapping[str, Any]", structure)
-        flaws = structure_flaws(kind, shape)
+        own = name == "layers" and is_template(shape)
+        if own:
+            from perfmodel.workload.template_family import own_family, own_flaws
+
+            flaws = own_flaws(shape)
+            if not flaws:
+                kind, shape = own_family(shape), cast("Mapping[str, Any]", {})
+        else:
+            flaws = structure_flaws(kind, shape)
         for flaw in flaws:
             yield Flaw(("structure", *flaw.path), flaw.message, flaw.expected, flaw.suggestion,
                        flaw.on_key)  # fmt: skip
         defaults = data.get("parameters")
         if isinstance(defaults, Mapping):
-            known = _known_parameters(kind, shape)
+            known = () if own and flaws else _known_parameters(kind, shape)
             yield from _defaults(cast("Mapping[str, Any]", defaults), known)
 
 

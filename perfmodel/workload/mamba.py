@@ -13,7 +13,7 @@ from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.nest import LoopNest, Operand
+from perfmodel.workload.nest import LoopNest, Operand, indexed
 from perfmodel.workload.recurrent_phases import (
     RecurrentPhase,
     build_phases,
@@ -149,8 +149,8 @@ def causal_convolution(
         (
             Operand(x.name, "input", ((("b", 1),), (("t", 1), ("r", 1)), (("c", 1),)),
                     (None, steps, None)),
-            Operand(w.name, "weight", ((("c", 1),), (("r", 1),))),
-            Operand(y.name, "output", ((("b", 1),), (("t", 1),), (("c", 1),))),
+            Operand(w.name, "weight", indexed("cr")),
+            Operand(y.name, "output", indexed("btc")),
         ),
     )  # fmt: skip
     reads = [x, w]

@@ -5,7 +5,7 @@ Work, tensor sizes, reuse and traffic of an operator all derive from its nests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -74,8 +74,9 @@ class LoopNest:
         return simplify(self.macs / self.elements(operand))
 
 
-def _axes(*names: str) -> tuple[Axis, ...]:
-    return tuple(((name, 1),) for name in names)
+def indexed(dims: Iterable[str]) -> tuple[Axis, ...]:
+    """Return axes that one dimension each indexes, as in ``"bmk"``."""
+    return tuple(((dim, 1),) for dim in dims)
 
 
 def gemm_nest(
@@ -86,13 +87,13 @@ def gemm_nest(
     A `b` that the batch does not index is a weight, shared by the whole batch.
     """
     role = "input" if b_batched else "weight"
-    b_axes = _axes("b", "k", "n") if b_batched else _axes("k", "n")
+    b_axes = indexed("bkn") if b_batched else indexed("kn")
     return LoopNest(
         (("b", batch), ("m", m), ("n", n), ("k", k)),
         (
-            Operand(a, "input", _axes("b", "m", "k")),
+            Operand(a, "input", indexed("bmk")),
             Operand(b, role, b_axes),
-            Operand(out, "output", _axes("b", "m", "n")),
+            Operand(out, "output", indexed("bmn")),
         ),
     )
 
@@ -130,8 +131,8 @@ def conv_nest(
     return LoopNest(
         tuple(dims),
         (
-            Operand(x, "input", (*_axes("b", "g", "c"), *reach), (None, None, None, *spatial_in)),
-            Operand(w, "weight", _axes("g", "n", "c", *taps)),
-            Operand(y, "output", _axes("b", "g", "n", *outs)),
+            Operand(x, "input", (*indexed("bgc"), *reach), (None, None, None, *spatial_in)),
+            Operand(w, "weight", indexed(["g", "n", "c", *taps])),
+            Operand(y, "output", indexed(["b", "g", "n", *outs])),
         ),
     )

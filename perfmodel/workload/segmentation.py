@@ -13,7 +13,7 @@ from pydantic import Field
 
 from perfmodel.frozen import SmallCount
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.convnet import ResNetStructure, residual_block
+from perfmodel.workload.convnet import residual_block
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.image import ImageBuilder, ImageStructure, frames, images
@@ -71,17 +71,18 @@ def build(structure: SegmentationStructure, semantics: ExecutionSemantics) -> Gr
 
 def _backbone(g: ImageBuilder, x: Tensor, s: SegmentationStructure) -> tuple[Tensor, Tensor]:
     """Add the residual network; returns the outputs of its last two stages."""
-    block = ResNetStructure.model_validate({"depths": s.depths})
     x = g.conv_norm(x, 64, 7, stride=2, activation="relu", name="conv1")
     x = g.pool(x, 3, stride=2, padding=1, name="maxpool")
     stages: list[Tensor] = []
     # Where a stride was replaced, the first block keeps the dilation of the stage before.
     for i, (stride, first, rest) in enumerate(((1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4))):
         planes, name = 64 * 2**i, f"layer{i + 1}"
-        x = residual_block(g, x, planes, block, stride=stride, name=f"{name}.0", dilation=first)
+        x = residual_block(
+            g, x, planes, "bottleneck", stride=stride, name=f"{name}.0.", dilation=first
+        )
         if s.depths[i] > 1:
             with g.repeat(s.depths[i] - 1, f"{name}.1"):
-                x = residual_block(g, x, planes, block, stride=1, name="", dilation=rest)
+                x = residual_block(g, x, planes, "bottleneck", dilation=rest)
         stages.append(x)
     return stages[-2], stages[-1]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.nest import LoopNest, Operand, gemm_nest
+from perfmodel.workload.nest import LoopNest, Operand, gemm_nest, indexed
 from perfmodel.workload.symbols import (
     Dim,
     distinct_experts,
@@ -31,6 +31,43 @@ def attended_pairs(queries: Dim, keys: Dim, window: int | None = None) -> Dim:
     # Rows that see fewer than `window` keys form a triangle above the full band.
     ramp = minimum(queries, window)
     return simplify(ramp * (ramp + 1) * 0.5 + (queries - ramp) * window)
+
+
+def attention_nests(
+    extents: tuple[Dim, Dim, Dim, Dim, Dim], sizes: tuple[Dim, Dim],
+    tensors: tuple[str, str, str, str], scores: str,
+) -> tuple[LoopNest, LoopNest]:  # fmt: skip
+    """Return the two products of attention: queries by keys, and scores by values.
+
+    Parameters
+    ----------
+    extents
+        Batch, key heads, query heads of each, queries and keys.
+    sizes
+        Of a head of queries and keys, and of one of values.
+    tensors, scores
+        Names of queries, keys, values and result; and of the scores between them.
+    """
+    dims = tuple(zip("bghqs", extents, strict=True))
+    query, key, value, out = tensors
+    return (
+        LoopNest(
+            (*dims, ("d", sizes[0])),
+            (
+                Operand(query, "input", indexed("bqghd")),
+                Operand(key, "input", indexed("bsgd")),
+                Operand(scores, "output", indexed("bqghs")),
+            ),
+        ),
+        LoopNest(
+            (*dims, ("d", sizes[1])),
+            (
+                Operand(scores, "input", indexed("bqghs")),
+                Operand(value, "input", indexed("bsgd")),
+                Operand(out, "output", indexed("bqghd")),
+            ),
+        ),
+    )
 
 
 class SequenceBuilder(GraphBuilder):
@@ -113,31 +150,10 @@ class SequenceBuilder(GraphBuilder):
         reads += [t for t in (bias, sinks) if t is not None]
         if write_cache and store is not None:
             writes.append((store, product(batch, queries, per_token)))
-        dims: tuple[tuple[str, Dim], ...] = (
-            ("b", batch), ("g", groups), ("h", heads // groups), ("q", queries), ("s", keys),
+        nests = attention_nests(
+            (batch, groups, heads // groups, queries, keys), (head_dim, v_dim),
+            (query.name, key, value, y.name), f"{name}.scores",
         )  # fmt: skip
-        scores = f"{name}.scores"
-        q_axes = ((("b", 1),), (("q", 1),), (("g", 1),), (("h", 1),))
-        s_axes = (*q_axes, (("s", 1),))
-        kv_axes = ((("b", 1),), (("s", 1),), (("g", 1),))
-        nests = (
-            LoopNest(
-                (*dims, ("d", head_dim)),
-                (
-                    Operand(query.name, "input", (*q_axes, (("d", 1),))),
-                    Operand(key, "input", (*kv_axes, (("d", 1),))),
-                    Operand(scores, "output", s_axes),
-                ),
-            ),
-            LoopNest(
-                (*dims, ("d", v_dim)),
-                (
-                    Operand(scores, "input", s_axes),
-                    Operand(value, "input", (*kv_axes, (("d", 1),))),
-                    Operand(y.name, "output", (*q_axes, (("d", 1),))),
-                ),
-            ),
-        )
         self.operator(
             name, "attention", reads, writes, nests=nests, scores=pairs,
             vector_ops=(VECTOR_OPS["softmax"] + (bias is not None)) * pairs
@@ -211,9 +227,9 @@ class SequenceBuilder(GraphBuilder):
         nest = LoopNest(
             (("t", steps), ("d", directions), ("m", batch), ("n", width), ("k", features + hidden)),
             (
-                Operand(x.name, "input", ((("m", 1),), (("t", 1),), (("k", 1),))),
-                Operand(w.name, "weight", ((("d", 1),), (("k", 1),), (("n", 1),))),
-                Operand(y.name, "output", ((("m", 1),), (("t", 1),), (("d", 1),), (("n", 1),))),
+                Operand(x.name, "input", indexed("mtk")),
+                Operand(w.name, "weight", indexed("dkn")),
+                Operand(y.name, "output", indexed("mtdn")),
             ),
         )
         ops = product(batch, steps, directions, hidden) * (gates * 8)

@@ -91,6 +91,32 @@ class Nests:
         return len(self.kind)
 
     @property
+    def taps(self) -> Value:
+        """Positions of a window."""
+        return self.kernel_rows * self.kernel_columns
+
+    @property
+    def positions(self) -> Value:
+        """Outputs of a channel: M of the product that a convolution is."""
+        return self.batch * self.out_rows * self.out_columns
+
+    @property
+    def summed(self) -> Value:
+        """Products of an output: K of the product that a convolution is."""
+        return self.in_channels * self.kernel_rows * self.kernel_columns
+
+    @property
+    def inputs(self) -> Value:
+        """Elements of the input of a group, without padding."""
+        return self.batch * self.in_channels * self.in_rows * self.in_columns
+
+    @property
+    def window_steps(self) -> tuple[Value, Value, Value, Value]:
+        """Strides of rows and columns, dilations of rows and columns; ``(nests, 1)`` each."""
+        stride, dilation = self.stride.astype(float), self.dilation.astype(float)
+        return stride[:, :1], stride[:, 1:], dilation[:, :1], dilation[:, 1:]
+
+    @property
     def macs(self) -> Value:
         """Multiply-accumulates of each nest in one execution of its row."""
         return (

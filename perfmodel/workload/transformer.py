@@ -33,7 +33,7 @@ def build(s: TransformerStructure, semantics: ExecutionSemantics) -> Graph:
         `head_on_every_token` makes a prefill score every token instead of the last; encoders with a
         classifier over the vocabulary and decode steps always score all of theirs.
     """
-    g = SequenceBuilder("transformer")
+    g, s = SequenceBuilder("transformer"), s.share(s.tensor)
 
     def run(step: TransformerPass, every: bool) -> Tensor:
         return forward(g, s, step, every=every)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.nest import LoopNest, Operand
+from perfmodel.workload.nest import LoopNest, Operand, indexed
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, distinct_experts, minimum, product, simplify, symbol
 
@@ -237,9 +237,9 @@ def _per_head(
     nest = LoopNest(
         (("h", heads), ("m", product(batch, queries)), ("n", size_out), ("k", size_in)),
         (
-            Operand(x.name, "input", ((("m", 1),), (("h", 1),), (("k", 1),))),
-            Operand(w.name, "weight", ((("h", 1),), (("k", 1),), (("n", 1),))),
-            Operand(y.name, "output", ((("m", 1),), (("h", 1),), (("n", 1),))),
+            Operand(x.name, "input", indexed("mhk")),
+            Operand(w.name, "weight", indexed("hkn")),
+            Operand(y.name, "output", indexed("mhn")),
         ),
     )
     g.operator(name, "gemm", [x, w], [y], nests=[nest], pair=(w.slot, x.slot))

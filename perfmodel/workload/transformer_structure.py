@@ -138,6 +138,9 @@ class TransformerStructure(FrozenModel):
         of the vocabulary), ``pooler`` (BERT's dense layer on the first token), ``none``.
     causal
         Whether a token attends to earlier ones alone.
+    tensor
+        Devices over which heads, hidden features and the vocabulary are split: the graph is what
+        one of them runs, without what they exchange.
     free
         Fields kept as symbols of the graph, among `FREE`: to be swept or differentiated.
     """
@@ -182,6 +185,7 @@ class TransformerStructure(FrozenModel):
     head: Literal["tokens", "pooler", "none"] = "tokens"
     head_bias: bool = False
     causal: bool = True
+    tensor: Count = 1
     free: tuple[Literal["layers", "width", "ffn_width", "vocabulary"], ...] = ()
 
     @property
@@ -193,6 +197,58 @@ class TransformerStructure(FrozenModel):
     def head_size(self) -> int:
         """Size of a head."""
         return self.head_dim or self.width // self.heads
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of its numbers must know."""
+        if self.tensor == 1:
+            return ()
+        return (
+            f"one of {self.tensor} devices: what they exchange is not counted (`serve` counts it)",
+        )
+
+    def share(self, tensor: int, data: int = 1, expert: int = 1) -> TransformerStructure:
+        """Return what one device of a group has of it.
+
+        Heads, hidden features and vocabulary are divided by `tensor`; keys and values of a head are
+        kept whole, so that more devices than heads repeat them, and a latent cache is repeated on
+        all (Shoeybi et al. 2019, arXiv 1909.08053; DeepSeek-V2, arXiv 2405.04434). Experts are
+        dealt out evenly.
+
+        Parameters
+        ----------
+        tensor
+            Devices over which heads, hidden features and the vocabulary are split.
+        data
+            Groups of such devices.
+        expert
+            Devices over which the experts of a layer are dealt out.
+        """
+        if tensor == data == expert == 1:
+            return self
+        change: dict[str, Any] = {
+            "tensor": 1,
+            "heads": self.heads // tensor,
+            "head_dim": self.head_size if self.latent is None else self.head_dim,
+            "vocabulary": -(-self.vocabulary // tensor),
+        }
+        for name in ("kv_heads", "ffn_width"):
+            if getattr(self, name):
+                change[name] = max(getattr(self, name) // tensor, 1)
+        if self.experts is not None:
+            # With data parallel groups a device's own tokens stand for those that come to it.
+            visited = max(self.experts.per_token * data // expert, 1)
+            count = max(self.experts.count // expert, 1)
+            # Devices over which the features of one expert are split.
+            features = max(tensor * data // expert, 1)
+            experts = {
+                "count": count,
+                "per_token": min(visited, count),
+                "ffn_width": max(self.experts.ffn_width // features, 1),
+                "shared_width": -(-self.experts.shared_width // tensor),
+            }
+            change["experts"] = self.experts.model_copy(update=experts)
+        return self.model_copy(update=change)
 
     @staticmethod
     def structure_faults(data: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -262,6 +318,12 @@ def _heads(data: Mapping[str, Any]) -> Iterator[Flaw]:
     if heads and groups and heads % groups:
         yield Flaw(("kv_heads",), f"{heads} heads do not divide by {groups} key and value heads",
                    f"a divisor of {heads}", str(_divisor(heads, groups)))  # fmt: skip
+    tensor = _positive(data, "tensor")
+    if heads and tensor and heads % tensor:
+        yield Flaw(("tensor",), f"{heads} heads do not divide over {tensor} devices",
+                   f"a divisor of {heads}")  # fmt: skip
+    if tensor > 1 and {"ffn_width", "vocabulary"} & {*_free(data)}:
+        yield Flaw(("tensor",), "does not split what is free", "numbers for the widths")
     if not data.get("head_dim") and not data.get("latent"):
         yield from head_faults(data, ", or 'head_dim'")
 

@@ -296,7 +296,12 @@ class StructureBuild:
 def _rebuild(family_name: str, structure: Any) -> StructureBuild:
     from perfmodel.workload.families import family
 
-    return StructureBuild(family(family_name), structure)
+    origin = getattr(structure, "origin", family_name)
+    if isinstance(origin, str):
+        return StructureBuild(family(family_name), structure)
+    from perfmodel.workload.template_family import own_family
+
+    return StructureBuild(own_family(origin), structure)
 
 
 def from_family(

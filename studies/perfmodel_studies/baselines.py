@@ -14,10 +14,11 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.blocks import MemoryBlock, blocks
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
+from perfmodel.schedule.script import Script, replay
 
 __all__ = ["ORDERS", "REPLACEMENTS", "Baseline", "Placed", "arena_height", "baseline"]
 
@@ -58,19 +59,19 @@ class Baseline:
     Attributes
     ----------
     outcome
-        Its script and cost; no bound. `counts` has the evictions, and the ``moves``: operands that
+        Its script and cost; no bound. `work` has the evictions, and the ``moves``: operands that
         had to leave and come back at another address because no gap was left between them.
     places
         Where everything lay; empty where addresses were not asked for.
     """
 
-    outcome: ScriptOutcome
+    outcome: Certified[Script]
     places: tuple[Placed, ...]
 
     @property
     def cost_bytes(self) -> int:
         """Bytes spilled and reloaded."""
-        return self.outcome.cost_bytes
+        return int(self.outcome.value)
 
 
 def baseline(
@@ -114,7 +115,7 @@ def baseline(
     elif order == "minimum-peak":
         from perfmodel.schedule.peak import minimum_peak
 
-        steps = tuple(minimum_peak(problem, deadline).order)
+        steps = minimum_peak(problem, deadline).solution or ()
     else:
         steps = tuple(int(s) for s in order)
     run = _EvictionSimulation(problem, capacity_bytes, steps, replacement, addresses)
@@ -122,8 +123,8 @@ def baseline(
         run.step(k)
     script = Script(steps, tuple(tuple(e) for e in run.evictions))
     name = order if isinstance(order, str) else "given"
-    outcome = ScriptOutcome(
-        script, run.cost, 0, run.cost == 0, f"{name}, {replacement}",
+    outcome = Certified(
+        script, run.cost, 0, f"{name}, {replacement}",
         {"evictions": sum(map(len, script.evictions)), "moves": run.moves},
     )  # fmt: skip
     return Baseline(outcome, tuple(run.places) if addresses else ())

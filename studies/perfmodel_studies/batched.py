@@ -68,19 +68,13 @@ def evaluate_together(cases: Cases) -> ValidationResult:
 
 def _answers(asked: Sequence[_Asked]) -> list[dict[str, Any]]:
     case = asked[0][0]
-    assert case.machine is not None
     # Questions of a row are of the same workload: each is predicted once.
     distinct = {id(question.workload): question.workload for _, question in asked}
     place = {key: i for i, key in enumerate(distinct)}
     at = np.array([place[id(question.workload)] for _, question in asked])
     workload = _stacked(list(distinct.values()))
-    options: dict[str, Any] = {
-        "precision": case.precision,
-        "runtime": case.runtime,
-        "engine": case.engine,
-    }
-    found = pm.predict(workload, case.machine, warm=case.warm, **options)
-    bare = pm.predict(workload, case.machine, model="roofline", **options)
+    found = case.predict(workload)
+    bare = case.predict(workload, model="roofline", warm=False)
 
     def column(values: Value) -> npt.NDArray[np.float64]:
         return np.broadcast_to(np.asarray(values, dtype=np.float64), (len(distinct),))[at]

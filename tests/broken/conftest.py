@@ -180,7 +180,7 @@ title: Bits of a small network
 workload: mlperf_tiny_vww
 device: gemmini_16x16
 precision: w8a8
-settings: {batch: 1, memories.main.bandwidth: "16 GB/s"}
+set: {batch: 1, memories.main.bandwidth: "16 GB/s"}
 choices:
   weight_bits: {"*": [4, 8], "kind:depthwise": [8]}
 share: kind

@@ -9,8 +9,8 @@ COMMANDS = [
     (
         ("sweep",),
         (
-            "perfmodel sweep: WORKLOADS is missing; expected what 'perfmodel sweep --help' shows\n"
-            "perfmodel sweep: --device is missing; expected what 'perfmodel sweep --help' shows"
+            "perfmodel sweep: WORKLOADS is missing; expected a value such as llama_3_8b\n"
+            "perfmodel sweep: --device is missing; expected a value such as a100,tag:phone"
         ),
     ),
     (
@@ -215,7 +215,7 @@ COMMANDS = [
     ),
     (
         ("compare", "resnet18", "a100"),
-        "one device alone; expected a workload and two devices",
+        "only one device is given; expected a workload and two devices",
     ),
     (("compare", "resnet18", "a100", "h101"), "no device is named 'h101'; did you mean 'h100'?"),
     (
@@ -225,8 +225,8 @@ COMMANDS = [
     (
         ("solve", "resnet18", "a100"),
         (
-            "perfmodel solve: --for is missing; expected what 'perfmodel solve --help' shows\n"
-            "perfmodel solve: --until is missing; expected what 'perfmodel solve --help' shows"
+            "perfmodel solve: --for is missing; expected a value such as batch\n"
+            "perfmodel solve: --until is missing; expected a value such as tpot_s <= 20 ms"
         ),
     ),
     (

@@ -74,7 +74,7 @@ MUTATIONS = [
         "config.json",
         '"hidden_size": 512',
         '"hidden_size": 1e400',
-        "config.json:3:18: '1e400' is not a finite number; expected a finite number",
+        "config.json:3:18: '1e400' is too large for a number; expected a finite number",
     ),
     (
         "config.json",

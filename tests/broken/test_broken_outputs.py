@@ -29,16 +29,16 @@ OUTPUTS = [
         "-o: 'x.json' does not say its format; expected a name that ends in .csv or .parquet",
     ),
     (
-        ("hardware", "show", "a100", "-o", "nowhere/x"),
+        ("hardware", "show", "a100", "-o", "nowhere/x.yaml"),
         "-o: there is no folder 'nowhere'; expected an existing folder",
     ),
     (
-        ("workload", "import", "resnet18", "-o", "x.txt"),
-        "-o: 'x.txt' does not say its format; expected a name that ends in .yaml or .csv or .parquet or .json",
+        ("workload", "import", "resnet18", "-o", "x.doc"),
+        "-o: 'x.doc' does not say its format; expected a name that ends in .yaml or .yml or .json or .csv or .parquet or .txt or .html; did you mean 'x.csv'?",
     ),
     (
-        ("workload", "show", "resnet18", "-o", "x.yaml"),
-        "-o: 'x.yaml' does not say its format; expected a name that ends in .csv or .parquet or .json",
+        ("workload", "show", "resnet18", "-o", "x.onnx"),
+        "-o: 'x.onnx' does not say its format; expected a name that ends in .yaml or .yml or .json or .csv or .parquet or .txt or .html; did you mean 'x.json'?",
     ),
 ]
 

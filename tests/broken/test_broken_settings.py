@@ -9,13 +9,13 @@ COMMANDS = [
     (
         ("predict",),
         (
-            "perfmodel predict: WORKLOAD is missing; expected what 'perfmodel predict --help' shows\n"
-            "perfmodel predict: DEVICE is missing; expected what 'perfmodel predict --help' shows"
+            "perfmodel predict: WORKLOAD is missing; expected a value such as resnet50\n"
+            "perfmodel predict: DEVICE is missing; expected a value such as jetson_agx_orin"
         ),
     ),
     (
         ("predict", "resnet18"),
-        "perfmodel predict: DEVICE is missing; expected what 'perfmodel predict --help' shows",
+        "perfmodel predict: DEVICE is missing; expected a value such as jetson_agx_orin",
     ),
     (
         ("predict", "resnet18", "a100", "h100"),
@@ -54,7 +54,7 @@ COMMANDS = [
     (("--versoin",), "perfmodel has no option '--versoin'; did you mean '--version'?"),
     (
         ("hardware", "schema", "devise"),
-        "perfmodel hardware schema: 'devise' does not fit KIND; expected one of device, runtime, system; did you mean 'device'?",
+        "kind: there is no schema of 'devise'; did you mean 'device'?",
     ),
     (("predict", "resnet81", "a100"), "no workload is named 'resnet81'; did you mean 'resnet18'?"),
     (("predict", "resnet18", "a1000"), "no device is named 'a1000'; did you mean 'a100'?"),

@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
 def test_options_of_a_probe_need_one(run: Run, option: tuple[str, ...]) -> None:
     ran = run("doctor", *option)
     assert ran.code == 2
-    assert ran.faults == [f"error: {option[0]}: is of a probe; expected --probe beside it"]
+    assert ran.faults == [f"error: {option[0]}: belongs to a probe; expected --probe beside it"]
 
 
 def test_an_interruption_writes_nothing(

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from itertools import pairwise
 
 from perfmodel.cli import questions
@@ -25,9 +24,8 @@ def functions() -> Iterator[tuple[str, Callable[..., int]]]:
     for name in COMMANDS:
         yield name, getattr(questions, name)
     for group, (_, commands) in GROUPS.items():
-        module = import_module(f"perfmodel.cli.{group}")
         for name in commands:
-            yield f"{group} {name}", getattr(module, f"{name}_{group}")
+            yield f"{group} {name}", getattr(questions, f"{group}_{name}")
 
 
 @each("name, function", functions)

@@ -57,12 +57,12 @@ def test_a_placement_that_no_rule_found_is_not_proved_away() -> None:
     sizes, copies = np.array([3.0, 2.0, 2.0, 3.0, 2.0]), np.ones(5, dtype=np.int64)
     costs = np.array([[1.0, 2.0]] * 5)
     room = np.array([6.0, 6.0])
-    assert assign_items(sizes, copies, costs, room).counts is not None
+    assert assign_items(sizes, copies, costs, room).solution is not None
     for method in ("greedy", "lp"):
         done = assign_items(sizes, copies, costs, room, method=method)
-        assert done.counts is not None or not done.proved
+        assert done.solution is not None or not done.proved
     none = assign_items(sizes, copies, costs, np.array([6.0, 5.0]))
-    assert (none.counts is None, none.proved) == (True, True)
+    assert (none.solution is None, none.proved) == (True, True)
 
 
 def test_a_schedule_that_is_proved_away_exits_1(run: Run) -> None:

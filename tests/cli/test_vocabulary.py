@@ -30,6 +30,7 @@ HOMONYMS = {
     "--devices": "how many take part; folders of specs",
     "--keep": "whether a stream keeps weights; the share of a buffer that activations keep",
     "--rows": "a number; of a comparison all where it is left out",
+    "--tensor": "a number; elsewhere than in `serve` a setting, of which a sweep takes several",
 }
 
 
@@ -45,13 +46,14 @@ def test_a_public_function_declares_its_question(word: str, question: Question) 
     assert [p for p in parameters if p.annotation is p.empty] == []
     doc = inspect.getdoc(question.function) or ""
     assert ">>> " in doc
-    assert word in pm.__all__
+    assert question.source or word in pm.__all__
 
 
 @each("word, question", asked)
 def test_its_example_is_true(word: str, question: Question) -> None:
     doc = inspect.getdoc(question.function) or ""
-    test = doctest.DocTestParser().get_doctest(doc, {}, word, None, 0)
+    names = dict(question.function.__globals__)
+    test = doctest.DocTestParser().get_doctest(doc, names, word, None, 0)
     assert test.examples
     printed: list[str] = []
     done = doctest.DocTestRunner().run(test, out=printed.append)
@@ -148,3 +150,26 @@ def test_commands_are_made_when_they_are_asked_for() -> None:
     assert callable(questions.predict)
     with pytest.raises(AttributeError):
         questions.predikt  # noqa: B018
+
+
+def test_tensor_is_the_share_of_one_device_everywhere(run: Run) -> None:
+    """What `serve` costs on one of its devices is what other commands answer about."""
+    served = pm.serve("llama_3_8b", "h100", runtime="vllm", tensor=2, prompt=512, generate=2)
+    decode = served.decode
+    own = run("predict", "llama_3_8b", "h100", "--runtime", "vllm", "--tensor", "2",
+              "--context", "513", "--json").data  # fmt: skip
+    assert own["latency_s"] == pytest.approx(float(decode.latency_s), rel=1e-12)
+    assert own["weight_bytes"] == float(decode.weight_bytes)
+    assert any("one of 2 devices" in note for note in own["notes"])
+    rows = run("sweep", "llama_3_8b", "-d", "h100", "--runtime", "vllm", "--tensor", "1,2",
+               "--context", "513", "--json").data["rows"]  # fmt: skip
+    assert rows[1]["latency_s"] == pytest.approx(own["latency_s"], rel=1e-12)
+    # Heads, feed-forward and vocabulary halve; the norms (65 vectors of 4,096) do not.
+    whole, half = (pm.workload("llama_3_8b", tensor=n).weights for n in (1, 2))
+    assert half == pytest.approx(whole / 2 + 65 * 4096 / 2, rel=1e-12)
+    wrong = run("predict", "llama_3_8b", "h100", "--tensor", "3")
+    assert wrong.faults == [
+        "error: --tensor: 32 heads do not divide over 3 devices; expected a divisor of 32"
+    ]
+    for command in ("predict", "request", "schedule", "sweep", "place", "compare", "solve"):
+        assert "--tensor" in QUESTIONS[command].option_names

@@ -61,17 +61,17 @@ def seeded() -> Figures:
     ]  # fmt: skip
     for name, problem in drawn:
         peak = internals.minimum_peak(problem)
-        yield f"peak/{name}/peak_bytes", peak.peak_bytes
+        yield f"peak/{name}/peak_bytes", peak.value
         yield f"peak/{name}/proved", peak.proved
         least = problem.largest_working_set_bytes
         for share in (0.0, 0.4, 0.8):
-            room = least + math.ceil(share * (peak.peak_bytes - least))
+            room = least + math.ceil(share * (peak.value - least))
             for method in METHODS if len(problem.steps) <= SMALL else ("greedy", "exact"):
                 found = internals.fewest_bytes(problem, room, method)
                 key = f"bytes/{name}/{share}/{method}"
                 yield f"{key}/proved", found.proved
                 if found.proved or method == "greedy":
-                    yield f"{key}/cost_bytes", found.cost_bytes
+                    yield f"{key}/cost_bytes", found.value
 
 
 def further() -> Figures:
@@ -96,7 +96,7 @@ def further() -> Figures:
         beside = internals.least_latency(timed, capacity, dma)
         yield f"latency/{seed}/proved", beside.proved
         if beside.proved:
-            yield f"latency/{seed}/seconds", beside.makespan_s
+            yield f"latency/{seed}/seconds", beside.value
 
 
 def scheduled(name: str, **options: Any) -> Iterator[tuple[str, Value]]:

@@ -10,6 +10,7 @@ import pytest
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds import names
+from perfmodel.kinds.protocol import Kind
 from perfmodel.kinds.roofline import Roofline
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
@@ -99,7 +100,7 @@ def test_half_a_billion_weights_take_milliseconds() -> None:
     assert from_memory < found.latency_s < 10.0 * from_memory
 
 
-class _Convolutions(Roofline):
+class _Convolutions(Roofline, Kind):
     """A kind of others that has no more than convolutions."""
 
     name = "convolutions"

@@ -40,13 +40,14 @@ def test_the_peak_is_the_prediction_s(prediction: Prediction) -> None:
 
 def test_bars_are_what_is_placed(prediction: Prediction) -> None:
     p = prediction.at(0) if prediction.shape else prediction
-    bars = parts(prediction.plot.memory())
-    free = bars.pop("free", {})
+    figure: Any = prediction.plot.memory()
+    bars = parts(figure)
     for memory, place in p.placement.items():
-        demand = sum(bar[memory] for bar in bars.values())
-        assert demand == pytest.approx(place["demand_bytes"], rel=1e-12)
-        room = max(0.0, place["capacity_bytes"] - demand)
-        assert free.get(memory, 0.0) == pytest.approx(room, rel=1e-12)
+        share = sum(bar[memory] for bar in bars.values())
+        wanted = 100.0 * place["demand_bytes"] / place["capacity_bytes"]
+        assert share == pytest.approx(wanted, rel=1e-12)
+    # The line is where a memory is full.
+    assert any(line.x0 == line.x1 == 100.0 for line in figure.layout.shapes)
     if p.shape == () and not p.feasible and not p.unsupported:
         assert "too much" in str(prediction.plot.memory().layout.annotations)
 

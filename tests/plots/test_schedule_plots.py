@@ -149,7 +149,7 @@ def test_the_map_lies_at_the_addresses(timed: Schedule) -> None:
     alive = next(t for t in figure.data if t.name == "bytes alive")
     assert max(alive.y) == timed.peak_bytes
     assert "address" in figure.layout.yaxis.title.text
-    assert "proved: fewest bytes" in figure.layout.title.text
+    assert "proved: no schedule can spill fewer bytes" in figure.layout.title.text
 
 
 def test_a_part_of_the_map(large: Schedule) -> None:
@@ -311,7 +311,8 @@ def test_the_curve_is_possible_and_its_shade_is_not(over: Curve) -> None:
     assert figure.layout.shapes[0].x1 == fitting[0].working_set_bytes
     points = {x: y for t in by_what["points"] for x, y in zip(t.x, t.y, strict=True)}
     assert points == {float(s.capacity_bytes or 0): float(s.trace.cost_bytes) for s in fitting}
-    said = next(n.text for n in figure.layout.annotations if "no spill" in n.text)
+    words = [note.text or "" for note in figure.layout.annotations]
+    said = next(text for text in words if "no spill" in text)
     free = float(parse(said.partition("from ")[2], "bytes"))
     assert free == pytest.approx(fitting[-1].peak_bytes, rel=1e-3)
 

@@ -23,7 +23,10 @@ def test_a_placement_in_its_levels() -> None:
             r.stored_bytes for r in found.rows if r.level == level.name and r.role == "weight"
         )
         assert shares["weights"][level.name] == pytest.approx(100 * stored / level.capacity_bytes)
-        assert sum(part[level.name] for part in shares.values()) == pytest.approx(100)
+        used = found.used_bytes[level.name] + found.cache_bytes.get(level.name, 0)
+        filled = sum(part[level.name] for part in shares.values())
+        assert filled == pytest.approx(100 * used / level.capacity_bytes)
+        assert used <= level.capacity_bytes
     assert shares["cache of experts"]["dram"] > 50
     (seconds,) = [t for t in figure.data if t.xaxis == "x2"]
     assert dict(zip(seconds.y, seconds.x, strict=True)) == found.level_s

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.operator_lists import problem_of
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.improve import improved
 from perfmodel.schedule.problem import Buffer, Problem, Step

@@ -26,7 +26,7 @@ from perfmodel.schedule.infeasible.changes import (
 from perfmodel.schedule.infeasible.levers import InfeasibleInstance
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
+from perfmodel.schedule.script import Certified, Script, replay
 from perfmodel.units import binary
 from tests.draws import draws
 from tests.schedule.random_graphs import random_sums
@@ -108,8 +108,8 @@ def test_terms_add_up_and_more_by_the_gap_is_exactly_enough(
     assert why.gap == less
     assert why.levers[0].enough
     assert why.levers[0].statement == f"{binary(less)} more"
-    assert greedy(problem, int(why.bound + why.gap)).script is not None
-    assert greedy(problem, least - 1).script is None
+    assert greedy(problem, int(why.bound + why.gap)).solution is not None
+    assert greedy(problem, least - 1).solution is None
     order = [v.enough for v in why.levers]
     assert order == sorted(order, reverse=True)
     for lever in why.levers:
@@ -224,7 +224,7 @@ def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int
         if in_place_source(problem, s) >= 0:
             made = in_place(problem, [s])
             assert made.largest_working_set_bytes <= problem.largest_working_set_bytes
-            assert minimum_peak(made).peak_bytes <= minimum_peak(problem).peak_bytes
+            assert minimum_peak(made).value <= minimum_peak(problem).value
     half = narrowed(problem)
     assert half.largest_working_set_bytes >= problem.largest_working_set_bytes / 2 - 1e-9
     assert all(b.size_bytes * 2 >= a.size_bytes for a, b in zip(problem.buffers, half.buffers,
@@ -246,18 +246,18 @@ def test_sums_are_what_has_two_inputs_of_the_size_of_its_output() -> None:
 def test_the_fullest_moment_of_the_best_order_is_opened() -> None:
     problem = residual()
     best = minimum_peak(problem)
-    assert best.peak_bytes == 240 * KIB
-    why = over_peak(problem, 200 * KIB, best.peak_bytes, best.order)
-    assert sum(t.amount for t in why.terms) == best.peak_bytes
+    assert best.value == 240 * KIB
+    why = over_peak(problem, 200 * KIB, best.value, best.solution)
+    assert sum(t.amount for t in why.terms) == best.value
     assert {t.name for t in why.terms} == {
         "h (read)", "y (written)", "conv2 (scratch)", "x (kept)",
     }  # fmt: skip
     said = {v.statement: v for v in why.levers}
     spills = said["spill and reload 64 KiB at most"]
     assert spills.enough
-    assert greedy(problem, 200 * KIB).cost_bytes == 64 * KIB
+    assert greedy(problem, 200 * KIB).value == 64 * KIB
     half = said["half the bits of every activation (as from 8 to 4)"]
-    assert half.saves == 240 * KIB - minimum_peak(narrowed(problem)).peak_bytes
+    assert half.saves == 240 * KIB - minimum_peak(narrowed(problem)).value
     assert not over_peak(problem, 200 * KIB, 230 * KIB, proved=False).terms
 
 
@@ -266,17 +266,17 @@ def test_the_fullest_moment_of_the_best_order_is_opened() -> None:
 def test_terms_of_any_peak_add_up(seed: int, steps: int) -> None:
     problem = random_sums(random.Random(seed), steps)
     best = minimum_peak(problem)
-    why = over_peak(problem, best.peak_bytes - 1, best.peak_bytes, best.order)
-    assert sum(t.amount for t in why.terms) == best.peak_bytes == why.demand
+    why = over_peak(problem, best.value - 1, best.value, best.solution)
+    assert sum(t.amount for t in why.terms) == best.value == why.demand
     for lever in why.levers:
         assert lever.saves > 0
 
 
 def test_what_is_not_proved_says_how_much_is_open_and_what_would_settle_it() -> None:
     problem = residual()
-    script = greedy(problem, 200 * KIB).script
+    script = greedy(problem, 200 * KIB).solution
     assert script is not None
-    open_outcome = ScriptOutcome(script, 64 * KIB, 16 * KIB, False, "beam")
+    open_outcome = Certified(script, 64 * KIB, 16 * KIB, "beam")
     why = unproved(problem, 200 * KIB, open_outcome)
     assert (why.best, why.bound, why.gap) == (64 * KIB, 16 * KIB, 48 * KIB)
     assert "75.0 %" in why.statement
@@ -291,7 +291,7 @@ def test_what_is_not_proved_says_how_much_is_open_and_what_would_settle_it() -> 
     assert json.loads(json.dumps(why.to_dict()))["gap"] == 48 * KIB
     assert "what would close it" in str(why)
     with pytest.raises(ValueError, match="not proved"):
-        unproved(problem, 200 * KIB, replace(open_outcome, proved=True))
+        unproved(problem, 200 * KIB, replace(open_outcome, bound=open_outcome.value))
 
 
 def test_a_poor_script_of_a_good_order_is_told_from_a_poor_order() -> None:
@@ -299,7 +299,7 @@ def test_a_poor_script_of_a_good_order_is_told_from_a_poor_order() -> None:
     # Everything leaves as soon as it may: dearer than needed on the same order.
     wasteful = Script((0, 1, 2, 3, 4), ((), (), (0,), (2,), ()))
     cost = replay(problem, wasteful, 200 * KIB).cost_bytes
-    why = unproved(problem, 200 * KIB, ScriptOutcome(wasteful, cost, 64 * KIB, False, "beam"))
+    why = unproved(problem, 200 * KIB, Certified(wasteful, cost, 64 * KIB, "beam"))
     lever = next(v for v in why.levers if v.statement.startswith("the same order"))
     assert lever.enough
     assert cost - lever.saves == 64 * KIB

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.portfolio import METHODS, fewest_bytes
 from perfmodel.schedule.script import replay
 from tests.draws import draws
@@ -23,24 +23,24 @@ def test_exact_ilp_beam_greedy_in_that_order(seed: int) -> None:
         costs = []
         for method in METHODS:
             found = fewest_bytes(problem, capacity, method)
-            assert found.script is not None
-            assert replay(problem, found.script, capacity).cost_bytes == found.cost_bytes
-            assert found.bound_bytes <= found.cost_bytes
+            assert found.solution is not None
+            assert replay(problem, found.solution, capacity).cost_bytes == found.value
+            assert found.bound <= found.value
             assert found.method == method
-            costs.append(found.cost_bytes)
+            costs.append(found.value)
         assert costs == sorted(costs, reverse=True)
         assert found.proved
         # What is proved bounds every method; more capacity never costs more.
-        assert all(cost >= found.bound_bytes for cost in costs)
-        assert before is None or found.cost_bytes <= before
-        before = found.cost_bytes
+        assert all(cost >= found.bound for cost in costs)
+        assert before is None or found.value <= before
+        before = found.value
 
 
 def test_a_capacity_below_the_largest_working_set_has_no_schedule() -> None:
     problem = random_problem(random.Random(1), 8)
     for method in METHODS:
         none = fewest_bytes(problem, problem.largest_working_set_bytes - 1, method)
-        assert none.script is None
+        assert none.solution is None
         assert not none.proved
 
 
@@ -51,9 +51,9 @@ def test_stopped_at_once_there_is_a_schedule_and_a_bound_that_holds() -> None:
         best = fewest_bytes(problem, capacity, "exact", Deadline(1.0))
         for method in METHODS:
             found = fewest_bytes(problem, capacity, method, Deadline(1e-6))
-            assert found.script is not None
-            replay(problem, found.script, capacity)
-            assert found.bound_bytes <= best.cost_bytes
+            assert found.solution is not None
+            replay(problem, found.solution, capacity)
+            assert found.bound <= best.value
 
 
 def test_an_incumbent_is_never_lost() -> None:
@@ -61,5 +61,5 @@ def test_an_incumbent_is_never_lost() -> None:
         problem = random_problem(random.Random(seed), 12)
         capacity = problem.largest_working_set_bytes
         best = fewest_bytes(problem, capacity, "exact")
-        again = fewest_bytes(problem, capacity + 1, "greedy", incumbent=best.script)
-        assert again.cost_bytes <= best.cost_bytes
+        again = fewest_bytes(problem, capacity + 1, "greedy", incumbent=best.solution)
+        assert again.value <= best.value

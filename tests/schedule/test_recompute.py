@@ -92,7 +92,7 @@ def test_nothing_is_cheaper_than_what_is_found() -> None:
         assert found.cost_bytes == cheapest(problem, capacity, again)
         plain = greedy(problem, capacity)
         better += bool(found.again)
-        paid += plain.cost_bytes > 0
+        paid += plain.value > 0
     assert paid >= of_draws(40)
     assert better >= of_draws(10)
 
@@ -122,12 +122,12 @@ def test_a_skipped_tensor_is_made_again_from_its_small_source() -> None:
     """a does not fit beside b and c: store and reload 12, or reload x (2) and run again (3)."""
     problem = skip_chain()
     found = checked(problem, 18, [3] * 5)
-    assert greedy(problem, 18).cost_bytes == 0
+    assert greedy(problem, 18).value == 0
     found = checked(problem, 17 + 1, [3] * 5)
     assert found.cost_bytes == 0
     tight = Problem(problem.name, (*problem.steps[:3], Step("c", (2,), (3,), scratch_bytes=6),
                                    problem.steps[4]), problem.buffers)  # fmt: skip
-    assert greedy(tight, 18).cost_bytes == 12
+    assert greedy(tight, 18).value == 12
     found = checked(tight, 18, [3] * 5)
     # x is dropped for nothing (a copy exists) or kept where it fits: 18 - 6 - 6 - 6 leaves no room.
     assert found.again == (1,)
@@ -140,11 +140,11 @@ def test_on_larger_graphs_it_is_never_worse_than_the_schedule_it_starts_from(see
     problem = random_problem(rng, 30, outputs=1)
     capacity = problem.largest_working_set_bytes
     start = greedy(problem, capacity)
-    assert start.script is not None
+    assert start.solution is not None
     again = [1] * 30
-    found = recompute(problem, capacity, again, start.script)
+    found = recompute(problem, capacity, again, start.solution)
     assert found is not None
-    assert found.cost_bytes <= start.cost_bytes
+    assert found.cost_bytes <= start.value
     told = replay_again(problem, found.order, found.evictions, capacity, again)
     assert told.cost_bytes == found.cost_bytes
 
@@ -156,7 +156,7 @@ def test_insertion_alone_finds_most_of_what_there_is_to_gain() -> None:
         problem = random_problem(rng, rng.randint(7, 10))
         capacity = problem.largest_working_set_bytes
         again = [rng.randint(0, 1) for _ in problem.steps]
-        script = greedy(problem, capacity).script
+        script = greedy(problem, capacity).solution
         assert script is not None
         start = replay(problem, script, capacity).cost_bytes
         quick = recompute(problem, capacity, again, script, exact=False)
@@ -178,7 +178,7 @@ def test_without_repetition_the_replay_is_that_of_a_script() -> None:
     for _ in range(draws(40)):
         problem = random_problem(rng, 14)
         capacity = problem.largest_working_set_bytes + rng.randint(0, 4)
-        script = greedy(problem, capacity).script
+        script = greedy(problem, capacity).solution
         assert script is not None
         one = replay(problem, script, capacity)
         two = replay_again(problem, script.order, script.evictions, capacity, [1] * 14)
@@ -199,4 +199,4 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="not there"):
         replay_again(problem, range(5), [(3,), *none[1:]], 100, [1] * 5)
     assert recompute(problem, 5, [1] * 5) is None
-    assert isinstance(greedy(problem, 18).script, Script)
+    assert isinstance(greedy(problem, 18).solution, Script)

@@ -44,7 +44,7 @@ def test_a_chain_with_a_skip_by_hand() -> None:
     out = replay(CHAIN, Script((0, 1, 2, 3), ((), (), (0,), ())), 10)
     assert (out.spill_bytes, out.reload_bytes, out.peak_bytes) == (0, 4, 10)
     assert belady(CHAIN, (0, 1, 2, 3), 10) == Script((0, 1, 2, 3), ((), (), (0,), ()))
-    assert greedy(CHAIN, 9).script is None
+    assert greedy(CHAIN, 9).solution is None
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_greedy_runs_within_its_capacity_and_blocks_are_what_is_held(seed: int, 
             assert {i for b in made for i in b.intervals} == {
                 i for i, s in enumerate(trace.intervals) if problem.buffers[s.buffer].size_bytes
             }
-    assert greedy(problem, 10**9).cost_bytes == 0
+    assert greedy(problem, 10**9).value == 0
 
 
 def test_natural_order_loads_what_it_needs_when_it_needs_it() -> None:
@@ -114,9 +114,9 @@ def test_plans_of_real_networks_fit_their_graphs(name: str, unfused: bool) -> No
     s = scheduled(pm.workload(name), as_precision("int8"), FusionRules(), unfused=unfused)
     capacity = s.problem.largest_working_set_bytes
     found = greedy(s.problem, capacity)
-    assert found.script is not None
-    trace = replay(s.problem, found.script, capacity)
-    plan = to_plan(s, found.script, trace, capacity, Where())
+    assert found.solution is not None
+    trace = replay(s.problem, found.solution, capacity)
+    plan = to_plan(s, found.solution, trace, capacity, Where())
     assert plan.check(s.graph) == []
     assert (plan.spill_bytes, plan.reload_bytes) == (trace.spill_bytes, trace.reload_bytes)
     assert max(plan.held_bytes("scratchpad")) <= capacity

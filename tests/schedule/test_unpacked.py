@@ -5,9 +5,9 @@ import re
 
 import pytest
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.addresses import layout
 from perfmodel.schedule.blocks import blocks
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.ilp import retention
 from perfmodel.schedule.infeasible import unpacked
 from perfmodel.schedule.script import Script, replay
@@ -38,12 +38,14 @@ def test_blocks_without_addresses_say_where_and_what_helps() -> None:
             ):
                 less, more = int(match[1]), int(match[2])
                 again = retention(problem, script.order, less)
-                assert again.cost_bytes == more
-                assert again.script is not None
-                trace = replay(problem, again.script, less)
-                packed = layout(problem, again.script, trace, capacity, Deadline(60.0), alignment=4)
+                assert again.value == more
+                assert again.solution is not None
+                trace = replay(problem, again.solution, less)
+                packed = layout(
+                    problem, again.solution, trace, capacity, Deadline(60.0), alignment=4
+                )
                 assert packed.packed
-                assert len(packed.offsets) == len(blocks(problem, again.script, trace))
+                assert len(packed.offsets) == len(blocks(problem, again.solution, trace))
     assert explained >= of_draws(3)
     problem = random_sums(random.Random(0), 5)
     script = Script(tuple(range(5)), ((),) * 5)

@@ -16,7 +16,7 @@ from perfmodel_studies.claims.mcunet_v3 import SCHEMES, extra_kib, scheme_of, tr
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.formats import as_precision
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.peak.minimum import peak_of
 from perfmodel.search.finetune.choose import best

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.schedule import deadline
+from perfmodel.optimise import deadline
 from perfmodel.search import face
 from perfmodel.search.oracle import Oracle, configured, costs
 from perfmodel.search.oracle.costs import Predicted

@@ -51,7 +51,7 @@ def problems(draw: st.DrawFn) -> Problem:
 
 def check(problem: Problem, capacity: int, made: Baseline) -> None:
     """Check the script by replaying it, and the addresses pair by pair."""
-    script = made.outcome.script
+    script = made.outcome.solution
     assert script is not None
     trace = replay(problem, script, capacity)
     assert trace.cost_bytes == made.cost_bytes
@@ -103,7 +103,7 @@ def test_nothing_leaves_where_everything_fits(problem: Problem) -> None:
 @given(problems())
 @settings(max_examples=draws(60))
 def test_bytes_alone_never_leave_at_the_minimum_peak(problem: Problem) -> None:
-    peak = minimum_peak(problem).peak_bytes
+    peak = minimum_peak(problem).value
     for replacement in REPLACEMENTS:
         made = baseline(problem, peak, "minimum-peak", replacement, addresses=False)
         assert made.cost_bytes == 0
@@ -157,7 +157,7 @@ def test_enough_bytes_in_pieces_are_not_enough() -> None:
     farthest = baseline(problem, 12, "natural", "belady")
     # Both that are left are read again; the one read last leaves, stored and fetched once.
     assert farthest.cost_bytes == 2 * 2
-    assert farthest.outcome.counts["evictions"] == 1
+    assert farthest.outcome.work["evictions"] == 1
 
 
 def test_belady_takes_the_farthest_and_the_other_the_cheapest() -> None:
@@ -189,7 +189,7 @@ def test_the_cheapest_gap_is_that_of_brute_force(
     # With the last reads still to come, only the step that makes the large buffer is compared.
     capacity = max(total, problem.largest_working_set_bytes)
     made = baseline(problem, capacity, "natural", "fewest-bytes")
-    script = made.outcome.script
+    script = made.outcome.solution
     assert script is not None
     at = next(k for k, s in enumerate(script.order) if problem.steps[s].name == "big")
     price = {t: sizes[t] * (1 if stored[t] else 2) for t in late}
@@ -211,7 +211,7 @@ def test_the_cheapest_bytes_are_those_of_brute_force(
     problem = chain(sizes, [], wanted, stored)
     capacity = max(sum(sizes), problem.largest_working_set_bytes)
     made = baseline(problem, capacity, "natural", "fewest-bytes", addresses=False)
-    script = made.outcome.script
+    script = made.outcome.solution
     assert script is not None
     price = [size * (1 if copied else 2) for size, copied in zip(sizes, stored, strict=True)]
     over = sum(sizes) + wanted - capacity
@@ -238,7 +238,7 @@ def test_operands_move_where_nothing_else_helps() -> None:
     for replacement in REPLACEMENTS:
         made = baseline(problem, 8, "natural", replacement)
         check(problem, 8, made)
-        assert made.outcome.counts["moves"] == 1
+        assert made.outcome.work["moves"] == 1
         assert made.cost_bytes == 2 * 2
         assert baseline(problem, 10, "natural", replacement).cost_bytes == 0
 
@@ -258,7 +258,7 @@ def test_the_planner_places_large_ones_first() -> None:
     )  # fmt: skip
     sizes = (1, 3, 2, 6, 0)
     problem = Problem("line", steps, tuple(Buffer(f"b{i}", s) for i, s in enumerate(sizes)))
-    script = baseline(problem, 20).outcome.script
+    script = baseline(problem, 20).outcome.solution
     assert script is not None
     # d lives all along and goes first, at 0; c (6) on it, to 7; a (3) is gone before c: 1 to 4;
     # b (2) lives beside both: 7 to 9.

@@ -9,7 +9,7 @@ import pytest
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.settings import FaultList
-from perfmodel.sweep.plan import CHUNK, METRICS, Options, make_plan
+from perfmodel.sweep.plan import CHUNK, METRICS, make_plan
 
 
 def rows_of(plan: Any) -> int:
@@ -154,7 +154,7 @@ def test_sizes_alone_cannot_be_swept(tmp_path: Path) -> None:
 
 def test_an_option_given_twice_is_a_fault() -> None:
     with pytest.raises(InputError, match="'precision' is given twice"):
-        make_plan("resnet18", "a100", {"precision": ["fp16"]}, options=Options(precision="int8"))
+        make_plan("resnet18", "a100", {"precision": ["fp16"]}, options={"precision": "int8"})
 
 
 def test_the_fingerprint_follows_what_results_depend_on() -> None:
@@ -165,7 +165,7 @@ def test_the_fingerprint_follows_what_results_depend_on() -> None:
         make_plan("resnet18", "h100", {"batch": [1, 2]}),
         make_plan("resnet50", "a100", {"batch": [1, 2]}),
         make_plan("resnet18", "a100", {"batch": [1, 2]}, metrics=["latency_s"]),
-        make_plan("resnet18", "a100", {"batch": [1, 2]}, options=Options(warm=True)),
+        make_plan("resnet18", "a100", {"batch": [1, 2]}, options={"warm": True}),
         make_plan("resnet18", pm.hardware("a100").vary({"power.busy": 300.0}), {"batch": [1, 2]}),
     ]
     assert len({base.fingerprint, *(p.fingerprint for p in others)}) == 7

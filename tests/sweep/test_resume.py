@@ -1,6 +1,5 @@
 """Whatever changes a row keeps an unfinished sweep from being taken up, and its file untouched."""
 
-import dataclasses
 import os
 import pickle
 import subprocess
@@ -16,7 +15,7 @@ import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.expressions import parse_expression
 from perfmodel.sweep.content import digest
-from perfmodel.sweep.plan import Options, SweepPlan, make_plan
+from perfmodel.sweep.plan import SweepPlan, make_plan
 from perfmodel.sweep.run import run_plan
 
 MODEL = """schema_version: 1
@@ -53,7 +52,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def plan(**changed: Any) -> SweepPlan:
     asked: dict[str, Any] = {
         "workloads": "./small.yaml", "devices": ["./child.yaml"], "settings": AXES, "zip": (),
-        "metrics": None, "options": Options(runtime="./runs.yaml"), **changed,
+        "metrics": None, "options": {"runtime": "./runs.yaml"}, **changed,
     }  # fmt: skip
     return make_plan(**asked)
 
@@ -76,7 +75,7 @@ def otherwise(**changed: Any) -> Callable[[pytest.MonkeyPatch], SweepPlan]:
 
 
 def option(**changed: Any) -> Callable[[pytest.MonkeyPatch], SweepPlan]:
-    return otherwise(options=dataclasses.replace(Options(runtime="./runs.yaml"), **changed))
+    return otherwise(options={"runtime": "./runs.yaml", **changed})
 
 
 def with_(target: str, value: Any) -> Callable[[pytest.MonkeyPatch], SweepPlan]:

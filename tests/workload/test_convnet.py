@@ -3,12 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perfmodel.workload.convnet import FAMILY_RESNET, ResNetStructure
+from perfmodel.workload.families import family
 from perfmodel.workload.workload import Workload, from_family
 
 
 def resnet(**structure: object) -> Workload:
-    return from_family("net", FAMILY_RESNET, ResNetStructure.model_validate(structure), {})
+    resnet = family("resnet")
+    return from_family("net", resnet, resnet.structure.model_validate(structure), {})
 
 
 def test_resnet18_counts_each_layer() -> None:

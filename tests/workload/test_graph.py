@@ -165,7 +165,8 @@ import sys
 from perfmodel.workload.symbols import symbol
 for name in sys.argv[1:]:
     symbol(name)
-from perfmodel.workload.mobilenet import FAMILY_MOBILENET as F
+from perfmodel.workload.families import family
+F = family("mobilenet")
 s = F.structure(variant="v2", stages=({"channels": 16}, {"channels": 24, "stride": 2}))
 from perfmodel.workload.families import ExecutionSemantics
 print(F.build(s, ExecutionSemantics()).content_hash())

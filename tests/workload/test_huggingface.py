@@ -13,7 +13,7 @@ import yaml
 
 from perfmodel import hardware, predict
 from perfmodel.errors import InputError
-from perfmodel.workload.families import BUILT_IN
+from perfmodel.workload.families import family_names
 from perfmodel.workload.importers.huggingface import load_config, supported
 from perfmodel.workload.library import find
 from perfmodel.workload.lower import lower
@@ -367,7 +367,22 @@ def test_the_page_lists_what_is_read() -> None:
     listed = [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
     assert sorted(listed) == supported()
     families = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[3])}
-    assert families <= set(BUILT_IN)
+    assert families <= set(family_names())
+
+
+def test_declarations_say_what_is_known() -> None:
+    folder = FOLDER.parent.parent.parent / "workloads" / "huggingface"
+    known = {
+        "like", "family", "section", "section_note", "section_defaults", "sizes", "flags",
+        "choices", "activations", "is", "towers", "refuse", "notes", "notes_where", "notes_of",
+        "built_as", "auto", "defaults", "parts",
+    }  # fmt: skip
+    declared = {path.stem: yaml.safe_load(path.read_text()) for path in folder.glob("*.yaml")}
+    assert {key for entry in declared.values() for key in entry} == known
+    bases = {entry["like"] for entry in declared.values() if "like" in entry}
+    towers = {name for entry in declared.values() for name in entry.get("towers", {}).values()}
+    assert {name for name in declared if name.startswith("_")} <= bases | towers
+    assert bases | towers <= set(declared)
 
 
 def test_architectures_are_listed() -> None:

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 from perfmodel.errors import InputError
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
+from perfmodel.workload.layer_expressions import Scope, SizeError
 from perfmodel.workload.layer_operators import ELSEWHERE, OPERATORS
-from perfmodel.workload.layer_sizes import SizeError, parse_extent
+from perfmodel.workload.layer_sizes import parse_extent
 from perfmodel.workload.layers import FAMILY_LAYERS, LayersStructure
 from perfmodel.workload.library import find
-from perfmodel.workload.symbols import evaluate
+from perfmodel.workload.symbols import evaluate, symbol
 from perfmodel.workload.workload import Workload, from_family
 
 
@@ -96,6 +97,11 @@ EVERY: list[dict[str, Any]] = [
     {"name": "mean", "op": "reduce", "shape": [1, 6]},
     {"name": "global", "op": "global_pool", "input": "conv", "keep": True},
     {"name": "flat", "op": "flatten"},
+    {"name": "cn", "op": "conv_norm", "input": "conv", "channels": 6, "kernel": 3, "stride": 2,
+     "activation": "relu"},
+    {"name": "se", "op": "squeeze_excite", "channels": 2, "gate": "hard_sigmoid"},
+    {"name": "scale", "op": "weight", "shape": [6, 1, 1], "tag": "vector"},
+    {"name": "scaled", "op": "mul", "inputs": ["se", "scale"]},
 ]  # fmt: skip
 
 
@@ -138,6 +144,9 @@ def test_operators_carry_their_sizes() -> None:
         "gru": 100 * 15 * (10 + 5),
         "rnn": 100 * 5 * (5 + 5),
         "scores": 6 * 6 * 4,
+        "cn": 4 * 4 * 6 * 8 * 9,
+        "se.reduce": 6 * 2,
+        "se.expand": 6 * 2,
     }
     weights = {n: t.elements for n, t in graph.tensors.items() if t.role == "weight"}
     assert "tied.weight" not in weights
@@ -350,7 +359,7 @@ def test_a_repeat_must_chain_and_not_nest() -> None:
 @given(st.text(max_size=30))
 def test_extents_never_raise_anything_else(text: str) -> None:
     try:
-        extent = parse_extent(text, {"n", "m"})
+        extent = parse_extent(text, Scope({"n": symbol("n"), "m": symbol("m")}))
     except SizeError:
         return
     evaluate(extent, {"n": 3, "m": 5})

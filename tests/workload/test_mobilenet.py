@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perfmodel.workload.mobilenet import FAMILY_MOBILENET, MobileNetStructure
+from perfmodel.workload.families import family
 from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.workload import Workload, from_family
+
+MOBILENET = family("mobilenet")
 
 
 def reference(channels: float, divisor: int = 8) -> int:
@@ -121,15 +123,15 @@ def test_blocks_hold_what_they_should(load: Callable[..., Workload]) -> None:
 )
 def test_wrong_structures_are_refused(field: str, value: object) -> None:
     data: dict[str, Any] = {"variant": "v2", "stages": ({"channels": 16},)}
-    MobileNetStructure.model_validate(data)
+    MOBILENET.structure.model_validate(data)
     with pytest.raises(ValueError, match=field):
-        MobileNetStructure.model_validate({**data, field: value})
+        MOBILENET.structure.model_validate({**data, field: value})
 
 
 def test_structures_are_hashable() -> None:
     data = {"variant": "v2", "stages": ({"channels": 16},)}
-    structure = MobileNetStructure.model_validate(data)
-    again = MobileNetStructure.model_validate(structure.model_dump())
+    structure = MOBILENET.structure.model_validate(data)
+    again = MOBILENET.structure.model_validate(structure.model_dump())
     assert hash(structure) == hash(again)
-    one, two = (from_family("n", FAMILY_MOBILENET, s, {}) for s in (structure, again))
+    one, two = (from_family("n", MOBILENET, s, {}) for s in (structure, again))
     assert one.graph() is two.graph()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from perfmodel.errors import InputError
+from perfmodel.specfile import read
+from perfmodel.workload.families import family_files
 from perfmodel.workload.library import find
-from perfmodel.workload.yolo.rows import parse
-from perfmodel.workload.yolo.tables import TABLES
+from tests.offenders import each
 
 #: Rows whose count is more than 2 % off, and why.
 OTHER_COUNTS = {
@@ -64,20 +66,17 @@ def test_operations_are_those_that_hailo_states(data: Path) -> None:
     assert wrong == {}
 
 
-@pytest.mark.parametrize("name", TABLES)
+def _detectors() -> dict[str, dict[str, Any]]:
+    data, _ = read(family_files()["yolo"])
+    return data["tables"]["detectors"]
+
+
+@each("name", lambda: list(_detectors()))
 def test_rows_of_a_detector_read_rows_before_them(name: str) -> None:
-    rows, taken = TABLES[name]
-    for i, text in enumerate(rows):
-        assert all((j if j >= 0 else i + j) < i for j in parse(text).sources), text
-    assert max(taken) < len(rows)
-
-
-def test_a_row_and_what_is_none() -> None:
-    row = parse("c3 128 x3 add e=0.25 @-1,4")
-    assert (row.module, row.channels, row.repeats, row.sources) == ("c3", 128, 3, (-1, 4))
-    assert row.options == {"add": 1.0, "e": 0.25}
-    with pytest.raises(ValueError, match="no part"):
-        parse("conv 64 3x3")
+    detector = _detectors()[name]
+    for i, row in enumerate(detector["rows"]):
+        assert all((j if j >= 0 else i + j) < i for j in row.get("from", [-1])), row
+    assert max(detector["reads"]) < len(detector["rows"])
 
 
 @pytest.mark.parametrize("name", ["resnet_v1_50", "resnet_v2_50", "resnet50_caffe", "resnet50d"])
@@ -103,7 +102,7 @@ def test_fields_that_exclude_each_other(settings: dict[str, object], said: str) 
 def test_a_detector_without_such_a_task_or_table() -> None:
     with pytest.raises(InputError, match="gives no 'pose'"):
         find("yolox_s", {"task": "pose"})
-    with pytest.raises(InputError, match="no detector is named"):
+    with pytest.raises(InputError, match="did you mean 'yolov9c'"):
         find("yolov8n", {"table": "yolov99"})
 
 

@@ -18,6 +18,8 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.settings import FaultList
 from perfmodel.specfile import read, validate
+from perfmodel.table import Result
+from perfmodel.table.result import SUFFIXES
 
 #: Key under `sources` of what the user sets.
 SOURCE: Final = "set_by_user"
@@ -69,8 +71,8 @@ class Change:
         return self._shown(self.after, None if self.cause == "set" else 5)
 
 
-@dataclass(frozen=True, slots=True)
-class NewSpec:
+@dataclass(frozen=True, repr=False)
+class NewSpec(Result):
     """A spec file that does not lie anywhere yet.
 
     Attributes
@@ -91,6 +93,8 @@ class NewSpec:
         named.
     """
 
+    noun = "spec"
+
     device: Device
     text: str
     base: str
@@ -99,19 +103,47 @@ class NewSpec:
     carried_over: int = 0
     overrides: bool = False
 
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the spec file whole or not at all.
+    def save(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, path: str | Path, *, force: bool = False, **forms: Any
+    ) -> Path:
+        """Write the spec file whole or not at all; what was set in any other form of an answer.
 
         Raises
         ------
         InputError
             Something is there already and `force` is not set, or it cannot be written.
         """
+        if Path(path).suffix in SUFFIXES:
+            super().save(path, **forms)
+            return Path(path)
         found = saving_faults(path, force)
         if found:
             raise InputError(found)
         write_text(path, self.text)
         return Path(path)
+
+    @property
+    def headline(self) -> str:
+        """Which device was copied, and why that one."""
+        return f"a copy of {self.base}" + (f" ({self.why})" if self.why else "")
+
+    def cautions(self) -> list[str]:
+        """Return what was changed, what became of the other numbers, and the grade."""
+        lines = [str(change) for change in self.changes]
+        if self.carried_over:
+            word = "number" if self.carried_over == 1 else "numbers"
+            lines.append(
+                f"{self.carried_over} measured or fitted {word} of {self.base} became estimates"
+            )
+        if self.overrides:
+            lines.append(
+                f"the library has a device {self.device.name} too: its name stands for that one, "
+                "and this file is taken by its path, or by name where its folder is named "
+                "(--devices)"
+            )
+        software, grade = self.device.default_runtime, self.device.grade()
+        lines.append(f"runtime {software}, whose constants hold where they were fitted")
+        return [*lines, f"grade {grade.letter} ({grade.score:.2f})  {grade.advice}"]
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was copied and what was set, ready for JSON."""

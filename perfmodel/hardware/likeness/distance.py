@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from perfmodel import units
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, nearest, no_such
 from perfmodel.hardware import library
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.facts import facts_of
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.settings import FaultList
+from perfmodel.table import Result, Table
+from perfmodel.table.text import as_text
 
 #: Formats by which peaks are compared, the first that both have.
 _FORMATS: Final = ("int8", "fp16", "bf16", "fp32", "int16", "fp8", "fp64", "int4")
@@ -92,6 +97,56 @@ class Likeness:
     engine: str = ""
 
 
+class Likenesses(Result, list[Likeness]):
+    """Devices of the library beside what was asked for, the nearest first."""
+
+    noun = "likeness"
+
+    @property
+    def headline(self) -> str:
+        """How many there are."""
+        return f"{len(self)} devices, the nearest first"
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Return a row for each, ready for JSON."""
+        return as_records(self)
+
+    @cached_property
+    def table(self) -> Table:
+        """One row for each, as `to_dict`."""
+        rows = self.to_dict()
+        return Table(
+            {
+                name: [np.nan if row[name] is None else row[name] for row in rows]
+                for name in (rows[0] if rows else ())
+            }
+        )
+
+    def sections(self) -> list[str]:
+        """Return the rows with their units."""
+        columns = {
+            "name": [each.name for each in self],
+            "distance": [f"{each.distance:.2f}" for each in self],
+            "bandwidth": [_shown(e.bandwidth, "bandwidth", e.bandwidth_ratio) for e in self],
+            "peak": [_shown(e.peak, "compute", e.peak_ratio, _unit(e.format)) for e in self],
+            "format": [each.format for each in self],
+            "kind": [each.kind for each in self],
+            "title": [each.title for each in self],
+        }
+        return [as_text(Table(columns), rows=len(self))]
+
+
+def _unit(name: str) -> str:
+    return "FLOP/s" if name.startswith(("fp", "bf", "tf")) else "OP/s"
+
+
+def _shown(value: float | None, dimension: str, ratio: float | None, unit: str = "") -> str:
+    if value is None:
+        return ""
+    times = "" if ratio is None else f" (x{ratio:.2g})"
+    return units.show(value, dimension, unit=unit) + times
+
+
 def sketch_of(device: Device) -> tuple[Sketch, dict[str, str]]:
     """Return a device in a handful of facts, and format -> engine that has its peak."""
     facts = facts_of(device, _IDEAL).values
@@ -139,10 +194,7 @@ def sketch(
         (format, COMPUTE_FORMATS, "--format"), (kind, engine_kinds(), "--kind"),
     ):  # fmt: skip
         if given and given not in known:
-            meant = nearest(given, known)
-            expected = "" if meant else one_of(known)
-            faults.append(Fault(f"'{given}' is none", file=option, suggestion=meant,
-                                expected=expected))  # fmt: skip
+            faults.append(no_such(f"'{given}' is none", given, known, file=option))
     faults.settle()
     return Sketch(bandwidth=rate, peaks={} if most is None else {format: most}, kind=kind,
                   tags=frozenset(tags), year=year)  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from perfmodel import units
 from perfmodel.hardware.likeness.distance import Likeness, Sketch, near
-from perfmodel.shipped import data_root
+from perfmodel.specfile import shipped
 
 #: The nearest of a product is looked for among devices with the first of these tags that it has.
 _FIRST: Final = ("phone", "laptop", "mcu", "fpga", "gpu", "datacenter", "x86", "sbc", "npu")
@@ -36,12 +36,9 @@ class HardwareProduct:
     aliases: tuple[str, ...] = ()
 
 
-@cache
 def catalogue() -> dict[str, Any]:
     """Return the file of known products as it stands."""
-    from perfmodel.specfile import read
-
-    return cast("dict[str, Any]", read(data_root() / "known_products.yaml")[0])
+    return cast("dict[str, Any]", shipped("hardware_specs", "known_products.yaml"))
 
 
 @cache

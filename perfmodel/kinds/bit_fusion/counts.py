@@ -175,6 +175,14 @@ def count(layer: BitFusionLayer, tiling: BitFusionTiling, *, relaxed: bool = Fal
         Numbers or arrays that broadcast.
     relaxed
         Without the ceilings of channels over rows and columns of units.
+
+    Notes
+    -----
+    ``matrix = cycles / clock``
+        Sharma et al., Bit Fusion, ISCA 2018
+
+    ``ends = (first tiles + last tile) / bandwidth``
+        Sharma et al., Bit Fusion, ISCA 2018, simulator; docs/bit_fusion.md
     """
     xp = namespace(*layer, *tiling)
     extents = (

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, TypeAlias
 
-from pydantic import model_validator
-
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity
-from perfmodel.pydantic_faults import Flaw, checked
+from perfmodel.pydantic_faults import Flaw
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Bits: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=64)]
@@ -25,6 +23,12 @@ class BitComposableArray(Engine):
     A unit multiplies one pair of `highest_bits` a clock, or as many pairs of fewer bits as its
     parts make up; wider operands take several clocks. The first of `peaks` is that of one pair.
     """
+
+    WHAT = "a bit-composable array"
+    CLOCK = "500 MHz"
+    OTHERWISE = "is no bit-composable array"
+    PEAK_FACTORS = ("height", "width", "units")
+    PEAKS_GROW_WITH = ("height", "width")
 
     height: Count
     """Rows of fusion units: input channels that are summed at `highest_bits`."""
@@ -65,22 +69,14 @@ class BitComposableArray(Engine):
     output_write_energy: ByteEnergy | None = None
     """Energy of a byte written to the outputs' buffer."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> BitComposableArray:
-        clock = self._needed_clock("a bit-composable array", "500 MHz")
-        elements = self.height.value * self.width.value * self.units.value
-        flaws = self._peak_flaws(2.0 * elements * clock, "height x width x units x clock")
-        if self.lowest_bits.value > self.highest_bits.value:
-            message = "the smallest multiplier has more bits than the whole unit"
-            flaws.append(Flaw(("lowest_bits",), message, f"at most {self.highest_bits.value:g}"))
-        return checked(self, flaws)
-
     @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:
         """Facts that go in proportion when another is varied: peaks, and what a clock takes."""
-        larger = (*(f"peaks.{name}" for name in self.peaks), "cycle_energy")
-        kept = larger if self.cycle_energy is not None else larger[:-1]
-        return {"height": kept, "width": kept}
+        more = () if self.cycle_energy is None else ("cycle_energy",)
+        return {name: (*facts, *more) for name, facts in super().SCALES.items()}
 
-
-register_engine("bit_fusion", BitComposableArray)
+    def flaws(self) -> Iterator[Flaw]:
+        """Yield that of a smallest multiplier larger than the whole unit."""
+        if self.lowest_bits.value > self.highest_bits.value:
+            message = "the smallest multiplier has more bits than the whole unit"
+            yield Flaw(("lowest_bits",), message, f"at most {self.highest_bits.value:g}")

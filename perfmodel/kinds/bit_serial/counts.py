@@ -112,6 +112,11 @@ def array_steps(
         How many times the rows may be split.
     relaxed
         Without ceilings, and in the shape as stated.
+
+    Notes
+    -----
+    ``matrix = cycles / clock``
+        Chen et al., BitMoD, HPCA 2025
     """
     xp = namespace(outer, inner, tokens, rows, columns, lanes, folds)
     if relaxed:

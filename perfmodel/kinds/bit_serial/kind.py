@@ -6,12 +6,9 @@ way out. All else runs on the vector units as on a roofline.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from perfmodel.arrays import Value
-from perfmodel.cost.compose import compose
-from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
-from perfmodel.cost.setting import Setting
+from perfmodel.hardware.view import or_else
+from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.bit_serial.counts import (
     array_steps,
     clocks_a_step,
@@ -20,124 +17,81 @@ from perfmodel.kinds.bit_serial.counts import (
     terms,
 )
 from perfmodel.kinds.bit_serial.products import BitSerialGemms, products
-from perfmodel.kinds.operand_bits import operations_by_format, without_nests
-from perfmodel.kinds.protocol import Equation, Terms, need_engine
-from perfmodel.kinds.rates import bandwidth, executed_macs, vector_rates, with_latency
-from perfmodel.kinds.roofline import BESIDE_PRODUCTS, launch_times
-from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.workload.lower import OperatorTable
-
-_CHEN = "Chen et al., BitMoD, HPCA 2025"
+from perfmodel.kinds.bit_serial.spec import BitSerialArray
+from perfmodel.kinds.operand_bits import operations_by_format
 
 
-class BitSerial:
+class BitSerial(ArrayKind[BitSerialArray]):
     """Time of a row = the slower of the array's clocks and main memory."""
 
     name = "bit_serial"
-    needs_nests = True
-    network_wide: frozenset[str] = frozenset()
-    equations: Mapping[str, Equation] = {
-        "matrix": Equation("cycles / clock", _CHEN),
-        **BESIDE_PRODUCTS,
-    }
+    spec = BitSerialArray
+    laws = (array_steps,)
+    prices_operations = True
 
-    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table; see the class attribute `equations`.
-
-        Raises
-        ------
-        InputError
-            The engine is of another kind.
-        """
-        nests = table.nests
-        if nests is None or not len(nests):
-            return ROOFLINE.cost(table, setting)
-        need_engine(setting, "joined_heads", self.name, "is no bit-serial array")
-        facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
-        main, clock = setting.levels[-1], facts[f"engines.{setting.engine}.clock"]
-        p = products(table, nests, setting)
-        of_terms, each = _clocks(p, setting)
+    def counts(self, run: NestRun, engine: BitSerialArray) -> Counts:
+        """Return clocks of products in their terms, and bytes of operands."""
+        setting, nests, rows, xp = run.setting, run.nests, run.rows, run.xp
+        relaxed, times = setting.relaxed, run.times
+        p = products(run, engine)
+        of_terms = terms(p.serial_bits, engine.bits_a_clock, relaxed=relaxed)
+        if engine.term_density is not None:
+            of_terms = most_terms(of_terms, engine.term_density, engine.in_step)
+        each = clocks_a_step(of_terms, engine.lanes, engine.group, engine.dequantise)
         steps = p.groups * array_steps(
-            p.outer, p.inner, p.tokens, facts[head + "rows"], facts[head + "columns"],
-            facts[head + "lanes"], folds=facts[head + "folds"], relaxed=setting.relaxed,
+            p.outer, p.inner, p.tokens, engine.rows, engine.columns, engine.lanes,
+            folds=engine.folds, relaxed=relaxed,
         )  # fmt: skip
         found = fetches(
-            p.weight_bytes, p.input_bytes, facts[head + "weight_buffer"],
-            facts[head + "input_buffer"], relaxed=setting.relaxed,
+            p.weight_bytes, p.input_bytes, engine.weight_buffer, engine.input_buffer,
+            relaxed=relaxed,
         )  # fmt: skip
-        times = nests.times * unmasked(table, setting)
-        rows = RowSums(nests.row, len(table.rows), xp)
         # Several arrays share output channels and the bandwidth.
-        arrays = facts[head + "units"]
-        busy = rows(steps * each * times) / arrays
+        arrays = engine.units
+        clocks, taken = rows(steps * each * times), rows(steps * times)
         weights = rows(found.weights * p.weight_bytes * p.groups * nests.times)
         inputs = rows(found.inputs * p.input_bytes * p.groups * nests.times)
         outputs = rows(p.output_bytes * p.groups * nests.times)
-        moved = weights + inputs + outputs + outside_bytes(table, setting)
-        elementwise = table.vector_ops * without_nests(table, nests)
-        compute = {
-            "matrix": busy / clock,
-            "vector": elementwise / vector_rates(table, setting),
-        }
-        memory = {main: with_latency(moved / bandwidth(setting, main), moved, setting, main)}
-        overhead = launch_times(table, setting)
-        row_s = compose(compute, memory, overhead, setting.overlap)
-        macs = executed_macs(table, setting)
-        operations, executed, unsupported = operations_by_format(table, macs, setting)
         written = weights + inputs + outputs
-        energy = _energies(p, rows(steps * each * times), steps * times, written, rows, setting)
-        priced = tuple(f"operations {name}" for name in operations) if energy else ()
-        operations["vector"] = table.vector_ops
-        places = facts[head + "rows"] * facts[head + "columns"] * facts[head + "lanes"] * arrays
-        counted = rows(nests.macs)
+        places = engine.rows * engine.columns * engine.lanes * arrays
         detail = {
-            "cycles": busy,
-            "steps": rows(steps * times) / arrays,
-            "terms": rows(of_terms * nests.macs) / xp.maximum(counted, 1.0),
-            "array_utilization": macs / xp.maximum(rows(steps * times) * places, 1.0),
+            "cycles": clocks / arrays,
+            "steps": taken / arrays,
+            "terms": rows(of_terms * nests.macs) / xp.maximum(rows(nests.macs), 1.0),
+            "array_utilization": run.macs / xp.maximum(taken * places, 1.0),
             "weight_bytes": weights,
             "input_bytes": inputs,
             "output_bytes": outputs,
         }
-        return Terms(
-            compute, memory, overhead, {main: moved}, row_s, operations, executed, unsupported,
-            work={"matrix": busy, "vector": elementwise}, energy=energy, priced=priced,
-            detail=detail,
+        return Counts(
+            {"matrix": (clocks / arrays, setting.clock)},
+            {setting.levels[-1]: written + run.outside},
+            detail, _energies(p, clocks, steps, written, run, engine),
+            vector=run.table.vector_ops * run.alone,
+            operations=operations_by_format(run.table, run.macs, setting),
             traffic_model="every operand once; where neither weights nor inputs fit their buffer, "
             "the cheaper of both again for each part of the other",
         )  # fmt: skip
 
 
-def _clocks(p: BitSerialGemms, setting: Setting) -> tuple[Value, Value]:
-    """Return terms of a weight of each product, and clocks of a step of the array."""
-    facts, head = setting.facts, f"engines.{setting.engine}."
-    count = terms(p.serial_bits, facts[head + "bits_a_clock"], relaxed=setting.relaxed)
-    density = facts.get(head + "term_density")
-    if density is not None:
-        count = most_terms(count, density, facts[head + "in_step"])
-    each = clocks_a_step(
-        count, facts[head + "lanes"], facts[head + "group"], facts[head + "dequantise"]
-    )
-    return count, each
-
-
 def _energies(
-    p: BitSerialGemms, busy: Value, steps: Value, written: Value, rows: RowSums, setting: Setting
-) -> dict[str, Value]:
+    p: BitSerialGemms, clocks: Value, steps: Value, written: Value, run: NestRun,
+    engine: BitSerialArray,
+) -> dict[str, Value]:  # fmt: skip
     """Return joules of each row that the spec prices; empty where it prices no element.
 
     In a clock every element works; in a step every row reads its weights and every column its
     inputs; what comes from main memory, and outputs, are written to the buffers.
     """
-    facts, head = setting.facts, f"engines.{setting.engine}."
-    if head + "element_energy" not in facts:
+    if engine.element_energy is None:
         return {}
-    tall, broad = facts[head + "rows"], facts[head + "columns"]
-    bits = facts[head + "lanes"] * (tall * p.serial_bits + broad * p.input_bits)
+    tall, broad = engine.rows, engine.columns
+    bits = engine.lanes * (tall * p.serial_bits + broad * p.input_bits)
+    read = run.rows(steps * run.times * bits) / 8.0
     return {
-        "array": busy * tall * broad * facts[head + "element_energy"],
-        "buffer reads": rows(steps * bits) / 8.0 * facts.get(head + "read_energy", 0.0),
-        "buffer writes": written * facts.get(head + "write_energy", 0.0),
+        "array": clocks * tall * broad * engine.element_energy,
+        "buffer reads": read * or_else(engine.read_energy, 0.0),
+        "buffer writes": written * or_else(engine.write_energy, 0.0),
     }
 
 

@@ -7,10 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.residency import slot_bytes
-from perfmodel.cost.setting import Setting
-from perfmodel.kinds.operand_bits import element_bits
-from perfmodel.workload.lower import OperatorTable
+from perfmodel.kinds.array import NestRun
+from perfmodel.kinds.bit_serial.spec import BitSerialArray
 from perfmodel.workload.shapes import Nests
 
 
@@ -42,36 +40,26 @@ class BitSerialGemms(NamedTuple):
     input_bits: Value
 
 
-def products(table: OperatorTable, nests: Nests, setting: Setting) -> BitSerialGemms:
+def products(run: NestRun, engine: BitSerialArray) -> BitSerialGemms:
     """Return every nest of a table as a product on the engine's array."""
-    xp = setting.xp
-    slots = [tuple(s[i] for s in nests.slots) for i in range(3)]
-    serial = element_bits(slots[1], table.points, setting)
-    attention = np.array([kind == "attention" for kind in nests.kind])[:, None]
-    limit = setting.fact(f"engines.{setting.engine}.attention_bits")
-    bytes_of = [slot_bytes(s, table.points, setting) for s in slots]
-    if limit is not None:
+    nests, (x, w, y), (reads, loads, writes) = run.nests, run.widths, run.there
+    serial, attention = run.bits(1), run.is_kind("attention")
+    if engine.attention_bits is not None:
         # Keys and values meet the array in fewer bits; a cache holds what the precision says.
-        serial = xp.where(attention, xp.minimum(serial, limit), serial)
-    there = (nests.access >= 0).astype(float)
-    taps = nests.kernel_rows * nests.kernel_columns
-    positions = nests.batch * nests.out_rows * nests.out_columns
-    inner = nests.in_channels * taps
+        fewer = run.xp.minimum(serial, engine.attention_bits)
+        serial = run.xp.where(attention, fewer, serial)
     found = BitSerialGemms(
-        nests.groups, nests.out_channels, inner, positions,
-        nests.out_channels * inner * bytes_of[1] * there[:, 1:2],
-        nests.batch * nests.in_channels * nests.in_rows * nests.in_columns * bytes_of[0]
-        * there[:, :1],
-        nests.out_channels * positions * bytes_of[2] * there[:, 2:],
-        serial, element_bits(slots[0], table.points, setting),
+        nests.groups, nests.out_channels, nests.summed, nests.positions,
+        nests.out_channels * nests.summed * w * loads, nests.inputs * x * reads,
+        nests.out_channels * nests.positions * y * writes, serial, run.bits(0),
     )  # fmt: skip
-    if setting.choices["joined_heads"] and attention.any():
-        return _joined(found, nests, attention, bytes_of)
+    if engine.joined_heads and attention.any():
+        return _joined(found, nests, attention, run.widths)
     return found
 
 
 def _joined(
-    p: BitSerialGemms, nests: Nests, attention: Value, bytes_of: list[Value]
+    p: BitSerialGemms, nests: Nests, attention: Value, bytes_of: tuple[Value, Value, Value]
 ) -> BitSerialGemms:
     """Return products with the heads of attention laid out as one matrix.
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Annotated, TypeAlias
 
-from pydantic import model_validator
-
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity
-from perfmodel.pydantic_faults import Flaw, checked
+from perfmodel.pydantic_faults import Flaw
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Folds: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=16)]
@@ -28,6 +26,12 @@ class BitSerialArray(Engine):
     a clock, the input at once. The first of `peaks` is that of weights of one clock. An array that
     decodes a word at once (ANT, OliVe, or plain fp16) has `bits_a_clock` of 16 or more.
     """
+
+    WHAT = "a bit-serial array"
+    CLOCK = "1 GHz"
+    OTHERWISE = "is no bit-serial array"
+    PEAK_FACTORS = ("rows", "columns", "lanes", "units")
+    PEAKS_GROW_WITH = ("rows", "columns", "lanes")
 
     rows: Count
     """Rows of elements: output channels."""
@@ -65,21 +69,8 @@ class BitSerialArray(Engine):
     write_energy: ByteEnergy | None = None
     """Energy of a byte written to either buffer."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> BitSerialArray:
-        clock = self._needed_clock("a bit-serial array", "1 GHz")
-        elements = self.rows.value * self.columns.value * self.lanes.value * self.units.value
-        flaws = self._peak_flaws(2.0 * elements * clock, "rows x columns x lanes x units x clock")
+    def flaws(self) -> Iterator[Flaw]:
+        """Yield that of rows that are split into more parts than there are."""
         if self.folds.value > self.rows.value:
             message = "the rows are split into more parts than there are"
-            flaws.append(Flaw(("folds",), message, f"at most {self.rows.value:g}"))
-        return checked(self, flaws)
-
-    @property
-    def SCALES(self) -> Mapping[str, tuple[str, ...]]:
-        """Facts that go in proportion when another is varied: peaks."""
-        peaks = tuple(f"peaks.{name}" for name in self.peaks)
-        return {"rows": peaks, "columns": peaks, "lanes": peaks}
-
-
-register_engine("bit_serial", BitSerialArray)
+            yield Flaw(("folds",), message, f"at most {self.rows.value:g}")

@@ -7,6 +7,7 @@ import numpy as np
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.fpga.blocks import blocks_18k
 from perfmodel.kinds.fpga.circuits import Amounts
+from perfmodel.kinds.fpga.dataflow_spec import Dataflow
 from perfmodel.kinds.fpga.layers import CircuitLayers, constants_of
 from perfmodel.workload.lower import OperatorTable
 
@@ -31,7 +32,7 @@ def beside(table: OperatorTable, setting: Setting, layers: CircuitLayers) -> Amo
     alone[nests.row] = False
     starts = access.starts
     elements = access.elements[starts] / layers.frames
-    stream = setting.choices["design.io"] == "stream"
+    stream = setting.inside(Dataflow, "design").io == "stream"
     width = elements
     before = np.clip(np.searchsorted(nests.row, np.arange(rows)) - 1, 0, None)
     if stream:

@@ -17,19 +17,17 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from perfmodel.arrays import Value, first_number
-from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.residency import access_bytes, row_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.hardware.view import or_else
+from perfmodel.kinds.array import Counts
 from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
 from perfmodel.kinds.fpga.styles import FpgaDesign
-from perfmodel.kinds.protocol import Equation, Terms
-from perfmodel.kinds.rates import bandwidth, executed_macs, with_latency
-from perfmodel.kinds.roofline import launch_times, matrix_rates
+from perfmodel.kinds.protocol import Equation, equations_of
+from perfmodel.kinds.rates import bandwidth, memory_seconds
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
-
-_CODENET = "Huang et al., CoDeNet, FPGA 2021; docs/fpga_overlays.md"
 
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65_536)]
 Clocks: TypeAlias = Annotated[Quantity, Of("clocks", ceiling=1e7)]
@@ -60,22 +58,6 @@ class Deformable(FpgaDesign):
 
 
 DESIGN = Deformable
-EQUATIONS: Final[Mapping[str, Equation]] = {
-    "array": Equation(
-        "calls * (pixels * (in + loop + out * (in + loop)) + weights + call) / clock, in and out"
-        " in lanes",
-        _CODENET,
-    ),
-    "lines": Equation(
-        "(pixels * (channels + line) + windows * (channels + window)) / clock, beyond the array's",
-        _CODENET,
-    ),
-    "memory": Equation("latency + bytes / bandwidth", _CODENET),
-    "host": Equation(
-        "max(bytes / host_bandwidth + operations / host_compute, bytes / bandwidth)", "runtime spec"
-    ),
-    "launch": Equation("kernels * overhead", "runtime or device spec"),
-}
 
 
 class Loops(NamedTuple):
@@ -96,71 +78,76 @@ def line_clocks(entered: Value, left: Value, lanes: Value, loops: Loops) -> Valu
     return entered * (lanes + loops.line) + left * (lanes + loops.window)
 
 
-def cost(table: OperatorTable, setting: Setting) -> Terms:
-    """Cost every row of the table; see `EQUATIONS`."""
-    facts, xp, nests = setting.facts, setting.xp, table.nests
+def counts(table: OperatorTable, setting: Setting) -> Counts:
+    """Return what every row takes.
+
+    Notes
+    -----
+    ``array = calls * (pixels * (in + loop + out * (in + loop)) + weights + call) / clock, in and
+    out in lanes``
+        Huang et al., CoDeNet, FPGA 2021; docs/fpga_overlays.md
+
+    ``lines = (pixels * (channels + line) + windows * (channels + window)) / clock, beyond the
+    array's``
+        Huang et al., CoDeNet, FPGA 2021; docs/fpga_overlays.md
+
+    ``memory = latency + bytes / bandwidth``
+        Huang et al., CoDeNet, FPGA 2021; docs/fpga_overlays.md
+
+    ``host = max(bytes / host_bandwidth + operations / host_compute, bytes / bandwidth)``
+        runtime spec
+
+    ``launch = kernels * overhead``
+        runtime or device spec
+    """
+    xp, nests, main, count = setting.xp, table.nests, setting.levels[-1], len(table.rows)
     assert nests is not None
-    count = len(table.rows)
-    head, main = f"engines.{setting.engine}.", setting.levels[-1]
-    design = head + "design."
-    clock, units = facts[head + "clock"], facts[head + "units"]
+    design, units = setting.inside(Deformable, "design"), setting.engine.units
     zero = np.zeros((count, 1))
     array: Value = zero
     lines: Value = zero
     on_host = table.once("codenet host", partial(_on_host, table))
     if len(nests):
         rows = RowSums(nests.row, count, xp)
-        loops = Loops(*(facts[f"{design}{n}_clocks"] for n in ("loop", "line", "window")))
+        loops = Loops(design.loop_clocks, design.line_clocks, design.window_clocks)
 
         def lanes(value: Value, by: Value) -> Value:
             return value / by if setting.relaxed else xp.ceil(value / by - 1e-9)
 
-        by_in, by_out = facts[design + "input_channels"], facts[design + "output_channels"]
-        most = facts[design + "most_channels"]
+        by_in, by_out = design.input_channels, design.output_channels
         deep = np.array([[k == "depthwise"] for k in nests.kind])
         ran = 1.0 - on_host[nests.row]
         channels = xp.where(deep, nests.groups, nests.out_channels * nests.groups)
-        calls = lanes(channels, most)
+        calls = lanes(channels, design.most_channels)
         ins, outs = lanes(nests.in_channels, by_in), lanes(nests.out_channels / calls, by_out)
-        pixels = nests.times * nests.batch * nests.out_rows * nests.out_columns
-        taps = nests.kernel_rows * nests.kernel_columns
+        pixels, taps = nests.times * nests.positions, nests.taps
         beats = lanes(nests.in_channels * taps * nests.out_channels / calls, by_in)
         point = calls * nests.groups * (
             pointwise_clocks(pixels, ins * taps, outs, beats, loops)
-            + facts[design + "call_clocks"]
+            + design.call_clocks
         )  # fmt: skip
-        stride = nests.stride.astype(float)
-        entered = pixels * stride[:, :1] * stride[:, 1:]
+        down, across, *_ = nests.window_steps
+        entered = pixels * down * across
         line = calls * line_clocks(entered, pixels, lanes(nests.groups / calls, by_in), loops)
         before = table.once("codenet pairs", partial(_pairs, table))
         # A window's stage runs beside the pointwise one that feeds it; alone it is a call.
         alone = (before < 0)[:, None]
         hidden = xp.where(alone, 0.0, xp.where(deep, 0.0, point)[np.maximum(before, 0)])
-        line = xp.maximum(line - hidden, 0.0) + alone * calls * facts[design + "call_clocks"]
+        line = xp.maximum(line - hidden, 0.0) + alone * calls * design.call_clocks
         array = rows(xp.where(deep, 0.0, point) * ran)
         lines = rows(xp.where(deep, line, 0.0) * ran)
-    compute: dict[str, Value] = {"array": array / units / clock, "lines": lines / units / clock}
-    work = {"array": array / units, "lines": lines / units}
     moved = row_bytes(table, setting) * (1.0 - on_host)
-    rate = bandwidth(setting, main)
     host = _host_seconds(table, setting, on_host)
     theirs = row_bytes(table, setting) * on_host
     # A processor of which the runtime says nothing moves its bytes as fast as they come.
     crossing = moved + setting.xp.where(host > 0.0, 0.0, theirs)
-    memory = {main: with_latency(crossing / rate, crossing, setting, main)}
-    overhead: dict[str, Value] = {"host": host}
-    overhead |= launch_times(table, setting)
-    _, operations, executed, unsupported = matrix_rates(
-        table, executed_macs(table, setting), setting
-    )
-    operations["vector"] = table.vector_ops
-    row_s = compose(compute, memory, overhead, setting.overlap)
-    return Terms(
-        compute, memory, overhead, {main: moved + theirs}, row_s,
-        operations, executed, unsupported, work=work,
-        said={main: partial(_said, memory[main])},
+    memory = memory_seconds({main: crossing}, setting)
+    clock = setting.clock
+    return Counts(
+        {"array": (array / units, clock), "lines": (lines / units, clock)}, {main: moved + theirs},
+        memory=memory, overhead={"host": host}, said={main: partial(_said, memory[main])},
         traffic_model="every map crosses to main memory, its taps from lines on the chip",
-        resources=overlay_resources(setting, {"core": units}),
+        resources=overlay_resources([(design.core, units)], xp),
     )  # fmt: skip
 
 
@@ -197,11 +184,9 @@ def _pairs(table: OperatorTable) -> Any:
 
 def _host_seconds(table: OperatorTable, setting: Setting, on_host: Any) -> Value:
     """Return the seconds of rows that the processor does: bytes that they write, and operations."""
-    facts, access = setting.facts, table.accesses
-    assert access is not None
-    rate = facts.get("runtime.kernels.copy.host_bandwidth")
-    resize = facts.get("runtime.kernels.resize.host_bandwidth", rate)
-    operations = facts.get("runtime.kernels.conv.host_compute")
+    rate = setting.kernel("copy").host_bandwidth
+    resize = or_else(setting.kernel("resize").host_bandwidth, rate)
+    operations = setting.kernel("conv").host_compute
     seconds: Value = np.zeros((len(table.rows), 1))
     if rate is not None and resize is not None:
         wrote = row_bytes(table, setting) - _read_bytes(table, setting)
@@ -238,3 +223,6 @@ def _writes(table: OperatorTable) -> Any:
 
 def _said(seconds: Value, row: int) -> str:
     return f"{first_number(seconds[row]):.12g}"
+
+
+EQUATIONS: Final[Mapping[str, Equation]] = equations_of(counts)

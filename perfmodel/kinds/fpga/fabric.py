@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Final, TypeAlias
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, TypeAlias
 
 from perfmodel.arrays import Value, is_array
-from perfmodel.cost.setting import Setting
 from perfmodel.hardware.quantity import Of, Quantity, Spec
-
-#: Resources of a part, as `perfmodel.kinds.fpga.spec.FpgaSpec` names them.
-RESOURCES: Final = ("lut", "ff", "dsp", "bram", "uram")
 
 Amount: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e8)]
 
@@ -34,13 +30,15 @@ class Fabric(Spec):
     """Source of every number below that names none."""
 
 
-def overlay_resources(setting: Setting, pieces: Mapping[str, Value]) -> dict[str, Value]:
-    """Return `Terms.resources` of an overlay: its pieces, each so many times.
+def overlay_resources(pieces: Iterable[tuple[Fabric, Value]], xp: Any) -> dict[str, Value]:
+    """Return `Counts.resources` of an overlay: its pieces, each so many times.
 
     Parameters
     ----------
     pieces
-        Field of the design that holds a `Fabric` (``core``) -> how often it is there.
+        What a piece takes, and how often it is there.
+    xp
+        Array namespace.
 
     Returns
     -------
@@ -48,15 +46,15 @@ def overlay_resources(setting: Setting, pieces: Mapping[str, Value]) -> dict[str
         Resource -> amount, ``(points,)`` or ``(1,)``; resources of which nothing is stated are left
         out.
     """
-    head, xp = f"engines.{setting.engine}.design.", setting.xp
     out: dict[str, Value] = {}
-    for name in RESOURCES:
-        parts = [
-            setting.facts[f"{head}{piece}.{name}"] * times
-            for piece, times in pieces.items()
-            if f"{head}{piece}.{name}" in setting.facts
-        ]
-        total = sum(parts[1:], parts[0]) if parts else 0.0
-        if is_array(total) or total:
-            out[name] = xp.asarray(total, dtype=float).reshape(-1)
-    return out
+    for piece, times in pieces:
+        stated = {
+            "lut": piece.lut, "ff": piece.ff, "dsp": piece.dsp, "bram": piece.bram,
+            "uram": piece.uram,
+        }  # fmt: skip
+        for name, amount in stated.items():
+            out[name] = out.get(name, 0.0) + amount * times
+    return {
+        name: xp.asarray(total, dtype=float).reshape(-1)
+        for name, total in out.items() if is_array(total) or total
+    }  # fmt: skip

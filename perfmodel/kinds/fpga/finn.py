@@ -7,30 +7,25 @@ Umuroglu et al., "FINN: a framework for fast, scalable binarized neural network 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.quantity import Of, Quantity, Spec
+from perfmodel.kinds.array import Counts
 from perfmodel.kinds.fpga.blocks import blocks_18k
-from perfmodel.kinds.fpga.layers import check_kinds, given_or
-from perfmodel.kinds.fpga.pipeline import finished, io_traffic, peak_operations, waited
-from perfmodel.kinds.fpga.resources import of_rows
+from perfmodel.kinds.fpga.layers import check_kinds, layer_designs, stated_or
+from perfmodel.kinds.fpga.pipeline import finished, pipelined, waited
 from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.operand_bits import element_bits
-from perfmodel.kinds.protocol import Equation, Terms
-from perfmodel.kinds.rates import bandwidth, with_latency
-from perfmodel.kinds.roofline import launch_times
+from perfmodel.kinds.protocol import Equation, equations_of
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
-
-_BLOTT = "Blott et al., FINN-R, TRETS 11(3), 2018"
 
 Fold: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65536.0)]
 
@@ -90,10 +85,6 @@ class Unit(NamedTuple):
 _THRESHOLD_BITS = 4.0
 
 DESIGN = Finn
-EQUATIONS: Final[Mapping[str, Equation]] = {
-    "stream": Equation("(clocks until the layer's last output, after the one before) / clock",
-                       f"{_BLOTT}; docs/fpga.md"),
-}  # fmt: skip
 
 
 def unit_cycles(unit: Unit) -> Value:
@@ -132,26 +123,30 @@ def unit_blocks(unit: Unit) -> Value:
     return xp.where(words <= 128.0, 0.0, xp.where(width > 18.0, wide, narrow))
 
 
-def cost(table: OperatorTable, setting: Setting) -> Terms:
-    """Cost every row of the table.
+def counts(table: OperatorTable, setting: Setting) -> Counts:
+    """Return what every row takes.
 
     Raises
     ------
     InputError
         A layer that there is no unit for, or a folding that does not divide it.
+
+    Notes
+    -----
+    ``stream = (clocks until the layer's last output, after the one before) / clock``
+        Blott et al., FINN-R, TRETS 11(3), 2018; docs/fpga.md
     """
-    nests, xp = table.nests, setting.xp
+    nests, xp, frames = table.nests, setting.xp, setting.sequences
     assert nests is not None
     check_kinds(table, nests)
-    head, frames = f"engines.{setting.engine}.", setting.sequences
     unit = _units(table, nests, setting)
     rows = RowSums(nests.row, len(table.rows), xp)
     folds = unit_cycles(unit)
-    pixels = nests.batch * nests.out_rows * nests.out_columns / frames
+    pixels = nests.positions / frames
     # A sliding window writes its taps for every output, and reads its input once.
     channels = nests.in_channels * nests.groups
     steps = channels / xp.minimum(unit.simd, channels)
-    taps = nests.kernel_rows * nests.kernel_columns
+    taps = nests.taps
     buffered = ((nests.kernel_rows - 1.0) * nests.in_columns + nests.kernel_columns) * steps
     window = xp.where(
         taps > 1.0,
@@ -164,7 +159,6 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     tail = rows(folds * xp.where(nests.out_rows > 1.0, nests.out_columns, pixels))
     _, wait = waited(held, frames - 1.0, xp)
     clocks = finished(held, tail, fill, xp) + wait
-    clock = setting.facts[head + "clock"]
     window_bits = xp.minimum(unit.simd, channels) * unit.input_bits
     lines = nests.kernel_rows * nests.in_columns * steps
     by_row = {
@@ -174,51 +168,44 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
         "bram": rows(unit_blocks(unit)
                      + xp.where(taps > 1.0, blocks_18k(lines, window_bits), 0.0)),
     }  # fmt: skip
-    compute = {"stream": clocks / clock}
-    main, moved = setting.levels[-1], io_traffic(table, setting)
-    memory = {main: with_latency(moved / bandwidth(setting, main), moved, setting, main)}
-    overhead = launch_times(table, setting)
-    detail = {**by_row, "clocks": clocks, "interval": held, "pe": rows(unit.pe),
-              "simd": rows(unit.simd)}  # fmt: skip
-    operations, left_out = peak_operations(table, setting, by_row["dsp"])
-    return Terms(
-        compute, memory, overhead, {main: moved},
-        compose(compute, memory, overhead, setting.overlap), operations, {}, left_out=left_out,
-        work={"stream": clocks}, detail=detail, resources=of_rows(table, by_row),
-        traffic_model="inputs and outputs of the network; weights are in the fabric",
-    )  # fmt: skip
+    detail = {"clocks": clocks, "interval": held, "pe": rows(unit.pe), "simd": rows(unit.simd)}
+    return pipelined(table, setting, {"stream": clocks}, by_row, detail)
 
 
 def _units(table: OperatorTable, nests: Nests, setting: Setting) -> Unit:
     """Return the unit of each layer, its folding checked or cut to a divisor."""
-    inputs = nests.in_channels * nests.kernel_rows * nests.kernel_columns
-    outputs = nests.out_channels * nests.groups
+    inputs, outputs = nests.summed, nests.out_channels * nests.groups
     bits = [element_bits([s[i] for s in nests.slots], table.points, setting) for i in range(3)]
-    in_dsp = 1.0 if setting.choices["design.multiply_in"] == "dsp" else 0.0
+    design = setting.inside(Finn, "design")
+    in_dsp = 1.0 if design.multiply_in == "dsp" else 0.0
+    each = layer_designs(FoldedLayer, nests, setting)
     faults: list[Fault] = []
-    pe = _folded("pe", outputs, nests, setting, faults)
-    simd = _folded("simd", inputs, nests, setting, faults)
+    folds = [layer.pe for layer in each], [layer.simd for layer in each]
+    pe = _folded("pe", folds[0], design.pe, outputs, nests, setting, faults)
+    simd = _folded("simd", folds[1], design.simd, inputs, nests, setting, faults)
     if faults:
         raise InputError(faults)
     return Unit(inputs, outputs, pe, simd, bits[0], bits[1], bits[2], in_dsp)
 
 
-def _folded(name: str, extent: Value, nests: Nests, setting: Setting, faults: list[Fault]) -> Value:
+def _folded(
+    name: str, stated: Sequence[Value], default: Value, extent: Value, nests: Nests,
+    setting: Setting, faults: list[Fault],
+) -> Value:  # fmt: skip
     """Return a folding of each layer: stated ones must divide, others become the next divisor."""
-    xp, head = setting.xp, f"engines.{setting.engine}.design."
-    asked = xp.minimum(given_or(name, nests, setting, setting.facts[head + name]), extent)
+    xp = setting.xp
+    asked = xp.minimum(stated_or(stated, default, xp), extent)
     if xp is not np or setting.relaxed:
         return asked
     wide, given = np.broadcast_arrays(extent, asked)
     out = np.array(given, dtype=float)
     for i in range(len(nests)):
-        stated = f"{head}layers.{i + 1}.{name}" in setting.facts
         for whole, fold in np.unique(np.stack([wide[i], given[i]]), axis=1).T:
             best = _divisor(round(whole), round(fold))
-            if stated and best != fold:
+            if stated[i] is not None and best != fold:
                 faults.append(Fault(
                     f"layer {i + 1} ({nests.name[i]}) has {whole:g} to fold, not a multiple of "
-                    f"{fold:g}", path=f"{head}layers.{i + 1}.{name}",
+                    f"{fold:g}", path=f"engines.{setting.engine_name}.design.layers.{i + 1}.{name}",
                     expected=f"{best}, the nearest below that divides",
                 ))  # fmt: skip
             out[i][(wide[i] == whole) & (given[i] == fold)] = best
@@ -242,3 +229,6 @@ def _beside(table: OperatorTable, nests: Nests, unit: Unit, frames: Value) -> Va
     moves = np.array([row.kind in {"pool", "copy", "resize"} for row in table.rows])
     before = np.clip(np.searchsorted(nests.row, np.arange(count)) - 1, 0, None)
     return moves[:, None] * access.elements[access.starts] / frames / unit.outputs[before]
+
+
+EQUATIONS: Final[Mapping[str, Equation]] = equations_of(counts)

@@ -13,24 +13,20 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.quantity import Of, Quantity, Spec
+from perfmodel.hardware.view import or_else
+from perfmodel.kinds.array import Counts
 from perfmodel.kinds.fpga.blocks import blocks_18k
-from perfmodel.kinds.fpga.layers import check_kinds, given_or
+from perfmodel.kinds.fpga.layers import check_kinds, layer_designs, stated_or
 from perfmodel.kinds.fpga.passage import passed
-from perfmodel.kinds.fpga.pipeline import io_traffic, peak_operations, waited
-from perfmodel.kinds.fpga.resources import of_rows
+from perfmodel.kinds.fpga.pipeline import pipelined, waited
 from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.operand_bits import element_bits
-from perfmodel.kinds.protocol import Equation, Terms
-from perfmodel.kinds.rates import bandwidth, with_latency
-from perfmodel.kinds.roofline import launch_times
+from perfmodel.kinds.protocol import Equation, equations_of
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
-
-_VENIERIS = "Venieris and Bouganis, fpgaConvNet, FCCM 2016"
 
 Fold: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=65536.0)]
 Multipliers: TypeAlias = Literal["dsp", "lut"]
@@ -76,61 +72,54 @@ class FpgaConvNet(FpgaDesign):
 
 
 DESIGN = FpgaConvNet
-EQUATIONS: Final[Mapping[str, Equation]] = {
-    "passage": Equation(
-        "(clocks until the last output of the layers so far) / clock", f"{_VENIERIS}; docs/fpga.md"
-    ),
-    "wait": Equation("(frames - 1) * clocks of the slowest layer / clock", _VENIERIS),
-}
 
 
-def cost(table: OperatorTable, setting: Setting) -> Terms:
-    """Cost every row of the table.
+def counts(table: OperatorTable, setting: Setting) -> Counts:
+    """Return what every row takes.
 
     Raises
     ------
     InputError
         A layer that there is no hardware for.
+
+    Notes
+    -----
+    ``passage = (clocks until the last output of the layers so far) / clock``
+        Venieris and Bouganis, fpgaConvNet, FCCM 2016; docs/fpga.md
+
+    ``wait = (frames - 1) * clocks of the slowest layer / clock``
+        Venieris and Bouganis, fpgaConvNet, FCCM 2016
     """
-    nests, xp = table.nests, setting.xp
+    nests, xp, frames = table.nests, setting.xp, setting.sequences
     assert nests is not None
     check_kinds(table, nests)
-    head, frames = f"engines.{setting.engine}.", setting.sequences
     rows = RowSums(nests.row, len(table.rows), xp)
-    inside, outside, groups, fine = (
-        given_or(name, nests, setting, setting.facts[f"{head}design.{name}"])
-        for name in ("coarse_in", "coarse_out", "coarse_group", "fine")
-    )
+    design = setting.inside(FpgaConvNet, "design")
+    each = layer_designs(StreamedLayer, nests, setting)
+    inside = stated_or([layer.coarse_in for layer in each], design.coarse_in, xp)
+    outside = stated_or([layer.coarse_out for layer in each], design.coarse_out, xp)
+    groups = stated_or([layer.coarse_group for layer in each], design.coarse_group, xp)
+    fine = stated_or([layer.fine for layer in each], design.fine, xp)
 
     def parts(value: Value) -> Value:
         return value if setting.relaxed else xp.ceil(value - 1e-9)
 
-    taps = nests.kernel_rows * nests.kernel_columns
+    taps = nests.taps
     streams = parts(nests.in_channels / inside) * parts(nests.groups / groups)
     # A word of a window is multiplied by a filter after the other.
-    each = streams * parts(nests.out_channels / outside) * parts(taps / fine)
-    positions = nests.batch * nests.out_rows * nests.out_columns / frames
+    passes = streams * parts(nests.out_channels / outside) * parts(taps / fine)
     windows = _seen(nests) * nests.batch / frames
-    held = rows(xp.maximum(each * positions, xp.where(taps > 1.0, streams * windows, 0.0)))
+    held = rows(
+        xp.maximum(passes * nests.positions / frames, xp.where(taps > 1.0, streams * windows, 0.0))
+    )
     held = held + _pools(table, nests, frames)
     clocks = passed(table, held, rows(_needed(nests, setting)), xp)
     slowest, wait = waited(held, frames - 1.0, xp)
-    clock = setting.facts[head + "clock"]
-    count = xp.maximum(table.count, 1.0)
-    compute = {"passage": clocks / clock, "wait": wait / count / clock}
-    main, moved = setting.levels[-1], io_traffic(table, setting)
-    memory = {main: with_latency(moved / bandwidth(setting, main), moved, setting, main)}
-    overhead = launch_times(table, setting)
-    by_row = _resources(table, setting, rows, (inside, outside, groups, fine))
-    detail = {**by_row, "clocks": clocks, "interval": held + 0.0 * slowest}
-    operations, left_out = peak_operations(table, setting, by_row["dsp"])
-    return Terms(
-        compute, memory, overhead, {main: moved},
-        compose(compute, memory, overhead, setting.overlap), operations, {}, left_out=left_out,
-        work={"passage": clocks, "wait": wait / count}, detail=detail,
-        resources=of_rows(table, by_row),
-        traffic_model="inputs and outputs of the network; weights are in the fabric",
-    )  # fmt: skip
+    wait = wait / xp.maximum(table.count, 1.0)
+    in_dsp = np.array([or_else(layer.multiply_in, design.multiply_in) == "dsp" for layer in each])
+    by_row = _resources(table, setting, rows, (inside, outside, groups, fine), in_dsp)
+    detail = {"clocks": clocks, "interval": held + 0.0 * slowest}
+    return pipelined(table, setting, {"passage": clocks, "wait": wait}, by_row, detail)
 
 
 def _seen(nests: Nests) -> Value:
@@ -178,20 +167,16 @@ def _pools(table: OperatorTable, nests: Nests, frames: Value) -> Value:
 
 
 def _resources(
-    table: OperatorTable, setting: Setting, rows: RowSums, folds: tuple[Value, Value, Value, Value]
-) -> dict[str, Value]:
+    table: OperatorTable, setting: Setting, rows: RowSums,
+    folds: tuple[Value, Value, Value, Value], in_dsp: Value,
+) -> dict[str, Value]:  # fmt: skip
     """Return DSP slices of the multipliers, and memory blocks of weights and lines, by row."""
     inside, outside, groups, fine = folds
     nests, xp = table.nests, setting.xp
     assert nests is not None
     bits = [element_bits([s[i] for s in nests.slots], table.points, setting) for i in range(2)]
-    in_dsp = np.array([
-        setting.choices.get(f"design.layers.{i + 1}.multiply_in")
-        or setting.choices["design.multiply_in"] for i in range(len(nests))
-    ]) == "dsp"  # fmt: skip
     dots = inside * outside * groups
-    taps = nests.kernel_rows * nests.kernel_columns
-    weights = nests.groups * nests.out_channels * nests.in_channels * taps
+    weights = nests.groups * nests.out_channels * nests.summed
     depth = weights / (dots * fine)
     lines = nests.in_columns * nests.in_channels * nests.groups / (inside * groups)
     buffers = xp.where(nests.kernel_rows > 1.0, nests.kernel_rows - 1.0, 0.0) * inside * groups
@@ -202,3 +187,6 @@ def _resources(
             + buffers * blocks_18k(lines, bits[0], relaxed=setting.relaxed)
         ),
     }
+
+
+EQUATIONS: Final[Mapping[str, Equation]] = equations_of(counts)

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from perfmodel.cost.setting import Setting
+from perfmodel.kinds.array import composed
+from perfmodel.kinds.fpga.spec import FpgaSpec
 from perfmodel.kinds.fpga.styles import STYLES, style
-from perfmodel.kinds.protocol import Equation, Terms, need_engine
+from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.workload.lower import OperatorTable
 
@@ -16,6 +18,7 @@ class Fpga:
     """Time and resources as the style of the design has them."""
 
     name = "fpga"
+    spec = FpgaSpec
     needs_nests = True
     network_wide: frozenset[str] = frozenset({"wait"})
 
@@ -24,9 +27,7 @@ class Fpga:
         """Terms of every style."""
         out = dict(ROOFLINE.equations)
         for name in STYLES:
-            found = style(name)
-            assert found is not None
-            out |= found.EQUATIONS
+            out |= style(name).EQUATIONS
         return out
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -37,10 +38,8 @@ class Fpga:
         InputError
             The engine is of another kind.
         """
-        need_engine(setting, "design.style", self.name, "is no FPGA")
-        found = style(setting.choices["design.style"])
-        assert found is not None
-        return found.cost(table, setting)
+        engine = setting.engine_as(FpgaSpec, self.name)
+        return composed(table, setting, style(engine.design.style).counts(table, setting))
 
 
 KIND = Fpga()

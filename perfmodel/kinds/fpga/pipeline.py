@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.rates import executed_macs
-from perfmodel.kinds.roofline import best_format
+from perfmodel.cost.totals import total
+from perfmodel.kinds.array import Counts
+from perfmodel.kinds.rates import best_format, executed_macs
 from perfmodel.workload.lower import ALWAYS_MAIN, OperatorTable
-
-DUARTE: Final = "Duarte et al., JINST 13 P07027, 2018"
 
 
 def waited(held: Value, frames: Value, xp: Any) -> tuple[Value, Value]:
@@ -73,19 +73,33 @@ def io_traffic(table: OperatorTable, setting: Setting) -> Value:
     return sum_by_row(access_bytes(table, setting) * ends, table, setting)
 
 
-def peak_operations(
-    table: OperatorTable, setting: Setting, slices: Value
-) -> tuple[dict[str, Value], Value]:
-    """Return operations of products under the format of the best peak, and those it leaves out.
+def pipelined(
+    table: OperatorTable, setting: Setting, clocks: Mapping[str, Value],
+    by_row: Mapping[str, Value], detail: Mapping[str, Value],
+) -> Counts:  # fmt: skip
+    """Return what a pipeline takes in which each row has hardware of its own.
 
-    That peak is what the part's DSP slices do. Products of rows without a slice are made of
-    look-up tables, which it does not count and whose number bounds them.
+    Operations are those of the best peak, which is what the part's DSP slices do. Products of rows
+    without a slice are made of look-up tables, which it does not count and whose number bounds
+    them.
 
     Parameters
     ----------
-    slices
-        DSP slices of each row, ``(rows, points)``.
+    clocks
+        Term -> clocks of each row, ``(rows, points)``.
+    by_row
+        Resource -> amount of one copy of each row; a row that is executed several times stands for
+        as many copies.
+    detail
+        Further columns.
     """
-    in_slices = setting.xp.where(slices > 0.0, 1.0, 0.0)
+    in_slices = setting.xp.where(by_row["dsp"] > 0.0, 1.0, 0.0)
     done = 2.0 * executed_macs(table, setting)
-    return {best_format(setting): done * in_slices}, done * (1.0 - in_slices)
+    return Counts(
+        {name: (each, setting.clock) for name, each in clocks.items()},
+        {setting.levels[-1]: io_traffic(table, setting)}, {**by_row, **detail},
+        operations=({best_format(setting): done * in_slices}, {}, ()), elementwise=False,
+        left_out=done * (1.0 - in_slices),
+        resources={name: total(table.count, amount) for name, amount in by_row.items()},
+        traffic_model="inputs and outputs of the network; weights are in the fabric",
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from pydantic import ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from perfmodel.errors import nearest, one_of
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import AsItself, Of, Quantity
 from perfmodel.kinds.fpga.styles import STYLES, FpgaDesign, style
 from perfmodel.pydantic_faults import subclass
@@ -25,9 +25,8 @@ def _design(given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationI
         return given
     if isinstance(given, Mapping):
         name = str(cast("Mapping[str, Any]", given).get("style", ""))
-        found = style(name)
-        if found is not None:
-            return subclass(found.DESIGN, given, info.context)
+        if name in STYLES:
+            return subclass(style(name).DESIGN, given, info.context)
         meant = nearest(name, STYLES)
         expected = "" if meant else one_of(STYLES)
         context = {"name": name, "expected": expected, "suggestion": meant}
@@ -62,9 +61,13 @@ class FpgaSpec(Engine):
     design: AnyDesign
     """What is configured into the fabric, by its ``style``."""
 
+    WHAT = "an FPGA"
+    CLOCK = "200 MHz"
+    OTHERWISE = "is no FPGA"
+    PEAKS_GROW_WITH = ("dsp",)
+
     @model_validator(mode="after")
-    def _clocked(self) -> FpgaSpec:
-        self._needed_clock("an FPGA", "200 MHz")
+    def _made_for_its_clock(self) -> FpgaSpec:
         design = self.design
         known = "target_clock" in type(design).model_fields
         if known and getattr(design, "target_clock", None) is None:
@@ -72,11 +75,3 @@ class FpgaSpec(Engine):
             made = design.model_copy(update={"target_clock": self.clock})
             object.__setattr__(self, "design", made)
         return self
-
-    @property
-    def SCALES(self) -> Mapping[str, tuple[str, ...]]:
-        """Facts that go in proportion when another is varied: peaks with the DSP slices."""
-        return {"dsp": tuple(f"peaks.{name}" for name in self.peaks)}
-
-
-register_engine("fpga", FpgaSpec)

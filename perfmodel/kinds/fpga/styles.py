@@ -1,6 +1,6 @@
 """Styles of a design in an FPGA's fabric, found by name: to add a style is to add a file.
 
-A style's module has ``DESIGN`` (its spec class), ``EQUATIONS`` and ``cost(table, setting)``.
+A style's module has ``DESIGN`` (its spec class), ``EQUATIONS`` and ``counts(table, setting)``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from perfmodel.hardware.quantity import Confidence, Spec
 
 if TYPE_CHECKING:
     from perfmodel.cost.setting import Setting
-    from perfmodel.kinds.protocol import Equation, Terms
+    from perfmodel.kinds.array import Counts
+    from perfmodel.kinds.protocol import Equation
     from perfmodel.workload.lower import OperatorTable
 
 #: Style -> its module.
@@ -47,13 +48,18 @@ class Style(Protocol):
     DESIGN: type[FpgaDesign]
     EQUATIONS: Mapping[str, Equation]
 
-    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table; `Terms.resources` says what the design takes."""
+    def counts(self, table: OperatorTable, setting: Setting) -> Counts:
+        """Return what every row takes; `Counts.resources` says what the design takes."""
         ...
 
 
 @cache
-def style(name: str) -> Style | None:
-    """Return the module of a style; ``None`` for an unknown one."""
-    found = STYLES.get(name)
-    return None if found is None else module_of(found)
+def style(name: str) -> Style:
+    """Return the module of a style.
+
+    Raises
+    ------
+    KeyError
+        No such style.
+    """
+    return module_of(STYLES[name])

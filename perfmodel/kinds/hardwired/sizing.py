@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.errors import input_error
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
-from perfmodel.kinds.hardwired.kind import BLOCKS
+from perfmodel.hardware.view import engine_view
+from perfmodel.kinds.hardwired.spec import HardwiredChips
 from perfmodel.workload.workload import Workload
 
 
@@ -55,9 +55,8 @@ class HardwiredSize:
 
 def chip_parts_m2(facts: Mapping[str, Value], engine: str, metal_m2: Value) -> dict[str, Value]:
     """Return the area of a chip by block, square metres, with its share of the metal."""
-    head = f"engines.{engine}."
-    parts = {name: facts[f"{head}{name}_area"] for name in BLOCKS if name != "weight"}
-    return {"weight": metal_m2 / facts[head + "units"], **parts}
+    chips = engine_view(HardwiredChips, facts, engine)
+    return {"weight": metal_m2 / chips.units, **chips.block_areas}
 
 
 def hardwired_size(
@@ -83,13 +82,7 @@ def hardwired_size(
         The device has no such engine.
     """
     machine = device.machine() if isinstance(device, Device) else device
-    head = f"engines.{machine.engine}."
-    if head + "weight_area" not in machine.facts:
-        raise input_error(
-            f"engine '{machine.engine}' has no weights in its wires",
-            path="device",
-            expected="an engine of kind hardwired",
-        )
+    chips = machine.engine_as(HardwiredChips, "hardwired")
     chosen = as_precision(precision)
     graph = workload.graph()
     wired = {
@@ -103,16 +96,14 @@ def hardwired_size(
         count[name in wired] = count[name in wired] + elements
         if name in wired:
             bits = bits + elements * chosen.bits(tensor.slot)
-    facts = machine.facts
-    metal = bits * facts[head + "weight_area"]
-    parts = chip_parts_m2(facts, machine.engine, metal)
+    metal = bits * chips.weight_area
+    parts = chip_parts_m2(machine.facts, machine.engine, metal)
     chip = sum(parts.values())
-    room = facts[head + "reticle"] - (chip - parts["weight"])
+    room = chips.reticle - (chip - parts["weight"])
     xp = namespace(metal, room)
     room = xp.where(room > 0, room, np.nan)
-    power = facts[head + "units"] * facts[head + "supply_factor"]
-    power = power * sum(facts[f"{head}{name}_power"] for name in BLOCKS)
+    power = chips.units * chips.supply_factor * sum(chips.block_powers.values())
     return HardwiredSize(
         count[True], count[False], bits, metal, chip, xp.ceil(metal / room - 1e-9),
-        chip <= facts[head + "reticle"], power, facts[head + "units"],
+        chip <= chips.reticle, power, chips.units,
     )  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity, Rate
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e5)]
@@ -74,9 +75,25 @@ class HardwiredChips(Engine):
     supply_factor: Factor = Quantity(value=1.0)
     """Power of the system over that of its chips: supply and cooling."""
 
+    OTHERWISE = "has no weights in its wires"
+
+    @property
+    def block_areas(self) -> Mapping[str, Quantity]:
+        """Area of each block of a chip beside the matrices."""
+        return {
+            "vector": self.vector_area, "control": self.control_area, "buffer": self.buffer_area,
+            "interconnect": self.interconnect_area, "memory": self.memory_area,
+        }  # fmt: skip
+
+    @property
+    def block_powers(self) -> Mapping[str, Quantity]:
+        """Power of each block of a chip."""
+        return {
+            "weight": self.weight_power, "vector": self.vector_power, "control": self.control_power,
+            "buffer": self.buffer_power, "interconnect": self.interconnect_power,
+            "memory": self.memory_power,
+        }  # fmt: skip
+
     def own_precision(self) -> str:
         """Return weights of 4 bits, as `perfmodel.hardwire` has them in wires."""
         return "w=fp4,a=fp16" if "fp4" in self.peaks else super().own_precision()
-
-
-register_engine("hardwired", HardwiredChips)

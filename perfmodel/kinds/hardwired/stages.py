@@ -15,6 +15,14 @@ def matrix_clocks(
     """Return clocks that a vector takes into a hardwired matrix, cut over `cut` chips.
 
     ``ceil(inputs / cut) / inputs_per_clock``: outputs cost none, all columns listen.
+
+    Notes
+    -----
+    ``matrix = inputs / cut / inputs_per_clock / clock``
+        Liu et al., HNLPU, arXiv 2508.16151 v2; fitted
+
+    ``attention = cache elements / (chips * cache_elements_per_clock) / clock``
+        Liu et al., HNLPU, arXiv 2508.16151 v2; fitted
     """
     xp = namespace(inputs, inputs_per_clock, cut)
     share = inputs / cut
@@ -45,6 +53,14 @@ def link_seconds(
         Bytes of results that are summed over chips; each of `cut` chips carries its part.
     collectives, latency, bandwidth, cut
         A layer's, and of the links.
+
+    Notes
+    -----
+    ``link = layers * collectives * latency + bytes / (cut * bandwidth)``
+        Liu et al., HNLPU, arXiv 2508.16151 v2; fitted
+
+    ``nonlinear = layers * nonlinear_time``
+        Liu et al., HNLPU, arXiv 2508.16151 v2; fitted
     """
     return layers * collectives * latency + moved / (cut * bandwidth)
 
@@ -71,6 +87,11 @@ def cache_stall(
         Seconds of the step without stalls.
     crowd
         From `crowding`.
+
+    Notes
+    -----
+    ``stall = max((cache - buffers) / refill, read / bandwidth - busy)``
+        docs/hardwired.md
     """
     xp = namespace(
         sequence_bytes, room_bytes, refill_bandwidth, read_bytes, bandwidth, busy_s, crowd

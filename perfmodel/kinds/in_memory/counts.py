@@ -170,6 +170,17 @@ def vector_seconds(
 
     ``groups of rows x (read, conversions)``: their sum, or the larger where they overlap. A digital
     array's sums ripple through ``rows / registers + columns of a weight`` adders.
+
+    Notes
+    -----
+    ``matrix = passes / (passes a second)``
+        Shafiee et al., ISAAC, ISCA 2016; docs/in_memory.md
+
+    ``load = rows written / (1 / write_time)``
+        docs/in_memory.md
+
+    ``digital = 2 * macs / vector_peak``
+        docs/in_memory.md
     """
     xp = namespace(*found, *steps, read_time, converters)
     ripple = adder_time * (rows / registers + found.columns_each)

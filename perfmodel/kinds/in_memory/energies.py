@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.hardware.view import engine_view, or_else
 from perfmodel.kinds.in_memory.counts import MatrixLayout, Steps
+from perfmodel.kinds.in_memory.spec import InMemoryArrays
 
 
 def vector_joules(
-    found: MatrixLayout, steps: Steps, facts: Mapping[str, Value], *, groups: Value, inner: Value,
+    found: MatrixLayout, steps: Steps, engine: InMemoryArrays, *, groups: Value, inner: Value,
     outer: Value, input_density: Value, weight_density: Value, adc_bits: Value = 0.0,
 ) -> dict[str, Value]:  # fmt: skip
     """Return joules of one vector through all groups, at the nominal voltage.
@@ -21,8 +23,8 @@ def vector_joules(
     ----------
     found, steps
         Of the matrix and its inputs.
-    facts
-        Energies by their name in `InMemoryArrays`, joules.
+    engine
+        Its energies, joules: of a spec, or facts of a machine.
     groups, inner, outer
         Blocks of weights, and inputs and outputs of each.
     input_density, weight_density
@@ -36,26 +38,26 @@ def vector_joules(
         ``array``, ``rows``, ``cells``, ``converters``, ``digital``: joules.
     """
     xp = namespace(*found, *steps, groups, inner, outer, input_density, weight_density)
-    cells_per_weight = facts["cells_per_weight"]
+    cells_per_weight = engine.cells_per_weight
     reads = found.arrays * found.row_groups * steps.steps
     rows = groups * inner * cells_per_weight * found.column_tiles
     cells = groups * inner * outer * cells_per_weight * found.slices
-    each = xp.maximum(found.slices / facts["columns_per_conversion"], 1.0)
+    each = xp.maximum(found.slices / engine.columns_per_conversion, 1.0)
     sums = groups * outer * found.row_tiles * found.row_groups * each
     levels = 2.0**adc_bits if not isinstance(adc_bits, float) or adc_bits else 0.0
     return {
-        "array": reads * facts["array_energy"],
+        "array": reads * engine.array_energy,
         "rows": rows
-        * (steps.bits * input_density * facts["row_energy"] + steps.steps * facts["dac_energy"]),
-        "cells": cells * steps.bits * input_density * weight_density * facts["cell_energy"],
+        * (steps.bits * input_density * engine.row_energy + steps.steps * engine.dac_energy),
+        "cells": cells * steps.bits * input_density * weight_density * engine.cell_energy,
         "converters": sums
         * (
-            steps.pulses * facts["pulse_energy"]
-            + steps.steps * facts["conversion_energy"]
-            + steps.converted_bits * facts["conversion_bit_energy"]
-            + steps.steps * levels * facts["conversion_level_energy"]
+            steps.pulses * engine.pulse_energy
+            + steps.steps * engine.conversion_energy
+            + steps.converted_bits * engine.conversion_bit_energy
+            + steps.steps * levels * engine.conversion_level_energy
         ),
-        "digital": sums * steps.steps * facts["digital_energy"],
+        "digital": sums * steps.steps * engine.digital_energy,
     }
 
 
@@ -69,14 +71,14 @@ def chip_area(facts: Mapping[str, Value], engine: str) -> dict[str, Value]:
     engine
         Name of its engine of kind ``in_memory``.
     """
-    head = f"engines.{engine}."
-    units, rows, columns = (facts[head + name] for name in ("units", "rows", "columns"))
-    converters = facts.get(head + "converters", columns / facts[head + "columns_per_conversion"])
+    chip = engine_view(InMemoryArrays, facts, engine)
+    units, rows, columns = chip.units, chip.rows, chip.columns
+    converters = or_else(chip.converters, columns / chip.columns_per_conversion)
     return {
-        "cells": units * rows * columns * facts[head + "cell_area"],
-        "rows": units * rows * facts[head + "row_area"],
-        "columns": units * columns * facts[head + "column_area"],
-        "converters": units * converters * facts[head + "converter_area"],
-        "arrays": units * facts[head + "array_area"],
-        "chip": facts[head + "chip_area"],
+        "cells": units * rows * columns * chip.cell_area,
+        "rows": units * rows * chip.row_area,
+        "columns": units * columns * chip.column_area,
+        "converters": units * converters * chip.converter_area,
+        "arrays": units * chip.array_area,
+        "chip": chip.chip_area,
     }

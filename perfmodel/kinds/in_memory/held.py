@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.setting import Setting
+from perfmodel.kinds.array import NestRun
 from perfmodel.kinds.in_memory.counts import MatrixLayout, copies_of
-from perfmodel.kinds.in_memory.matrices import inputs_of, stated
+from perfmodel.kinds.in_memory.matrices import ArrayVectors
+from perfmodel.kinds.in_memory.spec import InMemoryArrays
 from perfmodel.workload.lower import OperatorTable
-from perfmodel.workload.shapes import Nests
 
 
 class ArrayResidency(NamedTuple):
@@ -34,41 +34,29 @@ class ArrayResidency(NamedTuple):
 
 
 def ways(
-    table: OperatorTable, nests: Nests, setting: Setting, found: MatrixLayout, seconds: Value,
-    vectors: Value, still: Value,
-) -> tuple[ArrayResidency, ArrayResidency, Value]:  # fmt: skip
-    """Return matrices that stay, matrices written in turn, and whether all of them may stay.
-
-    Parameters
-    ----------
-    found
-        Layouts of the matrices.
-    seconds
-        Of a vector through each, ``(nests, points)``.
-    vectors
-        Of each.
-    still
-        1 for matrices of weights, 0 for products of what a run makes, ``(nests, 1)``.
-    """
-    xp, there = setting.xp, setting.facts[f"engines.{setting.engine}.units"]
+    run: NestRun, engine: InMemoryArrays, through: ArrayVectors
+) -> tuple[ArrayResidency, ArrayResidency, Value]:
+    """Return matrices that stay, matrices written in turn, and whether all of them may stay."""
+    table, nests, setting, xp = run.table, run.nests, run.setting, run.xp
+    there, arrays, vectors = engine.units, through.layout.arrays, nests.positions
 
     def ceil(value: Value) -> Value:
         return value if setting.relaxed else xp.ceil(value - 1e-9)
 
-    count = table.count[nests.row] * still * _once(table)[nests.row]
-    needed = xp.maximum((count * found.arrays).sum(axis=0), _stored(table, nests, setting, found))
+    count = table.count[nests.row] * through.still * _once(table)[nests.row]
+    needed = xp.maximum((count * arrays).sum(axis=0), _stored(run, engine, through.layout))
     copies = copies_of(
-        found.arrays, vectors * nests.times, seconds, count, there, needed, relaxed=setting.relaxed
-    )
-    zero = 0.0 * found.arrays
+        arrays, vectors * nests.times, through.seconds, count, there, needed,
+        relaxed=setting.relaxed,
+    )  # fmt: skip
+    zero = 0.0 * arrays
     resident = ArrayResidency(copies + zero, ceil(vectors / copies), zero, zero)
-    whole = there / found.arrays
+    whole = there / arrays
     fewest = xp.maximum(whole if setting.relaxed else xp.floor(whole + 1e-9), 1.0)
     fewest = xp.minimum(fewest, xp.maximum(vectors, 1.0))
-    rounds = xp.maximum(ceil(found.arrays / there), 1.0)
+    rounds = xp.maximum(ceil(arrays / there), 1.0)
     deep = xp.minimum(
-        inputs_of(table, nests, setting) * found.together * stated(setting, "cells_per_weight"),
-        stated(setting, "rows"),
+        through.inputs * through.layout.together * engine.cells_per_weight, engine.rows
     )
     # Steps of a cell wait for one another: what takes rounds is written anew in each.
     writes = xp.where(rounds > 1.0 + 1e-9, nests.times, 1.0) + zero
@@ -85,12 +73,11 @@ def _once(table: OperatorTable) -> Value:
     return np.array([0.0 if both and row.phase == "decode" else 1.0 for row in table.rows])[:, None]
 
 
-def _stored(table: OperatorTable, nests: Nests, setting: Setting, found: MatrixLayout) -> Value:
+def _stored(run: NestRun, engine: InMemoryArrays, laid: MatrixLayout) -> Value:
     """Return arrays of all weights that are stored, for experts that no token asked for."""
-    if "moe" not in nests.kind:
+    if "moe" not in run.nests.kind:
         return 0.0
-    elements = sum(
-        (n for slot, n in table.stored.items() if slot.startswith("weight")), 0.0
-    )  # fmt: skip
-    cells = elements * stated(setting, "cells_per_weight") * found.columns_each.min(axis=0)
-    return cells / (stated(setting, "rows") * stated(setting, "columns"))
+    stored = run.table.stored
+    elements = sum((n for slot, n in stored.items() if slot.startswith("weight")), 0.0)
+    cells = elements * engine.cells_per_weight * laid.columns_each.min(axis=0)
+    return cells / (engine.rows * engine.columns)

@@ -10,184 +10,117 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
-from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.residency import level_traffic, row_bytes
-from perfmodel.cost.setting import Setting
-from perfmodel.kinds.in_memory.counts import MatrixLayout, Steps
+from perfmodel.hardware.view import or_else
+from perfmodel.kinds.array import ArrayKind, Counts, NestRun
+from perfmodel.kinds.in_memory.counts import vector_seconds
 from perfmodel.kinds.in_memory.energies import vector_joules
 from perfmodel.kinds.in_memory.held import ArrayResidency, ways
-from perfmodel.kinds.in_memory.matrices import (
-    cells_of,
-    inputs_of,
-    square_of_supply,
-    stated,
-    vectors_through,
-)
-from perfmodel.kinds.protocol import Equation, Terms, need_engine
-from perfmodel.kinds.rates import executed_macs, memory_seconds, vector_rates
-from perfmodel.kinds.roofline import BESIDE_PRODUCTS, launch_times, matrix_rates
-from perfmodel.kinds.roofline import KIND as ROOFLINE
-from perfmodel.workload.lower import OperatorTable
-from perfmodel.workload.shapes import Nests
-
-_SHAFIEE = "Shafiee et al., ISAAC, ISCA 2016"
-_PARTS = ("array", "rows", "cells", "converters", "digital")
-_ENERGIES = (
-    "array_energy", "row_energy", "cell_energy", "dac_energy", "pulse_energy", "conversion_energy",
-    "conversion_bit_energy", "conversion_level_energy", "digital_energy", "write_energy",
-    "cells_per_weight", "columns_per_conversion",
-)  # fmt: skip
+from perfmodel.kinds.in_memory.matrices import ArrayVectors, vectors_through
+from perfmodel.kinds.in_memory.spec import InMemoryArrays
+from perfmodel.kinds.rates import memory_seconds, vector_rates
+from perfmodel.kinds.roofline import launch_times
 
 
-class InMemory:
+class InMemory(ArrayKind[InMemoryArrays]):
     """Time of a row = passes of its vectors and what is written, or the slowest memory."""
 
     name = "in_memory"
+    spec = InMemoryArrays
+    laws = (vector_seconds,)
     by_bits = True
-    needs_nests = True
-    network_wide: frozenset[str] = frozenset({"arrays", "memory"})
-    equations: Mapping[str, Equation] = {
-        "matrix": Equation("passes / (passes a second)", f"{_SHAFIEE}; docs/in_memory.md"),
-        "load": Equation("rows written / (1 / write_time)", "docs/in_memory.md"),
-        "digital": Equation("2 * macs / vector_peak", "docs/in_memory.md"),
-        **BESIDE_PRODUCTS,
-    }
+    network_wide = frozenset({"arrays", "memory"})
+    prices_operations = True
 
-    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table; see the class attribute `equations`.
-
-        Raises
-        ------
-        InputError
-            The engine is of another kind.
-        """
-        nests = table.nests
-        if nests is None or not len(nests):
-            return ROOFLINE.cost(table, setting)
-        need_engine(setting, "sign_apart", self.name, "does not compute in memory")
-        facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
-        still = np.array([s[1].startswith("weight") for s in nests.slots], dtype=float)[:, None]
-        found, steps, seconds, densities = vectors_through(table, nests, setting)
-        times = nests.times * unmasked(table, setting) * still
-        rows = RowSums(nests.row, len(table.rows), xp)
-        vectors = nests.batch * nests.out_rows * nests.out_columns
-        resident, reloaded, fits = ways(table, nests, setting, found, seconds, vectors, still)
-        write = facts[head + "write_time"]
-        macs = executed_macs(table, setting)
-        moving = 2.0 * rows(nests.macs * unmasked(table, setting) * (1.0 - still))
-        rate = vector_rates(table, setting)
+    def counts(self, run: NestRun, engine: InMemoryArrays) -> Counts:
+        """Return passes and writes of the faster way to hold the matrices."""
+        table, setting, rows, xp = run.table, run.setting, run.rows, run.xp
+        through = vectors_through(run, engine)
+        still = through.still
+        times = run.times * still
+        resident, reloaded, fits = ways(run, engine, through)
+        unstored = run.nests.macs * run.times / run.nests.times * (1.0 - still)
+        moving, rate = 2.0 * rows(unstored), vector_rates(table, setting)
         overhead = launch_times(table, setting)
         # Whether weights stay is the arrays' affair, from one run to the next too.
         everything = level_traffic(table, replace(setting, warm=False))
-        held = rows(still) > 0
-        mine = _weight_bytes(table, setting, everything, held)
+        in_arrays = rows(still) > 0
+        mine = dict.fromkeys(everything, row_bytes(table, setting, weights=True) * in_arrays)
+        if setting.weights_memory != setting.levels[-1]:
+            mine[setting.levels[-1]] = 0.0
 
-        def terms_of(
-            way: ArrayResidency, moved: Mapping[str, Value]
-        ) -> tuple[Value, dict[str, Value]]:
-            compute = {
-                "matrix": rows(way.passes * seconds * times),
-                "load": rows(way.load * still) * write,
+        def busy(way: ArrayResidency) -> dict[str, Value]:
+            return {
+                "matrix": rows(way.passes * through.seconds * times),
+                "load": rows(way.load * still) * engine.write_time,
                 "digital": moving / rate,
-                "vector": table.vector_ops / rate,
             }
-            memory = memory_seconds(moved, setting)
-            return compose(compute, memory, overhead, setting.overlap), compute
+
+        def total(way: ArrayResidency, moved: Mapping[str, Value]) -> Value:
+            compute = {**busy(way), "vector": table.vector_ops / rate}
+            row_s = compose(compute, memory_seconds(moved, setting), overhead, setting.overlap)
+            return (table.count * row_s).sum(axis=0)
 
         # Weights that stay come from nowhere.
-        kept = {
-            level: xp.maximum(moved - mine.get(level, 0.0), 0.0)
-            for level, moved in everything.items()
-        }
-        at_rest, _ = terms_of(resident, kept)
-        again = rows(reloaded.writes * still) / xp.maximum(rows(still), 1.0) - held
-        anew = {level: moved + again * mine.get(level, 0.0) for level, moved in everything.items()}
-        in_turn, _ = terms_of(reloaded, anew)
-        total = (table.count * at_rest).sum(axis=0), (table.count * in_turn).sum(axis=0)
-        stays = fits & (total[0] <= total[1])
-
-        def chosen(one: Value, other: Value) -> Value:
-            return xp.where(stays, one, other)
-
+        at_rest = {name: xp.maximum(v - mine[name], 0.0) for name, v in everything.items()}
+        again = rows(reloaded.writes * still) / xp.maximum(rows(still), 1.0) - in_arrays
+        in_turn = {name: v + again * mine[name] for name, v in everything.items()}
+        stays = fits & (total(resident, at_rest) <= total(reloaded, in_turn))
         way = ArrayResidency(
-            *(chosen(one, other) for one, other in zip(resident, reloaded, strict=True))
+            *(xp.where(stays, one, other) for one, other in zip(resident, reloaded, strict=True))
         )
-        traffic = {level: chosen(kept[level], moved) for level, moved in anew.items()}
-        row_s, compute = terms_of(way, traffic)
-        _, operations, executed, unsupported = matrix_rates(table, macs, setting)
-        operations["vector"] = table.vector_ops
-        energy = _joules(table, nests, setting, found, steps, densities, vectors * times, rows)
-        written = rows(cells_of(table, nests, found, setting) * still * way.writes)
-        energy["writes"] = written * facts[head + "write_energy"] * square_of_supply(setting)
-        priced = tuple(f"operations {name}" for name in operations if name != "vector")
-        passes = rows(way.passes * times)
-        work = {
-            "matrix": passes, "load": rows(way.load * still), "digital": moving,
-            "vector": table.vector_ops,
-        }  # fmt: skip
-        detail = _detail(table, nests, setting, found, steps, way, times, rows)
-        memory = memory_seconds(traffic, setting)
-        return Terms(
-            compute, memory, overhead, traffic, row_s, operations, executed, unsupported, work=work,
-            energy=energy, priced=priced, detail=detail,
+        terms = {
+            "matrix": (rows(way.passes * times), None),
+            "load": (rows(way.load * still), None),
+            "digital": (moving, rate),
+        }
+        return Counts(
+            terms, {name: xp.where(stays, at_rest[name], v) for name, v in in_turn.items()},
+            _detail(run, engine, through, way), _joules(run, engine, through, way),
+            seconds=busy(way), vector=table.vector_ops,
             traffic_model="activations by residency; weights only where they are written anew",
         )  # fmt: skip
 
 
-def _weight_bytes(
-    table: OperatorTable, setting: Setting, traffic: Mapping[str, Value], mine: Value
-) -> dict[str, Value]:
-    """Return the bytes of weights that lie in arrays, of each level's traffic."""
-    moved = row_bytes(table, setting, weights=True) * mine
-    main = setting.levels[-1]
-    apart = setting.weights_memory != main
-    return {level: moved for level in traffic if not (apart and level == main)}
-
-
 def _joules(
-    table: OperatorTable, nests: Nests, setting: Setting, found: MatrixLayout, steps: Steps,
-    densities: tuple[Value, Value], vectors: Value, rows: RowSums,
-) -> dict[str, Value]:  # fmt: skip
+    run: NestRun, engine: InMemoryArrays, through: ArrayVectors, way: ArrayResidency
+) -> dict[str, Value]:
     """Return joules of each row by part, at the machine's voltage."""
-    head = f"engines.{setting.engine}."
-    adc = stated(setting, "adc_bits")
+    nests, still = run.nests, through.still
     each = vector_joules(
-        found, steps, {name: setting.facts[head + name] for name in _ENERGIES},
-        groups=nests.groups, inner=inputs_of(table, nests, setting), outer=nests.out_channels,
-        input_density=densities[0], weight_density=densities[1],
-        adc_bits=0.0 if adc is None else adc,
+        through.layout, through.steps, engine, groups=nests.groups, inner=through.inputs,
+        outer=nests.out_channels, input_density=through.input_density,
+        weight_density=through.weight_density, adc_bits=or_else(engine.adc_bits, 0.0),
     )  # fmt: skip
-    square = square_of_supply(setting)
-    return {name: rows(each[name] * vectors) * square for name in _PARTS}
+    square: Value = 1.0
+    if engine.voltage is not None:
+        square = (engine.voltage / engine.nominal_voltage) ** 2
+    vectors = nests.positions * run.times * still
+    joules = {name: run.rows(each[name] * vectors) * square for name in each}
+    written = run.rows(through.cells * still * way.writes)
+    return {**joules, "writes": written * engine.write_energy * square}
 
 
 def _detail(
-    table: OperatorTable, nests: Nests, setting: Setting, found: MatrixLayout, steps: Steps,
-    way: ArrayResidency, times: Value, rows: RowSums,
-) -> dict[str, Value]:  # fmt: skip
+    run: NestRun, engine: InMemoryArrays, through: ArrayVectors, way: ArrayResidency
+) -> dict[str, Value]:
     """Return what a row does to the arrays; of several nests the sum, or the mean."""
-    xp = setting.xp
+    xp, rows, arrays, steps = run.xp, run.rows, through.layout.arrays, through.steps
+    times = run.times * through.still
     still = 1.0 * (times > 0)
-    arrays = rows(found.arrays * still)
-    here = stated(setting, "rows") * stated(setting, "columns")
-    cells = rows(cells_of(table, nests, found, setting) * still)
-    several = xp.maximum(rows(still + 0.0 * found.arrays), 1.0)
-    active = stated(setting, "rows_active")
-    summed = xp.minimum(
-        inputs_of(table, nests, setting), stated(setting, "rows") if active is None else active
-    )
-    needed = xp.log2(xp.maximum(summed, 1.0))
-    needed = needed + stated(setting, "cell_bits") + steps.bits / steps.steps
+    several = xp.maximum(rows(still + 0.0 * arrays), 1.0)
+    used = rows(arrays * still)
+    summed = xp.minimum(through.inputs, or_else(engine.rows_active, engine.rows))
+    needed = xp.log2(xp.maximum(summed, 1.0)) + engine.cell_bits + steps.bits / steps.steps
     return {
-        "arrays": arrays,
+        "arrays": used,
         "copies": rows(way.copies * still) / several,
         "passes": rows(way.passes * times),
-        "input_steps": rows(steps.steps * still + 0.0 * found.arrays) / several,
-        "cell_utilization": cells / xp.maximum(arrays * here, 1.0),
+        "input_steps": rows(steps.steps * still + 0.0 * arrays) / several,
+        "cell_utilization": rows(through.cells * still)
+        / xp.maximum(used * engine.rows * engine.columns, 1.0),
         "written_rows": rows(way.load * still),
         "lossless_adc_bits": rows(needed * still) / several,
     }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Annotated, TypeAlias
 
-from pydantic import model_validator
-
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity
-from perfmodel.pydantic_faults import Flaw, checked
+from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import show
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1e6)]
@@ -29,6 +27,9 @@ class InMemoryArrays(Engine):
     of it; an input enters in steps of at most `input_step_bits`. Times and energies hold at
     `nominal_voltage`.
     """
+
+    OTHERWISE = "does not compute in memory"
+    PEAKS_GROW_WITH = ("rows", "columns")
 
     rows: Count
     """Rows of cells."""
@@ -117,26 +118,15 @@ class InMemoryArrays(Engine):
     chip_area: Area = Quantity(value=0.0)
     """Area beside the arrays."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> InMemoryArrays:
-        flaws: list[Flaw] = []
+    def flaws(self) -> Iterator[Flaw]:
+        """Yield those of parts larger than the whole, and of a threshold above the supply."""
         for name, whole in (("rows_active", self.rows), ("converters", self.columns)):
             part = getattr(self, name)
             if part is not None and part.value > whole.value:
                 message = f"{part.value:g} of {whole.value:g}"
-                flaws.append(Flaw((name,), message, f"at most {whole.value:g}"))
+                yield Flaw((name,), message, f"at most {whole.value:g}")
         supply = self.voltage or self.nominal_voltage
         least = min(supply.value, self.nominal_voltage.value)
         if self.threshold_voltage.value >= least:
             message = f"{show(self.threshold_voltage.value, 'voltage')} leaves nothing to switch"
-            flaws.append(Flaw(("threshold_voltage",), message, f"below {show(least, 'voltage')}"))
-        return checked(self, flaws)
-
-    @property
-    def SCALES(self) -> Mapping[str, tuple[str, ...]]:
-        """Facts that go in proportion when another is varied: a larger array has higher peaks."""
-        peaks = tuple(f"peaks.{name}" for name in self.peaks)
-        return {"rows": peaks, "columns": peaks}
-
-
-register_engine("in_memory", InMemoryArrays)
+            yield Flaw(("threshold_voltage",), message, f"below {show(least, 'voltage')}")

@@ -88,6 +88,17 @@ def engine_clocks(
         Activations a table; tables side by side; look-ups a clock in each.
     build
         Clocks from one set of tables to the next.
+
+    Notes
+    -----
+    ``matrix = 2 * macs / peak``
+        products whose weights the tables do not take
+
+    ``look_up = cycles / clock``
+        Qiao et al., TeLLMe v2, arXiv 2510.15926
+
+    ``attention = macs / (attention_macs * clock)``
+        Qiao et al., TeLLMe v2, arXiv 2510.15926
     """
     xp = namespace(m, k, n, planes, group, tables, reads, build)
     sets = n / reads

@@ -7,15 +7,10 @@ on the way out. On a CPU the same law is a runtime's: `perfmodel.kinds.unpack.is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.compose import compose
-from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
-from perfmodel.cost.residency import slot_bytes
-from perfmodel.cost.setting import Setting
+from perfmodel.kinds.array import ArrayKind, Counts, NestRun
 from perfmodel.kinds.lookup_table.counts import (
     blocks,
     engine_clocks,
@@ -26,169 +21,118 @@ from perfmodel.kinds.lookup_table.counts import (
     uram_columns,
 )
 from perfmodel.kinds.lookup_table.spec import LookupTableEngine
-from perfmodel.kinds.operand_bits import element_bits, without_nests
-from perfmodel.kinds.protocol import Equation, Terms, need_engine
-from perfmodel.kinds.rates import bandwidth, executed_macs, vector_rates, with_latency
-from perfmodel.kinds.roofline import BESIDE_PRODUCTS, launch_times, matrix_rates
-from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.kinds.rates import bandwidth
+from perfmodel.kinds.roofline import matrix_rates
 from perfmodel.kinds.slots import family_of
-from perfmodel.workload.lower import OperatorTable
-from perfmodel.workload.shapes import Nests
 
 __all__ = ["KIND", "LookupTable", "LookupTableEngine"]
 
-_QIAO = "Qiao et al., TeLLMe v2, arXiv 2510.15926"
 
-
-class LookupTable:
+class LookupTable(ArrayKind[LookupTableEngine]):
     """Time of a row = weights into their buffer, then the slower of look-ups and all its bytes."""
 
     name = "lookup_table"
-    needs_nests = True
-    network_wide: frozenset[str] = frozenset()
-    equations: Mapping[str, Equation] = {
-        "matrix": Equation("2 * macs / peak", "products whose weights the tables do not take"),
-        "look_up": Equation("cycles / clock", _QIAO),
-        "attention": Equation("macs / (attention_macs * clock)", _QIAO),
-        **BESIDE_PRODUCTS,
-    }
+    spec = LookupTableEngine
+    laws = (engine_clocks,)
 
-    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table; see the class attribute `equations`.
-
-        Raises
-        ------
-        InputError
-            The engine is of another kind.
-        """
-        nests = table.nests
-        if nests is None or not len(nests):
-            return ROOFLINE.cost(table, setting)
-        need_engine(setting, "takes", self.name, "has no tables to look products up in")
-        facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
-        main, clock = setting.levels[-1], facts[f"engines.{setting.engine}.clock"]
-        units, rate = facts[head + "units"], bandwidth(setting, setting.levels[-1])
-        rows = RowSums(nests.row, len(table.rows), xp)
-        looked, attending = _masks(nests, setting)
-        kept = unmasked(table, setting)
-        found = _counts(table, nests, setting)
-        cycles = rows(found["cycles"] * nests.times * looked) / units
-        attention = rows(nests.macs * kept * attending) / units
-        macs = executed_macs(table, setting)
-        rest = macs * (1.0 - _of_rows(table, nests, looked | attending))
-        rates, operations, executed, unsupported = matrix_rates(table, rest, setting)
-        alone = without_nests(table, nests)
-        elementwise = table.vector_ops * alone
-        compute = {
-            "matrix": 2.0 * rest / rates,
-            "look_up": cycles / clock,
-            "attention": attention / (facts[head + "attention_macs"] * clock),
-            "vector": elementwise / vector_rates(table, setting),
-        }
+    def counts(self, run: NestRun, engine: LookupTableEngine) -> Counts:
+        """Return look-ups, and products that are none."""
+        table, nests, setting, rows = run.table, run.nests, run.setting, run.rows
+        main, clock = setting.levels[-1], setting.clock
+        looked, attending = _masks(run, engine)
+        found = _counts(run, engine, looked)
+        cycles = rows(found["cycles"] * nests.times * looked) / engine.units
+        attention = rows(nests.macs * run.times / nests.times * attending) / engine.units
+        others = np.ones((len(table.rows), 1))
+        mine: Value = looked | attending
+        others[nests.row[mine[:, 0]]] = 0.0
+        macs = run.macs
+        products = macs * others
+        rates, operations, executed, unsupported = matrix_rates(table, products, setting)
+        first = next(iter(engine.peaks))
+        operations[first] = operations.get(first, 0.0) + 2.0 * (macs - products)
         weights = rows(found["weight_bytes"] * nests.times * looked)
-        others = rows(found["other_bytes"] * nests.times)
-        moved = weights + others + outside_bytes(table, setting)
-        memory = {main: with_latency(moved / rate, moved, setting, main)}
-        cold = None if setting.choices["double_buffered"] else weights / rate
-        overhead = launch_times(table, setting)
-        row_s = compose(compute, memory, overhead, setting.overlap, cold)
-        name = next(p for p in facts if p.startswith(head + "peaks."))[len(head) + 6 :]
-        by_tables = 2.0 * (macs - rest)
-        operations[name] = operations[name] + by_tables if name in operations else by_tables
-        operations["vector"] = table.vector_ops
+        moved = weights + rows(found["other_bytes"] * nests.times) + run.outside
+        arrival = weights / bandwidth(setting, main)
         detail = {
             "cycles": cycles,
-            "passes": rows(found["passes"] * looked * (nests.times + 0.0 * kept)),
+            "passes": rows(found["passes"] * looked * (nests.times + 0.0 * run.times)),
             "look_ups": rows(found["look_ups"] * nests.times * looked),
             "tables_built": rows(found["tables"] * nests.times * looked),
             "index_bytes": weights,
-            "weights_s": weights / rate,
+            "weights_s": arrival,
         }
-        return Terms(
-            compute, memory, overhead, {main: moved}, row_s, operations, executed, unsupported,
-            cold, work={"matrix": 2.0 * rest, "look_up": cycles, "attention": attention,
-                        "vector": elementwise}, detail=detail,
+        return Counts(
+            {
+                "matrix": (2.0 * products, rates),
+                "look_up": (cycles, clock),
+                "attention": (attention, engine.attention_macs * clock),
+            },
+            {main: moved}, detail, vector=table.vector_ops * run.alone,
+            cold=None if engine.double_buffered else arrival,
+            operations=(operations, executed, unsupported),
             traffic_model="every operand once; weights of tables as vectors of indices",
-            resources=_resources(nests, looked, setting),
+            resources=_resources(run, engine, looked),
         )  # fmt: skip
 
 
-def _masks(nests: Nests, setting: Setting) -> tuple[Value, Value]:
+def _masks(run: NestRun, engine: LookupTableEngine) -> tuple[Value, Value]:
     """Return which nests the tables take, and which are attention; ``(nests, 1)``."""
-    families = ("ternary",) if setting.choices["takes"] == "ternary" else ("ternary", "int")
-    attending = np.array([kind == "attention" for kind in nests.kind])[:, None]
+    families = ("ternary",) if engine.takes == "ternary" else ("ternary", "int")
+    attending = run.is_kind("attention")
     looked = np.array(
-        [slots[1].startswith(("weight", "=")) and family_of(setting, slots[1]) in families
-         for slots in nests.slots]
+        [slot.startswith(("weight", "=")) and family_of(run.setting, slot) in families
+         for slot in run.slots(1)]
     )[:, None]  # fmt: skip
     return looked & ~attending, attending
 
 
-def _counts(table: OperatorTable, nests: Nests, setting: Setting) -> dict[str, Value]:
+def _counts(run: NestRun, engine: LookupTableEngine, looked: Value) -> dict[str, Value]:
     """Return clocks, look-ups, tables and bytes of each nest as if it were looked up."""
-    facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
-    ternary, relaxed = setting.choices["takes"] == "ternary", setting.relaxed
-    group, tables = facts[head + "group"], facts[head + "tables"]
-    slots = [tuple(s[i] for s in nests.slots) for i in range(3)]
-    bytes_of = [slot_bytes(s, table.points, setting) for s in slots]
-    there = (nests.access >= 0).astype(float)
-    planes = passes(element_bits(slots[1], table.points, setting), ternary=ternary, relaxed=relaxed)
-    k = nests.in_channels * nests.kernel_rows * nests.kernel_columns
-    n = nests.out_channels
-    m = nests.batch * nests.out_rows * nests.out_columns
-    cycles = nests.groups * engine_clocks(
-        m, k, n, planes, group=group, tables=tables, reads=facts[head + "reads"],
-        build=facts[head + "build"], relaxed=relaxed,
-    )  # fmt: skip
-    index = index_bits(group, ternary=ternary, relaxed=relaxed)
-    weights = packed_bytes(
-        k, n, group=group, tables=tables, transfer=facts[head + "transfer"], index=index,
+    nests, relaxed, ternary = run.nests, run.setting.relaxed, engine.takes == "ternary"
+    group, tables = engine.group, engine.tables
+    (x, w, y), (reads, loads, writes) = run.widths, run.there
+    planes = passes(run.bits(1), ternary=ternary, relaxed=relaxed)
+    m, k, n, groups = nests.positions, nests.summed, nests.out_channels, nests.groups
+    clocks = engine_clocks(
+        m, k, n, planes, group=group, tables=tables, reads=engine.reads, build=engine.build,
         relaxed=relaxed,
     )  # fmt: skip
-    looked, _ = _masks(nests, setting)
-    inputs = nests.batch * nests.in_channels * nests.in_rows * nests.in_columns * bytes_of[0]
-    stored = k * n * bytes_of[1] * there[:, 1:2] * (1.0 - looked)
-    outputs = m * n * bytes_of[2]
+    weights = packed_bytes(
+        k, n, group=group, tables=tables, transfer=engine.transfer,
+        index=index_bits(group, ternary=ternary, relaxed=relaxed), relaxed=relaxed,
+    )  # fmt: skip
+    stored = k * n * w * loads * (1.0 - looked)
     built = blocks(k, group, relaxed=relaxed)
     return {
-        "cycles": cycles,
+        "cycles": groups * clocks,
         "passes": planes,
-        "look_ups": nests.groups * m * n * planes * built,
-        "tables": nests.groups * m * built + 0.0 * planes,
-        "weight_bytes": nests.groups * planes * weights * there[:, 1:2],
-        "other_bytes": nests.groups
-        * (inputs * there[:, :1] + stored + outputs * there[:, 2:] + 0.0 * xp.asarray(0.0)),
+        "look_ups": groups * m * n * planes * built,
+        "tables": groups * m * built + 0.0 * planes,
+        "weight_bytes": groups * planes * weights * loads,
+        "other_bytes": groups * (nests.inputs * x * reads + stored + m * n * y * writes),
     }
 
 
-def _of_rows(table: OperatorTable, nests: Nests, mask: Value) -> Value:
-    """Return 1 for rows with a nest of the mask, else 0; ``(rows, 1)``."""
-    out = np.zeros((len(table.rows), 1))
-    out[nests.row[mask[:, 0]]] = 1.0
-    return out
-
-
-def _resources(nests: Nests, looked: Value, setting: Setting) -> dict[str, Value]:
+def _resources(run: NestRun, engine: LookupTableEngine, looked: Value) -> dict[str, Value]:
     """Return what the design takes of its part, for the largest matrix of the network."""
-    facts, head, xp = setting.facts, f"engines.{setting.engine}.", setting.xp
-    out: dict[str, Value] = {}
-    tables, reads, group = (facts[head + n] for n in ("tables", "reads", "group"))
-    if head + "lut_a_read" in facts:
-        used = tables * reads * facts[head + "lut_a_read"] + facts[head + "lut_beside"]
-        out["lut"] = xp.atleast_1d(xp.asarray(used))
-    if head + "dsp" in facts:
-        out["dsp"] = xp.atleast_1d(xp.asarray(facts[head + "dsp_used"]))
-    if head + "uram" in facts and looked.any():
-        k = nests.in_channels * nests.kernel_rows * nests.kernel_columns
-        n, wide = nests.out_channels + 0.0 * k, group * tables
-        index = index_bits(group, ternary=setting.choices["takes"] == "ternary")
+    xp, tables, reads, group = run.xp, engine.tables, engine.reads, engine.group
+    used: dict[str, Value] = {}
+    if engine.lut_a_read is not None:
+        used["lut"] = tables * reads * engine.lut_a_read + engine.lut_beside
+    if engine.dsp is not None:
+        used["dsp"] = engine.dsp_used
+    if engine.uram is not None and looked.any():
+        k = run.nests.summed
+        n, wide = run.nests.out_channels + 0.0 * k, group * tables
+        index = index_bits(group, ternary=engine.takes == "ternary")
         x, y = (blocks(side, wide) * wide for side in (xp.maximum(k, n), xp.minimum(k, n)))
         each = uram_blocks(
             x, y, group=group, tables=tables, reads=reads,
-            columns=uram_columns(tables, index), copies=facts[head + "uram_copies"],
+            columns=uram_columns(tables, index), copies=engine.uram_copies,
         )  # fmt: skip
-        out["uram"] = xp.max(xp.where(looked, each, 0.0), axis=0)
-    return out
+        used["uram"] = xp.max(xp.where(looked, each, 0.0), axis=0)
+    return {name: xp.atleast_1d(xp.asarray(amount)) for name, amount in used.items()}
 
 
 KIND = LookupTable()

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import model_validator
-
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity
-from perfmodel.pydantic_faults import checked
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Perhaps: TypeAlias = Annotated[Quantity, Of("count", ceiling=1e8)]
@@ -25,6 +22,11 @@ class LookupTableEngine(Engine):
     The first of `peaks` is that of one pass of the tables. Weights that the tables do not take (a
     head in 8 bits) are multiplied at the peak of their own format, by whatever cores do it.
     """
+
+    WHAT = "tables"
+    CLOCK = "250 MHz"
+    OTHERWISE = "has no tables to look products up in"
+    PEAK_FACTORS = ("tables", "reads", "group", "units")
 
     takes: Literal["ternary", "bit_planes"]
     """What an index stands for: ternary weights in one pass, or one bit of each, a pass a bit."""
@@ -59,13 +61,6 @@ class LookupTableEngine(Engine):
     uram_copies: Count = Quantity(value=1.0)
     """Buffers of weights: 2 where one fills while the other is read."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> LookupTableEngine:
-        clock = self._needed_clock("tables", "250 MHz")
-        a_clock = self.tables.value * self.reads.value * self.group.value * self.units.value
-        flaws = self._peak_flaws(2.0 * a_clock * clock, "tables x reads x group x units x clock")
-        return checked(self, flaws)
-
     @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:
         """Facts that go in proportion when another is varied: the tables' peak."""
@@ -77,6 +72,3 @@ class LookupTableEngine(Engine):
         if self.takes == "ternary":
             return "w=ternary_head_int8,a=int8,kv=fp16"
         return super().own_precision()
-
-
-register_engine("lookup_table", LookupTableEngine)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.setting import Setting
+from perfmodel.hardware.view import or_else
+from perfmodel.kinds.mcu.spec import Microcontroller
 
 
 def tile_clocks(simd_macs: Value, load_clocks: Value, issue: Value) -> Value:
@@ -38,25 +39,33 @@ def tile_clocks(simd_macs: Value, load_clocks: Value, issue: Value) -> Value:
 _REFERENCE: Final = 21.0 / 16.0
 
 
-def relative_clocks(setting: Setting, kernel: str) -> Value:
+def relative_clocks(engine: Microcontroller, kernel: str) -> Value:
     """Return clocks of a class of kernels over those on a Cortex-M4.
 
     Classes without a figure of their own take that of ``conv``, and without that one the count.
     """
-    facts, head = setting.facts, f"engines.{setting.engine}."
-    for name in (kernel, "conv"):
-        found = facts.get(f"{head}relative_{name}")
-        if found is not None:
-            return found
-    counted = tile_clocks(facts[head + "simd_macs"], facts[head + "load_clocks"],
-                          facts[head + "issue"])  # fmt: skip
-    return counted / _REFERENCE
+    own = {"depthwise": engine.relative_depthwise, "gemm": engine.relative_gemm}.get(kernel)
+    stated = or_else(own, engine.relative_conv)
+    if stated is not None:
+        return stated
+    return tile_clocks(engine.simd_macs, engine.load_clocks, engine.issue) / _REFERENCE
 
 
-def amdahl(setting: Setting, share: Value) -> Value:
-    """Return the share of a kernel's clocks that passes on `units` cores.
+def amdahl(units: Value, share: Value) -> Value:
+    """Return the share of a kernel's clocks that passes on several cores.
 
     ``1 - p + p / n``: Amdahl, "Validity of the single processor approach ...", AFIPS 1967.
+
+    Parameters
+    ----------
+    units
+        Cores, n.
+    share
+        Share of the clocks that they divide, p.
+
+    Notes
+    -----
+    ``start = kernels * (start_clocks + fork_clocks) / clock``
+        Amdahl, AFIPS 1967
     """
-    units = setting.facts[f"engines.{setting.engine}.units"]
     return 1.0 - share + share / units

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from perfmodel.arrays import Value, by_row, is_array
+from perfmodel.arrays import Value, by_row
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.kernel import Kernel
+from perfmodel.hardware.view import or_else
 from perfmodel.kinds.mcu.cores import amdahl, relative_clocks
-from perfmodel.kinds.rates import MATRIX_KINDS, executed_format, pair_format
-from perfmodel.kinds.roofline import best_format
-from perfmodel.kinds.simd.tiles import edges
+from perfmodel.kinds.mcu.spec import Microcontroller
+from perfmodel.kinds.rates import MATRIX_KINDS, by_pair
+from perfmodel.kinds.simd.tiles import nest_edges
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
@@ -57,77 +59,85 @@ def kernels_of(nests: Nests) -> list[str]:
     return [KERNEL_OF.get(kind, "gemm") for kind in nests.kind]
 
 
-def constant(setting: Setting, kernel: str, field: str, default: Value = None) -> Value:
-    """Return a constant of a runtime's kernels, or `default` where it states none."""
-    return setting.facts.get(f"runtime.kernels.{kernel}.{field}", default)
+def _by_row(values: Iterable[Value], table: OperatorTable, setting: Setting) -> Value:
+    """Return numbers of rows or nests as one array, 0 where there is none."""
+    return by_row([or_else(value, 0.0) for value in values], table.points, setting.xp)
 
 
-def busy_clocks(table: OperatorTable, setting: Setting) -> Busy:
-    """Return the clocks that the cores are busy with each row."""
-    n, xp = len(table.rows), setting.xp
+def busy_clocks(table: OperatorTable, setting: Setting, engine: Microcontroller) -> Busy:
+    """Return the clocks that the cores are busy with each row.
+
+    Notes
+    -----
+    ``matrix = max(relative_clocks * (mac_clocks * macs + edge_tap_clocks * taps) * amdahl / clock,
+    2 * macs / peak)``
+        loops of CMSIS-NN, Lai et al., arXiv:1801.06601; docs/mcu.md
+
+    ``vector = relative_clocks * operation_clocks * operations * amdahl / clock``
+        runtime spec; docs/mcu.md
+
+    ``memory = latency + bytes / bandwidth``
+        word of the memory / its wait states
+    """
+    n, xp, nests = len(table.rows), setting.xp, table.nests
     known = np.zeros((n, 1), dtype=bool)
     matrix: Value = np.zeros((n, 1))
-    nests = table.nests
     if nests is not None and len(nests):
         names = kernels_of(nests)
-        there = [constant(setting, name, "mac_clocks") is not None for name in names]
+        there = [setting.kernel(name).mac_clocks is not None for name in names]
         if any(there):
-            clocks = _nests(table, nests, names, setting) * unmasked(table, setting)
+            clocks = _nests(table, nests, names, setting, engine) * unmasked(table, setting)
             matrix = RowSums(nests.row, n, xp)(clocks)
             known[nests.row[np.array(there)]] = True
-    kinds = [row.kind for row in table.rows]
+    kernels = [_kernel(setting, row.kind) for row in table.rows]
     each = [
-        None if kind in MATRIX_KINDS else constant(setting, _other(setting, kind),
-                                                   "operation_clocks")
-        for kind in kinds
-    ]  # fmt: skip
-    known_other = np.array([each_clocks is not None for each_clocks in each])[:, None]
-    per = by_row([0.0 if c is None else c for c in each], table.points, xp)
-    other = table.vector_ops * per * relative_clocks(setting, "conv")
-    start = by_row(
-        [constant(setting, KERNEL_OF.get(k, _other(setting, k)), "start_clocks", 0.0)
-         for k in kinds], table.points, xp,
-    )  # fmt: skip
-    units = setting.facts[f"engines.{setting.engine}.units"]
-    fork = setting.facts[f"engines.{setting.engine}.fork_clocks"]
-    forks = table.kernels * (start + fork * xp.clip(units - 1.0, 0.0, 1.0))
-    part = passing(table, setting)
-    return Busy(matrix * part, other * part, forks, known, known_other)
-
-
-def passing(table: OperatorTable, setting: Setting) -> Value:
-    """Return the share of each row's clocks that passes on all cores together (Amdahl's law)."""
-    shares = [
-        constant(setting, KERNEL_OF.get(row.kind, _other(setting, row.kind)), "parallel_share", 1.0)
-        for row in table.rows
+        None if row.kind in MATRIX_KINDS else kernel.operation_clocks
+        for row, kernel in zip(table.rows, kernels, strict=True)
     ]
-    return amdahl(setting, by_row(shares, table.points, setting.xp))
+    known_other = np.array([clocks is not None for clocks in each])[:, None]
+    other = table.vector_ops * _by_row(each, table, setting) * relative_clocks(engine, "conv")
+    start = _by_row((kernel.start_clocks for kernel in kernels), table, setting)
+    fork = engine.fork_clocks * xp.clip(engine.units - 1.0, 0.0, 1.0)
+    part = passing(table, setting, engine)
+    return Busy(matrix * part, other * part, table.kernels * (start + fork), known, known_other)
 
 
-def _other(setting: Setting, kind: str) -> str:
-    """Return the class of kernels of a row without products: its own, else elementwise."""
-    own = constant(setting, kind, "operation_clocks")
-    return kind if own is not None else "elementwise"
+def passing(table: OperatorTable, setting: Setting, engine: Microcontroller) -> Value:
+    """Return the share of each row's clocks that passes on all cores together (Amdahl's law)."""
+    shares = [or_else(_kernel(setting, row.kind).parallel_share, 1.0) for row in table.rows]
+    return amdahl(engine.units, by_row(shares, table.points, setting.xp))
 
 
-def _nests(table: OperatorTable, nests: Nests, names: list[str], setting: Setting) -> Value:
+def _kernel(setting: Setting, kind: str) -> Kernel:
+    """Return constants of the kernels of a row: of products, its own class, else elementwise."""
+    if kind in KERNEL_OF:
+        return setting.kernel(KERNEL_OF[kind])
+    own = setting.kernel(kind)
+    return setting.kernel("elementwise") if own.operation_clocks is None else own
+
+
+def _nests(
+    table: OperatorTable, nests: Nests, names: list[str], setting: Setting, engine: Microcontroller
+) -> Value:
     """Return clocks of every nest on one core, ``(nests, points)``; 0 where nothing is stated."""
-    points, xp = table.points, setting.xp
-    facts = {
-        field: by_row([_scaled(setting, name, field) for name in names], points, xp)
-        for field in ("mac_clocks", "edge_tap_clocks")
-    }
+
+    def scaled(constant: Callable[[Kernel], Value]) -> Value:
+        return _by_row(
+            (or_else(constant(setting.kernel(name)), 0.0) * relative_clocks(engine, name)
+             for name in names), table, setting,
+        )  # fmt: skip
+
+    wide = scaled(lambda kernel: kernel.mac_clocks)
+    narrow = scaled(lambda kernel: or_else(kernel.narrow_mac_clocks, kernel.mac_clocks))
+    clocks = setting.xp.where(is_narrow(nests), narrow, wide) * nests.macs
     channels = nests.times * nests.groups * nests.batch * nests.out_channels
-    narrow = by_row(
-        [_scaled(setting, name, "narrow_mac_clocks" if _has_narrow(setting, name) else "mac_clocks")
-         for name in names], points, xp,
-    )  # fmt: skip
-    each = xp.where(is_narrow(nests), narrow, facts["mac_clocks"])
-    clocks = each * nests.macs
-    edge = facts["edge_tap_clocks"]
-    if is_array(edge) or edge:
-        clocks = clocks + edge * channels * edge_taps(nests)
-    return clocks * _slower(table, nests, setting)
+    clocks = clocks + scaled(lambda kernel: kernel.edge_tap_clocks) * channels * edge_taps(nests)
+    slower = {
+        "int16": engine.relative_int16, "fp16": engine.relative_fp16, "fp32": engine.relative_fp32
+    }  # fmt: skip
+    return clocks * by_pair(
+        table, nests.row, setting, lambda name, _: or_else(slower.get(name), 1.0)
+    )
 
 
 def is_narrow(nests: Nests) -> Value:
@@ -136,33 +146,8 @@ def is_narrow(nests: Nests) -> Value:
     return dense & (nests.in_channels < _WORD - 0.5)
 
 
-def _has_narrow(setting: Setting, name: str) -> bool:
-    return constant(setting, name, "narrow_mac_clocks") is not None
-
-
 def edge_taps(nests: Nests) -> Value:
     """Return taps, of one channel and image, of windows that reach beyond the image."""
-    stride, dilation = nests.stride, nests.dilation
-    down = edges(nests.in_rows, nests.out_rows, nests.kernel_rows, stride[:, :1], dilation[:, :1])
-    across = edges(nests.in_columns, nests.out_columns, nests.kernel_columns, stride[:, 1:],
-                   dilation[:, 1:])  # fmt: skip
+    down, across = nest_edges(nests)
     windows = nests.out_rows * nests.out_columns - down.inside * across.inside
-    return windows * nests.kernel_rows * nests.kernel_columns
-
-
-def _scaled(setting: Setting, name: str, field: str) -> Value:
-    own = constant(setting, name, field, 0.0)
-    if not is_array(own) and not own:
-        return 0.0
-    return own * relative_clocks(setting, name)
-
-
-def _slower(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
-    """Return clocks in the format that is executed over those in int8."""
-    head = f"engines.{setting.engine}.relative_"
-    ratios: list[Value] = []
-    for row in nests.row:
-        pair = table.rows[int(row)].pair
-        name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
-        ratios.append(setting.facts.get(head + name, 1.0))
-    return by_row(ratios, table.points, setting.xp)
+    return windows * nests.taps

@@ -9,6 +9,7 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.mcu.kernels import passing
+from perfmodel.kinds.mcu.spec import Microcontroller
 from perfmodel.kinds.rates import executed_format, pair_format
 from perfmodel.workload.lower import OperatorTable
 
@@ -35,9 +36,11 @@ class SoftFloat(NamedTuple):
     executed: dict[str, str]
 
 
-def soft_float(table: OperatorTable, macs: Value, setting: Setting) -> SoftFloat | None:
+def soft_float(
+    table: OperatorTable, macs: Value, setting: Setting, engine: Microcontroller
+) -> SoftFloat | None:
     """Return rows in floating point on a core without a unit for it; ``None`` where it has one."""
-    each = setting.facts.get(f"engines.{setting.engine}.float_clocks")
+    each = engine.float_clocks
     if each is None:
         return None
     rows: list[bool] = []
@@ -50,7 +53,7 @@ def soft_float(table: OperatorTable, macs: Value, setting: Setting) -> SoftFloat
             executed[wanted] = wanted
     act = setting.precision.activations.compute
     floats = act.startswith(_FLOATS) and not executed_format(setting, act)
-    part = passing(table, setting)
+    part = passing(table, setting, engine)
     return SoftFloat(
         np.array(rows)[:, None], np.full((len(rows), 1), floats), 2.0 * macs * each * part,
         table.vector_ops * each * part, executed,

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, TypeAlias
 
 from pydantic import model_validator
 
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity
 
 Lanes: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]
@@ -33,6 +33,9 @@ class Microcontroller(Engine):
 
     # Networks are quantised for such parts; floating point is there, and slow or large.
     FORMATS_FIRST: ClassVar[tuple[str, ...]] = ("int8", "fp16", "bf16", "fp32", "int16")
+    WHAT = "microcontroller's cores"
+    CLOCK = "80 MHz"
+    OTHERWISE = "is no microcontroller"
 
     simd_macs: Lanes = Quantity(value=1.0)
     """Multiply-accumulates of 8 bits (widened, if need be) of one instruction: 2 with the DSP
@@ -75,7 +78,6 @@ class Microcontroller(Engine):
 
     @model_validator(mode="after")
     def _clocked(self) -> Microcontroller:
-        self._needed_clock("microcontroller's cores", "80 MHz")
         # Facts of their own: what a varied peak in int8 says of others would be nothing.
         for name in RELATIVE_FORMATS:
             own, base = self.peaks.get(name), self.peaks.get("int8")
@@ -83,6 +85,3 @@ class Microcontroller(Engine):
                 ratio = Quantity(value=base.value / own.value)
                 object.__setattr__(self, f"relative_{name}", ratio)
         return self
-
-
-register_engine("mcu", Microcontroller)

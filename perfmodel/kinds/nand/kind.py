@@ -15,16 +15,22 @@ from perfmodel.cost.nests import RowSums
 from perfmodel.cost.residency import access_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError, input_error
+from perfmodel.hardware.view import or_else
 from perfmodel.kinds.nand.geometry import Flash, FlashMatrix
-from perfmodel.kinds.nand.spec import flash_from, limit_faults, read_bandwidth
+from perfmodel.kinds.nand.spec import (
+    InFlashCompute,
+    NandFlash,
+    flash_from,
+    limit_faults,
+    read_bandwidth,
+)
 from perfmodel.kinds.nand.split import FlashSplit, split
-from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.rates import executed_macs
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import matrix_rates
 from perfmodel.workload.lower import WEIGHT, OperatorTable
 
-_YU = "Yu et al., Cambricon-LLM, MICRO 2024, arXiv 2409.15654, section V"
 _MODEL = (
     "flash: weights streamed, inputs and partial sums of what the dies multiply; "
     "others compulsory; activations resident in the nearest memory that holds them"
@@ -35,33 +41,27 @@ class InFlash:
     """Matrices of weights are split between dies and processor; the rest is a roofline's."""
 
     name = "nand"
+    spec = InFlashCompute
     needs_nests = True
     network_wide: frozenset[str] = frozenset({"memory"})
-    equations: Mapping[str, Equation] = {
-        **ROOFLINE.equations,
-        "matrix": Equation("(2 * macs * host_share + partial_sums) / (peak * efficiency)", _YU),
-        "memory": Equation(
-            "flash: runs * max(rounds * round, channel_bytes / bandwidth, "
-            "pages * read_time / planes, host_share * processor + sums), "
-            "round = max(read_time + (inputs + piece / 2) / channel, vectors * core_time); "
-            "others: latency + bytes / bandwidth",
-            _YU,
-        ),
-    }
+    equations: Mapping[str, Equation] = {**ROOFLINE.equations, **equations_of(split)}
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""
         terms = ROOFLINE.cost(table, setting)
         where = setting.weights_memory
-        if f"memories.{where}.read_time" not in setting.facts:
+        memory = setting.memory_as(where, NandFlash)
+        if memory is None:
             raise input_error(
                 f"weights lie in '{where}', which is no NAND flash",
                 "memories",
                 expected="a memory of kind nand with the role 'weights'",
             )
-        faults = limit_faults(setting.facts, where, setting.engine) if setting.xp is np else []
-        if faults:
-            raise InputError(faults)
+        engine = setting.engine_as(InFlashCompute, self.name)
+        if setting.xp is np:
+            faults = limit_faults(memory, engine, where, setting.engine_name)
+            if faults:
+                raise InputError(faults)
         shares = shares_of(table, setting)
         if shares is None:
             return terms
@@ -78,13 +78,12 @@ class InFlash:
         others = terms.traffic[where] - by_row(shares.stored)
         others = others * (others > 1e-6 * terms.traffic[where])
         # Bytes that the processor reads for itself bring their spare area too.
-        page = setting.facts[f"memories.{where}.page"]
-        spare = setting.fact(f"memories.{where}.sent", page) / page
+        spare = or_else(memory.sent, memory.page) / memory.page
         traffic = {**terms.traffic, where: others * spare + through}
         rest = others / read_bandwidth(setting, where)
         seconds = rest + by_row(found.seconds * runs)
-        memory = {**terms.memory, where: seconds}
-        row_s = compose(compute, memory, terms.overhead, setting.overlap)
+        levels = {**terms.memory, where: seconds}
+        row_s = compose(compute, levels, terms.overhead, setting.overlap)
         matrices = by_row(shares.stored)
         some = setting.xp.maximum(matrices, 1e-30)
         detail = {
@@ -100,23 +99,22 @@ class InFlash:
         }
         detail["in_flash_share"] = detail["in_flash_share"] * (matrices > 0)
         return replace(
-            terms, compute=compute, memory=memory, traffic=traffic, row_s=row_s, cold=None,
+            terms, compute=compute, memory=levels, traffic=traffic, row_s=row_s, cold=None,
             operations=operations, work={"matrix": work}, detail=detail, traffic_model=_MODEL,
-            energy=_energy(detail, setting), said={where: partial(_said, shares, rest)},
+            energy=_energy(detail, memory, engine), said={where: partial(_said, shares, rest)},
             left_out=2.0 * done,
         )  # fmt: skip
 
 
-def _energy(detail: Mapping[str, Value], setting: Setting) -> dict[str, Value]:
+def _energy(
+    detail: Mapping[str, Value], memory: NandFlash, engine: InFlashCompute
+) -> dict[str, Value]:
     """Return joules of the cells and of the cores in the dies, where the device states them."""
-    cells = setting.fact(f"memories.{setting.weights_memory}.read_energy")
-    cores = setting.fact(f"engines.{setting.engine}.core_energy")
-    out: dict[str, Value] = {}
-    if cells is not None:
-        out["flash cells"] = detail["flash_array_bytes"] * cells
-    if cores is not None:
-        out["flash cores"] = detail["flash_request_bytes"] * cores
-    return out
+    parts = {
+        "flash cells": (memory.read_energy, detail["flash_array_bytes"]),
+        "flash cores": (engine.core_energy, detail["flash_request_bytes"]),
+    }
+    return {name: moved * each for name, (each, moved) in parts.items() if each is not None}
 
 
 def _said(shares: FlashNests, rest: Value, row: int) -> str:
@@ -204,17 +202,17 @@ def shares_of(table: OperatorTable, setting: Setting) -> FlashNests | None:
     kept = np.flatnonzero((at >= 0) & (access.tensor[np.maximum(at, 0)] == WEIGHT))
     if not kept.size:
         return None
-    xp = setting.xp
+    xp, engine = setting.xp, setting.engine_as(InFlashCompute, "nand")
 
     def bits(operand: int) -> Value:
         found = [setting.precision.bits(nests.slots[i][operand]) for i in kept]
         return by_row(found, table.points, setting.xp)
 
-    value, result = bits(0) / 8.0, setting.fact(f"engines.{setting.engine}.result_bits")
+    value, result = bits(0) / 8.0, engine.result_bits
     matrix = FlashMatrix(
         nests.out_channels[kept],
-        nests.in_channels[kept] * nests.kernel_rows[kept] * nests.kernel_columns[kept],
-        nests.batch[kept] * nests.out_rows[kept] * nests.out_columns[kept],
+        nests.summed[kept],
+        nests.positions[kept],
         bits(1) / 8.0, value, value if result is None else result / 8.0,
     )  # fmt: skip
     runs = nests.groups[kept] * nests.times[kept]
@@ -222,15 +220,14 @@ def shares_of(table: OperatorTable, setting: Setting) -> FlashNests | None:
     rows = nests.row[kept]
     rate = rates[rows] if np.ndim(rates) == 2 else rates
     macs = matrix.rows * matrix.columns * matrix.vectors
-    columns = setting.fact(f"engines.{setting.engine}.tile_columns", 0.0)
-    flash = flash_from(setting.facts, setting.weights_memory, setting.engine)
+    flash = flash_from(setting.memory_of(setting.weights_memory, NandFlash), engine)
     host_time = 2.0 * macs / rate
     found = split(
         flash,
         matrix,
         host_time,
-        columns=columns,
-        tiling=setting.choices.get("tiling", "best"),
+        columns=or_else(engine.tile_columns, 0.0),
+        tiling=engine.tiling,
         relaxed=setting.relaxed,
     )
     stored = access_bytes(table, setting)[at[kept]]

@@ -11,10 +11,11 @@ from pydantic import Field
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.memory import Memory, register_memory
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.hardware.structure import at_most, get, listed, number
+from perfmodel.hardware.view import or_else
 from perfmodel.kinds.nand.geometry import Flash, Tiling
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import show
@@ -117,26 +118,31 @@ def read_bandwidth(setting: Setting, level: str) -> Value:
     The rate of the channels, of the link behind them or of the cells, whichever is least: every
     plane reads a page in ``read_time``.
     """
-    facts, head = setting.facts, f"memories.{level}."
-    page = facts[head + "page"]
-    sent = facts.get(head + "sent", page)
-    planes = _product(facts, head, "channels", "chips", "dies", "planes")
-    cells = planes * page / facts[head + "read_time"]
-    out = setting.xp.minimum(facts[head + "bandwidth"] * page / sent, cells)
-    link = facts.get(head + "link_bandwidth")
-    return out if link is None else setting.xp.minimum(out, link * page / sent)
+    memory = setting.memory_of(level, NandFlash)
+    planes = memory.channels * memory.chips * memory.dies * memory.planes
+    share = memory.page / or_else(memory.sent, memory.page)
+    cells = planes * memory.page / memory.read_time
+    out = setting.xp.minimum(memory.bandwidth * share, cells)
+    link = memory.link_bandwidth
+    return out if link is None else setting.xp.minimum(out, link * share)
 
 
-def limit_faults(facts: Mapping[str, Any], memory: str, engine: str) -> list[Fault]:
-    """Return what facts that were varied break together; parameters as `flash_from` takes them."""
-    head = f"memories.{memory}."
-    page = facts[head + "page"]
-    pairs = (
-        (f"engines.{engine}.cores", facts[f"engines.{engine}.cores"], "at most", head + "planes",
-         facts[head + "planes"]),
-        (head + "piece", facts.get(head + "piece", 0.0), "at most", head + "page", page),
-        (head + "sent", facts.get(head + "sent", page), "at least", head + "page", page),
-    )  # fmt: skip
+def limit_faults(memory: NandFlash, engine: InFlashCompute, where: str, owner: str) -> list[Fault]:
+    """Return what facts that were varied break together.
+
+    Parameters
+    ----------
+    memory, engine
+        Facts of the flash and of the engine.
+    where, owner
+        Their names.
+    """
+    page, head = memory.page, f"memories.{where}."
+    pairs: tuple[tuple[str, Any, str, str, Any], ...] = (
+        (f"engines.{owner}.cores", engine.cores, "at most", head + "planes", memory.planes),
+        (head + "piece", or_else(memory.piece, 0.0), "at most", head + "page", page),
+        (head + "sent", or_else(memory.sent, page), "at least", head + "page", page),
+    )
     faults: list[Fault] = []
     for path, value, how, other, bound in pairs:
         wrong = np.greater(value, bound) if how == "at most" else np.less(value, bound)
@@ -146,37 +152,23 @@ def limit_faults(facts: Mapping[str, Any], memory: str, engine: str) -> list[Fau
     return faults
 
 
-def flash_from(facts: Mapping[str, Any], memory: str, engine: str) -> Flash:
+def flash_from(memory: NandFlash, engine: InFlashCompute) -> Flash:
     """Return the geometry of a memory of kind ``nand`` and of the cores of its dies.
 
     Parameters
     ----------
-    facts
-        Path -> number or array.
     memory, engine
-        Names of the flash and of the engine of kind ``nand``.
+        Facts of the flash and of the engine of kind ``nand``.
     """
-    head, owner = f"memories.{memory}.", f"engines.{engine}."
-    page = facts[head + "page"]
-    core = 2.0 * page / facts[owner + "core_rate"]
-    correction = facts.get(owner + "correction_rate")
+    page, correction = memory.page, engine.correction_rate
+    core = 2.0 * page / engine.core_rate
     if correction is not None:
         core = namespace(core, correction).maximum(core, page / correction)
     return Flash(
-        facts[head + "channels"], facts[head + "chips"] * facts[head + "dies"],
-        facts[owner + "cores"], facts[head + "planes"], page,
-        facts.get(head + "sent", page), facts[head + "read_time"],
-        facts[head + "bandwidth"], facts.get(head + "link_bandwidth", float("inf")),
-        facts.get(head + "piece", 0.0), core,
+        memory.channels, memory.chips * memory.dies, engine.cores, memory.planes, page,
+        or_else(memory.sent, page), memory.read_time, memory.bandwidth,
+        or_else(memory.link_bandwidth, float("inf")), or_else(memory.piece, 0.0), core,
     )  # fmt: skip
 
 
-def _product(facts: Mapping[str, Any], head: str, *names: str) -> Value:
-    out: Value = 1.0
-    for name in names:
-        out = out * facts[head + name]
-    return out
-
-
-register_engine("nand", InFlashCompute)
 register_memory("nand", NandFlash, read_bandwidth)

@@ -93,6 +93,16 @@ def split(
         As `perfmodel.kinds.nand.geometry.widths` takes it.
     relaxed
         No whole number of requests, no page with room to spare.
+
+    Notes
+    -----
+    ``matrix = (2 * macs * host_share + partial_sums) / (peak * efficiency)``
+        Yu et al., Cambricon-LLM, MICRO 2024, arXiv 2409.15654, section V
+
+    ``memory = flash: runs * max(rounds * round, channel_bytes / bandwidth, pages * read_time /
+    planes, host_share * processor + sums), round = max(read_time + (inputs + piece / 2) / channel,
+    vectors * core_time); others: latency + bytes / bandwidth``
+        Yu et al., Cambricon-LLM, MICRO 2024, arXiv 2409.15654, section V
     """
     parts = (*flash, *matrix, host_time, columns)
     xp = namespace(*parts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from perfmodel.hardware.machine import Machine
+from perfmodel.hardware.view import memory_view
 from perfmodel.kinds.nand.events import FlashChannel
 from perfmodel.kinds.nand.geometry import Flash, FlashMatrix, published_columns, tile
-from perfmodel.kinds.nand.spec import flash_from
+from perfmodel.kinds.nand.spec import InFlashCompute, NandFlash, flash_from
 
 
 def geometry(machine: Machine) -> Flash:
@@ -16,7 +17,8 @@ def geometry(machine: Machine) -> Flash:
     machine
         With an engine of kind ``nand`` and plain numbers as facts.
     """
-    return flash_from(machine.facts, weights_memory(machine), machine.engine)
+    memory = memory_view(NandFlash, machine.facts, weights_memory(machine))
+    return flash_from(memory, machine.engine_as(InFlashCompute, "nand"))
 
 
 def weights_memory(machine: Machine) -> str:

@@ -7,18 +7,20 @@ second for each operation of its peak.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.rates import MATRIX_KINDS, executed_format
-from perfmodel.kinds.roofline import best_format
+from perfmodel.hardware.kernel import Kernel
+from perfmodel.kinds.rates import MATRIX_KINDS, best_format, executed_format
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 
 
 def extra_passes(table: OperatorTable, setting: Setting) -> Value:
     """Return bytes of the further passes of each row; ``None`` where there are none."""
-    passes = _stated(table, setting, "passes")
+    passes = _stated(table, setting, lambda kernel: kernel.passes)
     return None if passes is None else passes * result_bytes(table, setting)
 
 
@@ -26,34 +28,40 @@ def function_times(table: OperatorTable, setting: Setting) -> Value:
     """Return seconds of functions that the engine makes beside its products; ``None`` for none.
 
     ``results / (result_share * peak)``, of every function of a row in turn.
+
+    Notes
+    -----
+    ``functions = passes * bytes / bandwidth + results / (result_share * peak)``
+        measured rows; docs/npu.md
     """
-    waits = _stated(table, setting, "result_share", inverse=True)
+    waits = _stated(table, setting, lambda kernel: kernel.result_share, inverse=True)
     if waits is None:
         return None
     act = setting.precision.activations.compute
     name = executed_format(setting, act) or best_format(setting)
-    peak = setting.facts[f"engines.{setting.engine}.peaks.{name}"]
-    cores = setting.fact("runtime.kernels.conv.cores")
-    units = setting.fact(f"engines.{setting.engine}.units", 1.0)
+    peak: Value = setting.engine.peaks[name]
+    cores, units = setting.kernel("conv").cores, setting.engine.units
     if cores is not None:
         peak = peak * setting.xp.minimum(cores, units) / units
     return waits * results(table, setting) / peak
 
 
-def _stated(table: OperatorTable, setting: Setting, field: str, *, inverse: bool = False) -> Value:
+def _stated(
+    table: OperatorTable, setting: Setting, constant: Callable[[Kernel], Value], *,
+    inverse: bool = False,
+) -> Value:  # fmt: skip
     """Return the sum of a constant over the functions of each row; ``None`` where none has it."""
-    head = "runtime.kernels.elementwise."
-    values: list[Value] = []
-    said = False
-    for row in table.rows:
-        total: Value = 0.0
-        for function in row.functions:
-            found = setting.facts.get(f"{head}{function}.{field}")
-            if found is not None:
-                said = True
-                total = total + (1.0 / found if inverse else found)
-        values.append(total)
-    return by_row(values, table.points, setting.xp) if said else None
+    names = table.once("functions", lambda: {f: None for row in table.rows for f in row.functions})
+    stated = {
+        name: 1.0 / value if inverse else value for name in names
+        if (value := constant(setting.kernel(f"elementwise.{name}"))) is not None
+    }  # fmt: skip
+    if not stated:
+        return None
+    sums: list[Value] = [
+        sum((stated.get(f, 0.0) for f in row.functions), 0.0) for row in table.rows
+    ]
+    return by_row(sums, table.points, setting.xp)
 
 
 def results(table: OperatorTable, setting: Setting) -> Value:

@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.compose import compose
 from perfmodel.cost.residency import (
     access_bytes,
     level_traffic,
@@ -22,10 +21,12 @@ from perfmodel.cost.residency import (
     usable_capacity,
 )
 from perfmodel.cost.setting import Setting
+from perfmodel.kinds.array import Counts, composed
 from perfmodel.kinds.npu.functions import extra_passes, function_times, result_bytes, results
-from perfmodel.kinds.npu.rates import by_class, kernel_constant, padded_macs
+from perfmodel.kinds.npu.rates import by_class, kernel_constant, padded_macs, stated
+from perfmodel.kinds.npu.spec import NeuralProcessor
 from perfmodel.kinds.npu.weights import loaded_share
-from perfmodel.kinds.protocol import Equation, Terms, need_engine
+from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.rates import (
     TransferExpression,
     bandwidth,
@@ -38,32 +39,15 @@ from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorRow, OperatorTable
 
-_WILLIAMS = "Williams et al., CACM 52(4), 2009"
-
 
 class NeuralProcessors:
     """Time of a row = the slower of arithmetic and memory, plus what nothing overlaps."""
 
     name = "npu"
+    spec = NeuralProcessor
     needs_nests = True
     network_wide: frozenset[str] = frozenset({"memory", "weights"})
-    equations: Mapping[str, Equation] = {
-        "matrix": Equation(
-            "2 * padded_macs / (peak * peak_share * cores / units)", f"{_WILLIAMS}; docs/npu.md"
-        ),
-        "vector": Equation(
-            "vector_ops / vector_peak, or vector_ops * host_slowdown / host_rate",
-            f"{_WILLIAMS}; docs/npu.md",
-        ),
-        "memory": Equation("latency + bytes / (bandwidth * bandwidth_share)", _WILLIAMS),
-        "weights": Equation("loaded_share * weights / bandwidth", "measured rows; docs/npu.md"),
-        "functions": Equation(
-            "passes * bytes / bandwidth + results / (result_share * peak)",
-            "measured rows; docs/npu.md",
-        ),
-        "launch": Equation("kernels * (overhead + launch) * host_slowdown", "runtime spec"),
-        "layer": Equation("layers * per_layer * host_slowdown", "runtime spec"),
-    }
+    equations: Mapping[str, Equation] = equations_of(padded_macs, loaded_share, function_times)
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`.
@@ -75,30 +59,24 @@ class NeuralProcessors:
         """
         if setting.bare or table.accesses is None:
             return ROOFLINE.cost(table, setting)
-        need_engine(setting, "weights_overlap", self.name, "is no neural processor")
-        rates, operations, executed, unsupported = matrix_rates(
-            table, executed_macs(table, setting), setting
-        )
-        operations["vector"] = table.vector_ops
-        steps = 2.0 * padded_macs(table, setting)
-        compute = {
-            "matrix": steps / (rates * _shares(table, setting)),
-            "vector": table.vector_ops / _vector_rates(table, setting),
-        }
+        engine = setting.engine_as(NeuralProcessor, self.name)
+        macs = executed_macs(table, setting)
+        rates, operations, executed, unsupported = matrix_rates(table, macs, setting)
+        steps = 2.0 * padded_macs(table, setting, engine)
         main, store = setting.levels[-1], setting.weights_memory
-        share = _stated(table, setting, "bandwidth_share", 1.0)
-        traffic, loaded = _traffic(table, setting)
+        share = stated(table, setting, lambda kernel: kernel.bandwidth_share, 1.0)
+        traffic, loaded = _traffic(table, setting, engine)
         activations = traffic[main]
         arrival = loaded / bandwidth(setting, store)
         memory: dict[str, Value] = {}
-        with_weights = setting.choices["weights_overlap"] and store == main
+        with_weights = engine.weights_overlap and store == main
         for level, moved in traffic.items():
             seconds = moved / bandwidth(setting, level)
             if level == main:
                 seconds = (seconds + arrival if with_weights else seconds) / share
             memory[level] = with_latency(seconds, moved, setting, level)
         overhead: dict[str, Value] = {}
-        if not setting.choices["weights_overlap"]:
+        if not engine.weights_overlap:
             overhead["weights"] = arrival
         elif store != main:
             memory[store] = arrival
@@ -106,37 +84,40 @@ class NeuralProcessors:
         if further is not None:
             traffic[main] = traffic[main] + further
             overhead["functions"] = further / bandwidth(setting, main)
-        alone = function_times(table, setting)
-        if alone is not None:
-            overhead["functions"] = overhead.get("functions", 0.0) + alone
-        overhead |= _launches(table, setting)
+        beside = function_times(table, setting)
+        if beside is not None:
+            overhead["functions"] = overhead.get("functions", 0.0) + beside
         traffic[store] = traffic[store] + loaded if store in traffic else loaded
-        row_s = compose(compute, memory, overhead, setting.overlap)
-        said = {main: TransferExpression(traffic[main], memory[main])}
-        detail = {
-            "peak_s": steps / rates,
-            "loaded_bytes": loaded,
-            "activation_bytes": activations,
-            "results": results(table, setting),
-            "result_bytes": result_bytes(table, setting),
-        }
-        return Terms(
-            compute, memory, overhead, traffic, row_s, operations, executed, unsupported,
-            work={"matrix": steps}, said=said, detail=detail,
+        vector = table.vector_ops / _vector_rates(table, setting, engine)
+        counts = Counts(
+            {"matrix": (steps, rates * _shares(table, setting, engine)), "vector": (None, None)},
+            traffic,
+            {
+                "peak_s": steps / rates,
+                "loaded_bytes": loaded,
+                "activation_bytes": activations,
+                "results": results(table, setting),
+                "result_bytes": result_bytes(table, setting),
+            },
+            seconds={"vector": vector}, memory=memory, overhead=overhead,
+            operations=(operations, executed, unsupported),
+            said={main: TransferExpression(traffic[main], memory[main])},
+            launches=_launches(table, setting, engine),
         )  # fmt: skip
+        return composed(table, setting, counts)
 
 
-def _shares(table: OperatorTable, setting: Setting) -> Value:
+def _shares(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> Value:
     """Return the factor from a row's rate under an efficiency to that of its kernels."""
-    units = setting.fact(f"engines.{setting.engine}.units", 1.0)
+    units = engine.units
 
     def share(row: OperatorRow) -> Value:
         factor: Value = 1.0
         if row.products:
-            own = kernel_constant(setting, row, "peak_share")
+            own = kernel_constant(setting, row, lambda kernel: kernel.peak_share)
             if own is not None:
                 factor = own / efficiency(setting, row.kind, row.pair)
-            cores = kernel_constant(setting, row, "cores")
+            cores = kernel_constant(setting, row, lambda kernel: kernel.cores)
             if cores is not None:
                 factor = factor * setting.xp.minimum(cores, units) / units
         return factor
@@ -144,31 +125,27 @@ def _shares(table: OperatorTable, setting: Setting) -> Value:
     return by_class(table, setting, share)
 
 
-def _vector_rates(table: OperatorTable, setting: Setting) -> Value:
+def _vector_rates(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> Value:
     """Return vector operations a second of each row: the engine's, or those of its host."""
     rates = vector_rates(table, setting)
     # A rate of 0 is that of the engine.
-    theirs = _stated(table, setting, "host_rate", 0.0)
+    theirs = stated(table, setting, lambda kernel: kernel.host_rate, 0.0)
     if setting.xp is np and not np.any(theirs):
         return rates
-    slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
-    return setting.xp.where(theirs > 0.0, theirs / slowdown, rates)
+    return setting.xp.where(theirs > 0.0, theirs / engine.host_slowdown, rates)
 
 
-def _stated(table: OperatorTable, setting: Setting, field: str, default: Value) -> Value:
-    return by_class(table, setting, lambda row: kernel_constant(setting, row, field, default))
-
-
-def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
+def _launches(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> dict[str, Value]:
     out = launch_times(table, setting)
-    own = _stated(table, setting, "launch", 0.0)
+    own = stated(table, setting, lambda kernel: kernel.launch, 0.0)
     if not (setting.xp is np and not np.any(own)):
         out["launch"] = out.get("launch", 0.0) + table.kernels * own
-    slowdown = setting.fact(f"engines.{setting.engine}.host_slowdown", 1.0)
-    return {name: seconds * slowdown for name, seconds in out.items()}
+    return {name: seconds * engine.host_slowdown for name, seconds in out.items()}
 
 
-def _traffic(table: OperatorTable, setting: Setting) -> tuple[dict[str, Value], Value]:
+def _traffic(
+    table: OperatorTable, setting: Setting, engine: NeuralProcessor
+) -> tuple[dict[str, Value], Value]:
     """Return level -> bytes of all but weights on their way in, and bytes of weights loaded.
 
     Weights pass through the levels between their memory and the engine as all else does; from
@@ -180,7 +157,7 @@ def _traffic(table: OperatorTable, setting: Setting) -> tuple[dict[str, Value], 
     traffic = dict(level_traffic(table, replace(setting, warm=False)))
     moved = access_bytes(table, setting)
     weights = sum_by_row(moved * (access.tensor == WEIGHT)[:, None], table, setting)
-    if setting.choices["pipelined"]:
+    if engine.pipelined:
         outside = moved * (access.tensor == ALWAYS_MAIN)[:, None]
         traffic = {level: 0.0 * seen for level, seen in traffic.items()}
         traffic[main] = sum_by_row(outside, table, setting)
@@ -190,14 +167,13 @@ def _traffic(table: OperatorTable, setting: Setting) -> tuple[dict[str, Value], 
         traffic[main] = setting.xp.maximum(traffic[main] - weights, 0.0)
     else:
         del traffic[store]
-    policy = setting.choices["weights"]
     near = (*setting.levels, store)[: -1 if store == main else None][-2:]
-    if not setting.warm or policy == "streamed" or len(near) < 2:
+    if not setting.warm or engine.weights == "streamed" or len(near) < 2:
         return traffic, weights
-    each = setting.fact(f"engines.{setting.engine}.operator_room", 0.0)
-    room = usable_capacity(setting, near[0]) - each * setting.xp.sum(table.count, axis=0)
+    taken = engine.operator_room * setting.xp.sum(table.count, axis=0)
+    room = setting.xp.maximum(usable_capacity(setting, near[0]) - taken, 0.0)
     stored = stored_bytes(table, setting, "weight")
-    return traffic, weights * loaded_share(policy, stored, setting.xp.maximum(room, 0.0))
+    return traffic, weights * loaded_share(engine.weights, stored, room)
 
 
 KIND = NeuralProcessors()

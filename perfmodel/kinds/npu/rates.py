@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.kernel import Kernel
+from perfmodel.kinds.npu.spec import NeuralProcessor
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
@@ -52,14 +55,20 @@ def kernel_names(row: OperatorRow, formats: Sequence[str]) -> list[str]:
     return [key for name in names for key in (*(f"{name}.{each}" for each in formats), name)]
 
 
-def kernel_constant(setting: Setting, row: OperatorRow, field: str, default: Value = None) -> Value:
+def kernel_constant(
+    setting: Setting, row: OperatorRow, constant: Callable[[Kernel], Value], default: Value = None
+) -> Value:
     """Return a constant of the kernels that run a row, or `default` where the runtime has none."""
     formats = [setting.precision.format_of(slot).name for slot in row.pair]
-    for key in kernel_names(row, formats):
-        found = setting.facts.get(f"runtime.kernels.{key}.{field}")
-        if found is not None:
-            return found
-    return default
+    values = (constant(setting.kernel(key)) for key in kernel_names(row, formats))
+    return next((value for value in values if value is not None), default)
+
+
+def stated(
+    table: OperatorTable, setting: Setting, constant: Callable[[Kernel], Value], default: Value
+) -> Value:
+    """Return a constant of the kernels of each row, ``(rows, points or 1)``."""
+    return by_class(table, setting, lambda row: kernel_constant(setting, row, constant, default))
 
 
 def by_class(
@@ -78,36 +87,57 @@ def by_class(
     array
         ``(rows, points)``, or ``(rows, 1)`` where no value has points.
     """
+    rows, index = table.once("classes of kernels", lambda: _classes(table.rows))
+    return by_row([value(row) for row in rows], table.points, setting.xp)[index]
+
+
+def _classes(rows: Sequence[OperatorRow]) -> tuple[list[OperatorRow], npt.NDArray[np.intp]]:
+    """Return a row of each class of kernels, and the class of each row."""
     place: dict[tuple[str, tuple[str, ...], bool], int] = {}
-    values: list[Value] = []
+    first: list[OperatorRow] = []
     index: list[int] = []
-    for row in table.rows:
+    for row in rows:
         key = row.kind, tuple(row.pair), bool(row.products)
         if key not in place:
-            place[key] = len(values)
-            values.append(value(row))
+            place[key] = len(first)
+            first.append(row)
         index.append(place[key])
-    return by_row(values, table.points, setting.xp)[np.array(index, dtype=np.intp)]
+    return first, np.array(index, dtype=np.intp)
 
 
-def padded_macs(table: OperatorTable, setting: Setting) -> Value:
+def padded_macs(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> Value:
     """Return multiply-accumulates of each row, channels rounded up to what a step takes.
 
     ``macs * (ceil(c_in / n_in) n_in / c_in) * (ceil(c_out / n_out) n_out / c_out)``; a depthwise
     convolution has its channels side by side where others have output channels. Shape
     ``(rows, points)``.
+
+    Notes
+    -----
+    ``matrix = 2 * padded_macs / (peak * peak_share * cores / units)``
+        Williams et al., CACM 52(4), 2009; docs/npu.md
+
+    ``vector = vector_ops / vector_peak, or vector_ops * host_slowdown / host_rate``
+        Williams et al., CACM 52(4), 2009; docs/npu.md
+
+    ``memory = latency + bytes / (bandwidth * bandwidth_share)``
+        Williams et al., CACM 52(4), 2009
+
+    ``launch = kernels * (overhead + launch) * host_slowdown``
+        runtime spec
+
+    ``layer = layers * per_layer * host_slowdown``
+        runtime spec
     """
     nests = table.nests
     if nests is None or not len(nests):
         return table.macs
-    facts, head = setting.facts, f"engines.{setting.engine}."
-    steps = facts[head + "input_channels"], facts[head + "output_channels"]
     single = _depthwise(nests)
     xp = setting.xp
     inner = xp.where(single, 1.0, nests.in_channels)
     outer = xp.where(single, nests.groups, nests.out_channels)
-    share = _rounded(inner, xp.where(single, 1.0, steps[0]), setting)
-    share = share * _rounded(outer, steps[1], setting)
+    share = _rounded(inner, xp.where(single, 1.0, engine.input_channels), setting)
+    share = share * _rounded(outer, engine.output_channels, setting)
     rows = RowSums(nests.row, len(table.rows), xp)
     return rows(nests.macs * share * unmasked(table, setting))
 

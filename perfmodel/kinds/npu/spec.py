@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=4096.0)]
@@ -17,6 +17,8 @@ class NeuralProcessor(Engine):
 
     # Networks are quantised for such parts; floating point is there, and slow or large.
     FORMATS_FIRST: ClassVar[tuple[str, ...]] = ("int8", "fp16", "bf16", "fp32", "int16")
+
+    OTHERWISE = "is no neural processor"
 
     input_channels: Count = Quantity(value=1.0)
     """Input channels that a step sums; a layer's are rounded up to a multiple."""
@@ -38,6 +40,3 @@ class NeuralProcessor(Engine):
     pipelined: bool = False
     """Whether the operators of a network run at once, results of one flowing into the next: only
     what enters and leaves the network crosses main memory's boundary, beside weights."""
-
-
-register_engine("npu", NeuralProcessor)

@@ -22,6 +22,11 @@ def loaded_share(policy: str, stored: Value, room: Value) -> Value:
     number or array
         ``streamed``: 1. ``remainder``: ``max(0, 1 - room / stored)``. ``contexts``: 1 where
         ``stored > room``, else 0.
+
+    Notes
+    -----
+    ``weights = loaded_share * weights / bandwidth``
+        measured rows; docs/npu.md
     """
     xp = namespace(stored, room)
     if policy == "remainder":

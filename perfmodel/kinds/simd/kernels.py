@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.arrays import Value, namespace
+from perfmodel.arrays import Value, is_array, namespace
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.rates import executed_format, pair_format, sparse_speedup
-from perfmodel.kinds.roofline import best_format
+from perfmodel.hardware.view import or_else
+from perfmodel.kinds.rates import by_pair, sparse_speedup
 from perfmodel.kinds.simd.convolution import (
     BlockedConvolution,
     Kernels,
@@ -23,8 +23,9 @@ from perfmodel.kinds.simd.convolution import (
     scalar_depthwise_clocks,
 )
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
+from perfmodel.kinds.simd.spec import Simd
 from perfmodel.kinds.simd.streams import level_bandwidth
-from perfmodel.kinds.simd.tiles import blocks, edges
+from perfmodel.kinds.simd.tiles import blocks, nest_edges
 from perfmodel.workload.lower import WEIGHT, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
 
@@ -39,23 +40,14 @@ KERNEL_OF: Final[Mapping[str, str]] = {
 _NONE: Final = 1e-12
 
 
-def kernel_fact(setting: Setting, kernel: str, field: str, default: Value = None) -> Value:
-    """Return a constant of a runtime's kernels, or `default` where it states none."""
-    return setting.facts.get(f"runtime.kernels.{kernel}.{field}", default)
-
-
-def core_of(setting: Setting) -> VectorCore:
+def core_of(setting: Setting, engine: Simd) -> VectorCore:
     """Return one core of the engine as kernels see it, in fp32."""
-    facts, head = setting.facts, f"engines.{setting.engine}."
-    near = setting.levels[0]
-    after = setting.levels[1] if len(setting.levels) > 1 else near
+    near, after = (setting.levels * 2)[:2]
     # What refills the nearest cache of one core, a clock.
-    fill = level_bandwidth(setting, after) / (facts[head + "clock"] * facts[head + "units"])
+    fill = level_bandwidth(setting, after) / (setting.clock * engine.units)
     return VectorCore(
-        facts[head + "vector"] / 4.0, facts[head + "fma_per_clock"],
-        facts[head + "loads_per_clock"], facts[head + "stores_per_clock"],
-        facts[head + "fma_latency"],
-        facts[f"memories.{near}.capacity"], fill,
+        engine.vector / 4.0, engine.fma_per_clock, engine.loads_per_clock, engine.stores_per_clock,
+        engine.fma_latency, setting.memory(near).capacity, fill,
     )  # fmt: skip
 
 
@@ -78,7 +70,9 @@ class _Some:
         )  # fmt: skip
 
 
-def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
+def nest_clocks(
+    table: OperatorTable, setting: Setting, engine: Simd
+) -> tuple[Value, Value]:  # fmt: skip
     """Return clocks of every nest in one execution of its row, and which rows have a kernel.
 
     Threads share the outermost tiles of a kernel evenly, as far as there are any.
@@ -89,21 +83,26 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
         Shape ``(nests, points)``; 0 for nests of classes that the runtime states no kernel for.
     known
         Whether each nest has a kernel, ``(nests,)``.
+
+    Notes
+    -----
+    ``matrix = clocks / (clock * units)``
+        Georganas et al., SC 2018; loops of the runtime's kernels, docs/cpu.md
     """
     nests = table.nests
     assert nests is not None
-    core, xp = core_of(setting), setting.xp
-    units = setting.facts[f"engines.{setting.engine}.units"]
+    core, xp = core_of(setting, engine), setting.xp
+    units: Value = engine.units
     by_kernel: dict[str, list[int]] = {}
     for i, kind in enumerate(nests.kind):
         # Blocks are of images: along one axis alone windows are unfolded as in groups.
         line = kind == "conv" and table.rows[int(nests.row[i])].axes == 1
         name = "grouped" if line else KERNEL_OF.get(kind, "gemm")
-        if kernel_fact(setting, name, "tile_rows") is not None:
+        if setting.kernel(name).tile_rows is not None:
             by_kernel.setdefault(name, []).append(i)
     known = np.zeros(len(nests), dtype=bool)
     packed = _packed(table, nests)
-    width = max([table.points if _varies(nests) or _facts_vary(setting) else 1])
+    width = table.points if _varies(nests) or _facts_vary(setting) else 1
     out = xp.zeros((len(nests), width))
     for name, members in by_kernel.items():
         at = np.array(members, dtype=np.intp)
@@ -111,13 +110,13 @@ def nest_clocks(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
         some = _Some({c: getattr(nests, c)[at] for c in COLUMNS}, nests.stride[at],
                      nests.dilation[at], packed[at])  # fmt: skip
         clocks, parts = _CLOCKS[name](some, core, setting)
-        share = _share(parts, setting)
-        if type(units) is not float or units != 1.0:
+        share = blocks(parts, units) / xp.maximum(parts, _NONE)
+        if is_array(units) or units != 1.0:
             # Cores without a part of a round leave what fills their caches to the others.
             even = replace(core, fill=core.fill * units * share)
             clocks, _ = _CLOCKS[name](some, even, setting)
         clocks = some.numbers["times"] * clocks * share
-        clocks = clocks * _slower(table, nests, at, setting)
+        clocks = clocks * _slower(table, nests, at, setting, engine)
         clocks = xp.maximum(clocks, _fewest(table, nests, at, setting))
         clocks = xp.broadcast_to(clocks, (len(at), width))
         if xp is np:
@@ -140,41 +139,28 @@ def _varies(nests: Nests) -> bool:
 
 
 def _facts_vary(setting: Setting) -> bool:
-    watched = (f"engines.{setting.engine}.", "memories.", "runtime.kernels.")
-    return any(
-        np.ndim(value) for path, value in setting.facts.items()
-        if type(value) is not float and path.startswith(watched)
-    )  # fmt: skip
+    return any(type(value) is not float and np.ndim(value) for value in setting.facts.values())
 
 
-def _share(parts: Value, setting: Setting) -> Value:
-    """Return the share of a kernel's clocks that its busiest thread has."""
-    units = setting.facts[f"engines.{setting.engine}.units"]
-    return blocks(parts, units) / setting.xp.maximum(parts, _NONE)
-
-
-def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
+def _slower(
+    table: OperatorTable, nests: Nests, at: Value, setting: Setting, engine: Simd
+) -> Value:  # fmt: skip
     """Return clocks in the format that is executed, over those in fp32, as the spec has its peaks.
 
     Kernels' clocks are in fp32: a faster unit for one format slows down no other.
     """
-    return _by_pair(
-        table, nests, at,
-        lambda name, pair: (
-            setting.choices.get(f"fp32_over.{name}", 1.0) / sparse_speedup(setting, pair)
-        ), setting,
+    return by_pair(
+        table, nests.row[at], setting,
+        lambda name, pair: engine.fp32_over.get(name, 1.0) / sparse_speedup(setting, pair),
     )  # fmt: skip
 
 
 def _fewest(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
     """Return the clocks in which the peak of the format that is executed makes the products."""
-    facts, head = setting.facts, f"engines.{setting.engine}."
-    each = _by_pair(
-        table, nests, at,
-        lambda name, pair: (
-            2.0 * facts[head + "clock"]
-            / (facts[f"{head}peaks.{name}"] * sparse_speedup(setting, pair))
-        ), setting,
+    peaks = setting.engine.peaks
+    each = by_pair(
+        table, nests.row[at], setting,
+        lambda name, pair: 2.0 * setting.clock / (peaks[name] * sparse_speedup(setting, pair)),
     )  # fmt: skip
     return each * (nests.macs * nests.times * on_image(nests))[at]
 
@@ -184,49 +170,24 @@ def on_image(nests: Nests) -> Value:
 
     Direct kernels skip the taps on the padding, which the network counts.
     """
-    stride, dilation = nests.stride, nests.dilation
-    down = edges(nests.in_rows, nests.out_rows, nests.kernel_rows, stride[:, :1], dilation[:, :1])
-    across = edges(nests.in_columns, nests.out_columns, nests.kernel_columns, stride[:, 1:],
-                   dilation[:, 1:])  # fmt: skip
+    down, across = nest_edges(nests)
     xp = namespace(nests.macs, nests.out_rows)
-    taps = nests.out_rows * nests.out_columns * nests.kernel_rows * nests.kernel_columns
+    taps = nests.out_rows * nests.out_columns * nests.taps
     return down.taps * across.taps / xp.maximum(taps, 1.0)
 
 
-def _by_pair(
-    table: OperatorTable, nests: Nests, at: Value,
-    value: Callable[[str, tuple[str, str]], Value], setting: Setting,
-) -> Value:  # fmt: skip
-    """Return a number of each nest from the format executed and its pair of slots."""
-    pairs = [table.rows[int(nests.row[i])].pair for i in at]
-    known: dict[tuple[str, str], Value] = {}
-    for pair in dict.fromkeys(pairs):
-        name = executed_format(setting, pair_format(setting, pair)) or best_format(setting)
-        known[pair] = value(name, pair)
-    if len(known) == 1:
-        return next(iter(known.values()))
-    xp = setting.xp
-    wide = max(int(np.ndim(v)) for v in known.values())
-    if not wide:
-        return xp.asarray([known[pair] for pair in pairs])[:, None]
-    full = {p: xp.broadcast_to(xp.asarray(v), (table.points,)) for p, v in known.items()}
-    return xp.stack([full[pair] for pair in pairs])
-
-
-def _kernels(setting: Setting, name: str) -> Kernels:
-    def fact(field: str, default: float) -> Value:
-        return kernel_fact(setting, name, field, default)
-
+def _kernels(setting: Setting, name: str, core: VectorCore) -> Kernels:
+    kernel = setting.kernel(name)
     return Kernels(
-        fact("tile_rows", 1.0), fact("tile_vectors", 1.0), fact("slice", 128.0),
-        fact("tile_clocks", 0.0), fact("call_clocks", 0.0),
-        fact("edge_clocks", setting.facts[f"engines.{setting.engine}.fma_latency"]),
+        or_else(kernel.tile_rows, 1.0), or_else(kernel.tile_vectors, 1.0),
+        or_else(kernel.slice, 128.0), or_else(kernel.tile_clocks, 0.0),
+        or_else(kernel.call_clocks, 0.0), or_else(kernel.edge_clocks, core.latency),
     )  # fmt: skip
 
 
 def _conv(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value]:
     c, xp = some.numbers, setting.xp
-    kernels = _kernels(setting, "conv")
+    kernels = _kernels(setting, "conv", core)
     layer = some.layer(c["batch"] * c["groups"])
     taps = c["kernel_rows"] * c["kernel_columns"]
     many = c["in_channels"] >= core.lanes
@@ -234,7 +195,7 @@ def _conv(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value
     direct = direct_clocks(layer, core, kernels)
     point = pointwise_clocks(layer, core, kernels, 1.0 * (stride == 1))
     clocks = xp.where(many & (taps == 1), point, direct)
-    multiple = kernel_fact(setting, "conv", "multiple", 1.0)
+    multiple = or_else(setting.kernel("conv").multiple, 1.0)
     odd = _odd(c["out_channels"], multiple, xp) | (many & _odd(c["in_channels"], multiple, xp))
     clocks = xp.where(odd, _unfolded(layer, core, setting, "conv"), clocks)
     sets = blocks(c["out_channels"], core.lanes * kernels.blocks)
@@ -249,8 +210,8 @@ def _grouped(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Va
 
 def _unfolded(layer: BlockedConvolution, core: VectorCore, setting: Setting, name: str) -> Value:
     """Return clocks of a convolution as matrix product: filters times unfolded windows."""
-    copy = kernel_fact(setting, name, "copy_clocks", 0.0)
-    kernels = _kernels(setting, "gemm")
+    copy = or_else(setting.kernel(name).copy_clocks, 0.0)
+    kernels = _kernels(setting, "gemm", core)
     depth = layer.in_channels * layer.kernel_rows * layer.kernel_columns
     product = gemm_clocks(layer.out_channels, layer.out_rows * layer.out_columns, depth, core,
                           kernels)  # fmt: skip
@@ -259,13 +220,13 @@ def _unfolded(layer: BlockedConvolution, core: VectorCore, setting: Setting, nam
 
 def _depthwise(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value]:
     c, xp = some.numbers, setting.xp
-    kernels = _kernels(setting, "depthwise")
+    kernels = _kernels(setting, "depthwise", core)
     channels = c["groups"] * c["out_channels"]
     layer = some.layer(c["batch"])
     layer.out_channels = channels
     clocks = depthwise_clocks(layer, core, kernels)
-    multiple = kernel_fact(setting, "depthwise", "multiple", 1.0)
-    plain = kernel_fact(setting, "depthwise", "plain_clocks")
+    multiple = or_else(setting.kernel("depthwise").multiple, 1.0)
+    plain = setting.kernel("depthwise").plain_clocks
     if plain is not None:
         slow = scalar_depthwise_clocks(layer, plain)
         clocks = xp.where(_odd(channels, multiple, xp), slow, clocks)
@@ -274,20 +235,19 @@ def _depthwise(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, 
 
 def _gemm(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value]:
     c, xp = some.numbers, setting.xp
-    kernels = _kernels(setting, "gemm")
+    kernels = _kernels(setting, "gemm", core)
     rows = c["out_rows"] * c["out_columns"]
     depth = c["in_channels"] * c["kernel_rows"] * c["kernel_columns"]
     clocks = gemm_clocks(rows, c["out_channels"], depth, core, kernels)
-    near = setting.levels[0]
-    way = setting.facts.get(f"memories.{near}.way")
-    left = kernel_fact(setting, "gemm", "conflict_share", 1.0)
+    way = setting.memory(setting.levels[0]).way
+    left = or_else(setting.kernel("gemm").conflict_share, 1.0)
     if way is not None:
         clash = conflicts(rows, depth, 4.0, kernels.rows, core.near, way)
         clocks = clocks * (1.0 + clash * (1.0 / left - 1.0))
-    copy = kernel_fact(setting, "gemm", "copy_clocks", 0.0)
+    copy = or_else(setting.kernel("gemm").copy_clocks, 0.0)
     # A single row is multiplied where the matrix lies.
     clocks = clocks + (1.0 - some.packed) * (rows > 1.0) * depth * c["out_channels"] * copy
-    plain = kernel_fact(setting, "gemm", "plain_clocks", 0.0)
+    plain = or_else(setting.kernel("gemm").plain_clocks, 0.0)
     alone = (1.0 - some.packed) * (rows <= 1.0) * plain * depth * c["out_channels"]
     clocks = xp.maximum(clocks, alone)
     tiles = blocks(rows, kernels.rows)

@@ -16,38 +16,30 @@ from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.residency import footprint_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.protocol import Equation, Terms, need_engine
-from perfmodel.kinds.rates import TransferExpression, copy_shares
+from perfmodel.hardware.view import or_else
+from perfmodel.kinds.protocol import Equation, Terms, equations_of
+from perfmodel.kinds.rates import TransferExpression, copy_shares, with_latency
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
-from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact, nest_clocks, on_image
+from perfmodel.kinds.simd.kernels import KERNEL_OF, nest_clocks, on_image
+from perfmodel.kinds.simd.spec import Simd
 from perfmodel.kinds.simd.streams import Streams, level_bandwidth, missed, streams
 from perfmodel.kinds.simd.vector import by_kernel, vector_seconds
 from perfmodel.kinds.streams import with_streams
 from perfmodel.workload.lower import OperatorTable
-
-_GEORGANAS = "Georganas et al., SC 2018; loops of the runtime's kernels, docs/cpu.md"
 
 
 class SimdCores:
     """Time of a row = the slowest of arithmetic and each memory level, plus what is cold."""
 
     name = "simd"
+    spec = Simd
     any_algorithm = True
     needs_nests = True
     network_wide: frozenset[str] = frozenset({"memory", "cold_weights", "launch"})
     equations: Mapping[str, Equation] = {
-        "matrix": Equation("clocks / (clock * units)", _GEORGANAS),
-        "vector": ROOFLINE.equations["vector"],
-        "memory": ROOFLINE.equations["memory"],
-        "cold_weights": Equation(
-            "missed * max(bytes / rate - rest, (1 - hidden) * bytes / rate)",
-            "measured: cold weights add to arithmetic, docs/cpu.md",
-        ),
-        "launch": Equation(
-            "kernels * (overhead + lines * latency)", "runtime or device spec; docs/cpu.md"
-        ),
-        "layer": ROOFLINE.equations["layer"],
+        **equations_of(nest_clocks, missed),
+        **{name: ROOFLINE.equations[name] for name in ("vector", "memory", "layer")},
     }
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
@@ -61,11 +53,10 @@ class SimdCores:
         nests = table.nests
         if setting.bare or table.accesses is None:
             return ROOFLINE.cost(table, setting)
-        need_engine(setting, "fma_per_clock", self.name, "has no vector units")
-        if not any(kernel_fact(setting, k, "tile_rows") is not None for k in KERNEL_OF.values()):
+        engine = setting.engine_as(Simd, self.name)
+        if all(setting.kernel(name).tile_rows is None for name in KERNEL_OF.values()):
             return ROOFLINE.cost(table, setting)
-        facts, xp = setting.facts, setting.xp
-        clock = facts[f"engines.{setting.engine}.clock"]
+        xp, clock = setting.xp, setting.clock
         macs = table.macs
         if setting.causal_skips_masked:
             macs = macs - table.masked_macs
@@ -75,7 +66,7 @@ class SimdCores:
         matrix: Value = (2.0 * macs) / rates
         work: dict[str, Value] = {}
         if nests is not None and len(nests):
-            clocks, known = nest_clocks(table, setting)
+            clocks, known = nest_clocks(table, setting, engine)
             rows = RowSums(nests.row, n, xp)
             spent = rows(clocks * unmasked(table, setting))
             modelled = np.zeros((n, 1), dtype=bool)
@@ -113,9 +104,7 @@ class SimdCores:
         memory: dict[str, Value] = {}
         for level, moved in found.moved.items():
             seconds = moved / level_bandwidth(setting, level) / share
-            latency = setting.fact(f"memories.{level}.latency", 0.0)
-            if is_array(latency) or latency:
-                seconds = seconds + latency * (moved > 0)
+            seconds = with_latency(seconds, moved, setting, level)
             if level == nearest and len(found.moved) > 1:
                 seconds = xp.where(matrix > 0, 0.0, seconds)
             memory[level] = seconds
@@ -125,11 +114,11 @@ class SimdCores:
 def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
     """Return seconds of dispatch; its own state is cold as the run's other data is."""
     out = launch_times(table, setting)
-    lines = setting.fact("runtime.lines_per_operator", 0.0)
+    lines: Value = setting.runtime.lines_per_operator
     if not is_array(lines) and not lines:
         return out
     caches = setting.levels[:-1]
-    wait: Value = setting.fact(f"memories.{caches[-1]}.latency", 0.0) if caches else 0.0
+    wait: Value = or_else(setting.memory(caches[-1]).latency, 0.0) if caches else 0.0
     if setting.warm and len(caches) > 1:
         everything = setting.xp.asarray(footprint_bytes(table, setting), dtype=float)
         everything = everything.reshape(1, -1)
@@ -138,7 +127,7 @@ def _launches(table: OperatorTable, setting: Setting) -> dict[str, Value]:
             # State outlives a run in the nearest cache that holds all of it.
             gone = here * missed(setting, inner, everything)
             beyond = 0.0 if level == caches[-1] else gone * missed(setting, level, everything)
-            wait = wait + (gone - beyond) * setting.fact(f"memories.{level}.latency", 0.0)
+            wait = wait + (gone - beyond) * or_else(setting.memory(level).latency, 0.0)
             here = gone
     out["launch"] = out.get("launch", 0.0) + table.kernels * lines * wait
     return out
@@ -154,8 +143,8 @@ def _cold(table: OperatorTable, setting: Setting, found: Streams, body: Value) -
     xp = setting.xp
     rate = level_bandwidth(setting, setting.weights_memory)
     loaded = setting.weights_memory == setting.levels[-1]
-    share = by_kernel(table, setting, "bandwidth_share", 1.0) if loaded else 1.0
-    hidden = by_kernel(table, setting, "hidden_share", 0.0)
+    share = by_kernel(table, setting, lambda k: k.bandwidth_share, 1.0) if loaded else 1.0
+    hidden = by_kernel(table, setting, lambda k: k.hidden_share, 0.0)
     seconds = found.weights / (rate * share)
     if setting.overlap != "cold_weights_add":
         return found.missed * xp.maximum(seconds - body, 0.0)

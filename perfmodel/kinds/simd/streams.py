@@ -52,23 +52,28 @@ def level_bandwidth(setting: Setting, level: str) -> Value:
     Each thread draws what one core can, until together they saturate what the level gives.
     """
     rate = bandwidth(setting, level)
-    alone = setting.facts.get(f"memories.{level}.unit_bandwidth")
+    alone = setting.memory(level).unit_bandwidth
     if alone is None or setting.bare:
         return rate
-    units = setting.facts[f"engines.{setting.engine}.units"]
-    return setting.xp.minimum(rate, alone * units)
+    return setting.xp.minimum(rate, alone * setting.engine.units)
 
 
 def missed(setting: Setting, level: str, everything: Value) -> Value:
     """Return the share of a working set, read again and again, that a cache does not hold.
 
     A step at its usable capacity; in proportion between the ends of its ramp where it states one.
+
+    Notes
+    -----
+    ``cold_weights = missed * max(bytes / rate - rest, (1 - hidden) * bytes / rate)``
+        measured: cold weights add to arithmetic, docs/cpu.md
+
+    ``launch = kernels * (overhead + lines * latency)``
+        runtime or device spec; docs/cpu.md
     """
-    facts = setting.facts
-    start = facts.get(f"memories.{level}.ramp_start")
-    if start is None:
+    start, end = setting.memory(level).ramp_start, setting.memory(level).ramp_end
+    if start is None or end is None:
         return 1.0 * (everything > usable_capacity(setting, level))
-    end = facts[f"memories.{level}.ramp_end"]
     xp = setting.xp
     return xp.clip((everything - start) / xp.maximum(end - start, 1.0), 0.0, 1.0)
 
@@ -95,7 +100,7 @@ def streams(table: OperatorTable, setting: Setting) -> Streams:
         if level == main:
             traffic[level] = charged[level] = through
             traffic[store] = traffic.get(store, 0.0) + passing
-        elif f"memories.{level}.bandwidth" in setting.facts:
+        elif setting.has_memory(level):
             # What a nearer level misses comes through this one, wherever it is from.
             traffic[level] = charged[level] = through + passing
         if level != main:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.workload.shapes import Nests
 
 
 class RegisterTiles(NamedTuple):
@@ -98,3 +99,12 @@ def edges(inputs: Value, outputs: Value, kernel: Value, stride: Value, dilation:
     inside = xp.maximum(outputs - left - right, 0.0)
     taps = xp.maximum(outputs * kernel - missed, outputs)
     return Edges(inside, outputs - inside, taps)
+
+
+def nest_edges(nests: Nests) -> tuple[Edges, Edges]:
+    """Return where the windows of nests lie, down the image and across it."""
+    down, across, tall, wide = nests.window_steps
+    return (
+        edges(nests.in_rows, nests.out_rows, nests.kernel_rows, down, tall),
+        edges(nests.in_columns, nests.out_columns, nests.kernel_columns, across, wide),
+    )

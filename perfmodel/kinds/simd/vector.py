@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import reduce_rows
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.kernel import Kernel
+from perfmodel.hardware.view import or_else
 from perfmodel.kinds.rates import MATRIX_KINDS, vector_peak, vector_rates
-from perfmodel.kinds.simd.kernels import KERNEL_OF, kernel_fact
+from perfmodel.kinds.simd.kernels import KERNEL_OF
 from perfmodel.workload.lower import KEPT, WEIGHT, OperatorTable
 
 #: Functions that a kernel applies while it stores its sums: onnxruntime's, the one runtime whose
@@ -30,19 +34,19 @@ def vector_seconds(table: OperatorTable, setting: Setting) -> Value:
     ]
     xp = setting.xp
     if any(passes):
-        shares = by_kernel(table, setting, "rider_share", 1.0)
+        shares = by_kernel(table, setting, lambda kernel: kernel.rider_share, 1.0)
         _, peak = vector_peak(setting)
         rates = xp.where(np.array(passes)[:, None], peak * shares, rates)
     seconds = table.vector_ops / rates
-    each = kernel_fact(setting, "elementwise", "broadcast_clocks")
+    each = setting.kernel("elementwise").broadcast_clocks
     products = [row.kind == "elementwise" and "mul" in row.functions for row in table.rows]
     if each is None or not any(products):
         return seconds
     least, most = _extremes(table, setting)
-    clock = setting.facts[f"engines.{setting.engine}.clock"]
-    units = setting.facts[f"engines.{setting.engine}.units"]
     apart = np.array(products)[:, None] & (least < most)
-    return xp.where(apart, xp.maximum(seconds, each * most / (clock * units)), seconds)
+    return xp.where(
+        apart, xp.maximum(seconds, each * most / (setting.clock * setting.engine.units)), seconds
+    )
 
 
 def _extremes(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
@@ -61,10 +65,12 @@ def _extremes(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
             xp.zeros(shape).at[access.row].max(large))  # fmt: skip
 
 
-def by_kernel(table: OperatorTable, setting: Setting, field: str, default: float) -> Value:
+def by_kernel(
+    table: OperatorTable, setting: Setting, constant: Callable[[Kernel], Value], default: float
+) -> Value:
     """Return a constant of the kernel of each row, ``(rows, 1 or points)``."""
     values = [
-        kernel_fact(setting, KERNEL_OF.get(row.kind, row.kind), field, default)
+        or_else(constant(setting.kernel(KERNEL_OF.get(row.kind, row.kind))), default)
         for row in table.rows
     ]
     return by_row(values, table.points, setting.xp)

@@ -148,6 +148,12 @@ def count(
     -----
     The clocks of an output column are the longest of its products (p q S), of the partial sums that
     come from and go to the buffer, and of the inputs that the buses bring.
+
+    ``matrix = cycles / clock``
+        Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017
+
+    ``feature_maps = feature_map_bytes / bandwidth``
+        Chen, Emer and Sze, ISCA 2016; Chen et al., JSSC 52(1), 2017
     """
     xp = namespace(*layer, *mapping, *array, blocks)
     m, cut = mapping, folds(layer, array)

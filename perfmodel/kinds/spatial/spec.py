@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, TypeAlias
 
-from pydantic import model_validator
-from pydantic_core import PydanticCustomError
-
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity
+from perfmodel.pydantic_faults import Flaw
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True, ceiling=1_048_576)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy")]
@@ -25,6 +23,11 @@ class RowStationaryArray(Engine):
     An element makes one product a clock, in the first of `peaks`. Energies are those of an access
     of one word; the memory that feeds the buffer states its own a byte.
     """
+
+    WHAT = "a row-stationary array"
+    CLOCK = "200 MHz"
+    OTHERWISE = "is no row-stationary array"
+    PEAKS_GROW_WITH = ("height", "width")
 
     height: Count
     """Rows of processing elements."""
@@ -69,23 +72,13 @@ class RowStationaryArray(Engine):
     clock_energy: Energy = Quantity(value=0.0)
     """Energy of a clock: its network, and the registers and precharge it drives."""
 
-    @model_validator(mode="after")
-    def _clocked(self) -> RowStationaryArray:
-        self._needed_clock("a row-stationary array", "200 MHz")
-        return self
-
-    @model_validator(mode="after")
-    def _holds_words(self) -> RowStationaryArray:
+    def flaws(self) -> Iterator[Flaw]:
+        """Yield that of a buffer too small for three words."""
         if self.buffer.value < 3.0 * self.word.value:
             message = "the buffer holds no input, filter and sum beside one another"
-            raise PydanticCustomError("buffer", message, {"expected": "three words or more"})
-        return self
+            yield Flaw((), message, "three words or more")
 
     @property
     def SCALES(self) -> Mapping[str, tuple[str, ...]]:
         """Facts that go in proportion when another is varied: peaks, and the clock's network."""
-        larger = (*(f"peaks.{name}" for name in self.peaks), "clock_energy")
-        return {"height": larger, "width": larger}
-
-
-register_engine("spatial", RowStationaryArray)
+        return {name: (*facts, "clock_energy") for name, facts in super().SCALES.items()}

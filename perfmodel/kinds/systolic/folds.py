@@ -145,6 +145,11 @@ def gemm(
     ------
     ValueError
         Unknown dataflow or replication.
+
+    Notes
+    -----
+    ``matrix = cycles / clock``
+        Samajdar et al., SCALE-Sim, ISPASS 2020
     """
     if dataflow not in DATAFLOWS:
         raise ValueError(f"unknown dataflow '{dataflow}', expected one of {', '.join(DATAFLOWS)}")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import model_validator
-
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.kinds.systolic.folds import Dataflow, Replication
-from perfmodel.pydantic_faults import checked
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Energy: TypeAlias = Annotated[Quantity, Of("energy_per_byte")]
@@ -24,6 +20,12 @@ class SystolicArray(Engine):
     `units` are arrays that share the folds of a layer. The first of `peaks` is the format of one
     multiply-accumulate a clock and element; others take the ratio of the peaks more clocks.
     """
+
+    WHAT = "a systolic array"
+    CLOCK = "700 MHz"
+    OTHERWISE = "is no systolic array"
+    PEAK_FACTORS = ("height", "width", "units")
+    PEAKS_GROW_WITH = ("height", "width")
 
     height: Count
     """Rows of processing elements."""
@@ -62,19 +64,3 @@ class SystolicArray(Engine):
     """Energy of a byte of partial sums written to or read from the outputs' own buffer."""
     hop_energy: Energy | None = None
     """Energy of a byte that one element passes to the next."""
-
-    @model_validator(mode="after")
-    def _clocked(self) -> SystolicArray:
-        clock = self._needed_clock("a systolic array", "700 MHz")
-        elements = self.height.value * self.width.value * self.units.value
-        flaws = self._peak_flaws(2.0 * elements * clock, "height x width x units x clock")
-        return checked(self, flaws)
-
-    @property
-    def SCALES(self) -> Mapping[str, tuple[str, ...]]:
-        """Facts that go in proportion when another is varied: a larger array has higher peaks."""
-        peaks = tuple(f"peaks.{name}" for name in self.peaks)
-        return {"height": peaks, "width": peaks}
-
-
-register_engine("systolic", SystolicArray)

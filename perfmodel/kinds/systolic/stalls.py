@@ -72,6 +72,9 @@ def double_buffered(
     -----
     Groups follow each other with nothing shared between them. Where the last pack of groups is not
     full, bytes are those of a mean pack.
+
+    ``fold_stall = stall_cycles / clock``
+        double-buffered windows, docs/systolic.md
     """
     xp = namespace(
         run.folds, run.interval_cycles, bytes_per_cycle, input_bytes, weight_bytes, output_bytes

@@ -10,7 +10,9 @@ import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
+from perfmodel.hardware.view import or_else
 from perfmodel.kinds.protocol import Terms
+from perfmodel.kinds.rates import executed_in
 from perfmodel.kinds.tensor_core.attention import (
     EXPONENTIALS,
     Chip,
@@ -21,7 +23,8 @@ from perfmodel.kinds.tensor_core.attention import (
     resident_share,
 )
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, Processor, gemm_times
-from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, executed_in, processor
+from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, processor
+from perfmodel.kinds.tensor_core.spec import TensorCore
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
 
@@ -97,11 +100,11 @@ def _gathered(table: OperatorTable, first: Any) -> _AttentionRows:
 def _chip(setting: Setting, machine: Processor) -> Chip:
     near, main = setting.levels[0], setting.levels[-1]
     l2 = near != main
-    exponentials = setting.fact(f"engines.{setting.engine}.exponentials_per_clock", EXPONENTIALS)
+    engine = setting.engine_as(TensorCore, "tensor_core")
     return Chip(
-        machine.peak, machine.units, machine.clock, setting.facts[f"memories.{main}.bandwidth"],
-        setting.facts[f"memories.{near}.capacity"] if l2 else 0.0, machine.l2_bandwidth,
-        exponentials,
+        machine.peak, machine.units, machine.clock, setting.memory(main).bandwidth,
+        setting.memory(near).capacity if l2 else 0.0, machine.l2_bandwidth,
+        or_else(engine.exponentials_per_clock, EXPONENTIALS),
     )  # fmt: skip
 
 
@@ -204,7 +207,7 @@ def _unfused(
         )  # fmt: skip
 
     first, second = product(r.keys, r.head_dim), product(r.value_dim, r.keys)
-    bandwidth = setting.facts[f"memories.{setting.levels[-1]}.bandwidth"]
+    bandwidth = setting.memory(setting.levels[-1]).bandwidth
     soft = constants_of(setting, "softmax", ())
     plain = constants_of(setting, "elementwise", ())
     passes = values.get("passes", 0.0)

@@ -165,6 +165,15 @@ def gemm_times(
     -------
     GemmTimes
         Of the inputs' broadcast shape.
+
+    Notes
+    -----
+    ``kernel = launch + per_group * groups; there matrix is waves * (2 rows columns k / rate +
+    fill)``
+        runtime.kernels, tiles in waves, docs/gpu.md
+
+    ``overlap = (matrix^p + dram^p + l2^p)^(1/p) - max(matrix, dram, l2) + split + quantise``
+        p-norm, docs/gpu.md
     """
     xp = namespace(m, n, k, groups, moved_bytes, left_bytes, right_bytes, riders_s,
                    machine.peak, machine.units, machine.clock, machine.bandwidth,

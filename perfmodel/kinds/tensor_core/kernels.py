@@ -12,9 +12,9 @@ from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import format_named
 from perfmodel.hardware.kernel.stated import stated_constants
-from perfmodel.kinds.rates import bandwidth_fact, executed_format, pair_format, sparse_speedup
-from perfmodel.kinds.roofline import best_format
+from perfmodel.kinds.rates import bandwidth_fact, sparse_speedup
 from perfmodel.kinds.tensor_core.gemm import Processor
+from perfmodel.kinds.tensor_core.spec import TensorCore
 from perfmodel.kinds.unpack import summed_in
 
 
@@ -71,31 +71,23 @@ def constants_of(setting: Setting, name: str, formats: Sequence[str]) -> dict[st
     for key in (*(f"{name}.{each}" for each in formats), name):
         if found := stated_constants(setting.facts, key):
             if "start_clocks" in found:
-                clock = setting.facts[f"engines.{setting.engine}.clock"]
-                found["launch"] = found["launch"] + found["start_clocks"] / clock
+                found["launch"] = found["launch"] + found["start_clocks"] / setting.clock
             return found
     return {}
 
 
-def executed_in(setting: Setting, pair: tuple[str, str]) -> str:
-    """Return the format that products of a pair of formats run in."""
-    return executed_format(setting, pair_format(setting, pair)) or best_format(setting)
-
-
 def processor(setting: Setting, pair: tuple[str, str], name: str) -> Processor:
     """Return the GPU for products of a pair of formats that run in the format `name`."""
-    facts, head = setting.facts, f"engines.{setting.engine}."
+    engine = setting.engine_as(TensorCore, "tensor_core")
     near, main = setting.levels[0], setting.levels[-1]
-    l2 = facts.get(f"memories.{near}.bandwidth") if near != main else None
-    peak = facts[f"{head}peaks.{name}"]
+    l2: Value = float("inf")
+    if near != main and setting.has_memory(near):
+        l2 = setting.memory(near).bandwidth
     return Processor(
-        peak * sparse_speedup(setting, pair) * summed_in(setting, name),
-        facts[f"{head}units"],
-        facts[f"{head}clock"],
-        bandwidth_fact(setting, main),
-        float("inf") if l2 is None else l2,
-        _sustained(setting, name),
-    )
+        engine.peaks[name] * sparse_speedup(setting, pair) * summed_in(setting, name),
+        engine.units, setting.clock, bandwidth_fact(setting, main), l2,
+        _sustained(setting, engine, name),
+    )  # fmt: skip
 
 
 #: How the rate at a power limit grows as a format gets narrower than 16 bits, and how it falls as
@@ -103,15 +95,13 @@ def processor(setting: Setting, pair: tuple[str, str], name: str) -> Processor:
 _NARROWER, _WIDER = 0.5, 0.79
 
 
-def _sustained(setting: Setting, name: str) -> Value:
+def _sustained(setting: Setting, engine: TensorCore, name: str) -> Value:
     """Return the operations a second that the power limit sustains in a format."""
-    facts, head = setting.facts, f"engines.{setting.engine}."
-    energy, power = facts.get(f"{head}sustained_energy"), facts.get("power.busy")
-    plain = facts.get(f"{head}vector_sustained_energy")
+    power, plain = setting.power.busy, engine.vector_sustained_energy
     if name == "fp32" and plain is not None and power is not None:
         return power / plain
-    if energy is None or power is None:
+    if engine.sustained_energy is None or power is None:
         return float("inf")
     # Of the bits and not of the peaks: a faster fp16 makes no other format costlier.
     ratio = 16.0 / float(format_named(name).element_bits)
-    return power / energy * ratio ** (_NARROWER if ratio > 1.0 else _WIDER)
+    return power / engine.sustained_energy * ratio ** (_NARROWER if ratio > 1.0 else _WIDER)

@@ -15,11 +15,13 @@ import numpy as np
 from perfmodel.arrays import Value
 from perfmodel.cost.compose import compose
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.tensor_core.attention_rows import attention_rows
+from perfmodel.kinds.tensor_core.gemm import gemm_times
 from perfmodel.kinds.tensor_core.kernels import KernelRows
 from perfmodel.kinds.tensor_core.products import product_rows
+from perfmodel.kinds.tensor_core.spec import TensorCore
 from perfmodel.kinds.tensor_core.streams import stream_rows
 from perfmodel.workload.lower import OperatorTable
 
@@ -29,44 +31,17 @@ Routine: TypeAlias = Callable[[OperatorTable, Setting, Terms], Iterable[KernelRo
 #: Routines, each for its classes of rows.
 ROUTINES: tuple[Routine, ...] = (product_rows, attention_rows, stream_rows)
 
-_DOCS = "docs/gpu.md"
-
-
-class TensorCoreKind:
-    """Time of a kernel = launch + p-norm of tiled arithmetic, main memory and L2, at best tile."""
-
-    name = "tensor_core"
-    needs_nests = True
-    # How far the times of a kernel overlap depends on what it finds in the cache.
-    network_wide: frozenset[str] = frozenset({"memory", "overlap"})
-    equations: Mapping[str, Equation] = {
-        **ROOFLINE.equations,
-        "kernel": Equation(
-            "launch + per_group * groups; there matrix is waves * (2 rows columns k / rate + fill)",
-            f"runtime.kernels, tiles in waves, {_DOCS}",
-        ),
-        "overlap": Equation(
-            "(matrix^p + dram^p + l2^p)^(1/p) - max(matrix, dram, l2) + split + quantise",
-            f"p-norm, {_DOCS}",
-        ),
-        "host": Equation(
-            "max(host_floor * hosts * host_slowdown - device, 0)", f"runtime.kernels, {_DOCS}"
-        ),
-    }
-
-    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
-        """Cost every row of the table; see the class attribute `equations`."""
-        base = ROOFLINE.cost(table, setting)
-        if setting.bare or table.nests is None or not any(map(_states, setting.facts)):
-            return base
-        parts = [part for routine in ROUTINES for part in routine(table, setting, base)]
-        return _merged(base, parts, table, setting) if parts else base
-
 
 def _merged(
     base: Terms, parts: Sequence[KernelRows], table: OperatorTable, setting: Setting
 ) -> Terms:
-    """Return the roofline's terms with the kernels' times in their rows."""
+    """Return the roofline's terms with the kernels' times in their rows.
+
+    Notes
+    -----
+    ``host = max(host_floor * hosts * host_slowdown - device, 0)``
+        runtime.kernels, docs/gpu.md
+    """
     xp, n = setting.xp, len(table.rows)
     rows = np.concatenate([part.rows for part in parts])
 
@@ -96,9 +71,7 @@ def _merged(
     overhead["kernel"] = put(xp.zeros((1, 1)), column("launch_s"))
     overhead["overlap"] = put(xp.zeros((1, 1)), column("rest_s"))
     row_s = compose(compute, memory, overhead, setting.overlap, base.cold)
-    floor = column("host_floor_s") * (
-        setting.fact("runtime.hosts", 1.0) * setting.fact("runtime.host_slowdown", 1.0)
-    )
+    floor = column("host_floor_s") * setting.host_factor
     if xp is not np or floor.any():
         host = put(xp.zeros((1, 1)), xp.maximum(floor - row_s[rows], 0.0))
         overhead["host"] = host
@@ -108,11 +81,6 @@ def _merged(
         base, compute=compute, memory=memory, overhead=overhead, row_s=row_s, said=said,
         detail=_detail(parts, n) if xp is np else {},
     )  # fmt: skip
-
-
-def _states(path: str) -> bool:
-    """Tell whether a fact is of a runtime's kernels."""
-    return path.startswith("runtime.kernels.")
 
 
 def _put_rows(values: Value, new: Value, rows: Any, n: int, xp: Any) -> Value:
@@ -154,6 +122,27 @@ def _detail(parts: Sequence[KernelRows], n: int) -> dict[str, Value]:
         for name, values in (part.detail or {}).items():
             out.setdefault(name, np.zeros((n, 1)))[part.rows] = values
     return out
+
+
+class TensorCoreKind:
+    """Time of a kernel = launch + p-norm of tiled arithmetic, main memory and L2, at best tile."""
+
+    name = "tensor_core"
+    spec = TensorCore
+    needs_nests = True
+    # How far the times of a kernel overlap depends on what it finds in the cache.
+    network_wide: frozenset[str] = frozenset({"memory", "overlap"})
+    equations: Mapping[str, Equation] = {
+        **ROOFLINE.equations, **equations_of(gemm_times, _merged)
+    }  # fmt: skip
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table; see the class attribute `equations`."""
+        base = ROOFLINE.cost(table, setting)
+        if setting.bare or table.nests is None or not setting.runtime.kernels:
+            return base
+        parts = [part for routine in ROUTINES for part in routine(table, setting, base)]
+        return _merged(base, parts, table, setting) if parts else base
 
 
 KIND = TensorCoreKind()

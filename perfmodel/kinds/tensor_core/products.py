@@ -13,8 +13,9 @@ from perfmodel.arrays import Value, is_array
 from perfmodel.cost.residency import row_bytes, slot_bytes
 from perfmodel.cost.setting import Setting
 from perfmodel.kinds.protocol import Terms
+from perfmodel.kinds.rates import executed_in
 from perfmodel.kinds.tensor_core.gemm import GemmConstants, GemmTimes, Processor, gemm_times
-from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, executed_in, processor
+from perfmodel.kinds.tensor_core.kernels import KernelRows, constants_of, processor
 from perfmodel.kinds.tensor_core.tiles import (
     GROUPED_TILES,
     NARROW_TILES,

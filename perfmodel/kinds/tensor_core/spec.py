@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from pydantic import model_validator
-
-from perfmodel.hardware.engine import Engine, register_engine
+from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.quantity import Of, Quantity
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True)]
@@ -21,6 +19,10 @@ class TensorCore(Engine):
     as on a roofline.
     """
 
+    WHAT = "a GPU"
+    CLOCK = "1.83 GHz"
+    OTHERWISE = "is no GPU"
+
     exponentials_per_clock: Count | None = None
     """Exponentials that a unit computes a clock (special function units)."""
     sustained_energy: EnergyPerOp | None = None
@@ -30,11 +32,3 @@ class TensorCore(Engine):
     vector_sustained_energy: EnergyPerOp | None = None
     """The same of a large fp32 product where no matrix units run it: with the device's `power.busy`
     it caps that rate, as on boards of 70 W."""
-
-    @model_validator(mode="after")
-    def _clocked(self) -> TensorCore:
-        self._needed_clock("a GPU", "1.83 GHz")
-        return self
-
-
-register_engine("tensor_core", TensorCore)

@@ -27,7 +27,7 @@ def stream_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator
     ``vector_share`` of that of the vector units.
     """
     main = setting.levels[-1]
-    bandwidth = setting.facts[f"memories.{main}.bandwidth"]
+    bandwidth = setting.memory(main).bandwidth
     for (kind, function), rows in table.once("streams", lambda: _groups(table.rows)).items():
         values = constants_of(setting, kind, (function,) if function else ())
         if values:
@@ -54,7 +54,7 @@ def _rows(
     zero = 0.0 * dram
     matrix = base.compute["matrix"][rows] / values.get("peak_share", 1.0) + zero
     if "vector_share" in values:
-        peak = setting.facts[f"engines.{setting.engine}.vector_peaks.fp32"]
+        peak = setting.engine.vector_peaks["fp32"]
         matrix = 2.0 * table.macs[rows] / (values["vector_share"] * peak) + zero
     l2 = base.memory[near][rows] + zero if near != main else zero
     riders = (

@@ -10,12 +10,12 @@ from typing import Final
 
 from perfmodel.errors import Fault
 from perfmodel.former import former_parameters
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.lifetime import Lifetime, lifetime_faults
 from perfmodel.schedule.allocate.part import SEARCHED, PackingSubproblem
 from perfmodel.schedule.allocate.read import read_lifetimes
 from perfmodel.schedule.allocate.result import Allocation, Proof, Status, overlaps
 from perfmodel.schedule.allocate.sections import parts
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.settings import FaultList, gathered
 from perfmodel.units import UnitError, whole_bytes
 

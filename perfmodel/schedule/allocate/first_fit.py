@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.sections import Sections
-from perfmodel.schedule.deadline import Deadline
 
 #: Share of the time for first fits, but for the first.
 _SHARE: Final = 0.25

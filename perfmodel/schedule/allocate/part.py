@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.first_fit import portfolio
 from perfmodel.schedule.allocate.lifetime import Lifetime
 from perfmodel.schedule.allocate.restarts import Restarts
@@ -13,7 +14,6 @@ from perfmodel.schedule.allocate.result import Proof
 from perfmodel.schedule.allocate.sections import PackingBuffer, Sections
 from perfmodel.schedule.allocate.valleys import CUT, EXHAUSTED, PACKED
 from perfmodel.schedule.allocate.windows import failing_window
-from perfmodel.schedule.deadline import Deadline
 
 SEARCHED: Final = "valley search"
 #: Nodes a buffer for a height in the first round, and in the last where there is no limit.

@@ -7,9 +7,9 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.allocate.valleys import CUT, Valleys
-from perfmodel.schedule.deadline import Deadline
 
 # Chosen on MiniMalloc's A, B, D, E and G. Many short dives find what a few long ones miss, and
 # weights that fade keep early failures from steering for ever; both matter most on E.

@@ -83,7 +83,6 @@ class Allocation(Result):
     """
 
     noun = "allocation"
-    pictures = ("memory_map",)
     attributes = (
         "status",
         "proved",

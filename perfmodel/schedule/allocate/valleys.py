@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from operator import le
 from typing import Final
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.sections import Sections
-from perfmodel.schedule.deadline import Deadline
 
 PACKED: Final = "packed"
 EXHAUSTED: Final = "exhausted"

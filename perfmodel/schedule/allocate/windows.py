@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.allocate.restarts import Restarts
 from perfmodel.schedule.allocate.sections import Sections
 from perfmodel.schedule.allocate.valleys import EXHAUSTED
-from perfmodel.schedule.deadline import Deadline
 
 #: Sections of a window in the first pass, and how many times as many in the next.
 _FIRST, _WIDER = 4, 2

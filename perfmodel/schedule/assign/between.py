@@ -11,12 +11,15 @@ that the last solution breaks, as cutting planes are.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from perfmodel.schedule.assign.linear import AssignmentLpModel, Relaxed, solved
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.schedule.assign.linear import AssignmentLpModel
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats
-from perfmodel.schedule.deadline import Deadline
 
 #: Operators up to which rows are looked for: on 300 the bound hardly rose, and the search for
 #: schedules lacked the time.
@@ -44,26 +47,25 @@ class Between:
                 self.needs[i] |= self.needs[maker]
                 self.needs[i, maker] = True
 
-    def relaxed(self, deadline: Deadline) -> Relaxed:
+    def relaxed(self, deadline: Deadline) -> Certified[Floats]:
         """Return a lower bound and fractions."""
-        return self._rounds(deadline, whole=False, gap=0.0, rounds=_ROUNDS)
+        return self._rounds(deadline, relaxed=True, gap=0.0, rounds=_ROUNDS)
 
-    def integral(self, deadline: Deadline, *, gap: float = 0.0) -> Relaxed:
-        """Return a lower bound and an assignment, every operator whole."""
-        return self._rounds(deadline, whole=True, gap=gap, rounds=_WHOLE_ROUNDS)
+    def integral(self, deadline: Deadline, *, gap: float = 0.0) -> Certified[Floats]:
+        """Return a lower bound and an assignment, every operator on one engine."""
+        return self._rounds(deadline, relaxed=False, gap=gap, rounds=_WHOLE_ROUNDS)
 
-    def _rounds(self, deadline: Deadline, *, whole: bool, gap: float, rounds: int) -> Relaxed:
-        best = solved(self.model, deadline, whole=whole, gap=gap)
-        last = best
-        while rounds and last.values is not None and not deadline.passed():
-            rounds -= 1
-            if not self._add(last.values):
+    def _rounds(
+        self, deadline: Deadline, *, relaxed: bool, gap: float, rounds: int
+    ) -> Certified[Floats]:
+        best = last = self.model.solved(deadline, relaxed=relaxed, gap=gap)
+        for _ in range(rounds):
+            if last.solution is None or deadline.passed() or not self._add(last.solution):
                 break
-            last = solved(self.model, deadline, whole=whole, gap=gap)
-            if last.share is None:  # out of time
-                break
-            best = last._replace(bound_s=max(best.bound_s, last.bound_s))
-        return best
+            last = self.model.solved(deadline, relaxed=relaxed, gap=gap)
+            if last.solution is not None:  # in time
+                best = replace(last, bound=max(best.bound, last.bound))
+        return self.model.shares(best)
 
     def _add(self, values: Floats) -> int:
         """Add rows that a solution breaks; return how many."""
@@ -71,7 +73,7 @@ class Between:
         n, m = model.problem.count, model.problem.width
         work: Floats = values[model.x] * model.costs
         end: Floats = np.append(values[model.end], 0.0)
-        start: Floats = np.append(values[model.end] - work.sum(axis=1), values[model.whole[0]])
+        start: Floats = np.append(values[model.end] - work.sum(axis=1), values[model.total[0]])
         # The last one of each is the start of the run, and its end.
         behind, before, many = self._sets()
         found: list[tuple[float, int, int, int]] = []

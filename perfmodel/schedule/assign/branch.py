@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign.paths import tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, as_soon_as_made
-from perfmodel.schedule.deadline import Deadline
 
 
 class MakespanSearchResult(NamedTuple):

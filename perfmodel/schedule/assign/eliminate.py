@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
-from perfmodel.schedule.deadline import Deadline
 
 #: Most entries of a term: beyond it the graph is too wide, and `sequential` gives up.
 LARGEST = 1 << 20

@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import numpy as np
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign.evaluate import loads, shared_s, work
 from perfmodel.schedule.assign.paths import tails
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule
-from perfmodel.schedule.deadline import Deadline
 
 #: What a search lowers: first the objective, then what tells equals apart.
 Score: TypeAlias = Callable[[Index], tuple[float, ...]]

@@ -80,7 +80,6 @@ class DeviceAssignment(Result):
     """
 
     noun = "assignment"
-    pictures = ("timeline",)
 
     network: AssignmentNetwork
     objective: str

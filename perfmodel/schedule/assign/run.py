@@ -12,6 +12,8 @@ from perfmodel.former import former_parameters
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.solvers import with_solver
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, device_of, resolve
 from perfmodel.schedule.assign.joins import link_faults
 from perfmodel.schedule.assign.linear import Goal
@@ -19,13 +21,13 @@ from perfmodel.schedule.assign.network import network
 from perfmodel.schedule.assign.report import DeviceAssignment
 from perfmodel.schedule.assign.solve import solve
 from perfmodel.schedule.assign.stations import engine_faults
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.settings import FaultList, gathered
 
 OBJECTIVES = ("latency_s", "throughput")
 
 
 @former_parameters(fits="not ignore_memory")
+@with_solver
 def assign(
     workload: WorkloadLike,
     devices: DeviceLike | Iterable[DeviceLike],
@@ -43,6 +45,7 @@ def assign(
     runtime: str | Path | Runtime | None = None,
     warm: bool = False,
     fuse: bool | None = None,
+    solver: str = "highs",
     time_limit_s: float | None = 10.0,
 ) -> DeviceAssignment:
     """Put every kernel of a network on an engine of one or several devices.
@@ -81,6 +84,9 @@ def assign(
         overheads for the one that it drives.
     fuse
         As for `predict`. A fused kernel of which an engine lacks a part is cut there.
+    solver
+        Solver of integer programmes: highs, or any that PuLP finds here (cbc, gurobi, scip). One
+        that is stopped proves nothing by itself.
     time_limit_s
         Seconds after which the best so far is returned, with a bound. In Python None is no limit.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign import branch, contiguous, eliminate
 from perfmodel.schedule.assign.between import LARGEST, Between
 from perfmodel.schedule.assign.evaluate import excess, interval_s, sent, sequential_s, shared_s
@@ -28,7 +29,6 @@ from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.result import TOLERANCE, Assignment
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, list_schedule, one_at_a_time
 from perfmodel.schedule.assign.windows import shortened
-from perfmodel.schedule.deadline import Deadline
 
 GOALS: tuple[Goal, ...] = ("sequential", "parallel", "throughput")
 
@@ -145,12 +145,12 @@ def _contiguous(
         return made
     if problem.count * problem.width <= _INTEGRAL:
         whole = integral(problem, goal, deadline, contiguous=True)
-        if whole.impossible:
+        if whole.status == "infeasible":
             return Assignment(problem, goal, np.inf, np.inf, "integer programme", None)
-        bound = max(found.value_s, whole.bound_s)
-        if whole.share is not None:
+        bound = max(found.value_s, whole.bound)
+        if whole.solution is not None:
             method = "integer programme"
-            second = _finished(problem, goal, rounded(problem, whole.share), bound, method, {})
+            second = _finished(problem, goal, rounded(problem, whole.solution), bound, method, {})
             if second.value_s <= made.value_s:
                 return second
         return _finished(problem, goal, made.engine, bound, made.method, {})
@@ -211,11 +211,11 @@ def _overlapped(
         quick = deadline.within(0.5 * deadline.left())
         found = relaxed(problem, goal, quick) if between is None else between.relaxed(quick)
         counts["linear programmes"] = 1
-        if found.impossible:
+        if found.status == "infeasible":
             return Assignment(problem, goal, np.inf, np.inf, "linear programme", None, counts)
-        if found.share is not None:
-            bound = max(bound, found.bound_s)
-            starts["rounded linear programme"] = rounded(problem, found.share)
+        if found.solution is not None:
+            bound = max(bound, found.bound)
+            starts["rounded linear programme"] = rounded(problem, found.solution)
     method, engine = _best(problem, starts, score)
     if size <= _INTEGRAL and score(engine)[0] > bound * (1 + TOLERANCE):
         if goal != "parallel":  # a programme starts from what is known
@@ -231,11 +231,11 @@ def _overlapped(
             whole = between.integral(quick, gap=1e-7)
             counts["rows between operators"] = len(between.rows)
         counts["integer programmes"] = 1
-        if whole.impossible:
+        if whole.status == "infeasible":
             return Assignment(problem, goal, np.inf, np.inf, "integer programme", None, counts)
-        bound = max(bound, whole.bound_s)
-        if whole.share is not None:
-            starts["integer programme"] = rounded(problem, whole.share)
+        bound = max(bound, whole.bound)
+        if whole.solution is not None:
+            starts["integer programme"] = rounded(problem, whole.solution)
             method, engine = _best(problem, starts, score)
     run: AssignmentTimeline | None = None
     value = score(engine)[0]

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign.evaluate import excess
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, as_soon_as_made
-from perfmodel.schedule.deadline import Deadline
 
 #: Partial stretches that the beam keeps. This and what follows was chosen on a few random problems
 #: of benchmarks/assignment.py; it decides how soon something is found, not whether it holds.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.exact.nodes import ExecutedSet, Row

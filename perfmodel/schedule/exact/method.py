@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import gcd
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified, nothing
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.exact.core import compiled
 from perfmodel.schedule.exact.part import SegmentSearch
 from perfmodel.schedule.exact.refine import refine
@@ -14,7 +15,7 @@ from perfmodel.schedule.exact.segments import segments
 from perfmodel.schedule.exact.sink import sunk
 from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
+from perfmodel.schedule.script import Script, replay
 
 #: Expansions with which every segment is tried before any gets more.
 _TRIAL = 1500
@@ -29,7 +30,7 @@ _SOME = 0.8
 
 def search(
     problem: Problem, capacity_bytes: int, deadline: Deadline, incumbent: Script | None = None
-) -> ScriptOutcome:
+) -> Certified[Script]:
     """Find the order and the evictions that spill and reload the fewest bytes, and prove it.
 
     The problem is cut where every schedule passes through one state. Each segment is a shortest
@@ -44,7 +45,7 @@ def search(
 
     Returns
     -------
-    Outcome
+    Certified
         Proved, or with the bound reached at the deadline; without a script where a step does not
         fit by itself.
 
@@ -54,7 +55,7 @@ def search(
     is COSMA's problem (arXiv:2311.18246).
     """
     if problem.largest_working_set_bytes > capacity_bytes:
-        return ScriptOutcome(None, 0, 0, False, "exact")
+        return nothing("exact")
     parts = [SegmentSearch(core, capacity_bytes) for core in segments(compiled(problem))]
     fallback = _seeds(problem, capacity_bytes, parts, incumbent)
     for part in parts:
@@ -71,16 +72,18 @@ def search(
     return _outcome(problem, capacity_bytes, parts, fallback, "exact")
 
 
-def beam(problem: Problem, capacity_bytes: int, width: int, deadline: Deadline) -> ScriptOutcome:
+def beam(
+    problem: Problem, capacity_bytes: int, width: int, deadline: Deadline
+) -> Certified[Script]:
     """Find a cheap schedule by keeping the best `width` states after each step.
 
     Returns
     -------
-    Outcome
+    Certified
         Never dearer than the greedy orders; its bound is 0.
     """
     if problem.largest_working_set_bytes > capacity_bytes:
-        return ScriptOutcome(None, 0, 0, False, "beam")
+        return nothing("beam")
     parts = [SegmentSearch(core, capacity_bytes) for core in segments(compiled(problem))]
     fallback = _seeds(problem, capacity_bytes, parts, None)
     for i, part in enumerate(parts):
@@ -133,7 +136,7 @@ def _outcome(
     parts: Sequence[SegmentSearch],
     fallback: Script,
     method: str,
-) -> ScriptOutcome:
+) -> Certified[Script]:
     walks = [(part.core, part.walk) for part in parts if part.walk is not None]
     script = fallback
     cost = replay(problem, fallback, capacity_bytes).cost_bytes
@@ -153,4 +156,4 @@ def _outcome(
             len(kind.steps) for part in parts for kind in part.lattice.tokens.types
         ),
     }
-    return ScriptOutcome(script, cost, min(bound, cost), bound >= cost, method, counts)
+    return Certified(script, cost, bound, method, counts)

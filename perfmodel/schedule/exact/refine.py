@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.exact.core import BitmaskProblem
 from perfmodel.schedule.exact.part import SegmentSearch
 from perfmodel.schedule.exact.relaxed import completed, relaxed, replaced

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.highs.programme import Floats, MilpMatrix
+from perfmodel.optimise.certified import Certified, nothing
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.matrix import Floats
+from perfmodel.optimise.programme import LinearSum, MilpModel, total
 from perfmodel.schedule.ilp.retention import retention
 from perfmodel.schedule.ilp.symmetry import interchangeable
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
-from perfmodel.schedule.solver import solve, write_lp
+from perfmodel.schedule.script import Script, outcome_of
 
 
 def full(
@@ -23,7 +22,7 @@ def full(
     capacity_bytes: int,
     deadline: Deadline | None = None,
     incumbent: Script | None = None,
-) -> ScriptOutcome:
+) -> Certified[Script]:
     """Return the schedule with the fewest bytes spilled and reloaded, with its proof or a bound.
 
     Time has a slot for each step. ``d[s, k]`` says that step s has run by slot k, between the slot
@@ -43,36 +42,29 @@ def full(
 
     Returns
     -------
-    Outcome
+    Certified
         Without a script where a step does not fit by itself, or where none was found in time.
     """
     limit = deadline or Deadline()
     if problem.largest_working_set_bytes > capacity_bytes:
-        return ScriptOutcome(None, 0, 0, False, "full")
-    known = None if incumbent is None else replay(problem, incumbent, capacity_bytes).cost_bytes
-    if known == 0:
-        return ScriptOutcome(incumbent, 0, 0, True, "full")
+        return nothing("full")
+    best = outcome_of(problem, incumbent, capacity_bytes, "full")
+    if best.proved:
+        return best
     programme = FullScheduleMilp(problem, capacity_bytes)
     start = None
     if incumbent is not None:
         start = programme.start(incumbent.order, capacity_bytes, limit)
-    found = solve(programme.matrix, limit, start=start)
-    unit = programme.unit
-    bound = found.whole_bound(programme.free) * unit
-    script, cost = incumbent, known
-    if found.found:
-        order = programme.order(found.values)
+    solved = programme.model.solve(limit, start=start)
+    bound = solved.integral_bound(programme.free) * programme.unit
+    if solved.solution is not None:
+        order = programme.order(solved.solution)
         if problem.is_order(order):
             # The evictions of the very order; also mends what only just broke a row.
-            again = retention(problem, order, capacity_bytes, limit)
-            if again.script is not None and (cost is None or again.cost_bytes < cost):
-                script, cost = again.script, again.cost_bytes
-    counts = {"nodes": found.nodes, "columns": len(programme.matrix.cost)}
-    counts["rows"] = len(programme.matrix.row_lower)
-    if script is None or cost is None:
-        return ScriptOutcome(None, 0, bound, False, "full", counts)
-    bound = min(bound, cost)
-    return ScriptOutcome(script, cost, bound, bound == cost, "full", counts)
+            best = best.or_better(retention(problem, order, capacity_bytes, limit))
+    size = {"columns": programme.model.size, "rows": len(programme.model.rows)}
+    counts = {**solved.work, **size}
+    return Certified(best.solution, best.value, bound, "full", counts)
 
 
 def full_lp(problem: Problem, capacity_bytes: int, path: str | Path) -> None:
@@ -84,8 +76,7 @@ def full_lp(problem: Problem, capacity_bytes: int, path: str | Path) -> None:
     """
     if problem.largest_working_set_bytes > capacity_bytes:
         raise ValueError("a step does not fit by itself")
-    programme = FullScheduleMilp(problem, capacity_bytes)
-    write_lp(programme.matrix, path, programme.names)
+    FullScheduleMilp(problem, capacity_bytes).model.write_lp(path)
 
 
 def full_size(problem: Problem) -> int:
@@ -134,7 +125,13 @@ class _Slots:
 
 
 class FullScheduleMilp:
-    """The arrays, and the way there and back."""
+    """The programme of `full`, and the way there and back.
+
+    Attributes
+    ----------
+    unit
+        Bytes of one unit of the objective.
+    """
 
     def __init__(self, problem: Problem, capacity_bytes: int) -> None:
         self.problem = problem
@@ -144,99 +141,61 @@ class FullScheduleMilp:
         self._sizes = [size // self.unit for size in sizes]
         # In whole units of memory, so that no tolerance of the solver reaches the next one.
         self._grain = math.gcd(self.unit, *(s for s in problem.growth_bytes if s))
-        self._capacity = capacity_bytes // self._grain
-        self.names: list[str] = []
-        self._cost: list[float] = []
-        self._entries: list[tuple[int, int, float]] = []
-        self._low: list[float] = []
-        self._high: list[float] = []
-        self._columns()
-        self._rows()
-        table = np.array(self._entries, dtype=np.float64).reshape(-1, 3)
-        self.matrix = MilpMatrix.of(
-            np.array(self._cost, dtype=np.float64),
-            (table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2]),
-            np.array(self._low, dtype=np.float64),
-            np.array(self._high, dtype=np.float64),
-            upper=1.0,
-            integer=True,
-        )
+        self.model = MilpModel(problem.name)
+        self._variables()
+        self._order()
+        for t in range(len(problem.buffers)):
+            self._stay(t)
+            self._reloads(t)
+        self._memory(capacity_bytes // self._grain)
 
-    def _new(self, name: str, cost: float = 0.0) -> int:
-        self.names.append(name)
-        self._cost.append(cost)
-        return len(self._cost) - 1
-
-    def _columns(self) -> None:
-        slots, problem = self.slots, self.problem
-        self._done: list[dict[int, int]] = [
-            {k: self._new(f"done_{problem.steps[s].name}_{s}_by_{k}") for k in range(early, late)}
+    def _variables(self) -> None:
+        slots, problem, variable = self.slots, self.problem, self.model.variable
+        self._done = [
+            {k: variable(f"done_{problem.steps[s].name}_{s}_by_{k}") for k in range(early, late)}
             for s, early, late in zip(slots.steps, slots.asap, slots.alap, strict=True)
         ]
-        self._here: list[dict[int, int]] = []
-        self._reload: list[dict[int, int]] = []
-        self._store: list[int] = []
+        self._here: list[dict[int, LinearSum]] = []
+        self._reload: list[dict[int, LinearSum]] = []
+        self._store: dict[int, LinearSum] = {}
         for t, readers in enumerate(problem.readers):
-            name = f"{problem.buffers[t].name}_{t}"
-            here: dict[int, int] = {}
-            reload: dict[int, int] = {}
-            store = -1
-            if readers:
-                first = slots.first(problem.maker[t])
-                uses = [slots.index[r] for r in readers]
-                last = max(slots.alap[i] for i in uses)
-                here = {k: self._new(f"here_{name}_in_{k}") for k in range(first, last + 1)}
-                # A buffer just written is there; one that came with a load costs nothing at first.
-                soonest = min(slots.asap[i] for i in uses)
-                once = problem.maker[t] in slots.loads
-                reload = {
-                    k: self._new(f"reload_{name}_in_{k}", self._sizes[t])
-                    for k in range(max(first + (not once), soonest), last + 1)
-                }
-                if not problem.buffers[t].stored and reload:
-                    store = self._new(f"store_{name}", self._sizes[t])
-            self._here.append(here)
-            self._reload.append(reload)
-            self._store.append(store)
+            name, cost = f"{problem.buffers[t].name}_{t}", self._sizes[t]
+            uses = [slots.index[r] for r in readers]
+            first = slots.first(problem.maker[t]) if uses else 0
+            last = max((slots.alap[i] for i in uses), default=-1)
+            # A buffer just written is there; one that came with a load costs nothing at first.
+            once = problem.maker[t] in slots.loads
+            soonest = max(first + (not once), min((slots.asap[i] for i in uses), default=0))
+            self._here.append({k: variable(f"here_{name}_in_{k}") for k in range(first, last + 1)})
+            self._reload.append({
+                k: variable(f"reload_{name}_in_{k}", cost=cost) for k in range(soonest, last + 1)
+            })  # fmt: skip
+            if not problem.buffers[t].stored and self._reload[t]:
+                self._store[t] = variable(f"store_{name}", cost=cost)
 
-    def _row(self, terms: list[tuple[int, float]], low: float, high: float = math.inf) -> None:
-        i = len(self._low)
-        merged: dict[int, float] = {}
-        for j, x in terms:
-            merged[j] = merged.get(j, 0.0) + x
-        self._entries += [(i, j, x) for j, x in merged.items() if x]
-        self._low.append(low)
-        self._high.append(high)
+    def _by(self, i: int, k: int) -> LinearSum:
+        """Return 1 where step i has run by slot k."""
+        if self.slots.asap[i] <= k < self.slots.alap[i]:
+            return self._done[i][k]
+        return LinearSum({}, float(k >= self.slots.alap[i]))
 
-    def _by(self, i: int, k: int, factor: float = 1.0) -> tuple[list[tuple[int, float]], float]:
-        """Return the terms and the constant of ``factor * d[i, k]``."""
-        if k < self.slots.asap[i]:
-            return [], 0.0
-        if k >= self.slots.alap[i]:
-            return [], factor
-        return [(self._done[i][k], factor)], 0.0
+    def _at(self, i: int, k: int) -> LinearSum:
+        """Return 1 where step i runs in slot k."""
+        return self._by(i, k) - self._by(i, k - 1)
 
-    def _at(self, i: int, k: int, factor: float = 1.0) -> tuple[list[tuple[int, float]], float]:
-        """Return the same of ``factor`` where step i runs in slot k."""
-        one, a = self._by(i, k, factor)
-        two, b = self._by(i, k - 1, -factor)
-        return one + two, a + b
+    def _order(self) -> None:
+        """One more step has run after each slot, for good, and after those before it.
 
-    def _rows(self) -> None:
-        slots, problem = self.slots, self.problem
-        n = len(slots.steps)
-        for k in range(n):
-            # Slot by slot, one more step has run.
-            terms: list[tuple[int, float]] = []
-            rest = 0.0
-            for i in range(n):
-                more, constant = self._by(i, k)
-                terms += more
-                rest += constant
-            self._row(terms, k + 1 - rest, k + 1 - rest)
+        ``sum over s of d[s, k] = k + 1``, ``d[s, k] <= d[s, k + 1]``, and ``d[s, k] <= d[p, k -
+        1]`` for each p that s needs; of branches alike ``d[two, k] <= d[one, k]``.
+        """
+        slots, problem, require = self.slots, self.problem, self.model.require
+        steps = range(len(slots.steps))
+        for k in steps:
+            require("ran", total(self._by(i, k) for i in steps), low=k + 1, high=k + 1)
         for i, s in enumerate(slots.steps):
             for k in range(slots.asap[i], slots.alap[i] - 1):
-                self._row([(self._done[i][k + 1], 1.0), (self._done[i][k], -1.0)], 0.0)
+                require("for_good", self._by(i, k + 1) - self._by(i, k), low=0.0)
             for p in problem.predecessors[s]:
                 if p not in slots.loads:
                     self._precede(slots.index[p], i, 1)
@@ -244,73 +203,62 @@ class FullScheduleMilp:
             members = [slots.index[chain[0]] for chain in group if chain[0] in slots.index]
             for one, two in itertools.pairwise(members):
                 self._precede(one, two, 0)
-        for t in range(len(problem.buffers)):
-            self._buffer(t)
-        for k in range(n):
-            self._memory(k)
 
     def _precede(self, one: int, two: int, slots: int) -> None:
-        """Step one runs at least so many slots before step two."""
         for k in range(self.slots.asap[two], self.slots.alap[two] + 1):
-            a, x = self._by(one, k - slots)
-            b, y = self._by(two, k, -1.0)
-            if a or b:
-                self._row(a + b, -x - y)
+            self.model.require("after", self._by(one, k - slots) - self._by(two, k), low=0.0)
 
-    def _buffer(self, t: int) -> None:
-        problem, slots = self.problem, self.slots
-        here, reload, store = self._here[t], self._reload[t], self._store[t]
-        maker = problem.maker[t]
-        loaded = maker in slots.loads
-        readers = [slots.index[r] for r in problem.readers[t]]
-        for k, column in here.items():
-            # It lies there because it did before, was just written, or is reloaded.
-            terms = [(column, -1.0)]
-            rest = 0.0
-            if k - 1 in here:
-                terms.append((here[k - 1], 1.0))
-            if k in reload:
-                terms.append((reload[k], 1.0))
-            if not loaded:
-                more, rest = self._at(slots.index[maker], k - 1)
-                terms += more
-            self._row(terms, -rest)
-            for i in readers:
-                more, rest = self._at(i, k, -1.0)
-                if more or rest:
-                    self._row([(column, 1.0), *more], -rest)
-        if loaded and reload:
-            # The first time is compulsory (taken off again in `free`).
-            self._row([(column, 1.0) for column in reload.values()], 1.0)
-        for k, column in reload.items():
-            # Only for a step that reads it, and only after it was written.
-            terms, rest = [(column, -1.0)], 0.0
-            for i in readers:
-                more, constant = self._at(i, k)
-                terms += more
-                rest += constant
-            self._row(terms, -rest)
-            if not loaded:
-                more, rest = self._by(slots.index[maker], k - 2)
-                self._row([(column, -1.0), *more], -rest)
-            if store >= 0:
-                self._row([(store, 1.0), (column, -1.0)], 0.0)
+    def _readers(self, t: int) -> list[int]:
+        return [self.slots.index[r] for r in self.problem.readers[t]]
 
-    def _memory(self, k: int) -> None:
-        terms: list[tuple[int, float]] = []
-        rest = 0.0
-        for i, s in enumerate(self.slots.steps):
-            grown = float(self.problem.growth_bytes[s] // self._grain)
-            if grown and self.slots.asap[i] <= k <= self.slots.alap[i]:
-                more, constant = self._at(i, k, grown)
-                terms += more
-                rest += constant
-        terms += [
-            (here[k], float(self._sizes[t] * (self.unit // self._grain)))
-            for t, here in enumerate(self._here)
-            if k in here and self._sizes[t]
-        ]
-        self._row(terms, -math.inf, self._capacity - rest)
+    def _made(self, t: int, k: int, of: Callable[[int, int], LinearSum]) -> LinearSum:
+        """Return whether what writes a buffer has run; never for a load, which has no slot."""
+        maker = self.problem.maker[t]
+        return LinearSum({}) if maker in self.slots.loads else of(self.slots.index[maker], k)
+
+    def _stay(self, t: int) -> None:
+        """A buffer lies here since it did before, was just written or is reloaded; read, it does.
+
+        ``r[t, k] <= r[t, k - 1] + l[t, k] + [maker runs in k - 1]``, ``r[t, k] >= [i runs in k]``.
+        """
+        here, reload, none = self._here[t], self._reload[t], LinearSum({})
+        for k, there in here.items():
+            made = self._made(t, k - 1, self._at)
+            before = here.get(k - 1, none) + reload.get(k, none) + made
+            self.model.require("stays", before - there, low=0.0)
+            for i in self._readers(t):
+                self.model.require("read", there - self._at(i, k), low=0.0)
+
+    def _reloads(self, t: int) -> None:
+        """A reload is for a step that reads it, comes after the writing, and has a store.
+
+        ``l[t, k] <= sum of [i runs in k]``, ``l[t, k] <= [maker has run by k - 2]``, ``l[t, k] <=
+        y[t]``; of inputs one reload is compulsory: ``sum over k of l[t, k] >= 1``.
+        """
+        require, reloads = self.model.require, self._reload[t]
+        loaded = self.problem.maker[t] in self.slots.loads
+        if loaded and reloads:
+            # Taken off again in `free`.
+            require("loaded", total(reloads.values()), low=1.0)
+        for k, reload in reloads.items():
+            require("wanted", total(self._at(i, k) for i in self._readers(t)) - reload, low=0.0)
+            if not loaded:
+                require("written", self._made(t, k - 2, self._by) - reload, low=0.0)
+            if t in self._store:
+                require("stored", self._store[t] - reload, low=0.0)
+
+    def _memory(self, capacity: int) -> None:
+        """What is resident and what the step of a slot adds fit together.
+
+        ``sum of size[t] r[t, k] + sum of growth[s] [s runs in k] <= capacity`` in every slot k.
+        """
+        growth = [self.problem.growth_bytes[s] // self._grain for s in self.slots.steps]
+        scale = self.unit // self._grain
+        for k in range(len(growth)):
+            grown = [g * self._at(i, k) for i, g in enumerate(growth) if g]
+            resident = [self._sizes[t] * scale * here[k] for t, here in enumerate(self._here)
+                        if k in here]  # fmt: skip
+            self.model.require("memory", total([*grown, *resident]), high=capacity)
 
     @property
     def free(self) -> int:
@@ -321,7 +269,7 @@ class FullScheduleMilp:
     def order(self, values: Floats) -> tuple[int, ...]:
         """Return the order of a solution, each load just before its first reader."""
         runs = [
-            late - sum(values[j] > 0.5 for j in done.values())
+            late - sum(x.at(values) > 0.5 for x in done.values())
             for late, done in zip(self.slots.alap, self._done, strict=True)
         ]
         return self._with_loads([s for _, s in sorted(zip(runs, self.slots.steps, strict=True))])
@@ -337,7 +285,10 @@ class FullScheduleMilp:
         return tuple(order)
 
     def start(self, order: Sequence[int], capacity_bytes: int, deadline: Deadline) -> Floats | None:
-        """Return the columns of an order with its best evictions, alike branches in their order."""
+        """Return the variables of an order with its best evictions, alike branches in their order.
+
+        None where no script of that order is known.
+        """
         to: dict[int, int] = {}
         place = {s: k for k, s in enumerate(order)}
         for group in interchangeable(self.problem):
@@ -345,13 +296,12 @@ class FullScheduleMilp:
                 to |= zip(old, new, strict=True)
         loads = self.slots.loads
         steps = [to.get(s, s) for s in order if to.get(s, s) not in loads]
-        script = retention(self.problem, self._with_loads(steps), capacity_bytes, deadline).script
+        script = retention(self.problem, self._with_loads(steps), capacity_bytes, deadline).solution
         if script is None:
             return None
-        values: Floats = np.zeros(len(self.matrix.cost))
+        ones: list[LinearSum] = []
         for k, s in enumerate(steps):
-            i = self.slots.index[s]
-            values[[j for q, j in self._done[i].items() if q >= k]] = 1.0
+            ones += [x for q, x in self._done[self.slots.index[s]].items() if q >= k]
         left = [len(readers) for readers in self.problem.readers]
         slot = 0
         resident: set[int] = set()
@@ -360,16 +310,15 @@ class FullScheduleMilp:
             if s in loads:
                 continue
             step = self.problem.steps[s]
-            for t in step.reads:
-                if t not in resident:
-                    values[self._reload[t][slot]] = 1.0
-                    if self._store[t] >= 0:
-                        values[self._store[t]] = 1.0
-                resident.add(t)
-            values[[self._here[t][slot] for t in resident]] = 1.0
+            for t in set(step.reads) - resident:
+                ones.append(self._reload[t][slot])
+                if t in self._store:
+                    ones.append(self._store[t])
+            resident.update(step.reads)
+            ones += [self._here[t][slot] for t in resident]
             for t in step.reads:
                 left[t] -= 1
             resident.update(step.writes)
             resident = {t for t in resident if left[t]}
             slot += 1
-        return values if self.matrix.keeps(values) else None
+        return self.model.point(ones)

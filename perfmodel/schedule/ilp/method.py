@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified, nothing
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.ilp.full import full, full_size
 from perfmodel.schedule.ilp.retention import retention
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import ScriptOutcome
+from perfmodel.schedule.script import Script
 
 #: Columns above which the whole programme is not tried: it does not even leave its root in seconds.
 LARGEST = 4000
@@ -22,7 +24,7 @@ def ilp(
     *,
     more_orders: Iterable[Sequence[int]] = (),
     largest: int = LARGEST,
-) -> ScriptOutcome:
+) -> Certified[Script]:
     """Return the cheapest schedule that integer programming finds.
 
     The greedy orders and `more_orders` get their best evictions (`retention`); from the cheapest of
@@ -39,29 +41,19 @@ def ilp(
 
     Returns
     -------
-    Outcome
+    Certified
         Never dearer than `greedy`, from whose scripts it starts. Without a script where a step does
         not fit by itself.
     """
     limit = deadline or Deadline()
-    best = ScriptOutcome(None, 0, 0, False, "ilp")
+    best: Certified[Script] = nothing("ilp")
     tried = 0
     for order in (*(order for _, order in orders(problem)), *more_orders):
-        found = retention(problem, order, capacity_bytes, limit)
+        best = best.or_better(retention(problem, order, capacity_bytes, limit))
         tried += 1
-        if found.script is None:
-            return best
-        if best.script is None or found.cost_bytes < best.cost_bytes:
-            best = ScriptOutcome(
-                found.script, found.cost_bytes, 0, found.cost_bytes == 0, "ilp", found.counts
-            )
-        if best.proved:
+        if best.solution is None or best.proved:
             break
-    counts = {**best.counts, "orders": tried}
-    if best.proved or limit.passed() or full_size(problem) > largest:
-        return ScriptOutcome(best.script, best.cost_bytes, 0, best.proved, "ilp", counts)
-    whole = full(problem, capacity_bytes, limit, best.script)
-    counts = {**counts, **whole.counts}
-    return ScriptOutcome(
-        whole.script, whole.cost_bytes, whole.bound_bytes, whole.proved, "ilp", counts
-    )
+    late = best.solution is None or best.proved or limit.passed()
+    if not late and full_size(problem) <= largest:
+        best = best.or_better(full(problem, capacity_bytes, limit, best.solution))
+    return replace(best, method="ilp", work={**best.work, "orders": tried})

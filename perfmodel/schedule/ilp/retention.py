@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified, nothing
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.matrix import Floats
+from perfmodel.optimise.programme import LinearSum, MilpModel, total
 from perfmodel.schedule.greedy import belady
-from perfmodel.schedule.highs.programme import Floats, MilpMatrix
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
-from perfmodel.schedule.solver import solve, write_lp
+from perfmodel.schedule.script import Script, replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def retention(
     deadline: Deadline | None = None,
     *,
     incumbent: Script | None = None,
-) -> ScriptOutcome:
+) -> Certified[Script]:
     """Return the script of an order with the fewest bytes spilled and reloaded.
 
     A variable says that a buffer is away between two consecutive uses; it costs a reload, and a
@@ -70,15 +69,15 @@ def retention(
 
     Returns
     -------
-    Outcome
-        Of all orders it proves nothing but a cost of zero. Of this one, ``counts`` says
+    Certified
+        Of all orders it proves nothing but a cost of zero. Of this one, ``work`` says
         ``order_bound_bytes`` and whether the script is the best (``order_optimal`` is 1).
         Without a script where a step does not fit by itself.
     """
     limit = deadline or Deadline()
     start = incumbent or belady(problem, order, capacity_bytes)
     if start is None:
-        return ScriptOutcome(None, 0, 0, False, "retention")
+        return nothing("retention")
     known = replay(problem, start, capacity_bytes).cost_bytes
     gaps, rows = _rows(problem, order, capacity_bytes)
     away: set[int] = set()
@@ -86,10 +85,11 @@ def retention(
     for part in parts:
         before = _away(gaps, start, part)
         programme = _RetentionMilp(problem, gaps, part)
-        solved = solve(programme.matrix, limit, start=programme.start(before), restarts=False)
-        away |= programme.away(solved.values)
-        bound += solved.whole_bound() * programme.unit
-        nodes += solved.nodes
+        solved = programme.model.solve(limit, start=programme.start(before), restarts=False)
+        bound += solved.integral_bound() * programme.unit
+        nodes += solved.work.get("nodes", 0)
+        if solved.solution is not None:
+            away |= {g for g, x in programme.out.items() if x.at(solved.solution) > 0.5}
     script = _script(order, gaps, away)
     try:
         cost = replay(problem, script, capacity_bytes).cost_bytes
@@ -107,7 +107,7 @@ def retention(
         "parts": len(parts),
         "nodes": nodes,
     }
-    return ScriptOutcome(script, cost, 0, cost == 0, "retention", counts)
+    return Certified(script, cost, 0, "retention", counts)
 
 
 def retention_lp(
@@ -128,8 +128,7 @@ def retention_lp(
     gaps, rows = _rows(problem, order, capacity_bytes)
     if not rows:
         raise ValueError("everything fits: there is nothing to decide")
-    programme = _RetentionMilp(problem, gaps, rows)
-    write_lp(programme.matrix, path, programme.columns, programme.rows)
+    _RetentionMilp(problem, gaps, rows).model.write_lp(path)
 
 
 def _rows(
@@ -182,9 +181,7 @@ def _parts(problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> list[list[_R
     for g, gap in enumerate(gaps):
         if not problem.buffers[gap.buffer].stored:
             mates[gap.buffer] = mates.get(gap.buffer, 0) | 1 << g
-    used = 0
-    for row in rows:
-        used |= row.gaps
+    used = _gaps_of(rows)
     links = [mask & used for mask in mates.values() if (mask & used).bit_count() > 1]
     groups: list[tuple[int, list[_Row]]] = []
     for mask, members in [(row.gaps, [row]) for row in rows] + [(m, []) for m in links]:
@@ -199,91 +196,80 @@ def _parts(problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> list[list[_R
 
 
 class _RetentionMilp:
-    """The arrays of some rows, and the way there and back.
+    """The programme of some rows, and the way there and back.
 
     Attributes
     ----------
-    gaps
-        Gap of each of the first columns; the others are the stores.
+    out
+        Gap -> whether its buffer is spent off chip.
     stores
-        Columns of the gaps of each buffer that is stored once, whichever of them it is away for.
+        Of each buffer that is stored once, whichever of its gaps it is off chip for: the variable
+        that says so, and those gaps.
     unit
         Bytes of one unit of the objective.
     """
 
     def __init__(self, problem: Problem, gaps: list[_Gap], rows: list[_Row]) -> None:
-        used = 0
-        for row in rows:
-            used |= row.gaps
-        self.gaps = list(bits(used))
-        column = {g: j for j, g in enumerate(self.gaps)}
-        sizes = [problem.buffers[gaps[g].buffer].size_bytes for g in self.gaps]
-        self.unit = math.gcd(*sizes)
-        sizes = [size // self.unit for size in sizes]
+        some = list(bits(_gaps_of(rows)))
+        sizes = {g: problem.buffers[gaps[g].buffer].size_bytes for g in some}
+        self.unit = math.gcd(*sizes.values())
         of_buffer: dict[int, list[int]] = {}
-        for j, g in enumerate(self.gaps):
-            of_buffer.setdefault(gaps[g].buffer, []).append(j)
-        cost = list(sizes)
-        entries: list[tuple[int, int, int]] = []
-        least: list[int] = []
-        for i, row in enumerate(rows):
-            demand = -(-row.demand // self.unit)
-            mine = map(column.__getitem__, bits(row.gaps))
-            # More than the demand helps no further, and says less in the relaxation.
-            entries += [(i, j, min(sizes[j], demand)) for j in mine]
-            least.append(demand)
-        self.columns = [
-            f"away_{problem.buffers[gaps[g].buffer].name}_{gaps[g].first + 1}_{gaps[g].last}"
-            for g in self.gaps
-        ]
-        self.rows = [f"fits_{problem.steps[row.step].name}_{row.step}" for row in rows]
-        self.stores: list[list[int]] = []
+        for g in some:
+            of_buffer.setdefault(gaps[g].buffer, []).append(g)
+        self.model = MilpModel(problem.name)
+        self.out: dict[int, LinearSum] = {}
+        for g, gap in ((g, gaps[g]) for g in some):
+            buffer = problem.buffers[gap.buffer]
+            sizes[g] //= self.unit
+            twice = not buffer.stored and len(of_buffer[gap.buffer]) == 1
+            name = f"away_{buffer.name}_{gap.first + 1}_{gap.last}"
+            self.out[g] = self.model.variable(name, cost=sizes[g] * (1 + twice))
+        self._fits(problem, rows, sizes)
+        self.stores: list[tuple[LinearSum, list[int]]] = []
         for t, mine in of_buffer.items():
-            if problem.buffers[t].stored:
-                continue
-            if len(mine) == 1:
-                cost[mine[0]] *= 2
-                continue
-            name = f"store_{problem.buffers[t].name}_{t}"
-            for j in mine:
-                entries += [(len(least), len(cost), 1), (len(least), j, -1)]
-                self.rows.append(f"{name}_{len(least)}")
-                least.append(0)
-            self.columns.append(name)
-            cost.append(sizes[mine[0]])
-            self.stores.append(mine)
-        table = np.array(entries, dtype=np.int64).reshape(-1, 3)
-        self.matrix = MilpMatrix.of(
-            cost,
-            (table[:, 0], table[:, 1], table[:, 2]),
-            least,
-            np.full(len(least), np.inf),
-            upper=1.0,
-            integer=True,
-        )
+            if len(mine) > 1 and not problem.buffers[t].stored:
+                self._stored(f"store_{problem.buffers[t].name}_{t}", mine, sizes[mine[0]])
 
-    def start(self, away: set[int]) -> list[float]:
-        """Return the columns where some gaps are spent away."""
-        values = [float(g in away) for g in self.gaps]
-        return values + [max(values[j] for j in mine) for mine in self.stores]
+    def _fits(self, problem: Problem, rows: list[_Row], sizes: dict[int, int]) -> None:
+        """Enough is off chip while a step runs: ``sum of size[g] out[g] >= demand``.
 
-    def away(self, values: Floats) -> set[int]:
-        """Return the gaps that are spent away in a solution."""
-        return {g for g, x in zip(self.gaps, values, strict=False) if x > 0.5}
+        More than the demand helps no further, and says less in the relaxation: the sizes are cut.
+        """
+        for row in rows:
+            demand = -(-row.demand // self.unit)
+            evicted = total(min(sizes[g], demand) * self.out[g] for g in bits(row.gaps))
+            self.model.require(f"fits_{problem.steps[row.step].name}", evicted, low=demand)
+
+    def _stored(self, name: str, mine: list[int], cost: int) -> None:
+        """A buffer is stored where it is off chip in any of its gaps: ``store >= out[g]``."""
+        store = self.model.variable(name, cost=cost)
+        for g in mine:
+            self.model.require(name, store - self.out[g], low=0.0)
+        self.stores.append((store, mine))
+
+    def start(self, spent: set[int]) -> Floats:
+        """Return the variables where some gaps are spent off chip."""
+        stores = [store for store, mine in self.stores if spent.intersection(mine)]
+        return self.model.point([*stores, *(self.out[g] for g in spent)])
+
+
+def _gaps_of(rows: list[_Row]) -> int:
+    """Return the gaps of some rows as a bit mask."""
+    used = 0
+    for row in rows:
+        used |= row.gaps
+    return used
 
 
 def _away(gaps: list[_Gap], script: Script, rows: list[_Row]) -> set[int]:
     """Return the gaps of some rows in which a script has the buffer away."""
-    used = 0
-    for row in rows:
-        used |= row.gaps
     evicted: dict[int, list[int]] = {}
     for k, out in enumerate(script.evictions):
         for t in out:
             evicted.setdefault(t, []).append(k)
     return {
         g
-        for g in bits(used)
+        for g in bits(_gaps_of(rows))
         if any(gaps[g].first < k <= gaps[g].last for k in evicted.get(gaps[g].buffer, ()))
     }
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.portfolio import fewest_bytes
-from perfmodel.schedule.script import replay
 
 if TYPE_CHECKING:
     from perfmodel.schedule.job import ScheduleJob
@@ -36,7 +35,7 @@ def alternatives(s: Schedule, time_limit_s: float = 5.0) -> Table:
     assert s.job is not None
     assert s.capacity_bytes is not None
     job, capacity = s.job, s.capacity_bytes
-    fitting = s.feasible or s.outcome.script is not None
+    fitting = s.feasible or s.outcome.solution is not None
     rows: list[tuple[str, float, float, float]] = [
         ("as it is", float(s.offchip_bytes - s.compulsory_bytes), _or_nan(s.latency_s), 0.0)
         if fitting
@@ -78,12 +77,11 @@ def _read(job: ScheduleJob, *, fused: bool, in_place: bool) -> ScheduleJob:
 def _row(job: ScheduleJob, capacity: int, seconds: float) -> tuple[float, float, float]:
     """Return bytes, latency and extra work of a changed job."""
     found = fewest_bytes(job.made.problem, capacity, job.method, Deadline(seconds))
-    if found.script is None:
+    if found.solution is None:
         return _NAN, _NAN, _NAN
     clock = job.clock()
-    timing = None if clock is None else clock.of(found.script, capacity)
-    cost = replay(job.made.problem, found.script, capacity).cost_bytes
-    return float(cost), _NAN if timing is None else timing.latency_s, 0.0
+    timing = None if clock is None else clock.of(found.solution, capacity)
+    return found.value, _NAN if timing is None else timing.latency_s, 0.0
 
 
 def _tiles(job: ScheduleJob, capacity: int, seconds: float) -> tuple[float, float, float]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.infeasible.changes import (
     apart,
@@ -20,7 +21,7 @@ from perfmodel.schedule.infeasible.changes import (
     without_scratch,
 )
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
+from perfmodel.schedule.script import Script, replay
 from perfmodel.units import binary
 
 #: Most names that a sentence lists.
@@ -154,8 +155,8 @@ def lower_peak(
     gap = demand_bytes - capacity_bytes
     levers = [Lever(f"{binary(gap)} more", float(gap), True)]
     spilled = greedy(problem, capacity_bytes)
-    if spilled.script is not None:
-        said = f"spill and reload {binary(spilled.cost_bytes)} at most"
+    if spilled.solution is not None:
+        said = f"spill and reload {binary(spilled.value)} at most"
         levers.append(Lever(said, float(gap), True))
     deadline = deadline or Deadline()
     for change in (_fuse_all, _write_over_all, _halve):
@@ -164,7 +165,7 @@ def lower_peak(
         made = change(case)
         if made is None:
             continue
-        less = minimum_peak(made[0].problem, deadline.within(1.0)).peak_bytes
+        less = minimum_peak(made[0].problem, deadline.within(1.0)).value
         if less < demand_bytes:
             levers.append(Lever(made[1], float(demand_bytes - less), less <= capacity_bytes))
     return _sorted(levers)
@@ -198,9 +199,9 @@ def pack_anyway(
     while less > least and not deadline.passed():
         less = max(least, less - gap_bytes)
         again = retention(problem, script.order, less, deadline)
-        if again.script is not None and packs(again.script, alignment):
+        if again.solution is not None and packs(again.solution, alignment):
             said = (
-                f"schedule the same order for {binary(less)}: {binary(again.cost_bytes - cost)} "
+                f"schedule the same order for {binary(less)}: {binary(again.value - cost)} "
                 "more spilled and reloaded"
             )
             levers.append(Lever(said, float(gap_bytes), True))
@@ -209,54 +210,52 @@ def pack_anyway(
 
 
 def prove_anyway(
-    problem: Problem, capacity_bytes: int, outcome: ScriptOutcome, deadline: Deadline
+    problem: Problem, capacity_bytes: int, outcome: Certified[Script], deadline: Deadline
 ) -> tuple[Lever, ...]:
     """Return what would settle whether a schedule is the cheapest."""
     from perfmodel.schedule.exact import search
     from perfmodel.schedule.ilp import full, full_size, retention
     from perfmodel.schedule.peak import minimum_peak
 
-    open_bytes = float(outcome.cost_bytes - outcome.bound_bytes)
+    open_bytes = float(outcome.value - outcome.bound)
     levers: list[Lever] = []
-    peak = minimum_peak(problem, deadline.within(deadline.left() / 2)).peak_bytes
+    peak = minimum_peak(problem, deadline.within(deadline.left() / 2)).value
     if peak > capacity_bytes:
         said = f"{binary(peak - capacity_bytes)} more: nothing is spilled then"
         levers.append(Lever(said, open_bytes, True))
-    assert outcome.script is not None
-    order = outcome.script.order
-    kept = retention(problem, order, capacity_bytes, deadline, incumbent=outcome.script)
-    if kept.cost_bytes < outcome.cost_bytes:
-        said = f"the same order with the best evictions: {binary(kept.cost_bytes)}"
-        saves = float(outcome.cost_bytes - kept.cost_bytes)
-        levers.append(Lever(said, saves, kept.cost_bytes == outcome.bound_bytes))
-    elif kept.counts["order_optimal"]:
+    assert outcome.solution is not None
+    order = outcome.solution.order
+    kept = retention(problem, order, capacity_bytes, deadline, incumbent=outcome.solution)
+    if kept.value < outcome.value:
+        said = f"the same order with the best evictions: {binary(kept.value)}"
+        saves = float(outcome.value - kept.value)
+        levers.append(Lever(said, saves, kept.value == outcome.bound))
+    elif kept.work["order_optimal"]:
         levers.append(Lever("another order: this one's evictions are the best it has", 0.0, False))
-    tries: list[tuple[str, Callable[[Deadline], ScriptOutcome]]] = []
+    tries: list[tuple[str, Callable[[Deadline], Certified[Script]]]] = []
     if outcome.method != "exact":
         tries.append((
             "method exact",
-            lambda limit: search(problem, capacity_bytes, limit, outcome.script),
+            lambda limit: search(problem, capacity_bytes, limit, outcome.solution),
         ))  # fmt: skip
     if full_size(problem) <= _COLUMNS:
         tries.append((
             "method ilp",
-            lambda limit: full(problem, capacity_bytes, limit, outcome.script),
+            lambda limit: full(problem, capacity_bytes, limit, outcome.solution),
         ))  # fmt: skip
     for name, attempt in tries:
         if deadline.passed():
             break
         found = attempt(deadline.within(deadline.left() / 2))
         if found.proved:
-            said = f"{name}, which proves {binary(found.cost_bytes)}"
+            said = f"{name}, which proves {binary(found.value)}"
             levers.append(Lever(said, open_bytes, True))
             break
-        better = [f"finds {binary(found.cost_bytes)}"] * (found.cost_bytes < outcome.cost_bytes)
-        better += [f"proves no less than {binary(found.bound_bytes)}"] * (
-            found.bound_bytes > outcome.bound_bytes
-        )
-        if better and found.script is not None:
-            closes = max(0, outcome.cost_bytes - found.cost_bytes)
-            closes += max(0, found.bound_bytes - outcome.bound_bytes)
+        better = [f"finds {binary(found.value)}"] * (found.value < outcome.value)
+        better += [f"proves no less than {binary(found.bound)}"] * (found.bound > outcome.bound)
+        if better and found.solution is not None:
+            closes = max(0, outcome.value - found.value)
+            closes += max(0, found.bound - outcome.bound)
             said = f"{name}, which soon {' and '.join(better)}"
             levers.append(Lever(said, float(closes), False))
     levers.append(Lever("more time", 0.0, False))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.addresses import AddressLayout
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.infeasible.levers import (
     DemandTerm,
     Lever,
@@ -18,7 +19,7 @@ from perfmodel.schedule.infeasible.levers import (
     prove_anyway,
 )
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome, Trace, replay
+from perfmodel.schedule.script import Script, Trace, replay
 from perfmodel.units import binary, sizes
 
 #: Most terms that the text lists.
@@ -259,7 +260,7 @@ def unpacked(
 def unproved(
     problem: Problem,
     capacity_bytes: int,
-    outcome: ScriptOutcome,
+    outcome: Certified[Script],
     deadline: Deadline | None = None,
 ) -> Unproved:
     """Say why a schedule is not known to be the cheapest, and what would settle it.
@@ -271,16 +272,16 @@ def unproved(
     deadline
         When to stop trying levers; two seconds where it is left out.
     """
-    if outcome.script is None or outcome.proved:
+    if outcome.solution is None or outcome.proved:
         raise ValueError("only a script that is not proved can be explained")
-    best, bound = outcome.cost_bytes, outcome.bound_bytes
+    best, bound = outcome.value, outcome.bound
     share = f" ({100.0 * (best - bound) / best:.1f} %)" if best else ""
     found, least = sizes(best, bound)
     statement = (
         f"the best found spills and reloads {found}; it is proved that none does with less "
         f"than {least}: {binary(best - bound)}{share} are open"
     )
-    trace = replay(problem, outcome.script, capacity_bytes)
+    trace = replay(problem, outcome.solution, capacity_bytes)
     moved: dict[int, int] = {}
     for stay in trace.intervals:
         amount = problem.buffers[stay.buffer].size_bytes * (stay.spilled + stay.reloaded)

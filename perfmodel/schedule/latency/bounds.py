@@ -14,7 +14,7 @@ from perfmodel.schedule.masks import bits
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-def lower_bound(facts: SimulationTables, noncompulsory_bytes: int = 0) -> float:
+def lower_bound(facts: SimulationTables, noncompulsory_bytes: float = 0) -> float:
     """Return seconds that every plan takes at least.
 
     Parameters

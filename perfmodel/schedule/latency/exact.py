@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.latency.bounds import (
     crowded_reads_s,
     hidden_reads_s,
@@ -22,35 +22,15 @@ STRIDE = 64
 KEPT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
-    """What the search found.
-
-    Attributes
-    ----------
-    moves
-        A plan better than the one to beat, or None.
-    makespan_s
-        Of it, or the one to beat.
-    bound_s
-        No plan takes less.
-    nodes
-        States visited.
-    """
-
-    moves: tuple[PlanActivity, ...] | None
-    makespan_s: float
-    bound_s: float
-    nodes: int
-
-
 def exact(
     facts: SimulationTables,
     beat_s: float = math.inf,
     deadline: Deadline | None = None,
     most_nodes: int = 200_000,
-) -> Exact:
+) -> Certified[tuple[PlanActivity, ...]]:
     """Search all plans: every order, every eviction, every sequence of transfers.
+
+    The answer is a plan better than the one to beat, or none; its bound is of both.
 
     Parameters
     ----------
@@ -72,7 +52,8 @@ def exact(
     deadline = deadline or Deadline()
     search = _LatencyBranchAndBound(facts, beat_s, deadline, most_nodes)
     search.run()
-    return Exact(search.best, search.beat_s, search.bound_s, search.nodes)
+    value = math.inf if search.best is None else search.beat_s
+    return Certified(search.best, value, search.bound_s, "exact", {"states": search.nodes})
 
 
 class _LatencyBranchAndBound:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified, nothing
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.latency.bounds import lower_bound
 from perfmodel.schedule.latency.exact import exact
@@ -25,7 +26,7 @@ from perfmodel.schedule.latency.improve import (
 from perfmodel.schedule.latency.model import Dma, PlanActivity, Timeline
 from perfmodel.schedule.latency.simulate import SimulationTables, simulate
 from perfmodel.schedule.problem import Problem
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
+from perfmodel.schedule.script import Script, replay
 
 # Up to so many steps the search over all plans is tried, for so many states without a deadline.
 SMALL = 24
@@ -44,33 +45,22 @@ ROUNDING = 1 + 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class LatencyOutcome:
-    """A schedule, when everything in it happens, and how far it is from the least makespan.
+class TimedPlan:
+    """A schedule and when everything in it happens.
 
     Attributes
     ----------
     script
-        Order and evictions; None where no step order fits.
+        Order and evictions.
     moves
         The plan: what begins after what.
-    makespan_s
-        Of the plan, as `simulate` times it.
-    bound_s
-        No plan takes less.
-    proved
-        The makespan is the least there is, over all orders, evictions and sequences of transfers.
-    method
-        What found it: ``given``, ``beam``, ``greedy``, ``local search`` or ``exact``.
+    timeline
+        As `simulate` times it.
     """
 
-    script: Script | None
+    script: Script
     moves: tuple[PlanActivity, ...]
-    timeline: Timeline | None
-    makespan_s: float
-    bound_s: float
-    proved: bool
-    method: str
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    timeline: Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,27 +94,6 @@ class ScheduleEnergyModel:
 
 
 @dataclass(frozen=True, slots=True)
-class EnergyOutcome:
-    """A schedule of little energy.
-
-    Attributes
-    ----------
-    bound_j
-        No plan takes less: all compulsory bytes, the bytes spilled and reloaded at least, and
-        static power for as long as every plan lasts.
-    proved
-        The energy equals the bound.
-    """
-
-    script: Script | None
-    moves: tuple[PlanActivity, ...]
-    timeline: Timeline | None
-    energy_j: float
-    bound_j: float
-    proved: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Tradeoff:
     """The schedule of fewest bytes beside the fastest one.
 
@@ -138,8 +107,8 @@ class Tradeoff:
         No schedule spills and reloads less than the first.
     """
 
-    fewest_bytes: LatencyOutcome
-    fastest: LatencyOutcome
+    fewest_bytes: Certified[TimedPlan]
+    fastest: Certified[TimedPlan]
     fewest_noncompulsory_bytes: int
     fastest_noncompulsory_bytes: int
     bytes_proved: bool
@@ -147,7 +116,7 @@ class Tradeoff:
     @property
     def gap_s(self) -> float:
         """Seconds that fewest bytes take more than the fastest schedule."""
-        return self.fewest_bytes.makespan_s - self.fastest.makespan_s
+        return self.fewest_bytes.value - self.fastest.value
 
     @property
     def gap_bytes(self) -> int:
@@ -163,9 +132,9 @@ def latency(
     *,
     scripts: Iterable[Script] = (),
     plans: Iterable[tuple[PlanActivity, ...]] = (),
-    bound_bytes: int = 0,
+    bound_bytes: float = 0,
     seed: int = 0,
-) -> LatencyOutcome:
+) -> Certified[TimedPlan]:
     """Return a schedule of little makespan, with compute and transfers overlapped.
 
     Parameters
@@ -191,8 +160,10 @@ def latency(
 
     Returns
     -------
-    LatencyOutcome
-        ``script`` is None where a step does not fit by itself.
+    Certified
+        The value is the makespan; proved, it is the least over all orders, evictions and sequences
+        of transfers. The method is ``given``, ``beam``, ``greedy``, ``local search`` or ``exact``.
+        Without a plan where a step does not fit by itself.
 
     Notes
     -----
@@ -207,17 +178,13 @@ def latency(
     known = [c for c in (known_plan(facts, moves, Price()) for moves in plans) if c is not None]
     best, method, tries = _best(facts, scripts, known, Price(), deadline, bound, seed)
     if best is None:
-        return LatencyOutcome(None, (), None, math.inf, bound, False, method)
-    moves, nodes = best.moves, 0
-    makespan = best.makespan_s
-    if makespan > bound and len(problem.steps) <= SMALL:
-        found = exact(facts, makespan, deadline, NODES * _patience(deadline))
-        nodes = found.nodes
-        bound = max(bound, found.bound_s)
-        if found.moves is not None:
-            moves, makespan, method = found.moves, found.makespan_s, "exact"
-    counts = {"tries": tries, "states": nodes}
-    return _outcome(facts, moves, bound, method, counts)
+        return nothing(method, bound)
+    answer = Certified(best.moves, best.makespan_s, bound, method, {"tries": tries, "states": 0})
+    if answer.value > bound and len(problem.steps) <= SMALL:
+        every = exact(facts, answer.value, deadline, NODES * _patience(deadline))
+        answer = answer.or_better(every)
+    plan = _timed_plan(facts, answer.solution or ())
+    return Certified(plan, plan.timeline.makespan_s, answer.bound, answer.method, answer.work)
 
 
 def energy(
@@ -228,9 +195,9 @@ def energy(
     deadline: Deadline | None = None,
     *,
     scripts: Iterable[Script] = (),
-    bound_bytes: int = 0,
+    bound_bytes: float = 0,
     seed: int = 0,
-) -> EnergyOutcome:
+) -> Certified[TimedPlan]:
     """Return a schedule of little energy: bytes off chip, and static power while it lasts.
 
     ``energy_j = read bytes x read_j_per_byte + written bytes x write_j_per_byte + static_w x
@@ -251,13 +218,12 @@ def energy(
         + power.write_j_per_byte * written
         + min(power.read_j_per_byte, power.write_j_per_byte) * bound_bytes
     )
-    best, _, _ = _best(facts, scripts, (), power.price, deadline, bound - power.fixed_j, seed)
+    best, method, _ = _best(facts, scripts, (), power.price, deadline, bound - power.fixed_j, seed)
     if best is None:
-        return EnergyOutcome(None, (), None, math.inf, bound, False)
-    timeline = simulate(problem, best.moves, capacity_bytes, dma)
-    joules = power.price.of(facts, timeline.makespan_s, best.moves) + power.fixed_j
-    proved = joules <= bound * ROUNDING
-    return EnergyOutcome(best.script, best.moves, timeline, joules, bound, proved)
+        return nothing(method, bound)
+    plan = _timed_plan(facts, best.moves)
+    joules = power.price.of(facts, plan.timeline.makespan_s, best.moves) + power.fixed_j
+    return Certified(plan, joules, bound, method)
 
 
 def tradeoff(
@@ -266,7 +232,7 @@ def tradeoff(
     dma: Dma,
     deadline: Deadline | None = None,
     *,
-    fewest: ScriptOutcome | None = None,
+    fewest: Certified[Script] | None = None,
 ) -> Tradeoff | None:
     """Return the schedule of fewest bytes beside the fastest one.
 
@@ -286,44 +252,32 @@ def tradeoff(
 
         half = deadline.within(SHARE * deadline.left())
         fewest = fewest_bytes(problem, capacity_bytes, deadline=half)
-    if fewest.script is None:
+    if fewest.solution is None:
         return None
     facts = SimulationTables(problem, capacity_bytes, dma)
-    of_bytes = candidate(facts, fewest.script, Price())
+    of_bytes = candidate(facts, fewest.solution, Price())
     if of_bytes is None:
         return None
-    bound = fewest.bound_bytes
     fastest = latency(
-        problem, capacity_bytes, dma, deadline, scripts=(fewest.script,), bound_bytes=bound
-    )
-    assert fastest.script is not None
-    first = _outcome(facts, of_bytes.moves, fastest.bound_s, "given", {})
-    assert first.timeline is not None
-    assert fastest.timeline is not None
+        problem, capacity_bytes, dma, deadline, scripts=(fewest.solution,),
+        bound_bytes=fewest.bound,
+    )  # fmt: skip
+    assert fastest.solution is not None
+    first = _timed_plan(facts, of_bytes.moves)
     return Tradeoff(
-        first,
+        Certified(first, first.timeline.makespan_s, fastest.bound, "given"),
         fastest,
         first.timeline.noncompulsory_bytes(problem),
-        fastest.timeline.noncompulsory_bytes(problem),
+        fastest.solution.timeline.noncompulsory_bytes(problem),
         fewest.proved,
     )
 
 
-def _outcome(
-    facts: SimulationTables,
-    moves: tuple[PlanActivity, ...],
-    bound: float,
-    method: str,
-    counts: Mapping[str, int],
-) -> LatencyOutcome:
+def _timed_plan(facts: SimulationTables, moves: tuple[PlanActivity, ...]) -> TimedPlan:
     timeline = simulate(facts.problem, moves, facts.capacity_bytes, facts.dma)
     script = script_of(moves)
     replay(facts.problem, script, facts.capacity_bytes)  # the plan is a schedule like any other
-    makespan = timeline.makespan_s
-    proved = makespan <= bound * ROUNDING
-    return LatencyOutcome(
-        script, moves, timeline, makespan, min(bound, makespan), proved, method, counts
-    )
+    return TimedPlan(script, moves, timeline)
 
 
 def _best(
@@ -376,8 +330,8 @@ def _scripts(
 
         allowed = deadline.within(BEAM_SHARE * deadline.left())
         found = beam(problem, capacity, WIDTH, allowed)
-        if found.script is not None:
-            yield "beam", found.script
+        if found.solution is not None:
+            yield "beam", found.solution
     for _, order in orders(problem):
         late = with_loads(problem, [s for s in order if not problem.steps[s].load])
         for rule in RULES:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.latency.model import PlanActivity
 from perfmodel.schedule.latency.prefetch import timed
 from perfmodel.schedule.latency.simulate import Simulation, SimulationTables

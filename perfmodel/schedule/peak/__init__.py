@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.schedule.peak.minimum import PeakMemoryResult, minimum_peak
+from perfmodel.optimise.certified import Certified
+from perfmodel.schedule.peak.minimum import minimum_peak
 
-__all__ = ["PeakMemoryResult", "minimum_peak"]
+__all__ = ["Certified", "minimum_peak"]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Peak="PeakMemoryResult")
+    __getattr__ = former_names(__name__, Peak="Certified", PeakMemoryResult="Certified")

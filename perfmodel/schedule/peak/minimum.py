@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.peak.region import Cutter, Region
 from perfmodel.schedule.peak.search import PeakSearch
@@ -16,31 +16,6 @@ from perfmodel.schedule.problem import Problem
 # Of the time left, for the proof of a region; and the executed sets of a search for an order only.
 SHARE = 0.6
 FEW_SETS = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class PeakMemoryResult:
-    """An order and the memory that it needs.
-
-    Attributes
-    ----------
-    order
-        Every step once.
-    peak_bytes
-        Most bytes on chip while it runs, nothing being evicted.
-    bound_bytes
-        No order needs less.
-    proved
-        The peak equals the least there is.
-    counts
-        Parts, executed sets stored, expansions.
-    """
-
-    order: tuple[int, ...]
-    peak_bytes: int
-    bound_bytes: int
-    proved: bool
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 def peak_of(problem: Problem, order: Sequence[int]) -> int:
@@ -66,7 +41,7 @@ def peak_of(problem: Problem, order: Sequence[int]) -> int:
     return peak
 
 
-def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> PeakMemoryResult:
+def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> Certified[tuple[int, ...]]:
     """Return the order that needs the least memory, with a proof or a bound.
 
     Parameters
@@ -78,8 +53,9 @@ def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> PeakMemo
 
     Returns
     -------
-    Peak
-        Where time or memory ran out, the best order known and what no order can go below.
+    Certified
+        An order, and the most bytes on chip while it runs, nothing being evicted. Where time or
+        memory ran out, the best order known and what no order can go below.
 
     Notes
     -----
@@ -122,7 +98,7 @@ def minimum_peak(problem: Problem, deadline: Deadline | None = None) -> PeakMemo
     counts = {"parts": len(parts), "sets": sets, "expansions": expansions}
     candidates = [tuple(joined), *(o for _, o in orders(problem))]
     peak, best = min((peak_of(problem, o), o) for o in candidates)
-    return PeakMemoryResult(best, peak, bound, peak == bound, counts)
+    return Certified(best, peak, bound, "minimum peak", counts)
 
 
 def halved(

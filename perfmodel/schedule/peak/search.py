@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.peak.region import Region
 from perfmodel.schedule.peak.side import PeakSearchDirection
 

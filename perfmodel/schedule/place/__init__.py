@@ -7,6 +7,7 @@ energy); `popularity` holds what is known of caches and experts.
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
+from perfmodel.optimise.certified import Certified
 from perfmodel.schedule.place.levels import PlacementLevel
 from perfmodel.schedule.place.place import place
 from perfmodel.schedule.place.popularity import (
@@ -16,13 +17,13 @@ from perfmodel.schedule.place.popularity import (
     visit_probabilities,
 )
 from perfmodel.schedule.place.result import PlacementResult
-from perfmodel.schedule.place.solve import PlacementSolution, assign_items
+from perfmodel.schedule.place.solve import assign_items
 
 __all__ = [
+    "Certified",
     "Geometric",
     "PlacementLevel",
     "PlacementResult",
-    "PlacementSolution",
     "Popularity",
     "assign_items",
     "cycle_hit_rates",
@@ -31,4 +32,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__, Assignment="PlacementSolution", Level="PlacementLevel")
+    __getattr__ = former_names(__name__, Assignment="Certified", Level="PlacementLevel")

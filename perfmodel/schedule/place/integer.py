@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.highs.programme import MilpMatrix, Status
+from perfmodel.optimise.certified import Certified, nothing
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.matrix import Solved
+from perfmodel.optimise.programme import MilpModel
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -24,70 +26,65 @@ def fits(counts: Ints, sizes: Floats, capacities: Floats) -> bool:
 
 
 class _PlacementMilp:
-    """Copies of items in levels as the columns of a programme, all near 1 in size."""
+    """Copies of items in levels as the variables of a programme, all near 1 in size."""
 
     def __init__(self, sizes: Floats, copies: Ints, costs: Floats) -> None:
-        self.n, self.levels = costs.shape
-        where = np.nonzero(np.isfinite(costs))
-        self.row: Ints = where[0].astype(np.int64)
-        self.level: Ints = where[1].astype(np.int64)
-        self.unit = float(sizes.max())
-        price: Floats = costs[self.row, self.level]
-        self.high = float(price.max()) or 1.0
-        self.price: Floats = price / self.high
-        self.size: Floats = sizes[self.row] / self.unit
-        self.copies = copies
+        self.copies, self.shape = copies, costs.shape
+        self.at = np.nonzero(np.isfinite(costs))
+        price: Floats = costs[self.at]
+        self.unit, self.high = float(sizes.max()), float(price.max()) or 1.0
+        self.price, self.size = price / self.high, sizes[self.at[0]] / self.unit
 
-    def matrix(self, capacities: Floats, *, whole: bool) -> MilpMatrix:
-        """Each item as often as it is, and no level fuller than it may be."""
-        count = len(self.row)
-        rows: Ints = np.concatenate([self.row, self.n + self.level])
-        columns: Ints = np.tile(np.arange(count), 2)
-        values: Floats = np.concatenate([np.ones(count), self.size])
-        each: Floats = self.copies.astype(np.float64)
-        low: Floats = np.concatenate([each, np.full(self.levels, -math.inf)])
-        high: Floats = np.concatenate([each, capacities])
-        return MilpMatrix.of(
-            self.price, (rows, columns, values), low, high,
-            upper=each[self.row], integer=whole,
-        )  # fmt: skip
+    def model(self, capacities: Floats) -> MilpModel:
+        """Place each item as often as it is there, and fill no level beyond its capacity.
 
-    def table(self, values: Floats) -> Floats:
-        """Return the columns as ``(items, levels)``."""
-        out = np.zeros((self.n, self.levels))
-        out[self.row, self.level] = values
-        return out
+        ``sum over l of copies[i, l] = copies[i]`` and ``sum over i of size[i] copies[i, l] <=
+        capacity[l]``.
+        """
+        (item, level), many = self.at, self.copies[self.at[0]]
+        model = MilpModel("placement")
+        x = model.variables("copies", many.shape, cost=self.price, high=many, integer=True)
+        model.require_all("placed", (x, 1.0, item), low=self.copies, high=self.copies)
+        model.require_all("fits", (x, self.size, level), high=capacities)
+        return model
+
+    def certified(self, solved: Solved) -> Certified[Floats]:
+        """Return copies, ``(items, levels)``, in the units of the question."""
+        if solved.solution is None:
+            return nothing(bound=self.lowered(solved.bound))
+        table = np.zeros(self.shape)
+        table[self.at] = solved.solution
+        return Certified(table, solved.value * self.high, self.lowered(solved.bound))
+
+    def lowered(self, bound: float) -> float:
+        """Return a bound of the solver without its tolerance; 0 where it has none."""
+        return 0.0 if bound == -math.inf else bound * self.high * (1.0 - SLACK)
 
 
 def relaxed_counts(
     sizes: Floats, copies: Ints, costs: Floats, capacities: Floats
-) -> tuple[Floats | None, float]:
-    """Return the linear relaxation, ``(items, levels)``, and its cost; infinite where none fits.
+) -> Certified[Floats]:
+    """Return the linear relaxation, ``(items, levels)``; an infinite bound where nothing fits.
 
     Parameters
     ----------
     sizes, copies, costs, capacities
         As `perfmodel.schedule.place.solve.assign_items` takes them.
     """
-    from perfmodel.schedule.solver import solve
-
     if not np.isfinite(costs).any(axis=1).all():
-        return None, math.inf
+        return nothing(bound=math.inf)
     programme = _PlacementMilp(sizes, copies, costs)
-    done = solve(programme.matrix(capacities / programme.unit, whole=False))
-    if done.status is not Status.OPTIMAL:
-        return None, math.inf
-    return programme.table(done.values), done.objective * programme.high * (1.0 - SLACK)
+    return programme.certified(programme.model(capacities / programme.unit).solve(relaxed=True))
 
 
 def integer_counts(
     sizes: Floats, copies: Ints, costs: Floats, capacities: Floats, deadline: Deadline,
     known: Ints | None = None,
-) -> tuple[Ints | None, float, bool]:  # fmt: skip
-    """Return copies in levels, a bound on the cost, and whether the search ended.
+) -> Certified[Ints]:  # fmt: skip
+    """Return copies in levels with a bound; the bound is the cost where the search ended.
 
-    A solver holds rows to a tolerance; a placement that is over by it is searched again with the
-    capacities that much smaller, and then nothing is called proved.
+    A solver satisfies rows to a tolerance; a placement that is over by it is searched again with
+    the capacities that much smaller, and then nothing is called proved.
 
     Parameters
     ----------
@@ -98,27 +95,21 @@ def integer_counts(
     known
         A placement that fits.
     """
-    from perfmodel.schedule.solver import solve
-
     programme = _PlacementMilp(sizes, copies, costs)
     tight: Floats = capacities / programme.unit
-    first = 0.0
+    start = None if known is None else known[programme.at]
+    first = nothing(bound=math.inf)
     for attempt in range(3):
-        matrix = programme.matrix(tight, whole=True)
-        start: Floats | None = None
-        if known is not None:
-            start = known[programme.row, programme.level].astype(np.float64)
-            start = start if matrix.keeps(start) else None
-        done = solve(matrix, deadline, start=start)
-        if attempt == 0:
-            if done.status is Status.INFEASIBLE:
-                return None, math.inf, True
-            first = 0.0 if math.isinf(done.bound) else done.bound * programme.high * (1.0 - SLACK)
-        if not done.found:
-            return None, first, False
-        counts: Ints = np.rint(programme.table(done.values)).astype(np.int64)
+        solved = programme.model(tight).solve(deadline, start=start)
+        answer = programme.certified(solved)
+        if not attempt:
+            first = answer
+        if answer.solution is None:
+            break
+        counts: Ints = np.rint(answer.solution).astype(np.int64)
         if fits(counts, sizes, capacities):
-            return counts, first, attempt == 0 and done.status is Status.OPTIMAL
+            ended = not attempt and solved.proved
+            return Certified(counts, answer.value, answer.value if ended else first.bound)
         over: Floats = (sizes @ counts - capacities) / programme.unit
         tight = tight - np.where(over > 0.0, over, 0.0) * 1.01
-    return None, first, False
+    return nothing(bound=first.bound)

@@ -114,7 +114,7 @@ def levels_of(
     """
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     machine = prediction.machine
-    memories: dict[str, Memory] = {m.name: m for m in machine.hierarchy(setting.engine)}
+    memories: dict[str, Memory] = {m.name: m for m in machine.hierarchy(setting.engine_name)}
     faults: list[Fault] = []
     own = {level.name for level in extra}
     known = [*memories, *own]
@@ -148,7 +148,7 @@ def levels_of(
     rates = {name: first_number(bandwidth(setting, name)) for name in memories}
     energies = {name: setting.fact(f"memories.{name}.energy_per_byte") for name in memories}
     joules = {name: None if e is None else first_number(e) for name, e in energies.items()}
-    paths = _paths(list(memories.values()), setting.engine, rates, joules)
+    paths = _paths(list(memories.values()), setting.engine_name, rates, joules)
     levels: list[PlacementLevel] = []
     for name in dict.fromkeys(chosen):
         if name in own:

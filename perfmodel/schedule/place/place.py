@@ -16,15 +16,17 @@ from perfmodel.errors import Fault, InputError, input_error, nearest
 from perfmodel.formats import Precision
 from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.solvers import with_solver
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.place.items import By, Item, items_of
 from perfmodel.schedule.place.levels import PlacementLevel, levels_of
 from perfmodel.schedule.place.popularity import Popularity, cycle_hit_rates, popularity_of
 from perfmodel.schedule.place.result import PlacementResult, PlacementRow
-from perfmodel.schedule.place.solve import PlacementSolution, assign_items
+from perfmodel.schedule.place.solve import assign_items
 from perfmodel.settings import FaultList, gathered
 from perfmodel.units import show
 from perfmodel.workload.workload import Workload
@@ -36,6 +38,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @former_parameters(seconds="time_limit_s")
+@with_solver
 def place(
     workload: WorkloadLike,
     device: DeviceLike,
@@ -54,6 +57,7 @@ def place(
     runtime: str | Path | Runtime | None = None,
     engine: str | None = None,
     method: Method = "exact",
+    solver: str = "highs",
     time_limit_s: float | None = 10.0,
 ) -> PlacementResult:
     """Place weights and KV cache in the memories of a device.
@@ -91,6 +95,9 @@ def place(
     method
         exact (an integer programme, with a proof, or a bound where it is stopped), lp (the linear
         relaxation, rounded) or greedy (densest first).
+    solver
+        Solver of integer programmes: highs, or any that PuLP finds here (cbc, gurobi, scip). One
+        that is stopped proves nothing by itself.
     time_limit_s
         Seconds that exact may take. In Python None is no limit.
 
@@ -168,6 +175,7 @@ def place(
         runtime=subject.runtime,
         engine=subject.engine,
         method=method,
+        solver=solver,
         time_limit_s=time_limit_s,
     )
     result = PlacementResult(
@@ -329,21 +337,21 @@ def _pin(
         costs[np.ix_(_meant(items, stem), other)] = np.inf
 
 
-def _result(result: PlacementResult, done: PlacementSolution, room: Floats) -> PlacementResult:
-    if done.counts is None:
+def _result(result: PlacementResult, done: Certified[Ints], room: Floats) -> PlacementResult:
+    if done.solution is None:
         return replace(
             result, proved=done.proved, method=done.method, bound=done.bound,
             violations=_violations(result, room, proved=done.proved),
         )  # fmt: skip
     rows = [
-        _row(item, level, int(done.counts[i, j]), int(done.counts[i, :j].sum()))
+        _row(item, level, int(done.solution[i, j]), int(done.solution[i, :j].sum()))
         for i, item in enumerate(result.items)
         for j, level in enumerate(result.levels)
-        if done.counts[i, j]
+        if done.solution[i, j]
     ]
-    counts = tuple(tuple(int(n) for n in row) for row in done.counts)
+    counts = tuple(tuple(int(n) for n in row) for row in done.solution)
     return replace(
-        result, rows=tuple(rows), value=done.cost, bound=done.bound, proved=done.proved,
+        result, rows=tuple(rows), value=done.value, bound=done.bound, proved=done.proved,
         method=done.method, counts=counts,
     )  # fmt: skip
 
@@ -374,9 +382,9 @@ def _with_cache(
     bound = costs
     fixed: Floats = np.where(pool[:, None] & ~outer, np.inf, costs)
     done = assign_items(sizes, copies, fixed, room, method=result.method, deadline=deadline)
-    if done.counts is None:
+    if done.solution is None:
         return _result(result, done, room)
-    held: Floats = sizes @ done.counts
+    held: Floats = sizes @ done.solution
     left = float(room[at] - held[at])
     index = np.flatnonzero(pool)
     chances: Floats = np.array([result.items[i].touched for i in index], dtype=np.float64)
@@ -387,10 +395,10 @@ def _with_cache(
     value = 0.0
     for i, item in enumerate(result.items):
         for j, level in enumerate(result.levels):
-            count = int(done.counts[i, j])
+            count = int(done.solution[i, j])
             if not count:
                 continue
-            row = _row(item, level, count, int(done.counts[i, :j].sum()))
+            row = _row(item, level, count, int(done.solution[i, :j].sum()))
             if i in share:
                 near = _row(item, inner, count, row.first)
                 hit = share[i]
@@ -405,7 +413,7 @@ def _with_cache(
             rows.append(row)
     # Whatever is visited at random, no policy serves more than the most visited pinned for good.
     least = assign_items(sizes, copies, bound, room, method="lp").bound
-    counts = tuple(tuple(int(n) for n in row) for row in done.counts)
+    counts = tuple(tuple(int(n) for n in row) for row in done.solution)
     return replace(
         result, rows=tuple(rows), value=value, bound=min(least, value), proved=False,
         method=f"{done.method} + lru", counts=counts, cache_bytes={cached: max(left, 0.0)},

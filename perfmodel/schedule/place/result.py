@@ -92,7 +92,6 @@ class PlacementResult(Result):
     """
 
     noun = "placement"
-    pictures = ("levels",)
 
     prediction: Prediction
     levels: tuple[PlacementLevel, ...]

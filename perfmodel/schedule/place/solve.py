@@ -9,13 +9,13 @@ problems", Wiley 1990, chapters 5 to 7).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.certified import Certified, nothing
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.place.integer import fits, integer_counts, relaxed_counts
 
 Floats = npt.NDArray[np.float64]
@@ -27,37 +27,11 @@ PROVED: Final = 2e-9
 LIMIT: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class PlacementSolution:
-    """Copies of items in levels.
-
-    Attributes
-    ----------
-    counts
-        Copies of each item in each level, ``(items, levels)``; ``None`` where no placement that
-        fits was found.
-    cost
-        Sum of the costs; infinite without a placement.
-    bound
-        No placement costs less; infinite where none can fit.
-    proved
-        The cost is the bound, or it is proved that nothing fits.
-    method
-        What gave it.
-    """
-
-    counts: Ints | None
-    cost: float
-    bound: float
-    proved: bool
-    method: str
-
-
 def assign_items(
     sizes: Floats, copies: Ints, costs: Floats, capacities: Floats, *, method: str = "exact",
     deadline: Deadline | None = None,
-) -> PlacementSolution:  # fmt: skip
-    """Return where the copies of each item lie.
+) -> Certified[Ints]:  # fmt: skip
+    """Return where the copies of each item lie: how many in each level, ``(items, levels)``.
 
     Parameters
     ----------
@@ -75,45 +49,29 @@ def assign_items(
     deadline
         When ``exact`` stops; 10 s from now where left out.
     """
-    greedy = greedy_counts(sizes, copies, costs, capacities)
     relaxed = relaxed_counts(sizes, copies, costs, capacities)
-    bound = relaxed[1]
-    if math.isinf(bound):
-        return PlacementSolution(None, math.inf, math.inf, True, method)
-    found = _result(greedy, costs, bound, "greedy")
-    if method == "greedy" or _closed(found):
-        return found
-    assert relaxed[0] is not None
-    rounded = _result(_rounded(relaxed[0], sizes, copies, costs, capacities), costs, bound, "lp")
-    best = rounded if rounded.cost < found.cost else found
-    if method == "lp" or _closed(best):
+    bound = relaxed.bound
+    if relaxed.solution is None:
+        return nothing(method, math.inf)
+    best = _certified(greedy_counts(sizes, copies, costs, capacities), costs, bound, "greedy")
+    if method == "greedy" or best.proved:
         return best
-    counts, proven, done = integer_counts(
-        sizes, copies, costs, capacities, deadline or Deadline(LIMIT), best.counts
-    )
-    bound = max(bound, proven)
-    exact = _result(counts, costs, bound, "exact")
-    best = exact if exact.cost < best.cost else best
-    if best.counts is None:
-        return PlacementSolution(None, math.inf, math.inf if done else bound, done, "exact")
-    # The solver compares with a tolerance: its bound is never above a placement that was found.
-    bound = min(bound, best.cost)
-    proved = done or best.cost <= bound * (1.0 + PROVED)
-    return PlacementSolution(
-        best.counts, best.cost, best.cost if proved else bound, proved, "exact"
-    )
+    rounded = _rounded(relaxed.solution, sizes, copies, costs, capacities)
+    best = best.or_better(_certified(rounded, costs, bound, "lp"))
+    if method == "lp" or best.proved:
+        return best
+    limit = deadline or Deadline(LIMIT)
+    exact = integer_counts(sizes, copies, costs, capacities, limit, best.solution)
+    best = best.or_better(_certified(exact.solution, costs, exact.bound, "exact"))
+    return _certified(best.solution, costs, best.bound, "exact")
 
 
-def _closed(found: PlacementSolution) -> bool:
-    return found.counts is not None and found.proved
-
-
-def _result(counts: Ints | None, costs: Floats, bound: float, method: str) -> PlacementSolution:
+def _certified(counts: Ints | None, costs: Floats, bound: float, method: str) -> Certified[Ints]:
+    """Return a placement with its cost, which is the bound where the two all but meet."""
     if counts is None:
-        return PlacementSolution(None, math.inf, bound, False, method)
+        return nothing(method, bound)
     cost = total_cost(counts, costs)
-    proved = cost <= bound * (1.0 + PROVED)
-    return PlacementSolution(counts, cost, cost if proved else min(bound, cost), proved, method)
+    return Certified(counts, cost, cost if cost <= bound * (1.0 + PROVED) else bound, method)
 
 
 def total_cost(counts: Ints, costs: Floats) -> float:

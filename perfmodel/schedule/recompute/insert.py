@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.problem import Problem, Step
 from perfmodel.schedule.recompute.repeated import Recomputation, replay_again
 from perfmodel.schedule.script import Script
@@ -60,7 +60,7 @@ def _evicted(
     made, origin = _versions(problem, order)
     if made.largest_working_set_bytes > capacity:
         return None
-    script = retention(made, range(len(order)), capacity, deadline).script
+    script = retention(made, range(len(order)), capacity, deadline).solution
     if script is None:
         return None
     evictions = [tuple(origin[v] for v in out) for out in script.evictions]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.recompute.insert import bettered
@@ -58,10 +58,10 @@ def recompute(
 
 def _start(problem: Problem, capacity: int, deadline: Deadline) -> Script:
     if len(problem.steps) <= _SMALL:  # the search needs no good start
-        found = greedy(problem, capacity).script
+        found = greedy(problem, capacity).solution
     else:
         from perfmodel.schedule.portfolio import fewest_bytes
 
-        found = fewest_bytes(problem, capacity, deadline=deadline).script
+        found = fewest_bytes(problem, capacity, deadline=deadline).solution
     assert found is not None
     return found

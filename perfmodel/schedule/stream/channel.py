@@ -82,7 +82,7 @@ def channel_of(prediction: Prediction, name: str) -> StreamChannel:
     """
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     machine = prediction.machine
-    memories = {m.name: m for m in machine.hierarchy(setting.engine)}
+    memories = {m.name: m for m in machine.hierarchy(setting.engine_name)}
     if name not in memories:
         raise input_error(
             f"no memory '{name}' feeds the engine",

@@ -13,10 +13,14 @@ import math
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from perfmodel.table import Result, Table, plain
+from perfmodel.units import show
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,8 +57,8 @@ class Load:
     requests: float = 1.0
 
 
-@dataclass(frozen=True)
-class StreamTimeline:
+@dataclass(frozen=True, repr=False)
+class StreamTimeline(Result):
     """When what was loaded and computed.
 
     Attributes
@@ -68,6 +72,8 @@ class StreamTimeline:
     peak_places
         Most of the buffer that was taken at once: bytes, or places where slots were counted.
     """
+
+    noun = "pipeline"
 
     items: tuple[Load, ...]
     order: tuple[int, ...]
@@ -117,24 +123,33 @@ class StreamTimeline:
             at = max(at, float(self.compute_end[i]))
         return out
 
+    @property
+    def headline(self) -> str:
+        """How many items, how long they take, and how much of that is waiting."""
+        times = [show(seconds, "time") for seconds in (self.makespan_s, self.bubble_s)]
+        return f"{len(self.items)} items in {times[0]}, {times[1]} of it bubbles"
+
+    @cached_property
+    def table(self) -> Table:
+        """One row for each item, in the order of loading."""
+        order = list(self.order)
+        return Table(
+            {
+                "name": np.array([self.items[i].name for i in order], dtype=object),
+                "size_bytes": np.array([self.items[i].size_bytes for i in order]),
+                "io_start_s": self.io_start[order],
+                "io_end_s": self.io_end[order],
+                "compute_start_s": self.compute_start[order],
+                "compute_end_s": self.compute_end[order],
+            }
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON, an entry an item in the order of loading."""
-        return {
-            "makespan_s": self.makespan_s,
-            "compute_s": self.compute_s,
-            "io_s": self.io_s,
-            "bubble_s": self.bubble_s,
-            "items": [
-                {
-                    "name": self.items[i].name,
-                    "io_start_s": float(self.io_start[i]),
-                    "io_end_s": float(self.io_end[i]),
-                    "compute_start_s": float(self.compute_start[i]),
-                    "compute_end_s": float(self.compute_end[i]),
-                }
-                for i in self.order
-            ],
-        }
+        """Return it ready for JSON, one entry for each item in the order of loading."""
+        names = ("makespan_s", "compute_s", "io_s", "bubble_s")
+        totals = {name: getattr(self, name) for name in names}
+        columns = [name for name in self.table if name != "size_bytes"]
+        return plain({**totals, "items": self.table.select(*columns).to_records()})
 
 
 class State:

@@ -56,7 +56,6 @@ class StreamResult(Result):
     """
 
     noun = "stream"
-    pictures = ("timeline",)
 
     prediction: Prediction
     channel: StreamChannel
@@ -149,15 +148,9 @@ class StreamResult(Result):
     @cached_property
     def table(self) -> Table:
         """One row for each item of the timeline, in the order of loading."""
-        line = self.timeline
-        at = [] if line is None else list(line.order)
-        columns: dict[str, Any] = {
-            "name": np.array([line.items[i].name for i in at] if line else [], dtype=object),
-            "size_bytes": np.array([line.items[i].size_bytes for i in at] if line else []),
-        }
-        for name in ("io_start", "io_end", "compute_start", "compute_end"):
-            columns[f"{name}_s"] = getattr(line, name)[at] if line else np.zeros(0)
-        return Table(columns)
+        none = np.zeros(0)
+        line = self.timeline or StreamTimeline((), (), none, none, none, none, none, 0.0)
+        return line.table
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""

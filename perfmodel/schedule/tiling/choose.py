@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.tiling.fan import Fan, has_one_source
 from perfmodel.schedule.tiling.layers import FeatureMapNetwork
 from perfmodel.schedule.tiling.patches import (

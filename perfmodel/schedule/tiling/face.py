@@ -11,8 +11,8 @@ from typing import Any
 from perfmodel.errors import Fault, nearest
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.resolve import DeviceLike, WorkloadLike
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.infeasible import Infeasible
 from perfmodel.schedule.infeasible.levers import DemandTerm, Lever
 from perfmodel.schedule.subject import subject_of
@@ -46,7 +46,6 @@ class PatchResult(Result):
     """
 
     noun = "patches"
-    pictures = ("memory",)
 
     workload: str
     at: Target

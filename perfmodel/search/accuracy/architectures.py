@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -90,40 +91,25 @@ def architectures(
     missing = rows.missing([named, accuracy])
     if missing:
         raise InputError([*missing, *faults])
-    found: dict[tuple[int, ...], list[float]] = {}
+    figures: dict[tuple[int, ...], list[float]] = {}
     for row in rows:
         value = _accuracy(rows, row, accuracy, faults)
-        try:
-            choice = space.canonical(space.encode(row.get(named)))
-        except InputError as error:
-            faults += [
-                rows.fault(row, named, ": ".join(filter(None, (f.path, f.message))), f.expected,
-                           f.suggestion)
-                for f in error.faults
-            ]  # fmt: skip
-            continue
-        if value is not None:
-            found.setdefault(choice, []).append(value)
+        choice = rows.trying(row, named, faults, space.encode, row.get(named))
+        if value is not None and choice is not None:
+            figures.setdefault(space.canonical(choice), []).append(value)
     if faults:
-        raise InputError(sorted(faults, key=_place))
-    means = {choice: math.fsum(values) / len(values) for choice, values in found.items()}
+        raise InputError(sorted(faults, key=attrgetter("line", "column")))
+    means = {choice: math.fsum(values) / len(values) for choice, values in figures.items()}
     best = max(means.values())
-    scale = 1.0 if max(map(max, found.values())) > 1.0 else 100.0
+    scale = 1.0 if max(map(max, figures.values())) > 1.0 else 100.0
     losses = {choice: scale * (best - value) for choice, value in means.items()}
     return ArchitectureLosses(f"{Path(path).name}, column {accuracy}", space, scale * best, losses)
 
 
-def _place(fault: Fault) -> tuple[int, int]:
-    return fault.line, fault.column
-
-
 def _accuracy(rows: CsvTable, row: CsvRow, column: str, faults: list[Fault]) -> float | None:
-    if not row.get(column):
-        faults.append(rows.fault(row, column, "an empty cell", "an accuracy in per cent"))
-        return None
-    value = rows.number(row, column, faults, above_zero=False)
+    value = rows.required(row, column, faults)
     if value is not None and not 0.0 <= value <= 100.0:
-        faults.append(rows.fault(row, column, f"{row.get(column)} is no accuracy",
-                                 "a number from 0 to 100"))  # fmt: skip
+        message = f"{row.get(column)} is no accuracy"
+        faults.append(rows.fault(row, column, message, "a number from 0 to 100"))
         return None
     return value

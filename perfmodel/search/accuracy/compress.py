@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -54,6 +56,25 @@ def _fuller(kept: Array, axis: int) -> Array:
     others = tuple(i for i in range(kept.ndim) if i != axis % kept.ndim)
     count = np.count_nonzero(kept, axis=others, keepdims=True)
     return (kept.size / kept.shape[axis]) / np.maximum(count, 1)
+
+
+def noise_ratio(
+    tensors: Sequence[tuple[Array, int]],
+    option: LayerOption,
+    *,
+    norm: int = 2,
+    clip: Clip = "mse",
+) -> float:
+    """Return ``||C(W) - W||^2 / ||W||^2`` over tensors; 0 where all are zero.
+
+    Parameters
+    ----------
+    tensors
+        Weights, and the axis of their output channels.
+    """
+    power = sum(float(np.vdot(w, w)) for w, _ in tensors)
+    error = sum(squared_error(w, option, axis, norm=norm, clip=clip) for w, axis in tensors)
+    return error / power if power > 0 else 0.0
 
 
 def squared_error(

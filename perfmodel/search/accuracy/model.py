@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from perfmodel.arrays import Array
 from perfmodel.errors import Fault, nearest
 from perfmodel.search.accuracy.option import LayerOption
+from perfmodel.settings import FaultList
 
 Floats: TypeAlias = Array
 #: Layer -> its option.
@@ -99,16 +101,84 @@ class AccuracyModel(Protocol):
         ...
 
 
+class SeparableModel(ABC):
+    """A model that knows the loss of every option of every layer by itself."""
+
+    name: str
+    unit: str = ""
+    measured_error: float | None = None
+    error_note: str = ""
+    separable: bool = True
+
+    @property
+    @abstractmethod
+    def known(self) -> Collection[str]:
+        """Names of the layers."""
+
+    def table(
+        self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
+    ) -> AccuracyTable:
+        """Return the loss of each option of each layer.
+
+        Raises
+        ------
+        InputError
+            Layers and options that the model knows nothing of; every one of them.
+        """
+        faults = FaultList(options_fit(layers, options))
+        faults += unknown_layers(layers, self.known, self.name)
+        faults += self.question_faults(layers, options)
+        faults.settle()
+        unary = tuple(
+            np.array(self.losses(layer, own, faults), dtype=np.float64)
+            for layer, own in zip(layers, options, strict=True)
+        )
+        faults.settle()
+        return AccuracyTable(unary, self.pair_tables(layers, options), self.offset)
+
+    def question_faults(
+        self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
+    ) -> list[Fault]:
+        """Return what else is wrong with layers and options together."""
+        del layers, options
+        return []
+
+    @abstractmethod
+    def losses(
+        self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
+    ) -> Sequence[float]:
+        """Return the loss of each option of a layer; what is not known is added to the faults."""
+
+    def pair_tables(
+        self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
+    ) -> dict[tuple[int, int], Floats]:
+        """Return what pairs of layers add; see `AccuracyTable.pairs`."""
+        del layers, options
+        return {}
+
+    @property
+    def offset(self) -> float:
+        """What is added to every loss."""
+        return 0.0
+
+    def predicted(self, loss: Floats) -> Floats:
+        """Return the losses as they are: a sensitivity without a unit."""
+        return loss
+
+
 def unknown_layers(layers: Iterable[str], known: Iterable[str], where: str) -> list[Fault]:
     """Return a fault for each layer that a source does not have."""
     names = list(known)
     have = set(names)
     shown = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
-    return [
-        Fault(f"no layer '{layer}' in {where}", path="accuracy", suggestion=nearest(layer, names),
-              expected="" if nearest(layer, names) else f"one of {shown}")
-        for layer in layers if layer not in have
-    ]  # fmt: skip
+    faults: list[Fault] = []
+    for layer in layers:
+        if layer not in have:
+            near = nearest(layer, names)
+            message = f"no layer '{layer}' in {where}"
+            expected = "" if near else f"one of {shown}"
+            faults.append(Fault(message, "accuracy", expected=expected, suggestion=near))
+    return faults
 
 
 def options_fit(layers: Sequence[str], options: Sequence[Sequence[LayerOption]]) -> list[Fault]:

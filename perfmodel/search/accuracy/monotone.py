@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,21 +23,11 @@ def isotonic(values: npt.ArrayLike, *, falling: bool = False) -> Array:
 
     Pooling of adjacent violators: Ayer et al., Annals of Mathematical Statistics 1955.
     """
-    given = np.asarray(values, dtype=np.float64) * (-1.0 if falling else 1.0)
-    means: list[float] = []
-    counts: list[int] = []
-    for value in given:
-        means.append(float(value))
-        counts.append(1)
-        while len(means) > 1 and means[-2] > means[-1]:
-            mean, count = means.pop(), counts.pop()
-            total = counts[-1] + count
-            means[-1] = (means[-1] * counts[-1] + mean * count) / total
-            counts[-1] = total
-    return np.repeat(means, counts) * (-1.0 if falling else 1.0)
+    regression: Any = import_module("scipy.optimize").isotonic_regression
+    return regression(np.asarray(values, dtype=np.float64), increasing=not falling).x
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MonotoneMap:
     """A monotone curve through points; flat beyond its ends.
 
@@ -61,42 +54,16 @@ class MonotoneMap:
         if len(x) == 1:
             return np.full(at.shape, y[0])
         at = np.clip(at, x[0], x[-1])
-        width = np.diff(x)
-        slope = np.diff(y) / width
-        turn = _tangents(width, slope)
-        piece = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(width) - 1)
-        h = width[piece]
-        t = (at - x[piece]) / h
-        start, end = y[piece], y[piece + 1]
-        blend = t * t * (3.0 - 2.0 * t)
-        rise = h * t * (1.0 - t) * ((1.0 - t) * turn[piece] - t * turn[piece + 1])
+        piece = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
+        ends = np.sort([y[piece], y[piece + 1]], axis=0)
         # Rounding must not carry a value over its neighbours.
-        low, high = np.minimum(start, end), np.maximum(start, end)
-        return np.clip(start + (end - start) * blend + rise, low, high)
+        return np.clip(self._curve(at), *ends)
 
+    @cached_property
+    def _curve(self) -> Callable[[Array], Array]:
+        from scipy.interpolate import PchipInterpolator
 
-def _tangents(width: Array, slope: Array) -> Array:
-    """Return slopes at the points that keep the curve monotone."""
-    turn = np.zeros(len(width) + 1)
-    if len(width) == 1:
-        turn[:] = slope[0]
-        return turn
-    before, after = slope[:-1], slope[1:]
-    w1, w2 = 2.0 * width[1:] + width[:-1], width[1:] + 2.0 * width[:-1]
-    same = before * after > 0
-    safe_before, safe_after = np.where(same, before, 1.0), np.where(same, after, 1.0)
-    turn[1:-1] = np.where(same, (w1 + w2) / (w1 / safe_before + w2 / safe_after), 0.0)
-    for end, h0, h1, s0, s1 in (
-        (0, width[0], width[1], slope[0], slope[1]),
-        (-1, width[-1], width[-2], slope[-1], slope[-2]),
-    ):
-        value = ((2.0 * h0 + h1) * s0 - h0 * s1) / (h0 + h1)
-        if value * s0 <= 0:
-            value = 0.0
-        elif s0 * s1 <= 0 and abs(value) > 3.0 * abs(s0):
-            value = 3.0 * s0
-        turn[end] = value
-    return turn
+        return PchipInterpolator(self.x, self.y)
 
 
 def _abscissa(loss: Array, floor: float | None) -> Array:

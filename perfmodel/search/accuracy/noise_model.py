@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,16 +11,16 @@ import numpy as np
 from perfmodel.arrays import Array
 from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Format
-from perfmodel.search.accuracy.compress import squared_error
-from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
+from perfmodel.search.accuracy.compress import noise_ratio
+from perfmodel.search.accuracy.model import Floats, SeparableModel, unknown_layers
 from perfmodel.search.accuracy.option import LayerOption, describe
 from perfmodel.search.accuracy.quantise import Clip, simulated
 from perfmodel.search.accuracy.ranges import Ranges, activation_noise, read_ranges
 from perfmodel.search.accuracy.weights import LayerWeights, Source, Weights, read_weights
 
 
-@dataclass(frozen=True, slots=True)
-class Noise:
+@dataclass(frozen=True)
+class Noise(SeparableModel):
     """Noise-to-signal ratios from weights and samples of activations: see `sqnr`."""
 
     name: str
@@ -29,73 +29,53 @@ class Noise:
     gains: Mapping[str, float] = field(default_factory=dict[str, float])
     norm: int = 2
     clip: Clip = "mse"
-    unit: str = ""
-    measured_error: float | None = None
-    error_note: str = ""
-    separable: bool = True
-    _known: dict[tuple[str, str], float] = field(
+    _ratios: dict[tuple[str, str], float] = field(
         default_factory=dict[tuple[str, str], float], compare=False, repr=False
     )
+
+    @property
+    def known(self) -> Collection[str]:
+        """Layers by the names of their weight tensors, and by other names."""
+        return self.weights.names
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Layers by the names of their weight tensors."""
         return tuple(self.weights.layers)
 
-    def table(
+    def question_faults(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
-    ) -> AccuracyTable:
-        """Return noise-to-signal ratios that each option adds to the output's.
-
-        Raises
-        ------
-        InputError
-            Layers that are not in the file, formats that are not simulated, activations without a
-            range; every one of them.
-        """
-        faults = options_fit(layers, options)
-        faults += unknown_layers(layers, self.weights.names, self.name)
-        formats = {f.name: f for given in options for o in given
+    ) -> list[Fault]:
+        """Return formats that are not simulated."""
+        formats = {f.name: f for own in options for o in own
                    for f in (o.weights, o.activations) if f is not None}  # fmt: skip
-        faults += [
+        return [
             Fault(f"format '{name}' is not simulated", path="accuracy",
                   expected="integers, floats, ternary, block floats, microscaling, plain ggml")
-            for name, f in formats.items() if not simulated(f)
+            for name, format in formats.items() if not simulated(format)
         ]  # fmt: skip
-        if faults:
-            raise InputError(faults)
-        unary: list[Floats] = []
-        for layer, given in zip(layers, options, strict=True):
-            found = self.weights.find(layer)
-            if found is not None:
-                unary.append(self._row(layer, found, given, faults))
-        if faults:
-            raise InputError(faults)
-        return AccuracyTable(tuple(unary), {})
 
-    def _row(
-        self, name: str, layer: LayerWeights, options: Sequence[LayerOption], faults: list[Fault]
-    ) -> Floats:
-        texts = [describe(option) for option in options]
+    def losses(
+        self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
+    ) -> Sequence[float]:
+        """Return noise-to-signal ratios that each option adds to the output's."""
+        own = self.weights.find(layer)
+        assert own is not None
+        texts = list(map(describe, options))
         arrays: list[tuple[Array, int]] = []
-        power = 0.0
         for option, text in zip(options, texts, strict=True):
-            if (name, text) in self._known:
+            if (layer, text) in self._ratios:
                 continue
             if not arrays:  # read once for all options, and let go after
-                arrays = [(weight.read(), weight.axis) for weight in layer.weights]
-                power = sum(float(np.vdot(w, w)) for w, _ in arrays)
-            error = sum(squared_error(w, option._replace(activations=None), axis, norm=self.norm,
-                                      clip=self.clip) for w, axis in arrays)  # fmt: skip
-            total = layer.uses * error / power if power > 0 else 0.0
+                arrays = [(weight.read(), weight.axis) for weight in own.weights]
+            change = option._replace(activations=None)
+            total = own.uses * noise_ratio(arrays, change, norm=self.norm, clip=self.clip)
             before = len(faults)
             if option.activations is not None:
-                total += self._activations(name, layer, option.activations, faults)
+                total += self._activations(layer, own, option.activations, faults)
             if len(faults) == before:
-                self._known[name, text] = total * self._gain(name, layer)
-        if faults:
-            return np.zeros(0)
-        return np.array([self._known[name, text] for text in texts])
+                self._ratios[layer, text] = total * self._gain(layer, own)
+        return [self._ratios.get((layer, text), 0.0) for text in texts]
 
     def _gain(self, name: str, layer: LayerWeights) -> float:
         names = (name, layer.name, *(weight.name for weight in layer.weights))
@@ -119,10 +99,6 @@ class Noise:
                 return 0.0
             total += activation_noise(values, format)
         return total
-
-    def predicted(self, loss: Floats) -> Floats:
-        """Return the losses as they are: noise-to-signal ratios of the output, no unit."""
-        return loss
 
     def sqnr_db(self, loss: Floats) -> Floats:
         """Return the signal to quantisation-noise ratio of the output, decibels."""
@@ -161,9 +137,7 @@ def sqnr(
     that are uncorrelated and of one variance; C prunes and quantises.
     """
     weights = read_weights(path)
-    ranges = calibration if isinstance(calibration, Ranges) or calibration is None else (
-        read_ranges(calibration)
-    )  # fmt: skip
+    ranges = None if calibration is None else read_ranges(calibration)
     factors = dict(gains or {})
     faults = unknown_layers(factors, weights.names, "the weights")
     faults += [
@@ -193,8 +167,6 @@ def pruning(
     if norm not in {1, 2}:
         raise input_error(f"norm {norm}", path="norm", expected="1 or 2")
     weights = read_weights(path)
-    ranges = calibration if isinstance(calibration, Ranges) or calibration is None else (
-        read_ranges(calibration)
-    )  # fmt: skip
+    ranges = None if calibration is None else read_ranges(calibration)
     return Noise(f"pruning error of {weights.file} (channels by L{norm})", weights, ranges,
                  norm=norm)  # fmt: skip

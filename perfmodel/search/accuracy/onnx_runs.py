@@ -12,7 +12,7 @@ import numpy as np
 from perfmodel.arrays import Array
 from perfmodel.errors import InputError
 from perfmodel.formats import format_named
-from perfmodel.search.accuracy.compress import compress, squared_error
+from perfmodel.search.accuracy.compress import compress, noise_ratio
 from perfmodel.search.accuracy.model import Configuration, unknown_layers
 from perfmodel.search.accuracy.onnx_session import refusals, session
 from perfmodel.search.accuracy.onnx_weights import layers_of, load, weighted_nodes
@@ -175,13 +175,10 @@ def measured_gains(
     exact = _outputs(write({}), given, file)
     gains: dict[str, float] = {}
     for name in names:
-        found = weights.find(name)
-        if found is None:
+        layer = weights.find(name)
+        if layer is None:
             continue
-        arrays = [(w.read(), w.axis) for w in found.weights]
-        power = sum(float(np.vdot(w, w)) for w, _ in arrays)
-        own = sum(squared_error(w, change, axis) for w, axis in arrays)
-        if own > 0 and power > 0:
-            ratio = _ratio(exact, _outputs(write({name: change}), given, file))
-            gains[name] = ratio / (found.uses * own / power)
+        own = layer.uses * noise_ratio([(w.read(), w.axis) for w in layer.weights], change)
+        if own > 0:
+            gains[name] = _ratio(exact, _outputs(write({name: change}), given, file)) / own
     return gains

@@ -6,8 +6,9 @@ import math
 import re
 from typing import Final, NamedTuple
 
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.errors import Fault, input_error
 from perfmodel.formats import Format, Sparsity, format_named, parse_precision, parse_sparsity
+from perfmodel.settings import FaultList
 
 #: The text of an option that changes nothing.
 AS_IS: Final = "as_is"
@@ -50,9 +51,9 @@ def describe(option: LayerOption) -> str:
     return ",".join(parts) or AS_IS
 
 
-def as_option(value: LayerOption | str) -> LayerOption:
-    """Return an option from its text, or as it is."""
-    return value if isinstance(value, LayerOption) else parse_option(value)
+def canonical(value: LayerOption | str) -> str:
+    """Return the text of an option, which may be written in other ways; see `parse_option`."""
+    return describe(value if isinstance(value, LayerOption) else parse_option(value))
 
 
 def parse_option(text: str) -> LayerOption:
@@ -70,24 +71,17 @@ def parse_option(text: str) -> LayerOption:
     InputError
         With every fault.
     """
-    found: dict[str, object] = {}
-    faults: list[Fault] = []
-    for part in re.split(r"[,+]", text.strip().lower()):
-        word = part.strip()
+    parts: dict[str, object] = {}
+    faults = FaultList()
+    for word in map(str.strip, re.split(r"[,+]", text.strip().lower())):
         if word == AS_IS:
             continue
-        try:
-            made = _part(word)
-        except InputError as error:
-            faults += error.faults
-            continue
-        for key, value in made.items():
-            if key in found:
+        for key, value in (faults.trying(_part, word) or {}).items():
+            if key in parts:
                 faults.append(Fault(f"'{text}' says {key} twice", expected="each once"))
-            found[key] = value
-    if faults:
-        raise InputError(faults)
-    return LayerOption(**found)  # pyright: ignore[reportArgumentType]
+            parts[key] = value
+    faults.settle()
+    return LayerOption(**parts)  # pyright: ignore[reportArgumentType]
 
 
 def _part(word: str) -> dict[str, object]:
@@ -107,10 +101,8 @@ def _part(word: str) -> dict[str, object]:
         return {"sparsity": parse_sparsity(word)}
     elif not mark and _WIDTHS.fullmatch(word):
         precision = parse_precision(word if "a" in word else f"{word}a16")
-        made: dict[str, object] = {"weights": precision.weights}
-        if "a" in word:
-            made["activations"] = precision.activations
-        return made
+        activations = {"activations": precision.activations} if "a" in word else {}
+        return {"weights": precision.weights, **activations}
     elif not mark and word:
         return {"weights": format_named(word)}
     raise input_error(f"'{word}' is no option of a layer", expected=_EXPECTED)

@@ -9,12 +9,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.measurements import read_rows
+from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.measurements import read_columns
 from perfmodel.search.accuracy.model import AccuracyModel, AccuracyTable, Floats
-from perfmodel.search.accuracy.option import LayerOption, as_option, describe, parse_option
+from perfmodel.search.accuracy.option import LayerOption, canonical
 from perfmodel.search.accuracy.read import PairKey
 from perfmodel.search.accuracy.sensitivities import pair_arrays
+from perfmodel.settings import FaultList
 
 #: (layer, other) -> (option, other's option) -> what both together add beside their own losses.
 Pairs: TypeAlias = Mapping[
@@ -64,12 +65,11 @@ class Pairwise:
 
         Terms of layers or options that are not asked for are left out.
         """
-        made = self.model.table(layers, options)
-        added = pair_arrays(self.pairs, layers, options)
-        joined = dict(made.pairs)
-        for pair, terms in added.items():
-            joined[pair] = joined[pair] + terms if pair in joined else terms
-        return made._replace(pairs=joined)
+        table = self.model.table(layers, options)
+        pairs = dict(table.pairs)
+        for pair, terms in pair_arrays(self.pairs, layers, options).items():
+            pairs[pair] = pairs[pair] + terms if pair in pairs else terms
+        return table._replace(pairs=pairs)
 
     def predicted(self, loss: Floats) -> Floats:
         """Return losses in the unit of the model underneath."""
@@ -96,64 +96,40 @@ def pairwise(model: AccuracyModel, pairs: Pairs | str | Path) -> Pairwise:
     """
     if not isinstance(pairs, Mapping):
         return Pairwise(model, _csv(Path(pairs)))
-    found: dict[PairKey, float] = {}
-    faults: list[Fault] = []
+    read: dict[PairKey, float] = {}
+    faults = FaultList()
     for (layer, other), terms in pairs.items():
         for (option, second), value in terms.items():
-            try:
-                key = (layer, describe(as_option(option)), other, describe(as_option(second)))
-            except InputError as error:
-                faults += error.faults
-                continue
-            _add(found, key, float(value), faults)
-    if faults:
-        raise InputError(faults)
-    return Pairwise(model, found)
+            texts = [faults.trying(canonical, each) for each in (option, second)]
+            if texts[0] is not None and texts[1] is not None:
+                faults.trying(_add, read, (layer, texts[0], other, texts[1]), float(value))
+    faults.settle()
+    return Pairwise(model, read)
 
 
-def _add(
-    found: dict[PairKey, float], key: PairKey, value: float, faults: list[Fault]
-) -> None:  # fmt: skip
+def _add(pairs: dict[PairKey, float], key: PairKey, value: float) -> None:
     if key[0] == key[2]:
-        faults.append(Fault(f"a pair of '{key[0]}' with itself", expected="two layers"))
-    elif key in found or (*key[2:], *key[:2]) in found:
-        faults.append(Fault(f"the pair {', '.join(key)} stands there twice", expected="once"))
-    elif not np.isfinite(value):
-        faults.append(Fault(f"{value} for {', '.join(key)}", expected="a finite number"))
-    else:
-        found[key] = value
+        raise input_error(f"a pair of '{key[0]}' with itself", expected="two layers")
+    if key in pairs or (*key[2:], *key[:2]) in pairs:
+        raise input_error(f"the pair {', '.join(key)} stands there twice", expected="once")
+    if not np.isfinite(value):
+        raise input_error(f"{value} for {', '.join(key)}", expected="a finite number")
+    pairs[key] = value
 
 
 def _csv(file: Path) -> dict[PairKey, float]:
     faults: list[Fault] = []
-    rows = read_rows(file, noun="pair", faults=faults)
-    header = rows.missing(_COLUMNS)
-    header += [
-        rows.fault(None, c, f"unknown column '{c}'", "columns " + ", ".join(_COLUMNS),
-                   nearest(c, _COLUMNS))
-        for c in rows.columns if c not in _COLUMNS
-    ]  # fmt: skip
-    if header:
-        raise InputError([*header, *faults])
-    found: dict[PairKey, float] = {}
+    rows = read_columns(file, "pair", _COLUMNS, (), faults)
+    pairs: dict[PairKey, float] = {}
     for row in rows:
-        before = len(faults)
-        texts: dict[str, str] = {}
-        for column in ("option", "other_option"):
-            try:
-                texts[column] = describe(parse_option(row.get(column)))
-            except InputError as error:
-                faults += [rows.fault(row, column, f.message, f.expected, f.suggestion)
-                           for f in error.faults]  # fmt: skip
-        value = rows.number(row, "sensitivity", faults, above_zero=False)
-        if value is None and len(faults) == before:
-            faults.append(rows.fault(row, "sensitivity", "an empty cell", "a finite number"))
-        if len(faults) > before or value is None:
-            continue
-        wrong: list[Fault] = []
-        key = (row.get("layer"), texts["option"], row.get("other_layer"), texts["other_option"])
-        _add(found, key, value, wrong)
-        faults += [rows.fault(row, "layer", f.message, f.expected) for f in wrong]
+        option, other_option = (
+            rows.trying(row, column, faults, canonical, row.get(column))
+            for column in ("option", "other_option")
+        )
+        value = rows.required(row, "sensitivity", faults)
+        if option is not None and other_option is not None and value is not None:
+            key = (row.get("layer"), option, row.get("other_layer"), other_option)
+            rows.trying(row, "layer", faults, _add, pairs, key, value)
     if faults:
         raise InputError(faults)
-    return found
+    return pairs

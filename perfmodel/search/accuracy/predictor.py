@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,17 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, InputError, nearest, one_of
-from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
-from perfmodel.search.accuracy.option import LayerOption, as_option, describe
+from perfmodel.errors import Fault, nearest, one_of
+from perfmodel.search.accuracy.model import Floats, SeparableModel, unknown_layers
+from perfmodel.search.accuracy.option import LayerOption, canonical, describe
+from perfmodel.search.accuracy.sensitivities import pair_arrays
+from perfmodel.settings import FaultList
 
 #: Which way a measured figure is better.
 Better = Literal["higher", "lower"]
 _RIDGES: Final = np.logspace(-6, 3, 37)
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
+@dataclass(frozen=True)
+class Fitted(SeparableModel):
     """A linear predictor over the options of layers: see `fitted`.
 
     Attributes
@@ -39,59 +41,59 @@ class Fitted:
     """
 
     name: str
-    unit: str
-    measured_error: float
-    error_note: str
     constant: float
     effects: Mapping[str, Mapping[str, float]]
     joint: Mapping[tuple[str, str], Mapping[tuple[str, str], float]]
     ridge: float
     residuals: tuple[float, ...]
     better: Better = "higher"
-    separable: bool = True
     top: float | None = None
+    unit: str = ""
+    measured_error: float | None = None
+    error_note: str = ""
 
-    def table(
+    @property
+    def known(self) -> Collection[str]:
+        """Layers of the configurations."""
+        return self.effects
+
+    @property
+    def offset(self) -> float:
+        """The constant."""
+        return self.constant
+
+    def question_faults(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
-    ) -> AccuracyTable:
-        """Return the fitted effects as losses; more is worse.
-
-        Raises
-        ------
-        InputError
-            Layers or options that no configuration had; layers of the fit that are not asked for,
-            whose effect would be missing. Every one of them.
-        """
-        faults = [*options_fit(layers, options), *unknown_layers(layers, self.effects, self.name)]
-        faults += [
+    ) -> list[Fault]:
+        """Return layers of the fit that are not asked for: their effect would be missing."""
+        return [
             Fault(f"layer '{layer}' of {self.name} is left out", path="accuracy",
                   expected="every layer that it was fitted on")
             for layer in self.effects if layer not in layers
         ]  # fmt: skip
-        if faults:
-            raise InputError(faults)
-        texts = [[describe(option) for option in given] for given in options]
-        for layer, given in zip(layers, texts, strict=True):
-            known = self.effects[layer]
-            faults += [
-                Fault(f"no configuration had '{text}' for layer '{layer}'", path="accuracy",
-                      expected=one_of(known),
-                      suggestion=nearest(text, known, cutoff=0.75))
-                for text in given if text not in known
-            ]  # fmt: skip
-        if faults:
-            raise InputError(faults)
-        unary = tuple(
-            np.array([self.effects[layer][text] for text in given])
-            for layer, given in zip(layers, texts, strict=True)
-        )
-        place = {layer: i for i, layer in enumerate(layers)}
-        pairs: dict[tuple[int, int], Floats] = {}
-        for (one, other), terms in self.joint.items():
-            i, j = place[one], place[other]
-            made = np.array([[terms.get((a, b), 0.0) for b in texts[j]] for a in texts[i]])
-            pairs[min(i, j), max(i, j)] = made if i < j else made.T
-        return AccuracyTable(unary, pairs, self.constant)
+
+    def losses(
+        self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
+    ) -> Sequence[float]:
+        """Return the fitted effects as losses; more is worse."""
+        known, texts = self.effects[layer], list(map(describe, options))
+        faults += [
+            Fault(f"no configuration had '{text}' for layer '{layer}'", "accuracy",
+                  expected=one_of(known), suggestion=nearest(text, known, cutoff=0.75))
+            for text in texts if text not in known
+        ]  # fmt: skip
+        return [known.get(text, 0.0) for text in texts]
+
+    def pair_tables(
+        self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
+    ) -> dict[tuple[int, int], Floats]:
+        """Return the fitted effects of pairs."""
+        terms = {
+            (one, first, other, second): value
+            for (one, other), values in self.joint.items()
+            for (first, second), value in values.items()
+        }
+        return pair_arrays(terms, layers, options)
 
     def predicted(self, loss: Floats) -> Floats:
         """Return what the fit predicts, in `unit`: ``-loss`` where higher is better."""
@@ -162,15 +164,15 @@ def fitted(
             effects[key[0]][key[1]] = sign * float(weight)
         else:
             joint[key[0], key[2]][key[1], key[3]] = sign * float(weight)
-    chosen = "given" if ridge is not None else "chosen by the same error"
+    origin = "given" if ridge is not None else "chosen by the same error"
     return Fitted(
-        f"predictor fitted to {len(values)} configurations", unit,
-        float(np.sqrt(np.mean(left_out**2))),
-        f"root mean square, leave-one-out over {len(values)} configurations; "
-        f"ridge {penalty:.3g}, {chosen}",
+        f"predictor fitted to {len(values)} configurations",
         sign * (mean - float(centre @ weights)), effects, joint, penalty,
-        tuple(float(r) for r in left_out), better,
-        top=float(values.max()) if better == "higher" else None,
+        tuple(left_out.tolist()), better,
+        top=float(values.max()) if better == "higher" else None, unit=unit,
+        measured_error=float(np.sqrt(np.mean(left_out**2))),
+        error_note=f"root mean square, leave-one-out over {len(values)} configurations; "
+        f"ridge {penalty:.3g}, {origin}",
     )  # fmt: skip
 
 
@@ -188,7 +190,7 @@ def _texts(
     values: Array,
     pairs: Sequence[tuple[str, str]],
 ) -> list[dict[str, str]]:
-    faults: list[Fault] = []
+    faults = FaultList()
     if values.shape != (len(configurations),) or len(configurations) < 3:
         faults.append(
             Fault(f"{len(configurations)} configurations and accuracies of shape {values.shape}",
@@ -197,19 +199,15 @@ def _texts(
     elif not np.isfinite(values).all():
         faults.append(Fault("an accuracy is not finite", "accuracies", expected="finite numbers"))
     layers = list(configurations[0]) if configurations else []
-    made: list[dict[str, str]] = []
-    for i, given in enumerate(configurations):
-        if set(given) != set(layers):
-            odd = sorted(set(given) ^ set(layers))
+    texts: list[dict[str, str]] = []
+    for i, own in enumerate(configurations):
+        if odd := sorted(set(own) ^ set(layers)):
             faults.append(Fault(f"not the layers of the first: {', '.join(odd[:4])}",
                                 f"configurations.{i}", expected="the same layers"))  # fmt: skip
             continue
-        try:
-            made.append({layer: describe(as_option(given[layer])) for layer in layers})
-        except InputError as error:
-            faults += error.faults
+        named = {layer: faults.trying(canonical, own[layer]) for layer in layers}
+        texts.append({layer: text or "" for layer, text in named.items()})
     for pair in pairs:
         faults += unknown_layers(pair, layers, "the configurations")
-    if faults:
-        raise InputError(faults)
-    return made
+    faults.settle()
+    return texts

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Array
 from perfmodel.atomic import replacing
-from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.errors import Fault, InputError, input_error
 from perfmodel.formats import Format
-from perfmodel.measurements import read_rows
+from perfmodel.measurements import read_columns
 from perfmodel.regular import open_file
 from perfmodel.search.accuracy.quantise import fake_quantise
 
@@ -82,20 +82,22 @@ def activation_noise(values: npt.ArrayLike, format: Format) -> float:
     return float(np.vdot(error, error)) / power if power > 0 else 0.0
 
 
-def read_ranges(path: str | Path) -> Ranges:
+def read_ranges(path: str | Path | Ranges) -> Ranges:
     """Read a calibration file.
 
     Parameters
     ----------
     path
         CSV with ``tensor``, ``low``, ``high`` and, where known, ``rms``. Or NPZ with an array of
-        sample values a tensor; an array of two numbers is a range.
+        sample values a tensor; an array of two numbers is a range. Ranges are returned as they are.
 
     Raises
     ------
     InputError
         With every fault.
     """
+    if isinstance(path, Ranges):
+        return path
     file = Path(path)
     return _npz(file) if file.suffix.lower() == ".npz" else _csv(file)
 
@@ -130,28 +132,15 @@ def _npz(file: Path) -> Ranges:
 
 def _csv(file: Path) -> Ranges:
     faults: list[Fault] = []
-    rows = read_rows(file, noun="tensor", faults=faults)
-    header = rows.missing(_COLUMNS[:3])
-    header += [
-        rows.fault(None, name, f"unknown column '{name}'", "columns " + ", ".join(_COLUMNS),
-                   nearest(name, _COLUMNS))
-        for name in rows.columns if name not in _COLUMNS
-    ]  # fmt: skip
-    if header:
-        raise InputError([*header, *faults])
+    rows = read_columns(file, "tensor", _COLUMNS[:3], _COLUMNS[3:], faults)
     samples: dict[str, Array] = {}
     for row in rows:
         name = row.get("tensor")
         if not name or name in samples:
-            faults.append(rows.fault(row, "tensor", f"tensor '{name}' again" if name else "no name",
-                                     "each tensor once, by its name"))  # fmt: skip
-        ends = [rows.number(row, c, faults, above_zero=False) for c in ("low", "high")]
-        rms = rows.number(row, "rms", faults) if "rms" in rows.columns else None
-        faults += [
-            rows.fault(row, column, "an empty cell", "a number")
-            for column in ("low", "high") if not row.get(column)
-        ]  # fmt: skip
-        low, high = ends
+            message = f"tensor '{name}' again" if name else "no name"
+            faults.append(rows.fault(row, "tensor", message, "each tensor once, by its name"))
+        low, high = (rows.required(row, column, faults) for column in ("low", "high"))
+        rms = rows.number(row, "rms", faults)
         if low is None or high is None:
             continue
         if low > high:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest, one_of
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
-from perfmodel.search.accuracy.option import LayerOption, describe, parse_option
+from perfmodel.search.accuracy.option import LayerOption, canonical, describe, parse_option
 from perfmodel.specfile import Marks, read
 
 #: Layer, its option, other layer, its option.
@@ -62,50 +63,35 @@ def _read_csv(path: Path) -> Sensitivities:
     if missing:
         raise InputError([*missing, *faults])
     losses: dict[str, dict[str, float]] = {}
-    if "sensitivity" in rows.columns:
-        _long(rows, losses, faults)
-    else:
-        _wide(rows, losses, faults)
+    (_long if "sensitivity" in rows.columns else _wide)(rows, losses, faults)
     if faults:
-        raise InputError(sorted(faults, key=_place))
+        raise InputError(sorted(faults, key=attrgetter("line", "column")))
     return Sensitivities(losses, {})
 
 
-def _place(fault: Fault) -> tuple[int, int]:
-    return fault.line, fault.column
-
-
 def _long(rows: CsvTable, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
-    known = ("layer", "option", *_CHOICE, "sensitivity")
-    faults += [
-        rows.fault(
-            None, name, f"unknown column '{name}'", one_of(known),
-            nearest(name, known),
-        )
-        for name in rows.columns if name not in known
-    ]  # fmt: skip
+    faults += rows.unknown(("layer", "option", *_CHOICE, "sensitivity"))
     for row in rows:
-        parts = [row.get("option")]
-        marks = {"weights": "w=", "activations": "a=", "sparsity": "", "kept": "kept="}
-        parts += [marks[c] + row.get(c) for c in _CHOICE if row.get(c)]
-        text = ",".join(part for part in parts if part)
-        column = next((c for c in ("option", *_CHOICE) if row.get(c)), "sensitivity")
-        _add(rows, row, column, text or "as_is", "sensitivity", losses, faults)
+        marks = {
+            "option": "",
+            "weights": "w=",
+            "activations": "a=",
+            "sparsity": "",
+            "kept": "kept=",
+        }
+        parts = {
+            column: mark + row.get(column) for column, mark in marks.items() if row.get(column)
+        }
+        text, column = ",".join(parts.values()) or "as_is", next(iter(parts), "sensitivity")
+        _add(rows, row, column, text, "sensitivity", losses, faults)
 
 
 def _wide(rows: CsvTable, losses: dict[str, dict[str, float]], faults: list[Fault]) -> None:
     options = [name for name in rows.columns if name != "layer"]
     if not options:
-        faults.append(rows.fault(None, "layer", "a table without options",
-                                 "a column 'sensitivity', or one for each option"))  # fmt: skip
-    good: list[str] = []
-    for name in options:
-        try:
-            parse_option(name)
-            good.append(name)
-        except InputError as error:
-            faults += [rows.fault(None, name, f.message, f.expected, f.suggestion)
-                       for f in error.faults]  # fmt: skip
+        expected = "a column 'sensitivity', or one for each option"
+        faults.append(rows.fault(None, "layer", "a table without options", expected))
+    good = [o for o in options if rows.trying(None, o, faults, parse_option, o) is not None]
     for row in rows:
         for name in good:
             _add(rows, row, name, name, name, losses, faults)
@@ -115,26 +101,18 @@ def _add(
     rows: CsvTable, row: CsvRow, place: str, text: str, column: str,
     losses: dict[str, dict[str, float]], faults: list[Fault],
 ) -> None:  # fmt: skip
-    before = len(faults)
     layer = row.get("layer")
     if not layer:
         faults.append(rows.fault(row, "layer", "a layer without a name", "a name"))
-    key = ""
-    try:
-        key = describe(parse_option(text))
-    except InputError as error:
-        faults += [rows.fault(row, place, f.message, f.expected, f.suggestion)
-                   for f in error.faults]  # fmt: skip
-    if not row.get(column):
-        faults.append(rows.fault(row, column, "an empty cell", "a finite number"))
-    value = rows.number(row, column, faults, above_zero=False)
-    if len(faults) > before or value is None:
+    key = rows.trying(row, place, faults, canonical, text)
+    value = rows.required(row, column, faults)
+    if not layer or key is None or value is None:
         return
-    given = losses.setdefault(layer, {})
-    if key in given:
+    own = losses.setdefault(layer, {})
+    if key in own:
         message = f"'{key}' of layer '{layer}' stands there twice"
         faults.append(rows.fault(row, place, message, "each option of a layer once"))
-    given[key] = value
+    own[key] = value
 
 
 class _Tree:
@@ -220,7 +198,7 @@ class _Tree:
 
     def _option(self, text: str, path: tuple[str | int, ...]) -> str:
         try:
-            return describe(parse_option(text))
+            return canonical(text)
         except InputError as error:
             for fault in error.faults:
                 self._fault(path, fault.message, fault.expected, fault.suggestion, key=True)

@@ -2,64 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, nearest, one_of
-from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
+from perfmodel.errors import Fault, nearest, one_of
+from perfmodel.search.accuracy.model import Floats, SeparableModel
 from perfmodel.search.accuracy.option import AS_IS, LayerOption, describe
 from perfmodel.search.accuracy.read import PairKey, Sensitivities, from_mapping, read_sensitivities
 
 
-@dataclass(frozen=True, slots=True)
-class SensitivityTable:
+@dataclass(frozen=True)
+class SensitivityTable(SeparableModel):
     """Sensitivities as given: see `table`."""
 
     name: str
-    losses: Mapping[str, Mapping[str, float]]
-    pairs: Mapping[PairKey, float] = field(default_factory=dict[PairKey, float])
+    sensitivities: Sensitivities
     unit: str = ""
-    measured_error: float | None = None
-    error_note: str = ""
-    separable: bool = True
 
-    def table(
+    @property
+    def known(self) -> Collection[str]:
+        """Layers of the table."""
+        return self.sensitivities.losses
+
+    def losses(
+        self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
+    ) -> Sequence[float]:
+        """Return losses; an option that changes nothing costs nothing where none is given."""
+        known = {AS_IS: 0.0, **self.sensitivities.losses[layer]}
+        texts = list(map(describe, options))
+        faults += [
+            Fault(f"no sensitivity of '{text}' for layer '{layer}' in {self.name}", "accuracy",
+                  expected=one_of(known), suggestion=nearest(text, known, cutoff=0.75))
+            for text in texts if text not in known
+        ]  # fmt: skip
+        return [known.get(text, 0.0) for text in texts]
+
+    def pair_tables(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
-    ) -> AccuracyTable:
-        """Return the losses; an option that changes nothing costs nothing where none is given.
-
-        Raises
-        ------
-        InputError
-            A layer or an option that is not in the table; every one of them.
-        """
-        faults = [*options_fit(layers, options), *unknown_layers(layers, self.losses, self.name)]
-        if faults:
-            raise InputError(faults)
-        unary: list[Floats] = []
-        for layer, given in zip(layers, options, strict=True):
-            known = {AS_IS: 0.0, **self.losses[layer]}
-            row = np.zeros(len(given))
-            for i, text in enumerate(describe(option) for option in given):
-                if text in known:
-                    row[i] = known[text]
-                else:
-                    faults.append(
-                        Fault(f"no sensitivity of '{text}' for layer '{layer}' in {self.name}",
-                              path="accuracy", suggestion=nearest(text, known, cutoff=0.75),
-                              expected=one_of(known))
-                    )  # fmt: skip
-            unary.append(row)
-        if faults:
-            raise InputError(faults)
-        return AccuracyTable(tuple(unary), pair_arrays(self.pairs, layers, options))
-
-    def predicted(self, loss: Floats) -> Floats:
-        """Return the losses as they are."""
-        return loss
+    ) -> dict[tuple[int, int], Floats]:
+        """Return the pairwise terms; see `pair_arrays`."""
+        return pair_arrays(self.sensitivities.pairs, layers, options)
 
 
 def table(source: str | Path | Mapping[str, Mapping[str, float]]) -> SensitivityTable:
@@ -79,12 +64,11 @@ def table(source: str | Path | Mapping[str, Mapping[str, float]]) -> Sensitivity
     InputError
         With every fault of the file, each with its line and column.
     """
-    found: Sensitivities
     if isinstance(source, Mapping):
-        found, name = from_mapping(source), "table"
+        read, name = from_mapping(source), "table"
     else:
-        found, name = read_sensitivities(Path(source)), f"table {Path(source).name}"
-    return SensitivityTable(name, found.losses, found.pairs, found.unit)
+        read, name = read_sensitivities(Path(source)), f"table {Path(source).name}"
+    return SensitivityTable(name, read, read.unit)
 
 
 def pair_arrays(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -11,9 +11,9 @@ from typing import Any, Final, cast
 import numpy as np
 
 from perfmodel.errors import Fault, InputError, input_error, nearest
-from perfmodel.measurements import read_rows
+from perfmodel.measurements import read_columns
 from perfmodel.search.accuracy.compress import squared_error
-from perfmodel.search.accuracy.model import AccuracyTable, Floats, options_fit, unknown_layers
+from perfmodel.search.accuracy.model import SeparableModel, unknown_layers
 from perfmodel.search.accuracy.option import LayerOption, describe
 from perfmodel.search.accuracy.quantise import simulated
 from perfmodel.search.accuracy.weights import Source, Weights, read_weights
@@ -24,19 +24,18 @@ _DELTA: Final = re.compile(r"delta_weights_(\d+)bit_square")
 _TRACE: Final = ("trace", "Hutchinson_trace")
 
 
-@dataclass(frozen=True, slots=True)
-class Traces:
-    """Traces of layers times the squared change of their weights: see `hawq`."""
+@dataclass(frozen=True)
+class Traces(SeparableModel):
+    """Traces of layers times the squared change of their weights: see `hawq`.
+
+    Formats of activations add nothing.
+    """
 
     name: str
     traces: Mapping[str, float]
     deltas: Mapping[str, Mapping[int, float]]
     weights: Weights | None = None
-    unit: str = ""
-    measured_error: float | None = None
-    error_note: str = ""
-    separable: bool = True
-    _known: dict[tuple[str, str], float] = field(
+    _errors: dict[tuple[str, str], float] = field(
         default_factory=dict[tuple[str, str], float], compare=False, repr=False
     )
 
@@ -45,59 +44,51 @@ class Traces:
         """Names of the layers."""
         return tuple(self.traces)
 
-    def table(
+    @property
+    def known(self) -> Collection[str]:
+        """Names of the layers."""
+        return self.traces
+
+    def question_faults(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
-    ) -> AccuracyTable:
-        """Return ``trace * ||C(W) - W||^2``; formats of activations add nothing here.
+    ) -> list[Fault]:
+        """Return layers of which neither a change nor the weights are known."""
+        if self.weights is None:
+            return []
+        asked = [name for name in layers if name in self.traces and not self.deltas.get(name)]
+        return unknown_layers(asked, self.weights.names, self.weights.file)
 
-        Raises
-        ------
-        InputError
-            Layers without a trace, options for which the file has no change of weights and no
-            weights were given; every one of them.
-        """
-        faults = [*options_fit(layers, options), *unknown_layers(layers, self.traces, self.name)]
-        if self.weights is not None:
-            known = [n for n in layers if n in self.traces and not self.deltas.get(n)]
-            faults += unknown_layers(known, self.weights.names, self.weights.file)
-        if faults:
-            raise InputError(faults)
-        unary = [
-            np.array([self._loss(layer, option, faults) for option in given], dtype=np.float64)
-            for layer, given in zip(layers, options, strict=True)
-        ]
-        if faults:
-            raise InputError(faults)
-        return AccuracyTable(tuple(unary), {})
+    def losses(
+        self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
+    ) -> Sequence[float]:
+        """Return ``trace * ||C(W) - W||^2`` of each option."""
+        return [self.traces[layer] * self._change(layer, option, faults) for option in options]
 
-    def _loss(self, layer: str, option: LayerOption, faults: list[Fault]) -> float:
+    def _change(self, layer: str, option: LayerOption, faults: list[Fault]) -> float:
+        """Return the squared change of a layer's weights."""
         change = option._replace(activations=None)
+        text = describe(change)
+        if (layer, text) in self._errors:
+            return self._errors[layer, text]
+        stored = self.deltas.get(layer, {})
+        format = change.weights
+        if format is not None and change == LayerOption(format) and format.family == "int":
+            known = None if np.ndim(format.bits) else stored.get(int(format.bits))
+            if known is not None and format.bits == int(format.bits):
+                return known
         if change == LayerOption():
             return 0.0
-        text = describe(change)
-        if (layer, text) in self._known:
-            return self._known[layer, text]
-        plain = change.weights is not None and change.sparsity is None and change.kept == 1.0
-        stored = self.deltas.get(layer, {})
-        if plain and change.weights is not None and change.weights.family == "int":
-            bits = change.weights.bits
-            if not np.ndim(bits) and bits in stored:
-                return self.traces[layer] * stored[int(bits)]
-        found = self.weights.find(layer) if self.weights is not None else None
-        if found is None or (change.weights is not None and not simulated(change.weights)):
+        own = self.weights.find(layer) if self.weights is not None else None
+        if own is None or (format is not None and not simulated(format)):
             have = ", ".join(f"int{bits}" for bits in sorted(stored)) or "none"
             faults.append(
                 Fault(f"no change of weights of layer '{layer}' for '{text}'", path="accuracy",
                       expected=f"an integer format of the file ({have}), or weights=")
             )  # fmt: skip
             return 0.0
-        error = sum(squared_error(w.read(), change, w.axis) for w in found.weights)
-        self._known[layer, text] = self.traces[layer] * error
-        return self._known[layer, text]
-
-    def predicted(self, loss: Floats) -> Floats:
-        """Return the losses as they are: a sensitivity without a unit."""
-        return loss
+        error = sum(squared_error(w.read(), change, w.axis) for w in own.weights)
+        self._errors[layer, text] = error
+        return error
 
 
 def hawq(
@@ -227,30 +218,19 @@ def _columns(
 
 def _csv(file: Path) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
     faults: list[Fault] = []
-    rows = read_rows(file, noun="layer", faults=faults)
-    header = rows.missing(("layer", "trace"))
+    deltas = [f"delta_weights_{bits}bit_square" for bits in range(1, 17)]
+    rows = read_columns(file, "layer", ("layer", "trace"), deltas, faults)
     bits = {c: int(m[1]) for c in rows.columns if (m := _DELTA.fullmatch(c))}
-    known = ("layer", "trace", "delta_weights_4bit_square", "delta_weights_8bit_square")
-    header += [
-        rows.fault(None, c, f"unknown column '{c}'", "columns " + ", ".join(known),
-                   nearest(c, known))
-        for c in rows.columns if c not in {"layer", "trace", *bits}
-    ]  # fmt: skip
-    if header:
-        raise InputError([*header, *faults])
     traces: dict[str, float] = {}
-    deltas: dict[str, dict[int, float]] = {}
+    changes: dict[str, dict[int, float]] = {}
     for row in rows:
         layer = row.get("layer")
         if not layer or layer in traces:
             message = f"layer '{layer}' again" if layer else "a layer without a name"
             faults.append(rows.fault(row, "layer", message, "each layer once, by its name"))
-        trace = rows.number(row, "trace", faults, above_zero=False)
-        if not row.get("trace"):
-            faults.append(rows.fault(row, "trace", "an empty cell", "a number"))
-        traces[layer] = trace or 0.0
-        changes = {b: rows.number(row, c, faults, above_zero=False) for c, b in bits.items()}
-        deltas[layer] = {b: change for b, change in changes.items() if change is not None}
+        traces[layer] = rows.required(row, "trace", faults) or 0.0
+        numbers = {b: rows.number(row, c, faults, above_zero=False) for c, b in bits.items()}
+        changes[layer] = {b: number for b, number in numbers.items() if number is not None}
     if faults:
         raise InputError(faults)
-    return traces, deltas
+    return traces, changes

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.catalog import need
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.search.evolve.question import Floats
 
 #: Libraries that `expected_cost` gives functions for.
@@ -61,13 +61,11 @@ def expected_cost(
     faults: list[Fault] = []
     chosen = metric or oracle.metrics[0]
     if chosen not in oracle.metrics:
-        faults.append(Fault(f"the oracle does not tell '{chosen}'", path="metric",
-                            expected=one_of(oracle.metrics),
-                            suggestion=nearest(chosen, oracle.metrics)))  # fmt: skip
+        faults.append(
+            no_such(f"the oracle does not tell '{chosen}'", chosen, oracle.metrics, "metric")
+        )
     if backend not in BACKENDS:
-        faults.append(Fault(f"unknown backend '{backend}'", path="backend",
-                            expected=one_of(BACKENDS),
-                            suggestion=nearest(backend, BACKENDS)))  # fmt: skip
+        faults.append(no_such(f"unknown backend '{backend}'", backend, BACKENDS, "backend"))
     if faults:
         raise InputError(faults)
     return (_torch if backend == "torch" else _jax)(oracle, chosen)

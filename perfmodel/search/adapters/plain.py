@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
+from perfmodel.errors import Fault, InputError, nearest, no_such
 from perfmodel.search.evolve.question import EvolutionProblem, Index, labels
 
 
@@ -35,12 +35,7 @@ def profiler(oracle: Any, metric: str = "") -> Callable[[Any], Any]:
     """
     known = (*oracle.metrics, "feasible")
     if metric and metric not in known:
-        raise input_error(
-            f"the oracle does not tell '{metric}'",
-            path="metric",
-            expected=one_of(known),
-            suggestion=nearest(metric, known),
-        )
+        raise InputError(no_such(f"the oracle does not tell '{metric}'", metric, known, "metric"))
     chosen = metric or (oracle.metrics[0] if len(oracle.metrics) == 1 else "")
 
     def profile(sample: Any) -> float | dict[str, float]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from perfmodel.catalog import need
-from perfmodel.search.evolve.packages import quiet_pymoo
+from perfmodel.search.evolve.packages import oracle_problem
 from perfmodel.search.evolve.question import EvolutionProblem, Index
 
 
@@ -37,22 +34,4 @@ def pymoo_problem(
     """
     asked = objectives or oracle.metrics
     question = EvolutionProblem(oracle, oracle.space, asked, constraints, extra)
-    quiet_pymoo()
-    base: Any = need("pymoo.core.problem").Problem
-    last = np.array(question.sizes) - 1
-
-    class OracleProblem(base):
-        def __init__(self) -> None:
-            base.__init__(
-                self, n_var=len(last), n_obj=len(question.objectives),
-                n_ieq_constr=len(question.constraints) + 1, xl=np.zeros(len(last)),
-                xu=last.astype(float), vtype=int,
-            )  # fmt: skip
-
-        def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-            del args, kwargs
-            rows = np.clip(np.rint(np.asarray(x, dtype=float)), 0, last).astype(np.intp)
-            judged = question.judge(question.ask(rows))
-            out["F"], out["G"] = judged.objectives, judged.violations
-
-    return OracleProblem()
+    return oracle_problem(question)

@@ -10,47 +10,30 @@ from typing import Any, cast
 from perfmodel.catalog import need
 from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
 from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.importers.onnx.registry import (
+    COPIES,
+    NORMS,
+    POOLS,
+    REDUCTIONS,
+    called,
+    plain,
+)
+from perfmodel.workload.importers.torch_export.operators import MADE, VIEWS
 
-#: Elementwise functions of ATen -> their names here.
-ELEMENTWISE: Mapping[str, str] = {
-    "relu": "relu", "relu_": "relu", "hardtanh": "relu6", "hardtanh_": "relu6", "clamp": "clip",
-    "leaky_relu": "leaky_relu", "elu": "elu", "gelu": "gelu", "silu": "silu", "silu_": "silu",
-    "mish": "mish", "softplus": "softplus", "sigmoid": "sigmoid", "sigmoid_": "sigmoid",
-    "hardsigmoid": "hard_sigmoid", "hardswish": "hard_swish", "hardswish_": "hard_swish",
-    "hardsigmoid_": "hard_sigmoid", "tanh": "tanh", "exp": "exp", "log": "log", "sqrt": "sqrt",
-    "rsqrt": "sqrt", "erf": "erf", "abs": "abs", "neg": "neg", "pow": "pow", "square": "square",
-    "add": "add", "add_": "add", "sub": "sub", "sub_": "sub", "mul": "mul", "mul_": "mul",
-    "div": "div", "div_": "div", "_to_copy": "cast", "where": "where", "masked_fill": "where",
-}  # fmt: skip
+#: Elementwise functions of ATen -> their names here: by their own, but for these.
+_FUNCTIONS: Mapping[str, str] = {plain(function): function for function in VECTOR_OPS} | {
+    "hardtanh": "relu6",
+    "clamp": "clip",
+    "rsqrt": "sqrt",
+    "tocopy": "cast",
+    "maskedfill": "where",
+}
 
-#: Functions that only look at a tensor in another way.
-VIEWS = frozenset({
-    "view", "_unsafe_view", "reshape", "t", "transpose", "permute", "unsqueeze", "squeeze",
-    "expand", "detach", "alias", "flatten", "_reshape_alias", "slice", "select", "as_strided",
-    "unbind", "split", "split_with_sizes", "chunk", "lift_fresh",
-})  # fmt: skip
+#: Other names of the same elements: `torch_export` knows when a reshape is one.
+_VIEWED = frozenset({*VIEWS, "reshape", "_reshape_alias"})
 
-#: Functions that move data and compute nothing.
-COPIES = frozenset({
-    "cat", "stack", "clone", "copy_", "contiguous", "constant_pad_nd", "repeat", "roll", "index",
-    "index_select", "embedding", "native_channel_shuffle", "channel_shuffle", "pixel_shuffle",
-})  # fmt: skip
-
-POOLS = frozenset({
-    "max_pool2d_with_indices", "max_pool2d", "avg_pool2d", "_adaptive_avg_pool2d", "mean", "sum",
-    "max_pool1d", "avg_pool1d", "adaptive_avg_pool2d", "amax", "adaptive_max_pool2d",
-})  # fmt: skip
-
-NORMS: Mapping[str, str] = {
-    "native_batch_norm": "batch_norm", "_native_batch_norm_legit_no_training": "batch_norm",
-    "_native_batch_norm_legit": "batch_norm", "cudnn_batch_norm": "batch_norm",
-    "native_layer_norm": "layer_norm", "native_group_norm": "group_norm",
-    "_fused_rms_norm": "rms_norm",
-}  # fmt: skip
-
-#: What makes tensors out of nothing: constants of the graph.
-SOURCES = frozenset({"arange", "zeros", "ones", "full", "empty", "scalar_tensor", "zeros_like",
-                     "ones_like", "empty_like", "full_like", "new_zeros"})  # fmt: skip
+#: Functions that move data, beside those of the registry.
+_COPIED = frozenset({"contiguous", "index", "index_select", "embedding"})
 
 
 class Recorder:
@@ -147,29 +130,30 @@ class Recorder:
             return [g.matmul(*(self._of(t) for t in args[-2:]), name=base)]
         if name.startswith("_scaled_dot_product"):
             return [self._attention(base, args)]
-        if name in NORMS:
+        norm = called(name, NORMS)
+        if norm is not None:
             x = self._of(args[0])
             affine = sum(1 for t in args[1:5] if t is not None and id(t) in self._weights)
             affine = min(affine, 2)
             channels = int(prod(args[1])) if name == "native_layer_norm" else None
-            made = g.norm(x, NORMS[name], name=base, affine=affine, features=channels)
-            return [made]
+            return [g.norm(x, norm.also[0], name=base, affine=affine, features=channels)]
         if name in ("_softmax", "_log_softmax"):
             return [g.softmax(self._of(args[0]), name=base)]
-        if name in VIEWS:
+        if name in _VIEWED:
             return self._views(name, base, args, outputs)
-        if name in SOURCES and not inputs:
+        if name in MADE and not inputs:
             return []
-        if name in COPIES:
+        if called(name, COPIES) is not None or name in _COPIED:
             read = [self._of(t) for t in _leaves(self.torch, args)]
             # A gather reads as much as it writes, and not the whole table.
             sizes = [min(prod(t.shape), first.numel()) for t in _leaves(self.torch, args)]
             return [g.copy(read, tuple(first.shape), read=sizes, name=base)]
-        if name in POOLS:
+        if called(name, POOLS, REDUCTIONS) is not None:
             return [self._pool(base, args, first)]
-        if name in ELEMENTWISE and all(self._broadcasts(t, first) for t in inputs):
-            held = [self._of(t) for t in _leaves(self.torch, args)]
-            return [self._elementwise(ELEMENTWISE[name], base, held, first)]
+        function = _FUNCTIONS.get(plain(name), "")
+        if function and all(self._broadcasts(t, first) for t in inputs):
+            read = [self._of(t) for t in _leaves(self.torch, args)]
+            return [self._elementwise(function, base, read, first)]
         g.not_priced.append(f"{base}: aten.{name} has no cost")
         return [self._of(t) for t in outputs]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Container
 from math import comb
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from perfmodel.catalog import need
-from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.errors import InputError, input_error, no_such
 from perfmodel.search.evolve.archive import Choice
 from perfmodel.search.evolve.proposals import EvolutionContext, Proposals, fresh
-from perfmodel.search.evolve.question import Floats, Judged
+from perfmodel.search.evolve.question import EvolutionProblem, Floats, Judged
 
 #: Samplers of Optuna by name; those of several objectives unless said otherwise.
 SAMPLERS = {
@@ -26,9 +26,28 @@ SAMPLERS = {
 _INSTEAD = "method='regularised' or 'random'"
 
 
-def quiet_pymoo() -> None:
-    """Keep pymoo from printing a hint on standard output."""
+def oracle_problem(question: EvolutionProblem) -> Any:
+    """Return a problem of pymoo; see `perfmodel.search.adapters.pymoo_problem`."""
+    # A hint on standard output otherwise.
     need("pymoo.config", _INSTEAD).Config.warnings["not_compiled"] = False
+    base: Any = need("pymoo.core.problem", _INSTEAD).Problem
+    last = np.array(question.sizes) - 1
+
+    class OracleProblem(base):
+        def __init__(self) -> None:
+            base.__init__(
+                self, n_var=len(last), n_obj=len(question.objectives),
+                n_ieq_constr=len(question.constraints) + 1, xl=np.zeros(len(last)),
+                xu=last.astype(float), vtype=int,
+            )  # fmt: skip
+
+        def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+            del args, kwargs
+            rows = np.clip(np.rint(np.asarray(x, dtype=float)), 0, last).astype(np.intp)
+            judged = question.judge(question.ask(rows))
+            out["F"], out["G"] = judged.objectives, judged.violations
+
+    return OracleProblem()
 
 
 def nsga(search: EvolutionContext) -> Proposals:
@@ -38,17 +57,10 @@ def nsga(search: EvolutionContext) -> Proposals:
     another option with probability one over their number. What was asked about before, or is the
     same network as such, is not proposed.
     """
-    quiet_pymoo()
     question = search.archive.question
-    problem_class = need("pymoo.core.problem", _INSTEAD).Problem
+    problem = oracle_problem(question)
     static = need("pymoo.problems.static").StaticProblem
     evaluator = need("pymoo.core.evaluator").Evaluator
-    sizes = np.array(question.sizes)
-    problem = problem_class(
-        n_var=len(sizes), n_obj=len(question.objectives),
-        n_ieq_constr=len(question.constraints) + 1, xl=np.zeros(len(sizes)), xu=sizes - 1.0,
-        vtype=int,
-    )  # fmt: skip
     algorithm = _algorithm(search, len(question.objectives))
     algorithm.setup(problem, termination=need("pymoo.core.termination").NoTermination(),
                     seed=search.seed, verbose=False)  # fmt: skip
@@ -153,7 +165,7 @@ def _operators(search: EvolutionContext) -> dict[str, Any]:
         def _do(self, problem: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
             del problem, args, kwargs
             first, second = (np.asarray(parents, dtype=np.intp) for parents in x)
-            takes = np.asarray(rng.random(first.shape) < 0.5)
+            takes = cast("Floats", rng.random(first.shape) < 0.5)
             return np.stack([np.where(takes, first, second), np.where(takes, second, first)])
 
     class Mutate(mutation_base):
@@ -219,12 +231,7 @@ def optuna_sampler(optuna: Any, name: str, seed: int, population: int) -> Any:
         There is none of that name.
     """
     if name not in SAMPLERS:
-        raise input_error(
-            f"unknown sampler '{name}'",
-            path="sampler",
-            expected=one_of(SAMPLERS),
-            suggestion=nearest(name, SAMPLERS),
-        )
+        raise InputError(no_such(f"unknown sampler '{name}'", name, SAMPLERS, "sampler"))
     options: dict[str, Any] = {"seed": seed}
     if name.startswith("nsga"):
         options["population_size"] = population

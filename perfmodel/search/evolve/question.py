@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import dimension_of, more_is_better
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, no_such
 from perfmodel.expressions import Expression, parse_expression
+from perfmodel.settings import FaultList
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Index: TypeAlias = npt.NDArray[np.intp]
@@ -96,15 +97,14 @@ class EvolutionProblem:
             metrics = list(self._ask(np.zeros((1, len(self.sizes)), dtype=np.intp)))
         told = [name for name in metrics if name != FEASIBLE]
         self.columns: tuple[str, ...] = (*told, *(n for n in self.extra if n not in told), FEASIBLE)
-        faults: list[Fault] = [
+        faults = FaultList(
             Fault("is a metric of the oracle already", path=f"extra.{n}", expected="a new name")
             for n in self.extra
             if n in told or n == FEASIBLE
-        ]
+        )
         self.objectives = self._objectives(objectives, faults)
         self.constraints = self._constraints(constraints, faults)
-        if faults:
-            raise InputError(faults)
+        faults.settle()
 
     def ask(self, choices: Index) -> dict[str, Floats]:
         """Return column -> ``(choices,)``; one call of the oracle and of each function.
@@ -175,9 +175,9 @@ class EvolutionProblem:
                 faults.append(Fault(f"{way!r} is no direction", path=f"objectives[{i}]",
                                     expected="min or max"))  # fmt: skip
             if name not in known:
-                faults.append(Fault(f"there is no column '{name}'", path=f"objectives[{i}]",
-                                    expected=one_of(known),
-                                    suggestion=nearest(name, known)))  # fmt: skip
+                faults.append(
+                    no_such(f"there is no column '{name}'", name, known, f"objectives[{i}]")
+                )
             found.append(Objective(name, way == "max"))
         if not listed:
             faults.append(Fault("no objective", path="objectives",
@@ -187,19 +187,17 @@ class EvolutionProblem:
                    for n in dict.fromkeys(names) if names.count(n) > 1]  # fmt: skip
         return tuple(found)
 
-    def _constraints(self, given: Sequence[Any], faults: list[Fault]) -> tuple[Expression, ...]:
+    def _constraints(self, texts: Sequence[Any], faults: FaultList) -> tuple[Expression, ...]:
         dimensions = {name: dimension_of(name) for name in self.columns}
-        found: list[Expression] = []
-        for i, text in enumerate([given] if isinstance(given, str) else given):
-            try:
-                condition = parse_expression(str(text))
-            except InputError as error:
-                faults += [replace(f, path=f"constraints[{i}]") for f in error.faults]
-                continue
-            faults += [replace(f, path=f"constraints[{i}]")
-                       for f in condition.condition_faults(self.columns, dimensions)]  # fmt: skip
-            found.append(condition)
-        return tuple(found)
+        conditions: list[Expression] = []
+        for i, text in enumerate([texts] if isinstance(texts, str) else texts):
+            path = f"constraints[{i}]"
+            condition = faults.trying_at(path, parse_expression, str(text))
+            if condition is not None:
+                flaws = condition.condition_faults(self.columns, dimensions)
+                faults += [replace(flaw, path=path) for flaw in flaws]
+                conditions.append(condition)
+        return tuple(conditions)
 
 
 def labels(space: Any) -> list[list[Any]]:

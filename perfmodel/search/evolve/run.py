@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel.atomic import output_faults
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import Fault, InputError, nearest, no_such
+from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.pareto import front
-from perfmodel.schedule.deadline import Deadline, OutOfTimeError
 from perfmodel.search.evolve.archive import Archive, Choice, read_state
 from perfmodel.search.evolve.moves import Moves
 from perfmodel.search.evolve.packages import PACKAGES, SAMPLERS
 from perfmodel.search.evolve.proposals import PLAIN, EvolutionContext, Proposals
 from perfmodel.search.evolve.question import FEASIBLE, EvolutionProblem
 from perfmodel.search.evolve.result import Evolution
+from perfmodel.settings import FaultList
 
 #: Methods by name; those of `perfmodel.search.evolve.packages` need the extra ``search``.
 METHODS: Mapping[str, Callable[[EvolutionContext], Proposals]] = {**PACKAGES, **PLAIN}
@@ -128,12 +129,9 @@ def evolve(
         faults += output_faults(state, (".json",), "state")
         if storage:
             faults.append(Fault("state and storage", path="state", expected="one of them"))
-    question: EvolutionProblem | None = None
-    try:
-        question = EvolutionProblem(oracle, space, objectives, constraints, extra)
+    question = faults.trying(EvolutionProblem, oracle, space, objectives, constraints, extra)
+    if question is not None:
         faults += _reference_faults(question, reference)
-    except InputError as error:
-        faults += error.faults
     if faults or question is None:
         raise InputError(faults)
     options: list[Any] = [method, seed, population, canonical]
@@ -239,16 +237,12 @@ class _Watch:
 def _faults(
     method: str, population: int, generations: int | None, evaluations: int | None, seed: int,
     tournament: int, sampler: str,
-) -> tuple[int, list[Fault]]:  # fmt: skip
-    faults: list[Fault] = []
+) -> tuple[int, FaultList]:  # fmt: skip
+    faults = FaultList()
     if method not in METHODS:
-        faults.append(Fault(f"unknown method '{method}'", path="method",
-                            expected=one_of(METHODS),
-                            suggestion=nearest(str(method), METHODS)))  # fmt: skip
+        faults.append(no_such(f"unknown method '{method}'", str(method), METHODS, "method"))
     if sampler not in SAMPLERS:
-        faults.append(Fault(f"unknown sampler '{sampler}'", path="sampler",
-                            expected=one_of(SAMPLERS),
-                            suggestion=nearest(str(sampler), SAMPLERS)))  # fmt: skip
+        faults.append(no_such(f"unknown sampler '{sampler}'", str(sampler), SAMPLERS, "sampler"))
     numbers = {"population": (population, 2), "generations": (generations, 1),
                "evaluations": (evaluations, 1), "tournament": (tournament, 1),
                "seed": (seed, 0)}  # fmt: skip
@@ -259,10 +253,10 @@ def _faults(
             faults.append(Fault(message, path=name, expected=f"a whole number, {least} or more"))
     if faults:
         return 0, faults
-    limits = [] if evaluations is None else [int(evaluations)]
-    if generations is not None:
-        limits.append(int(generations) * int(population))
-    return min(limits, default=_EVALUATIONS), faults
+    limits = [_EVALUATIONS] if evaluations is None and generations is None else []
+    limits += [] if evaluations is None else [int(evaluations)]
+    limits += [] if generations is None else [int(generations) * int(population)]
+    return min(limits), faults
 
 
 def _reference_faults(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.pool import Pool, make_pool
 from perfmodel.search.exact.problem import Floats, Ints

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact.problem import ChoiceProblem, Limit, PackedSum, Sum, Term
 from perfmodel.search.exact.result import ChoiceInfeasibility, ChoiceSolution, Opening
 

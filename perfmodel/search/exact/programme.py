@@ -1,4 +1,4 @@
-"""The problem as a linear programme with whole columns, for HiGHS.
+"""The problem as a linear programme with whole columns.
 
 A column an option, one of each decision to be chosen; a table over several decisions gets a column
 a combination, whose sums over all but one decision are that decision's columns (the local polytope:
@@ -7,106 +7,123 @@ Wainwright and Jordan, Graphical Models, Exponential Families, and Variational I
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
-from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.solver import MilpMatrix, SolverResult, solve
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.matrix import Solved
+from perfmodel.optimise.programme import Index, MilpModel
+from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.problem import Floats, Ints
-from perfmodel.search.exact.reduced import Reduced
+from perfmodel.search.exact.reduced import Factor, Reduced
+
+#: Size to which the objective is brought: HiGHS takes a gap of 1e-6 for none.
+SIZE = 1e5
 
 
-@dataclass(frozen=True, eq=False)
 class ChoiceMilp:
-    """A reduced problem as a matrix.
-
-    Attributes
-    ----------
-    matrix
-        Rows: one a decision, then one a row of limits, then those of tables over several.
-    decision, option : ndarray of int
-        What the first columns stand for.
-    first
-        Row of the first limit.
-    """
-
-    matrix: MilpMatrix
-    decision: Ints
-    option: Ints
-    first: int
-    rows: int
-
-    def run(
-        self, deadline: Deadline, *, gap: float = 0.0, start: Ints | None = None
-    ) -> SolverResult:
-        """Solve it, from a known choice (places in `Reduced.option`) if given."""
-        return solve(self.matrix, deadline, gap=gap)
-
-    def local(self, values: Floats) -> Ints:
-        """Return the choice of a solution: of each decision the largest column."""
-        n = self.first
-        out: Ints = np.zeros(n, dtype=np.int64)
-        x = values[: len(self.decision)]
-        # Ascending by value, so that the largest of each decision is written last.
-        order = np.argsort(x, kind="stable")
-        out[self.decision[order]] = self.option[order]
-        return out
-
-    def prices(self, solution: SolverResult) -> Floats:
-        """Return the duals of the limits' rows, 0 at least, shape (rows,)."""
-        held = -solution.prices[self.first : self.first + self.rows]
-        return np.maximum(held, 0.0)
-
-
-def programme(p: Reduced, *, integer: bool = True) -> ChoiceMilp:
-    """Return a reduced problem as a matrix.
+    """A reduced problem as a programme.
 
     Parameters
     ----------
-    integer
-        Whether options are taken whole; otherwise its linear relaxation.
+    scale
+        Factor of the objective.
+
+    Attributes
+    ----------
+    x : ndarray of int, shape (options,)
+        Columns of the options.
     """
-    n, rows = len(p.count), len(p.room)
-    decision, option = (np.asarray(a, dtype=np.int64) for a in np.nonzero(p.valid))
-    column: Ints = np.zeros(p.cost.shape, dtype=np.int64)
-    column[decision, option] = np.arange(len(decision))
-    cost = [p.cost[decision, option]]
-    use = [p.weights[decision, option]]
-    total = len(decision)
-    at, over, value = [decision], [np.arange(total, dtype=np.int64)], [np.ones(total)]
-    row = n + rows
-    for f in p.factors:
+
+    def __init__(self, p: Reduced, scale: float = 1.0) -> None:
+        self.p, self.scale = p, scale
+        self.model = MilpModel("choices")
+        self.decision, self.option = np.nonzero(p.valid)
+        at = self.decision, self.option
+        self.x = self.model.variables(
+            "option", self.decision.shape, cost=p.cost[at] * scale, integer=True
+        )
+        #: Of each decision one option: ``sum over k of x[i, k] = 1``.
+        self.model.require_all(
+            "one", (self.x, 1.0, self.decision), low=np.ones(len(p.count)), high=1.0
+        )
+        used = [(self.x, p.weights[at])]
+        used += [self._combinations(f) for f in p.factors]
+        self._limits(np.concatenate([x for x, _ in used]), np.concatenate([w for _, w in used]))
+
+    def _combinations(self, f: Factor) -> tuple[Index, Floats]:
+        """Add the columns of a table, and return them with what they use.
+
+        Those that have option k of decision i are taken as often as it: ``sum of y = x[i, k]``.
+        """
         places = np.argwhere(np.isfinite(f.cost))
         spots = tuple(places.T)
-        columns = total + np.arange(len(places), dtype=np.int64)
-        total += len(places)
-        cost.append(f.cost[spots])
-        use.append(f.weights[spots])
+        y = self.model.variables("combination", (len(places),), cost=f.cost[spots] * self.scale)
         for axis, i in enumerate(f.scope):
-            k = int(p.count[i])
-            at += [row + places[:, axis], row + np.arange(k)]
-            over += [columns, column[i, :k]]
-            value += [np.ones(len(places)), np.full(k, -1.0)]
-            row += k
-    used: Floats = np.concatenate(use)
-    where, which = np.nonzero(used)
-    at.append(n + which)
-    over.append(where)
-    value.append(used[where, which])
-    low: Floats = np.zeros(row)
-    high: Floats = np.zeros(row)
-    low[:n] = high[:n] = 1.0
-    low[n : n + rows] = -np.inf
-    high[n : n + rows] = p.room
-    whole = np.zeros(total, dtype=np.bool_)
-    whole[: len(decision)] = integer
-    matrix = MilpMatrix.of(
-        np.concatenate(cost),
-        (np.concatenate(at), np.concatenate(over), np.concatenate(value)),
-        low,
-        high,
-        upper=1.0,
-        integer=whole,
+            zero = np.zeros(int(self.p.count[i]))
+            own = self.x[self.decision == i]
+            terms = (y, 1.0, places[:, axis]), (own, -1.0, np.arange(len(own)))
+            self.model.require_all("joint", *terms, low=zero, high=zero)
+        return y, f.weights[spots]
+
+    def _limits(self, columns: Index, weights: Floats) -> None:
+        """What is taken uses no more of a row than there is: ``sum of w[c, r] x[c] <= room[r]``."""
+        self.first = len(self.model.rows)
+        column, row = np.nonzero(weights)
+        terms = columns[column], weights[column, row], row
+        self.model.require_all("limit", terms, high=self.p.room)
+
+    def local(self, values: Floats) -> Ints:
+        """Return the choice of a solution: of each decision the largest column."""
+        out: Ints = np.zeros(len(self.p.count), dtype=np.int64)
+        # Ascending by value, so that the largest of each decision is written last.
+        order = np.argsort(values[self.x], kind="stable")
+        out[self.decision[order]] = self.option[order]
+        return out
+
+    def prices(self, solved: Solved) -> Floats:
+        """Return the duals of the limits' rows, 0 at least, shape (rows,)."""
+        return np.maximum(-solved.prices[self.first :], 0.0)
+
+    def forbid(self, local: Ints) -> None:
+        """Take one choice out: ``sum of x[i, local[i]] <= n - 1``."""
+        columns = self.x[local[self.decision] == self.option]
+        self.model.require_all("forbidden", (columns[None], 1.0), high=len(local) - 1.0)
+
+
+def by_programme(
+    p: Reduced, incumbent: Incumbent, deadline: Deadline, gap: float
+) -> tuple[float, int]:
+    """Improve an incumbent with a solver; return a lower bound and the nodes looked at.
+
+    A solution may exceed a row by the solver's tolerance. Such a choice is cut off and the rest
+    solved again, so that what is proved is proved of the limits as they are.
+
+    Returns
+    -------
+    tuple of float and int
+        The bound is infinite where no choice is left that is better than the incumbent.
+    """
+    spread = float(np.where(np.isfinite(p.cost), p.cost, 0.0).max(initial=0.0)) - float(
+        p.cost.min(initial=0.0)
     )
-    return ChoiceMilp(matrix, decision, option, n, rows)
+    for f in p.factors:
+        spread += float(np.ptp(f.cost[np.isfinite(f.cost)]))
+    lines = ChoiceMilp(p, SIZE / (spread * max(1, len(p.count)) or 1.0))
+    bound, nodes = -math.inf, 0
+    while True:
+        solved = lines.model.solve(deadline, gap=gap)
+        nodes += solved.work.get("nodes", 0)
+        if solved.status == "infeasible":
+            return math.inf, nodes
+        # Choices that were cut off do not count, so a later bound may be better.
+        bound = max(bound, solved.bound / lines.scale + p.constant)
+        if solved.solution is None:
+            return bound, nodes
+        local = lines.local(solved.solution)
+        choice = p.choices(local[None])
+        incumbent.offer(choice)
+        if incumbent.problem.feasible(choice[0].tolist()) or deadline.passed():
+            return bound, nodes
+        lines.forbid(local)

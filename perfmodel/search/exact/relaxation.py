@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from perfmodel.schedule.deadline import Deadline
-from perfmodel.schedule.solver import Status
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact.pool import smooth_duals
 from perfmodel.search.exact.problem import Floats, Ints
-from perfmodel.search.exact.programme import programme
+from perfmodel.search.exact.programme import ChoiceMilp
 from perfmodel.search.exact.reduced import NoChoice, Reduced
 
 #: Columns up to which the linear programme is solved as it is.
@@ -98,14 +97,14 @@ def undecided(p: Reduced, at: Relaxation) -> Floats:
 
 def _duals(p: Reduced, deadline: Deadline) -> tuple[Floats, Ints]:
     """Return the prices of the linear programme and its options, of each decision the largest."""
-    lines = programme(p, integer=False)
-    found = lines.run(deadline)
-    if found.status is Status.INFEASIBLE:
+    lines = ChoiceMilp(p)
+    solved = lines.model.solve(deadline, relaxed=True)
+    if solved.status == "infeasible":
         raise NoChoice
-    if not len(found.prices):
+    if solved.solution is None or not len(solved.prices):
         prices: Floats = np.zeros(len(p.room))
         return prices, priced(p, prices).local
-    return lines.prices(found), lines.local(found.values)
+    return lines.prices(solved), lines.local(solved.solution)
 
 
 def _sifted(p: Reduced, deadline: Deadline) -> Relaxation:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact.beam import beam
 from perfmodel.search.exact.branch import branch
 from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.problem import Floats
+from perfmodel.search.exact.programme import by_programme
 from perfmodel.search.exact.reduced import NoChoice, Reduced
 from perfmodel.search.exact.relaxation import relax
-from perfmodel.search.exact.whole import by_programme
 
 #: Decisions that the beam searches, and how wide.
 CORE, WIDTH = 40, 192

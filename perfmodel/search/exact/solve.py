@@ -9,16 +9,16 @@ from typing import Literal, get_args
 import numpy as np
 
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.schedule.deadline import Deadline, OutOfTimeError
+from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.exact.explain import explain as why
 from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.problem import ChoiceProblem, Floats
+from perfmodel.search.exact.programme import by_programme
 from perfmodel.search.exact.reduced import NoChoice, Reduced, reduce_problem
 from perfmodel.search.exact.relaxation import linear_prices
 from perfmodel.search.exact.result import ChoiceSolution, Status
 from perfmodel.search.exact.separable import knapsack
 from perfmodel.search.exact.tree import coupled
-from perfmodel.search.exact.whole import by_programme
 
 Method = Literal["auto", "milp"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact.elimination import (
     Bucket,
     eliminate,
@@ -23,10 +23,10 @@ from perfmodel.search.exact.elimination import (
 )
 from perfmodel.search.exact.incumbent import Incumbent
 from perfmodel.search.exact.problem import Floats, Ints
+from perfmodel.search.exact.programme import by_programme
 from perfmodel.search.exact.reduced import NoChoice, Reduced
 from perfmodel.search.exact.relaxation import linear_prices
 from perfmodel.search.exact.separable import KnapsackBound
-from perfmodel.search.exact.whole import by_programme
 
 #: Prices in the pool, and entries of tables (for all prices) above which HiGHS gets the problem.
 PRICES, ENTRIES = 32, 4_000_000

@@ -7,11 +7,11 @@ solves it and proves its answer, or leaves a bound.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.programme import MilpModel
 from perfmodel.search.finetune.memory import Floats, LayerUpdate, Scheme, TrainingMemoryModel
 
 
@@ -32,50 +32,47 @@ def best(
     deadline
         When to stop; to train nothing is within every limit that the forward pass is within.
     """
-    import scipy.sparse
+    if (memory.constant > limit_bytes).any():
+        return None, 0.0, True
+    worth: Floats = np.array([gains.get(choice, 0.0) for choice in memory.choices])
+    most = float(worth.max()) or 1.0
+    model = _programme(memory, -worth / most, limit_bytes)
+    start = memory.values(_from_the_end(memory, gains, limit_bytes, deadline))
+    solved = model.solve(deadline, gap=1e-9, start=start)
+    values = start if solved.solution is None else solved.solution
+    scheme = dict(choice for choice, x in zip(memory.choices, values, strict=False) if x > 0.5)
+    best_of: dict[int, float] = {}
+    for (layer, _), gain in zip(memory.choices, worth.tolist(), strict=True):
+        best_of[layer] = max(best_of.get(layer, 0.0), gain)
+    every = sum(best_of.values())
+    proved = solved.proved or -solved.value * most >= every * (1.0 - 1e-9)
+    return scheme, min(-solved.bound * most, every), proved
 
-    from perfmodel.schedule.solver import MilpMatrix, Status, solve
 
-    sparse: Any = scipy.sparse
+def _programme(memory: TrainingMemoryModel, cost: Floats, limit_bytes: float) -> MilpModel:
+    """Return the programme over the columns of a step's memory.
 
-    count, width = len(memory.choices), memory.width
-    worth: Floats = np.zeros(width)
-    for i, choice in enumerate(memory.choices):
-        worth[i] = gains.get(choice, 0.0)
+    No row of it exceeds the limit, ``constant[r] + sum of matrix[r, c] x[c] <= limit``; of a layer
+    one part is trained at most, ``sum of x[layer, part] <= 1``; and what choices imply is at least
+    the share of each, ``x[c] >= factor x[base]``.
+    """
+    model = MilpModel("training")
+    x = model.variables("train", cost.shape, cost=cost, integer=True)
+    x = np.append(x, model.variables("implied", (memory.width - len(x),)))
+    row, column = np.nonzero(memory.matrix)
+    # In parts of the limit, so that a row is no larger than the others.
     scale = max(limit_bytes, 1.0)
-    rows: list[Any] = [sparse.csr_array(memory.matrix / scale)]
-    highest = [(limit_bytes - memory.constant) / scale]
-    layers: dict[int, list[int]] = {}
-    for i, (layer, _) in enumerate(memory.choices):
-        layers.setdefault(layer, []).append(i)
-    one = np.zeros((len(layers), width))
-    for row, columns in enumerate(layers.values()):
-        one[row, columns] = 1.0
-    rows.append(sparse.csr_array(one))
-    highest.append(np.ones(len(layers)))
+    bytes_ = x[column], memory.matrix[row, column] / scale, row
+    model.require_all("memory", bytes_, high=(limit_bytes - memory.constant) / scale)
+    layers, layer = np.unique([layer for layer, _ in memory.choices], return_inverse=True)
+    model.require_all("part", (x[: len(layer)], 1.0, layer), high=np.ones(len(layers)))
     pairs = [(c, base, f) for c, least in memory.lower.items() for base, f in least]
     if pairs:
-        at = np.arange(len(pairs))
-        columns, bases, factors = (np.array(side) for side in zip(*pairs, strict=True))
-        shape = (len(pairs), width)
-        least = sparse.csr_array((factors.astype(float), (at, bases)), shape=shape)
-        rows.append(least - sparse.csr_array((np.ones(len(pairs)), (at, columns)), shape=shape))
-        highest.append(np.zeros(len(pairs)))
-    if (highest[0] < 0).any():
-        return None, 0.0, True
-    most = float(worth.max()) or 1.0
-    integral = np.concatenate([np.ones(count), np.zeros(width - count)])
-    programme = MilpMatrix.of(
-        -worth / most, sparse.vstack(rows), -np.inf, np.concatenate(highest),
-        upper=1.0, integer=integral > 0.5,
-    )  # fmt: skip
-    start = memory.values(_from_the_end(memory, gains, limit_bytes, deadline))
-    found = solve(programme, deadline, gap=1e-9, start=start)
-    chosen = {memory.choices[i][0]: memory.choices[i][1]
-              for i in np.flatnonzero(found.values[:count] > 0.5).tolist()}  # fmt: skip
-    every = float(sum(worth[columns].max() for columns in layers.values()))
-    proved = found.status is Status.OPTIMAL or -found.objective * most >= every * (1.0 - 1e-9)
-    return chosen, min(-found.bound * most, every), proved
+        columns, bases, factors = map(np.array, zip(*pairs, strict=True))
+        model.require_all(
+            "implies", (x[columns.astype(int)], 1.0), (x[bases.astype(int)], -factors), low=0.0
+        )
+    return model
 
 
 def _from_the_end(

@@ -11,9 +11,10 @@ from perfmodel.cost.capacity import usable
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.formats import Precision, as_precision
 from perfmodel.measurements import read_rows
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.solvers import with_solver
 from perfmodel.predict import machine_for, static_for
 from perfmodel.resolve import DeviceLike, WorkloadLike, precision_for, resolve
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.target import bytes_of
 from perfmodel.search.finetune.choose import best
 from perfmodel.search.finetune.cost import costs_of
@@ -67,6 +68,7 @@ def part_of(text: str, path: str = "parts") -> LayerUpdate:
     )
 
 
+@with_solver
 def finetune(
     workload: WorkloadLike,
     device: DeviceLike | None = None,
@@ -81,6 +83,7 @@ def finetune(
     set: Mapping[str, Any] | None = None,
     precision: str | Precision | None = None,
     runtime: str | None = None,
+    solver: str = "highs",
     time_limit_s: float = 20.0,
 ) -> FineTuning:
     """Find what of a network can be trained within a memory, or what a given choice takes.
@@ -115,6 +118,9 @@ def finetune(
         number of parameters.
     set, precision, runtime
         As for `predict`.
+    solver
+        Solver of integer programmes: highs, or any that PuLP finds here (cbc, gurobi, scip). One
+        that is stopped proves nothing by itself.
     time_limit_s
         Seconds after which the best so far is returned, with a bound.
 

@@ -10,10 +10,11 @@ from math import prod
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.schedule.deadline import Deadline
-from perfmodel.search.oracle.alike import AlikeBank
-from perfmodel.search.oracle.chain import Bank, DenseBank, NetworkSums, StretchChain, quantities
-from perfmodel.search.oracle.fragment import Fragment
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.search.oracle.alike import stretches_of_forms
+from perfmodel.search.oracle.banks import DenseBank, StretchBank
+from perfmodel.search.oracle.chain import NetworkSums, StretchChain, quantities
+from perfmodel.search.oracle.fragment import Fragment, stretches_of
 from perfmodel.search.oracle.parts import parts_of
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
@@ -59,7 +60,7 @@ class ArchitectureCosts:
         check = partial(_check, deadline, last=last)
         parts = parts_of(space, check)
         self._columns: list[tuple[tuple[int, ...], Index, Index]] = []
-        alike: list[tuple[int, AlikeBank]] = []
+        alike: dict[int, StretchBank] = {}
         for s, segment in enumerate(space.segments):
             check(s)
             sizes = [len(space.decisions[i].options) for i in segment.decisions]
@@ -67,39 +68,39 @@ class ArchitectureCosts:
             if index is None:
                 forms = parts.forms(s, pricing)
                 index = forms.index
-                alike.append((s, AlikeBank(forms, partial(parts.stretch, s), values, pricing)))
+                stretches = stretches_of_forms(forms, partial(parts.stretch, s), values, pricing)
+                alike[s] = StretchBank(stretches, pricing)
             self._columns.append((segment.decisions, _places(sizes), index))
         fragments = parts.stretches.compiled(values, points, pricing, partial(check, last))
         ends = _possible_ends(
-            fragments, [c for i, c in enumerate(self._columns) if i not in dict(alike)]
+            fragments, [column for s, column in enumerate(self._columns) if s not in alike]
         )
-        banks: list[Bank] = [DenseBank(fragments, frozenset(ends), points, pricing)]
+        banks: list[StretchBank] = []
+        banks.append(DenseBank(stretches_of(fragments, points), pricing, ends))
         start = len(fragments)
-        for s, bank in alike:
+        for s, bank in alike.items():
             decisions, places, index = self._columns[s]
             self._columns[s] = (decisions, places, index + start)
-            start += len(bank.lengths)
+            start += len(bank.stretches.shape)
             banks.append(bank)
-        kinds = [priced for _, bank in alike for priced in bank.kinds]
-        kinds += [f.priced for f in fragments if f.priced is not None]
+        kinds = [priced for bank in reversed(banks) for priced in bank.stretches.priced]
         self.priced = tuple(dict.fromkeys(p for each in kinds for p in each.terms.priced))
-        radix = np.zeros((len(space.decisions), len(self._columns)), dtype=np.intp)
+        self._radix = np.zeros((len(space.decisions), len(self._columns)), dtype=np.intp)
         for column, (decisions, places, _) in enumerate(self._columns):
-            radix[list(decisions), column] = places
-        self._radix = radix
+            self._radix[list(decisions), column] = places
         self._setting_radix = np.zeros(len(space.decisions), dtype=np.intp)
         self._setting_radix[list(self.settings)] = self._setting_places
         self._flat: Index = np.concatenate([index for _, _, index in self._columns])
         self._offsets: Index = np.cumsum([0, *(len(index) for _, _, index in self._columns[:-1])])
         self.chain = StretchChain(banks, quantities(kinds), pricing.states)
 
-    def one(self, choice: Sequence[int]) -> tuple[Floats, float, float, float] | None:
-        """Add up one network quickly; None where it is no quicker alone."""
-        if not self.chain.alone:
-            return None
-        array = np.array(choice, dtype=np.intp)
-        stretches = self._flat[array @ self._radix + self._offsets]
-        return self.chain.one(stretches, int(array @ self._setting_radix))
+    def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
+        """Add up one network that has one mode."""
+        choices = np.array([choice], dtype=np.intp)
+        if not self.chain.dense:
+            return self._sums(choices).one
+        stretches, settings = self._places(choices)
+        return self.chain.one(stretches[0], settings[0])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,13 +109,11 @@ class ArchitectureCosts:
 
     def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
         """Return sums that no network of allowed options is below, as one network's."""
-        settings = [int(np.dot(option, self._setting_places))
-                    for option in product(*(allowed[i] for i in self.settings))]  # fmt: skip
+        settings = _combined(self.settings, self._setting_places, allowed)
         stretches = [
-            np.unique(index[[int(np.dot(o, places)) for o in
-                             product(*(allowed[i] for i in decisions))]])
+            np.unique(index[_combined(decisions, places, allowed)])
             for decisions, places, index in self._columns
-        ]  # fmt: skip
+        ]
         return self.chain.least(stretches, settings)
 
     def sums(self, choices: Index, deadline: Deadline | None = None) -> NetworkSums:
@@ -138,15 +137,12 @@ class ArchitectureCosts:
         return NetworkSums.joined(parts)
 
     def _sums(self, choices: Index) -> NetworkSums:
-        stretches = np.stack(
-            [
-                index[choices[:, list(decisions)] @ places]
-                for decisions, places, index in self._columns
-            ],
-            axis=1,
-        )
-        settings = choices[:, list(self.settings)] @ self._setting_places
-        return self.chain.sums(stretches, settings)
+        return self.chain.sums(*self._places(choices))
+
+    def _places(self, choices: Index) -> tuple[Index, Index]:
+        """Return the stretch at each place of networks, and their settings."""
+        stretches = self._flat[choices @ self._radix + self._offsets]
+        return stretches, choices @ self._setting_radix
 
 
 def _check(deadline: Deadline | None, at: int, last: int) -> None:
@@ -158,6 +154,14 @@ def _places(sizes: Sequence[int]) -> Index:
     """Return what turns option indices into one index, the last varying fastest."""
     places = [prod(sizes[i + 1 :]) for i in range(len(sizes))]
     return np.array(places, dtype=np.intp)
+
+
+def _combined(decisions: Sequence[int], places: Index, allowed: Sequence[Sequence[int]]) -> Index:
+    """Return the index of each combination of the allowed options of decisions."""
+    out: Index = np.zeros(1, dtype=np.intp)
+    for decision, place in zip(decisions, places, strict=True):
+        out = np.add.outer(out, place * np.array(allowed[decision])).ravel()
+    return out
 
 
 def _settings(
@@ -193,6 +197,6 @@ def _possible_ends(
     for _, _, index in reversed(columns):
         mine: list[int] = index.tolist()
         found |= set(mine)
-        if all(fragments[i].kernels for i in mine):
+        if all(fragments[i].touched for i in mine):
             break
     return found

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import reduce_rows
 from perfmodel.formats import stored_bits
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.chain import NetworkSums
 from perfmodel.search.oracle.kernel_tables import KernelTable, Touching, kernel_table
 from perfmodel.search.oracle.pricing import Pricing
-from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
+from perfmodel.search.oracle.rows import Floats, Index, NotTabledError, in_order
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.fuse import aliases
+from perfmodel.workload.graph import Graph
 from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.program import PolynomialProgram
 from perfmodel.workload.symbols import Dim, free_parameters
@@ -25,7 +28,7 @@ from perfmodel.workload.symbols import Dim, free_parameters
 _CHUNK = 200_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class ConfiguredTensors:
     """Tensors of one role, their elements and bits under every option.
 
@@ -36,11 +39,15 @@ class ConfiguredTensors:
     program
         Gives ``elements`` of each.
     bits
-        One array an own option of the tensor's decision, or of one number.
+        One array for each tensor: bits under every option of its decision, or one number.
     decisions
-        Decision of each, -1 for none.
+        Decision of each tensor's format, -1 for none.
     free
-        Free dimensions that each one's elements depend on.
+        Free dimensions that the elements of each depend on.
+    defaults
+        Free dimension -> its number.
+    bound
+        Free dimension -> the decision that binds it, and the number under each option.
     """
 
     names: tuple[str, ...]
@@ -48,6 +55,8 @@ class ConfiguredTensors:
     bits: tuple[Floats, ...]
     decisions: tuple[int, ...]
     free: tuple[frozenset[str], ...]
+    defaults: Mapping[str, float]
+    bound: Mapping[str, tuple[int, Floats]]
 
     def bytes_of(self, choices: Index, values: Mapping[str, Value]) -> Floats:
         """Return bytes ``(tensors, networks)``."""
@@ -60,6 +69,41 @@ class ConfiguredTensors:
             for b, d in zip(self.bits, self.decisions, strict=True)
         ])  # fmt: skip
         return elements * (bits / 8.0)
+
+    @cached_property
+    def tables(self) -> list[tuple[tuple[int, ...], Floats]]:
+        """The bytes of each tensor as a table over the decisions that they depend on, ascending."""
+        return [self._table(i) for i in range(len(self.names))]
+
+    def _table(self, i: int) -> tuple[tuple[int, ...], Floats]:
+        numbers = dict(self.bound[name] for name in self.free[i] if name in self.bound)
+        numeric = sorted(numbers)
+        grid = np.meshgrid(*(numbers[d] for d in numeric), indexing="ij")
+        # What the tensor does not depend on stands at any of its numbers.
+        values: dict[str, Value] = {
+            **self.defaults,
+            **{
+                name: np.ravel(grid[numeric.index(d)]) if d in numbers else options[0]
+                for name, (d, options) in self.bound.items()
+            },
+        }
+        shape = [len(numbers[d]) for d in numeric]
+        column = np.asarray(self.program(values, prod(shape))["elements"], dtype=float)[i]
+        elements = np.broadcast_to(column, (prod(shape),)).reshape(shape)
+        own, bits = self.decisions[i], self.bits[i] / 8.0
+        if own < 0:
+            return tuple(numeric), elements * bits[0]
+        order = [*numeric, own]
+        ascending: list[int] = np.argsort(order).tolist()
+        table = np.multiply.outer(elements, bits).transpose(ascending)
+        return tuple(order[k] for k in ascending), table
+
+    def least(self, allowed: Sequence[Sequence[int]]) -> Floats:
+        """Return the least bytes of each tensor under allowed options of each decision."""
+        return np.array([
+            table[np.ix_(*(allowed[d] for d in decisions))].min()
+            for decisions, table in self.tables
+        ])  # fmt: skip
 
 
 class ConfigurationCosts:
@@ -79,7 +123,7 @@ class ConfigurationCosts:
     """
 
     def __init__(
-        self, space: ConfigurationSpace, pricing: Pricing, given: Mapping[str, float],
+        self, space: ConfigurationSpace, pricing: Pricing, numbers: Mapping[str, float],
         deadline: Deadline | None = None,
     ) -> None:  # fmt: skip
         self.space, self.pricing = space, pricing
@@ -94,25 +138,25 @@ class ConfigurationCosts:
         lowered = pricing.lowered(graph)
         self.defaults: dict[str, float] = {
             **{n: float(v) for n, v in graph.defaults.items()},
-            **{n: float(np.ravel(v)[0]) for n, v in space.base.parameters.items()}, **given,
+            **{n: float(np.ravel(v)[0]) for n, v in space.base.parameters.items()}, **numbers,
         }  # fmt: skip
         sample = lowered.bind(
             {**self.defaults, **self._values(np.zeros((1, len(space.decisions)), dtype=np.intp))},
-            1, accesses=True, nests=getattr(pricing.job.static.kind, "needs_nests", False),
+            1, accesses=True, nests=pricing.job.static.kind.needs_nests,
         )  # fmt: skip
         assert sample.accesses is not None
         anchored = sample.nests is not None and len(sample.nests) > 0
         layers = np.broadcast_to(np.asarray(sample.layers, dtype=float), (len(sample.rows), 1))
-        made: list[KernelTable] = []
+        tables: list[KernelTable] = []
         for i, kernel in enumerate(lowered.kernels):
             if deadline is not None:
                 deadline.check(f"{i} of {len(lowered.kernels)} kernels had been priced")
             each = float(layers[i, 0])
-            made.append(
+            tables.append(
                 kernel_table(kernel, touching, pricing, self.defaults, each, anchored=anchored)
             )
-        self.kernels: tuple[KernelTable, ...] = tuple(made)
-        self._names = _quantities(self.kernels)
+        self.names = in_order(name for kernel in tables for name in kernel.names)
+        self.kernels: tuple[KernelTable, ...] = tuple(kernel.over(self.names) for kernel in tables)
         self.priced = tuple(dict.fromkeys(p for k in self.kernels for p in k.priced))
         lives = sample.accesses.lifetimes
         self.lives: Lifetimes = lives
@@ -120,17 +164,17 @@ class ConfigurationCosts:
         self.activations = self._stored(dict.fromkeys(lives.names, 1))
         self.weights = self._stored(graph.stored_weights())
         self.caches = self._stored(_caches(graph))
+        self._whole_run = (self.weights, self.caches)
         self.alias = alias = aliases(graph)
         place = {name: i for i, name in enumerate(lives.names)}
         self._flatten(alias, place)
 
     def _stored(self, copies: Mapping[str, Dim]) -> ConfiguredTensors:
         graph, space = self.touching.graph, self.space
-        tables = (self.touching.weight, self.touching.activation, self.touching.kv)
         bits: list[Floats] = []
         decisions: list[int] = []
         for name in copies:
-            decision = next((t[name] for t in tables if name in t), -1)
+            decision = self.touching.format.get(name, -1)
             decisions.append(decision)
             own = self.pricing.bits(graph.tensors[name])
             if decision < 0:
@@ -140,12 +184,13 @@ class ConfigurationCosts:
             bits.append(np.array([stored_bits(str(o)) if o else own for o in options]))
         elements = [times * graph.tensors[name].elements for name, times in copies.items()]
         free = tuple(free_parameters(each) for each in elements)
+        bound = {
+            name: (i, np.array(space.decisions[i].options, dtype=float))
+            for name, i in self.touching.parameter.items()
+        }
+        program = PolynomialProgram({"elements": elements})
         return ConfiguredTensors(
-            tuple(copies),
-            PolynomialProgram({"elements": elements}),
-            tuple(bits),
-            tuple(decisions),
-            free,
+            tuple(copies), program, tuple(bits), tuple(decisions), free, self.defaults, bound
         )
 
     def _flatten(self, alias: Mapping[str, str], place: Mapping[str, int]) -> None:
@@ -167,22 +212,13 @@ class ConfigurationCosts:
             for k, name in enumerate(kernel.tensors):
                 self._touched[r, k] = place[alias.get(name, name)]
                 self._weight[r, k] = c**k
-            columns = [self._names.index(name) for name in kernel.names]
-            flat = kernel.values.reshape(step, self.pricing.modes, len(kernel.names))
-            full = np.zeros((step, self.pricing.modes, len(self._names)))
-            full[:, :, columns] = flat
-            parts.append(full)
+            parts.append(kernel.values.reshape(step, self.pricing.modes, len(self.names)))
             first.append(first[-1] + step)
         self._radix = radix
         self._first: Index = np.array(first[:-1], dtype=np.intp)
-        self._flat: Floats = np.concatenate(parts)
+        self._flat: Floats = np.ascontiguousarray(np.concatenate(parts))
 
     # sums
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Quantities that are summed."""
-        return self._names
 
     def sums(self, choices: Index, deadline: Deadline | None = None) -> NetworkSums:
         """Add up networks; `choices` of shape ``(networks, decisions)``.
@@ -200,11 +236,9 @@ class ConfigurationCosts:
             parts.append(self._sums(choices[i : i + size]))
         return NetworkSums.joined(parts)
 
-    def one(self, choice: Sequence[int]) -> tuple[Floats, float, float, float] | None:
-        """Add up one network."""
-        sums = self._sums(np.array([choice], dtype=np.intp))
-        return (sums.values[0, 0], float(sums.weight_bytes[0]), float(sums.kv_bytes[0]),
-                float(sums.peak_bytes[0]))  # fmt: skip
+    def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
+        """Add up one network that has one mode."""
+        return self._sums(np.array([choice], dtype=np.intp)).one
 
     def _sums(self, choices: Index) -> NetworkSums:
         values = {**self.defaults, **self._values(choices)}
@@ -213,49 +247,28 @@ class ConfigurationCosts:
         if self.pricing.states.count > 1 and len(sizes):
             state = self.states(sizes)
             index = index + (state[self._touched] * self._weight[:, :, None]).sum(axis=1).T
-        return NetworkSums(
-            self._names, self._flat[index].sum(axis=1),
-            self.weights.bytes_of(choices, values).sum(axis=0),
-            self.caches.bytes_of(choices, values).sum(axis=0), (self.live @ sizes).max(axis=0),
-        )  # fmt: skip
+        stored = [each.bytes_of(choices, values).sum(axis=0) for each in self._whole_run]
+        stored.append((self.live @ sizes).max(axis=0))
+        return NetworkSums(self.names, self._flat[index].sum(axis=1), np.stack(stored))
 
     def states(self, sizes: Floats) -> Index:
         """Return states of activations ``(activations + 1, networks)``; the last is none."""
         lives = self.lives
-        held = reduce_rows(np.add, sizes[lives.shorter], lives.sets)
-        need = reduce_rows(np.maximum, held, lives.pairs)
-        found = self.pricing.states.of(need)
-        return np.concatenate([found, np.zeros((1, sizes.shape[1]), dtype=np.intp)])
+        beside = reduce_rows(np.add, sizes[lives.shorter], lives.sets)
+        need = reduce_rows(np.maximum, beside, lives.pairs)
+        none = np.zeros((1, sizes.shape[1]), dtype=np.intp)
+        return np.concatenate([self.pricing.states.of(need), none])
 
     def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
         """Return sums that no network of allowed options is below, as one network's."""
-        modes, m = self.pricing.modes, len(self._names)
-        total = np.zeros((modes, m))
+        total = np.zeros((self.pricing.modes, len(self.names)))
         for kernel in self.kernels:
-            cut = kernel.values[np.ix_(*(allowed[i] for i in kernel.decisions))]
-            axes = tuple(range(len(kernel.decisions) + 1))
-            columns = [self._names.index(name) for name in kernel.names]
-            total[:, columns] += cut.min(axis=axes)
-        sizes = self._least_bytes(self.activations, allowed)
-        return NetworkSums(
-            self._names, total[None], np.array([self._least_bytes(self.weights, allowed).sum()]),
-            np.array([self._least_bytes(self.caches, allowed).sum()]),
-            np.array([(self.live @ sizes).max(initial=0.0)]),
-        )  # fmt: skip
-
-    def _least_bytes(self, stored: ConfiguredTensors, allowed: Sequence[Sequence[int]]) -> Floats:
-        """Return the least bytes of each tensor: sizes grow with every number they depend on."""
-        if not stored.names:
-            return np.zeros(0)
-        low: dict[str, Value] = dict(self.defaults)
-        for name, i in self.touching.parameter.items():
-            low[name] = min(float(self.space.decisions[i].options[k]) for k in allowed[i])
-        elements = np.asarray(stored.program(low, 1)["elements"], dtype=float)[:, 0]
-        bits = [
-            min(b[k] for k in allowed[d]) if d >= 0 else b[0]
-            for b, d in zip(stored.bits, stored.decisions, strict=True)
-        ]
-        return elements * (np.array(bits) / 8.0)
+            values = kernel.values[np.ix_(*(allowed[i] for i in kernel.decisions))]
+            total += values.min(axis=tuple(range(len(kernel.decisions) + 1)))
+        sizes = self.activations.least(allowed)
+        stored = [each.least(allowed).sum() for each in self._whole_run]
+        stored.append((self.live @ sizes).max(initial=0.0))
+        return NetworkSums(self.names, total[None], np.array(stored)[:, None])
 
     def _values(self, choices: Index) -> dict[str, Value]:
         """Return free dimensions that decisions bind, each of shape ``(networks,)``."""
@@ -263,20 +276,6 @@ class ConfigurationCosts:
             name: np.array(self.space.decisions[i].options, dtype=float)[choices[:, i]]
             for name, i in self.touching.parameter.items()
         }
-
-
-def numeric_of(stored: ConfiguredTensors, i: int, touching: Touching) -> list[int]:
-    """Return the decisions that the number of a tensor's elements depends on, ascending."""
-    return sorted({d for name, d in touching.parameter.items() if name in stored.free[i]})
-
-
-def _quantities(kernels: Sequence[KernelTable]) -> tuple[str, ...]:
-    names: dict[str, None] = {}
-    for kernel in kernels:
-        names |= dict.fromkeys(kernel.names)
-    order = ("latency_s", "macs", "bit_operations", "vector_ops")
-    heads = ("traffic ", "operations ", "energy ")
-    return (*order, *(n for head in heads for n in names if n.startswith(head)))
 
 
 def _live(lives: Lifetimes) -> Floats:
@@ -288,13 +287,10 @@ def _live(lives: Lifetimes) -> Floats:
     return np.unique(steps, axis=0) if len(lives.names) else np.zeros((1, 0))
 
 
-def _caches(graph: object) -> dict[str, Dim]:
-    from perfmodel.workload.graph import Graph
-
-    assert isinstance(graph, Graph)
-    found: dict[str, Dim] = {}
+def _caches(graph: Graph) -> dict[str, Dim]:
+    caches: dict[str, Dim] = {}
     for block, operator in graph.walk():
         for access in operator.accesses:
             if graph.tensors[access.tensor].role in {"kv", "state"}:
-                found.setdefault(access.tensor, block.stored)
-    return found
+                caches.setdefault(access.tensor, block.stored)
+    return caches

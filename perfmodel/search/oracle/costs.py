@@ -15,18 +15,18 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.search.oracle.chain import NetworkSums
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.reader import (
     FEASIBLE,
     RATES,
-    TRAFFIC,
     MetricReader,
     checked_metrics,
     metric_faults,
+    metric_of,
 )
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.search.space.configurations import ConfigurationSpace
@@ -76,8 +76,8 @@ class Summed(Protocol):
         """Add up networks, or raise `OutOfTimeError` where the deadline passes before."""
         ...
 
-    def one(self, choice: Sequence[int]) -> tuple[Floats, float, float, float] | None:
-        """Return values and bytes of weights, caches, activations of one network; None: `sums`."""
+    def one(self, choice: Sequence[int]) -> tuple[Floats, Floats]:
+        """Return values and stored bytes of one network that has one mode."""
         ...
 
     def least(self, allowed: Sequence[Sequence[int]]) -> NetworkSums:
@@ -114,14 +114,7 @@ class TabulatedCosts:
         if self.reader.pricing.modes > 1 or self._rates:
             found = self.metrics_of(np.array([choice], dtype=np.intp))
             return {name: float(value[0]) for name, value in found.items()}
-        alone = self.tables.one(choice)
-        if alone is not None:
-            return self.reader.one(*alone)
-        sums = self.tables.sums(np.array([choice], dtype=np.intp))
-        return self.reader.one(
-            sums.values[0, 0], float(sums.weight_bytes[0]), float(sums.kv_bytes[0]),
-            float(sums.peak_bytes[0]),
-        )  # fmt: skip
+        return self.reader.one(*self.tables.one(choice))
 
     def lower_bound(self, allowed: Sequence[Sequence[int]]) -> dict[str, float]:
         """See `OracleCosts`."""
@@ -137,10 +130,10 @@ def predicted_member(
     options: Mapping[str, Any],
 ) -> Prediction:  # fmt: skip
     """Return the prediction of a member of a space, with the options and facts of its own."""
-    workload = space.workload(choice, **settings)
-    return predict(
-        workload, _device(space, choice, device), **{**options, **_own_options(space, choice)}
-    )
+    own: dict[str, Any] = space.options_of(choice) if hasattr(space, "options_of") else {}
+    facts: dict[str, Any] = space.facts_of(choice) if hasattr(space, "facts_of") else {}
+    varied: Any = device.vary(facts) if facts else device
+    return predict(space.workload(choice, **settings), varied, **{**options, **own})
 
 
 class Predicted:
@@ -158,16 +151,12 @@ class Predicted:
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
         """See `OracleCosts`."""
-        found = predicted_member(self._space, choice, self._device, self._settings, self._options)
+        member = predicted_member(self._space, choice, self._device, self._settings, self._options)
         out: dict[str, float] = {}
         for name in self.metrics:
-            if name.startswith(TRAFFIC):
-                value = found.traffic_bytes[name.removeprefix(TRAFFIC)]
-            else:
-                value = getattr(found, name)
+            value = metric_of(member, name)
             out[name] = float("nan") if value is None else float(value)
-        out[FEASIBLE] = float(found.feasible)
-        return out
+        return out | {FEASIBLE: float(member.feasible)}
 
     def metrics_of(self, choices: Index, deadline: Deadline | None = None) -> dict[str, Floats]:
         """See `OracleCosts`."""
@@ -274,17 +263,6 @@ class Grouped:
         return least
 
 
-def _own_options(space: Any, choice: Sequence[int]) -> Mapping[str, Any]:
-    options = getattr(space, "options_of", None)
-    return {} if options is None else options(choice)
-
-
-def _device(space: Any, choice: Sequence[int], device: Device | Machine) -> Any:
-    facts = getattr(space, "facts_of", None)
-    varied: dict[str, Any] = {} if facts is None else facts(choice)
-    return device.vary(varied) if varied else device
-
-
 def costs_of(
     device: Device | Machine, space: Any, metrics: Sequence[str], *,
     precision: str | Precision | None, runtime: str | Runtime | None, engine: str | None,
@@ -307,14 +285,12 @@ def costs_of(
     except InputError as error:
         faults += error.faults
         sample = space.workload(zero)
+    options: dict[str, Any] = {"runtime": runtime, "engine": engine, "model": model, "warm": warm}
     if isinstance(space, ConfigurationSpace):
         precision = space.options_of(zero).get("precision", precision)
         if not faults and any(d.role in {"fact", "precision"} for d in space.decisions):
-            options = {"runtime": runtime, "engine": engine, "model": model, "warm": warm}
             return Grouped(device, space, tuple(metrics), precision, settings, options, deadline)
-    options: dict[str, Any] = {
-        "precision": precision, "runtime": runtime, "engine": engine, "model": model, "warm": warm,
-    }  # fmt: skip
+    options["precision"] = precision
     if not faults:
         _check(deadline)
     try:
@@ -323,16 +299,16 @@ def costs_of(
         raise InputError([*faults, *error.faults]) from None
     if faults:
         raise InputError(faults)
-    chosen = checked_metrics(metrics, levels)
+    names = checked_metrics(metrics, levels)
     _check(deadline)
     try:
         pricing = Pricing.of(sample, device, **options)
         _check(deadline)
         tables = _tables(space, pricing, settings, deadline)
-        reader = MetricReader(pricing, sample, tables.names, chosen, tables.priced)
+        reader = MetricReader(pricing, sample, tables.names, names, tables.priced)
         return TabulatedCosts(tables, reader, _items(space, settings))
     except NotTabledError as error:
-        return Predicted(device, space, chosen, str(error), settings, options)
+        return Predicted(device, space, names, str(error), settings, options)
 
 
 def _check(deadline: Deadline | None) -> None:

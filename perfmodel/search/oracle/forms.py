@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from perfmodel.search.oracle.banks import needs_of, padded, peaks_of, touched_of
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, Index, NotTabledError
 from perfmodel.workload.fuse import FusedKernel, kernels
@@ -21,9 +21,6 @@ from perfmodel.workload.nas_spaces import Choice, Kin
 
 #: What a kernel is, apart from where its tensors live.
 Signature: TypeAlias = tuple[Hashable, ...]
-
-#: Numbers of kernels of a segment, which are few.
-Steps: TypeAlias = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,10 @@ class SegmentShape:
 
     rows: tuple[tuple[Signature, int, tuple[int, ...]], ...]
     intervals: tuple[tuple[int, int], ...]
+
+
+#: The shape of a segment without kernels.
+EMPTY_SHAPE = SegmentShape((), ((-1, -1), (-1, -1)))
 
 
 class SegmentForms:
@@ -63,8 +64,10 @@ class SegmentForms:
         Form of each choice.
     shape : array of shape ``(forms,)``
         Shape of each form.
-    spans, peaks : arrays of shape ``(shapes,)``
-        Kernels for which the entering activation lives on; most activations live at once.
+    spans : array of shape ``(shapes,)``
+        Kernels for which the entering activation lives on.
+    peaks : array of shape ``(shapes, 1)``
+        Most activations that are live at once.
     touched : array of shape ``(shapes, kernels, activations)``
         Activations that each kernel touches; -1 for none.
     rows : array of shape ``(forms, kernels)``
@@ -97,16 +100,19 @@ class SegmentForms:
             index.append(at)
         self.index: Index = np.array(index, dtype=np.intp)
         places: dict[Hashable, int] = {}
-        shapes: list[SegmentShape | None] = []
+        shapes: list[SegmentShape] = []
         for form, option in zip(known, sample, strict=True):
             if form.shape not in places:
                 places[form.shape] = len(places)
                 shapes.append(shape_of(build(option), pricing, labelled))
         self.shape: Index = np.array([places[form.shape] for form in known], dtype=np.intp)
-        self._first, self._last = _intervals(shapes)
-        self.spans: Index = self._last[:, 0].astype(np.intp) + 1
-        self.peaks: Index = self._peaks()
-        self.touched: Index = _touched(shapes)
+        # What a shape does not have lives from kernel -1 to kernel -1: within it never.
+        ends = padded([np.ravel(s.intervals).tolist() for s in shapes])
+        self._first, self._last = np.moveaxis(ends.reshape(len(shapes), -1, 2), -1, 0)
+        self.spans: Index = self._last[:, 0] + 1
+        self._units = np.ones((len(shapes), 1, self._last.shape[1]), dtype=np.float32)
+        self.peaks: Floats = peaks_of(self._first, self._last, self._units).astype(float)
+        self.touched: Index = touched_of([[row[2] for row in s.rows] for s in shapes])
         self.examples: list[tuple[Choice, int]] = []
         self.rows: Index = self._kernels(list(known), sample, shapes)
         self._needs: dict[tuple[int, ...], Floats] = {}
@@ -115,14 +121,14 @@ class SegmentForms:
         self,
         forms: Sequence[Kin],
         sample: Sequence[Choice],
-        shapes: Sequence[SegmentShape | None],
+        shapes: Sequence[SegmentShape],
     ) -> Index:
         """Return what each kernel of each form is; distinct ones are appended to `examples`."""
         # The same tensor twice takes the same state twice.
-        signatures: list[list[tuple[Hashable, int]]] = [[] for _ in shapes]
-        for shape, line in zip(shapes, signatures, strict=True):
-            if shape is not None:
-                line += [((s, len(tensors)), place) for s, place, tensors in shape.rows]
+        signatures = [
+            [((signature, len(tensors)), place) for signature, place, tensors in shape.rows]
+            for shape in shapes
+        ]
         known: dict[Hashable, int] = {}
         rows = np.full((len(forms), self.touched.shape[1]), -1, dtype=np.intp)
         places: list[int] = self.shape.tolist()
@@ -137,20 +143,8 @@ class SegmentForms:
             rows[i, : len(kinds)] = kinds
         return rows
 
-    def _peaks(self) -> Index:
-        peaks = np.zeros(len(self._first), dtype=np.intp)
-        for step in range(self.steps):
-            live = (self._first <= step) & (step <= self._last)
-            np.maximum(peaks, live.sum(axis=1), out=peaks)
-        return peaks
-
-    @property
-    def steps(self) -> int:
-        """Kernels of the longest shape."""
-        return int(self._last.max(initial=-1)) + 1
-
     def needs(self, lengths: tuple[int, ...]) -> Floats:
-        """Return needs in activations, ``(shapes, lengths, tensors)``; see `Fragment.need`.
+        """Return needs in activations, as `needs_of` does.
 
         Parameters
         ----------
@@ -158,58 +152,17 @@ class SegmentForms:
             Kernels for which the leaving activation lives on.
         """
         if lengths not in self._needs:
-            self._needs[lengths] = self._needs_of(lengths)
+            # Many shapes differ in what their kernels are, and few in what lives beside what.
+            ends = np.concatenate([self._first, self._last], axis=1)
+            distinct, where = np.unique(ends, axis=0, return_inverse=True)
+            first, last = np.split(distinct, 2, axis=1)
+            needs = needs_of(first, last, self._units[: len(distinct)], lengths)
+            self._needs[lengths] = needs[np.reshape(where, -1)]
         return self._needs[lengths]
 
-    def _needs_of(self, lengths: Sequence[int]) -> Floats:
-        # Many shapes differ in what their kernels are, and few in what lives beside what.
-        pairs = np.concatenate([self._first, self._last], axis=1)
-        distinct, where = np.unique(pairs, axis=0, return_inverse=True)
-        most = self._first.shape[1]
-        first, last = distinct[:, :most], distinct[:, most:]
-        steps = np.arange(self.steps)
-        # [shape, activation, step]: whether it is live; whole numbers that singles hold exactly.
-        live = (first[:, :, None] <= steps) & (steps <= last[:, :, None])
-        count = live.astype(np.float32)
-        out = np.zeros((len(distinct), len(lengths), most))
-        for k, length in enumerate(lengths):
-            lasts = last - first
-            lasts[:, 1] = length
-            # [shape, t, j]: whether activation j counts beside t.
-            counts = (lasts[:, None, :] <= lasts[:, :, None]) | np.eye(most, dtype=bool)
-            beside = counts.astype(np.float32) @ count
-            out[:, k] = np.where(live, beside, 0.0).max(axis=2, initial=0.0)
-        return out[np.reshape(where, -1)]
 
-
-def _intervals(shapes: Sequence[SegmentShape | None]) -> tuple[Steps, Steps]:
-    """Return first and last kernels of activations, ``(shapes, activations)``.
-
-    What a shape does not have is never live.
-    """
-    most = max((len(s.intervals) for s in shapes if s), default=2)
-    first = np.full((len(shapes), most), 1, dtype=np.int16)
-    last = np.full((len(shapes), most), -1, dtype=np.int16)
-    for i, shape in enumerate(shapes):
-        if shape is not None:
-            pairs = np.array(shape.intervals, dtype=np.int16)
-            first[i, : len(pairs)], last[i, : len(pairs)] = pairs.T
-    return first, last
-
-
-def _touched(shapes: Sequence[SegmentShape | None]) -> Index:
-    """Return the activations that each kernel touches; see `SegmentForms.touched`."""
-    rows = max((len(s.rows) for s in shapes if s), default=0)
-    most = max((len(tensors) for s in shapes if s for _, _, tensors in s.rows), default=0)
-    out = np.full((len(shapes), rows, most), -1, dtype=np.intp)
-    for i, shape in enumerate(shapes):
-        for step, (_, _, tensors) in enumerate(shape.rows if shape else ()):
-            out[i, step, : len(tensors)] = tensors
-    return out
-
-
-def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> SegmentShape | None:
-    """Return the shape of a segment's graph; None for one without kernels.
+def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> SegmentShape:
+    """Return the shape of a segment's graph.
 
     Parameters
     ----------
@@ -223,7 +176,7 @@ def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> Segmen
     """
     (x,), (y,) = graph.inputs, graph.outputs
     if x == y:
-        return None
+        return EMPTY_SHAPE
     pricing.refuse_conversions(graph)
     size = graph.tensors[x].shape
     made = kernels(graph, pricing.job.static.fusion)

@@ -12,11 +12,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import slot_bytes
+from perfmodel.search.oracle.banks import Stretches, needs_of, padded, peaks_of, touched_of
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, NotTabledError, Priced
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
@@ -33,69 +35,52 @@ class Fragment:
 
     Attributes
     ----------
-    kernels
-        Number of kernels; 0 for one that is its input.
-    last_read
-        Kernel that reads the entering activation last.
-    sizes : array of shape ``(tensors, settings)``
-        Bytes of its activations: the entering one, the leaving one, those inside.
-    intervals
-        First and last kernel of each; -1 is the kernel before.
-    rows
-        Row -> tensors whose states are its digits.
     priced
-        Rows in all states.
-    weight_bytes, kv_bytes, peak_bytes : arrays of shape ``(settings,)``
-        Stored, and live at most at once (with what enters and leaves).
+        Its kernels in all states; None for a stretch that is its input.
+    touched
+        Activations that each kernel touches, whose states are the digits of its costs: 0 enters, 1
+        leaves.
+    intervals
+        First and last kernel of each activation; -1 is the kernel before.
+    sizes : array of shape ``(settings, activations)``
+        Bytes of the activations.
+    stored : array of shape ``(settings, 3)``
+        Bytes of weights, of caches, and of the activations that are live at once.
     """
 
-    kernels: int
-    last_read: int
-    sizes: Floats
-    intervals: tuple[tuple[int, int], ...]
-    rows: tuple[tuple[int, ...], ...]
     priced: Priced | None
-    weight_bytes: Floats
-    kv_bytes: Floats
-    peak_bytes: Floats
-
-    def made_need(self, length: int) -> Floats:
-        """Return the need of the leaving activation at the kernel that makes it, ``(settings,)``.
-
-        Parameters
-        ----------
-        length
-            Kernels for which it lives on: what lives longer is not counted.
-        """
-        return self._need(1, length, (self.kernels - 1, self.kernels - 1), length)
-
-    def need(self, tensor: int, length: int) -> Floats:
-        """Return the need of another activation within the stretch, ``(settings,)``.
-
-        Parameters
-        ----------
-        length
-            Kernels for which the leaving activation lives on.
-        """
-        first, last = self.intervals[tensor]
-        return self._need(tensor, last - first, (max(first, 0), last), length)
-
-    def _need(self, tensor: int, own: int, steps: tuple[int, int], leaving: int) -> Floats:
-        most = np.zeros(self.sizes.shape[1])
-        for step in range(steps[0], steps[1] + 1):
-            here = np.zeros(self.sizes.shape[1])
-            for j, (first, last) in enumerate(self.intervals):
-                lasts = leaving if j == 1 else last - first
-                if first <= step <= last and (lasts <= own or j == tensor):
-                    here = here + self.sizes[j]
-            most = np.maximum(most, here)
-        return most
+    touched: tuple[tuple[int, ...], ...]
+    intervals: tuple[tuple[int, int], ...]
+    sizes: Floats
+    stored: Floats
 
 
 #: A stretch without kernels.
-EMPTY = Fragment(
-    0, -1, np.zeros((2, 1)), ((-1, -1), (-1, -1)), (), None, np.zeros(1), np.zeros(1), np.zeros(1)
-)
+EMPTY = Fragment(None, (), ((-1, -1), (-1, -1)), np.zeros((1, 2)), np.zeros((1, 3)))
+
+
+def stretches_of(fragments: Sequence[Fragment], settings: int) -> Stretches:
+    """Return compiled stretches as arrays."""
+    starts = np.cumsum([0, *(len(each.touched) for each in fragments)]).tolist()
+    most = max(len(each.intervals) for each in fragments)
+
+    def needs(lengths: tuple[int, ...]) -> Floats:
+        out = np.zeros((len(fragments), len(lengths), settings, most))
+        for own, each in zip(out, fragments, strict=True):
+            first, last = np.array(each.intervals).T[:, None]
+            own[..., : len(each.intervals)] = needs_of(first, last, each.sizes[None], lengths)[0]
+        return out
+
+    return Stretches(
+        [each.priced for each in fragments if each.priced is not None],
+        padded([range(start, stop) for start, stop in pairwise(starts)]),
+        np.arange(len(fragments)),
+        touched_of([each.touched for each in fragments]),
+        np.array([each.intervals[0][1] + 1 for each in fragments], dtype=np.intp),
+        needs,
+        np.stack([np.broadcast_to(each.stored, (settings, 3)) for each in fragments]),
+    )
+
 
 #: Rows times states times settings that are costed at once: their columns stay in the caches.
 _TOGETHER = 100_000
@@ -216,8 +201,7 @@ def _side_by_side(name: str, stretches: Sequence[NetworkStretch]) -> Graph:
         if stretch.first:
             inputs.append(prefix + x)
         else:
-            writes = Access(prefix + x, "write", graph.tensors[x].elements)
-            blocks.append(_copy(prefix + _BEFORE, writes))
+            blocks.append(written_by(prefix + _BEFORE, tensors, [prefix + x]))
         blocks += [
             replace(
                 block,
@@ -229,18 +213,36 @@ def _side_by_side(name: str, stretches: Sequence[NetworkStretch]) -> Graph:
         if stretch.last:
             outputs.append(prefix + y)
         else:
-            end = prefix + _END
-            tensors[end] = replace(graph.tensors[y], name=end, shape=(0,))
-            reads = Access(prefix + y, "read", graph.tensors[y].elements)
-            blocks.append(_copy(prefix + _AFTER, reads, Access(end, "write", 0)))
+            blocks.append(read_by(prefix + _AFTER, tensors, {prefix + _END: prefix + y}))
     if not any(operator.nests for block in blocks for operator in block.operators):
         # A matrix operator elsewhere, as the network has: `perfmodel.search.oracle.rows.price`.
         blocks.insert(0, beside(tensors))
     return Graph(name, tensors, tuple(blocks), tuple(inputs), tuple(outputs))
 
 
-def _copy(name: str, *accesses: Access) -> Block:
-    return Block(name, 1, (Operator(name, "copy", accesses),))
+def written_by(name: str, tensors: Mapping[str, Tensor], names: Sequence[str]) -> Block:
+    """Return a block of this name that writes some tensors, each by an operator of its own."""
+    operators = (
+        Operator(f"{name}{i}", "copy", (Access(n, "write", tensors[n].elements),))
+        for i, n in enumerate(names)
+    )
+    return Block(name, 1, tuple(operators))
+
+
+def read_by(name: str, tensors: dict[str, Tensor], names: Mapping[str, str]) -> Block:
+    """Return a block of this name that reads some tensors.
+
+    Parameters
+    ----------
+    names
+        Empty tensor that is written instead, which is added -> the tensor that is read.
+    """
+    operators: list[Operator] = []
+    for end, n in names.items():
+        accesses = (Access(n, "read", tensors[n].elements), Access(end, "write", 0))
+        operators.append(Operator(f"{name}{end}", "copy", accesses))
+        tensors[end] = Tensor(end, (0,))
+    return Block(name, 1, tuple(operators))
 
 
 def _prefixed(operator: Operator, prefix: str) -> Operator:
@@ -309,32 +311,20 @@ def _fragment(
     pricing: Pricing,
 ) -> Fragment:
     """Return a stretch, compiled, from what is known of all."""
-    points, graph = own.sizes.shape[1], stretch.graph
+    graph = stretch.graph
     copies: dict[Tensor, Dim] = {}
     for block, operator in reversed(list(graph.walk())):
         copies |= {graph.tensors[access.tensor]: block.stored for access in operator.accesses}
-    weight, kv = (
-        np.broadcast_to(
-            pricing.stored({t: n for t, n in copies.items() if t.role in roles}, values), (points,)
-        )
+    weights, caches = (
+        pricing.stored({t: n for t, n in copies.items() if t.role in roles}, values)
         for roles in (("weight",), ("kv", "state"))
     )
-    peak = np.zeros(points)
-    for step in range(len(span)):
-        live = [k for k, (a, b) in enumerate(own.intervals) if a <= step <= b]
-        np.maximum(peak, own.sizes[live].sum(axis=0), out=peak)
-    if pricing.job.bare:
-        # A roofline knows main memory alone, and activations have no state.
-        none = ((),) * len(span)
-        return Fragment(
-            len(span), 0, np.zeros((2, points)), ((-1, 0), (0, 0)), none, priced, weight, kv, peak
-        )
-    if own.intervals[1][0] != len(span) - 1:
+    if not pricing.job.bare and own.intervals[1][0] != len(span) - 1:
         raise NotTabledError(f"{graph.name} makes its output before its last kernel")
-    digits = tuple(tuple(own.places[i] for i in each) for each in priced.digits)
-    return Fragment(
-        len(span), own.intervals[0][1], own.sizes, own.intervals, digits, priced, weight, kv, peak
-    )
+    first, last = np.array(own.intervals).T[:, None]
+    stored = np.broadcast_arrays(weights, caches, peaks_of(first, last, own.sizes[None])[0])
+    touched = tuple(tuple(own.places[i] for i in each) for each in priced.digits)
+    return Fragment(priced, touched, own.intervals, own.sizes, np.stack(stored, axis=-1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,4 +384,4 @@ def _activations(
             for k in range(bisect_left(rows, span.start), bisect_left(rows, span.stop))
             if tensors[k] >= 0
         }
-        yield _Activations(every[order], tuple(intervals), places)
+        yield _Activations(every[order].T, tuple(intervals), places)

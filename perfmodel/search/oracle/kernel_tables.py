@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.search.oracle.fragment import beside
+from perfmodel.search.oracle.fragment import beside, read_by, written_by
 from perfmodel.search.oracle.pricing import Pricing
-from perfmodel.search.oracle.rows import Floats, NotTabledError, Priced
+from perfmodel.search.oracle.rows import Floats, NotTabledError, Priced, over
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.workload.fuse import FusedKernel
-from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
+from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.symbols import Dim, free_parameters
 
@@ -50,6 +50,10 @@ class KernelTable:
     values: Floats
     priced: tuple[str, ...] = ()
 
+    def over(self, names: Sequence[str]) -> KernelTable:
+        """Return the table of other quantities, 0 where it has none."""
+        return replace(self, names=tuple(names), values=over(self.values, self.names, names))
+
 
 class Touching:
     """Which decisions touch what."""
@@ -58,20 +62,20 @@ class Touching:
         from perfmodel.workload.rewrite import format_groups
 
         self.space, self.graph = space, graph
+        self.activation = False
         self.views = views_of(graph)
-        self.weight: dict[str, int] = {}
-        self.activation: dict[str, int] = {}
-        self.kv: dict[str, int] = {}
+        #: Tensor -> the decision of its format.
+        self.format: dict[str, int] = {}
+        #: Free dimension -> the decision that binds it.
         self.parameter: dict[str, int] = {}
         groups = {t: g.tensors for g in format_groups(graph) for t in g.tensors}
         for i, decision in enumerate(space.decisions):
             for member in decision.members:
-                if decision.role == "weights":
-                    self.weight[member] = i
-                elif decision.role == "kv":
-                    self.kv[member] = i
+                if decision.role in {"weights", "kv"}:
+                    self.format[member] = i
                 elif decision.role == "activations":
-                    self.activation |= dict.fromkeys(groups[member], i)
+                    self.format = dict.fromkeys(groups[member], i) | self.format
+                    self.activation = True
                 elif decision.role == "channels":
                     self.parameter[space.width_names[member]] = i
                 elif decision.role == "parameter":
@@ -79,16 +83,10 @@ class Touching:
 
     def of(self, kernel: FusedKernel) -> list[int]:
         """Return the decisions that touch a kernel."""
-        found: set[int] = set()
-        for operator in kernel.operators:
-            for access in operator.accesses:
-                for table in (self.weight, self.activation, self.kv):
-                    if access.tensor in table:
-                        found.add(table[access.tensor])
-        for name in _parameters(kernel):
-            if name in self.parameter:
-                found.add(self.parameter[name])
-        return sorted(found)
+        tensors = {access.tensor for op in kernel.operators for access in op.accesses}
+        touching = {self.format[name] for name in tensors if name in self.format}
+        touching |= {self.parameter[n] for n in _parameters(kernel) if n in self.parameter}
+        return sorted(touching)
 
 
 def _parameters(kernel: FusedKernel) -> frozenset[str]:
@@ -145,17 +143,14 @@ def kernel_table(
     if any(cell.terms.unsupported for cell in cells):
         raise NotTabledError("the engine does not compute a format in any form")
     modes, _, states = cells[0].values.shape[:3]
-    stacked = np.zeros((len(cells), points, states, modes, len(names)))
-    for k, cell in enumerate(cells):
-        columns = [names.index(name) for name in cell.names]
-        stacked[k][..., columns] = np.moveaxis(cell.values[:, 0], (0, 1, 2), (2, 1, 0))
+    stacked = np.stack([cell.over(names)[:, 0] for cell in cells]).transpose(0, 3, 2, 1, 4)
     # Axes: kinds ..., numbers ...; then in the order of the decisions.
     shape = [len(space.decisions[i].options) for i in (*kinds, *numeric)]
     spread = stacked.reshape(*shape, states, modes, len(names))
     order = [(*kinds, *numeric).index(i) for i in decisions]
-    rest = [len(order), len(order) + 1, len(order) + 2]
+    last = len(order)
     covered = tuple(dict.fromkeys(p for cell in cells for p in cell.terms.priced))
-    values = np.transpose(spread, [*order, *rest])
+    values = np.transpose(spread, [*order, last, last + 1, last + 2])
     return KernelTable(tuple(decisions), tensors, names, values, covered)
 
 
@@ -165,14 +160,12 @@ def _numbers(
 ) -> tuple[dict[str, Value], int]:  # fmt: skip
     """Return free dimensions over every combination of numeric options, and how many."""
     values: dict[str, Value] = dict(defaults)
-    names = {i: name for name, i in touching.parameter.items() if i in numeric}
-    several = {i: [n for n, k in touching.parameter.items() if k == i] for i in names}
-    combos = list(product(*(space.decisions[i].options for i in numeric)))
-    for k, i in enumerate(numeric):
-        column = [float(combo[k]) for combo in combos]
-        for name in several[i]:
-            values[name] = np.array(column) if len(combos) > 1 else column[0]
-    return values, len(combos)
+    rows = list(product(*(space.decisions[i].options for i in numeric)))
+    for name, i in touching.parameter.items():
+        if i in numeric:
+            column = np.array([row[numeric.index(i)] for row in rows], dtype=float)
+            values[name] = column if len(rows) > 1 else float(column[0])
+    return values, len(rows)
 
 
 def _alone(
@@ -196,31 +189,21 @@ def _alone(
     tensors: dict[str, Tensor] = {name: graph.tensors[name] for name in names}
     external = {*graph.inputs, *graph.outputs}
     written = {n for op in operators for n in op.writes}
-    kept = dict.fromkeys(n for op in operators for n in op.reads if n not in written)
-    entering = [n for n in kept if tensors[n].role == "activation" and n not in external]
-    leaving = [
-        n for n in kernel.writes if tensors[n].role == "activation" and n not in external
-    ]  # fmt: skip
+    read = dict.fromkeys(n for op in operators for n in op.reads if n not in written)
+
+    def inner(names: Iterable[str]) -> list[str]:
+        return [n for n in names if tensors[n].role == "activation" and n not in external]
+
     blocks = [block]
-    if entering:
-        # An operator each: what one operator writes would have to share a format.
-        made = tuple(
-            Operator(f"{_BEFORE}{i}", "copy", (Access(n, "write", tensors[n].elements),))
-            for i, n in enumerate(entering)
-        )
-        blocks.insert(0, Block(_BEFORE, 1, made))
+    # An operator each: what one operator writes would have to share a format.
+    if entering := inner(read):
+        blocks.insert(0, written_by(_BEFORE, tensors, entering))
     if anchored and not any(op.nests for op in kernel.operators):
         blocks.insert(0, beside(tensors))
-    ends = tuple(f"{_END}{i}" for i in range(len(leaving)))
-    if leaving:
-        tensors |= {end: Tensor(end, (0,)) for end in ends}
-        taken = tuple(
-            Operator(f"{_AFTER}{end}", "copy",
-                     (Access(n, "read", tensors[n].elements), Access(end, "write", 0)))
-            for n, end in zip(leaving, ends, strict=True)
-        )  # fmt: skip
-        blocks.append(Block(_AFTER, 1, taken))
-    inputs = tuple(n for n in kept if n in graph.inputs)
+    ends = {f"{_END}{i}": name for i, name in enumerate(inner(kernel.writes))}
+    if ends:
+        blocks.append(read_by(_AFTER, tensors, ends))
+    inputs = tuple(n for n in read if n in graph.inputs)
     outputs = (*(n for n in graph.outputs if n in written), *ends)
     return replace(graph, tensors=tensors, blocks=tuple(blocks), inputs=inputs, outputs=outputs)
 
@@ -254,16 +237,16 @@ def _formatted(graph: Graph, touching: Touching, options: Mapping[int, int]) -> 
     """Return a kernel's graph with the formats of some options."""
     decisions = touching.space.decisions
 
-    def of(table: Mapping[str, int], role: str) -> dict[str, str]:
+    def of(*roles: str) -> dict[str, str]:
         return {
             name: str(decisions[i].options[options[i]])
-            for name, i in table.items()
-            if i in options and name in graph.tensors and graph.tensors[name].role in role
+            for name, i in touching.format.items()
+            if i in options and name in graph.tensors and graph.tensors[name].role in roles
         }
 
     return with_formats(
-        graph, of(touching.weight, "weight"), of(touching.activation, "activation state"),
-        of(touching.kv, "kv"), precision=touching.space.precision,
+        graph, of("weight"), of("activation", "state"), of("kv"),
+        precision=touching.space.precision,
     )  # fmt: skip
 
 

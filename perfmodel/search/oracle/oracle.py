@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import prod
 from typing import Any, Protocol, cast
 
@@ -16,12 +17,13 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
+from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.prediction import Prediction
-from perfmodel.schedule.deadline import Deadline, OutOfTimeError
+from perfmodel.search.grid import every_choice, near_choices
 from perfmodel.search.oracle.costs import OracleCosts, costs_of, predicted_member
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
-from perfmodel.workload.nas_spaces.base import is_index
+from perfmodel.workload.nas_spaces.base import checked_choice
 from perfmodel.workload.workload import Workload
 
 #: Choices up to which a space is costed whole.
@@ -104,33 +106,31 @@ class Oracle:
         if not hasattr(space, "decisions") or not hasattr(space, "workload"):
             expected = "pm.space(name), or pm.space(network, choices)"
             raise input_error(f"{space!r} is no space", path="space", expected=expected)
-        found = device if isinstance(device, Device | Machine) else hardware(device)
-        chosen = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-        self._arguments = (found, space, chosen)
+        machine = device if isinstance(device, Device | Machine) else hardware(device)
+        names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        self._arguments = (machine, space, names)
         self._options: dict[str, Any] = {
             "precision": precision, "runtime": runtime, "engine": engine, "model": model,
             "warm": warm, "settings": dict(settings or {}),
         }  # fmt: skip
         self.space = space
-        self.device: Device = found.device if isinstance(found, Machine) else found
+        self.device: Device = machine.device if isinstance(machine, Machine) else machine
         self._sizes = tuple(len(d.options) for d in space.decisions)
-        self.costs: OracleCosts = costs_of(found, space, chosen, **self._options, deadline=deadline)
+        self.costs: OracleCosts = costs_of(
+            machine, space, names, **self._options, deadline=deadline
+        )
         self.metrics: tuple[str, ...] = self.costs.metrics
         self.method, self.reason = self.costs.method, self.costs.reason
-        self._whole: dict[str, Floats] | None = None
-        self._rows: list[dict[str, float]] = []
-        places = [prod(self._sizes[i + 1 :]) for i in range(len(self._sizes))]
-        self._places = tuple(places)
+        self._table: dict[str, Floats] | None = None
+        self._places = tuple(prod(self._sizes[i + 1 :]) for i in range(len(self._sizes)))
         if self.method == "tabled" and prod(self._sizes) <= WHOLE:
-            index = np.arange(prod(self._sizes))[:, None]
-            every = index // np.array(places) % np.array(self._sizes)
             with suppress(OutOfTimeError):
                 # Looking up saves adding up; without it the tables answer as well.
-                self._whole = self.costs.metrics_of(every, deadline)
-        if self._whole is not None:
-            columns = [column.tolist() for column in self._whole.values()]
+                self._table = self.costs.metrics_of(every_choice(self._sizes), deadline)
+        if self._table is not None:
+            columns = [column.tolist() for column in self._table.values()]
             self._lines = list(zip(*columns, strict=True))
-            self._names = list(self._whole)
+            self._names = list(self._table)
         self._frozen = True
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -154,7 +154,7 @@ class Oracle:
             It is no member.
         """
         choice = self._choice(architecture)
-        if self._whole is not None:
+        if self._table is not None:
             index = 0
             for option, place in zip(choice, self._places, strict=True):
                 index += option * place
@@ -195,9 +195,9 @@ class Oracle:
         choices = self._choices(architectures)
         if not len(choices):
             return {name: np.zeros(0) for name in (*self.metrics, FEASIBLE)}
-        if self._whole is not None:
+        if self._table is not None:
             index = choices @ np.array(self._places, dtype=np.intp)
-            return {name: column[index] for name, column in self._whole.items()}
+            return {name: column[index] for name, column in self._table.items()}
         return self.costs.metrics_of(choices, deadline)
 
     def lower_bound(self, partial: Sequence[int | None]) -> dict[str, float]:
@@ -237,27 +237,15 @@ class Oracle:
             Metric -> one array a decision: derivative by each (normalised) probability.
         """
         shares = self._shares(weights)
-        likely = np.array([int(np.argmax(s)) for s in shares], dtype=np.intp)
-        rows: list[Index] = [likely]
-        for i, size in enumerate(self._sizes):
-            for option in range(size):
-                near = likely.copy()
-                near[i] = option
-                rows.append(near)
-        found = self.batch(np.stack(rows))
+        likely = [int(np.argmax(share)) for share in shares]
+        metrics = self.batch(np.concatenate([[likely], near_choices(likely, self._sizes)]))
         values: dict[str, float] = {}
         slopes: dict[str, list[Floats]] = {}
         for name in self.metrics:
-            column = found[name]
-            base, at = float(column[0]), 1
-            parts: list[Floats] = []
-            expected = base
-            for share in shares:
-                change = column[at : at + len(share)] - base
-                at += len(share)
-                expected += float(share @ change)
-                parts.append(change)
-            values[name], slopes[name] = expected, parts
+            base, *near = metrics[name]
+            changes = np.split(np.array(near) - base, np.cumsum(self._sizes)[:-1])
+            gains = [float(share @ change) for share, change in zip(shares, changes, strict=True)]
+            values[name], slopes[name] = sum(gains, float(base)), changes
         return values, slopes
 
     # content
@@ -269,15 +257,11 @@ class Oracle:
         varied: dict[str, Any] = {}
         if isinstance(device, Machine):
             device, varied = device.device, dict(device.varied)
-        text = repr(
-            (
-                device.model_dump_json(),
-                sorted(varied.items()),
-                _told(space),
-                metrics,
-                sorted(self._options.items()),
-            )
-        )
+        text = repr((
+            device.model_dump_json(), sorted(varied.items()),
+            getattr(space, "content_hash", None) or repr(space), metrics,
+            sorted(self._options.items()),
+        ))  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __hash__(self) -> int:
@@ -291,79 +275,63 @@ class Oracle:
 
     def __repr__(self) -> str:
         _, space, _ = self._arguments
-        told = self.method if not self.reason else f"{self.method}: {self.reason}"
-        return f"Oracle({self.device.name}, {space.name}: {', '.join(self.metrics)}; {told})"
+        method = self.method if not self.reason else f"{self.method}: {self.reason}"
+        return f"Oracle({self.device.name}, {space.name}: {', '.join(self.metrics)}; {method})"
 
     # input
 
-    def _choice(self, given: Any) -> tuple[int, ...]:
-        if type(given) is tuple:
-            choice = cast("tuple[Any, ...]", given)
+    def _choice(self, member: Any) -> tuple[int, ...]:
+        if type(member) is tuple:
+            choice = cast("tuple[Any, ...]", member)
             if len(choice) == len(self._sizes):
                 for option, size in zip(choice, self._sizes, strict=True):
                     if type(option) is not int or not 0 <= option < size:
-                        return self._read(given)
-                return choice
-        return self._read(given)
-
-    def _read(self, given: Any) -> tuple[int, ...]:
-        if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str):
-            return self.space.encode(given)
-        items = list(cast("Sequence[Any]", given))
+                        break
+                else:
+                    return choice
+        if not isinstance(member, Sequence | np.ndarray) or isinstance(member, str):
+            return self.space.encode(member)
+        items = list(cast("Sequence[Any]", member))
         if items and all(isinstance(i, str) for i in items):
             return self.space.encode(items)
         return self.space.checked(items)
 
-    def _choices(self, given: Any) -> Index:
-        if isinstance(given, np.ndarray):
-            array = cast("npt.NDArray[Any]", given)
+    def _choices(self, members: Any) -> Index:
+        if isinstance(members, np.ndarray):
+            array = cast("npt.NDArray[Any]", members)
             sizes = np.array(self._sizes)
             if (
                 array.dtype.kind in "iu" and array.ndim == 2 and array.shape[1] == len(sizes)
                 and np.all((array >= 0) & (array < sizes))
             ):  # fmt: skip
                 return array.astype(np.intp, copy=False)
-            given = array.tolist()
-        if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+            members = array.tolist()
+        text = repr(str(members)[:60])
+        if isinstance(members, str | Mapping) or not isinstance(members, Iterable):
             raise input_error(
-                f"{_brief(given)} is no list of members",
+                f"{text} is no list of members",
                 path="architectures",
                 expected="an integer array (members, decisions), or a sequence of members",
             )
         faults: list[Fault] = []
         rows: list[tuple[int, ...]] = []
-        for i, each in enumerate(cast("Iterable[Any]", given)):
+        for i, member in enumerate(cast("Iterable[Any]", members)):
             try:
-                rows.append(self._choice(each))
+                rows.append(self._choice(member))
             except InputError as error:
-                faults += [
-                    Fault(f.message, path=f"[{i}].{f.path}" if f.path else f"[{i}]",
-                          expected=f.expected, suggestion=f.suggestion)
-                    for f in error.faults
-                ]  # fmt: skip
+                faults += [replace(f, path=f"[{i}].{f.path}".rstrip(".")) for f in error.faults]
         if faults:
             raise InputError(faults)
         return np.array(rows, dtype=np.intp).reshape(-1, len(self._sizes))
 
     def _allowed(self, partial: Sequence[int | None]) -> list[list[int]]:
-        given: Any = partial
-        if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
-            expected = f"{len(self._sizes)} option indices, None where open"
-            raise input_error(f"{str(given)[:60]!r} is no partial choice", expected=expected)
-        if len(partial) != len(self._sizes):
-            expected = f"{len(self._sizes)} of them"
-            raise input_error(f"{len(partial)} option indices", expected=expected)
-        faults = [
-            Fault(f"{option!r} is no option", path=self.space.decisions[i].name,
-                  expected=f"None, or a whole number from 0 to {size - 1}")
-            for i, (option, size) in enumerate(zip(partial, self._sizes, strict=True))
-            if option is not None and not (is_index(option) and 0 <= option < size)
-        ]  # fmt: skip
-        if faults:
-            raise InputError(faults)
+        options: Any = partial
+        if isinstance(options, Sequence | np.ndarray) and not isinstance(options, str):
+            options = [0 if option is None else option for option in partial]
+        choice = checked_choice(self.space, options)
         return [
-            list(range(size)) if option is None else [int(option)]
-            for option, size in zip(partial, self._sizes, strict=True)
+            list(range(size)) if stated is None else [option]
+            for stated, option, size in zip(partial, choice, self._sizes, strict=True)
         ]
 
     def _shares(self, weights: Sequence[Any]) -> list[Floats]:
@@ -389,15 +357,6 @@ class Oracle:
         if faults:
             raise InputError(faults)
         return shares
-
-
-def _brief(given: Any) -> str:
-    return repr(str(given)[:60])
-
-
-def _told(space: Any) -> str:
-    told = getattr(space, "content_hash", None)
-    return told if isinstance(told, str) else repr(space)
 
 
 def _restored(

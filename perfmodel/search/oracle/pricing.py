@@ -67,30 +67,33 @@ class Pricing:
         """
         machine = machine_for(workload, device, runtime, engine, precision)
         static = static_for(machine, model)
-        chosen = precision_for(precision, workload, machine, static.engine)
+        resolved = precision_for(precision, workload, machine, static.engine)
         lowered = lower(
-            workload.graph(static.semantics), static.fusion, tagged=bool(chosen.weights.overrides)
+            workload.graph(static.semantics), static.fusion, tagged=bool(resolved.weights.overrides)
         )
         bare = model == "roofline"
-        job = PredictionJob(workload, machine, chosen, static, lowered, bare, False, warm)
-        if not bare and "arrays" in static.kind.network_wide:
-            raise NotTabledError("layers share the arrays that hold their weights")
-        if any(np.ndim(value) for value in machine.facts.values()):
+        job = PredictionJob(workload, machine, resolved, static, lowered, bare, False, warm)
+        facts, added = machine.facts, None if bare else static.execution
+        if any(np.ndim(value) for value in facts.values()):
             raise NotTabledError("facts of the device vary")
-        if machine.facts.get("runtime.per_sequence", 0.0) and not bare:
-            raise NotTabledError("the runtime takes time for each sequence")
-        added = None if bare else static.execution
-        if added is not None and added.views and lowered.graph.views != 0:
-            raise NotTabledError("the runtime dispatches views")
-        if added is not None and added.rewrites:
-            raise NotTabledError("the runtime adds conversions or algorithms of its own")
-        if machine.facts.get("runtime.split", 1.0) != 1.0:
-            raise NotTabledError("layers are split over devices")
-        if len({row.phase for row in lowered.rows}) > 1:
-            raise NotTabledError("a run has several phases")
-        setting = job.setting(workload.parameters, machine.facts, chosen)
-        if warm and not bare and setting.choices.get("weights", "streamed") != "streamed":
-            raise NotTabledError("which weights stay depends on all of the network's")
+        setting = job.setting(workload.parameters, facts, resolved)
+        streamed = setting.choices.get("weights", "streamed") == "streamed"
+        for reason, holds in {
+            "layers share the arrays that hold their weights":
+                not bare and "arrays" in static.kind.network_wide,
+            "the runtime takes time for each sequence":
+                not bare and facts.get("runtime.per_sequence", 0.0),
+            "the runtime dispatches views":
+                added is not None and added.views and lowered.graph.views != 0,
+            "the runtime adds conversions or algorithms of its own":
+                added is not None and added.rewrites,
+            "layers are split over devices": facts.get("runtime.split", 1.0) != 1.0,
+            "a run has several phases": len({row.phase for row in lowered.rows}) > 1,
+            "which weights stay depends on all of the network's":
+                warm and not bare and not streamed,
+        }.items():  # fmt: skip
+            if holds:
+                raise NotTabledError(reason)
         states = states_of(setting)
         settings = (setting,)
         if kept_share(setting) and not bare:
@@ -158,7 +161,7 @@ class Pricing:
         """
         return self.lowered(graph).bind(
             values, points, accesses=accesses or not self.job.bare,
-            nests=getattr(self.job.static.kind, "needs_nests", False),
+            nests=self.job.static.kind.needs_nests,
         )  # fmt: skip
 
     def priced(self, table: OperatorTable, rows: Sequence[int]) -> Priced:

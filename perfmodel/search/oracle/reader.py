@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
+from perfmodel.arrays import Value
 from perfmodel.cost.capacity import demands, usable
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import Fault, InputError, nearest
-from perfmodel.search.oracle.chain import NetworkSums
+from perfmodel.prediction import Prediction
+from perfmodel.search.oracle.chain import STORED, NetworkSums
 from perfmodel.search.oracle.pricing import Pricing
 from perfmodel.search.oracle.rows import Floats, NotTabledError
 from perfmodel.workload.workload import Workload
@@ -66,6 +69,13 @@ def metric_faults(metrics: Sequence[str], levels: Sequence[str]) -> list[Fault]:
     if not metrics:
         faults.append(Fault("no metric", path="metrics", expected=f"one of {', '.join(known)}"))
     return faults
+
+
+def metric_of(prediction: Prediction, name: str) -> Value:
+    """Return a metric of a prediction."""
+    if name.startswith(TRAFFIC):
+        return prediction.traffic_bytes[name.removeprefix(TRAFFIC)]
+    return getattr(prediction, name)
 
 
 class MetricReader:
@@ -126,82 +136,69 @@ class MetricReader:
         """
         m = len(self.names)
         sums = _nothing(m + 4, self.names)
-        at = np.arange(m + 3)
-        for i in range(m):
-            sums.values[1 + i, :, i] = _LARGE
-        for k, part in enumerate((sums.weight_bytes, sums.kv_bytes, sums.peak_bytes)):
-            part[1 + m + k] = _LARGE
-        found = self._read(sums, way=0)
-        held = self._demands(sums)
-        rows = np.stack([*(found[name] for name in self.metrics), *held.values()])
-        return rows[:, 0], (rows[:, 1 + at] - rows[:, :1]) / _LARGE
+        each = np.arange(m)
+        sums.values[1 + each, :, each] = _LARGE
+        np.fill_diagonal(sums.stored[:, 1 + m :], _LARGE)
+        metrics = self._read(sums, way=0)
+        rows = np.stack([*(metrics[name] for name in self.metrics), *self._demands(sums).values()])
+        return rows[:, 0], (rows[:, 1:] - rows[:, :1]) / _LARGE
 
     def read(self, sums: NetworkSums) -> dict[str, Floats]:
         """Return metric -> array of shape ``(networks,)``, and `FEASIBLE` (0 or 1)."""
-        out = self._read(sums)
-        held = np.stack(list(self._demands(sums).values()))
-        good = (held <= self.bounds[:, None]).all(axis=0) & self._supported
-        return out | {FEASIBLE: good.astype(float)}
+        return self._read(sums) | {FEASIBLE: self._fits(sums).astype(float)}
 
     def least(self, sums: NetworkSums) -> dict[str, float]:
         """Return metrics of one network's least sums: the least of the ways in which it may run."""
-        ways = range(len(self.pricing.settings))
-        found = [self._read(sums, way=way) for way in ways]
-        out = {name: min(float(each[name][0]) for each in found) for name in self.metrics}
-        held = np.stack(list(self._demands(sums).values()))
-        out[FEASIBLE] = float(self._supported and bool((held[:, 0] <= self.bounds).all()))
+        ways = [self._read(sums, way=way) for way in range(len(self.pricing.settings))]
+        out = {name: min(float(way[name][0]) for way in ways) for name in self.metrics}
+        out[FEASIBLE] = float(self._fits(sums)[0])
         return out
 
-    def one(self, values: Floats, weight: float, kv: float, peak: float) -> dict[str, float]:
+    def one(self, values: Floats, stored: Floats) -> dict[str, float]:
         """Return the metrics of one network whose mode is the only one; quick where affine."""
         if not self.affine:
-            sums = NetworkSums(self.names, values[None, None], np.array([weight]), np.array([kv]),
-                        np.array([peak]))  # fmt: skip
+            sums = NetworkSums(self.names, values[None, None], stored[:, None])
             return {name: float(value[0]) for name, value in self.read(sums).items()}
-        found = self.constant + self.multiples @ np.concatenate((values, (weight, kv, peak)))
+        numbers = self.constant + self.multiples @ np.concatenate((values, stored))
         n = len(self.metrics)
-        out = dict(zip(self.metrics, found[:n].tolist(), strict=True))
-        out[FEASIBLE] = float(self._supported and bool((found[n:] <= self.bounds).all()))
+        out = dict(zip(self.metrics, numbers[:n].tolist(), strict=True))
+        out[FEASIBLE] = float(self._supported and bool((numbers[n:] <= self.bounds).all()))
         return out
 
     def totals(self, sums: NetworkSums, way: int | None = None) -> dict[str, Floats]:
         """Return what predictions are made of, `perfmodel.cost.totals.network_totals`."""
-        footprint = sums.weight_bytes + sums.kv_bytes + sums.peak_bytes
+        footprint = sums.stored.sum(axis=0)
         if way is None:
-            chosen = self.pricing.chosen(sums.names, sums.values, footprint)
+            values = self.pricing.chosen(sums.names, sums.values, footprint)
         else:
-            chosen = self.pricing.in_way(way, sums.values, footprint)
-        totals: dict[str, Floats] = {name: chosen[:, i] for i, name in enumerate(sums.names)}
+            values = self.pricing.in_way(way, sums.values, footprint)
+        totals: dict[str, Floats] = dict(zip(sums.names, values.T, strict=True))
         totals["latency_s"] = totals["latency_s"] + self.pricing.per_run_s
-        totals["weight_bytes"], totals["kv_bytes"] = sums.weight_bytes, sums.kv_bytes
-        totals["activation_bytes"] = sums.peak_bytes
-        return totals
+        return totals | _stored(sums)
 
     def _read(self, sums: NetworkSums, way: int | None = None) -> dict[str, Floats]:
-        shape = (len(sums.peak_bytes),)
+        shape = sums.stored.shape[1:]
         totals = self.totals(sums, way)
         prediction = self.pricing.opened(self.workload, totals, shape, self._opened)
         out: dict[str, Floats] = {}
         for name in self.metrics:
-            if name.startswith(TRAFFIC):
-                value = prediction.traffic_bytes[name.removeprefix(TRAFFIC)]
-            else:
-                value = getattr(prediction, name)
+            value = metric_of(prediction, name)
             number = np.nan if value is None else value
             out[name] = np.broadcast_to(np.asarray(number, dtype=float), shape).copy()
         return out
 
     def _demands(self, sums: NetworkSums) -> dict[str, Floats]:
-        totals = {
-            "weight_bytes": sums.weight_bytes, "kv_bytes": sums.kv_bytes,
-            "activation_bytes": sums.peak_bytes,
-        }  # fmt: skip
-        return demands(totals, self.pricing.setting)
+        return demands(_stored(sums), self.pricing.setting)
+
+    def _fits(self, sums: NetworkSums) -> npt.NDArray[np.bool_]:
+        """Return which networks every memory holds, in formats that the engine computes."""
+        demanded = np.stack(list(self._demands(sums).values()))
+        return np.asarray((demanded <= self.bounds[:, None]).all(axis=0) & self._supported)
 
 
 def _check_energies(names: Sequence[str], priced: Sequence[str], setting: Setting) -> None:
     """Refuse formats of which only some have an energy: `run_energy` then changes its model."""
-    head = f"engines.{setting.engine}.energy_per_op."
+    head = f"engines.{setting.engine_name}.energy_per_op."
     known = {
         f"{head}{name.removeprefix('operations ')}" in setting.facts
         for name in names
@@ -211,7 +208,10 @@ def _check_energies(names: Sequence[str], priced: Sequence[str], setting: Settin
         raise NotTabledError("the device states the energy of some of the formats only")
 
 
-def _nothing(n: int, names: Sequence[str]) -> NetworkSums:
-    return NetworkSums(
-        tuple(names), np.zeros((n, 1, len(names))), np.zeros(n), np.zeros(n), np.zeros(n)
-    )  # fmt: skip
+def _stored(sums: NetworkSums) -> dict[str, Floats]:
+    return dict(zip(STORED, sums.stored, strict=True))
+
+
+def _nothing(networks: int, names: Sequence[str]) -> NetworkSums:
+    values = np.zeros((networks, 1, len(names)))
+    return NetworkSums(tuple(names), values, np.zeros((3, networks)))

@@ -9,7 +9,7 @@ activations is costing it in every network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -86,7 +86,7 @@ def states_of(setting: Setting) -> States:
 
 def kept_share(setting: Setting) -> float:
     """Return the share of a scratchpad that activations may keep (0 where a kind has none)."""
-    return float(setting.fact(f"engines.{setting.engine}.kept_share", 0.0))
+    return float(setting.fact(f"engines.{setting.engine_name}.kept_share", 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,10 @@ class Priced:
     values: Floats
     digits: tuple[tuple[int, ...], ...]
     terms: Terms
+
+    def over(self, names: Sequence[str]) -> Floats:
+        """Return the values of some quantities; 0 where there are none."""
+        return over(self.values, self.names, names)
 
     def part(self, start: int, stop: int) -> Priced:
         """Return some of the rows."""
@@ -143,12 +147,28 @@ def price(
         A row touches so many activations that its states are too many.
     """
     beside = _anchored(table, rows)
-    found = _price(table, beside, kind, settings, states, footprints)
+    priced = _price(table, beside, kind, settings, states, footprints)
     if len(beside) == len(rows):
-        return found
-    mine = [beside.index(row) for row in rows]
-    digits = tuple(found.digits[i] for i in mine)
-    return replace(found, values=found.values[:, mine], digits=digits)
+        return priced
+    own = [beside.index(row) for row in rows]
+    digits = tuple(priced.digits[i] for i in own)
+    return replace(priced, values=priced.values[:, own], digits=digits)
+
+
+def over(values: Floats, own: Sequence[str], names: Sequence[str]) -> Floats:
+    """Return values ``(..., quantities)`` of their own quantities as values of other ones."""
+    if tuple(own) == tuple(names):
+        return values
+    out = np.zeros((*values.shape[:-1], len(names)))
+    out[..., [list(names).index(name) for name in own]] = values
+    return out
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return quantities, each once, in the order in which predictions have them."""
+    heads = ("traffic", "operations", "energy")
+    place = {head: i for i, head in enumerate(heads)}
+    return tuple(sorted(dict.fromkeys(names), key=lambda n: place.get(n.partition(" ")[0], -1)))
 
 
 def _anchored(table: OperatorTable, rows: Sequence[int]) -> Sequence[int]:
@@ -162,47 +182,33 @@ def _price(
     table: OperatorTable, rows: Sequence[int], kind: Kind, settings: Sequence[Setting],
     states: States, footprints: Sequence[float],
 ) -> Priced:  # fmt: skip
-    access = table.accesses
-    if access is None:
-        return _stateless(table, rows, kind, settings)
-    digits = _digits(access, rows)
-    most = max((len(d) for d in digits), default=0)
+    digits = _digits(table.accesses, rows)
+    most = max(map(len, digits), default=0)
     combos = states.count**most
-    count = combos * table.points
-    if count > MOST_POINTS:
+    if combos * table.points > MOST_POINTS:
         raise NotTabledError(f"a kernel touches {most} activations in {states.count} states")
-    found: list[Floats] = []
+    values: list[Floats] = []
     names: tuple[str, ...] = ()
     terms: Terms | None = None
     for footprint in footprints:
         sub = _expanded(table, rows, digits, states, combos, footprint)
         for setting in settings:
             terms = cost(kind, sub, setting)
-            names, values = _quantities(sub, terms, setting)
-            found.append(values.reshape(len(rows), combos, table.points, len(names)))
+            names, own = _quantities(sub, terms, setting)
+            values.append(own.reshape(len(rows), combos, table.points, len(names)))
     assert terms is not None
-    return Priced(names, np.stack(found), digits, terms)
+    return Priced(names, np.stack(values), digits, terms)
 
 
-def _stateless(
-    table: OperatorTable, rows: Sequence[int], kind: Kind, settings: Sequence[Setting]
-) -> Priced:
-    sub = _rows_of(table, rows, 1)
-    setting = settings[0]
-    terms = cost(kind, sub, setting)
-    names, values = _quantities(sub, terms, setting)
-    shaped = values.reshape(1, len(rows), 1, table.points, len(names))
-    return Priced(names, shaped, ((),) * len(rows), terms)
-
-
-def _digits(access: Accesses, rows: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+def _digits(access: Accesses | None, rows: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Return the accesses of each row that have a state; none where nothing has one."""
     by_row: dict[int, list[int]] = {row: [] for row in rows}
-    for i, (row, tensor) in enumerate(
-        zip(access.row.tolist(), access.tensor.tolist(), strict=True)
-    ):
-        if row in by_row and tensor >= 0:
-            by_row[row].append(i)
-    return tuple(tuple(found) for found in by_row.values())
+    if access is not None:
+        pairs = zip(access.row.tolist(), access.tensor.tolist(), strict=True)
+        for i, (row, tensor) in enumerate(pairs):
+            if row in by_row and tensor >= 0:
+                by_row[row].append(i)
+    return tuple(map(tuple, by_row.values()))
 
 
 def _wide(values: Value, times: int, points: int) -> Floats:
@@ -241,7 +247,8 @@ def _expanded(
     """Return rows of a table at every combination of states, points fastest."""
     sub = _rows_of(table, rows, combos)
     access = table.accesses
-    assert access is not None
+    if access is None:
+        return sub
     place = {row: i for i, row in enumerate(rows)}
     mine = [i for i, row in enumerate(access.row.tolist()) if row in place]
     new = {old: i for i, old in enumerate(mine)}

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias, cast
 
-from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.errors import Fault, input_error, nearest
 from perfmodel.formats import Precision, as_precision, fixed_format, parse_precision
 from perfmodel.formats.format import find
 from perfmodel.search.space.configurations import ConfigurationSpace
 from perfmodel.search.space.decision import Decision, Role
-from perfmodel.settings import is_fact
+from perfmodel.settings import FaultList, is_fact
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.rewrite import (
     ChannelGroup,
@@ -72,8 +72,8 @@ def configurations_of(
     InputError
         Every unknown word, pattern that fits nothing and option that is none.
     """
-    faults: list[Fault] = []
-    chosen = None if precision is None else as_precision(precision)
+    faults = FaultList()
+    stated = None if precision is None else as_precision(precision)
     graph = workload.graph()
     if share not in SHARES:
         faults.append(
@@ -81,18 +81,17 @@ def configurations_of(
                   expected=f"one of {', '.join(SHARES)}", suggestion=nearest(share, SHARES))
         )  # fmt: skip
     _check_words(workload, choices, faults)
-    made = _Decisions(graph, choices, share, chosen, faults)
+    read = _Decisions(graph, choices, share, stated, faults)
     decisions = [
-        *made.weights(), *made.activations(), *made.kv(), *made.channels(), *made.others(workload),
+        *read.weights(), *read.activations(), *read.kv(), *read.channels(), *read.others(workload),
     ]  # fmt: skip
     if not decisions and not faults:
         faults.append(
             Fault("nothing is decided", path="choices",
                   expected=f"one of {', '.join(_WORDS)}, a parameter or a fact")
         )  # fmt: skip
-    if faults:
-        raise InputError(faults)
-    return ConfigurationSpace(workload.name, workload, tuple(decisions), chosen)
+    faults.settle()
+    return ConfigurationSpace(workload.name, workload, tuple(decisions), stated)
 
 
 def _check_words(workload: Workload, choices: Mapping[str, Any], faults: list[Fault]) -> None:
@@ -115,7 +114,7 @@ class _Decisions:
 
     def __init__(
         self, graph: Graph, choices: Mapping[str, Any], share: Share,
-        precision: Precision | None, faults: list[Fault],
+        precision: Precision | None, faults: FaultList,
     ) -> None:  # fmt: skip
         self.graph, self.choices, self.share = graph, choices, share
         self.precision, self.faults = precision, faults
@@ -237,7 +236,7 @@ class _Decisions:
                 role = "fact"
             if role == "precision":
                 for i, text in enumerate(options):
-                    self._try(lambda text=text: as_precision(text), f"choices.precision[{i}]")
+                    self.faults.trying_at(f"choices.precision[{i}]", as_precision, text)
             if options:
                 out.append(Decision(word, tuple(options), role, (word,)))
         return out
@@ -276,7 +275,7 @@ class _Decisions:
     def _read(self, given: Any, path: str, read: Callable[[Any], Any]) -> list[Any]:
         out: list[Any] = []
         for i, option in enumerate(self._list(given, path)):
-            value = self._try(lambda option=option: read(option), f"{path}[{i}]")
+            value = self.faults.trying_at(f"{path}[{i}]", read, option)
             if value is not None and value not in out:
                 out.append(value)
         return out
@@ -290,16 +289,6 @@ class _Decisions:
         if not options:
             self.faults.append(Fault("no options", path=path, expected="one at least"))
         return [o.item() if hasattr(o, "item") else o for o in options]
-
-    def _try(self, read: Callable[[], Any], path: str) -> Any:
-        try:
-            return read()
-        except InputError as error:
-            self.faults += [
-                Fault(f.message, path=path, expected=f.expected, suggestion=f.suggestion)
-                for f in error.faults
-            ]
-            return None
 
 
 def _fits(pattern: str, name: str, kind: str) -> bool:
@@ -323,10 +312,19 @@ def _number(value: Any, expected: str) -> float:
 
 
 def _weight_format(value: Any) -> str:
+    return _format(value, "bits: 1.58, 2 ... 8, 16, 32", "w{:g}a16").weights.name
+
+
+def _activation_format(value: Any) -> str:
+    return _format(value, "bits: 4, 8, 16, 32", "w8a{:g}").activations.name
+
+
+def _format(value: Any, expected: str, widths: str) -> Precision:
+    """Return a precision of which weights or activations have the format, or so many bits."""
     if isinstance(value, str) and not value.replace(".", "").isdigit():
-        return fixed_format(value)[0].name
-    bits = _number(value, "bits: 1.58, 2 ... 8, 16, 32")
-    return parse_precision(f"w{bits:g}a16").weights.name
+        format = fixed_format(value)[0]
+        return Precision(format, format, format)
+    return parse_precision(widths.format(_number(value, expected)))
 
 
 def _expert_format(value: Any) -> str:
@@ -345,13 +343,6 @@ def _expert_format(value: Any) -> str:
     return text
 
 
-def _activation_format(value: Any) -> str:
-    if isinstance(value, str) and not value.replace(".", "").isdigit():
-        return fixed_format(value)[0].name
-    bits = _number(value, "bits: 4, 8, 16, 32")
-    return parse_precision(f"w8a{bits:g}").activations.name
-
-
 def _sparsity(value: Any) -> str:
     if isinstance(value, str) and ":" in value:
         fixed_format(f"int8+{value}")
@@ -366,9 +357,8 @@ def _sparsity(value: Any) -> str:
 def _fraction(value: Any) -> float:
     share = _number(value, "a fraction of the width, above 0 and at most 1")
     if not 0 < share <= 1:
-        raise input_error(
-            f"{value!r} is no fraction", expected="above 0 and at most 1, of the width"
-        )
+        expected = "above 0 and at most 1, of the width"
+        raise input_error(f"{value!r} is no fraction", expected=expected)
     return share
 
 

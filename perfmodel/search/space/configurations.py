@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from math import prod
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.search.space.decision import Decision
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.nas_spaces.base import is_index
+from perfmodel.workload.nas_spaces.base import checked_choice
 from perfmodel.workload.rewrite import compressed
 from perfmodel.workload.workload import Workload
 
@@ -71,19 +70,7 @@ class ConfigurationSpace:
         InputError
             Every index that is none of its decision's, at once.
         """
-        n = len(self.decisions)
-        if isinstance(choice, str) or len(choice) != n:
-            got = repr(choice) if isinstance(choice, str) else f"{len(choice)} option indices"
-            raise input_error(f"{got} for {n} decisions", expected=f"{n} option indices")
-        faults = [
-            Fault(f"{chosen!r} is no option", path=d.name,
-                  expected=f"a whole number from 0 to {len(d.options) - 1}")
-            for d, chosen in zip(self.decisions, choice, strict=True)
-            if not is_index(chosen) or not 0 <= index(chosen) < len(d.options)
-        ]  # fmt: skip
-        if faults:
-            raise InputError(faults)
-        return tuple(index(i) for i in choice)
+        return checked_choice(self, choice)
 
     def encode(self, native: Any) -> tuple[int, ...]:
         """Return the choice that a mapping of decisions to options names.
@@ -114,16 +101,15 @@ class ConfigurationSpace:
         for decision in self.decisions:
             value = given.get(decision.name, decision.options[0])
             labels = [decision.label(i) for i in range(len(decision.options))]
-            found = [i for i, o in enumerate(decision.options) if o == value]
-            found = found or [i for i, label in enumerate(labels) if label == str(value)]
-            if not found:
+            if value in decision.options:
+                choice.append(decision.options.index(value))
+            elif str(value) in labels:
+                choice.append(labels.index(str(value)))
+            else:
                 faults.append(
                     Fault(f"'{value}' is no option", path=decision.name,
-                          expected=one_of(labels),
-                          suggestion=nearest(str(value), labels))
+                          expected=one_of(labels), suggestion=nearest(str(value), labels))
                 )  # fmt: skip
-                continue
-            choice.append(found[0])
         if faults:
             raise InputError(faults)
         return tuple(choice)

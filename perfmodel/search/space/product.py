@@ -10,33 +10,25 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import prod
 from typing import Any, NamedTuple, cast
 
-from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
+from perfmodel.errors import Fault, input_error, nearest, no_such, one_of
 from perfmodel.formats import as_precision, fixed_format
+from perfmodel.settings import FaultList
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces import ArchitectureDecision, ArchitectureSpace, Choice
-from perfmodel.workload.nas_spaces.base import is_index
+from perfmodel.workload.nas_spaces.base import checked_choice
 from perfmodel.workload.rewrite import format_groups, layers, with_formats
 from perfmodel.workload.workload import Workload
 
 
-class _Stage(NamedTuple):
-    name: str
-    segments: tuple[str, ...]
-
-
 class _Slot(NamedTuple):
-    """What a format is chosen for: weights or activations of a stage."""
+    """What a format is chosen for: the weights or the activations of a stage."""
 
-    stage: _Stage
-    role: str
+    name: str
     options: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.stage.name}.{self.role}"
 
 
 @dataclass(frozen=True)
@@ -72,14 +64,14 @@ class ProductSpace:
         """Those of the architectures, then ``stage.weights`` and ``stage.activations``."""
         return (
             *self.architectures.decisions,
-            *(ArchitectureDecision(s.name, s.options) for s in self._slots if len(s.options) > 1),
+            *(ArchitectureDecision(*slot) for slot in self._slots if len(slot.options) > 1),
         )
 
     @cached_property
     def _slots(self) -> tuple[_Slot, ...]:
         return tuple(
-            _Slot(_Stage(*stage), role, options)
-            for stage in self.stages
+            _Slot(f"{stage}.{role}", options)
+            for stage, _ in self.stages
             for role, options in (("weights", self.weights), ("activations", self.activations))
             if options
         )
@@ -87,10 +79,7 @@ class ProductSpace:
     @property
     def size(self) -> int:
         """Number of choices."""
-        found = 1
-        for decision in self.decisions:
-            found *= len(decision.options)
-        return found
+        return prod(len(decision.options) for decision in self.decisions)
 
     # choices
 
@@ -102,19 +91,7 @@ class ProductSpace:
         InputError
             Every index that is none of its decision's, at once.
         """
-        if len(choice) != len(self.decisions):
-            raise input_error(
-                f"{len(choice)} option indices", expected=f"{len(self.decisions)} of them"
-            )
-        faults = [
-            Fault(f"{chosen!r} is no option", path=decision.name,
-                  expected=f"a whole number from 0 to {len(decision.options) - 1}")
-            for decision, chosen in zip(self.decisions, choice, strict=True)
-            if not is_index(chosen) or not 0 <= chosen < len(decision.options)
-        ]  # fmt: skip
-        if faults:
-            raise InputError(faults)
-        return tuple(int(i) for i in choice)
+        return checked_choice(self, choice)
 
     def split(self, choice: Sequence[int]) -> tuple[Choice, dict[str, str]]:
         """Return the architecture's choice, and ``stage.weights`` ... -> format."""
@@ -158,33 +135,28 @@ class ProductSpace:
         expected = 'an object with "architecture" and "formats"'
         if not isinstance(given, Mapping) or set(cast("Any", given)) != {"architecture", "formats"}:
             raise input_error(f"{native!r} names no member", expected=expected)
-        faults: list[Fault] = []
-        architecture: Choice = ()
-        try:
-            architecture = self.architectures.encode(given["architecture"])
-        except InputError as error:
-            faults += error.faults
+        faults = FaultList()
+        architecture = faults.trying(self.architectures.encode, given["architecture"]) or ()
         formats = cast("Mapping[str, Any]", given["formats"])
         row: list[int] = []
         known = [s.name for s in self._slots]
-        for slot in self._slots:
-            chosen = formats.get(slot.name, slot.options[0] if len(slot.options) == 1 else None)
-            if chosen not in slot.options:
-                faults.append(Fault(f"{chosen!r} is no option", path=f"formats.{slot.name}",
-                                    expected=one_of(slot.options)))  # fmt: skip
-            elif len(slot.options) > 1:
-                row.append(slot.options.index(chosen))
+        for name, options in self._slots:
+            option = formats.get(name, options[0] if len(options) == 1 else None)
+            if option not in options:
+                faults.append(Fault(f"{option!r} is no option", path=f"formats.{name}",
+                                    expected=one_of(options)))  # fmt: skip
+            elif len(options) > 1:
+                row.append(options.index(option))
         faults += [Fault("is no decision", path=f"formats.{name}", suggestion=nearest(name, known))
                    for name in formats if name not in known]  # fmt: skip
-        if faults:
-            raise InputError(faults)
+        faults.settle()
         return (*architecture, *row)
 
     def decode(self, choice: Sequence[int]) -> str:
         """Return a choice as JSON that `encode` reads."""
         architecture, formats = self.split(choice)
-        told = self.architectures.decode(architecture)
-        return json.dumps({"architecture": told, "formats": formats})
+        text = self.architectures.decode(architecture)
+        return json.dumps({"architecture": text, "formats": formats})
 
     # networks
 
@@ -299,38 +271,30 @@ def product_space(
         Unknown formats and segments, segments of two stages: every fault at once.
     """
     known = [segment.name for segment in architectures.segments]
-    faults: list[Fault] = []
-    for role, given in (("weights", weights), ("activations", activations)):
-        if len(set(given)) < len(given):
+    faults = FaultList()
+    for role, texts in (("weights", weights), ("activations", activations)):
+        if len(set(texts)) < len(texts):
             faults.append(Fault("a format stands twice", path=role, expected="each once"))
-        for i, text in enumerate(given):
-            try:
-                _, sparsity = fixed_format(text)
-                if sparsity is not None and role == "activations":
-                    faults.append(Fault(f"'{text}' is sparse", path=f"{role}[{i}]",
-                                        expected="a format without zeros"))  # fmt: skip
-            except InputError as error:
-                faults += [Fault(f.message, path=f"{role}[{i}]", expected=f.expected,
-                                 suggestion=f.suggestion) for f in error.faults]  # fmt: skip
+        for i, text in enumerate(texts):
+            read = faults.trying_at(f"{role}[{i}]", fixed_format, text)
+            if read is not None and read[1] is not None and role == "activations":
+                faults.append(Fault(f"'{text}' is sparse", path=f"{role}[{i}]",
+                                    expected="a format without zeros"))  # fmt: skip
     if not weights and not activations:
         faults.append(Fault("no formats", path="weights", expected="two or more"))
-    chosen = {name: (name,) for name in known} if stages is None else stages
+    owned = {name: (name,) for name in known} if stages is None else stages
     owner: dict[str, str] = {}
-    for name, segments in chosen.items():
+    for name, segments in owned.items():
         for segment in segments:
             if segment not in known:
-                faults.append(Fault(f"there is no segment '{segment}'", path=f"stages.{name}",
-                                    expected=one_of(known),
-                                    suggestion=nearest(segment, known)))  # fmt: skip
+                faults.append(
+                    no_such(f"there is no segment '{segment}'", segment, known, f"stages.{name}")
+                )
             elif owner.setdefault(segment, name) != name:
                 faults.append(Fault(f"segment '{segment}' is in '{owner[segment]}' already",
                                     path=f"stages.{name}", expected="one stage"))  # fmt: skip
     if precision:
-        try:
-            as_precision(precision)
-        except InputError as error:
-            faults += error.faults
-    if faults:
-        raise InputError(faults)
-    listed = tuple((name, tuple(segments)) for name, segments in chosen.items())
+        faults.trying(as_precision, precision)
+    faults.settle()
+    listed = tuple((name, tuple(segments)) for name, segments in owned.items())
     return ProductSpace(architectures, tuple(weights), tuple(activations), listed, precision)

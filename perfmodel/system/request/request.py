@@ -17,13 +17,12 @@ from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
-from perfmodel.settings import FaultList, gathered
+from perfmodel.settings import gathered
 from perfmodel.system.request.contexts import ContextSums, Floats
 from perfmodel.system.request.result import Request
+from perfmodel.system.sizes import checked_sizes
 from perfmodel.workload.workload import Workload
 
-#: Tokens of a prompt and of an answer; longer ones are slips.
-_LONGEST: Final = 2**24
 #: Questions at a time.
 _MOST: Final = 1_000_000
 
@@ -82,7 +81,9 @@ def request(
     True
     """
     faults = gathered()
-    sizes = _sizes({"prompt": prompt, "generate": generate, "batch": batch}, faults)
+    sizes = checked_sizes(
+        {"prompt": prompt, "generate": generate, "batch": batch}, faults, whole=True, most=_MOST
+    )
     settings = dict(set or {})
     for name in ("prompt", "generate", "batch", "context", "phase", "past"):
         if name in settings:
@@ -100,10 +101,11 @@ def request(
     )
     faults.settle()
     assert first is not None
+    shape = np.broadcast_shapes(*(size.shape for size in sizes.values()))
     step = _subject(workload, device, precision, runtime, engine, settings, "decode")
-    given = [np.asarray(value, dtype=np.int64) for value in sizes.values()]
-    shape = np.broadcast_shapes(*(value.shape for value in given))
-    prompts, generated, batches = (np.broadcast_to(v, shape).reshape(-1) for v in given)
+    prompts, generated, batches = (
+        np.broadcast_to(size.astype(np.int64), shape).reshape(-1) for size in sizes.values()
+    )
     reading = _cost(first, batch=batches if shape else int(batches[0]),
                     prompt=prompts if shape else int(prompts[0]))  # fmt: skip
     steps = generated - 1
@@ -147,10 +149,7 @@ def request(
 
 
 def _cost(subject: PredictionInputs, **sizes: Any) -> Prediction:
-    return predict(
-        subject.workload.bind(sizes), subject.device, precision=subject.precision,
-        runtime=subject.runtime, engine=subject.engine,
-    )  # fmt: skip
+    return predict(**subject._replace(workload=subject.workload.bind(sizes))._asdict())
 
 
 def _latency_and_energy(found: Prediction, points: int) -> Floats:
@@ -196,38 +195,3 @@ def _subject(
 def _no_tokens(workload: Workload) -> Fault:
     return Fault(f"'{workload.name}' reads no prompt and generates no tokens", path="workload",
                  expected="a language model, such as llama_3_8b or a .gguf file")  # fmt: skip
-
-
-def _sizes(given: Mapping[str, Value], faults: FaultList) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    shapes: list[tuple[int, ...]] = []
-    for name, value in given.items():
-        expected = f"a whole number from 1 to {_LONGEST:,}, or an array of them"
-        try:
-            array = np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
-            faults.append(Fault(f"{value!r} is no number", path=name, expected=expected))
-            found[name] = 1
-            continue
-        good = np.isfinite(array) & (array >= 1) & (array <= _LONGEST)
-        good &= np.where(good, array, 0.5) % 1 == 0
-        if not array.size or not bool(np.all(good)):
-            told = f"{array[~good].flat[0]:g}" if array.size else "an empty array"
-            faults.append(Fault(f"{told} counts no tokens" if name != "batch"
-                                else f"{told} counts no sequences", path=name,
-                                expected=expected))  # fmt: skip
-            found[name] = 1
-            continue
-        found[name] = array
-        shapes.append(array.shape)
-    try:
-        shape = np.broadcast_shapes(*shapes)
-    except ValueError:
-        told = ", ".join(map(str, shapes))
-        faults.append(Fault(f"shapes {told} do not go together", path="prompt",
-                            expected="shapes that broadcast"))  # fmt: skip
-        return found
-    if int(np.prod(shape)) > _MOST:
-        faults.append(Fault(f"{int(np.prod(shape)):,} requests", path="prompt",
-                            expected=f"at most {_MOST:,}"))  # fmt: skip
-    return found

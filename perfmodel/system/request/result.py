@@ -14,7 +14,7 @@ from perfmodel.prediction import Prediction
 from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, least
 from perfmodel.prediction.rows import spread_lines, spread_of
 from perfmodel.prediction.spread import SpreadResult
-from perfmodel.table import Table, plain
+from perfmodel.table import ShownPicture, Table, plain
 from perfmodel.units import show
 
 _COLUMNS = (
@@ -185,6 +185,20 @@ class Request(SpreadResult):
                 **spread_of(self),
             }
         )
+
+    def pictures(self) -> list[ShownPicture]:
+        """Return both phases; of many questions also the times over what varies."""
+        axes = [
+            name for name in ("prompt", "generate", "batch") if np.size(getattr(self, name)) > 1
+        ]
+        return [
+            ShownPicture("phases", "Where the time goes, prompt and answer."),
+            *(
+                ShownPicture("curves", f"{metric} over {axis}.", {"x": axis, "y": metric})
+                for axis in axes[:1]
+                for metric in ("ttft_s", "tpot_s", "latency_s")
+            ),
+        ]
 
     def explain(self, rows: int = 4) -> str:
         """Return the arithmetic: how the parts add up, and the kernels of both phases.

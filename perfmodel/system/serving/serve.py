@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, input_error
-from perfmodel.evidence import RATES, SERVED
 from perfmodel.formats import Precision
 from perfmodel.former import former_parameters
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, least
-from perfmodel.prediction.rows import spread_lines, spread_of
-from perfmodel.prediction.spread import SpreadResult
 from perfmodel.resolve import DeviceLike, WorkloadLike, machine_of, resolve
 from perfmodel.settings import gathered
+from perfmodel.system.serving.result import Served
 from perfmodel.system.serving.shard import Parallel, shard, split_faults
-from perfmodel.table import Table, plain
-from perfmodel.units import show
+from perfmodel.system.sizes import checked_sizes
 from perfmodel.workload.transformer_structure import TransformerStructure
-
-if TYPE_CHECKING:
-    from perfmodel.table import Table
 
 #: Share of a device's memory that engines let weights and caches have: the default of vLLM's
 #: `gpu_memory_utilization`. TensorRT-LLM's 0.9 is of what the weights leave (KvCacheConfig), which
@@ -38,195 +29,6 @@ if TYPE_CHECKING:
 MEMORY_SHARE = 0.9
 #: Tokens of prompts that engines read in a step by default, on GPUs of data centres.
 _STEP_TOKENS = 8192
-#: Tokens and clients of a question; more are slips.
-_MOST = 2**24
-#: Numbers of a load: attributes, columns of its table, and keys of its JSON.
-_COLUMNS = (
-    "ttft_s",
-    "admitted_ttft_s",
-    "tpot_s",
-    "waiting_s",
-    "tokens_per_s",
-    "step_s",
-    "prefill_s",
-    "running",
-    "concurrency",
-    "served",
-    "prompt",
-    "generate",
-    "feasible",
-)
-
-
-@dataclass(frozen=True, repr=False)
-class Served(SpreadResult):
-    """A server under a closed load: each of `concurrency` clients sends its next request at once.
-
-    Every number is a float, or an array of the inputs' broadcast shape.
-
-    Attributes
-    ----------
-    ttft_s, tpot_s
-        Time to first token and time per further output token, as a client sees them: from its
-        request to the first token, and from each token to the next.
-    waiting_s
-        Part of `ttft_s`: mean wait for a place in the running batch, which is zero while memory has
-        a place for every client. A closed load of `N` clients of which `B` run at a rate `X` of
-        requests a second has a residence of `N / X` (Little 1961), and ``B / X`` of it is service.
-    tokens_per_s
-        Output tokens a second of the whole group of devices.
-    step_s, prefill_s
-        A decode step of the running batch, and one prompt alone.
-    running
-        Sequences that run at a time in a group; less than asked for where the memory holds no more.
-    concurrency
-        Clients of the whole server.
-    served
-        Requests of the whole server that run at a time; the other clients wait.
-    parts
-        Of `tpot_s`: ``kernels``, ``layers``, ``sequences``, ``exchange``, ``prefills``.
-    ttft_parts
-        Of `ttft_s`: ``waiting``, ``server`` (the engine's fixed time: tokenisation, scheduler),
-        ``prompts`` (its own prompt and those it queues behind), ``step`` (a decode step).
-    prompt, generate
-        Tokens in and out of a request.
-    decode, prefill
-        The predictions of one device that the times are made of.
-    """
-
-    noun = "served"
-    attributes = (*_COLUMNS, "parts", "ttft_parts", "notes")
-
-    ttft_s: Value
-    tpot_s: Value
-    waiting_s: Value
-    tokens_per_s: Value
-    step_s: Value
-    prefill_s: Value
-    running: Value
-    concurrency: Value
-    served: Value
-    prompt: Value
-    generate: Value
-    parts: Mapping[str, Value]
-    ttft_parts: Mapping[str, Value]
-    decode: Prediction
-    prefill: Prediction
-
-    @property
-    def feasible(self) -> Any:
-        """Whether a device holds its part of the weights, one sequence's cache and a prompt."""
-        found = np.logical_and(self.decode.feasible, self.prefill.feasible)
-        return bool(found) if np.ndim(found) == 0 else found
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the times count, and how many clients wait for a place (the fullest server)."""
-        counted = (
-            "TTFT counts the server's fixed time, the prompts and a decode step, and the wait for "
-            "a place; `request` counts the prefill of one prompt alone"
-        )
-        at = np.unravel_index(np.argmax(self.waiting_s), np.shape(self.waiting_s))
-        waiting, served, clients = (
-            float(np.broadcast_to(value, np.shape(self.waiting_s))[at])
-            for value in (self.waiting_s, self.served, self.concurrency)
-        )
-        if waiting <= 0.0:
-            return (counted,)
-        told = (
-            f"concurrency {clients:,.7g}: {served:,.7g} run, for more the memory has no place, and "
-            f"{clients - served:,.7g} wait; a request waits {show(waiting, 'time')} for its turn "
-            "in the mean (Little's law)"
-        )
-        return (told, counted)
-
-    @property
-    def admitted_ttft_s(self) -> Value:
-        """Time to first token from the request's place in the running batch: without its wait."""
-        return self.ttft_parts["server"] + self.ttft_parts["prompts"] + self.ttft_parts["step"]
-
-    @cached_property
-    def _basis(self) -> Basis:
-        return least(
-            basis_of(each, metric, SERVED)
-            for each, metric in ((self.decode, "tpot_s"), (self.prefill, "ttft_s"))
-        )
-
-    def interval(self, metric: str = "tpot_s", level: float = 0.9) -> Interval:
-        """Return a time, or the rate, with the ends between which a share of measurements lies.
-
-        Parameters
-        ----------
-        metric
-            ``ttft_s``, ``admitted_ttft_s``, ``tpot_s`` or ``tokens_per_s``.
-        level
-            The share, below 1.
-        """
-        value = getattr(self, metric)
-        first = metric in ("ttft_s", "admitted_ttft_s")
-        low, high = factors(
-            self.prefill if first else self.decode, "ttft_s" if first else "tpot_s", level, SERVED
-        )
-        if metric in RATES:
-            low, high = 1.0 / high, 1.0 / low
-        return Interval(value * low, value, value * high, level, self.basis)
-
-    @property
-    def _spread(self) -> Sequence[str]:
-        return ("ttft_s", "tpot_s", "tokens_per_s")
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the loads; ``()`` for one."""
-        return np.shape(self.ttft_s)
-
-    @property
-    def headline(self) -> str:
-        """What is served, under which formats and software."""
-        one = self.decode
-        return f"{one.workload.name} on {one.device}, {one.precision}, runtime {one.runtime}"
-
-    def glance(self) -> list[tuple[str, str]]:
-        """Return both times with their parts, and the rate, of one load."""
-        if self.shape:
-            return []
-        *first, basis = spread_lines(self, "ttft_s")
-        label, text = basis
-        return [
-            ("TTFT", show(self.ttft_s, "time")),
-            *first,
-            *((f"  {name}", show(seconds, "time")) for name, seconds in self.ttft_parts.items()),
-            ("TPOT", show(self.tpot_s, "time")),
-            *spread_lines(self, "tpot_s")[:-1],
-            *((f"  {name}", show(seconds, "time")) for name, seconds in self.parts.items()),
-            ("tokens/s", f"{self.tokens_per_s:.4g}"),
-            ("running", f"{self.running:.4g}"),
-            (label.strip(), text),
-        ]
-
-    def cautions(self) -> list[str]:
-        """Return what does not fit, and the notes."""
-        lacking = (self.prefill if np.all(self.decode.feasible) else self.decode).violations
-        return [
-            *(f"does not fit: {violation}" for violation in lacking),
-            *(f"note: {note}" for note in self.notes),
-        ]
-
-    @cached_property
-    def table(self) -> Table:
-        """One row for each load."""
-        columns = {
-            name: np.broadcast_to(getattr(self, name), self.shape).reshape(-1) for name in _COLUMNS
-        }
-        return Table(columns, {}, ("prompt", "generate", "concurrency"))
-
-    def sections(self) -> list[Table]:
-        """Return the rows where several loads were asked for."""
-        return [self.table] if self.shape else []
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers, ready for JSON."""
-        return super().to_dict() | plain(spread_of(self))
 
 
 @former_parameters(model="workload")
@@ -302,11 +104,11 @@ def serve(
     """
     split = Parallel(tensor, data, expert)
     faults = gathered()
-    faults.extend(_load_faults(prompt, generate, concurrency))
+    checked_sizes({"prompt": prompt, "generate": generate, "concurrency": concurrency}, faults)
     faults.extend(split_faults(split))
     faults.extend(
         Fault(f"'{name}' is not set here", path=name, expected="prompt, generate, concurrency")
-        for name in ("batch", "context", "phase", "past") if name in (set or {})
+        for name in ("batch", "context", "phase", "past", "tensor") if name in (set or {})
     )  # fmt: skip
     subject = resolve(workload, device, precision, runtime, set, engine, faults=faults)
     model = subject.workload
@@ -366,34 +168,6 @@ def serve(
         {name: _plain(value) for name, value in first.items()},
         decode, prefill,
     )  # fmt: skip
-
-
-def _load_faults(prompt: Value, generate: Value, concurrency: Value) -> list[Fault]:
-    named = {"prompt": prompt, "generate": generate, "concurrency": concurrency}
-    faults: list[Fault] = []
-    shapes: list[tuple[int, ...]] = []
-    for name, value in named.items():
-        try:
-            numbers = np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
-            faults.append(Fault(f"{value!r} is no number", path=name, expected=f"1 to {_MOST:,}"))
-            continue
-        shapes.append(numbers.shape)
-        wrong = numbers[~((numbers >= 1.0) & (numbers <= _MOST))]
-        if wrong.size:
-            first = wrong.flat[0]
-            said = "no finite number" if not np.isfinite(first) else "too large"
-            said = f"{first:,.9g} is {'too small' if first < 1.0 else said}"
-            faults.append(Fault(said, path=name, expected=f"1 to {_MOST:,}"))
-        elif not numbers.size:
-            faults.append(Fault("no numbers", path=name, expected=f"1 to {_MOST:,}"))
-    try:
-        np.broadcast_shapes(*shapes)
-    except ValueError:
-        told = ", ".join(str(shape) for shape in shapes)
-        faults.append(Fault(f"shapes {told} do not go together", path=", ".join(named),
-                            expected="shapes that broadcast"))  # fmt: skip
-    return faults
 
 
 def prompts_together(running: Value, prompt: Value, generate: Value) -> Value:

@@ -45,11 +45,6 @@ class Parallel:
         """Devices that share the experts: the whole group."""
         return self.tensor * self.data
 
-    @property
-    def expert_tensor(self) -> int:
-        """Devices over which the features of one expert are split."""
-        return max(self.devices // self.expert, 1)
-
 
 def split_faults(split: Parallel) -> list[Fault]:
     """Return what is wrong with a split, whatever the model."""
@@ -84,11 +79,9 @@ def shard(
     Returns
     -------
     Workload
-        Heads, hidden features and vocabulary divided by `tensor`; keys and values of a head are
-        kept whole, so that more devices than heads repeat them, and a latent cache is repeated on
-        all (Shoeybi et al. 2019, arXiv 1909.08053; DeepSeek-V2, arXiv 2405.04434). Experts are
-        dealt out evenly. A device sees ``batch`` tokens times the groups for its share of the
-        experts: as many as its own batch for all of its tokens' experts.
+        With the share of the structure that `TransformerStructure.share` returns. A device sees
+        ``batch`` tokens times the groups for its share of the experts: as many as its own batch for
+        all of its tokens' experts.
 
     Raises
     ------
@@ -139,27 +132,7 @@ def _widened(key: ById) -> Graph:
 
 @lru_cache(maxsize=512)
 def _sharded(s: TransformerStructure, parallel: Parallel) -> TransformerStructure:
-    tensor = parallel.tensor
-    if s.heads % tensor:
-        message = f"{s.heads} heads do not divide over {tensor} devices"
+    if s.heads % parallel.tensor:
+        message = f"{s.heads} heads do not divide over {parallel.tensor} devices"
         raise input_error(message, path="tensor", expected=f"a divisor of {s.heads}")
-    change: dict[str, Any] = {
-        "heads": s.heads // tensor, "head_dim": s.head_size if s.latent is None else s.head_dim,
-        "vocabulary": -(-s.vocabulary // tensor),
-    }  # fmt: skip
-    if s.kv_heads:
-        change["kv_heads"] = max(s.kv_heads // tensor, 1)
-    if s.ffn_width:
-        change["ffn_width"] = max(s.ffn_width // tensor, 1)
-    if s.experts is not None:
-        # With data parallel groups a device's own tokens stand for those that come to it.
-        visited = max(s.experts.per_token * parallel.data // parallel.expert, 1)
-        count = max(s.experts.count // parallel.expert, 1)
-        change["experts"] = s.experts.model_copy(
-            update={
-                "count": count, "per_token": min(visited, count),
-                "ffn_width": max(s.experts.ffn_width // parallel.expert_tensor, 1),
-                "shared_width": -(-s.experts.shared_width // tensor),
-            }
-        )  # fmt: skip
-    return s.model_copy(update=change)
+    return s.share(parallel.tensor, parallel.data, parallel.expert)

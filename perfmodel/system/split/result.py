@@ -54,7 +54,6 @@ class Split(Result):
     """
 
     noun = "split"
-    pictures = ("latency",)
 
     objective: str
     stages: Stages

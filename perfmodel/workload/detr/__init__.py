@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.convnet import ResNetStructure, residual_stages
+from perfmodel.workload.convnet import ResidualKind, residual_stages
 from perfmodel.workload.detr.decoders import conditional, deformable, plain
 from perfmodel.workload.detr.heads import DetrBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
@@ -46,7 +46,7 @@ class DetrStructure(ImageStructure):
     """
 
     decoder: Literal["plain", "conditional", "deformable"] = "plain"
-    block: Literal["basic", "bottleneck"] = "bottleneck"
+    block: ResidualKind = "bottleneck"
     depths: Annotated[tuple[Annotated[int, Field(gt=0, le=1000)], ...],
                       Field(min_length=4, max_length=4)] = (3, 4, 6, 3)  # fmt: skip
     encoder_layers: Count = 6
@@ -70,8 +70,7 @@ def build(s: DetrStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of an image of ``height x width`` pixels."""
     del semantics
     g = DetrBuilder("detr", s.width, s.heads, folded=s.batch_norm == "folded")
-    backbone = ResNetStructure.model_validate({"block": s.block, "depths": s.depths})
-    maps = residual_stages(g, g.image(s.image_channels), backbone)
+    maps = residual_stages(g, g.image(s.image_channels), s.block, s.depths)
     heads = {"plain": plain, "conditional": conditional, "deformable": deformable}[s.decoder]
     g.output(*heads(g, s, maps))
     return g.build(parameters(s))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.convnet import ResNetStructure, residual_stages
+from perfmodel.workload.convnet import residual_stages
 from perfmodel.workload.detr.heads import DetrBuilder
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
@@ -67,10 +67,7 @@ def build(s: RtDetrStructure, semantics: ExecutionSemantics) -> Graph:
     """Build the graph of an image of ``height x width`` pixels."""
     del semantics
     g = DetrBuilder("rt_detr", s.width, s.heads, folded=s.batch_norm == "folded")
-    backbone = ResNetStructure.model_validate(
-        {"block": s.block, "depths": s.depths, "stem": "deep", "shortcut": "pooled"}
-    )
-    stages = residual_stages(g, g.image(s.image_channels), backbone, project=s.block == "basic")
+    stages = residual_stages(g, g.image(s.image_channels), s.block, s.depths, tweaked=True)
     maps = [
         g.conv_norm(x, s.width, 1, name=f"level{i}.projection") for i, x in enumerate(stages[1:])
     ]

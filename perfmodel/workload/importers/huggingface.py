@@ -16,7 +16,7 @@ from perfmodel.errors import InputError, input_error, nearest, one_of
 from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import Marks, read
 from perfmodel.workload.families import family
-from perfmodel.workload.importers.huggingface_models import ARCHITECTURES, Config
+from perfmodel.workload.importers.huggingface_models import Config, architectures, structure_of
 from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
@@ -26,7 +26,7 @@ _FILES: dict[str, tuple[tuple[int, int], ModelEntry]] = {}
 
 def supported() -> list[str]:
     """Return the values of ``model_type`` that can be read."""
-    return sorted(ARCHITECTURES)
+    return sorted(architectures())
 
 
 def load_config(path: Path, settings: Mapping[str, Value] | None = None) -> Workload:
@@ -71,11 +71,10 @@ def parse(data: Any, marks: Marks, path: Path) -> ModelEntry:
         )
     plain = cast("dict[str, Any]", data)
     found = plain.get("model_type", _named_class(plain))
-    read_architecture = ARCHITECTURES.get(found) if isinstance(found, str) else None
-    if read_architecture is None:
+    if not isinstance(found, str) or found not in architectures():
         raise InputError(locate([_unknown_type(plain, found)], marks, file))
     config = Config(plain)
-    name, structure = read_architecture(config)
+    name, structure = structure_of(found, config)
     kind = family(name)
     flaws = config.flaws
     if not flaws:
@@ -112,7 +111,7 @@ def _named_class(data: Mapping[str, Any]) -> str | None:
     if "model_type" in data or not isinstance(first, str):
         return None
     name = first.removesuffix("ForCausalLM")
-    return name.lower() if name != first and name.lower() in ARCHITECTURES else None
+    return name.lower() if name != first and name.lower() in architectures() else None
 
 
 def _unknown_type(data: Mapping[str, Any], found: Any) -> Flaw:
@@ -124,7 +123,7 @@ def _unknown_type(data: Mapping[str, Any], found: Any) -> Flaw:
         return Flaw((), "missing key 'model_type'", expected, on_key=True)
     if not isinstance(found, str):
         return Flaw(("model_type",), f"{found!r} is not a text", expected)
-    meant = nearest(found, ARCHITECTURES)
+    meant = nearest(found, architectures())
     return Flaw(("model_type",), f"no reader for the architecture '{found}'",
                 expected if not meant else "", meant)  # fmt: skip
 

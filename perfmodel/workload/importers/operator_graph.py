@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import read, validate
 from perfmodel.workload.importers.operator_sizes import sizes_graph
 from perfmodel.workload.sequence import SequenceBuilder
@@ -126,13 +127,12 @@ def _priced(data: object, marks: Marks, file: Path) -> Workload:
 
 def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
     """Return what the entries' types cannot say: order, cycles, counts, extents."""
-    faults: list[Fault] = []
+    flaws: list[Flaw] = []
 
     def fault(
         path: tuple[str | int, ...], message: str, expected: str = "", near: str = ""
     ) -> None:
-        line, column = marks.at(path)
-        faults.append(Fault(message, marks.show(path), file, line, column, expected, near))
+        flaws.append(Flaw(path, message, expected, near))
 
     for name, shape in entry.inputs.items():
         if any(not 0 < d <= _LIMIT for d in shape):
@@ -182,7 +182,7 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
         if name not in made and name not in entry.inputs:
             fault(("outputs", j), f"no node makes '{name}'", "an output of a node",
                   nearest(name, made))  # fmt: skip
-    return faults
+    return locate(flaws, marks, file)
 
 
 def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perfmodel.errors import Fault, InputError, nearest, one_of
+from perfmodel.errors import InputError, nearest, one_of
+from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import validate
 from perfmodel.workload.builder import GraphBuilder
 
@@ -62,13 +63,12 @@ def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
         Every fault, with its place.
     """
     entry = validate(SizesEntry, data, marks, file)
-    faults: list[Fault] = []
+    flaws: list[Flaw] = []
 
     def fault(
         path: tuple[str | int, ...], message: str, expected: str = "", near: str = ""
     ) -> None:
-        line, column = marks.at(path)
-        faults.append(Fault(message, marks.show(path), file, line, column, expected, near))
+        flaws.append(Flaw(path, message, expected, near))
 
     if entry.unit not in UNITS:
         fault(("unit",), f"'{entry.unit}' is no unit of size", one_of(UNITS),
@@ -88,13 +88,13 @@ def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
             fault(("operators", i, "inplace"), f"{op.inplace} is none of its inputs",
                   " or ".join(["null", *map(str, dict.fromkeys(op.inputs))]))  # fmt: skip
     order = _order([op.inputs for op in entry.operators])
-    if len(order) < count and not faults:
+    if len(order) < count and not flaws:
         stuck = sorted(set(range(count)) - set(order))
         around = ", ".join(map(str, stuck[:8]))
         fault(("operators", stuck[0], "inputs"), f"operators wait for each other: {around}",
               "a graph without a cycle")  # fmt: skip
-    if faults:
-        raise InputError(faults)
+    if flaws:
+        raise InputError(locate(flaws, marks, file))
     return _build(entry, unit, order)
 
 

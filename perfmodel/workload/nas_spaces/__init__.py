@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.errors import InputError, input_error, nearest, no_such, one_of
 from perfmodel.former import former_names
 from perfmodel.workload.nas_spaces.base import (
     ArchitectureDecision,
@@ -68,4 +69,8 @@ def space(name: str, **settings: Any) -> ArchitectureSpace:
             suggestion=nearest(str(name), _MODULES),
         )
     build: Callable[..., ArchitectureSpace] = import_module(module).build
+    own = [n for n, each in signature(build).parameters.items() if each.kind is each.KEYWORD_ONLY]
+    slips = [n for n in settings if n not in own and nearest(n, own, cutoff=0.8)]
+    if slips:
+        raise InputError(no_such(f"unknown key '{name}'", name, own, name) for name in slips)
     return build(**settings)

@@ -183,30 +183,7 @@ class ArchitectureSpace:
 
     def faults(self, choice: Sequence[Any]) -> list[Fault]:
         """Return what is wrong with a choice."""
-        rows: Any = choice
-        listed = isinstance(rows, Sequence) or (isinstance(rows, np.ndarray) and rows.ndim == 1)
-        if isinstance(rows, str) or not listed:
-            return [Fault(f"{choice!r} is no choice", expected="option indices (see encode)")]
-        if len(choice) != len(self.decisions):
-            return [
-                Fault(
-                    f"{len(choice)} option indices for {len(self.decisions)} decisions of "
-                    f"'{self.name}'",
-                    expected=f"{len(self.decisions)} of them",
-                )
-            ]
-        found: list[Fault] = []
-        for decision, chosen in zip(self.decisions, choice, strict=True):
-            last = len(decision.options) - 1
-            if not is_index(chosen) or not 0 <= index(chosen) <= last:
-                found.append(
-                    Fault(
-                        f"{chosen!r} is no option",
-                        path=decision.name,
-                        expected=f"a whole number from 0 to {last}",
-                    )
-                )
-        return found
+        return choice_faults(self, choice)
 
     def valid(self, choice: Sequence[Any]) -> bool:
         """Return whether a choice has one option index a decision."""
@@ -220,10 +197,7 @@ class ArchitectureSpace:
         InputError
             Every index that is none of its decision's, at once.
         """
-        found = self.faults(choice)
-        if found:
-            raise InputError(found)
-        return tuple(index(i) for i in choice)
+        return checked_choice(self, choice)
 
     def canonical(self, choice: Sequence[int]) -> Choice:
         """Return the choice that stands for all choices of the same network.
@@ -336,6 +310,39 @@ class ArchitectureSpace:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.name, self.settings.model_dump())
+
+
+def choice_faults(space: Any, choice: Any) -> list[Fault]:
+    """Return what is wrong with option indices, one for each of the `decisions` of a space."""
+    count = len(space.decisions)
+    listed = isinstance(choice, Sequence) or (isinstance(choice, np.ndarray) and choice.ndim == 1)
+    if isinstance(choice, str) or not listed:
+        return [Fault(f"{choice!r} is no choice", expected="option indices (see encode)")]
+    options = cast("Sequence[Any]", choice)
+    if len(options) != count:
+        message = f"{len(options)} option indices for {count} decisions of '{space.name}'"
+        return [Fault(message, expected=f"{count} of them")]
+    faults: list[Fault] = []
+    for decision, option in zip(space.decisions, options, strict=True):
+        last = len(decision.options) - 1
+        if not is_index(option) or not 0 <= index(option) <= last:
+            expected = f"a whole number from 0 to {last}"
+            faults.append(Fault(f"{option!r} is no option", path=decision.name, expected=expected))
+    return faults
+
+
+def checked_choice(space: Any, choice: Any) -> Choice:
+    """Return option indices of a space as a tuple of ints.
+
+    Raises
+    ------
+    InputError
+        Every index that is none of its decision's, at once.
+    """
+    faults = choice_faults(space, choice)
+    if faults:
+        raise InputError(faults)
+    return tuple(index(i) for i in choice)
 
 
 class ArchitectureBuild:

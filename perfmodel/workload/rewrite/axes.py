@@ -150,9 +150,10 @@ class Axes:
                 return False
         return True
 
-    def same_axes(self, left: Key, right: Key) -> bool:
-        """Make two axes the same."""
-        return self.same(self.structures[left], self.structures[right])
+    def same_axes(self, first: Key, *others: Key) -> None:
+        """Make axes the same."""
+        for other in others:
+            self.same(self.structures[first], self.structures[other])
 
     def _same_segment(self, left: Segment, right: Segment) -> bool:
         x, y = list(left), list(right)

@@ -89,11 +89,6 @@ class Relations:
             if name in self.graph.tensors:
                 self.axes.freeze_axes(self.keys(name), reason)
 
-    def freeze_nests(self, operator: Operator, reason: str) -> None:
-        """Freeze every dimension of an operator's nests."""
-        for i, nest in enumerate(operator.nests):
-            self.axes.freeze_axes([(nest_name(operator, i), d) for d, _ in nest.dims], reason)
-
     def same_tensors(self, left: str, right: str) -> None:
         """Make the axes of two tensors of one shape the same."""
         if self.sizes(left) == self.sizes(right):
@@ -106,6 +101,18 @@ class Relations:
         """Mark an axis as a width of stored weights, and who makes it."""
         if operator or key not in self.channels:
             self.channels[key] = operator or self.channels.get(key, "")
+
+    def widths(self, operator: Operator, made: Key, *read: Key) -> None:
+        """Mark axes as widths of stored weights, and one of them as what an operator makes."""
+        for key in read:
+            self.channel(key)
+        self.channel(made, operator.name)
+
+    def give_up(self, operator: Operator, reason: str) -> None:
+        """Freeze everything that an operator touches."""
+        self.freeze([a.tensor for a in operator.accesses], reason)
+        for i, nest in enumerate(operator.nests):
+            self.axes.freeze_axes([(nest_name(operator, i), d) for d, _ in nest.dims], reason)
 
     def tensor(self, name: str) -> Tensor:
         """Return a tensor by name."""
@@ -168,19 +175,15 @@ class Relations:
         """Relate a tensor and its parts along one axis; freeze them where they are not all."""
         whole = self.sizes(source)
         each = [self.sizes(name) for name in parts]
-        for axis, extent in enumerate(whole):
-            if (
-                all(len(p) == len(whole) for p in each)
-                and sum(p[axis] for p in each) == extent
-                and all(p[:axis] + p[axis + 1 :] == whole[:axis] + whole[axis + 1 :] for p in each)
-            ):
-                for name in parts:
-                    for i, key in enumerate(self.keys(name)):
-                        if i != axis:
-                            self.axes.same_axes((source, i), key)
-                joined = tuple(s for n in parts for s in self.axes.structures[n, axis])
-                self.axes.same(self.axes.structures[source, axis], joined)
-                return
+        axis = joined_along(whole, each)
+        if axis is not None:
+            for name in parts:
+                for i, key in enumerate(self.keys(name)):
+                    if i != axis:
+                        self.axes.same_axes((source, i), key)
+            joined = tuple(s for n in parts for s in self.axes.structures[n, axis])
+            self.axes.same(self.axes.structures[source, axis], joined)
+            return
         for name, sizes in zip(parts, each, strict=True):
             for i, key in enumerate(self.keys(name)):
                 if len(sizes) == len(whole) and sizes[i] == whole[i]:
@@ -191,6 +194,18 @@ class Relations:
                         self.axes.freeze_axes([(source, i)], "a part of an axis")
             if len(sizes) != len(whole):
                 self.freeze((source,), "a part of an axis")
+
+
+def joined_along(whole: Sequence[float], parts: Sequence[list[float]]) -> int | None:
+    """Return the axis along which parts make up a whole; ``None`` where they do not."""
+    for axis, extent in enumerate(whole):
+        if (
+            all(len(p) == len(whole) for p in parts)
+            and sum(p[axis] for p in parts) == extent
+            and all([*p[:axis], extent, *p[axis + 1 :]] == list(whole) for p in parts)
+        ):
+            return axis
+    return None
 
 
 def nest_name(operator: Operator, index: int) -> str:
@@ -243,9 +258,7 @@ def attributes_of(operator: Operator) -> dict[str, Any]:
 
 def _unknown(r: Relations, operator: Operator) -> None:
     """Freeze everything that an operator touches."""
-    names = [a.tensor for a in operator.accesses]
-    r.freeze(names, f"unknown operator '{operator.kind}'")
-    r.freeze_nests(operator, f"unknown operator '{operator.kind}'")
+    r.give_up(operator, f"unknown operator '{operator.kind}'")
 
 
 def output_operand(nest: LoopNest) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.rewrite.axes import Key
 from perfmodel.workload.rewrite.layers import factors_of
-from perfmodel.workload.rewrite.relations import POSITION, Relations, attributes_of, nest_name
+from perfmodel.workload.rewrite.relations import (
+    POSITION,
+    Relations,
+    attributes_of,
+    joined_along,
+    nest_name,
+)
 
 
 def generic(r: Relations, operator: Operator) -> None:
@@ -114,7 +120,7 @@ def pool(r: Relations, operator: Operator) -> None:
     """Relate a window or a reduction: every axis that keeps its extent."""
     sources, written = r.activations(operator.reads), r.activations(operator.writes)
     if len(sources) != 1 or not written:
-        r.freeze([a.tensor for a in operator.accesses], "layout of a selection")
+        r.give_up(operator, "layout of a selection")
         return
     x = sources[0]
     for y in written:
@@ -177,8 +183,7 @@ def gather(r: Relations, operator: Operator) -> None:
             if back <= last and mine >= 0 and r.size(key) == out[mine] and (back == 0 or not table):
                 r.axes.same_axes(key, (y, mine))
                 if table and back == 0:
-                    r.channel(key)
-                    r.channel((y, mine), operator.name)
+                    r.widths(operator, (y, mine), key)
             else:
                 r.axes.freeze_axes([key], "rows of a table" if table else "a part of an axis")
 
@@ -201,14 +206,9 @@ def copy(r: Relations, operator: Operator) -> None:
     if len(sources) == 1:
         _copy_one(r, operator, sources[0], y)
         return
-    for axis, extent in enumerate(out):
-        if (
-            all(len(p) == len(out) for p in each)
-            and sum(p[axis] for p in each) == extent
-            and all(p[:axis] + p[axis + 1 :] == out[:axis] + out[axis + 1 :] for p in each)
-        ):
-            r.split(y, sources)
-            return
+    if joined_along(out, each) is not None:
+        r.split(y, sources)
+        return
     for name in sources:
         _by_size(r, name, y)
 

@@ -45,8 +45,7 @@ def convolution(r: Relations, operator: Operator) -> None:
     first, second = ((x, 1), (head, "n")) if transposed else ((y, 1), (head, "c"))
     axes.same_axes((w, 0), first)
     axes.same_axes((w, 1), second)
-    axes.same_axes((head, "b"), (x, 0))
-    axes.same_axes((head, "b"), (y, 0))
+    axes.same_axes((head, "b"), (x, 0), (y, 0))
     axes.freeze_axes([(head, "b")], POSITION)
     over = x if transposed else y
     for i, dim in enumerate(n for n in names if n.startswith("o")):
@@ -59,10 +58,7 @@ def convolution(r: Relations, operator: Operator) -> None:
             r.same_tensors(name, y)
         elif name not in (x, w):
             r.freeze((name,), "layout of a convolution")
-    r.channel((x, 1))
-    r.channel((w, 0))
-    r.channel((w, 1))
-    r.channel((y, 1), operator.name)
+    r.widths(operator, (y, 1), (x, 1), (w, 0), (w, 1))
 
 
 def matrices(r: Relations, operator: Operator) -> None:
@@ -79,14 +75,14 @@ def matrices(r: Relations, operator: Operator) -> None:
     at_x = _axis(r, x, k)
     at_y = _axis(r, y, n)
     if at_x is None or at_y is None or len(r.keys(y)) < 1:
-        _give_up(r, operator, "layout of a product")
+        r.give_up(operator, "layout of a product")
         return
     axes = r.axes
     axes.same_axes((head, "k"), (x, at_x))
     axes.same_axes((head, "n"), (y, at_y))
     sides = _sides(r, operator, w, n, k, stored=stored)
     if sides is None:
-        _give_up(r, operator, "layout of a product")
+        r.give_up(operator, "layout of a product")
         return
     side_n, side_k = sides
     if side_n is not None:
@@ -95,9 +91,8 @@ def matrices(r: Relations, operator: Operator) -> None:
         axes.same_axes((head, "k"), (w, side_k))
     if stored:
         _stored_rows(r, operator, x, y, (at_x, at_y))
-        for key in ((x, at_x), *((w, i) for i in (side_n, side_k) if i is not None)):
-            r.channel(key)
-        r.channel((y, at_y), operator.name)
+        sides_read = [(w, i) for i in (side_n, side_k) if i is not None]
+        r.widths(operator, (y, at_y), (x, at_x), *sides_read)
     else:
         axes.freeze_axes([(head, "k")], "contracted between two activations")
         _batched(r, operator, (x, at_x), (w, {side_n, side_k}), (y, at_y), m)
@@ -179,32 +174,23 @@ def _batched(
     r.heads += lead[1:]
 
 
-def _give_up(r: Relations, operator: Operator, reason: str) -> None:
-    r.freeze([a.tensor for a in operator.accesses], reason)
-    r.freeze_nests(operator, reason)
-
-
 def experts(r: Relations, operator: Operator) -> None:
     """Relate the grouped product of a mixture of experts: widths, not the experts."""
     x, w = factors_of(operator)
     y = output_operand(operator.nests[0])
     if len(operator.nests) > 1 or len(r.keys(w)) != 3:
-        _give_up(r, operator, "layout of experts")
+        r.give_up(operator, "layout of experts")
         return
     axes, head = r.axes, nest_name(operator, 0)
     last_x, last_y = len(r.keys(x)) - 1, len(r.keys(y)) - 1
-    axes.same_axes((head, "k"), (x, last_x))
-    axes.same_axes((head, "k"), (w, 1))
-    axes.same_axes((head, "n"), (w, 2))
-    axes.same_axes((head, "n"), (y, last_y))
+    axes.same_axes((head, "k"), (x, last_x), (w, 1))
+    axes.same_axes((head, "n"), (w, 2), (y, last_y))
     axes.freeze_axes([(w, 0)], "experts")
     axes.same(axes.product([(head, "b"), (head, "m")]), axes.product(r.keys(y)[:-1]))
     axes.freeze_axes([(head, "m"), (head, "b")], POSITION)
     if r.size((x, 0)) == r.size((y, 0)):
         axes.same_axes((x, 0), (y, 0))
-    for key in ((x, last_x), (w, 1), (w, 2)):
-        r.channel(key)
-    r.channel((y, last_y), operator.name)
+    r.widths(operator, (y, last_y), (x, last_x), (w, 1), (w, 2))
 
 
 def attention(r: Relations, operator: Operator) -> None:
@@ -215,7 +201,7 @@ def attention(r: Relations, operator: Operator) -> None:
     """
     nests = operator.nests
     if len(nests) != 2 or not {"b", "g", "h", "q", "s", "d"} <= {d for d, _ in nests[0].dims}:
-        _give_up(r, operator, "attention layout")
+        r.give_up(operator, "attention layout")
         return
     axes = r.axes
     one, two = nest_name(operator, 0), nest_name(operator, 1)
@@ -300,7 +286,7 @@ def recurrent(r: Relations, operator: Operator) -> None:
         len(operator.nests) != 1 or said != {"t", "d", "m", "n", "k"} or len(r.keys(w)) != 3
         or not states
     ):  # fmt: skip
-        _give_up(r, operator, "layout of a recurrent cell")
+        r.give_up(operator, "layout of a recurrent cell")
         return
     axes, head = r.axes, nest_name(operator, 0)
     y = output_operand(operator.nests[0])
@@ -310,7 +296,7 @@ def recurrent(r: Relations, operator: Operator) -> None:
     own = axes.new(hidden, hidden)
     cell: Structure = ((own,),)
     if gates not in (1, 3, 4) or features + hidden != r.size((w, 1)):
-        _give_up(r, operator, "layout of a recurrent cell")
+        r.give_up(operator, "layout of a recurrent cell")
         return
     axes.freeze_axes([(w, 0), (head, "d")], "directions")
     axes.same_axes((w, 0), (head, "d"))
@@ -326,10 +312,6 @@ def recurrent(r: Relations, operator: Operator) -> None:
         if r.tensor(name).role == "weight" and name != w:
             axes.same_axes((name, len(r.keys(name)) - 1), (head, "n"))
     for dim, axis in (("m", 0), ("t", 1)):
-        axes.same_axes((head, dim), (x, axis))
-        axes.same_axes((head, dim), (y, axis))
+        axes.same_axes((head, dim), (x, axis), (y, axis))
         axes.freeze_axes([(head, dim)], POSITION)
-    r.channel((x, 2))
-    r.channel((w, 1))
-    r.channel((w, 2))
-    r.channel((y, 2), operator.name)
+    r.widths(operator, (y, 2), (x, 2), (w, 1), (w, 2))

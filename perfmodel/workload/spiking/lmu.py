@@ -19,7 +19,7 @@ from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.nest import LoopNest, Operand
+from perfmodel.workload.nest import LoopNest, Operand, indexed
 from perfmodel.workload.spiking.network import Rate, windows
 from perfmodel.workload.spiking.neurons import NEURONS, SPIKES, Execution, SpikingBuilder, summed
 from perfmodel.workload.symbols import Dim, product, simplify, symbol
@@ -170,9 +170,9 @@ def _population(
     nest = LoopNest(
         (("t", steps), ("m", rows), ("n", count), ("k", summed(heard.summed))),
         (
-            Operand(sources[0].name, "input", ((("m", 1),), (("t", 1),), (("k", 1),))),
-            Operand(weight.name, "weight", ((("k", 1),), (("n", 1),))),
-            Operand(y.name, "output", ((("m", 1),), (("t", 1),), (("n", 1),))),
+            Operand(sources[0].name, "input", indexed("mtk")),
+            Operand(weight.name, "weight", indexed("kn")),
+            Operand(y.name, "output", indexed("mtn")),
         ),
     )
     ops: float = bias + (VECTOR_OPS["tanh"] if name == "hidden" else 0)

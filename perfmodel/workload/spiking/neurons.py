@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.nest import LoopNest, Operand
+from perfmodel.workload.nest import LoopNest, Operand, indexed
 from perfmodel.workload.symbols import Dim, constant, maximum, product, simplify
 
 Neuron = Literal["if", "lif", "cuba"]
@@ -131,9 +131,9 @@ class SpikingBuilder(GraphBuilder):
         nest = LoopNest(
             (("t", steps), ("m", batch), ("n", count), ("k", summed(fan_in))),
             (
-                Operand(first.name, "input", ((("m", 1),), (("t", 1),), (("k", 1),))),
-                Operand(weight.name, "weight", ((("k", 1),), (("n", 1),))),
-                Operand(spikes.name, "output", ((("m", 1),), (("t", 1),), (("n", 1),))),
+                Operand(first.name, "input", indexed("mtk")),
+                Operand(weight.name, "weight", indexed("kn")),
+                Operand(spikes.name, "output", indexed("mtn")),
             ),
         )
         self.operator(

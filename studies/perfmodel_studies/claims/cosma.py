@@ -16,11 +16,11 @@ from typing import Literal, NamedTuple
 
 import perfmodel as pm
 from perfmodel.formats import as_precision
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.addresses import layout
-from perfmodel.schedule.deadline import Deadline
 from perfmodel.schedule.graphs import scheduled
 from perfmodel.schedule.greedy import belady
-from perfmodel.schedule.peak import PeakMemoryResult, minimum_peak
+from perfmodel.schedule.peak import Certified, minimum_peak
 from perfmodel.schedule.portfolio import Method, fewest_bytes
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.result import Schedule
@@ -100,13 +100,13 @@ class Memories:
     """Capacities at which a network is compared, in bytes; `peak` has the order of the last."""
 
     required_bytes: int
-    peak: PeakMemoryResult
+    peak: Certified[tuple[int, ...]]
 
     def of(self, memory: Memory) -> int:
         """Return one of them."""
         if memory == "M_H":
-            return (self.required_bytes + self.peak.peak_bytes) // 2
-        return self.required_bytes if memory == "M_R" else self.peak.peak_bytes
+            return (self.required_bytes + int(self.peak.value)) // 2
+        return self.required_bytes if memory == "M_R" else int(self.peak.value)
 
 
 @dataclass(frozen=True)
@@ -217,8 +217,8 @@ def compare(name: str, memory: Memory, found: Schedule | None = None) -> CosmaCo
 
 
 def _script(made: Baseline) -> Script:
-    assert made.outcome.script is not None, "a baseline always has one"
-    return made.outcome.script
+    assert made.outcome.solution is not None, "a baseline always has one"
+    return made.outcome.solution
 
 
 def baselines(
@@ -227,7 +227,7 @@ def baselines(
     """Return the four baselines of a network at a capacity, by order and replacement."""
     sizes = memories(name)
     orders: dict[Order, Order | tuple[int, ...]] = {
-        "natural": "natural", "minimum-peak": sizes.peak.order,
+        "natural": "natural", "minimum-peak": sizes.peak.solution or (),
     }  # fmt: skip
     return {
         (order, replacement): baseline(
@@ -241,7 +241,7 @@ def baselines(
 def predicted() -> dict[str, float]:
     """Return claim -> number; sizes of fp32 graphs are four times those of 8 bits."""
     kib = {name: memories(name).required_bytes / 1024 for name in _SIZED}
-    peaks = {name: memories(name).peak.peak_bytes / 1024 for name in _SIZED}
+    peaks = {name: memories(name).peak.value / 1024 for name in _SIZED}
     video = pm.workload("r2plus1d_18", **dict(NETWORKS["r2plus1d_18"].settings))
     apart = scheduled(
         video, as_precision("int8"), FusionRules(), unfused=True, in_place=False
@@ -258,8 +258,8 @@ def predicted() -> dict[str, float]:
         "densenet121_required_kib": kib["densenet121"],
         "densenet121_peak_kib": peaks["densenet121"],
         "r2plus1d_18_required_kib": 4 * apart.largest_working_set_bytes / 1024,
-        "r2plus1d_18_peak_kib": 4 * minimum_peak(apart).peak_bytes / 1024,
-        "r2plus1d_18_spilled_mb": 4e-6 * spilled.cost_bytes,
+        "r2plus1d_18_peak_kib": 4 * minimum_peak(apart).value / 1024,
+        "r2plus1d_18_spilled_mb": 4e-6 * spilled.value,
         "s3d_required_kib": 4 * kib["s3d"],
     }
 
@@ -283,7 +283,7 @@ def _plain(name: str, memory: Memory) -> int:
     """
     p, sizes = problem(name), memories(name)
     capacity = sizes.of(memory)
-    script = belady(p, sizes.peak.order, capacity)
+    script = belady(p, sizes.peak.solution or (), capacity)
     assert script is not None, "a largest working set fits"
     trace = replay(p, script, capacity)
     if layout(p, script, trace, capacity, Deadline(30.0)).packed:

@@ -14,7 +14,7 @@ def memory_bytes(precision: str, kept_format: str = "") -> int:
     settings = {"kept_format": kept_format} if kept_format else {}
     workload = pm.workload("embbert", **settings)
     made = scheduled(workload, as_precision(precision), FusionRules(flash_attention=False))
-    return made.weight_bytes + minimum_peak(made.problem).peak_bytes
+    return made.weight_bytes + int(minimum_peak(made.problem).value)
 
 
 def predicted() -> dict[str, float]:

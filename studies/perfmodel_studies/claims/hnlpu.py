@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import perfmodel as pm
@@ -51,7 +51,7 @@ def predicted() -> dict[str, float]:
         found = decode(context, 1)
         table: Any = found.table
         for name, term in _TERMS.items():
-            seconds = float(np.sum(table["count"] * table[f"{term}_s"]))
+            seconds = float(cast("float", np.sum(table["count"] * table[f"{term}_s"])))
             out[f"share.{context // 1024}k.{name}"] = 100 * seconds / float(found.latency_s)
     out["full_batch_64k_tokens_per_s"] = float(decode(65536, 216).tokens_per_s)
     return out | _costs(system_w)

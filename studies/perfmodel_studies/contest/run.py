@@ -11,7 +11,7 @@ from typing import Any
 
 from perfmodel.atomic import write_text
 from perfmodel.errors import InputError
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 
 from perfmodel_studies.contest.bound import cover_prices, physical_bound
 from perfmodel_studies.contest.cost import RASTER, tile_order

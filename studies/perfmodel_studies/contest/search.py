@@ -17,7 +17,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 
 from perfmodel_studies.contest.bound import cover_prices
 from perfmodel_studies.contest.groups import CandidateSubgraph, Groups, SubgraphTiling

@@ -197,8 +197,7 @@ def _shares(
     generate: float, batch: int, count: int, on_host: bool,
 ) -> Floats | None:  # fmt: skip
     """Return the nine shares with the least time of a block; None where none fits."""
-    from perfmodel.schedule.highs.programme import MilpMatrix, Status
-    from perfmodel.schedule.solver import solve
+    from perfmodel.optimise.programme import MilpModel
 
     # Times are linear in the shares: one evaluation with none, and one a share.
     zero = _terms(model, rates, prompt, generate, np.zeros(_SHARES), batch, count, on_host)
@@ -214,22 +213,17 @@ def _shares(
     memory, fixed = _memory(model, batch, count, prompt, generate)
     room: Floats = np.asarray(capacities, dtype=np.float64) - fixed
     size = float(np.max(np.abs(memory)))
-    ones: Floats = np.zeros((3, _SHARES))
-    for group in range(3):
-        ones[group, 3 * group : 3 * group + 3] = 1.0
-    rows: Floats = np.zeros((len(zero) + 6, _SHARES + 2))
-    rows[: len(zero)] = np.concatenate([terms / unit, clock], axis=1)
-    rows[len(zero) : len(zero) + 3, :_SHARES] = memory / size
-    rows[len(zero) + 3 :, :_SHARES] = ones
-    low: Floats = np.concatenate([np.full(len(zero) + 3, -np.inf), np.ones(3)])
-    high: Floats = np.concatenate([-zero / unit, room / size, np.ones(3)])
-    cost: Floats = np.zeros(_SHARES + 2)
-    cost[_SHARES:] = (1.0, generate - 1.0)
-    upper: Floats = np.full(_SHARES + 2, np.inf)
-    upper[:_SHARES] = 1.0
-    where = np.nonzero(rows)
-    done = solve(MilpMatrix.of(cost, (*where, rows[where]), low, high, upper=upper))
-    return done.values[:_SHARES] if done.status is Status.OPTIMAL else None
+    block = MilpModel("block")
+    share = block.variables("share", (_SHARES,))
+    seconds = block.variables("seconds", (2,), cost=(1.0, generate - 1.0), high=np.inf)
+    # Each part of a layer fits into its seconds: sum of terms[t, s] share[s] + zero[t] <= seconds.
+    each, both = np.tile(share, (len(zero), 1)), np.tile(seconds, (len(zero), 1))
+    block.require_all("parts", (each, terms / unit), (both, clock), high=-zero / unit)
+    # What lies in a memory fits, and each kind of tensor lies somewhere.
+    block.require_all("memory", (np.tile(share, (3, 1)), memory / size), high=room / size)
+    block.require_all("kinds", (share.reshape(3, 3), 1.0), low=1.0, high=1.0)
+    solved = block.solve()
+    return solved.solution[share] if solved.proved and solved.solution is not None else None
 
 
 def _terms(

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign import AssignmentProblem, solve
 from perfmodel.schedule.assign.contiguous import exact, fixed_order
 from perfmodel.schedule.assign.eliminate import sequential
@@ -14,7 +15,6 @@ from perfmodel.schedule.assign.improve import improved, interval_score, near_loa
 from perfmodel.schedule.assign.linear import integral, relaxed
 from perfmodel.schedule.assign.paths import critical_path_s
 from perfmodel.schedule.assign.simulate import list_schedule
-from perfmodel.schedule.deadline import Deadline
 from tests.draws import draws
 from tests.schedule.assign import brute
 
@@ -137,9 +137,9 @@ def test_programmes_never_exceed_an_optimum(alike: bool, channel: bool, memory: 
             least = min(cost(problem, a) for a in every)
             linear = relaxed(problem, goal, deadline)
             whole = integral(problem, goal, deadline)
-            assert 0 < linear.bound_s <= whole.bound_s * (1 + 1e-6)
-            assert whole.closed
-            assert whole.bound_s == pytest.approx(least, rel=2e-6)
+            assert 0 < linear.bound <= whole.bound * (1 + 1e-6)
+            assert whole.proved
+            assert whole.bound == pytest.approx(least, rel=2e-6)
         # Schedules without a channel are no later than those with one.
         runs = [list_schedule(problem, np.array(a)) for a in every]
         for run in runs:
@@ -148,8 +148,8 @@ def test_programmes_never_exceed_an_optimum(alike: bool, channel: bool, memory: 
             max(run.makespan_s, brute.together(problem, a))
             for run, a in zip(runs, every, strict=True)
         )
-        for bound in (relaxed(problem, "parallel", deadline).bound_s,
-                      integral(problem, "parallel", deadline).bound_s,
+        for bound in (relaxed(problem, "parallel", deadline).bound,
+                      integral(problem, "parallel", deadline).bound,
                       critical_path_s(problem)):  # fmt: skip
             assert 0 < bound <= least * (1 + 1e-9)
 
@@ -162,14 +162,14 @@ def test_rounding_and_search_come_near_the_bound(n: int, m: int, goal: str) -> N
     problem = AssignmentProblem.of(random.uniform(1, 100, (n, m)), edges, latency_s=5.0)
     never = Deadline()
     linear = relaxed(problem, goal, never)
-    assert linear.share is not None
-    engine = rounded(problem, linear.share)
+    assert linear.solution is not None
+    engine = rounded(problem, linear.solution)
     assert np.isfinite(problem.costs[np.arange(n), engine]).all()
     if goal == "throughput":
         score = interval_score(problem)
-        engine = improved(problem, engine, score, near_loads, never, bound_s=linear.bound_s)
+        engine = improved(problem, engine, score, near_loads, never, bound_s=linear.bound)
     value = {"sequential": sequential_s, "throughput": interval_s}[goal](problem, engine)
-    assert linear.bound_s <= value < linear.bound_s * (1.02 if n < 300 else 1.01)
+    assert linear.bound <= value < linear.bound * (1.02 if n < 300 else 1.01)
 
 
 def test_a_chain_is_viterbi() -> None:
@@ -193,7 +193,7 @@ def test_a_graph_too_wide_to_eliminate_falls_back_to_a_programme() -> None:
     known = solve(problem, "sequential")
     assert known.method == "variable elimination"
     whole = integral(problem, "sequential", Deadline(30))
-    assert whole.bound_s == pytest.approx(known.value_s, rel=2e-6)
+    assert whole.bound == pytest.approx(known.value_s, rel=2e-6)
 
 
 def test_many_readers_are_sent_a_tensor_once() -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign import AssignmentProblem, solve
 from perfmodel.schedule.assign.between import Between
 from perfmodel.schedule.assign.improve import rounded
 from perfmodel.schedule.assign.linear import integral, relaxed
 from perfmodel.schedule.assign.simulate import list_schedule
-from perfmodel.schedule.deadline import Deadline
 from tests.draws import draws, of_draws
 from tests.schedule.assign import brute
 
@@ -26,8 +26,8 @@ def test_no_schedule_is_below_the_bound(alike: bool) -> None:
         programme = Between(problem)
         linear, whole = programme.relaxed(NEVER), programme.integral(NEVER)
         added += len(programme.rows)
-        assert linear.bound_s <= whole.bound_s * (1 + 1e-6)
-        assert whole.bound_s <= least * (1 + 1e-9)
+        assert linear.bound <= whole.bound * (1 + 1e-6)
+        assert whole.bound <= least * (1 + 1e-9)
     assert added > of_draws(5)
 
 
@@ -48,11 +48,11 @@ def test_diamonds_in_a_row_are_met_exactly(count: int) -> None:
     programme = Between(problem)
     linear, whole = programme.relaxed(NEVER), programme.integral(NEVER)
     # With shares, 4 x on the one engine is 6 (2 - x) on the other: 4.8 s for each pair.
-    assert linear.bound_s == pytest.approx(5.8 * count + 1, rel=1e-6)
-    assert whole.bound_s == pytest.approx(exact, rel=1e-6)
-    assert relaxed(problem, "parallel", NEVER).bound_s <= linear.bound_s * (1 + 1e-9)
+    assert linear.bound == pytest.approx(5.8 * count + 1, rel=1e-6)
+    assert whole.bound == pytest.approx(exact, rel=1e-6)
+    assert relaxed(problem, "parallel", NEVER).bound <= linear.bound * (1 + 1e-9)
     if count > 1:
-        assert integral(problem, "parallel", NEVER).bound_s < 0.95 * exact
+        assert integral(problem, "parallel", NEVER).bound < 0.95 * exact
     found = solve(problem, "parallel", looks=100)
     assert found.proved
     assert found.value_s == pytest.approx(exact)
@@ -69,10 +69,10 @@ def test_rows_only_add_to_a_bound(channel: bool) -> None:
         before = relaxed(problem, "parallel", NEVER)
         programme = Between(problem)
         after = programme.relaxed(NEVER)
-        assert before.closed
-        assert after.closed
-        assert after.bound_s >= before.bound_s * (1 - 1e-6)
-        higher += after.bound_s > before.bound_s * (1 + 1e-4)
-        run = list_schedule(problem, rounded(problem, np.asarray(after.share)))
-        assert after.bound_s <= run.makespan_s * (1 + 1e-9)
+        assert before.proved
+        assert after.proved
+        assert after.bound >= before.bound * (1 - 1e-6)
+        higher += after.bound > before.bound * (1 + 1e-4)
+        run = list_schedule(problem, rounded(problem, np.asarray(after.solution)))
+        assert after.bound <= run.makespan_s * (1 + 1e-9)
     assert higher > 0

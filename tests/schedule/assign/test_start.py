@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign.evaluate import interval_s, sequential_s
 from perfmodel.schedule.assign.linear import AssignmentLpModel, integral
-from perfmodel.schedule.deadline import Deadline
 from tests.draws import draws
 from tests.schedule.assign import brute
 
@@ -17,11 +17,11 @@ def test_a_start_is_a_solution_of_the_same_value(alike: bool, goal: str) -> None
     for seed in range(draws(8)):
         problem = brute.random_problem(seed, 5, 3, alike=alike, memory=seed % 2 == 0)
         model = AssignmentLpModel(problem, goal, contiguous=False)
-        matrix = model.matrix(whole=True)
+        matrix = model.model.matrix()
         for engine in list(brute.assignments(problem))[::7]:
-            start = model.start(goal, np.array(engine))
+            start = model.start(np.array(engine))
             assert start is not None
-            assert matrix.keeps(start)
+            assert matrix.satisfied_by(start)
             assert matrix.cost @ start * model.scale == pytest.approx(
                 value(problem, np.array(engine))
             )
@@ -32,5 +32,5 @@ def test_a_start_that_does_not_fit_is_left_aside() -> None:
     everything = np.zeros(5, dtype=np.intp)
     whole = integral(problem, "throughput", Deadline(20), start=everything)
     least = min(brute.busiest(problem, a) for a in brute.assignments(problem))
-    assert whole.closed
-    assert whole.bound_s == pytest.approx(least, rel=2e-6)
+    assert whole.proved
+    assert whole.bound == pytest.approx(least, rel=2e-6)

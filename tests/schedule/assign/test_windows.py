@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign import AssignmentProblem, solve
 from perfmodel.schedule.assign.evaluate import excess
 from perfmodel.schedule.assign.paths import critical_path_s
 from perfmodel.schedule.assign.simulate import list_schedule
 from perfmodel.schedule.assign.windows import shortened
-from perfmodel.schedule.deadline import Deadline
 from tests.draws import draws, of_draws
 from tests.schedule.assign import brute
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.operator_lists import problem_of
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.exact import beam, search
 from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.script import replay
@@ -28,11 +28,11 @@ def test_every_listed_optimum_is_found_and_proved(name: str, data: Path) -> None
         capacity = known["capacity"] * _KIB
         found = search(problem, capacity, Deadline())
         assert found.proved
-        assert found.script is not None
-        assert replay(problem, found.script, capacity).cost_bytes == found.cost_bytes
-        assert found.cost_bytes == known["spill_plus_reload"] * _KIB
+        assert found.solution is not None
+        assert replay(problem, found.solution, capacity).cost_bytes == found.value
+        assert found.value == known["spill_plus_reload"] * _KIB
         wide = beam(problem, capacity, 5, Deadline())
-        assert found.cost_bytes <= wide.cost_bytes <= greedy(problem, capacity).cost_bytes
+        assert found.value <= wide.value <= greedy(problem, capacity).value
 
 
 def test_random_wiring_has_a_bound_at_once(data: Path) -> None:
@@ -40,6 +40,6 @@ def test_random_wiring_has_a_bound_at_once(data: Path) -> None:
     problem = problem_of(listed)
     # Enough for the bound of the operator that fills the memory, and not for the search.
     found = search(problem, 576 * _KIB, Deadline(1.0))
-    assert found.script is not None
-    assert replay(problem, found.script, 576 * _KIB).cost_bytes == found.cost_bytes
-    assert found.bound_bytes <= 1216 * _KIB <= found.cost_bytes
+    assert found.solution is not None
+    assert replay(problem, found.solution, 576 * _KIB).cost_bytes == found.value
+    assert found.bound <= 1216 * _KIB <= found.value

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.exact import search
 from perfmodel.schedule.exact.core import BitmaskProblem, compiled
 from perfmodel.schedule.exact.lattice import StateLattice
@@ -106,7 +106,7 @@ def test_an_order_gets_its_best_evictions(outputs: int) -> None:
         assert walk.steps == order
         script = joined(problem, [(core, walk)])
         assert replay(problem, script, capacity).cost_bytes == walk.cost
-        assert walk.cost == retention(problem, script.order, capacity, Deadline()).cost_bytes, seed
+        assert walk.cost == retention(problem, script.order, capacity, Deadline()).value, seed
         if walk.cost:
             assert replaced(core, order, capacity, walk.cost, Deadline(), 1 << 62) is None
         dear += walk.cost > 0
@@ -152,6 +152,6 @@ def test_it_proves_networks_of_any_length(cells: int) -> None:
     found = search(problem, problem.largest_working_set_bytes, Deadline())
     # Each cell behind the first spills one buffer of 64, and fetches it again.
     assert found.proved
-    assert found.cost_bytes == 128 * (cells - 1)
+    assert found.value == 128 * (cells - 1)
     # All steps of three cells at once take 136,000.
-    assert found.counts["expanded"] < 30_000
+    assert found.work["expanded"] < 30_000

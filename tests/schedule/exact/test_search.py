@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.exact import beam, lattice, part, search
 from perfmodel.schedule.exact.lattice import StateLattice
 from perfmodel.schedule.problem import Buffer, Problem, Step
-from perfmodel.schedule.script import Script, ScriptOutcome, replay
+from perfmodel.schedule.script import Certified, Script, replay
 from tests.draws import draws, of_draws
 from tests.schedule.brute_force import fewest_bytes
 from tests.schedule.exact.copies import problem_with_copies
@@ -22,13 +22,13 @@ def _tight(problem: Problem, rng: random.Random) -> int:
     return int(problem.largest_working_set_bytes * rng.choice([1, 1, 1.1, 1.25]))
 
 
-def _checked(problem: Problem, capacity: int, outcome: ScriptOutcome) -> int:
+def _checked(problem: Problem, capacity: int, outcome: Certified[Script]) -> int:
     """The cost, replayed."""
-    assert outcome.script is not None
-    assert replay(problem, outcome.script, capacity).cost_bytes == outcome.cost_bytes
-    assert outcome.bound_bytes <= outcome.cost_bytes
-    assert outcome.proved == (outcome.bound_bytes == outcome.cost_bytes)
-    return outcome.cost_bytes
+    assert outcome.solution is not None
+    assert replay(problem, outcome.solution, capacity).cost_bytes == outcome.value
+    assert outcome.bound <= outcome.value
+    assert outcome.proved == (outcome.bound == outcome.value)
+    return outcome.value
 
 
 def test_equals_brute_force_on_300_graphs() -> None:
@@ -40,7 +40,7 @@ def test_equals_brute_force_on_300_graphs() -> None:
         found = search(problem, capacity, Deadline())
         assert found.proved
         assert _checked(problem, capacity, found) == fewest_bytes(problem, capacity), seed
-        spilled += found.cost_bytes > 0
+        spilled += found.value > 0
     assert spilled > of_draws(20)
 
 
@@ -53,8 +53,8 @@ def test_interchangeable_steps_change_nothing() -> None:
         found = search(problem, capacity, Deadline())
         assert found.proved
         assert _checked(problem, capacity, found) == fewest_bytes(problem, capacity), seed
-        merged += found.counts["interchangeable"] > 0
-        spilled += found.cost_bytes > 0
+        merged += found.work["interchangeable"] > 0
+        spilled += found.value > 0
     assert merged > of_draws(250)
     assert spilled > of_draws(120)
 
@@ -68,7 +68,7 @@ def test_longer_graphs() -> None:
         found = search(problem, capacity, Deadline())
         assert found.proved
         assert _checked(problem, capacity, found) == fewest_bytes(problem, capacity), seed
-        spilled += found.cost_bytes > 0
+        spilled += found.value > 0
     assert spilled > of_draws(8)
 
 
@@ -77,7 +77,7 @@ def test_more_capacity_never_costs_more(seed: int, copies: bool) -> None:
     rng = random.Random(seed)
     problem = problem_with_copies(rng, most=14) if copies else random_problem(rng, 12)
     least = problem.largest_working_set_bytes
-    costs = [search(problem, least + more, Deadline()).cost_bytes for more in (0, 1, 3, 8, 200)]
+    costs = [search(problem, least + more, Deadline()).value for more in (0, 1, 3, 8, 200)]
     assert costs == sorted(costs, reverse=True)
     assert costs[-1] == 0
 
@@ -89,11 +89,11 @@ def test_stopped_early_the_bound_is_still_one(seed: int, seconds: float) -> None
     capacity = problem.largest_working_set_bytes
     early = search(problem, capacity, Deadline(seconds))
     cost = _checked(problem, capacity, early)
-    optimum = search(problem, capacity, Deadline()).cost_bytes
-    assert early.bound_bytes <= optimum <= cost
+    optimum = search(problem, capacity, Deadline()).value
+    assert early.bound <= optimum <= cost
     narrow = beam(problem, capacity, 3, Deadline(seconds))
     assert _checked(problem, capacity, narrow) >= optimum
-    assert narrow.bound_bytes <= optimum
+    assert narrow.bound <= optimum
 
 
 def test_a_given_script_is_bettered() -> None:
@@ -102,9 +102,9 @@ def test_a_given_script_is_bettered() -> None:
         problem = random_problem(rng, 10)
         capacity = problem.largest_working_set_bytes
         best = search(problem, capacity, Deadline())
-        assert best.script is not None
-        again = search(problem, capacity, Deadline(0.0), best.script)
-        assert _checked(problem, capacity, again) == best.cost_bytes
+        assert best.solution is not None
+        again = search(problem, capacity, Deadline(0.0), best.solution)
+        assert _checked(problem, capacity, again) == best.value
 
 
 def test_a_script_that_evicts_what_it_need_not_is_still_one() -> None:
@@ -131,7 +131,7 @@ def test_a_step_that_does_not_fit_leaves_no_script() -> None:
     problem = random_problem(random.Random(3), 8)
     less = problem.largest_working_set_bytes - 1
     for found in (search(problem, less, Deadline()), beam(problem, less, 5, Deadline())):
-        assert found.script is None
+        assert found.solution is None
         assert not found.proved
 
 
@@ -161,19 +161,19 @@ def test_heads_of_attention_are_merged(capacity: int, monkeypatch: pytest.Monkey
     more = _attention(3)
     merged = search(more, capacity, Deadline())
     assert merged.proved
-    assert merged.counts["interchangeable"] == 3 * 5
+    assert merged.work["interchangeable"] == 3 * 5
     monkeypatch.setattr(part, "StateLattice", partial(StateLattice, merge=False))
     plain = search(more, capacity, Deadline())
-    assert plain.counts["interchangeable"] == 0
+    assert plain.work["interchangeable"] == 0
     assert _checked(more, capacity, merged) == _checked(more, capacity, plain)
-    assert merged.counts["expanded"] <= plain.counts["expanded"]
+    assert merged.work["expanded"] <= plain.work["expanded"]
 
 
 def test_merged_and_plain_search_agree_on_larger_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     problems = [problem_with_copies(random.Random(seed), most=15) for seed in range(40)]
-    merged = [search(p, p.largest_working_set_bytes, Deadline()).cost_bytes for p in problems]
+    merged = [search(p, p.largest_working_set_bytes, Deadline()).value for p in problems]
     monkeypatch.setattr(part, "StateLattice", partial(StateLattice, merge=False))
-    plain = [search(p, p.largest_working_set_bytes, Deadline()).cost_bytes for p in problems]
+    plain = [search(p, p.largest_working_set_bytes, Deadline()).value for p in problems]
     assert merged == plain
     assert sum(cost > 0 for cost in plain) > 20
 
@@ -192,6 +192,6 @@ def test_with_few_evictions_tried_the_bound_is_still_one(
         found = search(problem, capacity, Deadline())
         optimum = fewest_bytes(problem, capacity)
         assert optimum is not None
-        assert found.bound_bytes <= optimum <= _checked(problem, capacity, found)
+        assert found.bound <= optimum <= _checked(problem, capacity, found)
         left_open += not found.proved
     assert left_open > 0

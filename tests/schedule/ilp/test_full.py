@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.operator_lists import problem_of
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.highs import new_handle
 from perfmodel.schedule.greedy import greedy, orders
-from perfmodel.schedule.highs import new_handle
 from perfmodel.schedule.ilp import full, full_lp, full_size, ilp, retention, retention_lp
 from perfmodel.schedule.ilp.full import FullScheduleMilp
 from perfmodel.schedule.ilp.symmetry import interchangeable
@@ -36,13 +36,13 @@ def some(seed: int, steps: int) -> tuple[Problem, int]:
 def test_it_proves_what_trying_everything_says(seed: int, steps: int, started: bool) -> None:
     problem, capacity = some(seed, steps)
     best = all_ways.best(problem, capacity)
-    incumbent = greedy(problem, capacity).script if started else None
+    incumbent = greedy(problem, capacity).solution if started else None
     found = full(problem, capacity, incumbent=incumbent)
-    assert found.script is not None
+    assert found.solution is not None
     assert found.proved
-    assert found.cost_bytes == found.bound_bytes == best
-    assert replay(problem, found.script, capacity).cost_bytes == best
-    assert ilp(problem, capacity).cost_bytes == best
+    assert found.value == found.bound == best
+    assert replay(problem, found.solution, capacity).cost_bytes == best
+    assert ilp(problem, capacity).value == best
 
 
 def test_harder_graphs_that_spill_are_proved() -> None:
@@ -53,10 +53,10 @@ def test_harder_graphs_that_spill_are_proved() -> None:
         best = all_ways.best(problem, capacity)
         found = full(problem, capacity)
         assert found.proved
-        assert found.cost_bytes == best
+        assert found.value == best
         assert best is not None
         spilling += best > 0
-        better += min(retention(problem, o, capacity).cost_bytes for _, o in orders(problem)) > best
+        better += min(retention(problem, o, capacity).value for _, o in orders(problem)) > best
     assert spilling >= 3
     assert better >= 2
 
@@ -70,25 +70,26 @@ def test_every_script_is_a_solution_of_the_programme(seed: int, steps: int) -> N
     for _, order in orders(problem):
         columns = programme.start(order, capacity, Deadline())
         assert columns is not None
+        assert programme.model.matrix().satisfied_by(columns)
         again = programme.order(columns)
         assert problem.is_order(again)
-        cost = int(programme.matrix.cost @ columns) - programme.free
-        assert cost * programme.unit == retention(problem, again, capacity).cost_bytes
+        cost = int(programme.model.matrix().cost @ columns) - programme.free
+        assert cost * programme.unit == retention(problem, again, capacity).value
         # Loads moved to their first reader and alike branches renamed cost no more.
-        assert cost * programme.unit <= retention(problem, order, capacity).cost_bytes
+        assert cost * programme.unit <= retention(problem, order, capacity).value
 
 
 def test_stopped_it_has_a_bound_and_does_not_say_proved() -> None:
     problem, capacity = some(5, 60)
     incumbent = greedy(problem, capacity)
-    assert incumbent.cost_bytes > 0
-    found = full(problem, capacity, Deadline(0.3), incumbent.script)
-    assert found.script is not None
+    assert incumbent.value > 0
+    found = full(problem, capacity, Deadline(0.3), incumbent.solution)
+    assert found.solution is not None
     assert not found.proved
-    assert found.bound_bytes < found.cost_bytes <= incumbent.cost_bytes
-    assert replay(problem, found.script, capacity).cost_bytes == found.cost_bytes
+    assert found.bound < found.value <= incumbent.value
+    assert replay(problem, found.solution, capacity).cost_bytes == found.value
     nothing = full(problem, capacity, Deadline(0.0))
-    assert nothing.script is None
+    assert nothing.solution is None
     assert not nothing.proved
 
 
@@ -96,7 +97,7 @@ def test_what_does_not_fit_has_no_script() -> None:
     problem, _ = some(5, 8)
     for method in (full, ilp):
         found = method(problem, problem.largest_working_set_bytes - 1)
-        assert found.script is None
+        assert found.solution is None
         assert not found.proved
 
 
@@ -113,11 +114,11 @@ def test_inputs_may_be_loaded_again_instead_of_kept() -> None:
     problem = Problem("skip", steps, buffers)
     found = full(problem, 12)
     assert found.proved
-    assert found.cost_bytes == 6
-    assert found.script is not None
-    trace = replay(problem, found.script, 12)
+    assert found.value == 6
+    assert found.solution is not None
+    trace = replay(problem, found.solution, 12)
     assert (trace.spill_bytes, trace.reload_bytes) == (0, 6)
-    assert full(problem, 16).cost_bytes == 0
+    assert full(problem, 16).value == 0
 
 
 # --- symmetry -------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def test_equal_branches_are_found_and_cost_what_they_cost() -> None:
     for capacity in (problem.largest_working_set_bytes, 12, 13, 15):
         found = full(problem, capacity)
         assert found.proved
-        assert found.cost_bytes == all_ways.best(problem, capacity)
+        assert found.value == all_ways.best(problem, capacity)
 
 
 def test_branches_that_differ_in_anything_stay_apart() -> None:
@@ -176,7 +177,7 @@ def test_to_swap_alike_branches_changes_no_cost(seed: int, steps: int) -> None:
         for _, order in orders(problem):
             other = tuple(swap[s] for s in order)
             assert problem.is_order(other)
-            a, b = (retention(problem, o, capacity).cost_bytes for o in (order, other))
+            a, b = (retention(problem, o, capacity).value for o in (order, other))
             assert a == b
 
 
@@ -187,9 +188,9 @@ def test_graphs_of_alike_branches_cost_what_trying_everything_says() -> None:
         problem = all_ways.branching_problem(rng)
         capacity = problem.largest_working_set_bytes + rng.choice((0, 0, 1, 2))
         best = all_ways.best(problem, capacity)
-        found = full(problem, capacity, incumbent=greedy(problem, capacity).script)
+        found = full(problem, capacity, incumbent=greedy(problem, capacity).solution)
         assert found.proved
-        assert found.cost_bytes == best
+        assert found.value == best
         assert best is not None
         spilling += best > 0
         alike += bool(interchangeable(problem))
@@ -207,10 +208,10 @@ def test_it_is_never_dearer_than_greedy_nor_with_more_capacity(seed: int) -> Non
     costs: list[int] = []
     for more in (0, 2, 5):
         found = ilp(problem, capacity + more, largest=0)
-        assert found.script is not None
-        assert found.cost_bytes <= greedy(problem, capacity + more).cost_bytes
-        assert replay(problem, found.script, capacity + more).cost_bytes == found.cost_bytes
-        costs.append(found.cost_bytes)
+        assert found.solution is not None
+        assert found.value <= greedy(problem, capacity + more).value
+        assert replay(problem, found.solution, capacity + more).cost_bytes == found.value
+        costs.append(found.value)
     assert costs == sorted(costs, reverse=True)
 
 
@@ -218,17 +219,17 @@ def test_orders_of_others_are_tried_too() -> None:
     problem, capacity = some(21, 11)
     alone = ilp(problem, capacity, largest=0)
     best = full(problem, capacity)
-    assert best.script is not None
-    helped = ilp(problem, capacity, more_orders=[best.script.order], largest=0)
-    assert helped.cost_bytes == best.cost_bytes <= alone.cost_bytes
-    assert helped.counts["orders"] >= alone.counts["orders"]
+    assert best.solution is not None
+    helped = ilp(problem, capacity, more_orders=[best.solution.order], largest=0)
+    assert helped.value == best.value <= alone.value
+    assert helped.work["orders"] >= alone.work["orders"]
 
 
 def test_a_cost_of_zero_is_a_proof() -> None:
     problem, _ = some(2, 9)
-    found = full(problem, 10**6, incumbent=greedy(problem, 10**6).script)
+    found = full(problem, 10**6, incumbent=greedy(problem, 10**6).solution)
     assert found.proved
-    assert found.cost_bytes == 0
+    assert found.value == 0
     with pytest.raises(ValueError, match="order"):
         full(problem, 10**6, incumbent=Script((0,), ((),)))
 
@@ -239,8 +240,8 @@ def test_a_residual_network_of_47_operators_is_proved(data: Path) -> None:
     problem = problem_of(json.loads(text))
     found = ilp(problem, 392 * 1024)
     assert found.proved
-    assert found.cost_bytes == 784 * 1024
-    assert full_size(problem) == pytest.approx(found.counts["columns"], rel=0.3)
+    assert found.value == 784 * 1024
+    assert full_size(problem) == pytest.approx(found.work["columns"], rel=0.3)
 
 
 def objective_of(path: Path) -> float:
@@ -256,13 +257,13 @@ def test_programmes_are_files_in_the_names_of_the_graph(tmp_path: Path) -> None:
     problem, capacity = some(8, 10)
     order = tuple(range(len(problem.steps)))
     kept, best = retention(problem, order, capacity), full(problem, capacity)
-    assert 0 < best.cost_bytes < kept.cost_bytes
+    assert 0 < best.value < kept.value
     retention_lp(problem, order, capacity, tmp_path / "retention.lp")
     full_lp(problem, capacity, tmp_path / "full.lp")
     programme = FullScheduleMilp(problem, capacity)
-    assert objective_of(tmp_path / "retention.lp") == pytest.approx(kept.cost_bytes)
+    assert objective_of(tmp_path / "retention.lp") == pytest.approx(kept.value)
     assert objective_of(tmp_path / "full.lp") == pytest.approx(
-        best.cost_bytes / programme.unit + programme.free
+        best.value / programme.unit + programme.free
     )
     assert "away_t1_3_9" in (tmp_path / "retention.lp").read_text()
     assert "done_s" in (tmp_path / "full.lp").read_text()
@@ -286,7 +287,7 @@ def test_sizes_in_large_units_do_not_lose_a_byte() -> None:
         exact = ilp(problem, capacity)
         for off in (0, 1, 1_234_566):
             found = ilp(large, capacity * 1_234_567 + off)
-            assert found.cost_bytes == exact.cost_bytes * 1_234_567
+            assert found.value == exact.value * 1_234_567
         least = large.largest_working_set_bytes
-        assert full(large, least - 1).script is None
-        assert np.isfinite(float(full(large, least).bound_bytes))
+        assert full(large, least - 1).solution is None
+        assert np.isfinite(float(full(large, least).bound))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.operator_lists import problem_of
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.ilp import retention
 from perfmodel.schedule.problem import Buffer, Problem, Step
@@ -35,11 +35,11 @@ def test_an_order_costs_what_trying_all_evictions_says(seed: int, steps: int) ->
     for _, order in orders(problem):
         best = all_ways.best_of_order(problem, order, capacity)
         found = retention(problem, order, capacity)
-        assert found.script is not None
-        assert found.script.order == order
-        assert found.cost_bytes == best == found.counts["order_bound_bytes"]
-        assert found.counts["order_optimal"] == 1
-        assert replay(problem, found.script, capacity).cost_bytes == best
+        assert found.solution is not None
+        assert found.solution.order == order
+        assert found.value == best == found.work["order_bound_bytes"]
+        assert found.work["order_optimal"] == 1
+        assert replay(problem, found.solution, capacity).cost_bytes == best
 
 
 @settings(max_examples=draws(15))
@@ -52,10 +52,10 @@ def test_long_orders_are_never_dearer_than_belady_nor_cheaper_with_less(seed: in
         rule = belady(problem, order, capacity + more)
         found = retention(problem, order, capacity + more)
         assert rule is not None
-        assert found.script is not None
-        assert found.cost_bytes <= replay(problem, rule, capacity + more).cost_bytes
-        assert found.counts["order_optimal"] == 1
-        costs.append(found.cost_bytes)
+        assert found.solution is not None
+        assert found.value <= replay(problem, rule, capacity + more).cost_bytes
+        assert found.work["order_optimal"] == 1
+        costs.append(found.value)
     assert costs == sorted(costs, reverse=True)
 
 
@@ -68,8 +68,8 @@ def test_random_graphs_spill_and_beladys_rule_is_not_the_best() -> None:
         rule = belady(problem, order, capacity)
         assert rule is not None
         found = retention(problem, order, capacity)
-        spilling += found.cost_bytes > 0
-        beaten += found.cost_bytes < replay(problem, rule, capacity).cost_bytes
+        spilling += found.value > 0
+        beaten += found.value < replay(problem, rule, capacity).cost_bytes
     assert spilling > of_draws(20)
     assert beaten > of_draws(3)
 
@@ -94,15 +94,15 @@ def test_a_store_is_paid_once_and_a_stored_tensor_costs_only_its_reloads(
     problem = Problem("twice away", steps, buffers)
     for capacity in (10, 13):
         found = retention(problem, range(8), capacity)
-        assert found.cost_bytes == cost == all_ways.best_of_order(problem, range(8), capacity)
-    assert retention(problem, range(8), 14).cost_bytes == 0
+        assert found.value == cost == all_ways.best_of_order(problem, range(8), capacity)
+    assert retention(problem, range(8), 14).value == 0
     assert retention(problem, range(8), 14).proved
 
 
 def test_a_step_that_does_not_fit_has_no_script() -> None:
     problem, _ = some(3, 8)
     found = retention(problem, range(8), problem.largest_working_set_bytes - 1)
-    assert found.script is None
+    assert found.solution is None
     assert not found.proved
 
 
@@ -111,19 +111,19 @@ def test_without_time_it_returns_the_script_it_was_given_and_proves_nothing() ->
         (p, c)
         for p, c in (some(seed, 30) for seed in range(50))
         if (rule := belady(p, tuple(range(30)), c)) is not None
-        and retention(p, tuple(range(30)), c).cost_bytes < replay(p, rule, c).cost_bytes
+        and retention(p, tuple(range(30)), c).value < replay(p, rule, c).cost_bytes
     )
     order = tuple(range(30))
     rule = belady(problem, order, capacity)
     assert rule is not None
     stopped = retention(problem, order, capacity, Deadline(0.0))
-    assert stopped.script == rule
-    assert stopped.counts["order_optimal"] == 0
-    assert stopped.counts["order_bound_bytes"] <= retention(problem, order, capacity).cost_bytes
+    assert stopped.solution == rule
+    assert stopped.work["order_optimal"] == 0
+    assert stopped.work["order_bound_bytes"] <= retention(problem, order, capacity).value
     assert not stopped.proved
-    best = retention(problem, order, capacity).script
+    best = retention(problem, order, capacity).solution
     again = retention(problem, order, capacity, Deadline(0.0), incumbent=best)
-    assert again.script == best
+    assert again.solution == best
 
 
 def test_it_proves_nothing_of_other_orders() -> None:
@@ -138,9 +138,9 @@ def test_it_proves_nothing_of_other_orders() -> None:
     )
     problem = Problem("twice", steps, buffers)
     dear = retention(problem, (0, 1, 2, 3, 4), 8)
-    assert dear.cost_bytes == 8
+    assert dear.value == 8
     assert not dear.proved
-    assert dear.bound_bytes == 0
+    assert dear.bound == 0
     assert retention(problem, (0, 4, 1, 2, 3), 8).proved
 
 
@@ -159,6 +159,6 @@ def test_known_costs_of_natural_orders(data: Path) -> None:
     text = (data / "ilp" / "graphs" / "transformer_8_heads.json").read_text()
     problem = problem_of(json.loads(text))
     natural = retention(problem, range(len(problem.steps)), 1152 * 1024)
-    assert natural.cost_bytes == 1728 * 1024
-    best = min(retention(problem, o, 1152 * 1024).cost_bytes for _, o in orders(problem))
+    assert natural.value == 1728 * 1024
+    best = min(retention(problem, o, 1152 * 1024).value for _, o in orders(problem))
     assert best == 1152 * 1024

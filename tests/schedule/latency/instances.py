@@ -17,7 +17,7 @@ def squeezed(seed: int, n: int) -> tuple[Problem, int, Dma]:
     for attempt in range(1000):
         problem, _, dma = instance(1000 * seed + attempt, n)
         capacity = problem.largest_working_set_bytes
-        if minimum_peak(problem).peak_bytes > capacity:
+        if minimum_peak(problem).value > capacity:
             return problem, capacity, dma
     raise AssertionError(f"none of {n} steps")
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import pytest
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import belady, orders
 from perfmodel.schedule.latency import Dma, PlanActivity, latency, prefetch, simulate
 from perfmodel.schedule.latency.bounds import lower_bound
@@ -103,16 +103,16 @@ def test_brute_force_agrees() -> None:
             problem, capacity, dma = make(1000 * n + seed, n)
             facts = SimulationTables(problem, capacity, dma)
             found = exact(facts)
-            assert found.moves is not None
-            assert found.bound_s == found.makespan_s
-            assert simulate(problem, found.moves, capacity, dma).makespan_s == found.makespan_s
-            faster = brute_force(problem, capacity, dma, found.makespan_s, 1000)
+            assert found.solution is not None
+            assert found.bound == found.value
+            assert simulate(problem, found.solution, capacity, dma).makespan_s == found.value
+            faster = brute_force(problem, capacity, dma, found.value, 1000)
             if faster is None:
                 continue
-            assert faster == found.makespan_s
+            assert faster == found.value
             agreed += 1
-            hard += found.makespan_s > lower_bound(facts)
-            evicting += any(m.what == "drop" for m in found.moves)
+            hard += found.value > lower_bound(facts)
+            evicting += any(m.what == "drop" for m in found.solution)
     assert agreed >= 300
     assert hard >= 100  # the bound alone does not tell
     assert evicting >= 100
@@ -123,7 +123,7 @@ def test_brute_force_finds_plans_by_itself() -> None:
     for seed in range(draws(60)):
         problem, capacity, dma = instance(seed, 3)
         least = brute_force(problem, capacity, dma, math.inf, 10**5)
-        assert least == exact(SimulationTables(problem, capacity, dma)).makespan_s
+        assert least == exact(SimulationTables(problem, capacity, dma)).value
 
 
 @pytest.mark.parametrize(
@@ -151,10 +151,10 @@ def test_a_search_that_knows_no_plans_agrees(
         found = exact(
             SimulationTables(problem, capacity, dma), math.inf if n < 9 else least + 1 / 16
         )
-        assert found.moves is not None
-        assert found.bound_s == found.makespan_s == least
+        assert found.solution is not None
+        assert found.bound == found.value == least
         agreed += 1
-        evicted += any(m.what == "drop" for m in found.moves)
+        evicted += any(m.what == "drop" for m in found.solution)
     assert agreed >= agreeing
     assert evicted >= evicting
 
@@ -169,7 +169,7 @@ def test_it_agrees_where_everything_fits(n: int) -> None:
         least = EventSearch(problem, room, dma).run(6000)
         if least is not None:
             found = exact(SimulationTables(problem, room, dma))
-            assert found.bound_s == found.makespan_s == least
+            assert found.bound == found.value == least
             agreed += 1
     assert agreed >= of_draws(14)
 
@@ -188,10 +188,10 @@ def test_an_input_that_comes_early_is_dropped_where_its_reload_asks_for_less() -
     )
     dma = Dma(1.0, 1.0)
     found = exact(SimulationTables(problem, 14, dma))
-    assert found.moves is not None
-    assert PlanActivity("drop", 0) in found.moves
-    assert found.makespan_s == found.bound_s == 1 + 5 + 1 + 3 + 1 + 1
-    assert EventSearch(problem, 14, dma).run(1000) == found.makespan_s
+    assert found.solution is not None
+    assert PlanActivity("drop", 0) in found.solution
+    assert found.value == found.bound == 1 + 5 + 1 + 3 + 1 + 1
+    assert EventSearch(problem, 14, dma).run(1000) == found.value
 
 
 @pytest.mark.parametrize("make", [instance, squeezed])
@@ -201,18 +201,18 @@ def test_nine_steps_are_proved_and_never_slower_than_any_rule(make) -> None:
         problem, capacity, dma = make(seed, 9)
         facts = SimulationTables(problem, capacity, dma)
         found = latency(problem, capacity, dma)
-        assert found.script is not None
+        assert found.solution is not None
         proved += found.proved
-        assert lower_bound(facts) <= found.bound_s <= found.makespan_s
+        assert lower_bound(facts) <= found.bound <= found.value
         for _, order in orders(problem):
             script = belady(problem, order, capacity)
             assert script is not None
             plan = prefetch(problem, script, capacity, dma)
             assert plan is not None
             timed = simulate(problem, plan, capacity, dma).makespan_s
-            assert timed >= found.bound_s
+            assert timed >= found.bound
             again = latency(problem, capacity, dma, Deadline(0), scripts=(script,))
-            assert again.makespan_s <= timed
+            assert again.value <= timed
     assert proved >= 3
 
 
@@ -220,7 +220,7 @@ def test_faster_channels_and_more_space_never_slow_down() -> None:
     for seed in range(draws(24)):
         problem, capacity, dma = (instance if seed % 2 else squeezed)(seed, 5)
         makespans = [
-            exact(SimulationTables(problem, capacity + more, channels)).makespan_s
+            exact(SimulationTables(problem, capacity + more, channels)).value
             for more, channels in (
                 (0, dma),
                 (0, replace(dma, read_bytes_per_s=2 * dma.read_bytes_per_s)),
@@ -238,7 +238,6 @@ def test_a_plan_of_the_search_is_a_schedule_of_as_many_bytes() -> None:
     for seed in range(draws(8)):
         problem, capacity, dma = squeezed(seed, 6)
         found = latency(problem, capacity, dma)
-        assert found.script is not None
-        assert found.timeline is not None
-        trace = replay(problem, found.script, capacity)
-        assert trace.cost_bytes <= found.timeline.noncompulsory_bytes(problem)
+        assert found.solution is not None
+        trace = replay(problem, found.solution.script, capacity)
+        assert trace.cost_bytes <= found.solution.timeline.noncompulsory_bytes(problem)

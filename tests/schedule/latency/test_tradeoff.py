@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.operator_lists import problem_of
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import belady, greedy
 from perfmodel.schedule.latency import Dma, ScheduleEnergyModel, energy, latency, simulate, tradeoff
 from perfmodel.schedule.latency.bounds import lower_bound
@@ -48,16 +48,16 @@ def test_fewest_bytes_are_not_the_fastest() -> None:
     assert found is not None
     assert found.bytes_proved
     assert found.fastest.proved
-    assert found.fastest.makespan_s == 1 + 51 + 1  # input, all compute, output: nothing else shows
+    assert found.fastest.value == 1 + 51 + 1  # input, all compute, output: nothing else shows
     assert found.gap_s == 3 + 3
     assert found.fewest_noncompulsory_bytes == 6
     assert found.gap_bytes == 2
     for outcome in (found.fewest_bytes, found.fastest):
-        assert outcome.script is not None
-        again = simulate(problem, outcome.moves, 11, dma)
-        assert again.makespan_s == outcome.makespan_s
-        assert again == outcome.timeline
-        replay(problem, outcome.script, 11)
+        assert outcome.solution is not None
+        again = simulate(problem, outcome.solution.moves, 11, dma)
+        assert again.makespan_s == outcome.value
+        assert again == outcome.solution.timeline
+        replay(problem, outcome.solution.script, 11)
 
 
 @pytest.mark.parametrize("make", [instance, squeezed])
@@ -67,8 +67,8 @@ def test_the_fastest_is_no_slower_and_the_frugal_no_larger(make) -> None:
         found = tradeoff(problem, capacity, dma, fewest=greedy(problem, capacity))
         assert found is not None
         assert found.gap_s >= 0
-        assert found.fastest.bound_s <= found.fastest.makespan_s
-        cost = greedy(problem, capacity).cost_bytes
+        assert found.fastest.bound <= found.fastest.value
+        cost = greedy(problem, capacity).value
         assert found.fewest_noncompulsory_bytes <= cost
 
 
@@ -81,7 +81,7 @@ def test_bytes_proved_raise_the_bound() -> None:
         most = 1000
         raised = lower_bound(facts, most) - lower_bound(facts, most - 10)
         assert raised == share * 10 / 0.25
-        assert latency(problem, capacity, dma).bound_s >= lower_bound(facts)
+        assert latency(problem, capacity, dma).bound >= lower_bound(facts)
 
 
 def test_energy_is_the_sum_of_its_parts() -> None:
@@ -89,15 +89,15 @@ def test_energy_is_the_sum_of_its_parts() -> None:
         problem, capacity, dma = squeezed(seed, 7)
         power = ScheduleEnergyModel(3e-12, 5e-12, 2e-12, 1e-9)
         found = energy(problem, capacity, dma, power)
-        assert found.timeline is not None
-        rows = found.timeline.rows
+        assert found.solution is not None
+        rows = found.solution.timeline.rows
         read = sum(r.bytes for r in rows if r.what in ("load", "stream", "reload"))
         written = sum(r.bytes for r in rows if r.what == "store")
-        makespan = found.timeline.makespan_s
-        assert found.energy_j == pytest.approx(
+        makespan = found.solution.timeline.makespan_s
+        assert found.value == pytest.approx(
             1e-9 + 3e-12 * read + 5e-12 * written + 2e-12 * makespan
         )
-        assert found.bound_j <= found.energy_j
+        assert found.bound <= found.value
 
 
 def test_energy_follows_its_prices() -> None:
@@ -105,11 +105,13 @@ def test_energy_follows_its_prices() -> None:
     problem, dma = detour(), Dma(1.0, 1.0)
     of_time = energy(problem, 11, dma, ScheduleEnergyModel(0.0, 0.0, 1.0))
     of_bytes = energy(problem, 11, dma, ScheduleEnergyModel(1.0, 1.0))
-    assert of_time.timeline is not None
-    assert of_bytes.timeline is not None
-    assert of_time.energy_j == of_time.timeline.makespan_s
-    assert of_bytes.energy_j == of_bytes.timeline.offchip_bytes == problem.compulsory_bytes + 6
-    assert of_time.timeline.makespan_s < of_bytes.timeline.makespan_s
+    assert of_time.solution.timeline is not None
+    assert of_bytes.solution.timeline is not None
+    assert of_time.value == of_time.solution.timeline.makespan_s
+    assert (
+        of_bytes.value == of_bytes.solution.timeline.offchip_bytes == problem.compulsory_bytes + 6
+    )
+    assert of_time.solution.timeline.makespan_s < of_bytes.solution.timeline.makespan_s
     for wrong in (-1.0, math.inf, math.nan):
         with pytest.raises(ValueError, match="not negative"):
             ScheduleEnergyModel(wrong, 0.0)
@@ -119,10 +121,10 @@ def test_what_does_not_fit_has_no_schedule() -> None:
     problem = detour()
     short = problem.largest_working_set_bytes - 1
     found = latency(problem, short, Dma(1.0, 1.0))
-    assert found.script is None
-    assert found.makespan_s == math.inf
+    assert found.solution is None
+    assert found.value == math.inf
     assert tradeoff(problem, short, Dma(1.0, 1.0), fewest=greedy(problem, short)) is None
-    assert energy(problem, short, Dma(1.0, 1.0), ScheduleEnergyModel(1.0, 1.0)).script is None
+    assert energy(problem, short, Dma(1.0, 1.0), ScheduleEnergyModel(1.0, 1.0)).solution is None
 
 
 def test_the_same_call_gives_the_same_plan() -> None:
@@ -135,19 +137,21 @@ def test_more_memory_or_speed_is_never_slower_by_construction() -> None:
         problem, capacity, dma = squeezed(100 + seed, 16)
         known = latency(problem, capacity, dma, Deadline(0))
         for more in range(1, 4):
-            wider = latency(problem, capacity + more, dma, Deadline(0), plans=(known.moves,))
+            wider = latency(
+                problem, capacity + more, dma, Deadline(0), plans=(known.solution.moves,)
+            )
             faster = replace(
                 dma,
                 read_bytes_per_s=dma.read_bytes_per_s * (1 + more),
                 write_bytes_per_s=dma.write_bytes_per_s * (1 + more),
             )
-            quicker = latency(problem, capacity, faster, Deadline(0), plans=(known.moves,))
-            assert wider.makespan_s <= known.makespan_s
-            assert quicker.makespan_s <= known.makespan_s
-            assert wider.bound_s <= wider.makespan_s
+            quicker = latency(problem, capacity, faster, Deadline(0), plans=(known.solution.moves,))
+            assert wider.value <= known.value
+            assert quicker.value <= known.value
+            assert wider.bound <= wider.value
     # What does not fit is passed over.
-    less = latency(problem, capacity, dma, Deadline(0), plans=(wider.moves, ()))
-    assert less.script is not None
+    less = latency(problem, capacity, dma, Deadline(0), plans=(wider.solution.moves, ()))
+    assert less.solution is not None
 
 
 def test_search_betters_the_rules() -> None:
@@ -157,16 +161,16 @@ def test_search_betters_the_rules() -> None:
         problem, capacity, dma = squeezed(500 + seed, 7)
         facts = SimulationTables(problem, capacity, dma)
         least = exact(facts)
-        assert least.bound_s == least.makespan_s
+        assert least.bound == least.value
         script = belady(problem, range(7), capacity)
         assert script is not None
         start = candidate(facts, script, Price())
         assert start is not None
         better = improve(facts, start, Price(), Deadline(), 300)
         best = polish(facts, better, Price(), Deadline(), 300)
-        assert start.price >= better.price >= best.price >= least.makespan_s
+        assert start.price >= better.price >= best.price >= least.value
         assert simulate(problem, best.moves, capacity, dma).makespan_s == best.makespan_s
-        ratios.append(best.makespan_s / least.makespan_s)
+        ratios.append(best.makespan_s / least.value)
     assert sum(ratios) / len(ratios) < 1.05
 
 
@@ -182,5 +186,5 @@ def test_published_graphs_are_improved_on(data: Path) -> None:
     assert found is not None
     assert found.bytes_proved
     assert found.fewest_noncompulsory_bytes == 94 * 1024
-    assert found.gap_s > 0.02 * found.fastest.makespan_s
-    assert found.fastest.makespan_s >= found.fastest.bound_s
+    assert found.gap_s > 0.02 * found.fastest.value
+    assert found.fastest.value >= found.fastest.bound

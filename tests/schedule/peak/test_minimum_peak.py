@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.operator_lists import problem_of
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.greedy import orders
 from perfmodel.schedule.peak import minimum_peak
 from perfmodel.schedule.peak.minimum import halved, natural, peak_of
@@ -95,7 +95,7 @@ def test_brute_force_agrees(make) -> None:
         found = minimum_peak(problem)
         least = brute_force(problem)
         assert found.proved
-        assert found.peak_bytes == found.bound_bytes == peak_of(problem, found.order) == least
+        assert found.value == found.bound == peak_of(problem, found.solution) == least
         harder += least > problem.largest_working_set_bytes
     assert harder > of_draws(30)  # the working set alone does not tell
 
@@ -103,7 +103,7 @@ def test_brute_force_agrees(make) -> None:
 def test_brute_force_agrees_on_twelve_steps() -> None:
     for seed in range(draws(40)):
         problem = odd_problem(random.Random(1000 + seed), 12)
-        assert minimum_peak(problem).peak_bytes == brute_force(problem)
+        assert minimum_peak(problem).value == brute_force(problem)
 
 
 @pytest.mark.data
@@ -112,8 +112,8 @@ def test_published_graphs_are_proved(name: str, data: Path) -> None:
     problem = problem_of(json.loads((data / "ilp" / "graphs" / f"{name}.json").read_text()))
     found = minimum_peak(problem)
     assert found.proved
-    assert peak_of(problem, found.order) == found.peak_bytes == PEAKS[name] * 1024
-    assert found.counts["expansions"] < 1000
+    assert peak_of(problem, found.solution) == found.value == PEAKS[name] * 1024
+    assert found.work["expansions"] < 1000
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_published_graphs_are_proved(name: str, data: Path) -> None:
 def test_large_networks_are_proved(problem: Problem, expansions: int) -> None:
     found = minimum_peak(problem)
     assert found.proved
-    assert peak_of(problem, found.order) == found.bound_bytes
-    assert found.peak_bytes <= min(peak_of(problem, order) for _, order in orders(problem))
-    assert found.counts["expansions"] < expansions
+    assert peak_of(problem, found.solution) == found.bound
+    assert found.value <= min(peak_of(problem, order) for _, order in orders(problem))
+    assert found.work["expansions"] < expansions
 
 
 def test_a_chain_needs_its_largest_working_set() -> None:
     sizes = [5, 9, 2, 30, 7]
     steps = tuple(Step(f"s{i}", (i - 1,) if i else (), (i,)) for i in range(5))
     problem = Problem("chain", steps, tuple(Buffer(f"t{i}", s) for i, s in enumerate(sizes)))
-    assert minimum_peak(problem).peak_bytes == 37
+    assert minimum_peak(problem).value == 37
 
 
 def test_equal_branches_finish_one_before_the_next_begins() -> None:
@@ -157,16 +157,16 @@ def test_equal_branches_finish_one_before_the_next_begins() -> None:
     problem = Problem("fork", steps, tuple(Buffer(f"t{i}", s) for i, s in enumerate(sizes)))
     found = minimum_peak(problem)
     assert found.proved
-    assert found.peak_bytes == max(10 + 7 + 50, 10 + 6 + 50 + 1)
+    assert found.value == max(10 + 7 + 50, 10 + 6 + 50 + 1)
 
 
 def test_out_of_time_is_an_order_and_a_bound() -> None:
     problem = random_wiring(3, 64, random.Random(0))
     found = minimum_peak(problem, Deadline(0))
     assert not found.proved
-    assert problem.largest_working_set_bytes <= found.bound_bytes < found.peak_bytes
-    assert peak_of(problem, found.order) == found.peak_bytes
-    assert found.bound_bytes <= minimum_peak(problem).peak_bytes <= found.peak_bytes
+    assert problem.largest_working_set_bytes <= found.bound < found.value
+    assert peak_of(problem, found.solution) == found.value
+    assert found.bound <= minimum_peak(problem).value <= found.value
 
 
 def test_an_order_that_is_none_is_refused() -> None:
@@ -178,30 +178,30 @@ def test_an_order_that_is_none_is_refused() -> None:
 def test_nothing_to_run_needs_nothing() -> None:
     found = minimum_peak(Problem("empty", (), ()))
     assert found.proved
-    assert (found.order, found.peak_bytes) == ((), 0)
+    assert (found.solution, found.value) == ((), 0)
 
 
 @given(st.integers(0, 10**6), st.integers(2, 12))
 def test_the_replay_counts_the_same_peak(seed: int, n: int) -> None:
     problem = random_problem(random.Random(seed), n)
     found = minimum_peak(problem)
-    script = Script(found.order, ((),) * n)
-    trace = replay(problem, script, found.peak_bytes)
+    script = Script(found.solution, ((),) * n)
+    trace = replay(problem, script, found.value)
     assert trace.cost_bytes == 0
-    assert trace.peak_bytes == found.peak_bytes == peak_of(problem, found.order)
+    assert trace.peak_bytes == found.value == peak_of(problem, found.solution)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9))
 def test_larger_buffers_never_need_less_and_units_do_not_matter(seed: int, n: int) -> None:
     rng = random.Random(seed)
     problem = random_problem(rng, n, scratch=False)
-    found = minimum_peak(problem).peak_bytes
+    found = minimum_peak(problem).value
     tripled = tuple(Buffer(b.name, 3 * b.size_bytes, b.stored) for b in problem.buffers)
-    assert minimum_peak(Problem("x3", problem.steps, tripled)).peak_bytes == 3 * found
+    assert minimum_peak(Problem("x3", problem.steps, tripled)).value == 3 * found
     grown = tuple(
         Buffer(b.name, b.size_bytes + rng.randint(0, 3), b.stored) for b in problem.buffers
     )
-    assert minimum_peak(Problem("grown", problem.steps, grown)).peak_bytes >= found
+    assert minimum_peak(Problem("grown", problem.steps, grown)).value >= found
 
 
 def whole(problem: Problem) -> Region:
@@ -296,8 +296,8 @@ def test_trees_are_solved_by_hills_and_valleys() -> None:
         problem = random_tree(rng, rng.randint(2, 9))
         found = minimum_peak(problem)
         assert found.proved
-        assert found.peak_bytes == peak_of(problem, found.order) == brute_force(problem)
-        solved += found.counts["expansions"] == 0
+        assert found.value == peak_of(problem, found.solution) == brute_force(problem)
+        solved += found.work["expansions"] == 0
     assert solved >= of_draws(240)
 
 
@@ -307,11 +307,11 @@ def test_large_trees_need_no_search() -> None:
         problem = random_tree(rng, 600)
         found = minimum_peak(problem)
         assert found.proved
-        assert found.counts["expansions"] == 0
-        assert found.peak_bytes == peak_of(problem, found.order)
+        assert found.work["expansions"] == 0
+        assert found.value == peak_of(problem, found.solution)
         # The search, which knows nothing of trees, goes no lower.
         small = random_tree(rng, 40)
         whole_tree = whole(small)
         search = PeakSearch(whole_tree, small.largest_working_set_bytes)
         assert search.run(Deadline()) is not None
-        assert search.bound_bytes == minimum_peak(small).peak_bytes
+        assert search.bound_bytes == minimum_peak(small).value

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.place.integer import fits
 from perfmodel.schedule.place.solve import assign_items, total_cost
 from tests.draws import draws
@@ -89,13 +89,13 @@ def test_exact_is_brute_force(seed: int) -> None:
     found = assign_items(*case)
     assert found.proved
     if math.isinf(best):
-        assert found.counts is None
+        assert found.solution is None
         assert math.isinf(found.bound)
         return
-    assert found.counts is not None
-    assert found.cost == pytest.approx(best, rel=1e-9, abs=1e-12)
-    assert np.array_equal(found.counts.sum(axis=1), case[1])
-    assert fits(found.counts, case[0], case[3])
+    assert found.solution is not None
+    assert found.value == pytest.approx(best, rel=1e-9, abs=1e-12)
+    assert np.array_equal(found.solution.sum(axis=1), case[1])
+    assert fits(found.solution, case[0], case[3])
 
 
 @settings(max_examples=draws(40))
@@ -103,12 +103,12 @@ def test_exact_is_brute_force(seed: int) -> None:
 def test_methods_are_ordered_and_bounded(seed: int) -> None:
     case = random_case(seed, holes=0.1)
     greedy, rounded, exact = (assign_items(*case, method=m) for m in ("greedy", "lp", "exact"))
-    assert exact.cost <= rounded.cost <= greedy.cost
+    assert exact.value <= rounded.value <= greedy.value
     for found in (greedy, rounded, exact):
-        assert found.bound <= exact.cost
-        assert (found.counts is None) == math.isinf(found.cost)
-        if found.counts is not None:
-            assert found.cost == total_cost(found.counts, case[2])
+        assert found.bound <= exact.value
+        assert (found.solution is None) == math.isinf(found.value)
+        if found.solution is not None:
+            assert found.value == total_cost(found.solution, case[2])
 
 
 @settings(max_examples=draws(40))
@@ -119,8 +119,8 @@ def test_more_room_never_costs_more(seed: int, level: int, more: float) -> None:
     larger[level % len(larger)] += more
     before = assign_items(sizes, copies, costs, capacities)
     after = assign_items(sizes, copies, costs, larger)
-    assert after.cost <= before.cost * (1 + 1e-9) or math.isinf(before.cost)
-    assert math.isinf(before.cost) or not math.isinf(after.cost)
+    assert after.value <= before.value * (1 + 1e-9) or math.isinf(before.value)
+    assert math.isinf(before.value) or not math.isinf(after.value)
 
 
 @settings(max_examples=draws(40))
@@ -136,7 +136,7 @@ def test_closed_form_is_the_linear_programme(seed: int) -> None:
     closed = fractional_bound(sizes, copies, reads, seconds, room)
     relaxed = assign_items(sizes, copies, reads[:, None] * seconds, room, method="lp")
     if math.isinf(closed):
-        assert relaxed.counts is None
+        assert relaxed.solution is None
         return
     # `bound` is the relaxation's value, or the placement's own where that is less by rounding.
     assert relaxed.bound == pytest.approx(closed, rel=1e-6, abs=1e-9)
@@ -151,10 +151,10 @@ def test_many_items_are_close_to_the_bound_without_a_search() -> None:
     seconds: Floats = np.array([1e-12, 1e-11, 1e-9, 1e-8])
     room: Floats = np.array([0.01, 0.1, 0.3, 1.0]) * sizes.sum()
     found = assign_items(sizes, copies, reads[:, None] * seconds, room, method="lp")
-    assert found.counts is not None
-    assert fits(found.counts, sizes, room)
+    assert found.solution is not None
+    assert fits(found.solution, sizes, room)
     closed = fractional_bound(sizes, copies, reads, seconds, room)
-    assert closed <= found.cost <= closed * 1.0001
+    assert closed <= found.value <= closed * 1.0001
 
 
 def test_a_search_that_is_stopped_says_so() -> None:
@@ -164,9 +164,9 @@ def test_a_search_that_is_stopped_says_so() -> None:
     costs: Floats = (sizes * rng.uniform(1.0, 1.1, n))[:, None] * np.array([1.0, 3.0, 9.0])
     room: Floats = np.array([0.21, 0.33, 1.0]) * sizes.sum()
     found = assign_items(sizes, np.ones(n, dtype=np.int64), costs, room, deadline=Deadline(0.0))
-    assert found.counts is not None
+    assert found.solution is not None
     assert not found.proved
-    assert 0.0 < found.bound < found.cost
+    assert 0.0 < found.bound < found.value
 
 
 def test_a_knapsack_where_greedy_is_wrong() -> None:
@@ -175,9 +175,9 @@ def test_a_knapsack_where_greedy_is_wrong() -> None:
     copies: Ints = np.ones(2, dtype=np.int64)
     costs: Floats = np.array([[0.0, 2.0], [0.0, 10.0]])
     room: Floats = np.array([10.0, 100.0])
-    assert assign_items(sizes, copies, costs, room, method="greedy").cost == 10.0
+    assert assign_items(sizes, copies, costs, room, method="greedy").value == 10.0
     exact = assign_items(sizes, copies, costs, room)
-    assert exact.cost == 2.0
+    assert exact.value == 2.0
     assert exact.proved
 
 
@@ -196,4 +196,4 @@ def test_two_levels_are_a_knapsack(seed: int) -> None:
         sizes.astype(np.float64), np.ones(n, dtype=np.int64), costs, np.array([room, np.inf])
     )
     assert found.proved
-    assert found.cost == pytest.approx(float(saved.sum() - best[room]), rel=1e-9)
+    assert found.value == pytest.approx(float(saved.sum() - best[room]), rel=1e-9)

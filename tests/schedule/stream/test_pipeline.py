@@ -20,7 +20,7 @@ from perfmodel_studies.streams.order import (
 )
 from perfmodel_studies.streams.slices import bit_slices
 
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.stream.pipeline import Load, StreamTimeline, pipeline
 from tests.draws import draws
 

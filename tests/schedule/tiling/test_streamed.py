@@ -73,7 +73,7 @@ def test_all_in_tiles_is_the_tiled_traffic_of_the_network(name: str, kib: int) -
     total = found.extra_bytes + problem.problem.compulsory_bytes + problem.weight_bytes
     table = pm.traffic(name, kib * 1024, precision="w8a8")
     assert total == pytest.approx(float(table["traffic_bytes"][0]), rel=1e-4)
-    assert greedy(found.problem, kib * 1024).cost_bytes == 0
+    assert greedy(found.problem, kib * 1024).value == 0
 
 
 def test_one_product_crosses_as_its_staircase_says() -> None:
@@ -115,6 +115,6 @@ def test_a_chain_moves_less_in_a_larger_memory() -> None:
     for kib in (16, 64, 256, 1024, 4096, 16384):
         found = streamed(problem, values, kib * 1024)
         assert found is not None
-        moved.append(found.extra_bytes + greedy(found.problem, kib * 1024).cost_bytes)
+        moved.append(found.extra_bytes + greedy(found.problem, kib * 1024).value)
     assert moved == sorted(moved, reverse=True)
     assert moved[-1] == 0

@@ -48,5 +48,5 @@ def test_the_least_peak_lies_between_none_and_all_of_the_weights(name: str) -> N
     assert low.proved
     assert high.proved
     largest = max(s.scratch_bytes for s in scratch.problem.steps)
-    assert low.peak_bytes <= high.peak_bytes <= low.peak_bytes + largest
-    assert high.peak_bytes <= low.peak_bytes + streamed.weight_bytes
+    assert low.value <= high.value <= low.value + largest
+    assert high.value <= low.value + streamed.weight_bytes

@@ -15,7 +15,7 @@ from perfmodel_studies.contest.operands import operand_bound
 from perfmodel_studies.contest.search import SubgraphSearch
 
 from perfmodel.errors import InputError
-from perfmodel.schedule.deadline import Deadline
+from perfmodel.optimise.deadline import Deadline
 from tests.draws import ALL_DRAWN, draws, of_draws
 from tests.studies.contest.force import least_latency
 from tests.studies.contest.random_instances import random_instance

@@ -60,7 +60,7 @@ def test_only_addresses_cost_anything_at_the_least_peak(name: str) -> None:
             assert made.cost_bytes == 0
     # ResNet-50's arena leaves no gap for two of its sums, as COSMA reports of all four.
     if name == "resnet50":
-        moved = {b.outcome.counts["moves"] for b in baselines(name, "M_P").values()}
+        moved = {b.outcome.work["moves"] for b in baselines(name, "M_P").values()}
         assert moved == {2}
 
 

@@ -5,8 +5,8 @@ traffic and resources together.
 """
 
 from perfmodel.kinds.fpga.dpu.spec import Dpu
-from perfmodel.kinds.fpga.dpu.style import EQUATIONS, cost
+from perfmodel.kinds.fpga.dpu.style import EQUATIONS, counts
 
-__all__ = ["DESIGN", "EQUATIONS", "Dpu", "cost"]
+__all__ = ["DESIGN", "EQUATIONS", "Dpu", "counts"]
 
 DESIGN = Dpu

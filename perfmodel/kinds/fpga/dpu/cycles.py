@@ -7,7 +7,6 @@ of the DPUCZDX8G").
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value
@@ -75,12 +74,4 @@ def alu_clocks(
     return (
         parts(layer.rows / pixels) * layer.columns * parts(layer.groups / channels)
         * layer.out_channels * layer.in_channels * layer.kernel_rows * layer.kernel_columns
-    )  # fmt: skip
-
-
-def tile_of(facts: Mapping[str, Value], head: str, *, augmented: bool) -> DpuParallelism:
-    """Return the tile of a design from its facts."""
-    return DpuParallelism(
-        facts[head + "pixels"], facts[head + "input_channels"], facts[head + "output_channels"],
-        float(augmented),
     )  # fmt: skip

@@ -14,31 +14,18 @@ from typing import Any, Final
 import numpy as np
 
 from perfmodel.arrays import Value, first_number
-from perfmodel.cost.compose import compose
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.residency import access_bytes, level_traffic, row_bytes, slot_bytes, sum_by_row
 from perfmodel.cost.setting import Setting
-from perfmodel.kinds.fpga.dpu.cycles import DpuLayerShape, alu_clocks, array_clocks, tile_of
+from perfmodel.hardware.view import or_else
+from perfmodel.kinds.array import Counts
+from perfmodel.kinds.fpga.dpu.cycles import DpuLayerShape, DpuParallelism, alu_clocks, array_clocks
+from perfmodel.kinds.fpga.dpu.spec import Dpu
 from perfmodel.kinds.fpga.fabric import overlay_resources
-from perfmodel.kinds.protocol import Equation, Terms
+from perfmodel.kinds.protocol import Equation, equations_of
 from perfmodel.kinds.rates import bandwidth_fact, executed_macs, with_latency
 from perfmodel.kinds.roofline import launch_times, matrix_rates
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, OperatorTable
-
-_PG338 = "AMD PG338, DPUCZDX8G for Zynq UltraScale+ MPSoCs; docs/fpga_overlays.md"
-
-EQUATIONS: Final[Mapping[str, Equation]] = {
-    "array": Equation(
-        "rounds * ceil(rows/pixels) * columns * kernel * ceil(in/input_channels)"
-        " * ceil(out/output_channels) / (clock * peak_share)",
-        _PG338,
-    ),
-    "alu": Equation("rounds * operations / (alu_pixels * alu_channels * clock)", _PG338),
-    "memory": Equation("latency + bytes / bandwidth", "docs/fpga_overlays.md"),
-    "add": Equation("3 * result / bandwidth", _PG338),
-    "host": Equation("(inputs + outputs) / host_bandwidth", "runtime spec"),
-    "launch": Equation("kernels * overhead", "runtime or device spec"),
-}
 
 #: Functions of two maps, which a unit of its own computes after the convolution.
 _PAIRS: Final = frozenset({"add", "mul", "sub"})
@@ -46,33 +33,52 @@ _PAIRS: Final = frozenset({"add", "mul", "sub"})
 _ROWS_OF_BATCH: Final = frozenset({"gemm", "moe", "recurrent"})
 
 
-def cost(table: OperatorTable, setting: Setting) -> Terms:
-    """Cost every row of the table; see `EQUATIONS`."""
-    facts, xp = setting.facts, setting.xp
-    head, main = f"engines.{setting.engine}.", setting.levels[-1]
-    clock, cores = facts[head + "clock"], facts[head + "units"]
-    each = facts[head + "design.images"]
+def counts(table: OperatorTable, setting: Setting) -> Counts:
+    """Return what every row takes.
+
+    Notes
+    -----
+    ``array = rounds * ceil(rows/pixels) * columns * kernel * ceil(in/input_channels) *
+    ceil(out/output_channels) / (clock * peak_share)``
+        AMD PG338, DPUCZDX8G for Zynq UltraScale+ MPSoCs; docs/fpga_overlays.md
+
+    ``alu = rounds * operations / (alu_pixels * alu_channels * clock)``
+        AMD PG338, DPUCZDX8G for Zynq UltraScale+ MPSoCs; docs/fpga_overlays.md
+
+    ``memory = latency + bytes / bandwidth``
+        docs/fpga_overlays.md
+
+    ``add = 3 * result / bandwidth``
+        AMD PG338, DPUCZDX8G for Zynq UltraScale+ MPSoCs; docs/fpga_overlays.md
+
+    ``host = (inputs + outputs) / host_bandwidth``
+        runtime spec
+
+    ``launch = kernels * overhead``
+        runtime or device spec
+    """
+    xp, main = setting.xp, setting.levels[-1]
+    design, copy = setting.inside(Dpu, "design"), setting.kernel("copy")
+    clock, cores, each = setting.clock, setting.engine.units, design.images
     images = xp.where(table.once("batched", partial(_batched, table)), setting.sequences, 1.0)
     rounds, loads = images / (cores * each), images / each
     if setting.relaxed:
         rounds, loads = xp.maximum(rounds, 1.0), xp.maximum(loads, 1.0)
     else:
         rounds, loads = xp.ceil(rounds - 1e-9), xp.ceil(loads - 1e-9)
-    rate = main_rate(setting, xp.minimum(images, cores * each))
-    array, alu, result, skipped = _nest_sums(table, setting, images)
-    lanes = facts[head + "design.alu_pixels"] * facts[head + "design.alu_channels"]
+    rate = main_rate(setting, design, xp.minimum(images, cores * each))
+    array, alu, result, skipped = _nest_sums(table, setting, design, images)
+    lanes = design.alu_pixels * design.alu_channels
     plain = table.once("without nests", partial(_without_nests, table))
     alu = alu + table.vector_ops * plain / lanes / images
-    array = array / facts.get("runtime.kernels.conv.peak_share", 1.0)
+    array = array / or_else(setting.kernel("conv").peak_share, 1.0)
     done = executed_macs(table, setting)
     rates, operations, executed, unsupported = matrix_rates(table, done, setting)
     # The tile and the clock make the peak; where a lower one is asked about, it holds.
     least = xp.where(array > 0.0, 2.0 * done / rates, 0.0)
     busy = xp.maximum(rounds * array / clock, least)
-    compute: dict[str, Value] = {"array": busy, "alu": rounds * alu / clock}
-    work = {"array": rounds * array, "alu": rounds * alu}
     pairs, copies = table.once("pairs of maps", partial(_pairs, table))
-    passes = facts.get("runtime.kernels.copy.passes", 1.0)
+    passes = or_else(copy.passes, 1.0)
     there = 1.0 + copies * (passes - 1.0)
     weights = row_bytes(table, setting, weights=True) * loads
     traffic = level_traffic(table, setting)
@@ -87,8 +93,8 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
     maps = (crossed if len(setting.levels) > 1 else everything) - (paired + skipped) * away
     # What is read once is read through the port of one image.
     once = xp.where(added_once, 0.0, xp.minimum(shared * away, xp.maximum(maps, 0.0))) * there
-    first = main_rate(setting, xp.minimum(images, 1.0))
-    own = facts.get(head + "design.weight_port")
+    first = main_rate(setting, design, xp.minimum(images, 1.0))
+    own = design.weight_port
     maps, weights = xp.maximum(maps, 0.0) * there, weights * there
     moved = maps + weights
     if own is None:
@@ -98,78 +104,65 @@ def cost(table: OperatorTable, setting: Setting) -> Terms:
         loading = own * clock * xp.minimum(loads, cores)
         seconds = xp.maximum((maps - once) / rate + once / first, weights / loading)
         # Ports of many cores may be wider together than the memory behind them.
-        seconds = xp.maximum(seconds, moved / facts[f"memories.{main}.bandwidth"])
+        seconds = xp.maximum(seconds, moved / setting.memory(main).bandwidth)
     seconds = with_latency(seconds, moved, setting, main)
     added = 3.0 * pairs * result * away
     overhead: dict[str, Value] = {"add": added / rate}
-    host = facts.get("runtime.kernels.copy.host_bandwidth")
-    if host is not None:
-        overhead["host"] = _prepared(table, setting) / host
+    if copy.host_bandwidth is not None:
+        overhead["host"] = _prepared(table, setting) / copy.host_bandwidth
     launches = launch_times(table, setting)
     if "launch" in launches:
         launches["launch"] = launches["launch"] * there * (1.0 + pairs)
-    overhead |= launches
-    operations["vector"] = table.vector_ops
     near = {level: moved for level, moved in traffic.items() if level != main}
     memory = {
         level: with_latency(passed / bandwidth_fact(setting, level), passed, setting, level)
         for level, passed in near.items()
     }
     memory[main] = seconds
-    row_s = compose(compute, memory, overhead, setting.overlap)
-    peak = rounds * array * _multipliers(setting) * cores * each
-    return Terms(
-        compute, memory, overhead, {**near, main: moved + added}, row_s, operations, executed,
-        unsupported,
-        work=work,
+    multipliers = design.pixels * design.input_channels * design.output_channels
+    peak = rounds * array * multipliers * cores * each
+    return Counts(
+        {"array": (rounds * array, None), "alu": (rounds * alu, clock)},
+        {**near, main: moved + added},
+        {"array_clocks": rounds * array, "multiplier_use": done / xp.maximum(peak, 1.0)},
+        seconds={"array": busy}, memory=memory, overhead=overhead, launches=launches,
+        operations=(operations, executed, unsupported),
         said={main: partial(_said, seconds)},
-        detail={"array_clocks": rounds * array, "multiplier_use": done / xp.maximum(peak, 1.0)},
         traffic_model="maps cross to main memory but for those that a nearer one keeps; weights "
         "once a round of each core",
-        resources=overlay_resources(setting, {"core": cores, "platform": 1.0}),
+        resources=overlay_resources(((design.core, cores), (design.platform, 1.0)), xp),
     )  # fmt: skip
 
 
-def main_rate(setting: Setting, active: Value) -> Value:
+def main_rate(setting: Setting, design: Dpu, active: Value) -> Value:
     """Return the bandwidth that so many images at a time draw from main memory, bytes a second.
 
     The ports of each and the memory that all share, joined by a p-norm (a soft minimum).
     """
-    facts, main = setting.facts, setting.levels[-1]
-    shared = facts.get("runtime.efficiency.bandwidth")
-    board = (
-        bandwidth_fact(setting, main) if shared is None
-        else facts[f"memories.{main}.bandwidth"] * shared
-    )  # fmt: skip
-    head = f"engines.{setting.engine}."
-    width = facts.get("runtime.draw_bytes_per_clock_per_unit", facts[head + "design.port"])
-    ports = width * facts[head + "clock"] * active
-    p = facts.get("runtime.pnorm", 4.0)
+    main, runtime = setting.levels[-1], setting.runtime
+    shared = runtime.efficiency.get("bandwidth")
+    board: Value = bandwidth_fact(setting, main)
+    if shared is not None:
+        board = setting.memory(main).bandwidth * shared
+    width = or_else(runtime.draw_bytes_per_clock_per_unit, design.port)
+    ports = width * setting.clock * active
+    p = runtime.pnorm
     return (board**-p + ports**-p) ** (-1.0 / p)
 
 
-def _multipliers(setting: Setting) -> Value:
-    head = f"engines.{setting.engine}.design."
-    return (
-        setting.facts[head + "pixels"] * setting.facts[head + "input_channels"]
-        * setting.facts[head + "output_channels"]
-    )  # fmt: skip
-
-
 def _nest_sums(
-    table: OperatorTable, setting: Setting, images: Value
+    table: OperatorTable, setting: Setting, design: Dpu, images: Value
 ) -> tuple[Value, Value, Value, Value]:
     """Return by row: clocks of array and ALU for one of its images, and bytes for all of them.
 
     Bytes of the result, and of the input that a stride leaves out.
     """
-    nests, facts, xp = table.nests, setting.facts, setting.xp
+    nests, xp = table.nests, setting.xp
     assert nests is not None
     rows = RowSums(nests.row, len(table.rows), xp)
     if not len(nests):
         zero = np.zeros((len(table.rows), 1))
         return zero, zero, zero, zero
-    design = f"engines.{setting.engine}.design."
     kinds = np.array(nests.kind)[:, None]
     depthwise = kinds == "depthwise"
     # Products of two activations have a matrix for each image, as attention has.
@@ -184,13 +177,13 @@ def _nest_sums(
     )  # fmt: skip
     times = nests.times * nests.batch * unmasked(table, setting)
     per_image = xp.where(product, times, times / images)
-    tile = tile_of(
-        facts, design, augmented=bool(setting.choices.get("design.taps_fill_channels", False))
-    )
+    tile = DpuParallelism(
+        design.pixels, design.input_channels, design.output_channels,
+        float(design.taps_fill_channels),
+    )  # fmt: skip
     relaxed = setting.relaxed
     dense = array_clocks(layer, tile, xp, relaxed=relaxed)
-    pixels, channels = facts[design + "alu_pixels"], facts[design + "alu_channels"]
-    deep = alu_clocks(layer, pixels, channels, xp, relaxed=relaxed)
+    deep = alu_clocks(layer, design.alu_pixels, design.alu_channels, xp, relaxed=relaxed)
     array = rows(xp.where(depthwise, 0.0, dense) * per_image)
     alu = rows(xp.where(depthwise, deep, 0.0) * per_image)
     slots = [tuple(s[i] for s in nests.slots) for i in (0, 2)]
@@ -255,3 +248,6 @@ def _pairs(table: OperatorTable) -> tuple[Any, Any]:
 
 def _said(seconds: Value, row: int) -> str:
     return f"{first_number(seconds[row]):.12g}"
+
+
+EQUATIONS: Final[Mapping[str, Equation]] = equations_of(counts)

@@ -3,7 +3,7 @@
 Keys and names of tensors are the same for all (ggml-org/llama.cpp, ``gguf-py/gguf/constants.py``),
 and which tensors there are says most of what a layer is made of: biases, gates, norms of heads,
 experts. The rest, activations and which layers have a sliding window, is in llama.cpp's
-``src/models/*.cpp`` and stands in `ARCHITECTURES`, a line each.
+``src/models/*.cpp`` and stands in ``workloads/gguf/decoders.yaml``, a line for each.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from perfmodel.specfile import shipped
 from perfmodel.workload.importers.gguf.keys import Keys
 
 #: Family and fields of its structure; for each layer the name of its group of equal layers.
@@ -62,20 +63,22 @@ class _Decoder:
         first = "blk.0."
         heads = k.size("attention.head_count", field="heads")
         made: dict[str, Any] = {
-            "layers": layers, "width": width, "heads": heads,
+            "layers": layers,
+            "width": width,
+            "heads": heads,
             "kv_heads": k.size("attention.head_count_kv", heads, field="kv_heads"),
-            "activation": self.activation, "causal": self.causal,
+            "activation": self.activation,
+            "causal": self.causal,
             "phase": "decode" if self.causal else "encode",
-            "norm": self._norm(k), "norm_position": _position(k, first),
+            "norm": self._norm(k),
+            "norm_position": _position(k, first),
             "norm_vectors": self._norm_vectors(k, first),
             "parallel": self._parallel(k, first),
             "sub_norms": k.has(f"{first}attn_sub_norm.weight"),
             "sinks": k.has(f"{first}attn_sinks.weight"),
             "final_norm": k.has("output_norm.weight") or self.bare_norms,
             "embedding_norm": k.has("token_embd_norm.weight"),
-            "qkv_bias": any(
-                k.has(f"{first}attn_{part}.bias") for part in ("q", "k", "qkv", "q_a")
-            ),
+            "qkv_bias": any(k.has(f"{first}attn_{part}.bias") for part in ("q", "k", "qkv", "q_a")),
             "output_bias": k.has(f"{first}attn_output.bias"),
             "positions": k.axis("position_embd.weight", 1),
             "token_types": k.axis("token_types.weight", 1, 1 if k.has("token_types.weight") else 0),
@@ -84,7 +87,7 @@ class _Decoder:
             "tied_embeddings": not k.has("output.weight"),
             "head": "tokens" if self.causal else "none",
             "head_bias": k.has("output.bias"),
-        }  # fmt: skip
+        }
         if k.states("attention.kv_lora_rank"):
             made |= {"latent": _latent(k), "kv_heads": 0, "head_dim": 0}
         else:
@@ -148,8 +151,11 @@ class _Decoder:
             return kinds
         made |= {"window": size, "full_layers": slides.count(False)}
         if "dense_layer" in kinds:
-            k.refuse("attention.sliding_window", "sliding windows beside first dense layers",
-                     "one of the two")  # fmt: skip
+            k.refuse(
+                "attention.sliding_window",
+                "sliding windows beside first dense layers",
+                "one of the two",
+            )
         return tuple(f"sliding_{kind}" if slides[i] else kind for i, kind in enumerate(kinds))
 
 
@@ -172,8 +178,11 @@ def _kinds(k: Keys, layers: int) -> tuple[str, ...]:
         return ("layer",) * layers
     first = routed.index(True)
     if not all(routed[first:]):
-        k.refuse("", "layers with experts and without take turns",
-                 "experts in every layer after the first")  # fmt: skip
+        k.refuse(
+            "",
+            "layers with experts and without take turns",
+            "experts in every layer after the first",
+        )
     return ("dense_layer",) * first + ("layer",) * (layers - first)
 
 
@@ -223,13 +232,15 @@ def _experts(k: Keys, layer: str, dense: int) -> dict[str, Any]:
     return {
         "count": k.size("expert_count", field="experts.count"),
         "per_token": k.size("expert_used_count", field="experts.per_token"),
-        "ffn_width": width, "shared_width": shared,
-        "shared_gate": k.has(f"{layer}ffn_gate_inp_shexp.weight"), "dense_layers": dense,
+        "ffn_width": width,
+        "shared_width": shared,
+        "shared_gate": k.has(f"{layer}ffn_gate_inp_shexp.weight"),
+        "dense_layers": dense,
         "router_bias": any(
             k.has(f"{layer}{name}.bias") for name in ("ffn_gate_inp", "exp_probs_b")
         ),
         "bias": k.has(f"{layer}ffn_down_exps.bias"),
-    }  # fmt: skip
+    }
 
 
 def _latent(k: Keys) -> dict[str, int]:
@@ -240,89 +251,75 @@ def _latent(k: Keys) -> dict[str, int]:
     return {
         "query_rank": k.size("attention.q_lora_rank", 0, field="latent.query_rank", least=0),
         "rank": k.size("attention.kv_lora_rank", field="latent.rank"),
-        "plain_dim": max(keys - rope, 0), "rope_dim": rope,
+        "plain_dim": max(keys - rope, 0),
+        "rope_dim": rope,
         "value_dim": k.size(f"attention.value_length{suffix}", field="latent.value_dim"),
-    }  # fmt: skip
+    }
+
+
+def _stateful(k: Keys, name: str, sizes: Mapping[str, str], **fields: Any) -> Made:
+    """Return a network whose state has a fixed size, from sizes by field and key."""
+    layers = layers_of(k)
+    read = {field: k.size(key, field=field) for field, key in sizes.items()}
+    common = {
+        "layers": layers,
+        "width": k.size("embedding_length", field="width"),
+        "vocabulary": k.axis("token_embd.weight", 1, 1),
+        "tied_embeddings": not k.has("output.weight"),
+    }
+    return name, {**common, **read, **fields}, ("layer",) * layers
 
 
 def _mamba(k: Keys) -> Made:
-    layers = layers_of(k)
-    return "mamba", {
-        "layers": layers, "width": k.size("embedding_length", field="width"),
-        "inner": k.size("ssm.inner_size", field="inner"),
-        "state": k.size("ssm.state_size", field="state"),
-        "kernel": k.size("ssm.conv_kernel", field="kernel"),
-        "rank": k.size("ssm.time_step_rank", field="rank"),
-        "vocabulary": k.axis("token_embd.weight", 1, 1),
-        "tied_embeddings": not k.has("output.weight"),
-        "conv_bias": k.has("blk.0.ssm_conv1d.bias"), "bias": k.has("blk.0.ssm_in.bias"),
-    }, ("layer",) * layers  # fmt: skip
+    sizes = {
+        "inner": "ssm.inner_size",
+        "state": "ssm.state_size",
+        "kernel": "ssm.conv_kernel",
+        "rank": "ssm.time_step_rank",
+    }
+    conv, bias = k.has("blk.0.ssm_conv1d.bias"), k.has("blk.0.ssm_in.bias")
+    return _stateful(k, "mamba", sizes, conv_bias=conv, bias=bias)
 
 
 def _mamba2(k: Keys) -> Made:
-    layers = layers_of(k)
     inner, heads = k.size("ssm.inner_size"), k.size("ssm.time_step_rank", field="heads")
     if inner % heads:
         k.refuse(
             "ssm.inner_size", f"{inner} channels are no {heads} heads", f"a multiple of {heads}"
         )
-    return "mamba2", {
-        "layers": layers, "width": k.size("embedding_length", field="width"), "heads": heads,
-        "head_dim": max(inner // heads, 1), "groups": k.size("ssm.group_count", 1, field="groups"),
-        "state": k.size("ssm.state_size", field="state"),
-        "kernel": k.size("ssm.conv_kernel", field="kernel"),
-        "vocabulary": k.axis("token_embd.weight", 1, 1),
-        "tied_embeddings": not k.has("output.weight"),
-        "conv_bias": k.has("blk.0.ssm_conv1d.bias"), "bias": k.has("blk.0.ssm_in.bias"),
-        "gate_norm": k.has("blk.0.ssm_norm.weight"),
-    }, ("layer",) * layers  # fmt: skip
+    return _stateful(
+        k,
+        "mamba2",
+        {"state": "ssm.state_size", "kernel": "ssm.conv_kernel"},
+        heads=heads,
+        head_dim=max(inner // heads, 1),
+        groups=k.size("ssm.group_count", 1, field="groups"),
+        conv_bias=k.has("blk.0.ssm_conv1d.bias"),
+        bias=k.has("blk.0.ssm_in.bias"),
+        gate_norm=k.has("blk.0.ssm_norm.weight"),
+    )
 
 
 def _rwkv6(k: Keys) -> Made:
-    layers = layers_of(k)
-    return "rwkv", {
-        "version": 6, "layers": layers, "width": k.size("embedding_length", field="width"),
-        "ffn_width": k.size("feed_forward_length", field="ffn_width"),
-        "head_size": k.size("wkv.head_size", field="head_size"),
-        "mix_rank": k.size("time_mix_extra_dim", field="mix_rank"),
-        "decay_rank": k.size("time_decay_extra_dim", field="decay_rank"),
-        "vocabulary": k.axis("token_embd.weight", 1, 1),
-        "tied_embeddings": not k.has("output.weight"),
-        "entry_norm": k.has("token_embd_norm.weight"),
-    }, ("layer",) * layers  # fmt: skip
+    sizes = {
+        "ffn_width": "feed_forward_length",
+        "head_size": "wkv.head_size",
+        "mix_rank": "time_mix_extra_dim",
+        "decay_rank": "time_decay_extra_dim",
+    }
+    return _stateful(k, "rwkv", sizes, version=6, entry_norm=k.has("token_embd_norm.weight"))
 
 
-_SILU: Final = _Decoder()
-_GELU: Final = _Decoder("gelu", layer_norm=True)
-_ALIBI: Final = _Decoder("gelu", rotary=False, layer_norm=True)
-_PARALLEL: Final = _Decoder("gelu", layer_norm=True, parallel=True)
+def _decoder(sliding: Mapping[str, Any] | None = None, **stated: Any) -> _Decoder:
+    return _Decoder(sliding=Sliding(**sliding) if sliding else None, **stated)
+
+
+_DECODERS: Final[Mapping[str, Any]] = shipped("workloads", "gguf/decoders.yaml")
 
 #: ``general.architecture`` -> reader.
 ARCHITECTURES: Final[Mapping[str, Callable[[Keys], Made]]] = {
-    **dict.fromkeys((
-        "llama", "mistral3", "minicpm", "smollm3", "granite", "granitemoe", "baichuan", "xverse",
-        "internlm2", "orion", "exaone", "seed_oss", "ernie4_5", "hunyuan-dense", "glm4", "chatglm",
-        "qwen", "qwen2", "qwen2vl", "qwen2moe", "qwen3", "qwen3vl", "qwen3moe", "qwen3vlmoe",
-        "phi3", "phimoe", "deepseek", "deepseek2", "dots1", "bailingmoe", "hunyuan-moe", "olmo2",
-        "olmoe", "refact",
-    ), _SILU),
-    "olmo": _Decoder(layer_norm=True, bare_norms=True),
-    "stablelm": _Decoder(layer_norm=True, parallel=True),
-    "command-r": _Decoder(layer_norm=True, parallel=True),
-    "cohere2": _Decoder(sliding=Sliding(4), layer_norm=True, parallel=True),
-    "arcee": _Decoder("relu2"), "bitnet": _Decoder("relu2"),
-    "gemma": _Decoder("gelu_tanh"),
-    "gemma2": _Decoder("gelu_tanh", Sliding(2, size=4096)),
-    "gemma3": _Decoder("gelu_tanh", Sliding(6)),
-    "exaone4": _Decoder(sliding=Sliding(4)),
-    "gpt-oss": _Decoder(sliding=Sliding(2)),
-    "smallthinker": _Decoder("relu", Sliding(4, first=True), router_first=True),
-    **dict.fromkeys(("phi2", "falcon", "gptj"), _PARALLEL),
-    "gptneox": _Decoder("gelu", layer_norm=True, parallel=True, two_norms=True),
-    **dict.fromkeys(("starcoder2", "codeshell"), _GELU),
-    **dict.fromkeys(("gpt2", "starcoder", "bloom", "mpt"), _ALIBI),
-    "bert": _Decoder("gelu", causal=False, layer_norm=True),
-    "nomic-bert": _Decoder(causal=False, layer_norm=True),
-    "jina-bert-v2": _Decoder("gelu", causal=False, rotary=False, layer_norm=True),
-    "mamba": _mamba, "mamba2": _mamba2, "rwkv6": _rwkv6,
-}  # fmt: skip
+    **{name: _decoder(**stated) for name, stated in _DECODERS.items()},
+    "mamba": _mamba,
+    "mamba2": _mamba2,
+    "rwkv6": _rwkv6,
+}

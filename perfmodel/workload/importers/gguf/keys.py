@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from perfmodel.errors import Fault, nearest
 from perfmodel.workload.importers.gguf.read import Header, LongArray, StoredAs
-from perfmodel.workload.layer_fields import shown
+from perfmodel.workload.layer_expressions import shown
 
 _LARGEST: Final = 10**7
 #: Keys that are right as they are, so that none is taken for a misspelling of another.

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 from perfmodel.errors import nearest, one_of
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.layer_fields import shown
+from perfmodel.workload.layer_expressions import shown
 
 #: Family and fields of its structure.
 Made: TypeAlias = tuple[str, dict[str, Any]]
@@ -32,6 +32,10 @@ class Config:
         What a user must know about what was read.
     defaults
         Defaults of free dimensions that the config states.
+    prefix
+        Goes before the names of fields: those of a part of the structure.
+    bad
+        Fields whose key is at fault.
     """
 
     def __init__(
@@ -41,7 +45,15 @@ class Config:
         self.flaws: list[Flaw] = [] if flaws is None else flaws
         self.notes: list[str] = []
         self.defaults: dict[str, float] = {}
+        self.prefix = ""
+        self.bad: set[str] = set()
         self._fields: dict[str, Path] = {}
+        self._outer: Config = self
+
+    @property
+    def classes(self) -> list[Any]:
+        """Names of classes that the config, or that around it, states."""
+        return self._outer.sizes("architectures") or []
 
     def size(
         self, key: str, default: int | None = None, *, field: str = "", least: int = 1,
@@ -57,11 +69,12 @@ class Config:
             Field of the structure that it becomes, so that faults found there point here.
         """
         if field:
-            self._fields[field] = (*self.path, key)
+            self._fields[self.prefix + field] = (*self.path, key)
         value = self.data.get(key)
         if value is None and (key not in self.data or nullable):
             if default is None:
                 self._missing(key, _size(least))
+                self.bad.add(field)
                 return 1
             return default
         if isinstance(value, float) and value.is_integer():
@@ -70,6 +83,7 @@ class Config:
             self.flaws.append(
                 Flaw((*self.path, key), f"{shown(value)} is not a size", _size(least))
             )
+            self.bad.add(field)
             return 1
         return value
 
@@ -140,6 +154,7 @@ class Config:
             return self
         inner = Config(cast("Mapping[str, Any]", value), (*self.path, key), self.flaws)
         inner.notes, inner.defaults, inner._fields = self.notes, self.defaults, self._fields
+        inner._outer = self._outer
         return inner
 
     def refuse(self, key: str, message: str, expected: str = "") -> None:

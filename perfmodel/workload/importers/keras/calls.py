@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from perfmodel.errors import nearest
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.importers.keras.fields import Fields
+from perfmodel.workload.importers.keras.fields import Fields, listed, mapped
 
 _TENSOR: Final = "__keras_tensor__"
 
@@ -104,7 +104,7 @@ def calls_of(
         if isinstance(node, dict):
             call = _of_keras_3(cast("dict[str, Any]", node))
         else:
-            call = _of_keras_2(cast("list[Any]", node) if isinstance(node, list) else [])
+            call = _of_keras_2(listed(node))
         flaws += (
             Flaw((*place, i), f"reads '{r.layer}'", "a layer of the model", nearest(r.layer, names))
             for r in call.all if r.layer not in names
@@ -115,15 +115,12 @@ def calls_of(
 
 def _of_keras_3(node: Mapping[str, Any]) -> KerasCallArguments:
     call = KerasCallArguments()
-    arguments: Any = node.get("args")
-    for argument in cast("list[Any]", arguments) if isinstance(arguments, list) else []:
+    for argument in listed(node.get("args")):
         found = list(_found(argument))
         call.arguments += found
         if not found:
             call.constants.append(argument)
-    keywords: Any = node.get("kwargs")
-    if isinstance(keywords, dict):
-        _keywords(call, cast("dict[str, Any]", keywords))
+    _keywords(call, mapped(node.get("kwargs")))
     return call
 
 
@@ -139,9 +136,7 @@ def _of_keras_2(node: Sequence[Any]) -> KerasCallArguments:
             call.constants.append(found.tensor)
             continue
         call.arguments.append(found)
-        extra: Any = row[3] if len(row) > 3 else None
-        if isinstance(extra, dict):
-            _keywords(call, cast("dict[str, Any]", extra))
+        _keywords(call, mapped(row[3] if len(row) > 3 else None))
     return call
 
 

@@ -14,6 +14,16 @@ Place = tuple[str | int, ...]
 _LARGEST: Final = 2**31 - 1
 
 
+def mapped(value: object) -> dict[str, Any]:
+    """Return a mapping; an empty one for anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def listed(value: object) -> list[Any]:
+    """Return a list; an empty one for anything else."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
 class LayerError(Exception):
     """A layer cannot be read; carries the flaws."""
 
@@ -127,6 +137,11 @@ class Fields:
         if not all(_whole(v, -rank) and v < rank for v in items):
             raise self.bad(key, f"axes of {rank} dimensions")
         return [int(v) % rank for v in items]
+
+    @property
+    def config(self) -> Fields:
+        """The configuration of a layer's entry; empty where it has none."""
+        return Fields(mapped(self.data.get("config")), (*self.place, "config"))
 
     def inner(self, key: str) -> Fields:
         """Return a mapping inside this one."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 from perfmodel.workload.importers.keras.fields import Fields, LayerError
 from perfmodel.workload.importers.keras.quantisers import format_of, is_quantiser, quantiser_name
 from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
+from perfmodel.workload.importers.onnx.registry import FUNCTIONS, called, plain
 from perfmodel.workload.importers.trace import Tracer
 from perfmodel.workload.symbols import Dim, constant
 
@@ -159,43 +160,34 @@ class KerasLayerCall:
         """Apply the activation at `key`."""
         stated = self.fields.data.get(key)
         if is_quantiser(stated):
-            function = _QUANTISED.get(quantiser_name(stated), "")
+            # QKeras may apply a function before it rounds: ``quantized_relu_po2``.
+            name = quantiser_name(stated).removeprefix("quantized_").removesuffix("_po2")
+            function = called(name, FUNCTIONS)
             x = value.name
-            if function:
-                x = self.add(function, [x], "activation", min=0.0)
+            if function is not None:
+                x = self.add(function.name, [x], "activation", min=0.0)
             return Value(self.quantise(x, key), value.first)
         return self.function(value, activation_name(self.fields, key))
 
     def function(self, value: Value, name: str) -> Value:
         """Apply an activation by its name in Keras."""
-        op, attributes = ACTIVATIONS[name]
-        if not op:
+        if name == "linear":
             return value
+        op = FUNCTIONS[plain(name)].name
+        attributes: dict[str, Any] = {}
         if op in {"Softmax", "LogSoftmax"}:
             rank = len(self.trace.shape(value.name))
-            attributes = {"axis": 1 if value.first else rank - 1}
+            attributes["axis"] = 1 if value.first else rank - 1
         suffix = "" if self.class_name in {"Activation", "Softmax"} else "activation"
         return Value(self.add(op, [value.name], suffix, **attributes), value.first)
 
 
-#: Functions that QKeras applies before it rounds.
-_QUANTISED: Mapping[str, str] = {
-    "quantized_relu": "Relu", "quantized_relu_po2": "Relu", "quantized_tanh": "Tanh",
-    "quantized_sigmoid": "Sigmoid", "quantized_hswish": "HardSwish", "quantized_softmax": "Softmax",
-    "quantized_ulaw": "Log",
-}  # fmt: skip
-
-#: Activation of Keras -> operator and attributes.
-ACTIVATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "linear": ("", {}), "relu": ("Relu", {}), "relu6": ("Clip", {}), "sigmoid": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}), "softmax": ("Softmax", {}), "log_softmax": ("LogSoftmax", {}),
-    "softplus": ("Softplus", {}), "softsign": ("Softsign", {}), "elu": ("Elu", {}),
-    "selu": ("Selu", {}), "celu": ("Celu", {}), "gelu": ("Gelu", {}), "swish": ("Swish", {}),
-    "silu": ("Swish", {}), "exponential": ("Exp", {}), "mish": ("Mish", {}),
-    "leaky_relu": ("LeakyRelu", {}), "hard_sigmoid": ("HardSigmoid", {}),
-    "hard_swish": ("HardSwish", {}), "hard_silu": ("HardSwish", {}), "hard_tanh": ("Clip", {}),
-    "soft_shrink": ("Shrink", {}), "hard_shrink": ("Shrink", {}),
-}  # fmt: skip
+#: Activations of Keras; functions of the registry by their names there, but for the first.
+ACTIVATIONS: Sequence[str] = (
+    "linear", "relu", "relu6", "sigmoid", "tanh", "softmax", "log_softmax", "softplus", "softsign",
+    "elu", "selu", "celu", "gelu", "swish", "silu", "exponential", "mish", "leaky_relu",
+    "hard_sigmoid", "hard_swish", "hard_silu", "hard_tanh", "soft_shrink", "hard_shrink",
+)  # fmt: skip
 
 
 def activation_name(fields: Fields, key: str) -> str:

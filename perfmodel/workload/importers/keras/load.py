@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from perfmodel.arrays import Value
 from perfmodel.errors import InputError, input_error
 from perfmodel.pydantic_faults import locate
+from perfmodel.workload.importers.keras.fields import listed, mapped
 from perfmodel.workload.importers.keras.read import KerasModelFile, find_model
 from perfmodel.workload.importers.keras.topology import Models, name_of
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
@@ -81,18 +82,14 @@ def _manifest_notes(found: KerasModelFile, models: Models) -> list[str]:
     """Return what the stored weights of a TensorFlow.js file say beside the layers."""
     stored: dict[str, int] = {}
     for group in found.manifest:
-        weights: Any = (
-            cast("dict[str, Any]", group).get("weights") if isinstance(group, dict) else []
-        )
-        for item in cast("list[Any]", weights) if isinstance(weights, list) else []:
-            entry = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
+        for item in listed(mapped(group).get("weights")):
+            entry = mapped(item)
             shape: Any = entry.get("shape")
             if not isinstance(shape, list) or not all(
                 isinstance(d, int) and 0 <= d < 2**31 for d in cast("list[Any]", shape)
             ):
                 continue
-            packed: Any = entry.get("quantization")
-            kind = cast("dict[str, Any]", packed).get("dtype") if isinstance(packed, dict) else None
+            kind = mapped(entry.get("quantization")).get("dtype")
             name = str(kind or entry.get("dtype", "float32"))
             stored[name] = stored.get(name, 0) + prod(cast("list[int]", shape))
     if not stored:

@@ -8,30 +8,19 @@ from math import prod
 from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
 from perfmodel.workload.importers.keras.products import axes_of, padding
 from perfmodel.workload.importers.onnx.node import NotPricedError
+from perfmodel.workload.importers.onnx.registry import FUNCTIONS, plain
 
-_MERGES: Mapping[str, tuple[str, str]] = {
-    "Add": ("Add", "Sum"), "Subtract": ("Sub", ""), "Multiply": ("Mul", ""),
-    "Average": ("Mean", "Mean"), "Maximum": ("Max", "Max"), "Minimum": ("Min", "Min"),
+#: Merge -> its operator of more than two inputs; empty where there is none.
+_MERGES: Mapping[str, str] = {
+    "Add": "Sum", "Subtract": "", "Multiply": "", "Average": "Mean", "Maximum": "Max",
+    "Minimum": "Min",
 }  # fmt: skip
 
-#: Operations of Keras 3 and functions of TensorFlow, as operators of two inputs.
-_PAIRS: Mapping[str, str] = {
-    "Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "Divide": "Div", "TrueDivide": "Div",
-    "Maximum": "Max", "Minimum": "Min", "Power": "Pow",
-}  # fmt: skip
-_FUNCTIONS: Mapping[str, str] = {
-    "math.add": "Add", "__operators__.add": "Add", "math.subtract": "Sub",
-    "math.multiply": "Mul", "math.truediv": "Div", "math.divide": "Div", "math.maximum": "Max",
-    "math.minimum": "Min", "math.pow": "Pow", "nn.relu": "Relu", "nn.relu6": "Clip",
-    "nn.sigmoid": "Sigmoid", "math.sigmoid": "Sigmoid", "nn.silu": "Swish", "nn.swish": "Swish",
-    "math.tanh": "Tanh", "nn.tanh": "Tanh", "math.exp": "Exp", "math.sqrt": "Sqrt",
-    "math.abs": "Abs", "math.negative": "Neg", "nn.gelu": "Gelu", "nn.softmax": "Softmax",
-}  # fmt: skip
-_SINGLE: Mapping[str, str] = {
-    "Relu": "Relu", "Relu6": "Clip", "Sigmoid": "Sigmoid", "Silu": "Swish", "Tanh": "Tanh",
-    "Exp": "Exp", "Sqrt": "Sqrt", "Absolute": "Abs", "Negative": "Neg", "Gelu": "Gelu",
-    "Square": "Mul", "HardSigmoid": "HardSigmoid", "HardSilu": "HardSwish", "Log": "Log",
-}  # fmt: skip
+#: Operations of Keras 3.
+_OPERATIONS = (
+    "Divide", "TrueDivide", "Power", "Relu", "Relu6", "Sigmoid", "Silu", "Tanh", "Exp", "Sqrt",
+    "Absolute", "Negative", "Gelu", "Square", "HardSigmoid", "HardSilu", "Log",
+)  # fmt: skip
 
 
 def aligned(layer: KerasLayerCall) -> tuple[list[str], bool]:
@@ -51,7 +40,7 @@ def aligned(layer: KerasLayerCall) -> tuple[list[str], bool]:
 def merge(layer: KerasLayerCall) -> Made:
     """``Add`` and its like: two inputs or more, broadcast."""
     names, first = aligned(layer)
-    two, many = _MERGES[layer.class_name]
+    two, many = FUNCTIONS[plain(layer.class_name)].name, _MERGES[layer.class_name]
     if len(names) == 1 and layer.constants:
         return operation(layer)
     if len(names) < 2:
@@ -67,11 +56,12 @@ def merge(layer: KerasLayerCall) -> Made:
 def operation(layer: KerasLayerCall) -> Made:
     """Elementwise operations of Keras 3 and functions of TensorFlow (constants fold in)."""
     names, first = aligned(layer)
-    name = layer.fields.text("function", "") if layer.class_name == "TFOpLambda" else ""
-    op = _FUNCTIONS.get(name, "") or _PAIRS.get(layer.class_name) or _SINGLE[layer.class_name]
-    if layer.class_name == "Square":
-        names = names * 2
-    return Value(layer.add(op, names), first)
+    name = layer.class_name
+    if name == "TFOpLambda":
+        name = layer.fields.text("function", "").rpartition(".")[2]
+    if plain(name) == "square":
+        return Value(layer.add("Mul", names * 2), first)
+    return Value(layer.add(FUNCTIONS[plain(name)].name, names), first)
 
 
 def activation(layer: KerasLayerCall) -> Made:
@@ -194,16 +184,9 @@ def layer_scale(layer: KerasLayerCall) -> Made:
     return Value(layer.add("Mul", [layer.plain(), layer.weight("gamma", size)]))
 
 
-def tf_function(layer: KerasLayerCall) -> Made:
-    """``TFOpLambda``: a function of TensorFlow by name."""
-    if layer.fields.text("function", "") in _FUNCTIONS:
-        return operation(layer)
-    raise KeyError
-
-
 HANDLERS: Mapping[str, Handler] = {
     **dict.fromkeys(_MERGES, merge),
-    **dict.fromkeys((*(set(_PAIRS) - set(_MERGES)), *_SINGLE), operation),
+    **dict.fromkeys(_OPERATIONS, operation),
     "Activation": activation, "AdaptiveActivation": activation, "ReLU": relu,
     "LeakyReLU": named("LeakyRelu"), "ELU": named("Elu"), "ThresholdedReLU": named("Relu"),
     "Softmax": softmax, "PReLU": prelu, "BatchNormalization": batch_norm,
@@ -220,5 +203,5 @@ HANDLERS: Mapping[str, Handler] = {
         same,
     ),
     "LayerScale": layer_scale, "Normalization": standardise, "Rescaling": rescale,
-    "TFOpLambda": tf_function,
+    "TFOpLambda": operation,
 }  # fmt: skip

@@ -11,7 +11,7 @@ from perfmodel.errors import input_error
 from perfmodel.marks import Marks
 from perfmodel.specfile import read
 from perfmodel.workload.importers.archive import contents, unpacked
-from perfmodel.workload.importers.keras.fields import Fields, Place
+from perfmodel.workload.importers.keras.fields import Fields, Place, listed
 
 _CONFIG: Final = "config.json"
 
@@ -85,4 +85,4 @@ def find_model(path: Path) -> KerasModelFile:
             expected="a layers-model with 'class_name' and 'config'",
         )
     return KerasModelFile(Fields(model, place), content, file,
-                 cast("list[Any]", manifest) if isinstance(manifest, list) else [])  # fmt: skip
+                 listed(manifest))  # fmt: skip

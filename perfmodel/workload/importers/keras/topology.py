@@ -15,7 +15,7 @@ from perfmodel.workload.importers.keras.calls import (
     calls_of,
     references,
 )
-from perfmodel.workload.importers.keras.fields import Fields, LayerError, Place
+from perfmodel.workload.importers.keras.fields import Fields, LayerError, Place, listed
 from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.pricing import MALFORMED
@@ -63,21 +63,17 @@ class Models:
             self.fault(entry.place, f"models are nested deeper than {_DEEPEST}", "a flatter model")
             return [None]
         config: Any = entry.data.get("config")
-        place = (*entry.place, "config")
-        listed = isinstance(config, list)
-        inside = cast("dict[str, Any]", config) if isinstance(config, dict) else {}
-        layers: Any = cast("list[Any]", config) if listed else inside.get("layers")
-        if not isinstance(layers, list) or not layers:
-            self.fault(place, "holds no list of layers", "a Sequential or Functional model")
+        fields, bare = entry.config, isinstance(config, list)
+        layers = listed(config if bare else fields.data.get("layers"))
+        if not layers:
+            self.fault(fields.place, "holds no list of layers", "a Sequential or Functional model")
             return [None]
-        at = place if listed else (*place, "layers")
-        entries = self.entries(cast("list[Any]", layers), at)
+        entries = self.entries(layers, fields.place if bare else (*fields.place, "layers"))
         if entries is None:
             return [None]
         self.depth += 1
         try:
-            fields = Fields(inside, place)
-            if entry.data.get("class_name") == "Sequential" or listed:
+            if entry.data.get("class_name") == "Sequential" or bare:
                 return [self.sequential(entry, fields, entries, inputs, prefix)]
             return self.functional(fields, entries, inputs, prefix)
         finally:
@@ -140,12 +136,11 @@ class Models:
 
     def input(self, entry: Fields, prefix: str, otherwise: object = None) -> Value | None:
         """Declare an input of the network from the layer that states its shape."""
-        config = Fields(cast("dict[str, Any]", entry.data["config"]) if isinstance(
-            entry.data["config"], dict) else {}, (*entry.place, "config"))  # fmt: skip
+        config = entry.config
         shape: Any = next((config.data[k] for k in ("batch_shape", "batch_input_shape")
                            if config.has(k)), otherwise)  # fmt: skip
         given: object = shape
-        extents = cast("list[Any]", shape) if isinstance(shape, list) else []
+        extents = listed(shape)
         if len(extents) == 1 and isinstance(extents[0], list):
             extents = cast("list[Any]", extents[0])
         if shape is None:
@@ -275,11 +270,8 @@ class Models:
             return self.run(entry, inputs, f"{prefix}{name_of(entry)}.")
         kind = str(entry.data["class_name"]).rpartition(">")[2]
         quantised = kind.startswith("Q") and kind[1:2].isupper()
-        config: Any = entry.data["config"]
-        fields = Fields(cast("dict[str, Any]", config) if isinstance(config, dict) else {},
-                        (*entry.place, "config"))  # fmt: skip
         layer = KerasLayerCall(
-            self.trace, kind[1:] if quantised else kind, f"{prefix}{name_of(entry)}", fields,
+            self.trace, kind[1:] if quantised else kind, f"{prefix}{name_of(entry)}", entry.config,
             inputs, keywords, constants, quantised, run=self.inner,
         )  # fmt: skip
         shapes = self.shapes(layer, stated)
@@ -309,19 +301,14 @@ class Models:
         kind = str(entry.data["class_name"])
         quantised = kind.startswith("Q") and kind[1:2].isupper()
         handler = products.HANDLERS.get(kind[1:] if quantised else kind)
-        config: Any = entry.data["config"]
-        if handler is None or not isinstance(config, dict):
+        if handler is None or not isinstance(entry.data["config"], dict):
             return
         trace = Tracer()
         axes = next((n for n in (1, 2, 3) if f"{n}D" in kind), 0)
         x = Value(trace.input("x", [1, *[64] * axes, 64]))
-        fields = Fields(cast("dict[str, Any]", config), (*entry.place, "config"))
+        name = kind.removeprefix("Q")
         try:
-            handler(
-                KerasLayerCall(
-                    trace, kind.removeprefix("Q"), "layer", fields, [x], quantised=quantised
-                )
-            )
+            handler(KerasLayerCall(trace, name, "layer", entry.config, [x], quantised=quantised))
         except LayerError as error:
             self.flaws += error.flaws
         except (NotPricedError, *MALFORMED):
@@ -384,17 +371,14 @@ class Models:
 
 def name_of(entry: Fields) -> str:
     """Return the name of a layer."""
-    config: Any = entry.data.get("config")
-    name = cast("dict[str, Any]", config).get("name") if isinstance(config, dict) else None
+    name = entry.config.data.get("name")
     name = name if isinstance(name, str) and name else entry.data.get("name")
     return name if isinstance(name, str) and name else str(entry.data["class_name"]).lower()
 
 
 def _is_model(entry: Fields) -> bool:
-    config: Any = entry.data["config"]
-    inside = isinstance(config, list) or isinstance(
-        cast("dict[str, Any]", config).get("layers"), list
-    )
+    layers = entry.config.data.get("layers")
+    inside = isinstance(entry.data["config"], list) or isinstance(layers, list)
     return inside and (
         entry.data["class_name"] in _MODELS or entry.data["class_name"] not in HANDLERS
     )

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, fixed
-from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx.shapes import Rule, give
-from perfmodel.workload.nest import LoopNest, Operand, gemm_nest
-from perfmodel.workload.sequence import attended_pairs
+from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.shapes import give
+from perfmodel.workload.nest import gemm_nest
+from perfmodel.workload.sequence import attended_pairs, attention_nests
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
 
@@ -188,7 +188,10 @@ def price(p: Pricer, n: OnnxNode) -> None:
     if h.causal and constant(h.queries) != 1:
         seen = attended_pairs(h.queries, h.keys, h.window)
         masked = (h.keys * h.queries - seen) * h.batch * h.heads
-    nests = core_nests(h, n.name, query.name, key.name, y.name)
+    nests = attention_nests(
+        (h.batch, h.kv_heads, h.heads // h.kv_heads, h.queries, h.keys), (h.head, h.value),
+        (query.name, key.name, key.name, y.name), f"{n.name}.scores",
+    )  # fmt: skip
     p.builder.operator(
         n.name, "attention", reads, writes, nests=nests, scores=pairs,
         vector_ops=VECTOR_OPS["softmax"] * pairs, pair=("activation", "activation"),
@@ -211,38 +214,3 @@ def _projected(p: Pricer, n: OnnxNode, h: Heads) -> Tensor:
         attributes={"op": n.op},
     )  # fmt: skip
     return y
-
-
-def core_nests(h: Heads, name: str, query: str, key: str, out: str) -> tuple[LoopNest, LoopNest]:
-    """Return the two products of attention: queries by keys, and scores by values."""
-    dims: tuple[tuple[str, Dim], ...] = (
-        ("b", h.batch), ("g", h.kv_heads), ("h", h.heads // h.kv_heads), ("q", h.queries),
-        ("s", h.keys),
-    )  # fmt: skip
-    scores = f"{name}.scores"
-    q_axes = ((("b", 1),), (("q", 1),), (("g", 1),), (("h", 1),))
-    s_axes = (*q_axes, (("s", 1),))
-    kv_axes = ((("b", 1),), (("s", 1),), (("g", 1),), (("d", 1),))
-    return (
-        LoopNest(
-            (*dims, ("d", h.head)),
-            (
-                Operand(query, "input", (*q_axes, (("d", 1),))),
-                Operand(key, "input", kv_axes),
-                Operand(scores, "output", s_axes),
-            ),
-        ),
-        LoopNest(
-            (*dims, ("d", h.value)),
-            (
-                Operand(scores, "input", s_axes),
-                Operand(key, "input", kv_axes),
-                Operand(out, "output", (*q_axes, (("d", 1),))),
-            ),
-        ),
-    )
-
-
-OPERATORS = ("MultiHeadAttention", "GroupQueryAttention", "Attention", "QAttention")
-PRICES: Mapping[str, Pricing] = dict.fromkeys(OPERATORS, price)
-RULES: Mapping[str, Rule] = dict.fromkeys(OPERATORS, shapes)

@@ -13,7 +13,14 @@ from perfmodel.workload.importers.onnx.pricing import Pricer
 from perfmodel.workload.importers.onnx.quantised import fold_quantisation
 from perfmodel.workload.importers.onnx.read import RawModel
 from perfmodel.workload.importers.onnx.stated_formats import fold_formats
-from perfmodel.workload.importers.onnx.steps import CALL, OnnxIfBranches, Repeat, Step, Walked
+from perfmodel.workload.importers.onnx.steps import (
+    CALL,
+    OnnxIfBranches,
+    Repeat,
+    Step,
+    Walked,
+    touched,
+)
 from perfmodel.workload.importers.onnx.walk import Walker
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, evaluate, product
@@ -127,7 +134,7 @@ class OnnxBuild:
 
 def _cost(steps: list[Step], numbers: Mapping[str, float]) -> tuple[float, float]:
     """Return multiply-accumulates and other work of a branch, by pricing it for a trial."""
-    edges = {id(e): e for s in steps for e in _touched(s)}
+    edges = {id(e): e for s in steps for e in touched(s)}
     before = {i: (e.tensor, e.kind, e.tag, e.shape, e.format) for i, e in edges.items()}
     inputs = {id(s): s.inputs for s in steps if isinstance(s, OnnxNode)}
     builder = SequenceBuilder("trial")
@@ -158,14 +165,6 @@ def _conditions(steps: list[Step]) -> list[OnnxValue]:
     return found
 
 
-def _touched(step: Step) -> list[OnnxValue]:
-    if isinstance(step, OnnxNode):
-        return [*step.present, *step.made]
-    if isinstance(step, Repeat):
-        return [e for s in step.steps for e in _touched(s)]
-    return [e for s in (*step.then_steps, *step.else_steps) for e in _touched(s)]
-
-
 def _price(pricer: Pricer, steps: list[Step], times: Dim) -> None:
     for step in steps:
         if isinstance(step, OnnxNode):
@@ -189,9 +188,9 @@ def _alive(steps: list[Step], outputs: list[OnnxValue]) -> list[Step]:
                 continue
             read |= {id(e) for e in step.present}
         else:
-            touched = {id(e) for e in _touched(step)}
-            if not touched & read:
+            inside = {id(e) for e in touched(step)}
+            if not inside & read:
                 continue
-            read |= touched
+            read |= inside
         kept.append(step)
     return kept[::-1]

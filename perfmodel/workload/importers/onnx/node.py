@@ -168,6 +168,16 @@ class OnnxNode:
             raise ContradictionError(f"attribute '{name}' is no whole number: {value!r}")
         return value
 
+    def axis(self, default: int, rank: int) -> int:
+        """Return attribute ``axis``, counted from the front.
+
+        Raises
+        ------
+        NotPricedError
+            There is no such axis.
+        """
+        return axis_of(self.whole("axis", default), rank)
+
     def wholes(self, name: str) -> tuple[int, ...] | None:
         """Return an attribute that is a list of whole numbers, ``None`` where it is absent.
 
@@ -219,6 +229,11 @@ class ContradictionError(NotPricedError):
 
 class BeyondRangeError(ContradictionError):
     """A number that no element type holds, whatever free dimensions are."""
+
+
+def replaced(shape: Shape, axis: int, *dims: Dim) -> Shape:
+    """Return a shape with other extents, any number of them, in place of an axis."""
+    return (*shape[:axis], *dims, *shape[axis + 1 :])
 
 
 def axis_of(axis: int, rank: int) -> int:

@@ -25,7 +25,6 @@ from perfmodel.workload.importers.onnx.node import (
     NotPricedError,
     OnnxNode,
     OnnxValue,
-    axis_of,
     fixed,
 )
 from perfmodel.workload.symbols import Dim, Poly, constant, simplify
@@ -258,7 +257,7 @@ def _concat(node: OnnxNode) -> _Result:
     arrays = _all(node)
     if not arrays:
         return None
-    return np.concatenate(arrays, axis=axis_of(node.whole("axis", 0), arrays[0].ndim))
+    return np.concatenate(arrays, axis=node.axis(0, arrays[0].ndim))
 
 
 def _gather(node: OnnxNode) -> _Result:
@@ -266,7 +265,7 @@ def _gather(node: OnnxNode) -> _Result:
     if x is None or index is None:
         return None
     where = _mapped(lambda v: fixed(v, "an index"), index)
-    axis = axis_of(node.whole("axis", 0), x.ndim)
+    axis = node.axis(0, x.ndim)
     try:
         return np.take(x, np.asarray(where, dtype=np.intp), axis=axis)
     except IndexError:
@@ -290,7 +289,7 @@ def _split(node: OnnxNode) -> _Result:
     x = array(node.get(0))
     if x is None:
         return None
-    axis = axis_of(node.whole("axis", 0), x.ndim)
+    axis = node.axis(0, x.ndim)
     at = np.cumsum([fixed(e.known[axis], "an extent") for e in node.made])[:-1]
     return list(np.split(x, at, axis=axis))
 

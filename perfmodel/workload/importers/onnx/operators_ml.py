@@ -16,7 +16,7 @@ from perfmodel.workload.classic import forest, svm
 from perfmodel.workload.classic.builder import best
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
-from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.pricing import Pricer
 from perfmodel.workload.symbols import Dim, product
 
 #: Operations a score of what follows a decision.
@@ -26,9 +26,6 @@ _TRANSFORMS: Mapping[str, float] = {
 }  # fmt: skip
 
 _KERNELS = {"LINEAR": "linear", "POLY": "poly", "RBF": "rbf", "SIGMOID": "sigmoid"}
-
-#: Element functions: operations an element.
-_ELEMENTS: Mapping[str, float] = {"Imputer": 2, "Binarizer": 1, "LabelEncoder": 1}
 
 #: Operations an element, and a sample, of a normalisation to the largest, the sum, or Euclid's.
 _NORMS: Mapping[str, tuple[float, float]] = {"MAX": (6, 0), "L1": (6, 0), "L2": (6, 4)}
@@ -115,20 +112,6 @@ def normalizer(p: Pricer, n: OnnxNode) -> None:
     )  # fmt: skip
 
 
-def element(p: Pricer, n: OnnxNode) -> None:
-    """Price a function of each element with a table or a threshold in its attributes."""
-    x = n.need(0)
-    p.add(
-        n, "elementwise", [p.tensor(x)], ops=_ELEMENTS[n.op] * x.elements, inplace=x,
-        attributes={"function": n.op.lower()},
-    )  # fmt: skip
-
-
-def extractor(p: Pricer, n: OnnxNode) -> None:
-    """Price ``ArrayFeatureExtractor``: columns are copied."""
-    p.add(n, "gather", p.reads(*n.present))
-
-
 def categories_of(node: OnnxNode) -> int:
     """Return how many categories a ``OneHotEncoder`` names.
 
@@ -141,17 +124,6 @@ def categories_of(node: OnnxNode) -> int:
         if found := len(_list(node, name)):
             return found
     raise NotPricedError("it names no categories")
-
-
-def one_hot(p: Pricer, n: OnnxNode) -> None:
-    """Price ``OneHotEncoder``: zeros are written, and a one where the category is found."""
-    p.add(n, "copy", [p.tensor(n.need(0))], ops=n.need(0).elements)
-
-
-def zip_map(p: Pricer, n: OnnxNode) -> None:
-    """Price ``ZipMap``: a map for each sample, which is the scores in another container."""
-    x = p.tensor(n.need(0))
-    p.add(n, "copy", [x])
 
 
 def linear(p: Pricer, n: OnnxNode) -> None:
@@ -347,14 +319,3 @@ def _forest(node: OnnxNode) -> _Forest:
         raise NotPricedError("its nodes form a circle")
     inner = sum(bool(pair) for pair in children.values()) / count
     return _Forest(count, inner, sum(depths) / len(depths))
-
-
-#: Operators of ``ai.onnx.ml``.
-LEARNED: Mapping[str, Pricing] = {
-    "Scaler": scaler, "Normalizer": normalizer, "ArrayFeatureExtractor": extractor,
-    "ZipMap": zip_map, "OneHotEncoder": one_hot, "LinearClassifier": linear,
-    "LinearRegressor": linear,
-    "SVMClassifier": support_vectors, "SVMRegressor": support_vectors,
-    "TreeEnsembleClassifier": trees, "TreeEnsembleRegressor": trees, "TreeEnsemble": ensemble,
-    **dict.fromkeys(_ELEMENTS, element),
-}  # fmt: skip

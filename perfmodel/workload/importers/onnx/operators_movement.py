@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import OnnxNode
-from perfmodel.workload.importers.onnx.pricing import CHANNELS_SECOND, Pricer, Pricing
+from perfmodel.workload.importers.onnx.pricing import CHANNELS_SECOND, Pricer
 from perfmodel.workload.symbols import Dim, product, simplify
 
 
@@ -58,11 +56,6 @@ def gather(p: Pricer, n: OnnxNode) -> None:
     p.add(n, "gather", reads, pair=(w.slot, "activation"))
 
 
-def scatter(p: Pricer, n: OnnxNode) -> None:
-    """Price a scatter: the whole data is copied, updates and indices are read."""
-    p.add(n, "gather", p.reads(*n.present), inplace=n.need(0))
-
-
 def resize(p: Pricer, n: OnnxNode) -> None:
     """Price ``Resize`` and ``Upsample``: 2 ** axes taps an output, lerped axis by axis."""
     x = n.need(0)
@@ -80,46 +73,6 @@ def sample(p: Pricer, n: OnnxNode) -> None:
     p.add(n, "resize", p.reads(*n.present), ops=product(9 * ratio**2, n.out.elements))
 
 
-def pool_of_regions(p: Pricer, n: OnnxNode) -> None:
-    """Price ``MaxRoiPool`` and ``MaxUnpool``: every input element once."""
-    p.add(n, "pool", p.reads(*n.present), ops=n.need(0).elements)
-
-
-def fill(p: Pricer, n: OnnxNode) -> None:
-    """Price a tensor made from nothing but its shape: it is written."""
-    p.add(n, "copy", [])
-
-
 def gather_up(p: Pricer, n: OnnxNode) -> None:
     """Price what a loop leaves of every run: as much is read as is written in the end."""
     p.add(n, "copy", [(p.tensor(n.need(0)), n.out.elements)])
-
-
-def masked_copy(p: Pricer, n: OnnxNode) -> None:
-    """Price ``Trilu``: a copy."""
-    p.add(n, "copy", [p.tensor(n.need(0))])
-
-
-MOVEMENT: Mapping[str, Pricing] = {
-    **dict.fromkeys(
-        ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Optional",
-         "OptionalGetElement", "BitCast", "ScanInput"),
-        view,
-    ),
-    **dict.fromkeys(("Shape", "Size"), shape_only),
-    **dict.fromkeys(
-        ("Concat", "Transpose", "Expand", "Tile", "Pad", "DepthToSpace", "SpaceToDepth",
-         "ReverseSequence"),
-        copy,
-    ),
-    **dict.fromkeys(("Slice", "Split", "CenterCropPad", "DynamicSlice"), part),
-    **dict.fromkeys(("Gather", "GatherElements", "GatherND", "Compress"), gather),
-    **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND", "TensorScatter"), scatter),
-    **dict.fromkeys(("Resize", "Upsample"), resize),
-    **dict.fromkeys(("GridSample", "RoiAlign", "AffineGrid", "CropAndResize"), sample),
-    **dict.fromkeys(("MaxRoiPool", "MaxUnpool"), pool_of_regions),
-    **dict.fromkeys(("Constant", "ConstantOfShape", "Range", "EyeLike", "OneHot", "HannWindow",
-                     "HammingWindow", "BlackmanWindow", "MelWeightMatrix"), fill),
-    "Trilu": masked_copy,
-    "ScanOutput": gather_up,
-}  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, Shape, fixed
-from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, fixed
+from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.shapes import per_axis, ranked, spread
 from perfmodel.workload.importers.onnx.shapes_products import indices
 from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify
@@ -36,15 +37,15 @@ def convolution(
 
     `extra` counts operations an output beside the bias (a requantisation).
     """
-    batch, channels, *spatial = _rank(x, 3)
-    first, second, *taps = _rank(w, 3)
+    batch, channels, *spatial = ranked(x, 3)
+    first, second, *taps = ranked(w, 3)
     if len(taps) != len(spatial):
         raise NotPricedError(f"weights with {len(taps)} axes for an input with {len(spatial)}")
     groups = n.whole("group", 1)
     axes = len(taps)
     kernel = [fixed(t, "a kernel size") for t in taps]
-    stride = _per_axis(n, "strides", axes)
-    dilation = _per_axis(n, "dilations", axes)
+    stride = per_axis(n, "strides", axes)
+    dilation = per_axis(n, "dilations", axes)
     out = n.out.known[2:]
     c = simplify(channels / groups)
     m: Dim = second if transposed else simplify(first / groups)
@@ -66,23 +67,10 @@ def convolution(
     )  # fmt: skip
 
 
-def _rank(edge: OnnxValue, least: int) -> Shape:
-    if len(edge.known) < least:
-        raise NotPricedError(f"'{edge.name}' has {len(edge.known)} dimensions")
-    return edge.known
-
-
-def _per_axis(n: OnnxNode, name: str, axes: int) -> tuple[int, ...]:
-    numbers = n.wholes(name) or (1,) * axes
-    if len(numbers) != axes:
-        raise NotPricedError(f"attribute '{name}' has {len(numbers)} numbers for {axes} axes")
-    return numbers
-
-
 def gemm(p: Pricer, n: OnnxNode) -> None:
     """Price ``Gemm``: ``alpha A B + beta C``."""
     a, b, c = n.need(0), n.need(1), n.get(2)
-    rows, k = _rank(a, 2)
+    rows, k = ranked(a, 2)
     if n.whole("transA", 0):
         rows, k = k, rows
     features = n.out.known[-1]
@@ -105,7 +93,7 @@ def product_of(
     transposed: bool = False,
 ) -> None:
     """Add a product of stacks of matrices with NumPy's rules."""
-    left, right = _rank(a, 1), _rank(b, 1)
+    left, right = ranked(a, 1), ranked(b, 1)
     if len(left) == 1:
         left = (1, *left)
     if len(right) == 1:
@@ -124,17 +112,8 @@ def product_of(
         dims = (1, product(*lead_b, features), m, k)
         matrices(p, n, b, a, dims, bias=bias, extra=extra, b_batched=False)
         return
-    batch = product(*_wide(tuple(lead_a), tuple(lead_b)))
+    batch = product(*spread(tuple(lead_a), tuple(lead_b)))
     matrices(p, n, a, b, (batch, m, features, k), bias=bias, extra=extra, b_batched=True)
-
-
-def _wide(a: Shape, b: Shape) -> Shape:
-    from perfmodel.workload.builder import broadcast
-
-    try:
-        return broadcast([a, b])
-    except ValueError as error:
-        raise NotPricedError(str(error)) from None
 
 
 def matrices(
@@ -207,7 +186,7 @@ def deform_conv(p: Pricer, n: OnnxNode) -> None:
     groups = n.whole("group", 1)
     nest = conv_nest(
         x.known[0], groups, simplify(w.known[0] / groups), w.known[1], out, kernel,
-        _per_axis(n, "strides", axes), _per_axis(n, "dilations", axes), x.known[2:],
+        per_axis(n, "strides", axes), per_axis(n, "dilations", axes), x.known[2:],
         (p.tensor(x).name, p.weight(w).name, p.tensor(n.out).name),
     )  # fmt: skip
     samples = product(x.known[0], x.known[1], *out, *kernel)
@@ -223,14 +202,3 @@ def det(p: Pricer, n: OnnxNode) -> None:
     x = n.need(0)
     size = fixed(x.known[-1], "a matrix size")
     p.add(n, "elementwise", [p.tensor(x)], ops=product(*x.known[:-2], 2 * size**3 / 3))
-
-
-PRODUCTS: Mapping[str, Pricing] = {
-    "Conv": conv,
-    "ConvTranspose": conv_transpose,
-    "DeformConv": deform_conv,
-    "Gemm": gemm,
-    "MatMul": matmul,
-    "Einsum": einsum,
-    "Det": det,
-}

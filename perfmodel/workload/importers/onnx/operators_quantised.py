@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from perfmodel.formats import find
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue
-from perfmodel.workload.importers.onnx.operators_movement import MOVEMENT
-from perfmodel.workload.importers.onnx.operators_pointwise import POINTWISE
 from perfmodel.workload.importers.onnx.operators_products import (
     convolution,
     matrices,
     product_of,
 )
-from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.pricing import Pricer
 from perfmodel.workload.symbols import Dim, product
 
 #: Operations that bring an accumulated integer to the output's scale: product, round, clip.
@@ -119,24 +116,6 @@ def convert(p: Pricer, n: OnnxNode) -> None:
           attributes={"function": function})  # fmt: skip
 
 
-def dynamic(p: Pricer, n: OnnxNode) -> None:
-    """Price ``DynamicQuantizeLinear``: the range is found, then every element is converted."""
-    x = n.need(0)
-    p.add(n, "quantise", [p.tensor(x)], ops=product(VECTOR_OPS["quantise"] + 2, x.elements),
-          attributes={"function": "quantise"})  # fmt: skip
-
-
-def _quantised(op: str, *positions: int) -> Pricing:
-    """Price as the plain operator on the values among the scales, requantised."""
-
-    def pricing(p: Pricer, n: OnnxNode) -> None:
-        plain = OnnxNode(op, n.name, tuple(n.get(i) for i in positions), n.outputs, n.attributes)
-        rule = POINTWISE.get(op) or MOVEMENT[op]
-        rule(p, plain)
-
-    return pricing
-
-
 def quantised_concat(p: Pricer, n: OnnxNode) -> None:
     """Price ``QLinearConcat``: parts of other scales are converted as they are copied."""
     parts = [e for e in n.inputs[2::3] if e is not None]
@@ -149,33 +128,3 @@ def scaled(p: Pricer, n: OnnxNode) -> None:
     ops = VECTOR_OPS[{"Add": "add", "Mul": "mul"}[op]] + REQUANTISE
     p.add(n, "elementwise", p.reads(n.need(0), n.need(3)), ops=product(ops, n.out.elements),
           attributes={"function": op.lower()})  # fmt: skip
-
-
-QUANTISED: Mapping[str, Pricing] = {
-    "QLinearConv": qlinear_conv,
-    "ConvInteger": conv_integer,
-    "QLinearMatMul": qlinear_matmul,
-    "MatMulInteger": matmul_integer,
-    "QuantizeLinear": convert,
-    "DequantizeLinear": convert,
-    "DynamicQuantizeLinear": dynamic,
-}
-
-CONTRIBUTED: Mapping[str, Pricing] = {
-    "QGemm": q_gemm,
-    "MatMulIntegerToFloat": matmul_integer,
-    "DynamicQuantizeMatMul": matmul_integer,
-    **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), narrow_matmul),
-    "GatherBlockQuantized": narrow_gather,
-    "QLinearAdd": scaled,
-    "QLinearMul": scaled,
-    "QLinearConcat": quantised_concat,
-    "QLinearLeakyRelu": _quantised("LeakyRelu", 0),
-    "QLinearSigmoid": _quantised("Sigmoid", 0),
-    "QLinearSoftmax": _quantised("Softmax", 0),
-    "QLinearGlobalAveragePool": _quantised("GlobalAveragePool", 0),
-    "QLinearAveragePool": _quantised("AveragePool", 0),
-    "QLinearReduceMean": _quantised("ReduceMean", 0),
-    "QuantizeLinear": convert,
-    "DequantizeLinear": convert,
-}

@@ -7,18 +7,14 @@ from collections.abc import Mapping
 
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx import attention
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, fixed
-from perfmodel.workload.importers.onnx.operators_pointwise import norm
 from perfmodel.workload.importers.onnx.operators_products import (
-    conv,
-    gemm,
     matrices,
     product_of,
 )
-from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.pricing import Pricer
 from perfmodel.workload.importers.onnx.shapes_special import stft_lengths, transform_axis
-from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest
+from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest, indexed
 from perfmodel.workload.symbols import Dim, constant, distinct_experts, product, simplify
 
 _GATES: Mapping[str, int] = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -52,14 +48,14 @@ def recurrent(p: Pricer, n: OnnxNode) -> None:
     dims: tuple[tuple[str, Dim], ...] = (
         ("t", steps), ("d", directions), ("m", batch), ("n", width),
     )  # fmt: skip
-    out = Operand(y.name, "output", ((("m", 1),), (("t", 1),), (("d", 1),), (("n", 1),)))
+    out = Operand(y.name, "output", indexed("mtdn"))
 
     def nest(weight: Tensor, k: Dim, name: str) -> LoopNest:
         return LoopNest(
             (*dims, ("k", k)),
             (
-                Operand(name, "input", ((("m", 1),), (("t", 1),), (("k", 1),))),
-                Operand(weight.name, "weight", ((("d", 1),), (("n", 1),), (("k", 1),))),
+                Operand(name, "input", indexed("mtk")),
+                Operand(weight.name, "weight", indexed("dnk")),
                 out,
             ),
         )
@@ -127,12 +123,6 @@ def select(p: Pricer, n: OnnxNode) -> None:
     p.add(n, "pool", p.reads(x), ops=product(x.elements, max(depth, 1.0)))
 
 
-def scan_through(p: Pricer, n: OnnxNode) -> None:
-    """Price ``NonZero`` and ``Multinomial``: every element is looked at once."""
-    x = n.need(0)
-    p.add(n, "pool", [p.tensor(x)], ops=x.elements)
-
-
 def suppress(p: Pricer, n: OnnxNode) -> None:
     """Price ``NonMaxSuppression``.
 
@@ -145,33 +135,6 @@ def suppress(p: Pricer, n: OnnxNode) -> None:
     kept = count if most is None else most
     p.add(n, "pool", p.reads(boxes, scores),
           ops=product(*scores.known[:2], count, kept, 12))  # fmt: skip
-
-
-def loss(p: Pricer, n: OnnxNode) -> None:
-    """Price a loss: a softmax where it has one, and one operation an element."""
-    x = n.need(0)
-    softmax = VECTOR_OPS["softmax"] + 4 if n.op.startswith("Softmax") else 0
-    p.add(n, "softmax" if softmax else "pool", p.reads(*n.present),
-          ops=product(softmax + 1, x.elements))  # fmt: skip
-
-
-def rotary(p: Pricer, n: OnnxNode) -> None:
-    """Price ``RotaryEmbedding``."""
-    x = n.need(0)
-    p.add(n, "elementwise", p.reads(*n.present), ops=product(VECTOR_OPS["rope"], x.elements),
-          inplace=x, attributes={"function": "rope"})  # fmt: skip
-
-
-def gated(p: Pricer, n: OnnxNode) -> None:
-    """Price ``SwiGLU``."""
-    p.add(n, "elementwise", p.reads(*n.present), ops=product(VECTOR_OPS["swiglu"], n.out.elements),
-          attributes={"function": "swiglu"})  # fmt: skip
-
-
-def col2im(p: Pricer, n: OnnxNode) -> None:
-    """Price ``Col2Im``: overlapping columns are added up."""
-    x = n.need(0)
-    p.add(n, "pool", [p.tensor(x)], ops=x.elements)
 
 
 def fused_matmul(p: Pricer, n: OnnxNode) -> None:
@@ -202,11 +165,6 @@ def embed_norm(p: Pricer, n: OnnxNode) -> None:
         reads += p.vector(vector)
     ops = VECTOR_OPS["layer_norm"] + 2
     p.add(n, "gather", reads, [p.tensor(y)], ops=product(ops, y.elements))
-
-
-def skip_norm(p: Pricer, n: OnnxNode) -> None:
-    """Price a normalisation of a sum with a residual."""
-    norm(p, n)
 
 
 def experts(p: Pricer, n: OnnxNode) -> None:
@@ -251,7 +209,7 @@ def linear_attention(p: Pricer, n: OnnxNode) -> None:
     delta = "delta" in n.text("update_rule", "gated_delta")
 
     def nest(count: Dim, a: str, b: str, out: str) -> LoopNest:
-        axes = ((("b", 1),), (("t", 1),), (("h", 1),))
+        axes = indexed("bth")
         return LoopNest(
             (("b", batch), ("t", steps), ("h", count), ("i", key), ("j", value)),
             (
@@ -289,34 +247,3 @@ def causal_conv(p: Pricer, n: OnnxNode) -> None:
     p.add(n, "depthwise", [*tensors[:2], *p.vector(bias), *p.reads(n.get(3))], nests=[nest],
           ops=product(active + (bias is not None), n.out.elements),
           pair=(tensors[1].slot, tensors[0].slot))  # fmt: skip
-
-
-SPECIAL: Mapping[str, Pricing] = {
-    "LinearAttention": linear_attention,
-    "CausalConvWithState": causal_conv,
-    **dict.fromkeys(_GATES, recurrent),
-    "DFT": dft,
-    "STFT": stft,
-    "TopK": select,
-    "Unique": select,
-    "NonZero": scan_through,
-    "Multinomial": scan_through,
-    "NonMaxSuppression": suppress,
-    **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), loss),
-    "RotaryEmbedding": rotary,
-    "SwiGLU": gated,
-    "Col2Im": col2im,
-    "Attention": attention.price,
-}
-
-CONTRIBUTED: Mapping[str, Pricing] = {
-    **attention.PRICES,
-    **dict.fromkeys(("FusedMatMul", "TransposeMatMul"), fused_matmul),
-    "FusedConv": conv,
-    "FusedGemm": gemm,
-    "EmbedLayerNormalization": embed_norm,
-    **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), skip_norm),
-    "MoE": experts,
-    "DynamicQuantizeLSTM": quantised_lstm,
-    "RotaryEmbedding": rotary,
-}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, Shape
-from perfmodel.workload.importers.onnx.operators_movement import view
 from perfmodel.workload.importers.onnx.operators_products import product_of
-from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx.shapes import Rule, give, ranked
+from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.shapes import give, ranked
 from perfmodel.workload.importers.onnx.shapes_products import stacked
 from perfmodel.workload.symbols import Dim, product
 
@@ -66,7 +64,3 @@ def price_unknown(p: Pricer, n: OnnxNode) -> None:
     del p
     reason: Any = n.attributes.get("reason", "")
     raise NotPricedError(str(reason) or "nothing says what it computes")
-
-
-RULES: Mapping[str, Rule] = {"View": viewed, "Linear": linear}
-PRICES: Mapping[str, Pricing] = {"View": view, "Linear": price_linear}

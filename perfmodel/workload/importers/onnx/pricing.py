@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from perfmodel.errors import nearest, printable
 from perfmodel.workload.builder import VECTOR_OPS
@@ -17,9 +18,15 @@ Pricing = Callable[["Pricer", OnnxNode], None]
 
 #: Operators that make numbers of their own: never folded away.
 RANDOM = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
-     "Multinomial"}
-)  # fmt: skip
+    {
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Bernoulli",
+        "Multinomial",
+    }
+)
 
 #: Domains of the standard's own operators.
 STANDARD = frozenset({"", "ai.onnx"})
@@ -82,9 +89,12 @@ class Pricer:
         stored = [e for e in node.present if e.kind == "weight" and e.shape is not None]
         if stored:
             self.builder.operator(
-                node.name or node.op, "view", [(self.tensor(e), 0) for e in stored], [],
+                node.name or node.op,
+                "view",
+                [(self.tensor(e), 0) for e in stored],
+                [],
                 attributes={"op": node.op, "not_priced": reason},
-            )  # fmt: skip
+            )
 
     def _fold(self, node: OnnxNode) -> bool:
         """Fold what depends on weights and constants only, as every runtime does on loading."""
@@ -127,8 +137,9 @@ class Pricer:
         self._copies[name] = n + 1
         return f"{name}_{n}"
 
-    def scratch(self, name: str, shape: Sequence[Dim], *, role: str = "activation",
-                format: str = "") -> Tensor:  # fmt: skip
+    def scratch(
+        self, name: str, shape: Sequence[Dim], *, role: str = "activation", format: str = ""
+    ) -> Tensor:
         """Declare a tensor that the file does not name (states, scores)."""
         made = Tensor(self._name(name), tuple(shape), role, "", format)
         self.builder.tensors[made.name] = made
@@ -180,9 +191,56 @@ class Pricer:
         if inplace is not None and inplace.is_data and inplace.shape == node.out.shape:
             taken = self.tensor(inplace)
         self.builder.operator(
-            node.name or node.op, kind, reads, writes, nests=nests, vector_ops=ops, pair=pair,
-            inplace=taken, attributes={"op": node.op, **(attributes or {})},
-        )  # fmt: skip
+            node.name or node.op,
+            kind,
+            reads,
+            writes,
+            nests=nests,
+            vector_ops=ops,
+            pair=pair,
+            inplace=taken,
+            attributes={"op": node.op, **(attributes or {})},
+        )
+
+
+def counted(
+    kind: str,
+    each: float = 0,
+    *,
+    of: Literal["input", "output"] = "input",
+    reads: Literal["all", "first", "nothing"] = "first",
+    inplace: bool = False,
+    function: str = "",
+) -> Pricing:
+    """Return the price of an operator whose work is a number of operations an element.
+
+    Parameters
+    ----------
+    each, of
+        Operations an element of the first input, or of the output.
+    reads
+        Inputs that it reads.
+    inplace
+        Whether its output may lie where its first input does.
+    function
+        What it says of itself.
+    """
+
+    def pricing(p: Pricer, n: OnnxNode) -> None:
+        x = n.out if reads == "nothing" else n.need(0)
+        others = n.present if reads == "all" else ()
+        tensors = [p.tensor(x)] if reads == "first" else p.reads(*others)
+        work = product(each, (x if of == "input" else n.out).elements) if each else 0
+        p.add(
+            n,
+            kind,
+            tensors,
+            ops=work,
+            inplace=x if inplace else None,
+            attributes={"function": function} if function else None,
+        )
+
+    return pricing
 
 
 def converted(node: OnnxNode) -> Dim:

@@ -17,14 +17,17 @@ from typing import Final
 from perfmodel.formats import find
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
-from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx.shapes import Rule, give
+from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.shapes import give
 from perfmodel.workload.symbols import constant, product
 
 DOMAINS: Final = frozenset(
     {"qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas", "finn",
      "qonnx.custom_op.general.quant"}
 )  # fmt: skip
+
+#: Quantisers of those domains.
+QUANTISERS: Final = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "FloatQuant", "MultiThreshold")
 
 #: Floating-point formats by exponent and mantissa bits.
 _FLOATS: Mapping[tuple[int, int], str] = {
@@ -69,13 +72,6 @@ def shaped(node: OnnxNode) -> None:
     give(node, node.need(0).known, format="")
 
 
-def price(p: Pricer, n: OnnxNode) -> None:
-    """Price a rounding that no operator took in: scale, round, clip."""
-    x = n.need(0)
-    p.add(n, "quantise", [p.tensor(x)], ops=product(VECTOR_OPS["quantise"], x.elements),
-          attributes={"function": "quantise"})  # fmt: skip
-
-
 def thresholds(p: Pricer, n: OnnxNode) -> None:
     """Price ``MultiThreshold``: how many of N sorted thresholds a value reaches.
 
@@ -92,9 +88,3 @@ def thresholds(p: Pricer, n: OnnxNode) -> None:
     ops = VECTOR_OPS["compare"] * ceil(log2(count + 1))
     p.add(n, "quantise", [p.tensor(x), p.tensor(steps)], ops=product(ops, x.elements),
           attributes={"function": "thresholds"})  # fmt: skip
-
-
-RULES: Mapping[str, Rule] = dict.fromkeys(
-    ("Quant", "IntQuant", "BipolarQuant", "Trunc", "FloatQuant", "MultiThreshold"), shaped
-)
-PRICES: Mapping[str, Pricing] = {**dict.fromkeys(RULES, price), "MultiThreshold": thresholds}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perfmodel.formats import find
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue
-from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step
+from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step, touched
 from perfmodel.workload.symbols import constant
 
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv", "FusedGemm"})
@@ -17,7 +17,7 @@ _OTHERS = frozenset(
 )  # fmt: skip
 
 #: Those that move values and change none: a dequantise may pass through to the other side.
-_MOVERS = frozenset(
+MOVERS = frozenset(
     {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather",
      "Expand", "MaxPool", "DepthToSpace", "SpaceToDepth", "Identity", "Tile", "Concat", "Pad",
      "GatherElements"}
@@ -67,7 +67,7 @@ class _Folder:
                     self.readers.setdefault(id(edge), []).append(step)
             else:
                 # What a body reads from outside stays as it is.
-                self.kept |= {id(e) for e in _inner(step)}
+                self.kept |= {id(e) for e in touched(step)}
         self.gone: set[int] = set()
 
     def run(self) -> None:
@@ -91,7 +91,7 @@ class _Folder:
             self.product(step)
         elif step.op in {"MatMulInteger", "ConvInteger"}:
             self.integer(step)
-        elif step.op in _OTHERS or step.op in _MOVERS:
+        elif step.op in _OTHERS or step.op in MOVERS:
             self.other(step)
 
     def narrow(self, clip: OnnxNode) -> None:
@@ -263,7 +263,7 @@ class _Folder:
         for edge, quantise in written:
             self.maker[id(edge)] = node
             self.gone.add(id(quantise))
-        moves = node.op in _MOVERS
+        moves = node.op in MOVERS
         node.attributes = {**node.attributes, "integer": True, "requantised": not moves}
         self.count += not moves
 
@@ -319,24 +319,9 @@ def _width(clip: OnnxNode) -> int | None:
     return None
 
 
-_STRUCTURAL = frozenset(
-    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather",
-     "Expand", "MaxPool", "Resize", "Pad", "Clip", "ReduceMean", "Tile", "GatherElements",
-     "AveragePool"}
-)  # fmt: skip
+#: Operators of which only the first input carries values.
+_STRUCTURAL = (MOVERS - {"Concat"}) | {"Resize", "Clip", "ReduceMean", "AveragePool"}
 
 
 def _padded(inputs: tuple[OnnxValue | None, ...], count: int) -> tuple[OnnxValue | None, ...]:
     return (*inputs[:count], *((None,) * (count - len(inputs))))
-
-
-def _inner(step: Step) -> list[OnnxValue]:
-    """Return every value that the nodes inside a step read or make."""
-    if isinstance(step, OnnxNode):
-        return [*step.present, *step.made]
-    if isinstance(step, Repeat):
-        return [e for s in step.steps for e in _inner(s)]
-    return [
-        *step.then_outputs, *step.else_outputs, *step.node.present, *step.node.made,
-        *(e for s in (*step.then_steps, *step.else_steps) for e in _inner(s)),
-    ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from perfmodel.workload.builder import broadcast
 from perfmodel.workload.importers.onnx.extents import floor_div, sign
@@ -14,6 +14,7 @@ from perfmodel.workload.importers.onnx.node import (
     UnknownShapeError,
     axis_of,
     fixed,
+    replaced,
 )
 from perfmodel.workload.importers.onnx.pricing import STANDARD
 from perfmodel.workload.importers.onnx.read import FORMATS, LARGEST_EXTENT
@@ -294,9 +295,9 @@ def reduction(node: OnnxNode) -> None:
 def arg_reduction(node: OnnxNode) -> None:
     """``ArgMax`` and ``ArgMin``: positions along one axis."""
     x = node.need(0).known
-    axis = axis_of(node.whole("axis", 0), len(x))
+    axis = node.axis(0, len(x))
     kept = (1,) if node.whole("keepdims", 1) else ()
-    give(node, (*x[:axis], *kept, *x[axis + 1 :]), format="int64")
+    give(node, replaced(x, axis, *kept), format="int64")
 
 
 def batch_norm(node: OnnxNode) -> None:
@@ -317,7 +318,7 @@ def layer_norm(node: OnnxNode) -> None:
     give(node, x)
     if not x:
         return
-    axis = axis_of(node.whole("axis", -1), len(x))
+    axis = node.axis(-1, len(x))
     statistic = (*x[:axis], *((1,) * (len(x) - axis)))
     skip = node.op.startswith("Skip")
     for i in range(1, len(node.outputs)):
@@ -327,7 +328,7 @@ def layer_norm(node: OnnxNode) -> None:
 def top_k(node: OnnxNode) -> None:
     """``TopK``: values and positions."""
     x = node.need(0).known
-    axis = axis_of(node.whole("axis", -1), len(x))
+    axis = node.axis(-1, len(x))
     second = node.get(1)
     k = second.number() if second is not None else node.whole("k", 1)
     if second is None and k is not None and constant(k) == 0:
@@ -339,7 +340,7 @@ def top_k(node: OnnxNode) -> None:
     most, least = constant(x[axis]), constant(k)
     if least is not None and (least < 0 or (most is not None and least > most)):
         raise ContradictionError(f"the first {least:g} of an extent of {most}")
-    shape = (*x[:axis], k, *x[axis + 1 :])
+    shape = replaced(x, axis, k)
     give(node, shape)
     give(node, shape, 1, "int64")
 
@@ -375,47 +376,11 @@ def loss(node: OnnxNode) -> None:
     give(node, x, 1)
 
 
-RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(
-        ("Abs", "Neg", "Sign", "Ceil", "Floor", "Round", "Relu", "LeakyRelu", "ThresholdedRelu",
-         "Clip", "Elu", "Celu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Exp",
-         "Log", "Sqrt", "Reciprocal", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh",
-         "Asinh", "Acosh", "Atanh", "Softplus", "Softsign", "Mish", "Gelu", "Swish", "Shrink",
-         "Softmax", "LogSoftmax", "Hardmax", "LRN",
-         "MeanVarianceNormalization", "LpNormalization", "ReverseSequence",
-         "Identity", "BitwiseNot", "Scatter", "ScatterElements", "ScatterND",
-         "TensorScatter", "RMSNormalization", "RotaryEmbedding"),
-        first_same,
-    ),
-    **dict.fromkeys(
-        ("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Sum", "Mean",
-         "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"),
-        broadcasting,
-    ),
-    **dict.fromkeys(
-        ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not",
-         "IsNaN", "IsInf"),
-        logical,
-    ),
-    "PRelu": prelu, "Trilu": lambda node: give(node, ranked(node.need(0), 2)),
-    **dict.fromkeys(("CumSum", "CumProd"), along_axis),
-    **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), by_channel),
-    "Where": where,
-    "Cast": cast, "CastLike": cast, "BitCast": cast,
-    **dict.fromkeys(("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"),
-                    convolution),
-    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), pool),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), global_pool),
-    **dict.fromkeys(
-        ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
-         "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"),
-        reduction,
-    ),
-    "ArgMax": arg_reduction, "ArgMin": arg_reduction,
-    "BatchNormalization": batch_norm,
-    **dict.fromkeys(("LayerNormalization", "SimplifiedLayerNormalization"), layer_norm),
-    "TopK": top_k,
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent),
-    **dict.fromkeys(("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), loss),
-    "Det": lambda node: give(node, node.need(0).known[:-2]),
-}  # fmt: skip
+def square(node: OnnxNode) -> None:
+    """``Trilu``: a stack of matrices."""
+    give(node, ranked(node.need(0), 2))
+
+
+def determinants(node: OnnxNode) -> None:
+    """``Det``: a number a matrix."""
+    give(node, node.need(0).known[:-2])

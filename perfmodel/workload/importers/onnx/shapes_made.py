@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
@@ -12,7 +11,7 @@ from perfmodel.workload.importers.onnx.node import (
     axis_of,
     fixed,
 )
-from perfmodel.workload.importers.onnx.shapes import Rule, give
+from perfmodel.workload.importers.onnx.shapes import give
 from perfmodel.workload.importers.onnx.shapes_movement import numbers, opened, told_by_data
 from perfmodel.workload.symbols import Poly, ceil_div, constant, poly, product, simplify
 
@@ -22,6 +21,11 @@ def shape_of(node: OnnxNode) -> None:
     rank = len(node.need(0).known)
     taken = range(rank)[node.whole("start", 0) : node.whole("end", rank)]
     give(node, (len(taken),), format="int64")
+
+
+def size_of(node: OnnxNode) -> None:
+    """``Size``: one number."""
+    give(node, (), format="int64")
 
 
 def filled(node: OnnxNode) -> None:
@@ -57,7 +61,7 @@ def one_hot(node: OnnxNode) -> None:
     """``OneHot``: one more axis."""
     index = list(node.need(0).known)
     depth = numbers(node.get(1), "the depth")[0]
-    axis = axis_of(node.whole("axis", -1), len(index) + 1)
+    axis = node.axis(-1, len(index) + 1)
     give(node, (*index[:axis], depth, *index[axis:]), format=node.need(2).format)
 
 
@@ -161,16 +165,3 @@ def col2im(node: OnnxNode) -> None:
     x = node.need(0).known
     image, block = numbers(node.get(1), "the image"), numbers(node.get(2), "the block")
     give(node, (x[0], simplify(x[1] / product(*block)), *image))
-
-
-RULES: Mapping[str, Rule] = {
-    "Shape": shape_of, "Size": lambda node: give(node, (), format="int64"),
-    "ConstantOfShape": filled, "Range": range_of, "OneHot": one_hot, "DepthToSpace": blocks,
-    "SpaceToDepth": blocks, "GridSample": grid_sample, "RoiAlign": roi_align,
-    "MaxRoiPool": roi_align, "AffineGrid": affine_grid, "EyeLike": eye_like,
-    "CenterCropPad": center_crop, "Dropout": dropout, "MaxUnpool": unpool, "Col2Im": col2im,
-    "MelWeightMatrix": mel_matrix,
-    **dict.fromkeys(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
-                     "Bernoulli"), random_like),
-    **dict.fromkeys(("HannWindow", "HammingWindow", "BlackmanWindow"), window),
-}  # fmt: skip

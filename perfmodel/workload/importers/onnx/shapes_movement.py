@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from perfmodel.workload.importers.onnx.extents import floor, larger, sign, smaller
 from perfmodel.workload.importers.onnx.node import (
@@ -13,8 +13,9 @@ from perfmodel.workload.importers.onnx.node import (
     UnknownShapeError,
     axis_of,
     fixed,
+    replaced,
 )
-from perfmodel.workload.importers.onnx.shapes import Rule, give, spread
+from perfmodel.workload.importers.onnx.shapes import give, spread
 from perfmodel.workload.symbols import Dim, Poly, ceil_div, constant, poly, product, simplify
 
 #: Exporters write the largest number of a type for "to the end".
@@ -154,7 +155,7 @@ def concat(node: OnnxNode) -> None:
     shapes = [e.known for e in node.present]
     if not shapes:
         raise ContradictionError("it has no inputs")
-    axis = axis_of(node.whole("axis", 1), len(shapes[0]))
+    axis = node.axis(1, len(shapes[0]))
     total: Dim = 0
     for shape in shapes:
         if len(shape) != len(shapes[0]):
@@ -180,7 +181,7 @@ def same_extent(extents: Sequence[Dim], what: str) -> Dim:
 def split(node: OnnxNode) -> None:
     """``Split`` into stated or equal parts."""
     x = node.need(0).known
-    axis = axis_of(node.whole("axis", 0), len(x))
+    axis = node.axis(0, len(x))
     parts: Sequence[Dim] | None = node.wholes("split")
     if parts is None and node.get(1) is not None:
         parts = numbers(node.get(1), "the sizes of the parts")
@@ -194,7 +195,7 @@ def split(node: OnnxNode) -> None:
     if total is not None and whole is not None and total != whole:
         raise ContradictionError(f"parts of {total:g} in all for an extent of {whole:g}")
     for i in range(count):
-        give(node, (*x[:axis], parts[i], *x[axis + 1 :]), i)
+        give(node, replaced(x, axis, parts[i]), i)
 
 
 def sum_of(dims: Iterable[Dim]) -> Dim:
@@ -335,9 +336,9 @@ def pad(node: OnnxNode) -> None:
 def gather(node: OnnxNode) -> None:
     """``Gather`` along an axis."""
     x, index = node.need(0).known, node.need(1).known
-    axis = axis_of(node.whole("axis", 0), len(x))
+    axis = node.axis(0, len(x))
     within(node.need(1), x[axis])
-    give(node, (*x[:axis], *index, *x[axis + 1 :]))
+    give(node, replaced(x, axis, *index))
 
 
 def within(index: OnnxValue, extent: Dim) -> None:
@@ -365,7 +366,7 @@ def gather_nd(node: OnnxNode) -> None:
 def like_index(node: OnnxNode) -> None:
     """``GatherElements``: shaped as the indices."""
     x, index = node.need(0).known, node.need(1).known
-    axis = axis_of(node.whole("axis", 0), len(x))
+    axis = node.axis(0, len(x))
     if len(index) != len(x):
         raise ContradictionError(f"indices of {len(index)} axes into {len(x)} axes")
     within(node.need(1), x[axis])
@@ -406,11 +407,3 @@ def resize(node: OnnxNode) -> None:
                 raise ContradictionError(f"a scale of {number:g}")
             shape[axis] = floor(simplify(shape[axis] * scale))
     give(node, shape)
-
-
-RULES: Mapping[str, Rule] = {
-    "Reshape": reshape, "Flatten": flatten, "Squeeze": squeeze, "Unsqueeze": unsqueeze,
-    "Transpose": transpose, "Concat": concat, "Split": split, "Slice": sliced, "Expand": expand,
-    "Tile": tile, "Pad": pad, "Gather": gather, "GatherND": gather_nd, "GatherElements": like_index,
-    "Resize": resize, "Upsample": resize,
-}  # fmt: skip

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from perfmodel.workload.importers.onnx.node import ContradictionError, OnnxNode, Shape
-from perfmodel.workload.importers.onnx.shapes import Rule, agree, give, ranked, spread
+from perfmodel.workload.importers.onnx.shapes import agree, give, ranked, spread
 from perfmodel.workload.symbols import Dim, constant
 
 
@@ -94,10 +92,3 @@ def einsum(node: OnnxNode) -> None:
     """``Einsum``."""
     _, target, sizes = indices(node)
     give(node, [sizes[c] for c in target])
-
-
-RULES: Mapping[str, Rule] = {
-    "Gemm": gemm,
-    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), matmul),
-    "Einsum": einsum,
-}

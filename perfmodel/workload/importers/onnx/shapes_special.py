@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from perfmodel.workload.importers.onnx.extents import floor_div
 from perfmodel.workload.importers.onnx.node import (
     ContradictionError,
     OnnxNode,
     axis_of,
     fixed,
+    replaced,
 )
 from perfmodel.workload.importers.onnx.read import FORMATS
-from perfmodel.workload.importers.onnx.shapes import RULES as PLAIN
 from perfmodel.workload.importers.onnx.shapes import (
-    Rule,
-    first_same,
     give,
-    layer_norm,
     ranked,
-    reduced_axes,
     spread,
 )
 from perfmodel.workload.importers.onnx.shapes_movement import numbers
-from perfmodel.workload.importers.onnx.shapes_products import RULES as PRODUCTS
 from perfmodel.workload.importers.onnx.shapes_products import stacked
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
@@ -53,7 +46,7 @@ def transform_axis(node: OnnxNode) -> int:
         return axis_of(fixed(numbers(third, "the axis")[0], "an axis"), rank)
     # The default moved from 1 to the last but one with operator set 20, where both agree in
     # rank 3; the attribute is the older form.
-    return axis_of(node.whole("axis", -2 if rank == 3 else 1), rank)
+    return node.axis(-2 if rank == 3 else 1, rank)
 
 
 def stft_lengths(node: OnnxNode) -> tuple[Dim, Dim]:
@@ -95,8 +88,8 @@ def compress(node: OnnxNode) -> None:
     if "axis" not in node.attributes:
         give(node, (_picked(node, 0, product(*x)),))
         return
-    axis = axis_of(node.whole("axis", 0), len(x))
-    give(node, (*x[:axis], _picked(node, axis, x[axis]), *x[axis + 1 :]))
+    axis = node.axis(0, len(x))
+    give(node, replaced(x, axis, _picked(node, axis, x[axis])))
 
 
 def suppression(node: OnnxNode) -> None:
@@ -113,9 +106,9 @@ def unique(node: OnnxNode) -> None:
     """``Unique``: the data decide how many."""
     x = node.need(0).known
     if "axis" in node.attributes:
-        axis = axis_of(node.whole("axis", 0), len(x))
+        axis = node.axis(0, len(x))
         count = _picked(node, axis, x[axis])
-        give(node, (*x[:axis], count, *x[axis + 1 :]))
+        give(node, replaced(x, axis, count))
     else:
         axis = 0
         count = _picked(node, 0, product(*x))
@@ -152,16 +145,6 @@ def dynamic_quantise(node: OnnxNode) -> None:
     give(node, (), 2, "uint8")
 
 
-def _after(index: int) -> Rule:
-    """Shaped as the first input, formatted as the zero point at `index`."""
-
-    def rule(node: OnnxNode) -> None:
-        zero = node.get(index)
-        give(node, node.need(0).known, format=zero.format if zero is not None else None)
-
-    return rule
-
-
 def quantised_pair(node: OnnxNode) -> None:
     """``QLinearAdd``, ``QLinearMul``: inputs 0 and 3 are broadcast."""
     zero = node.get(7)
@@ -174,12 +157,12 @@ def quantised_concat(node: OnnxNode) -> None:
     parts = [e for e in node.inputs[2::3] if e is not None]
     if not parts:
         raise ContradictionError("it has no inputs")
-    axis = axis_of(node.whole("axis", 0), len(parts[0].known))
+    axis = node.axis(0, len(parts[0].known))
     total: Dim = 0
     for part in parts:
         total = total + part.known[axis]
     shape = parts[0].known
-    give(node, (*shape[:axis], total, *shape[axis + 1 :]), format=node.need(1).format)
+    give(node, replaced(shape, axis, total), format=node.need(1).format)
 
 
 def quantised_gemm(node: OnnxNode) -> None:
@@ -199,20 +182,6 @@ def spatial_mean(node: OnnxNode) -> None:
     ones = (1,) * (len(x) - 2)
     last = node.whole("channels_last", 0)
     give(node, (x[0], *ones, x[-1]) if last else (*x[:2], *ones))
-
-
-def quantised_pool(node: OnnxNode) -> None:
-    """``QLinearAveragePool``: as ``AveragePool``."""
-    PLAIN["AveragePool"](node)
-
-
-def quantised_reduce(node: OnnxNode) -> None:
-    """``QLinearReduceMean``."""
-    x = node.need(0).known
-    bare = OnnxNode(node.op, node.name, node.inputs[:1], node.outputs, node.attributes)
-    axes = reduced_axes(bare, len(x))
-    keep = node.whole("keepdims", 1)
-    give(node, [1 if i in axes else d for i, d in enumerate(x) if keep or i not in axes])
 
 
 def integer_to_float(node: OnnxNode) -> None:
@@ -265,7 +234,7 @@ def block_gather(node: OnnxNode) -> None:
     wide = list(x)
     if node.need(0).format in {"uint8", "int8"} and bits < 8:
         wide[-1] = simplify(wide[-1] * (8 // bits))
-    give(node, (*wide[:axis], *index, *wide[axis + 1 :]), format=node.need(2).format)
+    give(node, replaced(tuple(wide), axis, *index), format=node.need(2).format)
 
 
 def swiglu(node: OnnxNode) -> None:
@@ -275,8 +244,8 @@ def swiglu(node: OnnxNode) -> None:
     if two is not None and two.shape == node.need(0).shape:
         give(node, x)
         return
-    axis = axis_of(node.whole("axis", -1), len(x))
-    give(node, (*x[:axis], simplify(x[axis] / 2), *x[axis + 1 :]))
+    axis = node.axis(-1, len(x))
+    give(node, replaced(x, axis, simplify(x[axis] / 2)))
 
 
 def linear_attention(node: OnnxNode) -> None:
@@ -301,33 +270,3 @@ def scan(node: OnnxNode) -> None:
     """``Scan`` comes here where no body can be written out."""
     count = node.whole("num_scan_inputs", 0)
     raise ContradictionError(f"attribute 'num_scan_inputs' is {count} of {len(node.inputs)} inputs")
-
-
-RULES: Mapping[str, Rule] = {
-    "Scan": scan,
-    "LinearAttention": linear_attention, "CausalConvWithState": causal_conv,
-    "DFT": dft, "STFT": stft, "NonZero": nonzero, "Compress": compress,
-    "NonMaxSuppression": suppression, "Unique": unique, "Multinomial": multinomial,
-    "QuantizeLinear": quantise, "DequantizeLinear": dequantise,
-    "DynamicQuantizeLinear": dynamic_quantise, "SwiGLU": swiglu,
-}  # fmt: skip
-
-#: Rules of onnxruntime's domain where it means something of its own.
-CONTRIBUTED: Mapping[str, Rule] = {
-    **dict.fromkeys(("QLinearAdd", "QLinearMul"), quantised_pair),
-    **dict.fromkeys(("QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax"), _after(4)),
-    "QLinearConcat": quantised_concat, "QGemm": quantised_gemm,
-    "QLinearGlobalAveragePool": spatial_mean, "QLinearAveragePool": quantised_pool,
-    "QLinearReduceMean": quantised_reduce,
-    **dict.fromkeys(("MatMulIntegerToFloat", "DynamicQuantizeMatMul"), integer_to_float),
-    **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "MatMulFpQ4"), narrow),
-    **dict.fromkeys(("FusedMatMul", "TransposeMatMul"), fused_matmul),
-    "DynamicQuantizeLSTM": quantised_lstm,
-    "FusedConv": PLAIN["Conv"], "FusedGemm": PRODUCTS["Gemm"],
-    "EmbedLayerNormalization": embed_norm, "GatherBlockQuantized": block_gather,
-    **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization",
-                     "SimplifiedLayerNormalization"), layer_norm),
-    **dict.fromkeys(("FastGelu", "BiasGelu", "QuickGelu", "BiasAdd", "RotaryEmbedding",
-                     "ScaledTanh", "ParametricSoftplus", "Affine", "ImageScaler", "Rsqrt",
-                     "GroupNorm", "Gelu", "MoE"), first_same),
-}  # fmt: skip

@@ -5,21 +5,26 @@ from __future__ import annotations
 from perfmodel.formats import find
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue
-from perfmodel.workload.importers.onnx.qonnx import DOMAINS, RULES, stated_format
+from perfmodel.workload.importers.onnx.qonnx import DOMAINS, QUANTISERS, stated_format
+from perfmodel.workload.importers.onnx.quantised import MOVERS
 from perfmodel.workload.importers.onnx.read import RawModel
 from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step
 
 #: Operators that pass on values as they are, in whatever format.
-_PASSING = frozenset(
-    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather",
-     "Expand", "MaxPool", "DepthToSpace", "SpaceToDepth", "Identity", "Tile", "Concat", "Pad",
-     "GatherElements", "GlobalMaxPool", "ReduceMax", "ReduceMin", "View", "Dropout", "Relu",
-     "Upsample", "Resize"}
-)  # fmt: skip
+_PASSING = MOVERS | {
+    "GlobalMaxPool",
+    "ReduceMax",
+    "ReduceMin",
+    "View",
+    "Dropout",
+    "Relu",
+    "Upsample",
+    "Resize",
+}
 
 
 def _is_quantiser(step: Step) -> bool:
-    return isinstance(step, OnnxNode) and step.domain in DOMAINS and step.op in RULES
+    return isinstance(step, OnnxNode) and step.domain in DOMAINS and step.op in QUANTISERS
 
 
 def fold_formats(steps: list[Step], outputs: list[OnnxValue]) -> list[Step]:

@@ -59,3 +59,13 @@ class Walked:
     extents: dict[Dim, str] = field(default_factory=dict[Dim, str])
     dispatched: frozenset[int] = frozenset()
     """Identities of the file's nodes that a runtime dispatches."""
+
+
+def touched(step: Step) -> list[OnnxValue]:
+    """Return every value that the nodes inside a step read or make."""
+    if isinstance(step, OnnxNode):
+        return [*step.present, *step.made]
+    if isinstance(step, Repeat):
+        return [e for s in step.steps for e in touched(s)]
+    inside = (step.node, *step.then_steps, *step.else_steps)
+    return [*step.then_outputs, *step.else_outputs, *(e for s in inside for e in touched(s))]

@@ -2,6 +2,7 @@
 
 Tensors go by the names that GGUF has for them (ggml-org/llama.cpp, ``gguf-py/gguf/constants.py``),
 which are the same for all architectures; files of another kind are read into these names first.
+Which weight is which tensor is told by ``workloads/stored/weights.yaml``.
 """
 
 from __future__ import annotations
@@ -12,59 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from perfmodel.errors import Fault, nearest
+from perfmodel.specfile import shipped
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.stored.held import FileTensor, layer_of
 from perfmodel.workload.symbols import constant
 
-#: Weight of a graph (of a layer: without its group) -> tensors of the file that it is, the first
-#: that are all there: several are one weight, and one tensor may be part of several weights.
-_NAMES: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
-    "q_proj": (("attn_q",), ("attn_qkv",)), "k_proj": (("attn_k",), ("attn_qkv",)),
-    "v_proj": (("attn_v",), ("attn_qkv",)), "o_proj": (("attn_output",),),
-    "q_down": (("attn_q_a",),), "q_down_norm": (("attn_q_a_norm",),), "q_up": (("attn_q_b",),),
-    "kv_down": (("attn_kv_a_mqa",),), "kv_down_norm": (("attn_kv_a_norm",),),
-    "k_up": (("attn_k_b",), ("attn_kv_b",)), "v_up": (("attn_v_b",), ("attn_kv_b",)),
-    "q_norm": (("attn_q_norm",),), "k_norm": (("attn_k_norm",),),
-    "attention_norm": (("attn_norm",), ("attn_output_norm",), ("post_attention_norm",)),
-    "attention_post_norm": (("post_attention_norm",),),
-    "ffn_norm": (("ffn_norm",), ("layer_output_norm",), ("attn_norm_2",), ("post_ffw_norm",),
-                 ("post_attention_norm",)),
-    "ffn_post_norm": (("post_ffw_norm",),),
-    "ffn_up": (("ffn_up",),), "ffn_gate": (("ffn_gate",), ("ffn_up",)),
-    "ffn_down": (("ffn_down",),),
-    "router": (("ffn_gate_inp",),),
-    "experts_up": (("ffn_gate_exps", "ffn_up_exps"), ("ffn_gate_up_exps",), ("ffn_up_exps",)),
-    "experts_down": (("ffn_down_exps",),),
-    "shared_up": (("ffn_up_shexp",),), "shared_gate": (("ffn_gate_shexp",),),
-    "shared_down": (("ffn_down_shexp",),), "shared_gate_proj": (("ffn_gate_inp_shexp",),),
-    "attention_sub_norm": (("attn_sub_norm",),), "ffn_sub_norm": (("ffn_sub_norm",),),
-    "gate_norm": (("ssm_norm",),), "dt": (("ssm_dt",),),
-    "time_norm": (("attn_norm",),), "channel_norm": (("attn_norm_2",),),
-    "mix_down": (("time_mix_w1",),), "mix_up": (("time_mix_w2",),),
-    "decay_down": (("time_mix_decay_w1",),), "key": (("time_mix_key",),),
-    "value": (("time_mix_value",),), "receptance": (("time_mix_receptance",),),
-    "gate": (("time_mix_gate",),), "head_norm": (("time_mix_ln",),),
-    "output": (("time_mix_output",),), "ffn_receptance": (("channel_mix_receptance",),),
-    "ffn_key": (("channel_mix_key",),), "ffn_value": (("channel_mix_value",),),
-    "entry_norm": (("token_embd_norm",),),
-    "norm": (("attn_norm",),), "in_proj": (("ssm_in",),), "conv": (("ssm_conv1d",),),
-    "x_proj": (("ssm_x",),), "dt_proj": (("ssm_dt",),), "out_proj": (("ssm_out",),),
-    "embedding": (("token_embd",),), "embedding_norm": (("token_embd_norm",),),
-    "positions": (("position_embd",),), "token_types": (("token_types",),),
-    "final_norm": (("output_norm",),), "head": (("output",), ("cls",)),
-    "pooler": (("pooler",),), "patch_embedding": (("patch_embd",),),
-}  # fmt: skip
-#: Those without ``.weight`` or ``.bias`` at the end.
-_PLAIN: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
-    "class_token": (("class_token",),), "scan.A": (("ssm_a",),), "scan.D": (("ssm_d",),),
-    "sinks": (("attn_sinks.weight",),), "entry.mix": (("time_mix_lerp_x.weight",),),
-    "time.mix": (("time_mix_lerp_fused.weight",),
-                 tuple(f"time_mix_lerp_{n}.weight" for n in "wkvrg")),
-    "channel.mix": (("channel_mix_lerp_k.weight", "channel_mix_lerp_r.weight"),),
-    "decay_up.weight": (("time_mix_decay_w2.weight",),),
-    "decay_up.bias": (("time_mix_decay.weight",),), "wkv.bonus": (("time_mix_first.weight",),),
-    "router.bias": (("ffn_gate_inp.bias",), ("exp_probs_b.bias",)),
-}  # fmt: skip
 #: Most of a file's bytes that may be in tensors without a place in the graph.
 _BESIDE: Final = 0.02
 _SHOWN: Final = 20
@@ -194,12 +147,15 @@ class _Matching:
 
     def _names(self, rest: str, layer: str) -> list[str]:
         """Return the tensors of a weight; a norm's bias is part of it."""
-        if rest in _PLAIN:
-            options = [tuple(f"{layer}{n}" for n in option) for option in _PLAIN[rest]]
+        if rest in names_of("complete"):
+            options = [
+                tuple(f"{layer}{n}" for n in option) for option in names_of("complete")[rest]
+            ]
         else:
             stem, _, kind = rest.rpartition(".")
             options = [
-                tuple(f"{layer}{n}.{kind}" for n in option) for option in _NAMES.get(stem, ())
+                tuple(f"{layer}{n}.{kind}" for n in option)
+                for option in names_of("named").get(stem, ())
             ]
         for option in options:
             if all(n in self.tensors for n in option):
@@ -265,10 +221,17 @@ def _without_number(name: str) -> str:
 
 
 def _expected(rest: str) -> str:
-    if rest in _PLAIN:
-        return _PLAIN[rest][0][0]
+    """Return the tensor that a weight is in most files."""
+    if rest in names_of("complete"):
+        return names_of("complete")[rest][0][0]
     stem, _, kind = rest.rpartition(".")
-    return f"{_NAMES[stem][0][0]}.{kind}" if stem in _NAMES else rest
+    known = names_of("named").get(stem)
+    return f"{known[0][0]}.{kind}" if known else rest
+
+
+def names_of(kind: str) -> Mapping[str, Sequence[Sequence[str]]]:
+    """Return weight -> options, each the tensors that it is, ``named`` or ``complete``."""
+    return shipped("workloads", "stored/weights.yaml")[kind]
 
 
 def _format(held: Sequence[FileTensor]) -> str:

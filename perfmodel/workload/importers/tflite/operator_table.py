@@ -2,168 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from perfmodel.workload.importers.onnx.registry import FUNCTIONS, REDUCTIONS, called
 from perfmodel.workload.importers.tflite.read import TfliteOperator
 from perfmodel.workload.importers.tflite.schema import PADDINGS
 from perfmodel.workload.importers.tflite.slices import SLICES
-from perfmodel.workload.importers.tflite.translate import Translator
+from perfmodel.workload.importers.tflite.translate import DOMAIN, Translator
 
 Handler = Callable[[Translator, TfliteOperator], None]
+Attributes = Callable[[Translator, TfliteOperator], Mapping[str, object]]
 
-#: Functions of each element with the same inputs in the same order.
-_PLAIN: Final[Mapping[str, str]] = {
-    "ADD": "Add", "SUB": "Sub", "MUL": "Mul", "DIV": "Div", "MAXIMUM": "Max", "MINIMUM": "Min",
-    "POW": "Pow", "FLOOR_MOD": "Mod", "FLOOR_DIV": "Div", "ADD_N": "Sum", "RELU": "Relu",
-    "LOGISTIC": "Sigmoid", "TANH": "Tanh", "HARD_SWISH": "HardSwish", "ELU": "Elu", "GELU": "Gelu",
-    "LEAKY_RELU": "LeakyRelu", "PRELU": "PRelu", "EXP": "Exp", "LOG": "Log", "SIN": "Sin",
-    "COS": "Cos", "SQRT": "Sqrt", "RSQRT": "Rsqrt", "ABS": "Abs", "NEG": "Neg", "CEIL": "Ceil",
-    "FLOOR": "Floor", "ROUND": "Round", "SIGN": "Sign", "EQUAL": "Equal", "LESS": "Less",
-    "LESS_EQUAL": "LessOrEqual", "GREATER": "Greater", "GREATER_EQUAL": "GreaterOrEqual",
-    "NOT_EQUAL": "Equal", "LOGICAL_AND": "And", "LOGICAL_OR": "Or", "LOGICAL_NOT": "Not",
-    "SELECT": "Where", "SELECT_V2": "Where", "LOCAL_RESPONSE_NORMALIZATION": "LRN",
-    "TILE": "Tile", "BROADCAST_TO": "Expand", "FILL": "ConstantOfShape", "SHAPE": "Shape",
-    "GATHER_ND": "GatherND", "CUMSUM": "CumSum", "SCATTER_ND": "ScatterND",
-    "BITWISE_XOR": "BitwiseXor", "RIGHT_SHIFT": "BitShift", "STABLEHLO_ADD": "Add",
-    "STABLEHLO_MULTIPLY": "Mul", "STABLEHLO_SUBTRACT": "Sub", "STABLEHLO_DIVIDE": "Div",
-    "STABLEHLO_MAXIMUM": "Max", "STABLEHLO_MINIMUM": "Min", "STABLEHLO_LOGISTIC": "Sigmoid",
-    "STABLEHLO_TANH": "Tanh", "STABLEHLO_EXPONENTIAL": "Exp", "STABLEHLO_RSQRT": "Rsqrt",
-}  # fmt: skip
-
-#: The same under this format's own meaning.
-_OWN: Final[Mapping[str, str]] = {
-    "SQUARED_DIFFERENCE": "SquaredDifference", "BATCH_TO_SPACE_ND": "BatchToSpace",
-    "SPACE_TO_BATCH_ND": "SpaceToBatch", "RESIZE_BILINEAR": "Resize",
-    "RESIZE_NEAREST_NEIGHBOR": "Resize", "REVERSE_V2": "Copy", "BITCAST": "Copy",
-    "RFFT2D": "RFFT2D", "COMPLEX_ABS": "ComplexAbs", "REAL": "Real", "IMAG": "Imag",
-}  # fmt: skip
-
-_REDUCTIONS: Final[Mapping[str, str]] = {
-    "MEAN": "ReduceMean", "SUM": "ReduceSum", "REDUCE_PROD": "ReduceProd",
-    "REDUCE_MAX": "ReduceMax", "REDUCE_MIN": "ReduceMin", "REDUCE_ANY": "ReduceMax",
-    "REDUCE_ALL": "ReduceMin",
-}  # fmt: skip
+#: Operators that mean another thing than the registry by that name: ``WHERE`` returns positions.
+_OTHERWISE: Final = frozenset({"WHERE"})
 
 #: Number of an element type in ONNX, by format.
 _TYPES: Final[Mapping[str, int]] = {
-    "fp32": 1, "uint8": 2, "int8": 3, "int16": 5, "int32": 6, "int64": 7, "bool": 9, "fp16": 10,
-    "fp64": 11, "bf16": 16,
-}  # fmt: skip
+    "fp32": 1,
+    "uint8": 2,
+    "int8": 3,
+    "int16": 5,
+    "int32": 6,
+    "int64": 7,
+    "bool": 9,
+    "fp16": 10,
+    "fp64": 11,
+    "bf16": 16,
+}
 
 
-def _plain(t: Translator, o: TfliteOperator) -> None:
-    source = t.activated(o)
-    t.emit(_PLAIN[o.op], t.inputs(o), (source, *(t.name(i) for i in o.outputs[1:])))
-    t.activate(o, source)
+def _node(
+    op: str,
+    attributes: Attributes | None = None,
+    *,
+    own: bool = False,
+    inputs: Sequence[int] | None = None,
+    outputs: int | None = 1,
+    fused: bool = True,
+) -> Handler:
+    """Return what writes an operator as one node, and its fused activation as a node behind it.
+
+    Parameters
+    ----------
+    own
+        Whether it is a node of this format's own meaning.
+    inputs, outputs
+        Inputs by their places, by default all; and how many outputs, ``None`` for all.
+    fused
+        Whether an activation among its options is one of its output.
+    """
+
+    def handler(t: Translator, o: TfliteOperator) -> None:
+        read = t.inputs(o) if inputs is None else [t.input(o, i) for i in inputs]
+        source = t.activated(o) if fused else t.name(o.outputs[0])
+        written = [source, *map(t.name, o.outputs[1:outputs])]
+        stated = attributes(t, o) if attributes else None
+        t.emit(op, read, written, stated, DOMAIN if own else "")
+        if fused:
+            t.activate(o, source)
+
+    return handler
 
 
-def _fill(t: Translator, o: TfliteOperator) -> None:
-    t.emit("ConstantOfShape", (t.input(o, 0),), (t.name(o.outputs[0]),))
+def _always(**attributes: object) -> Attributes:
+    return lambda t, o: attributes
 
 
-def _own(t: Translator, o: TfliteOperator) -> None:
-    source = t.activated(o)
-    mode = {"RESIZE_BILINEAR": "linear", "RESIZE_NEAREST_NEIGHBOR": "nearest"}.get(o.op)
-    attributes = {"mode": mode} if mode else {}
-    t.own(_OWN[o.op], t.inputs(o), (source,), attributes)
-    t.activate(o, source)
+def _options(*names: str) -> Attributes:
+    """Return options as attributes of their names; what an operator lacks is 0."""
+    return lambda t, o: {name: int(o.options.get(name, 0)) for name in names}
 
 
 def _clipped(t: Translator, o: TfliteOperator) -> None:
     t.function(o.op, t.input(o, 0), t.name(o.outputs[0]))
 
 
-def _square(t: Translator, o: TfliteOperator) -> None:
-    t.emit("Mul", (t.input(o, 0),) * 2, (t.name(o.outputs[0]),))
+def _window(axes: str) -> Attributes:
+    def window(t: Translator, o: TfliteOperator) -> dict[str, object]:
+        return {
+            "strides": tuple(o.options[f"stride_{a}"] for a in axes),
+            "dilations": tuple(o.options.get(f"dilation_{a}", 1) for a in axes),
+            "padding": PADDINGS[o.options["padding"]],
+        }
+
+    return window
 
 
-def _window(t: Translator, o: TfliteOperator) -> dict[str, object]:
-    return {
-        "strides": (o.options["stride_h"], o.options["stride_w"]),
-        "dilations": (o.options.get("dilation_h", 1), o.options.get("dilation_w", 1)),
-        "padding": PADDINGS[o.options["padding"]],
-    }
-
-
-def _convolution(t: Translator, o: TfliteOperator) -> None:
-    source = t.activated(o)
-    op = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D"}.get(o.op, "TransposeConv")
-    t.own(op, t.inputs(o), (source,), _window(t, o))
-    t.activate(o, source)
-
-
-def _convolution_3d(t: Translator, o: TfliteOperator) -> None:
-    source = t.activated(o)
-    t.own("Conv3D", t.inputs(o), (source,), {
-        "strides": tuple(o.options[f"stride_{a}"] for a in "dhw"),
-        "dilations": tuple(o.options[f"dilation_{a}"] for a in "dhw"),
-        "padding": PADDINGS[o.options["padding"]],
-    })  # fmt: skip
-    t.activate(o, source)
-
-
-def _pool(t: Translator, o: TfliteOperator) -> None:
-    source = t.activated(o)
-    op = {"AVERAGE_POOL_2D": "AveragePool", "MAX_POOL_2D": "MaxPool"}.get(o.op, "LpPool")
+def _pool(t: Translator, o: TfliteOperator) -> Mapping[str, object]:
     kernel = (o.options["filter_h"], o.options["filter_w"])
-    t.own(op, t.inputs(o), (source,), {**_window(t, o), "kernel_shape": kernel})
-    t.activate(o, source)
+    return {**_window("hw")(t, o), "kernel_shape": kernel}
 
 
-def _dense(t: Translator, o: TfliteOperator) -> None:
-    source = t.activated(o)
-    keep = int(o.options["keep_num_dims"])
-    t.own("FullyConnected", t.inputs(o), (source,), {"keep_num_dims": keep})
-    t.activate(o, source)
+def _to(t: Translator, o: TfliteOperator) -> Mapping[str, object]:
+    return {"to": t.tensor(o.outputs[0]).format}
 
 
-def _matmul(t: Translator, o: TfliteOperator) -> None:
-    sides = {name: int(o.options[name]) for name in ("adj_x", "adj_y")}
-    t.own("BatchMatMul", t.inputs(o), (t.name(o.outputs[0]),), sides)
+def _to_type(t: Translator, o: TfliteOperator) -> Mapping[str, object]:
+    return {"to": _TYPES.get(t.tensor(o.outputs[0]).format, 1)}
 
 
-def _blocks(t: Translator, o: TfliteOperator) -> None:
-    op = {"DEPTH_TO_SPACE": "DepthToSpace"}.get(o.op, "SpaceToDepth")
-    t.own(op, t.inputs(o), (t.name(o.outputs[0]),), {"block_size": o.options["block_size"]})
+def _keeping(t: Translator, o: TfliteOperator) -> Mapping[str, object]:
+    return {"keepdims": int(o.options["keep_dims"])}
 
 
-def _normalised(t: Translator, o: TfliteOperator) -> None:
-    source = t.activated(o)
-    t.own("L2Normalization", t.inputs(o), (source,))
-    t.activate(o, source)
-
-
-def _softmax(t: Translator, o: TfliteOperator) -> None:
-    op = "LogSoftmax" if o.op == "LOG_SOFTMAX" else "Softmax"
-    t.emit(op, t.inputs(o), (t.name(o.outputs[0]),), {"axis": -1})
-
-
-def _concat(t: Translator, o: TfliteOperator) -> None:
-    source = t.activated(o)
-    t.emit("Concat", t.inputs(o), (source,), {"axis": o.options["axis"]})
-    t.activate(o, source)
-
-
-def _quantise(t: Translator, o: TfliteOperator) -> None:
-    op = "Quantize" if o.op in {"QUANTIZE", "FAKE_QUANT"} else "Dequantize"
-    t.own(op, t.inputs(o), (t.name(o.outputs[0]),), {"to": t.tensor(o.outputs[0]).format})
-
-
-def _cast(t: Translator, o: TfliteOperator) -> None:
-    to = _TYPES.get(t.tensor(o.outputs[0]).format, 1)
-    t.emit("Cast", t.inputs(o), (t.name(o.outputs[0]),), {"to": to})
-
-
-def _reduce(t: Translator, o: TfliteOperator) -> None:
-    t.emit(_REDUCTIONS[o.op], t.inputs(o), (t.name(o.outputs[0]),),
-           {"keepdims": int(o.options["keep_dims"])})  # fmt: skip
-
-
-def _arg(t: Translator, o: TfliteOperator) -> None:
-    axis = (t.numbers(o, 1) or (-1,))[0]
-    op = "ArgMax" if o.op == "ARG_MAX" else "ArgMin"
-    t.emit(op, (t.input(o, 0),), (t.name(o.outputs[0]),), {"axis": axis, "keepdims": 0})
+def _along(t: Translator, o: TfliteOperator) -> Mapping[str, object]:
+    return {"axis": (t.numbers(o, 1) or (-1,))[0], "keepdims": 0}
 
 
 def _top(t: Translator, o: TfliteOperator) -> None:
@@ -174,46 +118,41 @@ def _top(t: Translator, o: TfliteOperator) -> None:
 
 def _one_hot(t: Translator, o: TfliteOperator) -> None:
     values = t.constant((0, 1))
-    t.emit("OneHot", (t.input(o, 0), t.input(o, 1), values), (t.name(o.outputs[0]),),
-           {"axis": o.options["axis"]})  # fmt: skip
+    t.emit(
+        "OneHot",
+        (t.input(o, 0), t.input(o, 1), values),
+        (t.name(o.outputs[0]),),
+        {"axis": o.options["axis"]},
+    )
 
 
-def _lookup(t: Translator, o: TfliteOperator) -> None:
-    if o.op == "EMBEDDING_LOOKUP":
-        t.emit("Gather", (t.input(o, 1), t.input(o, 0)), (t.name(o.outputs[0]),), {"axis": 0})
-    elif o.options["batch_dims"]:
-        t.own("Gather", t.inputs(o), (t.name(o.outputs[0]),),
-              {"axis": o.options["axis"], "batch_dims": o.options["batch_dims"]})  # fmt: skip
-    else:
-        t.emit("Gather", t.inputs(o), (t.name(o.outputs[0]),), {"axis": o.options["axis"]})
+def _gather(t: Translator, o: TfliteOperator) -> None:
+    batched = bool(o.options["batch_dims"])
+    stated = _options("axis", "batch_dims") if batched else _options("axis")
+    _node("Gather", stated, own=batched)(t, o)
 
 
-def _svdf(t: Translator, o: TfliteOperator) -> None:
-    source = t.activated(o)
-    t.own("SVDF", t.inputs(o), (source,), {"rank": o.options["rank"]})
-    t.activate(o, source)
+def _cells(op: str) -> Handler:
+    def cells(t: Translator, o: TfliteOperator) -> None:
+        single = o.op in {"LSTM", "RNN"}
+        stated = {
+            "sequence": int(not single),
+            "time_major": int(o.options.get("time_major", False)),
+        }
+        _node(op, _always(**stated), own=True, fused=False)(t, o)
+
+    return cells
 
 
 def _lstm(t: Translator, o: TfliteOperator) -> None:
-    if o.op == "LSTM" and o.options["kernel_type"] == 1:
-        # The basic kernel: one matrix for all gates.
-        t.own("BasicLSTM", t.inputs(o), [t.name(i) for i in o.outputs], {"sequence": 0})
-        return
-    t.own("SequenceLSTM", t.inputs(o), (t.name(o.outputs[0]),), {
-        "sequence": int(o.op != "LSTM"), "time_major": int(o.options.get("time_major", False)),
-    })  # fmt: skip
+    """``LSTM``: of the basic kernel, with one matrix for all gates, or of the full one."""
+    basic = o.options["kernel_type"] == 1
+    handler = _node("BasicLSTM", _always(sequence=0), own=True, outputs=None, fused=False)
+    (handler if basic else _cells("SequenceLSTM"))(t, o)
 
 
-def _bidirectional(t: Translator, o: TfliteOperator) -> None:
-    t.own("BidirectionalLSTM", t.inputs(o), [t.name(i) for i in o.outputs], {
-        "merge": int(o.options["merge_outputs"]), "time_major": int(o.options["time_major"]),
-    })  # fmt: skip
-
-
-def _rnn(t: Translator, o: TfliteOperator) -> None:
-    t.own("SequenceRNN", t.inputs(o), (t.name(o.outputs[0]),), {
-        "sequence": int(o.op != "RNN"), "time_major": int(o.options.get("time_major", False)),
-    })  # fmt: skip
+def _bidirectional(t: Translator, o: TfliteOperator) -> Mapping[str, object]:
+    return {"merge": int(o.options["merge_outputs"]), "time_major": int(o.options["time_major"])}
 
 
 # states
@@ -248,11 +187,13 @@ def _write_state(t: Translator, o: TfliteOperator) -> None:
 
 def _runs(t: Translator, o: TfliteOperator) -> None:
     numbers: list[int] = [v for k, v in o.options.items() if k.endswith("subgraph")]
-    named = [
-        f"'{t.model.subgraphs[n].name}'" for n in numbers if 0 <= n < len(t.model.subgraphs)
-    ]  # fmt: skip
-    t.own(o.op, t.inputs(o), [t.name(i) for i in o.outputs],
-          {"runs": "it runs the subgraphs " + " and ".join(named)})  # fmt: skip
+    named = [f"'{t.model.subgraphs[n].name}'" for n in numbers if 0 <= n < len(t.model.subgraphs)]
+    t.own(
+        o.op,
+        t.inputs(o),
+        [t.name(i) for i in o.outputs],
+        {"runs": "it runs the subgraphs " + " and ".join(named)},
+    )
 
 
 def _if(t: Translator, o: TfliteOperator) -> None:
@@ -271,37 +212,86 @@ def _once(t: Translator, o: TfliteOperator) -> None:
     """``CALL_ONCE`` sets states up before the first run: no part of any other."""
 
 
+#: Operators that are written otherwise than those of `registry` by their names there.
 HANDLERS: Final[Mapping[str, Handler]] = {
-    **dict.fromkeys(_PLAIN, _plain),
-    **dict.fromkeys(_OWN, _own),
+    **{
+        name: _node(op)
+        for name, op in (
+            ("LOCAL_RESPONSE_NORMALIZATION", "LRN"),
+            ("TILE", "Tile"),
+            ("BROADCAST_TO", "Expand"),
+            ("SHAPE", "Shape"),
+            ("GATHER_ND", "GatherND"),
+            ("SCATTER_ND", "ScatterND"),
+        )
+    },
+    **{
+        name: _node(op, own=True)
+        for name, op in (
+            ("SQUARED_DIFFERENCE", "SquaredDifference"),
+            ("BATCH_TO_SPACE_ND", "BatchToSpace"),
+            ("SPACE_TO_BATCH_ND", "SpaceToBatch"),
+            ("REVERSE_V2", "Copy"),
+            ("BITCAST", "Copy"),
+            ("RFFT2D", "RFFT2D"),
+            ("COMPLEX_ABS", "ComplexAbs"),
+            ("REAL", "Real"),
+            ("IMAG", "Imag"),
+            ("L2_NORMALIZATION", "L2Normalization"),
+        )
+    },
+    "RESIZE_BILINEAR": _node("Resize", _always(mode="linear"), own=True),
+    "RESIZE_NEAREST_NEIGHBOR": _node("Resize", _always(mode="nearest"), own=True),
     **dict.fromkeys(("RELU6", "RELU_N1_TO_1", "RELU_0_TO_1"), _clipped),
-    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"), _convolution),
-    "CONV_3D": _convolution_3d,
-    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"), _pool),
-    **dict.fromkeys(("SOFTMAX", "LOG_SOFTMAX"), _softmax),
-    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "FAKE_QUANT"), _quantise),
-    **dict.fromkeys(_REDUCTIONS, _reduce),
-    **dict.fromkeys(("ARG_MAX", "ARG_MIN"), _arg),
-    **dict.fromkeys(("GATHER", "EMBEDDING_LOOKUP"), _lookup),
-    **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH"), _blocks),
-    **dict.fromkeys(("UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM"), _lstm),
-    "BIDIRECTIONAL_SEQUENCE_LSTM": _bidirectional,
-    **dict.fromkeys(("UNIDIRECTIONAL_SEQUENCE_RNN", "RNN"), _rnn),
+    "CONV_2D": _node("Conv2D", _window("hw"), own=True),
+    "DEPTHWISE_CONV_2D": _node("DepthwiseConv2D", _window("hw"), own=True),
+    "TRANSPOSE_CONV": _node("TransposeConv", _window("hw"), own=True),
+    "CONV_3D": _node("Conv3D", _window("dhw"), own=True),
+    "AVERAGE_POOL_2D": _node("AveragePool", _pool, own=True),
+    "MAX_POOL_2D": _node("MaxPool", _pool, own=True),
+    "L2_POOL_2D": _node("LpPool", _pool, own=True),
+    "FULLY_CONNECTED": _node("FullyConnected", _options("keep_num_dims"), own=True),
+    "BATCH_MATMUL": _node("BatchMatMul", _options("adj_x", "adj_y"), own=True),
+    "DEPTH_TO_SPACE": _node("DepthToSpace", _options("block_size"), own=True),
+    "SPACE_TO_DEPTH": _node("SpaceToDepth", _options("block_size"), own=True),
+    "SOFTMAX": _node("Softmax", _always(axis=-1), fused=False),
+    "LOG_SOFTMAX": _node("LogSoftmax", _always(axis=-1), fused=False),
+    "QUANTIZE": _node("Quantize", _to, own=True),
+    "FAKE_QUANT": _node("Quantize", _to, own=True),
+    "DEQUANTIZE": _node("Dequantize", _to, own=True),
+    "CAST": _node("Cast", _to_type),
+    "ARG_MAX": _node("ArgMax", _along, inputs=(0,)),
+    "ARG_MIN": _node("ArgMin", _along, inputs=(0,)),
+    "CONCATENATION": _node("Concat", _options("axis")),
+    "GATHER": _gather,
+    "EMBEDDING_LOOKUP": _node("Gather", _always(axis=0), inputs=(1, 0)),
+    "FILL": _node("ConstantOfShape", inputs=(0,)),
+    "SQUARE": _node("Mul", inputs=(0, 0)),
+    "SVDF": _node("SVDF", _options("rank"), own=True),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _cells("SequenceLSTM"),
+    "LSTM": _lstm,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": _node(
+        "BidirectionalLSTM", _bidirectional, own=True, outputs=None, fused=False
+    ),
+    **dict.fromkeys(("UNIDIRECTIONAL_SEQUENCE_RNN", "RNN"), _cells("SequenceRNN")),
+    "TOPK_V2": _top,
+    "ONE_HOT": _one_hot,
     "IF": _if,
     **dict.fromkeys(("WHILE", "CALL"), _runs),
     "CALL_ONCE": _once,
-    "FULLY_CONNECTED": _dense,
-    "BATCH_MATMUL": _matmul,
-    "L2_NORMALIZATION": _normalised,
-    "CONCATENATION": _concat,
-    "CAST": _cast,
-    "TOPK_V2": _top,
-    "ONE_HOT": _one_hot,
-    "FILL": _fill,
-    "SQUARE": _square,
-    "SVDF": _svdf,
     "VAR_HANDLE": _handle,
     "READ_VARIABLE": _read_state,
     "ASSIGN_VARIABLE": _write_state,
     **SLICES,
 }
+
+
+def handler_of(op: str) -> Handler | None:
+    """Return what writes a builtin operator; ``None`` for one that is not known."""
+    if op in HANDLERS or op in _OTHERWISE:
+        return HANDLERS.get(op)
+    reduction = called(op, REDUCTIONS)
+    if reduction is not None:
+        return _node(reduction.name, _keeping)
+    function = called(op.removeprefix("STABLEHLO_"), FUNCTIONS)
+    return None if function is None else _node(function.name)

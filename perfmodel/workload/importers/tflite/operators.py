@@ -9,11 +9,12 @@ into nodes of the ONNX standard.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Final
 
+from perfmodel.workload.importers.onnx import operators_movement as move
 from perfmodel.workload.importers.onnx.extents import floor_div
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, Shape, fixed
-from perfmodel.workload.importers.onnx.operators_movement import copy, part, resize, sample
 from perfmodel.workload.importers.onnx.operators_pointwise import pool
 from perfmodel.workload.importers.onnx.operators_products import (
     convolution,
@@ -21,15 +22,20 @@ from perfmodel.workload.importers.onnx.operators_products import (
     product_of,
 )
 from perfmodel.workload.importers.onnx.operators_quantised import convert
-from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
-from perfmodel.workload.importers.onnx.shapes import per_axis
+from perfmodel.workload.importers.onnx.pricing import Pricer, counted
+from perfmodel.workload.importers.onnx.registry import by_name, each, priced
+from perfmodel.workload.importers.onnx.shapes import broadcasting, first_same, per_axis
 from perfmodel.workload.importers.onnx.shapes_movement import numbers
-from perfmodel.workload.importers.tflite.recurrent import basic_lstm, lstm, simple_rnn, svdf
-from perfmodel.workload.importers.tflite.shapes import RULES, sides
+from perfmodel.workload.importers.tflite import shapes
+from perfmodel.workload.importers.tflite.recurrent import (
+    basic_lstm,
+    lstm,
+    sequence_shape,
+    simple_rnn,
+    svdf,
+    svdf_shape,
+)
 from perfmodel.workload.symbols import Dim, constant, product, simplify
-
-#: What a reader of this format asks a module for (`perfmodel.workload.importers.onnx.domains`).
-__all__ = ["PRICES", "RULES"]
 
 
 def _turned(shape: Shape) -> Shape:
@@ -114,9 +120,10 @@ def pooling(p: Pricer, n: OnnxNode) -> None:
     views = (_view(p, x, _turned(x.known)),)
     y = _view(p, n.out, _turned(n.out.known))
     attributes = {
-        "kernel_shape": kernel, "strides": per_axis(n, "strides", len(kernel)),
+        "kernel_shape": kernel,
+        "strides": per_axis(n, "strides", len(kernel)),
         "pads": _padding(n, x.known[1:-1], kernel),
-    }  # fmt: skip
+    }
     pool(p, OnnxNode(n.op, n.name, views, (y,), attributes))
 
 
@@ -133,7 +140,7 @@ def batch_matmul(p: Pricer, n: OnnxNode) -> None:
     """Price a product of two stacks of matrices."""
     a, b = (
         _view(p, n.need(i), shape) if n.need(i).is_data else _weights(p, n.need(i), shape)
-        for i, shape in enumerate(sides(n))
+        for i, shape in enumerate(shapes.sides(n))
     )
     product_of(p, OnnxNode("MatMul", n.name, (a, b), n.outputs, n.attributes), a, b)
 
@@ -141,16 +148,6 @@ def batch_matmul(p: Pricer, n: OnnxNode) -> None:
 def _weights(p: Pricer, edge: OnnxValue, shape: Shape) -> OnnxValue:
     edge.kind = "weight"
     return _view(p, edge, shape)
-
-
-def resizing(p: Pricer, n: OnnxNode) -> None:
-    """Price ``RESIZE_*``: only height and width change."""
-    resize(p, n)
-
-
-def block_copy(p: Pricer, n: OnnxNode) -> None:
-    """Price an operator that moves every element once."""
-    copy(p, n)
 
 
 def converting(p: Pricer, n: OnnxNode) -> None:
@@ -172,13 +169,6 @@ def lookup(p: Pricer, n: OnnxNode) -> None:
     p.add(n, "gather", [*p.reads(n.get(1)), (p.tensor(n.need(0)), n.out.elements)])
 
 
-def normalise(p: Pricer, n: OnnxNode) -> None:
-    """Price ``L2_NORMALIZATION``: squares, their sum, a root and a division an element."""
-    x = n.need(0)
-    p.add(n, "norm", [p.tensor(x)], ops=product(6, x.elements), inplace=x,
-          attributes={"function": "l2_normalization"})  # fmt: skip
-
-
 def fourier(p: Pricer, n: OnnxNode) -> None:
     """Price ``RFFT2D``: ``5 n log2 n`` operations a complex transform.
 
@@ -189,22 +179,7 @@ def fourier(p: Pricer, n: OnnxNode) -> None:
     images = product(*x.known[:-2])
     ops = rows * 2.5 * columns * math.log2(columns)
     ops += (columns // 2 + 1) * 5.0 * rows * math.log2(rows)
-    p.add(n, "elementwise", [p.tensor(x)], ops=product(images, ops),
-          attributes={"function": "fft"})  # fmt: skip
-
-
-def magnitude(p: Pricer, n: OnnxNode) -> None:
-    """Price ``COMPLEX_ABS``: two squares, their sum and a root; a part is only read."""
-    x = n.need(0)
-    each = 7 if n.op == "ComplexAbs" else 0
-    p.add(n, "elementwise", [p.tensor(x)], ops=product(each, x.elements),
-          attributes={"function": "complex"})  # fmt: skip
-
-
-def squared_difference(p: Pricer, n: OnnxNode) -> None:
-    """Price ``SQUARED_DIFFERENCE``: a difference and a product an element."""
-    p.add(n, "elementwise", p.reads(*n.present), ops=product(2, n.out.elements),
-          attributes={"function": "squared_difference"})  # fmt: skip
+    p.add(n, "elementwise", [p.tensor(x)], ops=product(images, ops), attributes={"function": "fft"})
 
 
 def suppress(p: Pricer, n: OnnxNode) -> None:
@@ -216,8 +191,9 @@ def suppress(p: Pricer, n: OnnxNode) -> None:
     boxes, limit = n.need(0), n.get(2)
     most = limit.number() if limit is not None else None
     count = boxes.known[0]
-    p.add(n, "pool", p.reads(boxes, n.get(1)),
-          ops=product(count, count if most is None else most, 12))  # fmt: skip
+    p.add(
+        n, "pool", p.reads(boxes, n.get(1)), ops=product(count, count if most is None else most, 12)
+    )
 
 
 def detections(p: Pricer, n: OnnxNode) -> None:
@@ -229,8 +205,12 @@ def detections(p: Pricer, n: OnnxNode) -> None:
     boxes, scores = n.need(0), n.need(1)
     kept = n.out.known[1] if len(n.out.known) > 1 else 10
     count = product(*boxes.known[:-1])
-    p.add(n, "pool", p.reads(boxes, scores, n.get(2)),
-          ops=simplify(scores.elements + product(count, 20 + 12 * kept)))  # fmt: skip
+    p.add(
+        n,
+        "pool",
+        p.reads(boxes, scores, n.get(2)),
+        ops=simplify(scores.elements + product(count, 20 + 12 * kept)),
+    )
 
 
 def control_flow(p: Pricer, n: OnnxNode) -> None:
@@ -238,30 +218,41 @@ def control_flow(p: Pricer, n: OnnxNode) -> None:
     raise NotPricedError(n.text("runs", "it runs another subgraph"))
 
 
-PRICES: Mapping[str, Pricing] = {
-    **dict.fromkeys(("Conv2D", "DepthwiseConv2D", "Conv3D"), conv),
-    "TransposeConv": conv_transpose,
-    **dict.fromkeys(("NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"), suppress),
-    "TFLite_Detection_PostProcess": detections,
-    "TransformTensorBilinear": sample,
-    "Convolution2DTransposeBias": biased_transpose,
-    **dict.fromkeys(("AveragePool", "MaxPool", "LpPool"), pooling),
-    "Resize": resizing,
-    **dict.fromkeys(("DepthToSpace", "SpaceToDepth", "SpaceToBatch", "BatchToSpace", "Copy"),
-                    block_copy),
-    "StridedSlice": part,
-    "Assign": assign,
-    "FullyConnected": fully_connected,
-    "BatchMatMul": batch_matmul,
-    **dict.fromkeys(("Quantize", "Dequantize"), converting),
-    "Gather": lookup,
-    "L2Normalization": normalise,
-    "SquaredDifference": squared_difference,
-    "RFFT2D": fourier,
-    **dict.fromkeys(("ComplexAbs", "Real", "Imag"), magnitude),
-    "SVDF": svdf,
-    **dict.fromkeys(("SequenceLSTM", "BidirectionalLSTM"), lstm),
-    "BasicLSTM": basic_lstm,
-    "SequenceRNN": simple_rnn,
-    **dict.fromkeys(("IF", "WHILE", "CALL"), control_flow),
-}  # fmt: skip
+#: What a reader of this format asks the module for (`perfmodel.workload.importers.onnx.domains`).
+OPERATORS: Final = by_name(
+    each(shapes.convolved, conv, "Conv2D", "DepthwiseConv2D", "Conv3D"),
+    each(shapes.pooled, pooling, "AveragePool", "MaxPool", "LpPool"),
+    each(shapes.blocks, move.copy, "DepthToSpace", "SpaceToDepth"),
+    each(shapes.batched, move.copy, "SpaceToBatch", "BatchToSpace"),
+    each(shapes.converted, converting, "Quantize", "Dequantize"),
+    each(sequence_shape, lstm, "SequenceLSTM", "BidirectionalLSTM"),
+    each(None, suppress, "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"),
+    each(None, control_flow, "IF", "WHILE", "CALL"),
+    each(shapes.real_part, counted("elementwise", function="complex"), "Real", "Imag"),
+    (
+        *priced(counted("elementwise", 7, function="complex"), ComplexAbs=shapes.real_part),
+        *priced(conv_transpose, TransposeConv=shapes.scattered),
+        *priced(biased_transpose, Convolution2DTransposeBias=None),
+        *priced(detections, TFLite_Detection_PostProcess=None),
+        *priced(move.sample, TransformTensorBilinear=None),
+        *priced(move.resize, Resize=shapes.resized),
+        *priced(move.copy, Copy=first_same),
+        *priced(assign, Assign=first_same),
+        *priced(move.part, StridedSlice=shapes.strided),
+        *priced(fully_connected, FullyConnected=shapes.dense),
+        *priced(batch_matmul, BatchMatMul=shapes.multiplied),
+        *priced(lookup, Gather=shapes.gathered),
+        *priced(
+            counted("norm", 6, inplace=True, function="l2_normalization"),
+            L2Normalization=first_same,
+        ),
+        *priced(
+            counted("elementwise", 2, of="output", reads="all", function="squared_difference"),
+            SquaredDifference=broadcasting,
+        ),
+        *priced(fourier, RFFT2D=shapes.transformed),
+        *priced(svdf, SVDF=svdf_shape),
+        *priced(basic_lstm, BasicLSTM=sequence_shape),
+        *priced(simple_rnn, SequenceRNN=sequence_shape),
+    ),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from perfmodel.workload.importers.onnx.extents import floor_div
 from perfmodel.workload.importers.onnx.node import (
@@ -11,14 +11,12 @@ from perfmodel.workload.importers.onnx.node import (
     OnnxNode,
     OnnxValue,
     Shape,
-    axis_of,
     fixed,
+    replaced,
 )
-from perfmodel.workload.importers.onnx.shapes import Rule, give, per_axis, spread
+from perfmodel.workload.importers.onnx.shapes import give, per_axis, spread
 from perfmodel.workload.importers.onnx.shapes_movement import numbers, sliced
-from perfmodel.workload.importers.tflite.masks import masked
-from perfmodel.workload.importers.tflite.recurrent import sequence_shape
-from perfmodel.workload.importers.tflite.recurrent import svdf_shape as filtered
+from perfmodel.workload.importers.tflite.slices import masked
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
 
@@ -154,8 +152,8 @@ def gathered(node: OnnxNode) -> None:
     """``GATHER`` whose first axes go in step with the indices'."""
     x, indices = node.need(0).known, node.need(1).known
     batch = node.whole("batch_dims", 0)
-    axis = axis_of(node.whole("axis", 0), len(x))
-    give(node, (*x[:axis], *indices[batch:], *x[axis + 1 :]))
+    axis = node.axis(0, len(x))
+    give(node, replaced(x, axis, *indices[batch:]))
 
 
 def strided(node: OnnxNode) -> None:
@@ -188,35 +186,3 @@ def transformed(node: OnnxNode) -> None:
 def real_part(node: OnnxNode) -> None:
     """One real number of each complex one."""
     give(node, node.need(0).known, format="")
-
-
-def same(node: OnnxNode) -> None:
-    """Shaped as the first input."""
-    give(node, node.need(0).known)
-
-
-def broadcast(node: OnnxNode) -> None:
-    """Broadcast as NumPy does."""
-    give(node, spread(*(e.known for e in node.present)))
-
-
-RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(("Conv2D", "DepthwiseConv2D", "Conv3D"), convolved),
-    "TransposeConv": scattered,
-    **dict.fromkeys(("AveragePool", "MaxPool", "LpPool"), pooled),
-    "Resize": resized,
-    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), blocks),
-    **dict.fromkeys(("SpaceToBatch", "BatchToSpace"), batched),
-    "FullyConnected": dense,
-    "BatchMatMul": multiplied,
-    **dict.fromkeys(("Quantize", "Dequantize"), converted),
-    "Gather": gathered,
-    "StridedSlice": strided,
-    "RFFT2D": transformed,
-    **dict.fromkeys(("ComplexAbs", "Real", "Imag"), real_part),
-    **dict.fromkeys(("Copy", "Assign", "L2Normalization"), same),
-    "SquaredDifference": broadcast,
-    "SVDF": filtered,
-    **dict.fromkeys(("SequenceLSTM", "BidirectionalLSTM", "BasicLSTM", "SequenceRNN"),
-                    sequence_shape),
-}  # fmt: skip

@@ -171,7 +171,7 @@ class Translator:
 
     def run(self) -> None:
         """Translate every operator of the subgraph."""
-        from perfmodel.workload.importers.tflite.operator_table import HANDLERS
+        from perfmodel.workload.importers.tflite.operator_table import handler_of
 
         graph = self.graph
         read = {i for o in graph.operators for i in o.inputs}
@@ -196,7 +196,7 @@ class Translator:
                 # Unpacked once, when the network is loaded: what is stored is what is read.
                 self.alias[o.outputs[0]] = self.alias.get(o.inputs[0], o.inputs[0])
                 continue
-            handler = HANDLERS.get(o.op)
+            handler = handler_of(o.op)
             if handler is not None and not o.custom:
                 handler(self, o)
             else:

@@ -12,7 +12,7 @@ from perfmodel.workload.importers.onnx.load import OnnxWorkload
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.pricing import MALFORMED
 from perfmodel.workload.importers.torch_export.emit import Emitter
-from perfmodel.workload.importers.torch_export.operators import OPERATORS, SKIPPED
+from perfmodel.workload.importers.torch_export.operators import SKIPPED, writer_of
 from perfmodel.workload.importers.torch_export.program import AtenCall, AtenProgram
 from perfmodel.workload.importers.torch_export.read import read_pt2
 from perfmodel.workload.workload import Workload
@@ -67,7 +67,7 @@ def _write(emitter: Emitter, call: AtenCall) -> None:
             expected="a tensor that something makes",
         )
     known = "aten." in call.target
-    writer = OPERATORS.get(call.op) if known else None
+    writer = writer_of(call.op) if known else None
     before = len(emitter.nodes)
     try:
         if writer is None:

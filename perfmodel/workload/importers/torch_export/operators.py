@@ -3,76 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from perfmodel.workload.importers.onnx.node import NotPricedError
+from perfmodel.workload.importers.onnx.read import RawTensor
+from perfmodel.workload.importers.onnx.registry import (
+    COPIES,
+    FUNCTIONS,
+    LOOKUPS,
+    NORMS,
+    POOLS,
+    REDUCTIONS,
+    called,
+)
 from perfmodel.workload.importers.torch_export.emit import Emitter
-from perfmodel.workload.importers.torch_export.program import AtenCall
-from perfmodel.workload.importers.torch_export.recurrent import recurrent
-from perfmodel.workload.symbols import constant
+from perfmodel.workload.importers.torch_export.program import AtenCall, Ref
+from perfmodel.workload.symbols import Dim, constant
 
 Writer = Callable[[Emitter, AtenCall], None]
 
 #: Checks and arithmetic on extents: nothing that a device computes.
 SKIPPED: Final = frozenset(
-    {"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_size", "sym_numel",
-     "sym_stride", "sym_constrain_range", "sym_constrain_range_for_size", "_local_scalar_dense",
-     "item", "size"}
-)  # fmt: skip
+    {
+        "_assert_tensor_metadata",
+        "_assert_scalar",
+        "_assert_async",
+        "sym_size",
+        "sym_numel",
+        "sym_stride",
+        "sym_constrain_range",
+        "sym_constrain_range_for_size",
+        "_local_scalar_dense",
+        "item",
+        "size",
+    }
+)
 
-_ELEMENTWISE: Mapping[str, str] = {
-    "add": "Add", "sub": "Sub", "subtract": "Sub", "rsub": "Sub", "mul": "Mul", "multiply": "Mul",
-    "div": "Div", "divide": "Div", "true_divide": "Div", "floor_divide": "Div", "pow": "Pow",
-    "sqrt": "Sqrt", "rsqrt": "Rsqrt", "exp": "Exp", "expm1": "Exp", "exp2": "Exp", "log": "Log",
-    "log2": "Log", "log10": "Log", "log1p": "Log", "sin": "Sin", "cos": "Cos", "tan": "Tan",
-    "atan": "Atan", "asin": "Asin", "acos": "Acos", "sinh": "Sinh", "cosh": "Cosh",
-    "tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu", "relu6": "Clip", "silu": "Swish",
-    "gelu": "Gelu", "hardswish": "HardSwish", "hardsigmoid": "HardSigmoid", "hardtanh": "Clip",
-    "leaky_relu": "LeakyRelu", "elu": "Elu", "selu": "Selu", "celu": "Celu", "mish": "Mish",
-    "softplus": "Softplus", "softsign": "Softsign", "clamp": "Clip", "clamp_min": "Clip",
-    "clamp_max": "Clip", "clip": "Clip", "abs": "Abs", "neg": "Neg", "sign": "Sign",
-    "floor": "Floor", "ceil": "Ceil", "round": "Round", "erf": "Erf", "reciprocal": "Reciprocal",
-    "maximum": "Max", "minimum": "Min", "where": "Where", "masked_fill": "Where", "fill": "Where",
-    "eq": "Equal", "ne": "Equal", "lt": "Less", "le": "LessOrEqual", "gt": "Greater",
-    "ge": "GreaterOrEqual", "logical_and": "And", "logical_or": "Or", "logical_not": "Not",
-    "logical_xor": "Xor", "and": "And", "or": "Or", "xor": "Xor", "bitwise_and": "BitwiseAnd",
-    "bitwise_or": "BitwiseOr", "bitwise_xor": "BitwiseXor", "bitwise_not": "BitwiseNot",
-    "remainder": "Mod", "fmod": "Mod", "isnan": "IsNaN", "isinf": "IsInf", "prelu": "PRelu",
-    "square": "Pow", "threshold": "ThresholdedRelu", "lerp": "Affine", "log_sigmoid": "Softplus",
-    "addcmul": "Affine", "diff": "Sub", "cumsum": "CumSum", "cumprod": "CumProd",
-    "nan_to_num": "Where",
-}  # fmt: skip
-_REDUCTIONS: Mapping[str, str] = {
-    "mean": "ReduceMean", "sum": "ReduceSum", "amax": "ReduceMax", "amin": "ReduceMin",
-    "max": "ReduceMax", "min": "ReduceMin", "prod": "ReduceProd", "argmax": "ArgMax",
-    "argmin": "ArgMin", "norm": "ReduceL2", "linalg_vector_norm": "ReduceL2",
-    "logsumexp": "ReduceLogSumExp", "any": "ReduceMax", "all": "ReduceMin",
-    "var": "ReduceSumSquare", "std": "ReduceSumSquare", "var_mean": "ReduceSumSquare",
-    "adaptive_avg_pool1d": "GlobalAveragePool", "adaptive_avg_pool2d": "GlobalAveragePool",
-    "_adaptive_avg_pool2d": "GlobalAveragePool", "adaptive_avg_pool3d": "GlobalAveragePool",
-    "adaptive_max_pool1d": "GlobalMaxPool", "adaptive_max_pool2d": "GlobalMaxPool",
-}  # fmt: skip
 #: Other names of the same elements, or what does nothing at inference.
-_VIEWS: Final = (
-    "view", "_unsafe_view", "unsqueeze", "squeeze", "flatten", "unflatten", "expand", "expand_as",
-    "permute", "transpose", "t", "slice", "select", "narrow", "split", "split_with_sizes", "chunk",
-    "unsafe_split", "tensor_split", "unbind", "alias", "detach", "lift_fresh", "lift_fresh_copy",
-    "dropout", "alpha_dropout", "feature_dropout", "view_as", "movedim", "swapaxes", "swapdims",
-    "numpy_T", "mT", "diagonal", "unfold", "as_strided", "positive", "native_dropout",
-)  # fmt: skip
-_COPIES: Mapping[str, str] = {
-    "cat": "Concat", "concat": "Concat", "stack": "Concat", "hstack": "Concat", "pad": "Pad",
-    "constant_pad_nd": "Pad", "reflection_pad1d": "Pad", "reflection_pad2d": "Pad",
-    "replication_pad1d": "Pad", "replication_pad2d": "Pad", "roll": "Pad", "flip": "Pad",
-    "repeat": "Tile", "repeat_interleave": "Tile", "tile": "Tile", "tril": "Trilu",
-    "triu": "Trilu", "copy": "Pad", "clone": "Pad", "pixel_shuffle": "DepthToSpace",
-    "pixel_unshuffle": "SpaceToDepth", "channel_shuffle": "Pad", "im2col": "Pad",
-}  # fmt: skip
-_MADE: Final = (
-    "arange", "zeros", "ones", "full", "new_zeros", "new_ones", "new_full", "zeros_like",
-    "ones_like", "full_like", "empty", "empty_like", "new_empty", "scalar_tensor", "eye",
+VIEWS: Final = (
+    "view",
+    "_unsafe_view",
+    "unsqueeze",
+    "squeeze",
+    "flatten",
+    "unflatten",
+    "expand",
+    "expand_as",
+    "permute",
+    "transpose",
+    "t",
+    "slice",
+    "select",
+    "narrow",
+    "split",
+    "split_with_sizes",
+    "chunk",
+    "unsafe_split",
+    "tensor_split",
+    "unbind",
+    "alias",
+    "detach",
+    "lift_fresh",
+    "lift_fresh_copy",
+    "dropout",
+    "alpha_dropout",
+    "feature_dropout",
+    "view_as",
+    "movedim",
+    "swapaxes",
+    "swapdims",
+    "numpy_T",
+    "mT",
+    "diagonal",
+    "unfold",
+    "as_strided",
+    "positive",
+    "native_dropout",
+)
+#: Tensors made from nothing but their shapes.
+MADE: Final = (
+    "arange",
+    "zeros",
+    "ones",
+    "full",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "empty",
+    "empty_like",
+    "new_empty",
+    "scalar_tensor",
+    "eye",
     "linspace",
-)  # fmt: skip
+)
 
 
 def _named(op: str) -> Writer:
@@ -121,10 +147,14 @@ def convolution(e: Emitter, c: AtenCall) -> None:
     if not isinstance(c.arguments.get("padding"), str):
         pads = e.wholes(c, "padding", axes, 0)
     e.add(
-        c, "ConvTranspose" if transposed else "Conv", [x, w, *([bias] if bias else [])],
-        strides=e.wholes(c, "stride", axes, 1), dilations=e.wholes(c, "dilation", axes, 1),
-        group=e.whole(c, "groups", 1), pads=(*pads, *pads),
-    )  # fmt: skip
+        c,
+        "ConvTranspose" if transposed else "Conv",
+        [x, w, *([bias] if bias else [])],
+        strides=e.wholes(c, "stride", axes, 1),
+        dilations=e.wholes(c, "dilation", axes, 1),
+        group=e.whole(c, "groups", 1),
+        pads=(*pads, *pads),
+    )
 
 
 def linear(e: Emitter, c: AtenCall) -> None:
@@ -195,26 +225,28 @@ def _pool(op: str) -> Writer:
         stride = e.wholes(c, "stride", axes, 0)
         pads = e.wholes(c, "padding", axes, 0)
         e.add(
-            c, op, [x], outputs=c.outputs[:1], kernel_shape=kernel,
+            c,
+            op,
+            [x],
+            outputs=c.outputs[:1],
+            kernel_shape=kernel,
             strides=stride if any(stride) else kernel,
-            dilations=e.wholes(c, "dilation", axes, 1), pads=(*pads, *pads),
-        )  # fmt: skip
+            dilations=e.wholes(c, "dilation", axes, 1),
+            pads=(*pads, *pads),
+        )
 
     return writer
 
 
-def _softmax(op: str) -> Writer:
+def _first(op: str, **attributes: Any) -> Writer:
     def writer(e: Emitter, c: AtenCall) -> None:
-        e.add(c, op, e.tensors(c)[:1])
+        e.add(c, op, e.tensors(c)[:1], **attributes)
 
     return writer
 
 
 def _resized(mode: str) -> Writer:
-    def writer(e: Emitter, c: AtenCall) -> None:
-        e.add(c, "Resize", e.tensors(c)[:1], mode=mode)
-
-    return writer
+    return _first("Resize", mode=mode)
 
 
 def _gathered(op: str) -> Writer:
@@ -245,45 +277,131 @@ def _reduced(op: str) -> Writer:
     return writer
 
 
-OPERATORS: Mapping[str, Writer] = {
-    **{aten: _named(op) for aten, op in _ELEMENTWISE.items()},
-    **{aten: _reduced(op) for aten, op in _REDUCTIONS.items()},
-    **{aten: _named(op) for aten, op in _COPIES.items()},
-    **dict.fromkeys(_VIEWS, _view), **dict.fromkeys(_MADE, _made),
+_CELLS: Mapping[str, str] = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "rnn_relu": "RNN"}
+
+
+def recurrent(e: Emitter, c: AtenCall) -> None:
+    """``lstm``, ``gru``, ``rnn``: one operator a layer, the weights of both directions stacked."""
+    given: Any = c.arguments.get("params")
+    listed = cast("list[Any]", given) if isinstance(given, list) else []
+    names = [p.name for p in listed if isinstance(p, Ref)]
+    layers, biased = e.whole(c, "num_layers", 1), e.flag(c, "has_biases", True)
+    directions = 1 + e.flag(c, "bidirectional")
+    each = 4 if biased else 2
+    if len(names) != layers * directions * each or not names:
+        raise NotPricedError(f"{len(names)} parameters for {layers} layers")
+    x = e.tensor(c, "input")
+    batch_first = e.flag(c, "batch_first")
+    for layer in range(layers):
+        last = layer == layers - 1
+        sets = [
+            names[(layer * directions + d) * each : (layer * directions + d + 1) * each]
+            for d in range(directions)
+        ]
+        inputs = [x, *(_stacked(e, [s[i] for s in sets]) for i in (0, 1))]
+        if biased:
+            inputs.append(_biases(e, [n for s in sets for n in s[2:]], directions))
+        y = c.outputs[0] if last else f"{c.outputs[0]}.layer{layer}"
+        if not last:
+            shape: tuple[Dim, ...] = e.shapes[c.outputs[0]]
+            e.shapes[y] = shape
+            e.program.metas[y] = e.meta(c.outputs[0])
+        made = c.outputs if last else [y]
+        e.add(
+            c,
+            _CELLS[c.op],
+            inputs,
+            outputs=made,
+            name=f"{c.outputs[0]}.{layer}",
+            layout=int(batch_first),
+        )
+        x = y
+
+
+def _stacked(e: Emitter, names: list[str]) -> str:
+    """Declare the weights of all directions as one tensor."""
+    return _declared(e, names, (len(names), *_extents(e, names[0])))
+
+
+def _biases(e: Emitter, names: list[str], directions: int) -> str:
+    width = _extents(e, names[0])[0] * len(names) // directions
+    return _declared(e, names, (directions, width))
+
+
+def _extents(e: Emitter, name: str) -> list[int]:
+    return [d for d in e.meta(name).shape if isinstance(d, int)]
+
+
+def _declared(e: Emitter, names: list[str], shape: tuple[int, ...]) -> str:
+    label = "+".join(names) if len(names) > 1 else f"{names[0]}.stacked"
+    e.stored[label] = RawTensor(shape, e.meta(names[0]).format)
+    e.shapes[label] = shape
+    return label
+
+
+#: Operators that are written otherwise than those of `registry` by their names there.
+_OPERATORS: Mapping[str, Writer] = {
+    **dict.fromkeys(VIEWS, _view),
+    **dict.fromkeys(MADE, _made),
     **dict.fromkeys(("reshape", "contiguous"), _laid_out),
     **dict.fromkeys(("to", "_to_copy", "type_as", "float", "half"), _cast),
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d",
-                     "conv_transpose2d", "conv_transpose3d"), convolution),
-    "linear": linear, "addmm": addmm, "baddbmm": baddbmm, "einsum": einsum,
+    **dict.fromkeys(
+        (
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "convolution",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+        ),
+        convolution,
+    ),
+    "linear": linear,
+    "addmm": addmm,
+    "baddbmm": baddbmm,
+    "einsum": einsum,
     **dict.fromkeys(("mm", "bmm", "matmul", "mv", "dot"), matmul),
     **dict.fromkeys(
-        ("scaled_dot_product_attention", "_scaled_dot_product_flash_attention",
-         "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention",
-         "_scaled_dot_product_cudnn_attention"), attention,
+        (
+            "scaled_dot_product_attention",
+            "_scaled_dot_product_flash_attention",
+            "_scaled_dot_product_flash_attention_for_cpu",
+            "_scaled_dot_product_efficient_attention",
+            "_scaled_dot_product_cudnn_attention",
+        ),
+        attention,
     ),
     "embedding": embedding,
-    **dict.fromkeys(("layer_norm", "native_layer_norm"), _norm("LayerNormalization")),
-    **dict.fromkeys(("rms_norm", "_fused_rms_norm"), _norm("RMSNormalization")),
-    **dict.fromkeys(("group_norm", "native_group_norm"), _norm("GroupNormalization")),
-    "instance_norm": _norm("InstanceNormalization"),
-    **dict.fromkeys(
-        ("batch_norm", "native_batch_norm", "_native_batch_norm_legit_no_training",
-         "_native_batch_norm_legit", "cudnn_batch_norm", "_batch_norm_no_update"),
-        _norm("BatchNormalization"),
-    ),
-    **{f"max_pool{n}d{extra}": _pool("MaxPool") for n in (1, 2, 3)
-       for extra in ("", "_with_indices")},
-    **{f"avg_pool{n}d": _pool("AveragePool") for n in (1, 2, 3)},
-    **dict.fromkeys(("softmax", "_softmax"), _softmax("Softmax")),
-    **dict.fromkeys(("log_softmax", "_log_softmax"), _softmax("LogSoftmax")),
+    "square": _named("Pow"),
+    **dict.fromkeys(("softmax", "_softmax"), _first("Softmax")),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), _first("LogSoftmax")),
     **{f"upsample_nearest{n}d": _resized("nearest") for n in (1, 2, 3)},
-    **{f"upsample_{kind}{n}d": _resized("linear")
-       for kind, n in (("linear", 1), ("bilinear", 2), ("trilinear", 3))},
+    **{
+        f"upsample_{kind}{n}d": _resized("linear")
+        for kind, n in (("linear", 1), ("bilinear", 2), ("trilinear", 3))
+    },
     "upsample_bicubic2d": _resized("cubic"),
-    "grid_sampler": _named("GridSample"), "grid_sampler_2d": _named("GridSample"),
-    "index": _gathered("Gather"), "index_select": _gathered("Gather"),
-    "gather": _gathered("GatherElements"), "take_along_dim": _gathered("GatherElements"),
-    **dict.fromkeys(("index_put", "scatter", "slice_scatter", "select_scatter", "scatter_add",
-                     "masked_scatter", "index_copy"), _gathered("ScatterND")),
-    "lstm": recurrent, "gru": recurrent, "rnn_tanh": recurrent, "rnn_relu": recurrent,
-}  # fmt: skip
+    **dict.fromkeys(_CELLS, recurrent),
+}
+
+#: How operators of the registry are written, in the order in which their names are looked up.
+_GROUPS: Final = (
+    (REDUCTIONS, _reduced),
+    (NORMS, _norm),
+    (POOLS, _pool),
+    (COPIES, _named),
+    (LOOKUPS, _gathered),
+    (FUNCTIONS, _named),
+)
+
+
+def writer_of(op: str) -> Writer | None:
+    """Return what writes an ATen operator; ``None`` for one that is not known."""
+    if op in _OPERATORS:
+        return _OPERATORS[op]
+    for group, write in _GROUPS:
+        match = called(op, group)
+        if match is not None:
+            return write(match.name)
+    return None

@@ -1,0 +1,163 @@
+"""Answers about the library and about files: lists, sheets, checks, specs that are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from perfmodel.ask.library import LibraryAnswer
+from perfmodel.atomic import write_text
+from perfmodel.cli import BAD_INPUT, DONE
+from perfmodel.cli.answer import Answer, Shown
+from perfmodel.cli.common import fact_value, note, print_json, to_json
+from perfmodel.cli.reporting import write_report
+from perfmodel.errors import Fault
+from perfmodel.hardware.copying.spec import NewSpec, saving_faults
+from perfmodel.settings import FaultList
+from perfmodel.table import Result
+from perfmodel.table.result import SUFFIXES
+from perfmodel.table.text import as_text
+
+_YAML = (".yaml", ".yml")
+
+
+def read_rate(text: str, name: str, faults: FaultList) -> str | float:
+    """Read a rate: a plain number is SI, as everywhere on the command line."""
+    del name, faults
+    return fact_value(text)
+
+
+@dataclass(kw_only=True)
+class ListAnswer(Answer):
+    """What there is, a row each."""
+
+    ROW: ClassVar[str] = "entry"
+
+    def shown(self, result: Result) -> Shown:
+        """Return the rows without a headline."""
+        return Shown("\n".join(map(str, result.sections())) or result.headline)
+
+
+@dataclass(kw_only=True)
+class CheckAnswer(ListAnswer):
+    """What is wrong with files."""
+
+    def give(self, result: LibraryAnswer) -> int:
+        """Print what is in order, and every fault on stderr."""
+        if result.body or self.json or self.output is not None:
+            super().give(result)
+        note(*(f"error: {fault}" for fault in result.faults))
+        return BAD_INPUT if result.faults else DONE
+
+
+@dataclass(kw_only=True)
+class SchemaAnswer(Answer):
+    """A schema, which is JSON."""
+
+    def shown(self, result: LibraryAnswer) -> Shown:
+        """Return the JSON as the text too."""
+        return Shown(to_json(result.data).removesuffix("\n"))
+
+
+@dataclass(kw_only=True)
+class FileAnswer(Answer):
+    """What can be written as a file of the library's form."""
+
+    SUFFIXES: ClassVar[tuple[str, ...]] = (*_YAML, *SUFFIXES)
+    OUTPUT: ClassVar[str] = (
+        "Write the answer to a file: .yaml in the library's own form, .json and .txt as printed, "
+        ".csv and .parquet as a table, .html as a report."
+    )
+
+    def give(self, result: LibraryAnswer) -> int:
+        """Write and print it."""
+        if self.output is None or self.output.suffix not in _YAML or result.spec is None:
+            return super().give(result)
+        write_text(self.output, result.spec())
+        write_report(self.report, result)
+        if self.json:
+            print_json(result)
+        return DONE
+
+
+@dataclass(kw_only=True)
+class SheetAnswer(FileAnswer):
+    """A device or a runtime.
+
+    Parameters
+    ----------
+    yaml
+        Print the spec as a file that `check` accepts.
+    """
+
+    ROW: ClassVar[str] = "fact"
+
+    yaml: bool = False
+
+    def faults(self, values: Mapping[str, Any]) -> list[Fault]:
+        """Return what is wrong with the options: there is one form."""
+        faults = super().faults(values)
+        if self.yaml and self.json:
+            faults.append(Fault("--yaml and --json exclude each other", expected="one of them"))
+        return faults
+
+    def shown(self, result: LibraryAnswer) -> Shown:
+        """Return the file, where that is asked for."""
+        if not self.yaml or result.spec is None:
+            return Shown()
+        return Shown(result.spec().removesuffix("\n"))
+
+
+@dataclass(kw_only=True)
+class WorkloadAnswer(FileAnswer):
+    """A model.
+
+    Parameters
+    ----------
+    operators
+        List the operators (JSON always does).
+    """
+
+    ROW: ClassVar[str] = "operator"
+
+    operators: bool = False
+
+    def shown(self, result: LibraryAnswer) -> Shown:
+        """Return the operators below, where they are asked for."""
+        table = result.table
+        return Shown(f"{result}\n\n{as_text(table, rows=len(table))}" if self.operators else "")
+
+
+@dataclass(kw_only=True)
+class NewSpecAnswer(Answer):
+    """A spec of a device of one's own.
+
+    Parameters
+    ----------
+    force
+        Replace a file that is there.
+    """
+
+    OUTPUT: ClassVar[str] = "File to write; NAME.yaml by default."
+
+    force: bool = False
+
+    def faults(self, values: Mapping[str, Any]) -> list[Fault]:
+        """Return what keeps the file from being written; remember where it goes."""
+        name = str(values.get("name", ""))
+        plain = name.replace("_", "").isalnum() and len(name) < 100
+        self._place = self.output or Path(f"{name if plain else 'device'}.yaml")
+        return saving_faults(self._place, self.force)
+
+    def give(self, result: NewSpec) -> int:
+        """Write the spec, and print what was copied and set."""
+        result.save(self._place, force=self.force)
+        self.output = None
+        return super().give(result)
+
+    def shown(self, result: NewSpec) -> Shown:
+        """Return what was copied and set, with the file."""
+        data = {"file": str(self._place), **result.to_dict()}
+        return Shown(f"{self._place}: {result}", data)

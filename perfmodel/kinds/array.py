@@ -1,0 +1,246 @@
+"""The template of a kind: a law counts what the nests of a table take, and the rest follows.
+
+A kind that multiplies on an array of units states its spec class, the functions whose documentation
+has its equations, and `counts`. Composition, launches, elementwise work, operations, energy and the
+explanation come from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.cost.compose import compose
+from perfmodel.cost.nests import RowSums, outside_bytes, unmasked
+from perfmodel.cost.residency import slot_bytes
+from perfmodel.cost.setting import Setting
+from perfmodel.hardware.engine import Engine
+from perfmodel.kinds.operand_bits import element_bits
+from perfmodel.kinds.protocol import Equation, Terms, equations_of
+from perfmodel.kinds.rates import executed_macs, memory_seconds, vector_rates
+from perfmodel.kinds.roofline import BESIDE_PRODUCTS, launch_times, matrix_rates
+from perfmodel.kinds.roofline import KIND as ROOFLINE
+from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.shapes import Nests
+
+E = TypeVar("E", bound=Engine)
+
+#: Operations by compute format, what runs as what, formats that the engine has in no form.
+Operations: TypeAlias = tuple[dict[str, Value], dict[str, str], tuple[str, ...]]
+
+
+class NestRun:
+    """The nests of a table under a setting, and what laws of arrays read beside their extents.
+
+    Attributes
+    ----------
+    table, nests, setting, xp
+        What is costed; the array namespace.
+    rows
+        Sums of nests over the rows of the table.
+    times
+        Executions of each nest that are not masked.
+    """
+
+    def __init__(self, table: OperatorTable, nests: Nests, setting: Setting) -> None:
+        self.table, self.nests, self.setting, self.xp = table, nests, setting, setting.xp
+        self.rows = RowSums(nests.row, len(table.rows), setting.xp)
+        self.times = nests.times * unmasked(table, setting)
+
+    def slots(self, operand: int) -> tuple[str, ...]:
+        """Return what decides the bits of an operand: 0 input, 1 weight, 2 output."""
+        return tuple(slots[operand] for slots in self.nests.slots)
+
+    @cached_property
+    def widths(self) -> tuple[Value, Value, Value]:
+        """Stored bytes of an element of input, weight and output, ``(nests, points or 1)``."""
+        n = len(self.nests)
+        slots = (*self.slots(0), *self.slots(1), *self.slots(2))
+        each = slot_bytes(slots, self.table.points, self.setting)
+        return each[:n], each[n : 2 * n], each[2 * n :]
+
+    def bits(self, operand: int) -> Value:
+        """Return bits that a multiplier takes of an operand, scales not counted."""
+        return element_bits(self.slots(operand), self.table.points, self.setting)
+
+    @cached_property
+    def there(self) -> tuple[Value, Value, Value]:
+        """1 for operands that leave the kernel, else 0; ``(nests, 1)`` each."""
+        crosses = (self.nests.access >= 0).astype(float)
+        return crosses[:, :1], crosses[:, 1:2], crosses[:, 2:]
+
+    def is_kind(self, *kinds: str) -> Value:
+        """Return which nests are of operators of some classes, ``(nests, 1)``."""
+        return np.array([kind in kinds for kind in self.nests.kind])[:, None]
+
+    @property
+    def alone(self) -> Value:
+        """1 for rows that do not touch the array, else 0; ``(rows, 1)``."""
+        alone = np.ones((len(self.table.rows), 1))
+        alone[self.nests.row] = 0.0
+        return alone
+
+    @property
+    def outside(self) -> Value:
+        """Bytes of each row that no nest accounts for."""
+        return outside_bytes(self.table, self.setting)
+
+    @property
+    def macs(self) -> Value:
+        """Multiply-accumulates of each row that run."""
+        return executed_macs(self.table, self.setting)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a table takes of an engine; every array is ``(rows, points)`` or ``(rows, 1)``.
+
+    Attributes
+    ----------
+    terms
+        Term of arithmetic -> its work (cycles, operations, bytes) and what is done in a second;
+        None where `seconds` has the term.
+    traffic
+        Level -> bytes across its boundary.
+    detail
+        Further numbers of each row, columns of `Prediction.table`.
+    energy
+        Name -> joules of one execution of each row.
+    watts
+        Name -> watts for as long as a row takes.
+    seconds
+        Term of arithmetic -> its seconds, where they are no quotient.
+    vector
+        Elementwise operations that the vector units do; none where left out.
+    memory
+        Level -> seconds; bytes over bandwidth where left out.
+    overhead
+        Term -> seconds that nothing overlaps, beside launches.
+    launches
+        Seconds of launches and layers; those of the runtime where left out.
+    overlap
+        Rule by which arithmetic and memories join; that of the setting where left out.
+    elementwise
+        Whether elementwise operations are counted, for their energy.
+    cold
+        Seconds of weights before a row's arithmetic.
+    traffic_model
+        How `traffic` was counted.
+    operations
+        Where they are not all of the executed products, by the engine's formats.
+    left_out, resources, said
+        As in `Terms`.
+    """
+
+    terms: Mapping[str, tuple[Value, Value]]
+    traffic: dict[str, Value]
+    detail: dict[str, Value] = field(default_factory=dict[str, Value])
+    energy: dict[str, Value] = field(default_factory=dict[str, Value])
+    watts: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    seconds: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    vector: Value = None
+    memory: dict[str, Value] | None = None
+    overhead: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    launches: Mapping[str, Value] | None = None
+    overlap: str = ""
+    elementwise: bool = True
+    cold: Value = None
+    traffic_model: str = ""
+    operations: Operations | None = None
+    left_out: Value = None
+    resources: dict[str, Value] = field(default_factory=dict[str, Value])
+    said: dict[str, Callable[[int], str]] = field(default_factory=dict[str, Callable[[int], str]])
+
+
+def composed(
+    table: OperatorTable, setting: Setting, counts: Counts, *, prices: bool = False
+) -> Terms:
+    """Return the terms of a table from what it takes of an engine.
+
+    Parameters
+    ----------
+    prices
+        Whether the energies of `counts` cover those of its operations.
+    """
+    work = {name: amount for name, (amount, _) in counts.terms.items() if amount is not None}
+    compute = {
+        name: counts.seconds[name] if rate is None else amount / rate
+        for name, (amount, rate) in counts.terms.items()
+    }
+    if counts.vector is not None:
+        work["vector"] = counts.vector
+        compute["vector"] = counts.vector / vector_rates(table, setting)
+    memory = memory_seconds(counts.traffic, setting) if counts.memory is None else counts.memory
+    launches = launch_times(table, setting) if counts.launches is None else counts.launches
+    overhead = {**counts.overhead, **launches}
+    row_s = compose(compute, memory, overhead, counts.overlap or setting.overlap, counts.cold)
+    if counts.operations is None:
+        operations, executed, unsupported = matrix_rates(
+            table, executed_macs(table, setting), setting
+        )[1:]
+    else:
+        operations, executed, unsupported = counts.operations
+    energy = {
+        **counts.energy, **{name: row_s * watts for name, watts in counts.watts.items()}
+    }  # fmt: skip
+    priced = tuple(f"operations {name}" for name in operations) if prices and energy else ()
+    if counts.elementwise:
+        operations = {**operations, "vector": table.vector_ops}
+    return Terms(
+        compute, memory, overhead, counts.traffic, row_s, operations, executed, unsupported,
+        counts.cold, work,
+        energy, priced, counts.said, counts.detail, traffic_model=counts.traffic_model,
+        resources=counts.resources, left_out=counts.left_out,
+    )  # fmt: skip
+
+
+class ArrayKind(Generic[E]):
+    """Base of kinds that map loop nests on an array of units.
+
+    A subclass states `name`, `spec`, `laws` and `counts`; a table without nests goes as on a
+    roofline.
+    """
+
+    name: ClassVar[str]
+    """Name that a spec's ``kind:`` takes."""
+    spec: type[E]
+    """What a spec file says of such an engine."""
+    laws: ClassVar[tuple[Callable[..., Any], ...]] = ()
+    """Functions whose documentation has the equations of terms (`equations_of`)."""
+    network_wide: ClassVar[frozenset[str]] = frozenset()
+    needs_nests = True
+    any_algorithm = False
+    by_bits = False
+    takes_panels = False
+    classes: ClassVar[frozenset[str] | None] = None
+    prices_operations: ClassVar[bool] = False
+    """Whether the energies that `counts` gives are those of the operations too."""
+
+    @cached_property
+    def equations(self) -> Mapping[str, Equation]:
+        """Term -> how it is computed."""
+        return {**equations_of(*self.laws), **BESIDE_PRODUCTS}
+
+    def counts(self, run: NestRun, engine: E) -> Counts:
+        """Return what the nests take of an engine; pure functions of arrays alone."""
+        raise NotImplementedError
+
+    def cost(self, table: OperatorTable, setting: Setting) -> Terms:
+        """Cost every row of the table; see `equations`.
+
+        Raises
+        ------
+        InputError
+            The engine is of another kind.
+        """
+        nests = table.nests
+        if nests is None or not len(nests):
+            return ROOFLINE.cost(table, setting)
+        engine = setting.engine_as(self.spec, self.name)
+        counts = self.counts(NestRun(table, nests, setting), engine)
+        return composed(table, setting, counts, prices=self.prices_operations)

@@ -1,0 +1,1 @@
+"""Answers with their proof, and the one door to solvers of integer programmes."""

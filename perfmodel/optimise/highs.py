@@ -1,0 +1,249 @@
+"""HiGHS itself: loading, running within a limit, and reading what it says.
+
+Its own status and bound count, since others call a run that was stopped "Optimal". (Huangfu and
+Hall, Parallelizing the dual revised simplex method, 2018.)
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.optimise.matrix import TOLERANCE, Floats, MilpMatrix, Solved
+from perfmodel.optimise.silence import caught_output
+
+#: How the lines of HiGHS's banner begin.
+_BANNER = (b"Running HiGHS", b"Includes third-party", b"Copyright")
+
+_lock = threading.Lock()
+_awake = False
+
+
+class SolverError(RuntimeError):
+    """The solver failed: neither an answer nor a limit."""
+
+
+def new_handle() -> Any:
+    """Return a silent HiGHS without a model; its banner comes once a process, where nobody reads.
+
+    Another number of threads than HiGHS was started with keeps it from running: it is always one.
+    """
+    global _awake
+    import highspy
+
+    with _lock:
+        if not _awake:
+            with caught_output(_BANNER):
+                highspy.Highs()
+            _awake = True
+    handle: Any = highspy.Highs()
+    handle.setOptionValue("output_flag", False)
+    handle.setOptionValue("threads", 1)
+    return handle
+
+
+def run(
+    matrix: MilpMatrix,
+    deadline: Deadline,
+    gap: float = 0.0,
+    start: Floats | None = None,
+    *,
+    restarts: bool = True,
+) -> Solved:
+    """Solve a programme; parameters are those of `perfmodel.optimise.programme.MilpModel.solve`.
+
+    Raises
+    ------
+    SolverError
+        HiGHS failed, or the objective has no least.
+    """
+    handle = new_handle()
+    _load(handle, matrix)
+    handle.setOptionValue("mip_allow_restart", restarts)
+    # A gap that is not asked for would pass for a proof.
+    handle.setOptionValue("mip_rel_gap", gap)
+    known = math.nan
+    if start is not None:
+        import highspy
+
+        known = float(np.dot(matrix.cost, start))
+        solution = highspy.HighsSolution()
+        solution.col_value = start.tolist()
+        handle.setSolution(solution)
+    attempt = _HighsRun(handle, start is not None, deadline)
+    if attempt.finish():
+        return _read(handle, attempt, matrix, start, known)
+    # Left behind: what it had reached when the time was over.
+    values = attempt.values if attempt.values.size else None
+    objective = attempt.objective
+    if start is not None and not objective <= known:
+        objective, values = known, start
+    return Solved(values, objective, attempt.bound, "Time limit reached", {"nodes": attempt.nodes})
+
+
+def _load(handle: Any, matrix: MilpMatrix) -> None:
+    import highspy
+
+    status = handle.passModel(
+        len(matrix.cost),
+        len(matrix.row_lower),
+        len(matrix.value),
+        int(highspy.MatrixFormat.kRowwise),
+        int(highspy.ObjSense.kMinimize),
+        0.0,
+        matrix.cost,
+        matrix.lower,
+        matrix.upper,
+        matrix.row_lower,
+        matrix.row_upper,
+        matrix.row_start,
+        matrix.column,
+        matrix.value,
+        matrix.integer.astype(np.int32),
+    )
+    if status == highspy.HighsStatus.kError:
+        raise SolverError("HiGHS failed at loading the model")
+
+
+class _HighsRun:
+    """A run of HiGHS in a thread of its own, watched as it goes.
+
+    HiGHS looks at its time limit only between some of its steps, which may last seconds. So it is
+    left behind when the time is over: it ends by itself at its next look, and what it had reached
+    by then is the answer. The thread also lets Ctrl-C through, and starts HiGHS's scheduler afresh.
+    """
+
+    def __init__(self, handle: Any, started: bool, deadline: Deadline) -> None:
+        self.handle, self.started, self.deadline = handle, started, deadline
+        self.status: Any = None
+        self.failed = self.stop = False
+        self.error: BaseException | None = None
+        self.ended = threading.Event()
+        self.values: Floats = np.zeros(0)
+        self.objective, self.bound, self.nodes = math.inf, -math.inf, 0
+
+    def finish(self) -> bool:
+        """Run until HiGHS ends or the time is over; tell which."""
+        thread = threading.Thread(target=self._work, name="highs")
+        left = self.deadline.left()
+        thread.start()
+        try:
+            # Of what lies beyond the limit HiGHS itself gets a part, for its last steps. (To be
+            # interrupted in `join` would have Python 3.11 take the thread for ended.)
+            ended = self.ended.wait(None if left == math.inf else 1.03 * left + 0.005)
+        finally:
+            self.stop = True
+        if not ended:
+            return False
+        thread.join()
+        if self.error is not None:
+            raise self.error
+        return True
+
+    def _work(self) -> None:
+        import highspy
+
+        handle = self.handle
+        try:
+            handle.setCallback(self._look, None)
+            kinds = highspy.cb.HighsCallbackType
+            for kind in (
+                kinds.kCallbackMipInterrupt,
+                kinds.kCallbackMipImprovingSolution,
+                kinds.kCallbackSimplexInterrupt,
+            ):
+                handle.startCallback(kind)
+            self._once()
+            if self.failed and handle.getModelStatus() == highspy.HighsModelStatus.kNotset:
+                # Another number of threads started HiGHS here before; it then runs nothing at all.
+                highspy.Highs.resetGlobalScheduler(True)
+                self._once()
+            if self.started and not _agrees(handle):
+                handle.clearSolver()
+                self._once()
+            self.status = handle.getModelStatus()
+            if self.status == highspy.HighsModelStatus.kUnboundedOrInfeasible:
+                self.status = _without_objective(handle)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ended.set()
+
+    def _once(self) -> None:
+        import highspy
+
+        left = self.deadline.left()
+        if left < math.inf:
+            self.handle.setOptionValue("time_limit", left)
+        self.failed = self.handle.run() == highspy.HighsStatus.kError
+
+    def _look(self, kind: Any, message: str, out: Any, into: Any, data: object) -> None:
+        import highspy
+
+        kinds = highspy.cb.HighsCallbackType
+        if into is not None:
+            into.user_interrupt = self.stop
+        if kind == kinds.kCallbackSimplexInterrupt:
+            return
+        self.bound = max(self.bound, float(out.mip_dual_bound))
+        self.nodes = int(out.mip_node_count)
+        if kind == kinds.kCallbackMipImprovingSolution:
+            self.objective = float(out.objective_function_value)
+            self.values = np.array(out.mip_solution, dtype=np.float64)
+
+
+def _agrees(handle: Any) -> bool:
+    """Tell whether the values are those of the objective.
+
+    HiGHS 1.16 given a start may find better, say so, and hand the start back.
+    """
+    costs: Floats = np.asarray(handle.getLp().col_cost_, dtype=np.float64)
+    values: Floats = np.asarray(handle.getSolution().col_value, dtype=np.float64)
+    objective = float(handle.getInfo().objective_function_value)
+    if values.shape != costs.shape or math.isinf(objective):
+        return True
+    size = float(np.dot(np.abs(costs), np.abs(values)))
+    return abs(float(np.dot(costs, values)) - objective) <= TOLERANCE * max(1.0, size)
+
+
+def _without_objective(handle: Any) -> Any:
+    """Tell unbounded from infeasible: without an objective only the latter is left."""
+    import highspy
+
+    count = handle.getNumCol()
+    handle.changeColsCost(count, np.arange(count, dtype=np.int32), np.zeros(count))
+    handle.run()
+    statuses, status = highspy.HighsModelStatus, handle.getModelStatus()
+    return statuses.kUnbounded if status == statuses.kOptimal else status
+
+
+def _read(
+    handle: Any, attempt: _HighsRun, matrix: MilpMatrix, start: Floats | None, known: float
+) -> Solved:
+    import highspy
+
+    kinds = highspy.HighsModelStatus
+    reason = str(handle.modelStatusToString(attempt.status))
+    info = handle.getInfo()
+    work = {"nodes": max(0, int(info.mip_node_count))}
+    if attempt.status == kinds.kInfeasible:
+        return Solved(None, math.inf, math.inf, reason, work)
+    ends = (kinds.kOptimal, kinds.kTimeLimit, kinds.kInterrupt, kinds.kIterationLimit)
+    done = attempt.status == kinds.kOptimal
+    if attempt.status not in ends or (attempt.failed and not done):
+        raise SolverError(f"HiGHS: {reason}")
+    has = int(info.primal_solution_status) == int(highspy.SolutionStatus.kSolutionStatusFeasible)
+    objective = float(info.objective_function_value) if has else math.inf
+    solution = handle.getSolution()
+    values = np.array(solution.col_value, dtype=np.float64) if has else None
+    if start is not None and not objective <= known:
+        objective, values = known, start
+    integers = bool(matrix.integer.any())
+    bound = float(info.mip_dual_bound) if integers else objective if done else -math.inf
+    prices = np.zeros(0) if integers or not done else np.array(solution.row_dual, dtype=np.float64)
+    met = done and objective - bound <= max(TOLERANCE, 1e-9 * abs(objective))
+    return Solved(values, objective, bound, reason, work, prices=prices, met=met)

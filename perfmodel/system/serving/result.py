@@ -1,0 +1,249 @@
+"""What requests see of a server: its times, what they are made of, and how far to trust them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.evidence import RATES, SERVED
+from perfmodel.prediction import Prediction
+from perfmodel.prediction.basis import Basis, Interval, basis_of, factors, least
+from perfmodel.prediction.rows import spread_lines, spread_of
+from perfmodel.prediction.spread import SpreadResult
+from perfmodel.table import ShownPicture, Table, plain
+from perfmodel.units import show
+
+#: Numbers of a load: attributes, columns of its table, and keys of its JSON.
+_COLUMNS = (
+    "ttft_s",
+    "admitted_ttft_s",
+    "tpot_s",
+    "waiting_s",
+    "tokens_per_s",
+    "step_s",
+    "prefill_s",
+    "running",
+    "concurrency",
+    "served",
+    "prompt",
+    "generate",
+    "feasible",
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Served(SpreadResult):
+    """A server under a closed load: each of `concurrency` clients sends its next request at once.
+
+    Every number is a float, or an array of the inputs' broadcast shape.
+
+    Attributes
+    ----------
+    ttft_s, tpot_s
+        Time to first token and time per further output token, as a client sees them: from its
+        request to the first token, and from each token to the next.
+    waiting_s
+        Part of `ttft_s`: mean wait for a place in the running batch, which is zero while memory has
+        a place for every client. A closed load of `N` clients of which `B` run at a rate `X` of
+        requests a second has a residence of `N / X` (Little 1961), and ``B / X`` of it is service.
+    tokens_per_s
+        Output tokens a second of the whole group of devices.
+    step_s, prefill_s
+        A decode step of the running batch, and one prompt alone.
+    running
+        Sequences that run at a time in a group; less than asked for where the memory holds no more.
+    concurrency
+        Clients of the whole server.
+    served
+        Requests of the whole server that run at a time; the other clients wait.
+    parts
+        Of `tpot_s`: ``kernels``, ``layers``, ``sequences``, ``exchange``, ``prefills``.
+    ttft_parts
+        Of `ttft_s`: ``waiting``, ``server`` (the engine's fixed time: tokenisation, scheduler),
+        ``prompts`` (its own prompt and those it queues behind), ``step`` (a decode step).
+    prompt, generate
+        Tokens in and out of a request.
+    decode, prefill
+        The predictions of one device that the times are made of.
+    """
+
+    noun = "served"
+    attributes = (*_COLUMNS, "parts", "ttft_parts", "notes")
+
+    ttft_s: Value
+    tpot_s: Value
+    waiting_s: Value
+    tokens_per_s: Value
+    step_s: Value
+    prefill_s: Value
+    running: Value
+    concurrency: Value
+    served: Value
+    prompt: Value
+    generate: Value
+    parts: Mapping[str, Value]
+    ttft_parts: Mapping[str, Value]
+    decode: Prediction
+    prefill: Prediction
+
+    @property
+    def feasible(self) -> Any:
+        """Whether a device holds its part of the weights, one sequence's cache and a prompt."""
+        found = np.logical_and(self.decode.feasible, self.prefill.feasible)
+        return bool(found) if np.ndim(found) == 0 else found
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the times count, and how many clients wait for a place (the fullest server)."""
+        counted = (
+            "TTFT counts the server's fixed time, the prompts and a decode step, and the wait for "
+            "a place; `request` counts the prefill of one prompt alone"
+        )
+        at = np.unravel_index(np.argmax(self.waiting_s), np.shape(self.waiting_s))
+        waiting, served, clients = (
+            float(np.broadcast_to(value, np.shape(self.waiting_s))[at])
+            for value in (self.waiting_s, self.served, self.concurrency)
+        )
+        if waiting <= 0.0:
+            return (counted,)
+        told = (
+            f"concurrency {clients:,.7g}: {served:,.7g} run, for more the memory has no place, and "
+            f"{clients - served:,.7g} wait; a request waits {show(waiting, 'time')} for its turn "
+            "in the mean (Little's law)"
+        )
+        return (told, counted)
+
+    @property
+    def admitted_ttft_s(self) -> Value:
+        """Time to first token from the request's place in the running batch: without its wait."""
+        return self.ttft_parts["server"] + self.ttft_parts["prompts"] + self.ttft_parts["step"]
+
+    @cached_property
+    def _basis(self) -> Basis:
+        return least(
+            basis_of(each, metric, SERVED)
+            for each, metric in ((self.decode, "tpot_s"), (self.prefill, "ttft_s"))
+        )
+
+    def interval(self, metric: str = "tpot_s", level: float = 0.9) -> Interval:
+        """Return a time, or the rate, with the ends between which a share of measurements lies.
+
+        Parameters
+        ----------
+        metric
+            ``ttft_s``, ``admitted_ttft_s``, ``tpot_s`` or ``tokens_per_s``.
+        level
+            The share, below 1.
+        """
+        value = getattr(self, metric)
+        first = metric in ("ttft_s", "admitted_ttft_s")
+        low, high = factors(
+            self.prefill if first else self.decode, "ttft_s" if first else "tpot_s", level, SERVED
+        )
+        if metric in RATES:
+            low, high = 1.0 / high, 1.0 / low
+        return Interval(value * low, value, value * high, level, self.basis)
+
+    @property
+    def _spread(self) -> Sequence[str]:
+        return ("ttft_s", "tpot_s", "tokens_per_s")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the loads; ``()`` for one."""
+        return np.shape(self.ttft_s)
+
+    @property
+    def headline(self) -> str:
+        """What is served, under which formats and software."""
+        one = self.decode
+        return f"{one.workload.name} on {one.device}, {one.precision}, runtime {one.runtime}"
+
+    def glance(self) -> list[tuple[str, str]]:
+        """Return both times with their parts, and the rate, of one load."""
+        if self.shape:
+            return []
+        *first, basis = spread_lines(self, "ttft_s")
+        label, text = basis
+        return [
+            ("TTFT", show(self.ttft_s, "time")),
+            *first,
+            *((f"  {name}", show(seconds, "time")) for name, seconds in self.ttft_parts.items()),
+            ("TPOT", show(self.tpot_s, "time")),
+            *spread_lines(self, "tpot_s")[:-1],
+            *((f"  {name}", show(seconds, "time")) for name, seconds in self.parts.items()),
+            ("tokens/s", f"{self.tokens_per_s:.4g}"),
+            ("running", f"{self.running:.4g}"),
+            (label.strip(), text),
+        ]
+
+    def pictures(self) -> list[ShownPicture]:
+        """Return the parts of both times; over several loads also the times and the rate."""
+        axes = {"ttft_s": "TTFT", "tpot_s": "TPOT", "tokens_per_s": "Output tokens a second"}
+        return [
+            ShownPicture("parts", "What both times are made of."),
+            *(
+                ShownPicture("curves", f"{words} over load.", {"x": "concurrency", "y": name})
+                for name, words in axes.items()
+                if np.size(self.concurrency) > 1
+            ),
+        ]
+
+    def explain(self, rows: int = 4) -> str:
+        """Return how the parts of both times add up, and the kernels of both phases.
+
+        Parameters
+        ----------
+        rows
+            Kernels of each phase that are opened.
+
+        Raises
+        ------
+        ValueError
+            Many loads were asked for: explain one.
+        """
+        if self.shape:
+            raise ValueError("many loads were asked for: explain one of them")
+        sums = [
+            f"{name} = {' + '.join(parts)} = "
+            f"{' + '.join(show(seconds, 'time') for seconds in parts.values())} = "
+            f"{show(total, 'time')}"
+            for name, total, parts in (
+                ("TTFT", self.ttft_s, self.ttft_parts),
+                ("TPOT", self.tpot_s, self.parts),
+            )
+        ]
+        phases = [
+            f"{name} of one device:\n{each.explain(rows)}"
+            for name, each in (("prompt", self.prefill), ("decode step", self.decode))
+        ]
+        return "\n\n".join([str(self), "\n".join(sums), *phases])
+
+    def cautions(self) -> list[str]:
+        """Return what does not fit, and the notes."""
+        lacking = (self.prefill if np.all(self.decode.feasible) else self.decode).violations
+        return [
+            *(f"does not fit: {violation}" for violation in lacking),
+            *(f"note: {note}" for note in self.notes),
+        ]
+
+    @cached_property
+    def table(self) -> Table:
+        """One row for each load."""
+        columns = {
+            name: np.broadcast_to(getattr(self, name), self.shape).reshape(-1) for name in _COLUMNS
+        }
+        return Table(columns, {}, ("prompt", "generate", "concurrency"))
+
+    def sections(self) -> list[Table]:
+        """Return the rows where several loads were asked for."""
+        return [self.table] if self.shape else []
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers, ready for JSON."""
+        return super().to_dict() | plain(spread_of(self))

@@ -1,0 +1,62 @@
+"""Sizes of a question: tokens, sequences and clients, as numbers or arrays that broadcast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.errors import Fault
+from perfmodel.settings import FaultList
+
+#: Of tokens, sequences or clients; more are slips.
+MOST: Final = 2**24
+_NOUNS: Final = {"batch": "sequences", "concurrency": "clients"}
+
+
+def checked_sizes(
+    named: Mapping[str, Value], faults: FaultList, *, whole: bool = False, most: int = 0
+) -> dict[str, Any]:
+    """Return sizes as arrays; 1 for one that is at fault.
+
+    Parameters
+    ----------
+    named
+        Parameter -> its numbers.
+    faults
+        Gets what counts nothing, and shapes that do not go together.
+    whole
+        Whether they are whole numbers.
+    most
+        Questions at a time, where there is a limit.
+    """
+    expected = f"a {'whole ' if whole else ''}number from 1 to {MOST:,}, or an array of them"
+    sizes: dict[str, Any] = {}
+    for name, value in named.items():
+        sizes[name] = np.ones(())
+        try:
+            array = np.asarray(value, dtype=float)
+        except (TypeError, ValueError):
+            faults.append(Fault(f"{value!r} is no number", path=name, expected=expected))
+            continue
+        good = (array >= 1) & (array <= MOST)
+        good &= (np.where(good, array, 0.5) % 1 == 0) | (not whole)
+        if array.size and np.all(good):
+            sizes[name] = array
+            continue
+        first = f"{array[~good].flat[0]:,.9g}" if array.size else "an empty array"
+        message = f"{first} counts no {_NOUNS.get(name, 'tokens')}"
+        faults.append(Fault(message, path=name, expected=expected))
+    shapes = [size.shape for size in sizes.values()]
+    try:
+        points = int(np.prod(np.broadcast_shapes(*shapes)))
+    except ValueError:
+        message = f"shapes {', '.join(map(str, shapes))} do not go together"
+        faults.append(Fault(message, path=next(iter(named)), expected="shapes that broadcast"))
+    else:
+        if most and points > most:
+            message = f"{points:,} questions"
+            faults.append(Fault(message, path=next(iter(named)), expected=f"at most {most:,}"))
+    return sizes

@@ -1,0 +1,185 @@
+"""Checks of a template that need no run: names, references to later layers, steps not reached."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from perfmodel.errors import nearest, one_of
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.layer_expressions import Scope, SizeError, names_in
+from perfmodel.workload.layer_fields import Place
+from perfmodel.workload.layer_forms import REQUIRED, Field
+from perfmodel.workload.layer_operators import ELSEWHERE, OPERATORS
+from perfmodel.workload.layer_steps import REPEAT, SAME, LayerBlock, LayerStep, walk
+from perfmodel.workload.layer_template import LayerTemplate
+
+
+def written_wrongly(template: LayerTemplate, inputs: Collection[str]) -> Iterator[Flaw]:
+    """Yield names that occur twice, cycles, and references to layers that are made later.
+
+    Parameters
+    ----------
+    template
+        What was read.
+    inputs
+        Names of the network's inputs.
+    """
+    yield from _block(template.network, inputs)
+    for block in template.blocks.values():
+        yield from _block(block, block.inputs)
+
+
+def _block(block: LayerBlock, inputs: Collection[str]) -> Iterator[Flaw]:
+    seen, sometimes = set(inputs), _conditional(block.steps)
+    for step in walk(block.steps):
+        if step.name in seen and step.number not in sometimes:
+            yield Flaw((*step.place, "name"), f"a second '{step.name}'", "each name once")
+        if step.name and "{" not in step.name and step.number not in sometimes:
+            seen.add(step.name)
+    yield from _cycles(block)
+
+
+def _conditional(steps: Sequence[LayerStep], inside: bool = False) -> set[int]:
+    """Return the numbers of the steps that a condition may leave out."""
+    numbers: set[int] = set()
+    for step in steps:
+        here = inside or step.when is not None
+        if here:
+            numbers.add(step.number)
+        numbers |= _conditional((*step.inner, *step.otherwise), here)
+    return numbers
+
+
+def _cycles(block: LayerBlock) -> Iterator[Flaw]:
+    """Yield each cycle once; a reference to a later layer outside of one is told too."""
+    refers: dict[str, set[str]] = {}
+    above, order, loops = "", block.order, _looped(block.steps)
+    steps = [step for step in walk(block.steps) if step.form in ("layer", REPEAT)]
+    for step in steps:
+        names = {name for name, _ in step.inputs} | {i.name for i in step.inner[-1:]}
+        refers[step.name] = names or {above}
+        above = step.name
+    reported: set[str] = set()
+    for step in steps:
+        for name, place in step.inputs:
+            if name not in order or order[name] < step.number or step.number in loops:
+                continue
+            path = _path(refers, name, step.name)
+            if path and not reported & set(path):
+                reported |= set(path)
+                cycle = " -> ".join([step.name, *path])
+                yield Flaw(place, f"a cycle: {cycle}", "layers that read what stands above")
+            elif not path:
+                yield Flaw(place, f"'{name}' is made only later", "a layer that stands above")
+
+
+def _looped(steps: Sequence[LayerStep]) -> set[int]:
+    """Return the numbers of the steps in loops, which may read what an earlier turn made."""
+    return {
+        inner.number for step in walk(steps) if step.form == "for" for inner in walk(step.inner)
+    }
+
+
+def _path(refers: Mapping[str, set[str]], start: str, goal: str) -> list[str]:
+    """Return names from `start` to `goal` along references, empty when there is no way."""
+    trail: dict[str, str] = {start: ""}
+    pending = [start]
+    while pending:
+        name = pending.pop()
+        if name == goal:
+            path = [name]
+            while trail[path[-1]]:
+                path.append(trail[path[-1]])
+            return path[::-1]
+        for other in sorted(refers.get(name, ())):
+            if other not in trail:
+                trail[other] = name
+                pending.append(other)
+    return []
+
+
+def unreached(template: LayerTemplate, reached: Collection[Place], scope: Scope) -> Iterator[Flaw]:
+    """Yield what is wrong with steps that these values of the fields do not run.
+
+    Their operators, keys and the names in their expressions are looked at; their shapes are not
+    known.
+    """
+    for block in (template.network, *template.blocks.values()):
+        known = {*scope.names, *block.fields, *block.inputs, *_variables(block.steps)}
+        for step in walk(block.steps):
+            if step.place not in reached:
+                yield from _unreached(step, template, known)
+
+
+def _variables(steps: Sequence[LayerStep]) -> Iterator[str]:
+    for step in walk(steps):
+        yield step.collect
+        yield from step.raw.get("let", {}) if step.form == "let" else ()
+        if step.form == "for":
+            names = step.raw["for"]
+            yield from [names] if isinstance(names, str) else map(str, names or ())
+            yield str(step.raw.get("index", ""))
+
+
+def _unreached(step: LayerStep, template: LayerTemplate, known: Collection[str]) -> Iterator[Flaw]:
+    fields: Mapping[str, Field] = {}
+    if step.form == REPEAT:
+        fields = {"count": Field("extent", 1)}
+    elif step.form == "layer" and step.op != SAME and "{" not in step.op and step.op:
+        operator = template.blocks.get(step.op) or OPERATORS.get(step.op)
+        if operator is None:
+            yield unknown_operator(step, template.blocks)
+            return
+        fields = operator.fields
+    elif step.form != "layer":
+        yield from _names(step.raw, step.place, known)
+        return
+    else:
+        return
+    for key, value in step.raw.items():
+        if key not in fields:
+            meant = nearest(key, fields)
+            expected = "" if meant else one_of(fields) if fields else "no fields"
+            yield Flaw((*step.place, key), f"unknown key '{key}'", expected, meant, on_key=True)
+        elif fields[key].kind not in ("text", "format", "layer", "result") and not (
+            isinstance(value, str) and value in fields[key].choices
+        ):
+            yield from _names(value, (*step.place, key), known, plain=fields[key].kind == "any")
+    for key, field in fields.items():
+        if field.default is REQUIRED and key not in step.raw:
+            yield Flaw(step.place, f"missing key '{key}'", on_key=True)
+
+
+def _names(
+    value: Any, place: Place, known: Collection[str], *, plain: bool = False
+) -> Iterator[Flaw]:
+    """Yield names of expressions that mean nothing anywhere in a value."""
+    if isinstance(value, str):
+        texts = [value]
+        if plain and "{" in value:
+            texts = re.findall(r"\{([^{}]*)\}", value)
+        try:
+            names = {name for text in texts for name in names_in(text)}
+        except SizeError as error:
+            yield Flaw(place, str(error), error.expected, error.suggestion)
+            return
+        for name in sorted(names - set(known)):
+            meant = nearest(name, known)
+            yield Flaw(
+                place,
+                f"nothing is named '{name}' here",
+                "" if meant else one_of(sorted(known)),
+                meant,
+            )
+
+
+def unknown_operator(step: LayerStep, blocks: Mapping[str, LayerBlock], name: str = "") -> Flaw:
+    """Return the fault of a step whose operator there is not; `name` is that of one with braces."""
+    known = (*OPERATORS, REPEAT, SAME, *blocks)
+    name = name or step.op
+    meant = ELSEWHERE.get(name.lower()) or nearest(name, known)
+    return Flaw(
+        (*step.place, "op"), f"no operator is named '{name}'", "" if meant else one_of(known), meant
+    )

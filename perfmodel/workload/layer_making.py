@@ -1,0 +1,200 @@
+"""Layers of a template become operators of a graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from perfmodel.errors import nearest
+from perfmodel.workload.graph import Operator, Tensor
+from perfmodel.workload.layer_expressions import EXPECTED, LIMIT, SizeError
+from perfmodel.workload.layer_fields import Place, read_fields
+from perfmodel.workload.layer_forms import LayerBuilder, LayerOperator
+from perfmodel.workload.layer_operators import OPERATORS, show
+from perfmodel.workload.layer_results import Frame, LayerReferences
+from perfmodel.workload.layer_sizes import checked_extent
+from perfmodel.workload.layer_steps import LayerBlock, LayerStep
+from perfmodel.workload.layer_values import TemplateValues
+from perfmodel.workload.symbols import Dim, Poly, constant, evaluate
+
+
+class LayerMaker:
+    """Adds layers to a graph, each checked against the tensors that it reads.
+
+    Parameters
+    ----------
+    builder
+        Of the graph.
+    values, references
+        What texts and references mean.
+    parameters
+        Free dimensions and their defaults.
+    blocks
+        Names of the blocks, for suggestions.
+    at_defaults
+        Put the defaults in place of the free dimensions.
+    checked
+        Whether to check the extents of every result.
+    """
+
+    def __init__(
+        self,
+        builder: LayerBuilder,
+        values: TemplateValues,
+        references: LayerReferences,
+        parameters: Mapping[str, float],
+        blocks: Mapping[str, LayerBlock],
+        *,
+        at_defaults: bool,
+        checked: bool,
+    ) -> None:
+        self.builder = builder
+        self._values, self._references = values, references
+        self._parameters, self._blocks = parameters, blocks
+        self._numeric, self._checked = at_defaults, checked
+        self._latest: dict[str, Operator] = {}
+
+    def layer(
+        self,
+        step: LayerStep,
+        op: str,
+        name: str,
+        full: str,
+        inputs: Sequence[Tensor | None],
+        frame: Frame,
+    ) -> Tensor | None:
+        """Check one layer and add it; ``None`` when it, or what it reads, has faults."""
+        operator = OPERATORS.get(op)
+        if operator is None:
+            if op:
+                from perfmodel.workload.layer_checks import unknown_operator
+
+                self._values.flaws.append(unknown_operator(step, self._blocks, op))
+            return None
+        before = len(self._values.flaws)
+        values = read_fields(
+            step.raw,
+            operator.fields,
+            step.place,
+            self._values.scope,
+            self._values.flaws,
+            step.ready,
+        )
+        least, most = operator.inputs
+        if not most:
+            inputs = ()
+        if not least <= len(inputs) <= most:
+            count = f"{least}" if least == most else f"{least} to {most}"
+            self._values.flaw(step.place, f"{len(inputs)} inputs for a {op}", f"{count} inputs")
+        ready = [t for t in inputs if t is not None]
+        for key in ("weight", "bias"):
+            if isinstance(values.get(key), str):
+                values[key] = self._meant(values[key], (*step.place, key), key, step, frame)
+        if len(self._values.flaws) > before or len(ready) < len(inputs):
+            return None
+        if self._numeric:
+            values = {key: self.extents(value) for key, value in values.items()}
+        result = self._built(step, full, operator, ready, values)
+        if result is None or (self._checked and not self._fits(result, step)):
+            return None
+        if operator.inputs[1] and self.builder.added:
+            self._latest[name] = self.builder.added[-1]
+        return result
+
+    def _meant(
+        self, name: str, place: Place, key: str, step: LayerStep, frame: Frame
+    ) -> Tensor | None:
+        """Return the tensor that a field names: a layer's weight, or a result."""
+        if key == "weight":
+            return self._tied(name, place)
+        return self._references.meant(name, place, frame, step)[0]
+
+    def _built(
+        self,
+        step: LayerStep,
+        name: str,
+        operator: LayerOperator,
+        inputs: Sequence[Tensor],
+        values: Mapping[str, Any],
+    ) -> Tensor | None:
+        rank = len(inputs[0].shape) if inputs else 0
+        if operator.ranks and rank not in operator.ranks:
+            ranks = " or ".join(map(str, operator.ranks))
+            self._values.flaw(
+                step.place,
+                f"a {step.op} of an input {show(inputs[0].shape)} of rank {rank}",
+                f"an input of rank {ranks}",
+            )
+            return None
+        try:
+            return operator.add(self.builder, name, inputs, values)
+        except (ValueError, ZeroDivisionError) as error:
+            when = " where free dimensions have their defaults" if self._numeric else ""
+            shapes = ", ".join(show(t.shape) for t in inputs)
+            self._values.flaw(
+                step.place,
+                f"shapes do not fit{when}: {error}",
+                f"fields that fit an input {shapes}",
+            )
+            return None
+
+    def _fits(self, result: Tensor, step: LayerStep) -> bool:
+        """Check the extents of a layer's output, at the defaults where they are free."""
+        for dim in result.shape:
+            value = None
+            try:
+                checked_extent(dim)
+                value = self._at_defaults(dim)
+                if value is not None and not (1 <= value <= LIMIT and value == int(value)):
+                    raise SizeError(f"extent {dim} is {value:g} at the defaults of the parameters")
+            except SizeError as error:
+                small = _below(dim) if value is None else value <= LIMIT
+                expected = "an input that is large enough" if small else EXPECTED
+                self._values.flaw(step.place, f"makes {show(result.shape)}: {error}", expected)
+                return False
+        return True
+
+    def _at_defaults(self, dim: Dim) -> float | None:
+        if constant(dim) is not None:
+            return None
+        return _rounded(float(evaluate(dim, self._parameters)))
+
+    def _tied(self, name: str, place: Place) -> Tensor | None:
+        weights = self._weights(name)
+        weight = weights[0] if weights else None
+        if weight is None:
+            known = list(filter(self._weights, self._latest))
+            expected = "a layer above that has weights"
+            self._values.flaw(
+                place, f"'{name}' has no weight to share", expected, nearest(name, known)
+            )
+        return weight
+
+    def _weights(self, name: str) -> list[Tensor]:
+        """Return the weights that a layer's last operator reads."""
+        if name not in self._latest:
+            return []
+        read = [self.builder.tensors[tensor] for tensor in self._latest[name].reads]
+        return [tensor for tensor in read if tensor.role == "weight"]
+
+    def extents(self, value: Any) -> Any:
+        """Return a field's value, with numbers for its extents where defaults are asked for."""
+        if not self._numeric:
+            return value
+        if isinstance(value, tuple):
+            return tuple(map(self.extents, cast("tuple[Any, ...]", value)))
+        if not isinstance(value, Poly):
+            return value
+        return _rounded(float(evaluate(value, self._parameters)))
+
+
+def _rounded(number: float) -> float:
+    """Return the whole number that a number is but for the rounding of its factors."""
+    near = round(number) if math.isfinite(number) else 0
+    return near if math.isclose(number, near, rel_tol=1e-9) else number
+
+
+def _below(dim: Dim) -> bool:
+    number = constant(dim)
+    return number is None or number < 1

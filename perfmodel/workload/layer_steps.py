@@ -1,0 +1,304 @@
+"""The layers of a plain graph as they are written: steps with places, read once.
+
+A step is a layer ``{name, op, ...}``, a call of a block (``op`` is the block's name), or one of
+the forms that hold layers: ``{op: repeat, count, layers}``, ``{for, in, layers}``,
+``{when, layers, else}``; ``{let: {name: value}}`` sets variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, get_args
+
+from perfmodel.errors import nearest, one_of
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.layer_expressions import shown
+from perfmodel.workload.layer_fields import Place, PreparedFields, as_list, as_mapping
+from perfmodel.workload.layer_forms import REQUIRED, Field, FieldKind
+
+REPEAT: Final = "repeat"
+#: A layer that is no operator: what it reads, under another name.
+SAME: Final = "same"
+#: Keys that any step may have beside the fields of its operator.
+_COMMON: Final = ("name", "op", "input", "inputs", "when", "collect", "label")
+_FORMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "let": ("let",),
+    "for": ("for", "in", "index", "layers", "when", "collect"),
+    "when": ("when", "layers", "else", "collect"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStep:
+    """A step as written.
+
+    Attributes
+    ----------
+    place, number
+        Where it stands, and its position among the steps of its block.
+    form
+        ``layer``, ``repeat``, ``let``, ``for`` or ``when``.
+    name, op, label
+        Texts, which may hold expressions in braces.
+    inputs
+        References to results, and where they stand.
+    raw
+        The other keys.
+    inner, otherwise
+        The steps that it holds; those where a condition does not hold.
+    ready
+        What of its fields was read once for all runs.
+    """
+
+    place: Place
+    number: int
+    form: str
+    name: str = ""
+    op: str = ""
+    label: str | None = None
+    inputs: tuple[tuple[str, Place], ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    when: Any = None
+    collect: str = ""
+    inner: tuple[LayerStep, ...] = ()
+    otherwise: tuple[LayerStep, ...] = ()
+    ready: dict[int, PreparedFields] = field(default_factory=dict[int, PreparedFields])
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlock:
+    """A named list of layers with inputs and parameters; the network itself is one, too.
+
+    Attributes
+    ----------
+    inputs
+        Names of what it reads; the first is what its first layer reads.
+    fields
+        Its parameters.
+    steps
+        Its layers.
+    order
+        Position of every layer whose name is plain.
+    many
+        Whether the last of the inputs is a list of all that are left.
+    """
+
+    inputs: tuple[str, ...]
+    fields: Mapping[str, Field]
+    steps: tuple[LayerStep, ...]
+    order: Mapping[str, int]
+    many: bool = False
+
+
+class StepReader:
+    """Reads lists of layers; what is wrong with their form goes to `flaws`."""
+
+    def __init__(self, flaws: list[Flaw]) -> None:
+        self.flaws = flaws
+        self._count = 0
+
+    def block(self, layers: object, place: Place, *, named: bool) -> LayerBlock:
+        """Return a block without inputs and parameters; `named` where each layer needs a name."""
+        self._count = 0
+        steps = tuple(self._steps(layers, place, named=named))
+        order = {s.name: s.number for s in walk(steps) if s.name and "{" not in s.name}
+        return LayerBlock((), {}, steps, order)
+
+    def blocks(self, raw: object) -> dict[str, LayerBlock]:
+        """Return the blocks of a graph by name."""
+        blocks = as_mapping({} if raw is None else raw)
+        if blocks is None:
+            self._flaw(("blocks",), f"{shown(raw)} is not a mapping", "names and blocks")
+            return {}
+        return {
+            str(name): content
+            for name, block in blocks.items()
+            if (content := self._block(block, ("blocks", name))) is not None
+        }
+
+    def _block(self, raw: object, place: Place) -> LayerBlock | None:
+        block = as_mapping(raw)
+        if block is None:
+            self._flaw(place, f"{shown(raw)} is not a block", "{inputs: [x], layers: [...]}")
+            return None
+        self._unknown(block, ("inputs", "takes", "layers", "doc"), place)
+        inputs = [str(name) for name in as_list(block.get("inputs", ("x",))) or ()]
+        many = bool(inputs) and inputs[-1].startswith("*")
+        content = self.block(block.get("layers"), (*place, "layers"), named=False)
+        fields = dict(self._takes(block.get("takes", {}), (*place, "takes")))
+        names = tuple(name.removeprefix("*") for name in inputs)
+        return LayerBlock(names, fields, content.steps, content.order, many)
+
+    def _takes(self, raw: object, place: Place) -> Iterator[tuple[str, Field]]:
+        """Yield the parameters of a block: ``{channels: extent, kernel: {wholes: 3}}``."""
+        kinds: tuple[FieldKind, ...] = get_args(FieldKind)
+        takes = as_mapping(raw)
+        if takes is None:
+            self._flaw(place, f"{shown(raw)} is not a mapping", "names and kinds")
+            return
+        for name, value in takes.items():
+            form = as_mapping(value)
+            kind, default = value, REQUIRED
+            if form is not None:
+                kind, default = next(iter(form.items()), ("", None))
+            if kind in kinds:
+                many = as_list(default)
+                yield name, Field(kind, default if many is None else tuple(many), least=0)
+            else:
+                self._flaw(
+                    (*place, name),
+                    f"no kind of value is named {shown(kind)}",
+                    one_of(kinds),
+                    nearest(str(kind), kinds),
+                )
+
+    def _flaw(
+        self,
+        place: Place,
+        message: str,
+        expected: str = "",
+        suggestion: str = "",
+        *,
+        on_key: bool = False,
+    ) -> None:
+        self.flaws.append(
+            Flaw(place, message, "" if suggestion else expected, suggestion, on_key=on_key)
+        )
+
+    def _unknown(self, raw: Mapping[str, Any], known: Sequence[str], place: Place) -> None:
+        for key in raw:
+            if key not in known:
+                self._flaw(
+                    (*place, key),
+                    f"unknown key '{key}'",
+                    one_of(known),
+                    nearest(str(key), known),
+                    on_key=True,
+                )
+
+    def _steps(
+        self, raw: object, place: Place, *, named: bool, repeated: bool = False
+    ) -> Iterator[LayerStep]:
+        layers = as_list(raw)
+        if not layers:
+            message = "no layers" if not raw else f"{shown(raw)} is not a list"
+            self._flaw(place, message, "a list of layers, each with a name and an op")
+            return
+        for i, item in enumerate(layers):
+            here = (*place, i)
+            layer = as_mapping(item)
+            if layer is None:
+                self._flaw(here, f"{shown(item)} is not a layer", "{name: ..., op: ...}")
+                continue
+            form = next((key for key in _FORMS if key in layer), "layer")
+            if form == "when" and "op" in layer:
+                form = "layer"
+            yield (self._layer if form == "layer" else self._form)(
+                layer, here, form, named, repeated
+            )
+
+    def _number(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _form(
+        self, layer: Mapping[str, Any], place: Place, form: str, named: bool, repeated: bool
+    ) -> LayerStep:
+        self._unknown(layer, _FORMS[form], place)
+        nested: dict[str, tuple[LayerStep, ...]] = {"layers": (), "else": ()}
+        for key in nested:
+            if key in layer or (key == "layers" and form != "let"):
+                nested[key] = tuple(
+                    self._steps(layer.get(key), (*place, key), named=named, repeated=repeated)
+                )
+        raw: dict[str, Any] = {
+            key: value for key, value in layer.items() if key in ("let", "for", "in", "index")
+        }
+        if form == "for" and "in" not in layer:
+            self._flaw(place, "missing key 'in'", "a number, a list or an expression", on_key=True)
+        if form == "let" and as_mapping(layer["let"]) is None:
+            self._flaw(
+                (*place, "let"), f"{shown(layer['let'])} is not a mapping", "names and values"
+            )
+            raw["let"] = {}
+        return LayerStep(
+            place,
+            self._number(),
+            form,
+            raw=raw,
+            when=layer.get("when"),
+            collect=self._text(layer, "collect", place),
+            inner=nested["layers"],
+            otherwise=nested["else"],
+        )
+
+    def _text(self, layer: Mapping[str, Any], key: str, place: Place) -> str:
+        text = layer.get(key, "")
+        if not isinstance(text, str):
+            self._flaw((*place, key), f"{shown(text)} is not a text", f"the {key} of the layer")
+            return ""
+        return text
+
+    def _layer(
+        self, layer: Mapping[str, Any], place: Place, form: str, named: bool, repeated: bool
+    ) -> LayerStep:
+        texts: dict[str, str] = {}
+        for key in ("name", "op"):
+            needed = key == "op" or (named and "label" not in layer)
+            if key not in layer and not needed:
+                texts[key] = ""
+                continue
+            text = layer.get(key)
+            if not isinstance(text, str) or not text:
+                message = f"{shown(text)} is not a text" if key in layer else f"missing '{key}'"
+                self._flaw((*place, key), message, f"the {key} of the layer")
+                text = ""
+            texts[key] = text
+        raw = {k: v for k, v in layer.items() if k not in _COMMON}
+        inner: tuple[LayerStep, ...] = ()
+        if texts["op"] == REPEAT:
+            form = REPEAT
+            if repeated:
+                self._flaw((*place, "op"), "a repeat inside a repeat", "one level of repetition")
+            inner = tuple(
+                self._steps(raw.pop("layers", None), (*place, "layers"), named=named, repeated=True)
+            )
+        label = self._text(layer, "label", place) if "label" in layer else None
+        inputs = tuple(self._references(layer, place))
+        return LayerStep(
+            place,
+            self._number(),
+            form,
+            texts["name"],
+            texts["op"],
+            label,
+            inputs,
+            raw,
+            layer.get("when"),
+            self._text(layer, "collect", place),
+            inner,
+        )
+
+    def _references(self, layer: Mapping[str, Any], place: Place) -> Iterator[tuple[str, Place]]:
+        for key in ("input", "inputs"):
+            raw = layer.get(key)
+            if raw is None:
+                continue
+            if key == "inputs" and "input" in layer:
+                self._flaw((*place, key), "both 'input' and 'inputs'", "one of them", on_key=True)
+            many = as_list(raw)
+            for i, name in enumerate([raw] if many is None else many):
+                here = (*place, key) if many is None else (*place, key, i)
+                if isinstance(name, str):
+                    yield name, here
+                else:
+                    self._flaw(here, f"{shown(name)} is not a name", "a layer or an input")
+
+
+def walk(steps: Sequence[LayerStep]) -> Iterator[LayerStep]:
+    """Yield steps in the order in which they run; one that holds others after them."""
+    for step in steps:
+        yield from walk(step.inner)
+        yield from walk(step.otherwise)
+        yield step

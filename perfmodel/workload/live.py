@@ -1,0 +1,44 @@
+"""Drop the operators of a graph whose result nothing reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from perfmodel.workload.graph import Block, Graph, Operator
+
+
+def live(graph: Graph) -> Graph:
+    """Return the graph without operators that no output depends on.
+
+    Of a layer that repeats, the last operator stays where any other does: what it makes is what
+    the next repetition reads.
+    """
+    needed = set(graph.outputs)
+    read = {a.tensor for _, o in graph.walk() for a in o.accesses if a.mode == "read"} | needed
+    if all(any(a.tensor in read for a in o.accesses if a.mode != "read") for _, o in graph.walk()):
+        return graph  # a way that ends nowhere would have a last operator
+    blocks: list[Block] = []
+    for block in reversed(graph.blocks):
+        operators = _live(block, needed)
+        if operators and block.layer and operators[-1] is not block.operators[-1]:
+            needed.update(block.operators[-1].writes)
+            operators = _live(block, needed)
+        if len(operators) == len(block.operators):
+            blocks.append(block)
+        elif operators:
+            blocks.append(replace(block, operators=operators))
+    blocks.reverse()
+    touched = {name for block in blocks for o in block.operators for name in (*o.reads, *o.writes)}
+    touched |= {*graph.inputs, *graph.outputs}
+    tensors = {name: tensor for name, tensor in graph.tensors.items() if name in touched}
+    return replace(graph, blocks=tuple(blocks), tensors=tensors)
+
+
+def _live(block: Block, needed: set[str]) -> tuple[Operator, ...]:
+    """Return the operators of a block that make what is needed, and need what they read."""
+    operators: list[Operator] = []
+    for operator in reversed(block.operators):
+        if not needed.isdisjoint(operator.writes):
+            needed.update(operator.reads)
+            operators.append(operator)
+    return tuple(operators[::-1])

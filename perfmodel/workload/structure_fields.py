@@ -1,0 +1,244 @@
+"""Fields of a structure as a template declares them, and the model that checks their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
+
+from pydantic import Field, create_model
+
+from perfmodel.errors import nearest, one_of
+from perfmodel.frozen import FrozenModel
+from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.image import ImageStructure
+from perfmodel.workload.layer_expressions import Scope, SizeError, evaluated, interpolated, shown
+from perfmodel.workload.layer_fields import Place, as_list, as_mapping
+
+_TYPES: Final = ("whole", "number", "flag", "text", "record")
+_KEYS: Final = (
+    "type",
+    "default",
+    "least",
+    "above",
+    "most",
+    "choices",
+    "list",
+    "of",
+    "row",
+    "fields",
+    "doc",
+)
+#: Structures whose fields a template may take over.
+_BASES: Final[Mapping[str, type[FrozenModel]]] = {"image": ImageStructure}
+
+
+class TemplateStructure(FrozenModel):
+    """Values of the fields that a template declares.
+
+    Attributes
+    ----------
+    origin
+        Name of the family, or the template itself where it is of no family.
+    refusals
+        Conditions under which fields do not go together.
+    """
+
+    origin: ClassVar[Any] = ""
+    refusals: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Its class has no name to be found by, so another process makes it again."""
+        from perfmodel.workload.template_family import restored
+
+        return restored, (type(self).origin, self.model_dump())
+
+    @classmethod
+    def structure_faults(cls, data: Mapping[str, Any]) -> Iterator[Flaw]:
+        """Yield fields that do not go together."""
+        names = {name: field.default for name, field in cls.model_fields.items()}
+        names |= {key: _tuples(value) for key, value in data.items()}
+        for refusal in cls.refusals:
+            for place, entry in _places(refusal, names):
+                scope = Scope({**names, **entry})
+                try:
+                    holds = evaluated(str(refusal["when"]), scope, "a condition")
+                except SizeError:  # of a field that is a fault itself
+                    continue
+                if holds is True:
+                    message = interpolated(str(refusal["message"]), scope)
+                    yield Flaw(
+                        place, message, interpolated(str(refusal.get("expected", "")), scope)
+                    )
+
+
+def _places(
+    refusal: Mapping[str, Any], names: Mapping[str, Any]
+) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Yield a field, or each entry of it under the name that the refusal gives it."""
+    place, each = tuple(str(refusal["field"]).split(".")), refusal.get("each")
+    if each is None:
+        yield place, {}
+        return
+    value: Any = names
+    for key in place:
+        value = (as_mapping(value) or {}).get(key)
+    for i, item in enumerate(as_list(value) or ()):
+        yield (*place, i), {str(each): item, "index": i}
+
+
+def _tuples(value: Any) -> Any:
+    items = as_list(value)
+    return value if items is None else tuple(map(_tuples, items))
+
+
+def structure_model(
+    name: str, data: Mapping[str, Any], flaws: list[Flaw]
+) -> type[TemplateStructure]:
+    """Return the model of a structure.
+
+    Parameters
+    ----------
+    name
+        Of the model, as `families` names it.
+    data
+        The template: its keys ``extends``, ``fields`` and ``refuse``.
+    flaws
+        Where what is wrong with them goes.
+    """
+    bases: tuple[type[FrozenModel], ...] = (TemplateStructure,)
+    if (base := data.get("extends")) is not None:
+        if base in _BASES:
+            bases = (TemplateStructure, _BASES[base])
+        else:
+            flaws.append(Flaw(("extends",), f"no structure is named {shown(base)}", one_of(_BASES)))
+    fields = _fields(data.get("fields", {}), ("fields",), flaws)
+    title = "".join(part.capitalize() for part in name.split("_"))
+    model: type[TemplateStructure] = create_model(  # pyright: ignore[reportAssignmentType]
+        f"{title}Structure", __base__=bases, **fields
+    )
+    model.refusals = tuple(_refusals(data.get("refuse", ()), {*model.model_fields}, flaws))
+    return model
+
+
+def _refusals(raw: Any, fields: set[str], flaws: list[Flaw]) -> Iterator[Mapping[str, Any]]:
+    for i, item in enumerate(as_list(raw) or ()):
+        refusal = as_mapping(item) or {}
+        missing = [key for key in ("when", "field", "message") if key not in refusal]
+        flaws += (Flaw(("refuse", i), f"missing key '{key}'", on_key=True) for key in missing)
+        field, *_ = str(refusal.get("field", "")).split(".")
+        if not missing and field not in fields:
+            flaws.append(
+                Flaw(
+                    ("refuse", i, "field"),
+                    f"no field is named '{field}'",
+                    suggestion=nearest(field, fields),
+                )
+            )
+        elif not missing:
+            yield refusal
+
+
+def _fields(raw: Any, place: Place, flaws: list[Flaw]) -> dict[str, Any]:
+    declared = as_mapping(raw)
+    if declared is None:
+        flaws.append(Flaw(place, f"{shown(raw)} is not a mapping", "names and fields"))
+        return {}
+    fields: dict[str, Any] = {}
+    for name, item in declared.items():
+        here = (*place, name)
+        spec = as_mapping(item)
+        if not str(name).isidentifier() or spec is None:
+            flaws.append(Flaw(here, f"'{name}' is no field", "a name, and {type: whole, ...}"))
+            continue
+        for key in spec:
+            if key not in _KEYS:
+                meant = nearest(str(key), _KEYS)
+                flaws.append(
+                    Flaw(
+                        (*here, key),
+                        f"unknown key '{key}'",
+                        "" if meant else one_of(_KEYS),
+                        meant,
+                        on_key=True,
+                    )
+                )
+        annotation = _annotation(str(name), spec, here, flaws)
+        default = _tuples(spec["default"]) if "default" in spec else ...
+        if default is None:
+            annotation = annotation | None
+        elif isinstance(default, Mapping | tuple):
+            fields[str(name)] = (
+                annotation,
+                Field(default, validate_default=True, description=str(spec.get("doc", ""))),
+            )
+            continue
+        fields[str(name)] = (annotation, Field(default, description=str(spec.get("doc", ""))))
+    return fields
+
+
+def _annotation(name: str, spec: Mapping[str, Any], place: Place, flaws: list[Flaw]) -> Any:
+    """Return the type of a field."""
+    if "row" in spec:
+        kinds = [
+            _annotation(name, as_mapping(kind) or {}, (*place, "row", i), flaws)
+            for i, kind in enumerate(spec["row"])
+        ]
+        row = tuple[tuple(kinds)]  # pyright: ignore[reportInvalidTypeArguments]
+        return _listed(row, spec, place, flaws)
+    if "of" in spec:
+        inner = as_mapping(spec["of"]) or {}
+        return _listed(_annotation(name, inner, (*place, "of"), flaws), spec, place, flaws)
+    return _listed(_plain(name, spec, place, flaws), spec, place, flaws)
+
+
+def _listed(item: Any, spec: Mapping[str, Any], place: Place, flaws: list[Flaw]) -> Any:
+    """Return the type of a list: of so many entries, of a range of them, or of any number."""
+    length = spec.get("list")
+    if length is None:
+        return item
+    if length == "any":
+        return tuple[item, ...]
+    if type(length) is int and 0 < length <= 64:
+        return tuple[(item,) * length]  # pyright: ignore[reportInvalidTypeArguments]
+    ends = as_list(length) or ()
+    if len(ends) == 2 and all(type(end) is int for end in ends):
+        return Annotated[tuple[item, ...], Field(min_length=ends[0], max_length=ends[1])]
+    flaws.append(
+        Flaw(
+            (*place, "list"),
+            f"{shown(length)} is no length",
+            "a number of entries, the least and the greatest, or any",
+        )
+    )
+    return tuple[item, ...]
+
+
+def _plain(name: str, spec: Mapping[str, Any], place: Place, flaws: list[Flaw]) -> Any:
+    choices = as_list(spec.get("choices"))
+    if choices is not None:
+        return Literal[tuple(choices)]  # pyright: ignore[reportInvalidTypeForm]
+    least, most = spec.get("least", 1), spec.get("most", 10**5)
+    match spec.get("type", "whole"):
+        case "whole":
+            return Annotated[int, Field(gt=0, le=most) if least == 1 else Field(ge=least, le=most)]
+        case "number":
+            above = Field(gt=spec["above"], le=most) if "above" in spec else None
+            return Annotated[float, above or Field(ge=spec.get("least", 0), le=most)]
+        case "flag":
+            return bool
+        case "text":
+            return str
+        case "record":
+            fields = _fields(spec.get("fields", {}), (*place, "fields"), flaws)
+            title = "".join(part.capitalize() for part in name.split("_"))
+            return cast("Any", create_model(f"{title}Entry", __base__=FrozenModel, **fields))
+        case kind:
+            flaws.append(
+                Flaw(
+                    (*place, "type"),
+                    f"no type is named {shown(kind)}",
+                    one_of(_TYPES),
+                    nearest(str(kind), _TYPES),
+                )
+            )
+            return int

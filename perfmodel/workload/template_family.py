@@ -1,0 +1,201 @@
+"""Families of networks that a template states: YAML of the library, or a file of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from perfmodel.errors import InputError
+from perfmodel.marks import Marks
+from perfmodel.pydantic_faults import Flaw, faults_of, locate
+from perfmodel.workload.families import ExecutionSemantics, Family, family_files
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.layer_graph import Assembly
+from perfmodel.workload.layer_template import Frozen, frozen, read_template
+from perfmodel.workload.structure_fields import TemplateStructure, structure_model
+from perfmodel.workload.symbols import Dim, symbol
+
+#: Keys of a family's file beside those of a template.
+_ABOUT = ("schema_version", "family", "doc", "sources", "uses")
+
+
+class TemplateFamily:
+    """A template with fields as a family.
+
+    Parameters
+    ----------
+    name
+        Of the family.
+    data
+        The template.
+    origin
+        What tells another process of it: the family's name, or the template.
+    marks, file
+        Where its parts stand, for faults.
+
+    Attributes
+    ----------
+    flaws
+        Everything that is wrong with the template's form.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        origin: Any,
+        marks: Marks | None = None,
+        file: str = "",
+    ) -> None:
+        self.flaws: list[Flaw] = []
+        self._marks, self._file = marks or Marks(), file
+        self.structure = structure_model(name, data, self.flaws)
+        self.structure.origin = origin
+        self.template = read_template(data, name)
+        self.flaws += self.template.flaws
+        self.unit = str(data.get("unit", "runs"))
+        self._family = Family(name, self.structure, self.parameters, self.build, self.items)
+
+    @property
+    def family(self) -> Family:
+        """The family.
+
+        Raises
+        ------
+        InputError
+            Faults of the template's form.
+        """
+        self._refuse(self.flaws)
+        return self._family
+
+    def _refuse(self, flaws: list[Flaw]) -> None:
+        if flaws:
+            raise InputError(locate(flaws, self._marks, self._file))
+
+    def parameters(self, structure: TemplateStructure) -> dict[str, float]:
+        """Return the free dimensions and their defaults."""
+        del structure
+        return dict(self.template.parameters)
+
+    def items(self, structure: TemplateStructure) -> tuple[str, Dim]:
+        """Return the unit of a run, once or ``batch`` times."""
+        del structure
+        return self.unit, symbol("batch") if "batch" in self.template.parameters else 1
+
+    def build(self, structure: TemplateStructure, semantics: ExecutionSemantics) -> Graph:
+        """Build the graph.
+
+        Raises
+        ------
+        InputError
+            Values of the fields under which layers do not fit.
+        """
+        fields = {name: getattr(structure, name) for name in type(structure).model_fields}
+        assembly = Assembly(self.template, fields, semantics, checked=False)
+        self._refuse(assembly.flaws)
+        return assembly.graph()
+
+    def all_flaws(self, structure: TemplateStructure) -> list[Flaw]:
+        """Return everything that is wrong with the template where its fields have these values."""
+        fields = {name: getattr(structure, name) for name in type(structure).model_fields}
+        every = ExecutionSemantics(runs_dead_branches=True)
+        flaws = Assembly(self.template, fields, every).flaws
+        return flaws or Assembly(self.template, fields, every, at_defaults=True).flaws
+
+
+@lru_cache
+def template_family(name: str) -> Family:
+    """Return a family of the library that a template states.
+
+    Raises
+    ------
+    InputError
+        Faults of its file.
+    """
+    return read_family(family_files()[name]).family
+
+
+def read_family(path: Path) -> TemplateFamily:
+    """Read the file of a family.
+
+    Raises
+    ------
+    InputError
+        Faults of its form.
+    """
+    from perfmodel.specfile import read
+
+    data, marks = read(path)
+    template = {key: value for key, value in data.items() if key not in _ABOUT}
+    for name, wanted in data.get("uses", {}).items():
+        other, _ = read(family_files()[name])
+        for key in ("blocks", "tables", "fields"):
+            taken = {k: v for k, v in other.get(key, {}).items() if k in wanted}
+            template[key] = {**template.get(key, {}), **taken}
+    return TemplateFamily(path.stem, template, path.stem, marks, str(path))
+
+
+def family_of(origin: Any) -> Family:
+    """Return the family of a structure's `origin`."""
+    return template_family(origin) if isinstance(origin, str) else own_family(origin)
+
+
+def restored(origin: Any, values: Mapping[str, Any]) -> BaseModel:
+    """Return a structure as another process has it."""
+    return family_of(origin).structure.model_validate(values)
+
+
+def own_family(template: Mapping[str, Any]) -> Family:
+    """Return the family that a template of a user's file is.
+
+    Raises
+    ------
+    InputError
+        Faults of its form.
+    """
+    return _own_family(frozen(template))
+
+
+@lru_cache
+def _own_family(template: Frozen) -> Family:
+    return TemplateFamily("layers", template, template).family
+
+
+def own_flaws(template: Mapping[str, Any]) -> list[Flaw]:
+    """Return everything that is wrong with the template of a user's file."""
+    own = TemplateFamily("layers", template, template)
+    if own.flaws:
+        return own.flaws
+    for name, field in own.structure.model_fields.items():
+        if field.is_required():
+            own.flaws.append(Flaw(("fields", name), "missing key 'default'", on_key=True))
+    try:
+        structure = own.structure.model_validate({})
+    except ValidationError as error:
+        flaws = faults_of(error, own.structure)
+        defaults = [
+            replace(f, path=("fields", f.path[0], "default", *f.path[1:])) for f in flaws if f.path
+        ]
+        return own.flaws or defaults
+    return own.all_flaws(structure)
+
+
+def stated(structure: TemplateStructure) -> Mapping[str, Any]:
+    """Return what a workload file states of a structure: its fields, or the template with them."""
+    values, origin = (
+        structure.model_dump(mode="json", exclude_defaults=True),
+        type(structure).origin,
+    )
+    if isinstance(origin, str):
+        return values
+    fields = {
+        name: {**field, "default": values[name]} if name in values else field
+        for name, field in origin.get("fields", {}).items()
+    }
+    return json.loads(json.dumps({**origin, "fields": fields}))
