@@ -213,6 +213,7 @@ def test_errors_on_measured_servers(data: Path) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.exhaustive
 def test_models_and_systems_left_out(data: Path) -> None:
     refits = dataset("llm_serving_e2e").refits(data_folder(data))
     tried = {r.target: trial(r) for r in refits if r.target.startswith("tpot_s")}
