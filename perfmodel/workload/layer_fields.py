@@ -34,6 +34,22 @@ _EVALUATED = frozenset({"whole", "wholes", "number", "flag"})
 PreparedFields: TypeAlias = tuple[dict[str, Any], tuple[tuple[str, Field, Any], ...]]
 
 
+class FlawList(list[Flaw]):
+    """What is wrong with a graph or template."""
+
+    def note(
+        self,
+        place: Place,
+        message: str,
+        expected: str = "",
+        suggestion: str = "",
+        *,
+        on_key: bool = False,
+    ) -> None:
+        """Add a flaw; where a name is suggested, that says what was expected."""
+        self.append(Flaw(place, message, "" if suggestion else expected, suggestion, on_key=on_key))
+
+
 def read_fields(
     raw: Mapping[str, Any],
     fields: Mapping[str, Field],

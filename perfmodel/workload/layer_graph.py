@@ -117,7 +117,9 @@ class Assembly:
         inputs = as_mapping(raw)
         if not inputs:
             message = f"{shown(raw)} is not a mapping" if raw else "no inputs"
-            self._values.flaw(("inputs",), message, "a mapping such as {image: [batch, 3, 32, 32]}")
+            self._values.flaws.note(
+                ("inputs",), message, "a mapping such as {image: [batch, 3, 32, 32]}"
+            )
             return
         for name, value in inputs.items():
             place: Place = ("inputs", name)
@@ -127,7 +129,7 @@ class Assembly:
                 fields = {"shape": Field("shape"), "format": Field("format", "")}
                 for key in form:
                     if key not in fields:
-                        self._values.flaw(
+                        self._values.flaws.note(
                             (*place, key),
                             f"unknown key '{key}'",
                             "shape, format",
@@ -153,14 +155,14 @@ class Assembly:
         for i, name in enumerate(names):
             place: Place = ("outputs", i)
             if not isinstance(name, str):
-                self._values.flaw(place, f"no layer is named {shown(name)}", "a layer's name")
+                self._values.flaws.note(place, f"no layer is named {shown(name)}", "a layer's name")
             for tensor in (
                 self._references.meant(name, place, frame, None) if isinstance(name, str) else ()
             ):
                 if tensor is not None:
                     self._builder.output(tensor)
                 elif not self.flaws:
-                    self._values.flaw(place, f"'{name}' makes nothing")
+                    self._values.flaws.note(place, f"'{name}' makes nothing")
         if not names and frame.above is not None:
             self._builder.output(frame.above)
 
@@ -172,7 +174,7 @@ class Assembly:
             self._steps += 1
             if self._steps > _MOST:
                 if self._steps == _MOST + 1:
-                    self._values.flaw(
+                    self._values.flaws.note(
                         step.place, f"more than {_MOST} layers", "fewer turns of its loops"
                     )
                 return
@@ -204,13 +206,15 @@ class Assembly:
         if isinstance(many, list):
             many.append(result)
         else:
-            self._values.flaw((*step.place, "collect"), f"'{name}' is a layer", "a name of its own")
+            self._values.flaws.note(
+                (*step.place, "collect"), f"'{name}' is a layer", "a name of its own"
+            )
 
     def _let(self, step: LayerStep, frame: Frame) -> None:
         for name, raw in step.raw["let"].items():
             value = self._values.value(raw, (*step.place, "let", name))
             if isinstance(value, int | float) and abs(value) > LIMIT:
-                self._values.flaw(
+                self._values.flaws.note(
                     (*step.place, "let", name), f"{value:g} is beyond {LIMIT:g}", EXPECTED
                 )
                 value = None
@@ -229,7 +233,9 @@ class Assembly:
             items = range(min(items, _MOST))
         if not isinstance(items, tuple | range):
             if items is not None:
-                self._values.flaw(place, f"{shown(items)} is not a list", "a number or a list")
+                self._values.flaws.note(
+                    place, f"{shown(items)} is not a list", "a number or a list"
+                )
             return
         names, index = step.raw["for"], step.raw.get("index")
         for i, item in enumerate(cast("Sequence[Any]", items)):
@@ -245,7 +251,7 @@ class Assembly:
         """Set the variables of a row; tell whether there are as many values."""
         values = as_list(item) or ()
         if len(values) != len(names):
-            self._values.flaw(
+            self._values.flaws.note(
                 (*step.place, "for"),
                 f"{len(names)} names for {len(values)} values",
                 "a name for each value of a row",
@@ -264,9 +270,13 @@ class Assembly:
             step.raw, _REPEATED, step.place, self._values.scope, self._values.flaws, step.ready
         )
         for _, place in step.inputs:
-            self._values.flaw(place, "a repeat has no inputs of its own", "inputs of its layers")
+            self._values.flaws.note(
+                place, "a repeat has no inputs of its own", "inputs of its layers"
+            )
         if self._repeating and len(self._values.flaws) == before:
-            self._values.flaw(step.place, "a repeat inside a repeat", "one level of repetition")
+            self._values.flaws.note(
+                step.place, "a repeat inside a repeat", "one level of repetition"
+            )
         if self._repeating or any(inner.form == REPEAT for inner in step.inner):
             self._run(step.inner, frame)
             frame.results[name] = None
@@ -289,7 +299,7 @@ class Assembly:
         entering = [t.shape for t in tensors if t.role == "activation"]
         if last.shape not in entering:
             shapes = ", ".join(map(show, entering)) or "nothing"
-            self._values.flaw(
+            self._values.flaws.note(
                 step.place,
                 f"its layers read {shapes} and make {show(last.shape)}: they do not chain",
                 "an output of the shape of an input",
@@ -350,13 +360,15 @@ class Assembly:
         if block.many:
             results[block.inputs[-1]] = list(inputs[len(block.inputs) - 1 :])
         elif len(inputs) != len(block.inputs):
-            self._values.flaw(
+            self._values.flaws.note(
                 step.place,
                 f"{len(inputs)} inputs for a {step.op}",
                 f"{len(block.inputs)}: {', '.join(block.inputs)}",
             )
         if frame.depth > _DEEPEST:
-            self._values.flaw((*step.place, "op"), f"'{step.op}' calls itself", "blocks that end")
+            self._values.flaws.note(
+                (*step.place, "op"), f"'{step.op}' calls itself", "blocks that end"
+            )
         if len(self._values.flaws) > before or None in inputs:
             return None
         inner = Frame(

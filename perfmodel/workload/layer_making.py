@@ -86,7 +86,9 @@ class LayerMaker:
             inputs = ()
         if not least <= len(inputs) <= most:
             count = f"{least}" if least == most else f"{least} to {most}"
-            self._values.flaw(step.place, f"{len(inputs)} inputs for a {op}", f"{count} inputs")
+            self._values.flaws.note(
+                step.place, f"{len(inputs)} inputs for a {op}", f"{count} inputs"
+            )
         ready = [t for t in inputs if t is not None]
         for key in ("weight", "bias"):
             if isinstance(values.get(key), str):
@@ -121,7 +123,7 @@ class LayerMaker:
         rank = len(inputs[0].shape) if inputs else 0
         if operator.ranks and rank not in operator.ranks:
             ranks = " or ".join(map(str, operator.ranks))
-            self._values.flaw(
+            self._values.flaws.note(
                 step.place,
                 f"a {step.op} of an input {show(inputs[0].shape)} of rank {rank}",
                 f"an input of rank {ranks}",
@@ -132,7 +134,7 @@ class LayerMaker:
         except (ValueError, ZeroDivisionError) as error:
             when = " where free dimensions have their defaults" if self._numeric else ""
             shapes = ", ".join(show(t.shape) for t in inputs)
-            self._values.flaw(
+            self._values.flaws.note(
                 step.place,
                 f"shapes do not fit{when}: {error}",
                 f"fields that fit an input {shapes}",
@@ -151,7 +153,9 @@ class LayerMaker:
             except SizeError as error:
                 small = _below(dim) if value is None else value <= LIMIT
                 expected = "an input that is large enough" if small else EXPECTED
-                self._values.flaw(step.place, f"makes {show(result.shape)}: {error}", expected)
+                self._values.flaws.note(
+                    step.place, f"makes {show(result.shape)}: {error}", expected
+                )
                 return False
         return True
 
@@ -166,7 +170,7 @@ class LayerMaker:
         if weight is None:
             known = list(filter(self._weights, self._latest))
             expected = "a layer above that has weights"
-            self._values.flaw(
+            self._values.flaws.note(
                 place, f"'{name}' has no weight to share", expected, nearest(name, known)
             )
         return weight

@@ -54,18 +54,18 @@ class LayerReferences:
             return result if isinstance(result, list) else [result]
         order, known = frame.block.order, [*frame.results, *frame.block.order]
         if step is None:
-            self._values.flaw(
+            self._values.flaws.note(
                 place, f"no layer is named {shown(name)}", "a layer's name", nearest(name, known)
             )
         elif name not in order:
-            self._values.flaw(
+            self._values.flaws.note(
                 place,
                 f"no layer or input is named '{name}'",
                 "one that stands above",
                 nearest(name, known),
             )
         elif order[name] < step.number:  # a later one is told with the cycles
-            self._values.flaw(place, f"'{name}' is left out here", "a layer that runs")
+            self._values.flaws.note(place, f"'{name}' is left out here", "a layer that runs")
         return [None]
 
     def _result(self, name: str, place: Place, frame: Frame) -> tuple[bool, LayerResult]:
@@ -78,7 +78,7 @@ class LayerReferences:
             if isinstance(many, list) and type(at) is int:
                 if -len(many) <= at < len(many):
                     return True, many[at]
-                self._values.flaw(
+                self._values.flaws.note(
                     place, f"no entry {at} of {len(many)} in '{listed}'", "an entry of it"
                 )
                 return True, None

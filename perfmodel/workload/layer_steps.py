@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
 from perfmodel.errors import nearest, one_of
-from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.layer_expressions import shown
-from perfmodel.workload.layer_fields import Place, PreparedFields, as_list, as_mapping
+from perfmodel.workload.layer_fields import FlawList, Place, PreparedFields, as_list, as_mapping
 from perfmodel.workload.layer_forms import REQUIRED, Field, FieldKind
 
 REPEAT: Final = "repeat"
@@ -94,7 +93,7 @@ class LayerBlock:
 class StepReader:
     """Reads lists of layers; what is wrong with their form goes to `flaws`."""
 
-    def __init__(self, flaws: list[Flaw]) -> None:
+    def __init__(self, flaws: FlawList) -> None:
         self.flaws = flaws
         self._count = 0
 
@@ -109,7 +108,7 @@ class StepReader:
         """Return the blocks of a graph by name."""
         blocks = as_mapping({} if raw is None else raw)
         if blocks is None:
-            self._flaw(("blocks",), f"{shown(raw)} is not a mapping", "names and blocks")
+            self.flaws.note(("blocks",), f"{shown(raw)} is not a mapping", "names and blocks")
             return {}
         return {
             str(name): content
@@ -120,7 +119,7 @@ class StepReader:
     def _block(self, raw: object, place: Place) -> LayerBlock | None:
         block = as_mapping(raw)
         if block is None:
-            self._flaw(place, f"{shown(raw)} is not a block", "{inputs: [x], layers: [...]}")
+            self.flaws.note(place, f"{shown(raw)} is not a block", "{inputs: [x], layers: [...]}")
             return None
         self._unknown(block, ("inputs", "takes", "layers", "doc"), place)
         inputs = [str(name) for name in as_list(block.get("inputs", ("x",))) or ()]
@@ -135,7 +134,7 @@ class StepReader:
         kinds: tuple[FieldKind, ...] = get_args(FieldKind)
         takes = as_mapping(raw)
         if takes is None:
-            self._flaw(place, f"{shown(raw)} is not a mapping", "names and kinds")
+            self.flaws.note(place, f"{shown(raw)} is not a mapping", "names and kinds")
             return
         for name, value in takes.items():
             form = as_mapping(value)
@@ -146,30 +145,17 @@ class StepReader:
                 many = as_list(default)
                 yield name, Field(kind, default if many is None else tuple(many), least=0)
             else:
-                self._flaw(
+                self.flaws.note(
                     (*place, name),
                     f"no kind of value is named {shown(kind)}",
                     one_of(kinds),
                     nearest(str(kind), kinds),
                 )
 
-    def _flaw(
-        self,
-        place: Place,
-        message: str,
-        expected: str = "",
-        suggestion: str = "",
-        *,
-        on_key: bool = False,
-    ) -> None:
-        self.flaws.append(
-            Flaw(place, message, "" if suggestion else expected, suggestion, on_key=on_key)
-        )
-
     def _unknown(self, raw: Mapping[str, Any], known: Sequence[str], place: Place) -> None:
         for key in raw:
             if key not in known:
-                self._flaw(
+                self.flaws.note(
                     (*place, key),
                     f"unknown key '{key}'",
                     one_of(known),
@@ -183,13 +169,13 @@ class StepReader:
         layers = as_list(raw)
         if not layers:
             message = "no layers" if not raw else f"{shown(raw)} is not a list"
-            self._flaw(place, message, "a list of layers, each with a name and an op")
+            self.flaws.note(place, message, "a list of layers, each with a name and an op")
             return
         for i, item in enumerate(layers):
             here = (*place, i)
             layer = as_mapping(item)
             if layer is None:
-                self._flaw(here, f"{shown(item)} is not a layer", "{name: ..., op: ...}")
+                self.flaws.note(here, f"{shown(item)} is not a layer", "{name: ..., op: ...}")
                 continue
             form = next((key for key in _FORMS if key in layer), "layer")
             if form == "when" and "op" in layer:
@@ -216,9 +202,11 @@ class StepReader:
             key: value for key, value in layer.items() if key in ("let", "for", "in", "index")
         }
         if form == "for" and "in" not in layer:
-            self._flaw(place, "missing key 'in'", "a number, a list or an expression", on_key=True)
+            self.flaws.note(
+                place, "missing key 'in'", "a number, a list or an expression", on_key=True
+            )
         if form == "let" and as_mapping(layer["let"]) is None:
-            self._flaw(
+            self.flaws.note(
                 (*place, "let"), f"{shown(layer['let'])} is not a mapping", "names and values"
             )
             raw["let"] = {}
@@ -236,7 +224,9 @@ class StepReader:
     def _text(self, layer: Mapping[str, Any], key: str, place: Place) -> str:
         text = layer.get(key, "")
         if not isinstance(text, str):
-            self._flaw((*place, key), f"{shown(text)} is not a text", f"the {key} of the layer")
+            self.flaws.note(
+                (*place, key), f"{shown(text)} is not a text", f"the {key} of the layer"
+            )
             return ""
         return text
 
@@ -252,7 +242,7 @@ class StepReader:
             text = layer.get(key)
             if not isinstance(text, str) or not text:
                 message = f"{shown(text)} is not a text" if key in layer else f"missing '{key}'"
-                self._flaw((*place, key), message, f"the {key} of the layer")
+                self.flaws.note((*place, key), message, f"the {key} of the layer")
                 text = ""
             texts[key] = text
         raw = {k: v for k, v in layer.items() if k not in _COMMON}
@@ -260,7 +250,9 @@ class StepReader:
         if texts["op"] == REPEAT:
             form = REPEAT
             if repeated:
-                self._flaw((*place, "op"), "a repeat inside a repeat", "one level of repetition")
+                self.flaws.note(
+                    (*place, "op"), "a repeat inside a repeat", "one level of repetition"
+                )
             inner = tuple(
                 self._steps(raw.pop("layers", None), (*place, "layers"), named=named, repeated=True)
             )
@@ -286,14 +278,16 @@ class StepReader:
             if raw is None:
                 continue
             if key == "inputs" and "input" in layer:
-                self._flaw((*place, key), "both 'input' and 'inputs'", "one of them", on_key=True)
+                self.flaws.note(
+                    (*place, key), "both 'input' and 'inputs'", "one of them", on_key=True
+                )
             many = as_list(raw)
             for i, name in enumerate([raw] if many is None else many):
                 here = (*place, key) if many is None else (*place, key, i)
                 if isinstance(name, str):
                     yield name, here
                 else:
-                    self._flaw(here, f"{shown(name)} is not a name", "a layer or an input")
+                    self.flaws.note(here, f"{shown(name)} is not a name", "a layer or an input")
 
 
 def walk(steps: Sequence[LayerStep]) -> Iterator[LayerStep]:

@@ -10,7 +10,7 @@ from perfmodel.errors import nearest, one_of
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import is_number
 from perfmodel.workload.layer_expressions import shown
-from perfmodel.workload.layer_fields import as_mapping
+from perfmodel.workload.layer_fields import FlawList, as_mapping
 from perfmodel.workload.layer_steps import LayerBlock, StepReader
 from perfmodel.workload.workload import check_extent
 
@@ -82,7 +82,7 @@ class LayerTemplate:
 
 def read_template(data: Mapping[str, Any], name: str = "layers") -> LayerTemplate:
     """Read a template; everything that is wrong with its form is in its `flaws`."""
-    flaws: list[Flaw] = []
+    flaws = FlawList()
     for key in data:
         if key not in KEYS:
             meant = nearest(str(key), KEYS)

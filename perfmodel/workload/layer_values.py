@@ -14,7 +14,7 @@ from perfmodel.workload.layer_expressions import (
     interpolated,
     shown,
 )
-from perfmodel.workload.layer_fields import Place
+from perfmodel.workload.layer_fields import FlawList, Place
 
 
 class TemplateValues:
@@ -30,21 +30,7 @@ class TemplateValues:
 
     def __init__(self, scope: Scope, flaws: Iterable[Flaw] = ()) -> None:
         self.scope = scope
-        self.flaws = list(flaws)
-
-    def flaw(
-        self,
-        place: Place,
-        message: str,
-        expected: str = "",
-        suggestion: str = "",
-        *,
-        on_key: bool = False,
-    ) -> None:
-        """Note what is wrong at a place."""
-        self.flaws.append(
-            Flaw(place, message, "" if suggestion else expected, suggestion, on_key=on_key)
-        )
+        self.flaws = FlawList(flaws)
 
     def take(self, item: Any) -> bool:
         """Note a flaw; tell whether it was one."""
@@ -60,14 +46,14 @@ class TemplateValues:
                 return evaluated(raw, self.scope, "an expression")
             return filled(raw, self.scope)
         except SizeError as error:
-            self.flaw(place, str(error), error.expected, error.suggestion)
+            self.flaws.note(place, str(error), error.expected, error.suggestion)
             return None
 
     def truth(self, raw: Any, place: Place) -> bool:
         """Tell whether a condition holds."""
         value = self.value(raw, place)
         if value is not None and not isinstance(value, bool):
-            self.flaw(place, f"{shown(value)} is neither true nor false", "a condition")
+            self.flaws.note(place, f"{shown(value)} is neither true nor false", "a condition")
         return value is True
 
     def text(self, text: str, place: Place) -> str:
@@ -75,5 +61,5 @@ class TemplateValues:
         try:
             return interpolated(text, self.scope)
         except SizeError as error:
-            self.flaw(place, str(error), error.expected, error.suggestion)
+            self.flaws.note(place, str(error), error.expected, error.suggestion)
             return ""

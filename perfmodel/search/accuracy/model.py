@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, nearest
-from perfmodel.search.accuracy.option import LayerOption
+from perfmodel.errors import Fault, nearest, one_of
+from perfmodel.search.accuracy.option import LayerOption, describe
 from perfmodel.settings import FaultList
 
 Floats: TypeAlias = Array
@@ -99,6 +99,35 @@ class AccuracyModel(Protocol):
     def predicted(self, loss: Floats) -> Floats:
         """Return losses in the model's unit, of the same shape."""
         ...
+
+
+def losses_of(
+    options: Sequence[LayerOption],
+    known: Mapping[str, float],
+    wanting: tuple[str, str],
+    faults: list[Fault],
+) -> list[float]:
+    """Return the loss of each option of a layer from those that are known.
+
+    Parameters
+    ----------
+    wanting
+        What is said before and after the text of an option that is not among them.
+    faults
+        Where that is added.
+    """
+    (before, after), texts = wanting, [describe(option) for option in options]
+    faults += [
+        Fault(
+            f"{before} '{text}' {after}",
+            path="accuracy",
+            expected=one_of(known),
+            suggestion=nearest(text, known, cutoff=0.75),
+        )
+        for text in texts
+        if text not in known
+    ]
+    return [known.get(text, 0.0) for text in texts]
 
 
 class SeparableModel(ABC):

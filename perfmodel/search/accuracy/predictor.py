@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Array
-from perfmodel.errors import Fault, nearest, one_of
-from perfmodel.search.accuracy.model import Floats, SeparableModel, unknown_layers
-from perfmodel.search.accuracy.option import LayerOption, canonical, describe
+from perfmodel.errors import Fault
+from perfmodel.search.accuracy.model import Floats, SeparableModel, losses_of, unknown_layers
+from perfmodel.search.accuracy.option import LayerOption, canonical
 from perfmodel.search.accuracy.sensitivities import pair_arrays
 from perfmodel.settings import FaultList
 
@@ -76,13 +76,8 @@ class Fitted(SeparableModel):
         self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
     ) -> Sequence[float]:
         """Return the fitted effects as losses; more is worse."""
-        known, texts = self.effects[layer], list(map(describe, options))
-        faults += [
-            Fault(f"no configuration had '{text}' for layer '{layer}'", "accuracy",
-                  expected=one_of(known), suggestion=nearest(text, known, cutoff=0.75))
-            for text in texts if text not in known
-        ]  # fmt: skip
-        return [known.get(text, 0.0) for text in texts]
+        wanting = ("no configuration had", f"for layer '{layer}'")
+        return losses_of(options, self.effects[layer], wanting, faults)
 
     def pair_tables(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from perfmodel.errors import Fault, nearest, one_of
-from perfmodel.search.accuracy.model import Floats, SeparableModel
+from perfmodel.errors import Fault
+from perfmodel.search.accuracy.model import Floats, SeparableModel, losses_of
 from perfmodel.search.accuracy.option import AS_IS, LayerOption, describe
 from perfmodel.search.accuracy.read import PairKey, Sensitivities, from_mapping, read_sensitivities
 
@@ -32,13 +32,8 @@ class SensitivityTable(SeparableModel):
     ) -> Sequence[float]:
         """Return losses; an option that changes nothing costs nothing where none is given."""
         known = {AS_IS: 0.0, **self.sensitivities.losses[layer]}
-        texts = list(map(describe, options))
-        faults += [
-            Fault(f"no sensitivity of '{text}' for layer '{layer}' in {self.name}", "accuracy",
-                  expected=one_of(known), suggestion=nearest(text, known, cutoff=0.75))
-            for text in texts if text not in known
-        ]  # fmt: skip
-        return [known.get(text, 0.0) for text in texts]
+        wanting = ("no sensitivity of", f"for layer '{layer}' in {self.name}")
+        return losses_of(options, known, wanting, faults)
 
     def pair_tables(
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
