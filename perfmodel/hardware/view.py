@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
+from perfmodel.arrays import is_array
 from perfmodel.errors import input_error
 from perfmodel.hardware.engine import Engine
 from perfmodel.hardware.kernel import Kernel
@@ -212,15 +213,19 @@ _KNOWN: Final[
 
 
 def views_of(facts: Mapping[str, Any], choices: Mapping[str, Any], engine: str) -> MachineViews:
-    """Return the views of a machine's facts, the same for every prediction on it.
+    """Return the views of a machine's facts, the same for every prediction on it where none varies.
 
     Facts of a mapping are not changed in place: those that are varied are another mapping.
     """
     # Keyed by identity; the objects are held so that an id cannot be used again.
     key = id(facts), id(choices), engine
     known = _KNOWN.get(key)
-    if known is None:
+    if known is not None:
+        return known[2]
+    views = MachineViews(facts, choices, engine)
+    # Arrays are of one block of points, which does not come again and may be large.
+    if not any(map(is_array, facts.values())):
         if len(_KNOWN) >= 128:
             _KNOWN.clear()
-        known = _KNOWN[key] = facts, choices, MachineViews(facts, choices, engine)
-    return known[2]
+        _KNOWN[key] = facts, choices, views
+    return views

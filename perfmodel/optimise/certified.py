@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 S_co = TypeVar("S_co", covariant=True)
 C = TypeVar("C", bound="Certified[Any]")
 
 #: What is known: the best there is, something, that there is nothing, or nothing yet.
 Standing = Literal["optimal", "feasible", "infeasible", "unknown"]
+
+
+#: Part of a value by which a bound may exceed it: ten times the tolerance of HiGHS.
+_ROUND_OFF: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Certified(Generic[S_co]):
     tolerance
         Part of the value by which the bound may fall short and the answer still count as proved.
 
+    Raises
+    ------
+    ValueError
+        The bound is above the value by more than round-off: one of the two is wrong.
+
     Examples
     --------
     >>> answer = Certified("by night", 12.0, 10.0)
@@ -48,8 +57,12 @@ class Certified(Generic[S_co]):
     tolerance: float = 1e-12
 
     def __post_init__(self) -> None:
-        if self.bound > self.value:
-            object.__setattr__(self, "bound", self.value)
+        if self.bound <= self.value:
+            return
+        # A relaxation ends within its solver's tolerance; further above, one of the two is wrong.
+        if self.bound - self.value > _ROUND_OFF * max(1.0, abs(self.value)):
+            raise ValueError(f"a bound of {self.bound} above a value of {self.value}")
+        object.__setattr__(self, "bound", self.value)
 
     @property
     def feasible(self) -> bool:
