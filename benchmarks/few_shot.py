@@ -23,10 +23,9 @@ from perfmodel.calibrate.few_shot import NAMES, few_shot, prior
 from perfmodel.calibrate.next_rows import narrowing
 from perfmodel.errors import InputError
 from perfmodel.evaluate.calibration import scaled_rows
-from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase, subject_of
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import DataFolder, data_folder
-from perfmodel.evaluate.subjects import subject_of
 from perfmodel.evidence import Scatter, Subject, library_evidence, scatter
 
 DATA_SETS = ("ncnn_bench", "rknn_model_zoo", "hailo_model_zoo", "nvidia_dle", "timm_infer")

@@ -20,7 +20,7 @@ from perfmodel_studies.readers.hwnasbench360.costs import device_of
 from scipy.optimize import least_squares, nnls
 
 from perfmodel.evaluate.files import data_folder
-from perfmodel.evaluate.metrics import errors
+from perfmodel.evaluate.result import errors
 from perfmodel.hardware.library import runtime
 from perfmodel.measurements import read_rows
 from perfmodel.predict import predict

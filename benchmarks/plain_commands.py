@@ -24,8 +24,7 @@ from typing import NamedTuple
 from perfmodel.ask import predict
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.datasets import dataset, dataset_names
-from perfmodel.evaluate.declared import DeclaredDataset
+from perfmodel.evaluate.datasets import DeclaredDataset, dataset, dataset_names
 from perfmodel.evaluate.files import DataFolder
 
 #: Class -> words that the name of a data set or of its device has; the first class that fits.

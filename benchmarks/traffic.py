@@ -77,7 +77,8 @@ def measured() -> list[tuple[str, str, list[float]]]:
         capacity = np.exp(rng.uniform(np.log(2**15), np.log(2**26), n)) + i
         columns = np.stack([hidden, shared, hidden, wide, hidden])
         depth = np.stack([hidden, hidden, hidden, hidden, wide])
-        total = gemm_traffic(rows, columns, depth, capacity, weight=0.5).total.sum(axis=0)
+        nest = TileNest.product(rows, columns, depth)
+        total = gemm_traffic(nest, capacity, Widths(weight=0.5)).total.sum(axis=0)
         total += attention_traffic(
             rows, keys, 128, 128, capacity, sharing=4, heads=8, causal=True
         ).total
@@ -86,13 +87,15 @@ def measured() -> list[tuple[str, str, list[float]]]:
     def gemms(i: int) -> None:
         m, n, k = np.floor(np.exp(rng.uniform(0, np.log(4096), (3, _GEMMS))))
         capacity = np.exp(rng.uniform(np.log(2**10), np.log(2**24), _GEMMS))
-        assert gemm_traffic(m, n, k, capacity + i).total.shape == (_GEMMS,)
+        nest = TileNest.product(m, n, k)
+        assert gemm_traffic(nest, capacity + i).total.shape == (_GEMMS,)
 
     def convolutions(i: int) -> None:
         pixels, k, c = (np.floor(np.exp(rng.uniform(0, np.log(256), _CONVOLUTIONS)))
                         for _ in range(3))  # fmt: skip
         capacity = np.exp(rng.uniform(np.log(2**13), np.log(2**20), _CONVOLUTIONS))
-        found = convolution_traffic(pixels, pixels, 2 * k, 2 * c, 3, 3, capacity + i)
+        nest = TileNest(pixels, pixels, 2 * k, 2 * c, 3, 3)
+        found = convolution_traffic(nest, capacity + i)
         assert found.total.shape == (_CONVOLUTIONS,)
 
     m, n, k = _SEARCHED

@@ -31,6 +31,16 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "systolic": "perfmodel.kinds.systolic:KIND",
         "tensor_core": "perfmodel.kinds.tensor_core:KIND",
     },
+    "perfmodel.kernels": {
+        "collective": "perfmodel.cost.collectives:CollectiveKernel",
+        "fpga": "perfmodel.kinds.fpga.constants:FpgaKernel",
+        "lookup_table": "perfmodel.kinds.lookup_table.constants:LookupKernel",
+        "mcu": "perfmodel.kinds.mcu.constants:MicrocontrollerKernel",
+        "npu": "perfmodel.kinds.npu.constants:NeuralKernel",
+        "roofline": "perfmodel.kinds.dispatched:RooflineKernel",
+        "simd": "perfmodel.kinds.simd.constants:SimdKernel",
+        "tensor_core": "perfmodel.kinds.tensor_core.constants:TensorCoreKernel",
+    },
     "perfmodel.memory_kinds": {
         "cache": "perfmodel.kinds.cache:Cache",
         "emmc": "perfmodel.kinds.storage:Storage",
@@ -46,7 +56,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "timeline": "perfmodel.charts.lanes:timeline",
     },
     "perfmodel.comparison_plots": {
-        "bottlenecks": "perfmodel.charts.sides:both",
+        "bottlenecks": "perfmodel.charts.bottlenecks:both",
     },
     "perfmodel.curve_plots": {
         "curve": "perfmodel.charts.schedule_curve:curve",
@@ -62,20 +72,20 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "levels": "perfmodel.charts.streams:levels",
     },
     "perfmodel.prediction_plots": {
-        "bit_planes": "perfmodel.charts.bit_planes:bit_planes",
+        "bit_planes": "perfmodel.charts.engine_activity:bit_planes",
         "bottlenecks": "perfmodel.charts.bottlenecks:bottlenecks",
         "energy_stack": "perfmodel.charts.energy_stack:energy_stack",
-        "flash_and_sram": "perfmodel.charts.flash_and_sram:flash_and_sram",
-        "flash_timeline": "perfmodel.charts.flash_timeline:flash_timeline",
+        "flash_and_sram": "perfmodel.charts.memory:flash_and_sram",
+        "flash_timeline": "perfmodel.charts.engine_activity:flash_timeline",
         "memory": "perfmodel.charts.memory:memory",
         "occupancy": "perfmodel.charts.occupancy:occupancy",
-        "resources": "perfmodel.charts.fabric:resources",
+        "resources": "perfmodel.charts.memory:resources",
         "roofline": "perfmodel.charts.roofline:roofline",
         "storage": "perfmodel.charts.storage:storage",
     },
     "perfmodel.request_plots": {
         "curves": "perfmodel.charts.sweeps:curves",
-        "phases": "perfmodel.charts.sides:phases",
+        "phases": "perfmodel.charts.bottlenecks:phases",
     },
     "perfmodel.schedule_plots": {
         "compare": "perfmodel.charts.schedule_compare:compare",
@@ -89,7 +99,7 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "perfmodel.served_plots": {
         "curves": "perfmodel.charts.sweeps:curves",
-        "parts": "perfmodel.charts.sides:parts",
+        "parts": "perfmodel.charts.bottlenecks:parts",
     },
     "perfmodel.split_plots": {
         "latency": "perfmodel.charts.split:latency",
@@ -100,13 +110,15 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     "perfmodel.table_plots": {
         "curves": "perfmodel.charts.sweeps:curves",
         "heatmap": "perfmodel.charts.sweeps:heatmap",
-        "pareto": "perfmodel.charts.pareto:pareto",
+        "pareto": "perfmodel.charts.sweeps:pareto",
     },
     "perfmodel.validation_plots": {
         "measured": "perfmodel.charts.measured:measured",
     },
+    #: Those of each of them.
+    "perfmodel.validations_plots": {},
     "perfmodel.reports": {
-        "comparison": "perfmodel.report.of_comparison:ComparisonReport",
+        "comparison": "perfmodel.report.of_prediction:ComparisonReport",
         "curve": "perfmodel.report.of_schedule:CurveReport",
         "prediction": "perfmodel.report.of_prediction:PredictionReport",
         "result": "perfmodel.report.base:ResultReport",
@@ -232,7 +244,7 @@ def write_report(of: str, result: Any, path: Any, invocation: Any = None, **opti
     of
         What the result is called (`perfmodel.table.Result.noun`).
     result, path, invocation, **options
-        As for `perfmodel.report.write`.
+        As for `perfmodel.report.base`.
     """
     report = load("perfmodel.reports", of if of in names("perfmodel.reports") else "result")
     import_module("perfmodel.report").write(report(result, **options), path, invocation)

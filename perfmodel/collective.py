@@ -15,12 +15,13 @@ from perfmodel.arrays import Array, Value, namespace
 from perfmodel.cost.collectives import (
     COLLECTIVES,
     CollectiveCostConstants,
+    CollectiveKernel,
     candidates,
     collective_seconds,
     wire_bytes,
 )
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
-from perfmodel.hardware.kernel.stated import stated_constants
+from perfmodel.hardware.kernel import stated_constants
 from perfmodel.hardware.library import runtime as find_runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
@@ -276,7 +277,7 @@ def constants_of(machine: Machine, name: str) -> CollectiveCostConstants:
     InputError
         It states none.
     """
-    values = stated_constants(machine.facts, name)
+    values = stated_constants(machine.facts, name, CollectiveKernel)
     if not values:
         raise input_error(
             f"{machine.runtime.name} states no constants of {name}",

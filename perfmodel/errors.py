@@ -139,6 +139,24 @@ def no_such(
     return Fault(message, path, file, expected=listed, suggestion=suggestion)
 
 
+def not_among(message: str, name: str, known: Iterable[str], path: str = "") -> list[Fault]:
+    """Return the fault of a name that is none of those known, with all of them; else nothing.
+
+    Parameters
+    ----------
+    message, path
+        As for `Fault`.
+    name
+        What was written.
+    known
+        What would have been accepted.
+    """
+    known = list(known)
+    if name in known:
+        return []
+    return [Fault(message, path, expected=one_of(known), suggestion=nearest(str(name), known))]
+
+
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     """The candidate spelled most like ``name``.
 

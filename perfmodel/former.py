@@ -53,6 +53,31 @@ def former_names(module: str, **names: str) -> Callable[[str], Any]:
     return former
 
 
+def former_attributes(**names: str) -> Callable[[Any, str], Any]:
+    """Return the ``__getattr__`` of a class that answers the former names of its attributes.
+
+    Parameters
+    ----------
+    **names : str
+        Former name -> name of today.
+
+    Returns
+    -------
+    callable
+        Object and attribute name -> what it has under the name of today. It warns with a
+        `DeprecationWarning` and raises `AttributeError` for names that never were.
+    """
+
+    def former(self: Any, name: str) -> Any:
+        current, kind = names.get(name), type(self).__name__
+        if current is None:
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+        warnings.warn(f"{kind}.{name} is called {current} now", DeprecationWarning, stacklevel=2)
+        return getattr(self, current)
+
+    return former
+
+
 def former_parameters(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that lets a function answer the former names of its parameters.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
@@ -217,6 +217,9 @@ def _unknown_key(path: Path, model: type[BaseModel]) -> Flaw:
     key = str(path[-1])
     owner = _model_at(model, path[:-1])
     known = list(owner.model_fields) if owner is not None else []
+    elsewhere: Callable[[str], str] | None = getattr(owner, "unknown_key", None)
+    if elsewhere is not None and (message := elsewhere(key)):
+        return Flaw(path, message, on_key=True)
     meant = nearest(key, known)
     expected = "" if meant or not known else one_of(known)
     return Flaw(path, f"unknown key '{key}'", expected, meant, on_key=True)

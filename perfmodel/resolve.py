@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -46,6 +46,30 @@ class PredictionInputs(NamedTuple):
     runtime: Runtime | None
     engine: str | None = None
     model: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionQuestion:
+    """The parameters of `predict` that other questions have too; they derive from it."""
+
+    workload: WorkloadLike
+    device: DeviceLike
+    set: Mapping[str, Any] | None
+    precision: str | Precision | None
+    runtime: str | Path | Runtime | None
+    engine: str | None
+
+    def resolved(self) -> PredictionInputs:
+        """Return objects for names and paths.
+
+        Raises
+        ------
+        InputError
+            Every fault at once.
+        """
+        return resolve(
+            self.workload, self.device, self.precision, self.runtime, self.set, self.engine
+        )
 
 
 def resolve(
@@ -219,7 +243,7 @@ def with_bits(
     given: str | Precision | None, bits: Mapping[str, Any], workload: Workload | None,
     device: Device | Machine, runtime: Runtime | None, engine: str | None,
 ) -> Precision:  # fmt: skip
-    """Return the precision that `predict` would take, with other stored bits an element.
+    """Return the precision that `predict` would take, with other stored bits per element.
 
     Raises
     ------
@@ -256,7 +280,7 @@ def _as_file(precision: Precision, workload: Workload | None) -> Precision:
 
 
 def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored bits an element by role, as numbers or arrays.
+    """Return stored bits per element by role, as numbers or arrays.
 
     Raises
     ------

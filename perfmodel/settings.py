@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, ParamSpec, TypeVar
 
 from perfmodel.errors import Fault, InputError
+from perfmodel.units import UnitError, parse
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Stored bits an element by role, as numbers that may vary (the compute format stays).
+#: Stored bits per element by role, as numbers that may vary (the compute format stays).
 BITS: Final = {"weight_bits": "weights", "activation_bits": "activations", "kv_bits": "kv"}
 #: Categories of a prediction that are no part of a workload.
 OPTIONS: Final = ("precision", "runtime", "engine", "model")
@@ -67,6 +68,16 @@ class FaultList(list[Fault]):
             self.extend(replace(fault, path=path) for fault in error.faults)
             return None
 
+    def quantity(self, value: str | float, dimension: str, path: str) -> float | None:
+        """Return a number in SI units, or a text with its unit; ``None`` where it is neither."""
+        try:
+            return parse(value, dimension) if isinstance(value, str) else float(value)
+        except UnitError as error:
+            self.append(
+                Fault(error.message, path, expected=error.expected, suggestion=error.suggestion)
+            )
+            return None
+
     def settle(self) -> None:
         """Raise `InputError` with everything gathered, if there is anything."""
         if self:
@@ -107,7 +118,7 @@ class Settings:
     facts : dict
         Facts of the device by path.
     bits : dict
-        Role (``weights``, ``activations``, ``kv``) -> stored bits an element.
+        Role (``weights``, ``activations``, ``kv``) -> stored bits per element.
     options : dict
         ``precision``, ``runtime``, ``engine``, ``model``.
     subjects : dict

@@ -20,7 +20,7 @@ from perfmodel.evidence import (
     spread,
     stretched,
 )
-from perfmodel.evidence.stretch import scored_devices
+from perfmodel.evidence.coverage import scored_devices
 from perfmodel.hardware.library import names
 from perfmodel.prediction import Prediction
 from perfmodel.shipped import data_root

@@ -74,9 +74,9 @@ def problem(costs: Array, sizes: Array, limit: int, pairs: Pairs | None = None) 
 def exact(costs: Array, sizes: Array, limit: int, pairs: Pairs | None = None) -> Choice:
     """Return the choice of least summed cost within the limit, proved to within rounding."""
     found = solve(problem(costs, sizes, limit, pairs))
-    if found.choice is None or found.gap > _GAP:
+    if found.solution is None or found.gap > _GAP:
         raise RuntimeError(f"the exact search ended {found.status}, gap {found.gap:.3g}")
-    return tuple(int(option) for option in found.choice)
+    return tuple(int(option) for option in found.solution)
 
 
 def predicted(choice: Choice, costs: Array, pairs: Pairs | None = None) -> float:

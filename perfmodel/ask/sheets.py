@@ -67,12 +67,12 @@ def show_device(
         "sources": {key: s.model_dump(exclude_none=True) for key, s in spec.sources.items()},
     }
     title = f"{spec.name}: {spec.title}" if spec.title else spec.name
-    lines = ["tags: " + ", ".join(spec.tags)] if spec.tags else []
+    lines = [f"tags: {', '.join(spec.tags)}"] if spec.tags else []
     lines += [spec.note.strip()] if spec.note else []
     if isinstance(spec, Runtime):
         data = head | {"spec": spec.model_dump(mode="json", exclude_defaults=True)}
-        return LibraryAnswer(title, data, "\n".join([*lines, "", spec.to_yaml()]), None, (),
-                             spec.to_yaml)  # fmt: skip
+        body = "\n".join([*lines, "", spec.to_yaml()])
+        return LibraryAnswer(title, data, body, spec=spec.to_yaml)
     machine, grade = Machine(spec, used), spec.grade()
     facts, sources = _facts(machine), _sources(machine)
     data = head | {
@@ -81,12 +81,12 @@ def show_device(
         "main_memory": machine.main_memory,
         "overlap": spec.overlap,
         "power_boundary": spec.power.boundary if spec.power else None,
-        "grade": {"letter": grade.letter, "score": grade.score, "advice": grade.advice},
+        "grade": {name: getattr(grade, name) for name in ("letter", "score", "advice")},
         "facts": facts,
         "sources": {key: s.model_dump(exclude_none=True) for key, s in sources.items()},
     }
     shown = {path: fact for path, fact in facts.items() if fact["writer"] != "default"}
-    columns = {"value": "text"} | {n: n for n in ("confidence", "source", "writer")}
+    columns = {"value": "text", "confidence": "confidence", "source": "source", "writer": "writer"}
     table = Table(
         {"fact": list(shown)}
         | {name: [fact[key] or "" for fact in shown.values()] for name, key in columns.items()}
@@ -101,9 +101,9 @@ def show_device(
         *(["", "sources:"] if sources else []),
     ]
     for key, s in sources.items():
-        parts = (s.title, s.publisher, s.year, s.url)
-        lines.append(f"  {key}: " + ", ".join(str(part) for part in parts if part))
-    return LibraryAnswer(title, data, "\n".join(lines), table, (), spec.to_yaml)
+        parts = filter(None, (s.title, s.publisher, s.year, s.url))
+        lines.append(f"  {key}: {', '.join(map(str, parts))}")
+    return LibraryAnswer(title, data, "\n".join(lines), table, spec=spec.to_yaml)
 
 
 def _facts(machine: Machine) -> dict[str, Any]:

@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.calibrate.fit import Constant, fit
+from perfmodel.calibrate.fit import Constant, Vector, fit_points
 from perfmodel.calibrate.rounds import EvaluatePoints, ManyPoints, side_by_side
 from perfmodel.evidence import Scatter
 from perfmodel.hardware.posterior import Posterior
 from perfmodel.hardware.runtime import SCALE_CLASSES
-
-Vector = npt.NDArray[np.float64]
 
 #: Name of the factor that all classes share.
 DEVICE = "device"
@@ -69,13 +67,12 @@ class FewShotFit:
 
     def posterior(self, workloads: Sequence[str]) -> Posterior:
         """Return what is left open, for predictions of some classes of workloads."""
-        rows = zip(SCALE_CLASSES, self.covariance.tolist(), strict=True)
         return Posterior(
             rows=self.rows,
             workloads=list(workloads),
             noise=self.noise,
             freedom=self.freedom,
-            covariance=dict(rows),
+            covariance=dict(zip(SCALE_CLASSES, self.covariance.tolist(), strict=True)),
         )
 
 
@@ -181,20 +178,6 @@ def few_shot(
     )
 
 
-class _Evaluated:
-    """What a fit asks for, handed on to be evaluated beside what others ask for."""
-
-    def __init__(self, evaluate: EvaluatePoints) -> None:
-        self._evaluate = evaluate
-
-    def __call__(self, constants: Mapping[str, float]) -> Vector:
-        return self.points({name: np.array([value]) for name, value in constants.items()})[0]
-
-    def points(self, constants: Mapping[str, Vector]) -> Vector:
-        """Return the predictions under many factors, ``(points, rows)``."""
-        return self._evaluate(np.stack([constants[name] for name in NAMES], axis=1))
-
-
 def _fitted(
     evaluate: EvaluatePoints, measured: Vector, pool: Scatter, rows: npt.NDArray[np.intp]
 ) -> FewShotFit:
@@ -205,7 +188,7 @@ def _fitted(
             Constant(name, start, 1.0 / _MOST, _MOST, noise / deviation, 1.0)
             for name, start, deviation in zip(NAMES, factors.tolist(), spread.tolist(), strict=True)
         ]
-        best = fit(_Evaluated(evaluate), measured, constants, rows=rows, scale=_FAR * noise)
+        best = fit_points(evaluate, measured, constants, rows, _FAR * noise)
         factors = np.array([best.constants[name] for name in NAMES])
         predicted, slopes = _linearised(evaluate, factors)
         seen = slopes[rows] @ _JOINED
@@ -268,26 +251,12 @@ def trial(
     for mask in seen:
         mask[rng.choice(truth.size, k, replace=False)] = True
     fits = few_shot(forward, truth, pool, list(seen))
-    errors = np.array(
-        [
-            np.abs(one.predicted / truth - 1.0)[~mask].mean()
-            for one, mask in zip(fits, seen, strict=True)
-        ]
-    )
-    inside = [_inside(one, truth)[~mask].mean() for one, mask in zip(fits, seen, strict=True)]
+    ratios = np.stack([one.predicted for one in fits]) / truth
+    errors = np.abs(ratios - 1.0).mean(axis=1, where=~seen)
+    factors = np.stack([one.posterior([]).factor(one.slopes, 0.9) for one in fits])
+    inside = (np.abs(np.log(ratios)) <= np.log(factors)).mean(where=~seen)
     plain = forward(dict.fromkeys(NAMES, 1.0))
-    low, high = np.quantile(errors, [0.05, 0.95])
+    before = np.abs(plain / truth - 1.0).mean()
     return Trial(
-        k,
-        draws,
-        float(errors.mean()),
-        float(low),
-        float(high),
-        float(np.abs(plain / truth - 1.0).mean()),
-        float(np.mean(inside)),
+        k, draws, *map(float, (errors.mean(), *np.quantile(errors, [0.05, 0.95]), before, inside))
     )
-
-
-def _inside(one: FewShotFit, measured: Vector) -> npt.NDArray[np.bool_]:
-    factor = one.posterior([]).factor(one.slopes, 0.9)
-    return np.abs(np.log(measured / one.predicted)) <= np.log(factor)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.calibrate.rounds import EvaluatePoints, ManyPoints, side_by_side
 
+T = TypeVar("T")
 Vector: TypeAlias = npt.NDArray[np.float64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 #: Constants by name -> predictions of all rows, shape ``(rows,)``, positive.
 Forward: TypeAlias = Callable[[Mapping[str, float]], Vector]
 
@@ -50,6 +52,11 @@ class Constant:
     high: float
     prior: float = 0.0
     towards: float | None = None
+
+    @property
+    def centre(self) -> float:
+        """Where a prior pulls."""
+        return self.start if self.towards is None else self.towards
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,44 +147,59 @@ def points_of(forward: Forward, constants: Sequence[Constant]) -> EvaluatePoints
 
 
 def fit_points(
-    evaluate: EvaluatePoints, measured: npt.ArrayLike, constants: Sequence[Constant],
-    rows: npt.ArrayLike | None = None, scale: float = 0.1, weights: npt.ArrayLike | None = None,
-    *, squared_pulls: bool = False,
-) -> Fit:  # fmt: skip
+    evaluate: EvaluatePoints,
+    measured: npt.ArrayLike,
+    constants: Sequence[Constant],
+    rows: npt.ArrayLike | None = None,
+    scale: float = 0.1,
+    weights: npt.ArrayLike | None = None,
+    *,
+    squared_pulls: bool = False,
+) -> Fit:
     """Fit constants as `fit` does, by predictions under many values of them at once.
 
     Pulls of priors may count by their squares, so that no rows drag a constant far from its family.
     """
     solver: Any = import_module("scipy.optimize").least_squares
     truth = np.asarray(measured, dtype=np.float64)
-    fitted = np.arange(truth.size) if rows is None else np.arange(truth.size)[np.asarray(rows)]
+    fitted = np.arange(truth.size)[slice(None) if rows is None else np.asarray(rows)]
     if not fitted.size or not np.all(truth[fitted] > 0):
         raise ValueError("a fit needs at least one row, and measurements above zero")
     logs = np.log(truth[fitted])
-    share = np.ones(truth.size) if weights is None else np.asarray(weights, dtype=np.float64)
-    names = [c.name for c in constants]
+    share = row_weights(weights, truth.size)[fitted]
     low, high = (np.log([getattr(c, side) for c in constants]) for side in ("low", "high"))
     start = np.clip(np.log([c.start for c in constants]), low + 1e-9, high - 1e-9)
     prior = np.array([c.prior for c in constants])
-    centre = np.log([c.start if c.towards is None else c.towards for c in constants])
+    centre = np.log([c.centre for c in constants])
     pulled = np.flatnonzero(prior)
 
-    def off(x: Vector, predicted: Vector) -> Vector:
-        errors = (np.log(predicted[..., fitted]) - logs) * share[fitted]
+    def off(x: Vector) -> Vector:
+        errors = (np.log(evaluate(np.exp(x))[..., fitted]) - logs) * share
         if not pulled.size:
             return errors
         return np.concatenate([errors, prior[pulled] * (x - centre)[..., pulled]], axis=-1)
 
-    loss = partial(_soft_l1_and_squares, fitted.size) if squared_pulls else "soft_l1"
-    options: dict[str, Any] = {"bounds": (low, high), "loss": loss, "f_scale": scale,
-                               "xtol": 1e-7, "ftol": 1e-9}  # fmt: skip
-    steps = ResidualsAndSlopes(lambda x: off(x, evaluate(np.exp(x))), low, high)
-    result = solver(steps.residuals, start, jac=steps.slopes, **options)
+    steps = ResidualsAndSlopes(off, low, high)
+    result = solver(
+        steps.residuals,
+        start,
+        jac=steps.slopes,
+        bounds=(low, high),
+        loss=partial(_soft_l1_and_squares, fitted.size) if squared_pulls else "soft_l1",
+        f_scale=scale,
+        xtol=1e-7,
+        ftol=1e-9,
+    )
     x = np.asarray(result.x, dtype=np.float64)
-    near = (x - low < _NEAR * (high - low)) | (high - x < _NEAR * (high - low))
-    bound = tuple(name for name, at in zip(names, near.tolist(), strict=True) if at)
-    values = dict(zip(names, np.exp(x).tolist(), strict=True))
+    near = np.minimum(x - low, high - x) < _NEAR * (high - low)
+    values = {c.name: value for c, value in zip(constants, np.exp(x).tolist(), strict=True)}
+    bound = tuple(name for name, at in zip(values, near.tolist(), strict=True) if at)
     return Fit(values, evaluate(np.exp(x)[None])[0], bound)
+
+
+def row_weights(weights: npt.ArrayLike | None, rows: int) -> Vector:
+    """Return the weights of so many rows; 1 each where none are stated."""
+    return np.ones(rows) if weights is None else np.asarray(weights, dtype=np.float64)
 
 
 def _soft_l1_and_squares(rows: int, squares: Vector) -> Vector:
@@ -255,20 +277,37 @@ def left_out(
         Only one group, or as many labels as rows are not given.
     """
     truth = np.asarray(measured, dtype=np.float64)
-    labels = np.asarray(groups)
-    if labels.size != truth.size:
-        raise ValueError(f"{truth.size} rows and {labels.size} groups")
-    names = list(dict.fromkeys(groups))
-    if len(names) < 2:
+    if len(groups) != truth.size:
+        raise ValueError(f"{truth.size} rows and {len(groups)} groups")
+    if len(set(groups)) < 2:
         raise ValueError("nothing is left to fit on: all rows are of one group")
-    masks = {name: labels == name for name in names}
 
-    def without(name: str, evaluate: EvaluatePoints) -> Fit:
-        return fit_points(evaluate, truth, constants, ~masks[name], scale, weights)
+    def without(others: Mask, evaluate: EvaluatePoints) -> Fit:
+        return fit_points(evaluate, truth, constants, others, scale, weights)
 
-    fits = [partial(without, name) for name in names]
-    results = side_by_side(points_of(forward, constants), fits)
-    predicted = np.empty(truth.size)
-    for name, result in zip(names, results, strict=True):
-        predicted[masks[name]] = result.predicted[masks[name]]
-    return CrossValidatedFit(predicted, dict(zip(names, results, strict=True)))
+    fits = without_each(forward, constants, groups, without)
+    return CrossValidatedFit(unseen(fits, groups), fits)
+
+
+def without_each(
+    forward: Forward,
+    constants: Sequence[Constant],
+    groups: Sequence[str],
+    fit_others: Callable[[Mask, EvaluatePoints], T],
+) -> dict[str, T]:
+    """Return group -> a fit without it, all of them in step.
+
+    Parameters
+    ----------
+    fit_others
+        Called with which rows are of the other groups, and with what predicts all of them.
+    """
+    labels = np.asarray(groups)
+    fits = {name: partial(fit_others, labels != name) for name in dict.fromkeys(groups)}
+    results = side_by_side(points_of(forward, constants), list(fits.values()))
+    return dict(zip(fits, results, strict=True))
+
+
+def unseen(fits: Mapping[str, Fit], groups: Sequence[str]) -> Vector:
+    """Return the prediction of each row by the fit that has not seen its group."""
+    return np.array([fits[group].predicted[row] for row, group in enumerate(groups)])

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,14 +19,19 @@ import numpy.typing as npt
 
 from perfmodel.calibrate.fit import (
     Constant,
+    CrossValidatedFit,
     Fit,
     Forward,
+    Mask,
     ResidualsAndSlopes,
     Vector,
     fit_points,
     points_of,
+    row_weights,
+    unseen,
+    without_each,
 )
-from perfmodel.calibrate.rounds import EvaluatePoints, Matrix, side_by_side
+from perfmodel.calibrate.rounds import EvaluatePoints, Matrix
 
 #: Strengths of the pull, the one that is taken where nothing decides first. At 1 the family's value
 #: weighs as much as a further group whose rows all follow the constant in proportion.
@@ -64,8 +68,7 @@ class PulledConstants:
     def logs(self) -> tuple[Vector, Vector, Vector]:
         """Logarithms of the least, the families' and the greatest values."""
         low, high = (np.log([getattr(c, at) for c in self.constants]) for at in ("low", "high"))
-        family = np.log([c.start if c.towards is None else c.towards for c in self.constants])
-        return low, np.clip(family, low, high), high
+        return low, np.clip(np.log([c.centre for c in self.constants]), low, high), high
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +92,15 @@ class PullChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class NestedFit:
+class NestedFit(CrossValidatedFit):
     """Predictions of each group by constants, and a pull, chosen and fitted on all other groups.
 
     Attributes
     ----------
-    predicted
-        Shape ``(rows,)``.
-    fits
-        Group -> the fit that did not see it; all constants have a value.
     choices
         Group -> what was chosen.
     """
 
-    predicted: Vector
-    fits: Mapping[str, Fit] = field(repr=False)
     choices: Mapping[str, PullChoice]
 
 
@@ -157,9 +154,13 @@ class LinearisedRows:
         target = self.slopes @ self.offset - self.residuals
         slopes = self.slopes[:, :moving]
         parts = [self.groups == g for g in np.unique(self.groups)]
-        curvature = np.stack([(slopes[at].T * weight[at]) @ slopes[at] for at in parts])
-        right = np.stack([slopes[at].T @ (weight[at] * target[at]) for at in parts])
-        curvature, right = curvature.sum(0) - curvature, right.sum(0) - right
+        curvature, right = (
+            each.sum(0) - each
+            for each in (
+                np.stack([(slopes[at].T * weight[at]) @ slopes[at] for at in parts]),
+                np.stack([slopes[at].T @ (weight[at] * target[at]) for at in parts]),
+            )
+        )
         floor = _FLOOR * np.trace(curvature, axis1=1, axis2=2) / moving + 1e-300
         ridge = (pull[:moving] ** 2 + floor[:, None])[..., None] * np.eye(moving)
         out = np.zeros((len(parts), len(pull)))
@@ -168,10 +169,9 @@ class LinearisedRows:
 
     def error(self, pull: Vector, moving: int) -> float:
         """Return the mean size of residuals, each row's group left out; as `without_each`."""
-        moved_by = self.without_each(pull, moving) - self.offset
-        moves: Vector = np.sum(self.slopes * moved_by[self.groups], axis=1)
-        residuals: Vector = self.residuals + moves
-        return float(np.mean(np.abs(residuals)))
+        steps = self.without_each(pull, moving) - self.offset
+        moves: Vector = np.sum(self.slopes * steps[self.groups], axis=1)
+        return float(np.mean(np.abs(self.residuals + moves)))
 
 
 def nested_left_out(
@@ -198,20 +198,11 @@ def nested_left_out(
         With two groups nothing can be chosen without one of them: all constants move then, under
         the first of `PULLS`.
     """
-    truth = np.asarray(measured, dtype=np.float64)
-    share = np.ones(truth.size) if weights is None else np.asarray(weights, dtype=np.float64)
-    trial = _NestedTrial(truth, constants, np.asarray(groups), scale, share)
-    names = list(dict.fromkeys(groups))
-    results = side_by_side(
-        points_of(forward, constants.constants), [partial(trial.without, n) for n in names]
-    )
-    predicted = np.empty(truth.size)
-    for name, (fit, _) in zip(names, results, strict=True):
-        predicted[trial.labels == name] = fit.predicted[trial.labels == name]
-    fits, choices = zip(*results, strict=True)
-    return NestedFit(
-        predicted, dict(zip(names, fits, strict=True)), dict(zip(names, choices, strict=True))
-    )
+    trial = _trial(measured, constants, groups, scale, weights)
+    results = without_each(forward, constants.constants, groups, trial.fitted)
+    fits = {name: fit for name, (fit, _) in results.items()}
+    choices = {name: choice for name, (_, choice) in results.items()}
+    return NestedFit(unseen(fits, groups), fits, choices)
 
 
 def pooled_fit(
@@ -235,10 +226,20 @@ def pooled_fit(
     Fit, PullChoice
         What a spec may state for a device that nobody has measured, and what was chosen.
     """
-    truth = np.asarray(measured, dtype=np.float64)
-    share = np.ones(truth.size) if weights is None else np.asarray(weights, dtype=np.float64)
-    trial = _NestedTrial(truth, constants, np.asarray(groups), scale, share)
-    return trial.without(None, points_of(forward, constants.constants))
+    trial = _trial(measured, constants, groups, scale, weights)
+    every = np.ones(len(groups), np.bool_)
+    return trial.fitted(every, points_of(forward, constants.constants))
+
+
+def _trial(
+    measured: npt.ArrayLike,
+    constants: PulledConstants,
+    groups: Sequence[str],
+    scale: float,
+    weights: npt.ArrayLike | None,
+) -> _NestedTrial:
+    truth, labels = np.asarray(measured, dtype=np.float64), np.asarray(groups)
+    return _NestedTrial(truth, constants, labels, scale, row_weights(weights, truth.size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +250,9 @@ class _NestedTrial:
     scale: float
     weights: Vector
 
-    def without(self, name: str | None, evaluate: EvaluatePoints) -> tuple[Fit, PullChoice]:
-        """Return the fit without a group, of all where there is none, and the choice it made."""
-        others = np.ones(len(self.labels), np.bool_) if name is None else self.labels != name
-        rows = np.flatnonzero(others & (self.weights > 0))
+    def fitted(self, seen: Mask, evaluate: EvaluatePoints) -> tuple[Fit, PullChoice]:
+        """Return the fit to some rows, and the choice that they made."""
+        rows = np.flatnonzero(seen & (self.weights > 0))
         groups, numbers = np.unique(self.labels[rows], return_inverse=True)
         # The pull of strength 1: as much as the rows of one group.
         weight = float(np.sqrt(np.sum(self.weights[rows] ** 2) / len(groups)))
@@ -310,23 +310,35 @@ class _NestedTrial:
 
     def _loss(self, fit: Fit, rows: npt.NDArray[np.intp], pulls: Vector) -> float:
         """Return what a fit makes least: a soft L1 of the rows, and squares of the pulls."""
-        residuals = np.log(fit.predicted[rows] / self.measured[rows]) * self.weights[rows]
-        values = np.log([fit.constants[c.name] for c in self.constants.constants])
-        moved_by = (values - self.constants.logs[1])[: len(pulls)]
-        soft = 2.0 * (np.sqrt(1.0 + (residuals / self.scale) ** 2) - 1.0)
-        return float(self.scale**2 * np.sum(soft) + np.sum((pulls * moved_by) ** 2))
+        offset = (self._logs(fit) - self.constants.logs[1])[: len(pulls)]
+        residuals = self._residuals(fit.predicted, rows) / self.scale
+        soft = 2.0 * (np.sqrt(1.0 + residuals**2) - 1.0)
+        return float(self.scale**2 * np.sum(soft) + np.sum((pulls * offset) ** 2))
+
+    def _logs(self, fit: Fit) -> Vector:
+        return np.log([fit.constants[c.name] for c in self.constants.constants])
+
+    def _residuals(self, predicted: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
+        return np.log(predicted[..., rows] / self.measured[rows]) * self.weights[rows]
 
     def _linearised(
-        self, evaluate: EvaluatePoints, rows: npt.NDArray[np.intp],
-        numbers: npt.NDArray[np.intp], fit: Fit,
-    ) -> LinearisedRows:  # fmt: skip
-        x = np.log([fit.constants[c.name] for c in self.constants.constants])
-
-        def residuals(at: Matrix) -> Matrix:
-            logs = np.log(evaluate(np.exp(at))[:, rows] / self.measured[rows])
-            return logs * self.weights[rows]
-
+        self,
+        evaluate: EvaluatePoints,
+        rows: npt.NDArray[np.intp],
+        numbers: npt.NDArray[np.intp],
+        fit: Fit,
+    ) -> LinearisedRows:
+        x = self._logs(fit)
         low, centre, high = self.constants.logs
-        steps = ResidualsAndSlopes(residuals, low, high)
-        return LinearisedRows(steps.residuals(x), steps.slopes(x), x - centre, numbers,
-                              low - centre, high - centre, self.scale)  # fmt: skip
+        steps = ResidualsAndSlopes(
+            lambda at: self._residuals(evaluate(np.exp(at)), rows), low, high
+        )
+        return LinearisedRows(
+            steps.residuals(x),
+            steps.slopes(x),
+            x - centre,
+            numbers,
+            low - centre,
+            high - centre,
+            self.scale,
+        )

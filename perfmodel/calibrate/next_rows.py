@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.errors import Fault, InputError, one_of
+from perfmodel.errors import Fault, InputError, input_error, one_of
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.posterior import Posterior
-from perfmodel.hardware.runtime import SCALE_CLASSES
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.basis import slopes_of
 from perfmodel.resolve import resolve
 from perfmodel.settings import FaultList
 from perfmodel.table import Result, Table, plain
@@ -56,8 +56,6 @@ VARIED: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]]] = {
     "tokens/decode": (_LANGUAGE, {"phase": "decode"}),
     "tokens/prefill": (_LANGUAGE, {"phase": "prefill"}),
 }
-#: Step of the logarithm of a multiplier for slopes.
-_STEP: Final = 1e-5
 #: Share of measurements between the ends of the interval that is named.
 _LEVEL: Final = 0.9
 
@@ -200,6 +198,11 @@ class _PricedModel(NamedTuple):
     prediction: Prediction
     slopes: Vector
 
+    @property
+    def question(self) -> tuple[str, Mapping[str, Any]]:
+        """Workload and sizes, as measured rows have them."""
+        return self.prediction.workload.name, self.prediction.parameters_bound
+
 
 def next_rows(
     machine: Machine,
@@ -247,31 +250,23 @@ def next_rows(
                 expected=f"names of models; there are lists of {one_of(list(VARIED))}",
             )
         )
-    priced = {
-        (path, name): _priced(machine, name, settings, precision, path if names else "", faults)
+    choices, wanted = (
+        [
+            one
+            for name in names or models
+            if (one := _priced(machine, name, settings, precision, path if names else "", faults))
+        ]
         for path, names in (("candidates", candidates), ("targets", targets))
-        for name in names or models
-    }
-    faults.settle()
-    choices = [one for (path, _), one in priced.items() if one and path == "candidates"]
-    choices = [
-        one
-        for one in choices
-        if candidates
-        or (one.prediction.workload.name, one.prediction.parameters_bound) not in measured
-    ]
-    wanted = [one for (path, _), one in priced.items() if one and path == "targets"]
-    if not choices or not wanted:
-        raise InputError(
-            Fault("nothing is left to measure", path="candidates", expected="names of models")
-        )
-    steps = narrowing(
-        posterior.matrix,
-        posterior.noise,
-        np.array([one.slopes for one in choices]),
-        np.array([one.slopes for one in wanted]),
-        count,
     )
+    faults.settle()
+    if not candidates:
+        choices = [one for one in choices if one.question not in measured]
+    if not choices or not wanted:
+        raise input_error(
+            "nothing is left to measure", path="candidates", expected="names of models"
+        )
+    first, second = (np.array([one.slopes for one in models]) for models in (choices, wanted))
+    steps = narrowing(posterior.matrix, posterior.noise, first, second, count)
     each = tuple(_next(machine, choices[step.place], posterior, step) for step in steps)
     names = tuple(one.model for one in wanted)
     return NextMeasurements(machine.device.name, machine.runtime.name, each, names)
@@ -295,17 +290,7 @@ def _priced(
         if path:
             faults.extend(replace(fault, path=path) for fault in error.faults)
         return None
-    scale = {
-        f"runtime.scale.{name}": machine.get(f"runtime.scale.{name}", 1.0) for name in SCALE_CLASSES
-    }
-    points = np.array(list(scale.values())) * np.exp(_STEP * np.eye(len(scale)))
-    slower = predict(
-        subject.workload,
-        machine.vary(dict(zip(scale, points.T, strict=True))),
-        precision=subject.precision,
-    )
-    slopes = np.log(np.asarray(slower.latency_s) / float(plain.latency_s)) / _STEP
-    return _PricedModel(model, settings, plain, slopes)
+    return _PricedModel(model, settings, plain, slopes_of(plain))
 
 
 def _next(

@@ -138,14 +138,9 @@ class Calibration(Result):
         -----
         See `perfmodel.calibrate.next_rows.narrowing` for what is chosen.
         """
+        machine, posterior = self.machine(), self.posterior
         return next_rows(
-            self.machine(),
-            self.posterior,
-            count,
-            candidates,
-            targets,
-            self.precision,
-            self.measured,
+            machine, posterior, count, candidates, targets, self.precision, self.measured
         )
 
     def _file(self) -> Overlay:
@@ -202,13 +197,13 @@ class Calibration(Result):
         pool = f"such predictions are off by {bias} from device to device, {noise} from row to row"
         if not self.rows:
             return [pool]
-        errors = (
+        before, after, left_out = (
             "-" if value is None else f"{100 * value:.1f} %"
             for value in (self.before, self.after, self.left_out)
         )
         factors = [f"{level} % within x{factor:.3g}" for level, factor in self.expected.items()]
         lines = [
-            "mean error {} before, {} after, {} on each row by the others".format(*errors),
+            f"mean error {before} before, {after} after, {left_out} on each row by the others",
             f"to expect of a new row: {', '.join(factors)} of the prediction, either way",
             pool,
         ]

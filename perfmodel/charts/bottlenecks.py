@@ -1,18 +1,29 @@
-"""Where the time goes: seconds of the latency by class of operator or block, by what binds them."""
+"""Where the time goes: bars of seconds by part.
+
+Of a prediction by class of operator or block, by what binds them; of two phases, of two sides, of
+the answers of a server.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
 
-from perfmodel.charts import GREY, Chart, Picture, bound_colors, percent
-from perfmodel.charts.bars import largest, time_panel, total_of
+import numpy as np
+
+from perfmodel.arrays import Value
+from perfmodel.charts import GREY, SERIES, Chart, Picture, bound_colors, percent
+from perfmodel.charts.bars import Amounts, largest, time_panel, total_of
 from perfmodel.charts.subject import PredictionPoint
-from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.charts.sweeps import row_name
+from perfmodel.compare import Comparison
+from perfmodel.errors import InputError, no_such
+from perfmodel.prediction.prediction import Prediction
+from perfmodel.prediction.rows import seconds_by_bound
+from perfmodel.system.request import Request
+from perfmodel.system.serving import Served
+from perfmodel.table import Result
+from perfmodel.table.views import varied
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.prediction.prediction import Prediction
 
 #: What bars may stand for.
 GROUPS = ("class", "block", "phase", "row")
@@ -37,21 +48,17 @@ def bottlenecks(prediction: Prediction, *, by: str = "class") -> Chart:
         Unknown `by`.
     """
     if by not in GROUPS:
-        raise input_error(
-            f"unknown grouping '{by}'",
-            path="by",
-            expected=one_of(GROUPS),
-            suggestion=nearest(by, GROUPS),
-        )
+        raise InputError(no_such(f"unknown grouping '{by}'", by, GROUPS, "by"))
     subject = PredictionPoint(prediction)
     latency = float(subject.prediction.latency_s)
     groups = _spent(subject, by)
-    ranked = {n: groups[n] for n in sorted(groups, key=lambda name: -total_of(groups[name]))}
+    ranked = dict(sorted(groups.items(), key=lambda pair: -total_of(pair[1])))
     spent = largest(ranked, 16, "{} others", total_of)
     once = latency - sum(map(total_of, spent.values()))
+    order = list(subject.bounds)
     if once > 1e-9 * latency:
         spent[_RUN] = {_RUN: once}
-    order = [*subject.bounds, *([_RUN] if _RUN in spent else [])]
+        order.append(_RUN)
     colors = bound_colors(subject.levels, subject.bounds) | {_RUN: GREY}
     noun = "class of operator" if by == "class" else by
     panel = time_panel(spent, order, colors, noun=noun, whole=latency)
@@ -77,18 +84,17 @@ def _inner(row: Mapping[str, float]) -> str:
 
 def _spent(subject: PredictionPoint, by: str) -> dict[str, dict[str, float]]:
     """Return bar -> what binds -> seconds of its rows."""
-    columns, rows = subject.columns, subject.table.rows
-    keys: dict[str, Callable[[int], Any]] = {
-        "class": lambda i: rows[i].kind,
-        "block": lambda i: block_of(subject.names[i], rows[i].phase),
-        "phase": lambda i: rows[i].phase or "whole run",
-        "row": lambda i: subject.names[i],
-    }
     out: dict[str, dict[str, float]] = {}
-    for i in range(len(rows)):
-        bar = out.setdefault(str(keys[by](i)), {})
-        bound = str(columns["bound_by"][i])
-        bar[bound] = bar.get(bound, 0.0) + float(columns["total_s"][i])
+    columns = zip(*(subject.columns[n].tolist() for n in ("bound_by", "total_s")), strict=True)
+    for name, row, (bound, seconds) in zip(subject.names, subject.table.rows, columns, strict=True):
+        keys = {
+            "class": row.kind,
+            "block": block_of(name, row.phase),
+            "phase": row.phase or "whole run",
+            "row": name,
+        }
+        bar = out.setdefault(keys[by], {})
+        bar[bound] = bar.get(bound, 0.0) + seconds
     return out
 
 
@@ -103,3 +109,83 @@ def block_of(name: str, phase: str) -> str:
     if len(parts) > 1:
         return head + "/".join(parts[:-1][:2])
     return head + parts[0].split(".")[0]
+
+
+#: Bars of a panel at most: the first of them.
+_MOST = 16
+
+
+def _chart(result: Result, title: str, panels: Mapping[str, Amounts]) -> Chart:
+    """Return a chart of panels below each other, with their bars of seconds by part."""
+    parts = dict.fromkeys(part for bars in panels.values() for row in bars.values() for part in row)
+    colors = {part: SERIES[i % len(SERIES)] for i, part in enumerate(parts)}
+    high = 1.0 / len(panels)
+    places = [(1.0 - (i + 0.75) * high, 1.0 - i * high) for i in range(len(panels))]
+    sums = [
+        f"{axis} of {name} {show(total_of(row), 'time')}"
+        for axis, bars in panels.items()
+        for name, row in bars.items()
+    ]
+    return Chart(
+        title,
+        result.headline,
+        f"{title}: {', '.join(sums)}. Parts: {', '.join(parts)}.",
+        [
+            time_panel(bars, list(parts), colors, title=axis, down=place)
+            for (axis, bars), place in zip(panels.items(), places, strict=True)
+        ],
+        legend="below",
+        height=220 + sum(90 + 34 * len(bars) for bars in panels.values()),
+        stacked=True,
+        gap=0.3,
+    )
+
+
+def _bars(result: Result, parts: Mapping[str, Value], axes: Sequence[str]) -> Amounts:
+    """Return a bar for each question, by what varies among them."""
+    table = result.table
+    every = {part: np.broadcast_to(value, len(table)).ravel() for part, value in _flat(parts)}
+    names = [row_name(table, varied(table, axes), row) or "all" for row in range(len(table))]
+    rows = [{part: float(seconds[i]) for part, seconds in every.items()} for i in range(len(names))]
+    return dict(zip(names[:_MOST], rows, strict=False))
+
+
+def _flat(parts: Mapping[str, Value]) -> Iterable[tuple[str, Value]]:
+    shape = np.broadcast_shapes(*(np.shape(value) for value in parts.values()))
+    return ((part, np.broadcast_to(value, shape).reshape(-1)) for part, value in parts.items())
+
+
+@Picture
+def parts(served: Served) -> Chart:
+    """Draw what both times of a server are made of, a bar for each load."""
+    axes = served.table.axes
+    first, each = (_bars(served, parts, axes) for parts in (served.ttft_parts, served.parts))
+    return _chart(served, "Parts of TTFT and TPOT", {"TTFT": first, "TPOT": each})
+
+
+@Picture
+def phases(request: Request) -> Chart:
+    """Draw how long prompt and answer take: of one request by what binds, of many the sums."""
+    if request.shape:
+        both = {"prompt": request.ttft_s, "answer": request.decode_s}
+        bars = _bars(request, both, request.table.axes)
+    else:
+        bars: Amounts = {}
+        for name, phase, seconds in (
+            ("prompt", request.prefill, float(request.ttft_s)),
+            ("answer", request.last, float(request.decode_s)),
+        ):
+            spent = seconds_by_bound(phase)
+            whole = sum(spent.values()) or 1.0
+            bars[name] = {part: value * seconds / whole for part, value in spent.items()}
+    return _chart(request, "Time of prompt and answer", {"time": bars})
+
+
+@Picture
+def both(comparison: Comparison) -> Chart:
+    """Draw the time of both sides by what binds it."""
+    sides = {
+        f"{name}: {each.device}, {each.precision}": seconds_by_bound(each)
+        for name, each in (("a", comparison.a), ("b", comparison.b))
+    }
+    return _chart(comparison, "Time by bottleneck, side by side", {"time": sides})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +23,8 @@ from perfmodel.charts.bars import Amounts, largest, stacked, total_of
 from perfmodel.charts.subject import Column, PredictionPoint
 from perfmodel.cost.energy import run_energy
 from perfmodel.errors import input_error
+from perfmodel.prediction.prediction import Prediction
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.prediction.prediction import Prediction
 
 #: Parts that run whether or not anything is computed; drawn last.
 _AT_REST = ("static", "idle", "background")
@@ -51,8 +49,9 @@ def row_energy(prediction: Prediction) -> dict[str, dict[str, float]]:
     parts = run_energy(totals, subject.setting, terms.priced if terms.energy else ()).parts
     out: dict[str, dict[str, float]] = {}
     for part, joule in parts.items():
-        values = np.broadcast_to(np.asarray(joule, dtype=float), (rows,))
-        for name, value in zip(subject.names, values.tolist(), strict=True):
+        for name, value in zip(
+            subject.names, np.broadcast_to(joule, (rows,)).tolist(), strict=True
+        ):
             row = out.setdefault(name, {})
             row[part] = row.get(part, 0.0) + value
     return out
@@ -96,9 +95,8 @@ def energy_stack(
     names, totals = list(layers), [total_of(row) for row in layers.values()]
     order = sorted(parts, key=lambda part: part.startswith(_AT_REST))
     joule = {part: [row.get(part, 0.0) for row in layers.values()] for part in order}
-    colors = {
-        part: GREY if part.startswith(_AT_REST) else SERIES[i % 6] for i, part in enumerate(order)
-    }
+    colors = dict(zip(order, SERIES[:6] * len(order), strict=False))
+    colors |= {part: GREY for part in order if part.startswith(_AT_REST)}
 
     def words(part: str, i: int) -> str:
         value, total = joule[part][i], totals[i]

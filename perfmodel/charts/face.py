@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from html import escape
 from inspect import signature
 from typing import Any
 
 from perfmodel.catalog import load, names
-from perfmodel.charts import Chart, Picture
-from perfmodel.charts.page import page
+from perfmodel.charts import Chart, Picture, draw
 from perfmodel.errors import InputError
 from perfmodel.table import Result, ShownPicture
 
@@ -80,3 +80,36 @@ class Plots:
 
     def __repr__(self) -> str:
         return f"plots: {', '.join(names(self._group))}"
+
+
+_STYLE = (
+    "body{font-family:'Open Sans','DejaVu Sans',Arial,sans-serif;color:#222;margin:24px auto;"
+    "max-width:920px}pre{overflow-x:auto;font-size:13px}figure{margin:24px 0}"
+)
+
+#: Few buttons, so that they do not cover the title.
+BUTTONS = {
+    "displaylogo": False,
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+}
+
+
+def page(title: str, head: str, charts: Sequence[Chart]) -> str:
+    """Return a page that needs nothing else, not even a network.
+
+    Parameters
+    ----------
+    head
+        HTML above the charts.
+    """
+    parts: list[str] = []
+    for i, chart in enumerate(charts):
+        html = draw(chart).to_html(  # pyright: ignore[reportUnknownMemberType]
+            full_html=False, include_plotlyjs=i == 0, div_id=f"figure-{i}", config=BUTTONS
+        )
+        parts.append(f'<figure role="img" aria-label="{escape(chart.alt)}">{html}</figure>')
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
+        f"</title><style>{_STYLE}</style></head>\n<body>\n{head}\n" + "\n".join(parts) + "\n"
+        "</body></html>\n"
+    )

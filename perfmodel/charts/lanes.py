@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from perfmodel.charts import GREY, SERIES, Bars, Chart, ChartAxis, Panel, Picture, percent
 from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.schedule.assign.report import DeviceAssignment
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.schedule.assign.report import DeviceAssignment
 
 #: Kind of bar that moves data, drawn apart from what computes.
 TRANSFER = "transfer"
@@ -91,12 +90,12 @@ def lanes(
         raise InputError([Fault(f"'{bar.name}' ends before it starts", "bars") for bar in wrong])
     names = list(dict.fromkeys([*order, *(bar.lane for bar in bars)]))
     span = _extent(bars)[1]
-    busy = dict.fromkeys(names, 0.0)
-    spent: dict[str, float] = {}
+    busy: dict[str, float] = defaultdict(float)
+    spent: dict[str, float] = defaultdict(float)
     for bar in bars:
         busy[bar.lane] += bar.length_s
-        spent[bar.kind] = spent.get(bar.kind, 0.0) + bar.length_s
-    shares = {lane: percent(seconds, span) for lane, seconds in busy.items()}
+        spent[bar.kind] += bar.length_s
+    shares = {lane: percent(busy[lane], span) for lane in names}
     kinds = sorted(spent, key=lambda kind: (kind == TRANSFER, -spent[kind]))
     own = _colors(kinds) | dict(colors or {})
     over = f"{span:g} steps" if in_steps else show(span, "time")
@@ -144,31 +143,25 @@ def lane_panel(
     series: list[Bars] = []
     for kind, color in colors.items():
         own = [bar for bar in bars if bar.kind == kind]
-        shares = [bar.length_s / span for bar in own]
-        if not own:
-            continue
         # Narrow bars would be nothing but white edge: theirs has their own colour.
-        wide = [share > _EDGED for share in shares]
-        series.append(
-            Bars(
-                (words or {}).get(kind, kind),
-                [bar.length_s / scale for bar in own],
-                [labels[bar.lane] for bar in own],
-                [
-                    f"{bar.name} ({kind})<br>{bar.lane}: {_when(bar, in_steps)}"
-                    + (f"<br>{bar.note}" if bar.note else "")
-                    for bar in own
-                ],
-                across=True,
-                base=[bar.start_s / scale for bar in own],
-                color=color,
-                edge=color if kind in outlined else ["white" if w else color for w in wide],
-                edge_width=1.6 if kind in outlined else [0.5 if w else 0.8 for w in wide],
-                text=[bar.name if w else "" for bar, w in zip(own, wide, strict=True)],
-                text_color="white",
-                meta={"kind": kind},
+        wide = [bar.length_s / span > _EDGED for bar in own]
+        if own:
+            series.append(
+                Bars(
+                    (words or {}).get(kind, kind),
+                    [bar.length_s / scale for bar in own],
+                    [labels[bar.lane] for bar in own],
+                    [_words(bar, in_steps) for bar in own],
+                    across=True,
+                    base=[bar.start_s / scale for bar in own],
+                    color=color,
+                    edge=color if kind in outlined else ["white" if w else color for w in wide],
+                    edge_width=1.6 if kind in outlined else [0.5 if w else 0.8 for w in wide],
+                    text=[bar.name if w else "" for bar, w in zip(own, wide, strict=True)],
+                    text_color="white",
+                    meta={"kind": kind},
+                )
             )
-        )
     return Panel(
         ChartAxis(title, begin / scale, (begin + 1.01 * span) / scale),
         ChartAxis(names=list(labels.values()), grid=False),
@@ -190,11 +183,11 @@ def _colors(kinds: Iterable[str]) -> dict[str, str]:
     return colors | {TRANSFER: GREY}
 
 
-def _when(bar: ActivityBar, in_steps: bool) -> str:
-    if in_steps:
-        return f"step {math.floor(bar.start_s)}"
-    times = [show(seconds, "time") for seconds in (bar.start_s, bar.end_s, bar.length_s)]
-    return f"{times[0]} to {times[1]}, {times[2]}"
+def _words(bar: ActivityBar, in_steps: bool) -> str:
+    start, end, length = (show(s, "time") for s in (bar.start_s, bar.end_s, bar.length_s))
+    when = f"step {math.floor(bar.start_s)}" if in_steps else f"{start} to {end}, {length}"
+    text = f"{bar.name} ({bar.kind})<br>{bar.lane}: {when}"
+    return f"{text}<br>{bar.note}" if bar.note else text
 
 
 @Picture
@@ -206,24 +199,17 @@ def timeline(assignment: DeviceAssignment) -> Chart:
     InputError
         There is no assignment.
     """
-    run, network = assignment.result.run, assignment.network
+    run, network = assignment.result.solution, assignment.network
     if run is None:
         raise input_error("there is no assignment", "assignment", expected="a feasible one")
     problem, stations = network.problem, network.stations
     engines = list(problem.engines)
+    columns = run.engine, problem.operators, run.start_s, run.end_s, network.kinds
     bars = [
-        ActivityBar(engines[engine], name, float(start), float(end), kind)
-        for engine, name, start, end, kind in zip(
-            run.engine.tolist(),
-            problem.operators,
-            run.start_s,
-            run.end_s,
-            network.kinds,
-            strict=True,
-        )
+        ActivityBar(engines[int(engine)], name, float(start), float(end), kind)
+        for engine, name, start, end, kind in zip(*columns, strict=True)
     ]
-    several = len({s.device for s in stations}) > 1
-    ways: list[str] = []
+    devices = list(dict.fromkeys(s.device for s in stations))
     for tensor, source, target, start, end in zip(
         run.tensor, run.source, run.target, run.sent_s, run.arrived_s, strict=True
     ):
@@ -231,8 +217,7 @@ def timeline(assignment: DeviceAssignment) -> Chart:
         if one.device != two.device:
             lane = f"{network.joins[one.device, two.device].link} to {two.device}"
         else:
-            lane = (f"{one.device}." if several else "") + one.machine.main_memory
-        ways.append(lane)
+            lane = (f"{one.device}." if len(devices) > 1 else "") + one.machine.main_memory
         name = network.flows[int(tensor)].tensor
         bars.append(ActivityBar(lane, name, float(start), float(end), TRANSFER))
     every = show(assignment.interval_s, "time")
@@ -241,14 +226,13 @@ def timeline(assignment: DeviceAssignment) -> Chart:
         "parallel": "engines in parallel",
         "throughput": f"one run by itself; in a pipeline one every {every}",
     }[assignment.result.goal]
-    devices = " and ".join(dict.fromkeys(s.device for s in stations))
     within = f"within {100 * assignment.gap:.2g} % of the least"
     proof = "proved least" if assignment.proved else within
-    name = network.workload.name
+    name, both = network.workload.name, " and ".join(devices)
     return lanes.chart(
         bars,
-        f"{name} on {devices}",
+        f"{name} on {both}",
         f"{network.precision}, {how}; {proof}; {show(run.makespan_s, 'time')}",
-        order=[*engines, *dict.fromkeys(ways)],
-        about=f"Timeline of {name} on the engines of {devices}",
+        order=engines,
+        about=f"Timeline of {name} on the engines of {both}",
     )

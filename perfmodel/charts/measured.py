@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +20,7 @@ from perfmodel.charts import (
 )
 from perfmodel.columns import dimension_of
 from perfmodel.errors import input_error
-
-if TYPE_CHECKING:
-    from perfmodel.evaluate.result import ValidationResult
+from perfmodel.evaluate.result import ValidationResult
 
 #: Rows drawn at most, evenly over all of them.
 _MOST = 3000
@@ -58,20 +55,20 @@ def measured(result: ValidationResult) -> Chart:
         Lines("", [low, high], [f * low, f * high], color=GREY, width=1, dash=dash)
         for f, dash in ((1.0, "solid"), (0.9, "dot"), (1.1, "dot"))
     ]
-    groups: dict[str, list[tuple[str, str, float, float]]] = {}
+    groups: dict[str, list[tuple[str, str, float, float]]] = {name: [] for name in (*own, _OTHERS)}
     for row in rows[:: max(1, math.ceil(len(rows) / _MOST))]:
-        groups.setdefault(row[0] if row[0] in own else _OTHERS, []).append(row)
-    for i, name in enumerate(n for n in (*own, _OTHERS) if n in groups):
+        groups[row[0] if row[0] in own else _OTHERS].append(row)
+    for i, (name, members) in enumerate((n, each) for n, each in groups.items() if each):
         color, symbol, _ = looks(i)
         series.append(
             Points(
                 name,
-                [row[2] for row in groups[name]],
-                [row[3] for row in groups[name]],
+                [row[2] for row in members],
+                [row[3] for row in members],
                 [
                     f"{network}, {device}<br>measured {quantity(a, dimension)}, predicted "
                     f"{quantity(b, dimension)}"
-                    for device, network, a, b in groups[name]
+                    for device, network, a, b in members
                 ],
                 color=color,
                 symbol=symbol,
@@ -79,18 +76,11 @@ def measured(result: ValidationResult) -> Chart:
                 opacity=0.75,
             )
         )
-    ends = low / 1.2, high * 1.2, dimension
     error = "" if result.mape is None else f", {100 * result.mape:.1f} % off in the mean"
     count = f"{len(rows)} rows{error}"
-    return Chart(
-        f"{result.name}: {target}",
-        count,
-        f"Predicted over measured {target} of {result.name}: {count}.",
-        [
-            Panel(
-                ChartAxis("measured", *ends, log=True),
-                ChartAxis("predicted", *ends, log=True),
-                series,
-            )
-        ],
-    )
+    alt = f"Predicted over measured {target} of {result.name}: {count}."
+    axes = [
+        ChartAxis(title, low / 1.2, high * 1.2, dimension, log=True)
+        for title in ("measured", "predicted")
+    ]
+    return Chart(f"{result.name}: {target}", count, alt, [Panel(axes[0], axes[1], series)])

@@ -1,8 +1,13 @@
-"""Memory over the schedule: live activations step by step, and what each memory must hold."""
+"""Memory over the schedule: live activations step by step, and what each memory must hold.
+
+On microcontrollers what fits where: flash and SRAM that networks need and parts have; on an FPGA
+what a design takes, a bar for each resource, stacked by layer.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +17,7 @@ from perfmodel.charts import (
     GREEN,
     GREY,
     PURPLE,
+    SERIES,
     Band,
     Bars,
     Chart,
@@ -23,14 +29,13 @@ from perfmodel.charts import (
     bound_colors,
     size,
 )
-from perfmodel.charts.bars import shares_panel
+from perfmodel.charts.bars import Amounts, largest, shares_panel
 from perfmodel.charts.subject import Column, PredictionPoint
 from perfmodel.cost.capacity import usable
-from perfmodel.cost.residency import stored_bytes
-
-if TYPE_CHECKING:
-    from perfmodel.cost.setting import Setting
-    from perfmodel.prediction.prediction import Prediction
+from perfmodel.cost.residency import residency_needs, stored_bytes
+from perfmodel.cost.setting import Setting
+from perfmodel.errors import input_error
+from perfmodel.prediction.prediction import Prediction
 
 #: What memories hold -> its colour.
 PARTS = {
@@ -83,14 +88,15 @@ def live_activations(subject: PredictionPoint) -> LiveActivations:
         return LiveActivations(by_level, largest, home)
     bits = np.array([float(np.asarray(setting.precision.bits(slot))) for slot in lives.slots])
     sizes = np.asarray(table.accesses.sizes, dtype=float)[:, 0] * bits / 8.0
-    need = np.maximum.reduceat(np.add.reduceat(sizes[lives.shorter], lives.sets), lives.pairs)
+    needs = residency_needs(lives, sizes[:, None])[:, 0]
     graph = job.lowered.graph
     outside = {*graph.inputs, *graph.outputs}
-    main = setting.levels[-1]
+    main, rooms = setting.levels[-1], _rooms(setting)
     for name, (first, last), own, room in zip(
-        lives.names, lives.intervals, sizes, need, strict=True
+        lives.names, lives.intervals, sizes, needs, strict=True
     ):
-        level = main if name in outside or setting.bare else _nearest(setting, float(room))
+        inner = () if name in outside or setting.bare else rooms.items()
+        level = next((level for level, holds in inner if room <= holds), main)
         home[name] = level
         by_level[level][first : last + 1] += own
         for step in range(first, last + 1):
@@ -99,15 +105,9 @@ def live_activations(subject: PredictionPoint) -> LiveActivations:
     return LiveActivations(by_level, largest, home)
 
 
-def _nearest(setting: Setting, room: float) -> str:
-    for level in setting.levels[:-1]:
-        if room <= _usable(setting, level):
-            return level
-    return setting.levels[-1]
-
-
-def _usable(setting: Setting, level: str) -> float:
-    return first_number(usable(setting, level))
+def _rooms(setting: Setting) -> dict[str, float]:
+    """Return what each memory holds, without main memory."""
+    return {level: first_number(usable(setting, level)) for level in setting.levels[:-1]}
 
 
 @Picture
@@ -134,9 +134,9 @@ def memory(prediction: Prediction) -> Chart:
 
 
 def _steps(subject: PredictionPoint, live: LiveActivations) -> Panel:
-    total, names, setting = live.total, subject.names, subject.setting
+    total, names = live.total, subject.names
     count, peak = len(total), float(total.max(initial=0.0))
-    colors = bound_colors(setting.levels, [])
+    colors = bound_colors(subject.setting.levels, [])
     hover = [
         f"<b>{name}</b><br>live: {size(float(bytes_))}<br>largest: {tensor}, {size(most)}"
         for name, bytes_, (tensor, most) in zip(names, total, live.largest, strict=True)
@@ -144,29 +144,19 @@ def _steps(subject: PredictionPoint, live: LiveActivations) -> Panel:
     bands, notes = _repeats(subject)
     if peak > 0:
         step = int(np.argmax(total))
-        notes.append(
-            Note(
-                f"peak {size(peak)} at {names[step]}",
-                step + 1,
-                peak,
-                anchor=f"{'left' if step < count / 2 else 'right'} middle",
-                shift=(0, 10),
-            )
-        )
-    rooms = {level: _usable(setting, level) for level in setting.levels[:-1]}
-    few = {float(i): str(i) for i in range(1, count + 1)} if count <= 12 else None
+        anchor = f"{'left' if step < count / 2 else 'right'} middle"
+        text = f"peak {size(peak)} at {names[step]}"
+        notes.append(Note(text, step + 1, peak, anchor=anchor, shift=(0, 10)))
+    steps = range(1, count + 1)
+    few = {float(i): str(i) for i in steps} if count <= 12 else None
+    title = "step of the schedule (kernels in order, repeated blocks once)"
     return Panel(
-        ChartAxis(
-            "step of the schedule (kernels in order, repeated blocks once)",
-            0.5,
-            count + 0.5,
-            ticks=few,
-        ),
+        ChartAxis(title, 0.5, count + 0.5, ticks=few),
         ChartAxis("live activations", 0.0, 1.3 * peak or 1.0, "bytes", most=6),
         [
             Bars(
                 level,
-                list(range(1, count + 1)),
+                list(steps),
                 bytes_,
                 [
                     f"{words}<br>in {level}: {size(float(v))}"
@@ -185,7 +175,7 @@ def _steps(subject: PredictionPoint, live: LiveActivations) -> Panel:
         bands=bands,
         limits=[
             ReferenceLine(room, text=f"{level} {size(room)}", color=GREY, width=1)
-            for level, room in rooms.items()
+            for level, room in _rooms(subject.setting).items()
             if room < 1.3 * peak
         ],
         notes=notes,
@@ -195,21 +185,20 @@ def _steps(subject: PredictionPoint, live: LiveActivations) -> Panel:
 
 def _repeats(subject: PredictionPoint) -> tuple[list[Band], list[Note]]:
     """Return shaded bands, with their counts, for blocks that repeat."""
-    rows, count = subject.table.rows, subject.columns["count"]
-    keys = [(row.phase, row.block, count[i]) for i, row in enumerate(rows)]
-    starts = [i for i, key in enumerate(keys) if not i or key != keys[i - 1]]
+    rows = subject.table.rows
+    keys = zip(rows, subject.columns["count"], strict=True)
     bands: list[Band] = []
     notes: list[Note] = []
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-        phase, block, times = keys[start]
-        if times <= 1:
-            continue
-        bands.append(Band(start + 0.5, end + 0.5))
-        text = f"×{times:g}"
-        if end - start > 0.2 * len(rows):
-            text = f"{phase} {block} ".strip() + f" {text}"
-        middle = (start + end + 1) / 2
-        notes.append(Note(text, middle, 0.995, "x", anchor="auto top", size=11, color=GREY))
+    end = 0
+    for (phase, block, times), same in groupby((row.phase, row.block, n) for row, n in keys):
+        start, end = end, end + len(list(same))
+        if times > 1:
+            bands.append(Band(start + 0.5, end + 0.5))
+            text = f"×{times:g}"
+            if end - start > 0.2 * len(rows):
+                text = f"{phase} {block} ".strip() + f" {text}"
+            middle = (start + end + 1) / 2
+            notes.append(Note(text, middle, 0.995, "x", anchor="auto top", size=11, color=GREY))
     return bands, notes
 
 
@@ -253,3 +242,174 @@ def _alt(subject: PredictionPoint, live: LiveActivations) -> str:
         for name, place in subject.prediction.placement.items()
     ]
     return " ".join(parts)
+
+
+class Need(NamedTuple):
+    """What a network takes of a part's two memories, bytes.
+
+    Attributes
+    ----------
+    name
+        Network, part and library.
+    stored
+        ``weights``, and ``code`` where the runtime says what its code takes.
+    live
+        Activations at their peak, and weights where they have no memory of their own.
+    flash, sram
+        Usable capacities; `flash` is 0 where weights lie in main memory.
+    """
+
+    name: str
+    stored: dict[str, float]
+    live: dict[str, float]
+    flash: float
+    sram: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether both memories hold what they must."""
+        return sum(self.stored.values()) <= self.flash and sum(self.live.values()) <= self.sram
+
+
+def needs(prediction: Prediction) -> Need:
+    """Return what a prediction's network takes of flash and SRAM; of many points the first."""
+    p = prediction.at(0) if prediction.shape else prediction
+    machine, places = p.machine, p.placement
+    stored, live = {"weights": float(p.weight_bytes)}, {"activations": float(p.activation_bytes)}
+    code = machine.facts.get("runtime.code")
+    if code is not None:
+        stored["code"] = float(np.asarray(code))
+    main = machine.main_memory
+    store = next((m for m, place in places.items() if "weights" in place["holds"]), main)
+    room, flash = (float(places[memory]["capacity_bytes"]) for memory in (main, store))
+    name = f"{p.workload.name}, {machine.device.name}, {machine.runtime.name}"
+    if store == main:
+        return Need(name, {}, stored | live, 0.0, room)
+    return Need(name, stored, live, flash, room)
+
+
+@Picture
+def flash_and_sram(*predictions: Prediction) -> Chart:
+    """Draw flash above and SRAM below, a row for each prediction.
+
+    The line is where a memory is full; what is too much stands beside it in red.
+
+    Parameters
+    ----------
+    *predictions
+        One for each row.
+
+    Raises
+    ------
+    InputError
+        There is no prediction.
+    """
+    if not predictions:
+        raise input_error("nothing to draw", expected="at least one prediction")
+    rows = [needs(p) for p in predictions]
+    texts = [
+        f"{row.name} {'fits' if row.fits else 'does not fit'}: {size(sum(row.stored.values()))} of "
+        f"{size(row.flash)} of flash, {size(sum(row.live.values()))} of {size(row.sram)} of SRAM."
+        for row in rows
+    ]
+    return Chart(
+        "What fits where",
+        "weights and the library's code in flash, activations at their peak in SRAM",
+        f"What fits where. {' '.join(texts)}",
+        [
+            shares_panel(
+                [row.name.replace(", ", "<br>", 1) for row in rows],
+                {part: [getattr(row, parts).get(part, 0.0) for row in rows] for part in PARTS},
+                [getattr(row, memory.lower()) for row in rows],
+                PARTS,
+                title=f"share of {memory} (%)",
+                meta={"memory": memory.lower()},
+                down=down,
+            )
+            for memory, parts, down in (
+                ("flash", "stored", (0.6, 1.0)),
+                ("SRAM", "live", (0.0, 0.4)),
+            )
+        ],
+        legend="below",
+        height=300 + 110 * len(rows),
+        stacked=True,
+        gap=0.55,
+    )
+
+
+_BESIDE = "beside layers"
+#: What is what, for the axis.
+_RESOURCES = {
+    "lut": "look-up tables",
+    "ff": "flip-flops",
+    "dsp": "DSP slices",
+    "bram": "18 Kb blocks",
+    "uram": "UltraRAM",
+}
+
+
+@Picture
+def resources(prediction: Prediction) -> Chart:
+    """Draw the share of each resource of an FPGA that a design takes, by layer.
+
+    Parameters
+    ----------
+    prediction
+        Of an array-valued one, the first point is drawn.
+
+    Raises
+    ------
+    InputError
+        The engine has no resources that a network takes a part of.
+    """
+    subject = PredictionPoint(prediction)
+    one = subject.prediction
+    taken = {n: p for n, p in one.resources.items() if p["available"] or p["used"]}
+    if not taken:
+        raise input_error(
+            f"{one.device} has no resources to draw", expected="an engine of kind fpga"
+        )
+    scarce = max(taken, key=lambda name: float(taken[name]["share"]))
+    nouns = {n: _RESOURCES.get(n, n) for n in taken}
+    labels = [f"{noun}{' (scarcest)' if n == scarce else ''}" for n, noun in nouns.items()]
+    layers = _by_layer(subject, {n: float(p["used"]) for n, p in taken.items()}, scarce)
+    colors = dict(zip(layers, SERIES, strict=False)) | {"other layers": GREY, _BESIDE: "#C8C8C8"}
+    amounts = {layer: [row[n] for n in taken] for layer, row in layers.items()}
+    rooms = [float(p["available"]) for p in taken.values()]
+    texts = [
+        f"{p['used']:.0f} of {p['available']:.0f} {nouns[n]} ({100.0 * p['share']:.3g} %)"
+        for n, p in taken.items()
+    ]
+    fits = "fits" if one.feasible else f"does not fit: {scarce.upper()} is short"
+    return Chart(
+        f"Resources: {subject.title}",
+        f"{subject.subtitle}; {fits}",
+        f"Resources of {subject.title} ({subject.subtitle}): {', '.join(texts)}. "
+        f"Scarcest: {nouns[scarce]}; it {fits}.",
+        [
+            shares_panel(
+                labels, amounts, rooms, colors, "{:.0f}".format, title="share of the part (%)"
+            )
+        ],
+        legend="below",
+        stacked=True,
+        gap=0.3,
+    )
+
+
+def _by_layer(subject: PredictionPoint, used: dict[str, float], scarce: str) -> Amounts:
+    """Return layer -> resource -> amount; they add up to what the design takes."""
+    columns: dict[str, Any] = subject.columns
+    count = np.asarray(columns["count"], dtype=float)
+    amounts = {n: np.asarray(columns.get(n, 0.0), dtype=float) * count for n in used}
+    rows = {
+        name: {n: float(amounts[n][i]) for n in used}
+        for i, name in enumerate(subject.names)
+        if any(amounts[n][i] > 0 for n in used)
+    }
+    layers = largest(rows, 7, "other layers", lambda row: row[scarce])
+    beside = {n: max(used[n] - float(amounts[n].sum()), 0.0) for n in used}
+    if any(amount > 1e-6 * max(used[n], 1.0) for n, amount in beside.items()):
+        layers[_BESIDE] = beside
+    return layers

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from perfmodel.charts import (
     BLUE,
@@ -28,9 +28,7 @@ from perfmodel.charts import (
     binary,
 )
 from perfmodel.errors import Fault, InputError, input_error
-
-if TYPE_CHECKING:
-    from perfmodel.schedule.allocate import Allocation
+from perfmodel.schedule.allocate import Allocation
 
 #: What lies beyond the capacity is vermilion.
 _COLORS = tuple(color for color in SERIES if color != VERMILION)

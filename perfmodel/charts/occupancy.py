@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +26,7 @@ from perfmodel.charts import (
 from perfmodel.charts.subject import PredictionPoint
 from perfmodel.errors import input_error
 from perfmodel.kinds.systolic.folds import ArrayRun, gemm
-
-if TYPE_CHECKING:
-    from perfmodel.prediction.prediction import Prediction
+from perfmodel.prediction.prediction import Prediction
 
 #: Layers that a bar each is drawn for, at most: those with the most cycles.
 _MOST = 24
@@ -51,10 +50,9 @@ def busy_elements(run: ArrayRun, replication: str = "none") -> npt.NDArray[np.fl
     rows, columns = int(run.rows), int(run.columns)
     high, wide = float(run.spatial_rows), float(run.spatial_columns)
     down, across = int(np.ceil(run.row_folds)), int(np.ceil(run.column_folds))
-    i, j = np.arange(rows), np.arange(columns)
     # Folds of one group in which a row (a column) holds something: all, less the edge's remainder.
-    by_row = down - 1.0 + (i < high - (down - 1) * rows)
-    by_column = across - 1.0 + (j < wide - (across - 1) * columns)
+    by_row = down - 1.0 + (np.arange(rows) < high - (down - 1) * rows)
+    by_column = across - 1.0 + (np.arange(columns) < wide - (across - 1) * columns)
     groups = float(run.macs) / (high * wide * float(run.streamed))
     folds: npt.NDArray[np.float64] = np.outer(by_row, by_column).astype(np.float64)
     packed = int(np.asarray(run.packed))
@@ -108,7 +106,7 @@ def occupancy(prediction: Prediction, *, layer: str | None = None) -> Chart:
     idle = cycles * (1.0 - columns["array_utilization"][used])
     at = int(used[subject.pick(used, idle, layer, path="layer", lacks="on the array")])
     shown = used[np.sort(np.argsort(-cycles, kind="stable")[:_MOST])]
-    return _chart(subject, at, _map(subject, at), [int(i) for i in shown])
+    return _chart(subject, at, _map(subject, at), shown.tolist())
 
 
 def _map(subject: PredictionPoint, row: int) -> npt.NDArray[np.float64]:
@@ -117,12 +115,12 @@ def _map(subject: PredictionPoint, row: int) -> npt.NDArray[np.float64]:
     assert nests is not None
     facts, head = setting.facts, f"engines.{setting.engine_name}."
     choices: Mapping[str, Any] = setting.choices
-    total, cycles = 0.0, 0.0
+    shares: list[npt.NDArray[np.float64]] = []
+    cycles: list[float] = []
     for i in np.flatnonzero(nests.row == row).tolist():
 
         def product(*names: str, i: int = i) -> float:
-            sizes = [float(np.asarray(getattr(nests, name))[i, 0]) for name in names]
-            return float(np.prod(sizes))
+            return math.prod(float(np.asarray(getattr(nests, name))[i, 0]) for name in names)
 
         run = gemm(
             product("batch", "out_rows", "out_columns"),
@@ -136,10 +134,9 @@ def _map(subject: PredictionPoint, row: int) -> npt.NDArray[np.float64]:
             replication=choices["replicate_groups"],
             groups=product("groups"),
         )
-        spent = float(run.cycles) * product("times")
-        total = total + busy_elements(run, choices["replicate_groups"]) * spent
-        cycles += spent
-    return np.asarray(total) / cycles
+        cycles.append(float(run.cycles) * product("times"))
+        shares.append(busy_elements(run, choices["replicate_groups"]))
+    return np.average(shares, axis=0, weights=cycles)
 
 
 def _chart(

@@ -5,8 +5,6 @@ The form of the plot is that of figure 1 of Lin et al., "MCUNetV2", NeurIPS 2021
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from perfmodel.charts import (
     BLUE,
     GREY,
@@ -26,10 +24,8 @@ from perfmodel.charts import (
 from perfmodel.charts.subject import size_of
 from perfmodel.errors import input_error
 from perfmodel.schedule.tiling.choose import PatchPlan, layer_by_layer
+from perfmodel.schedule.tiling.face import PatchResult
 from perfmodel.schedule.tiling.patches import PatchStageCost
-
-if TYPE_CHECKING:
-    from perfmodel.schedule.tiling.face import PatchResult
 
 _OVERLAP = {
     "recompute": "overlap computed again",

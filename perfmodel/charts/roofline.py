@@ -2,16 +2,17 @@
 
 Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore
 architectures", CACM 52(4), 2009; a roof for each memory as in Ilic, Pratas and Sousa, "Cache-aware
-roofline model", IEEE CAL 13(1), 2014.
+roofline model", IEEE CAL 13(1), 2014. Roofs are the rows' own rates.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.charts import (
     BLUE,
@@ -32,13 +33,10 @@ from perfmodel.charts import (
     si,
 )
 from perfmodel.charts.labels import clusters
-from perfmodel.charts.roofs import Roof, compute_roofs, memory_roofs, merged, row_points
-from perfmodel.charts.subject import PredictionPoint
-from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.charts.subject import Column, PredictionPoint, unit_of
+from perfmodel.errors import InputError, no_such
+from perfmodel.prediction.prediction import Prediction
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.prediction.prediction import Prediction
 
 #: Rows that are named at most, and the share of the latency below which none is.
 _NAMED, _SMALL = 7, 0.004
@@ -70,12 +68,8 @@ def roofline(prediction: Prediction, *, level: str | None = None) -> Chart:
     """
     subject = PredictionPoint(prediction)
     if level is not None and level not in subject.levels:
-        raise input_error(
-            f"no traffic crosses a memory '{level}'",
-            path="level",
-            expected=one_of(subject.levels),
-            suggestion=nearest(level, subject.levels),
-        )
+        message = f"no traffic crosses a memory '{level}'"
+        raise InputError(no_such(message, level, subject.levels, "level"))
     return _RooflinePlot(subject, level).chart()
 
 
@@ -93,13 +87,12 @@ class _RooflinePlot:
         self.order = np.argsort(-self.total[self.points.row], kind="stable").tolist()
         self.colors = bound_colors(subject.levels, subject.bounds)
         matrix = [roof for roof in self.formats if roof.name != "vector"] or self.formats
-        #: Arithmetic, and the memory whose roof meets its own.
-        self.ridges = [(peak, roof) for peak in matrix[:1] for roof in merged(self.memories)]
-        self.ridges += [(roof, self.memories[-1]) for roof in matrix[1:]]
+        pairs = [(peak, roof) for peak in matrix[:1] for roof in merged(self.memories)]
+        pairs += [(roof, self.memories[-1]) for roof in matrix[1:]]
+        #: Intensity, arithmetic, and the memory whose roof meets its own there.
+        self.ridges = [(peak.value / memory.value, peak, memory) for peak, memory in pairs]
         main = self.memories[-1].value
-        ridges = [
-            roof.value / memory.value for roof in self.formats[:1] for memory in self.memories
-        ]
+        ridges = [self.formats[0].value / memory.value for memory in self.memories if self.formats]
         xs = [*self.points.x, *ridges] or [1.0]
         ys = [*self.points.y, *(roof.peak for roof in self.formats)] or [main]
         low, high = math.log10(min(xs)) - 0.6, math.log10(max(xs)) + 0.8
@@ -112,12 +105,8 @@ class _RooflinePlot:
         subject, unit = self.subject, self.subject.unit
         only = self.level or (subject.levels[0] if len(subject.levels) == 1 else "")
         across = f"operational intensity: {unit} per byte across {only or 'the slowest memory'}"
-        series: list[Series] = []
+        roofs = [line for roof in (*self.memories, *self.formats) for line in self._lines(roof)]
         labels: list[Label] = []
-        for roof in self.memories:
-            self._memory(roof, series)
-        for roof in self.formats:
-            self._arithmetic(roof, series)
         for roof in merged(self.memories):
             # Where the line is at a third of its way.
             start, end = self._ends(roof)
@@ -140,7 +129,7 @@ class _RooflinePlot:
         panel = Panel(
             ChartAxis(f"{across} ({unit}/B)", *self.x, log=True),
             ChartAxis(f"performance ({unit}/s)", *self.y, log=True),
-            [*series, *self._rows(), *self._ridges()],
+            [*roofs, *self._rows(), *self._ridges()],
             labels=[*labels, *self._ridge_labels(), *self._row_labels(chart.area)],
         )
         return replace(chart, panels=[panel])
@@ -152,49 +141,34 @@ class _RooflinePlot:
         end = self.formats[0].value / roof.value if self.formats else self.x[1]
         return max(self.x[0], self.y[0] / roof.value), end
 
-    def _memory(self, roof: Roof, series: list[Series]) -> None:
-        start, end = self._ends(roof)
-        self._line(roof, (start, end), (roof.value * start, roof.value * end), series)
-        if self.formats:
-            end = min(self.formats[0].peak / roof.peak, end)
-        start = self.x[0]
-        self._dotted(roof, (start, end), (roof.peak * start, roof.peak * end), series)
-
-    def _arithmetic(self, roof: Roof, series: list[Series]) -> None:
-        fastest, high = max(memory.value for memory in self.memories), self.x[1]
-        self._line(roof, (roof.value / fastest, high), (roof.value, roof.value), series)
-        self._dotted(roof, (roof.peak / fastest, high), (roof.peak, roof.peak), series)
-
-    def _line(
-        self, roof: Roof, x: tuple[float, float], y: tuple[float, float], series: list[Series]
-    ) -> None:
-        color, meta = self._color(roof), {"roof": roof.name}
-        words = self._words(roof)
-        series.append(
-            Lines(roof.name, x, y, words, legend=False, color=color, width=2.5, meta=meta)
-        )
-
-    def _dotted(
-        self, roof: Roof, x: tuple[float, float], y: tuple[float, float], series: list[Series]
-    ) -> None:
-        """Draw what the data sheet says, where that is more."""
-        if roof.peak > 1.01 * roof.value:
-            color, meta = self._color(roof), {"theoretical": True}
-            series.append(Lines("", x, y, color=color, width=1, dash="dot", meta=meta))
-
-    def _color(self, roof: Roof) -> str:
+    def _lines(self, roof: Roof) -> list[Lines]:
+        """Return what the rows reach, and dotted what the data sheet says where that is more."""
         if roof in self.formats:
-            return SKY if roof.name == "vector" else BLUE
-        return self.colors[roof.name]
+            color = SKY if roof.name == "vector" else BLUE
+            fastest, high = max(memory.value for memory in self.memories), self.x[1]
+            solid, dotted = (
+                ((rate / fastest, high), (rate, rate)) for rate in (roof.value, roof.peak)
+            )
+        else:
+            color = self.colors[roof.name]
+            start, end = self._ends(roof)
+            solid = (start, end), (roof.value * start, roof.value * end)
+            start, end = self.x[0], min(end, *(one.peak / roof.peak for one in self.formats[:1]))
+            dotted = (start, end), (roof.peak * start, roof.peak * end)
+        words, meta = self._words(roof), {"roof": roof.name}
+        lines = [Lines(roof.name, *solid, words, legend=False, color=color, width=2.5, meta=meta)]
+        if roof.exceeded:
+            meta = {"theoretical": True}
+            lines.append(Lines("", *dotted, color=color, width=1, dash="dot", meta=meta))
+        return lines
 
     def _words(self, roof: Roof) -> str:
         unit = "B/s"
         if roof.name.split(", ")[0] in {r.name for r in self.formats}:
-            floating = roof.name.startswith(("fp", "bf", "tf"))
-            unit = self.subject.unit if roof.name == "vector" else "FLOP" if floating else "OP"
+            unit = self.subject.unit if roof.name == "vector" else unit_of([roof.name])
             unit += "/s"
         text = f"{roof.name} {si(roof.value, unit)}"
-        return text + (f" of {si(roof.peak, unit)}" if roof.peak > 1.01 * roof.value else "")
+        return text + (f" of {si(roof.peak, unit)}" if roof.exceeded else "")
 
     # Points
 
@@ -248,17 +222,16 @@ class _RooflinePlot:
     def _ridges(self) -> list[Series]:
         if not self.ridges:
             return []
-        at = [peak.value / memory.value for peak, memory in self.ridges]
-        hover = [
-            f"ridge point of {peak.name} and {memory.name}: {figures(x)} {self.subject.unit}/B"
-            for (peak, memory), x in zip(self.ridges, at, strict=True)
-        ]
         return [
             Points(
                 "",
-                at,
-                [peak.value for peak, _ in self.ridges],
-                hover,
+                [x for x, *_ in self.ridges],
+                [peak.value for _, peak, _ in self.ridges],
+                [
+                    f"ridge point of {peak.name} and {memory.name}: {figures(x)} "
+                    f"{self.subject.unit}/B"
+                    for x, peak, memory in self.ridges
+                ],
                 color=INK,
                 symbol="circle-open",
                 size=9,
@@ -271,31 +244,26 @@ class _RooflinePlot:
     def _ridge_labels(self) -> list[Label]:
         return [
             Label(f"ridge {figures(x)}", x, peak.value, 5.0, leaders=False, veil=True)
-            for peak, memory in self.ridges
-            for x in (peak.value / memory.value,)
+            for x, peak, _ in self.ridges
         ]
 
     def _row_labels(self, area: tuple[int, int]) -> list[Label]:
         """Return the names of the rows that take the longest; near ones share one."""
         p = self.points
-        scale = [
-            pixels / math.log10(high / low)
-            for pixels, (low, high) in zip(area, (self.x, self.y), strict=True)
-        ]
-        places = [
-            (scale[0] * math.log10(p.x[i]), scale[1] * math.log10(p.y[i])) for i in self.order
-        ]
+        across, up = (
+            pixels * np.log10(values[self.order]) / math.log10(high / low)
+            for pixels, values, (low, high) in ((area[0], p.x, self.x), (area[1], p.y, self.y))
+        )
         labels: list[Label] = []
-        for group in clusters(places, _REACH)[:_NAMED]:
+        for group in clusters(zip(across, up, strict=True), _REACH)[:_NAMED]:
             rows = [self.order[g] for g in group]
             first = rows[0]
             # Without the block that repeats it.
             text = self.subject.names[int(p.row[first])].replace("layer.", "", 1)
             text += f" +{len(rows) - 1}" if len(rows) > 1 else ""
-            radius = float(p.diameter[first]) / 2
+            x, y, width = (float(values[first]) for values in (p.x, p.y, p.diameter))
             if self.total[p.row[rows]].sum() >= _SMALL * self.latency:
-                place = float(p.x[first]), float(p.y[first])
-                labels.append(Label(text, *place, radius, size=12, veil=True))
+                labels.append(Label(text, x, y, width / 2, size=12, veil=True))
         return labels
 
     # Words
@@ -306,9 +274,9 @@ class _RooflinePlot:
         count = int(np.count_nonzero(missing > 0))
         if not count:
             return ""
-        rows = f"{count} row{'s' * (count > 1)}"
         share = self._share(float(missing.sum()))
-        return f"not drawn: {rows} without arithmetic or traffic, {share}"
+        rows = f"{count} row{'s' * (count > 1)} without arithmetic or traffic"
+        return f"not drawn: {rows}, {share}"
 
     def _alt(self) -> str:
         subject, p = self.subject, self.points
@@ -326,3 +294,125 @@ class _RooflinePlot:
                 f"{subject.columns['bound_by'][row]}, {self._share(float(self.total[row]))}."
             )
         return " ".join(parts).replace("&lt;", "<")
+
+
+_LARGEST, _SMALLEST = 46.0, 7.0
+
+
+class Roof(NamedTuple):
+    """One roof: what the rows can reach, beside what the data sheet says.
+
+    Attributes
+    ----------
+    name
+        Memory, or compute format.
+    value
+        Bytes a second of a memory, operations per second of a format, as this prediction used it.
+    peak
+        The theoretical figure.
+    """
+
+    name: str
+    value: float
+    peak: float
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the theoretical figure is more than rounding above the other."""
+        return self.peak > 1.01 * self.value
+
+
+class RowPoints(NamedTuple):
+    """Rows that have arithmetic and traffic, as points.
+
+    Attributes
+    ----------
+    row
+        Index of each row.
+    x
+        Operational intensity: operations per byte across the memory whose traffic counts.
+    y
+        Operations a second of the kernel itself.
+    diameter
+        Pixels; the area is the share of the latency.
+    """
+
+    row: npt.NDArray[np.intp]
+    x: Column
+    y: Column
+    diameter: Column
+
+
+def row_points(subject: PredictionPoint, level: str | None = None) -> RowPoints:
+    """Return the points, by a memory's traffic or by that of each row's slowest memory."""
+    columns, operations = subject.columns, subject.operations
+    levels = [level] if level else list(subject.levels)
+    bytes_ = np.stack([columns[f"{name}_bytes"] for name in levels])
+    seconds = np.stack([columns[f"{name}_s"] for name in levels])
+    which = np.argmax(np.where(bytes_ > 0, seconds, -1.0), axis=0)
+    crossing = bytes_[which, np.arange(bytes_.shape[1])]
+    # A share of what a layer costs says nothing of the kernel that carries it.
+    own = columns["row_s"] - columns.get("layer_s", 0.0)
+    index = np.flatnonzero((operations > 0) & (crossing > 0) & (own > 0))
+    share = columns["total_s"] / (columns["total_s"].sum() or 1.0)
+    diameter = np.maximum(_SMALLEST, _LARGEST * np.sqrt(share))
+    return RowPoints(
+        index, operations[index] / crossing[index], operations[index] / own[index], diameter[index]
+    )
+
+
+def memory_roofs(subject: PredictionPoint) -> list[Roof]:
+    """Return a roof for each memory that carries traffic, the nearest to the engine first."""
+    out: list[Roof] = []
+    facts, columns = subject.setting.facts, subject.columns
+    for level in subject.levels:
+        crossing, seconds = columns[f"{level}_bytes"], columns[f"{level}_s"]
+        own: Column = seconds - subject.latency(level)
+        # Loops over arrays have their lines prefetched: no latency is in their seconds.
+        loops = columns["kind"] == "stream"
+        own[loops] = seconds[loops]
+        busy = (crossing > 0) & (own > 0)
+        if level == subject.levels[-1] and "cold_weights_s" in columns:
+            busy &= columns["cold_weights_s"] == 0  # a part of the bytes waits there
+        peak = float(facts[f"memories.{level}.bandwidth"])
+        if busy.any():
+            rate = float(np.max(crossing[busy] / own[busy]))
+        else:
+            rate = peak * float(facts.get(f"memories.{level}.sustained_fraction", 1.0))
+        out.append(Roof(level, rate, peak))
+    return out
+
+
+def compute_roofs(subject: PredictionPoint) -> list[Roof]:
+    """Return a roof for each format that multiplies, and ``vector`` for other arithmetic."""
+    columns, setting = subject.columns, subject.setting
+    # Where memory multiplies too, only the engine's own work says how fast the engine is.
+    macs = columns.get("host_macs", columns["macs"])
+    # A kind that names its units otherwise has its products in its first term.
+    term = "matrix" if "matrix_s" in columns else next(iter(subject.terms.compute))
+    products = columns[f"{term}_s"]
+    out: list[Roof] = []
+    for name, rows in subject.formats().items():
+        # Products may run elsewhere than on the matrix units: attention beside memory arrays.
+        here = rows & (products > 0)
+        if here.any():
+            best = float(np.max(2.0 * macs[here] / products[here]))
+            peak = setting.facts.get(f"engines.{setting.engine_name}.peaks.{name}", best)
+            out.append(Roof(name, best, float(peak)))
+    vector = columns.get("vector_s", np.zeros(len(macs)))
+    some = (columns["vector_ops"] > 0) & (vector > 0)
+    if some.any():
+        best = float(np.max(columns["vector_ops"][some] / vector[some]))
+        out.append(Roof("vector", best, best))
+    return sorted(out, key=lambda roof: -roof.value)
+
+
+def merged(roofs: list[Roof]) -> list[Roof]:
+    """Return roofs with those that coincide as one, their names joined."""
+    out: list[Roof] = []
+    for roof in roofs:
+        if out and abs(out[-1].value / roof.value - 1) < 0.02:
+            out[-1] = Roof(f"{out[-1].name}, {roof.name}", roof.value, roof.peak)
+        else:
+            out.append(roof)
+    return out

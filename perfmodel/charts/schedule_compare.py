@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from perfmodel.charts import (
     BLUE,
@@ -22,13 +21,10 @@ from perfmodel.charts import (
     quantity,
 )
 from perfmodel.charts.bars import at_ends, stacked
-from perfmodel.charts.schedule_memory import memory
-from perfmodel.charts.schedule_stays import title_of
+from perfmodel.charts.schedule_memory import memory, title_of
 from perfmodel.errors import input_error
+from perfmodel.schedule.result import Schedule
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.schedule.result import Schedule
 
 Pair = tuple[str, str]
 
@@ -69,11 +65,9 @@ def compare(one: Schedule, two: Schedule, names: Pair | None = None) -> Chart:
     lines = [s.timing.timeline for s in both if s.timing is not None]
     timed = len(lines) == 2
     bytes_ = {
-        "spill": [float(s.spill_bytes) for s in both],
-        "reload": [float(s.reload_bytes) for s in both],
+        name: [float(getattr(s, f"{name.removesuffix('s')}_bytes")) for s in both]
+        for name in ("spill", "reload", *(["tiles"] if any(s.tile_bytes for s in both) else []))
     }
-    if any(s.tile_bytes for s in both):
-        bytes_["tiles"] = [float(s.tile_bytes) for s in both]
     bars = _totals(names, bytes_, "bytes", [_parts(s) for s in both])
     panels = [
         *(_map(s, name, side, high) for s, name, side in zip(both, names, _SIDES, strict=True)),
@@ -161,13 +155,12 @@ def _parts(s: Schedule) -> str:
 
 def _subtitle(one: Schedule, two: Schedule, names: Pair) -> str:
     first, second = (s.trace.cost_bytes + s.tile_bytes for s in (one, two))
-    less = names[0] if first < second else names[1]
+    less = names[first > second]
     text = f"{less} spills and reloads {binary(abs(first - second))} fewer"
     if first == second:
         text = "both spill and reload as many bytes"
-    if one.latency_s is not None and two.latency_s is not None:
-        text += "; latency: engine works (blue), waits (grey)"
-    return text
+    timed = one.latency_s is not None and two.latency_s is not None
+    return text + "; latency: engine works (blue), waits (grey)" * timed
 
 
 def _alt(one: Schedule, two: Schedule, names: Pair) -> str:

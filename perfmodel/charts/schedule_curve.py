@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perfmodel.charts import (
     BLUE,
@@ -23,13 +23,11 @@ from perfmodel.charts import (
     Series,
     binary,
 )
-from perfmodel.charts.schedule_stays import title_of
+from perfmodel.charts.schedule_memory import title_of
 from perfmodel.errors import input_error
+from perfmodel.schedule.curve import Curve
+from perfmodel.schedule.result import Schedule
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.schedule.curve import Curve
-    from perfmodel.schedule.result import Schedule
 
 
 @Picture
@@ -66,24 +64,22 @@ def curve(curve: Curve) -> Chart:
         limits.append(ReferenceLine(float(free), "x", color=GREEN))
         words = f"no spill<br>from {binary(free)}"  # below what is written at the other line
         notes.append(Note(words, float(free), 0.9, "x", GREEN, 11, "left top", "left", (4, 0)))
+    timed = all(s.latency_s is not None for s in fitting)
     panel = Panel(
-        across,
+        replace(across, title="", labels=False) if timed else across,
         ChartAxis("spilled and reloaded", 0.0, 1.14 * max(most, 1), "bytes", most=7),
         [*_bound(fitting, least), *_possible(fitting, high), *_failed(every)],
         bands=[Band(low, least, color="rgba(213,94,0,0.10)")],
         limits=limits,
         notes=notes,
+        down=(0.42 if timed else 0.0, 1.0),
     )
-    panels = [panel]
-    if all(s.latency_s is not None for s in fitting):
-        above = replace(panel, x=replace(across, title="", labels=False), down=(0.42, 1.0))
-        panels = [above, _latency(fitting, across)]
     return Chart(
         f"What more memory saves {title_of(first)}",
         f"{first.scheduled.precision}, {first.method}; beside it "
         f"{binary(first.compulsory_bytes)} cross at any capacity",
         _alt(curve, fitting, least, free),
-        panels,
+        [panel, _latency(fitting, across)] if timed else [panel],
         legend="above",
     )
 
@@ -125,29 +121,30 @@ def _possible(fitting: list[Schedule], high: float) -> list[Series]:
         if not stairs or cost < stairs[-1][1]:
             stairs.append((room, cost))
     rooms, costs = zip(*stairs, (high, stairs[-1][1]), strict=True)
-    series: list[Series] = [
-        Lines("found", rooms, costs, legend=False, step="hv", meta={"what": "line"})
+    line = Lines("found", rooms, costs, legend=False, step="hv", meta={"what": "line"})
+    look: dict[str, Any] = {"edge": BLUE, "edge_width": 2, "meta": {"what": "points"}}
+    groups: dict[bool, list[Schedule]] = {True: [], False: []}
+    for s in fitting:
+        groups[s.outcome.proved].append(s)
+    return [
+        line,
+        *_marks("found, proved best", groups[True], "circle", **look),
+        *_marks("found, not proved", groups[False], "circle-open", **look),
     ]
-    for proved, name, symbol in (
-        (True, "found, proved best", "circle"),
-        (False, "found, not proved", "circle-open"),
-    ):
-        own = [s for s in fitting if s.outcome.proved == proved]
-        if own:
-            costs = [float(s.trace.cost_bytes) for s in own]
-            look: dict[str, Any] = {"edge": BLUE, "edge_width": 2, "meta": {"what": "points"}}
-            series.append(_marks(name, own, costs, [_words(s) for s in own], symbol, **look))
-    return series
 
 
-def _marks(
-    name: str, own: list[Schedule], costs: list[float], hover: list[str], symbol: str, **look: Any
-) -> Points:
+def _marks(name: str, own: list[Schedule], symbol: str, **look: Any) -> list[Series]:
+    """Return marks of schedules at their capacities, of those that fail at zero."""
     rooms = [_room(s) for s in own]
-    return Points(name, rooms, costs, hover, clipped=False, symbol=symbol, size=10, **look)
+    costs = [float(s.trace.cost_bytes) if s.outcome.solution else 0.0 for s in own]
+    hover = [_words(s) for s in own]
+    marks = Points(name, rooms, costs, hover, clipped=False, symbol=symbol, size=10, **look)
+    return [marks] if own else []
 
 
 def _words(s: Schedule) -> str:
+    if s.outcome.solution is None:
+        return f"{binary(_room(s))}: does not fit"
     lines = [
         f"<b>{binary(_room(s))}</b>",
         f"{binary(s.spill_bytes)} spilled, {binary(s.reload_bytes)} reloaded",
@@ -158,22 +155,22 @@ def _words(s: Schedule) -> str:
 
 def _failed(every: tuple[Schedule, ...]) -> list[Series]:
     own = [s for s in every if s.outcome.solution is None]
-    hover = [f"{binary(_room(s))}: does not fit" for s in own]
-    look: dict[str, Any] = {"color": VERMILION, "meta": {"what": "failed"}}
-    return [_marks("does not fit", own, [0.0] * len(own), hover, "x", **look)] if own else []
+    return _marks("does not fit", own, "x", color=VERMILION, meta={"what": "failed"})
 
 
 def _latency(fitting: list[Schedule], across: ChartAxis) -> Panel:
-    seconds = [s.latency_s or 0.0 for s in fitting]
-    sizes = [_room(s) for s in fitting]
-    hover = [
-        f"<b>{binary(c)}</b><br>{show(t, 'time')}" for c, t in zip(sizes, seconds, strict=True)
-    ]
+    sizes, seconds = [_room(s) for s in fitting], [s.latency_s or 0.0 for s in fitting]
     line = Lines(
         "latency",
         [*sizes, across.high],
         [*seconds, seconds[-1]],
-        [*hover, ""],
+        [
+            *(
+                f"<b>{binary(c)}</b><br>{show(t, 'time')}"
+                for c, t in zip(sizes, seconds, strict=True)
+            ),
+            "",
+        ],
         legend=False,
         color=GREEN,
         step="hv",

@@ -1,15 +1,21 @@
-"""The memory of a schedule: what lies where over its order, what moves, what each step needs."""
+"""The memory of a schedule: what lies where over its order, what moves, what each step needs.
+
+What is on chip are rectangles: where each tensor lies from step to step.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
 import numpy as np
 
 from perfmodel.charts import (
     BLUE,
     INK,
+    ORANGE,
+    PALE,
+    SKY,
     VERMILION,
     Bars,
     Chart,
@@ -23,13 +29,10 @@ from perfmodel.charts import (
     binary,
 )
 from perfmodel.charts.memory_map import Stay, beside, map_panel
-from perfmodel.charts.schedule_stays import COLORS, ResidencyRectangle, pieces, title_of
 from perfmodel.errors import input_error
+from perfmodel.schedule.curve import Curve
+from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.text import proof_text
-
-if TYPE_CHECKING:
-    from perfmodel.schedule.curve import Curve
-    from perfmodel.schedule.result import Schedule
 
 
 @Picture
@@ -53,11 +56,8 @@ def memory(s: Schedule, steps: tuple[int, int] | None = None) -> Chart:
     count = len(s.script.order)
     begin, end = steps or (0, count)
     if not 0 <= begin < end <= count:
-        raise input_error(
-            f"{steps} are no positions of the order",
-            path="steps",
-            expected=f"a first and a later one within 0 and {count}",
-        )
+        expected = f"a first and a later one within 0 and {count}"
+        raise input_error(f"{steps} are no positions of the order", "steps", expected=expected)
     shown = [p for p in every if p.upper > begin and p.lower < end]
     packed = s.layout is not None and s.layout.packed
     # Cut to what is shown, so that names stand in the middle of it.
@@ -134,47 +134,41 @@ def _moves(s: Schedule, shown: list[ResidencyRectangle]) -> list[Points]:
     series: list[Points] = []
     if x:
         series.append(Lines("off chip", x, y, color=VERMILION, width=1, dash="dot"))
-    for name, moves, symbol, color in (
-        ("spill", spilled, "triangle-up", VERMILION),
-        ("reload", reloaded, "triangle-down", INK),
-    ):
-        if moves:
-            hover = [f"{name} of {p.name}: {binary(p.size)}" for _, p in moves]
-            look: dict[str, Any] = {"symbol": symbol, "color": color, "meta": {"move": name}}
-            series.append(
-                Points(
-                    name,
-                    [at for at, _ in moves],
-                    [_middle(p) for _, p in moves],
-                    hover,
-                    size=11 if len(intervals) <= 150 else 7,
-                    edge_width=0.8,
-                    **look,
-                )
-            )
+    series += [
+        Points(
+            name,
+            [at for at, _ in moves],
+            [_middle(p) for _, p in moves],
+            [f"{name} of {p.name}: {binary(p.size)}" for _, p in moves],
+            symbol=symbol,
+            color=color,
+            size=11 if len(intervals) <= 150 else 7,
+            edge_width=0.8,
+            meta={"move": name},
+        )
+        for name, moves, symbol, color in (
+            ("spill", spilled, "triangle-up", VERMILION),
+            ("reload", reloaded, "triangle-down", INK),
+        )
+        if moves
+    ]
     return series
 
 
 def _alt(s: Schedule, shown: list[ResidencyRectangle], *, packed: bool) -> str:
     how = "at their addresses" if packed else "stacked, without addresses"
     count = len({p.stay for p in shown} - {-1})
-    head = f"Memory of {title_of(s)} over {len(s.script.order)} steps: {count} stays of tensors "
-    head += f"{how}, at most {binary(s.peak_bytes)}"
+    text = f"Memory of {title_of(s)} over {len(s.script.order)} steps: {count} stays of tensors "
+    text += f"{how}, at most {binary(s.peak_bytes)}"
     if s.capacity_bytes is not None:
-        head += f" of {binary(s.capacity_bytes)}"
-    buffers = s.problem.buffers
-    names = [
-        f"{buffers[i.buffer].name} ({binary(buffers[i.buffer].size_bytes)}) after step {i.last}"
-        for i in s.trace.intervals
-        if i.spilled
-    ]
-    parts = [head]
+        text += f" of {binary(s.capacity_bytes)}"
+    spilled = [(s.problem.buffers[i.buffer], i.last) for i in s.trace.intervals if i.spilled]
+    names = [f"{b.name} ({binary(b.size_bytes)}) after step {last}" for b, last in spilled[:3]]
     if names:
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        parts.append(f"Spilled: {', '.join(names[:3])}{more}")
+        more = f" and {len(spilled) - 3} more" if len(spilled) > 3 else ""
+        text += f". Spilled: {', '.join(names)}{more}"
     crossing = f"{binary(s.spill_bytes)} are spilled, {binary(s.reload_bytes)} reloaded"
-    parts.append(crossing if s.trace.cost_bytes else "Nothing is spilled")
-    return ". ".join(parts) + "."
+    return f"{text}. {crossing if s.trace.cost_bytes else 'Nothing is spilled'}."
 
 
 @Picture
@@ -197,20 +191,29 @@ def demand(s: Schedule) -> Chart:
         text = f"{sum(runs)} of {len(runs)} steps need more than {binary(room)}"
     else:
         text = f"every step by itself fits; the largest needs {largest}"
+
+    def words(i: int) -> str:
+        much = f", {binary(sets[i] - limit)} too much" if over[i] else ""
+        return f"<b>{steps[i].name}</b><br>{binary(sets[i])}{much}"
+
     series: list[Bars] = []
     for out, name, color in ((False, "fits", BLUE), (True, "needs too much", VERMILION)):
         own = [i for i, over_it in enumerate(over) if over_it == out]
-        hover = [f"<b>{steps[i].name}</b><br>{binary(sets[i])}" for i in own]
-        if out:
-            much = (f", {binary(sets[i] - limit)} too much" for i in own)
-            hover = [text + more for text, more in zip(hover, much, strict=True)]
-        look: dict[str, Any] = {"edge_width": 0.5 if len(sets) <= 300 else 0.0, "width": 1.0}
-        heights = [sets[i] for i in own]
         if own:
-            series.append(Bars(name, own, heights, hover, color=color, meta={"over": out}, **look))
-    side = "left" if worst < len(sets) / 2 else "right"
-    name = f"{steps[worst].name}: {largest}"
-    notes = [Note(name, worst, sets[worst], anchor=f"{side} bottom")]
+            series.append(
+                Bars(
+                    name,
+                    own,
+                    [sets[i] for i in own],
+                    [words(i) for i in own],
+                    color=color,
+                    edge_width=0.5 if len(sets) <= 300 else 0.0,
+                    width=1.0,
+                    meta={"over": out},
+                )
+            )
+    anchor = f"{'left' if worst < len(sets) / 2 else 'right'} bottom"
+    notes = [Note(f"{steps[worst].name}: {largest}", worst, sets[worst], anchor=anchor)]
     limits: list[ReferenceLine] = []
     if room is not None:
         limits = [ReferenceLine(room)]
@@ -241,3 +244,116 @@ def tightest(curve: Curve) -> Chart:
         if s.outcome.solution is not None:
             return memory.chart(s)
     return demand.chart(curve.schedules[-1])
+
+
+#: Kinds of rectangles.
+KEPT, MOVED, SCRATCH = "kept", "spilled or reloaded", "scratch"
+
+#: Their colours.
+COLORS = {KEPT: SKY, MOVED: ORANGE, SCRATCH: PALE}
+
+
+class ResidencyRectangle(NamedTuple):
+    """A rectangle: bytes of one tensor, or of a step's scratch, at one place.
+
+    Attributes
+    ----------
+    lower, upper
+        Positions of the order, half-open. Where an output takes over the place of an input, both
+        meet in the middle of the step.
+    stay
+        Index into `Trace.intervals`; -1 for scratch.
+    """
+
+    name: str
+    lower: float
+    upper: float
+    offset: int
+    size: int
+    kind: str
+    stay: int
+
+
+def title_of(s: Schedule) -> str:
+    """Return what a schedule is of: network, and device where there is one."""
+    on = f" on {s.where.device}" if s.where.device else ""
+    return f"{s.problem.name}{on}"
+
+
+def pieces(s: Schedule) -> list[ResidencyRectangle]:
+    """Return the rectangles of a schedule.
+
+    With addresses each stay on chip is one rectangle at its own; without, what is there lies
+    stacked at each step, the oldest below, and a stay that sinks is cut.
+
+    Raises
+    ------
+    InputError
+        There is no schedule.
+    """
+    if s.outcome.solution is None:
+        raise input_error("there is no schedule", path="schedule", expected="one that fits")
+    spans = _spans(s)
+    layout = s.layout
+    if layout is None or not layout.packed:
+        return _stacked(spans)
+    at = layout.of_intervals()
+    resident = [p._replace(offset=at.get(p.stay, 0)) for p in spans if p.stay >= 0]
+    scratch = [
+        ResidencyRectangle(
+            block.name, block.first, block.last + 1, offset, block.size_bytes, SCRATCH, -1
+        )
+        for block, offset in zip(layout.blocks, layout.offsets, strict=True)
+        if not block.intervals
+    ]
+    return resident + scratch
+
+
+def _spans(s: Schedule) -> list[ResidencyRectangle]:
+    """Return every stay and every scratch, all at offset 0, in the order in which they begin."""
+    problem, order, intervals = s.problem, s.script.order, s.trace.intervals
+    crossing = {i.buffer for i in intervals if i.spilled or i.reloaded}
+    over = {k: problem.steps[n] for k, n in enumerate(order) if problem.steps[n].takes_over >= 0}
+    spans: list[ResidencyRectangle] = []
+    for i, stay in enumerate(intervals):
+        lower, upper = float(stay.first), float(stay.last + 1)
+        ending, making = over.get(stay.last), over.get(stay.first)
+        if ending is not None and ending.takes_over == stay.buffer:
+            upper -= 0.5
+        if making is not None and making.writes[0] == stay.buffer and not stay.reloaded:
+            lower += 0.5
+        name, size = problem.buffers[stay.buffer].name, problem.buffers[stay.buffer].size_bytes
+        kind = MOVED if stay.buffer in crossing else KEPT
+        spans.append(ResidencyRectangle(name, lower, upper, 0, size, kind, i))
+    for k, n in enumerate(order):
+        name, size = f"scratch of {problem.steps[n].name}", problem.steps[n].scratch_bytes
+        spans.append(ResidencyRectangle(name, k, k + 1, 0, size, SCRATCH, -1))
+    return sorted((p for p in spans if p.size), key=lambda p: p.lower)
+
+
+def _stacked(spans: list[ResidencyRectangle]) -> list[ResidencyRectangle]:
+    """Return the stays on top of each other, cut where one sinks."""
+    times = sorted({t for p in spans for t in (p.lower, p.upper)})
+    begins: dict[float, list[ResidencyRectangle]] = {}
+    for p in spans:
+        begins.setdefault(p.lower, []).append(p)
+    cut: list[ResidencyRectangle] = []
+    #: What lies there, the oldest first, each cut off at the moment from which it lies so.
+    pile: list[ResidencyRectangle] = []
+    for now in times:
+        high = 0
+        after: list[ResidencyRectangle] = []
+        for p in pile:
+            if p.upper <= now:
+                cut.append(p)
+                continue
+            if p.offset != high:
+                cut.append(p._replace(upper=now))
+                p = p._replace(lower=now, offset=high)
+            after.append(p)
+            high += p.size
+        for p in begins.get(now, ()):
+            after.append(p._replace(offset=high))
+            high += p.size
+        pile = after
+    return cut

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from perfmodel.charts import (
     BLUE,
     GREEN,
@@ -18,15 +16,12 @@ from perfmodel.charts import (
     percent,
 )
 from perfmodel.charts.lanes import ActivityBar, lanes
-from perfmodel.charts.schedule_stays import title_of
+from perfmodel.charts.schedule_memory import title_of
 from perfmodel.errors import input_error
-from perfmodel.schedule.latency.model import owed
+from perfmodel.schedule.latency.model import TimelineActivity, owed
+from perfmodel.schedule.result import Schedule
 from perfmodel.schedule.text import proof_text
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.schedule.latency.model import TimelineActivity
-    from perfmodel.schedule.result import Schedule
 
 #: What runs or moves -> colour.
 _COLORS = {

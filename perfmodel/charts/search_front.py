@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from perfmodel.charts import (
     VERMILION,
     Band,
     Chart,
+    ChartAxis,
     Label,
     Lines,
     Panel,
@@ -24,16 +25,13 @@ from perfmodel.charts import (
     fitted,
     percent,
 )
-from perfmodel.charts.pareto import picked
+from perfmodel.charts.sweeps import picked
 from perfmodel.columns import dimension_of, more_is_better
 from perfmodel.errors import input_error
 from perfmodel.pareto import front as front_rows
-from perfmodel.search.text import options_of, quantity
-
-if TYPE_CHECKING:
-    from perfmodel.charts import ChartAxis
-    from perfmodel.search.constraints import Constraint
-    from perfmodel.search.result import SearchResult
+from perfmodel.search.constraints import Constraint
+from perfmodel.search.result import SearchResult
+from perfmodel.search.text import model_of, options_of, quantity
 
 #: Gaps below this share of the value are rounding.
 _PROVED = 1e-6
@@ -53,13 +51,13 @@ def front(r: SearchResult) -> Chart:
     InputError
         There is no constraint, or no point.
     """
-    table, y = r.front, r.objective
-    if not len(table):
+    y = r.objective
+    if not len(r.front):
         raise input_error("the front has no points", path="front", expected="one at least")
-    x = next((name for name in table if name != y), y)
-    order = np.argsort(np.asarray(table[x], dtype=float), kind="stable").tolist()
-    points = [(float(table[x][i]), float(table[y][i])) for i in order]
-    bounds = [float(table["bound"][i]) if "bound" in table else math.nan for i in order]
+    x = next((name for name in r.front if name != y), y)
+    table = r.front.sort(x)
+    points: list[Point] = list(zip(table[x].tolist(), table[y].tolist(), strict=True))
+    bounds = table["bound"].tolist() if "bound" in table else [math.nan] * len(points)
     gaps = [abs(value - bound) for (_, value), bound in zip(points, bounds, strict=True)]
     proved = [gap <= _PROVED * abs(value) for (_, value), gap in zip(points, gaps, strict=True)]
     star: list[Point] = []
@@ -79,34 +77,26 @@ def front(r: SearchResult) -> Chart:
         lines = [f"{y}: {up}<br>{x}: {across}", *(["proved"] if proved[i] else [])]
         if math.isfinite(gaps[i]) and not proved[i]:
             lines.append(f"within {percent(gaps[i], abs(points[i][1]))} of the bound")
-        return "<br>".join([*lines, *options_of(r, table, order[i])[:8]])
+        return "<br>".join([*lines, *options_of(r, table, i)[:8]])
 
-    series: list[Points] = [_border([*points, *star], x, y)]
-    for sure, name in ((True, "proved"), (False, "best found, and its bound")):
-        rows = [i for i, is_sure in enumerate(proved) if is_sure == sure]
-        down = [] if sure else [gaps[i] if math.isfinite(gaps[i]) else 0.0 for i in rows]
-        look: dict[str, Any] = {"size": 10, "edge": BLUE, "edge_width": 2, "down": down}
-        look["inside"], meta = (BLUE, "proved") if sure else ("white", "gaps")
-        if rows:
-            xs, ys = ([points[i][side] for i in rows] for side in (0, 1))
-            text = [hover(i) for i in rows]
-            series.append(Points(name, xs, ys, text, **look, meta={"what": meta}))
+    bars = [gap if math.isfinite(gap) else 0.0 for gap in gaps]
+    across, up = map(list, zip(*points, *star, strict=True))
+    hovers = [hover(i) for i in range(len(points))]
+    series = [_border(across, up, x, y), *_marks(across, up, hovers, bars, proved)]
     labels = [Label(brief(p), *p, 7.0, worst=400.0) for p in picked(points, 5)]
     for p in star:
-        look = {"symbol": "star", "size": 18, "color": VERMILION, "legend": False}
-        text = f"<b>chosen</b><br>{brief(p)}"
-        series.append(Points("chosen", [p[0]], [p[1]], text, **look, meta={"what": "chosen"}))
+        series.append(_star(p, brief(p)))
         others = [n for n in labels if not np.allclose((n.x, n.y), p, 1e-6)]
         labels = [Label(f"<b>{brief(p)}</b>", *p, 12.0, worst=400.0), *others]
-    across, up = ([point[side] for point in (*points, *star)] for side in (0, 1))
     limit = _limit(r, x)
-    near = abs(limit - (min(across) + max(across)) / 2) <= 1.3 * (max(across) - min(across))
-    axes = _axis(r, x, across + [limit] * near), _axis(r, y, up + bounds)
-    panel = Panel(*axes, series, labels=labels)
-    panel = _limited(panel, r.limits[0].constraint) if near else panel
+    middle, reach = (min(across) + max(across)) / 2, 1.3 * (max(across) - min(across))
+    near = limit is not None and abs(limit.bound - middle) <= reach
+    axis = _axis(r, x, [*across, limit.bound] if limit and near else across)
+    panel = Panel(axis, _axis(r, y, up + bounds), series, labels=labels)
+    panel = _limited(panel, limit) if limit and near else panel
     ends = f"from {brief(points[0])} to {brief(points[-1])}; {sum(proved)} of them are proved."
     star_text = "".join(f" Chosen: {brief(p)}." for p in star)
-    limit_text = f" Limit: {r.limits[0].constraint.text}." if math.isfinite(limit) else ""
+    limit_text = f" Limit: {limit.text}." if limit else ""
     return Chart(
         f"{r.space.name} on {r.device}: {y} against {x}",
         "<br>".join(escape(shortened(line), quote=False) for line in _lines(r, proved)),
@@ -114,6 +104,49 @@ def front(r: SearchResult) -> Chart:
         f"{star_text}{limit_text}",
         [panel],
         legend="" if all(proved) else "inside",
+    )
+
+
+def _marks(
+    across: Sequence[float],
+    up: Sequence[float],
+    hovers: Sequence[str],
+    bars: Sequence[float],
+    proved: Sequence[bool],
+) -> Iterator[Points]:
+    """Yield the proved points, and those whose bound lies below."""
+    for sure, what, name, inside in (
+        (True, "proved", "proved", BLUE),
+        (False, "gaps", "best found, and its bound", "white"),
+    ):
+        rows = [i for i, is_sure in enumerate(proved) if is_sure == sure]
+        if rows:
+            yield Points(
+                name,
+                [across[i] for i in rows],
+                [up[i] for i in rows],
+                [hovers[i] for i in rows],
+                size=10,
+                inside=inside,
+                edge=BLUE,
+                edge_width=2,
+                down=() if sure else [bars[i] for i in rows],
+                meta={"what": what},
+            )
+
+
+def _star(point: Point, text: str) -> Points:
+    """Return the mark of the configuration that the search answers with."""
+    return Points(
+        "chosen",
+        [point[0]],
+        [point[1]],
+        f"<b>chosen</b><br>{text}",
+        symbol="star",
+        size=18,
+        color=VERMILION,
+        legend=False,
+        meta={"what": "chosen"},
     )
 
 
@@ -133,37 +166,39 @@ def _axis(r: SearchResult, name: str, values: list[float]) -> ChartAxis:
     return fitted(title, values, dimension_of(name) or "count", zero=False)
 
 
-def _limit(r: SearchResult, name: str) -> float:
-    """Bound of the first constraint where it is of the metric that is swept; NaN without."""
-    for use in r.limits[:1]:
-        if use.constraint.metric in (name, "accuracy_drop", "sensitivity"):
-            return use.constraint.bound
-    return math.nan
+def _limit(r: SearchResult, name: str) -> Constraint | None:
+    """Return the first constraint where it is of the metric that is swept."""
+    first = r.limits[0].constraint if r.limits else None
+    swept = first and first.metric in (name, "accuracy_drop", "sensitivity")
+    return first if swept else None
 
 
 def _lines(r: SearchResult, proved: list[bool]) -> tuple[str, str]:
     """Return how many points there are and are proved, and of what model."""
     count, sure = len(proved), sum(proved)
-    text = f"{count} {'point' if count == 1 else 'points'}, "
+    model = model_of(r)
     bars = f"{sure} proved, bars down to the bound of the others"
+    text = f"{count} {'point' if count == 1 else 'points'}, "
     text += f"{'all proved' if sure == count else bars}; {len(r.space.decisions)} decisions"
-    source = f" ({r.source})" if r.source else ""
-    model = r.model.replace(source, "") if source else r.model
-    return (
-        text + (f"; {r.source}" if r.source else ""),
-        f"proved of the model: {model}" if sure else model,
-    )
+    text += f"; {r.source}" if r.source else ""
+    return text, f"proved of the model: {model}" if sure else model
 
 
-def _border(points: list[Point], x: str, y: str) -> Lines:
+def _border(across: list[float], up: list[float], x: str, y: str) -> Lines:
     """Return the border of what is dominated."""
     turned = more_is_better(x)
     signs = (-1.0 if turned else 1.0, -1.0 if more_is_better(y) else 1.0)
-    rows = front_rows(np.asarray(points) * signs)
-    corners = sorted(point for point, inside in zip(points, rows.tolist(), strict=True) if inside)
-    look: dict[str, Any] = {"color": INK, "width": 1.2, "dash": "dot", "meta": {"what": "line"}}
-    sides = zip(*corners, strict=True)
-    return Lines("", *map(list, sides), step="vh" if turned else "hv", **look)
+    points = np.stack([across, up], axis=1)
+    corners = sorted(points[front_rows(points * signs)].tolist())
+    return Lines(
+        "",
+        *map(list, zip(*corners, strict=True)),
+        color=INK,
+        width=1.2,
+        dash="dot",
+        step="vh" if turned else "hv",
+        meta={"what": "line"},
+    )
 
 
 def shortened(text: str, most: int = 122) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -30,14 +30,11 @@ from perfmodel.charts import (
     si,
 )
 from perfmodel.charts.search_front import shortened
-from perfmodel.errors import InputError, input_error, nearest
+from perfmodel.errors import InputError, input_error, no_such
 from perfmodel.formats import as_precision, fixed_format, stored_bits
-from perfmodel.search.result import strip
+from perfmodel.search.result import EvaluatedConfiguration, SearchResult, strip
 from perfmodel.search.text import option_text, proof_text, quantity
 from perfmodel.workload.rewrite import layers as layers_of
-
-if TYPE_CHECKING:
-    from perfmodel.search.result import EvaluatedConfiguration, SearchResult
 
 #: What the heights of the bars may be, and the title of their axis.
 BY: Final = {"weights": "bytes of weights", "macs": "multiply-accumulates"}
@@ -87,9 +84,7 @@ def layers(r: SearchResult, *, by: str = "weights") -> Chart:
         Nothing satisfies the constraints, or there is no such height.
     """
     if by not in BY:
-        raise input_error(
-            f"no bars of '{by}'", path="by", expected=" or ".join(BY), suggestion=nearest(by, BY)
-        )
+        raise InputError(no_such(f"no bars of '{by}'", by, BY, "by"))
     if r.best is None:
         raise input_error(
             "nothing satisfies the constraints", path="layers", expected="a configuration"
@@ -115,10 +110,10 @@ class _Strip:
         return layer.options.get(role) or self.default
 
     def _layers(self) -> list[_PlottedLayer]:
-        decisions, choice = self.r.space.decisions, self.best.choice
-        options = dict(strip(self.r.space, choice))
-        large = self._heights([_largest(d.options) for d in decisions])
-        for d, i in zip(decisions, choice, strict=True):
+        space, choice = self.r.space, self.best.choice
+        options = dict(strip(space, choice))
+        large = self._heights([_largest(d.options) for d in space.decisions])
+        for d, i in zip(space.decisions, choice, strict=True):
             if getattr(d, "role", "") == "channels":
                 share = 100 * float(d.options[i]) / (d.whole or max(map(float, d.options)))
                 for layer in d.layers:
@@ -204,20 +199,21 @@ class _Strip:
 
     def _bars(self) -> list[Bars]:
         width = 0.86 if self.wide else 1.0
-        series: list[Bars] = []
-        if any(x.largest > 1.001 * x.height for x in self.layers):
-            largest = [x.largest for x in self.layers]
-            style = PALE, ""
-            series.append(
-                self._series(
-                    "largest option", self.layers, style, "largest", y=largest, width=width
-                )
+        groups: dict[str, list[_PlottedLayer]] = {option: [] for option in self.styles}
+        for x in self.layers:
+            groups[self._option(x)].append(x)
+        series = [
+            self._series(
+                option, own, self.styles[option], "chosen", y=[x.height for x in own], width=width
             )
-        for option, style in self.styles.items():
-            own = [x for x in self.layers if self._option(x) == option]
-            heights = [x.height for x in own]
-            if own:
-                series.append(self._series(option, own, style, "chosen", y=heights, width=width))
+            for option, own in groups.items()
+            if own
+        ]
+        if any(x.largest > 1.001 * x.height for x in self.layers):
+            heights = [x.largest for x in self.layers]
+            style = PALE, ""
+            more = {"y": heights, "width": width}
+            series.insert(0, self._series("largest option", self.layers, style, "largest", **more))
         return series
 
     def _row(self, k: int, role: str) -> list[Bars]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Array
 from perfmodel.charts import INK, Chart, ChartAxis, Lines, Panel, Picture, ReferenceLine, looks
 from perfmodel.errors import input_error
+from perfmodel.system.split import Split
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.system.split import Split
 
 #: Points of a curve: lines in 1 / rate are curved on these axes.
 _POINTS = 200
@@ -44,14 +42,13 @@ def latency(split: Split, *, cuts: int = 6) -> Chart:
     fits = split.cuts.fits
     least = np.where(fits[:, None], values, np.inf).min(axis=0)
     nearest = np.where(fits, (values / least).min(axis=1), np.inf)
-    ends = [split.local, split.remote]
-    order = [int(k) for k in np.argsort(nearest, kind="stable") if int(k) not in ends]
+    first, last = split.local, split.remote
+    order = [k for k in np.argsort(nearest, kind="stable").tolist() if k not in (first, last)]
     inner = [k for k in order[:cuts] if nearest[k] < 4.0]
-    shown = [k for k in (ends[0], *inner, ends[1]) if fits[k]]
-    bits = 8.0 * rates
+    shown = [k for k in (first, *inner, last) if fits[k]]
     best: dict[str, Any] = {"color": INK, "width": 7, "opacity": 0.25, "meta": {"cut": -1}}
     series = [_curve(split, k, i, rates, values[k]) for i, k in enumerate(shown)]
-    series.append(Lines("the best of all cuts", bits, least, **best))
+    series.append(Lines("the best of all cuts", 8.0 * rates, least, **best))
     top = min(float(values[shown].max()), 30.0 * float(least.max()))
     ranges = [r for r in split.ranges if r.to_bytes_per_s > low and r.from_bytes_per_s < high]
     texts = "; ".join(f"{r.name} from {_rate(max(r.from_bytes_per_s, low))}" for r in ranges)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,12 +23,10 @@ from perfmodel.charts import (
     looks,
 )
 from perfmodel.charts.subject import PredictionPoint, size_of
-from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.errors import InputError, input_error, no_such
 from perfmodel.kinds.storage import Storage
+from perfmodel.prediction.prediction import Prediction
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.prediction.prediction import Prediction
 
 _DEPTHS = (1, 2, 4, 8, 32)
 _BLOCKS = ("4 KiB", "16 MiB")
@@ -73,23 +71,20 @@ def storage(
         No such storage, or a size that is none.
     """
     subject = PredictionPoint(prediction)
-    reads = [(_bytes(block), float(depth), float(rate)) for block, depth, rate in measured]
+    reads = [
+        (size_of(block, "blocks", "size"), float(depth), float(rate))
+        for block, depth, rate in measured
+    ]
     if any(not (depth >= 1 and rate > 0) for _, depth, rate in reads):
-        raise input_error(
-            "a measured point has less than one request in flight, or no bandwidth",
-            "measured",
-            expected="(bytes, requests in flight, bytes a second)",
-        )
+        message = "a measured point has less than one request in flight, or no bandwidth"
+        expected = "(bytes, requests in flight, bytes per second)"
+        raise input_error(message, "measured", expected=expected)
     law = _Law(subject, _name(subject, memory))
-    low, high = (_bytes(block) for block in blocks)
+    low, high = (size_of(block, "blocks", "size") for block in blocks)
     if not high > low:
         raise input_error("the largest request is no larger", "blocks", expected="two sizes")
     known = sorted({depth for _, depth, _ in reads}) or list(_DEPTHS)
     return _chart(law, list(depths) or known, (low, high), reads)
-
-
-def _bytes(size: float | str) -> float:
-    return size_of(size, "blocks", "size")
 
 
 def _name(subject: PredictionPoint, name: str | None) -> str:
@@ -97,12 +92,11 @@ def _name(subject: PredictionPoint, name: str | None) -> str:
     known = [memory.name for memory in device.memories if isinstance(memory, Storage)]
     if known and name in (None, *known):
         return name or known[0]
-    raise input_error(
-        f"{device.name} has no storage" if name is None else f"no storage is named '{name}'",
-        "prediction" if name is None else "memory",
-        expected=one_of(known) if known else "a memory of kind ufs, nvme, emmc or sd",
-        suggestion=nearest(name, known) if name else "",
-    )
+    expected = "a memory of kind ufs, nvme, emmc or sd"
+    if name is None:
+        raise input_error(f"{device.name} has no storage", "prediction", expected=expected)
+    message = f"no storage is named '{name}'"
+    raise InputError(no_such(message, name, known, "memory", expected="" if known else expected))
 
 
 class _Law:
@@ -143,21 +137,20 @@ def _chart(
         color, symbol, _ = looks(i)
         curve, name = law.reads(blocks, depth), f"{depth:g}"
         look: dict[str, Any] = {"group": name, "color": color}
-        series.append(_drawn(Lines, f"{name} in flight", curve, **look, meta={"depth": depth}))
-        own = [read for read in reads if read[1] == depth]
+        series += _drawn(Lines, f"{name} in flight", curve, meta={"depth": depth}, **look)
         look |= {"symbol": symbol, "size": 9, "meta": {"measured": depth}}
-        series += [_drawn(Points, f"{name} measured", own, **look)] if own else []
+        own = [read for read in reads if read[1] == depth]
+        series += _drawn(Points, f"{name} measured", own, **look)
         rates = [f"{show(rate, 'bandwidth')} at {binary(b)}" for b, _, rate in curve[:: count - 1]]
         lines.append(f"{name} in flight: {' to '.join(rates)}.")
-    strangers = [read for read in reads if read[1] not in depths]
-    if strangers:
-        look = {"color": GREY, "symbol": "x-thin-open", "size": 9, "meta": {"measured": 0}}
-        series.append(_drawn(Points, "other, measured", strangers, **look))
-    top, large = show(most, "bandwidth"), {"ceiling": most}
-    look = {"color": GREY, "width": 1.2, "dash": "dash", "meta": large}
+    others = [read for read in reads if read[1] not in depths]
+    look = {"color": GREY, "symbol": "x-thin-open", "size": 9, "meta": {"measured": 0}}
+    series += _drawn(Points, "other, measured", others, **look)
+    top = show(most, "bandwidth")
+    look = {"color": GREY, "width": 1.2, "dash": "dash", "meta": {"ceiling": most}}
     series.append(Lines("large and deep", ends, [most / 1e9] * 2, top, **look))
     look = {"color": INK, "symbol": "star", "size": 14, "meta": {"here": here[2]}}
-    series.append(_drawn(Points, "as predicted", [here], **look))
+    series += _drawn(Points, "as predicted", [here], **look)
     kind = law.device.memory(law.memory).kind.upper()
     kind = kind.replace("NVME", "NVMe").replace("EMMC", "eMMC")
     rate = show(here[2], "bandwidth")
@@ -175,12 +168,12 @@ def _chart(
     return Chart(title, text, " ".join(lines), [panel])
 
 
-def _drawn(form: type[Points], name: str, reads: Sequence[Read], **look: Any) -> Points:
-    """Return reads as a series."""
+def _drawn(form: type[Points], name: str, reads: Sequence[Read], **look: Any) -> list[Points]:
+    """Return reads as a series; none where there are none."""
     measured = " measured" if "measured" in name else ""
     hover = [
         f"{binary(block)}, {depth:g} in flight{measured}<br>{show(rate, 'bandwidth')}"
         for block, depth, rate in reads
     ]
-    blocks, _, rates = zip(*reads, strict=True)
-    return form(name, blocks, [rate / 1e9 for rate in rates], hover, **look)
+    blocks, rates = [block for block, *_ in reads], [rate / 1e9 for *_, rate in reads]
+    return [form(name, blocks, rates, hover, **look)] if reads else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from perfmodel.charts import (
     BLUE,
@@ -19,12 +18,10 @@ from perfmodel.charts import (
 from perfmodel.charts.bars import at_ends, shares_panel
 from perfmodel.charts.lanes import TRANSFER, ActivityBar, lanes
 from perfmodel.errors import InputError, input_error
+from perfmodel.schedule.place.result import PlacementResult
+from perfmodel.schedule.stream.pipeline import StreamTimeline
+from perfmodel.schedule.stream.result import StreamResult
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.schedule.place.result import PlacementResult
-    from perfmodel.schedule.stream.pipeline import StreamTimeline
-    from perfmodel.schedule.stream.result import StreamResult
 
 _COLORS = {"weights": BLUE, "KV cache": ORANGE, "cache of experts": SKY}
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import is_array
 from perfmodel.errors import input_error, nearest, one_of
-from perfmodel.prediction.rows import row_columns
+from perfmodel.prediction.prediction import Prediction
+from perfmodel.prediction.rows import row_columns, seconds_by_bound
 from perfmodel.units import UnitError, parse
-
-if TYPE_CHECKING:
-    from perfmodel.prediction.prediction import Prediction
 
 Column = npt.NDArray[np.float64]
 
@@ -54,9 +53,7 @@ class PredictionPoint:
     @property
     def bounds(self) -> list[str]:
         """What binds some row, the one with most seconds first."""
-        spent: dict[str, float] = {}
-        for name, seconds in zip(self.columns["bound_by"], self.columns["total_s"], strict=True):
-            spent[str(name)] = spent.get(str(name), 0.0) + float(seconds)
+        spent = seconds_by_bound(self.prediction)
         return sorted(spent, key=lambda name: -spent[name])
 
     @property
@@ -66,13 +63,12 @@ class PredictionPoint:
 
     def formats(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Return compute format executed -> the rows that multiply in it."""
-        n = len(self.table.rows)
-        out: dict[str, npt.NDArray[np.bool_]] = {}
-        for name, done in self.terms.operations.items():
-            if name != "vector":
-                some = np.broadcast_to(np.asarray(done, dtype=float)[:, :1], (n, 1))[:, 0] > 0
-                out[name] = some & (self.columns["macs"] > 0)
-        return {name: rows for name, rows in out.items() if rows.any()}
+        every = {
+            name: (np.asarray(done, dtype=float)[:, 0] > 0) & (self.columns["macs"] > 0)
+            for name, done in self.terms.operations.items()
+            if name != "vector"
+        }
+        return {name: rows for name, rows in every.items() if rows.any()}
 
     def latency(self, level: str) -> float:
         """Return seconds of a memory's first byte."""
@@ -112,8 +108,7 @@ class PredictionPoint:
     @property
     def unit(self) -> str:
         """``FLOP`` where everything multiplied is floating point, else ``OP``."""
-        names = list(self.formats())
-        return "FLOP" if all(n.startswith(("fp", "bf", "tf")) for n in names) else "OP"
+        return unit_of(self.formats())
 
     @property
     def title(self) -> str:
@@ -131,6 +126,11 @@ class PredictionPoint:
         if self.many:
             text += f" (first of {int(np.prod(self.many))} points)"
         return text
+
+
+def unit_of(formats: Iterable[str]) -> str:
+    """Return ``FLOP`` where all of some formats are floating point, else ``OP``."""
+    return "FLOP" if all(name.startswith(("fp", "bf", "tf")) for name in formats) else "OP"
 
 
 def _brief(value: Any) -> str:

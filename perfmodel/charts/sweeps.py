@@ -1,33 +1,43 @@
-"""A sweep over one axis, as curves, and over two, as a grid of colours."""
+"""Sweeps: curves over one axis, a grid of colours over two, a front in two metrics.
+
+Rows of the table are words there: what a cell says, and by which axes a row is known.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from html import escape
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.charts import (
+    INK,
+    SERIES,
+    VERMILION,
     Cells,
     Chart,
     ChartAxis,
+    Label,
     Lines,
     Panel,
     Picture,
+    Points,
     Shades,
+    fitted,
     looks,
     quantity,
     spread,
 )
-from perfmodel.charts.rows import cell, column_axis, row_name
 from perfmodel.columns import TEXT, more_is_better
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.expressions import parse_expression
+from perfmodel.pareto import front
+from perfmodel.table import Result, Table
 from perfmodel.table.views import CURVES, fitting, varied
-
-if TYPE_CHECKING:
-    from perfmodel.table import Result, Table
 
 #: Values of an axis of a grid at most, likewise.
 _MOST = 60
@@ -67,20 +77,23 @@ def curves(result: Result, x: str, y: str) -> Chart:
     known, fits = np.isfinite(xs) & np.isfinite(ys), fitting(table)
     series: list[Lines] = []
     ends: list[str] = []
+
+    def words(row: int) -> str:
+        misfit = "" if fits[row] else f"<br>{_MISFIT}"
+        return f"{x}: {cell(table, x, row)}<br>{y}: {cell(table, y, row)}{misfit}"
+
     for i, (name, members) in enumerate(groups.items()):
         rows = sorted((row for row in members if known[row]), key=lambda row: xs[row])
         if not rows:
             continue
-        texts = [(cell(table, x, row), cell(table, y, row)) for row in rows]
         head = f"{name}<br>" if name else ""
-        misfit = ["" if fits[row] else "<br>does not fit" for row in rows]
         color, symbol, dash = looks(i)
         series.append(
             Lines(
                 name or y,
                 xs[rows],
                 ys[rows],
-                [f"{head}{x}: {a}<br>{y}: {b}{m}" for (a, b), m in zip(texts, misfit, strict=True)],
+                [head + words(row) for row in rows],
                 ids=[str(row) for row in rows],
                 color=color,
                 dash=dash,
@@ -91,11 +104,12 @@ def curves(result: Result, x: str, y: str) -> Chart:
                 meta={"curve": name},
             )
         )
-        ends.append(", ".join(f"{b} at {a}" for a, b in (texts[0], texts[-1])))
+        both = [f"{cell(table, y, row)} at {cell(table, x, row)}" for row in (rows[0], rows[-1])]
+        ends.append(f" {name or y}: {', '.join(both)}.")
     count = f"{known.sum()} points, {len(series)} curve{'s' if len(series) != 1 else ''}"
-    lines = " ".join(f"{s.name}: {end}." for s, end in zip(series, ends, strict=True))
+    alt = f"{y} over {x}, {count}.{''.join(ends) or ' '}"
     panel = Panel(_axis(table, x, xs[known]), _axis(table, y, ys[known]), series)
-    return Chart(f"{y} over {x}", count, f"{y} over {x}, {count}. {lines}", [panel])
+    return Chart(f"{y} over {x}", count, alt, [panel])
 
 
 def _axis(table: Table, name: str, values: npt.NDArray[np.float64]) -> ChartAxis:
@@ -132,32 +146,31 @@ def heatmap(table: Table, x: str, y: str, metric: str) -> Chart:
         if name not in table:
             faults.append(Fault(f"there is no column '{name}'", path=name))
         elif len(set(table[name].tolist())) > _MOST:
-            faults.append(
-                Fault(
-                    f"'{name}' has too many values to draw", path=name, expected=f"at most {_MOST}"
-                )
-            )
+            message = f"'{name}' has too many values to draw"
+            faults.append(Fault(message, name, expected=f"at most {_MOST}"))
     if faults:
         raise InputError(faults)
     across, down = _side(table, x), _side(table, y)
     best = _best(table, x, y, metric)
-    dimension, upward = table.dimensions[metric], more_is_better(metric)
+    upward = more_is_better(metric)
     low, high = min(best.values(), default=0.0), max(best.values(), default=1.0)
     log = spread(low, high)
     marks = np.geomspace(low, high, 5) if log else np.linspace(low, high, 5)
-    cells = [(a, b, best.get((a, b))) for b in down for a in across]
     place = math.log10 if log else float
-    z = [None if value is None else place(value) for _, _, value in cells]
+
+    def shown(value: float) -> str:
+        return quantity(value, table.dimensions[metric])
+
+    def words(key: tuple[str, str]) -> str:
+        text = shown(best[key]) if key in best else "nothing fits"
+        return f"{x} {key[0]}, {y} {key[1]}<br>{metric}: {text}"
+
     grid = Cells(
         name=metric,
         x=across,
         y=down,
-        z=np.reshape(np.array(z, dtype=object), (len(down), len(across))).tolist(),
-        hover=[
-            f"{x} {a}, {y} {b}<br>{metric}: "
-            + ("nothing fits" if value is None else quantity(value, dimension))
-            for a, b, value in cells
-        ],
+        z=[[place(best[a, b]) if (a, b) in best else None for a in across] for b in down],
+        hover=[words((a, b)) for b in down for a in across],
         gap=1,
         # Dark where it is good, whether that is more or less.
         shades=Shades(
@@ -165,23 +178,18 @@ def heatmap(table: Table, x: str, y: str, metric: str) -> Chart:
             place(low),
             place(high),
             "Viridis",
-            {place(m): quantity(float(m), dimension) for m in marks.tolist()},
+            {place(mark): shown(mark) for mark in marks.tolist()},
             reverse=upward,
         ),
     )
-    count = f"{len(best)} of {len(cells)} cells fit; dark is good"
+    count = f"{len(best)} of {len(across) * len(down)} cells fit; dark is good"
     alt = f"{metric} over {x} and {y}: {count}."
     if best:
         at = (max if upward else min)(best, key=lambda key: best[key])
-        alt += f" Best: {quantity(best[at], dimension)} at {x} {at[0]}, {y} {at[1]}."
+        alt += f" Best: {shown(best[at])} at {x} {at[0]}, {y} {at[1]}."
     sides = [ChartAxis(n, names=v, grid=False) for n, v in ((x, across), (y, down[::-1]))]
-    return Chart(
-        f"{metric} over {x} and {y}",
-        count,
-        alt,
-        [Panel(sides[0], sides[1], [grid])],
-        legend="",
-    )
+    panel = Panel(sides[0], sides[1], [grid])
+    return Chart(f"{metric} over {x} and {y}", count, alt, [panel], legend="")
 
 
 def _side(table: Table, name: str) -> list[str]:
@@ -194,10 +202,208 @@ def _side(table: Table, name: str) -> list[str]:
 
 def _best(table: Table, x: str, y: str, metric: str) -> dict[tuple[str, str], float]:
     """Return the labels of a cell -> the best of its rows that fit."""
-    values = np.asarray(table[metric], dtype=float)
     pick = max if more_is_better(metric) else min
     best: dict[tuple[str, str], float] = {}
-    for row in np.flatnonzero(fitting(table) & np.isfinite(values)).tolist():
-        key = cell(table, x, row), cell(table, y, row)
-        best[key] = pick(best.get(key, values[row]), values[row])
+    for row in np.flatnonzero(fitting(table) & table.numbered(metric)).tolist():
+        key, value = (cell(table, x, row), cell(table, y, row)), float(table[metric][row])
+        best[key] = pick(best.get(key, value), value)
     return best
+
+
+#: Shares of an axis that are free on its lower and its upper side.
+Room = tuple[float, float]
+
+
+def cell(table: Table, name: str, row: int) -> str:
+    """Return a value with its unit."""
+    value, dimension = table[name][row], table.dimensions[name]
+    return str(value) if dimension == TEXT else quantity(float(value), dimension)
+
+
+def row_name(table: Table, names: Iterable[str], row: int) -> str:
+    """Return a row by its values of some columns, numbers with the name of their column."""
+    heads = {n: "" if table.dimensions[n] == TEXT else f"{n.rpartition('.')[2]} " for n in names}
+    return ", ".join(f"{head}{cell(table, name, row)}" for name, head in heads.items())
+
+
+def costs(table: Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a column with its sign turned where more is better, so that less always is."""
+    values = np.array(table[name], dtype=float)
+    return -values if more_is_better(name) else values
+
+
+def column_axis(
+    table: Table, name: str, values: Iterable[float], *, pad: float = 0.08, room: Room = (0.0, 0.0)
+) -> ChartAxis:
+    """Return an axis around values of a column, which says which way is good; see `fitted`."""
+    dimension, unit = table.dimensions[name], table.units[name]
+    better = ", more is better" if more_is_better(name) else ", less is better"
+    title = f"{name}{f' ({unit})' if unit and dimension == 'rate' else ''}"
+    title += "" if name in table.axes else better
+    return fitted(title, values, dimension, pad=pad, room=room)
+
+
+T = TypeVar("T")
+
+#: Points drawn at most, beside the front: what a browser turns without a stutter.
+DRAWN = 20_000
+_MISFIT = "does not fit"
+#: How what does not fit looks.
+_MISFITS: dict[str, Any] = {
+    "color": "#B0B0B0",
+    "symbol": "x",
+    "size": 6,
+    "opacity": 0.9,
+    "meta": {"feasible": False, "within": True},
+}
+
+
+@Picture
+def pareto(
+    table: Table,
+    x: str,
+    y: str,
+    *,
+    under: str | None = None,
+    color: str | None = None,
+    best: str | None = None,
+) -> Chart:
+    """Draw rows of a sweep in two metrics, with the front of the feasible ones.
+
+    Rates and utilization are better when larger, everything else when smaller.
+
+    Parameters
+    ----------
+    table
+        Of a sweep; its column ``feasible``, where there is one, sets apart what does not fit.
+    x, y
+        Columns of numbers.
+    under
+        A limit such as ``"tpot_s <= 50 ms"``: the best row within it is marked, rows past it fade.
+    color
+        Column that colours the points; by default the first axis of texts with several values.
+    best
+        Column in which a row within the limit is the best; by default `y`.
+
+    Raises
+    ------
+    InputError
+        Unknown columns, columns of texts, a limit that is no condition.
+    """
+    best = best or y
+    within = _within(table, dict.fromkeys((x, y, best)), color, under)
+    color = color or _category(table)
+    names = varied(table, (color, *table.axes))
+    xs, ys = (np.asarray(table[name], dtype=float) for name in (x, y))
+    known = np.isfinite(xs) & np.isfinite(ys)
+    fits = known & fitting(table)
+    rows = _front(table, (x, y), fits)
+    values = np.where(fits & within, costs(table, best), np.nan)
+    star = None if not under or np.isnan(values).all() else int(np.nanargmin(values))
+    marked = [] if star is None else [star]
+    # Thinned, so that the drawing stays light.
+    shown = np.arange(len(table)) % max(1, math.ceil(len(table) / DRAWN)) == 0
+    shown[[*rows, *marked]] = True
+
+    def words(row: int) -> str:
+        lines = [f"{n}: {cell(table, n, row)}" for n in dict.fromkeys((*names, x, y, best))]
+        return "<br>".join([*lines, *([] if fits[row] else [_MISFIT])])
+
+    def points(name: str, rows: Any, form: type[Points] = Points, **look: Any) -> list[Points]:
+        hover, ids = [words(row) for row in rows], [str(row) for row in rows]
+        return [form(name, xs[rows], ys[rows], hover, ids=ids, **look)] if len(rows) else []
+
+    series = points(_MISFIT, np.flatnonzero(known & ~fits & shown), **_MISFITS)
+    for i, (name, mask) in enumerate(_groups(table, color)):
+        hue, symbol, _ = looks(i)
+        for inside, opacity in ((True, 0.85), (False, 0.18)):
+            look: dict[str, Any] = {"color": hue, "symbol": symbol, "opacity": opacity}
+            own = np.flatnonzero(mask & fits & shown & (within == inside))
+            series += points(name, own, **look, meta={"feasible": True, "within": inside})
+    series += points("Pareto front", rows, Lines, **_front_line(x))
+    look = {"color": VERMILION, "symbol": "star", "size": 17, "meta": {"best": True}}
+    series += points("best within the limit", marked, **look)
+    labels = [
+        Label(f"<b>{name}</b>" if row == star else name, xs[row], ys[row], 6.0, worst=250.0)
+        for row in [*marked, *(row for row in picked(rows, 6) if row != star)]
+        for name in [_name(table, names, row)]
+    ]
+    count = f"{len(table)} points, {fits.sum()} fit, {len(rows)} on the front"
+    missing = int((known & ~shown).sum())
+    count += f" ({missing} left out of the drawing)" if missing else ""
+    limit = f"<br>limit: {escape(under, quote=False)}" if under else ""
+    alt = f"{y} against {x} of {len(table)} points; {fits.sum()} fit, {len(rows)} are on the "
+    alt += "Pareto front."
+    for row in picked(rows, 3):
+        alt += f" {_name(table, names, row)}: {cell(table, x, row)}, {cell(table, y, row)}."
+    if star is not None:
+        value = f"{_name(table, names, star)}, {cell(table, best, star)}"
+        alt += f" Best {best} with {under}: {value}."
+    else:
+        alt += f" No point that fits meets {under}." if under else ""
+    # Room for labels on the good side, where no point is.
+    room = (0.0, 0.22) if more_is_better(x) else (0.22, 0.0)
+    axes = column_axis(table, x, xs[known], room=room), column_axis(table, y, ys[known])
+    panel = Panel(*axes, series, labels=labels)
+    return Chart(f"{y} against {x}", count + limit, alt, [panel], heading=color or "")
+
+
+def _name(table: Table, names: list[str], row: int) -> str:
+    return row_name(table, names[:3], row) or f"row {row}"
+
+
+def _front_line(name: str) -> dict[str, Any]:
+    """Return how the front looks: its border turns after each point, or before it."""
+    return {
+        "color": INK,
+        "width": 1.2,
+        "dash": "dot",
+        "step": "vh" if more_is_better(name) else "hv",
+        "symbol": "circle-open",
+        "size": 12,
+        "edge": INK,
+        "edge_width": 1.2,
+        "meta": {"front": True},
+    }
+
+
+def _within(table: Table, names: Iterable[str], color: str | None, under: str | None) -> Any:
+    """Return which rows keep the limit, with all faults of the question at once."""
+    faults = table.objective_faults(names)
+    if color is not None and color not in table:
+        near = nearest(color, table.columns)
+        faults.append(Fault(f"there is no column '{color}'", path="color", suggestion=near))
+    condition = parse_expression(under) if under else None
+    columns: dict[str, Any] = {name: table[name] for name in table}
+    faults += condition.condition_faults(columns, table.dimensions) if condition else []
+    if faults:
+        raise InputError(faults)
+    within = np.ones(len(table), dtype=bool)
+    return within & np.asarray(condition(columns), dtype=bool) if condition else within
+
+
+def _category(table: Table) -> str | None:
+    texts = [n for n in (*table.axes, *table) if table.dimensions.get(n) == TEXT]
+    few = [n for n in varied(table, texts) if len(set(table[n].tolist())) <= 2 * len(SERIES)]
+    return few[0] if few else None
+
+
+def _groups(table: Table, color: str | None) -> list[tuple[str, Any]]:
+    if color is None:
+        return [("points", True)]
+    values = table[color].astype(str)
+    return [(name, values == name) for name in dict.fromkeys(values.tolist())]
+
+
+def _front(table: Table, names: tuple[str, str], fits: Any) -> list[int]:
+    """Return the rows of the front from the left; no bound is on it beside predictions."""
+    predicted = fits & table.predicted
+    values = np.stack([costs(table, name) for name in names], axis=1)
+    values[~(predicted if predicted.any() else fits)] = np.nan
+    return sorted(np.flatnonzero(front(values)).tolist(), key=lambda row: table[names[0]][row])
+
+
+def picked(rows: Sequence[T], most: int) -> list[T]:
+    """Return at most so many: the ends, and some between at equal steps."""
+    places = np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)
+    return [rows[i] for i in np.unique(places)]

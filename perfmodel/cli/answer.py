@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,28 +61,12 @@ class Answer:
     plot: Path | None = None
     explain: bool = False
 
-    #: What a row of the answer's table is, such as "kernel".
-    ROW: ClassVar[str] = ""
     #: What `--output` writes, where that is not all forms of an answer.
     OUTPUT: ClassVar[str] = ""
-    #: What a picture shows; empty where there is none.
-    PLOT: ClassVar[str] = ""
-    #: What an explanation shows; empty where there is none beyond the answer.
-    EXPLAIN: ClassVar[str] = ""
     #: Forms in which the answer can be written.
     SUFFIXES: ClassVar[tuple[str, ...]] = SUFFIXES
     #: Options that name further files -> their endings.
     FILES: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-
-    @classmethod
-    def without(cls) -> set[str]:
-        """Return the shared options that the command does not have."""
-        return {name for name, text in cls.texts().items() if not text}
-
-    @classmethod
-    def texts(cls) -> dict[str, str]:
-        """Return the texts of the options that not every command has."""
-        return {"plot": cls.PLOT, "explain": cls.EXPLAIN}
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
         """Return what is wrong with the options of the answer.
@@ -158,7 +143,8 @@ def write_page(path: Path | None, result: Result, *more: Result, **options: Any)
     """
     if path is None:
         return
-    if any(True for _ in result.plot.shown(**options)):
+    others = (each.plot.shown() for each in more)
+    if any(True for _ in chain(result.plot.shown(**options), *others)):
         write_text(path, result.plot.page(*more, **options))
     else:
         note(f"{path} is not written: infeasible")

@@ -51,18 +51,17 @@ Count = Annotated[int, Parameter(converter=_count)]
 
 def pairs(items: Iterable[str], faults: FaultList, option: str = "--set") -> dict[str, str]:
     """Split ``NAME=VALUE`` texts; a name that is given twice is a fault."""
-    found: dict[str, str] = {}
+    read: dict[str, str] = {}
     for item in items:
-        name, mark, value = item.partition("=")
-        name, value = name.strip(), value.strip()
-        if not mark or not name or not value:
+        name, _, value = (part.strip() for part in item.partition("="))
+        if not name or not value:
             faults.append(Fault(f"'{item}' sets nothing", file=option, expected="NAME=VALUE"))
-        elif name in found:
-            faults.append(Fault(f"'{name}' is set twice", file=option,
-                                expected="one value; `perfmodel sweep` takes lists"))  # fmt: skip
+        elif name in read:
+            expected = "one value; `perfmodel sweep` takes lists"
+            faults.append(Fault(f"'{name}' is set twice", file=option, expected=expected))
         else:
-            found[name] = value
-    return found
+            read[name] = value
+    return read
 
 
 @contextmanager
@@ -101,19 +100,17 @@ def listed(text: str | None) -> list[str] | None:
 
 def scalars(items: Iterable[str], faults: FaultList) -> dict[str, Any]:
     """Settings of one point: texts for facts (with their unit), plain values for the rest."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, text in pairs(items, faults).items():
-        if name in RESERVED:
-            found[name] = text
-            continue
-        found[name] = fact_value(text) if is_fact(name) else plain_value(text)
-        if isinstance(found[name], str) and ("," in text or ".." in text):
-            faults.append(
-                Fault(f"'{text}' is a list", path=name, file="--set",
-                      expected="one value; `perfmodel sweep` takes lists and ranges")
-            )  # fmt: skip
-            del found[name]
-    return found
+        value = text
+        if name not in RESERVED:
+            value = fact_value(text) if is_fact(name) else plain_value(text)
+            if isinstance(value, str) and ("," in text or ".." in text):
+                expected = "one value; `perfmodel sweep` takes lists and ranges"
+                faults.append(Fault(f"'{text}' is a list", name, "--set", expected=expected))
+                continue
+        values[name] = value
+    return values
 
 
 def fact_value(text: str) -> Any:
@@ -129,7 +126,7 @@ def to_json(data: Any) -> str:
 
 
 def answer(
-    found: Result,
+    result: Result,
     *,
     json: bool,
     output: Path | None = None,
@@ -141,20 +138,18 @@ def answer(
 
     Parameters
     ----------
-    found
-        The result.
     text, data, table
         Instead of its own text, dictionary and table.
     """
     if output is not None:
         try:
-            found.save(output, text=text, data=data, table=table)
+            result.save(output, text=text, data=data, table=table)
         except InfeasibleError as error:
             note(f"{output} is not written: {error}")
     if json:
-        print_json(found if data is None else data)
+        print_json(result if data is None else data)
     elif output is None:
-        say(text or str(found))
+        say(text or str(result))
 
 
 def print_json(data: Any) -> None:

@@ -61,18 +61,25 @@ def doctor(
         from perfmodel.cli.doctor_probe import probe_host
 
         return probe_host(
-            output, runtime_output, force=force, json=json,
+            output,
+            runtime_output,
+            force=force,
+            json=json,
             seconds=30.0 if probe_seconds is None else probe_seconds,
             cores=1 if probe_cores is None else probe_cores,
-        )  # fmt: skip
+        )
+    options = {
+        "-o": output,
+        "--runtime-output": runtime_output,
+        "--force": force or None,
+        "--probe-seconds": probe_seconds,
+        "--probe-cores": probe_cores,
+    }
     FaultList(
         Fault("belongs to a probe", file=option, expected="--probe beside it")
-        for option, given in (
-            ("-o", output), ("--runtime-output", runtime_output), ("--force", force or None),
-            ("--probe-seconds", probe_seconds), ("--probe-cores", probe_cores),
-        )
-        if given is not None
-    ).settle()  # fmt: skip
+        for option, value in options.items()
+        if value is not None
+    ).settle()
     result = report()
     answer(result, json=json)
     return DONE if not result.data["problems"] else BAD_INPUT

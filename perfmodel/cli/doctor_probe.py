@@ -1,4 +1,4 @@
-"""``perfmodel doctor --probe``: measures the host and writes a device spec."""
+"""``perfmodel doctor --probe``: measure the host and write a device spec."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import re
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from perfmodel.atomic import output_faults, write_text
 from perfmodel.cli import DONE
 from perfmodel.cli.common import note, print_json, say
-from perfmodel.errors import Fault
+from perfmodel.errors import Fault, InputError
 from perfmodel.settings import FaultList
 from perfmodel.table.text import as_text
+
+if TYPE_CHECKING:
+    from perfmodel.calibrate.probe import HostFacts
+    from perfmodel.hardware.device import Device
+    from perfmodel.hardware.runtime import Runtime
+    from perfmodel.table import Table
 
 #: Longer budgets measure nothing more.
 _LONGEST_S = 3600.0
@@ -48,45 +54,26 @@ def probe_host(
     """
     from perfmodel.calibrate.probe import identify, probe
     from perfmodel.calibrate.probe.nearest import differences, nearest_device
-    from perfmodel.calibrate.probe.spec import device_of, runtime_of
-    from perfmodel.hardware.library import runtime
+    from perfmodel.calibrate.probe.spec import device_of
 
     who = identify()
     onnxruntime = _onnxruntime()
-    faults = FaultList()
-    for option, path in (("-o", output), ("--runtime-output", runtime_output)):
-        faults.extend(_file_faults(path, option, force))
-    if output is not None and runtime_output is not None and output == runtime_output:
-        faults.append(Fault("is the device's file too", file="--runtime-output",
-                            expected="a file of its own"))  # fmt: skip
-    if runtime_output is not None and onnxruntime is None:
-        faults.append(Fault("onnxruntime is not installed", file="--runtime-output",
-                            expected="pip install onnxruntime, or no such file"))  # fmt: skip
+    faults = _output_faults(output, runtime_output, force, onnxruntime)
     if not 0.0 < seconds <= _LONGEST_S:
-        faults.append(Fault(f"{seconds:g} is no budget", file="--probe-seconds",
-                            expected=f"seconds above zero, at most {_LONGEST_S:g}"))  # fmt: skip
+        expected = f"seconds above zero, at most {_LONGEST_S:g}"
+        faults.append(Fault(f"{seconds:g} is no budget", file="--probe-seconds", expected=expected))
     most = who.threads or 1024
     if not 0 < cores <= most:
-        faults.append(Fault(f"{cores} cores are not here", file="--probe-cores",
-                            expected=f"1 to {most}"))  # fmt: skip
+        message = f"{cores} cores are not here"
+        faults.append(Fault(message, file="--probe-cores", expected=f"1 to {most}"))
     faults.settle()
     if onnxruntime is None:
         note("onnxruntime is not installed: its dispatch is not measured")
     with _Progress() as progress:
-        facts = probe(
-            seconds, cores, identity=who, onnxruntime=onnxruntime, progress=progress.say
-        )  # fmt: skip
+        facts = probe(seconds, cores, identity=who, onnxruntime=onnxruntime, progress=progress.say)
     year = date.today().year
     device = device_of(facts, _name(output, "host"), year)
-    software = None
-    if facts.dispatch is not None:
-        base = runtime(device.default_runtime)
-        software = runtime_of(facts, _name(runtime_output, "host_onnxruntime"), base, year)
-    elif runtime_output is not None:
-        faults.append(Fault("the dispatch of onnxruntime was not measured", file="--runtime-output",
-                            expected="an onnxruntime that runs"))  # fmt: skip
-        note(*facts.notes)
-        faults.settle()
+    software = _dispatching(facts, device, runtime_output, year)
     known = nearest_device(device)
     table = None if known is None else differences(known, device)
     if output is not None:
@@ -94,33 +81,82 @@ def probe_host(
     if runtime_output is not None and software is not None:
         write_text(runtime_output, software.to_yaml())
     if json:
-        print_json({
-            "host": who,
-            "how": facts.how,
-            "rounds": facts.rounds,
-            "notes": [*who.notes, *facts.notes],
-            "device": device.model_dump(mode="json", exclude_defaults=True),
-            "runtime": software and software.model_dump(mode="json", exclude_defaults=True),
-            "nearest": known and known.name,
-            "differences": [] if table is None else [_plain(r) for r in table.to_records()],
-        })  # fmt: skip
+        print_json(
+            {
+                "host": who,
+                "how": facts.how,
+                "rounds": facts.rounds,
+                "notes": [*who.notes, *facts.notes],
+                "device": device.model_dump(mode="json", exclude_defaults=True),
+                "runtime": software and software.model_dump(mode="json", exclude_defaults=True),
+                "nearest": known and known.name,
+                "differences": [] if table is None else [_plain(r) for r in table.to_records()],
+            }
+        )
         return DONE
     say(f"{device.title}", device.note or "", "")
-    if known is None or table is None:
-        say("the library has no processor to compare with")
-    else:
-        telling = np.asarray(table["differs"], bool)
-        say(
-            f"beside {known.name}, the nearest device of the library:",
-            as_text(_shown(table), rows=len(table)),
-        )
-        names = ", ".join(str(fact) for fact in np.asarray(table["fact"])[telling])
-        say(f"more than 10 % apart: {names}" if names else "nothing is more than 10 % apart")
+    _say_differences(known, table)
     if output is not None:
         note(f"written: {output}; perfmodel predict WORKLOAD {output}")
     else:
         note("nothing is written; -o FILE.yaml keeps the device")
     return DONE
+
+
+def _dispatching(
+    facts: HostFacts, device: Device, output: Path | None, year: int
+) -> Runtime | None:
+    """Return onnxruntime as it dispatches here; None where that was not measured.
+
+    Raises
+    ------
+    InputError
+        It was not measured, and a file is to be written.
+    """
+    from perfmodel.calibrate.probe.spec import runtime_of
+    from perfmodel.hardware.library import runtime
+
+    if facts.dispatch is not None:
+        base = runtime(device.default_runtime)
+        return runtime_of(facts, _name(output, "host_onnxruntime"), base, year)
+    if output is not None:
+        note(*facts.notes)
+        message = "the dispatch of onnxruntime was not measured"
+        raise InputError(_runtime_fault(message, "an onnxruntime that runs"))
+    return None
+
+
+def _say_differences(known: Device | None, table: Table | None) -> None:
+    """Say how the host differs from the nearest device of the library."""
+    if known is None or table is None:
+        say("the library has no processor to compare with")
+        return
+    differs = np.asarray(table["differs"], bool)
+    say(
+        f"beside {known.name}, the nearest device of the library:",
+        as_text(_shown(table), rows=len(table)),
+    )
+    names = ", ".join(str(fact) for fact in np.asarray(table["fact"])[differs])
+    say(f"more than 10 % apart: {names}" if names else "nothing is more than 10 % apart")
+
+
+def _output_faults(
+    output: Path | None, runtime_output: Path | None, force: bool, onnxruntime: Any
+) -> FaultList:
+    faults = FaultList()
+    for option, path in (("-o", output), ("--runtime-output", runtime_output)):
+        faults.extend(_file_faults(path, option, force))
+    if runtime_output is not None:
+        if output == runtime_output:
+            faults.append(_runtime_fault("is the device's file too", "a file of its own"))
+        if onnxruntime is None:
+            expected = "pip install onnxruntime, or no such file"
+            faults.append(_runtime_fault("onnxruntime is not installed", expected))
+    return faults
+
+
+def _runtime_fault(message: str, expected: str) -> Fault:
+    return Fault(message, file="--runtime-output", expected=expected)
 
 
 def _onnxruntime() -> Any:
@@ -139,8 +175,8 @@ def _file_faults(path: Path | None, option: str, force: bool) -> list[Fault]:
         return []
     faults = output_faults(path, _SUFFIXES, option)
     if not faults and path.exists() and not force:
-        faults.append(Fault(f"'{path}' exists", file=option,
-                            expected="another file, or --force to replace it"))  # fmt: skip
+        expected = "another file, or --force to replace it"
+        faults.append(Fault(f"'{path}' exists", file=option, expected=expected))
     return faults
 
 
@@ -154,17 +190,19 @@ def _name(path: Path | None, otherwise: str) -> str:
     return plain if plain[0].isalpha() else f"{otherwise}_{plain}"
 
 
-def _shown(table: Any) -> Any:
+def _shown(table: Table) -> Table:
     from perfmodel.table import Table
 
     ratio = np.asarray(table["ratio"], float)
-    return Table({
-        "fact": table["fact"],
-        "library": table["library"],
-        "measured": table["measured"],
-        "ratio": ["" if np.isnan(r) else f"{r:.3f}" for r in ratio],
-        "differs": ["*" if d else "" for d in np.asarray(table["differs"], bool)],
-    })  # fmt: skip
+    return Table(
+        {
+            "fact": table["fact"],
+            "library": table["library"],
+            "measured": table["measured"],
+            "ratio": ["" if np.isnan(r) else f"{r:.3f}" for r in ratio],
+            "differs": ["*" if d else "" for d in np.asarray(table["differs"], bool)],
+        }
+    )
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +211,7 @@ def _plain(record: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Progress:
-    """Says on stderr what is going on: one line that rewrites itself on a terminal."""
+    """Reports progress on stderr, on a terminal as one line that rewrites itself."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
@@ -191,7 +229,7 @@ class _Progress:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
             return
-        # Elsewhere a line a round is enough.
+        # Elsewhere one line per round is enough.
         head = text.partition(",")[0]
         if head != self._round:
             self._round = head

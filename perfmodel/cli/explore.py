@@ -51,8 +51,7 @@ def explore(
     """
     from perfmodel.explore.answer import ExplorerSelection
     from perfmodel.explore.choices import Choices
-    from perfmodel.explore.page import application
-    from perfmodel.explore.serve import serve
+    from perfmodel.explore.page import application, serve
 
     faults = FaultList()
     faults.trying(need, "dash", "perfmodel predict --report FILE")
@@ -63,8 +62,14 @@ def explore(
     choices = Choices().with_files(workload, device, beside or "")
     faults.extend(choices.faults(workload, device, beside or "", runtime or ""))
     faults.settle()
-    start = ExplorerSelection(workload, device, beside or "", "", runtime or "", precision or "",
-                  settings="; ".join(set or ()))  # fmt: skip
+    start = ExplorerSelection(
+        workload,
+        device,
+        beside or "",
+        runtime=runtime or "",
+        precision=precision or "",
+        settings="; ".join(set or ()),
+    )
 
     def ready(address: str) -> None:
         note(f"perfmodel explore: {address} (Ctrl-C ends it)")

@@ -33,8 +33,6 @@ def read_rate(text: str, name: str, faults: FaultList) -> str | float:
 class ListAnswer(Answer):
     """What there is, a row each."""
 
-    ROW: ClassVar[str] = "entry"
-
     def shown(self, result: Result) -> Shown:
         """Return the rows without a headline."""
         return Shown("\n".join(map(str, result.sections())) or result.headline)
@@ -92,8 +90,6 @@ class SheetAnswer(FileAnswer):
         Print the spec as a file that `check` accepts.
     """
 
-    ROW: ClassVar[str] = "fact"
-
     yaml: bool = False
 
     def faults(self, values: Mapping[str, Any]) -> list[Fault]:
@@ -119,8 +115,6 @@ class WorkloadAnswer(FileAnswer):
     operators
         List the operators (JSON always does).
     """
-
-    ROW: ClassVar[str] = "operator"
 
     operators: bool = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib import import_module
@@ -44,6 +44,12 @@ class Question:
         Parameters that have no form on a command line.
     short
         Settings of the workload that are options as well.
+    row
+        What a row of the answer's table is, such as ``kernel``.
+    plot
+        What ``--plot`` writes; empty where there is no picture.
+    explain
+        What an explanation shows; empty where there is none beyond the answer.
     names
         Parameter -> its options, where they are not those that it has in every command.
     reads
@@ -59,6 +65,9 @@ class Question:
     options: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     short: tuple[str, ...] = SHORT
+    row: str = ""
+    plot: str = ""
+    explain: str = ""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     reads: Mapping[str, str] = field(default_factory=dict[str, str])
     texts: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -69,9 +78,21 @@ class Question:
         return _function(self.source or f"perfmodel.{pm.WORDS[self.word]}:{self.word}")
 
     @cached_property
+    def declared(self) -> Mapping[str, inspect.Parameter]:
+        """Parameters of the public function."""
+        return inspect.signature(self.function).parameters
+
+    @cached_property
     def answers(self) -> type[Answer]:
         """What is done with the answer."""
         return _imported(self.answer)
+
+    @cached_property
+    def answer_parameters(self) -> dict[str, inspect.Parameter]:
+        """Options of the answer, without the shared ones that say nothing of it."""
+        texts = {"plot": self.plot, "explain": self.explain}
+        named = inspect.signature(self.answers).parameters
+        return {name: each for name, each in named.items() if texts.get(name) != ""}
 
     @cached_property
     def readers(self) -> dict[str, Callable[[Any, str, FaultList], Any]]:
@@ -81,17 +102,13 @@ class Question:
     @cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
         """Parameters of the function that the command has, and the short settings."""
-        named = inspect.signature(self.function).parameters
-        asked = {name: each for name, each in named.items() if name not in self.hidden}
-        if "set" in asked:
-            asked |= {
-                name: inspect.Parameter(
-                    name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None"
-                )
-                for name in self.short
-                if name not in asked
-            }
-        return asked
+        own = {name: each for name, each in self.declared.items() if name not in self.hidden}
+        kind = inspect.Parameter.KEYWORD_ONLY
+        short = {
+            name: inspect.Parameter(name, kind, default=None, annotation="str | None")
+            for name in self.short
+        }
+        return {**short, **own} if "set" in own else own
 
     @cached_property
     def examples(self) -> dict[str, str]:
@@ -99,16 +116,12 @@ class Question:
         from doctest import DocTestParser
 
         examples: dict[str, str] = {}
-        names = list(inspect.signature(self.function).parameters)
         for example in DocTestParser().get_examples(inspect.getdoc(self.function) or ""):
             for call in ast.walk(ast.parse(example.source)):
                 if not isinstance(call, ast.Call) or _name_of(call) != self.function.__name__:
                     continue
-                named = [
-                    *zip(names, call.args, strict=False),
-                    *((k.arg, k.value) for k in call.keywords),
-                ]
-                for name, value in named:
+                named = ((k.arg, k.value) for k in call.keywords)
+                for name, value in (*zip(self.declared, call.args, strict=False), *named):
                     if name is not None and isinstance(value, ast.Constant):
                         examples.setdefault(name, str(value.value))
         return examples
@@ -121,22 +134,23 @@ class Question:
     def option_names(self) -> frozenset[str]:
         """Options of the command, as they are typed."""
         own = [n for n, each in self.parameters.items() if not self.is_argument(each)]
-        answers = inspect.signature(self.answers).parameters.keys() - self.answers.without()
-        return frozenset(option for n in (*own, *answers) for option in self._options(n))
+        return frozenset(
+            option for n in (*own, *self.answer_parameters) for option in self._options(n)
+        )
 
     def command(self) -> Callable[..., int]:
         """Return the function that the parser calls."""
         texts = self._texts()
         arguments: list[inspect.Parameter] = []
         options: list[inspect.Parameter] = []
-        for each in self.parameters.values():
-            names = () if self.is_argument(each) else self._options(each.name)
-            made = _typed(each, texts.get(each.name, ""), names)
-            (arguments if self.is_argument(each) else options).append(made)
+        for name, each in self.parameters.items():
+            if self.is_argument(each):
+                arguments.append(_typed(each, texts.get(name, ""), ()))
+            else:
+                options.append(_typed(each, texts.get(name, ""), self._options(name)))
         options += [
-            _typed(each, texts.get(each.name, ""), self._options(each.name))
-            for each in inspect.signature(self.answers).parameters.values()
-            if each.name not in self.answers.without()
+            _typed(each, texts.get(name, ""), self._options(name))
+            for name, each in self.answer_parameters.items()
         ]
         options.sort(key=lambda each: ORDER.index(each.name) if each.name in ORDER else -1)
         signature = inspect.Signature([*arguments, *options], return_annotation=int)
@@ -173,14 +187,18 @@ class Question:
         answers = parameter_help(inspect.getdoc(Answer))
         if self.answers is not Answer:
             answers = {**answers, **parameter_help(inspect.getdoc(self.answers))}
-        answers = {**answers, "output": self._output_text(), **self.answers.texts()}
+        answers = {
+            **answers,
+            "output": self._output_text(),
+            "plot": f"Write {self.plot} to an .html file.",
+            "explain": self.explain,
+        }
         return {**TEXTS, **own, **answers, **self.texts}
 
     def _output_text(self) -> str:
-        answers = self.answers
-        if answers.OUTPUT:
-            return answers.OUTPUT
-        rows = f" with one row per {answers.ROW}" if answers.ROW else ""
+        if self.answers.OUTPUT:
+            return self.answers.OUTPUT
+        rows = f" with one row per {self.row}" if self.row else ""
         text = f"Write the answer to a file: .json and .txt as printed, .csv and .parquet{rows}"
         return f"{text}, .html as a report."
 
@@ -196,11 +214,11 @@ class Question:
             name: value for name, value in values.items() if not self._is_default(name, value)
         }
         faults = FaultList()
-        of_answer = inspect.signature(self.answers).parameters.keys() - self.parameters.keys()
+        of_answer = self.answer_parameters.keys() - self.parameters.keys()
         answer = self.answers(**{n: values.pop(n) for n in of_answer & values.keys()})
-        short = [f"{name}={values.pop(name)}" for name in self._short() if name in values]
-        given = {item.partition("=")[0] for item in short}
-        if short:
+        own = [name for name in self.short if name in values and name not in self.declared]
+        if own:
+            short = [f"{name}={values.pop(name)}" for name in own]
             values["set"] = [*values.get("set", ()), *short]
         for name, value in values.items():
             read = self.readers.get(name) or form_of(str(self.parameters[name].annotation)).read
@@ -210,7 +228,7 @@ class Question:
         combined(values)
         # `runtime.efficiency.gemm` was set, whatever `--runtime` is.
         heads = (name.partition(".")[0] for name in values.get("set", ()))
-        elsewhere = {*heads, *SHORT} - given
+        elsewhere = {*heads, *SHORT}.difference(own)
         with self._options_named(elsewhere), with_faults(faults):
             result = self._asked(answer, values, faults)
         code = answer.give(result)
@@ -222,20 +240,16 @@ class Question:
         default = self.parameters[name].default if name in self.parameters else None
         return value is None or (isinstance(value, bool) and value is default)
 
-    def _short(self) -> list[str]:
-        own = inspect.signature(self.function).parameters
-        return [name for name in self.short if name not in own]
-
-    def _asked(self, answer: Answer, values: Mapping[str, Any], faults: list[Fault]) -> Any:
+    def _asked(self, answer: Answer, values: Mapping[str, Any], faults: FaultList) -> Any:
         named = dict(values)
-        arguments = [named.pop(name) for name in takewhile(named.__contains__, self._positional())]
+        places = [n for n, each in self.declared.items() if each.kind is not each.KEYWORD_ONLY]
+        arguments = [named.pop(name) for name in takewhile(named.__contains__, places)]
         try:
             result = answer.ask(partial(self.function, *arguments, **named), dict(values))
         except InputError as error:
-            told = [self._where_it_belongs(fault, values.get("set")) for fault in error.faults]
-            raise InputError(dict.fromkeys([*faults, *told])) from None
-        if faults:
-            raise InputError(faults)
+            more = [self._where_it_belongs(fault, values.get("set")) for fault in error.faults]
+            raise InputError(dict.fromkeys([*faults, *more])) from None
+        faults.settle()
         return result
 
     def _where_it_belongs(self, fault: Fault, settings: Any) -> Fault:
@@ -246,16 +260,13 @@ class Question:
         from perfmodel.cli.questions import owners
 
         option = option_of(fault.path)
-        if option in self.option_names:
-            own = fault.path not in SHORT
-            return replace(fault, expected=f"the option {option}") if own else fault
-        others = owners(option)
-        return replace(fault, expected=f"{option} of {in_words(others)}") if others else fault
-
-    def _positional(self) -> Iterator[str]:
-        for name, each in inspect.signature(self.function).parameters.items():
-            if each.kind is not each.KEYWORD_ONLY:
-                yield name
+        expected = ""
+        if option not in self.option_names:
+            others = owners(option)
+            expected = f"{option} of {in_words(others)}" if others else ""
+        elif fault.path not in SHORT:
+            expected = f"the option {option}"
+        return replace(fault, expected=expected) if expected else fault
 
     def _options_named(self, elsewhere: Iterable[str]) -> Any:
         """Name options in faults; `elsewhere` are names that were set, or are no option here."""
@@ -266,8 +277,8 @@ class Question:
             for name, each in self.parameters.items()
             if not self.is_argument(each) and (name not in elsewhere or each.default is not None)
         }
-        of_answer = inspect.signature(self.answers).parameters.keys()
-        return options_named({**{name: self._options(name)[0] for name in of_answer}, **named})
+        of_answer = {name: self._options(name)[0] for name in self.answer_parameters}
+        return options_named({**of_answer, **named})
 
 
 def _function(source: str) -> Callable[..., Any]:
@@ -295,21 +306,20 @@ def in_words(commands: Sequence[str]) -> str:
 
 def _typed(parameter: inspect.Parameter, text: str, options: tuple[str, ...]) -> inspect.Parameter:
     """Return a parameter as the parser takes it: an argument where it has no options."""
-    form = form_of(str(parameter.annotation))
-    if parameter.default and type(parameter.default) in (int, float, str):
-        default = (
-            f"{parameter.default:g}" if parameter.default.__class__ is float else parameter.default
-        )
-        text = f"{text} The default is {default}."
-    required = parameter.default is parameter.empty
-    optional = not required and parameter.default is not False and parameter.default is not True
-    kind: Any = form.type
+    kind: Any = form_of(str(parameter.annotation)).type
+    default = parameter.default
+    if default and type(default) in (int, float, str):
+        shown = f"{default:g}" if isinstance(default, float) else default
+        text = f"{text} The default is {shown}."
     names: dict[str, Any] = {}
     if options:
         names["name"] = list(options)
-        if kind is bool and parameter.default is not False:
+        if kind is bool and default is not False:
             names["negative"] = f"--no-{options[0][2:]}"
-    kind = Annotated[kind | None if optional else kind, Parameter(help=text, **names)]
-    default = parameter.default if required or not optional else None
-    where = parameter.KEYWORD_ONLY if options else parameter.POSITIONAL_ONLY
-    return parameter.replace(annotation=kind, default=default, kind=where)
+    if not (default is parameter.empty or isinstance(default, bool)):
+        kind, default = kind | None, None
+    return parameter.replace(
+        annotation=Annotated[kind, Parameter(help=text, **names)],
+        default=default,
+        kind=parameter.KEYWORD_ONLY if options else parameter.POSITIONAL_ONLY,
+    )

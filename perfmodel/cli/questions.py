@@ -5,32 +5,81 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
 from perfmodel.cli.question import Question
 
 _QUESTIONS: Final = (
-    Question("predict", "predict:PredictionAnswer"),
-    Question("compare", "compare:ComparisonAnswer"),
+    Question(
+        "predict",
+        "answers:PredictionAnswer",
+        row="kernel",
+        plot="the kernels under the roofline, what binds them, and memory over time",
+        explain="Show the arithmetic behind the latency, with sources, and the table of kernels.",
+    ),
+    Question(
+        "compare",
+        "answers:ComparisonAnswer",
+        row="kernel, or with --layers one row per layer",
+        plot="the time of both sides by what binds it",
+        explain="Show all kernels, and the facts that make the difference.",
+    ),
     Question("solve", options=("variable", "until")),
-    Question("traffic", "traffic:TrafficAnswer", options=("capacity",)),
-    Question("cite", "cite:CitationsAnswer"),
-    Question("request", "request:RequestAnswer", short=("tensor",)),
-    Question("serve", "request:LoadAnswer", short=()),
-    Question("collective", "answers:TableAnswer", options=("message_bytes", "devices"), short=()),
-    Question("split", "answers:SplitAnswer"),
-    Question("schedule", "schedule:ScheduleAnswer", hidden=("addresses", "incumbent")),
-    Question("patches", "answers:PatchesAnswer"),
-    Question("allocate", "answers:AllocationAnswer", options=("capacity",)),
-    Question("assign", "assign:AssignmentAnswer"),
-    Question("place", "answers:PlacementAnswer"),
-    Question("stream", "answers:StreamAnswer"),
-    Question("finetune", "answers:FineTuningAnswer"),
+    Question(
+        "traffic",
+        "answers:TrafficAnswer",
+        options=("capacity",),
+        row="capacity (with --layers per layer and capacity)",
+    ),
+    Question("cite", "answers:CitationsAnswer"),
+    Question(
+        "request",
+        "answers:RequestAnswer",
+        short=("tensor",),
+        row="question",
+        plot="what takes the time of prompt and answer",
+        explain="Show how the parts add up, and the kernels of both phases.",
+    ),
+    Question(
+        "serve",
+        "answers:LoadAnswer",
+        short=(),
+        row="load",
+        plot="parts of TTFT and TPOT, and both over load,",
+        explain="Show how the parts add up, and the kernels of both phases.",
+    ),
+    Question("collective", options=("message_bytes", "devices"), short=(), row="question"),
+    Question(
+        "split",
+        "answers:SplitAnswer",
+        row="rate and cut that is the best somewhere",
+        plot="latency over rate",
+        explain="Print the arithmetic of the best cut at the lowest and the highest rate.",
+    ),
+    Question(
+        "schedule",
+        "schedule:ScheduleAnswer",
+        hidden=("addresses", "incumbent"),
+        plot="timeline and memory map, or the curve, or what does not fit,",
+        explain="Print why nothing fits, or what binds and what is open to a proof.",
+    ),
+    Question(
+        "patches",
+        row="stretch of layers",
+        plot="the memory layer by layer, with and without patches,",
+    ),
+    Question("allocate", options=("capacity",), row="buffer", plot="the map of the memory"),
+    Question("assign", "answers:AssignmentAnswer", row="kernel", plot="the timeline"),
+    Question("place", "answers:PlacementAnswer", row="piece", plot="what lies in each memory"),
+    Question("stream", row="load", plot="loads and computing over time"),
+    Question("finetune", row="layer", explain="Print what the memory holds."),
     Question("hardwire"),
     Question(
         "sweep",
         "sweep:SweepAnswer",
+        plot="the front, and metrics over what varies,",
         options=("devices", "set"),
         hidden=("output", "progress"),
         names={"devices": ("--device", "-d")},
@@ -48,8 +97,14 @@ _QUESTIONS: Final = (
             "zip": "Axes that advance together: batch,context; as often as needed.",
         },
     ),
-    Question("validate", "validate:ValidationAnswer"),
-    Question("reproduce", "answers:ClaimsAnswer"),
+    Question(
+        "validate",
+        "validate:ValidationAnswer",
+        row="data set and target",
+        plot="predictions over measured values",
+    ),
+    # Claims that are off are a report, not a failure: the exit code is 0.
+    Question("reproduce", row="claim"),
     Question(
         "calibrate",
         "calibrate:CalibrationAnswer",
@@ -59,6 +114,9 @@ _QUESTIONS: Final = (
     Question(
         "search",
         "search:SearchAnswer",
+        row="decision (with --front one row per point of the front)",
+        plot="the network under a strip of its bits, with --front above it the front,",
+        explain="Print the bound, what the proof is about, and what was counted.",
         reads={"choices": "search:read_choices"},
         texts={
             "choices": "What is decided: weight_bits=2,4,8 or sparsity=0,2:4 or channels=1,0.75 or "
@@ -72,11 +130,15 @@ _QUESTIONS: Final = (
 )
 
 _RATES: Final = {"bandwidth": "library:read_rate", "peak": "library:read_rate"}
+_listed = partial(Question, answer="library:ListAnswer", row="entry")
+_checked = partial(Question, answer="library:CheckAnswer", row="entry")
+_sheet = partial(Question, answer="library:SheetAnswer", row="fact")
+_model = partial(Question, answer="library:WorkloadAnswer", row="operator")
 _LIBRARY: Final = (
-    Question("hardware list", "library:ListAnswer", source="perfmodel.ask.library:list_devices"),
-    Question("hardware show", "library:SheetAnswer", source="perfmodel.ask.sheets:show_device"),
-    Question("hardware check", "library:CheckAnswer", source="perfmodel.ask.library:check_specs"),
-    Question("hardware diff", "library:ListAnswer", source="perfmodel.ask.sheets:diff_devices"),
+    _listed("hardware list", source="perfmodel.ask.library:list_devices"),
+    _sheet("hardware show", source="perfmodel.ask.sheets:show_device"),
+    _checked("hardware check", source="perfmodel.ask.library:check_specs"),
+    _listed("hardware diff", source="perfmodel.ask.sheets:diff_devices"),
     Question(
         "hardware new",
         "library:NewSpecAnswer",
@@ -87,25 +149,18 @@ _LIBRARY: Final = (
         names={"base": ("--from",)},
         reads=_RATES,
     ),
-    Question(
+    _listed(
         "hardware near",
-        "library:ListAnswer",
         source="perfmodel.hardware.own:near",
         hidden=("directories",),
         reads=_RATES,
     ),
     Question("hardware schema", "library:SchemaAnswer", source="perfmodel.ask.sheets:show_schema"),
-    Question("workload list", "library:ListAnswer", source="perfmodel.ask.library:list_workloads"),
-    Question(
-        "workload show", "library:WorkloadAnswer", source="perfmodel.ask.sheets:show_workload"
-    ),
-    Question(
-        "workload check", "library:CheckAnswer", source="perfmodel.ask.library:check_workloads"
-    ),
-    Question(
-        "workload import", "library:WorkloadAnswer", source="perfmodel.ask.sheets:show_workload"
-    ),
-    Question("format list", "library:ListAnswer", source="perfmodel.ask.library:list_formats"),
+    _listed("workload list", source="perfmodel.ask.library:list_workloads"),
+    _model("workload show", source="perfmodel.ask.sheets:show_workload"),
+    _checked("workload check", source="perfmodel.ask.library:check_workloads"),
+    _model("workload import", source="perfmodel.ask.sheets:show_workload"),
+    _listed("format list", source="perfmodel.ask.library:list_formats"),
     Question("format show", source="perfmodel.ask.sheets:show_format"),
 )
 

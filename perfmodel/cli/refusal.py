@@ -30,20 +30,17 @@ _SLIP = 0.85
 _FILLED = "1"
 
 
-def parse_faults(error: CycloptsError, given: Sequence[str]) -> list[Fault]:
+def parse_faults(error: CycloptsError, words: Sequence[str]) -> list[Fault]:
     """Return every fault of a command line that the parser refused."""
     faults: list[Fault] = []
-    tokens = list(given)
-    while len(faults) < _MOST:
-        found, rest = _fault(error, tokens)
-        if found[0] in faults:
+    tokens: list[str] | None = list(words)
+    while tokens is not None and len(faults) < _MOST:
+        own, tokens = _fault(error, tokens)
+        if own[0] in faults:
             break
-        faults += found
-        if rest is None:
-            break
-        tokens = rest
+        faults += own
         try:
-            app.parse_args(tokens, exit_on_error=False, print_error=False)
+            app.parse_args(tokens or (), exit_on_error=False, print_error=False)
             break
         except CycloptsError as another:
             error = another
@@ -62,8 +59,10 @@ def _fault(error: CycloptsError, tokens: list[str]) -> tuple[list[Fault], list[s
             return _option(error, tokens, command, usage)
         case UnusedCliTokensError() if error.unused_tokens:
             extra = list(error.unused_tokens)
-            faults = [Fault(f"'{t}' is one argument too many", file=command, expected=usage)
-                      for t in extra]  # fmt: skip
+            faults = [
+                Fault(f"'{t}' is one argument too many", file=command, expected=usage)
+                for t in extra
+            ]
             return faults, _without(tokens, extra)
         case MissingArgumentError():
             name = error.keyword or _name(error)
@@ -77,13 +76,12 @@ def _fault(error: CycloptsError, tokens: list[str]) -> tuple[list[Fault], list[s
             return [fault], [*tokens, *option]
         case RepeatArgumentError():
             name = error.token.keyword or ""
-            fault = Fault(f"{name} contradicts what is given before it", file=command,
-                          expected="each option once")  # fmt: skip
+            message = f"{name} contradicts what is given before it"
+            fault = Fault(message, file=command, expected="each option once")
             return [fault], _cut(tokens, name, error.token.value)
         case CoercionError() if error.token is not None:
-            name = error.token.keyword or _name(error)
+            name, value = error.token.keyword or _name(error), error.token.value
             expected, choices = _wanted(error.target_type)
-            value = error.token.value
             if value.startswith("-") and value[1:].isdecimal():
                 expected = f"{expected} from 0" if expected else usage
             message, meant = f"'{value}' does not fit {name}", nearest(value, choices)
@@ -119,9 +117,8 @@ def _option(
     # A command that takes any number of arguments has the option as a value.
     name = error.token.keyword or error.token.value.partition("=")[0]
     known = [n for a in error.argument_collection for n in a.names if n.startswith("--")]
-    meant = nearest(name, known, cutoff=_SLIP)
-    others = [] if meant else owners(name)
-    meant = meant or ("" if others else nearest(name, known, cutoff=0.7))
+    others = owners(name)
+    meant = nearest(name, known, cutoff=_SLIP if others else 0.7)
     if others and not meant:
         fault = Fault(f"{name} is an option of {in_words(others)}", file=command)
     else:
@@ -157,18 +154,19 @@ def _wanted(target: Any) -> tuple[str, list[str]]:
 
 
 def _without(tokens: list[str], extra: list[str]) -> list[str]:
-    kept = tokens[::-1]
+    others = tokens[::-1]
     for token in reversed(extra):
-        if token in kept:
-            kept.remove(token)
-    return kept[::-1]
+        if token in others:
+            others.remove(token)
+    return others[::-1]
 
 
 def _cut(tokens: list[str], name: str, value: str) -> list[str] | None:
     """Return the tokens without the last ``NAME VALUE``."""
-    for i in range(len(tokens) - 1, -1, -1):
-        if tokens[i] == f"{name}={value}" or (tokens[i] == name and not value):
-            return tokens[:i] + tokens[i + 1 :]
-        if tokens[i] == name and tokens[i + 1 : i + 2] == [value]:
-            return tokens[:i] + tokens[i + 2 :]
+    forms = [f"{name}={value}"], [name, value] if value else [name]
+    for i in reversed(range(len(tokens))):
+        for form in forms:
+            end = i + len(form)
+            if tokens[i:end] == form:
+                return tokens[:i] + tokens[end:]
     return None

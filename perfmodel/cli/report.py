@@ -35,20 +35,19 @@ def report(
         What follows that command; and -o FILE (.html) for the report, --date TEXT to be written
         into it.
     """
-    rest, output, date = _taken(list(words))
+    others, output, date = _taken(list(words))
     faults: list[Fault] = []
     if command not in REPORTED:
         message = f"perfmodel report has no command '{command}'"
         faults.append(no_such(message, command, REPORTED))
-    if output is None and "--help" not in rest:
-        faults.append(Fault("the file of the report is missing", file="-o",
-                            expected="-o FILE.html"))  # fmt: skip
+    if output is None and "--help" not in others:
+        message = "the file of the report is missing"
+        faults.append(Fault(message, file="-o", expected="-o FILE.html"))
     if faults:
         raise InputError(faults)
+    report = ["--report", output] if output else []
     # In a context of its own: what follows is another command line.
-    return copy_context().run(
-        _run, [command, *rest, *(["--report", output] if output else [])], date
-    )
+    return copy_context().run(_run, [command, *others, *report], date)
 
 
 def _run(words: list[str], date: str) -> int:
@@ -69,10 +68,9 @@ def _taken(words: list[str]) -> tuple[list[str], str | None, str]:
         if name not in _OWN:
             others.append(word)
             continue
-        value = value if mark else next(ahead, None)
-        if value is None:
-            raise input_error(
-                f"{name} has no value", file="perfmodel report", expected=f"{name} VALUE"
-            )
-        own[_OWN[name]] = value
+        text = value if mark else next(ahead, None)
+        if text is None:
+            message = f"{name} has no value"
+            raise input_error(message, file="perfmodel report", expected=f"{name} VALUE")
+        own[_OWN[name]] = text
     return others, own.get("output"), own.get("date", "")

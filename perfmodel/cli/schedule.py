@@ -31,10 +31,6 @@ class ScheduleAnswer(Answer):
         Write the integer programme of the evictions, in the order of the schedule, to an .lp file.
     """
 
-    PLOT: ClassVar[str] = (
-        "Write timeline and memory map, or the curve, or what does not fit, to an .html file."
-    )
-    EXPLAIN: ClassVar[str] = "Print why nothing fits, or what binds and what is open to a proof."
     FILES: ClassVar[Mapping[str, tuple[str, ...]]] = {"save_plan": (".json",), "lp": (".lp",)}
 
     alternatives: bool = False
@@ -58,13 +54,9 @@ class ScheduleAnswer(Answer):
                 if asked
             ]
         if self.curve and (values.get("objective", "bytes") != "bytes" or values.get("tiles")):
-            faults.append(
-                Fault(
-                    "a curve is of fewest bytes, of whole operators",
-                    file="--curve",
-                    expected="no --tiles, and --objective bytes",
-                )
-            )
+            message = "a curve is of fewest bytes, of whole operators"
+            expected = "no --tiles, and --objective bytes"
+            faults.append(Fault(message, file="--curve", expected=expected))
         return faults
 
     def shown(self, result: Schedule | Curve) -> Shown:
@@ -72,17 +64,17 @@ class ScheduleAnswer(Answer):
         if isinstance(result, Curve):
             return super().shown(result)
         self._write(result)
-        changes = result.alternatives() if self.alternatives else None
-        steps = result.curve() if self.curve else None
-        data = result.to_dict()
-        if changes is not None:
-            data["alternatives"] = changes.to_records()
-        if steps is not None:
-            data["curve"] = steps.to_dict()
-        head = result.explain() if self.explain else str(result)
-        parts = [head, *(str(part) for part in (changes, steps) if part is not None)]
-        more = () if steps is None else (steps.curve,)
-        return Shown("\n\n".join(parts), data, more=more, report={"steps": steps})
+        shown = Shown(result.explain() if self.explain else str(result), result.to_dict())
+        if self.alternatives:
+            changes = result.alternatives()
+            shown.data["alternatives"] = changes.to_records()
+            shown.text += f"\n\n{changes}"
+        if self.curve:
+            steps = result.curve()
+            shown.data["curve"] = steps.to_dict()
+            shown.text += f"\n\n{steps}"
+            shown.more, shown.report = (steps.curve,), {"steps": steps}
+        return shown
 
     def _write(self, result: Schedule) -> None:
         if self.save_plan is not None:

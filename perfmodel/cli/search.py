@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any
 
 from perfmodel.cli.answer import Answer, Shown
 from perfmodel.cli.common import fact_value
@@ -27,14 +27,6 @@ class SearchAnswer(Answer):
         Also say what 10 % more of each limit would change.
     """
 
-    ROW: ClassVar[str] = "decision (with --front one row per point of the front)"
-    PLOT: ClassVar[str] = (
-        "Write the network under a strip of its bits, with --front above it the front, to an .html "
-        "file."
-    )
-
-    EXPLAIN: ClassVar[str] = "Print the bound, what the proof is about, and what was counted."
-
     front: bool = False
     relief: bool = False
 
@@ -42,13 +34,8 @@ class SearchAnswer(Answer):
         """Return what is wrong with the options: a front is against a constraint."""
         faults = super().faults(values)
         if self.front and "device" in values and "constraints" not in values:
-            faults.append(
-                Fault(
-                    "a front of what? there is no constraint to sweep",
-                    file="--front",
-                    expected="a --constraint",
-                )
-            )
+            message = "a front of what? there is no constraint to sweep"
+            faults.append(Fault(message, file="--front", expected="a --constraint"))
         return faults
 
     def shown(self, result: SearchResult) -> Shown:
@@ -71,36 +58,25 @@ def read_choices(items: Iterable[str], name: str, faults: FaultList) -> dict[str
     del name  # it is always `choices`
     read: dict[str, dict[str, list[Any]]] = {}
     for item in items:
-        head, mark, text = (part.strip() for part in item.partition("="))
+        head, _, text = (part.strip() for part in item.partition("="))
         word, part, pattern = (piece.strip() for piece in head.partition(":"))
-        if not mark or not word or not text or (part and not pattern):
-            faults.append(
-                Fault(
-                    f"'{item}' decides nothing",
-                    file="--choice",
-                    expected="NAME=OPTIONS or NAME:LAYERS=OPTIONS, such as weight_bits=2,4,8",
-                )
-            )
-            continue
         options = [option.strip() for option in text.split(",")]
-        if not all(options):
-            faults.append(
-                Fault(
-                    f"'{text}' has an empty option",
-                    path=head,
-                    file="--choice",
-                    expected="options with commas between",
-                )
-            )
-            continue
-        read_one = fact_value if is_fact(word) else plain_value
         own = read.setdefault(word, {})
-        if pattern in own:
-            faults.append(
-                Fault(f"'{head}' is given twice", file="--choice", expected="all options at once")
-            )
-        own[pattern] = [read_one(option) for option in options]
-    return {word: _merged(own) for word, own in read.items()}
+        message, place = "", ""
+        if not word or not text or (part and not pattern):
+            message = f"'{item}' decides nothing"
+            expected = "NAME=OPTIONS or NAME:LAYERS=OPTIONS, such as weight_bits=2,4,8"
+        elif not all(options):
+            message, place = f"'{text}' has an empty option", head
+            expected = "options with commas between"
+        elif pattern in own:
+            message, expected = f"'{head}' is given twice", "all options at once"
+        else:
+            read_one = fact_value if is_fact(word) else plain_value
+            own[pattern] = [read_one(option) for option in options]
+            continue
+        faults.append(Fault(message, place, "--choice", expected=expected))
+    return {word: _merged(own) for word, own in read.items() if own}
 
 
 def _merged(own: Mapping[str, list[Any]]) -> Any:

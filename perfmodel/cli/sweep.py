@@ -16,7 +16,7 @@ from perfmodel.cli.reporting import report_faults, write_report
 from perfmodel.cli.streams import console
 from perfmodel.columns import BASIS
 from perfmodel.errors import Fault
-from perfmodel.settings import gathered, text_list
+from perfmodel.settings import FaultList, gathered, text_list
 from perfmodel.sweep.executor import executor_named
 from perfmodel.sweep.pilot import DryRun
 from perfmodel.sweep.pilot import dry_run as pilot
@@ -30,7 +30,7 @@ from perfmodel.sweep.run import (
 from perfmodel.sweep.store import store_faults
 from perfmodel.sweep.summary import Summary, few_names, remarks
 from perfmodel.table import Table
-from perfmodel.table.text import as_text
+from perfmodel.table.text import as_text, shown_cells
 from perfmodel.units import show
 
 #: Rows that JSON lists without being asked for the best or the front alone.
@@ -67,7 +67,6 @@ class SweepAnswer(Answer):
         apart.
     """
 
-    PLOT: ClassVar[str] = "Write the front, and metrics over what varies, to an .html file."
     OUTPUT: ClassVar[str] = "Stream the rows to a .csv or .parquet file, with a manifest beside it."
 
     best: str | None = None
@@ -83,10 +82,8 @@ class SweepAnswer(Answer):
         if self.output is not None:
             faults += store_faults(self.output)
         elif values.get("resume"):
-            faults.append(
-                Fault("there is nothing to resume without an output", "", "--resume",
-                      expected="-o FILE")
-            )  # fmt: skip
+            message = "there is nothing to resume without an output"
+            faults.append(Fault(message, file="--resume", expected="-o FILE"))
         if self.top < 0:
             faults.append(Fault(f"{self.top} rows", file="--top", expected="a whole number from 0"))
         return faults
@@ -101,51 +98,67 @@ class SweepAnswer(Answer):
                 # Options that may hold several values become axes.
                 text = values.pop(name)
                 settings[name] = f"{settings[name]},{text}" if name in settings else text
-        metrics = values.pop("metrics", None)
-        wanted = text_list(metrics, faults, "--metrics") if metrics else None
         self.fronts = text_list(self.pareto, faults, "--pareto") if self.pareto else []
         self.groups = text_list(self.per, faults, "--per") if self.per else []
         where = values.pop("where", None)
-        if wanted is None and any(
-            n in f"{where} {self.best} {self.per} {self.pareto}" for n in EXTRA
-        ):
-            wanted = [*METRICS, *EXTRA]
-        if wanted is not None and (self.best or self.pareto) and BASIS not in wanted:
-            wanted = [*wanted, BASIS]  # by which bounds are set apart
+        wanted = self._wanted(values.pop("metrics", None), where, faults)
         columns = provisional_columns(settings, wanted)
-        condition, found = question_faults(columns, where, self.best, self.fronts, per=self.groups)
-        faults += found
-        chosen = faults.trying(executor_named, values.pop("executor", "serial"))
+        condition, wrong = question_faults(columns, where, self.best, self.fronts, per=self.groups)
+        faults += wrong
+        executor = faults.trying(executor_named, values.pop("executor", "serial"))
+        resume = values.pop("resume", False)
+        own = {n: values.pop(n) for n in ("zip", "sobol", "seed") if n in values}
         plan = make_plan(
-            values.pop("workloads", []), values.pop("devices", ()), settings,
-            zip=values.pop("zip", ()), sobol=values.pop("sobol", None),
-            seed=values.pop("seed", 0), metrics=wanted, faults=faults, place="--set",
-            options={n: v for n, v in values.items() if n != "resume"},
-        )  # fmt: skip
+            values.pop("workloads", []),
+            values.pop("devices", ()),
+            settings,
+            **own,
+            metrics=wanted,
+            faults=faults,
+            place="--set",
+            options=values,
+        )
         note(*(f"note: {text}" for text in plan.notes))
-        assert chosen is not None
+        assert executor is not None
         if self.dry_run:
             self.axes = {axis.name: axis.describe() for axis in plan.axes}
-            return pilot(plan, where=condition, output=self.output, workers=chosen.workers)
+            return pilot(plan, where=condition, output=self.output, workers=executor.workers)
         listed = max(self._rows, _REPORTED if self._needs_rows else 0)
         summary = Summary(
             self.best or "", self.fronts, top=listed, per=self.groups, bounds=self.bounds
         )
+        in_memory = self.output is None and plan.points <= _MOST_ROWS
         try:
             with _progress(plan.points) as progress:
                 outcome = run_plan(
-                    plan, where=condition, output=self.output, executor=chosen,
-                    resume=values.get("resume", False), progress=progress, summary=summary,
+                    plan,
+                    where=condition,
+                    output=self.output,
+                    executor=executor,
+                    resume=resume,
+                    progress=progress,
+                    summary=summary,
                     argv=sys.argv,
-                    keep=(self.json or self._needs_rows) and self.output is None
-                    and plan.points <= _MOST_ROWS,
-                )  # fmt: skip
+                    keep=(self.json or self._needs_rows) and in_memory,
+                )
         except KeyboardInterrupt:
             if self.output is not None:
-                note(f"{summary.points} of {plan.points} points are done: --resume goes on from "
-                     "there")  # fmt: skip
+                done = f"{summary.points} of {plan.points} points are done"
+                note(f"{done}: --resume goes on from there")
             raise
         return SweepRun(plan, outcome)
+
+    def _wanted(
+        self, metrics: str | None, where: str | None, faults: FaultList
+    ) -> list[str] | None:
+        """Return the metrics that every point is to have; ``None`` for those of every sweep."""
+        wanted = text_list(metrics, faults, "--metrics") if metrics else None
+        named = f"{where} {self.best} {self.per} {self.pareto}"
+        if wanted is None and any(name in named for name in EXTRA):
+            wanted = [*METRICS, *EXTRA]
+        if wanted is not None and (self.best or self.pareto) and BASIS not in wanted:
+            wanted = [*wanted, BASIS]  # by which bounds are set apart
+        return wanted
 
     @property
     def _needs_rows(self) -> bool:
@@ -208,8 +221,8 @@ class SweepAnswer(Answer):
         """Say on stderr how many rows there are, which lack numbers, and what was written."""
         summary = outcome.summary
         fewer = "" if summary.rows == summary.points else f", {summary.rows} satisfy the condition"
-        note(f"{summary.points} points{fewer}, {summary.feasible} of them fit; "
-             f"{show(outcome.seconds, 'time')}")  # fmt: skip
+        fit = f"{summary.feasible} of them fit; {show(outcome.seconds, 'time')}"
+        note(f"{summary.points} points{fewer}, {fit}")
         if unfit := summary.unfit_devices:
             note(f"fits at no point: {few_names(unfit)} (perfmodel predict says what is missing)")
         note(*remarks(summary))
@@ -220,25 +233,24 @@ class SweepAnswer(Answer):
 
     def _print(self, plan: SweepPlan, summary: Summary) -> None:
         """Print the best row or those of each group, the front, or the first rows; then bounds."""
-        best, fronts, rows = self.best, self.fronts, self._rows
-        if best and self.groups:
-            self._print_groups(plan, summary, best)
-        elif best:
-            among = _among(summary, (best,))
+        best, fronts, per = self.best, self.fronts, self.groups
+        if best:
+            among, result = _among(summary, (best,)), summary.best_per if per else summary.best
+            each = f" for each {', '.join(per)}" if per else ""
             say(
-                f"best {best}{among}:"
-                if summary.best
+                f"best {best}{among}{each}:"
+                if result
                 else f"best {best}: no point qualifies{among}"
             )
+        if best and not per:
             say(*(f"  {line}" for line in _row_lines(summary.best or {}, plan)))
+        elif best and summary.best_per:
+            say(as_text(_brief(summary.best_per, plan, [*per, best]), rows=200))
+            _note_unmet(plan, summary.best_per, per)
         if fronts:
             size = 0 if summary.front is None else len(summary.front)
             say(f"{size} rows on the front of {', '.join(fronts)}{_among(summary, (*fronts,))}:")
-            if summary.front is not None:
-                say(as_text(_brief(summary.front, plan, fronts), rows=200))
-        top = summary.top or summary.unfit
-        if rows and not best and not fronts and top is not None:
-            say(as_text(_brief(top.head(rows), plan), rows=rows))
+        self._print_rows(plan, summary.front, summary.top or summary.unfit)
         bounds = summary.bounds
         if bounds is None or not bounds.rows:
             return
@@ -246,24 +258,25 @@ class SweepAnswer(Answer):
         say(f"bounds, set apart ({bounds.rows} rows):")
         if best and bounds.best is not None:
             say(f"  best {best}:", *(f"    {line}" for line in _row_lines(bounds.best, plan)))
-        if fronts and bounds.front is not None:
-            say(as_text(_brief(bounds.front, plan, fronts), rows=200))
-        if rows and not best and not fronts and bounds.top is not None:
-            say(as_text(_brief(bounds.top.head(rows), plan), rows=rows))
+        self._print_rows(plan, bounds.front, bounds.top)
 
-    def _print_groups(self, plan: SweepPlan, summary: Summary, best: str) -> None:
-        """Print the best of each group, and the groups in which no point qualifies."""
-        rows, per, among = summary.best_per, self.groups, _among(summary, (best,))
-        each = f"for each {', '.join(per)}"
-        say(f"best {best}{among} {each}:" if rows else f"best {best}: no point qualifies{among}")
-        if rows:
-            say(as_text(_brief(rows, plan, [*per, best]), rows=200))
-        axes = {axis.name: axis.values for axis in plan.axes}
-        if len(per) == 1 and not plan.sobol and per[0] in axes:
-            met: list[Any] = [] if rows is None else rows[per[0]].tolist()
-            unmet = [f"{value}" for value in axes[per[0]] if value not in met]
-            if rows and unmet:
-                note(f"no point qualifies at {per[0]} = {few_names(unmet)}")
+    def _print_rows(self, plan: SweepPlan, front: Table | None, top: Table | None) -> None:
+        """Print the front where that is asked for, and the first rows where nothing else is."""
+        if self.fronts and front is not None:
+            say(as_text(_brief(front, plan, self.fronts), rows=200))
+        rows = self._rows
+        if rows and top is not None:
+            say(as_text(_brief(top.head(rows), plan), rows=rows))
+
+
+def _note_unmet(plan: SweepPlan, rows: Table, per: list[str]) -> None:
+    """Name the groups in which no point qualifies."""
+    axes = {axis.name: axis.values for axis in plan.axes}
+    if len(per) == 1 and not plan.sobol and per[0] in axes:
+        met = rows[per[0]].tolist()
+        unmet = [f"{value}" for value in axes[per[0]] if value not in met]
+        if unmet:
+            note(f"no point qualifies at {per[0]} = {few_names(unmet)}")
 
 
 def _among(summary: Summary, objectives: tuple[str, ...]) -> str:
@@ -279,20 +292,27 @@ def _among(summary: Summary, objectives: tuple[str, ...]) -> str:
 
 def _row_lines(row: Mapping[str, Any], plan: SweepPlan) -> list[str]:
     """Return a row as lines: column, value, unit."""
-    lines: list[str] = []
-    for name, value in row.items():
-        if value != value or value == "":
-            continue
-        cells = as_text(Table({name: [value]}, plan.columns)).splitlines()
-        unit = cells[1].strip() if len(cells) == 3 else ""
-        lines.append(f"{name:<24} {cells[-1].strip()} {unit}".rstrip())
-    return lines
+    known = {name: [value] for name, value in row.items() if value == value and value != ""}
+    names, units, cells = shown_cells(Table(known, plan.columns), 1)
+    return [
+        f"{name:<24} {cell} {unit}".rstrip()
+        for name, unit, (cell,) in zip(names, units, cells, strict=True)
+    ]
 
 
 #: What a table on the terminal shows beside the axes.
-_BRIEF = ("latency_s", "latency_low_s", "latency_high_s", "tokens_per_s", "frames_per_s",
-          "energy_j", "peak_memory_bytes", "feasible", "resource_share",
-          "bottleneck")  # fmt: skip
+_BRIEF = (
+    "latency_s",
+    "latency_low_s",
+    "latency_high_s",
+    "tokens_per_s",
+    "frames_per_s",
+    "energy_j",
+    "peak_memory_bytes",
+    "feasible",
+    "resource_share",
+    "bottleneck",
+)
 
 
 def _brief(table: Table, plan: SweepPlan, more: Iterable[str] = ()) -> Table:
@@ -302,11 +322,13 @@ def _brief(table: Table, plan: SweepPlan, more: Iterable[str] = ()) -> Table:
     metrics = _BRIEF if {*METRICS} <= {*plan.metrics} else plan.metrics
     names = [*subjects, *(axis.name for axis in plan.axes), *more]
     names += [name for name in metrics if name in plan.metrics]
-    shown = [
-        name for name in dict.fromkeys(names)
-        if name in table and (name not in (*METRICS, *EXTRA) or _has_numbers(table[name]))
-    ]  # fmt: skip
-    return table.select(*shown)
+    return table.select(
+        *(
+            name
+            for name in dict.fromkeys(names)
+            if name in table and (name not in (*METRICS, *EXTRA) or _has_numbers(table[name]))
+        )
+    )
 
 
 def _has_numbers(column: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from perfmodel.atomic import write_text
 from perfmodel.cli import DONE
-from perfmodel.cli.answer import Answer
+from perfmodel.cli.answer import Answer, write_page
 from perfmodel.cli.common import note, print_json, say
 from perfmodel.cli.reporting import write_report
 from perfmodel.errors import Fault
@@ -28,7 +28,6 @@ class ValidationAnswer(Answer):
         Write what the rows say of runtimes (YAML): what intervals and bases rest on.
     """
 
-    ROW: ClassVar[str] = "data set and target"
     FILES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "trust": (".md",),
         "evidence": (".yaml", ".yml"),
@@ -55,6 +54,7 @@ class ValidationAnswer(Answer):
             root = data_folder(self.data, self.suffix).root
             write_text(self.trust, trust_page(result, reproduce(), root, known))
         if result:
+            write_page(self.plot, result, *result)
             write_report(self.report, result)
         if self.json:
             print_json(result)

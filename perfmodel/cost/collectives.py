@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.hardware.kernel.stated import ConstantsOfKernels
+from perfmodel.hardware.kernel import ConstantsOfKernels, Kernel, Share, Time
 
 #: Collective -> passes over the whole message that a ring's links carry, beside ``(n - 1) / n``.
 COLLECTIVES: Final[Mapping[str, float]] = {
@@ -28,9 +28,52 @@ COLLECTIVES: Final[Mapping[str, float]] = {
 PCIE_STEPS: Final = {"low": 1.0 / 0.47, "middle": 2.5 / 1.9, "bulk": 5.7 / 3.4}
 
 
+class CollectiveKernel(Kernel):
+    """What a library of collectives reaches and costs."""
+
+    KIND: ClassVar[str] = "collective"
+
+    step: Time | None = None
+    """Time of a step of the low-latency protocol."""
+    middle_start: Time | None = None
+    """Further start of the middle protocol (128 byte lines)."""
+    middle_step: Time | None = None
+    """Time of a step of the middle protocol."""
+    bulk_start: Time | None = None
+    """Further start of the bulk protocol."""
+    bulk_step: Time | None = None
+    """Time of a step of the bulk protocol."""
+    low_share: Share | None = None
+    """Rate of the low-latency protocol, by that of bulk."""
+    middle_share: Share | None = None
+    """Rate of the middle protocol, by that of bulk."""
+    pair_share: Share | None = None
+    """Share of the link's bandwidth in bulk between two devices."""
+    eight_share: Share | None = None
+    """Share of the link's bandwidth in bulk between eight devices."""
+    bridge_share: Share | None = None
+    """What is left of the share where more than two devices meet over PCIe bridges."""
+    switch_start: Time | None = None
+    """Start of a reduction inside the switch (NVLS)."""
+    switch_share: Share | None = None
+    """Share of the link's bandwidth of a reduction inside the switch."""
+    one_shot_start: Time | None = None
+    """Start of one kernel in which every device reads all others."""
+    one_shot_share: Share | None = None
+    """Share of the link's bandwidth of that kernel."""
+    two_shot_start: Time | None = None
+    """Start of one kernel that scatters the sums and gathers them."""
+    two_shot_share: Share | None = None
+    """Share of the link's bandwidth of that kernel."""
+    copy_launch: Time | None = None
+    """Launch of a copy into a registered buffer."""
+    copy_share: Share | None = None
+    """Share of main memory's bandwidth of that copy."""
+
+
 @dataclass(frozen=True, slots=True)
 class CollectiveCostConstants(ConstantsOfKernels):
-    """Constants of a library: `perfmodel.hardware.kernel.Kernel` says what they are.
+    """Constants of a library: `CollectiveKernel` says what they are.
 
     Seconds and shares; an algorithm whose share is 0 is none that the library has.
     """

@@ -41,7 +41,7 @@ def run_energy(
     format and of main memory; else busy power (the engine's, or the device's) x time. What the kind
     of hardware prices itself (``energy NAME`` in the totals) comes in place of the operations and
     bytes that it covers. Where no idle power is stated, the background and refresh power of DRAM
-    stands for it; the energies a byte that the tables fill in leave it out, so that it is not
+    stands for it; the energies per byte that the tables fill in leave it out, so that it is not
     counted twice. Vector work, nearer levels and static power without a figure are left out, and
     the model's name says so.
 

@@ -11,13 +11,15 @@ bounds the sum) and more capacity never evicts.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.caches import cached
 from perfmodel.cost.setting import Setting
+from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.lower import ALWAYS_MAIN, WEIGHT, Accesses, OperatorTable
 
 TRAFFIC_MODEL = "compulsory; activations resident in the nearest memory that holds them"
@@ -177,7 +179,7 @@ def _slot_bits(slots: tuple[str, ...], points: int, setting: Setting) -> Value:
     return np.array([float(distinct[slot]) for slot in slots])[:, None]
 
 
-@lru_cache(maxsize=1024)
+@cached(16 << 10)
 def _distinct(slots: tuple[str, ...]) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
     """Return the slots without repetition, and where each stands among them, as a column."""
     names = tuple(dict.fromkeys(slots))
@@ -206,6 +208,35 @@ def reduce_rows(ufunc: np.ufunc, values: Value, starts: Value) -> Value:
     return out
 
 
+def residency_needs(lives: Lifetimes, sizes: Value, xp: Any = np) -> Value:
+    """Return the bytes that a memory must have for each activation to be resident in it.
+
+    An activation is resident together with every activation whose lifetime is no longer; it needs
+    the largest sum of their bytes over the steps at which it is live.
+
+    Parameters
+    ----------
+    lives
+        Of at least one activation.
+    sizes
+        Bytes of each activation, ``(activations, points)``.
+    xp
+        Namespace of the arrays.
+
+    Returns
+    -------
+    array of shape ``(activations, points)``
+    """
+    blocks = xp.split(sizes[lives.order], lives.ranks)
+    for rank in range(1, len(blocks)):
+        blocks[rank] = blocks[rank - 1][: len(blocks[rank])] + blocks[rank]
+    beside = xp.concatenate(blocks)[lives.last]
+    if xp is np:
+        return reduce_rows(np.maximum, beside, lives.pairs)
+    owner = np.repeat(np.arange(len(lives.pairs)), np.diff(lives.pairs, append=len(lives.last)))
+    return xp.zeros(sizes.shape).at[owner].max(beside)
+
+
 def _away(
     access: Accesses, capacity: Value, everything: Value, setting: Setting, points: int
 ) -> Value:
@@ -215,13 +246,7 @@ def _away(
     kept = 1.0 * (everything > capacity) if setting.warm else 1.0
     if lives.names:
         sizes = access.sizes * (_slot_bits(lives.slots, points, setting) / 8.0)
-        held = sizes[lives.shorter]
-        if xp is np:
-            sums = reduce_rows(np.add, held, lives.sets)
-            need = reduce_rows(np.maximum, sums, lives.pairs)
-        else:
-            need = _foreign_need(held, access, setting)
-        away = 1.0 * (need > capacity)
+        away = 1.0 * (residency_needs(lives, sizes, xp) > capacity)
     else:
         away = xp.zeros((0, 1))
     kept = xp.asarray(kept, dtype=float).reshape(1, -1)
@@ -241,15 +266,6 @@ def _away(
     tensor = access.tensor
     place = np.where(tensor == ALWAYS_MAIN, n + 1, n)
     return table[np.where(tensor >= 0, tensor, place)]
-
-
-def _foreign_need(held: Value, access: Accesses, setting: Setting) -> Value:
-    xp = setting.xp
-    lives = access.lifetimes
-    sets = np.repeat(np.arange(len(lives.sets)), np.diff(np.r_[lives.sets, len(lives.shorter)]))
-    sums = xp.zeros((len(lives.sets), held.shape[1])).at[sets].add(held)
-    pairs = np.repeat(np.arange(len(lives.pairs)), np.diff(np.r_[lives.pairs, len(lives.sets)]))
-    return xp.zeros((len(lives.pairs), held.shape[1])).at[pairs].max(sums)
 
 
 def stored_bytes(table: OperatorTable, setting: Setting, role: str) -> Value:

@@ -22,6 +22,7 @@ from perfmodel.hardware.view import MachineViews, engine_view, lacks, memory_vie
 
 E = TypeVar("E", bound=Engine)
 M = TypeVar("M", bound=Memory)
+K = TypeVar("K", bound=Kernel)
 S = TypeVar("S", bound=Spec)
 
 
@@ -55,7 +56,7 @@ class Setting:
     xp
         Array namespace of the values.
     read_bandwidths
-        Memory -> bytes a second that is read from it, for memories with physics of their own.
+        Memory -> bytes per second that is read from it, for memories with physics of their own.
     choices
         What the engine's kind adds to its spec beside numbers (a dataflow, a switch), by field.
     stays
@@ -96,6 +97,38 @@ class Setting:
         self._views = make(self.facts, self.choices, self.engine_name)
         self.engine, self.runtime = self._views.engine, self._views.runtime
 
+    def at(
+        self,
+        facts: Mapping[str, Value],
+        precision: Precision,
+        xp: Any,
+        *,
+        warm: bool = False,
+        relaxed: bool = False,
+        sequences: Value = 1.0,
+        steps: Value = None,
+        calls: Value = 0.0,
+    ) -> Setting:
+        """Return the setting with the numbers of a prediction; its categories stay."""
+        return Setting(
+            facts,
+            self.engine_name,
+            self.levels,
+            self.weights_memory,
+            precision,
+            self.overlap,
+            self.bare,
+            self.causal_skips_masked,
+            warm,
+            relaxed,
+            xp,
+            self.read_bandwidths,
+            self.choices,
+            sequences=sequences,
+            steps=steps,
+            calls=calls,
+        )
+
     @property
     def clock(self) -> Value:
         """Clock of the engine, hertz.
@@ -126,11 +159,13 @@ class Setting:
         """How much slower the device's host is than those that the runtime's times hold for."""
         return self.facts.get("runtime.hosts", 1.0) * self.runtime.host_slowdown
 
-    def kernel(self, name: str) -> Kernel:
-        """Return constants of the runtime's kernels: of a class, perhaps of a format."""
-        known = self._views.kernels.get(name)
+    def kernel(self, name: str, model: type[K]) -> K:
+        """Return constants of the runtime's kernels of a class, by the class that declares them."""
+        key = name, model
+        known = self._views.kernels.get(key)
         if known is None:
-            known = self._views.kernels[name] = view(Kernel, self.facts, f"runtime.kernels.{name}.")
+            known = view(model, self.facts, f"runtime.kernels.{name}.")
+            self._views.kernels[key] = known
         return known
 
     def has_memory(self, level: str) -> bool:
@@ -195,5 +230,5 @@ def _setting(values: Mapping[str, Any]) -> Setting:
     return Setting(**{**values, "xp": module_of(values["xp"])})
 
 
-#: What a kind of memory gives: (setting, name of the memory) -> bytes a second.
+#: What a kind of memory gives: (setting, name of the memory) -> bytes per second.
 ReadBandwidth: TypeAlias = Callable[[Setting, str], Value]

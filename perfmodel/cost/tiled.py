@@ -2,7 +2,7 @@
 
 Every loop nest crosses the boundary beyond the scratchpad as often as its best tile needs; what a
 row touches outside its nests (bias, residual input) crosses once. Networks of up to `SHAPES`
-distinct shapes use exact staircases, one a shape; more, closed forms over the points.
+distinct shapes use exact staircases, one for each shape; more, closed forms over the points.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfmodel.arrays import Value, is_array
+from perfmodel.arrays import Value, by_row, is_array
 from perfmodel.cost.nests import RowSums, network_bytes, outside
 from perfmodel.cost.residency import access_bytes, crossing, sum_by_row, usable_capacity
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.tiled_nests import NestTraffic, nest_traffic
+from perfmodel.cost.tiled_forms import closed_forms
+from perfmodel.cost.tiled_nests import BufferedNests
+from perfmodel.cost.tiled_stairs import staircases
 from perfmodel.cost.traffic.nest import Conventions
+from perfmodel.cost.traffic.stationarity import OperandTraffic
 from perfmodel.workload.lower import WEIGHT, OperatorTable
 
 #: Distinct shapes of a prediction that get a staircase each; beyond, closed forms.
@@ -33,20 +36,25 @@ class Tiled:
         Level -> bytes of each row, ``(rows, points)``: main memory, and the memory that stores the
         weights where that is another.
     nests
-        Bytes of each nest by operand.
+        Bytes of each nest by operand in one execution of its row, all groups; ``(nests, points)``.
     model
         How it was found, with its conventions.
     """
 
     traffic: dict[str, Value]
-    nests: NestTraffic
+    nests: OperandTraffic
     model: str
 
 
 def tiled_traffic(
-    table: OperatorTable, setting: Setting, conventions: Conventions | None = None, *,
-    partial: float = 4.0, keep: Value = 0.0, capacity: Value = None,
-) -> Tiled:  # fmt: skip
+    table: OperatorTable,
+    setting: Setting,
+    conventions: Conventions | None = None,
+    *,
+    partial: float = 4.0,
+    keep: Value = 0.0,
+    capacity: Value = None,
+) -> Tiled:
     """Return the bytes that each row moves between the last on-chip memory and what is beyond.
 
     Parameters
@@ -73,56 +81,62 @@ def tiled_traffic(
     """
     rule = conventions or Conventions()
     size = usable_capacity(setting, setting.levels[-2]) if capacity is None else capacity
-    alone = _layerwise(table, setting, rule, size, partial, None)
+    layerwise = _layerwise(table, setting, rule, size, partial, None)
     if not is_array(keep) and keep == 0.0:
-        return alone
-    stay = crossing(table, setting, size * keep)
-    kept = _layerwise(table, setting, rule, size * (1.0 - keep), partial, stay)
-    xp = setting.xp
+        return layerwise
+    crosses = crossing(table, setting, size * keep)
+    staying = _layerwise(table, setting, rule, size * (1.0 - keep), partial, crosses)
     better = setting.stays
     if better is None:
-        better = network_bytes(table, kept.traffic) < network_bytes(table, alone.traffic)
+        better = network_bytes(table, staying.traffic) < network_bytes(table, layerwise.traffic)
 
-    def pick(left: Value, right: Value) -> Value:
-        return xp.where(better, left, right)
+    def pick(resident: Value, crossing: Value) -> Value:
+        return setting.xp.where(better, resident, crossing)
 
-    mixed = NestTraffic(
-        *(pick(getattr(kept.nests, f), getattr(alone.nests, f)) for f in NestTraffic.__slots__)
+    return Tiled(
+        {level: pick(staying.traffic[level], part) for level, part in layerwise.traffic.items()},
+        OperandTraffic(*map(pick, staying.nests, layerwise.nests)),
+        layerwise.model.replace("layer by layer", "activations may stay"),
     )
-    traffic = {level: pick(kept.traffic[level], moved) for level, moved in alone.traffic.items()}
-    return Tiled(traffic, mixed, alone.model.replace("layer by layer", "activations may stay"))
+
+
+def nest_traffic(buffered: BufferedNests) -> OperandTraffic:
+    """Return the bytes of each nest in one execution of its row; ``(nests, points)``."""
+    by_nest = staircases(buffered, SHAPES)
+    by_nest |= closed_forms(buffered, [i for i in range(len(buffered.nests)) if i not in by_nest])
+    operands = zip(*(by_nest[i] for i in range(len(by_nest))), strict=True)
+    scale, xp = buffered.nests.groups * buffered.nests.times, buffered.setting.xp
+    return OperandTraffic(*(by_row(part, buffered.points, xp) * scale for part in operands))
 
 
 def _layerwise(
-    table: OperatorTable, setting: Setting, rule: Conventions, capacity: Value, partial: float,
-    stay: Value,
-) -> Tiled:  # fmt: skip
+    table: OperatorTable,
+    setting: Setting,
+    rule: Conventions,
+    capacity: Value,
+    partial: float,
+    crosses: Value,
+) -> Tiled:
     nests, access = table.nests, table.accesses
     assert nests is not None
     assert access is not None
     xp = setting.xp
-    moved = access_bytes(table, setting)
-    if stay is not None:
-        moved = moved * stay
-    found = nest_traffic(table, setting, rule, capacity, partial, stay, SHAPES)
+    accessed = access_bytes(table, setting)
+    if crosses is not None:
+        accessed = accessed * crosses
+    operands = nest_traffic(BufferedNests.of(table, setting, rule, capacity, partial, crosses))
+    rows = RowSums(nests.row, len(table.rows), xp)
+    main, weights_memory = setting.levels[-1], setting.weights_memory
     # What no nest accounts for crosses once.
     apart = outside(table)
-    by_row = sum_by_row(moved * apart, table, setting)
-    rows = RowSums(nests.row, len(table.rows), xp)
-    weight_of = access.tensor == WEIGHT
-    stored_apart = setting.weights_memory != setting.levels[-1]
-    traffic = {setting.levels[-1]: by_row}
-    weights = found.weight
-    if stored_apart:
-        own = sum_by_row(moved * apart * weight_of[:, None], table, setting)
+    traffic = {main: sum_by_row(accessed * apart, table, setting)}
+    weights = operands.weight
+    if weights_memory != main:
+        weight_of = access.tensor == WEIGHT
+        own = sum_by_row(accessed * apart * weight_of[:, None], table, setting)
         is_weight = np.where(nests.access[:, 1] >= 0, weight_of[nests.access[:, 1]], False)
-        mask = is_weight[:, None]
-        stored = xp.where(mask, found.weight, 0.0)
-        traffic = {
-            setting.levels[-1]: by_row - own,
-            setting.weights_memory: own + rows(stored),
-        }
-        weights = xp.where(mask, 0.0, found.weight)
-    main = found.input + weights + found.output
-    traffic[setting.levels[-1]] = traffic[setting.levels[-1]] + rows(main)
-    return Tiled(traffic, found, f"tiled, layer by layer; {rule}")
+        stored = xp.where(is_weight[:, None], operands.weight, 0.0)
+        traffic = {main: traffic[main] - own, weights_memory: own + rows(stored)}
+        weights = xp.where(is_weight[:, None], 0.0, operands.weight)
+    traffic[main] = traffic[main] + rows(operands.input + weights + operands.output)
+    return Tiled(traffic, operands, f"tiled, layer by layer; {rule}")

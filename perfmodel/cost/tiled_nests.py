@@ -1,110 +1,140 @@
-"""Tiled traffic of the loop nests of a table: exact staircases, or closed forms over the points."""
+"""Loop nests of a table beside a buffer: what staircases, closed forms and bounds are asked."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.arrays import Value, by_row, is_array
+from perfmodel.arrays import Value
+from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.cost.tiled_forms import closed_forms, is_fused_attention
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase import Staircase, staircase
 from perfmodel.workload.lower import OperatorTable
 from perfmodel.workload.shapes import Nests
 
-_DIMS = (
-    "batch", "out_channels", "in_channels", "out_rows", "out_columns", "kernel_rows",
+#: Extents of one group of a nest.
+EXTENTS = (
+    "batch",
+    "out_channels",
+    "in_channels",
+    "out_rows",
+    "out_columns",
+    "kernel_rows",
     "kernel_columns",
-)  # fmt: skip
+)
 
 
-#: Bytes of one group: input, weight, output, and partial sums that come back.
-Four: TypeAlias = tuple[Value, Value, Value, Value]
+@dataclass(frozen=True, slots=True)
+class BufferedNests:
+    """The nests of a table, the buffer that they share in turn, and what tiles may do.
 
-
-@dataclass(slots=True)
-class NestTraffic:
-    """Bytes of each nest in one execution of its row, all groups; ``(nests, points)``."""
-
-    input: Value
-    weight: Value
-    output: Value
-    #: part of `output` that is read: partial sums coming back
-    partial_reads: Value
-
-
-def nest_traffic(
-    table: OperatorTable, setting: Setting, rule: Conventions, capacity: Value, partial: float,
-    stay: Value, shapes: int,
-) -> NestTraffic:  # fmt: skip
-    """Return the bytes of each nest across the boundary beyond `capacity`.
-
-    Parameters
+    Attributes
     ----------
-    stay
-        1 for each access that crosses, 0 for one that stays; ``None``: all cross.
-    shapes
-        Distinct shapes up to which staircases are used.
+    nests, points
+        The nests, and the points of their table.
+    setting
+        The machine.
+    conventions
+        What a tile may do.
+    capacity
+        Bytes of the buffer.
+    partial
+        Bytes of an output element while it is summed up.
+    element_bytes
+        Bytes of an element of input, weight and output, ``(3, nests, points or 1)``; 0 for one
+        that does not cross the boundary.
+    real_share
+        Share of each nest's input that is real: padding is never fetched.
+    fused
+        Which nests are halves of an attention whose scores stay on chip.
     """
-    nests = table.nests
-    assert nests is not None
-    widths = operand_bytes(table, setting, stay)
-    fused = is_fused_attention(table)
-    exact = not setting.relaxed and setting.xp is np
-    real = real_share(table, nests, setting)
-    found: list[Four] = [(0.0, 0.0, 0.0, 0.0)] * len(nests)
-    rest: list[int] = []
-    strides = np.concatenate([nests.stride, nests.dilation], axis=1).tolist()
-    columns = [getattr(nests, name) for name in _DIMS] + [widths[0], widths[1], widths[2], real]
-    fixed = _fixed(columns) if exact else None
-    chosen: list[_DistinctShapes | None] = [None] * len(nests)
-    for i in range(len(nests)):
-        if exact and not fused[i]:
-            chosen[i] = (
-                fixed[i] if fixed else _distinct([c[i] for c in columns], table.points, shapes)
-            )
-    # All or none: nests that vary take staircases only where those of all of them are few.
-    used = {numbers for keys in chosen if keys is not None for numbers in keys.numbers}
-    many = len(used) > shapes
-    for i, keys in enumerate(chosen):
-        if keys is None or (many and keys.index is not None):
-            rest.append(i)
-        else:
-            found[i] = _looked_up(keys, tuple(strides[i]), rule, capacity, partial)
-    if rest:
-        closed = closed_forms(table, setting, rule, capacity, partial, widths, real, rest)
-        for i, parts in closed.items():
-            found[i] = parts
-    scale = nests.groups * nests.times
-    stacked = (
-        by_row([parts[part] for parts in found], table.points, setting.xp) * scale
-        for part in range(4)
-    )
-    return NestTraffic(*stacked)
+
+    nests: Nests
+    points: int
+    setting: Setting
+    conventions: Conventions
+    capacity: Value
+    partial: float
+    element_bytes: Value
+    real_share: Value
+    fused: list[bool]
+
+    @classmethod
+    def of(
+        cls,
+        table: OperatorTable,
+        setting: Setting,
+        conventions: Conventions,
+        capacity: Value,
+        partial: float,
+        crosses: Value = None,
+    ) -> BufferedNests:
+        """Return the nests of a table.
+
+        Parameters
+        ----------
+        crosses
+            1 for each access that crosses, 0 for one that stays; ``None``: all cross.
+        """
+        nests = table.nests
+        assert nests is not None
+        return cls(
+            nests=nests,
+            points=table.points,
+            setting=setting,
+            conventions=conventions,
+            capacity=capacity,
+            partial=partial,
+            element_bytes=_element_bytes(table, nests, setting, crosses),
+            real_share=_real_share(table, nests, setting),
+            fused=_fused_attention(nests),
+        )
+
+    def nest(self, i: int) -> TileNest:
+        """Return one group of a nest, its extents over the points."""
+        stride, dilation = self.nests.stride[i].tolist(), self.nests.dilation[i].tolist()
+        extents = {name: getattr(self.nests, name)[i] for name in EXTENTS}
+        return TileNest.with_steps(stride, dilation, **extents)
+
+    def widths(self, i: int) -> Widths:
+        """Return the bytes of an element of a nest's operands over the points."""
+        input, weight, output = self.element_bytes[:, i]
+        return Widths(input, weight, output, self.partial)
+
+    def is_product(self, i: int) -> bool:
+        """Tell whether a nest is a product of matrices: one tap, no stride."""
+        strides = self.nests.stride[i].tolist() == [1, 1]
+        return strides and all_ones(self.nests.kernel_rows[i], self.nests.kernel_columns[i])
 
 
-def operand_bytes(table: OperatorTable, setting: Setting, stay: Value) -> Value:
-    """Return bytes of an element of each operand, ``(3, nests, points or 1)``; 0: it stays."""
-    from perfmodel.cost.residency import slot_bytes
+def all_ones(*values: Value) -> bool:
+    """Tell whether sizes are all 1; kernels, and channels of a depthwise nest, never vary."""
+    return all(isinstance(v, np.ndarray) and bool(np.all(v == 1.0)) for v in values)
 
-    nests, access = table.nests, table.accesses
-    assert nests is not None
+
+def _fused_attention(nests: Nests) -> list[bool]:
+    inner = nests.access.tolist()
+    out = [False] * len(nests)
+    for i in range(len(nests) - 1):
+        pair = nests.row[i] == nests.row[i + 1] and nests.kind[i] == "attention"
+        if pair and inner[i][2] < 0 and inner[i + 1][0] < 0 and not out[i]:
+            out[i] = out[i + 1] = True
+    return out
+
+
+def _element_bytes(table: OperatorTable, nests: Nests, setting: Setting, crosses: Value) -> Value:
+    access = table.accesses
     assert access is not None
     each = slot_bytes(access.slots, table.points, setting)
-    if stay is not None:
-        each = each * stay
+    if crosses is not None:
+        each = each * crosses
     xp = setting.xp
     padded = xp.concatenate([each, xp.zeros((1, each.shape[1]))])
     return xp.stack([padded[nests.access[:, k]] for k in range(3)])
 
 
-def real_share(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
-    """Return the share of each nest's input that is real: padding is never fetched."""
+def _real_share(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
     access = table.accesses
     assert access is not None
     xp = setting.xp
@@ -113,113 +143,7 @@ def real_share(table: OperatorTable, nests: Nests, setting: Setting) -> Value:
         taps = (getattr(nests, f"kernel_{side}") - 1.0) * nests.dilation[:, axis : axis + 1] + 1.0
         step = xp.minimum(nests.stride[:, axis : axis + 1], taps)
         span = span * (step * (getattr(nests, f"out_{side}") - 1.0) + taps)
-    model = nests.times * nests.groups * nests.batch * nests.in_channels * span
+    touched = nests.times * nests.groups * nests.batch * nests.in_channels * span
     at = nests.access[:, 0]
-    held = xp.where((at >= 0)[:, None], access.elements[at], model)
-    return xp.minimum(1.0, held / model)
-
-
-@dataclass(slots=True)
-class _DistinctShapes:
-    """Distinct shapes of one nest over the points, and which point has which."""
-
-    numbers: list[tuple[float, ...]]
-    index: Any
-
-
-def _fixed(columns: list[Any]) -> list[_DistinctShapes | None] | None:
-    """Return the one shape of every nest where no column varies; None for one that is not whole."""
-    if any(c.shape[1] > 1 for c in columns):
-        return None
-    table = np.concatenate(columns, axis=1)
-    whole = (table[:, : len(_DIMS)] == np.floor(table[:, : len(_DIMS)])).all(axis=1).tolist()
-    return [
-        _DistinctShapes([tuple(row)], None) if good else None
-        for row, good in zip(table.tolist(), whole, strict=True)
-    ]
-
-
-def _distinct(columns: list[Any], points: int, shapes: int) -> _DistinctShapes | None:
-    """Return the distinct rows of columns; None where too many, or dimensions are not whole."""
-    dims = len(_DIMS)
-    if all(len(c) == 1 for c in columns):
-        row = tuple(c.item() for c in columns)
-        return _DistinctShapes([row], None) if all(d == int(d) for d in row[:dims]) else None
-    table = np.stack([np.broadcast_to(c, (points,)) for c in columns], axis=1)
-    if not np.array_equal(table[:, :dims], np.floor(table[:, :dims])):
-        return None
-    varying = np.flatnonzero(np.ptp(table, axis=0) > 0)
-    if not len(varying):
-        return _DistinctShapes([tuple(table[0].tolist())], None)
-    one = len(varying) == 1
-    rows = table[:, varying[0]] if one else table[:, varying]
-    _, first, index = np.unique(
-        rows, axis=None if one else 0, return_index=True, return_inverse=True
-    )
-    if len(first) > shapes:
-        return None
-    return _DistinctShapes([tuple(table[f].tolist()) for f in first], np.reshape(index, -1))
-
-
-def _looked_up(
-    keys: _DistinctShapes,
-    strides: tuple[int, ...],
-    rule: Conventions,
-    capacity: Value,
-    partial: float,
-) -> Four:
-    if keys.index is None:
-        return _steps(keys.numbers[0], strides, rule, partial)(capacity)
-    size = np.broadcast_to(np.asarray(capacity, dtype=float), keys.index.shape)
-    out = np.empty((4, len(keys.index)))
-    order = np.argsort(keys.index, kind="stable")
-    ends = np.cumsum(np.bincount(keys.index, minlength=len(keys.numbers)))
-    start = 0
-    for at, end in enumerate(ends.tolist()):
-        members = order[start:end]
-        out[:, members] = np.stack(_steps(keys.numbers[at], strides, rule, partial)(size[members]))
-        start = end
-    return out[0], out[1], out[2], out[3]
-
-
-class _Steps:
-    """A staircase whose input counts only what is real, for look-ups of all parts at once.
-
-    Padding has a place in a tile and is never fetched. Of the tiles at or below a capacity the one
-    with the least real traffic is taken, so that more capacity never adds any.
-    """
-
-    __slots__ = ("_capacities", "_columns", "_edges", "_rows")
-
-    def __init__(self, steps: Staircase, real: float) -> None:
-        parts = np.stack(
-            [steps.input_bytes * real, steps.weight_bytes, steps.output_bytes,
-             steps.partial_read_bytes]
-        )  # fmt: skip
-        total = parts[:3].sum(axis=0)
-        best = np.minimum.accumulate(total)
-        lower = np.flatnonzero(np.r_[True, best[1:] < best[:-1]])
-        self._edges = steps.capacity_bytes[lower]
-        self._columns = np.concatenate([np.full((4, 1), np.inf), parts[:, lower]], axis=1)
-        self._capacities: list[float] = self._edges.tolist()
-        self._rows: list[Four] = [tuple(column) for column in self._columns.T.tolist()]
-
-    def __call__(self, capacity: Value) -> Four:
-        if not is_array(capacity) or not np.ndim(capacity):
-            return self._rows[bisect_right(self._capacities, float(capacity))]
-        found = self._columns[:, np.searchsorted(self._edges, capacity, side="right")]
-        return found[0], found[1], found[2], found[3]
-
-
-@lru_cache(maxsize=4096)
-def _steps(
-    numbers: tuple[float, ...], strides: tuple[int, ...], rule: Conventions, partial: float
-) -> _Steps:
-    dims = {name: int(value) for name, value in zip(_DIMS, numbers, strict=False)}
-    x, w, y, real = numbers[len(_DIMS) :]
-    row_stride, column_stride, row_dilation, column_dilation = strides
-    nest = TileNest(
-        **dims, row_stride=row_stride, column_stride=column_stride, row_dilation=row_dilation,
-        column_dilation=column_dilation,
-    )  # fmt: skip
-    return _Steps(staircase(nest, Widths(x, w, y, partial), rule), real)
+    stored = xp.where((at >= 0)[:, None], access.elements[at], touched)
+    return xp.minimum(1.0, stored / touched)

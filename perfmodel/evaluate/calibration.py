@@ -24,10 +24,9 @@ from perfmodel.calibrate import Constant
 from perfmodel.calibrate.few_shot import NAMES, few_shot, multipliers, unmeasured
 from perfmodel.calibrate.next_rows import VARIED
 from perfmodel.calibrate.overlay import Calibration, LeaveOneOutRow
-from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.predicted_refit import PredictedRows
-from perfmodel.evaluate.subjects import classes_in
+from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase, classes_in
+from perfmodel.evaluate.refit import PredictedRows
 from perfmodel.evaluate.user_rows import is_left_out, load
 from perfmodel.settings import gathered
 
@@ -104,44 +103,39 @@ def calibrate(
     """
     faults = gathered()
     if not isinstance(measurements, str | Path | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-        faults.append(
-            Fault(
-                f"a {type(measurements).__name__} is no file",
-                path="measurements",
-                expected="a path to a .csv file",
-            )
-        )
+        message = f"a {type(measurements).__name__} is no file"
+        faults.append(Fault(message, "measurements", expected="a path to a .csv file"))
     spec = device.device if isinstance(device, Machine) else device
     if spec is not None:
         spec = faults.trying(hardware, spec, devices)
     elif measurements is None:
-        faults.append(
-            Fault(
-                "the device is needed where nothing is measured", path="device", expected="a name"
-            )
-        )
-    chosen = None if runtime is None else faults.trying(runtime_of, runtime, devices)
+        message = "the device is needed where nothing is measured"
+        faults.append(Fault(message, "device", expected="a name"))
+    used = None if runtime is None else faults.trying(runtime_of, runtime, devices)
     faults.settle()
     if measurements is None:
         assert spec is not None
-        return _unmeasured(spec, chosen, models)
+        return _unmeasured(spec, used, models)
     path = Path(measurements)
     cases = load(path, devices, skip_bad_rows=skip_bad_rows)
     rows: list[_Measured] = []
     for case in cases.cases:
-        if is_left_out(case):
-            continue
-        found = _row(case, spec, chosen, str(path), faults)
-        if found is not None:
-            rows.append(found)
+        if not is_left_out(case):
+            try:
+                rows.append(_row(case, spec, used))
+            except InputError as error:
+                faults += [replace(fault, file=str(path)) for fault in error.faults]
     names = {(row.plain.device, row.plain.runtime) for row in rows}
     if len(names) > 1:
-        told = "; ".join(sorted(f"{d} under {r}" for d, r in names))
-        faults.append(Fault(f"rows of several machines: {told}", file=str(path),
-                            expected="rows of one device under one runtime"))  # fmt: skip
+        several = "; ".join(sorted(f"{d} under {r}" for d, r in names))
+        message, expected = (
+            f"rows of several machines: {several}",
+            "rows of one device under one runtime",
+        )
+        faults.append(Fault(message, file=str(path), expected=expected))
     if not rows and not faults:
-        faults.append(Fault("no row says how long a run took", file=str(path),
-                            expected=f"a column {', '.join(_TIMES)}"))  # fmt: skip
+        message, expected = "no row says how long a run took", f"a column {', '.join(_TIMES)}"
+        faults.append(Fault(message, file=str(path), expected=expected))
     faults.settle()
     return _calibration(rows, path.name, cases.notes)
 
@@ -221,39 +215,36 @@ def _error(predicted: np.ndarray, measured: np.ndarray) -> float:
     return float(np.abs(predicted / measured - 1.0).mean())
 
 
-def _row(
-    case: ValidationCase, device: Device | None, runtime: Runtime | None, file: str,
-    faults: list[Fault],
-) -> _Measured | None:  # fmt: skip
-    """Return a row, or add faults."""
+def _row(case: ValidationCase, device: Device | None, runtime: Runtime | None) -> _Measured:
+    """Return a row that says how long a run took.
+
+    Raises
+    ------
+    InputError
+        It does not, it is of another device or runtime, or it cannot be predicted.
+    """
     questions = {q.metric: q for q in case.questions}
     question = next((questions[m] for m in _TIMES if m in questions), None)
     if case.machine is None or question is None:
         reason = case.reason or "no column says how long the run took"
-        faults.append(Fault(f"{case.name}: {reason}", file=file,
-                            expected=f"a row with one of {', '.join(_TIMES)}"))  # fmt: skip
-        return None
-    given = case.machine
-    spec = given.device if isinstance(given, Machine) else given
+        expected = f"a row with one of {', '.join(_TIMES)}"
+        raise input_error(f"{case.name}: {reason}", expected=expected)
+    spec = case.machine.device if isinstance(case.machine, Machine) else case.machine
     if device is not None and spec.name != device.name:
-        faults.append(Fault(f"{case.name}: is of {spec.name}", file=file, expected=device.name))
-        return None
+        raise input_error(f"{case.name}: is of {spec.name}", expected=device.name)
     if runtime is not None and case.runtime not in (None, runtime.name, runtime):
         named = case.runtime if isinstance(case.runtime, str) else getattr(case.runtime, "name", "")
-        faults.append(Fault(f"{case.name}: ran under {named}", file=file, expected=runtime.name))
-        return None
+        raise input_error(f"{case.name}: ran under {named}", expected=runtime.name)
     try:
         plain = case.predict(question.workload, runtime=case.runtime or runtime)
-        latency = float(plain.latency_s)
         rate = getattr(plain, question.metric)
         if rate is None:
             raise InputError(f"{spec.name} gives no {question.metric}")
     except InputError as error:
-        faults.append(Fault(f"{case.name}: {error.faults[0].message}", file=file))
-        return None
+        raise input_error(f"{case.name}: {error.faults[0].message}") from None
     measured = question.measured
     if question.metric != "latency_s":
-        measured = latency * float(rate) / question.measured
+        measured = float(plain.latency_s) * float(rate) / question.measured
     case = replace(case, machine=plain.machine, runtime=None, engine=None)
     question = replace(question, target="latency_s", metric="latency_s", measured=float(measured))
     return _Measured(case, question, plain)

@@ -172,6 +172,11 @@ class RowForm(_DatasetPart):
     macs: MacsForm | None = None
     """What the row states of its network."""
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The templates of its device."""
+        return (self.device,) if isinstance(self.device, str) else self.device
+
 
 class MeasuredForm(ConditionForm):
     """A measured quantity."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from perfmodel.ask import Runtime, runtime
 from perfmodel.errors import InputError
+from perfmodel.evaluate.case import RowOrigin
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.subjects import RowOrigin
 from perfmodel.evidence import RATES, Evidence, Subject, gathered, stretched
 
 __all__ = ["evidence_of", "row_residuals"]

@@ -1,12 +1,19 @@
-"""Where data sets lie: a folder laid out as the project's data; a suffix, optional a file."""
+"""Where data sets lie: a folder laid out as the project's data; a suffix, optional a file.
+
+A file that is opened has rows, faults, and what to note of it.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from perfmodel.errors import input_error
+from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.measurements import CsvTable, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +95,53 @@ def data_folder(data: str | Path | None, suffix: str = "") -> DataFolder:
             "measured/ and cpu_zen4/",
         )
     return DataFolder(root, suffix)
+
+
+class MeasuredTable(NamedTuple):
+    """A file of measured rows.
+
+    Attributes
+    ----------
+    rows
+        Its rows.
+    faults
+        Where readers of rows put what is wrong with a number.
+    note
+        Says when a suffix was asked for and the file has none.
+    """
+
+    rows: CsvTable
+    faults: list[Fault]
+    note: tuple[str, ...]
+
+
+@contextmanager
+def measured_table(
+    folder: DataFolder, name: str, places: Sequence[str], columns: Sequence[str]
+) -> Generator[MeasuredTable]:
+    """Open the first file that exists of a data set's places; all faults are told at once.
+
+    Parameters
+    ----------
+    folder
+        Holds the file.
+    name
+        Of the data set.
+    places
+        Where the file may lie.
+    columns
+        That it must have.
+
+    Raises
+    ------
+    InputError
+        There is no file or it lacks a column; or, when the block ends, rows had faults.
+    """
+    path = folder.need(name, *places)
+    rows = read_rows(path)
+    faults = list(rows.missing(columns))
+    if faults:
+        raise InputError(faults)
+    yield MeasuredTable(rows, faults, folder.note(path))
+    if faults:  # a row that is read as several cases names its own each time
+        raise InputError(list(dict.fromkeys(faults)))

@@ -1,21 +1,25 @@
-"""Refits on trial with every choice inside the loop: which constants move, and how far they may."""
+"""Refits on trial with every choice inside the loop: which constants move, and how far they may.
+
+Constants begin at what they are worth to those who have not seen the rows they were fitted on:
+the value of their family.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from perfmodel.ask import Machine
+from perfmodel.ask import Machine, runtime, runtime_names
 from perfmodel.calibrate import Constant, PulledConstants, nested_left_out
 from perfmodel.calibrate.fit import Forward, ResidualsAndSlopes, points_of
+from perfmodel.errors import InputError
 from perfmodel.evaluate.case import ValidationCase
-from perfmodel.evaluate.families import Families
-from perfmodel.evaluate.predicted_refit import PredictedRows, on_machine, separate_places
-from perfmodel.evaluate.refit import Refit, reported
+from perfmodel.evaluate.refit import PredictedRows, Refit, on_machine, reported, separate_places
 
 #: A constant beside the listed ones moves at most by this factor either way.
 _RANGE: Final = 30.0
@@ -59,10 +63,14 @@ def nested_trial(refit: Refit, name: str) -> dict[str, Any]:
     """
     nested = nested_refit(refit, name)
     result = nested_left_out(
-        nested.forward, refit.measured, nested.constants, refit.groups, scale=refit.scale,
+        nested.forward,
+        refit.measured,
+        nested.constants,
+        refit.groups,
+        scale=refit.scale,
         weights=refit.weights,
-    )  # fmt: skip
-    return reported(refit, result.predicted, result.fits) | {
+    )
+    return reported(refit, result) | {
         "choices": {group: asdict(choice) for group, choice in result.choices.items()},
         "joining": [c.name for c in nested.constants.constants[len(refit.constants) :]],
         "without_family": sorted(nested.without_family),
@@ -101,8 +109,7 @@ def _pulled(
 
 def _from_start(constant: Constant) -> tuple[Constant, bool]:
     """Return a constant without a family, which its prior may pull."""
-    start = constant.start if constant.towards is None else constant.towards
-    return replace(constant, start=start), constant.prior > 0.0
+    return replace(constant, start=constant.centre), constant.prior > 0.0
 
 
 class _Use(NamedTuple):
@@ -155,9 +162,10 @@ class _FittedFacts:
         """Return a listed constant that begins at its family's value, and whether it is pulled."""
         places = {
             (use.machine.runtime.name, path): use.machine
-            for use in self._uses for path, name in use.paths.items()
+            for use in self._uses
+            for path, name in use.paths.items()
             if name == constant.name and path.startswith("runtime.")
-        }  # fmt: skip
+        }
         value = _mean(self._family([machine], path) for (_, path), machine in places.items())
         if value is None:
             return _from_start(constant)
@@ -185,13 +193,8 @@ class _FittedFacts:
         for (path, _, owner), uses in places.items():
             machine = uses[0].machine
             name = f"{path} of {owner or machine.runtime.name}"
-            centre = (
-                self._apart(uses[0], path)
-                if owner
-                else self._family(
-                    {use.machine.runtime.name: use.machine for use in uses}.values(), path
-                )
-            )
+            machines = {use.machine.runtime.name: use.machine for use in uses}.values()
+            centre = self._apart(uses[0], path) if owner else self._family(machines, path)
             span = machine.span(path)
             if centre is None or span.whole:
                 self.without_family.add(name)
@@ -243,3 +246,110 @@ def _mean(values: Iterable[float | None]) -> float | None:
     """Return the geometric mean of the numbers among values; ``None`` of none."""
     logs = [math.log(value) for value in values if value is not None]
     return math.exp(math.fsum(logs) / len(logs)) if logs else None
+
+
+#: Class of kernels -> the class whose constants stand for its own.
+_SIBLINGS: Final = {"grouped": "conv", "moe": "gemm", "batched_gemm": "attention",
+                    "attention_prefill": "attention", "attention_decode": "attention"}  # fmt: skip
+#: Constant of a kernel -> where runtimes that know no kernels state the same, of a class.
+_PLAIN: Final = {"peak_share": "efficiency.{}", "bandwidth_share": "efficiency.bandwidth",
+                 "launch": "per_operator", "host_floor": "per_operator"}  # fmt: skip
+
+
+class Families:
+    """Values of constants from specs that were not fitted on the rows of a refit.
+
+    Parameters
+    ----------
+    listed
+        Machines of the rows, and paths of the constants that the refit lists.
+    name
+        Of the data set. A constant counts as fitted on its rows where it cites a document that a
+        listed one cites too, or one that names the data set.
+    """
+
+    def __init__(self, listed: Iterable[tuple[Machine, str]], name: str) -> None:
+        self._name = re.compile(rf"\b{re.escape(name)}\b")
+        self._machines: dict[tuple[int, str], Machine | None] = {}
+        self._documents = {_fitted_on(machine, path)[0] for machine, path in listed} - {""}
+
+    def fitted_here(self, machine: Machine, path: str) -> bool:
+        """Whether a fact was fitted on the rows of the refit."""
+        document, words = _fitted_on(machine, path)
+        return document in self._documents or self._name.search(words) is not None
+
+    def value(self, machine: Machine, path: str) -> float | None:
+        """Return what a runtime's fact is by the nearest of its family not fitted on the rows.
+
+        The runtimes that it inherits from, the class of kernels that stands for its own, the
+        generic runtime; else the geometric mean of all runtimes for such devices.
+
+        Returns
+        -------
+        float or None
+            SI; ``None`` where none of them states it.
+        """
+        for other, place in self._relatives(machine, path):
+            value = self._stated(other, place)
+            if value is not None:
+                return value
+        names = (n for n in runtime_names() if runtime(n).suits(machine.device))
+        values = [self._stated(self._under(machine, n), path) for n in names]
+        logs = [np.log(value) for value in values if value is not None]
+        return float(np.exp(np.mean(logs))) if logs else None
+
+    def _relatives(self, machine: Machine, path: str) -> Iterator[tuple[Machine | None, str]]:
+        for name in machine.runtime.lineage:
+            yield self._under(machine, name), path
+        section, _, constant = path.removeprefix("runtime.").partition(".")
+        kernels = section == "kernels"
+        words, _, last = constant.rpartition(".") if kernels else (constant, "", "")
+        classes = _nearest_classes(words)
+        for name in classes:
+            yield machine, ".".join(["runtime", section, name, *([last] if kernels else [])])
+        generic = self._under(machine, "generic")
+        yield generic, path
+        for name in (words, *classes):
+            if kernels and last in _PLAIN:
+                yield generic, "runtime." + _PLAIN[last].format(name)
+            yield generic, f"runtime.{section}.{name}"
+
+    def _under(self, machine: Machine, name: str) -> Machine | None:
+        """Return the device under another runtime; ``None`` where that does not drive it."""
+        key = (id(machine.device), name)
+        if key not in self._machines:
+            try:
+                self._machines[key] = machine.device.machine(name)
+            except InputError:
+                self._machines[key] = None
+        return self._machines[key]
+
+    def _stated(self, machine: Machine | None, path: str) -> float | None:
+        """Return a fact that a runtime states and did not fit on the rows."""
+        if machine is None or "bound" in machine.runtime.tags:
+            return None
+        origin, value = machine.provenance.get(path), machine.get(path)
+        if origin is None or origin.writer == "default" or self.fitted_here(machine, path):
+            return None
+        return float(value) if isinstance(value, float) and value > 0.0 else None
+
+
+def _fitted_on(machine: Machine, path: str) -> tuple[str, str]:
+    """Return the document that a fact was fitted on, and what is said of that; else no words."""
+    origin = machine.provenance.get(path)
+    if origin is None or (origin.confidence != "fitted" and origin.fitted_on is None):
+        return "", ""
+    spec = machine.runtime if path.startswith("runtime.") else machine.device
+    source = spec.sources.get(origin.source or "")
+    if source is None:
+        return origin.source or "", origin.fitted_on or ""
+    return source.url or source.title, f"{source.title} {origin.fitted_on}"
+
+
+def _nearest_classes(words: str) -> list[str]:
+    """Return the classes that stand for one (``conv.tf32``), nearest first."""
+    out: list[str] = []
+    while "." in words:
+        words = words.rpartition(".")[0]
+        out.append(words)
+    return [*out, _SIBLINGS[words]] if words in _SIBLINGS else out

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.evaluate.case import RowOrigin
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.subjects import RowOrigin
 from perfmodel.evidence import RATES, Subject
 
 __all__ = ["PREDICTORS", "PairScore", "pair_scores"]

@@ -1,15 +1,19 @@
-"""The result of a validation: errors by target, device and group, beside those of baselines."""
+"""The result of a validation: errors by target, device and group, beside those of baselines.
+
+Errors are those of predictions against measurements.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from importlib import import_module
+from typing import Any, Final, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
-from perfmodel.evaluate.metrics import Errors
 from perfmodel.table import Result, Table, plain
 
 #: Rows of a group from which on their order says something.
@@ -53,7 +57,7 @@ class ValidationResult(Result):
         Rows that are farthest off: name, device, measured, predicted, error.
     predictions : list
         Every predicted row, as `worst`, with its baselines and its ``origin``
-        (`perfmodel.evaluate.subjects.RowOrigin`) where evidence may be taken of it.
+        (`perfmodel.evaluate.case.RowOrigin`) where evidence may be taken of it.
     notes : tuple of str
     details : dict
         What only this data set has.
@@ -97,8 +101,8 @@ class ValidationResult(Result):
     @property
     def mape(self) -> float | None:
         """Mean absolute percentage error of the primary target, as a fraction."""
-        found = self.targets.get(self.primary)
-        return found["mape"] if found else None
+        primary = self.targets.get(self.primary)
+        return primary["mape"] if primary else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result ready for JSON."""
@@ -106,17 +110,17 @@ class ValidationResult(Result):
         if self.details:
             out["details"] = self.details
         if self.left_out:
-            out["left_out"] = {target: _told(of) for target, of in self.left_out.items()}
+            out["left_out"] = {t: _without_rows(trial) for t, trial in self.left_out.items()}
         return plain(out)
 
     @cached_property
     def table(self) -> Table:
         """One row for each target, with its errors."""
-        columns: dict[str, Any] = {"target": list(self.targets)}
-        for name in _ERRORS:
-            each = [errors.get(name) for errors in self.targets.values()]
-            columns[name] = np.array(each, dtype=float)
-        return Table(columns)
+        every = self.targets.values()
+        return Table(
+            {"target": list(self.targets)}
+            | {name: np.array([e.get(name) for e in every], dtype=float) for name in _ERRORS}
+        )
 
     @property
     def headline(self) -> str:
@@ -130,31 +134,20 @@ class ValidationResult(Result):
     def lines(self) -> list[str]:
         """Return what stands below the headline, line by line."""
         out: list[str] = []
-        for target, found in self.targets.items():
-            mark = " " if len(self.targets) == 1 else "*" if target == self.primary else " "
-            out.append(f" {mark}{target:<18} {_errors(found)}")
-        for name, found in self.baselines.items():
-            out.append(f"  {name:<18} {_errors(found)}   ({BASELINES.get(name, '')})")
-        for target, found in self.left_out.items():
-            said = (
-                f"constants refitted with each {found['left_out']} left out, {found['rows']} rows"
-            )
-            out.append(f"  {target:<18} {_errors(found)}   ({said})")
-            out += [
-                f"    {name:<24} {g['rows']:>4} rows  mape {percent(g['mape'])}  "
-                f"bias {percent(g['bias'], sign=True)}"
-                for name, g in found["groups"].items()
-            ]
-            if "nested" in found:
-                out.append(f"  {target:<18} {_errors(found['nested'])}   (the same, nested)")
+        for target, errors in self.targets.items():
+            mark = "*" if target == self.primary and len(self.targets) > 1 else " "
+            out.append(f" {mark}{target:<18} {_errors(errors)}")
+        for name, errors in self.baselines.items():
+            out.append(f"  {name:<18} {_errors(errors)}   ({BASELINES.get(name, '')})")
+        for target, trial in self.left_out.items():
+            how = f"constants refitted with each {trial['left_out']} left out, {trial['rows']} rows"
+            out.append(f"  {target:<18} {_errors(trial)}   ({how})")
+            out += _group_lines(trial["groups"])
+            if "nested" in trial:
+                out.append(f"  {target:<18} {_errors(trial['nested'])}   (the same, nested)")
         for title, groups in (("device", self.by_device), ("group", self.by_group)):
             if len(groups) > 1:
-                out.append(f"  by {title}:")
-                out += [
-                    f"    {name:<24} {g['rows']:>4} rows  mape {percent(g['mape'])}  "
-                    f"bias {percent(g['bias'], sign=True)}" + _tau(g)
-                    for name, g in groups.items()
-                ]
+                out += [f"  by {title}:", *_group_lines(groups, ranked=True)]
         if self.worst:
             out.append("  farthest off:")
             out += [
@@ -193,12 +186,22 @@ class Validations(Result, list[ValidationResult]):
         return [each.to_dict() for each in self]
 
 
-def _told(trial: Mapping[str, Any]) -> dict[str, Any]:
+def _without_rows(trial: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trial, and a nested one within, without its single predictions."""
     return {
-        key: _told(value) if key == "nested" else value
-        for key, value in trial.items() if key != "predictions"
-    }  # fmt: skip
+        key: _without_rows(value) if key == "nested" else value
+        for key, value in trial.items()
+        if key != "predictions"
+    }
+
+
+def _group_lines(groups: Mapping[str, Mapping[str, Any]], *, ranked: bool = False) -> list[str]:
+    """Return the errors of each group, and how well it is ranked where that is wanted."""
+    return [
+        f"    {name:<24} {g['rows']:>4} rows  mape {percent(g['mape'])}  "
+        f"bias {percent(g['bias'], sign=True)}" + (_tau(g) if ranked else "")
+        for name, g in groups.items()
+    ]
 
 
 def percent(value: float | None, *, sign: bool = False) -> str:
@@ -220,3 +223,69 @@ def _errors(found: Mapping[str, Any]) -> str:
 def _tau(found: Mapping[str, Any]) -> str:
     tau = found.get("kendall")
     return "" if tau is None or found["rows"] < _RANKED else f"  kendall {tau:.3f}"
+
+
+Vector = npt.NDArray[np.float64]
+
+
+class Errors(TypedDict):
+    """Fractions, not per cent (0.06 is 6 %); ``None`` where there are too few rows.
+
+    mape: mean of ``|predicted / measured - 1|``; median_ape: its median; bias: mean of
+    ``predicted / measured - 1``, positive where predictions are too high; within_10: share of rows
+    off by at most 10 %; spearman and kendall (tau-b): rank correlations, from two rows up.
+    """
+
+    mape: float | None
+    median_ape: float | None
+    bias: float | None
+    within_10: float | None
+    spearman: float | None
+    kendall: float | None
+
+
+def errors(predicted: Sequence[float] | Vector, measured: Sequence[float] | Vector) -> Errors:
+    """Return the errors of predictions.
+
+    Parameters
+    ----------
+    predicted, measured
+        As long as each other; measured above zero.
+    """
+    p, m = np.asarray(predicted, dtype=float), np.asarray(measured, dtype=float)
+    if not p.size:
+        return Errors(
+            mape=None, median_ape=None, bias=None, within_10=None, spearman=None, kendall=None
+        )
+    off = p / m - 1.0
+    size = np.abs(off)
+    return Errors(
+        mape=float(size.mean()),
+        median_ape=float(np.median(size)),
+        bias=float(off.mean()),
+        within_10=float((size <= 0.1).mean()),
+        spearman=spearman(p, m),
+        kendall=kendall(p, m),
+    )
+
+
+def spearman(a: Sequence[float] | Vector, b: Sequence[float] | Vector) -> float | None:
+    """Return Spearman's rank correlation; ``None`` below two rows or where all ranks are tied."""
+    return _rank_correlation("spearmanr", a, b)
+
+
+def kendall(a: Sequence[float] | Vector, b: Sequence[float] | Vector) -> float | None:
+    """Return Kendall's tau-b: pairs in the same order less those in the other, ties discounted.
+
+    ``None`` below two rows or where all ranks are tied.
+    """
+    return _rank_correlation("kendalltau", a, b)
+
+
+def _rank_correlation(
+    name: str, a: Sequence[float] | Vector, b: Sequence[float] | Vector
+) -> float | None:
+    if min(np.unique(a).size, np.unique(b).size) < 2:
+        return None
+    stats: Any = import_module("scipy.stats")
+    return float(getattr(stats, name)(a, b).statistic)

@@ -1,7 +1,12 @@
-"""A user's own measurements: a CSV file with the columns of ``docs/validate.md``."""
+"""A user's own measurements: a CSV file with the columns of ``docs/validate.md``.
+
+A table is wide (a column for each metric) or long (a row for each, in ``metric`` and ``value``);
+rows of a long table that agree in everything else are one measured run.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,24 +14,11 @@ from typing import Final, NamedTuple
 
 from perfmodel.ask import hardware, resolve, workload
 from perfmodel.ask import runtime as runtime_of
-from perfmodel.errors import Fault, InputError, no_such
+from perfmodel.errors import Fault, InputError, nearest, no_such
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.measurement_table import (
-    COLUMNS,
-    MEASURED,
-    SETTINGS,
-    header_faults,
-    is_long,
-    is_warm,
-    runs_of,
-    settings_of,
-    values_of,
-)
 from perfmodel.formats import as_precision
 from perfmodel.measurements import CsvRow, CsvTable, few_faults, read_rows
 from perfmodel.settings import FaultList, is_fact, plain_value
-
-__all__ = ["is_left_out", "load"]
 
 _UNMEASURED: Final = "no measurement in the row"
 _LEFT_OUT: Final = "left out: "
@@ -40,7 +32,7 @@ class _Read(NamedTuple):
     """
 
     case: ValidationCase
-    given: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
     names: tuple[Fault, ...] = ()
 
@@ -77,29 +69,33 @@ def load(path: Path, devices: Sequence[str | Path] = (), *, skip_bad_rows: bool 
         raise InputError(faults)
     names = {row.get("metric") for row in rows} if is_long(rows) else rows.columns
     measured = [metric for metric in MEASURED if metric in names]
-    lost = [] if bad is None else [_left_out(fault) for fault in bad]
+    lost = [_left_out(fault) for fault in bad or ()]
     runs = runs_of(rows)
     read = [_read(rows, run, devices, faults, bad) for run in runs]
     first: dict[str, CsvRow] = {}
     for one, run in zip(read, runs, strict=True):
-        for setting in one.given:
+        for setting in one.settings:
             first.setdefault(setting, run[0])
     faults += [
         _meaningless(rows, row, setting)
         for setting, row in first.items()
-        if all(setting in one.unknown for one in read if setting in one.given)
+        if all(setting in one.unknown for one in read if setting in one.settings)
     ]
     measuring = [r for r in read if r.case.reason != _UNMEASURED and not is_left_out(r.case)]
     if bad and not measuring:
         faults += bad
     if faults or (measuring and all(r.names for r in measuring)):
-        raise InputError([*faults, *_first_places(read)])
+        # Names that are not known, each at the first row that has it.
+        unknown: dict[tuple[str, str], Fault] = {}
+        for fault in (f for r in read for f in r.names):
+            unknown.setdefault((fault.path, fault.message), fault)
+        raise InputError([*faults, *unknown.values()])
     cases = [*(r.case for r in read), *lost]
-    had = {q.target for case in cases for q in case.questions}
-    primary = next((c for c in measured if c in had), measured[0])
-    count = sum(is_left_out(case) for case in cases)
-    told = f"{count} row{'s' if count > 1 else ''} of {len(cases)} left out"
-    notes = (f"{told}: {few_faults(bad)}",) if bad else ()
+    targets = {q.target for case in cases for q in case.questions}
+    primary = next((c for c in measured if c in targets), measured[0])
+    count = sum(map(is_left_out, cases))
+    rows_out = f"{count} row{'s' if count > 1 else ''} of {len(cases)} left out"
+    notes = (f"{rows_out}: {few_faults(bad)}",) if bad else ()
     return Cases(path.name.removesuffix(".gz").removesuffix(".csv"), cases, primary, notes)
 
 
@@ -107,14 +103,6 @@ def _left_out(fault: Fault, name: str = "", device: str = "") -> ValidationCase:
     """Return a row with a fault as one that cannot be predicted."""
     reason = str(replace(fault, file="", line=0, column=0))
     return ValidationCase(name or f"line {fault.line}", device, reason=_LEFT_OUT + reason)
-
-
-def _first_places(read: Sequence[_Read]) -> list[Fault]:
-    """Faults of names, each at the first row that has it."""
-    found: dict[tuple[str, str], Fault] = {}
-    for fault in (f for r in read for f in r.names):
-        found.setdefault((fault.path, fault.message), fault)
-    return list(found.values())
 
 
 def _setting_fault(rows: CsvTable, row: CsvRow | None, name: str, fault: Fault) -> Fault:
@@ -168,12 +156,17 @@ def _understood(
     gathered = FaultList()
     spec = gathered.trying(hardware, device, devices)
     runtime = row.get("runtime")
-    chosen = gathered.trying(runtime_of, runtime, devices) if runtime else None
+    used = gathered.trying(runtime_of, runtime, devices) if runtime else None
     try:
         subject = resolve(
-            row.get("model"), spec or device, row.get("precision") or None, chosen, settings,
-            row.get("engine") or None, faults=gathered,
-        )  # fmt: skip
+            row.get("model"),
+            spec or device,
+            row.get("precision") or None,
+            used,
+            settings,
+            row.get("engine") or None,
+            faults=gathered,
+        )
     except InputError as error:
         reason = str(replace(error.faults[0], file="", line=0, column=0))
         unknown = frozenset(f.path for f in error.faults if f.path in settings and _unknown(f))
@@ -190,9 +183,16 @@ def _understood(
         for metric, value in values.items()
     ]
     case = ValidationCase(
-        name, device, subject.device, questions, subject.precision, subject.runtime,
-        row.get("model"), warm=warm, engine=subject.engine,
-    )  # fmt: skip
+        name,
+        device,
+        subject.device,
+        questions,
+        subject.precision,
+        subject.runtime,
+        row.get("model"),
+        warm=warm,
+        engine=subject.engine,
+    )
     return _Read(case, tuple(settings))
 
 
@@ -219,3 +219,135 @@ def _unknown_names(rows: CsvTable, row: CsvRow, devices: Sequence[str | Path]) -
 def _unknown(fault: Fault) -> bool:
     """Tell a setting that a model or device does not have from a value that it cannot take."""
     return " has no " in fault.message or fault.message == "no such fact"
+
+
+#: Measured metric -> attribute of `Prediction`; the first that a row has is its primary target.
+MEASURED: Final = {
+    "latency_s": "latency_s",
+    "tokens_per_s": "tokens_per_s",
+    "frames_per_s": "frames_per_s",
+    "fps": "frames_per_s",
+    "ttft_s": "ttft_s",
+    "tpot_s": "tpot_s",
+    "energy_j": "energy_j",
+    "power_w": "power_w",
+    "peak_memory_bytes": "peak_memory_bytes",
+    "traffic_bytes": "traffic_bytes",
+}
+
+#: What is predicted.
+_SUBJECT: Final = ("model", "device", "runtime", "precision", "engine", "warm")
+
+#: Columns that say something to people alone.
+_IGNORED: Final = ("name", "source", "note", "date", "url")
+
+#: Columns of a long table that say what was measured.
+_LONG: Final = ("metric", "value")
+#: Column of words ``name=value``, each a setting.
+SETTINGS: Final = "settings"
+#: What rows of a long table may differ in and still be of one run.
+_OF_A_METRIC: Final = (*_LONG, "source", "note", "date", "url")
+
+#: Every column that is no setting.
+COLUMNS: Final = (*MEASURED, *_SUBJECT, *_IGNORED, *_LONG, SETTINGS)
+
+
+def is_long(rows: CsvTable) -> bool:
+    """Tell whether a table has a row for each metric."""
+    return any(column in rows.columns for column in _LONG)
+
+
+def header_faults(rows: CsvTable) -> list[Fault]:
+    """Return what is wrong with the header: columns that are missing, or of both forms."""
+    long = is_long(rows)
+    faults = rows.missing(("model", "device", *(_LONG if long else ())))
+    metrics = [c for c in rows.columns if c in MEASURED]
+    if long:
+        message = "a column of a metric beside 'metric' and 'value'"
+        other = "or a column for each metric"
+        faults += [
+            rows.fault(None, c, message, f"rows whose metric is {c}, {other}") for c in metrics
+        ]
+    elif len(rows.columns) > 1 and not metrics:
+        expected = f"one or more of {', '.join(MEASURED)}; or 'metric' and 'value'"
+        meant = ((c, m) for c in rows.columns if (m := nearest(c, MEASURED)))
+        place, suggestion = next(meant, ("", ""))
+        faults.append(rows.fault(None, place, "no column of measurements", expected, suggestion))
+    return faults
+
+
+def runs_of(rows: CsvTable) -> list[list[CsvRow]]:
+    """Return the rows of each measured run: one, or those of a long table that state its metrics.
+
+    A metric that is stated again, of the same model, device and settings, is of another run.
+    """
+    if not is_long(rows):
+        return [[row] for row in rows]
+    runs: list[dict[str, CsvRow]] = []
+    alike: dict[tuple[str, ...], list[dict[str, CsvRow]]] = {}
+    for row in rows:
+        same = alike.setdefault(
+            tuple(row.get(c) for c in rows.columns if c not in _OF_A_METRIC), []
+        )
+        run = next((run for run in same if row.get("metric") not in run), dict[str, CsvRow]())
+        if not run:
+            same.append(run)
+            runs.append(run)
+        run[row.get("metric")] = row
+    return [list(run.values()) for run in runs]
+
+
+def values_of(rows: CsvTable, run: Sequence[CsvRow], faults: list[Fault]) -> dict[str, float]:
+    """Return metric -> what was measured in a run, in the order of `MEASURED`."""
+    cells = (
+        [(row.get("metric"), row, "value") for row in run]
+        if is_long(rows)
+        else [(metric, run[0], metric) for metric in MEASURED if metric in rows.columns]
+    )
+    values: dict[str, float] = {}
+    for metric, row, column in cells:
+        if metric not in MEASURED:
+            message = f"'{metric}' is no metric" if metric else "is empty"
+            expected = "one of " + ", ".join(MEASURED)
+            faults.append(rows.fault(row, "metric", message, expected, nearest(metric, MEASURED)))
+        value = rows.number(row, column, faults)
+        if value is not None:
+            values[metric] = value
+    return {metric: values[metric] for metric in MEASURED if metric in values}
+
+
+def settings_of(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> dict[str, str]:
+    """Return the settings of a row as texts: its columns, and the words of ``settings``."""
+    settings = {c: row.get(c) for c in rows.columns if c not in COLUMNS and row.get(c)}
+    words = shlex.shlex(row.get(SETTINGS), posix=True)
+    words.whitespace, words.whitespace_split, words.commenters = " \t\r\n;,", True, ""
+    try:
+        stated = list(words)
+    except ValueError:
+        faults.append(rows.fault(row, SETTINGS, "a quote that does not close"))
+        return settings
+    unnamed: list[str] = []
+    for word in stated:
+        name, _, text = word.partition("=")
+        if not (name and text):
+            unnamed.append(f"'{word}'")
+        elif name in settings or (name in _SUBJECT and row.get(name)):
+            message = f"'{name}' is stated twice"
+            faults.append(rows.fault(row, SETTINGS, message, "one of them"))
+        else:
+            settings[name] = text
+    if unnamed:
+        noun = "is no setting" if len(unnamed) == 1 else "are no settings"
+        message, expected = f"{', '.join(unnamed)} {noun}", "words name=value, such as context=512"
+        faults.append(rows.fault(row, SETTINGS, message, expected))
+    return settings
+
+
+def is_warm(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> bool:
+    """Tell whether a row was measured over repeated runs."""
+    text = row.get("warm").lower()
+    if text in ("1", "true", "yes"):
+        return True
+    if text not in ("", "0", "false", "no"):
+        faults.append(rows.fault(row, "warm", f"'{text}' is neither", "true or false"))
+    return False

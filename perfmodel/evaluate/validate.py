@@ -1,22 +1,34 @@
-"""``validate``: data sets of the project, and CSV files of a user's own measurements."""
+"""``validate``: data sets of the project, and CSV files of a user's own measurements.
+
+Every case of a data set is predicted, and the errors are counted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from perfmodel.ask import folder_faults
+import numpy as np
+
+from perfmodel.ask import Prediction, Served, folder_faults
 from perfmodel.asked import remember
 from perfmodel.catalog import not_installed
 from perfmodel.errors import InputError, input_error, nearest
-from perfmodel.evaluate.case import Cases
+from perfmodel.evaluate.case import (
+    Cases,
+    MeasuredQuantity,
+    RowOrigin,
+    ValidationCase,
+    kernels_s,
+    metric_of,
+)
 from perfmodel.evaluate.datasets import dataset, dataset_names
 from perfmodel.evaluate.files import DataFolder, data_folder
 from perfmodel.evaluate.nested_refit import nested_trial
 from perfmodel.evaluate.refit import trial
-from perfmodel.evaluate.result import ValidationResult, Validations
-from perfmodel.evaluate.run import evaluate
+from perfmodel.evaluate.result import Errors, ValidationResult, Validations, errors
 from perfmodel.measurements import bad_cells_left_out, few_faults
 from perfmodel.settings import gathered
 
@@ -166,3 +178,183 @@ def _load(
         return found
     told = f"{len(left)} cell{'s' if len(left) > 1 else ''} at fault left out: {few_faults(left)}"
     return replace(found, notes=(*found.notes, told))
+
+
+_WORST = 10
+
+#: Metrics that grow with speed: a baseline that is a time answers them by its inverse.
+_RATES = ("tokens_per_s", "frames_per_s")
+
+
+def evaluate(cases: Cases) -> ValidationResult:
+    """Predict and compare.
+
+    Parameters
+    ----------
+    cases
+        Of a data set.
+
+    Returns
+    -------
+    ValidationResult
+        A row that cannot be predicted counts against the coverage, with its reason.
+    """
+    rows: list[dict[str, Any]] = []
+    failed: dict[str, list[str]] = {}
+    tight: list[str] = []
+    for case in cases.cases:
+        if case.machine is None:
+            failed.setdefault(case.reason or "no reason given", []).append(case.name)
+            continue
+        try:
+            rows += _answers(case, tight)
+        except InputError as error:
+            failed.setdefault(str(error.faults[0]), []).append(case.name)
+    targets = _groups(rows, lambda row: row["target"])
+    primary = targets.setdefault(cases.primary, [])
+    targets = {cases.primary: primary, **targets}
+    notes = list(cases.notes)
+    if tight:
+        tight = list(dict.fromkeys(tight))
+        first = ", ".join(tight[:3])
+        notes.append(
+            f"{len(tight)} rows exceed a memory or a resource of their device by the model: {first}"
+        )
+    total = len(cases.cases)
+    covered = total - sum(map(len, failed.values()))
+    return ValidationResult(
+        cases.name,
+        total,
+        covered / total if total else 0.0,
+        {target: error_of(own) for target, own in targets.items()},
+        cases.primary,
+        grouped(primary, lambda row: row["device"]),
+        grouped(primary, lambda row: row["group"]),
+        baselines(primary),
+        tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
+        worst_of(primary),
+        tuple(rows),
+        tuple(notes),
+        {name: _details(primary, template) for name, template in cases.details.items()},
+    )
+
+
+def _groups(
+    rows: Iterable[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], str]
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Return rows by a text of theirs, in the order in which groups come first."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _details(rows: Sequence[Mapping[str, Any]], template: str) -> dict[str, Any]:
+    """Return the errors of rows by a further way to group them."""
+    stated = [row for row in rows if row["origin"].case.values is not None]
+    groups = _groups(stated, lambda row: row["origin"].case.values.text(template))
+    return {group: error_of(members) for group, members in groups.items()}
+
+
+def _answers(case: ValidationCase, tight: list[str]) -> list[dict[str, Any]]:
+    """Return what is predicted for each question of a case; questions of a load share an answer."""
+    served: dict[tuple[Any, ...], Served] = {}
+    rows: list[dict[str, Any]] = []
+    assert case.machine is not None
+    for question in case.questions:
+        load = question.load
+        if load is None:
+            rows.append(_answer(case, question, tight))
+            continue
+        if load.key not in served:
+            served[load.key] = load.serve(case.machine, case.precision, case.runtime)
+        answer = served[load.key]
+        if not answer.feasible:
+            tight.append(case.name)
+        predicted = float(getattr(answer, question.metric))
+        floor = kernels_s(answer, question.metric, case.precision)
+        row = row_of(case, question, predicted, answer.decode.runtime)
+        rows.append(row | {"roofline": floor, "compute": None})
+    return rows
+
+
+def row_of(
+    case: ValidationCase, question: MeasuredQuantity, predicted: float, runtime: str
+) -> dict[str, Any]:
+    """Return a row of a result, without its baselines, as predicted under a runtime."""
+    return {
+        "name": case.name,
+        "device": case.device,
+        "group": case.group,
+        "target": question.target,
+        "measured": question.measured,
+        "predicted": predicted,
+        "error": predicted / question.measured - 1.0,
+        "origin": RowOrigin(case, question, runtime),
+    }
+
+
+def _answer(case: ValidationCase, question: MeasuredQuantity, tight: list[str]) -> dict[str, Any]:
+    metric = question.metric
+    answer = case.predict(question.workload, question.machine)
+    predicted = _metric(answer, metric)
+    bare = case.predict(question.workload, question.machine, model="roofline", warm=False)
+    roofline = None if " " in metric else _metric(bare, metric)
+    # Seconds of the multiply-accumulates at their peak, of all.
+    share = float(bare.utilization) * float(bare.latency_s) / float(bare.latency_s)
+    compute = None
+    if share and roofline is not None and metric in ("latency_s", *_RATES):
+        compute = roofline / share if metric in _RATES else roofline * share
+    if not answer.feasible:
+        tight.append(case.name)
+    row = row_of(case, question, predicted, answer.runtime)
+    return row | {"roofline": roofline, "compute": compute}
+
+
+def _metric(prediction: Prediction, name: str) -> float:
+    value = metric_of(prediction, name)
+    if value is None or not np.isfinite(number := float(value)):
+        device, workload = prediction.machine.device.name, prediction.workload.name
+        raise input_error(f"{device} and {workload} give no {name}", path=name)
+    return number
+
+
+def worst_of(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return the rows that are farthest off."""
+    keys = ("name", "device", "measured", "predicted", "error")
+    worst = sorted(rows, key=lambda row: -abs(row["error"]))[:_WORST]
+    return tuple({k: row[k] for k in keys} for row in worst)
+
+
+def error_of(rows: Sequence[Mapping[str, Any]], key: str = "predicted") -> Errors:
+    """Return the errors of rows; `key` names what predicted them."""
+    return errors([row[key] for row in rows], [row["measured"] for row in rows])
+
+
+def grouped(
+    rows: Sequence[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], str]
+) -> dict[str, dict[str, Any]]:
+    """Return group -> rows, mape, bias and kendall."""
+    out: dict[str, dict[str, Any]] = {}
+    for name, members in _groups(rows, key).items():
+        if name:
+            group = error_of(members)
+            out[name] = {"rows": len(members)} | {k: group[k] for k in ("mape", "bias", "kendall")}
+    return out
+
+
+def baselines(rows: Sequence[Mapping[str, Any]]) -> dict[str, Errors]:
+    """Return the errors of `perfmodel.evaluate.result.BASELINES` on rows of one target."""
+    if not rows:
+        return {}
+    floors, measured = (np.array([row[key] for row in rows]) for key in ("roofline", "measured"))
+    # The factor of least squares on the logarithm.
+    scale = float(np.exp(np.mean(np.log(measured / floors))))
+    out = {
+        "roofline": errors(floors, measured),
+        "roofline_scaled": errors(scale * floors, measured),
+    }
+    counted = [row for row in rows if row["compute"] is not None]
+    if counted:
+        out["compute"] = error_of(counted, "compute")
+    return out

@@ -1,24 +1,21 @@
 """What was measured under which runtime, and how far predictions lay from it."""
 
-from perfmodel.evidence.coverage import Coverage, coverage
+from perfmodel.evidence.coverage import Coverage, coverage, stretched
 from perfmodel.evidence.spread import BASES, UNKNOWN, Scatter, Spread, scatter, spread
 from perfmodel.evidence.store import (
-    WAYS,
-    DeviceEvidence,
-    Evidence,
-    gathered,
-    library_evidence,
-    read_evidence,
-)
-from perfmodel.evidence.stretch import stretched
-from perfmodel.evidence.subject import (
     QUANTITIES,
     RATES,
     RELATED,
     SERVED,
+    WAYS,
+    DeviceEvidence,
+    Evidence,
     Subject,
     class_of,
     classes_of,
+    gathered,
+    library_evidence,
+    read_evidence,
 )
 
 __all__ = [

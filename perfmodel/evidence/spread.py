@@ -15,8 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.evidence.store import DeviceEvidence, Evidence
-from perfmodel.evidence.subject import Subject
+from perfmodel.evidence.store import DeviceEvidence, Evidence, Subject
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,7 +50,7 @@ class Spread(NamedTuple):
         next one may lie; infinite where they say so themselves.
     stretch
         By what the widths at `LEVELS` are multiplied, so that they hold what they promise on
-        devices that they know nothing of (`perfmodel.evidence.stretch`).
+        devices that they know nothing of (`perfmodel.evidence.coverage`).
     """
 
     residuals: Floats

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from perfmodel.caches import forget_large
 from perfmodel.charts.chart import Chart, Points
 from perfmodel.charts.draw import draw
 from perfmodel.charts.style import INK, quantity
@@ -24,7 +25,7 @@ from perfmodel.solve import solve
 from perfmodel.sweep import sweep
 from perfmodel.table.views import is_known
 from perfmodel.units import UnitError, is_number, parse, show
-from perfmodel.workload.caches import forget_structures
+from perfmodel.workload.library import forget_variants
 
 #: Limit -> metric, dimension.
 LIMITS = {
@@ -118,7 +119,8 @@ class ExplorerAnswer:
 def answer(selection: ExplorerSelection, choices: Choices) -> ExplorerAnswer:
     """Return what the page shows; every fault of the input as a line, never an exception."""
     try:
-        forget_structures(MOST_STRUCTURES)
+        if forget_large(MOST_STRUCTURES):
+            forget_variants()
         return _answer(selection, choices)
     except InputError as error:
         return ExplorerAnswer(faults=[str(fault) for fault in error.faults])

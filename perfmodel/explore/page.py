@@ -1,15 +1,20 @@
-"""The page: what stands where, and the one function that fills it."""
+"""The page: its layout, the one function that fills it, and its server on this machine."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
+import os
+import socket
+from collections.abc import Callable
 from html import escape
 from importlib.resources import files
 from typing import Any
 
 from perfmodel.catalog import need
-from perfmodel.charts.page import BUTTONS
-from perfmodel.errors import Fault
+from perfmodel.charts.face import BUTTONS
+from perfmodel.errors import Fault, input_error
 from perfmodel.explore.answer import LIMITS, ExplorerAnswer, ExplorerSelection, answer
 from perfmodel.explore.body import FILLS, MOST_BYTES, SENDS, SLIDERS, body_faults
 from perfmodel.explore.choices import LENGTHS, PRECISIONS, Choices, parameters_of, phases_of
@@ -17,7 +22,7 @@ from perfmodel.report.base import verdict
 from perfmodel.report.document import look, style
 from perfmodel.table.html import cards, items, paragraph
 
-#: Figure -> what it shows.
+#: Figure -> its caption.
 FIGURES = {
     "roofline": "Roofline",
     "bottlenecks": "Where the time goes",
@@ -164,13 +169,72 @@ def _html(result: ExplorerAnswer) -> dict[str, str]:
 
 def _layout(dash: Any, start: ExplorerSelection, choices: Choices) -> Any:
     html, dcc = dash.html, dash.dcc
+    knobs = _Knobs(html, dcc).form(start, choices)
+    return html.Main(
+        [
+            html.H1("What will it cost?"),
+            html.Div([knobs, _answered(html, dcc)], className="desk"),
+            dcc.Store(id="answer"),
+            dcc.Store(id="ground"),
+        ]
+    )
 
-    def dropdown(name: str, label: str, value: str | None, options: Any) -> Any:
-        clears = value is None
-        return html.Div(
+
+class _Knobs:
+    """The form in which a reader chooses, made of Dash's components."""
+
+    def __init__(self, html: Any, dcc: Any) -> None:
+        self.html, self.dcc = html, dcc
+
+    def form(self, start: ExplorerSelection, choices: Choices) -> Any:
+        """Return all knobs, at their first values."""
+        return self.html.Form(
             [
-                html.Label(label, htmlFor=name, id=f"{name}-label-text"),
-                dcc.Dropdown(
+                self.dropdown("workload", "workload", start.workload, list(choices.workloads)),
+                self.dropdown("device", "device", start.device, list(choices.devices)),
+                self.dropdown(
+                    "beside", "compare with", start.beside or None, list(choices.devices)
+                ),
+                self.dropdown("phase", "phase", start.phase, []),
+                self.dropdown("runtime", "runtime", start.runtime, []),
+                self.text(
+                    "precision",
+                    "precision",
+                    "as the device runs it",
+                    start.precision,
+                    list="precisions",
+                ),
+                self.html.Datalist(
+                    [self.html.Option(value=p) for p in PRECISIONS], id="precisions"
+                ),
+                self.slider("batch", "batch", 0, 10, 0.0),
+                self.slider("length", "length", 4, 17, 11.0),
+                self.html.Fieldset(
+                    [
+                        self.html.Legend("limits"),
+                        self.text("limit-latency", "latency at most", "50 ms"),
+                        self.text("limit-memory", "memory at most", "8 GiB"),
+                        self.text("limit-energy", "energy at most", "1 J"),
+                    ]
+                ),
+                self.text(
+                    "settings",
+                    "more settings",
+                    "memories.main.bandwidth=100 GB/s; height=320",
+                    start.settings,
+                ),
+            ],
+            className="knobs",
+            role="group",
+            **{"aria-label": "what to predict"},
+        )
+
+    def dropdown(self, name: str, label: str, value: str | None, options: Any) -> Any:
+        clears = value is None
+        return self.html.Div(
+            [
+                self.html.Label(label, htmlFor=name, id=f"{name}-label-text"),
+                self.dcc.Dropdown(
                     options,
                     value,
                     id=name,
@@ -183,24 +247,27 @@ def _layout(dash: Any, start: ExplorerSelection, choices: Choices) -> Any:
             id=f"knob-{name}",
         )
 
-    def text(name: str, label: str, hint: str, value: str = "", **more: Any) -> Any:
-        return html.Div(
+    def text(self, name: str, label: str, hint: str, value: str = "", **more: Any) -> Any:
+        return self.html.Div(
             [
-                html.Label(label, htmlFor=name),
-                dcc.Input(
+                self.html.Label(label, htmlFor=name),
+                self.dcc.Input(
                     id=name, type="text", value=value, placeholder=hint, debounce=0.3, **more
                 ),
             ]
         )
 
-    def slider(name: str, label: str, least: int, most: int, value: float) -> Any:
-        return html.Div(
+    def slider(self, name: str, label: str, least: int, most: int, value: float) -> Any:
+        return self.html.Div(
             [
-                html.Span(
-                    [html.Span(label, id=f"{name}-label"), html.Output(id=f"{name}-shown")],
+                self.html.Span(
+                    [
+                        self.html.Span(label, id=f"{name}-label"),
+                        self.html.Output(id=f"{name}-shown"),
+                    ],
                     className="label",
                 ),
-                dcc.Slider(
+                self.dcc.Slider(
                     least,
                     most,
                     1,
@@ -215,54 +282,9 @@ def _layout(dash: Any, start: ExplorerSelection, choices: Choices) -> Any:
             hidden=True,
         )
 
-    knobs = html.Form(
-        [
-            dropdown("workload", "workload", start.workload, list(choices.workloads)),
-            dropdown("device", "device", start.device, list(choices.devices)),
-            dropdown("beside", "compare with", start.beside or None, list(choices.devices)),
-            dropdown("phase", "phase", start.phase, []),
-            dropdown("runtime", "runtime", start.runtime, []),
-            text(
-                "precision",
-                "precision",
-                "as the device runs it",
-                start.precision,
-                list="precisions",
-            ),
-            html.Datalist([html.Option(value=p) for p in PRECISIONS], id="precisions"),
-            slider("batch", "batch", 0, 10, 0.0),
-            slider("length", "length", 4, 17, 11.0),
-            html.Fieldset(
-                [
-                    html.Legend("limits"),
-                    text("limit-latency", "latency at most", "50 ms"),
-                    text("limit-memory", "memory at most", "8 GiB"),
-                    text("limit-energy", "energy at most", "1 J"),
-                ]
-            ),
-            text(
-                "settings",
-                "more settings",
-                "memories.main.bandwidth=100 GB/s; height=320",
-                start.settings,
-            ),
-        ],
-        className="knobs",
-        role="group",
-        **{"aria-label": "what to predict"},
-    )
-    return html.Main(
-        [
-            html.H1("What will it cost?"),
-            html.Div([knobs, _answered(html, dcc)], className="desk"),
-            dcc.Store(id="answer"),
-            dcc.Store(id="ground"),
-        ]
-    )
-
 
 def _answered(html: Any, dcc: Any) -> Any:
-    """Return what stands beside the knobs: the places that an answer fills."""
+    """Return the places beside the knobs that an answer fills."""
     figures = [
         html.Figure(
             [
@@ -305,3 +327,71 @@ _INDEX = """<!doctype html>
 <link rel="icon" href="data:,"><style>[style]</style></head>
 <body>{%app_entry%}<footer>{%config%}{%scripts%}<script>[look]</script>{%renderer%}</footer>
 </body></html>"""
+
+
+#: The page is for whoever sits at this machine.
+HOST = "127.0.0.1"
+
+
+def serve(made: Any, port: int, ready: Callable[[str], None]) -> None:
+    """Serve an application until it is interrupted.
+
+    Parameters
+    ----------
+    made
+        A Dash application.
+    port
+        0 takes a free one.
+    ready
+        Called with the address once it answers.
+
+    Raises
+    ------
+    InputError
+        The port cannot be had.
+    """
+    from werkzeug.serving import make_server
+
+    with contextlib.closing(_listening(port)) as listening:
+        number = listening.getsockname()[1]
+        _only_here(made.server, number)
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        server = make_server(HOST, number, made.server, threaded=True, fd=listening.fileno())
+        ready(f"http://{HOST}:{number}/")
+        try:
+            server.serve_forever()
+        finally:
+            server.server_close()
+
+
+def _listening(port: int) -> socket.socket:
+    """Return a socket that listens at the port; werkzeug itself would end the process."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((HOST, port))
+        made.listen(64)
+    except (OSError, OverflowError) as error:
+        made.close()
+        reason = getattr(error, "strerror", None) or "a port is a number from 0 to 65535"
+        raise input_error(
+            f"port {port} cannot be had: {reason.lower()}",
+            file="--port",
+            expected="a free one, or 0",
+        ) from None
+    return made
+
+
+def _only_here(server: Any, port: int) -> None:
+    """Answer only those who asked for this host: no other site's page may read from it."""
+    from flask import abort, request
+
+    known = {f"{HOST}:{port}", f"localhost:{port}"}
+
+    def check() -> None:
+        if request.host not in known:
+            abort(403)
+
+    server.before_request(check)
+    # A fault of this package is told in the page, not as a trace here.
+    server.logger.disabled = not os.environ.get("PERFMODEL_DEBUG")

@@ -49,13 +49,13 @@ class Format:
 
     @property
     def bits(self) -> Value:
-        """Stored bits an element, group scales and zero points included."""
+        """Stored bits per element, group scales and zero points included."""
         if not self.group:
             return self.element_bits
         return self.element_bits + (self.scale_bits + self.zero_bits) / self.group
 
     def bits_of(self, tag: str) -> Value:
-        """Return the stored bits an element of a tensor with this tag (``attn_v``, ``head``)."""
+        """Return the stored bits per element of a tensor with this tag (``attn_v``, ``head``)."""
         for name, parts in self.overrides:
             if name == tag:
                 return sum(share * part.bits for share, part in parts)
@@ -69,7 +69,7 @@ class Format:
         return ((1.0, self.block or self.name),)
 
     def with_bits(self, element_bits: Value) -> Format:
-        """Return the format with another number (or an array) of bits an element.
+        """Return the format with another number (or an array) of bits per element.
 
         All else is as it was: what a runtime states for the format's kernels, and the tensors that
         a mixture stores wider. Its own number of bits is the format itself.
@@ -118,7 +118,7 @@ _PLAIN: tuple[Format, ...] = (
     *(_integer(bits) for bits in (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64)),
     Format("uint8", 8, "int", "int8"),
     Format("bool", 8, "int", "int8", note="one byte an element as frameworks store it"),
-    Format("ternary", 2, "ternary", "int8", note="two bits a weight in {-1, 0, 1}"),
+    Format("ternary", 2, "ternary", "int8", note="two bits per weight in {-1, 0, 1}"),
     Format(
         "ternary_packed", 1.6, "ternary", "int8", note="five ternary weights a byte (3**5 < 2**8)"
     ),
@@ -200,7 +200,7 @@ def find(name: str) -> Format | None:
     if mark and group.isdigit() and 0 < int(group) <= 65536 and base in _KNOWN:
         found = _KNOWN[base]
         if found.family == "int" and not found.group:
-            # One fp16 scale a group, the zero point in the elements' own width (AWQ, GPTQ files).
+            # One fp16 scale per group, the zero point in the elements' own width (AWQ, GPTQ files).
             zero = float(found.element_bits)
             return replace(found, name=key, group=int(group), scale_bits=16.0, zero_bits=zero)
     return None

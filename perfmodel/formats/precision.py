@@ -39,7 +39,7 @@ class Precision:
     )
 
     def bits(self, slot: str) -> Value:
-        """Return the stored bits an element of a slot.
+        """Return the stored bits per element of a slot.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class Precision:
     def with_bits(
         self, *, weights: Value = None, activations: Value = None, kv: Value = None
     ) -> Precision:
-        """Return the precision with other bits an element (numbers or arrays) for some roles."""
+        """Return the precision with other bits per element (numbers or arrays) for some roles."""
         changed = self
         if weights is not None:
             changed = replace(changed, weights=self.weights.with_bits(weights))

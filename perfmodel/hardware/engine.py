@@ -37,7 +37,7 @@ Energy: TypeAlias = Annotated[Quantity, Of("energy")]
 
 
 class Peak(Quantity):
-    """The highest rate of an engine in one compute format (operations a second; a MAC is two)."""
+    """The highest rate of an engine in one compute format (operations per second; a MAC is two)."""
 
     accumulator: str | None = None
     """Format that products are summed in, such as fp32."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, cast
 
+from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import input_error
 from perfmodel.hardware.device import Device, EnergyModel, Power
 from perfmodel.hardware.engine import Engine, Peak
-from perfmodel.hardware.kernel import Kernel
 from perfmodel.hardware.limits import limits_of_plain
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory
@@ -117,7 +117,6 @@ POWER: Final = (
 _SUSTAINED: Final = Of("fraction", positive=True, ceiling=1.0)
 _SPEEDUP: Final = Of("fraction", floor=1.0)
 _DEFAULT: Final = Provenance("default")
-_cache: dict[tuple[int, int], tuple[Device, Runtime, Facts]] = {}
 
 
 @cache
@@ -127,6 +126,7 @@ def field_limits(model: type[Spec]) -> dict[str, Of]:
     return {name: limits for name, limits in found.items() if limits is not None}
 
 
+@cached(FACTS_BYTES, same=2)
 def facts_of(device: Device, runtime: Runtime) -> Facts:
     """Facts of a device under a runtime, resolved once for each pair of objects.
 
@@ -135,17 +135,7 @@ def facts_of(device: Device, runtime: Runtime) -> Facts:
     InputError
         Where the runtime drives an engine that the device lacks.
     """
-    # Keyed by identity because hashing a spec costs more than resolving it; the objects are kept
-    # in the value so that an id cannot be reused.
-    key = id(device), id(runtime)
-    known = _cache.get(key)
-    if known is not None:
-        return known[2]
-    facts = _FactsBuilder(device, runtime).build()
-    if len(_cache) >= 1024:
-        _cache.clear()
-    _cache[key] = device, runtime, facts
-    return facts
+    return _FactsBuilder(device, runtime).build()
 
 
 def driven_engine(device: Device, runtime: Runtime) -> str:
@@ -340,7 +330,7 @@ class _FactsBuilder:
             value = None if given is None else given.value
             facts.put(f"runtime.{name}", limits[name.partition(".")[0]], value, origin)
         for key, kernel in runtime.kernels.items():
-            for name, limit in field_limits(Kernel).items():
+            for name, limit in field_limits(type(kernel)).items():
                 given = getattr(kernel, name)
                 if given is not None:
                     path = f"runtime.kernels.{key}.{name}"
@@ -366,7 +356,7 @@ class _FactsBuilder:
 
 
 def dense_peak(peak: Peak, engine: Engine) -> float:
-    """Dense operations a second of a peak at the engine's clock."""
+    """Dense operations per second of a peak at the engine's clock."""
     value = peak.value
     if peak.sparsity not in (None, "dense"):
         value /= engine.sparse_speedup[str(peak.sparsity)]

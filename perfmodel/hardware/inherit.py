@@ -11,7 +11,7 @@ from perfmodel import units
 from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.device import Device, EnergyModel, Power
 from perfmodel.hardware.engine import Engine, engine_class
-from perfmodel.hardware.kernel import Kernel
+from perfmodel.hardware.kernel import kernel_class
 from perfmodel.hardware.link import Link
 from perfmodel.hardware.memory import Memory, memory_class
 from perfmodel.hardware.quantity import Spec
@@ -79,7 +79,7 @@ def inherited(
 def _rescaled(below: MarkedNode, root: MarkedNode) -> MarkedNode:
     """``below`` with sustained bandwidths that follow the bandwidths that ``root`` restates.
 
-    What a base measured is a fraction of its theoretical rate; its figure in bytes a second says
+    What a base measured is a fraction of its theoretical rate; its figure in bytes per second says
     nothing about another rate.
     """
     restated = {
@@ -186,8 +186,13 @@ def settled(root: MarkedNode, model: type[Spec], keep: bool = False) -> MarkedNo
         elif key in sections:
             content[key] = _entry(node, sections[key], top)
         elif key == "kernels" and model is Runtime:
-            kernels = {name: _entry(kernel, Kernel, top) for name, kernel in node.children.items()}
-            content[key] = replace(node, value=kernels)
+            content[key] = replace(
+                node,
+                value={
+                    name: _entry(kernel, kernel_class(kernel.children), top)
+                    for name, kernel in node.children.items()
+                },
+            )
     return replace(root, value=_numbers(content, model, top))
 
 

@@ -70,7 +70,7 @@ class Memory(Spec):
         return 1.0 if stated is None else stated.value / self.bandwidth.value
 
 
-#: (setting, name of the memory) -> bytes a second that are read from it.
+#: (setting, name of the memory) -> bytes per second that are read from it.
 Law: TypeAlias = Callable[[Any, str], Any]
 
 _classes: dict[str, type[Memory]] = dict.fromkeys(MEMORY_KINDS, Memory)

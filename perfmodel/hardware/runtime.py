@@ -12,7 +12,7 @@ from perfmodel.errors import InputError, nearest, one_of
 from perfmodel.formats.gguf import is_gguf
 from perfmodel.hardware.device import Name, Source, title_alone
 from perfmodel.hardware.engine import COMPUTE_FORMATS, OperatorKind
-from perfmodel.hardware.kernel import KERNEL_CLASSES, Kernel
+from perfmodel.hardware.kernel import KERNEL_CLASSES, AnyKernel
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Spec, SpecDocument
 from perfmodel.hardware.structure import check_sources, mapped
 from perfmodel.pydantic_faults import Flaw, checked
@@ -39,8 +39,9 @@ EXECUTED_CLASSES: Final = (
     "norm", "softmax", "pool", "resize", "tree",
     "relu", "relu6", "leaky_relu", "prelu", "clip", "abs", "neg", "erf", "add", "sub", "mul", "div",
     "sqrt", "pow", "exp", "log", "tanh", "sigmoid", "hard_sigmoid", "hard_swish", "silu", "gelu",
-    "gelu_tanh", "elu", "selu", "softplus", "mish", "square", "relu2", "swiglu", "geglu", "compare",
-    "logical", "where", "rope", "batch_norm", "layer_norm", "rms_norm", "group_norm",
+    "gelu_tanh", "elu", "selu", "softplus", "mish", "square", "relu2", "swiglu", "geglu",
+    "silu_gate", "gelu_gate", "gelu_tanh_gate", "relu_gate", "sigmoid_gate", "compare", "logical",
+    "where", "rope", "batch_norm", "layer_norm", "rms_norm", "group_norm",
 )  # fmt: skip
 """Operator classes, and functions of elementwise operators and normalisations, that a runtime may
 execute in some formats only. A function goes before its class."""
@@ -210,7 +211,7 @@ class Runtime(SpecDocument):
     """Compute formats that operators of a class, or of a function, really run in
     (``softmax: [fp32]``); those not named run in any. An operator whose activations are stored in
     another one falls back on the first of the list: kernels convert what it reads and writes."""
-    kernels: Mapping[str, Kernel] = Field(default_factory=dict)
+    kernels: Mapping[str, AnyKernel] = Field(default_factory=dict)
     """Constants of its kernels by class (``gemm``), or by class and format (``gemm.fp8``), for
     kinds of hardware that model the kernels themselves."""
     accumulator: Literal["fp32", "fp16"] | None = None
@@ -258,7 +259,7 @@ class Runtime(SpecDocument):
     """Multipliers of the seconds of a class (``conv``), from a calibration on a few measured rows;
     1 where left out."""
     draw_bytes_per_clock_per_unit: Draw | None = None
-    """Bandwidth that one unit of the engine can draw, in bytes a clock."""
+    """Bandwidth that one unit of the engine can draw, in bytes per clock."""
     pnorm: Norm = Quantity(value=4.0)
     """Exponent that joins the memory's bandwidth and the engine's draw: 4 is a soft minimum."""
     fusion: Fusion = Fusion()

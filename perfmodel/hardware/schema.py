@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from perfmodel.atomic import write_text
-from perfmodel.catalog import BUILT_IN
+from perfmodel.catalog import BUILT_IN, load
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.kernel import KERNEL_CLASSES
 from perfmodel.hardware.memory import MEMORY_KINDS, memory_class
@@ -43,6 +43,12 @@ def json_schema(kind: str) -> dict[str, Any]:
         leave out what the base says, so only then nothing but ``name`` is required.
     """
     schema = _MODELS[kind].model_json_schema(mode="validation")
+    if kind == "runtime":
+        for declared in (load("perfmodel.kernels", name) for name in BUILT_IN["perfmodel.kernels"]):
+            constants = declared.model_json_schema()
+            schema["$defs"] |= constants.pop("$defs")
+            _describe(constants, declared)
+            schema["$defs"]["Kernel"]["properties"] |= constants["properties"]
     _describe(schema, _MODELS[kind])
     required = [name for name in schema.pop("required", []) if name != "name"]
     schema["required"] = ["name"]

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
-from perfmodel.arrays import is_array
+from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import input_error
 from perfmodel.hardware.engine import Engine
-from perfmodel.hardware.kernel import Kernel
 from perfmodel.hardware.memory import Memory
 from perfmodel.hardware.quantity import Quantity, Spec
 from perfmodel.hardware.runtime import Runtime
@@ -194,7 +193,8 @@ class MachineViews:
     engine, runtime
         Facts of the engine that is costed, and of the runtime.
     memories, kernels
-        Facts of plain memories, and of the runtime's kernels, by name as they are read.
+        Facts of plain memories by name, and of the runtime's kernels by name and class, as they are
+        read.
     others
         By spec class and path.
     """
@@ -203,29 +203,14 @@ class MachineViews:
         self.engine = engine_view(Engine, facts, engine, choices)
         self.runtime = view(Runtime, facts, "runtime.")
         self.memories: dict[str, Memory] = {}
-        self.kernels: dict[str, Kernel] = {}
+        self.kernels: dict[tuple[str, type[Spec]], Any] = {}
         self.others: dict[tuple[str, str], Any] = {}
 
 
-_KNOWN: Final[
-    dict[tuple[int, int, str], tuple[Mapping[str, Any], Mapping[str, Any], MachineViews]]
-] = {}
-
-
+@cached(FACTS_BYTES, same=2)
 def views_of(facts: Mapping[str, Any], choices: Mapping[str, Any], engine: str) -> MachineViews:
-    """Return the views of a machine's facts, the same for every prediction on it where none varies.
+    """Return the views of a machine's facts, the same for every prediction on it.
 
     Facts of a mapping are not changed in place: those that are varied are another mapping.
     """
-    # Keyed by identity; the objects are held so that an id cannot be used again.
-    key = id(facts), id(choices), engine
-    known = _KNOWN.get(key)
-    if known is not None:
-        return known[2]
-    views = MachineViews(facts, choices, engine)
-    # Arrays are of one block of points, which does not come again and may be large.
-    if not any(map(is_array, facts.values())):
-        if len(_KNOWN) >= 128:
-            _KNOWN.clear()
-        _KNOWN[key] = facts, choices, views
-    return views
+    return MachineViews(facts, choices, engine)

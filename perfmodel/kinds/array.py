@@ -7,6 +7,7 @@ explanation come from here.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -199,7 +200,7 @@ def composed(
     )  # fmt: skip
 
 
-class ArrayKind(Generic[E]):
+class ArrayKind(ABC, Generic[E]):
     """Base of kinds that map loop nests on an array of units.
 
     A subclass states `name`, `spec`, `laws` and `counts`; a table without nests goes as on a
@@ -216,7 +217,7 @@ class ArrayKind(Generic[E]):
     needs_nests = True
     any_algorithm = False
     by_bits = False
-    takes_panels = False
+    packing = None
     classes: ClassVar[frozenset[str] | None] = None
     prices_operations: ClassVar[bool] = False
     """Whether the energies that `counts` gives are those of the operations too."""
@@ -226,9 +227,9 @@ class ArrayKind(Generic[E]):
         """Term -> how it is computed."""
         return {**equations_of(*self.laws), **BESIDE_PRODUCTS}
 
+    @abstractmethod
     def counts(self, run: NestRun, engine: E) -> Counts:
         """Return what the nests take of an engine; pure functions of arrays alone."""
-        raise NotImplementedError
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see `equations`.

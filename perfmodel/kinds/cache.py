@@ -50,9 +50,9 @@ class Cache(Memory):
     vector: Size | None = None
     """Bytes of a load or store instruction of streaming loops."""
     loads_per_clock: Count | None = None
-    """Load instructions a clock."""
+    """Load instructions per clock."""
     stores_per_clock: Count | None = None
-    """Store instructions a clock, to one line."""
+    """Store instructions per clock, to one line."""
     accesses_per_clock: Count | None = None
     """Loads and stores a clock together; no limit where left out."""
     store_lines_per_clock: Count | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +18,45 @@ import numpy.typing as npt
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import weight_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.kernel import Kernel
+from perfmodel.hardware.kernel import Bandwidth, Clocks, Kernel, Number
+from perfmodel.hardware.runtime import Runtime
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.protocol import Equation, Terms
 from perfmodel.kinds.roofline import Roofline
 from perfmodel.workload.lower import OperatorRow, OperatorTable
+from perfmodel.workload.panels import PLAIN, Panels
+
+
+class RooflineKernel(Kernel):
+    """Panels of a convolution's product, and layouts, on rooflines.
+
+    The product is of filters with a matrix of windows, one column for each pixel; `copy_clocks` are
+    those of a number that is unfolded into it.
+    """
+
+    KIND: ClassVar[str] = "roofline"
+
+    panel: Number | None = None
+    """Columns that the last tile of a product is padded to a multiple of. Where it is left out
+    nothing is padded, unfolded or packed."""
+    panel_depth: Number | None = None
+    """Numbers of the summed dimension after which sums are stored, to be added to."""
+    pack_clocks: Clocks | None = None
+    """Clocks of a number that is packed for the product."""
+    row_clocks: Clocks | None = None
+    """Clocks of a row of an image that is unfolded for one tap, beside its numbers."""
+    strided_clocks: Clocks | None = None
+    """Clocks of a number that is unfolded where windows stride: one by one, not by vectors."""
+    store_clocks: Clocks | None = None
+    """Clocks of a sum that is stored."""
+    layout_bandwidth: Bandwidth | None = None
+    """Bandwidth at which weights are laid out anew each time that the kernel runs, as by frameworks
+    that keep plain filters for libraries of blocked ones; on rooflines."""
 
 
 class DispatchedRoofline(Roofline):
     """A roofline, a time of each kernel by its class, and clocks around products in panels."""
 
-    takes_panels = True
     equations: Mapping[str, Equation] = {
         **Roofline.equations,
         "panels": Equation(
@@ -51,7 +80,7 @@ class DispatchedRoofline(Roofline):
         if setting.bare:
             return terms
         launches = _stated(table, setting, lambda kernel: kernel.launch, 0.0)
-        narrow = setting.kernel("depthwise").narrow_launch
+        narrow = setting.kernel("depthwise", RooflineKernel).narrow_launch
         if launches is not None and narrow is not None and "narrow" in table.extents:
             launches = launches + table.extents["narrow"] * narrow
         if launches is None:
@@ -65,12 +94,23 @@ class DispatchedRoofline(Roofline):
             terms, overhead={**terms.overhead, "kernel": extra}, row_s=terms.row_s + extra
         )
 
+    def packing(self, runtime: Runtime) -> tuple[Panels, int]:
+        """Return the panels of a runtime's convolutions, and the channels of a depthwise vector."""
+        panels, narrow = PLAIN, 0
+        conv, depthwise = (runtime.kernels.get(name) for name in ("conv", "depthwise"))
+        if isinstance(conv, RooflineKernel) and conv.panel is not None:
+            depth = 0 if conv.panel_depth is None else int(conv.panel_depth.value)
+            panels = Panels(int(conv.panel.value), depth)
+        if depthwise is not None and depthwise.narrow_launch is not None:
+            narrow = 0 if depthwise.multiple is None else int(depthwise.multiple.value)
+        return panels, narrow
+
     def further(
         self, table: OperatorTable, setting: Setting, compute: dict[str, Value],
         work: dict[str, Value],
     ) -> None:  # fmt: skip
         """Add the time of what convolutions move around their products."""
-        clock, conv = setting.engine.clock, setting.kernel("conv")
+        clock, conv = setting.engine.clock, setting.kernel("conv", RooflineKernel)
         if setting.bare or clock is None or "packed" not in table.extents:
             return
         each = {
@@ -86,14 +126,17 @@ class DispatchedRoofline(Roofline):
 
 
 def _stated(
-    table: OperatorTable, setting: Setting, constant: Callable[[Kernel], Value], other: float
+    table: OperatorTable,
+    setting: Setting,
+    constant: Callable[[RooflineKernel], Value],
+    other: float,
 ) -> Value:
     """Return a constant of each row's class, ``(rows, points or 1)``; None where none is stated."""
     keys = table.once("kernels", lambda: _keys(table.rows))
-    stated = [
-        next((v for k in names if (v := constant(setting.kernel(k))) is not None), None)
-        for names in keys.names
-    ]
+    each = (
+        [constant(setting.kernel(name, RooflineKernel)) for name in names] for names in keys.names
+    )
+    stated = [next((value for value in values if value is not None), None) for values in each]
     if all(value is None for value in stated):
         return None
     values = [other if value is None else value for value in stated]

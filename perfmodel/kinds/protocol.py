@@ -11,7 +11,9 @@ from typing import Any, Final, NamedTuple, Protocol
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.engine import Engine
+from perfmodel.hardware.runtime import Runtime
 from perfmodel.workload.lower import OperatorTable
+from perfmodel.workload.panels import Panels
 
 
 class Equation(NamedTuple):
@@ -40,8 +42,8 @@ class Terms:
     row_s
         Seconds of each row, composed.
     operations
-        Compute format -> operations (two a MAC), for energy. With those of `left_out` they are two
-        of each multiply-accumulate that the table has a row execute.
+        Compute format -> operations (two per MAC), for energy. With those of `left_out` they are
+        two of each multiply-accumulate that the table has a row execute.
     left_out
         Operations of each row's products that `operations` leaves out: of a memory that multiplies,
         of taps on padding that kernels skip.
@@ -52,8 +54,8 @@ class Terms:
         overlap with it; part of that level's seconds.
     work
         Term of `compute` -> what is divided by a rate to give its seconds (cycles, operations); the
-        explanation shows ``work / rate``. Without it ``matrix`` is two operations a MAC, ``vector``
-        the vector operations.
+        explanation shows ``work / rate``. Without it ``matrix`` is two operations per MAC,
+        ``vector`` the vector operations.
     energy
         Name -> joules of one execution of each row, for what the kind prices itself.
     priced
@@ -139,8 +141,9 @@ class Kind(Protocol):
     """Whether its units multiply whatever a runtime's algorithm of a convolution asks for."""
     by_bits: bool = False
     """Whether time goes with the bits of operands."""
-    takes_panels: bool = False
-    """Whether it counts what convolutions move around products in panels."""
+    packing: Callable[[Runtime], tuple[Panels, int]] | None = None
+    """Panels in which a runtime packs products of convolutions, and channels of a vector of its
+    depthwise kernels (0: all alike), of a kind that counts what moves around them."""
     classes: Collection[str] | None = None
     """Classes of rows (`Row.kind`) that it costs, a network with a row of another is refused; all
     where None."""
@@ -166,5 +169,5 @@ class Kind(Protocol):
 
 #: Members that a kind may leave out.
 OPTIONAL: Final = (
-    "needs_nests", "any_algorithm", "by_bits", "takes_panels", "classes", "spec", "network_wide",
+    "needs_nests", "any_algorithm", "by_bits", "packing", "classes", "spec", "network_wide",
 )  # fmt: skip

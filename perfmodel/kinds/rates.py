@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, by_row, is_array, namespace
+from perfmodel.caches import cached
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import FALLBACKS, Format, compute_format, format_named
 from perfmodel.hardware.view import or_else
@@ -82,7 +82,7 @@ def pair_format(setting: Setting, pair: tuple[str, str]) -> str:
     return _pair(precision.format_of(left).compute, precision.format_of(right).compute)
 
 
-@lru_cache(maxsize=4096)
+@cached(200)
 def _pair(left: str, right: str) -> str:
     if left == right:
         return left
@@ -146,7 +146,7 @@ def vector_peak(setting: Setting) -> tuple[str, Value]:
 
 
 def vector_rates(table: OperatorTable, setting: Setting) -> Value:
-    """Return elementwise operations a second of each row: one number, or ``(rows, points)``.
+    """Return elementwise operations per second of each row: one number, or ``(rows, points)``.
 
     A runtime's efficiency of a class (``norm``, ``softmax`` ..., else ``vector``) holds for kernels
     of their own; what rides on a matrix operator goes at the vector units' peak.
@@ -235,13 +235,13 @@ def bandwidth_fact(setting: Setting, level: str) -> Value:
 
 
 def bandwidth(setting: Setting, level: str) -> Value:
-    """Return the bandwidth that a kernel draws from a memory, bytes a second.
+    """Return the bandwidth that a kernel draws from a memory, bytes per second.
 
     Bare: the theoretical figure. Otherwise the runtime's efficiency where it states one, for main
     memory and the memory that stores the weights (a fitted constant replaces the measured fraction,
     the two are never multiplied), else the device's sustained fraction; an engine that cannot draw
     as much as its memory gives says how much. A runtime may also state
-    how many bytes a clock each unit can have under way; the ceiling joins by a p-norm (a soft
+    how many bytes per clock each unit can have under way; the ceiling joins by a p-norm (a soft
     minimum). A kind of memory with a law of its own (flash, storage) is asked instead.
     """
     memory = setting.memory(level)

@@ -148,14 +148,14 @@ def launch_times(table: OperatorTable, setting: Setting) -> dict[str, Value]:
 def matrix_rates(
     table: OperatorTable, macs: Value, setting: Setting
 ) -> tuple[Value, dict[str, Value], dict[str, str], tuple[str, ...]]:
-    """Return operations a second of each row, and what was executed in which format.
+    """Return operations per second of each row, and what was executed in which format.
 
     Returns
     -------
     rates
         One number, or an array of shape ``(rows, points)``.
     operations
-        Format -> operations (two a MAC), shape ``(rows, points)``.
+        Format -> operations (two per MAC), shape ``(rows, points)``.
     executed
         Wanted compute format -> the one that the engine has.
     unsupported

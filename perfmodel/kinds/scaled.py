@@ -35,20 +35,22 @@ def class_of(kind: str) -> str:
     return CLASS_OF.get(kind, "elementwise")
 
 
-def cost(kind: Kind, table: OperatorTable, setting: Setting) -> Terms:
-    """Return what a kind costs a table, its terms multiplied where the runtime's facts say so.
+def refuse_classes(kind: Kind, table: OperatorTable) -> None:
+    """Refuse rows of classes that a kind does not cost.
 
     Raises
     ------
     InputError
-        The kind says which classes of operators it costs, and a row is of none of them.
     """
     classes = kind.classes
     if classes is not None:
         faults = table.once(("classes", kind.name), lambda: _not_costed(table.rows, kind, classes))
         if faults:
             raise InputError(faults)
-    terms = kind.cost(table, setting)
+
+
+def calibrated(table: OperatorTable, terms: Terms, setting: Setting) -> Terms:
+    """Return terms multiplied where the runtime's facts say so."""
     stated = setting.runtime.scale
     scale = {name: stated[name] for name in SCALE_CLASSES if name in stated}
     if not scale or setting.bare:

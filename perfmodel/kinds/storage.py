@@ -61,7 +61,7 @@ def request_rate(
     block: Value, depth: Value, latency: Value, bandwidth: Value, *,
     commands: Value = None, lane: Value = None, pipelined: bool = False, knee: float = KNEE,
 ) -> Value:  # fmt: skip
-    """Return requests a second.
+    """Return requests per second.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def request_rate(
     latency
         Seconds of a command alone, its transfer aside.
     bandwidth
-        Of the interface, bytes a second.
+        Of the interface, bytes per second.
     commands
         Ceiling of commands a second; None for none.
     lane
@@ -85,7 +85,7 @@ def request_rate(
 
     Returns
     -------
-    requests a second, of the inputs' broadcast shape
+    requests per second, of the inputs' broadcast shape
     """
     none = commands is None
     xp = namespace(block, depth, latency, bandwidth, 0.0 if none else commands)
@@ -108,7 +108,7 @@ def storage_bandwidth(
     block: Value, depth: Value, latency: Value, bandwidth: Value, *,
     commands: Value = None, lane: Value = None, pipelined: bool = False, knee: float = KNEE,
 ) -> Value:  # fmt: skip
-    """Return bytes a second; parameters as `request_rate` takes them."""
+    """Return bytes per second; parameters as `request_rate` takes them."""
     rate = request_rate(block, depth, latency, bandwidth, commands=commands, lane=lane,
                         pipelined=pipelined, knee=knee)  # fmt: skip
     return block * rate
@@ -142,7 +142,7 @@ def batch_time(
 
 
 def cached_bandwidth(storage: Value, hit_fraction: Value, cache: Value = None) -> Value:
-    """Return bytes a second where the page cache holds a share of the bytes.
+    """Return bytes per second where the page cache holds a share of the bytes.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def cached_bandwidth(storage: Value, hit_fraction: Value, cache: Value = None) -
 
 
 def read_bandwidth(setting: Setting, level: str, *, pipelined: bool) -> Value:
-    """Return bytes a second of a memory of this kind, as its facts say it is read."""
+    """Return bytes per second of a memory of this kind, as its facts say it is read."""
     memory = setting.memory_of(level, Storage)
     rate = storage_bandwidth(
         memory.block, memory.depth, memory.command_latency, bandwidth_fact(setting, level),

@@ -1,7 +1,7 @@
 """What quantised weights, long products and split layers cost: effects of a runtime's kernels.
 
-A vector unit that multiplies packed weights starts so many instructions a clock, and its inner loop
-needs so many for a weight; a GPU that streams them unpacks so many a clock. Long prompts write
+A vector unit that multiplies packed weights starts so many instructions per clock, and its inner
+loop needs so many per weight; a GPU that streams them unpacks so many per clock. Long prompts write
 weights out in half precision first, and run at the clock that the board's power allows.
 """
 
@@ -14,13 +14,14 @@ import numpy as np
 from perfmodel.arrays import Value, is_array
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.view import or_else
+from perfmodel.kinds.lookup_table.constants import LookupKernel
 from perfmodel.kinds.lookup_table.counts import instructions_per_mac
 from perfmodel.kinds.slots import bits_of, family_of
 from perfmodel.workload.lower import OperatorTable
 
 
 def issue_rate(setting: Setting, slot: str, most: Value) -> Value:
-    """Return operations a second (two a MAC) at which packed weights of a slot are multiplied.
+    """Return operations per second (two per MAC) at which packed weights of a slot are multiplied.
 
     ``2 * units * clock * macs_per_clock_per_unit``, or on a vector unit ``2 * units * clock *
     vector_issue * issue_share / instructions_per_mac``, these stated or counted from look-ups;
@@ -55,7 +56,7 @@ def _looked_up(setting: Setting, slot: str) -> Value:
     By the law of `perfmodel.kinds.lookup_table`, where the runtime's kernels look products up and
     the weights are integers or ternary.
     """
-    gemm = setting.kernel("gemm")
+    gemm = setting.kernel("gemm", LookupKernel)
     if gemm.lookup_instructions is None or family_of(setting, slot) not in ("int", "ternary"):
         return None
     return instructions_per_mac(
@@ -96,7 +97,7 @@ def _weights(table: OperatorTable) -> tuple[str, ...]:
 def _of_format(
     setting: Setting, slot: str, stated: Mapping[str, Value], *, inverse: bool = False
 ) -> Value:
-    """Return a number a weight: shares of a mixed tensor add; None where a part has none."""
+    """Return a number per weight: shares of a mixed tensor add; None where a part has none."""
     if "=" in slot:
         parts: tuple[tuple[float, str], ...] = ((1.0, setting.precision.format_of(slot).name),)
     else:

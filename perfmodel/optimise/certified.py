@@ -36,6 +36,8 @@ class Certified(Generic[S_co]):
         What the search did, for the curious: states, nodes, programmes.
     tolerance
         Part of the value by which the bound may fall short and the answer still count as proved.
+    scale
+        Size of what the value is a sum of: where the value is smaller, the tolerance is part of it.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Certified(Generic[S_co]):
     method: str = ""
     work: Mapping[str, int] = field(default_factory=dict[str, int])
     tolerance: float = 1e-12
+    scale: float = 0.0
 
     def __post_init__(self) -> None:
         if self.bound <= self.value:
@@ -74,7 +77,7 @@ class Certified(Generic[S_co]):
         """Whether nothing costs less; without a solution, whether there is none."""
         if self.solution is None:
             return self.bound == math.inf
-        return self.value - self.bound <= self.tolerance * abs(self.value)
+        return self.value - self.bound <= self.tolerance * max(abs(self.value), self.scale)
 
     @property
     def gap(self) -> float:

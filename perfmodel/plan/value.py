@@ -93,9 +93,9 @@ class Placement(_Value):
     """Device that runs it; may be left out where there is one."""
     engine: str = ""
     """Engine of that device."""
-    start_s: float | None = Field(None, ge=0)
+    start_s: float | None = Field(default=None, ge=0)
     """When it starts, in seconds from the beginning, where the plan knows."""
-    end_s: float | None = Field(None, ge=0)
+    end_s: float | None = Field(default=None, ge=0)
     """When it has ended."""
     kernel: str = ""
     """Kernel that it is part of: what only its operators read stays inside, in no memory."""
@@ -116,7 +116,7 @@ class Residency(_Value):
     """Bytes that it takes."""
     device: str = ""
     """Device of the memory."""
-    address: int | None = Field(None, ge=0)
+    address: int | None = Field(default=None, ge=0)
     """Offset inside the memory, in bytes, where the plan allocates."""
     takes_over: str = ""
     """Tensor whose place it takes over at its first step, written over it element by element."""
@@ -156,9 +156,9 @@ class Transfer(_Value):
     """Device that receives."""
     size_bytes: float = Field(ge=0)
     """Bytes sent."""
-    start_s: float | None = Field(None, ge=0)
+    start_s: float | None = Field(default=None, ge=0)
     """When it starts, where the plan knows."""
-    end_s: float | None = Field(None, ge=0)
+    end_s: float | None = Field(default=None, ge=0)
     """When it has arrived."""
 
 

@@ -269,7 +269,7 @@ def _other_work(point: Prediction) -> list[Breach]:
 
 def _stated(prediction: Prediction) -> list[RateCeiling]:
     """Return the rates that the machine states for what the sums are of."""
-    setting, kind = prediction._setting, prediction._job.static.kind  # pyright: ignore[reportPrivateUsage]
+    setting, kind = prediction._setting, prediction._job.model.kind  # pyright: ignore[reportPrivateUsage]
     out: list[RateCeiling] = []
     for key in prediction._totals:  # pyright: ignore[reportPrivateUsage]
         what, _, name = key.partition(" ")

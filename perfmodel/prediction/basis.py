@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.caches import cached
 from perfmodel.errors import Fault, InputError
 from perfmodel.evidence import (
     BASES,
@@ -175,6 +175,16 @@ def slower(prediction: Prediction) -> list[Prediction]:
     ]
 
 
+def slopes_of(prediction: Prediction, metric: str = "latency_s") -> Value:
+    """Return slopes of a calibrated prediction: of the logarithm of a metric over multipliers'.
+
+    Shape ``(..., classes)``, in the order of the posterior's classes of seconds.
+    """
+    value = getattr(prediction, metric)
+    changes = [getattr(one, metric) / value for one in prediction.slower]
+    return np.log(np.stack(changes, axis=-1)) / _STEP
+
+
 def _calibrated(prediction: Prediction, subject: Subject) -> Posterior | None:
     """Return what a calibration of the device says of such predictions, if there is one."""
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
@@ -223,9 +233,7 @@ def _ends(
         for subject, basis in based.values()
     ]
     if posteriors[0] is not None and None not in posteriors:
-        value = getattr(prediction, metric)
-        changes = [getattr(one, metric) / value for one in prediction.slower]
-        factor = posteriors[0].factor(np.log(np.stack(changes, axis=-1)) / _STEP, level)
+        factor = posteriors[0].factor(slopes_of(prediction, metric), level)
         return 1.0 / factor, factor
     lineage = prediction._job.machine.runtime.lineage  # pyright: ignore[reportPrivateUsage]
     each = {
@@ -245,7 +253,7 @@ def _width(basis: Basis) -> str:
     return "assumed" if basis.name == "bound" else basis.name
 
 
-@lru_cache(maxsize=8192)
+@cached(200)
 def _factors(
     subject: Subject, basis: str, lineage: tuple[str, ...], level: float
 ) -> tuple[float, float]:
@@ -272,7 +280,7 @@ def _subjects(
 
 def _is_bound(prediction: Prediction) -> bool:
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
-    return job.bare or "bound" in job.machine.runtime.tags
+    return job.model.bare or "bound" in job.machine.runtime.tags
 
 
 def _basis(prediction: Prediction, subject: Subject) -> Basis:
@@ -280,7 +288,7 @@ def _basis(prediction: Prediction, subject: Subject) -> Basis:
     machine = job.machine
     runtime, device = subject.runtime, subject.device
     if _is_bound(prediction):
-        what = "the bare roofline" if job.bare else f"the runtime {runtime}"
+        what = "the bare roofline" if job.model.bare else f"the runtime {runtime}"
         return Basis("bound", f"{what} leaves out what software costs")
     flaw = next(misfits(prediction), None)
     if flaw is not None:

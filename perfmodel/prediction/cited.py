@@ -207,7 +207,7 @@ def merged(results: Iterable[Citations], subject: str) -> Citations:
 def _equations(prediction: Prediction, gathered: _Collection) -> None:
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
     _, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
-    equations = job.static.kind.equations
+    equations = job.model.kind.equations
     took = [t for t, seconds in {**terms.compute, **terms.overhead}.items() if np.any(seconds)]
     for term in (*took, "memory"):
         if term not in equations:

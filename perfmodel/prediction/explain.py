@@ -48,7 +48,7 @@ def explain(prediction: Prediction, rows: int = 8) -> str:
     lines.append(f"latency_s = {' + '.join(pieces)} = {prediction.latency_s:.9g}")
     if rest:
         lines.append(f"  ({len(order) - rows} smaller rows together: {rest:.4g} s)")
-    equations = job.static.kind.equations
+    equations = job.model.kind.equations
     used = [n for n in (*terms.compute, "memory", *terms.overhead) if n in equations]
     lines += ["", "terms:"]
     lines += [f"  {n}: {equations[n].text}  [{equations[n].citation}]" for n in used]

@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from perfmodel.arrays import Value, first_number, is_array, least, namespace
-from perfmodel.cost.setting import ReadBandwidth, Setting
-from perfmodel.cost.totals import network_totals, total
+from perfmodel.arrays import Value, first_number, is_array, namespace
+from perfmodel.cost.setting import Setting
 from perfmodel.errors import InputError
 from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Runtime
-from perfmodel.kinds.protocol import Kind, Terms
-from perfmodel.kinds.scaled import cost
-from perfmodel.prediction.placed import MemoryShares, placed
-from perfmodel.prediction.planned import Crossings, planned
+from perfmodel.kinds.protocol import Terms
+from perfmodel.prediction.engine_model import EngineModel
+from perfmodel.prediction.planned import PlannedMoves
 from perfmodel.prediction.prediction import Prediction
-from perfmodel.prediction.settled import settle, work_of
-from perfmodel.workload.executed import ExecutionPolicy
-from perfmodel.workload.families import ExecutionSemantics
-from perfmodel.workload.fuse import FusionRules
+from perfmodel.prediction.stages import bind, compose, cost, sums
 from perfmodel.workload.lower import Lowered, OperatorTable
 from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.workload import Workload
@@ -47,112 +41,100 @@ def _keep_heap() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Static:
-    """What does not change with numbers: categories of a device under a runtime."""
-
-    engine: str
-    kind: Kind
-    levels: tuple[str, ...]
-    weights_memory: str
-    overlap: str
-    fusion: FusionRules
-    semantics: ExecutionSemantics
-    causal_skips_masked: bool
-    keep: tuple[Device, Runtime]
-    read_bandwidths: Mapping[str, ReadBandwidth]
-    choices: Mapping[str, Any]
-    execution: ExecutionPolicy | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PredictionJob:
-    """One prediction: everything but the numbers is resolved."""
+    """One prediction: all but its numbers is resolved, and its network is lowered.
+
+    Attributes
+    ----------
+    workload, machine, precision, model
+        As in `perfmodel.prediction.stages.ResolvedPrediction`.
+    lowered
+        Kernels of the network, their numbers open.
+    relaxed, warm
+        As for `perfmodel.predict`.
+    plan
+        What a plan moves; None without one.
+    """
 
     workload: Workload
     machine: Machine
     precision: Precision
-    static: Static
+    model: EngineModel
     lowered: Lowered
-    bare: bool
-    relaxed: bool
-    warm: bool
-    crossings: Crossings | None = None
-    shares: MemoryShares | None = None
+    relaxed: bool = False
+    warm: bool = False
+    plan: PlannedMoves | None = None
 
     @property
     def as_specified(self) -> bool:
         """Whether the device's own kind costs it, and activations move as it moves them."""
-        own = self.machine.device.engine(self.static.engine).kind
-        return self.crossings is None and self.static.kind.name == own
+        own = self.machine.device.engine(self.model.engine).kind
+        return self.plan is None and self.model.kind.name == own
 
     def run(self) -> Prediction:
         """Evaluate at every point, in chunks, and reduce each chunk to sums over the network."""
         inputs = _Inputs(self)
-        placed_totals: dict[str, Value] = {} if self.shares is None else {**self.shares.totals}
-        if self.crossings is not None:
-            placed_totals |= self.crossings.totals
-        if not inputs.shape:
-            values = inputs.values
-            table, terms, setting = self.rows(values, inputs.facts, self.precision, 1)
-            totals = _sums(table, terms, setting, values) | placed_totals
-            return Prediction(self, totals, (), setting, (table, terms))
-        count = int(np.prod(inputs.shape))
-        _keep_heap()
+        totals: dict[str, Value] = {} if self.plan is None else self.plan.totals
+        count = prod(inputs.shape)
+        if count > 1:
+            _keep_heap()
         if inputs.foreign or count <= CHUNK:
             values, facts, precision = inputs.chunk(0, count)
             table, terms, setting = self.rows(values, facts, precision, count)
-            totals = _sums(table, terms, setting, values) | placed_totals
+            totals = sums(table, terms, setting, values) | totals
             return Prediction(self, totals, inputs.shape, setting, (table, terms))
-        out: dict[str, Value] = placed_totals
-        setting: Setting | None = None
         for start in range(0, count, CHUNK):
             stop = min(start + CHUNK, count)
             values, facts, precision = inputs.chunk(start, stop)
             table, terms, setting = self.rows(values, facts, precision, stop - start)
-            for name, part in _sums(table, terms, setting, values).items():
+            for name, part in sums(table, terms, setting, values).items():
                 if np.size(part) == 1:
-                    out.setdefault(name, np.asarray(part, dtype=float).reshape(1))
-                    if out[name].size == 1:
+                    totals.setdefault(name, np.asarray(part, dtype=float).reshape(1))
+                    if totals[name].size == 1:
                         continue
-                whole = out.get(name)
-                if whole is None or whole.size != count:
-                    whole = out[name] = np.empty(count)
-                whole[start:stop] = part
-        assert setting is not None
+                column = totals.get(name)
+                if column is None or column.size != count:
+                    column = totals[name] = np.empty(count)
+                column[start:stop] = part
         # Flat, as the totals are: a fact may vary along some axes only.
-        whole_setting = self.setting(*inputs.chunk(0, count))
-        return Prediction(self, out, inputs.shape, whole_setting, None)
+        setting = self.setting(*inputs.chunk(0, count))
+        return Prediction(self, totals, inputs.shape, setting, None)
 
     def rows(
-        self, values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision,
+        self,
+        values: Mapping[str, Value],
+        facts: Mapping[str, Value],
+        precision: Precision,
         points: int,
-    ) -> tuple[OperatorTable, Terms, Setting]:  # fmt: skip
+    ) -> tuple[OperatorTable, Terms, Setting]:
         """Return table, terms and setting for flat arrays of `points` points."""
-        static = self.static
         setting = self.setting(values, facts, precision)
-        table = self.lowered.bind(
-            values, points, accesses=not self.bare or self.crossings is not None,
-            relaxed=self.relaxed, nests=static.kind.needs_nests,
-        )  # fmt: skip
-        terms = cost(static.kind, table, setting)
-        if self.crossings is not None:
-            terms = planned(table, terms, setting, self.crossings)
-        if self.shares is not None:
-            terms = placed(table, terms, setting, self.shares)
+        table = bind(
+            self.lowered,
+            self.model,
+            values,
+            points,
+            accesses=self.plan is not None,
+            relaxed=self.relaxed,
+        )
+        terms = compose(table, cost(self.model.kind, table, setting), setting, self.plan)
         return table, terms, setting
 
     def setting(
         self, values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision
     ) -> Setting:
         """Return what cost functions read beside the table, for some numbers."""
-        static, calls = self.static, self.lowered.graph.calls
-        return Setting(
-            facts, static.engine, static.levels, static.weights_memory, precision, static.overlap,
-            self.bare, static.causal_skips_masked, self.warm, self.relaxed,
-            _space(values, facts, precision), static.read_bandwidths, static.choices,
-            sequences=values.get("batch", 1.0), steps=values.get("generate"),
+        calls = self.lowered.graph.calls
+        return self.model.setting.at(
+            facts,
+            precision,
+            _space(values, facts, precision),
+            warm=self.warm,
+            relaxed=self.relaxed,
+            sequences=values.get("batch", 1.0),
+            steps=values.get("generate"),
             calls=evaluate(calls, values) if calls != 0 else 0.0,
-        )  # fmt: skip
+        )
 
     def at(self, point: int) -> PredictionJob:
         """Return the job of one point (its index in the flattened shape)."""
@@ -208,6 +190,8 @@ class _Inputs:
         self, start: int, stop: int
     ) -> tuple[dict[str, Value], Mapping[str, Value], Precision]:
         """Return parameters, facts and precision for a range of points."""
+        if not self.shape:
+            return self.values, self.facts, self.precision
         cut = {
             group: {n: self._cut(v, start, stop) for n, v in arrays.items()}
             for group, arrays in self._arrays.items()
@@ -232,21 +216,6 @@ class _Inputs:
             flat = value[tuple(index[lead + i] if n > 1 else 0 for i, n in enumerate(sizes))]
         # Whole numbers as floats: products of token counts overflow no integer.
         return np.asarray(flat, dtype=float)
-
-
-def _sums(
-    table: OperatorTable, terms: Terms, setting: Setting, values: Mapping[str, Value]
-) -> dict[str, Value]:
-    """Return the sums over the rows, audited: each is a number of a run."""
-    out, sound = network_totals(
-        table, setting, terms.row_s, terms.traffic, terms.operations, terms.energy
-    )  # fmt: skip
-    out |= {f"resource {name}": used for name, used in terms.resources.items()}
-    if table.executed_macs is not None or terms.left_out is not None:
-        out["work"] = total(table.count, work_of(table, terms, setting))
-    sound = sound and all(least(used) >= 0.0 for used in terms.resources.values())
-    settle(out, table, terms, values, sound)
-    return out
 
 
 def _space(values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision) -> Any:

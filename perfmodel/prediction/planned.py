@@ -1,4 +1,4 @@
-"""What a plan changes: the bytes that cross the boundary of the memory it schedules."""
+"""Where a plan enters a prediction: its network, and the bytes that it moves."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import numpy.typing as npt
 from perfmodel.arrays import Value
 from perfmodel.cost.residency import access_bytes, crossing, sum_by_row, usable_capacity
 from perfmodel.cost.setting import Setting
+from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.formats import Precision
+from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.protocol import Terms
 from perfmodel.plan import Plan
 from perfmodel.prediction.moved import recomposed, seconds_of
+from perfmodel.prediction.placed import MemoryShares, placed, shares_of
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.lower import KEPT, WEIGHT, Lowered, OperatorTable
+from perfmodel.workload.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +45,84 @@ class Crossings:
     activation_bytes: npt.NDArray[np.float64]
     held_bytes: float = 0.0
 
+
+@dataclass(frozen=True, slots=True)
+class PlannedMoves:
+    """What a plan that fits a network changes of its prediction."""
+
+    crossings: Crossings
+    shares: MemoryShares | None
+
     @property
-    def totals(self) -> dict[str, float]:
-        """``planned MEMORY`` -> bytes held there, as `perfmodel.cost.capacity.demands` reads it."""
-        return {f"planned {self.memory}": self.held_bytes}
+    def totals(self) -> dict[str, Value]:
+        """Bytes that the plan has in memories, as `perfmodel.cost.capacity.demands` reads them."""
+        placed_bytes = {} if self.shares is None else self.shares.totals
+        return {**placed_bytes, f"planned {self.crossings.memory}": self.crossings.held_bytes}
+
+    def applied(self, table: OperatorTable, terms: Terms, setting: Setting) -> Terms:
+        """Return the terms with the plan's bytes, its time of each memory, rows composed again."""
+        terms = planned(table, terms, setting, self.crossings)
+        return terms if self.shares is None else placed(table, terms, setting, self.shares)
+
+
+def moves_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> PlannedMoves | None:
+    """Return what a plan moves; None where it says nothing of memories.
+
+    Raises
+    ------
+    InputError
+        The plan uses a memory that the machine does not have.
+    """
+    if not plan.residency:
+        return None
+    shares = shares_of(plan, graph, lowered, machine)
+    return PlannedMoves(crossings(plan, graph, lowered), shares)
+
+
+def written_out(
+    graph: Graph, workload: Workload, plan: Plan, precision: Precision, machine: Machine
+) -> Graph:
+    """Return the graph that a plan is for: repetitions written out.
+
+    Raises
+    ------
+    InputError
+        The plan is of another network, precision or device, or says what no prediction follows.
+    """
+    if workload.shape:
+        expected = "one number for each dimension of the workload"
+        raise input_error("a plan is of one network", path="plan", expected=expected)
+    unrolled = graph.unroll(workload.parameters)
+    faults = plan.check(unrolled)
+    if plan.tiled:
+        first = ", ".join(plan.tiled[:3]) + (" ..." if len(plan.tiled) > 3 else "")
+        faults.append(Fault(f"has operators in tiles ({first}), which a prediction does not follow",
+                            path="plan.tiled",
+                            expected="a plan without --tiles; bytes and bound of one with tiles "
+                                     "are what `schedule` says"))  # fmt: skip
+    if plan.precision and plan.precision != str(precision):
+        faults.append(Fault(f"is for precision {plan.precision}", path="precision",
+                            expected=str(precision)))  # fmt: skip
+    name, known = machine.device.name, [m.name for m in machine.device.memories]
+    others = [d for d in plan.devices if d not in {"", name}]
+    if others:
+        faults.append(Fault(f"is for {', '.join(others)}", path="order", expected=name))
+    elif plan.devices != ("",):
+        faults += [
+            Fault(f"{name} has no memory '{c.memory}'", path=f"capacities.{i}",
+                  expected=f"one of {', '.join(known)}", suggestion=nearest(c.memory, known))
+            for i, c in enumerate(plan.capacities)
+            if c.memory not in known
+        ]  # fmt: skip
+    engines = sorted({p.engine for p in plan.order if p.engine})
+    if len(engines) > 1:
+        expected = "one engine: an assignment states its own latency"
+        faults.append(
+            Fault(f"runs on the engines {', '.join(engines)}", path="order", expected=expected)
+        )
+    if faults:
+        raise InputError(faults)
+    return unrolled
 
 
 def crossings(plan: Plan, graph: Graph, lowered: Lowered) -> Crossings:

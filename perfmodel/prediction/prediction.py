@@ -123,7 +123,7 @@ class Prediction(PredictionSpread):
     @property
     def traffic_model(self) -> str:
         """Which traffic model was used."""
-        if self._job.bare:
+        if self._job.model.bare:
             apart = self._setting.weights_memory != self._setting.levels[-1]
             return f"compulsory; main memory{' and that of the weights' if apart else ''} only"
         if self._opened[1].traffic_model:
@@ -262,7 +262,7 @@ class Prediction(PredictionSpread):
         return {n: moved / self.latency_s for n, moved in self.traffic_bytes.items()}
 
     def rate_of(self, memory: str) -> float:
-        """Return the bandwidth that a kernel draws from a memory, bytes a second (one point).
+        """Return the bandwidth that a kernel draws from a memory, bytes per second (one point).
 
         Raises
         ------
@@ -294,7 +294,7 @@ class Prediction(PredictionSpread):
     def _peak(self, name: str) -> Value:
         if name == "vector":
             return vector_peak(self._setting)[1]
-        return audit.peak_of(self._setting, name, self._job.static.kind)
+        return audit.peak_of(self._setting, name, self._job.model.kind)
 
     @property
     def utilization(self) -> Value:
@@ -441,7 +441,7 @@ class Prediction(PredictionSpread):
 
     @cached_property
     def table(self) -> Table:
-        """One row a kernel: class, count, work, bytes, seconds, and what binds it (one point)."""
+        """One row per kernel: class, count, work, bytes, seconds, and what binds it (one point)."""
         from perfmodel.prediction.rows import row_table
 
         return row_table(self)

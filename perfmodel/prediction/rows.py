@@ -80,7 +80,7 @@ def _name(row: OperatorRow) -> str:
 
 
 def row_table(prediction: Prediction) -> Table:
-    """Return one row a kernel; numbers are of one execution, ``total_s`` of all of them."""
+    """Return one row per kernel; numbers are of one execution, ``total_s`` of all of them."""
     return Table(row_columns(prediction))
 
 

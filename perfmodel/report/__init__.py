@@ -7,7 +7,7 @@
 from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
-from perfmodel.report.write import ReportInvocation, write
+from perfmodel.report.base import ReportInvocation, write
 
 __all__ = ["ReportInvocation", "write"]
 

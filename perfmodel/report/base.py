@@ -1,19 +1,19 @@
-"""The report of any result: question, numbers, pictures, what stands below, rows."""
+"""The report of any result: question, numbers, pictures, what stands below, rows, words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
-from perfmodel.errors import InfeasibleError
+from perfmodel.atomic import output_faults, write_text
+from perfmodel.errors import InfeasibleError, InputError
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.terms import terms
-from perfmodel.report.write import ReportInvocation
 from perfmodel.table import Result
-from perfmodel.table.html import cards, items, paragraph, preformatted
+from perfmodel.table.html import cards, items, paragraph, preformatted, rows
 from perfmodel.table.text import data_table
 
 #: A heading, and the pieces of HTML below it.
@@ -30,7 +30,7 @@ class ResultReport:
         The result; the fields of subclasses are what their reports are asked for beside.
     """
 
-    #: Words that are explained, of `perfmodel.report.terms.TERMS`.
+    #: Words that are explained, of `perfmodel.report.base.TERMS`.
     WORDS: ClassVar[Sequence[str]] = ()
 
     result: Any
@@ -110,3 +110,106 @@ def verdict(fits: bool, head: str, *more: str) -> str:
     """
     kind = "fits" if fits else "fails"
     return f'<div class="verdict {kind}"><b>{escape(head)}</b>{"".join(more)}</div>'
+
+
+class ReportInvocation(NamedTuple):
+    """What a report answers, in the words that ask it again.
+
+    Attributes
+    ----------
+    command
+        As it is typed; empty where there is none.
+    python
+        As Python has it; empty where nothing is known of it.
+    date
+        To be written into the page; none by default, so that the same question gives the same file.
+    """
+
+    command: str = ""
+    python: str = ""
+    date: str = ""
+
+
+def write(
+    report: ResultReport, path: str | Path, invocation: ReportInvocation | str | None = None
+) -> None:
+    """Write a report to a file, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.html``.
+    invocation
+        The question; a text alone is its date.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written there.
+    """
+    faults = output_faults(path, (".html",), "path")
+    if faults:
+        raise InputError(faults)
+    if not isinstance(invocation, ReportInvocation):
+        invocation = ReportInvocation(date=invocation or "")
+    if not invocation.command and not invocation.python:
+        invocation = invocation._replace(python=report.result.question)
+    write_text(path, report.document(invocation).render())
+
+
+#: Word -> what it means, and its equation.
+TERMS: dict[str, tuple[str, str]] = {
+    "latency": (
+        "time of one run: one decode step, one prefill, one request, one batch of frames",
+        "sum over kernels of count x row_s, and what a run costs once",
+    ),
+    "row": (
+        "one kernel as the runtime executes it; operators may be fused into one",
+        "row_s from its terms, composed as stated below",
+    ),
+    "TTFT, TPOT": (
+        "time to first token, time per output token",
+        "seconds of the prefill; seconds of the decoding / tokens generated",
+    ),
+    "energy": (
+        "joule of one run, within the boundary named beside it",
+        "operations, bytes and latency x their energies; else busy power x latency",
+    ),
+    "traffic": (
+        "bytes that cross the boundary of a memory in one run",
+        "each operand once where it fits; see the traffic model below",
+    ),
+    "utilization": (
+        "share of the latency that the multiply-accumulates would take at their peak",
+        "(2 x MACs / peak) / latency",
+    ),
+    "bound by": (
+        "the largest of a row's arithmetic, memory levels and overheads",
+        "argmax(arithmetic, bytes / bandwidth of each level, overheads)",
+    ),
+    "operational intensity": ("operations for each byte from a memory", "operations / traffic"),
+    "ridge point": (
+        "intensity at which arithmetic takes as long as the memory",
+        "peak / bandwidth",
+    ),
+    "memory": (
+        "what must be held: weights, KV cache or state, activations at their peak",
+        "weight bytes + KV bytes + peak of live activations",
+    ),
+    "interval": (
+        "ends between which that share of measurements would lie",
+        "prediction x quantiles of measured / predicted, devices counting alike",
+    ),
+    "basis": ("rows that it rests on: of this device (measured), others (transferred), none", ""),
+    "spill, reload": (
+        "bytes stored because they did not fit, and fetched back",
+        "off chip = compulsory + spill + reload",
+    ),
+    "front": ("rows that no other row beats in both metrics at once (Pareto)", ""),
+    "price": ("objective that one unit less of a limit costs, in the relaxation of the bound", ""),
+}
+
+
+def terms(words: Iterable[str]) -> str:
+    """Return a table of words, their meaning and their equation."""
+    return rows(("word", "means", "equation"), [(word, *TERMS[word]) for word in words])

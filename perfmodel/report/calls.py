@@ -79,10 +79,8 @@ def call_of(prediction: Prediction) -> PredictCall | None:
         return None
     job = p._job  # pyright: ignore[reportPrivateUsage]
     workload, machine = p.workload, p.machine
-    origin = Path(workload.origin)
-    library = data_root("workloads")
-    name = origin.stem if origin.parent == library else str(workload.origin)
-    device = machine.device.name
+    origin, device = Path(workload.origin), machine.device.name
+    name = origin.stem if origin.parent == data_root("workloads") else str(workload.origin)
     try:
         if not name or hardware(device) != machine.device:
             return None
@@ -91,10 +89,10 @@ def call_of(prediction: Prediction) -> PredictCall | None:
     phases = {row.phase for row in job.lowered.rows} - {""}
     phase = phases.pop() if len(phases) == 1 else "request" if phases else ""
     settings: dict[str, Any] = {"phase": phase} if phase else {}
-    settings |= {name: _number(value) for name, value in workload.parameters.items()}
-    settings |= {path: _number(value) for path, value in machine.varied.items()}
+    numbers = {**workload.parameters, **machine.varied}
+    settings |= {name: _number(value) for name, value in numbers.items()}
     options: dict[str, Any] = {"precision": str(job.precision), "runtime": machine.runtime.name}
-    if job.bare:
+    if job.model.bare:
         options["model"] = "roofline"
     options |= {word: True for word in ("warm", "relaxed") if getattr(job, word)}
     return _shortest(PredictCall(name, device, settings, options), p)
@@ -106,8 +104,8 @@ def _shortest(call: PredictCall, p: Prediction) -> PredictCall | None:
         return None
     for part in ("settings", "options"):
         for name in list(getattr(call, part)):
-            rest = {n: v for n, v in getattr(call, part).items() if n != name}
-            changed: dict[str, Any] = {part: rest}
+            others = {n: v for n, v in getattr(call, part).items() if n != name}
+            changed: dict[str, Any] = {part: others}
             shorter = replace(call, **changed)
             if _same(shorter, p):
                 call = shorter

@@ -1,18 +1,23 @@
-"""A page that needs nothing else: its parts in order, its style, its pictures, its script."""
+"""A page that needs nothing else: its parts in order, its style, its pictures, its script.
+
+The drawing library is packed in it, and unpacked by the browser.
+"""
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import platform
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html import escape, unescape
 from importlib.resources import files
 from typing import Any
 
 from perfmodel._version import __version__
 from perfmodel.charts import Chart, draw
-from perfmodel.report.library import packed_plotly
 from perfmodel.table.html import details, paragraph, rows
 
 _BREAK = re.compile(r"<br\s*/?>")
@@ -167,3 +172,14 @@ def style() -> str:
 def look() -> str:
     """Return the script that repaints figures for a dark ground and fits them to a screen."""
     return files("perfmodel.report").joinpath("look.js").read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def packed_plotly() -> str:
+    """Return plotly's JavaScript, gzipped, as base64 text: 2 MB instead of 4.8 MB.
+
+    A browser unpacks it with a ``DecompressionStream``. The same library gives the same text.
+    """
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()

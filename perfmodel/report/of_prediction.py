@@ -1,25 +1,28 @@
-"""The report of a prediction."""
+"""The reports of a prediction, and of two side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 
 from perfmodel.arrays import first_number
+from perfmodel.charts.style import quantity, si
 from perfmodel.charts.subject import PredictionPoint
+from perfmodel.columns import dimension_of
+from perfmodel.compare import Comparison
 from perfmodel.differences import show_fact
+from perfmodel.hardware.device import Source
 from perfmodel.prediction import Prediction
 from perfmodel.prediction.explain import used_facts
 from perfmodel.prediction.html import bar, kernel_table
 from perfmodel.prediction.rows import facts_line, remarks, seconds_by_bound, spread_lines
-from perfmodel.report.base import Part, ResultReport, verdict
+from perfmodel.report.base import Part, ReportInvocation, ResultReport, drawn, verdict
 from perfmodel.report.calls import call_of
 from perfmodel.report.document import ReportDocument
-from perfmodel.report.write import ReportInvocation
-from perfmodel.table import Table
+from perfmodel.table import Row, Table
 from perfmodel.table.html import (
     HtmlCell,
     cards,
@@ -32,9 +35,6 @@ from perfmodel.table.html import (
 )
 from perfmodel.table.text import data_table
 from perfmodel.units import show
-
-if TYPE_CHECKING:
-    from perfmodel.hardware.device import Source
 
 _MOST_ROWS = 500
 _LEVERS = 6
@@ -136,15 +136,11 @@ def prediction_verdict(p: Prediction) -> str:
 
 def sentence(p: Prediction) -> str:
     """Return the answer as a sentence."""
-    spent = seconds_by_bound(p)
-    whole = float(p.latency_s) or 1.0
-    first = p.bottleneck
-    share = 100.0 * spent.get(first, 0.0) / whole
-    return (
-        f"One run takes {show(p.latency_s, 'time')}; {share:.0f} % of it is bound by {first}."
-        if first
-        else f"One run takes {show(p.latency_s, 'time')}."
-    )
+    first, text = p.bottleneck, f"One run takes {show(p.latency_s, 'time')}"
+    if not first:
+        return f"{text}."
+    share = 100.0 * seconds_by_bound(p).get(first, 0.0) / (float(p.latency_s) or 1.0)
+    return f"{text}; {share:.0f} % of it is bound by {first}."
 
 
 def answer(p: Prediction) -> str:
@@ -156,12 +152,17 @@ def answer(p: Prediction) -> str:
 def headline_cards(p: Prediction) -> list[tuple[str, str, str]]:
     """Return label, number, and what stands small below it: of the latency its intervals."""
     spread = spread_lines(p)
-    below = "; ".join([*(f"{label.strip()} {text}" for label, text in spread[:-1]), p.basis])
+    below = f"{_ends(spread)}; {p.basis}"
     return [
         (label.strip(), text, below if label == "latency" else "")
         for label, text in facts_line(p)
         if (label, text) not in spread
     ]
+
+
+def _ends(spread: Sequence[tuple[str, str]]) -> str:
+    """Return the intervals of a latency; what they rest on is the last line."""
+    return "; ".join(f"{label.strip()} {text}" for label, text in spread[:-1])
 
 
 def _placement(p: Prediction) -> str:
@@ -183,7 +184,7 @@ def _placement(p: Prediction) -> str:
 def _equations(p: Prediction) -> str:
     """Return the terms that the machine's kind uses here, each with equation and citation."""
     _, opened = p._opened  # pyright: ignore[reportPrivateUsage]
-    kind = p._job.static.kind  # pyright: ignore[reportPrivateUsage]
+    kind = p._job.model.kind  # pyright: ignore[reportPrivateUsage]
     equations = kind.equations
     used = [n for n in (*opened.compute, "memory", *opened.overhead) if n in equations]
     head = paragraph(
@@ -204,46 +205,111 @@ def _facts(p: Prediction) -> list[str]:
         value = machine.facts.get(path)
         if value is None:
             continue
-        number = first_number(value)
-        dimension = machine.dimension(path)
+        number, dimension = first_number(value), machine.dimension(path)
         text = show_fact(path, number, dimension) if dimension else f"{number:.6g}"
         origin = machine.provenance.get(path)
         stated = ["", "", "", ""]
         if origin is not None:
             fitted = f"fitted on {origin.fitted_on}" if origin.fitted_on else ""
-            stated = [origin.confidence or "default", origin.source or "", origin.writer]
-            stated.append("; ".join(filter(None, (origin.note, fitted))))
+            notes = "; ".join(filter(None, (origin.note, fitted)))
+            stated = [origin.confidence or "default", origin.source or "", origin.writer, notes]
         keys.add(stated[1])
         body.append([path, HtmlCell(text, number), *stated])
     heads = ("fact", "value", "confidence", "source", "written by", "note")
-    sources: list[tuple[str, str, str, str]] = []
-    for stated in (machine.device.sources, machine.runtime.sources):
-        for key, source in cast("Mapping[str, Source]", stated or {}).items():
-            if key in keys:
-                who = [source.authors or source.publisher, source.year]
-                by = ", ".join(str(part) for part in who if part)
-                sources.append((key, source.title, by, source.url or ""))
+    documents = [*machine.device.sources.items(), *machine.runtime.sources.items()]
+    sources = dict.fromkeys(
+        (key, source.title, _publisher(source), source.url or "")
+        for key, source in documents
+        if key in keys
+    )
     return [
         rows(heads, body, f"the {len(body)} facts that the latency depends on", sorts=True),
-        rows(("source", "title", "by", "address"), list(dict.fromkeys(sources))) if sources else "",
+        rows(("source", "title", "by", "address"), sources) if sources else "",
     ]
+
+
+def _publisher(source: Source) -> str:
+    who = source.authors or source.publisher, source.year
+    return ", ".join(str(part) for part in who if part)
 
 
 def _trust(p: Prediction) -> list[str]:
-    spread = spread_lines(p)
-    grade = p.machine.device.grade()
+    spread, grade = spread_lines(p), p.machine.device.grade()
     counts = ", ".join(f"{n} {c}" for c, n in grade.counts.items() if n)
-    ends = "; ".join(f"{label.strip()} {text}" for label, text in spread[:-1])
+    measured = "from measured rows by runtime, workload and basis"
+    none = "The device states no power or energy: there is none here."
+    energy = f"Energy model: {p.energy_model}; boundary: {p.energy_boundary}."
     lines = [
-        f"Interval of the latency: {ends}; from measured rows by runtime, workload and basis.",
+        f"Interval of the latency: {_ends(spread)}; {measured}.",
         f"Basis: {spread[-1][1]}.",
         f"Spec of {p.device}: grade {grade.letter} of A to F ({counts}). {grade.advice}".strip(),
         f"Traffic model: {p.traffic_model}.",
+        none if np.isnan(p.energy_j) else energy,
     ]
-    if np.isnan(p.energy_j):
-        lines.append("The device states no power or energy: there is none here.")
-    else:
-        lines.append(f"Energy model: {p.energy_model}; boundary: {p.energy_boundary}.")
     if p.not_priced:
         lines.append(f"{len(p.not_priced)} operators are not priced, and cost nothing here:")
     return [items(lines), items(p.not_priced)]
+
+
+_MOST = 400
+
+
+@dataclass
+class ComparisonReport(ResultReport):
+    """Why first, then metrics, kernels, facts, both sides."""
+
+    WORDS: ClassVar = (
+        "latency",
+        "energy",
+        "traffic",
+        "utilization",
+        "bound by",
+        "memory",
+        "interval",
+        "basis",
+    )
+
+    result: Comparison
+
+    @property
+    def title(self) -> str:
+        """The workload, and both devices."""
+        a, b = self.result.a, self.result.b
+        return f"{a.workload.name}: {a.device} and {b.device}"
+
+    @property
+    def subtitle(self) -> str:
+        """How both run it."""
+        sides = (self.result.a, self.result.b)
+        return " and ".join(f"{p.device} ({p.precision}, {p.runtime})" for p in sides)
+
+    def answer(self) -> str:
+        """Return why one is faster."""
+        first, *others = self.result.sentences
+        fits = self.result.a.feasible and self.result.b.feasible
+        return verdict(fits, first, items(others))
+
+    def parts(self, page: ReportDocument) -> Iterator[Part]:
+        """Yield metrics, kernels, facts, and both sides."""
+        result = self.result
+        heads = ("metric", "a", "b", "b over a")
+        yield "Metrics", [rows(heads, map(_metric, result.metrics.rows())), *self.pictures(page)]
+        words = f"{len(result.table)} kernels, the largest difference first"
+        yield "Kernels", [data_table(result.table, words, most=_MOST)]
+        yield "Facts that differ and matter here", [data_table(result.used_facts, most=_MOST)]
+        for side, p in (("a", result.a), ("b", result.b)):
+            yield (
+                f"{side}: {p.device}",
+                [prediction_verdict(p), answer(p), *drawn(page, p)],
+            )
+
+
+def _metric(row: Row) -> list[HtmlCell | str]:
+    dimension = dimension_of(str(row.metric).split()[0])
+
+    def cell(value: float, dimension: str = dimension) -> HtmlCell:
+        text = si(value, "") if not dimension and value >= 1e4 else quantity(value, dimension)
+        return HtmlCell("" if value != value else text, value)
+
+    ratio = "" if row.ratio != row.ratio else f"{row.ratio:.4g}"
+    return [str(row.metric), cell(row.a), cell(row.b), HtmlCell(ratio, row.ratio)]

@@ -86,7 +86,7 @@ class SearchReport(ResultReport):
             yield "Pictures", self.pictures(page)
             yield "Configuration", [data_table(r.table, most=400)]
             yield "Front", [front]
-        counts = ", ".join(f"{name} {n}" for name, n in r.counts.items())
+        counts = ", ".join(f"{name} {n}" for name, n in r.work.items())
         bound = f"Bound: {shown(r.objective, r.bound, r.unit)}." if math.isfinite(r.bound) else ""
         searched = f"Counted: {counts}." if counts else ""
         yield "Proof", [paragraph(proof_text(r)), items(filter(None, (bound, searched)))]

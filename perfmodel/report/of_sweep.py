@@ -132,20 +132,14 @@ class SweepReport(ResultReport):
         """Among how many rows something was looked for, where some have no number there."""
         fits = fitting(self.result)
         known, every = int((fits & self.result.numbered(*objectives)).sum()), int(fits.sum())
-        return (
-            "" if known == every else f" of those that have a number ({known} of {every} that fit)"
-        )
+        text = f" of those that have a number ({known} of {every} that fit)"
+        return "" if known == every else text
 
     def _brief(self, table: Table) -> Table:
-        choices = [*self._varied(), *table.axes, *self.objectives]
-        names = dict.fromkeys(["workload", "device", *choices, *_SHOWN])
+        names = ["workload", "device", *self._varied(), *table.axes, *self.objectives, *_SHOWN]
+        names = [name for name in dict.fromkeys(names) if name in table]
         return table.select(
-            *(
-                name
-                for name in names
-                if name in table
-                and (_is_text(table, name) or is_known(table, name) or name in self.objectives)
-            )
+            *(n for n in names if _is_text(table, n) or is_known(table, n) or n in self.objectives)
         )
 
 

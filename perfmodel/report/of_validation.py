@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +41,7 @@ class ValidationReport(ResultReport):
         body = [
             [
                 r.name,
-                HtmlCell(str(r.rows), r.rows),
+                _number(r.rows),
                 _share(r.coverage),
                 r.primary,
                 *_errors(r.targets.get(r.primary, {})),
@@ -72,7 +71,7 @@ def _one(page: ReportDocument, r: ValidationResult) -> list[str]:
     for noun, groups in (("device", r.by_device), ("group", r.by_group)):
         if len(groups) > 1:
             lines = [
-                [name, HtmlCell(str(g["rows"]), float(g["rows"])), *_errors(g, ("mape", "bias"))]
+                [name, _number(g["rows"]), *_errors(g, ("mape", "bias"))]
                 for name, g in groups.items()
             ]
             html.append(rows((noun, "rows", "MAPE", "bias"), lines, f"by {noun}", sorts=True))
@@ -81,7 +80,7 @@ def _one(page: ReportDocument, r: ValidationResult) -> list[str]:
             [
                 str(w["name"]),
                 str(w["device"]),
-                *(HtmlCell(f"{w[n]:.4g}", float(w[n])) for n in ("measured", "predicted")),
+                *(_number(w[n], ".4g") for n in ("measured", "predicted")),
                 _share(w["error"], sign=True),
             ]
             for w in r.worst
@@ -100,5 +99,8 @@ def _errors(errors: Mapping[str, Any], names: Sequence[str] = tuple(_ERRORS)) ->
 
 
 def _share(value: float | None, *, sign: bool = False) -> HtmlCell:
-    number = math.nan if value is None else float(value)
-    return HtmlCell("" if value is None else percent(value, sign=sign), number)
+    return HtmlCell("") if value is None else HtmlCell(percent(value, sign=sign), float(value))
+
+
+def _number(value: float, form: str = "") -> HtmlCell:
+    return HtmlCell(format(value, form), float(value))

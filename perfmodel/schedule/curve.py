@@ -143,8 +143,5 @@ def curve(job: ScheduleJob, capacity: Sequence[int]) -> Curve:
         if s.feasible and s.objective == "bytes" and s.tiled is None:
             bound = max(bound, s.lower_bound_bytes)
             outcome = replace(s.outcome, bound=bound)
-            made[i] = replace(
-                s, outcome=outcome, lower_bound=float(outcome.bound),
-                proved=s.proved or outcome.proved,
-            )  # fmt: skip
+            made[i] = replace(s, outcome=outcome, answer=outcome)
     return Curve(tuple(made))

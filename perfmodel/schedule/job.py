@@ -106,7 +106,7 @@ class ScheduleJob:
             statement = made.infeasible.statement + said
             why = replace(made.infeasible, statement=statement, levers=tuple(levers))
             return replace(made, infeasible=why)
-        return replace(made, lower_bound=0.0, proved=True)
+        return replace(made, answer=made.outcome)
 
     def _weights_alone(self, capacity: int) -> Schedule:
         """Return the schedule that says that resident weights leave no room at all."""
@@ -117,21 +117,23 @@ class ScheduleJob:
         need = weights + self.made.problem.largest_working_set_bytes
         needed, there = sizes(weights, whole)
         said = f"resident weights alone need {needed}, of {there}"
-        why = Infeasible(
-            said, float(need), float(whole), float(need - whole),
-            terms=(
-                DemandTerm("weights", float(weights)),
-                DemandTerm("largest working set", float(need - weights)),
-            ),
-            levers=(
-                Lever("streamed weights", float(weights), need - weights <= whole),
-                Lever(f"{binary(need - whole)} more", float(need - whole), True),
-            ),
-        )  # fmt: skip
+        terms = (
+            DemandTerm("weights", float(weights)),
+            DemandTerm("largest working set", float(need - weights)),
+        )
+        levers = (
+            Lever("streamed weights", float(weights), need - weights <= whole),
+            Lever(f"{binary(need - whole)} more", float(need - whole), True),
+        )
+        why = Infeasible.of(said, need, whole, terms, levers)
+        return self._none(whole, why)
+
+    def _none(self, capacity: int, why: Infeasible, bound: float = 0.0) -> Schedule:
+        """Return the schedule that says why there is none."""
         return Schedule(
-            self.made, self.at.where, self.objective, self.method, whole, nothing(self.method), 0.0,
-            False,
-            infeasible=why, weights=self.weights, notes=self.at.notes, job=self,
+            self.made, self.at.where, self.objective, self.method, capacity, nothing(self.method),
+            nothing(self.method, bound), infeasible=why, weights=self.weights,
+            notes=self.at.notes, job=self,
         )  # fmt: skip
 
     def clock(self) -> Clock | None:
@@ -171,7 +173,7 @@ class ScheduleJob:
             )  # fmt: skip
         return Schedule(
             self.made, self.at.where, self.objective, self.method, capacity, outcome,
-            float(outcome.bound), outcome.proved, packed, infeasible=why,
+            outcome, packed, infeasible=why,
             notes=self.at.notes, weights=self.weights, job=self,
         )  # fmt: skip
 
@@ -217,10 +219,10 @@ class ScheduleJob:
             if other is not None and other.packed and again.solution is not None:
                 timing = clock.of(again.solution, capacity)
                 made = self._result(capacity, again, other)
-                return replace(made, timing=timing, lower_bound=found.bound, proved=False)
+                return replace(made, timing=timing, answer=nothing(self.method, found.bound))
         made = self._result(capacity, outcome, packed)
         timing = clock.timing(found, fewest, beside)
-        return replace(made, timing=timing, lower_bound=found.bound, proved=found.proved)
+        return replace(made, timing=timing, answer=found)
 
     def _least_peak(self, capacity: int | None) -> Schedule:
         from perfmodel.schedule.peak import minimum_peak
@@ -236,7 +238,7 @@ class ScheduleJob:
         if packed is not None and not packed.packed and capacity is None:
             packed = self._layout(script, packed.height_bytes)
         made = self._result(capacity, outcome, packed)
-        return replace(made, lower_bound=float(found.bound), proved=found.proved)
+        return replace(made, answer=found)
 
     def _tiled(self, capacity: int) -> Schedule:
         """Return the schedule in which operators larger than the memory run in tiles."""
@@ -268,11 +270,7 @@ class ScheduleJob:
                 problem, capacity, int(peak.value), peak.solution, proved=peak.proved,
                 pointwise=pointwise, deadline=self.deadline,
             )  # fmt: skip
-        return Schedule(
-            self.made, self.at.where, self.objective, self.method, capacity,
-            nothing(self.method), why.demand if self.objective == "peak" else 0.0, False,
-            infeasible=why, weights=self.weights, notes=self.at.notes, job=self,
-        )  # fmt: skip
+        return self._none(capacity, why, why.demand if self.objective == "peak" else 0.0)
 
     def _in_patches(self, demand: float, capacity: int) -> tuple[Lever, ...]:
         """Return what patches would do, where the best plan of them fits."""

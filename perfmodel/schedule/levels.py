@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from perfmodel.former import former_names
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.optimise.matrix import Floats, Solved
+from perfmodel.optimise.matrix import TOLERANCE, Floats, Solved
 from perfmodel.optimise.programme import LinearSum, MilpModel, total
 from perfmodel.schedule.problem import Problem
-from perfmodel.table import Result, Table
+from perfmodel.table import CertifiedResult, Table
 from perfmodel.units import binary
 
 if not TYPE_CHECKING:
@@ -57,21 +57,19 @@ class BoundaryCrossing:
     down: bool
 
 
-@dataclass(frozen=True, repr=False)
-class LevelPlan(Result):
-    """What lies where while each step runs, and what moves before it.
+@dataclass(frozen=True, repr=False, kw_only=True)
+class LevelPlan(CertifiedResult[tuple[tuple[BoundaryCrossing, ...], ...]]):
+    """What moves before each step of an order, downward moves first, as `Certified`.
+
+    Its value is weighted bytes; no plan for this order costs less than the bound.
 
     Attributes
     ----------
-    moves
-        Before each step of the order; downward ones first.
     held
         For each step of the order and each level, the buffers that it holds while the step runs
         (of the scratchpad: without what the step writes).
     crossing_bytes
         Across each boundary.
-    cost, bound
-        Weighted bytes; no plan for this order costs less than the bound.
     """
 
     noun = "levels"
@@ -79,12 +77,18 @@ class LevelPlan(Result):
 
     order: tuple[int, ...]
     levels: tuple[RetentionLevel, ...]
-    moves: tuple[tuple[BoundaryCrossing, ...], ...]
     held: tuple[tuple[frozenset[int], ...], ...]
     crossing_bytes: tuple[int, ...]
-    cost: float
-    bound: float
-    proved: bool
+
+    @property
+    def moves(self) -> tuple[tuple[BoundaryCrossing, ...], ...]:
+        """What crosses a boundary before each step of the order."""
+        return self.solution or ()
+
+    @property
+    def cost(self) -> float:
+        """Bytes across each boundary, weighted."""
+        return self.value
 
     @property
     def headline(self) -> str:
@@ -300,7 +304,7 @@ class _MultilevelRetentionMilp:
             size * level.cost_per_byte for size, level in zip(crossing, self.levels, strict=True)
         )
         return LevelPlan(
-            self.order, self.levels, tuple(map(tuple, moves)),
-            tuple(tuple(frozenset(s) for s in each) for each in held), tuple(crossing), cost,
-            min(cost, solved.bound), solved.proved,
+            tuple(map(tuple, moves)), cost, min(cost, solved.bound), tolerance=TOLERANCE,
+            order=self.order, levels=self.levels, crossing_bytes=tuple(crossing),
+            held=tuple(tuple(frozenset(s) for s in each) for each in held),
         )  # fmt: skip

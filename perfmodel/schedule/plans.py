@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from perfmodel.plan import Capacity, Move, Placement, Plan, Residency
 from perfmodel.schedule.graphs import Scheduled
-from perfmodel.schedule.script import Script, Trace
+from perfmodel.schedule.problem import Step
+from perfmodel.schedule.script import ResidencyInterval, Script, Trace
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Names of what a plan is for: device, engine, the memory that is scheduled, the outer one."""
+    """Names of the device, its engine, the scheduled memory and the memory outside of it."""
 
     memory: str = "scratchpad"
     outer: str = "offchip"
@@ -21,80 +23,138 @@ class Where:
 
 
 def to_plan(
-    scheduled: Scheduled, script: Script, trace: Trace, capacity_bytes: int | None, where: Where,
-    *, method: str = "", addresses: Mapping[int, int] | None = None,
+    scheduled: Scheduled,
+    script: Script,
+    trace: Trace,
+    capacity_bytes: int | None,
+    where: Where,
+    *,
+    method: str = "",
+    addresses: Mapping[int, int] | None = None,
     times: Mapping[int, tuple[float, float]] | None = None,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """Return the plan of a script.
 
     Parameters
     ----------
     addresses
-        Stay (index into ``trace.intervals``) -> offset in bytes.
+        Index into ``trace.intervals`` -> offset in bytes.
     times
         Position in the order -> start and end of the step, in seconds.
     """
     order, begins = _order(scheduled, script, where, times or {})
-    position = {p.operator: i for i, p in enumerate(order)}
-    maker = {
-        name: position[op.name]
-        for _, op in scheduled.graph.walk()
-        for name in op.writes
-        if op.name in position
-    }
+    maker = _makers(scheduled, order)
+    memory, device = where.memory, where.device
     residency: list[Residency] = []
     moves: list[Move] = []
     for i, stay in enumerate(trace.intervals):
-        name = scheduled.tensors[stay.buffer]
-        step = scheduled.problem.steps[script.order[stay.first]]
-        fresh = stay.buffer in step.writes and not step.load
-        first = maker[name] if fresh else begins[stay.first]
-        # Up to the last operator that runs at that position, or before it where it is a load.
-        last = begins[stay.last + 1] - 1
-        ending = scheduled.problem.steps[script.order[stay.last]]
-        if ending.takes_over == stay.buffer:
-            last = min(last, maker[scheduled.tensors[ending.writes[0]]])
+        first, last = _span(scheduled, script, stay, begins, maker)
         if last < first:
             continue
+        name = scheduled.tensors[stay.buffer]
         size = scheduled.problem.buffers[stay.buffer].size_bytes
-        over = fresh and step.takes_over >= 0 and step.writes[0] == stay.buffer
         residency.append(
             Residency(
-                tensor=name, memory=where.memory, device=where.device, first=first, last=last,
-                size_bytes=size, address=(addresses or {}).get(i),
-                takes_over=scheduled.tensors[step.takes_over] if over else "",
+                tensor=name,
+                memory=memory,
+                device=device,
+                first=first,
+                last=last,
+                size_bytes=size,
+                address=(addresses or {}).get(i),
+                takes_over=_taken_over(scheduled, script, stay),
             )
-        )  # fmt: skip
-        if stay.reloaded:
-            moves.append(
-                Move(
-                    tensor=name, kind="reload", step=first, source=where.outer,
-                    target=where.memory, size_bytes=size, device=where.device,
-                )
-            )  # fmt: skip
-        if stay.spilled:
-            moves.append(
-                Move(
-                    tensor=name, kind="spill", step=last + 1, source=where.memory,
-                    target=where.outer, size_bytes=size, device=where.device,
-                )
-            )  # fmt: skip
+        )
+        moves += _moves(where, stay, name, size, first, last)
     residency += [
         Residency(
-            tensor=name, memory=where.memory, device=where.device, first=0, last=len(order) - 1,
-            size_bytes=size, address=None,
+            tensor=name,
+            memory=memory,
+            device=device,
+            first=0,
+            last=len(order) - 1,
+            size_bytes=size,
         )
         for name, size in scheduled.weights
-    ]  # fmt: skip
+    ]
     limits: tuple[Capacity, ...] = ()
     if capacity_bytes is not None:
         capacity_bytes += sum(size for _, size in scheduled.weights)
-        limits = (Capacity(memory=where.memory, size_bytes=capacity_bytes, device=where.device),)
+        limits = (Capacity(memory=memory, size_bytes=capacity_bytes, device=device),)
     return Plan(
-        graph=scheduled.graph.content_hash(), precision=str(scheduled.precision), method=method,
-        order=tuple(order), capacities=limits, residency=tuple(residency),
-        moves=tuple(sorted(moves, key=lambda m: m.step)),
-    )  # fmt: skip
+        graph=scheduled.graph.content_hash(),
+        precision=str(scheduled.precision),
+        method=method,
+        order=tuple(order),
+        capacities=limits,
+        residency=tuple(residency),
+        moves=tuple(sorted(moves, key=lambda move: move.step)),
+    )
+
+
+def _makers(scheduled: Scheduled, order: Sequence[Placement]) -> dict[str, int]:
+    """Return tensor -> step of the plan that writes it."""
+    step = {placement.operator: i for i, placement in enumerate(order)}
+    return {
+        name: step[op.name]
+        for _, op in scheduled.graph.walk()
+        for name in op.writes
+        if op.name in step
+    }
+
+
+def _writer(scheduled: Scheduled, script: Script, stay: ResidencyInterval) -> Step | None:
+    """Return the step that writes the buffer where its stay begins; None where it is loaded."""
+    step = scheduled.problem.steps[script.order[stay.first]]
+    return step if stay.buffer in step.writes and not step.load else None
+
+
+def _span(
+    scheduled: Scheduled,
+    script: Script,
+    stay: ResidencyInterval,
+    begins: Sequence[int],
+    maker: Mapping[str, int],
+) -> tuple[int, int]:
+    """Return the first and the last step of the plan in which a buffer is there."""
+    first = begins[stay.first]
+    if _writer(scheduled, script, stay) is not None:
+        first = maker[scheduled.tensors[stay.buffer]]
+    # Up to the last operator that runs at that position, or before it where it is a load.
+    last = begins[stay.last + 1] - 1
+    ending = scheduled.problem.steps[script.order[stay.last]]
+    if ending.takes_over == stay.buffer:
+        last = min(last, maker[scheduled.tensors[ending.writes[0]]])
+    return first, last
+
+
+def _taken_over(scheduled: Scheduled, script: Script, stay: ResidencyInterval) -> str:
+    """Return the tensor whose place a buffer takes over where its stay begins."""
+    step = _writer(scheduled, script, stay)
+    over = step is not None and step.takes_over >= 0 and step.writes[0] == stay.buffer
+    return scheduled.tensors[step.takes_over] if step is not None and over else ""
+
+
+def _moves(
+    where: Where, stay: ResidencyInterval, name: str, size: int, first: int, last: int
+) -> Iterator[Move]:
+    """Yield the reload before a stay and the spill after it."""
+
+    def move(kind: Literal["spill", "reload"], step: int, source: str, target: str) -> Move:
+        return Move(
+            tensor=name,
+            kind=kind,
+            step=step,
+            source=source,
+            target=target,
+            size_bytes=size,
+            device=where.device,
+        )
+
+    if stay.reloaded:
+        yield move("reload", first, where.outer, where.memory)
+    if stay.spilled:
+        yield move("spill", last + 1, where.memory, where.outer)
 
 
 def _order(
@@ -107,19 +167,17 @@ def _order(
         views.setdefault(source, []).append(name)
 
     def place(name: str) -> Placement:
-        return Placement(
-            operator=name, device=where.device, engine=where.engine, start_s=None, end_s=None
-        )
+        return Placement(operator=name, device=where.device, engine=where.engine)
 
-    held = set(scheduled.tensors)
+    buffers = set(scheduled.tensors)
     writes = {op.name: op.writes for _, op in scheduled.graph.walk()}
     # What stays inside a kernel has its other names there too.
-    inner = {t for m in scheduled.members for n in m for t in writes[n] if t not in held}
-    # What no step makes, such as weights, is there from the beginning: so are its other names.
+    inner = {t for m in scheduled.members for n in m for t in writes[n] if t not in buffers}
+    # What no step makes, such as weights, is there from the beginning, and so are its other names.
     order = [
         place(n)
         for source, names in views.items()
-        if source not in held and source not in inner
+        if source not in buffers and source not in inner
         for n in names
     ]
     begins: list[int] = []

@@ -47,8 +47,10 @@ class Schedule(Result):
         Method that was asked for.
     capacity_bytes
         What the scheduled memory holds for activations; None where nothing bounds it.
-    lower_bound
-        In the unit of the objective: no schedule is better. `proved` says that this one is as good.
+    outcome
+        Bytes spilled and reloaded by this schedule, and what no schedule goes below.
+    answer
+        The same of the objective, in its unit.
     layout
         Addresses; None where none were asked for.
     timing
@@ -71,8 +73,7 @@ class Schedule(Result):
     method: str
     capacity_bytes: int | None
     outcome: Certified[Script]
-    lower_bound: float
-    proved: bool
+    answer: Certified[Any]
     layout: AddressLayout | None = None
     timing: Timing | None = None
     infeasible: Infeasible | None = None
@@ -86,6 +87,16 @@ class Schedule(Result):
     def problem(self) -> Problem:
         """Steps and buffers."""
         return self.scheduled.problem
+
+    @property
+    def lower_bound(self) -> float:
+        """In the unit of the objective: no schedule is better."""
+        return float(self.answer.bound)
+
+    @property
+    def proved(self) -> bool:
+        """Whether this one is as good."""
+        return self.answer.proved
 
     @property
     def feasible(self) -> bool:

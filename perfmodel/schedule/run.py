@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from perfmodel.asked import remembered
-from perfmodel.errors import Fault, input_error, nearest
+from perfmodel.errors import Fault, input_error, not_among
 from perfmodel.formats import Precision
 from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
@@ -20,11 +21,17 @@ from perfmodel.schedule.job import ScheduleJob
 from perfmodel.schedule.portfolio import METHODS, Method
 from perfmodel.schedule.result import OBJECTIVES, Schedule
 from perfmodel.schedule.script import Script
-from perfmodel.schedule.subject import subject_of
-from perfmodel.schedule.target import bytes_of, target
+from perfmodel.schedule.subject import ScheduledQuestion
+from perfmodel.schedule.target import bytes_of
 from perfmodel.settings import gathered
 from perfmodel.units import is_number
 
+#: Words of the options that take a word.
+_WORDS: Final = {
+    "method": METHODS,
+    "objective": OBJECTIVES,
+    "weights": ("streamed", "scratch", "resident"),
+}
 #: Names that objectives had.
 _FORMER = {"energy_j": "offchip_energy_j"}
 
@@ -141,50 +148,85 @@ def schedule(
     >>> s.feasible, s.spill_bytes
     (True, 0)
     """
-    faults = gathered()
-    sizes = faults.trying(_sizes, capacity)
-    faults += _option_faults(method, objective, weights, alignment, time_limit_s)
-    subject = faults.trying(subject_of, workload, device, set, precision, runtime, engine)
-    faults.settle()
-    assert subject is not None
+    return ScheduleQuestion(**vars()).answer()
 
-    at = target(
-        subject.workload,
-        subject.device,
-        capacity=sizes[0] if sizes else None,
-        memory=memory,
-        precision=subject.precision,
-        runtime=subject.runtime,
-        engine=subject.engine,
-        fuse=fuse,
-    )
-    problem = scheduled(
-        subject.workload,
-        at.precision,
-        at.fusion,
-        weights=weights,
-        in_place=in_place,
-        graph=subject.workload.graph(at.semantics),
-    )
-    if at.capacity_bytes is None and objective != "peak":
-        raise input_error(
-            "no capacity is stated",
-            path="capacity",
-            expected="a size such as '256 KiB', or a device",
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleQuestion(ScheduledQuestion):
+    """The parameters of `schedule`."""
+
+    capacity: str | float | Iterable[str | float] | None
+    method: Method
+    objective: str
+    weights: Weights
+    in_place: bool
+    tiles: bool
+    addresses: bool
+    alignment: int
+    incumbent: Script | None
+    solver: str
+
+    def answer(self) -> Schedule | Curve:
+        """Return the result of `schedule`; it raises the same errors."""
+        faults = gathered()
+        sizes = faults.trying(_sizes, self.capacity)
+        faults += self._option_faults()
+        subject = faults.trying(self.resolved)
+        faults.settle()
+        assert subject is not None
+        at = self.target(subject, sizes[0] if sizes else None)
+        problem = scheduled(
+            subject.workload,
+            at.precision,
+            at.fusion,
+            weights=self.weights,
+            in_place=self.in_place,
+            graph=subject.workload.graph(at.semantics),
         )
-    job = ScheduleJob(
-        subject.workload, at, problem, objective, method, weights, addresses, alignment, tiles,
-        time_limit_s, Deadline(time_limit_s),
-    )  # fmt: skip
-    several = isinstance(capacity, Iterable) and not isinstance(capacity, str)
-    if sizes is not None and (several or len(sizes) > 1):
-        return curve(job, sizes)
-    try:
-        return job.run(incumbent)
-    except ValueError as error:
-        if incumbent is None:
-            raise
-        raise input_error(f"does not fit: {error}", path="incumbent") from None
+        if at.capacity_bytes is None and self.objective != "peak":
+            raise input_error(
+                "no capacity is stated",
+                path="capacity",
+                expected="a size such as '256 KiB', or a device",
+            )
+        job = ScheduleJob(
+            subject.workload,
+            at,
+            problem,
+            self.objective,
+            self.method,
+            self.weights,
+            self.addresses,
+            self.alignment,
+            self.tiles,
+            self.time_limit_s,
+            Deadline(self.time_limit_s),
+        )
+        several = isinstance(self.capacity, Iterable) and not isinstance(self.capacity, str)
+        if sizes is not None and (several or len(sizes) > 1):
+            return curve(job, sizes)
+        try:
+            return job.run(self.incumbent)
+        except ValueError as error:
+            if self.incumbent is None:
+                raise
+            raise input_error(f"does not fit: {error}", path="incumbent") from None
+
+    def _option_faults(self) -> list[Fault]:
+        faults = [
+            replace(fault, suggestion=_FORMER.get(word, fault.suggestion))
+            for name, words in _WORDS.items()
+            for word in [getattr(self, name)]
+            for fault in not_among(f"unknown {name} '{word}'", word, words, name)
+        ]
+        if self.alignment < 1:
+            message = f"{self.alignment} is no alignment"
+            faults.append(Fault(message, path="alignment", expected="1 or more"))
+        limit: object = self.time_limit_s
+        if limit is not None and not (is_number(limit) and limit > 0):
+            message = f"{limit!r} is no time"
+            faults.append(Fault(message, path="time_limit_s", expected="seconds above 0"))
+        return faults
 
 
 def _sizes(capacity: str | float | Iterable[str | float] | None) -> list[int] | None:
@@ -199,30 +241,3 @@ def _sizes(capacity: str | float | Iterable[str | float] | None) -> list[int] | 
     if not sizes:
         raise input_error("has no values", path="capacity", expected="one size or more")
     return sizes
-
-
-def _option_faults(
-    method: str, objective: str, weights: str, alignment: int, time_limit_s: float | None
-) -> list[Fault]:
-    """Return what is wrong with the options of `schedule`."""
-    faults = [*_unknown("method", method, METHODS), *_unknown("objective", objective, OBJECTIVES)]
-    faults += _unknown("weights", weights, ("streamed", "scratch", "resident"))
-    if alignment < 1:
-        faults.append(Fault(f"{alignment} is no alignment", path="alignment", expected="1 or more"))
-    number: object = time_limit_s
-    if number is not None and not _positive(number):
-        faults.append(
-            Fault(f"{number!r} is no time", path="time_limit_s", expected="seconds above 0")
-        )
-    return faults
-
-
-def _positive(number: object) -> bool:
-    return is_number(number) and number > 0
-
-
-def _unknown(name: str, given: str, known: Sequence[str]) -> list[Fault]:
-    if given in known:
-        return []
-    return [Fault(f"unknown {name} '{given}'", path=name, expected=f"one of {', '.join(known)}",
-                  suggestion=_FORMER.get(given) or nearest(str(given), known))]  # fmt: skip

@@ -1,48 +1,61 @@
-"""What is scheduled, and on what: names, paths and settings to objects."""
+"""The workload and the device of a schedule, from names, paths and settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from perfmodel.errors import Fault, InputError
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
+from perfmodel.formats import Precision
+from perfmodel.hardware.runtime import Runtime
 from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
+from perfmodel.schedule.target import ScheduleInputs, Target, target
 from perfmodel.settings import split
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 
 
-class ScheduleInputs(NamedTuple):
-    """What is to be scheduled, and on what."""
+@dataclass(frozen=True, kw_only=True)
+class ScheduledQuestion:
+    """The parameters that `schedule` and `patches` share; the device may be left out."""
 
-    workload: Workload
-    device: Device | Machine | None
-    precision: Any
-    runtime: Any
+    workload: WorkloadLike
+    device: DeviceLike | None
+    memory: str | None
+    set: Mapping[str, Any] | None
+    precision: str | Precision | None
+    runtime: str | Path | Runtime | None
     engine: str | None
+    fuse: bool | None = None
+    time_limit_s: float | None
 
+    def resolved(self) -> ScheduleInputs:
+        """Return objects for names and paths.
 
-def subject_of(
-    workload: WorkloadLike,
-    device: DeviceLike | None,
-    settings: Mapping[str, Any] | None,
-    precision: Any,
-    runtime: Any,
-    engine: str | None,
-) -> ScheduleInputs:
-    """Return objects for names and paths; the device may be left out.
+        Raises
+        ------
+        InputError
+            Every fault at once.
+        """
+        if self.device is None:
+            network = _without_device(self.workload, self.set, self.runtime, self.engine)
+            return ScheduleInputs(network, None, self.precision, self.runtime, self.engine)
+        inputs = resolve(
+            self.workload, self.device, self.precision, self.runtime, self.set, self.engine
+        )
+        return ScheduleInputs(*inputs[:5])
 
-    Raises
-    ------
-    InputError
-        Every fault at once.
-    """
-    if device is None:
-        network = _without_device(workload, settings, runtime, engine)
-        return ScheduleInputs(network, None, precision, runtime, engine)
-    return ScheduleInputs(*resolve(workload, device, precision, runtime, settings, engine)[:5])
+    def target(self, subject: ScheduleInputs, capacity_bytes: int | None) -> Target:
+        """Return the memory that is scheduled, and its surroundings.
+
+        Raises
+        ------
+        InputError
+            As `perfmodel.schedule.target.target`.
+        """
+        return target(subject, capacity_bytes, self.memory, self.fuse)
 
 
 def _without_device(
@@ -50,12 +63,12 @@ def _without_device(
 ) -> Workload:
     """Return the workload where there is no device that anything else could be set on."""
     parts = split(settings) if settings else None
-    strange = [] if parts is None else [*parts.facts, *parts.options, *parts.bits]
-    strange += [name for name, value in (("runtime", runtime), ("engine", engine)) if value]
-    if strange:
+    foreign = [] if parts is None else [*parts.facts, *parts.options, *parts.bits]
+    foreign += [name for name, value in (("runtime", runtime), ("engine", engine)) if value]
+    if foreign:
         raise InputError(
             Fault("is of a device, and none is given", path=name, expected="a device before it")
-            for name in strange
+            for name in foreign
         )
     values = {} if parts is None else dict(parts.workload)
     if isinstance(workload, Workload):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from perfmodel.errors import input_error, nearest
+from perfmodel.errors import InputError, input_error, not_among
 from perfmodel.formats import Precision, as_precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
-from perfmodel.hardware.runtime import Runtime
-from perfmodel.predict import machine_for, predict, static_for
-from perfmodel.resolve import precision_for
+from perfmodel.predict import predict
+from perfmodel.prediction import stages
 from perfmodel.schedule.plans import Where
 from perfmodel.units import UnitError, show, whole_bytes
 from perfmodel.workload.families import ExecutionSemantics
@@ -77,6 +76,16 @@ class Times:
     per_run_s: float = 0.0
 
 
+class ScheduleInputs(NamedTuple):
+    """The workload that is scheduled, and its device."""
+
+    workload: Workload
+    device: Device | Machine | None
+    precision: Any
+    runtime: Any
+    engine: str | None
+
+
 def bytes_of(value: str | float, name: str = "capacity") -> int:
     """Return a number of bytes, or a text with its unit, as whole bytes.
 
@@ -97,10 +106,11 @@ def bytes_of(value: str | float, name: str = "capacity") -> int:
 
 
 def target(
-    workload: Workload, device: Device | Machine | None, *, capacity: str | float | None = None,
-    memory: str | None = None, precision: str | Precision | None = None,
-    runtime: str | Runtime | None = None, engine: str | None = None, fuse: bool | None = None,
-) -> Target:  # fmt: skip
+    subject: ScheduleInputs,
+    capacity_bytes: int | None = None,
+    memory: str | None = None,
+    fuse: bool | None = None,
+) -> Target:
     """Return what a schedule is for.
 
     Without a device the precision is the file's own, else int8, and kernels are fused.
@@ -115,7 +125,7 @@ def target(
     InputError
         No capacity is stated, or a name is unknown.
     """
-    given = None if capacity is None else bytes_of(capacity)
+    workload, device, precision, runtime, engine = subject
     if device is None:
         if memory is not None:
             raise input_error(
@@ -123,29 +133,32 @@ def target(
                 path="memory",
                 expected="a device, or a capacity alone",
             )
-        chosen = as_precision(precision or workload.precision or "int8")
-        return Target(Where(), given, chosen, FusionRules(elementwise=fuse is not False))
-    machine = machine_for(workload, device, runtime, engine, precision)
-    static = static_for(machine, None)
-    chosen = precision_for(precision, workload, machine, static.engine)
-    held, outer = _memory(machine, memory)
-    if given is None:
-        reserved = machine.facts.get(f"memories.{held}.reserved", 0.0)
-        given = int(float(machine.facts[f"memories.{held}.capacity"]) - float(reserved))
-    where = Where(held, outer, machine.device.name, static.engine)
-    fusion = static.fusion if fuse is None else static.fusion._replace(elementwise=fuse)
-    found = Target(where, given, chosen, fusion, machine, static.semantics)
-    return found.with_capacity(given)
+        formats = as_precision(precision or workload.precision or "int8")
+        return Target(Where(), capacity_bytes, formats, FusionRules(elementwise=fuse is not False))
+    resolved = stages.resolve(workload, device, precision, runtime, engine)
+    _, machine, formats, model = resolved
+    name, outer = _memory(machine, memory)
+    if capacity_bytes is None:
+        reserved = machine.facts.get(f"memories.{name}.reserved", 0.0)
+        capacity_bytes = int(float(machine.facts[f"memories.{name}.capacity"]) - float(reserved))
+    where = Where(name, outer, machine.device.name, model.engine)
+    fusion = stages.fuse(resolved, fuse)
+    unlimited = Target(where, capacity_bytes, formats, fusion, machine, model.semantics)
+    return unlimited.with_capacity(capacity_bytes)
 
 
-def _notes(machine: Machine, held: str, capacity: int) -> tuple[str, ...]:
+def _notes(machine: Machine, scheduled: str, capacity: int) -> tuple[str, ...]:
     """Return what a reader may not expect of the memory that is scheduled."""
     notes: list[str] = []
-    size = float(machine.facts[f"memories.{held}.capacity"])
+    size = float(machine.facts[f"memories.{scheduled}.capacity"])
     if capacity > size:
-        notes.append(f"{show(capacity, 'bytes')} are more than the {show(size, 'bytes')} of {held}")
-    if held == machine.main_memory and len(machine.hierarchy()) == 1:
-        notes.append(f"{machine.device.name} states no memory but {held}: it is scheduled itself")
+        notes.append(
+            f"{show(capacity, 'bytes')} are more than the {show(size, 'bytes')} of {scheduled}"
+        )
+    if scheduled == machine.main_memory and len(machine.hierarchy()) == 1:
+        notes.append(
+            f"{machine.device.name} states no memory but {scheduled}: it is scheduled itself"
+        )
     return tuple(notes)
 
 
@@ -159,18 +172,14 @@ def _memory(machine: Machine, name: str | None) -> tuple[str, str]:
     if name is None:
         inner = names[: names.index(machine.main_memory) + 1]
         pads = [m.name for m in hierarchy if m.kind == "scratchpad" and m.name in inner]
-        held = pads[-1] if pads else (inner[-2] if len(inner) > 1 else inner[-1])
+        scheduled = pads[-1] if pads else (inner[-2] if len(inner) > 1 else inner[-1])
     elif name in names:
-        held = name
+        scheduled = name
     else:
-        raise input_error(
-            f"{machine.device.name} has no memory '{name}'",
-            path="memory",
-            expected=f"one of {', '.join(names)}",
-            suggestion=nearest(name, names),
-        )
-    behind = [m for m in hierarchy[names.index(held) + 1 :] if m.kind in _WRITABLE]
-    return held, behind[0].name if behind else NOWHERE
+        message = f"{machine.device.name} has no memory '{name}'"
+        raise InputError(not_among(message, name, names, "memory"))
+    behind = [m for m in hierarchy[names.index(scheduled) + 1 :] if m.kind in _WRITABLE]
+    return scheduled, behind[0].name if behind else NOWHERE
 
 
 def times(workload: Workload, at: Target) -> Times | None:
@@ -181,9 +190,10 @@ def times(workload: Workload, at: Target) -> Times | None:
     if path not in at.machine.facts:
         return None
     options: dict[str, Any] = {
-        "precision": at.precision, "fuse": at.fusion.elementwise,
+        "precision": at.precision,
+        "fuse": at.fusion.elementwise,
         "flash_attention": at.fusion.flash_attention,
-    }  # fmt: skip
+    }
     rate = predict(workload, at.machine, **options).rate_of(at.where.outer)
     idle = predict(workload, at.machine.vary({path: _NO_TIME}), **options)
     rows = zip(idle.kernels, idle.table["row_s"], strict=True)

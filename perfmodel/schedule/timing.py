@@ -50,16 +50,12 @@ class Timing:
     offchip_energy_j
         Of transfers, and of static or busy power as long as it lasts; None where the device states
         neither.
-    bound
-        No schedule takes less of the objective, in its unit.
     beside
         The schedule of fewest bytes, where the objective is another.
     """
 
     timeline: Timeline
     offchip_energy_j: float | None
-    bound: float
-    proved: bool
     spans: dict[int, tuple[float, float]]
     beside: Beside | None = None
     per_run_s: float = 0.0
@@ -108,7 +104,7 @@ class Clock:
             return None
         timeline = simulate(self.problem, moves, capacity_bytes, self.dma)
         spans = _spans(timeline, script)
-        return Timing(timeline, self._joules(timeline), 0.0, False, spans, per_run_s=self.per_run_s)
+        return Timing(timeline, self._joules(timeline), spans, per_run_s=self.per_run_s)
 
     def fastest(
         self, bytes_: Certified[Script], capacity_bytes: int, deadline: Deadline
@@ -164,10 +160,8 @@ class Clock:
         if other is not None:
             beside = Beside("bytes", other.latency_s, other.offchip_energy_j, int(bytes_.value))
         timeline = best.solution.timeline
-        return Timing(
-            timeline, self._joules(timeline), best.bound, best.proved,
-            _spans(timeline, best.solution.script), beside, self.per_run_s,
-        )  # fmt: skip
+        spans = _spans(timeline, best.solution.script)
+        return Timing(timeline, self._joules(timeline), spans, beside, self.per_run_s)
 
     def _joules(self, timeline: Timeline) -> float | None:
         if self.power is None:
@@ -187,7 +181,7 @@ def clock(scheduled: Scheduled, at: Target, times: Times) -> Clock:
 
     Seconds are those of the machine's kind of hardware while nothing crosses to the outer memory;
     reads and writes share one channel of that memory's bandwidth. Energy: the outer memory's
-    energy a byte and idle power, where the device states the first; else its busy power.
+    energy per byte and idle power, where the device states the first; else its busy power.
     """
     by_step = [
         times.seconds.get(members[0].partition("@")[0], 0.0) if members else 0.0

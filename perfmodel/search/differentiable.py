@@ -60,7 +60,7 @@ class DifferentiableSearchResult(Result):
     swaps
         Single swaps that mended and improved it.
     history
-        Table, a row a step: ``loss`` and ``expected`` (metric) of the relaxation, ``multiplier``,
+        Table, a row per step: ``loss`` and ``expected`` (metric) of the relaxation, ``multiplier``,
         ``temperature``, ``entropy`` of the probabilities over that of even ones.
     probabilities
         Softmax of the final logits, one array a decision.

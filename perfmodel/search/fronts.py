@@ -33,7 +33,7 @@ class _Point(NamedTuple):
 
 
 def front_table(question: SearchQuery, points: int = POINTS) -> Table:
-    """Return one row a point: objective, metric, bound of the objective, and every option.
+    """Return one row per point: objective, metric, bound of the objective, and every option.
 
     Over tables the bound on the metric is swept over evenly spaced values between the least that
     can be had and what the best objective takes; every point is solved with its proof or its gap

@@ -4,41 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.constraints import Constraint
-from perfmodel.search.exact import ChoiceInfeasibility, ChoiceProblem, Limit, Sum, Term, solve
+from perfmodel.search.exact import ChoiceProblem, Limit, Sum, Term, solve
 from perfmodel.search.explained import explained
 from perfmodel.search.grid import near_choices
 from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side
-from perfmodel.search.result import EvaluatedConfiguration, LimitUse
+from perfmodel.search.result import EvaluatedConfiguration, SearchMethodResult
 
 if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
 
+#: How near the bound a value counts as the least, relative.
+_NEAR = 1e-7
+
 #: Rounds of single changes after which a local search ends.
 _ROUNDS = 60
-
-
-@dataclass(frozen=True)
-class SearchMethodResult:
-    """What one way of searching found; see `SearchResult`."""
-
-    best: EvaluatedConfiguration | None
-    bound: float
-    proved: bool
-    model: str
-    method: str
-    limits: tuple[LimitUse, ...] = ()
-    infeasible: ChoiceInfeasibility | None = None
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
-    notes: tuple[str, ...] = ()
 
 
 class FixedHardwareProblem:
@@ -104,34 +92,36 @@ class FixedHardwareProblem:
         """Solve, and look at what was found with the costs themselves."""
         lower = self.problem(question, constraints, "least")
         found = solve(lower, seconds=_left(deadline, 0.6), seed=seed, explain=question.explains)
-        model = self._model(question)
-        counts = dict(found.counts)
         bound = self._valued(question, found.bound)
+        why = None
+        if found.status == "infeasible" and found.infeasibility is not None:
+            why = explained(question, self, constraints, found.infeasibility)
+        answer = SearchMethodResult(
+            None, math.inf, bound, found.method, found.work, _NEAR, model=self._model(question),
+            infeasible=why, notes=self._notes(),
+        )  # fmt: skip
         if found.status == "infeasible":
-            why = found.infeasibility
-            if why is not None:
-                why = explained(question, self, constraints, why)
-            return SearchMethodResult(None, math.inf, True, model, found.method, counts=counts,
-                          infeasible=why, notes=self._notes())  # fmt: skip
-        starts = [] if found.choice is None else [found.choice]
+            return replace(answer, bound=math.inf)
+        starts = [] if found.solution is None else [found.solution]
         best = self._best(question, constraints, starts)
         if best is None or not self._met(best, bound):
             if not (self.tables.exact or deadline.passed()):
                 upper = self.problem(question, constraints, "most")
                 sure = solve(upper, seconds=_left(deadline, 0.5), seed=seed)
-                if sure.choice is not None:
-                    starts.append(sure.choice)
+                if sure.solution is not None:
+                    starts.append(sure.solution)
             if not (self.tables.exact and found.proved):
                 best = self._climbed(question, constraints, starts, deadline)
-        prices = dict(zip((limit.name for limit in lower.limits), found.prices, strict=False))
         if best is None:
-            return SearchMethodResult(None, bound, False, model, found.method, counts=counts)
-        proved = (found.proved or not self.tables.exact) and self._met(best, bound)
-        return SearchMethodResult(best, min(bound, best.value), proved, model, found.method,
-                      question.uses(best, prices), counts=counts, notes=self._notes())  # fmt: skip
+            return replace(answer, notes=())
+        prices = dict(zip((limit.name for limit in lower.limits), found.prices, strict=False))
+        return replace(
+            answer, solution=best, value=best.value, bound=min(bound, best.value),
+            limits=question.uses(best, prices),
+        )  # fmt: skip
 
     def _met(self, best: EvaluatedConfiguration, bound: float) -> bool:
-        return best.value - bound <= 1e-7 * max(abs(best.value), 1e-300)
+        return best.value - bound <= _NEAR * max(abs(best.value), 1e-300)
 
     def _valued(self, question: SearchQuery, bound: float) -> float:
         """Return a bound in the unit of the objective: a calibrated loss is a monotone map."""

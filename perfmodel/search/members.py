@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
-from perfmodel.search.inner import SearchMethodResult
 from perfmodel.search.oracle.rows import Floats, Index
-from perfmodel.search.result import EvaluatedConfiguration
+from perfmodel.search.result import EvaluatedConfiguration, SearchMethodResult
 
 if TYPE_CHECKING:
     from perfmodel.search.question import SearchQuery
@@ -67,8 +66,8 @@ def exhaustive(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
         )
     uses = () if best is None else question.uses(best)
     return SearchMethodResult(
-        best, bound, complete, model, "exhaustive", uses,
-        counts={"evaluations": seen}, notes=notes,
+        best, math.inf if best is None else best.value, bound, "exhaustive", {"evaluations": seen},
+        model=model, limits=uses, notes=notes,
     )  # fmt: skip
 
 
@@ -87,8 +86,8 @@ def evolved(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
         deadline=deadline,
     )
     result = SearchMethodResult(
-        None, -math.inf, False, "evolution proves nothing", found.method,
-        counts={"evaluations": found.evaluations},
+        None, math.inf, -math.inf, found.method, {"evaluations": found.evaluations},
+        model="evolution proves nothing",
     )  # fmt: skip
     if not len(found.choices):
         return result
@@ -98,4 +97,4 @@ def evolved(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
     values: Floats = np.where(good, question.goal_of(columns), np.inf)
     at = int(np.argmin(values))
     best = question.best_of(choices[at], columns, at)
-    return replace(result, best=best, limits=question.uses(best))
+    return replace(result, solution=best, value=best.value, limits=question.uses(best))

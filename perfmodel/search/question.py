@@ -18,7 +18,7 @@ from perfmodel.search.constraints import RATES, Constraint
 from perfmodel.search.exact import Limit, Sum, Term
 from perfmodel.search.explained import over_all
 from perfmodel.search.grid import every_choice
-from perfmodel.search.inner import FixedHardwareProblem, SearchMethodResult
+from perfmodel.search.inner import FixedHardwareProblem
 from perfmodel.search.loss import LOSSES, Loss
 from perfmodel.search.members import evolved, exhaustive
 from perfmodel.search.oracle import Oracle
@@ -28,7 +28,12 @@ from perfmodel.search.oracle.oracle import WHOLE
 from perfmodel.search.oracle.reader import FEASIBLE
 from perfmodel.search.oracle.rows import Floats, Index
 from perfmodel.search.problem import MetricTables, Side, added, negated
-from perfmodel.search.result import EvaluatedConfiguration, LimitUse, SearchResult
+from perfmodel.search.result import (
+    EvaluatedConfiguration,
+    LimitUse,
+    SearchMethodResult,
+    SearchResult,
+)
 from perfmodel.search.space import ConfigurationSpace
 from perfmodel.table import Table
 
@@ -220,14 +225,12 @@ class SearchQuery:
             found = exhaustive(self, deadline)
         else:
             found = evolved(self, deadline)
-        result = SearchResult(
-            self.space, self.oracle.device.name, self.objective,
-            self.loss.unit if self.goal in LOSSES else "", self.loss.source, found.best,
-            found.bound, found.proved, found.model, found.method, found.limits, found.infeasible,
-            found.counts, found.notes, time.process_time() - start, self._asked,
-            self.oracle.predict,
+        return SearchResult(
+            **vars(found), space=self.space, device=self.oracle.device.name,
+            objective=self.objective, unit=self.loss.unit if self.goal in LOSSES else "",
+            source=self.loss.source, seconds=time.process_time() - start, ask=self._asked,
+            predict=self.oracle.predict,
         )  # fmt: skip
-        return result
 
     def _why_not(self) -> str:
         if not isinstance(self.space, ConfigurationSpace):
@@ -322,23 +325,18 @@ class SearchQuery:
         if len(inners) < combinations:
             # Nothing is known of the others.
             model = f"{len(inners)} of {combinations} combinations of hardware, when time ran out"
-            answers.append(SearchMethodResult(None, -math.inf, False, model, "none"))
-        found = [a for a in answers if a.best is not None]
+            answers.append(SearchMethodResult(None, math.inf, -math.inf, "none", model=model))
         bound = min(a.bound for a in answers)
-        if not found:
+        best = min(answers, key=lambda a: a.value)
+        if best.solution is None:
             why = over_all(self.constraints, [a.infeasible for a in answers])
-            proved = all(a.proved for a in answers)
             last = answers[-1] if len(inners) < combinations else answers[0]
-            return replace(last, proved=proved, bound=bound, infeasible=why)
-        best = min(found, key=lambda a: a.best.value if a.best else math.inf)
-        assert best.best is not None
-        met = best.best.value - bound <= 1e-9 * max(abs(best.best.value), 1e-300)
+            return replace(last, bound=bound, infeasible=why)
         counts: dict[str, int] = {"problems": len(answers)}
         for each in answers:
-            for name, count in each.counts.items():
+            for name, count in each.work.items():
                 counts[name] = counts.get(name, 0) + count
-        proved = met and all(a.proved or a is not best for a in answers)
-        return replace(best, bound=bound, proved=proved, counts=counts)
+        return replace(best, bound=bound, work=counts, tolerance=1e-9)
 
     def _inner(
         self, inner: FixedHardwareProblem, constraints: Sequence[Constraint]

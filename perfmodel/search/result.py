@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from perfmodel.columns import RATE, dimension_of
 from perfmodel.errors import InfeasibleError
+from perfmodel.former import former_attributes
+from perfmodel.optimise.certified import Certified
 from perfmodel.prediction.rows import spread_of
 from perfmodel.search.constraints import RATES, Constraint
-from perfmodel.table import Result, ShownPicture, Table, plain
+from perfmodel.table import CertifiedResult, ShownPicture, Table, plain
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -61,9 +63,43 @@ class LimitUse:
     price: float = math.nan
 
 
-@dataclass(frozen=True, repr=False)
-class SearchResult(Result):
-    """What a search found.
+@dataclass(frozen=True, repr=False, kw_only=True)
+class SearchMethodResult(Certified[EvaluatedConfiguration]):
+    """What one way of searching reached: the best configuration, as `Certified`.
+
+    Attributes
+    ----------
+    model
+        What the proof is about.
+    limits
+        Constraints and what the best configuration uses of them.
+    infeasible
+        Why there is none, where there is none.
+    notes
+        What a reader must know beside.
+    """
+
+    model: str
+    limits: tuple[LimitUse, ...] = ()
+    infeasible: ChoiceInfeasibility | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> EvaluatedConfiguration | None:
+        """The best configuration; None where nothing satisfies the constraints."""
+        return self.solution
+
+    @property
+    def gap(self) -> float:
+        """Distance of value and bound, relative to the value."""
+        if self.best is None or not math.isfinite(self.bound):
+            return math.inf
+        return max(0.0, self.value - self.bound) / max(abs(self.value), 1e-300)
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
+    """What a search found: the best configuration and its proof, as `SearchMethodResult`.
 
     Attributes
     ----------
@@ -72,20 +108,6 @@ class SearchResult(Result):
         ``sensitivity`` (unitless).
     source
         Where the loss comes from (``sqnr of net.onnx``); empty where there is none.
-    best
-        None where nothing satisfies the constraints.
-    bound
-        No configuration is better, as far as is known.
-    proved
-        Whether `best` is the optimum (or that there is none), of `model`.
-    model
-        What the proof is about.
-    method
-        What found it.
-    limits
-        Constraints and what the best configuration uses of them.
-    infeasible
-        Why there is none, where there is none.
     seconds
         CPU time.
 
@@ -99,18 +121,12 @@ class SearchResult(Result):
     objective: str
     unit: str
     source: str
-    best: EvaluatedConfiguration | None
-    bound: float
-    proved: bool
-    model: str
-    method: str
-    limits: tuple[LimitUse, ...] = ()
-    infeasible: ChoiceInfeasibility | None = None
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
-    notes: tuple[str, ...] = ()
     seconds: float = 0.0
     ask: Callable[..., Any] | None = field(default=None, compare=False)
     predict: Callable[..., Prediction] | None = field(default=None, compare=False)
+
+    if not TYPE_CHECKING:
+        __getattr__ = former_attributes(counts="work")
 
     @cached_property
     def prediction(self) -> Prediction | None:
@@ -121,23 +137,6 @@ class SearchResult(Result):
         if self.best is None or self.predict is None:
             return None
         return self.predict(self.best.choice)
-
-    @property
-    def feasible(self) -> bool:
-        """Whether some configuration satisfies the constraints."""
-        return self.best is not None
-
-    @property
-    def decided(self) -> bool:
-        """Whether it is known if anything fits: something does, or nothing is proved to."""
-        return self.feasible or self.proved
-
-    @property
-    def gap(self) -> float:
-        """Distance of value and bound, relative to the value."""
-        if self.best is None or not math.isfinite(self.bound):
-            return math.inf
-        return max(0.0, self.best.value - self.bound) / max(abs(self.best.value), 1e-300)
 
     @property
     def workload(self) -> Workload:
@@ -154,7 +153,7 @@ class SearchResult(Result):
 
     @cached_property
     def front(self) -> Table:
-        """Objective against the metric of the first constraint: one row a point of the front.
+        """Objective against the metric of the first constraint: one row per point of the front.
 
         Columns: the objective, the metric, ``gap`` (0 where proved), and the configuration's index.
         """
@@ -223,7 +222,7 @@ class SearchResult(Result):
                     for o in self.infeasible.openings
                 ],
             },
-            "counts": self.counts,
+            "counts": self.work,
             "notes": self.notes,
         })  # fmt: skip
 

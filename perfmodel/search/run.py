@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, input_error, not_among
 from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.accuracy import AccuracyModel
-from perfmodel.search.constraints import RATES, parse_constraints
+from perfmodel.search.constraints import RATES, Constraint, parse_constraints
 from perfmodel.search.loss import LOSSES
 from perfmodel.search.oracle.reader import METRICS, TRAFFIC
 from perfmodel.search.question import SearchQuery
 from perfmodel.search.result import SearchResult
 from perfmodel.search.space import ConfigurationSpace, configurations_of
 from perfmodel.search.space.choices import Share
+from perfmodel.settings import FaultList
 from perfmodel.workload.nas_spaces import ArchitectureSpace
 from perfmodel.workload.workload import Workload
 
@@ -28,6 +30,9 @@ from perfmodel.workload.workload import Workload
 SearchMethod: TypeAlias = Literal["auto", "exact", "exhaustive", "evolve"]
 
 METHODS: tuple[SearchMethod, ...] = ("auto", "exact", "exhaustive", "evolve")
+
+#: Parameters that `Oracle` takes as they are.
+_OPTIONS = ("precision", "runtime", "engine", "model", "warm")
 
 #: Share of the time limit after which nothing new is begun.
 _SHARE = 0.95
@@ -99,65 +104,109 @@ def search(
     InputError
         Every fault of the input at once.
     """
-    began = time.process_time()
-    deadline = Deadline(None if time_limit_s is None else _SHARE * time_limit_s, since)
-    faults: list[Fault] = []
-    if method not in METHODS:
-        faults.append(
-            Fault(f"no method is called '{method}'", path="method",
-                  expected=", ".join(METHODS), suggestion=nearest(method, METHODS))
-        )  # fmt: skip
-    space: Any = workload
-    if isinstance(workload, Workload):
-        if not choices:
-            faults.append(Fault("nothing is decided", path="choices",
-                                expected="such as {'weight_bits': [2, 4, 8]}"))  # fmt: skip
+    return SearchQuestion(**vars()).answer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchQuestion:
+    """The parameters of `search`."""
+
+    workload: Workload | ArchitectureSpace | ConfigurationSpace
+    device: Device | Machine
+    choices: Mapping[str, Any] | None
+    constraints: str | Iterable[str]
+    objective: str
+    accuracy: AccuracyModel | Any
+    share: Share
+    precision: str | Precision | None
+    runtime: str | Runtime | None
+    engine: str | None
+    model: str | None
+    warm: bool
+    settings: Mapping[str, float] | None
+    method: SearchMethod
+    time_limit_s: float | None
+    evaluations: int
+    seed: int
+    since: float | None
+
+    def answer(self) -> SearchResult:
+        """Return the result of `search`; it raises the same errors."""
+        began = time.process_time()
+        limit = self.time_limit_s
+        deadline = Deadline(None if limit is None else _SHARE * limit, self.since)
+        faults = FaultList(
+            not_among(f"no method is called '{self.method}'", self.method, METHODS, "method")
+        )
+        space = faults.trying(self._space)
+        goal, constraints = self._goal(faults)
+        faults.settle()
+        options = {name: getattr(self, name) for name in _OPTIONS}
+        options["settings"] = dict(self.settings or {})
+        try:
+            query = SearchQuery(
+                space,
+                self.device,
+                goal,
+                constraints,
+                self.accuracy,
+                options,
+                limit,
+                self.evaluations,
+                self.seed,
+                deadline=deadline,
+            )
+            return query.answer(self.method)
+        except OutOfTimeError as late:
+            note = f"time ran out when {late}: nothing is known; a longer time limit is needed"
+            return SearchResult(
+                None,
+                math.inf,
+                -math.inf,
+                "none",
+                space=space,
+                device=_plain(self.device).name,
+                objective=goal,
+                unit="",
+                source="",
+                model="nothing yet",
+                notes=(note,),
+                seconds=time.process_time() - began,
+            )
+
+    def _space(self) -> Any:
+        """Return the space: the one of the question, or that of a network and its choices."""
+        if not isinstance(self.workload, Workload):
+            if self.choices:
+                raise input_error(
+                    "a space has its own choices", path="choices", expected="a network"
+                )
+            return self.workload
+        if not self.choices:
+            expected = "such as {'weight_bits': [2, 4, 8]}"
+            raise input_error("nothing is decided", path="choices", expected=expected)
+        return configurations_of(
+            self.workload, self.choices, share=self.share, precision=self.precision
+        )
+
+    def _goal(self, faults: FaultList) -> tuple[str, tuple[Constraint, ...]]:
+        """Return the objective and the constraints."""
+        levels = [f"{TRAFFIC}{memory.name}" for memory in _plain(self.device).memories]
+        known = [*METRICS, *RATES, *LOSSES, *levels]
+        lossless = self.accuracy is None
+        goal = self.objective or ("latency_s" if lossless else "accuracy_drop")
+        if goal in LOSSES and lossless:
+            message = f"'{goal}' of what? no accuracy model is given"
+            expected = "perfmodel.search.accuracy: table, sqnr, hawq, fitted, calibrated ..."
+            faults.append(Fault(message, path="accuracy", expected=expected))
         else:
-            try:
-                space = configurations_of(workload, choices, share=share, precision=precision)
-            except InputError as error:
-                faults += error.faults
-    elif choices:
-        faults.append(Fault("a space has its own choices", path="choices", expected="a network"))
-    known = [*METRICS, *RATES, *LOSSES]
-    known += [f"{TRAFFIC}{m.name}" for m in _plain(device).memories]
-    goal = objective or ("accuracy_drop" if accuracy is not None else "latency_s")
-    if goal in LOSSES and accuracy is None:
-        faults.append(
-            Fault(f"'{goal}' of what? no accuracy model is given", path="accuracy",
-                  expected="perfmodel.search.accuracy: table, sqnr, hawq, fitted, calibrated ...")
-        )  # fmt: skip
-    elif goal not in known:
-        faults.append(
-            Fault(f"no objective is called '{goal}'", path="objective",
-                  expected=f"one of {', '.join(known)}", suggestion=nearest(goal, known))
-        )  # fmt: skip
-    try:
-        limits = parse_constraints(constraints, known)
-    except InputError as error:
-        faults += error.faults
-        limits = ()
-    if accuracy is None and any(c.metric in LOSSES for c in limits):
-        faults.append(
-            Fault("a loss is limited and no accuracy model is given", path="accuracy",
-                  expected="perfmodel.search.accuracy: table, sqnr, hawq ...")
-        )  # fmt: skip
-    if faults:
-        raise InputError(faults)
-    try:
-        question = SearchQuery(
-            space, device, goal, limits, accuracy,
-            {"precision": precision, "runtime": runtime, "engine": engine, "model": model,
-             "warm": warm, "settings": dict(settings or {})},
-            time_limit_s, evaluations, seed, deadline=deadline,
-        )  # fmt: skip
-        return question.answer(method)
-    except OutOfTimeError as late:
-        note = f"time ran out when {late}: nothing is known; a longer time limit is needed"
-        return SearchResult(
-            space, _plain(device).name, goal, "", "", None, -math.inf, False, "nothing yet",
-            "none", notes=(note,), seconds=time.process_time() - began,
-        )  # fmt: skip
+            faults += not_among(f"no objective is called '{goal}'", goal, known, "objective")
+        constraints = faults.trying(parse_constraints, self.constraints, known) or ()
+        if lossless and any(c.metric in LOSSES for c in constraints):
+            message = "a loss is limited and no accuracy model is given"
+            expected = "perfmodel.search.accuracy: table, sqnr, hawq ..."
+            faults.append(Fault(message, path="accuracy", expected=expected))
+        return goal, constraints
 
 
 def _plain(device: Device | Machine) -> Device:

@@ -1,4 +1,4 @@
-"""A search's result as text: what was found, how sure, what limits cost, bits a layer."""
+"""A search's result as text: what was found, how sure, what limits cost, bits per layer."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def explanation(r: SearchResult) -> str:
     if math.isfinite(r.bound):
         bound = quantity(r.objective, _positive(r, r.bound), r.unit)
         lines.append(f"no configuration is better than {bound}")
-    if r.counts:
-        lines.append(f"counted: {', '.join(f'{name} {n}' for name, n in r.counts.items())}")
+    if r.work:
+        lines.append(f"counted: {', '.join(f'{name} {n}' for name, n in r.work.items())}")
     return "\n".join([str(r), "", *lines])
 
 
@@ -65,9 +65,14 @@ def quantity(name: str, value: float, unit: str = "") -> str:
     return shown(name, value, unit)
 
 
+def model_of(r: SearchResult) -> str:
+    """Return what a proof is about, without its source, which stands beside the objective."""
+    return r.model.replace(f" ({r.source})", "") if r.source else r.model
+
+
 def proof_text(r: SearchResult) -> str:
-    """Return how sure a result is, and of which model; its source stands beside the objective."""
-    model = r.model.replace(f" ({r.source})", "") if r.source else r.model
+    """Return how sure a result is, and of which model."""
+    model = model_of(r)
     if r.proved:
         return f"proved of the model: {model}"
     if math.isfinite(r.gap):
@@ -125,7 +130,7 @@ def relief_lines(
 
 
 def front_text(r: SearchResult, table: Table) -> str:
-    """Return a front with a line a point: both metrics, the proof, and how often each option."""
+    """Return a front with a line per point: both metrics, the proof, and how often each option."""
     metric = next((n for n in table if n != r.objective), r.objective)
     lines = [f"front of {r.objective} against {metric}, {len(table)} points:"]
     rows: list[tuple[str, str, str, str]] = []

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from perfmodel.axes import Axis
 
-#: Axes that advance together: name -> one number a step.
+#: Axes that advance together: name -> one number per step.
 Numbers: TypeAlias = dict[str, npt.NDArray[np.float64]]
 
 

@@ -35,7 +35,7 @@ def evaluate(plan: SweepPlan, chunk: Sequence[Piece]) -> Table:
     Returns
     -------
     Table
-        The plan's columns, one row a point; where some cannot be predicted, a column more that
+        The plan's columns, one row per point; where some cannot be predicted, a column more that
         says why, and no numbers in their rows.
     """
     parts = [_columns(plan, piece) for piece in chunk]

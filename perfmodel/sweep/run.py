@@ -147,7 +147,7 @@ def sweep(
     Returns
     -------
     Table
-        One row a point: workload, device, runtime, precision, axes, metrics. A point that cannot
+        One row per point: workload, device, runtime, precision, axes, metrics. A point that cannot
         be predicted has a row without numbers; the column ``reason``, which is there where there
         is such a point, says why.
 

@@ -17,7 +17,7 @@ _NOUNS: Final = {"batch": "sequences", "concurrency": "clients"}
 
 
 def checked_sizes(
-    named: Mapping[str, Value], faults: FaultList, *, whole: bool = False, most: int = 0
+    named: Mapping[str, Value], faults: FaultList, *, integers: bool = False, most: int = 0
 ) -> dict[str, Any]:
     """Return sizes as arrays; 1 for one that is at fault.
 
@@ -27,12 +27,12 @@ def checked_sizes(
         Parameter -> its numbers.
     faults
         Gets what counts nothing, and shapes that do not go together.
-    whole
-        Whether they are whole numbers.
+    integers
+        Whether they must be integers.
     most
         Questions at a time, where there is a limit.
     """
-    expected = f"a {'whole ' if whole else ''}number from 1 to {MOST:,}, or an array of them"
+    expected = f"a {'whole ' if integers else ''}number from 1 to {MOST:,}, or an array of them"
     sizes: dict[str, Any] = {}
     for name, value in named.items():
         sizes[name] = np.ones(())
@@ -42,7 +42,7 @@ def checked_sizes(
             faults.append(Fault(f"{value!r} is no number", path=name, expected=expected))
             continue
         good = (array >= 1) & (array <= MOST)
-        good &= (np.where(good, array, 0.5) % 1 == 0) | (not whole)
+        good &= (np.where(good, array, 0.5) % 1 == 0) | (not integers)
         if array.size and np.all(good):
             sizes[name] = array
             continue

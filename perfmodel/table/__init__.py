@@ -1,11 +1,13 @@
 """What every answer is, and columnar tables: as text, HTML, JSON, CSV and Parquet."""
 
+from perfmodel.table.cells import group_faults, objective_faults
+from perfmodel.table.certified import CertifiedResult
 from perfmodel.table.columnar import Row, Table
-from perfmodel.table.faults import group_faults, objective_faults
 from perfmodel.table.plain import json_text, plain
 from perfmodel.table.result import Result, ShownPicture
 
 __all__ = [
+    "CertifiedResult",
     "Result",
     "Row",
     "ShownPicture",

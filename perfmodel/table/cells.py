@@ -1,15 +1,15 @@
-"""Columns of a table: read, filled, compared."""
+"""Columns of a table: read, filled, compared; rows in groups; faults of their names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.columns import TEXT, TRUTH, dimension_of
-from perfmodel.errors import nearest
+from perfmodel.errors import Fault, nearest, no_such, one_of
 
 Column: TypeAlias = npt.NDArray[Any]
 
@@ -61,3 +61,54 @@ def same_column(left: Column, right: Column) -> bool:
     if left.dtype.kind == "f" and right.dtype.kind == "f":
         return bool(np.array_equal(left, right, equal_nan=True))
     return bool(np.array_equal(left, right))
+
+
+def objective_faults(
+    names: Iterable[str], dimensions: Mapping[str, str], option: str = ""
+) -> list[Fault]:
+    """Faults of names that are to be objectives: unknown columns and columns of texts."""
+    faults: list[Fault] = []
+    for name in names:
+        if name not in dimensions:
+            numbers = one_of([n for n, dim in dimensions.items() if dim != TEXT])
+            faults.append(_no_column(name, dimensions, option, numbers))
+        elif dimensions[name] == TEXT:
+            message = f"column '{name}' holds texts"
+            faults.append(Fault(message, file=option, expected="a column of numbers"))
+    return faults
+
+
+def _no_column(name: str, known: Iterable[str], option: str, expected: str = "") -> Fault:
+    message = f"there is no column '{name}'"
+    return no_such(message, name, known, file=option, expected=expected)
+
+
+def group_faults(
+    names: Iterable[str], dimensions: Mapping[str, str], option: str = ""
+) -> list[Fault]:
+    """Faults of names whose values are to make groups: unknown columns."""
+    return [_no_column(name, dimensions, option) for name in names if name not in dimensions]
+
+
+def first_of_groups(
+    keys: Sequence[npt.NDArray[Any]], values: npt.NDArray[np.float64]
+) -> npt.NDArray[np.intp]:
+    """Return the row of least value in each group, groups by their keys ascending.
+
+    Parameters
+    ----------
+    keys : sequence of ndarray, shape (rows,)
+        Rows with equal keys are a group; NaN equals NaN here. Without keys all rows are one.
+    values : ndarray, shape (rows,)
+        A row whose value is NaN does not qualify; of equal values the first row does.
+    """
+    group = np.zeros(len(values), dtype=np.intp)
+    for key in keys:
+        plain = key.astype(str) if key.dtype.kind == "O" else key
+        numbers, of_row = np.unique(plain, return_inverse=True)
+        group = group * len(numbers) + of_row
+    order = np.lexsort((values, group))
+    order = order[~np.isnan(values[order])]
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = group[order][1:] != group[order][:-1]
+    return order[starts]

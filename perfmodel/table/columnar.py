@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +21,13 @@ from perfmodel.table.cells import (
     column_array,
     column_dimension,
     filled_column,
+    first_of_groups,
+    group_faults,
     missing_column,
+    objective_faults,
     plain_scalar,
     same_column,
 )
-from perfmodel.table.faults import group_faults, objective_faults
-from perfmodel.table.groups import first_of_groups
 from perfmodel.table.plain import json_text, plain
 from perfmodel.table.result import Result, ShownPicture
 from perfmodel.table.text import LONGEST, as_text, data_table
@@ -78,14 +80,13 @@ class Table(Result, dict[str, Column]):
     ) -> None:
         arrays = {name: column_array(name, value) for name, value in columns.items()}
         lengths = {name: len(a) for name, a in arrays.items() if a.ndim}
-        rows = max(lengths.values(), default=1 if arrays else 0)
+        self._rows = rows = max(lengths.values(), default=1 if arrays else 0)
         odd = [name for name, n in lengths.items() if n != rows]
         if odd:
             raise ValueError(f"{rows} rows expected in column {', '.join(odd)}")
         super().__init__(
             {name: a if a.ndim else np.broadcast_to(a, (rows,)) for name, a in arrays.items()}
         )
-        self._rows = rows
         self.dimensions: dict[str, str] = {
             name: column_dimension(name, a, dimensions or {}) for name, a in self.items()
         }
@@ -95,17 +96,12 @@ class Table(Result, dict[str, Column]):
     def concat(cls, tables: Iterable[Table]) -> Table:
         """Stack tables; a column that one lacks is NaN there (an empty text, if of texts)."""
         parts = list(tables)
-        if not parts:
-            return cls({})
-        names = dict.fromkeys(name for part in parts for name in part)
         dimensions: dict[str, str] = {}
         for part in parts:
-            dimensions = part.dimensions | dimensions
+            dimensions |= part.dimensions | dimensions
         columns = {
-            name: np.concatenate(
-                [filled_column(part, name, dimensions[name], len(part)) for part in parts]
-            )
-            for name in names
+            name: np.concatenate([filled_column(part, name, dim, len(part)) for part in parts])
+            for name, dim in dimensions.items()
         }
         axes = dict.fromkeys(axis for part in parts for axis in part.axes)
         return cls(columns, dimensions, tuple(axes))
@@ -176,8 +172,8 @@ class Table(Result, dict[str, Column]):
         """Rows, one after another."""
         return (self[i] for i in range(self._rows))
 
-    def _take(self, chosen: Any) -> Table:
-        return Table({name: a[chosen] for name, a in self.items()}, self.dimensions, self.axes)
+    def _take(self, rows: Any) -> Table:
+        return Table({name: a[rows] for name, a in self.items()}, self.dimensions, self.axes)
 
     # questions
 
@@ -200,8 +196,7 @@ class Table(Result, dict[str, Column]):
             faults = condition.condition_faults(self, self.dimensions)
             if faults:
                 raise InputError(faults)
-            found = np.asarray(condition(self), dtype=bool)
-            return self._take(np.broadcast_to(found, (self._rows,)))
+            condition = np.broadcast_to(np.asarray(condition(self)), (self._rows,))
         return self._take(np.asarray(condition, dtype=bool))
 
     @overload
@@ -295,9 +290,8 @@ class Table(Result, dict[str, Column]):
             [self._objective(c, None if upward is None else c in upward) for c in columns], axis=1
         )
         values = self._numbered(values, columns, feasible, bounds)
-        chosen = np.flatnonzero(front(values))
-        order = np.lexsort(values[chosen].T[::-1])
-        return self._take(chosen[order])
+        rows = np.flatnonzero(front(values))
+        return self._take(rows[np.lexsort(values[rows].T[::-1])])
 
     def numbered(self, *columns: str) -> npt.NDArray[np.bool_]:
         """Tell which rows have a finite number in every one of some columns."""
@@ -350,9 +344,7 @@ class Table(Result, dict[str, Column]):
     def sort(self, by: str | Sequence[str], *, descending: bool = False) -> Table:
         """Rows in the order of one or more columns (stable; NaN last)."""
         keys = [by] if isinstance(by, str) else list(by)
-        absent = [key for key in keys if key not in self]
-        if absent:
-            raise InputError([Fault(missing_column(key, self)) for key in absent])
+        self._check(keys)
         order = np.arange(self._rows)
         for key in reversed(keys):
             values = self[key][order]
@@ -367,10 +359,13 @@ class Table(Result, dict[str, Column]):
 
     def select(self, *columns: str) -> Table:
         """The table with these columns alone, in this order."""
-        absent = [name for name in columns if name not in self]
-        if absent:
-            raise InputError([Fault(missing_column(name, self)) for name in absent])
+        self._check(columns)
         return Table({name: self[name] for name in columns}, self.dimensions, self.axes)
+
+    def _check(self, columns: Iterable[str]) -> None:
+        faults = [Fault(missing_column(name, self)) for name in columns if name not in self]
+        if faults:
+            raise InputError(faults)
 
     def head(self, rows: int = 10) -> Table:
         """The first rows."""
@@ -435,16 +430,9 @@ class Table(Result, dict[str, Column]):
 
     def _grid(self) -> dict[str, Column]:
         grid = {a: np.unique(self[a]) for a in self.axes if a in self}
-        rows = (
-            np.unique(
-                np.stack([np.unique(self[a], return_inverse=True)[1] for a in grid], axis=1),
-                axis=0,
-            )
-            if grid
-            else np.empty((0, 0))
-        )
-        full = int(np.prod([len(v) for v in grid.values()])) if grid else 0
-        return grid if full == self._rows == len(rows) else {}
+        points = set(zip(*(self[a].tolist() for a in grid), strict=True))
+        full = math.prod(len(v) for v in grid.values())
+        return grid if full == self._rows == len(points) else {}
 
     def to_arrow(self) -> Any:
         """A pyarrow Table; units in the metadata of its fields."""

@@ -43,10 +43,10 @@ def writer(path: Path, like: Table) -> Generator[Callable[[Table], None]]:
         return
     need_arrow()
     schema = _schema(like)
-    with need("pyarrow.parquet").ParquetWriter(path, schema, compression="zstd") as made:
+    with need("pyarrow.parquet").ParquetWriter(path, schema, compression="zstd") as parquet:
 
         def write(table: Table) -> None:
-            made.write_table(arrow_table(table, schema))
+            parquet.write_table(arrow_table(table, schema))
 
         yield write
 
@@ -55,16 +55,16 @@ def join_parquet(parts: Sequence[Path], path: Path, like: Table, group: int) -> 
     """Join Parquet files of the same columns, `group` of them to a row group of the result."""
     arrow, parquet = need_arrow(), need("pyarrow.parquet")
     schema = _schema(like)
-    with parquet.ParquetWriter(path, schema, compression="zstd") as made:
+    with parquet.ParquetWriter(path, schema, compression="zstd") as joined:
         for start in range(0, len(parts), group):
             read = [
                 _with_columns(parquet.read_table(part), schema)
                 for part in parts[start : start + group]
             ]
-            whole = arrow.concat_tables(read).combine_chunks()
-            made.write_table(whole, row_group_size=max(1, len(whole)))
+            rows = arrow.concat_tables(read).combine_chunks()
+            joined.write_table(rows, row_group_size=max(1, len(rows)))
         if not parts:
-            made.write_table(schema.empty_table())
+            joined.write_table(schema.empty_table())
 
 
 def _with_columns(table: Any, schema: Any) -> Any:
@@ -219,9 +219,9 @@ def _read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     for field in table.schema:
         columns[field.name] = table[field.name].to_numpy()
         metadata: dict[bytes, bytes] = field.metadata or {}
-        found = metadata.get(b"dimension", b"").decode()
-        if found:
-            dimensions[field.name] = found
+        stated = metadata.get(b"dimension")
+        if stated:
+            dimensions[field.name] = stated.decode()
     return columns, dimensions
 
 

@@ -171,7 +171,7 @@ class Result:
         Parameters
         ----------
         path, asked
-            As for `perfmodel.report.write`.
+            As for `perfmodel.report.base`.
         **options
             What such a report takes beside, such as ``best`` and ``pareto`` of a sweep.
         """

@@ -19,7 +19,7 @@ from perfmodel.kinds import kind
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
 from perfmodel.testing.laws import allowed, never_rises
-from perfmodel.testing.text import check_explanation
+from perfmodel.testing.results import check_explanation
 from perfmodel.workload.library import find
 from perfmodel.workload.workload import Workload
 

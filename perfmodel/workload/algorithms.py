@@ -138,7 +138,7 @@ def column_elements(operator: Operator, algorithm: str) -> Dim:
 
 
 def launches(operator: Operator, algorithm: str) -> Dim:
-    """Return the kernels that an operator is: one a group where each runs by itself."""
+    """Return the kernels that an operator is: one per group where each runs by itself."""
     return operator.nests[0].size("g") if algorithm == "per_group" else 1
 
 

@@ -11,13 +11,14 @@ from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.nest import LoopNest, conv_nest, gemm_nest
 from perfmodel.workload.symbols import Dim, constant, floor_div, product, simplify
 
-#: Arithmetic operations an element, from the functions' formulas; a transcendental counts 4.
+#: Arithmetic operations per element, from the functions' formulas; a transcendental counts 4.
 VECTOR_OPS: Mapping[str, float] = {
     "relu": 1, "relu6": 2, "leaky_relu": 2, "prelu": 2, "clip": 2, "abs": 1, "neg": 1, "erf": 8,
     "add": 1, "sub": 1, "mul": 1, "div": 4, "sqrt": 4, "pow": 8, "exp": 4, "log": 4, "tanh": 8,
     "sigmoid": 6, "hard_sigmoid": 3, "hard_swish": 4, "silu": 7, "gelu": 12, "gelu_tanh": 12,
     "elu": 6, "selu": 7, "softplus": 9, "mish": 14, "square": 1, "relu2": 2, "swiglu": 8,
-    "geglu": 13, "compare": 1, "logical": 1, "where": 1, "cast": 1, "shift": 0, "rope": 6,
+    "geglu": 13, "silu_gate": 8, "gelu_gate": 13, "gelu_tanh_gate": 13, "relu_gate": 2,
+    "sigmoid_gate": 7, "compare": 1, "logical": 1, "where": 1, "cast": 1, "shift": 0, "rope": 6,
     "batch_norm": 2, "layer_norm": 8, "rms_norm": 5, "group_norm": 8, "softmax": 7,
     "quantise": 3, "dequantise": 2,
 }  # fmt: skip
@@ -31,7 +32,7 @@ def conv_size(size: Dim, kernel: int, stride: int, padding: tuple[int, int], dil
 
 
 def pair(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    """Return one number an axis."""
+    """Return one number per axis."""
     return (value,) * axes if isinstance(value, int) else tuple(value)
 
 
@@ -119,15 +120,18 @@ class GraphBuilder:
         self._scope, self._layers = scopes
 
     @contextmanager
-    def phase(self, name: str, count: Dim = 1) -> Generator[None, None, None]:
+    def phase(
+        self, name: str, count: Dim = 1, *, prefix: bool = True
+    ) -> Generator[None, None, None]:
         """Collect the operators of a phase (``prefill``, ``decode``) that runs `count` times.
 
-        Weights are stored once however often the phase runs.
+        Weights are stored once however often the phase runs. Names of its operators begin with its
+        own, but for a phase by itself (no `prefix`).
         """
         self._close()
-        name = printable(name)
-        outer = (self._phase, self._repeats, self._scope)
-        self._phase, self._repeats, self._scope = name, (count, 1, name), f"{name}/"
+        self._phase, outer = printable(name), (self._phase, self._repeats, self._scope)
+        if prefix:
+            self._repeats, self._scope = (count, 1, self._phase), f"{self._phase}/"
         self._weight_names = {}
         yield
         self._close()
@@ -196,16 +200,18 @@ class GraphBuilder:
         return made
 
     def linear(
-        self, x: Tensor, features: Dim, *, name: str = "linear", bias: bool = True, tag: str = "",
-        weight: Tensor | None = None, kind: str = "gemm",
+        self, x: Tensor, features: Dim, *, name: str = "linear", bias: bool | Tensor = True,
+        tag: str = "", weight: Tensor | None = None, kind: str = "gemm",
     ) -> Tensor:  # fmt: skip
-        """Add ``y = x W + b`` over the last axis of `x`; `weight` ties it to an existing tensor."""
+        """Add ``y = x W + b`` over the last axis of `x`; `weight`, `bias`: existing tensors."""
         rows, k = product(*x.shape[:-1]), x.shape[-1]
         w = weight or self.weight(f"{name}.weight", (features, k), tag=tag)
         y = self.tensor(f"{name}.out", (*x.shape[:-1], features))
         nest = gemm_nest(1, rows, features, k, x.name, w.name, y.name, b_batched=False)
         reads: list[Tensor | tuple[Tensor, Dim]] = [x, w]
-        if bias:
+        if isinstance(bias, Tensor):
+            reads.append(bias)
+        elif bias:
             reads.append(self.weight(f"{name}.bias", (features,), tag="vector"))
         ops = y.elements if bias else 0
         self.operator(name, kind, reads, [y], nests=[nest], vector_ops=ops, pair=(w.slot, x.slot))
@@ -232,8 +238,8 @@ class GraphBuilder:
     ) -> Tensor:  # fmt: skip
         """Add a convolution over the trailing axes of ``(batch, channels, ...)``.
 
-        `padding` is one number an axis, ``(begin..., end...)`` pairs, or ``"same"``. `groups` equal
-        to the channels makes it depthwise. `transposed` scatters instead of gathers.
+        `padding` is one number per axis, ``(begin..., end...)`` pairs, or ``"same"``. `groups`
+        equal to the channels makes it depthwise. `transposed` scatters instead of gathers.
         """
         batch, in_channels, *spatial = x.shape
         axes = len(spatial)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 
-from perfmodel.workload.graph import Access, Block, ById, Graph, Operator
+from perfmodel.caches import GRAPH_BYTES, cached
+from perfmodel.workload.graph import Access, Block, Graph, Operator
 
 VIEWS = "views"
 """Name of the row."""
@@ -17,12 +17,11 @@ def with_views(graph: Graph) -> Graph:
     One operator of class ``dispatch`` runs as often as the graph has views. It moves no element,
     so that bytes, arithmetic and lifetimes stay as they are.
     """
-    return graph if graph.views == 0 else _with_views(ById(graph))
+    return graph if graph.views == 0 else _with_views(graph)
 
 
-@lru_cache(maxsize=256)
-def _with_views(key: ById) -> Graph:
-    graph = key.graph
+@cached(GRAPH_BYTES, same=1)
+def _with_views(graph: Graph) -> Graph:
     # A row touches something: what leaves the network is there to the end anyway.
     writers = [operator for _, operator in graph.walk() if operator.writes]
     if not writers:

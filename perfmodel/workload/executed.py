@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
+from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.formats import fixed_format
 from perfmodel.workload.algorithms import algorithm_of, weight_growth
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.dispatches import with_views
-from perfmodel.workload.graph import Access, Block, ById, Graph, Operator
+from perfmodel.workload.graph import Access, Block, Graph, Operator
 from perfmodel.workload.layouts import PLAIN, BlockedChannelLayout, with_conversions
 from perfmodel.workload.symbols import constant, simplify
 
@@ -68,14 +68,13 @@ def executed(graph: Graph, execution: ExecutionPolicy, activations: str) -> Grap
         cost.
     """
     if execution.rewrites:
-        graph = _executed(ById(graph), execution._replace(layout=PLAIN, views=False), activations)
+        graph = _executed(graph, execution._replace(layout=PLAIN, views=False), activations)
     graph = with_conversions(graph, execution.layout)
     return with_views(graph) if execution.views else graph
 
 
-@lru_cache(maxsize=256)
-def _executed(key: ById, execution: ExecutionPolicy, activations: str) -> Graph:
-    graph = key.graph
+@cached(GRAPH_BYTES, same=1)
+def _executed(graph: Graph, execution: ExecutionPolicy, activations: str) -> Graph:
     if execution.algorithms:
         graph = _with_algorithms(graph, dict(execution.algorithms))
     if execution.active_neurons:
@@ -145,26 +144,6 @@ def _with_neurons(graph: Graph, share: float) -> Graph:
 
     blocks = [replace(b, operators=tuple(map(thinned, b.operators))) for b in graph.blocks]
     return replace(graph, blocks=tuple(blocks))
-
-
-def _renamed(operator: Operator, names: Mapping[str, str], mode: str) -> Operator:
-    """Return an operator that reads (or writes) tensors by other names, in its nests too."""
-    if not names:
-        return operator
-    accesses = tuple(
-        replace(a, tensor=names.get(a.tensor, a.tensor)) if a.mode == mode else a
-        for a in operator.accesses
-    )
-    nests = tuple(
-        replace(nest, operands=tuple(
-            replace(o, tensor=names.get(o.tensor, o.tensor))
-            if (o.role == "output") == (mode == "write") else o
-            for o in nest.operands
-        ))
-        for nest in operator.nests
-    )  # fmt: skip
-    inplace = names.get(operator.inplace, operator.inplace) if mode == "read" else operator.inplace
-    return replace(operator, accesses=accesses, nests=nests, inplace=inplace)
 
 
 class _FallBacks:
@@ -246,12 +225,12 @@ class _FallBacks:
                 yield self._conversion(f"{operator.name}.from_{name}", name, twin)
             names[name] = twin
         slots = {self._tensors[old].slot: self._tensors[new].slot for old, new in names.items()}
-        made = _renamed(operator, names, "read")
+        made = operator.renamed(names, {})
         out = {name: self._twin(name, format) for name, format in writes.items()}
         left, right = made.pair
         pair = (slots.get(left, left), slots.get(right, right))
         yield replace(
-            _renamed(made, out, "write"), pair=pair, inplace="",
+            made.renamed({}, out), pair=pair, inplace="",
             attributes=_attributes(made, alone=True),
         )  # fmt: skip
         for name, twin in out.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +122,42 @@ class Operator:
     def writes(self) -> tuple[str, ...]:
         """Names of the tensors it writes."""
         return tuple(a.tensor for a in self.accesses if a.mode == "write")
+
+    @property
+    def tensors(self) -> frozenset[str]:
+        """Names of all tensors that it touches, those of its nests alone too."""
+        operands = (o.tensor for nest in self.nests for o in nest.operands)
+        return frozenset((*(a.tensor for a in self.accesses), *operands))
+
+    def renamed(self, read: Mapping[str, str], written: Mapping[str, str]) -> Operator:
+        """Return the operator over tensors of other names, in its nests too.
+
+        Parameters
+        ----------
+        read, written
+            Name of a tensor -> what it is called where it is read, and where it is written.
+        """
+
+        def name(old: str, *, output: bool) -> str:
+            return (written if output else read).get(old, old)
+
+        return replace(
+            self,
+            accesses=tuple(
+                replace(a, tensor=name(a.tensor, output=a.mode == "write")) for a in self.accesses
+            ),
+            nests=tuple(
+                replace(
+                    nest,
+                    operands=tuple(
+                        replace(o, tensor=name(o.tensor, output=o.role == "output"))
+                        for o in nest.operands
+                    ),
+                )
+                for nest in self.nests
+            ),
+            inplace=name(self.inplace, output=False),
+        )
 
     @property
     def scores_tensor(self) -> str:
@@ -284,18 +320,3 @@ class Graph:
     def _content_hash(self) -> str:
         text = repr((sorted(self.tensors.items()), self.blocks, self.inputs, self.outputs))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-class ById:
-    """Hash a graph by identity: graphs are cached by structure, so this is a structure key."""
-
-    __slots__ = ("graph",)
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return id(self.graph)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ById) and other.graph is self.graph

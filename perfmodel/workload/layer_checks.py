@@ -34,7 +34,7 @@ def written_wrongly(template: LayerTemplate, inputs: Collection[str]) -> Iterato
 def _block(block: LayerBlock, inputs: Collection[str]) -> Iterator[Flaw]:
     seen, sometimes = set(inputs), _conditional(block.steps)
     for step in walk(block.steps):
-        if step.name in seen and step.number not in sometimes:
+        if step.name in seen and step.number not in sometimes and step.op != SAME:
             yield Flaw((*step.place, "name"), f"a second '{step.name}'", "each name once")
         if step.name and "{" not in step.name and step.number not in sometimes:
             seen.add(step.name)

@@ -22,10 +22,13 @@ from perfmodel.workload.symbols import (
     Poly,
     ceil_div,
     constant,
+    distinct_experts,
     divisible,
     floor_div,
     maximum,
     minimum,
+    nearest_divisor,
+    power_law_experts,
     power_of_two,
     product,
     simplify,
@@ -307,6 +310,7 @@ _TENSOR: Final[Mapping[str, Callable[[Tensor], Any]]] = {
     "size": lambda t: t.shape[2:],
     "shape": lambda t: t.shape,
     "elements": lambda t: t.elements,
+    "slot": lambda t: t.slot,
 }
 
 
@@ -363,12 +367,15 @@ def _entry_or(items: Any, at: Any, default: Any) -> Any:
 #: Functions, and the least and greatest number of their arguments.
 _FUNCTIONS: Final[Mapping[str, tuple[Callable[..., Any], int, int]]] = {
     "divisible": (_divisible, 2, 2),
+    "nearest_divisor": (nearest_divisor, 2, 2),
     "ceil_div": (_ceil_div, 2, 2),
     "minimum": (minimum, 2, 2),
     "min": (minimum, 2, 2),
     "maximum": (maximum, 2, 2),
     "max": (maximum, 2, 2),
     "power_of_two": (power_of_two, 1, 1),
+    "distinct_experts": (distinct_experts, 3, 3),
+    "power_law_experts": (power_law_experts, 4, 4),
     "floor": (math.floor, 1, 1),
     "ceil": (math.ceil, 1, 1),
     "round": (round, 1, 1),

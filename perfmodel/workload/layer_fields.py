@@ -115,6 +115,8 @@ def _prepared(
 def _varies(value: Any, field: Field) -> bool:
     """Tell whether a field's value may depend on the scope that it is read in."""
     items = as_list(value)
+    if field.kind == "nests":
+        return True
     if items is not None:
         return any(_varies(item, field) for item in items)
     if not isinstance(value, str) or value in field.choices:
@@ -185,6 +187,8 @@ def _read(value: Any, field: Field, place: Place, scope: Scope) -> Iterator[Any]
                 yield Flaw(place, str(error), error.expected, error.suggestion)
         case "shape":
             yield from read_shape(value, place, scope)
+        case "nests":
+            yield from _read_nests(value, place, scope)
         case "any":
             try:
                 plain = isinstance(value, str)
@@ -213,9 +217,36 @@ def _read(value: Any, field: Field, place: Place, scope: Scope) -> Iterator[Any]
                 else Flaw(place, f"{shown(value)} is neither true nor false", "true or false")
             )
         case "format":
-            yield from read_format(value, place)
+            for text in _read_text(value, field, place, scope):
+                yield from [text] if isinstance(text, Flaw) else read_format(text, place)
         case "text" | "layer" | "result":
             yield from _read_text(value, field, place, scope)
+
+
+def _read_nests(value: Any, place: Place, scope: Scope) -> Iterator[Any]:
+    """Yield faults of loop nests, or all of them: loops, and operands with their axes and roles.
+
+    An axis is a loop's letter, or a sum of them (``t+r``); the last operand is what is made.
+    """
+    nests: list[Any] = []
+    sound = True
+    for i, item in enumerate(as_list(value) or (None,)):
+        nest = as_mapping(item) or {}
+        loops, rows = as_mapping(nest.get("loops")), as_list(nest.get("operands"))
+        operands = [as_list(row) or () for row in rows or ()]
+        if loops is None or not operands or {*map(len, operands)} - {2, 3}:
+            yield Flaw((*place, i), f"{shown(item)} is no loop nest", _expected(Field("nests")))
+            return
+        dims: list[tuple[str, Any]] = []
+        for name, size in loops.items():
+            try:
+                dims.append((str(name), parse_extent(size, scope, mean=True)))
+            except SizeError as error:
+                yield Flaw((*place, i, "loops", name), str(error), error.expected, error.suggestion)
+                sound = False
+        nests.append((tuple(dims), tuple(tuple(map(str, operand)) for operand in operands)))
+    if sound:
+        yield tuple(nests)
 
 
 def _read_text(value: Any, field: Field, place: Place, scope: Scope) -> Iterator[Any]:
@@ -271,7 +302,7 @@ def _expected(field: Field) -> str:
     words = {
         "extent": "an extent",
         "whole": f"a whole number from {least}",
-        "wholes": f"a whole number from {least}, or a list of one an axis",
+        "wholes": f"a whole number from {least}, or a list of one per axis",
         "number": f"a number from {least}",
         "flag": "true or false",
         "text": "a text",
@@ -279,6 +310,7 @@ def _expected(field: Field) -> str:
         "format": "a numeric format",
         "layer": "a layer's name",
         "result": "a layer's name",
+        "nests": "a list of {loops: {m: rows}, operands: [[x, mk], [w, kn, weight], [y, mn]]}",
         "any": "any value",
     }[field.kind]
     if not field.choices:

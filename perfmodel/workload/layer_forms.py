@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from perfmodel.workload.graph import Operator, Tensor
 from perfmodel.workload.image import ImageBuilder
@@ -21,6 +21,7 @@ FieldKind = Literal[
     "format",
     "layer",
     "result",
+    "nests",
     "any",
 ]
 Fields = Mapping[str, Any]
@@ -49,10 +50,11 @@ class Field:
     Attributes
     ----------
     kind
-        ``extent`` (a size, may be free), ``whole`` and ``wholes`` (one number, or one an axis),
+        ``extent`` (a size, may be free), ``whole`` and ``wholes`` (one number, or one per axis),
         ``number``, ``flag``, ``text``, ``shape`` (list of extents), ``format``, ``layer`` (the name
-        of another layer, whose weight is meant), ``result`` (what another layer makes), or ``any``
-        (of a block's parameter: plain data, or an expression).
+        of another layer, whose weight is meant), ``result`` (what another layer makes), ``nests``
+        (loop nests: extents of the loops, and axes of the operands), or ``any`` (plain data, or an
+        expression).
     default
         Value where it is left out; `REQUIRED` has none.
     choices
@@ -65,6 +67,14 @@ class Field:
     default: Any = None
     choices: tuple[str, ...] = ()
     least: float = 1
+
+
+Adder: TypeAlias = Callable[[LayerBuilder, str, Sequence[Tensor], Fields], Tensor]
+
+
+def calls(method: Callable[..., Tensor]) -> Adder:
+    """Return what adds an operator by a method of the builder that takes the fields by name."""
+    return lambda g, name, x, f: method(g, *x, **f, name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ class LayerOperator:
         Accepted ranks of the first input; empty for any.
     """
 
-    add: Callable[[LayerBuilder, str, Sequence[Tensor], Fields], Tensor]
+    add: Adder
     fields: Mapping[str, Field] = field(default_factory=dict[str, Field])
     inputs: tuple[int, int] = (1, 1)
     ranks: tuple[int, ...] = ()

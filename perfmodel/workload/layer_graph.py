@@ -32,6 +32,7 @@ from perfmodel.workload.symbols import constant, symbol
 _MOST: Final = 200_000
 _DEEPEST: Final = 20
 _REPEATED: Final = {"count": Field("extent", 1)}
+_PHASE: Final = {"phase": Field("text", ""), **_REPEATED, "prefix": Field("flag", True)}
 
 
 class Assembly:
@@ -50,6 +51,14 @@ class Assembly:
     checked
         Whether to check what a template that was checked already does not get wrong: references to
         later layers, layers that no condition lets run, and the extents of every result.
+    within
+        A graph that something else builds, and what the network reads of it; the template's own
+        inputs and outputs are not declared.
+
+    Attributes
+    ----------
+    result
+        What the last layer makes; ``None`` where there are faults.
     """
 
     def __init__(
@@ -60,14 +69,20 @@ class Assembly:
         *,
         at_defaults: bool = False,
         checked: bool = True,
+        within: tuple[LayerBuilder, Mapping[str, Tensor]] | None = None,
     ) -> None:
         self._template = template
         self._semantics = semantics
+        dimensions = {name: symbol(name) for name in template.parameters}
+        free = {name: symbol(name) for name in fields.get("free", ()) if name in fields}
         self._constants: dict[str, Any] = {
+            "dimensions": dimensions,
+            "fields": {**fields, **free},
             **template.tables,
-            **{name: symbol(name) for name in template.parameters},
+            **dimensions,
             **semantics._asdict(),
             **fields,
+            **free,
         }
         self._reached: set[Place] = set()
         self._repeating, self._steps = False, 0
@@ -77,7 +92,8 @@ class Assembly:
         self._values = TemplateValues(scope, template.flaws if checked else ())
         self._references = LayerReferences(self._values)
         folded = self._values.truth(template.folded, ("folded",))
-        self._builder = LayerBuilder(self._values.text(template.name, ("graph",)), folded=folded)
+        name = self._values.text(template.name, ("graph",))
+        self._builder = within[0] if within else LayerBuilder(name, folded=folded)
         self._maker = LayerMaker(
             self._builder,
             self._values,
@@ -89,7 +105,11 @@ class Assembly:
         )
         if not plain:
             self._constants["folded"] = frame.names["folded"] = folded
-        self._inputs_of_network(frame)
+        if within:
+            frame.results.update(within[1])
+            frame.above = next(iter(within[1].values()))
+        else:
+            self._inputs_of_network(frame)
         if checked:
             from perfmodel.workload.layer_checks import written_wrongly
 
@@ -98,9 +118,11 @@ class Assembly:
         if checked:
             from perfmodel.workload.layer_checks import unreached
 
-            scope = Scope(self._constants, frame.results)
+            scope = Scope({**self._constants, **dict.fromkeys(template.dimensions)}, frame.results)
             self._values.flaws += unreached(template, self._reached, scope)
-        self._outputs(frame)
+        self.result = frame.above
+        if not within:
+            self._outputs(frame)
 
     @property
     def flaws(self) -> list[Flaw]:
@@ -110,11 +132,15 @@ class Assembly:
     def graph(self) -> Graph:
         """Return the graph of a template without flaws."""
         graph = self._builder.build(self._template.parameters)
-        return graph if self._semantics.runs_dead_branches else live(graph)
+        # What a phase leaves to the next one, in caches and states, no tensor shows: it runs whole.
+        runs_all = self._semantics.runs_dead_branches or self._template.runs_all
+        return graph if runs_all or any(b.phase for b in graph.blocks) else live(graph)
 
     def _inputs_of_network(self, frame: Frame) -> None:
         raw = self._template.inputs
         inputs = as_mapping(raw)
+        if raw is None and self._template.has_input_layers:
+            return
         if not inputs:
             message = f"{shown(raw)} is not a mapping" if raw else "no inputs"
             self._values.flaws.note(
@@ -197,6 +223,8 @@ class Assembly:
                 self._for(step, frame)
             case "when":
                 self._when(step, frame)
+            case "phase":
+                self._phase(step, frame)
             case _:
                 self._repeat(step, frame)
 
@@ -223,6 +251,12 @@ class Assembly:
     def _when(self, step: LayerStep, frame: Frame) -> None:
         holds = self._values.truth(step.when, (*step.place, "when"))
         self._run(step.inner if holds else step.otherwise, frame)
+
+    def _phase(self, step: LayerStep, frame: Frame) -> None:
+        flaws, scope = self._values.flaws, self._values.scope
+        phase = read_fields(step.raw, _PHASE, step.place, scope, flaws, step.ready)
+        with self._builder.phase(phase["phase"], phase["count"], prefix=phase["prefix"]):
+            self._run(step.inner, frame)
 
     def _for(self, step: LayerStep, frame: Frame) -> None:
         if step.when is not None and not self._values.truth(step.when, (*step.place, "when")):
@@ -356,6 +390,8 @@ class Assembly:
             self._values.flaws,
             step.ready,
         )
+        if not step.inputs and len(block.inputs) == block.many:
+            inputs = ()
         results: dict[str, LayerResult] = dict(zip(block.inputs, inputs, strict=False))
         if block.many:
             results[block.inputs[-1]] = list(inputs[len(block.inputs) - 1 :])

@@ -14,6 +14,7 @@ from perfmodel.workload.layer_forms import LayerBuilder, LayerOperator
 from perfmodel.workload.layer_operators import OPERATORS, show
 from perfmodel.workload.layer_results import Frame, LayerReferences
 from perfmodel.workload.layer_sizes import checked_extent
+from perfmodel.workload.layer_stated import STATED
 from perfmodel.workload.layer_steps import LayerBlock, LayerStep
 from perfmodel.workload.layer_values import TemplateValues
 from perfmodel.workload.symbols import Dim, Poly, constant, evaluate
@@ -90,27 +91,50 @@ class LayerMaker:
                 step.place, f"{len(inputs)} inputs for a {op}", f"{count} inputs"
             )
         ready = [t for t in inputs if t is not None]
-        for key in ("weight", "bias"):
-            if isinstance(values.get(key), str):
-                values[key] = self._meant(values[key], (*step.place, key), key, step, frame)
-        if len(self._values.flaws) > before or len(ready) < len(inputs):
+        missing = None in self._refer(values, step, frame)
+        if len(self._values.flaws) > before or len(ready) < len(inputs) or missing:
             return None
         if self._numeric:
             values = {key: self.extents(value) for key, value in values.items()}
         result = self._built(step, full, operator, ready, values)
-        if result is None or (self._checked and not self._fits(result, step)):
+        if result is None:
+            return None
+        # A shape that is stated was checked as it was read, and may have a mean for an extent.
+        if self._checked and op not in STATED and not self._fits(result, step):
             return None
         if operator.inputs[1] and self.builder.added:
             self._latest[name] = self.builder.added[-1]
         return result
 
-    def _meant(
-        self, name: str, place: Place, key: str, step: LayerStep, frame: Frame
-    ) -> Tensor | None:
-        """Return the tensor that a field names: a layer's weight, or a result."""
-        if key == "weight":
-            return self._tied(name, place)
-        return self._references.meant(name, place, frame, step)[0]
+    def _refer(
+        self, values: dict[str, Any], step: LayerStep, frame: Frame
+    ) -> Sequence[Tensor | None]:
+        """Put tensors in place of the names of layers: of their results, or of their weights."""
+        results: list[Tensor | None] = []
+
+        def meant(name: str, key: str) -> Sequence[Tensor | None]:
+            tensors = self._references.meant(name, (*step.place, key), frame, step)
+            results.extend(tensors)
+            return tensors
+
+        for key in ("weight", "bias", "cache", "inplace"):
+            name = values.get(key)
+            if isinstance(name, str):
+                result = frame.results.get(name)
+                tied = key == "weight" and not (
+                    isinstance(result, Tensor) and result.role == "weight"
+                )
+                here = (*step.place, key)
+                tensor = self._tied(name, here) if tied and name else None
+                values[key] = tensor if tied or not name else meant(name, key)[0]
+        if names := values.get("writes"):
+            values["writes"] = tuple(tensor for name in names for tensor in meant(name, "writes"))
+        if nests := values.get("nests"):
+            values["nests"] = tuple(
+                (loops, tuple((meant(name, "nests")[0], *rest) for name, *rest in operands))
+                for loops, operands in nests
+            )
+        return results
 
     def _built(
         self,
@@ -143,12 +167,15 @@ class LayerMaker:
 
     def _fits(self, result: Tensor, step: LayerStep) -> bool:
         """Check the extents of a layer's output, at the defaults where they are free."""
+        mean = "means" in step.raw
         for dim in result.shape:
             value = None
             try:
-                checked_extent(dim)
+                checked_extent(dim, mean=mean)
                 value = self._at_defaults(dim)
-                if value is not None and not (1 <= value <= LIMIT and value == int(value)):
+                if value is not None and not (
+                    1 <= value <= LIMIT and (mean or value == int(value))
+                ):
                     raise SizeError(f"extent {dim} is {value:g} at the defaults of the parameters")
             except SizeError as error:
                 small = _below(dim) if value is None else value <= LIMIT

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from perfmodel.workload.builder import VECTOR_OPS
+from perfmodel.workload.deformable import deformable_conv
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.layer_forms import (
     REQUIRED,
+    Adder,
     Field,
     Fields,
     LayerBuilder,
     LayerOperator,
+    calls,
 )
+from perfmodel.workload.layer_stated import STATED
 from perfmodel.workload.symbols import Dim, constant, product, simplify
 
 
@@ -21,7 +25,8 @@ def _linear(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tenso
     tied: Tensor | None = f["weight"]
     if tied is not None:
         _same("features x inputs of the tied weight", tied.shape, (f["features"], x[0].shape[-1]))
-    return g.linear(x[0], f["features"], name=name, bias=f["bias"], tag=f["tag"], weight=tied)
+    bias = x[1] if len(x) > 1 else f["bias"]
+    return g.linear(x[0], f["features"], name=name, bias=bias, tag=f["tag"], weight=tied)
 
 
 def _matmul(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -34,15 +39,9 @@ def _matmul(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tenso
     return g.matmul(a, b, name=name)
 
 
-def _conv(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    return _convolve(g, name, x[0], f, transposed=False)
-
-
-def _conv_transpose(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    return _convolve(g, name, x[0], f, transposed=True)
-
-
-def _convolve(g: LayerBuilder, name: str, x: Tensor, f: Fields, *, transposed: bool) -> Tensor:
+def _conv(g: LayerBuilder, name: str, inputs: Sequence[Tensor], f: Fields) -> Tensor:
+    """Add a convolution; one that scatters has a padding of its output."""
+    (x,), transposed = inputs, "output_padding" in f
     axes, groups = len(x.shape) - 2, f["groups"]
     channels = x.shape[1] if f["channels"] is None else f["channels"]
     for what, number in (("input channels", x.shape[1]), ("channels", channels)):
@@ -74,15 +73,11 @@ def _conv_norm(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Te
     )  # fmt: skip
 
 
-def _squeeze_excite(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    return g.squeeze_excite(
-        x[0], f["channels"], activation=f["activation"], gate=f["gate"], name=name
-    )
-
-
 def _weight(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    del x
-    return g.weight(name, f["shape"], tag=f["tag"], format=f["format"])
+    shape = f["means"] if f["shape"] is None else f["shape"]
+    if shape is None:
+        raise ValueError("it has neither a shape nor the means of one")
+    return g.weight(name, shape, tag=f["tag"], format=f["format"])
 
 
 def _pool(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -94,38 +89,18 @@ def _pool(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
     )  # fmt: skip
 
 
-def _global_pool(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    return g.global_pool(x[0], name=name, keep=f["keep"])
-
-
-def _reduce(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    return g.reduce(x[0], f["shape"], name=name)
-
-
 def _elementwise(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
     return g.elementwise(
         f["function"], *x, name=name, ops=f["ops"], format=f["format"], shape=f["shape"]
     )
 
 
-def _function(function: str) -> Callable[[LayerBuilder, str, Sequence[Tensor], Fields], Tensor]:
-    def add(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-        del f
-        return g.elementwise(function, *x, name=name)
-
-    return add
+def _function(function: str) -> Adder:
+    return lambda g, name, x, f: g.elementwise(function, *x, name=name)
 
 
-def _norm(function: str) -> Callable[[LayerBuilder, str, Sequence[Tensor], Fields], Tensor]:
-    def add(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-        return g.norm(x[0], function, name=name, affine=f["affine"], features=f["features"])
-
-    return add
-
-
-def _softmax(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    del f
-    return g.softmax(x[0], name=name)
+def _norm(function: str) -> Adder:
+    return lambda g, name, x, f: g.norm(x[0], function, name=name, **f)
 
 
 def _view(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -186,17 +161,10 @@ def _resize(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tenso
     return g.resize(x[0], spatial, name=name, ops=f["ops"])
 
 
-def _convert(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    return g.convert(x[0], f["format"], name=name)
-
-
-def _embedding(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-    return g.embedding(x[0], f["vocabulary"], f["features"], name=name)
-
-
 def _attention(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
     query, heads = x[0], f["heads"]
     batch, queries, width = query.shape
+    batch = batch if f["batch"] is None else f["batch"]
     other, bias = (x[1] if len(x) > 1 else None), f["bias"]
     if f["head_dim"] is None and other is None:
         raise ValueError("a head_dim is needed where queries, keys and values are one input")
@@ -209,12 +177,15 @@ def _attention(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Te
     kv_heads = f["kv_heads"] or heads
     if heads % kv_heads:
         raise ValueError(f"{heads} heads do not divide into {kv_heads} key and value heads")
-    keys = f["keys"] or (other.shape[1] if other is not None else queries)
+    keys: Dim | None = f["keys"]
+    if keys is None:
+        keys = queries if other is None else other.shape[1]
     return g.attention(
         query, batch=batch, queries=queries, keys=keys, heads=heads, head_dim=head_dim,
         kv_heads=kv_heads, value_dim=f["value_dim"], causal=f["causal"], window=f["window"],
-        cached=f["cached"], write_cache=f["cached"], key_value=x[1:] or None,
-        latent=f["latent"] or 0, bias=bias, name=name,
+        cached=f["cached"], write_cache=f["cached"] if f["stores"] is None else f["stores"],
+        key_value=x[1:] or None, latent=f["latent"] or 0, bias=bias, name=name, cache=f["cache"],
+        stored_keys=f["stored"],
     )  # fmt: skip
 
 
@@ -229,13 +200,8 @@ def _experts(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tens
     )  # fmt: skip
 
 
-def _recurrent(cell: str) -> Callable[[LayerBuilder, str, Sequence[Tensor], Fields], Tensor]:
-    def add(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
-        return g.recurrent(
-            x[0], f["hidden"], cell=cell, directions=f["directions"], name=name, bias=f["bias"]
-        )
-
-    return add
+def _recurrent(cell: str) -> Adder:
+    return lambda g, name, x, f: g.recurrent(x[0], cell=cell, name=name, **f)
 
 
 def _scan(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -243,7 +209,15 @@ def _scan(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
     size = constant(channels)
     if size is None:
         raise ValueError("the channels of a scan are a fixed number")
-    return g.scan(x[0], batch=batch, steps=steps, channels=int(size), state=f["state"], name=name)
+    return g.scan(
+        x[0],
+        batch=batch,
+        steps=steps,
+        channels=int(size),
+        state=f["state"],
+        name=name,
+        selected=x[1:],
+    )
 
 
 def show(shape: Sequence[Dim]) -> str:
@@ -326,11 +300,12 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
             "tag": Field("text", ""),
             "weight": Field("layer", None),
         },
+        (1, 2),
     ),
     "matmul": LayerOperator(_matmul, inputs=(2, 2)),
     "conv": LayerOperator(_conv, {**_CONV, "weight": Field("layer", None)}, ranks=_SPATIAL),
     "conv_transpose": LayerOperator(
-        _conv_transpose, {**_CONV, "output_padding": Field("wholes", 0, least=0)}, ranks=_SPATIAL
+        _conv, {**_CONV, "output_padding": Field("wholes", 0, least=0)}, ranks=_SPATIAL
     ),
     "conv_norm": LayerOperator(
         _conv_norm,
@@ -343,8 +318,24 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
         },
         ranks=_SPATIAL,
     ),
+    "deformable_conv": LayerOperator(
+        calls(deformable_conv),
+        {
+            "channels": Field("extent", REQUIRED),
+            "kernel": Field("whole", 3),
+            "stride": Field("whole", 1),
+            "groups": Field("extent", 1),
+            "offsets": Field("text", "free", ("free", "square")),
+            "offset_kernel": Field("whole", 3),
+            "modulated": Field("flag", False),
+            "rounded": Field("flag", False),
+            "bound": Field("whole", 0, least=0),
+            "bias": Field("flag", False),
+        },
+        ranks=(4,),
+    ),
     "squeeze_excite": LayerOperator(
-        _squeeze_excite,
+        calls(LayerBuilder.squeeze_excite),
         {
             "channels": Field("extent", REQUIRED),
             "activation": Field("text", "relu", _FUNCTIONS),
@@ -355,12 +346,14 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
     "weight": LayerOperator(
         _weight,
         {
-            "shape": Field("shape", REQUIRED),
+            "shape": Field("shape", None),
+            "means": Field("any", None),
             "tag": Field("text", ""),
             "format": Field("format", ""),
         },
         (0, 0),
     ),
+    **STATED,
     "pool": LayerOperator(
         _pool,
         {
@@ -371,8 +364,10 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
         },
         ranks=_SPATIAL,
     ),
-    "global_pool": LayerOperator(_global_pool, {"keep": Field("flag", False)}, ranks=_SPATIAL),
-    "reduce": LayerOperator(_reduce, {"shape": Field("shape", REQUIRED)}),
+    "global_pool": LayerOperator(
+        calls(LayerBuilder.global_pool), {"keep": Field("flag", False)}, ranks=_SPATIAL
+    ),
+    "reduce": LayerOperator(calls(LayerBuilder.reduce), {"shape": Field("shape", REQUIRED)}),
     "elementwise": LayerOperator(
         _elementwise,
         {
@@ -383,7 +378,7 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
         },
         (1, _MANY),
     ),
-    "softmax": LayerOperator(_softmax),
+    "softmax": LayerOperator(calls(LayerBuilder.softmax)),
     "view": LayerOperator(
         _view, {"shape": Field("shape", REQUIRED), "part": Field("flag", False)}
     ),
@@ -403,10 +398,14 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
         {"spatial": Field("shape", REQUIRED), "ops": Field("number", 7, least=0)},
         ranks=_SPATIAL,
     ),
-    "quantise": LayerOperator(_convert, {"format": Field("format", REQUIRED)}),
-    "dequantise": LayerOperator(_convert, {"format": Field("format", "")}),
+    "quantise": LayerOperator(calls(LayerBuilder.convert), {"format": Field("format", REQUIRED)}),
+    "dequantise": LayerOperator(calls(LayerBuilder.convert), {"format": Field("format", "")}),
     "embedding": LayerOperator(
-        _embedding, {"vocabulary": Field("extent", REQUIRED), "features": Field("extent", REQUIRED)}
+        calls(LayerBuilder.embedding), {
+            "vocabulary": Field("extent", REQUIRED),
+            "features": Field("extent", REQUIRED),
+            "weight": Field("layer", None),
+        },
     ),
     "attention": LayerOperator(
         _attention,
@@ -416,11 +415,15 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
             "kv_heads": Field("whole", None),
             "value_dim": Field("whole", None),
             "keys": Field("extent", None),
+            "batch": Field("extent", None),
             "causal": Field("flag", False),
             "window": Field("whole", None),
             "cached": Field("flag", False),
             "latent": Field("whole", None),
             "bias": Field("result", None),
+            "cache": Field("result", None),
+            "stores": Field("flag", None),
+            "stored": Field("extent", None),
         },
         (1, 3),
         ranks=(3,),
@@ -437,7 +440,7 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
     ),
     **{cell: LayerOperator(_recurrent(cell), _RECURRENT, ranks=(3,)) for cell in
        ("lstm", "gru", "rnn")},
-    "scan": LayerOperator(_scan, {"state": Field("whole", REQUIRED)}, ranks=(3,)),
+    "scan": LayerOperator(_scan, {"state": Field("whole", REQUIRED)}, (1, _MANY), (3,)),
     **{
         name: LayerOperator(
             _norm(name),

@@ -47,8 +47,15 @@ class LayerReferences:
     def meant(
         self, name: str, place: Place, frame: Frame, step: LayerStep | None
     ) -> Sequence[Tensor | None]:
-        """Return the tensors that a reference means; a fault where it means none."""
-        name = self._values.text(name, place) if "{" in name else name
+        """Return the tensors that a reference means; a fault where it means none.
+
+        One whose braces leave nothing (``"{'bias' if biased else ''}"``) is no reference.
+        """
+        if "{" in name:
+            before = len(self._values.flaws)
+            name = self._values.text(name, place)
+            if not name and len(self._values.flaws) == before:
+                return []
         exists, result = self._result(name, place, frame)
         if exists:
             return result if isinstance(result, list) else [result]

@@ -8,7 +8,7 @@ from perfmodel.workload.layer_expressions import LIMIT, Scope, SizeError, evalua
 from perfmodel.workload.symbols import Dim, Poly, constant
 
 
-def parse_extent(value: object, scope: Scope) -> Dim:
+def parse_extent(value: object, scope: Scope, *, mean: bool = False) -> Dim:
     """Read an extent.
 
     Parameters
@@ -18,6 +18,8 @@ def parse_extent(value: object, scope: Scope) -> Dim:
         ``divisible(32 * width, 8)`` (see `layer_expressions`).
     scope
         What its names mean.
+    mean
+        Whether it may be the mean of several, which is above 0 and need not be whole.
 
     Raises
     ------
@@ -28,10 +30,10 @@ def parse_extent(value: object, scope: Scope) -> Dim:
         value = evaluated(value, scope)
     if isinstance(value, bool) or not isinstance(value, int | float | Poly):
         raise SizeError(f"{shown(value)} is not an extent")
-    return checked_extent(value)
+    return checked_extent(value, mean=mean)
 
 
-def checked_extent(dim: Dim, what: str = "extent") -> Dim:
+def checked_extent(dim: Dim, what: str = "extent", *, mean: bool = False) -> Dim:
     """Return a dimension whose fixed value, if it has one, is an extent.
 
     Raises
@@ -44,10 +46,10 @@ def checked_extent(dim: Dim, what: str = "extent") -> Dim:
         return dim
     if not math.isfinite(number):
         raise SizeError(f"{number} is not a finite number")
-    if number != int(number):
+    if number != int(number) and not mean:
         raise SizeError(f"{what} {number:g} is not whole")
-    if number < 1:
+    if number < 1 and not (mean and number > 0):
         raise SizeError(f"{what} {number:g} is below 1")
     if number > LIMIT:
         raise SizeError(f"{what} {number:g} is beyond {LIMIT:g}")
-    return int(number)
+    return dim

@@ -2,7 +2,7 @@
 
 A step is a layer ``{name, op, ...}``, a call of a block (``op`` is the block's name), or one of
 the forms that hold layers: ``{op: repeat, count, layers}``, ``{for, in, layers}``,
-``{when, layers, else}``; ``{let: {name: value}}`` sets variables.
+``{when, layers, else}``, ``{phase, count, layers}``; ``{let: {name: value}}`` sets variables.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ SAME: Final = "same"
 _COMMON: Final = ("name", "op", "input", "inputs", "when", "collect", "label")
 _FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "let": ("let",),
+    "phase": ("phase", "count", "prefix", "layers"),
     "for": ("for", "in", "index", "layers", "when", "collect"),
     "when": ("when", "layers", "else", "collect"),
 }
@@ -37,7 +38,7 @@ class LayerStep:
     place, number
         Where it stands, and its position among the steps of its block.
     form
-        ``layer``, ``repeat``, ``let``, ``for`` or ``when``.
+        ``layer``, ``repeat``, ``phase``, ``let``, ``for`` or ``when``.
     name, op, label
         Texts, which may hold expressions in braces.
     inputs
@@ -199,7 +200,9 @@ class StepReader:
                     self._steps(layer.get(key), (*place, key), named=named, repeated=repeated)
                 )
         raw: dict[str, Any] = {
-            key: value for key, value in layer.items() if key in ("let", "for", "in", "index")
+            key: value
+            for key, value in layer.items()
+            if key not in ("layers", "else", "when", "collect")
         }
         if form == "for" and "in" not in layer:
             self.flaws.note(

@@ -11,7 +11,7 @@ from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import is_number
 from perfmodel.workload.layer_expressions import shown
 from perfmodel.workload.layer_fields import FlawList, as_mapping
-from perfmodel.workload.layer_steps import LayerBlock, StepReader
+from perfmodel.workload.layer_steps import LayerBlock, StepReader, walk
 from perfmodel.workload.workload import check_extent
 
 KEYS: Final = (
@@ -27,6 +27,9 @@ KEYS: Final = (
     "blocks",
     "folded",
     "graph",
+    "free",
+    "yields",
+    "runs_all",
 )
 
 
@@ -58,26 +61,38 @@ class LayerTemplate:
     flaws
         What is wrong with its form.
     parameters
-        Free dimensions and their defaults.
+        Free dimensions and their defaults: numbers, expressions of fields, or ``{default, when}``.
     inputs, outputs, folded
         As they are written.
+    dimensions
+        Names of the free dimensions, those that some values of the fields leave out among them.
     tables
         Names of plain data.
     blocks
         Named blocks.
     network
         The layers themselves.
+    runs_all
+        Whether operators run whose result reaches no output.
     """
 
     name: str
     flaws: tuple[Flaw, ...]
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, Any]
     inputs: Any
     outputs: Any
     folded: Any
+    dimensions: tuple[str, ...]
     tables: Mapping[str, Any]
     blocks: Mapping[str, LayerBlock]
     network: LayerBlock
+    runs_all: bool
+
+    @property
+    def has_input_layers(self) -> bool:
+        """Whether layers declare the inputs where they read them."""
+        blocks = (self.network, *self.blocks.values())
+        return any(step.op == "input" for block in blocks for step in walk(block.steps))
 
 
 def read_template(data: Mapping[str, Any], name: str = "layers") -> LayerTemplate:
@@ -95,7 +110,7 @@ def read_template(data: Mapping[str, Any], name: str = "layers") -> LayerTemplat
                     on_key=True,
                 )
             )
-    parameters = _parameters(data.get("parameters"), flaws)
+    parameters = _parameters(data.get("parameters"), flaws, fields="fields" in data)
     tables = as_mapping(data.get("tables", {}))
     if tables is None:
         flaws.append(
@@ -112,15 +127,17 @@ def read_template(data: Mapping[str, Any], name: str = "layers") -> LayerTemplat
         data.get("inputs"),
         data.get("outputs"),
         data.get("folded", usual),
+        tuple(parameters),
         frozen(tables or {}),
         blocks,
         network,
+        data.get("runs_all") is True,
     )
 
 
-def _parameters(raw: Any, flaws: list[Flaw]) -> dict[str, float]:
+def _parameters(raw: Any, flaws: list[Flaw], *, fields: bool) -> dict[str, Any]:
     parameters = as_mapping(raw)
-    read: dict[str, float] = {}
+    read: dict[str, Any] = {}
     if parameters is None:
         if raw is not None:
             flaws.append(
@@ -137,12 +154,18 @@ def _parameters(raw: Any, flaws: list[Flaw]) -> dict[str, float]:
                     on_key=True,
                 )
             )
-        number = is_number(default)
-        faults = (
-            [f.message for f in check_extent(name, default)]
-            if number
-            else [f"{shown(default)} is not an extent"]
-        )
-        flaws += (Flaw(("parameters", name), message, "a number from 1") for message in faults)
+        varies = fields and isinstance(default, str | Mapping)
+        faults = [] if varies else default_flaws(name, default)
+        flaws += faults
         read[str(name)] = 1 if faults else default
     return read
+
+
+def default_flaws(name: str, default: Any) -> list[Flaw]:
+    """Return what is wrong with the default of a free dimension."""
+    faults = (
+        [fault.message for fault in check_extent(name, default)]
+        if is_number(default)
+        else [f"{shown(default)} is not an extent"]
+    )
+    return [Flaw(("parameters", name), message, "a number from 1") for message in faults]

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Final, NamedTuple
 
+from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.workload.fuse import aliases
-from perfmodel.workload.graph import Access, Block, ById, Graph, Operator, Tensor
+from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.symbols import Dim, constant, simplify
 
 
@@ -61,16 +61,16 @@ def with_conversions(graph: Graph, layout: BlockedChannelLayout) -> Graph:
     a pool reads, lies in blocks already. Images of
     a single pixel are the same in both orders, and what leaves the network is left as it is.
     """
-    return _converted(ById(graph), layout) if layout.block else graph
+    return _converted(graph, layout) if layout.block else graph
 
 
-@lru_cache(maxsize=256)
-def _converted(key: ById, layout: BlockedChannelLayout) -> Graph:
-    walk = _LayoutPass(key.graph, layout)
-    blocks = tuple(walk.block(block) for block in key.graph.blocks)
+@cached(GRAPH_BYTES, same=1)
+def _converted(graph: Graph, layout: BlockedChannelLayout) -> Graph:
+    walk = _LayoutPass(graph, layout)
+    blocks = tuple(walk.block(block) for block in graph.blocks)
     if not walk.made:
-        return key.graph
-    return replace(key.graph, tensors={**key.graph.tensors, **walk.made}, blocks=blocks)
+        return graph
+    return replace(graph, tensors={**graph.tensors, **walk.made}, blocks=blocks)
 
 
 class _LayoutPass:

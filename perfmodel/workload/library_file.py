@@ -160,7 +160,7 @@ def _known_parameters(kind: Family, shape: Mapping[str, Any]) -> tuple[str, ...]
     """Return the free dimensions of a structure, even one with faults; none where it is too bad."""
     try:
         return tuple(all_parameters(kind, kind.structure.model_construct(None, **shape)))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (InputError, AttributeError, KeyError, TypeError, ValueError):
         return ()
 
 

@@ -13,26 +13,44 @@ from perfmodel.errors import input_error
 from perfmodel.workload.fuse import FusedKernel
 from perfmodel.workload.graph import Graph
 
-#: Pairs of activations that are live at the same kernel, summed over the kernels.
-_MOST_TOGETHER: Final = 2**26
+#: Pairs of an activation and a step at which it is live.
+_MOST: Final = 2**26
 
 Index = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """Activations of a graph: who is live when, in kernel steps.
+    """Activations of a graph: which are live when, in kernel steps.
 
-    `shorter` lists, for each (tensor, step) pair, the tensors live at that step whose lifetime is
-    no longer than that tensor's; `pairs` where each tensor's pairs start, `sets` where each pair's
-    list starts. From these a residency that is monotone in capacity follows without a search.
+    From these a residency that is monotone in capacity follows without a search; see
+    `perfmodel.cost.residency.residency_needs`.
+
+    Attributes
+    ----------
+    names, slots
+        Of each activation.
+    intervals
+        First and last kernel step at which it is live.
+    order
+        Activations that are live at each step: of every step the one of the shortest lifetime, then
+        of every step that has two or more the next longer one, and so on; the steps with most of
+        them first. An activation stands here as often as it has steps.
+    ranks
+        Where in `order` the second, the third ... of every step begin.
+    last
+        For each activation and each of its steps, the position in `order` of the last one at that
+        step whose lifetime is no longer than its own.
+    pairs
+        Where the steps of each activation begin in `last`.
     """
 
     names: tuple[str, ...]
     slots: tuple[str, ...]
     intervals: tuple[tuple[int, int], ...]
-    shorter: Index
-    sets: Index
+    order: Index
+    ranks: tuple[int, ...]
+    last: Index
     pairs: Index
 
 
@@ -53,43 +71,40 @@ def held(graph: Graph, made: Sequence[FusedKernel]) -> dict[str, tuple[int, int]
 
 
 def lifetimes_of(
-    names: list[str], slots: list[str], intervals: list[tuple[int, int]], n: int
+    names: Sequence[str], slots: Sequence[str], intervals: Sequence[tuple[int, int]]
 ) -> Lifetimes:
-    """Return the lifetimes of activations that are held over intervals of `n` kernels.
+    """Return the lifetimes of activations that are live over intervals of kernel steps.
 
     Raises
     ------
     InputError
-        So many are live at once that memory would not hold which of them are with which.
+        Memory would not hold which activations are live at which step.
     """
-    length = np.array([b - a for a, b in intervals], dtype=np.intp)
-    ends = np.array([(a, b + 1) for a, b in intervals], dtype=np.intp).reshape(-1, 2)
-    steps = np.bincount(ends[:, 0], minlength=n + 1) - np.bincount(ends[:, 1], minlength=n + 1)
-    counts = np.cumsum(steps).astype(float)
-    together = float(np.sum(counts**2))
-    if together > _MOST_TOGETHER:
+    begins, ends = np.array(intervals, dtype=np.intp).reshape(-1, 2).T
+    steps = ends - begins + 1
+    if (count := int(steps.sum())) > _MOST:
         raise input_error(
-            f"up to {counts.max():,.0f} activations are live at once, {together:,.0f} pairs in all",
+            f"{len(names):,} activations are live over {count:,} steps in all",
             path="graph",
-            expected=f"at most {_MOST_TOGETHER:,} pairs",
+            expected=f"at most {_MOST:,}",
         )
-    live: list[list[int]] = [[] for _ in range(n)]
-    for i, (a, b) in enumerate(intervals):
-        for step in live[a : b + 1]:
-            step.append(i)
-    at_step = [np.array(step, dtype=np.intp) for step in live]
-    lengths = [length[step] for step in at_step]
-    shorter: list[Index] = [np.empty(0, dtype=np.intp)]
-    sets: list[int] = []
-    pairs: list[int] = []
-    at = 0
-    for (a, b), own in zip(intervals, length, strict=True):
-        pairs.append(len(sets))
-        for step in range(a, b + 1):
-            sets.append(at)
-            shorter.append(at_step[step][lengths[step] <= own])
-            at += len(shorter[-1])
-    return Lifetimes(
-        tuple(names), tuple(slots), tuple(intervals), np.concatenate(shorter),
-        np.array(sets, dtype=np.intp), np.array(pairs, dtype=np.intp),
-    )  # fmt: skip
+    pairs = np.cumsum(steps) - steps
+    activation = np.repeat(np.arange(len(steps), dtype=np.intp), steps)
+    step = np.arange(count, dtype=np.intp) - np.repeat(pairs - begins, steps)
+    length = steps[activation]
+    by_step = np.lexsort((length, step))
+    step, length = step[by_step], length[by_step]
+    opens = np.flatnonzero(np.diff(step, prepend=-1))
+    live = np.diff(opens, append=count)
+    rank = np.arange(count, dtype=np.intp) - np.repeat(opens, live)
+    # Steps with most activations first, so that those of one rank are some first of the rank below.
+    place = np.argsort(np.argsort(-live, kind="stable"))
+    starts = np.r_[0, np.cumsum(np.bincount(rank))].astype(np.intp)
+    position = starts[rank] + np.repeat(place, live)
+    order, last = np.empty(count, dtype=np.intp), np.empty(count, dtype=np.intp)
+    order[position] = activation[by_step]
+    # Lifetimes of one length at one step count each other: all of them end where the last does.
+    closes = np.flatnonzero(np.diff(step, append=-1) | np.diff(length, append=0))
+    last[by_step] = np.repeat(position[closes], np.diff(closes, prepend=-1))
+    ranks = tuple(starts[1:-1].tolist())
+    return Lifetimes(tuple(names), tuple(slots), tuple(intervals), order, ranks, last, pairs)

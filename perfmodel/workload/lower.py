@@ -1,17 +1,17 @@
-"""Graph -> operator table: one row a kernel, compiled once a structure, then bound to numbers."""
+"""Graph -> operator table: one row per kernel, compiled once per structure and then bound."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value
+from perfmodel.caches import TABLE_BYTES, cached
 from perfmodel.workload.algorithms import (
     column_elements,
     executed_macs,
@@ -20,7 +20,7 @@ from perfmodel.workload.algorithms import (
 )
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.fuse import FusedKernel, FusionRules, aliases, kernels
-from perfmodel.workload.graph import ById, Graph, Operator, Tensor
+from perfmodel.workload.graph import Graph, Operator, Tensor
 from perfmodel.workload.lifetimes import Lifetimes, held, lifetimes_of
 from perfmodel.workload.panels import extents_of, in_panels, is_narrow, padded_macs
 from perfmodel.workload.program import PolynomialProgram
@@ -39,7 +39,7 @@ WEIGHT, KEPT, ALWAYS_MAIN = -1, -2, -3
 
 @dataclass(slots=True)
 class OperatorTable:
-    """Columns of numbers, one row a kernel, one column a point.
+    """Columns of numbers, one row per kernel, one column per point.
 
     Every array has shape ``(rows, points)`` or ``(rows, 1)``; counts are of one execution of the
     row, which runs `count` times.
@@ -375,16 +375,20 @@ class Lowered:
         return stored
 
     def _live_steps(self, lives: dict[str, tuple[int, int]], n: int) -> dict[str, list[Dim]]:
-        steps: list[dict[str, Dim]] = [{} for _ in range(n)]
+        changes: list[list[tuple[str, Dim]]] = [[] for _ in range(n + 1)]
         for name, (first, last) in lives.items():
             tensor = self.graph.tensors[name]
             slot, elements = self._slot(tensor), tensor.elements
-            for step in steps[first : last + 1]:
-                step[slot] = step.get(slot, 0) + elements
-        slots = sorted({slot for step in steps for slot in step})
-        distinct = list(
-            dict.fromkeys(tuple(poly(step.get(slot, 0)) for slot in slots) for step in steps)
-        )
+            changes[first].append((slot, elements))
+            changes[last + 1].append((slot, -elements))
+        slots = sorted({slot for step in changes for slot, _ in step})
+        live: dict[str, Dim] = dict.fromkeys(slots, 0)
+        steps: list[tuple[Poly, ...]] = []
+        for change in changes[:n]:
+            for slot, elements in change:
+                live[slot] = live[slot] + elements
+            steps.append(tuple(map(poly, live.values())))
+        distinct = list(dict.fromkeys(steps))
         return {slot: [row[i] for row in distinct] for i, slot in enumerate(slots)}
 
     def _accesses(self, lives: dict[str, tuple[int, int]], n: int) -> dict[str, list[Dim]]:
@@ -416,7 +420,7 @@ class Lowered:
         self._access_slots = tuple(slots)
         self._access_batched = np.array([_grows(moved) for moved in elements], dtype=np.intp)
         self._lifetimes = lifetimes_of(
-            names, [self._slot(self.graph.tensors[m]) for m in names], list(lives.values()), n
+            names, [self._slot(self.graph.tensors[m]) for m in names], list(lives.values())
         )
         return {"accesses": elements, "sizes": [self.graph.tensors[n].elements for n in names]}
 
@@ -431,11 +435,7 @@ def _grows(elements: Dim) -> bool:
 FUSED = FusionRules()
 
 
-@lru_cache(maxsize=512)
-def _lower(key: ById, fusion: FusionRules, tagged: bool) -> Lowered:
-    return Lowered(key.graph, fusion, tagged=tagged)
-
-
+@cached(TABLE_BYTES, same=1)
 def lower(graph: Graph, fusion: FusionRules = FUSED, *, tagged: bool = False) -> Lowered:
     """Compile a graph for a fusion, once.
 
@@ -444,4 +444,4 @@ def lower(graph: Graph, fusion: FusionRules = FUSED, *, tagged: bool = False) ->
     tagged
         Keep the tags of weights apart, for formats that store some tensors wider.
     """
-    return _lower(ById(graph), fusion, tagged)
+    return Lowered(graph, fusion, tagged=tagged)

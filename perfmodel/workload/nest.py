@@ -26,7 +26,8 @@ class Operand:
     role
         ``input``, ``weight`` or ``output``.
     axes
-        One entry a tensor axis. A convolution's input row is ``(("oh", stride), ("r", dilation))``.
+        One entry per tensor axis. The input row of a convolution is
+        ``(("oh", stride), ("r", dilation))``.
     limits
         Real extent of each axis where padding makes the nest reach past it (else ``None``).
     """

@@ -119,7 +119,7 @@ class SequenceBuilder(GraphBuilder):
         bias
             Learned table of relative positions, added to every score.
         sinks
-            Learned scores, one a head, that take part in the softmax.
+            Learned scores, one per head, that take part in the softmax.
         """
         groups = kv_heads or heads
         sunk = 0 if sinks is None else product(batch, heads, queries)

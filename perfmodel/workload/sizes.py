@@ -8,14 +8,14 @@ points. Only what a formula can bring to zero, or below it, is looked at.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace
+from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.errors import Fault
-from perfmodel.workload.graph import ById, Graph
+from perfmodel.workload.graph import Graph
 from perfmodel.workload.symbols import (
     Atom,
     AtomValues,
@@ -153,14 +153,10 @@ class SmallSizes:
         return float(high)
 
 
-@lru_cache(maxsize=512)
-def _small(key: ById) -> SmallSizes:
-    return SmallSizes(key.graph)
-
-
+@cached(GRAPH_BYTES, same=1)
 def small_sizes(graph: Graph) -> SmallSizes:
     """Return what is looked at of a graph, worked out once."""
-    return _small(ById(graph))
+    return SmallSizes(graph)
 
 
 def _may_vanish(size: Poly) -> bool:
@@ -178,7 +174,7 @@ def _positive(size: Poly) -> bool:
     )
 
 
-@lru_cache(maxsize=65536)
+@cached(200)
 def _above_zero(atom: Atom) -> bool:
     if not atom.args or atom.name in _ALWAYS:
         return True

@@ -29,7 +29,7 @@ class StreamingKernel(NamedTuple):
     reads, writes, updates
         Arrays that are only read, only written, and updated in place.
     flops
-        Floating-point operations an element.
+        Floating-point operations per element.
     neighbours
         Elements of the grid that a stencil loads for one result; 0 for a plain stream.
     split

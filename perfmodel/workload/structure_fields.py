@@ -13,8 +13,9 @@ from perfmodel.pydantic_faults import Flaw
 from perfmodel.workload.image import ImageStructure
 from perfmodel.workload.layer_expressions import Scope, SizeError, evaluated, interpolated, shown
 from perfmodel.workload.layer_fields import Place, as_list, as_mapping
+from perfmodel.workload.transformer_structure import Count, CountOrNone
 
-_TYPES: Final = ("whole", "number", "flag", "text", "record")
+_TYPES: Final = ("whole", "count", "number", "flag", "text", "record")
 _KEYS: Final = (
     "type",
     "default",
@@ -41,7 +42,11 @@ class TemplateStructure(FrozenModel):
         Name of the family, or the template itself where it is of no family.
     refusals
         Conditions under which fields do not go together.
+    FREE
+        Fields that may stay symbols of the graph: those that its field ``free`` names are.
     """
+
+    FREE: ClassVar[tuple[str, ...]] = ()
 
     origin: ClassVar[Any] = ""
     refusals: ClassVar[tuple[Mapping[str, Any], ...]] = ()
@@ -65,10 +70,10 @@ class TemplateStructure(FrozenModel):
                 except SizeError:  # of a field that is a fault itself
                     continue
                 if holds is True:
-                    message = interpolated(str(refusal["message"]), scope)
-                    yield Flaw(
-                        place, message, interpolated(str(refusal.get("expected", "")), scope)
-                    )
+                    keys = ("message", "expected", "suggestion")
+                    texts = (interpolated(str(refusal.get(key, "")), scope) for key in keys)
+                    message, expected, suggestion = texts
+                    yield Flaw(place, message, expected, suggestion)
 
 
 def _places(
@@ -112,9 +117,19 @@ def structure_model(
         else:
             flaws.append(Flaw(("extends",), f"no structure is named {shown(base)}", one_of(_BASES)))
     fields = _fields(data.get("fields", {}), ("fields",), flaws)
+    symbols = tuple(map(str, as_list(data.get("free")) or ()))
+    if symbols:
+        names = Literal[symbols]  # pyright: ignore[reportInvalidTypeForm]
+        fields["free"] = (tuple[names, ...], Field((), description="Fields kept as symbols."))
     title = "".join(part.capitalize() for part in name.split("_"))
     model: type[TemplateStructure] = create_model(  # pyright: ignore[reportAssignmentType]
         f"{title}Structure", __base__=bases, **fields
+    )
+    model.FREE = symbols
+    flaws += (
+        Flaw(("free",), f"no field is named '{field}'", suggestion=nearest(field, fields))
+        for field in symbols
+        if field not in fields
     )
     model.refusals = tuple(_refusals(data.get("refuse", ()), {*model.model_fields}, flaws))
     return model
@@ -221,6 +236,8 @@ def _plain(name: str, spec: Mapping[str, Any], place: Place, flaws: list[Flaw]) 
     match spec.get("type", "whole"):
         case "whole":
             return Annotated[int, Field(gt=0, le=most) if least == 1 else Field(ge=least, le=most)]
+        case "count":
+            return CountOrNone if least == 0 else Count
         case "number":
             above = Field(gt=spec["above"], le=most) if "above" in spec else None
             return Annotated[float, above or Field(ge=spec.get("least", 0), le=most)]

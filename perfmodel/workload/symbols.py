@@ -221,6 +221,14 @@ def divisible(dim: Dim, divisor: int = 8) -> Dim:
     return _function("divisible", (dim,), (float(divisor),))
 
 
+def nearest_divisor(number: int, near: int) -> int:
+    """Return the divisor of a number nearest to another."""
+    return min(
+        (d for d in range(1, min(number, 4 * near) + 1) if number % d == 0),
+        key=lambda d: abs(d - near),
+    )
+
+
 def minimum(a: Dim, b: Dim) -> Dim:
     """Return the smaller of two dimensions."""
     return a if a == b else _function("minimum", (a, b))

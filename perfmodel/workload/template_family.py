@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,9 +15,13 @@ from perfmodel.errors import InputError
 from perfmodel.marks import Marks
 from perfmodel.pydantic_faults import Flaw, faults_of, locate
 from perfmodel.workload.families import ExecutionSemantics, Family, family_files
-from perfmodel.workload.graph import Graph
+from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.layer_expressions import Scope, filled, interpolated
+from perfmodel.workload.layer_fields import as_mapping
+from perfmodel.workload.layer_forms import LayerBuilder
 from perfmodel.workload.layer_graph import Assembly
-from perfmodel.workload.layer_template import Frozen, frozen, read_template
+from perfmodel.workload.layer_template import Frozen, default_flaws, frozen, read_template
+from perfmodel.workload.layer_values import TemplateValues
 from perfmodel.workload.structure_fields import TemplateStructure, structure_model
 from perfmodel.workload.symbols import Dim, symbol
 
@@ -60,6 +64,7 @@ class TemplateFamily:
         self.template = read_template(data, name)
         self.flaws += self.template.flaws
         self.unit = str(data.get("unit", "runs"))
+        self.yields = data.get("yields", "batch" if "batch" in self.template.parameters else 1)
         self._family = Family(name, self.structure, self.parameters, self.build, self.items)
 
     @property
@@ -79,14 +84,40 @@ class TemplateFamily:
             raise InputError(locate(flaws, self._marks, self._file))
 
     def parameters(self, structure: TemplateStructure) -> dict[str, float]:
-        """Return the free dimensions and their defaults."""
-        del structure
-        return dict(self.template.parameters)
+        """Return the free dimensions and their defaults; fields that stay symbols are among them.
+
+        Raises
+        ------
+        InputError
+            Defaults that are no extents under these values of the fields.
+        """
+        numbers, flaws = self._defaults(structure)
+        self._refuse(flaws)
+        return numbers
+
+    def _defaults(self, structure: TemplateStructure) -> tuple[dict[str, float], list[Flaw]]:
+        fields = _values_of(structure)
+        values = TemplateValues(Scope({**self.template.tables, **fields}))
+        numbers: dict[str, float] = {}
+        for name, raw in self.template.parameters.items():
+            form, place = as_mapping(raw) or {"default": raw}, ("parameters", name)
+            if not values.truth(form.get("when", True), place):
+                continue
+            before = len(values.flaws)
+            numbers[name] = values.value(form.get("default"), place)
+            if len(values.flaws) == before:
+                values.flaws += default_flaws(name, numbers[name])
+        free = fields.get("free", ()) if structure.FREE else ()
+        return {**numbers, **{name: fields[name] for name in free}}, values.flaws
 
     def items(self, structure: TemplateStructure) -> tuple[str, Dim]:
-        """Return the unit of a run, once or ``batch`` times."""
-        del structure
-        return self.unit, symbol("batch") if "batch" in self.template.parameters else 1
+        """Return the unit of a run, and how many of them it yields: ``batch`` as a rule."""
+        names = {
+            **_values_of(structure),
+            **{name: symbol(name) for name in self.template.dimensions},
+        }
+        scope = Scope(names)
+        return interpolated(self.unit, scope), filled(f"{{{self.yields}}}", scope)
 
     def build(self, structure: TemplateStructure, semantics: ExecutionSemantics) -> Graph:
         """Build the graph.
@@ -96,20 +127,49 @@ class TemplateFamily:
         InputError
             Values of the fields under which layers do not fit.
         """
-        fields = {name: getattr(structure, name) for name in type(structure).model_fields}
-        assembly = Assembly(self.template, fields, semantics, checked=False)
+        template = replace(self.template, parameters=self.parameters(structure))
+        assembly = Assembly(template, _values_of(structure), semantics, checked=False)
         self._refuse(assembly.flaws)
         return assembly.graph()
 
     def all_flaws(self, structure: TemplateStructure) -> list[Flaw]:
         """Return everything that is wrong with the template where its fields have these values."""
-        fields = {name: getattr(structure, name) for name in type(structure).model_fields}
+        defaults, flaws = self._defaults(structure)
+        if flaws:
+            return flaws
+        template, fields = replace(self.template, parameters=defaults), _values_of(structure)
         every = ExecutionSemantics(runs_dead_branches=True)
-        flaws = Assembly(self.template, fields, every).flaws
-        return flaws or Assembly(self.template, fields, every, at_defaults=True).flaws
+        flaws = Assembly(template, fields, every).flaws
+        return flaws or Assembly(template, fields, every, at_defaults=True).flaws
+
+    def add_block(
+        self, builder: LayerBuilder, name: str, inputs: Mapping[str, Tensor], values: dict[str, Any]
+    ) -> Tensor:
+        """Add a block to a graph that something else builds.
+
+        Raises
+        ------
+        InputError
+            Values under which its layers do not fit.
+        """
+        defaults = {key: field.default for key, field in self.structure.model_fields.items()}
+        template = replace(self.template, network=self.template.blocks[name], parameters={})
+        block = Assembly(
+            template,
+            defaults | values,
+            ExecutionSemantics(),
+            checked=False,
+            within=(builder, inputs),
+        )
+        self._refuse(block.flaws)
+        return cast("Tensor", block.result)
 
 
-@lru_cache
+def _values_of(structure: TemplateStructure) -> dict[str, Any]:
+    """Return fields and values; of a model with a field ``keys``, `dict` would make none."""
+    return {name: getattr(structure, name) for name in type(structure).model_fields}
+
+
 def template_family(name: str) -> Family:
     """Return a family of the library that a template states.
 
@@ -118,7 +178,41 @@ def template_family(name: str) -> Family:
     InputError
         Faults of its file.
     """
-    return read_family(family_files()[name]).family
+    return _of_library(name).family
+
+
+@lru_cache
+def _of_library(name: str) -> TemplateFamily:
+    return read_family(family_files()[name])
+
+
+def add_block(
+    builder: LayerBuilder, family: str, block: str, inputs: Mapping[str, Tensor], **values: Any
+) -> Tensor:
+    """Add a block of a family of the library to a graph that something else builds.
+
+    Parameters
+    ----------
+    builder
+        Of that graph.
+    family, block
+        Their names.
+    inputs
+        What the block reads, by the names that it has for them.
+    **values
+        Of the family's fields where they are not the defaults, and of what the block takes.
+
+    Returns
+    -------
+    Tensor
+        What the block makes.
+
+    Raises
+    ------
+    InputError
+        Values under which its layers do not fit.
+    """
+    return _of_library(family).add_block(builder, block, inputs, values)
 
 
 def read_family(path: Path) -> TemplateFamily:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, floor_div, product, simplify, symbol
 from perfmodel.workload.transformer_layers import TransformerPass, extent, layer, norm
-from perfmodel.workload.transformer_structure import Experts, Phase, TransformerStructure
+from perfmodel.workload.transformer_structure import Experts, TransformerStructure
 
 _PARAMETERS: Mapping[str, Mapping[str, float]] = {
     "decode": {"batch": 1, "context": 2048},
@@ -33,59 +32,35 @@ def build(s: TransformerStructure, semantics: ExecutionSemantics) -> Graph:
         `head_on_every_token` makes a prefill score every token instead of the last; encoders with a
         classifier over the vocabulary and decode steps always score all of theirs.
     """
-    g, s = SequenceBuilder("transformer"), s.share(s.tensor)
+    g, defaults, s = SequenceBuilder("transformer"), parameters(s), s.share(s.tensor)
+    batch, every = symbol("batch"), semantics.head_on_every_token
 
-    def run(step: TransformerPass, every: bool) -> Tensor:
+    def run(step: TransformerPass, *, every: bool = True) -> Tensor:
         return forward(g, s, step, every=every)
 
-    return build_phases(g, s.phase, parameters(s), semantics, run)
-
-
-def build_phases(
-    g: SequenceBuilder, phase: Phase, defaults: Mapping[str, float], semantics: ExecutionSemantics,
-    run: Callable[[TransformerPass, bool], Tensor],
-) -> Graph:  # fmt: skip
-    """Build the graph of a phase.
-
-    Parameters
-    ----------
-    defaults
-        Defaults of the free dimensions.
-    run
-        ``(step, every) -> scores`` adds one pass over the layers; ``every`` token is scored, or
-        the last.
-    """
-    batch = symbol("batch")
-    if phase == "decode":
-        g.output(run(TransformerPass(batch, 1, symbol("context"), cached=True), True))
-    elif phase == "encode":
+    if s.phase == "encode":
         tokens = symbol("tokens")
-        g.output(run(TransformerPass(batch, tokens, tokens), True))
-    elif phase == "extend":
-        prompt = symbol("prompt")
-        step = TransformerPass(batch, prompt, simplify(symbol("past") + prompt), cached=True)
-        g.output(run(step, semantics.head_on_every_token))
+        g.output(run(TransformerPass(batch, tokens, tokens)))
+    elif s.phase == "request":
+        prompt, generate = symbol("prompt"), symbol("generate")
+        mean = simplify(prompt + (generate + 1) * 0.5)
+        stored = simplify(prompt + generate)
+        with g.phase("prefill"):
+            # Its scores are sampled from at once: they are not held through the decoding.
+            run(TransformerPass(batch, prompt, prompt, stored=stored), every=every)
+        with g.phase("decode", generate):
+            g.output(run(TransformerPass(batch, 1, mean, cached=True, stored=stored)))
     else:
-        prompt = symbol("prompt")
-        every = semantics.head_on_every_token
-        if phase == "prefill":
-            g.output(run(TransformerPass(batch, prompt, prompt), every))
-        else:
-            generate = symbol("generate")
-            mean = simplify(prompt + (generate + 1) * 0.5)
-            stored = simplify(prompt + generate)
-            with g.phase("prefill"):
-                # Its scores are sampled from at once: they are not held through the decoding.
-                run(TransformerPass(batch, prompt, prompt, stored=stored), every)
-            with g.phase("decode", generate):
-                last = run(TransformerPass(batch, 1, mean, cached=True, stored=stored), True)
-            g.output(last)
-    graph = g.build(defaults)
-    if phase not in {"prefill", "extend", "decode"}:
-        return graph
-    # A phase by itself says which it is, so that its seconds are a TTFT or a TPOT.
-    name = "decode" if phase == "decode" else "prefill"
-    return replace(graph, blocks=tuple(replace(b, phase=name) for b in graph.blocks))
+        # A phase by itself says which it is, so that its seconds are a TTFT or a TPOT.
+        with g.phase("decode" if s.phase == "decode" else "prefill", prefix=False):
+            if s.phase == "decode":
+                step, every = TransformerPass(batch, 1, symbol("context"), cached=True), True
+            else:
+                prompt, extends = symbol("prompt"), s.phase == "extend"
+                keys = simplify(symbol("past") + prompt) if extends else prompt
+                step = TransformerPass(batch, prompt, keys, cached=extends)
+            g.output(run(step, every=every))
+    return g.build(defaults)
 
 
 def forward(
@@ -207,26 +182,12 @@ def _head(
     return g.linear(x, vocabulary, name="head", bias=s.head_bias, tag="head", weight=weight)
 
 
-class Phased(Protocol):
-    """A structure with a phase and fields that may be free."""
-
-    @property
-    def phase(self) -> Phase:
-        """Which phase a run is."""
-        ...
-
-    @property
-    def free(self) -> tuple[str, ...]:
-        """Fields kept as symbols."""
-        ...
-
-
-def parameters(s: Phased) -> dict[str, float]:
+def parameters(s: TransformerStructure) -> dict[str, float]:
     """Return the free dimensions of a phase and their defaults."""
     return {**_PARAMETERS[s.phase], **{field: getattr(s, field) for field in s.free}}
 
 
-def items(s: Phased) -> tuple[str, Dim]:
+def items(s: TransformerStructure) -> tuple[str, Dim]:
     """Return what a run yields: tokens generated, or of the prompt; sequences of an encoder."""
     batch = symbol("batch")
     if s.phase == "encode":

@@ -34,8 +34,6 @@ class TransformerPass:
         Keys and values of earlier tokens come from the cache.
     stored
         Tokens the cache must hold in the end.
-    kept
-        Whether keys and values of a causal network are stored for later tokens.
     """
 
     batch: Dim
@@ -43,7 +41,6 @@ class TransformerPass:
     keys: Dim
     cached: bool = False
     stored: Dim | None = None
-    kept: bool = True
 
     @property
     def tokens(self) -> Dim:
@@ -125,12 +122,8 @@ def self_attention(
     window: int = 0,
     *,
     rotary: bool = True,
-    bias: Tensor | None = None,
 ) -> Tensor:
-    """Add projections, positions, attention over the sequence itself and the output projection.
-
-    `bias` is added to every score.
-    """
+    """Add projections, positions, attention over the sequence itself and the output projection."""
     if s.latent is not None:
         return latent_attention(g, x, s, step, s.latent)
     size = s.head_size
@@ -155,31 +148,12 @@ def self_attention(
     y = g.attention(
         q, batch=step.batch, queries=step.queries, keys=keys, heads=s.heads, head_dim=size,
         kv_heads=s.groups, causal=s.causal, window=window or None, cached=step.cached,
-        key_value=(k, v), stored_keys=step.stored, write_cache=s.causal and step.kept,
-        sinks=g.weight("sinks", (s.heads,), tag="vector") if s.sinks else None, bias=bias,
+        key_value=(k, v), stored_keys=step.stored, write_cache=s.causal,
+        sinks=g.weight("sinks", (s.heads,), tag="vector") if s.sinks else None,
     )  # fmt: skip
     if s.sub_norms:
         y = g.norm(y, s.norm, name="attention_sub_norm", affine=1)
     return g.linear(y, extent(s, "width"), name="o_proj", bias=s.output_bias, tag="attn_output")
-
-
-def cross_attention(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, batch: Dim, source: Dim,
-    features: Tensor | None,
-) -> Tensor:  # fmt: skip
-    """Attend to `source` features; keys and values are made once, when `features` are given."""
-    inner = s.heads * s.head_size
-    q = g.linear(x, inner, name="cross_q_proj", bias=s.qkv_bias, tag="attn_q")
-    cache = g.tensor("cross.kv", (batch, source, 2 * inner), role="kv")
-    if features is not None:
-        k = g.linear(features, inner, name="cross_k_proj", bias=s.qkv_bias, tag="attn_k")
-        v = g.linear(features, inner, name="cross_v_proj", bias=s.qkv_bias, tag="attn_v")
-        g.operator("cross_cache", "copy", [k, v], [cache])
-    y = g.attention(
-        q, batch=batch, queries=x.shape[1], keys=source, heads=s.heads, head_dim=s.head_size,
-        causal=False, cached=True, cache=cache, write_cache=False, name="cross",
-    )  # fmt: skip
-    return g.linear(y, s.width, name="cross_o_proj", bias=s.output_bias, tag="attn_output")
 
 
 def latent_attention(
@@ -228,7 +202,7 @@ def _per_head(
     g: SequenceBuilder, x: Tensor, heads: int, sizes: tuple[int, int], beside: int, name: str,
     tag: str,
 ) -> Tensor:  # fmt: skip
-    """Add ``y[head] = x[head] W[head]``, `beside` elements a head passing by unchanged."""
+    """Add ``y[head] = x[head] W[head]``, `beside` elements per head passing by unchanged."""
     size_in, size_out = sizes
     w = g.weight(f"{name}.weight", (heads * size_in, size_out) if name == "k_up"
                  else (heads * size_out, size_in), tag=tag)  # fmt: skip

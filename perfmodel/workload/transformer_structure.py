@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from perfmodel.frozen import FrozenModel
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.symbols import nearest_divisor
 
 Count: TypeAlias = Annotated[int, Field(gt=0, le=10**7, strict=True)]
 """A width or a number of layers, heads, experts."""
@@ -316,32 +317,27 @@ def _positive(data: Mapping[str, Any], key: str) -> int:
 def _heads(data: Mapping[str, Any]) -> Iterator[Flaw]:
     heads, groups = _positive(data, "heads"), _positive(data, "kv_heads")
     if heads and groups and heads % groups:
-        yield Flaw(("kv_heads",), f"{heads} heads do not divide by {groups} key and value heads",
-                   f"a divisor of {heads}", str(_divisor(heads, groups)))  # fmt: skip
+        yield Flaw(
+            ("kv_heads",),
+            f"{heads} heads do not divide by {groups} key and value heads",
+            f"a divisor of {heads}",
+            str(nearest_divisor(heads, groups)),
+        )
     tensor = _positive(data, "tensor")
     if heads and tensor and heads % tensor:
         yield Flaw(("tensor",), f"{heads} heads do not divide over {tensor} devices",
                    f"a divisor of {heads}")  # fmt: skip
     if tensor > 1 and {"ffn_width", "vocabulary"} & {*_free(data)}:
         yield Flaw(("tensor",), "does not split what is free", "numbers for the widths")
-    if not data.get("head_dim") and not data.get("latent"):
-        yield from head_faults(data, ", or 'head_dim'")
-
-
-def head_faults(data: Mapping[str, Any], otherwise: str = "") -> Iterator[Flaw]:
-    """Yield the fault of a width that does not divide by its heads."""
-    heads, width = _positive(data, "heads"), _positive(data, "width")
-    if heads and width and width % heads:
-        yield Flaw(("heads",), f"a width of {width} does not divide by {heads} heads",
-                   f"a divisor of {width}{otherwise}", str(_divisor(width, heads)))  # fmt: skip
-
-
-def _divisor(whole: int, near: int) -> int:
-    """Return the divisor of a number nearest to another."""
-    return min(
-        (d for d in range(1, min(whole, 4 * near) + 1) if whole % d == 0),
-        key=lambda d: abs(d - near),
-    )
+    width = _positive(data, "width")
+    divided = not data.get("head_dim") and not data.get("latent")
+    if divided and heads and width and width % heads:
+        yield Flaw(
+            ("heads",),
+            f"a width of {width} does not divide by {heads} heads",
+            f"a divisor of {width}, or 'head_dim'",
+            str(nearest_divisor(width, heads)),
+        )
 
 
 def _feed_forward(data: Mapping[str, Any]) -> Iterator[Flaw]:

@@ -37,7 +37,8 @@ def unroll(graph: Graph, values: Mapping[str, float]) -> Graph:
         for operator in block.operators:
             fresh = {n: n + suffix for n in operator.writes if graph.tensors[n].role not in _OWN}
             after = names | fresh
-            operators.append(_renamed(operator, names, after, suffix))
+            made = operator.renamed(names, after)
+            operators.append(replace(made, name=operator.name + suffix))
             names = after
         current |= {n: names.get(n, n) for n in written}
         for old, new in names.items():
@@ -141,30 +142,3 @@ def _shared_between_blocks(graph: Graph) -> set[str]:
             ):
                 shared.add(name)
     return shared
-
-
-def _renamed(
-    operator: Operator, reads: Mapping[str, str], writes: Mapping[str, str], suffix: str
-) -> Operator:
-    """Return the operator over renamed tensors."""
-
-    def renamed(name: str, written: bool) -> str:
-        return (writes if written else reads).get(name, name)
-
-    return replace(
-        operator,
-        name=operator.name + suffix,
-        accesses=tuple(
-            replace(a, tensor=renamed(a.tensor, a.mode == "write")) for a in operator.accesses
-        ),
-        nests=tuple(
-            replace(
-                nest,
-                operands=tuple(
-                    replace(o, tensor=renamed(o.tensor, o.role == "output")) for o in nest.operands
-                ),
-            )
-            for nest in operator.nests
-        ),
-        inplace=renamed(operator.inplace, False),
-    )

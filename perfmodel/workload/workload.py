@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from perfmodel.arrays import Value, is_array, namespace, points_shape
+from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of, printable
 from perfmodel.workload.families import ExecutionSemantics, Family
 from perfmodel.workload.graph import Graph
@@ -253,7 +254,7 @@ def _brief(value: Value) -> str:
     return f"{value}"
 
 
-@lru_cache(maxsize=512)
+@cached(GRAPH_BYTES)
 def _built(
     build: Callable[[Any, ExecutionSemantics], Graph], structure: Any, semantics: ExecutionSemantics
 ) -> Graph:

@@ -12,7 +12,7 @@ from perfmodel.arrays import Value
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import baselines, error_of, grouped, row_of, worst_of
+from perfmodel.evaluate.validate import baselines, error_of, grouped, row_of, worst_of
 
 _Asked = tuple[ValidationCase, MeasuredQuantity]
 
@@ -28,7 +28,7 @@ def evaluate_together(cases: Cases) -> ValidationResult:
     Returns
     -------
     ValidationResult
-        As `perfmodel.evaluate.run.evaluate` returns it.
+        As `perfmodel.evaluate.validate.evaluate` returns it.
     """
     # Reason -> cases by identity: several questions of one may fail.
     failed: dict[str, dict[int, str]] = {}

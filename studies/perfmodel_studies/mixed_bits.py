@@ -194,6 +194,6 @@ def choose_bits(
         tuple(len(row) for row in objective), Sum(0.0, terms), limits, costs.layers
     )
     found = solve(problem)
-    if found.choice is None or not found.proved:
+    if found.solution is None or not found.proved:
         raise ValueError(f"no proved choice of bits: {found.status}")
-    return costs.at(found.choice)
+    return costs.at(found.solution)

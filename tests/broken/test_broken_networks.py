@@ -30,7 +30,7 @@ MUTATIONS = [
         "kernel: 3",
         "kernal: 3",
         (
-            "net.yaml:10:7: structure.layers.stem: missing key 'kernel'; expected a whole number from 1, or a list of one an axis\n"
+            "net.yaml:10:7: structure.layers.stem: missing key 'kernel'; expected a whole number from 1, or a list of one per axis\n"
             "net.yaml:10:50: structure.layers.stem.kernal: unknown key 'kernal'; did you mean 'kernel'?"
         ),
     ),
@@ -38,13 +38,13 @@ MUTATIONS = [
         "net.yaml",
         "kernel: 3",
         "kernel: 0",
-        "net.yaml:10:58: structure.layers.stem.kernel: 0 is out of range; expected a whole number from 1, or a list of one an axis",
+        "net.yaml:10:58: structure.layers.stem.kernel: 0 is out of range; expected a whole number from 1, or a list of one per axis",
     ),
     (
         "net.yaml",
         "kernel: 3",
         "kernel: three",
-        "net.yaml:10:58: structure.layers.stem.kernel: 'three' is not a number; expected a whole number from 1, or a list of one an axis",
+        "net.yaml:10:58: structure.layers.stem.kernel: 'three' is not a number; expected a whole number from 1, or a list of one per axis",
     ),
     (
         "net.yaml",
@@ -56,13 +56,13 @@ MUTATIONS = [
         "net.yaml",
         "stride: 2",
         "stride: 0",
-        "net.yaml:10:69: structure.layers.stem.stride: 0 is out of range; expected a whole number from 1, or a list of one an axis",
+        "net.yaml:10:69: structure.layers.stem.stride: 0 is out of range; expected a whole number from 1, or a list of one per axis",
     ),
     (
         "net.yaml",
         "padding: same",
         "padding: sane",
-        "net.yaml:19:55: structure.layers.depthwise.padding: 'sane' is not a number; expected a whole number from 0, or a list of one an axis, or 'same'; did you mean 'same'?",
+        "net.yaml:19:55: structure.layers.depthwise.padding: 'sane' is not a number; expected a whole number from 0, or a list of one per axis, or 'same'; did you mean 'same'?",
     ),
     (
         "net.yaml",

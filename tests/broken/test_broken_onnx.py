@@ -113,7 +113,7 @@ MUTATIONS: list[tuple[Change, str]] = [
     ),
     (
         lambda m: _set(_extent(m, 1), "dim_value", 7),
-        "Conv at conv: 3 channels in the weights, 7 in the input; expected attributes and shapes that fit each other",
+        "Conv at conv: channels of weights and input differ: 3 and 7; expected attributes and shapes that fit each other",
     ),
     (
         lambda m: _attribute(m, "conv", "pads").ints.append(1),
@@ -133,7 +133,7 @@ MUTATIONS: list[tuple[Change, str]] = [
     ),
     (
         lambda m: _set(_attribute(m, "gemm", "transB"), "i", 0),
-        "Gemm at gemm: inner extents 8 and 10 differ; expected attributes and shapes that fit each other",
+        "Gemm at gemm: inner extents differ: 8 and 10; expected attributes and shapes that fit each other",
     ),
 ]
 

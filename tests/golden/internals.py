@@ -11,13 +11,7 @@ from perfmodel_studies.contest import contest, read_instance
 
 from perfmodel.catalog import loaded
 from perfmodel.cost.mapping import KNOWN, best_mapping, loma_mapping, map_network, tpu_like
-from perfmodel.cost.traffic.bounds import (
-    convolution_compulsory,
-    convolution_root_bound,
-    gemm_compulsory,
-    gemm_relaxed_bound,
-    gemm_root_bound,
-)
+from perfmodel.cost.traffic.bounds import compulsory_bound, relaxed_bound, root_bound
 from perfmodel.cost.traffic.chains import chain
 from perfmodel.cost.traffic.closed_forms import (
     attention_traffic,
@@ -55,17 +49,13 @@ __all__ = [
     "attention_traffic",
     "best_mapping",
     "chain",
+    "compulsory_bound",
     "contest",
-    "convolution_compulsory",
-    "convolution_root_bound",
     "convolution_traffic",
     "depthwise_traffic",
     "evolve",
     "fewest_bytes",
     "format_named",
-    "gemm_compulsory",
-    "gemm_relaxed_bound",
-    "gemm_root_bound",
     "gemm_traffic",
     "grade",
     "least_latency",
@@ -79,6 +69,8 @@ __all__ = [
     "over_levels",
     "read_instance",
     "recompute",
+    "relaxed_bound",
+    "root_bound",
     "runtimes",
     "sketch_of",
     "solve_assignment",

@@ -87,8 +87,8 @@ def engines() -> Figures:
             for contiguous in (False, "fixed", "any"):
                 found = internals.solve_assignment(problem, goal, contiguous=contiguous)
                 key = f"engines/{seed}/{goal}/{contiguous or 'free'}"
-                yield f"{key}/value_s", found.value_s
-                yield f"{key}/bound_s", found.bound_s
+                yield f"{key}/value_s", found.value
+                yield f"{key}/bound_s", found.bound
                 yield f"{key}/proved", found.proved
 
 

@@ -56,27 +56,26 @@ def stairs() -> Figures:
 def closed() -> Figures:
     """Yield closed forms and bounds of products, convolutions and attention."""
     rng = np.random.default_rng(11)
-    m, n, k = np.floor(np.exp(rng.uniform(0, 6, (3, 20, 1))))
+    product = TileNest.product(*np.floor(np.exp(rng.uniform(0, 6, (3, 20, 1)))))
     for way, conventions in CONVENTIONS.items():
-        found = internals.gemm_traffic(m, n, k, CAPACITIES, conventions=conventions)
+        found = internals.gemm_traffic(product, CAPACITIES, conventions=conventions)
         yield from numbers(finite(found.total), path=f"gemm/{way}")
-    yield from numbers(finite(internals.gemm_compulsory(m, n, k)), path="gemm/compulsory")
-    bound = internals.gemm_relaxed_bound(m, n, k, CAPACITIES)
+    least = internals.compulsory_bound(product, Widths())
+    yield from numbers(finite(least), path="gemm/compulsory")
+    bound = internals.relaxed_bound(product, CAPACITIES, Widths())
     yield from numbers(finite(bound), path="gemm/relaxed_bound")
-    root = internals.gemm_root_bound(m, n, k, CAPACITIES)
+    root = internals.root_bound(product, CAPACITIES, Widths())
     yield from numbers(finite(root), path="gemm/root_bound")
     p, c = np.floor(np.exp(rng.uniform(1, 4, (2, 12, 1))))
     for way, conventions in CONVENTIONS.items():
-        for stride in (1.0, 2.0):
-            found = internals.convolution_traffic(
-                p, p, c, c, 3.0, 3.0, CAPACITIES, row_stride=stride, column_stride=stride,
-                conventions=conventions,
-            )  # fmt: skip
+        for stride in (1, 2):
+            nest = TileNest(p, p, c, c, 3, 3, stride, stride)
+            found = internals.convolution_traffic(nest, CAPACITIES, conventions=conventions)
             yield from numbers(finite(found.total), path=f"convolution/{way}/{stride:g}")
-        found = internals.depthwise_traffic(p, p, 3.0, 3.0, CAPACITIES, groups=c,
-                                            conventions=conventions)  # fmt: skip
+        nest = TileNest(p, p, kernel_rows=3, kernel_columns=3, groups=c)
+        found = internals.depthwise_traffic(nest, CAPACITIES, conventions=conventions)
         yield from numbers(finite(found.total), path=f"depthwise/{way}")
-    root = internals.convolution_root_bound(p, p, c, c, 3, 3, CAPACITIES)
+    root = internals.root_bound(TileNest(p, p, c, c, 3, 3), CAPACITIES, Widths())
     yield from numbers(finite(root), path="convolution/root_bound")
     for fused in (True, False):
         for causal in (True, False):

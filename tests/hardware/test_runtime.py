@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from perfmodel.catalog import BUILT_IN
+from perfmodel.catalog import load as load_built_in
 from perfmodel.errors import InputError
 from perfmodel.hardware.device import Device
+from perfmodel.hardware.kernel import Kernel
 from perfmodel.hardware.library import check, runtime
 from perfmodel.hardware.runtime import Runtime
 
@@ -95,6 +98,10 @@ def test_suits_goes_by_name_alias_or_tag(card: Device) -> None:
          "expected one of flash, unfused; did you mean 'flash'?")),
         ("elementwise: false", "elementwise: nope", ("20:23: fusion.elementwise: 'nope' is "
          "neither true nor false; expected true or false")),
+        ("peak_share: 0.84", "tile_fil: 1 us", ("18:28: kernels.gemm.tile_fil: unknown key "
+         "'tile_fil'; did you mean 'tile_fill'?")),
+        ("peak_share: 0.84", "tile_fill: 1 us, tile_rows: 6", ("18:45: kernels.gemm.tile_rows: "
+         "'tile_rows' is a constant of kind simd, and others here are of kind tensor_core")),
         ("per_run", "pre_run", "8:1: pre_run: unknown key 'pre_run'; did you mean 'per_run'?"),
         ("name: engine_x\n", "", "1:1: missing key 'name'"),
     ],
@@ -104,6 +111,17 @@ def test_faults_have_their_place(tmp_path: Path, old: str, new: str, fault: str)
     with pytest.raises(InputError) as caught:
         load(tmp_path, SPEC.replace(old, new, 1))
     assert str(caught.value).partition("engine_x.yaml:")[2] == fault
+
+
+def test_a_constant_is_declared_once() -> None:
+    of: dict[str, list[str]] = {}
+    for kind in BUILT_IN["perfmodel.kernels"]:
+        declared = load_built_in("perfmodel.kernels", kind)
+        assert kind == declared.KIND
+        for name in declared.model_fields.keys() - Kernel.model_fields.keys():
+            of.setdefault(name, []).append(kind)
+    assert len(of) > 70
+    assert {name: kinds for name, kinds in of.items() if len(kinds) > 1} == {}
 
 
 def test_a_runtime_inherits(tmp_path: Path) -> None:

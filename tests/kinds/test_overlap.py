@@ -15,7 +15,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.runtime import Fusion, Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.testing.text import check_explanation
+from perfmodel.testing.results import check_explanation
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph

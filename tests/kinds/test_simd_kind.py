@@ -21,7 +21,7 @@ from perfmodel.kinds.simd.convolution import Kernels, VectorCore
 from perfmodel.kinds.simd.gemm import conflicts, gemm_clocks
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
-from perfmodel.testing.text import check_explanation
+from perfmodel.testing.results import check_explanation
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph

@@ -15,7 +15,7 @@ from perfmodel.hardware.library import hardware
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.testing.text import check_explanation
+from perfmodel.testing.results import check_explanation
 from perfmodel.workload.library import find
 from tests.draws import draws
 

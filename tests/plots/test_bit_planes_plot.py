@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perfmodel.charts.bit_planes import bit_planes
+from perfmodel.charts.engine_activity import bit_planes
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict

@@ -17,7 +17,7 @@ def found() -> DeviceAssignment:
 
 def test_every_kernel_and_transfer_is_a_bar(found: DeviceAssignment) -> None:
     drawn = found.plot.timeline()
-    run = found.result.run
+    run = found.result.solution
     assert run is not None
     spans: dict[str, list[tuple[float, float]]] = {}
     for trace in drawn.data:

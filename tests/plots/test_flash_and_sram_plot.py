@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perfmodel.charts.flash_and_sram import flash_and_sram, needs
+from perfmodel.charts.memory import flash_and_sram, needs
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perfmodel.charts.flash_timeline import flash_timeline
+from perfmodel.charts.engine_activity import flash_timeline
 from perfmodel.errors import InputError
 from perfmodel.hardware.library import hardware
 from perfmodel.predict import predict

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perfmodel.charts.pareto import DRAWN
+from perfmodel.charts.sweeps import DRAWN
 from perfmodel.errors import InputError
 from perfmodel.table import Table
 

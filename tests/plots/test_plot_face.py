@@ -143,7 +143,7 @@ def test_ticks_are_round_and_carry_units() -> None:
 def test_plotly_is_loaded_when_something_is_drawn() -> None:
     code = (
         "import sys, perfmodel.charts, perfmodel.charts.roofline, perfmodel.charts.memory\n"
-        "import perfmodel.charts.pareto, perfmodel.charts.bottlenecks\n"
+        "import perfmodel.charts.sweeps, perfmodel.charts.bottlenecks\n"
         "sys.exit('plotly' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import perfmodel as pm
-from perfmodel.charts.schedule_stays import COLORS, MOVED, ResidencyRectangle, pieces
+from perfmodel.charts.schedule_memory import COLORS, MOVED, ResidencyRectangle, pieces
 from perfmodel.errors import InputError
 from perfmodel.schedule import graphs
 from perfmodel.schedule.allocate import Lifetime, allocate

@@ -348,3 +348,14 @@ def test_without_time_what_is_trained_fits_and_has_a_bound() -> None:
     assert tight.feasible
     assert tight.gain <= tight.bound <= every.gain
     assert tight.proved == (tight.gain == tight.bound)
+
+
+def test_a_language_model_is_answered() -> None:
+    result = pm.finetune("llama_3_8b", "h100")
+    assert result.feasible
+    assert result.peak_bytes > 2 * 7.5e9  # its weights in 16 bits, activations left out
+    small = pm.finetune("llama_3_8b", "jetson_orin_nano")
+    levers = small.violations[0].levers
+    assert not small.feasible
+    assert any("bits per weight" in lever for lever in levers)
+    assert not any("image" in lever for lever in levers)

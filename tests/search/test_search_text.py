@@ -51,8 +51,9 @@ def result(objective: str, value: float, limits: tuple[LimitUse, ...], **more: A
     best = EvaluatedConfiguration((0, 0, 1), {"a.weights": "int4", "b.weights": "int4",
                             "memories.main.bandwidth": 204.8e9},
                 {objective: abs(value), "latency_s": 4e-3}, value)  # fmt: skip
-    made = SearchResult(SPACE, "board", objective, "", "table x.csv", best, value, True,
-                        "sums over kernels", "milp", limits)  # fmt: skip
+    made = SearchResult(best, value, value, "milp", space=SPACE, device="board",
+                        objective=objective, unit="", source="table x.csv",
+                        model="sums over kernels", limits=limits)  # fmt: skip
     return replace(made, **more)
 
 
@@ -110,7 +111,7 @@ def test_relief_in_a_line_each() -> None:
     assert lines[2] == "  b <= 22  nothing"
     assert lines[3] == lines[4].replace("d <= 4", "c <= 3")
     assert "still nothing satisfies" in lines[3]
-    none = replace(r, best=None)
+    none = replace(r, solution=None, value=math.inf)
     assert "opens it: sensitivity 1.5" in relief_lines(none, {"a <= 1": 1.5})[1]
 
 
@@ -122,7 +123,10 @@ def test_what_would_open_it() -> None:
         Opening("dram holds the network", 2.0**20, 1.5 * 2**20, False),
     )
     why = ChoiceInfeasibility(("latency_s <= 5 ms", "weight_bytes <= 1 MiB"), openings, True)
-    r = replace(result("sensitivity", 1.0, ()), best=None, infeasible=why)
+    r = replace(
+        result("sensitivity", 1.0, ()),
+        solution=None, value=math.inf, bound=math.inf, infeasible=why,
+    )  # fmt: skip
     lines = text_of(r).splitlines()
     assert lines[1] == "  best  nothing satisfies the constraints"
     assert lines[2].startswith("  proof  proved of the model: ")
@@ -145,7 +149,9 @@ def test_a_bound_that_would_open_it_does(text: str, least: float, said: str) -> 
     opening = Opening(text, limit(text).bound, least, True)
     r = replace(
         result("sensitivity", 1.0, ()),
-        best=None,
+        solution=None,
+        value=math.inf,
+        bound=math.inf,
         infeasible=ChoiceInfeasibility((), (opening,), True),
     )
     assert f"  would open it  {said}" in text_of(r).splitlines()
@@ -157,5 +163,6 @@ def test_a_bound_that_would_open_it_does(text: str, least: float, said: str) -> 
     (False, -math.inf, "no bound; m"),
 ])  # fmt: skip
 def test_a_proof_always_says_of_what(proved: bool, bound: float, said: str) -> None:
-    r = result("sensitivity", 1.0, (), proved=proved, bound=bound, model="m (table x.csv)")
+    r = result("sensitivity", 1.0, (), bound=bound, model="m (table x.csv)")
+    assert r.proved == proved
     assert f"  proof  {said}" in text_of(r).splitlines()

@@ -134,7 +134,7 @@ def test_all_members_are_no_longer_all_where_time_runs_out(clock: Clock, choices
         if found.best is None or found.proved:
             continue
         cut += 1
-        assert found.counts["evaluations"] > 0
+        assert found.work["evaluations"] > 0
         assert found.bound == -np.inf
         assert "when time ran out" in found.model
     assert cut
@@ -144,9 +144,9 @@ def test_time_says_how_far_evolution_comes_and_nothing_else(clock: Clock) -> Non
     """What is found in some evaluations is the same whether time ended them or their number."""
     options = {"method": "evolve", "choices": CHOICES, "objective": "latency_s"}
     short = searched(clock, 200, **options)
-    assert 0 < short.counts["evaluations"] < 4000
-    same = searched(clock, 10**6, evaluations=short.counts["evaluations"], **options)
-    assert same.counts == short.counts
+    assert 0 < short.work["evaluations"] < 4000
+    same = searched(clock, 10**6, evaluations=short.work["evaluations"], **options)
+    assert same.work == short.work
     assert same.best == short.best
 
 

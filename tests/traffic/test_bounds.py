@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 from exhaustive import search
 
-from perfmodel.cost.traffic.bounds import (
-    convolution_compulsory,
-    convolution_root_bound,
-    gemm_compulsory,
-    gemm_relaxed_bound,
-    gemm_root_bound,
-)
+from perfmodel.cost.traffic.bounds import compulsory_bound, relaxed_bound, root_bound
 from perfmodel.cost.traffic.closed_forms import gemm_traffic
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
@@ -25,17 +19,9 @@ CONVENTIONS = [
 WIDTHS = [Widths(1, 1, 1, 4), Widths(2, 0.5, 1, 2), Widths(0.5, 4, 2, 4), Widths(4, 1, 2, 2)]
 
 
-def as_keywords(widths):
-    return {name: getattr(widths, name) for name in Widths.__slots__}
-
-
 def bounds_of(nest, widths, capacity):
     """Compulsory and square-root bound of a nest at an array of capacities."""
-    names = {name: getattr(nest, name) for name in TileNest.__slots__}
-    bytes_of = as_keywords(widths)
-    root = convolution_root_bound(**names, **bytes_of, capacity=capacity)
-    del bytes_of["partial"]
-    return convolution_compulsory(**names, **bytes_of), root
+    return compulsory_bound(nest, widths), root_bound(nest, capacity, widths)
 
 
 def random_convolution(rng, positions, channels):
@@ -87,16 +73,16 @@ def test_gemm_bounds_below_staircases(buffering, allocation):
     for i in range(draws(60)):
         m, n, k = (int(x) for x in np.exp(rng.uniform(0, np.log(1500), 3)))
         widths = WIDTHS[i % len(WIDTHS)]
-        steps = staircase(TileNest(out_rows=m, out_channels=n, in_channels=k), widths, conventions)
-        bytes_of = as_keywords(widths)
+        nest = TileNest.product(m, n, k)
+        steps = staircase(nest, widths, conventions)
         for capacity, traffic in (
             (steps.capacity_bytes, steps.traffic_bytes),
             (np.nextafter(steps.capacity_bytes[1:], 0), steps.traffic_bytes[:-1]),
         ):
-            relaxed = gemm_relaxed_bound(m, n, k, capacity, **bytes_of, conventions=conventions)
+            relaxed = relaxed_bound(nest, capacity, widths, conventions)
             assert np.all(traffic >= relaxed * (1 - 1e-9))
             if allocation == "even":
-                root = gemm_root_bound(m, n, k, capacity, **bytes_of)
+                root = root_bound(nest, capacity, widths)
                 assert np.all(traffic >= root * (1 - 1e-12))
                 assert np.all(relaxed >= root * (1 - 1e-9))
             ratios.append(traffic / relaxed)
@@ -105,19 +91,20 @@ def test_gemm_bounds_below_staircases(buffering, allocation):
 
 def test_gemm_is_a_convolution_of_one_tap():
     capacity = np.geomspace(10, 1e7, 50)
-    bytes_of = as_keywords(WIDTHS[1])
-    gemm = gemm_root_bound(100, 200, 300, capacity, **bytes_of)
-    one_tap = convolution_root_bound(10, 10, 200, 300, 1, 1, capacity, **bytes_of)
+    nest = TileNest.product(100, 200, 300)
+    gemm = root_bound(nest, capacity, WIDTHS[1])
+    one_tap = root_bound(TileNest(10, 10, 200, 300), capacity, WIDTHS[1])
     np.testing.assert_allclose(gemm, one_tap)
-    del bytes_of["partial"]
-    assert gemm_compulsory(100, 200, 300, **bytes_of) == gemm[-1]
+    assert compulsory_bound(nest, WIDTHS[1]) == gemm[-1]
 
 
 def test_the_leading_term_is_reached():
     """Square products in large numbers of tiles come close to ``2 n^3 / sqrt(C)`` elements."""
-    n = 2.0**14
+    n = 2**14
     capacity = np.geomspace(2**14, 2**20, 13)
-    found = gemm_traffic(n, n, n, capacity, partial=1.0, conventions=Conventions("single"))
+    found = gemm_traffic(
+        TileNest.product(n, n, n), capacity, Widths(partial=1.0), Conventions("single")
+    )
     leading = 2 * n**3 / np.sqrt(capacity)
     ratio = found.total / leading
     assert np.all(ratio > 1)

@@ -1,7 +1,7 @@
 """Closed forms of convolutions beside an exhaustive search, staircases, and their properties."""
 
 import itertools
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -53,18 +53,17 @@ def random_widths(rng, count):
 def columns(nests):
     """Keyword arguments of a closed form, a line a nest."""
     names = TileNest.__slots__
-    return {name: np.array([[getattr(n, name)] for n in nests], dtype=float) for name in names}
+    return TileNest(
+        **{name: np.array([[getattr(n, name)] for n in nests], dtype=float) for name in names}
+    )
 
 
 def widths_of(widths):
-    a, b, c, p = np.array([astuple(w) for w in widths]).T[..., None]
-    return {"input": a, "weight": b, "output": c, "partial": p}
+    return Widths(*np.array([astuple(w) for w in widths]).T[..., None])
 
 
 def closed(nests, widths, capacity, conventions, **options):
-    return convolution_traffic(
-        **columns(nests), **widths_of(widths), capacity=capacity, conventions=conventions, **options
-    )
+    return convolution_traffic(columns(nests), capacity, widths_of(widths), conventions, **options)
 
 
 def staircases(nests, widths, conventions):
@@ -128,10 +127,8 @@ def test_batches_groups_and_dilation():
     ratio = found / exact
     assert ratio.min() > 1 - 1e-12
     assert np.quantile(ratio, 0.98) < 1.02
-    many = columns(nests) | {"groups": np.full((30, 1), 7.0)}
-    grouped = convolution_traffic(
-        **many, **widths_of(widths), capacity=capacity, conventions=conventions
-    )
+    many = replace(columns(nests), groups=np.full((30, 1), 7.0))
+    grouped = convolution_traffic(many, capacity, widths_of(widths), conventions)
     np.testing.assert_allclose(grouped.total, 7 * found, rtol=1e-12)
 
 
@@ -150,10 +147,7 @@ def test_depthwise(conventions):
     nests, widths, steps = (list(x) for x in zip(*both, strict=True))
     assert len(nests) > 60
     capacity, exact = beside(steps, 4, 1024.0)
-    some = {k: v for k, v in columns(nests).items() if not k.endswith("_channels")}
-    found = depthwise_traffic(
-        **some, **widths_of(widths), capacity=capacity, conventions=conventions
-    )
+    found = depthwise_traffic(columns(nests), capacity, widths_of(widths), conventions)
     ratio = found.total / exact
     assert ratio.min() > 1 - 1e-12
     assert np.mean(ratio < 1 + 1e-12) > 0.97
@@ -180,18 +174,18 @@ def test_parts_add_up_and_the_tile_fits():
         taps = found.tile_kernel_rows * found.tile_kernel_columns
         outputs = found.tile_rows * found.tile_columns * found.tile_batch
         held = (
-            found.tile_in_channels * found.tile_out_channels * taps * w["weight"]
-            + found.tile_out_channels * outputs * w["partial"]
+            found.tile_in_channels * found.tile_out_channels * taps * w.weight
+            + found.tile_out_channels * outputs * w.partial
         )
         # The input beside them, at the least an element of each position or tap.
-        held += found.tile_in_channels * np.maximum(1, found.tile_batch) * w["input"]
+        held += found.tile_in_channels * np.maximum(1, found.tile_batch) * w.input
         assert np.all(held <= capacity)
 
 
 def test_one_tap_is_a_gemm_of_all_pixels():
     capacity = np.geomspace(100, 1e6, 30)
-    found = convolution_traffic(14, 9, 96, 40, 1, 1, capacity, batch=3)
-    gemm = gemm_traffic(14 * 9 * 3, 96, 40, capacity)
+    found = convolution_traffic(TileNest(14, 9, 96, 40, batch=3), capacity)
+    gemm = gemm_traffic(TileNest.product(14 * 9 * 3, 96, 40), capacity)
     np.testing.assert_array_equal(found.total, gemm.total)
     np.testing.assert_array_equal(found.weight, gemm.weight)
     np.testing.assert_array_equal(found.tile_rows, gemm.tile_m)
@@ -237,20 +231,26 @@ def test_relaxed_is_near_the_optimum_and_smooth():
     assert np.median(ratio) > 0.93
     # The traffic moves little with little more of anything.
     for name in ("out_channels", "in_channels", "out_rows", "capacity"):
-        base = columns(nests) | widths_of(widths) | {"capacity": capacity, "relaxed": True}
-        more = base | {name: base[name] * (1 + 1e-6)}
-        change = convolution_traffic(**more).total / convolution_traffic(**base).total - 1
+        base, room, w = columns(nests), capacity, widths_of(widths)
+        if name == "capacity":
+            room = capacity * (1 + 1e-6)
+        more = (
+            base
+            if name == "capacity"
+            else replace(base, **{name: getattr(base, name) * (1 + 1e-6)})
+        )
+        change = convolution_traffic(more, room, w, relaxed=True).total
+        change = change / convolution_traffic(base, capacity, w, relaxed=True).total - 1
         assert np.all(np.abs(change) < 1e-5)
         assert np.all(change < 1e-12 if name == "capacity" else change > -1e-6)
 
 
 def test_relaxed_depthwise_falls_with_the_capacity():
     capacity = np.geomspace(300, 1e4, 20)
-    some = {"groups": 32, "conventions": Conventions()}
-    whole = depthwise_traffic(56, 40, 3, 5, capacity, **some).total
+    nest = TileNest(56, 40, kernel_rows=3, kernel_columns=5, groups=32)
+    whole = depthwise_traffic(nest, capacity).total
     relaxed, more = (
-        depthwise_traffic(56, 40, 3, 5, c, **some, relaxed=True).total
-        for c in (capacity, capacity * (1 + 1e-6))
+        depthwise_traffic(nest, c, relaxed=True).total for c in (capacity, capacity * (1 + 1e-6))
     )
     np.testing.assert_allclose(relaxed, whole, rtol=0.1)
     assert np.all(relaxed < whole * 1.01)
@@ -259,10 +259,11 @@ def test_relaxed_depthwise_falls_with_the_capacity():
 
 
 def test_uneven_tiles_are_refused():
+    nest, uneven = TileNest(8, 8, 8, 8, 3, 3), Conventions(allocation="uneven")
     with pytest.raises(ValueError, match="staircase"):
-        convolution_traffic(8, 8, 8, 8, 3, 3, 1e4, conventions=Conventions(allocation="uneven"))
+        convolution_traffic(nest, 1e4, conventions=uneven)
     with pytest.raises(ValueError, match="staircase"):
-        depthwise_traffic(8, 8, 3, 3, 1e4, conventions=Conventions(allocation="uneven"))
+        depthwise_traffic(nest, 1e4, conventions=uneven)
 
 
 @pytest.mark.parametrize("conventions", CONVENTIONS[1:3], ids=str)
@@ -273,7 +274,5 @@ def test_operands_without_width_and_buffers_of_any_size(conventions):
         capacity = np.floor(np.geomspace(steps.capacity_bytes[0], steps.capacity_bytes[-1], 12))
         found = closed([nest], [widths], capacity[None], conventions).total[0]
         np.testing.assert_allclose(found, steps(capacity), rtol=0.02)
-    total = convolution_traffic(
-        14, 14, 20, 12, 3, 3, np.array([0.0, 1.0, np.inf]), conventions=conventions
-    ).total
+    total = convolution_traffic(nest, np.array([0.0, 1.0, np.inf]), conventions=conventions).total
     np.testing.assert_array_equal(total, [np.inf, np.inf, 16 * 16 * 12 + 2160 + 14 * 14 * 20])

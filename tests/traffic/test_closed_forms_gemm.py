@@ -38,11 +38,8 @@ def as_nest(dims):
 def closed(dims, widths, capacity, conventions, **options):
     """Arrays of capacities (problems, capacities) beside columns of dimensions and widths."""
     m, n, k = dims[..., None]
-    a, b, c, p = widths[..., None]
-    return gemm_traffic(
-        m, n, k, capacity, input=a, weight=b, output=c, partial=p, conventions=conventions,
-        **options,
-    )  # fmt: skip
+    widths = Widths(*widths[..., None])
+    return gemm_traffic(TileNest.product(m, n, k), capacity, widths, conventions, **options)
 
 
 @pytest.mark.parametrize("conventions", CONVENTIONS, ids=str)
@@ -122,9 +119,9 @@ width = st.sampled_from([0.5, 1.0, 2.0, 4.0])
 @given(dimension, dimension, dimension, width, width, st.sampled_from(CONVENTIONS))
 def test_properties(m, n, k, a, b, conventions):
     capacity = np.geomspace(4, 1e8, 150)
-    options = {"output": 1.0, "partial": 4.0, "conventions": conventions, "window": 4}
-    found = gemm_traffic(m, n, k, capacity, input=a, weight=b, **options)
-    turned = gemm_traffic(n, m, k, capacity, input=b, weight=a, **options)
+    nest, options = TileNest.product(m, n, k), {"conventions": conventions, "window": 4}
+    found = gemm_traffic(nest, capacity, Widths(a, b), **options)
+    turned = gemm_traffic(TileNest.product(n, m, k), capacity, Widths(b, a), **options)
     np.testing.assert_array_equal(found.total, turned.total)
     finite = np.isfinite(found.total)
     # More capacity never moves more; nothing moves less than once.
@@ -134,10 +131,7 @@ def test_properties(m, n, k, a, b, conventions):
     assert np.all(found.total >= least)
     assert found.total[-1] == least or m * n * 4 + m * k * a + k * n * b > 1e8
     # Bytes scale with the widths.
-    twice = gemm_traffic(
-        m, n, k, 2 * capacity, input=2 * a, weight=2 * b, output=2.0, partial=8.0,
-        conventions=conventions, window=4,
-    )  # fmt: skip
+    twice = gemm_traffic(nest, 2 * capacity, Widths(2 * a, 2 * b, 2.0, 8.0), **options)
     np.testing.assert_array_equal(twice.total, 2 * found.total)
 
 
@@ -145,10 +139,10 @@ def test_points_are_alone_what_they_are_together():
     rng = np.random.default_rng(14)
     dims, _ = random_problems(rng, 3000, 4096)
     capacity = np.exp(rng.uniform(np.log(10), np.log(1e7), 3000))
-    together = gemm_traffic(*dims, capacity).total
+    together = gemm_traffic(TileNest.product(*dims), capacity).total
     assert together.shape == (3000,)
     for i in range(0, 3000, 300):
-        alone = gemm_traffic(*dims[:, i], capacity[i]).total
+        alone = gemm_traffic(TileNest.product(*dims[:, i]), capacity[i]).total
         assert alone.shape == ()
         assert alone == together[i]
 
@@ -158,11 +152,9 @@ def test_operands_without_width_neither_move_nor_are_held(conventions):
     for widths in ((0, 1, 1, 4), (1, 0, 1, 4), (1, 2, 0, 0), (0, 1, 0, 0), (1, 1, 0, 4)):
         steps = staircase(TileNest(out_rows=30, out_channels=50, in_channels=40), Widths(*widths),
                           conventions)  # fmt: skip
-        a, b, c, p = widths
         capacity = np.arange(1.0, 4000.0, 7.0)
-        found = gemm_traffic(
-            30, 50, 40, capacity, input=a, weight=b, output=c, partial=p, conventions=conventions
-        )
+        nest = TileNest.product(30, 50, 40)
+        found = gemm_traffic(nest, capacity, Widths(*widths), conventions)
         np.testing.assert_allclose(found.total, steps(capacity), rtol=1e-12)
 
 
@@ -193,9 +185,8 @@ def test_relaxed_has_slopes(jax):
     conventions = Conventions(allocation="uneven")
 
     def total(m, n, k, capacity, weight):
-        return gemm_traffic(
-            m, n, k, capacity, weight=weight, conventions=conventions, relaxed=True
-        ).total
+        nest, widths = TileNest.product(m, n, k), Widths(weight=weight)
+        return gemm_traffic(nest, capacity, widths, conventions, relaxed=True).total
 
     slopes = jax.jit(jax.grad(total, argnums=(0, 1, 2, 3, 4)))
     for point in ((2048.0, 4096.0, 1000.0, 1e6, 0.5), (8.0, 4096.0, 4096.0, 2e5, 1.0)):
@@ -211,7 +202,8 @@ def test_other_namespaces_find_the_same(jax):
     capacity = np.geomspace(10, 1e7, 60)
 
     def both(capacity):
-        found = gemm_traffic(300, 700, 512, capacity, conventions=conventions)
+        nest = TileNest.product(300, 700, 512)
+        found = gemm_traffic(nest, capacity, conventions=conventions)
         return found.total, found.weight
 
     for ours, theirs in zip(both(capacity), jax.jit(both)(capacity), strict=True):

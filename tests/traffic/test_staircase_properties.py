@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from perfmodel.cost.traffic.axis import useful_tiles
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import flattened, staircase
-from perfmodel.cost.traffic.staircase_axes import useful_tiles
 from tests.draws import draws
 
 CONVENTIONS = st.builds(

@@ -9,8 +9,8 @@ import perfmodel as pm
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.library import hardware
 from perfmodel.hardware.runtime import EXECUTED_CLASSES, Runtime
-from perfmodel.predict import execution_of
 from perfmodel.prediction import Prediction
+from perfmodel.prediction.engine_model import execution_of
 from perfmodel.workload.algorithms import WINOGRAD, executed_macs, transform_ops
 from perfmodel.workload.builder import VECTOR_OPS, GraphBuilder
 from perfmodel.workload.executed import ExecutionPolicy, executed

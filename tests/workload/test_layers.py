@@ -102,6 +102,15 @@ EVERY: list[dict[str, Any]] = [
     {"name": "se", "op": "squeeze_excite", "channels": 2, "gate": "hard_sigmoid"},
     {"name": "scale", "op": "weight", "shape": [6, 1, 1], "tag": "vector"},
     {"name": "scaled", "op": "mul", "inputs": ["se", "scale"]},
+    {"name": "shifting", "op": "deformable_conv", "channels": 6},
+    {"name": "prompt", "op": "input", "shape": [1, 6, 4], "format": "int8"},
+    {"name": "cache", "op": "tensor", "shape": [1, 64, 24], "role": "kv"},
+    {"name": "kept", "op": "attention", "heads": 3, "head_dim": 4, "cached": True, "keys": 64,
+     "input": "linear", "cache": "cache", "stores": False, "stored": 128},
+    {"name": "own", "op": "operator", "kind": "gemm", "inputs": ["words", "prompt"],
+     "shape": [1, 6, 6], "vector_ops": 7, "elements": [None, 12], "writes": ["cache"],
+     "nests": [{"loops": {"m": 6, "n": 6, "k": 4},
+                "operands": [["words", "mk"], ["prompt", "nk"], ["cache", "mn"]]}]},
 ]  # fmt: skip
 
 
@@ -147,6 +156,10 @@ def test_operators_carry_their_sizes() -> None:
         "cn": 4 * 4 * 6 * 8 * 9,
         "se.reduce": 6 * 2,
         "se.expand": 6 * 2,
+        "shifting.offsets": 4 * 4 * 18 * 6 * 9,
+        "shifting": 4 * 4 * 6 * 6 * 9,
+        "kept": 3 * 100 * 64 * (4 + 4),
+        "own": 6 * 6 * 4,
     }
     weights = {n: t.elements for n, t in graph.tensors.items() if t.role == "weight"}
     assert "tied.weight" not in weights
@@ -154,6 +167,12 @@ def test_operators_carry_their_sizes() -> None:
     assert graph.tensors["q8.out"].format == "int8"
     assert graph.tensors["custom.out"].format == "fp16"
     assert graph.tensors["ids"].format == "int64"
+    assert graph.tensors["prompt"].format == "int8"
+    assert graph.tensors["cache"].role == "kv"
+    own = next(operator for _, operator in graph.walk() if operator.name == "own")
+    assert own.writes == ("own.out", "cache")
+    assert [access.elements for access in own.accesses] == [24, 12, 36, 1536]
+    assert own.vector_ops == 7
 
 
 def test_layers_without_inputs_read_the_one_above() -> None:
@@ -256,7 +275,7 @@ FOUND = """\
 12:14: structure.layers.conv1.name: a second 'conv1'; expected each name once
 12:25: structure.layers.conv1.op: no operator is named 'convolution'; did you mean 'conv'?
 13:53: structure.layers.pool.kernel: 2.5 is not whole; expected a whole number from 1, or a list \
-of one an axis
+of one per axis
 14:37: structure.layers.mix.inputs.0: 'late' is made only later; expected a layer that stands above
 15:57: structure.layers.wide.features: extent -8 is below 1; expected a whole number from 1 to \
 1e12, a free dimension, or arithmetic on them

@@ -9,7 +9,7 @@ import pytest
 
 import perfmodel as pm
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.predict import execution_of
+from perfmodel.prediction.engine_model import execution_of
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.importers.operator_graph import load_operator_graph

@@ -13,7 +13,7 @@ from perfmodel.hardware.library import hardware, runtime
 from perfmodel.hardware.machine import Machine
 from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
-from perfmodel.testing.text import check_explanation
+from perfmodel.testing.results import check_explanation
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.fuse import FusionRules
 from perfmodel.workload.graph import Graph

@@ -6,6 +6,7 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import perfmodel as pm
@@ -193,3 +194,92 @@ def test_a_block_may_not_call_itself_and_a_loop_ends(own: Path) -> None:
     endless = "    - {for: a, in: 10000, layers: [{for: b, in: 10000, layers: [{let: {c: a}}]}]}\n"
     own.write_text(OWN + endless)
     assert any("more than 200000 layers" in line for line in faults(own))
+
+
+PHASED = """\
+schema_version: 1
+name: phased
+family: layers
+structure:
+  fields:
+    phase: {choices: [decode, request], default: decode}
+    layers: {type: count, default: 2}
+    width: {type: count, default: 8}
+  free: [layers]
+  parameters:
+    batch: 1
+    context: {default: 16, when: phase == 'decode'}
+    prompt: {default: 2 * width, when: phase == 'request'}
+    generate: {default: 3, when: phase == 'request'}
+  unit: "{'tokens' if phase == 'decode' else 'sequences'}"
+  yields: batch * (1 if phase == 'decode' else generate)
+  blocks:
+    pass:
+      inputs: []
+      takes: {steps: extent, keys: extent, cached: flag}
+      layers:
+        - {name: ids, op: input, shape: [batch, steps], format: int64}
+        - {name: embedding, op: embedding, input: ids, vocabulary: 100, features: width}
+        - name: layer
+          op: repeat
+          count: layers
+          layers:
+            - {name: qkv, op: linear, features: width, bias: false}
+            - {name: attention, op: attention, heads: 2, head_dim: width // 2, keys: keys,
+               cached: cached, stores: true}
+        - {name: head, op: linear, features: 100, bias: false, weight: embedding}
+  layers:
+    - when: phase == 'decode'
+      layers:
+        - {name: once, label: "", op: pass, steps: 1, keys: context, cached: true}
+      else:
+        - phase: prefill
+          layers:
+            - {name: first, label: "", op: pass, steps: prompt, keys: prompt, cached: false}
+        - phase: decode
+          count: generate
+          layers:
+            - {name: step, label: "", op: pass, steps: 1, keys: prompt, cached: true}
+"""
+
+
+def test_phases_share_their_weights_and_have_free_dimensions_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "phased.yaml"
+    path.write_text(PHASED)
+    decode, request = pm.workload(path), pm.workload(path, phase="request")
+    assert decode.parameters == {"batch": 1, "context": 16}
+    assert request.parameters == {"batch": 1, "prompt": 16, "generate": 3}
+    assert (decode.unit, request.unit) == ("tokens", "sequences")
+    assert request.items() == 3
+    step = 2 * (8 * 8 + 2 * 16 * 8) + 8 * 100
+    assert decode.macs == step
+    assert request.macs == 2 * 16 * (8 * 8 + 2 * 16 * 8) + 16 * 8 * 100 + 3 * step
+    # Nothing reads what the prompt's pass makes, but for the cache: it runs all the same.
+    assert {block.phase for block in request.graph().blocks} == {"prefill", "decode"}
+    assert decode.weights == request.weights == 100 * 8 + 2 * 8 * 8
+
+
+def test_fields_that_may_stay_free_are_swept_as_one_graph(tmp_path: Path) -> None:
+    path = tmp_path / "phased.yaml"
+    path.write_text(PHASED)
+    many = pm.workload(path, layers=np.array([1.0, 2.0, 5.0]))
+    assert many.macs.tolist() == [pm.workload(path, layers=n).macs for n in (1, 2, 5)]
+
+
+WRONG_PHASES = {
+    "default: 2 * width": ("default: 2 * widht", "13:13", "did you mean 'width'"),
+    "free: [layers]": ("free: [layer]", "9:9", "did you mean 'layers'"),
+    "count: generate": ("count: genrate", "41:18", "did you mean 'generate'"),
+    "phase: decode\n": ("phase: decode\n          cuont: 3\n", "41:11", "did you mean 'count'"),
+}
+
+
+@pytest.mark.parametrize("sound", WRONG_PHASES)
+def test_faults_of_phases_have_their_places(tmp_path: Path, sound: str) -> None:
+    wrong, place, message = WRONG_PHASES[sound]
+    assert PHASED.count(sound) == 1
+    path = tmp_path / "phased.yaml"
+    path.write_text(PHASED.replace(sound, wrong).replace("default: decode", "default: request"))
+    lines = [line for line in faults(path) if message in line]
+    assert lines, faults(path)
+    assert lines[0].startswith(place), lines

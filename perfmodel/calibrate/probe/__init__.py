@@ -11,16 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.calibrate.probe.compiled import compiled, compiler
 from perfmodel.calibrate.probe.dispatch import Dispatch, measure_dispatch
 from perfmodel.calibrate.probe.facts import HostFacts, LevelFacts, facts_of_host
 from perfmodel.calibrate.probe.identity import HostCache, Identity, identify
-from perfmodel.calibrate.probe.measure import Figure, Measure, Meter, MeterError
+from perfmodel.calibrate.probe.measure import Figure, Measure, Meter, MeterError, measure_all
+from perfmodel.calibrate.probe.meters import WithNumpy, compiled, compiler
 from perfmodel.calibrate.probe.nearest import differences, nearest_device
 from perfmodel.calibrate.probe.plan import ProbePlan, plan_of
-from perfmodel.calibrate.probe.rounds import measure_all
 from perfmodel.calibrate.probe.spec import device_of, runtime_of
-from perfmodel.calibrate.probe.with_numpy import WithNumpy
 from perfmodel.former import former_names
 
 __all__ = [

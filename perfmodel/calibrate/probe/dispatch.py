@@ -1,15 +1,19 @@
-"""What an installed onnxruntime takes to dispatch a node, a view, a body and a run; one thread."""
+"""What an installed onnxruntime takes to dispatch a node, a view, a body and a run; one thread.
+
+Its models are written as bytes, without the onnx package: protocol buffers as in onnx.proto of the
+ONNX repository, where a message is a row of fields, each a key (field number and wire type) and a
+value.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-
-from perfmodel.calibrate.probe.onnx_bytes import chain, choices, views
 
 #: Lengths of the chains; the shortest tells the run, the slope tells the node.
 _LENGTHS = (1, 101, 201, 401)
@@ -87,3 +91,99 @@ def measure_dispatch(
     return Dispatch(
         str(onnxruntime.__version__), node, max(best[0] - node, 0.0), view, max(choice - view, 0.0)
     )
+
+
+_FLOAT, _INT64, _BOOL = 1, 7, 9
+_GRAPH = 5
+_IR_VERSION = 8
+_OPERATORS = 13
+
+
+def _whole(number: int) -> bytes:
+    """Base 128, lowest seven bits first."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _number(field: int, value: int) -> bytes:
+    return _whole(field << 3) + _whole(value)
+
+
+def _part(field: int, value: bytes | str) -> bytes:
+    data = value.encode() if isinstance(value, str) else value
+    return _whole(field << 3 | 2) + _whole(len(data)) + data
+
+
+def _one(name: str, kind: int = _FLOAT, *, scalar: bool = False) -> bytes:
+    """ValueInfoProto of a tensor of one number."""
+    shape = b"" if scalar else _part(1, _number(1, 1))
+    tensor = _number(1, kind) + _part(2, shape)
+    return _part(1, name) + _part(2, _part(1, tensor))
+
+
+def _node(operator: str, reads: tuple[str, ...], write: str, *attributes: bytes) -> bytes:
+    inputs = b"".join(_part(1, name) for name in reads)
+    return inputs + _part(2, write) + _part(4, operator) + b"".join(_part(5, a) for a in attributes)
+
+
+def _model(nodes: list[bytes], stored: bytes = b"", further: bytes = b"") -> bytes:
+    """ModelProto of a graph from ``x`` to ``y``, both one float."""
+    graph = b"".join(_part(1, node) for node in nodes) + _part(2, "chain")
+    graph += stored + _part(11, _one("x")) + further + _part(12, _one("y"))
+    return _number(1, _IR_VERSION) + _part(7, graph) + _part(8, _number(2, _OPERATORS))
+
+
+def _names(nodes: int) -> list[str]:
+    return ["x", *(f"t{i}" for i in range(1, nodes)), "y"]
+
+
+def chain(nodes: int) -> bytes:
+    """A model of additions in a row, each of one float: nothing but dispatch.
+
+    Parameters
+    ----------
+    nodes : int
+        At least 1. Input ``x``, output ``y``.
+    """
+    return _model([_node("Add", (a, "x"), b) for a, b in pairwise(_names(nodes))])
+
+
+def views(nodes: int) -> bytes:
+    """A model of views in a row, an axis added and taken away in turn.
+
+    Parameters
+    ----------
+    nodes : int
+        Even, at least 2. Input ``x``, output ``y``.
+    """
+    made = [
+        _node("Squeeze" if i % 2 else "Unsqueeze", (a, "axis"), b)
+        for i, (a, b) in enumerate(pairwise(_names(nodes)))
+    ]
+    axis = _number(1, 1) + _number(2, _INT64) + _number(7, 0) + _part(8, "axis")
+    return _model(made, _part(5, axis))
+
+
+def choices(nodes: int) -> bytes:
+    """A model of ``If`` nodes in a row, each body a single ``Identity``.
+
+    Parameters
+    ----------
+    nodes : int
+        At least 1. Inputs ``x`` and ``c``, a condition that every node reads; output ``y``.
+    """
+
+    def body(place: str, source: str, result: str) -> bytes:
+        graph = _part(1, _node("Identity", (source,), result)) + _part(2, result)
+        graph += _part(12, _one(result))
+        return _part(1, place) + _part(6, graph) + _number(20, _GRAPH)
+
+    made = [
+        _node("If", ("c",), b, body("then_branch", a, f"p{i}"), body("else_branch", a, f"q{i}"))
+        for i, (a, b) in enumerate(pairwise(_names(nodes)))
+    ]
+    return _model(made, further=_part(11, _one("c", _BOOL, scalar=True)))

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 from perfmodel.calibrate.probe.dispatch import Dispatch
 from perfmodel.calibrate.probe.identity import HostCache, Identity
-from perfmodel.calibrate.probe.levels import ramp
-from perfmodel.calibrate.probe.measure import Figure, Measure
+from perfmodel.calibrate.probe.measure import Figure, Measure, ProbeResult, ramp
 from perfmodel.calibrate.probe.plan import DOTS, WALKERS, WIDTHS, ProbePlan
-from perfmodel.calibrate.probe.rounds import ProbeResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class LevelFacts:
     size_bytes : int
         Working set of a thread that the figures are of.
     bandwidths : Mapping of str to Figure
-        read, write, copy, triad: bytes a second, of all threads together.
+        read, write, copy, triad: bytes per second, of all threads together.
     latency_s : float or None
         Of one link that waits for the one before.
     misses_in_flight : float or None
@@ -59,12 +57,12 @@ class HostFacts:
     clock : Figure or None
         Hz.
     peaks : Mapping of str to Figure
-        Kernel -> operations a second.
+        Kernel -> operations per second.
     fma_latency_clocks : float or None
     one_core, every_core : Figure or None
         Bytes a second that one core, and all of the host, read from main memory.
     edge : tuple of (int, float)
-        Working set of all threads -> bytes a second, about the last cache.
+        Working set of all threads -> bytes per second, about the last cache.
     ramp : (int, int) or None
     dispatch : Dispatch or None
     """
@@ -105,15 +103,17 @@ class HostFacts:
 
     def at_width(self, width: int) -> Figure | None:
         """Operations a second in vectors of a width."""
-        names = (f"fma_{width}", f"fused_{width}")
-        found = [self.peaks[name] for name in names if name in self.peaks]
-        return max(found, key=lambda figure: figure.best, default=None)
+        fastest = self._fastest(f"fma_{width}", f"fused_{width}")
+        return None if fastest is None else fastest[1]
 
     @property
     def int8(self) -> tuple[str, Figure] | None:
         """Fastest products of bytes, with the kernel that makes them."""
-        found = [(name, self.peaks[name]) for name in (*DOTS, "widen_256") if name in self.peaks]
-        return max(found, key=lambda pair: pair[1].best, default=None)
+        return self._fastest(*DOTS, "widen_256")
+
+    def _fastest(self, *kernels: str) -> tuple[str, Figure] | None:
+        known = ((name, self.peaks[name]) for name in kernels if name in self.peaks)
+        return max(known, key=lambda pair: pair[1].best, default=None)
 
 
 def facts_of_host(
@@ -122,48 +122,49 @@ def facts_of_host(
     """Read the facts off the figures of a plan."""
     figures = outcome.figures
 
-    def found(kernel: str, size: int = 4096, threads: int = plan.cores) -> Figure | None:
+    def figure(kernel: str, size: int = 4096, threads: int = plan.cores) -> Figure | None:
         return figures.get(Measure(kernel, size, threads))
 
-    clock = found("clock_64")
-    wait = found(f"wait_{plan.width}")
-    names = [f"fma_{w}" for w in WIDTHS] + [f"add_{plan.width}", "fused_128", "widen_256",
-                                            "product", *DOTS]  # fmt: skip
-    peaks = {name: figure for name in names if (figure := found(name)) is not None}
+    clock, wait = figure("clock_64"), figure(f"wait_{plan.width}")
+    fused = [f"fma_{w}" for w in WIDTHS]
+    names = [*fused, f"add_{plan.width}", "fused_128", "widen_256", "product", *DOTS]
     levels: list[LevelFacts] = []
     for name, cache, size in plan.levels:
         bandwidths = {
-            operation: figure
+            operation: rate
             for operation in ("read", "write", "copy", "triad")
-            if (figure := found(plan.stream(operation), size)) is not None
+            if (rate := figure(plan.stream(operation), size)) is not None
         }
         if not bandwidths:
             continue
-        alone, many = found("chase_1", size, 1), found(f"chase_{WALKERS}", size, 1)
-        levels.append(LevelFacts(
-            name, cache, size, bandwidths,
-            1.0 / alone.best if alone else None,
-            many.best / alone.best if alone and many else None,
-        ))  # fmt: skip
+        one, many = figure("chase_1", size, 1), figure(f"chase_{WALKERS}", size, 1)
+        in_flight = many.best / one.best if one and many else None
+        latency = 1.0 / one.best if one else None
+        levels.append(LevelFacts(name, cache, size, bandwidths, latency, in_flight))
     edge = tuple(
-        (size, figure.best)
+        (size, rate.best)
         for size in plan.edge
-        if (figure := found(plan.reading, max(4096, size // plan.cores))) is not None
+        if (rate := figure(plan.reading, max(4096, size // plan.cores))) is not None
     )
+    failed = [f"{m} was not measured: {why}" for m, why in outcome.failed.items()]
     return HostFacts(
-        identity, how, plan.cores, plan.width,
+        identity,
+        how,
+        plan.cores,
+        plan.width,
         None if clock is None else _each(clock, plan.cores),
-        peaks,
+        {name: peak for name in names if (peak := figure(name)) is not None},
         clock.best / wait.best if clock and wait else None,
         tuple(levels),
-        found(plan.reading, plan.beyond, 1),
-        found(plan.reading, plan.beyond, plan.all_cores),
+        figure(plan.reading, plan.beyond, 1),
+        figure(plan.reading, plan.beyond, plan.all_cores),
         edge,
         _ramp(levels, edge),
-        outcome.rounds, outcome.trial_s, None,
-        (*notes, *(f"{m} was not measured: {why}" for m, why in outcome.failed.items()),
-         *_busy(outcome)),
-    )  # fmt: skip
+        outcome.rounds,
+        outcome.trial_s,
+        None,
+        (*notes, *failed, *_busy(outcome)),
+    )
 
 
 #: A machine of its own repeats itself to a few parts in a hundred.

@@ -85,12 +85,12 @@ class Identity:
 def _sysctl(name: str) -> str | None:
     """Value of a `sysctl` name, or None."""
     try:
-        found = subprocess.run(
+        done = subprocess.run(
             ["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
+    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def identify(
@@ -110,24 +110,23 @@ def identify(
     sysctl : callable
         Name -> value on macOS.
     """
-    found = Identity(system or platform.system(), machine or platform.machine())
-    if found.system == "Linux":
-        found = _linux(found, root)
-    elif found.system == "Darwin":
-        found = _darwin(found, sysctl)
-    if found.threads is None:
-        found = replace(found, threads=os.cpu_count())
-    missing = {
-        "the model of the processor": found.model,
-        "the number of cores": found.cores,
-        "the caches": found.caches,
-        "the size of memory": found.memory_bytes,
+    known = Identity(system or platform.system(), machine or platform.machine())
+    if known.system == "Linux":
+        known = _linux(known, root)
+    elif known.system == "Darwin":
+        known = _darwin(known, sysctl)
+    facts = {
+        "the model of the processor": known.model,
+        "the number of cores": known.cores,
+        "the caches": known.caches,
+        "the size of memory": known.memory_bytes,
     }
-    notes = tuple(f"{what} could not be found" for what, value in missing.items() if not value)
-    return replace(found, notes=notes)
+    notes = tuple(f"{what} could not be found" for what, value in facts.items() if not value)
+    threads = os.cpu_count() if known.threads is None else known.threads
+    return replace(known, threads=threads, notes=notes)
 
 
-def _linux(found: Identity, root: Path) -> Identity:
+def _linux(known: Identity, root: Path) -> Identity:
     entries = _cpuinfo(_text(root / "proc/cpuinfo"))
     first = entries[0] if entries else {}
     flags = set((first.get("flags") or first.get("Features") or "").split())
@@ -137,7 +136,7 @@ def _linux(found: Identity, root: Path) -> Identity:
     memory = re.search(r"^MemTotal:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
     cpus = root / "sys/devices/system/cpu"
     return replace(
-        found,
+        known,
         vendor=vendor or None,
         model=model or None,
         family=int(first["cpu family"]) if first.get("cpu family", "").isdigit() else None,
@@ -162,54 +161,52 @@ def _cpuinfo(text: str) -> list[dict[str, str]]:
 
 def _linux_cores(cpus: Path) -> int | None:
     """Physical cores: distinct sets of sibling threads."""
-    groups = {
-        _text(path)
-        for path in cpus.glob("cpu[0-9]*/topology/thread_siblings_list")
-    }  # fmt: skip
-    groups.discard("")
-    return len(groups) or None
+    groups = {_text(path) for path in cpus.glob("cpu[0-9]*/topology/thread_siblings_list")}
+    return len(groups - {""}) or None
 
 
 def _linux_caches(folder: Path) -> tuple[HostCache, ...]:
-    found: list[HostCache] = []
-    for index in sorted(folder.glob("index[0-9]*")):
-        level, size = _whole(_text(index / "level")), _size(_text(index / "size"))
-        if level is None or size is None or _text(index / "type").strip() == "Instruction":
-            continue
-        shared = _text(index / "shared_cpu_list").strip()
-        found.append(HostCache(
-            level, size, _whole(_text(index / "ways_of_associativity")),
-            _whole(_text(index / "coherency_line_size")), _listed(shared),
-        ))  # fmt: skip
-    return tuple(sorted(found, key=lambda cache: cache.level))
-
-
-def _darwin(found: Identity, sysctl: Callable[[str], str | None]) -> Identity:
-    line = _whole(sysctl("hw.cachelinesize") or "")
     caches: list[HostCache] = []
-    for level, names in enumerate(
-        (("hw.perflevel0.l1dcachesize", "hw.l1dcachesize"),
-         ("hw.perflevel0.l2cachesize", "hw.l2cachesize"), ("hw.l3cachesize",)), 1
-    ):  # fmt: skip
-        size = next((n for name in names if (n := _whole(sysctl(name) or ""))), None)
+    for index in sorted(folder.glob("index[0-9]*")):
+        level, ways, line = (
+            _whole(_text(index / name))
+            for name in ("level", "ways_of_associativity", "coherency_line_size")
+        )
+        size, shared = _size(_text(index / "size")), _text(index / "shared_cpu_list").strip()
+        if level and size and _text(index / "type").strip() != "Instruction":
+            caches.append(HostCache(level, size, ways, line, _listed(shared)))
+    return tuple(sorted(caches, key=lambda cache: cache.level))
+
+
+def _darwin(known: Identity, sysctl: Callable[[str], str | None]) -> Identity:
+    def number(name: str) -> int | None:
+        return _whole(sysctl(name) or "")
+
+    line = number("hw.cachelinesize")
+    caches: list[HostCache] = []
+    for level, name in enumerate(("l1dcachesize", "l2cachesize", "l3cachesize"), 1):
+        size = number(f"hw.perflevel0.{name}") or number(f"hw.{name}")
         if size:
-            shared = _whole(sysctl("hw.perflevel0.cpusperl2") or "") if level == 2 else None
+            shared = number("hw.perflevel0.cpusperl2") if level == 2 else None
             caches.append(HostCache(level, size, None, line, shared))
     model = sysctl("machdep.cpu.brand_string")
     vendor = sysctl("machdep.cpu.vendor") or ("Apple" if "Apple" in (model or "") else None)
-    features = (sysctl("machdep.cpu.features") or "").lower().split()
-    features += (sysctl("machdep.cpu.leaf7_features") or "").lower().split()
-    if found.machine == "arm64":
+    features = [
+        word
+        for name in ("features", "leaf7_features")
+        for word in (sysctl(f"machdep.cpu.{name}") or "").lower().split()
+    ]
+    if known.machine == "arm64":
         features += ["asimd"] + (["asimddp"] if sysctl("hw.optional.arm.FEAT_DotProd") else [])
     return replace(
-        found,
+        known,
         vendor=vendor,
         model=model,
-        cores=_whole(sysctl("hw.physicalcpu") or ""),
-        threads=_whole(sysctl("hw.logicalcpu") or ""),
+        cores=number("hw.physicalcpu"),
+        threads=number("hw.logicalcpu"),
         flags=tuple(flag for flag in _TELLING if flag in features),
         caches=tuple(caches),
-        memory_bytes=_whole(sysctl("hw.memsize") or ""),
+        memory_bytes=number("hw.memsize"),
     )
 
 
@@ -227,10 +224,10 @@ def _whole(text: str) -> int | None:
 
 def _size(text: str) -> int | None:
     """Bytes of ``32K`` or ``8M``."""
-    found = re.fullmatch(r"(\d+)([KMG]?)", text.strip())
-    if found is None:
+    parts = re.fullmatch(r"(\d+)([KMG]?)", text.strip())
+    if parts is None:
         return None
-    return int(found[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[found[2]] or None
+    return int(parts[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[parts[2]] or None
 
 
 def _listed(text: str) -> int | None:

@@ -13,6 +13,7 @@ from perfmodel.units import show
 NAME = "host"
 """Name of the device where the user gives none."""
 _SOURCE = "probe"
+_REPORTED = "as the system reports it"
 #: How far a rate a clock may lie from a half or whole number to be taken for it.
 _NEAR = 0.12
 _KERNELS = {
@@ -55,14 +56,20 @@ def device_of(facts: HostFacts, name: str = NAME, year: int | None = None) -> De
         "default_runtime": "onnxruntime_arm" if arm else "onnxruntime_cpu_blocks",
         "default_engine": "cpu",
         "overlap": _overlap(facts),
-        "sources": {_SOURCE: {"title": f"This host, measured by perfmodel doctor --probe: {title}",
-                              "publisher": "perfmodel", **({"year": year} if year else {})}},
+        "sources": _sources(year, f": {title}"),
         "source": _SOURCE,
         "confidence": "measured",
         "engines": [_engine(facts)],
         "memories": levels,
-    }  # fmt: skip
+    }
     return Device.model_validate(plain)
+
+
+def _sources(year: int | None, of: str = "") -> dict[str, Any]:
+    """Return the measurement as a document."""
+    title = f"This host, measured by perfmodel doctor --probe{of}"
+    when = {"year": year} if year else {}
+    return {_SOURCE: {"title": title, "publisher": "perfmodel", **when}}
 
 
 def runtime_of(facts: HostFacts, name: str, base: Runtime, year: int | None = None) -> Runtime:
@@ -80,21 +87,22 @@ def runtime_of(facts: HostFacts, name: str, base: Runtime, year: int | None = No
     assert dispatch is not None
     at = f"onnxruntime {dispatch.version}, one thread, called from Python"
     plain = base.model_dump(mode="python", exclude={"base", "aliases"}, exclude_unset=True)
-    sources = dict(plain.get("sources") or {})
-    sources[_SOURCE] = {"title": "This host, measured by perfmodel doctor --probe",
-                        "publisher": "perfmodel", **({"year": year} if year else {})}  # fmt: skip
-    given = {"source": _SOURCE, "confidence": "measured", "measured_at": at}
+
+    def timed(seconds: float) -> dict[str, Any]:
+        how = {"source": _SOURCE, "confidence": "measured", "measured_at": at}
+        return {"value": _short(seconds), **how}
+
     plain |= {
         "name": name,
         "title": f"{base.title or base.name}; dispatch measured on this host",
-        "sources": sources,
-        "per_run": {"value": _short(dispatch.per_run_s), **given},
-        "per_operator": {"value": _short(dispatch.per_node_s), **given},
+        "sources": (plain.get("sources") or {}) | _sources(year),
+        "per_run": timed(dispatch.per_run_s),
+        "per_operator": timed(dispatch.per_node_s),
     }
     if dispatch.per_view_s is not None:
         plain["per_operator"]["note"] = f"a view takes {show(dispatch.per_view_s, 'time')}"
     if dispatch.per_subgraph_s is not None:
-        plain["per_subgraph"] = {"value": _short(dispatch.per_subgraph_s), **given}
+        plain["per_subgraph"] = timed(dispatch.per_subgraph_s)
     return Runtime.model_validate(plain)
 
 
@@ -108,57 +116,68 @@ def _overlap(facts: HostFacts) -> str:
 def _notes(facts: HostFacts) -> list[str]:
     who = facts.identity
     rounds = f"{facts.rounds} rounds of trials of {show(facts.trial_s, 'time')}"
-    said = [f"Best of {rounds}, by {facts.how}, on {who.system} {who.machine}."]
+    lines = [f"Best of {rounds}, by {facts.how}, on {who.system} {who.machine}."]
     if facts.width:
-        said.append("One thread is timed by its CPU time, several by the wall.")
+        lines.append("One thread is timed by its CPU time, several by the wall.")
     if who.flags:
-        said.append("Extensions: " + " ".join(who.flags) + ".")
+        lines.append(f"Extensions: {' '.join(who.flags)}.")
     if who.cores:
-        said.append(f"The host has {who.cores} cores and {who.threads} threads.")
+        lines.append(f"The host has {who.cores} cores and {who.threads} threads.")
     if facts.every_core is not None and facts.one_core is not None:
-        said.append(
-            f"From main memory one core reads {show(facts.one_core.best, 'bandwidth')}, all "
-            f"{show(facts.every_core.best, 'bandwidth')}."
-        )
+        one, every = (show(each.best, "bandwidth") for each in (facts.one_core, facts.every_core))
+        lines.append(f"From main memory one core reads {one}, all {every}.")
     if _overlap(facts) == "full":
-        said.append("How the times of levels compose is not measured: full overlap is assumed.")
-    if facts.dispatch is not None:
-        dispatch = facts.dispatch
-        said.append(
-            f"onnxruntime {dispatch.version} dispatches a node in "
-            f"{show(dispatch.per_node_s, 'time')} and a run in {show(dispatch.per_run_s, 'time')}."
+        lines.append("How the times of levels compose is not measured: full overlap is assumed.")
+    if (dispatch := facts.dispatch) is not None:
+        node, run = (show(each, "time") for each in (dispatch.per_node_s, dispatch.per_run_s))
+        lines.append(
+            f"onnxruntime {dispatch.version} dispatches a node in {node} and a run in {run}."
         )
-    return said + [f"{note[:1].upper()}{note[1:]}." for note in (*who.notes, *facts.notes)]
+    return lines + [f"{note[:1].upper()}{note[1:]}." for note in (*who.notes, *facts.notes)]
 
 
 def _engine(facts: HostFacts) -> dict[str, Any]:
     if facts.clock is None or not facts.best_width or facts.fma_latency_clocks is None:
         return _roofline(facts)
-    clock, bits = facts.clock, facts.best_width
-    peak = facts.at_width(bits)
+    size = facts.best_width // 8
+    peak = facts.at_width(facts.best_width)
     assert peak is not None
-    lanes, size = bits // 32, bits // 8
-    engine: dict[str, Any] = {
-        "name": "cpu",
-        "kind": "simd",
-        "tags": ["cpu"],
-        "units": facts.cores,
-        "clock": _of(clock.best, clock, "chain of dependent additions"),
-        "vector": {"value": size, "note": "widest registers that multiply at the full rate"},
-        "fma_per_clock": _per_clock(facts, peak.best / (2.0 * lanes)),
-        "fma_latency": {"value": round(facts.fma_latency_clocks, 2),
-                        "note": "chain of dependent multiply-accumulates"},
+    engine = _cpu(facts, "simd", peak, _by_width(facts)) | {
+        "vector": _noted(size, "widest registers that multiply at the full rate"),
+        "fma_per_clock": _per_clock(facts, 2.0 * peak.best / size),
+        "fma_latency": _noted(
+            round(facts.fma_latency_clocks, 2), "chain of dependent multiply-accumulates"
+        ),
         "loads_per_clock": _port(facts, "read", size),
         "stores_per_clock": _port(facts, "write", size),
-        "peaks": {"fp32": _of(peak.best, peak, _by_width(facts)) | _DENSE_FP32},
-    }  # fmt: skip
-    if engine["loads_per_clock"] is None or engine["stores_per_clock"] is None:
-        return _roofline(facts)
-    _more_peaks(facts, engine)
+    }
+    return _roofline(facts) if None in engine.values() else engine
+
+
+def _cpu(facts: HostFacts, kind: str, peak: Figure, note: str) -> dict[str, Any]:
+    """Return what an engine has whatever is known beside its peak."""
+    peaks = {"fp32": _of(peak.best, peak, note) | {"accumulator": "fp32", "sparsity": "dense"}}
+    engine: dict[str, Any] = {
+        "name": "cpu",
+        "kind": kind,
+        "tags": ["cpu"],
+        "units": facts.cores,
+        "peaks": peaks,
+    }
+    if facts.clock is not None:
+        engine["clock"] = _of(facts.clock.best, facts.clock, "chain of dependent additions")
+    if facts.int8 is not None:
+        kernel, figure = facts.int8
+        dense = {"accumulator": "int32", "sparsity": "dense"}
+        peaks["int8"] = _of(figure.best, figure, _KERNELS[kernel]) | dense
+    adds = facts.peaks.get(f"add_{facts.width}")
+    if adds is not None:
+        engine["vector_peaks"] = {"fp32": _of(adds.best, adds, "additions")}
     return engine
 
 
-_DENSE_FP32 = {"accumulator": "fp32", "sparsity": "dense"}
+def _noted(value: Any, note: str, **more: Any) -> dict[str, Any]:
+    return {"value": value, **more, "note": note}
 
 
 def _roofline(facts: HostFacts) -> dict[str, Any]:
@@ -169,35 +188,17 @@ def _roofline(facts: HostFacts) -> dict[str, Any]:
 
         raise InputError("no peak could be measured: " + "; ".join(facts.notes))
     note = "product of matrices by numpy's BLAS: a floor of the peak"
-    engine: dict[str, Any] = {
-        "name": "cpu", "kind": "roofline", "tags": ["cpu"], "units": facts.cores,
-        "peaks": {
-            "fp32": _of(peak.best, peak, note if "product" in facts.peaks else "") | _DENSE_FP32
-        },
-    }  # fmt: skip
-    if facts.clock is not None:
-        engine["clock"] = _of(facts.clock.best, facts.clock, "chain of dependent additions")
-    _more_peaks(facts, engine)
-    return engine
-
-
-def _more_peaks(facts: HostFacts, engine: dict[str, Any]) -> None:
-    if facts.int8 is not None:
-        kernel, figure = facts.int8
-        engine["peaks"]["int8"] = _of(figure.best, figure, _KERNELS[kernel]) | {
-            "accumulator": "int32", "sparsity": "dense",
-        }  # fmt: skip
-    adds = facts.peaks.get(f"add_{facts.width}")
-    if adds is not None:
-        engine["vector_peaks"] = {"fp32": _of(adds.best, adds, "additions")}
+    return _cpu(facts, "roofline", peak, note if "product" in facts.peaks else "")
 
 
 def _by_width(facts: HostFacts) -> str:
-    rates = ((width, facts.at_width(width)) for width in (128, 256, 512))
-    return "by width of the vectors: " + ", ".join(
+    rates = {width: facts.at_width(width) for width in (128, 256, 512)}
+    texts = [
         f"{width} bit {show(figure.best, 'compute', unit='GFLOP/s')}"
-        for width, figure in rates if figure is not None
-    )  # fmt: skip
+        for width, figure in rates.items()
+        if figure is not None
+    ]
+    return f"by width of the vectors: {', '.join(texts)}"
 
 
 def _short(value: float) -> float:
@@ -216,7 +217,7 @@ def _per_clock(facts: HostFacts, rate: float) -> dict[str, Any]:
     raw = facts.per_clock(rate)
     halves = max(1.0, round(2.0 * raw)) / 2.0
     near = abs(raw / halves - 1.0) <= _NEAR
-    return {"value": halves if near else round(raw, 3), "note": f"measured {raw:.3f}"}
+    return _noted(halves if near else round(raw, 3), f"measured {raw:.3f}")
 
 
 def _port(facts: HostFacts, operation: str, size: int) -> dict[str, Any] | None:
@@ -229,70 +230,47 @@ def _port(facts: HostFacts, operation: str, size: int) -> dict[str, Any] | None:
 def _level(facts: HostFacts, level: LevelFacts) -> dict[str, Any]:
     cache, figure = level.cache, level.bandwidth
     assert figure is not None
-    others = [
-        f"{operation} {show(rate.best, 'bandwidth')}"
-        for operation, rate in level.bandwidths.items()
-    ]
-    said = [", ".join(others) + f" at {show(level.size_bytes, 'bytes')} a thread"]
-    found: dict[str, Any] = {
+    rates = [f"{name} {show(rate.best, 'bandwidth')}" for name, rate in level.bandwidths.items()]
+    note = f"{', '.join(rates)} at {show(level.size_bytes, 'bytes')} a thread"
+    memory: dict[str, Any] = {
         "name": level.name,
         "kind": "cache" if cache else "dram",
         "roles": [] if cache else ["main"],
         "capacity": _capacity(facts, level),
-        "bandwidth": _of(figure.best, figure, "; ".join(said)),
+        "bandwidth": _of(figure.best, figure, note),
     }
     if cache is not None and cache.ways:
-        note = f"{cache.ways} ways, as the system reports it"
-        found["way"] = {"value": cache.size_bytes / cache.ways, "confidence": "datasheet",
-                        "note": note}  # fmt: skip
+        note = f"{cache.ways} ways, {_REPORTED}"
+        memory["way"] = _noted(cache.size_bytes / cache.ways, note, confidence="datasheet")
     if cache is None:
-        found["sustained_bandwidth"] = {"value": _short(figure.best)}
+        memory["sustained_bandwidth"] = {"value": _short(figure.best)}
         if facts.cores > 1 and facts.one_core is not None:
-            alone = min(_short(facts.one_core.best), _short(figure.best))
-            found["unit_bandwidth"] = _of(alone, facts.one_core)
-    elif facts.ramp is not None and level.name == _last_cache(facts):
+            one = min(_short(facts.one_core.best), _short(figure.best))
+            memory["unit_bandwidth"] = _of(one, facts.one_core)
+    elif facts.ramp is not None and level == [each for each in facts.levels if each.cache][-1]:
         curve = ", ".join(f"{show(size, 'bytes')} {rate / 1e9:.0f}" for size, rate in facts.edge)
-        start, end = facts.ramp
-        found["ramp_start"] = {
-            "value": _kib(start),
-            "note": f"reads of working sets, GB/s: {curve}",
-        }
-        found["ramp_end"] = _kib(end)
+        start, end = (round(size / 1024) * 1024 for size in facts.ramp)
+        memory["ramp_start"] = _noted(start, f"reads of working sets, GB/s: {curve}")
+        memory["ramp_end"] = end
     if level.latency_s is not None:
-        more = ""
+        note = "links of a random circle"
         if level.misses_in_flight is not None:
-            more = f"; twelve at once are {level.misses_in_flight:.1f} times as fast"
-        found["latency"] = {
-            "value": f"{level.latency_s * 1e9:.4g} ns",
-            "note": f"links of a random circle{more}",
-        }
-    return found
-
-
-def _kib(size: int) -> int:
-    return round(size / 1024) * 1024
-
-
-def _last_cache(facts: HostFacts) -> str:
-    return [level.name for level in facts.levels if level.cache is not None][-1]
+            note += f"; twelve at once are {level.misses_in_flight:.1f} times as fast"
+        memory["latency"] = _noted(f"{level.latency_s * 1e9:.4g} ns", note)
+    return memory
 
 
 def _capacity(facts: HostFacts, level: LevelFacts) -> dict[str, Any]:
-    cache, source = level.cache, {"confidence": "datasheet", "note": "as the system reports it"}
-    if cache is None:
-        known = facts.identity.memory_bytes
-        if known is None:
-            note = "the size of memory is not known: the working set that was measured"
-            return {"value": float(level.size_bytes), "confidence": "estimated", "note": note}
-        return {"value": float(known), **source}
-    private = cache.shared_by is None or cache.shared_by <= _threads_a_core(facts)
-    line = f", lines of {cache.line_bytes} B" if cache.line_bytes else ""
-    count = facts.cores if private else 1
-    many = f"{count} private caches, " if count > 1 else ""
-    source["note"] = f"{many}as the system reports it{line}"
-    return {"value": float(cache.size_bytes * count), **source}
-
-
-def _threads_a_core(facts: HostFacts) -> int:
-    who = facts.identity
-    return max(1, round((who.threads or 1) / (who.cores or 1)))
+    cache, who = level.cache, facts.identity
+    if cache is None and who.memory_bytes is None:
+        note = "the size of memory is not known: the working set that was measured"
+        return _noted(float(level.size_bytes), note, confidence="estimated")
+    size, note = who.memory_bytes or 0, _REPORTED
+    if cache is not None:
+        threads_of_core = max(1, round((who.threads or 1) / (who.cores or 1)))
+        private = cache.shared_by is None or cache.shared_by <= threads_of_core
+        count = facts.cores if private else 1
+        size = cache.size_bytes * count
+        note = f"{count} private caches, {_REPORTED}" if count > 1 else _REPORTED
+        note += f", lines of {cache.line_bytes} B" if cache.line_bytes else ""
+    return _noted(float(size), note, confidence="datasheet")

@@ -92,7 +92,7 @@ def transfer_cycles(work: Work, edge: CacheBoundary, pieces: Value, reads: Value
     Parameters
     ----------
     pieces
-        Store instructions a line.
+        Store instructions per line.
     reads
         Lines of streams that are only read; ``work.reads`` where layer conditions hold.
     """

@@ -27,7 +27,7 @@ class Work(NamedTuple):
         Those of them whose vectors straddle a line where a vector is as long as one (a stencil's
         shifted neighbours).
     reads, writes, updates
-        Streams that are only read, only written, and read and written in place: lines a line of
+        Streams that are only read, only written, and read and written in place: lines per line of
         results that come from (and go to) the levels beyond, where every layer condition holds.
     whole
         1 where written lines are written whole by aligned vectors, 0 where vectors straddle them.
@@ -57,7 +57,7 @@ def store_switches(stores: Value, pieces: Value) -> Value:
     stores
         Streams of stores.
     pieces
-        Store instructions a line.
+        Store instructions per line.
     """
     xp = namespace(stores, pieces, 0.0)
     return xp.where(xp.asarray(stores) > 1.0, stores * pieces, stores * 1.0)

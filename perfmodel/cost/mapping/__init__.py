@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from perfmodel.cost.mapping.best import best_mapping, evaluate_mapping, loma_mapping
 from perfmodel.cost.mapping.capacity import CapacityStaircase, capacity_staircase
 from perfmodel.cost.mapping.hierarchy import ArrayDimension, Hierarchy, MemoryLevel, Port
-from perfmodel.cost.mapping.known import KNOWN, tpu_like
 from perfmodel.cost.mapping.network import MappedLayer, MappedNetwork, map_network
-from perfmodel.cost.mapping.read_zigzag import from_zigzag
+from perfmodel.cost.mapping.read_zigzag import KNOWN, from_zigzag, tpu_like
 from perfmodel.cost.mapping.result import Mapping, OperandAccesses
 from perfmodel.former import former_names
 

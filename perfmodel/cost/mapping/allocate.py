@@ -47,25 +47,25 @@ def allocate(
     cuts: dict[Operand, list[Ints]] = {operand: [] for operand in OPERANDS}
     fits = np.ones(count, dtype=np.bool_)
     for level, memory in enumerate(problem.hierarchy.memories):
-        held: list[Operand] = [operand for operand in _TURNS if operand in memory.operands]
-        options = [_options(orders, operand, level, inner[operand]) for operand in held]
-        bits, moved = _together([o[0] for o in options]), _together([o[1] for o in options])
+        operands: list[Operand] = [operand for operand in _TURNS if operand in memory.operands]
+        options = [_options(orders, operand, level, inner[operand]) for operand in operands]
+        bits, fetched = _together([o[0] for o in options]), _together([o[1] for o in options])
         room = np.full((count, 1), 8.0 * memory.capacity_bytes)
         if half:
             room = np.where(bits.min(axis=1, keepdims=True) <= room / 2, room / 2, room)
-        moved = np.where(bits <= room, moved, np.inf)
+        fetched = np.where(bits <= room, fetched, np.inf)
         # Loops over an operand's own index leave the product as it is, so there are ties. Products
         # of averages tie only up to rounding; they are compared as they are, as LOMA does.
-        least = moved.min(axis=1, keepdims=True)
+        least = fetched.min(axis=1, keepdims=True)
         fits &= np.isfinite(least[:, 0])
-        good = moved == least
-        last = moved.shape[1] - 1 - np.argmax(good[:, ::-1], axis=1)
-        for operand in reversed(held):
+        good = fetched == least
+        last = fetched.shape[1] - 1 - np.argmax(good[:, ::-1], axis=1)
+        for operand in reversed(operands):
             last, inner[operand] = np.divmod(last, loops + 1)
             if level != levels[operand][-1]:
                 cuts[operand].append(inner[operand])
     empty = np.zeros((0, count), dtype=np.int64)
-    return {o: np.stack(found) if found else empty for o, found in cuts.items()}, fits
+    return {o: np.stack(own) if own else empty for o, own in cuts.items()}, fits
 
 
 def _options(orders: Orders, operand: Operand, level: int, inner: Ints) -> tuple[Floats, Floats]:
@@ -78,17 +78,17 @@ def _options(orders: Orders, operand: Operand, level: int, inner: Ints) -> tuple
     wide = passing(problem, mine[place], orders.tile(inner)).partial
     bits = problem.room(operand, level, orders.inside)
     bits = bits * problem.bits(operand, partial=wide)[..., None]
-    moved = orders.iterations[:, -1:] / orders.iterations * bits
+    fetched = orders.iterations[:, -1:] / orders.iterations * bits
     least = inner
     if level == levels[-1]:
         least = np.full(count, loops)
-        moved = np.zeros_like(moved)
-    return np.where(orders.places < least[:, None], np.inf, bits), moved
+        fetched = np.zeros_like(fetched)
+    return np.where(orders.places < least[:, None], np.inf, bits), fetched
 
 
 def _together(values: list[Floats]) -> Floats:
     """Sums over one choice of each operand, the first slowest; shape (orders, choices)."""
-    found = values[0]
+    sums = values[0]
     for more in values[1:]:
-        found = (found[:, :, None] + more[:, None, :]).reshape(len(found), -1)
-    return found
+        sums = (sums[:, :, None] + more[:, None, :]).reshape(len(sums), -1)
+    return sums

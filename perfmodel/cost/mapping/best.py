@@ -87,10 +87,10 @@ def loma_mapping(
     """
     problem = problem_of(nest, hierarchy, widths, in_rows, in_columns, accounting)
     _check(objective, loops)
-    found = listed_mapping(problem, objective, loops)
-    if found is None:
+    mapping = listed_mapping(problem, objective, loops)
+    if mapping is None:
         raise InfeasibleError(why_none_fits(problem))
-    return found
+    return mapping
 
 
 def evaluate_mapping(
@@ -123,25 +123,21 @@ def evaluate_mapping(
     """
     problem = problem_of(nest, hierarchy, widths, in_rows, in_columns, accounting)
     faults: list[Fault | str] = []
-    made = dict.fromkeys(DIMS, 1)
+    iterations = dict.fromkeys(DIMS, 1)
     for dim, factor in order:
-        made[dim] *= factor
+        iterations[dim] *= factor
     for dim, extent in zip(DIMS, problem.temporal, strict=True):
-        if made[dim] != extent:
+        if iterations[dim] != extent:
             faults.append(
-                Fault(f"loops over {dim} make {made[dim]}", expected=f"{extent} over time")
+                Fault(f"loops over {dim} make {iterations[dim]}", expected=f"{extent} over time")
             )
     for operand in OPERANDS:
-        given = list(cuts.get(operand, ()))
+        own = list(cuts.get(operand, ()))
         levels = len(hierarchy.levels[operand]) - 1
-        if (
-            len(given) != levels
-            or sorted(given) != given
-            or not all(0 <= c <= len(order) for c in given)
-        ):
+        if len(own) != levels or sorted(own) != own or not all(0 <= c <= len(order) for c in own):
             faults.append(
                 Fault(
-                    f"cuts of {operand} are {given}",
+                    f"cuts of {operand} are {own}",
                     expected=f"{levels} rising numbers up to {len(order)}",
                 )
             )

@@ -65,7 +65,7 @@ def capacity_staircase(
 
     A mapping found for some capacity is the best for all smaller ones down to what it needs; the
     next is searched just below that, and so on until nothing fits. Exact, as `best_mapping` is, but
-    for steps of less than a share of 1e-10. The joules an access stay those of the hierarchy.
+    for steps of less than a share of 1e-10. The joules per access stay those of the hierarchy.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def capacity_staircase(
     InputError
         For a memory that the hierarchy has not, and as `best_mapping`.
     """
-    names = [found.name for found in hierarchy.memories]
+    names = [level.name for level in hierarchy.memories]
     if memory not in names:
         raise input_error(
             f"there is no memory '{memory}'",
@@ -94,7 +94,7 @@ def capacity_staircase(
 def _staircase(problem: MappingProblem, level: int, limit: int | None) -> CapacityStaircase:
     capacity = inf
     steps: list[tuple[float, float, Mapping]] = []
-    factors, whole = factors_of(problem, limit)
+    factors, complete = factors_of(problem, limit)
     while True:
         memories = list(problem.hierarchy.memories)
         memories[level] = replace(memories[level], capacity_bytes=capacity)
@@ -104,7 +104,7 @@ def _staircase(problem: MappingProblem, level: int, limit: int | None) -> Capaci
         if chain is None:
             break
         orders, cuts = orders_of_chain(tighter, lattice(factors), chain)
-        mapping = mapping_of(orders, cuts, 0, proved=whole)
+        mapping = mapping_of(orders, cuts, 0, proved=complete)
         needed = _needed_bytes(tighter, level, mapping)
         if steps and mapping.energy_j <= steps[-1][1] * (1 + 1e-12):
             steps.pop()
@@ -132,7 +132,7 @@ def _needed_bytes(problem: MappingProblem, level: int, mapping: Mapping) -> floa
         for dim, times in mapping.loops[: access.inside]:
             tile[DIMS.index(dim)] *= times
         place = problem.hierarchy.levels[access.operand].index(level)
-        held = problem.elements(access.operand, tile * problem.inside[access.operand][place])
+        elements = problem.elements(access.operand, tile * problem.inside[access.operand][place])
         room = problem.room(access.operand, level, tile)
-        needed += access.held_bytes * float(room / held)
+        needed += access.held_bytes * float(room / elements)
     return needed

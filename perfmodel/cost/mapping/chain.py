@@ -15,10 +15,9 @@ not fit together, the part that is too much is split between them. The result is
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,8 @@ from perfmodel.cost.mapping.counts import energy_j, passing
 from perfmodel.cost.mapping.hierarchy import DIMS, FREE, OPERANDS, Operand
 from perfmodel.cost.mapping.orders import Loops
 from perfmodel.cost.mapping.problem import Floats, MappingProblem
+from perfmodel.optimise.best_first import BestFirst, Incumbent
+from perfmodel.optimise.deadline import Deadline
 
 Bools = npt.NDArray[np.bool_]
 #: Nodes of the branch and bound whose chains are found at once, and tiles of all of them.
@@ -100,17 +101,16 @@ class TileChain:
         The same tiles, inner to outer.
     joules
         Energy of all accesses.
-    nodes
-        Chains that the proof took.
     """
 
     tiles: dict[Operand, tuple[tuple[int, ...], ...]]
     order: tuple[tuple[int, ...], ...]
     joules: float
-    nodes: int
 
 
 State = tuple[tuple[int, int], ...]
+#: Operand, place of the boundary, whether its memory holds wide sums, and what it leaves.
+_Step = tuple[int, int, int, int]
 
 
 @dataclass
@@ -164,24 +164,35 @@ def cheapest_chain(
     root = (np.full(limits, -1.0), np.full(limits, np.inf))
     for key, at in search.limits.items():
         root[1][at] = search.capacity[key[1]]
-    number = count(1)
-    heap: list[tuple[float, int, tuple[Floats, Floats]]] = [(0.0, 0, root)]
-    best: TileChain | None = None
-    nodes = 0
-    most = min(_BATCH, max(1, _ELEMENTS // search.grid.tiles.shape[1]))
-    while heap and (best is None or heap[0][0] < best.joules * (1 - 1e-12)):
-        batch = [heapq.heappop(heap)[2] for _ in range(min(most if nodes else 1, len(heap)))]
-        nodes += len(batch)
-        for node, found in zip(batch, _chains(search, batch), strict=True):
-            if found is None or (best is not None and found.joules >= best.joules):
+    return _CapacityBranchAndBound(search).run(root).solution
+
+
+_Parts: TypeAlias = tuple[Floats, Floats]
+
+
+class _CapacityBranchAndBound(BestFirst[_Parts, TileChain]):
+    """Over parts of the shared memories: more than the first of a node, up to the second."""
+
+    def __init__(self, search: _TileChainSearch) -> None:
+        super().__init__(Incumbent(), Deadline())
+        self.search, self.together = search, min(_BATCH, _ELEMENTS // search.grid.tiles.shape[1])
+
+    def cut(self) -> float:
+        """Return the energy from which on a node is of no use."""
+        return self.incumbent.value * (1 - 1e-12)
+
+    def expand(self, node: _Parts, bound: float) -> Iterator[tuple[float, _Parts]]:
+        """Yield the parts into which this node and the next ones fall, of those that hold more."""
+        del bound
+        nodes = [node, *self.next_nodes(self.together - 1)]
+        for parts, chain in zip(nodes, _chains(self.search, nodes), strict=True):
+            if chain is None or chain.joules >= self.incumbent.value:
                 continue
-            children = _split(search, node, found)
+            children = _split(self.search, parts, chain)
             if children is None:
-                best = found
-                continue
-            for child in children:
-                heapq.heappush(heap, (found.joules, next(number), child))
-    return None if best is None else TileChain(best.tiles, best.order, best.joules, nodes)
+                self.incumbent.offer(chain, chain.joules)
+            else:
+                yield from ((chain.joules, child) for child in children)
 
 
 def _prepare(problem: MappingProblem, grid: TileLattice) -> _TileChainSearch | None:
@@ -204,34 +215,42 @@ def _prepare(problem: MappingProblem, grid: TileLattice) -> _TileChainSearch | N
             joules = np.where((tiles[changing] > 1).any(axis=0), np.inf, joules)
             bits = np.zeros((2, tiles.shape[1]))
         else:
-            held = problem.room(operand, boundary.lower, tiles)
+            tile_elements = problem.room(operand, boundary.lower, tiles)
             bits = np.stack(
-                [held * float(problem.bits(operand, partial=partial)) for partial in (False, True)]
+                [
+                    tile_elements * float(problem.bits(operand, partial=partial))
+                    for partial in (False, True)
+                ]
             )
         steps[operand].append(_BoundaryCosts(joules, bits, move.partial, boundary.lower))
     capacity = {at: 8.0 * m.capacity_bytes for at, m in enumerate(problem.hierarchy.memories)}
-    held_by: dict[int, list[Operand]] = {}
+    users_of: dict[int, list[Operand]] = {}
     for operand in OPERANDS:
         levels = problem.hierarchy.levels[operand]
         for level in levels[:-1]:
-            held_by.setdefault(level, []).append(operand)
-        whole = np.asarray(problem.temporal, dtype=np.float64)
+            users_of.setdefault(level, []).append(operand)
+        full_tile = np.asarray(problem.temporal, dtype=np.float64)
         # Sums that are not complete inside the next memory are partial in the outermost one.
         wide = operand == "output" and len(levels) == 1 and bool(flag)
         capacity[levels[-1]] -= float(
-            problem.room(operand, levels[-1], whole) * problem.bits(operand, partial=wide)
+            problem.room(operand, levels[-1], full_tile) * problem.bits(operand, partial=wide)
         )
     if min(capacity.values()) < 0:
         return None
-    shared = {level: held for level, held in held_by.items() if len(held) > 1}
+    shared = {level: users for level, users in users_of.items() if len(users) > 1}
     limits: dict[tuple[Operand, int], int] = {}
-    for level, held in shared.items():
-        for operand in held:
+    for level, users in shared.items():
+        for operand in users:
             limits[operand, level] = len(limits)
     return _TileChainSearch(
-        problem, grid, steps, tuple((0, flag if o == "output" else 0) for o in OPERANDS),
-        constant, limits, capacity,
-    )  # fmt: skip
+        problem,
+        grid,
+        steps,
+        tuple((0, flag if o == "output" else 0) for o in OPERANDS),
+        constant,
+        limits,
+        capacity,
+    )
 
 
 def _charge(search: _TileChainSearch, memory: int) -> None:
@@ -249,98 +268,120 @@ def _charge(search: _TileChainSearch, memory: int) -> None:
 def _chains(
     search: _TileChainSearch, nodes: Sequence[tuple[Floats, Floats]]
 ) -> list[TileChain | None]:
-    """The cheapest chain of each node, its parts of the shared memories given."""
-    grid = search.grid
-    shape = (len(nodes), *grid.shape)
-    lower = np.stack([node[0] for node in nodes])[..., None]
-    upper = np.stack([node[1] for node in nodes])[..., None]
-    costs: dict[tuple[int, int, int, int], Floats] = {}
+    """Return the cheapest chain of each node, whose shares of the shared memories are fixed."""
+    table = _ChainTable(search, nodes)
+    table.fill()
+    return [table.trace(node) for node in range(len(nodes))]
 
-    def cost(at: int, place: int, wide: int, flag: int) -> Floats:
-        """Joules of a boundary whose memory holds wide sums, if `flag` is what it leaves."""
-        key = (at, place, wide, flag)
-        if key not in costs:
-            step = search.steps[OPERANDS[at]][place]
+
+class _ChainTable:
+    """The least joules of every state over all tiles of all nodes, and where each came from.
+
+    Attributes
+    ----------
+    lower, upper
+        Bits above which and up to which tiles lie in the shared memories, of each node.
+    costs
+        Joules of a step: operand, place, whether its memory holds wide sums, and what it leaves.
+    least
+        State -> joules, of the shape of nodes and tiles.
+    came
+        State -> the states and steps that lead to it.
+    """
+
+    def __init__(self, search: _TileChainSearch, nodes: Sequence[tuple[Floats, Floats]]) -> None:
+        self.search, self.nodes = search, len(nodes)
+        self.shape = (len(nodes), *search.grid.shape)
+        self.lower = np.stack([lower for lower, _ in nodes])[..., None]
+        self.upper = np.stack([upper for _, upper in nodes])[..., None]
+        self.costs: dict[_Step, Floats] = {}
+        self.least: dict[State, Floats] = {search.start: np.zeros(self.shape)}
+        self.came: dict[State, list[tuple[State, _Step]]] = {}
+
+    def _cost(self, key: _Step) -> Floats:
+        if key not in self.costs:
+            at, place, wide, flag = key
+            step = self.search.steps[OPERANDS[at]][place]
             bits = step.bits[wide]
-            limit = search.limits.get((OPERANDS[at], step.memory))
-            fits = np.ones((len(nodes), bits.size), dtype=np.bool_)
+            limit = self.search.limits.get((OPERANDS[at], step.memory))
+            fits = np.ones((self.nodes, bits.size), dtype=np.bool_)
             if limit is not None:
-                fits = (bits > lower[:, limit]) & (bits <= upper[:, limit])
+                fits = (bits > self.lower[:, limit]) & (bits <= self.upper[:, limit])
             elif step.memory >= 0:
-                fits = np.broadcast_to(bits <= search.capacity[step.memory], fits.shape)
+                fits = np.broadcast_to(bits <= self.search.capacity[step.memory], fits.shape)
             fits = fits & (step.partial == bool(flag))
-            costs[key] = np.where(fits, step.joules, np.inf).reshape(shape)
-        return costs[key]
+            self.costs[key] = np.where(fits, step.joules, np.inf).reshape(self.shape)
+        return self.costs[key]
 
-    # Slice by slice: several times faster than `accumulate` along axes as short as these.
-    whole = slice(None)
-    slices = [
-        ((whole,) * axis + (place,), (whole,) * axis + (place - 1,))
-        for axis, size in enumerate(shape)
-        for place in range(1, size)
-        if axis
-    ]
+    def fill(self) -> None:
+        """Find the least joules of all states, layer by layer."""
+        search = self.search
+        every = slice(None)
+        # Slice by slice: several times faster than `accumulate` along axes as short as these.
+        slices = [
+            ((every,) * axis + (place,), (every,) * axis + (place - 1,))
+            for axis, size in enumerate(self.shape)
+            for place in range(1, size)
+            if axis
+        ]
+        layer = [search.start]
+        while layer:
+            following: dict[State, None] = {}
+            for state in layer:
+                for at, flag in search.options(state):
+                    place, wide = state[at]
+                    after = (*state[:at], (place + 1, flag), *state[at + 1 :])
+                    self.came.setdefault(after, []).append((state, (at, place, wide, flag)))
+                    following[after] = None
+            for state in following:
+                best = np.full(self.shape, np.inf)
+                for before, step in self.came[state]:
+                    np.minimum(best, self.least[before] + self._cost(step), out=best)
+                for here, there in slices:
+                    np.minimum(best[here], best[there], out=best[here])
+                self.least[state] = best
+            layer = list(following)
 
-    def running(values: Floats) -> Floats:
-        for here, before in slices:
-            np.minimum(values[here], values[before], out=values[here])
-        return values
-
-    least: dict[State, Floats] = {search.start: np.zeros(shape)}
-    came: dict[State, list[tuple[State, tuple[int, int, int, int]]]] = {}
-    layer = [search.start]
-    while layer:
-        following: dict[State, None] = {}
-        for state in layer:
-            for at, flag in search.options(state):
-                place, wide = state[at]
-                after = (*state[:at], (place + 1, flag), *state[at + 1 :])
-                came.setdefault(after, []).append((state, (at, place, wide, flag)))
-                following[after] = None
-        for state in following:
-            best = np.full(shape, np.inf)
-            for before, step in came[state]:
-                np.minimum(best, least[before] + cost(*step), out=best)
-            least[state] = running(best)
-        layer = list(following)
-    ends = [
-        tuple((len(search.steps[o]), f if o == "output" else 0) for o in OPERANDS) for f in (0, 1)
-    ]
-    ends = [end for end in ends if end in least]
-
-    def trace(node: int) -> TileChain | None:
-        within = tuple(slice(None) for _ in grid.axes)
-        state = min(ends, key=lambda end: float(least[end][node].reshape(-1)[-1]))
-        total = float(least[state][node].reshape(-1)[-1])
+    def trace(self, node: int) -> TileChain | None:
+        """Return the cheapest chain of a node; None where nothing fits."""
+        search, grid = self.search, self.search.grid
+        ends = [
+            tuple((len(search.steps[o]), f if o == "output" else 0) for o in OPERANDS)
+            for f in (0, 1)
+        ]
+        totals = {
+            end: float(self.least[end][node].reshape(-1)[-1]) for end in ends if end in self.least
+        }
+        state = min(totals, key=totals.__getitem__)
+        total = totals[state]
         if not np.isfinite(total):
             return None
+        within = tuple(slice(None) for _ in grid.axes)
         placed: dict[Operand, list[tuple[int, ...]]] = {operand: [] for operand in OPERANDS}
         order: list[tuple[int, ...]] = []
         while state != search.start:
             parts = [
-                least[before][node][within] + costs[step][node][within]
-                for before, step in came[state]
+                self.least[before][node][within] + self._cost(step)[node][within]
+                for before, step in self.came[state]
             ]
             which = int(np.argmin([float(part.min()) for part in parts]))
             # Of equal ones the largest tile: fewer, longer transfers stall less.
             equal = parts[which] <= float(parts[which].min()) * (1 + 1e-13)
             tile = tuple(np.argwhere(equal)[-1].tolist())
-            before, step = came[state][which]
+            before, step = self.came[state][which]
             placed[OPERANDS[step[0]]].append(tile)
             order.append(tile)
             within = tuple(slice(0, exponent + 1) for exponent in tile)
             state = before
         tiles: dict[Operand, tuple[tuple[int, ...], ...]] = {
-            operand: tuple(reversed(found)) for operand, found in placed.items()
+            operand: tuple(reversed(path)) for operand, path in placed.items()
         }
         tiles["output"] = ((0,) * len(grid.axes), *tiles["output"])
-        return TileChain(tiles, tuple(reversed(order)), total + search.constant, 0)
-
-    return [trace(node) for node in range(len(nodes))]
+        return TileChain(tiles, tuple(reversed(order)), total + search.constant)
 
 
 def _split(
-    search: _TileChainSearch, node: tuple[Floats, Floats], found: TileChain
+    search: _TileChainSearch, node: tuple[Floats, Floats], chain: TileChain
 ) -> list[tuple[Floats, Floats]] | None:
     """Parts of a node that together hold every chain that fits; None if the one found does."""
     sizes = np.zeros(len(search.limits))
@@ -348,10 +389,10 @@ def _split(
         place = search.problem.hierarchy.levels[operand].index(level)
         wide = search.start[0][1] if operand == "output" else 0
         if operand == "output" and place:
-            inner = found.tiles[operand][place]
+            inner = chain.tiles[operand][place]
             wide = int(search.steps[operand][place - 1].partial[_flat(search.grid, inner)])
         step = search.steps[operand][place if operand == "output" else place + 1]
-        tile = found.tiles[operand][place + 1]
+        tile = chain.tiles[operand][place + 1]
         sizes[limit] = step.bits[wide, _flat(search.grid, tile)]
     for level in dict.fromkeys(level for _, level in search.limits):
         limits = [limit for (_, at), limit in search.limits.items() if at == level]
@@ -364,9 +405,9 @@ def _split(
             # All chains that fit have some operand an equal share of the excess below its size.
             most = sizes[limit] - over / len(limits)
             others = [other for other in limits if other != limit]
-            rest = search.capacity[level] - float(np.maximum(lower[others], 0.0).sum())
+            room = search.capacity[level] - float(np.maximum(lower[others], 0.0).sum())
             child = upper.copy()
-            child[limit] = min(child[limit], most, rest)
+            child[limit] = min(child[limit], most, room)
             if child[limit] > lower[limit]:
                 children.append((lower.copy(), child))
             lower[limit] = max(lower[limit], most)

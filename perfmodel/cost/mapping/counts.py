@@ -1,6 +1,6 @@
 """Accesses and energy of a boundary, from the tile inside it.
 
-An instance below holds ``held`` elements for ``cycles`` cycles, so they pass ``all cycles /
+An instance below holds ``elements`` for ``cycles`` cycles, so they pass ``all cycles /
 cycles`` times. An input is read above (feed) and written below (fill); an output is read below
 (drain) and written above (collect), and where its sum is not complete it comes back the same way.
 An access of part of a port's width costs that part of the energy, in whole granules.
@@ -38,7 +38,7 @@ class Passing:
     ----------
     boundary
         Which one.
-    held
+    elements
         Elements that one lower instance holds.
     cycles
         Cycles for which it holds them.
@@ -51,7 +51,7 @@ class Passing:
     """
 
     boundary: Boundary
-    held: Floats
+    elements: Floats
     cycles: Floats
     times: Floats
     partial: npt.NDArray[np.bool_]
@@ -72,21 +72,21 @@ def passing(problem: MappingProblem, boundary: Boundary, tile: Floats) -> Passin
     """
     spatial = boundary.below.reshape(-1, *(1,) * (tile.ndim - 1))
     if boundary.lower < 0:
-        held = np.ones(tile.shape[1:])
+        elements = np.ones(tile.shape[1:])
     else:
-        held = problem.elements(boundary.operand, tile * spatial)
+        elements = problem.elements(boundary.operand, tile * spatial)
     if problem.accounting == "zigzag":
-        held = np.rint(held)
+        elements = np.rint(elements)
     cycles = np.prod(tile, axis=0)
     times = np.floor_divide(float(problem.cycles), cycles)
     if boundary.operand == "output":
-        whole = np.asarray(problem.temporal, dtype=np.float64)[_REDUCED]
-        outside = np.prod(whole) / np.prod(tile[_REDUCED], axis=0)
+        every = np.asarray(problem.temporal, dtype=np.float64)[_REDUCED]
+        outside = np.prod(every) / np.prod(tile[_REDUCED], axis=0)
     else:
         outside = np.ones_like(cycles)
     return Passing(
         boundary=boundary,
-        held=held,
+        elements=elements,
         cycles=cycles,
         times=times,
         partial=(outside > 1) | boundary.spatial_reduction,
@@ -113,10 +113,10 @@ def accesses(problem: MappingProblem, crossing: Passing) -> dict[tuple[int, str]
         (memory, direction) -> accesses of the port's whole width, shape of the tiles.
     """
     boundary = crossing.boundary
-    sides = [(boundary.upper, boundary.upper_count, crossing.held * boundary.multicast)]
+    sides = [(boundary.upper, boundary.upper_count, crossing.elements * boundary.multicast)]
     if boundary.lower >= 0:
-        sides.append((boundary.lower, boundary.lower_count, crossing.held))
-    found: dict[tuple[int, str], Floats] = {}
+        sides.append((boundary.lower, boundary.lower_count, crossing.elements))
+    counts: dict[tuple[int, str], Floats] = {}
     for side, (memory, count, elements) in enumerate(sides):
         if boundary.operand == "output":
             out, back = ("collect", "feed") if side == 0 else ("drain", "fill")
@@ -128,16 +128,16 @@ def accesses(problem: MappingProblem, crossing: Passing) -> dict[tuple[int, str]
             number = words(problem, memory, direction, crossing, elements) * crossing.times * count
             if boundary.operand == "output" and direction == back:
                 number = np.where(crossing.partial, number * (1.0 - crossing.first), 0.0)
-            found[memory, direction] = (
+            counts[memory, direction] = (
                 np.floor(number) if problem.accounting == "zigzag" else number
             )
-    return found
+    return counts
 
 
 def energy_j(problem: MappingProblem, crossing: Passing) -> Floats:
     """Joules of all accesses of a boundary."""
-    total = np.zeros_like(crossing.held)
+    total = np.zeros_like(crossing.elements)
     for (memory, direction), number in accesses(problem, crossing).items():
-        found = problem.hierarchy.memories[memory]
-        total = total + number * (found.read_j if direction in ("feed", "drain") else found.write_j)
+        level = problem.hierarchy.memories[memory]
+        total = total + number * (level.read_j if direction in ("feed", "drain") else level.write_j)
     return total

@@ -17,15 +17,27 @@ from perfmodel.errors import Fault, InputError
 Operand: TypeAlias = Literal["input", "weight", "output"]
 Direction: TypeAlias = Literal["feed", "collect", "drain", "fill"]
 Dim: TypeAlias = Literal[
-    "groups", "batch", "out_channels", "in_channels", "out_rows", "out_columns", "kernel_rows",
+    "groups",
+    "batch",
+    "out_channels",
+    "in_channels",
+    "out_rows",
+    "out_columns",
+    "kernel_rows",
     "kernel_columns",
-]  # fmt: skip
+]
 
 OPERANDS: tuple[Operand, ...] = ("output", "weight", "input")
 DIMS: tuple[Dim, ...] = (
-    "groups", "batch", "out_channels", "in_channels", "out_rows", "out_columns", "kernel_rows",
+    "groups",
+    "batch",
+    "out_channels",
+    "in_channels",
+    "out_rows",
+    "out_columns",
+    "kernel_rows",
     "kernel_columns",
-)  # fmt: skip
+)
 #: Dimensions whose index an operand does not have: a loop over one of them reuses the operand.
 FREE: dict[Operand, frozenset[Dim]] = {
     "input": frozenset({"out_channels"}),
@@ -89,8 +101,8 @@ class MemoryLevel:
     @property
     def operands(self) -> tuple[Operand, ...]:
         """The operands that it holds."""
-        held = {operand for port in self.ports for operand, _ in port.uses}
-        return tuple(operand for operand in OPERANDS if operand in held)
+        served = {operand for port in self.ports for operand, _ in port.uses}
+        return tuple(operand for operand in OPERANDS if operand in served)
 
     def port_of(self, operand: Operand, direction: Direction) -> int | None:
         """Number of the port of a transfer; None where it has none."""
@@ -196,9 +208,10 @@ class Hierarchy:
     def _memory_faults(self, memory: MemoryLevel, spread: list[str]) -> list[Fault | str]:
         faults: list[Fault | str] = []
         numbers = {
-            "capacity_bytes": memory.capacity_bytes, "read_j": memory.read_j,
+            "capacity_bytes": memory.capacity_bytes,
+            "read_j": memory.read_j,
             "write_j": memory.write_j,
-        }  # fmt: skip
+        }
         for name, value in numbers.items():
             if not value >= 0:
                 faults.append(f"memory {memory.name}: {name} is {value}, at least 0 is needed")

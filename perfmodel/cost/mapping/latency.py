@@ -10,7 +10,7 @@ transferred once comes before the first cycle or after the last, as far as the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -88,7 +88,7 @@ class PortTransfer:
 def cycles(
     orders: Orders,
     cuts: dict[Operand, npt.NDArray[np.int64]],
-    found: dict[Operand, list[Cut]] | None = None,
+    boundaries: dict[Operand, list[Cut]] | None = None,
 ) -> Cycles:
     """Cycles of many mappings.
 
@@ -98,17 +98,14 @@ def cycles(
         Loop orders.
     cuts
         For each operand the cut of every memory but the outermost, shape (memories - 1, orders).
-    found
+    boundaries
         `orders.cut` of them, where it is at hand.
     """
     problem = orders.problem
-    found = found or cut(orders, cuts)
-    whole = MappingProblem(
-        problem.nest, problem.hierarchy, problem.widths, problem.in_rows, problem.in_columns,
-        problem.accounting, whole=True,
-    )  # fmt: skip
-    double = _double_buffered(orders, found)
-    ports = _links(whole, cut(orders, cuts, whole), double)
+    boundaries = boundaries or cut(orders, cuts)
+    integral = replace(problem, integral=True)
+    double = _double_buffered(orders, boundaries)
+    ports = _links(integral, cut(orders, cuts, integral), double)
     total = np.full(len(orders.dims), float(problem.cycles))
     stall = np.zeros_like(total)
     for links in ports.values():
@@ -126,7 +123,9 @@ def cycles(
     )
 
 
-def _double_buffered(orders: Orders, found: dict[Operand, list[Cut]]) -> dict[Operand, list[Bools]]:
+def _double_buffered(
+    orders: Orders, by_operand: dict[Operand, list[Cut]]
+) -> dict[Operand, list[Bools]]:
     """Whether a memory has room for the next tile of an operand beside what it holds.
 
     Of a tile whose outermost loops all change it, only what one iteration of them uses is needed at
@@ -135,18 +134,18 @@ def _double_buffered(orders: Orders, found: dict[Operand, list[Cut]]) -> dict[Op
     problem = orders.problem
     memories = problem.hierarchy.memories
     used: dict[Operand, list[Floats]] = {}
-    for operand, boundaries in found.items():
+    for operand, boundaries in by_operand.items():
         used[operand] = []
         for place, level in enumerate(problem.hierarchy.levels[operand]):
             if place + 1 < len(boundaries):
                 here = boundaries[place + 1]
-                bits = here.passing.held * problem.bits(operand, partial=here.passing.partial)
+                bits = here.passing.elements * problem.bits(operand, partial=here.passing.partial)
                 bits = np.floor_divide(bits, here.changing)
             else:
-                whole = np.asarray(problem.temporal, dtype=np.float64) * problem.inside[operand][-1]
+                every = np.asarray(problem.temporal, dtype=np.float64) * problem.inside[operand][-1]
                 bits = np.full(
                     len(orders.dims),
-                    float(problem.elements(operand, whole) * problem.bits(operand)),
+                    float(problem.elements(operand, every) * problem.bits(operand)),
                 )
             used[operand].append(bits / (8.0 * memories[level].capacity_bytes))
     shared = [np.zeros(len(orders.dims)) for _ in memories]
@@ -166,11 +165,13 @@ def _double_buffered(orders: Orders, found: dict[Operand, list[Cut]]) -> dict[Op
 
 
 def _links(
-    problem: MappingProblem, found: dict[Operand, list[Cut]], double: dict[Operand, list[Bools]]
+    problem: MappingProblem,
+    by_operand: dict[Operand, list[Cut]],
+    double: dict[Operand, list[Bools]],
 ) -> dict[tuple[int, int], list[PortTransfer]]:
     """All transfers, by (memory, port)."""
     ports: dict[tuple[int, int], list[PortTransfer]] = {}
-    for operand, boundaries in found.items():
+    for operand, boundaries in by_operand.items():
         first = boundaries[1].passing if len(boundaries) > 1 else None
         for place, here in enumerate(boundaries):
             move = here.passing
@@ -179,15 +180,15 @@ def _links(
             allowed = np.where(double[operand][place], move.cycles, window)
             bits = problem.bits(operand, partial=move.partial)
             if first is not None:
-                least = first.held * problem.bits(operand, partial=first.partial)
+                least = first.elements * problem.bits(operand, partial=first.partial)
             else:
-                whole = np.asarray(problem.temporal, dtype=np.float64) * problem.inside[operand][-1]
-                least = np.full_like(move.held, problem.elements(operand, whole)) * bits
+                every = np.asarray(problem.temporal, dtype=np.float64) * problem.inside[operand][-1]
+                least = np.full_like(move.elements, problem.elements(operand, every)) * bits
             sides: list[tuple[int, Floats, tuple[Direction, Direction]]] = [
-                (boundary.upper, np.floor(move.held * boundary.multicast), ("collect", "feed"))
+                (boundary.upper, np.floor(move.elements * boundary.multicast), ("collect", "feed"))
             ]
             if boundary.lower >= 0:
-                sides.append((boundary.lower, move.held, ("drain", "fill")))
+                sides.append((boundary.lower, move.elements, ("drain", "fill")))
             for memory, elements, (out, back) in sides:
                 for direction in (out, back):
                     if direction == out and operand != "output":
@@ -249,14 +250,14 @@ def union_cycles(links: list[PortTransfer], total: Floats) -> Floats:
     def uncovered(windows: int, until: Floats) -> Floats:
         sum_ = np.zeros_like(total)
         alive = np.ones_like(total)
-        rest = until
+        left = until
         for at in range(windows - 1, -1, -1):
-            full = np.floor_divide(rest, period[at])
-            rest = rest - full * period[at]
-            past = rest > allowed[at]
+            full = np.floor_divide(left, period[at])
+            left = left - full * period[at]
+            past = left > allowed[at]
             sum_ = sum_ + alive * (full * gaps[at] - np.where(past, cut_off[at], 0.0))
             alive = alive * past
-        return sum_ + alive * rest
+        return sum_ + alive * left
 
     for at in range(len(links)):
         cut_off.append(uncovered(at, allowed[at]))
@@ -302,11 +303,11 @@ def _onload(
     Both are loaded beside each other where they share no port, one after the other where they do;
     the better order counts.
     """
-    alone: dict[str, Floats] = {}
+    separate: dict[str, Floats] = {}
     half: dict[str, Floats] = {}
     shared: dict[str, Floats] = {}
     for operand in ("input", "weight"):
-        alone[operand] = half[operand] = shared[operand] = np.zeros_like(like)
+        separate[operand] = half[operand] = shared[operand] = np.zeros_like(like)
         levels = problem.hierarchy.levels[operand]
         for place, (lower, upper) in enumerate(pairwise(levels), start=1):
             both = [
@@ -319,8 +320,8 @@ def _onload(
             elif any(both):
                 half[operand] = longest
             else:
-                alone[operand] = alone[operand] + longest
-    own = {operand: half[operand] + alone[operand] for operand in ("input", "weight")}
+                separate[operand] = separate[operand] + longest
+    own = {operand: half[operand] + separate[operand] for operand in ("input", "weight")}
     return np.minimum(
         shared["input"] + np.maximum(shared["weight"] + own["weight"], own["input"]),
         shared["weight"] + np.maximum(shared["input"] + own["input"], own["weight"]),

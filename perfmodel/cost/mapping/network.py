@@ -59,7 +59,7 @@ class MappedNetwork:
 
     @property
     def table(self) -> Table:
-        """One row a layer, of all its executions: energy by memory, cycles, utilization."""
+        """One row per layer, of all its executions: energy by memory, cycles, utilization."""
         columns: dict[str, list[Any]] = {
             "name": [layer.name for layer in self.layers],
             "kind": [layer.kind for layer in self.layers],
@@ -70,12 +70,12 @@ class MappedNetwork:
                 layer.executions * layer.mapping.mac_energy_j for layer in self.layers
             ],
         }
-        for layer in self.layers[:1]:
-            for memory in layer.mapping.hierarchy.memories:
+        for first in self.layers[:1]:
+            for memory in first.mapping.hierarchy.memories:
                 columns[f"{memory.name}_energy_j"] = [
-                    found.executions
-                    * sum(a.energy_j for a in found.mapping.accesses if a.memory == memory.name)
-                    for found in self.layers
+                    layer.executions
+                    * sum(a.energy_j for a in layer.mapping.accesses if a.memory == memory.name)
+                    for layer in self.layers
                 ]
         columns["cycles"] = [
             layer.executions * layer.mapping.latency_cycles for layer in self.layers
@@ -136,13 +136,8 @@ def map_network(
             text = ", ".join(f"{dim} {numbers[dim]:g}" for dim in parts)
             raise input_error(f"{name} has {text}", expected="whole extents")
         stride, dilation = nests.stride[at].tolist(), nests.dilation[at].tolist()
-        nest = TileNest(
-            **{dim: round(number) for dim, number in numbers.items()},
-            row_stride=stride[0],
-            column_stride=stride[1],
-            row_dilation=dilation[0],
-            column_dilation=dilation[1],
-        )
+        extents = {dim: round(number) for dim, number in numbers.items()}
+        nest = TileNest.with_steps(stride, dilation, **extents)
         mapping = find(
             nest,
             hierarchy,

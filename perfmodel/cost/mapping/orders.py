@@ -45,10 +45,12 @@ class Orders:
     def inside(self) -> Floats:
         """Iterations inside each cut by dimension, shape (8, orders, loops + 1)."""
         orders, loops = self.dims.shape
-        found = np.ones((len(DIMS), orders, loops + 1))
+        iterations = np.ones((len(DIMS), orders, loops + 1))
         for dim in range(len(DIMS)):
-            np.cumprod(np.where(self.dims == dim, self.factors, 1), axis=1, out=found[dim, :, 1:])
-        return found
+            np.cumprod(
+                np.where(self.dims == dim, self.factors, 1), axis=1, out=iterations[dim, :, 1:]
+            )
+        return iterations
 
     @cached_property
     def iterations(self) -> Floats:
@@ -134,7 +136,7 @@ def cut(
     cuts
         For each operand the cut of every memory but the outermost, shape (memories - 1, orders).
     problem
-        Another reading of the same problem (`MappingProblem.whole`).
+        Another reading of the same problem (`MappingProblem.integral`).
 
     Returns
     -------
@@ -143,16 +145,16 @@ def cut(
     """
     problem = problem or orders.problem
     count = len(orders.dims)
-    found: dict[Operand, list[Cut]] = {operand: [] for operand in OPERANDS}
+    boundaries: dict[Operand, list[Cut]] = {operand: [] for operand in OPERANDS}
     for boundary in problem.boundaries:
         operand = boundary.operand
-        place = len(found[operand])
+        place = len(boundaries[operand])
         ones = np.ones(count)
         if boundary.lower < 0:
             at = np.zeros(count, dtype=np.int64)
             if operand != "output":
                 at = orders.settled(operand, at)
-            found[operand].append(Cut(passing(problem, boundary, orders.tile(at)), ones, ones))
+            boundaries[operand].append(Cut(passing(problem, boundary, orders.tile(at)), ones, ones))
             continue
         at = orders.settled(operand, cuts[operand][place - 1])
         # The loops that rest at the units count to the innermost memory.
@@ -161,14 +163,14 @@ def cut(
             if place > 1
             else np.zeros(count, dtype=np.int64)
         )
-        found[operand].append(
+        boundaries[operand].append(
             Cut(
                 passing(problem, boundary, orders.tile(at)),
                 orders.run(orders.relevant[operand], at, bottom),
                 orders.run(orders.free[operand], at, bottom),
             )
         )
-    return found
+    return boundaries
 
 
 def prime_loops(problem: MappingProblem, limit: int | None = None) -> Loops:
@@ -178,12 +180,12 @@ def prime_loops(problem: MappingProblem, limit: int | None = None) -> Loops:
     and again, as LOMA does (Symons et al., AICAS 2021); every dimension keeps one.
     """
     loops: list[list[int]] = [_primes(extent) for extent in problem.temporal]
-    total = sum(len(found) for found in loops)
-    least = sum(1 for found in loops if found)
+    total = sum(len(factors) for factors in loops)
+    least = sum(1 for factors in loops if factors)
     while limit is not None and total > max(limit, least):
         most = max(range(len(DIMS)), key=lambda dim: (len(loops[dim]), -_LOMA[dim]))
-        first, second, *rest = sorted(loops[most])
-        loops[most] = sorted([first * second, *rest])
+        first, second, *others = sorted(loops[most])
+        loops[most] = sorted([first * second, *others])
         total -= 1
     return tuple((dim, factor) for dim in range(len(DIMS)) for factor in loops[dim])
 
@@ -205,14 +207,14 @@ _LOMA = tuple(
 
 
 def _primes(number: int) -> list[int]:
-    found: list[int] = []
+    factors: list[int] = []
     divisor = 2
     while divisor * divisor <= number:
         while number % divisor == 0:
-            found.append(divisor)
+            factors.append(divisor)
             number //= divisor
         divisor += 1
-    return found + [number] if number > 1 else found
+    return factors + [number] if number > 1 else factors
 
 
 def count_orders(loops: Sequence[tuple[int, int]]) -> int:

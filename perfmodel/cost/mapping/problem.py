@@ -64,7 +64,7 @@ class MappingProblem:
         Real extents of the input, without padding; None counts every position that is touched.
     accounting
         How accesses are counted, see `counts`.
-    whole
+    integral
         Whether spatial factors are cut to whole numbers (cycles) or are averages (energy): of 1000
         channels on 32 units 31.25 are busy on average.
     """
@@ -75,7 +75,7 @@ class MappingProblem:
     in_rows: int | None = None
     in_columns: int | None = None
     accounting: Accounting = "exact"
-    whole: bool = False
+    integral: bool = False
 
     @cached_property
     def extents(self) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class MappingProblem:
             largest, at, place = max(places)
             others = prod(factor for factor, _, _ in places) // largest
             average = extent / self.temporal[loop] / others
-            factors[-at][place] = (loop, float(int(average)) if self.whole else average)
+            factors[-at][place] = (loop, float(int(average)) if self.integral else average)
         return factors
 
     @property
@@ -151,15 +151,15 @@ class MappingProblem:
         Along a dimension of the array, the innermost memory that serves it feeds all units; the
         ones inside that one are repeated along it.
         """
-        found: dict[Operand, tuple[Floats, ...]] = {}
+        factors_by_operand: dict[Operand, tuple[Floats, ...]] = {}
         for operand in OPERANDS:
             served: set[str] = set()
             factors: list[Floats] = []
             for level in self.hierarchy.levels[operand]:
                 served |= set(self.hierarchy.memories[level].serves)
                 factors.append(self._spatial(served))
-            found[operand] = tuple(factors)
-        return found
+            factors_by_operand[operand] = tuple(factors)
+        return factors_by_operand
 
     @cached_property
     def boundaries(self) -> tuple[Boundary, ...]:
@@ -170,7 +170,7 @@ class MappingProblem:
         levels = self.hierarchy.levels[operand]
         free = [DIMS.index(dim) for dim in FREE[operand]]
         every = self._spatial({spread.name for spread in self.hierarchy.spread})
-        found: list[Boundary] = []
+        here: list[Boundary] = []
         below = np.ones(len(DIMS))
         for place, (level, inside) in enumerate(zip(levels, self.inside[operand], strict=True)):
             multicast = float(self.elements(operand, inside) / self.elements(operand, below))
@@ -179,7 +179,7 @@ class MappingProblem:
             if self.accounting == "zigzag":
                 multicast = round(multicast)
                 lower, upper = round(round(lower, 3)), round(round(upper, 3))
-            found.append(
+            here.append(
                 Boundary(
                     operand=operand,
                     lower=levels[place - 1] if place else -1,
@@ -192,7 +192,7 @@ class MappingProblem:
                 )
             )
             below = inside
-        return found
+        return here
 
     def _spatial(self, served: set[str]) -> Floats:
         """Spatial factors of each loop along some dimensions of the array."""
@@ -246,25 +246,26 @@ class MappingProblem:
             Iterations over time inside it, order of `DIMS` along the first axis.
         """
         inside = self.inside[operand][self.hierarchy.levels[operand].index(level)]
-        held = self.elements(operand, tile * inside.reshape(-1, *(1,) * (tile.ndim - 1)))
+        elements = self.elements(operand, tile * inside.reshape(-1, *(1,) * (tile.ndim - 1)))
         if not self.hierarchy.memories[level].double_buffered:
-            return held
-        whole = self.elements(operand, np.asarray(self.temporal, dtype=np.float64) * inside)
-        return np.where(held < whole, 2.0 * held, held)
+            return elements
+        every = self.elements(operand, np.asarray(self.temporal, dtype=np.float64) * inside)
+        return np.where(elements < every, 2.0 * elements, elements)
 
     def bits(self, operand: Operand, *, partial: npt.NDArray[np.bool_] | bool = False) -> Floats:
         """Bits of an element; of an output as long as `partial` holds, those of a partial sum."""
+        width: Floats = np.asarray(getattr(self.widths, operand))
         if operand == "output":
-            return np.where(partial, 8.0 * self.widths.partial, 8.0 * self.widths.output)
-        return np.asarray(8.0 * float(getattr(self.widths, operand)))
+            width = np.where(partial, self.widths.partial, width)
+        return 8.0 * width
 
     def port(self, memory: int, operand: Operand, direction: str) -> Port:
         """The port of a transfer."""
-        found = self.hierarchy.memories[memory]
-        for port in found.ports:
+        level = self.hierarchy.memories[memory]
+        for port in level.ports:
             if any(use == (operand, direction) for use in port.uses):
                 return port
-        raise LookupError(f"memory {found.name}: no port to {direction} {operand}")
+        raise LookupError(f"memory {level.name}: no port to {direction} {operand}")
 
 
 def _touched(a: Floats, b: Floats, stride: int, dilation: int, whole: int | None) -> Floats:

@@ -7,7 +7,8 @@ operand of the layer is which. Latency and area of a memory are not used by its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from perfmodel.cost.mapping.hierarchy import (
@@ -20,11 +21,18 @@ from perfmodel.cost.mapping.hierarchy import (
     Port,
 )
 from perfmodel.errors import input_error
+from perfmodel.specfile import shipped
 
 _DIMS: dict[str, Dim] = {
-    "B": "batch", "G": "groups", "K": "out_channels", "C": "in_channels", "OX": "out_columns",
-    "OY": "out_rows", "FX": "kernel_columns", "FY": "kernel_rows",
-}  # fmt: skip
+    "B": "batch",
+    "G": "groups",
+    "K": "out_channels",
+    "C": "in_channels",
+    "OX": "out_columns",
+    "OY": "out_rows",
+    "FX": "kernel_columns",
+    "FY": "kernel_rows",
+}
 _OPERANDS: dict[str, Operand] = {"W": "weight", "I": "input", "O": "output"}
 _DIRECTIONS: dict[str, Direction] = {"tl": "feed", "fl": "collect", "th": "drain", "fh": "fill"}
 _PJ = 1e-12
@@ -80,6 +88,26 @@ def from_zigzag(accelerator: Mapping[str, Any], mapping: Mapping[str, Any]) -> H
         raise input_error(
             f"{missing} is missing or not known", expected="an accelerator as of ZigZag 3.9"
         ) from missing
+
+
+def published(name: str) -> Hierarchy:
+    """The accelerator of ``hardware_specs/hierarchies.yaml`` of that name."""
+    return from_zigzag(**shipped("hardware_specs", "hierarchies.yaml")[name])
+
+
+#: Accelerators whose memories and access costs are published, by the name of their ZigZag file.
+KNOWN: dict[str, Callable[[], Hierarchy]] = {
+    name: partial(published, name)
+    for name in (
+        "tpu_like",
+        "edge_tpu_like",
+        "meta_prototype_like",
+        "ascend_like",
+        "tesla_npu_like",
+        "eyeriss_like",
+    )
+}
+tpu_like = KNOWN["tpu_like"]
 
 
 def _pair(item: Any) -> tuple[str, int]:

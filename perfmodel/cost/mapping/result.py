@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import ceil
 
@@ -10,7 +11,7 @@ import numpy as np
 from perfmodel.cost.mapping.counts import accesses
 from perfmodel.cost.mapping.hierarchy import DIMS, OPERANDS, Dim, Hierarchy, Operand
 from perfmodel.cost.mapping.latency import Cycles, cycles
-from perfmodel.cost.mapping.orders import Ints, Orders, cut
+from perfmodel.cost.mapping.orders import Cut, Ints, Orders, cut
 from perfmodel.cost.traffic.nest import TileNest
 from perfmodel.table import Table
 from perfmodel.units import show
@@ -102,9 +103,12 @@ class Mapping:
     def latency_cycles(self) -> float:
         """Cycles from the first load to the last store."""
         return (
-            self.compute_cycles + self.stall_cycles + self.onload_cycles + self.offload_cycles
+            self.compute_cycles
+            + self.stall_cycles
+            + self.onload_cycles
+            + self.offload_cycles
             + self.drain_cycles
-        )  # fmt: skip
+        )
 
     @property
     def spatial_utilization(self) -> float:
@@ -137,9 +141,9 @@ class Mapping:
         for place in range(depth, -1, -1):
             indent = "  " * (depth - place)
             for memory in reversed(self.hierarchy.memories):
-                held = [a for a in self.accesses if a.memory == memory.name and a.inside == place]
-                if held:
-                    lines.append(f"{indent}{memory.name}: {', '.join(a.operand for a in held)}")
+                here = [a for a in self.accesses if a.memory == memory.name and a.inside == place]
+                if here:
+                    lines.append(f"{indent}{memory.name}: {', '.join(a.operand for a in here)}")
             if place:
                 dim, times = self.loops[place - 1]
                 lines.append(f"{indent}for {dim} in {times}")
@@ -168,32 +172,20 @@ def mapping_of(
         Cycles of all of them, where they are at hand.
     """
     one = Orders(orders.problem, orders.dims[at : at + 1], orders.factors[at : at + 1])
-    cuts = {operand: found[:, at : at + 1] for operand, found in cuts.items()}
+    cuts = {operand: own[:, at : at + 1] for operand, own in cuts.items()}
     problem = one.problem
     hierarchy = problem.hierarchy
-    found = cut(one, cuts)
+    boundaries_of = cut(one, cuts)
     numbers: dict[tuple[Operand, int], dict[str, float]] = {}
-    for operand, boundaries in found.items():
+    for operand, boundaries in boundaries_of.items():
         for boundary in boundaries:
             for (memory, direction), count in accesses(problem, boundary.passing).items():
                 numbers.setdefault((operand, memory), {})[direction] = float(count[0])
     rows: list[OperandAccesses] = []
     for operand in OPERANDS:
         for place, level in enumerate(hierarchy.levels[operand]):
-            memory = hierarchy.memories[level]
-            count = numbers[operand, level]
-            if place + 1 < len(found[operand]):
-                settled = one.settled(operand, cuts[operand][place])
-                inside = int(settled[0])
-                wide = bool(found[operand][place].passing.partial[0])
-                tile = one.tile(settled)[:, 0]
-            else:
-                # Sums are partial in the outermost memory only where there is no other.
-                inside = len(one.dims[0])
-                wide = place == 0 and bool(found[operand][0].passing.partial[0])
-                tile = np.asarray(problem.temporal, dtype=np.float64)
-            held = problem.elements(operand, tile * problem.inside[operand][place])
-            bits = held * problem.bits(operand, partial=wide)
+            memory, count = hierarchy.memories[level], numbers[operand, level]
+            inside, bits = _contents(one, cuts[operand], boundaries_of[operand], operand, place)
             reads = count.get("feed", 0.0) + count.get("drain", 0.0)
             writes = count.get("collect", 0.0) + count.get("fill", 0.0)
             rows.append(
@@ -201,7 +193,7 @@ def mapping_of(
                     operand=operand,
                     memory=memory.name,
                     inside=inside,
-                    held_bytes=float(bits) / 8,
+                    held_bytes=bits / 8,
                     feed=count.get("feed", 0.0),
                     collect=count.get("collect", 0.0),
                     drain=count.get("drain", 0.0),
@@ -210,7 +202,7 @@ def mapping_of(
                 )
             )
     if spent is None:
-        spent, at = cycles(one, cuts, found), 0
+        spent, at = cycles(one, cuts, boundaries_of), 0
     return Mapping(
         nest=problem.nest,
         hierarchy=hierarchy,
@@ -228,3 +220,20 @@ def mapping_of(
         drain_cycles=float(spent.drain[at]),
         proved=proved,
     )
+
+
+def _contents(
+    one: Orders, cuts: Ints, boundaries: Sequence[Cut], operand: Operand, place: int
+) -> tuple[int, float]:
+    """Return the loops inside a memory of an operand, and the bits that it holds of it."""
+    problem = one.problem
+    if place + 1 < len(boundaries):
+        settled = one.settled(operand, cuts[place])
+        inside, tile = int(settled[0]), one.tile(settled)[:, 0]
+        wide = bool(boundaries[place].passing.partial[0])
+    else:
+        inside, tile = len(one.dims[0]), np.asarray(problem.temporal, dtype=np.float64)
+        # Sums are partial in the outermost memory only where there is no other.
+        wide = place == 0 and bool(boundaries[0].passing.partial[0])
+    elements = problem.elements(operand, tile * problem.inside[operand][place])
+    return inside, float(elements * problem.bits(operand, partial=wide))

@@ -38,7 +38,7 @@ _SAME_ENERGY, _CHUNK = 720, 2_000
 @lru_cache(maxsize=REMEMBERED)
 def searched_mapping(problem: MappingProblem, objective: Objective, limit: int | None) -> Mapping:
     """The best mapping, see `best.best_mapping`."""
-    factors, whole = factors_of(problem, limit)
+    factors, complete = factors_of(problem, limit)
     chain = cheapest_chain(problem, factors)
     if chain is None:
         raise InfeasibleError(why_none_fits(problem))
@@ -48,7 +48,7 @@ def searched_mapping(problem: MappingProblem, objective: Objective, limit: int |
     one = Orders(problem, orders.dims[at : at + 1], orders.factors[at : at + 1])
     orders, cuts = equal_cuts(one, {o: c[:, at : at + 1] for o, c in cuts.items()}, _SAME_ENERGY)
     spent = cycles(orders, cuts)
-    best = mapping_of(orders, cuts, int(np.argmin(spent.total)), proved=whole, spent=spent)
+    best = mapping_of(orders, cuts, int(np.argmin(spent.total)), proved=complete, spent=spent)
     if objective == "energy":
         return best
     for half in (False, True):
@@ -69,11 +69,11 @@ def listed_mapping(
     best: tuple[tuple[float, float], Orders, dict[Operand, Ints], int] | None = None
     for part in chunks(all_orders(problem, prime_loops(problem, limit)), _CHUNK):
         cuts, fits = allocate(part, half=half)
-        found = cut(part, cuts)
+        boundaries_of = cut(part, cuts)
         joules = np.full(len(part.dims), problem.hierarchy.mac_j * problem.nest.macs)
-        for boundary in (b for boundaries in found.values() for b in boundaries):
+        for boundary in (b for boundaries in boundaries_of.values() for b in boundaries):
             joules = joules + energy_j(problem, boundary.passing)
-        total = cycles(part, cuts, found).total
+        total = cycles(part, cuts, boundaries_of).total
         first, second = {
             "energy": (joules, total),
             "latency": (total, joules),
@@ -95,10 +95,10 @@ def _score(mapping: Mapping, objective: Objective) -> tuple[float, float]:
 def factors_of(problem: MappingProblem, limit: int | None) -> tuple[Loops, bool]:
     """The loops to search, and whether they are all prime factors."""
     every = prime_loops(problem)
-    found = prime_loops(problem, limit)
-    while _tiles(found) > _TILES:
-        found = prime_loops(problem, len(found) - 1)
-    return found, found == every
+    factors = prime_loops(problem, limit)
+    while _tiles(factors) > _TILES:
+        factors = prime_loops(problem, len(factors) - 1)
+    return factors, factors == every
 
 
 def _tiles(loops: Loops) -> int:
@@ -138,14 +138,14 @@ def orders_of_chain(
     ]
     cuts: dict[Operand, Ints] = {}
     for operand in OPERANDS:
-        held = [ends[tile] for tile in chain.tiles[operand][1:]]
-        cuts[operand] = np.repeat(np.asarray(held, dtype=np.int64)[:, None], len(listed), axis=1)
+        inside = [ends[tile] for tile in chain.tiles[operand][1:]]
+        cuts[operand] = np.repeat(np.asarray(inside, dtype=np.int64)[:, None], len(listed), axis=1)
     return orders_of_loops(problem, listed), cuts
 
 
 def why_none_fits(problem: MappingProblem) -> str:
     """The memories that cannot hold even single elements."""
-    found: list[str] = []
+    faults: list[str] = []
     for level, memory in enumerate(problem.hierarchy.memories):
         need = 0.0
         for operand in memory.operands:
@@ -158,9 +158,9 @@ def why_none_fits(problem: MappingProblem) -> str:
                 float(problem.elements(operand, below) * problem.bits(operand, partial=wide)) / 8
             )
         if need > memory.capacity_bytes:
-            found.append(
+            faults.append(
                 f"{memory.name} holds {memory.capacity_bytes:g} of at least {need:g} bytes"
             )
     return "no mapping fits: " + (
-        "; ".join(found) or "with loops this coarse; allow more of them (loops=)"
+        "; ".join(faults) or "with loops this coarse; allow more of them (loops=)"
     )

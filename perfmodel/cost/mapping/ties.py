@@ -44,10 +44,10 @@ def equal_cuts(
             move = passing(problem, boundary, tiles)
             joules.append(energy_j(problem, move))
             partial.append(move.partial)
-        given = [int(cut) for cut in cuts[operand][:, 0]]
+        own = [int(cut) for cut in cuts[operand][:, 0]]
         choices = [
             [c for c in range(tiles.shape[1] - 1, -1, -1) if j[c] <= j[cut] * (1 + 1e-12)]
-            for j, cut in zip(joules, given, strict=True)
+            for j, cut in zip(joules, own, strict=True)
         ]
         rising = [cut for cut in product(*choices) if list(cut) == sorted(cut)]
         sizes: dict[tuple[int, ...], list[tuple[int, float]]] = {}
@@ -62,7 +62,7 @@ def equal_cuts(
         every.append(rising)
         room.append(sizes)
     capacity = [8.0 * memory.capacity_bytes for memory in problem.hierarchy.memories]
-    found: list[tuple[tuple[int, ...], ...]] = [
+    choices_that_fit: list[tuple[tuple[int, ...], ...]] = [
         tuple(tuple(int(cut) for cut in cuts[operand][:, 0]) for operand in OPERANDS)
     ]
     for choice in islice(product(*every), most):
@@ -71,14 +71,14 @@ def equal_cuts(
             for level, bits in sizes[cut]:
                 used[level] += bits
         if all(bits <= size for bits, size in zip(used, capacity, strict=True)):
-            found.append(choice)
+            choices_that_fit.append(choice)
     repeated = Orders(
         problem,
-        np.repeat(orders.dims, len(found), axis=0),
-        np.repeat(orders.factors, len(found), axis=0),
+        np.repeat(orders.dims, len(choices_that_fit), axis=0),
+        np.repeat(orders.factors, len(choices_that_fit), axis=0),
     )
     listed: dict[Operand, Ints] = {}
     for at, operand in enumerate(OPERANDS):
-        table = np.asarray([choice[at] for choice in found], dtype=np.int64)
-        listed[operand] = table.reshape(len(found), -1).T
+        table = np.asarray([choice[at] for choice in choices_that_fit], dtype=np.int64)
+        listed[operand] = table.reshape(len(choices_that_fit), -1).T
     return repeated, listed

@@ -14,20 +14,26 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.cost.traffic.axis import Floats
+from perfmodel.cost.traffic.chains_aligned import aligned
 from perfmodel.cost.traffic.chains_alone import alone
-from perfmodel.cost.traffic.chains_blocks import Fused
+from perfmodel.cost.traffic.chains_blocks import GroupSteps
 from perfmodel.cost.traffic.chains_groups import fused
-from perfmodel.cost.traffic.chains_links import lined
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
-#: First and last operator of a group; whether its input and its output lie on chip whole.
-_Key: TypeAlias = tuple[int, int, bool, bool]
+
+class _Span(NamedTuple):
+    """First and last operator of a group; whether its input and its output lie on chip."""
+
+    first: int
+    last: int
+    input_on_chip: bool = False
+    output_on_chip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,8 @@ class ChainGroup:
         Multiply-accumulates over those without recomputation: overlaps of intermediate tiles are
         made again unless the halo is kept.
     lies_on_chip
-        Whether its first input, and its last output, lies on chip whole for all positions, between
-        this group and the one before or after it.
+        Whether its first input, and its last output, lies on chip for all positions, between this
+        group and the one before or after it.
     """
 
     first: int
@@ -86,7 +92,7 @@ class ChainStaircase:
     conventions: Conventions
     capacity_bytes: Floats
     traffic_bytes: Floats
-    _groups: dict[_Key, Fused]
+    _groups: dict[_Span, GroupSteps]
 
     def __len__(self) -> int:
         return len(self.capacity_bytes)
@@ -121,18 +127,18 @@ class ChainStaircase:
         capacity
             Bytes; a number or an array.
         lies_on_chip
-            Whether the first input, and the last output, lies in the buffer whole and so neither
-            comes nor goes.
+            Whether the first input, and the last output, lies in the buffer for all positions and
+            so neither comes nor goes.
 
         Returns
         -------
         float or array
             Infinite where the group has no room, and for groups that are never of use.
         """
-        key = (first, last, *lies_on_chip)
-        if key not in self._groups:
+        steps = self._groups.get(_Span(first, last, *lies_on_chip))
+        if steps is None:
             return _look_up(np.zeros(0), np.zeros(0), capacity)
-        return _look_up(self._groups[key].capacity, self._groups[key].traffic, capacity)
+        return _look_up(steps.capacity, steps.traffic, capacity)
 
     @property
     def fused_capacity_bytes(self) -> float:
@@ -155,34 +161,41 @@ class ChainStaircase:
 
     def partition(self, capacity: float) -> tuple[ChainGroup, ...]:
         """Return the groups that move least in a buffer; none where an operator has no room."""
-        moved, keys = _least(self._groups, len(self.nests), np.array([float(capacity)]))
-        if not np.isfinite(moved[0]):
+        traffic, last = _least(self._groups, len(self.nests), np.array([float(capacity)]))
+        if not np.isfinite(traffic[0]):
             return ()
         groups: list[ChainGroup] = []
-        at, lies = len(self.nests), False
-        while at:
-            key = keys[at, lies][0]
-            groups.append(self._described(key, capacity))
-            at, lies = key[0], key[2]
+        cut, on_chip = len(self.nests), False
+        while cut:
+            span = last[cut, on_chip][0]
+            groups.append(self._described(span, capacity))
+            cut, on_chip = span.first, span.input_on_chip
         return tuple(groups[::-1])
 
-    def _described(self, key: _Key, capacity: float) -> ChainGroup:
-        first, last = key[:2]
-        found = self._groups[key]
-        at = int(found.capacity.searchsorted(capacity, side="right")) - 1
-        moved, tile, kept = float(found.traffic[at]), int(found.tile[at]), int(found.kept[at])
-        operators = tuple(first + i for i in range(last - first + 1) if kept >> i & 1)
-        shape, work = (0, 0, 0), 1.0
-        if tile >= 0:
-            tiles = lined(
-                self.nests[first : last + 1], self.widths[first : last + 1],
-                self.conventions.halo == "kept",
-            ).tiles  # fmt: skip
-            images, rows, columns = (int(t[tile]) for t in tiles.tile)
-            shape, work = (images, rows, columns), float(tiles.work[tile])
+    def _described(self, span: _Span, capacity: float) -> ChainGroup:
+        steps = self._groups[span]
+        at = int(steps.capacity.searchsorted(capacity, side="right")) - 1
+        number, resident = int(steps.tile[at]), int(steps.resident[at])
+        tile, work = (0, 0, 0), 1.0
+        if number >= 0:
+            operators = slice(span.first, span.last + 1)
+            tiles = aligned(
+                self.nests[operators], self.widths[operators], self.conventions.slides
+            ).tiles
+            tile = int(tiles.images[number]), int(tiles.rows[number]), int(tiles.columns[number])
+            work = float(tiles.work[number])
         return ChainGroup(
-            first, last, moved, shape, operators, int(found.width[at]), work, (key[2], key[3])
-        )  # fmt: skip
+            first=span.first,
+            last=span.last,
+            traffic_bytes=float(steps.traffic[at]),
+            tile=tile,
+            kept_weights=tuple(
+                op for op in range(span.first, span.last + 1) if resident >> (op - span.first) & 1
+            ),
+            slice_channels=int(steps.slice_channels[at]),
+            recomputed=work,
+            lies_on_chip=(span.input_on_chip, span.output_on_chip),
+        )
 
 
 def chain(
@@ -224,81 +237,84 @@ def chain(
 def _chain(
     nests: tuple[TileNest, ...], widths: tuple[Widths, ...], conventions: Conventions, longest: int
 ) -> ChainStaircase:
-    held = 2 if conventions.buffering == "double" else 1
-    kept = conventions.halo == "kept"
+    copies, slides = conventions.copies, conventions.slides
     number = len(nests)
-    groups: dict[_Key, Fused] = {}
+    groups: dict[_Span, GroupSteps] = {}
     for i, (nest, width) in enumerate(zip(nests, widths, strict=True)):
-        room, moved = alone(nest, width, conventions)
-        none: Ints = np.zeros(len(room), np.int64)
-        groups[i, i, False, False] = Fused(room, moved, none - 2, none, none)
+        room, traffic = alone(nest, width, conventions)
+        none = np.zeros(len(room), np.int64)
+        groups[_Span(i, i)] = GroupSteps(room, traffic, none - 2, none, none)
     if number > 1:
         # The whole chain must line up, also where no group is so long.
-        lined(nests, widths, kept)
-    for a, b in _spans(number, longest):
+        aligned(nests, widths, slides)
+    spans = [(a, b) for a in range(number) for b in range(a, min(number, a + longest))]
+    for a, b in spans:
         if b > a:
-            group = lined(nests[a : b + 1], widths[a : b + 1], kept)
-            groups[a, b, False, False] = fused(group, held)
+            group = aligned(nests[a : b + 1], widths[a : b + 1], slides)
+            groups[_Span(a, b)] = fused(group, copies)
     # An intermediate that lies on chip must leave room before all fused moves everything once.
-    whole = groups.get((0, number - 1, False, False))
-    most = float(whole.capacity[-1]) if whole is not None else float("inf")
-    for a, b in _spans(number, longest):
-        for before, after in ((False, True), (True, False), (True, True)):
-            if (before and a == 0) or (after and b == number - 1):
-                continue
-            lies, room = (before, after), 0.0
-            if before:
-                room += _size(nests, widths, a)
+    all_fused = groups.get(_Span(0, number - 1))
+    most = float(all_fused.capacity[-1]) if all_fused is not None else float("inf")
+    for (a, b), before, after in itertools.product(spans, (False, True), (False, True)):
+        outermost = (before and a == 0) or (after and b == number - 1)
+        if outermost or not (before or after):
+            continue
+        room = _tensor_bytes(nests, widths, a) * before
+        room += _tensor_bytes(nests, widths, b + 1) * after
+        if room < most:
+            group = aligned(nests[a : b + 1], widths[a : b + 1], slides)
             if after:
-                room += _size(nests, widths, b + 1)
-            if room < most:
-                group = lined(nests[a : b + 1], widths[a : b + 1], kept)
-                if after:
-                    last = replace(group.links[-1], output=widths[b + 1].input)
-                    group = replace(group, links=(*group.links[:-1], last))
-                groups[a, b, before, after] = fused(group, held, lies, room)
+                last = replace(group.operators[-1], output=widths[b + 1].input)
+                group = replace(group, operators=(*group.operators[:-1], last))
+            groups[_Span(a, b, before, after)] = fused(group, copies, (before, after), room)
     capacity = np.unique(np.concatenate([g.capacity for g in groups.values()]))
     traffic, _ = _least(groups, number, capacity)
     falls = np.flatnonzero(np.isfinite(traffic) & (traffic < np.r_[np.inf, traffic[:-1]]))
     return ChainStaircase(nests, widths, conventions, capacity[falls], traffic[falls], groups)
 
 
-def _spans(number: int, longest: int) -> list[tuple[int, int]]:
-    return [(a, b) for a in range(number) for b in range(a, min(number, a + longest))]
-
-
-def _size(nests: Sequence[TileNest], widths: Sequence[Widths], tensor: int) -> float:
-    """Return the bytes of a whole intermediate, the output of the operator before `tensor`."""
+def _tensor_bytes(nests: Sequence[TileNest], widths: Sequence[Widths], tensor: int) -> float:
+    """Return the bytes of an intermediate, the output of the operator before `tensor`."""
+    if not 0 < tensor < len(nests):
+        return 0.0
     nest = nests[tensor - 1]
-    positions = nest.batch * nest.out_rows * nest.out_columns
-    return widths[tensor].input * nest.groups * positions * nest.out_channels
+    return widths[tensor].input * nest.groups * nest.positions * nest.out_channels
 
 
 def _least(
-    groups: dict[_Key, Fused], number: int, capacity: Floats
-) -> tuple[Floats, dict[tuple[int, bool], list[_Key]]]:  # fmt: skip
+    groups: dict[_Span, GroupSteps], number: int, capacity: Floats
+) -> tuple[Floats, dict[tuple[int, bool], list[_Span]]]:
     """Return the least bytes of any partition, and the last group up to each cut that gives it.
 
-    A cut either has its tensor off chip or lying on it whole.
+    A cut has its tensor either off chip or on it for all positions.
     """
     best: dict[tuple[int, bool], Floats] = {(0, False): np.zeros(len(capacity))}
-    keys: dict[tuple[int, bool], list[_Key]] = {}
-    for b, lies in itertools.product(range(1, number + 1), (False, True)):
-        ways = [k for k in groups if k[1] == b - 1 and k[3] == lies and (k[0], k[2]) in best]
+    last: dict[tuple[int, bool], list[_Span]] = {}
+    for cut, on_chip in itertools.product(range(1, number + 1), (False, True)):
+        ways = [
+            span
+            for span in groups
+            if (span.last, span.output_on_chip) == (cut - 1, on_chip)
+            and (span.first, span.input_on_chip) in best
+        ]
         if not ways:
             continue
-        moved = np.array([
-            best[k[0], k[2]] + _look_up(groups[k].capacity, groups[k].traffic, capacity)
-            for k in ways
-        ])  # fmt: skip
-        which = np.argmin(moved, axis=0)
-        best[b, lies] = np.take_along_axis(moved, which[None], axis=0)[0]
-        keys[b, lies] = [ways[w] for w in which.tolist()] if len(capacity) == 1 else []
-    return best[number, False], keys
+        traffic = np.array(
+            [
+                best[span.first, span.input_on_chip]
+                + _look_up(groups[span].capacity, groups[span].traffic, capacity)
+                for span in ways
+            ]
+        )
+        which = np.argmin(traffic, axis=0)
+        best[cut, on_chip] = np.take_along_axis(traffic, which[None], axis=0)[0]
+        last[cut, on_chip] = [ways[w] for w in which.tolist()] if len(capacity) == 1 else []
+    return best[number, False], last
 
 
 def _look_up(capacity: Floats, traffic: Floats, points: Any) -> Any:
     at: Floats = np.asarray(points, dtype=float)
-    padded: Floats = np.concatenate([[np.inf], traffic])
-    found: npt.NDArray[np.float64] = padded[capacity.searchsorted(at, side="right")]
-    return float(found) if at.ndim == 0 else found
+    steps: npt.NDArray[np.float64] = np.concatenate([[np.inf], traffic])[
+        capacity.searchsorted(at, side="right")
+    ]
+    return float(steps) if at.ndim == 0 else steps

@@ -15,28 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.cost.traffic.levels_front import Mapped, candidates, mapping
+from perfmodel.cost.traffic.axis import Floats, Ints
+from perfmodel.cost.traffic.levels_front import FrontPoints, candidates
 from perfmodel.cost.traffic.levels_problem import MultilevelTilingProblem
+from perfmodel.cost.traffic.levels_trace import LevelTile, pair_tiles
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase_axes import Floats, Ints
-
-
-@dataclass(frozen=True, slots=True)
-class LevelTile:
-    """A tile of one level, and the operand that stays at the innermost loop over such tiles.
-
-    Attributes
-    ----------
-    stationary
-        ``output``, ``input`` or ``weight``; ``all`` where the loops over tiles run only once.
-    """
-
-    batch: int
-    out_rows: int
-    out_columns: int
-    out_channels: int
-    in_channels: int
-    stationary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +71,7 @@ class LevelsFront:
     outer_bytes: Floats
     inner_bytes: Floats
     _problem: MultilevelTilingProblem = field(repr=False)
-    _rows: Mapped = field(repr=False)
+    _points: FrontPoints = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.outer_bytes)
@@ -101,8 +84,7 @@ class LevelsFront:
         outer_per_byte, inner_per_byte
             Joules a byte across each boundary; numbers or arrays.
         """
-        return self._value(self.cheapest(outer_per_byte, inner_per_byte), "energy",
-                           outer_per_byte, inner_per_byte)  # fmt: skip
+        return self._values(np.multiply, np.add, outer_per_byte, inner_per_byte)[0]
 
     def time(self, outer_bandwidth: Any, inner_bandwidth: Any) -> Any:
         """Return the least seconds of both boundaries at work at once, in the broadcast shape.
@@ -112,39 +94,28 @@ class LevelsFront:
         outer_bandwidth, inner_bandwidth
             Bytes a second across each boundary; numbers or arrays.
         """
-        return self._value(self.fastest(outer_bandwidth, inner_bandwidth), "time",
-                           outer_bandwidth, inner_bandwidth)  # fmt: skip
+        return self._values(np.divide, np.maximum, outer_bandwidth, inner_bandwidth)[0]
 
     def cheapest(self, outer_per_byte: Any, inner_per_byte: Any) -> Ints:
         """Return the pair of least energy for each price; -1 where nothing fits."""
-        return self._least(np.multiply, np.add, outer_per_byte, inner_per_byte)
+        return self._values(np.multiply, np.add, outer_per_byte, inner_per_byte)[1]
 
     def fastest(self, outer_bandwidth: Any, inner_bandwidth: Any) -> Ints:
         """Return the pair of least time for each bandwidth; -1 where nothing fits."""
-        return self._least(np.divide, np.maximum, outer_bandwidth, inner_bandwidth)
+        return self._values(np.divide, np.maximum, outer_bandwidth, inner_bandwidth)[1]
 
-    def _least(self, scale: np.ufunc, join: np.ufunc, outer: Any, inner: Any) -> Ints:
+    def _values(self, scale: np.ufunc, join: np.ufunc, outer: Any, inner: Any) -> tuple[Any, Ints]:
+        """Return the least value for each point, and the pair that has it."""
         o, i = np.broadcast_arrays(np.asarray(outer, float), np.asarray(inner, float))
         if not len(self):
-            return np.full(o.shape, -1)
-        values = join(
-            scale(self.outer_bytes, o[..., None]), scale(self.inner_bytes, i[..., None])
-        )  # fmt: skip
-        return np.argmin(values, axis=-1)
-
-    def _value(self, row: Ints, what: str, outer: Any, inner: Any) -> Any:
-        o, i = np.asarray(outer, float), np.asarray(inner, float)
-        if not len(self):
-            value = np.full(row.shape, np.inf)
-        elif what == "energy":
-            value = self.outer_bytes[row] * o + self.inner_bytes[row] * i
-        else:
-            value = np.maximum(self.outer_bytes[row] / o, self.inner_bytes[row] / i)
-        return float(value) if row.ndim == 0 else value
+            return np.full(o.shape, np.inf)[()], np.full(o.shape, -1)
+        values = join(scale(self.outer_bytes, o[..., None]), scale(self.inner_bytes, i[..., None]))
+        pair = np.argmin(values, axis=-1)
+        return np.take_along_axis(values, pair[..., None], axis=-1)[..., 0][()], pair
 
     def optimum(self, row: int, objective: float = float("nan")) -> LevelsOptimum:
         """Return the mapping of a pair."""
-        tiles = tuple(LevelTile(*t) for t in mapping(self._problem, self._rows, row))
+        tiles = pair_tiles(self._problem, self._points, row)
         pair = (float(self.outer_bytes[row]), float(self.inner_bytes[row]))
         return LevelsOptimum(pair, tiles, objective)
 
@@ -183,15 +154,22 @@ def levels_front(
 
 @lru_cache(maxsize=512)
 def _front(
-    nest: TileNest, widths: Widths, outer: float, inner: float, conventions: Conventions,
+    nest: TileNest,
+    widths: Widths,
+    outer: float,
+    inner: float,
+    conventions: Conventions,
     thin: float,
-) -> LevelsFront:  # fmt: skip
+) -> LevelsFront:
     problem = MultilevelTilingProblem.of(nest, widths, (outer, inner), conventions, thin)
-    rows = candidates(problem)
-    far, near = rows.outer * nest.groups, rows.inner * nest.groups
-    for column in (far, near):
+    points = candidates(problem)
+    outer_bytes, inner_bytes = points.outer * nest.groups, points.inner * nest.groups
+    for column in (outer_bytes, inner_bytes):
         column.setflags(write=False)
-    return LevelsFront(nest, widths, (outer, inner), conventions, far, near, problem, rows)
+    capacities = (outer, inner)
+    return LevelsFront(
+        nest, widths, capacities, conventions, outer_bytes, inner_bytes, problem, points
+    )
 
 
 def two_levels(

@@ -7,47 +7,52 @@ extent that it does not depend on where it does not; `docs/traffic.md` has the t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.cost.traffic.axis import Floats, Ints
 from perfmodel.cost.traffic.levels_problem import MultilevelTilingProblem
-from perfmodel.cost.traffic.levels_splits import Line, starts, useful
-from perfmodel.cost.traffic.staircase_axes import Floats, Ints
-
-#: Stands for a width of zero where one divides by it.
-_NOTHING = 1e-30
-#: Rounding that a capacity forgives, relative.
-_SLACK = 1e-12
+from perfmodel.cost.traffic.levels_splits import AxisSplits, starts, useful_splits
+from perfmodel.cost.traffic.two_tile import SLACK, TINY
 
 
-def fit(room: Floats, each: Floats) -> Floats:
+def tiles_that_fit(room: Floats, each: Floats) -> Floats:
     """Return how many of `each` fit into `room`, as a whole number; 0 where none does."""
-    return np.floor(np.maximum(room, 0.0) * (1.0 + _SLACK) / np.maximum(each, _NOTHING))
+    return np.floor(np.maximum(room, 0.0) * (1.0 + SLACK) / np.maximum(each, TINY))
 
 
-@dataclass(frozen=True, slots=True)
-class Outers:
-    """Outer tiles of a line: its splits grouped by the outer tile.
+class OuterTiles(NamedTuple):
+    """Outer tiles of channels: splits grouped by the outer tile.
 
     Attributes
     ----------
-    tile, parts
+    tile, counts
         Outer tiles and how many of them there are, shape (outers,).
     first
         Where the splits of each outer tile begin.
+    channels
+        How many there are in all.
     """
 
     tile: Floats
-    parts: Floats
+    counts: Floats
     first: npt.NDArray[np.intp]
+    channels: int
 
     @staticmethod
-    def of(part: Line) -> Outers:
-        """Group the splits of a line."""
-        first = starts(part.tile[:1])
-        return Outers(part.tile[0, first].astype(float), part.parts[0, first].astype(float), first)
+    def of(splits: AxisSplits, channels: int) -> OuterTiles:
+        """Group splits."""
+        first = starts(splits.tile[:1])
+        tile, counts = splits.tile[0, first].astype(float), splits.counts[0, first].astype(float)
+        return OuterTiles(tile, counts, first, channels)
+
+    def inner_count(self, tile: Floats) -> Floats:
+        """Return the inner tiles in all where so large ones fit; NaN where none does."""
+        size = np.minimum(tile, self.tile)
+        bound = np.ceil(self.tile / np.maximum(size, 1.0))
+        return np.where(size < 1, np.nan, np.minimum(self.counts * bound, self.channels))
 
 
 class InnerLevelTiles:
@@ -57,59 +62,69 @@ class InnerLevelTiles:
     ----------
     outs, ins
         Outer tiles of the output and of the input channels.
-    first
-        Where the splits of each outer tile of positions begin.
     flat
-        Whether positions share no input, so that every tile fetches the same volume.
+        Whether positions share no input, so that every tile fetches the same elements.
+    apart, along
+        Input bytes for each split where the inputs' tiles follow the innermost loops, or not.
     """
 
     def __init__(self, problem: MultilevelTilingProblem) -> None:
         self.problem = problem
-        self.outs, self.ins = Outers.of(problem.outs), Outers.of(problem.ins)
-        places = problem.places
-        self.first = places.first
-        self.flat = bool(np.all(places.volume == places.whole))
-        self.room = problem.capacities[1]
-        slid = places.slid if problem.kept else places.volume
-        #: Input bytes for each split where the inputs' tiles follow the innermost loops, or not.
-        self.apart, self.along = problem.inputs(places.volume[1]), problem.inputs(slid[1])
+        nest, splits = problem.group.nest, problem.splits
+        self.outs = OuterTiles.of(problem.outs, nest.out_channels)
+        self.ins = OuterTiles.of(problem.ins, nest.in_channels)
+        self.flat = bool(np.all(splits.fetched == splits.touched))
+        self.capacity, self.room = problem.capacities[1], problem.rooms[1]
+        self.copies, self.widths = problem.group.conventions.copies, problem.group.widths
+        self.apart = problem.input_bytes(splits.fetched[1])
+        self.along = problem.input_bytes(problem.slid[1])
 
     @property
     def useful(self) -> list[Ints]:
-        """Splits of each outer tile of positions whose inner tile is useful; see `useful`."""
-        return useful(self.problem.nest, self.problem.thin, self.problem.kept)
+        """Splits of each outer tile of positions whose inner tile is useful; `useful_splits`."""
+        group = self.problem.group
+        return useful_splits(group.nest, self.problem.thin, group.conventions.slides)
 
-    def parts_of(self, outer: Outers, extent: int, tile: Floats) -> Floats:
-        """Return the inner tiles along a line where so large ones fit; NaN where none does."""
-        size = np.minimum(tile, outer.tile)
-        bound = np.ceil(outer.tile / np.maximum(size, 1.0))
-        return np.where(size < 1, np.nan, np.minimum(outer.parts * bound, extent))
+    def _inputs_and_positions(self, some: slice) -> tuple[Floats, Floats]:
+        splits = self.problem.splits
+        return splits.inputs[1, some, None], splits.positions[1, some, None]
+
+    def out_tile(self, inputs: Floats, positions: Floats) -> Floats:
+        """Return the output channels that fit beside single input channels innermost."""
+        room = self.capacity - self.copies * self.widths.input * inputs
+        each = self.copies * self.problem.pair_weight_bytes + self.widths.partial * positions
+        return tiles_that_fit(room, each)
+
+    def in_tile(self, inputs: Floats, positions: Floats) -> Floats:
+        """Return the input channels that fit beside single output channels innermost."""
+        room = self.capacity - self.copies * self.widths.partial * positions
+        each = self.widths.input * inputs + self.copies * self.problem.pair_weight_bytes
+        return tiles_that_fit(room, each)
+
+    def in_tile_beside(self, inputs: Floats, positions: Floats, outs: Floats) -> Floats:
+        """Return the input channels that fit beside output channels, positions innermost."""
+        room = self.capacity - self.copies * self.widths.partial * positions * outs
+        each = self.copies * self.widths.input * inputs + self.problem.pair_weight_bytes * outs
+        return tiles_that_fit(room, each)
 
     def output_stays(self, some: slice = slice(None)) -> Floats:
         """Return bytes of input and weight, shape (splits of positions, outer output tiles).
 
         The innermost loop runs over single input channels.
         """
-        q, twice = self.problem, self.problem.held
-        patch, area = q.places.patch[1, some, None], q.places.area[1, some, None]
-        room = self.room - twice * q.input * patch
-        tile = fit(room, twice * q.weight + q.partial * area)
-        parts = self.parts_of(self.outs, q.nest.out_channels, tile)
-        return self.apart[some, None] * parts + q.weights * q.places.parts[1, some, None]
+        count = self.outs.inner_count(self.out_tile(*self._inputs_and_positions(some)))
+        weights = self.problem.group.weight_bytes * self.problem.splits.count[1, some, None]
+        return self.apart[some, None] * count + weights
 
     def input_stays(self, some: slice = slice(None)) -> Floats:
         """Return how often a partial sum comes, shape (splits of positions, outer input tiles).
 
         The innermost loop runs over single output channels.
         """
-        q, twice = self.problem, self.problem.held
-        patch, area = q.places.patch[1, some, None], q.places.area[1, some, None]
-        room = self.room - twice * q.partial * area
-        tile = fit(room, q.input * patch + twice * q.weight)
-        return self.parts_of(self.ins, q.nest.in_channels, tile)
+        return self.ins.inner_count(self.in_tile(*self._inputs_and_positions(some)))
 
     def weight_stays(
-        self, area: Floats, patch: Floats, inputs: Floats, outs: slice = slice(None)
+        self, positions: Floats, inputs: Floats, fetched: Floats, outs: slice = slice(None)
     ) -> Floats:
         """Return bytes of input and partial sums, shape (tiles, output splits, outer input tiles).
 
@@ -117,16 +132,16 @@ class InnerLevelTiles:
 
         Parameters
         ----------
-        area, patch, inputs
+        positions, inputs, fetched
             Positions of a tile, input elements of a channel that it holds, and the input bytes of
             all channels that such tiles fetch; shape (tiles,).
         outs
             Splits of the output channels.
         """
-        q, twice = self.problem, self.problem.held
-        tile = q.outs.tile[1, outs].astype(float)[None, :, None]
-        parts = q.outs.parts[1, outs].astype(float)[None, :, None]
-        room = self.room - twice * q.partial * area[:, None, None] * tile
-        each = twice * q.input * patch[:, None, None] + q.weight * tile
-        again = self.parts_of(self.ins, q.nest.in_channels, fit(room, each))
-        return inputs[:, None, None] * parts + q.partials * (again - 1.0)
+        splits = self.problem.outs
+        tile, count = (
+            column[1, outs].astype(float)[None, :, None] for column in (splits.tile, splits.counts)
+        )
+        in_tile = self.in_tile_beside(inputs[:, None, None], positions[:, None, None], tile)
+        passes = self.ins.inner_count(in_tile)
+        return fetched[:, None, None] * count + self.problem.group.spill_bytes * (passes - 1.0)

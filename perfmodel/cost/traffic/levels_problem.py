@@ -1,28 +1,24 @@
-"""What several levels of memory are asked about: sizes of one group, and which operand stays."""
+"""The question of several levels of memory: sizes of one group, and which operand stays."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from math import isfinite
+from dataclasses import dataclass
 
 import numpy as np
 
+from perfmodel.cost.traffic.axis import Floats
 from perfmodel.cost.traffic.levels_splits import (
-    AxisWindow,
-    Line,
-    Splits,
-    canonical,
-    line,
-    spatial,
-    windows,
+    AxisSplits,
+    PositionSplits,
+    channel_splits,
+    position_splits,
 )
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase_axes import Floats
-
-#: Operand that stays at the innermost loop: over input channels, output channels, positions.
-STATIONARY = ("output", "input", "weight")
+from perfmodel.cost.traffic.staircase import check_sizes
+from perfmodel.cost.traffic.stationarity import INPUT, OUTPUT, WEIGHT, TilingProblem
+from perfmodel.cost.traffic.two_tile import SLACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,118 +27,109 @@ class MultilevelTilingProblem:
 
     Attributes
     ----------
-    nest
-        One group, axes without overlap made part of a product.
+    group
+        The flattened nest and the bytes of its operands.
     capacities
         Bytes of each level, the outermost first.
-    held
-        Copies of a tile that changes at the innermost loop: 2 when buffers are double.
-    kept
-        Whether a sliding window keeps its overlap.
-    places, outs, ins
+    splits, outs, ins
         Splits of the positions, of the output channels and of the input channels.
-    input, weight, output, again
-        Bytes: of an input element; of all taps of one pair of channels; of an output element
-        written at last; of a partial sum written and read.
-    partial
-        Bytes that a buffer holds of an output element.
     thin
         Ratio below which a tile of the lists is left out.
     """
 
-    nest: TileNest
+    group: TilingProblem
     capacities: tuple[float, ...]
-    held: int
-    kept: bool
-    places: Splits
-    outs: Line
-    ins: Line
-    input: float
-    weight: float
-    output: float
-    again: float
-    partial: float
+    splits: PositionSplits
+    outs: AxisSplits
+    ins: AxisSplits
     thin: float
 
     @staticmethod
     def of(
-        nest: TileNest, widths: Widths, capacities: Sequence[float], conventions: Conventions,
+        nest: TileNest,
+        widths: Widths,
+        capacities: Sequence[float],
+        conventions: Conventions,
         thin: float = 1.0,
-    ) -> MultilevelTilingProblem:  # fmt: skip
+    ) -> MultilevelTilingProblem:
         """Return the problem of one group; a `ValueError` names what is wrong."""
-        if any(getattr(nest, f.name) < 1 for f in fields(nest)):
-            raise ValueError(f"extents, strides and dilations are at least 1: {nest}")
-        if any(not (isfinite(v) and v >= 0) for v in _values(widths)):
-            raise ValueError(f"widths are finite and not negative: {widths}")
+        check_sizes(nest, widths)
         if any(b > a for a, b in itertools.pairwise(capacities)):
             raise ValueError(f"capacities fall from the outermost level inwards: {capacities}")
         if not all(c >= 0 for c in capacities):
             raise ValueError(f"capacities are not negative: {capacities}")
         if conventions.allocation != "even":
             raise ValueError("several levels share even tiles; ask for allocation='even'")
-        one = canonical(nest)
-        kept = conventions.halo == "kept"
-        if kept and any(w.dilation > 1 for w in windows(one)):
+        group = TilingProblem.of(nest, widths, conventions)
+        if conventions.slides and max(group.rows.dilation, group.columns.dilation) > 1:
             raise ValueError("several levels keep no halo of a dilated kernel; ask for 'refetched'")
         levels = len(capacities)
         return MultilevelTilingProblem(
-            one, tuple(float(c) for c in capacities),
-            2 if conventions.buffering == "double" else 1,
-            kept,
-            spatial(one, levels, thin),
-            line(AxisWindow(one.out_channels, 1, 1, 1), levels, thin),
-            line(AxisWindow(one.in_channels, 1, 1, 1), levels, thin),
-            widths.input,
-            widths.weight * one.kernel_rows * one.kernel_columns,
-            widths.output,
-            2.0 * widths.partial,
-            widths.partial,
-            thin,
-        )  # fmt: skip
+            group=group,
+            capacities=tuple(float(c) for c in capacities),
+            splits=position_splits(group.nest, levels, thin),
+            outs=channel_splits(group.nest.out_channels, levels, thin),
+            ins=channel_splits(group.nest.in_channels, levels, thin),
+            thin=thin,
+        )
 
     @property
-    def positions(self) -> int:
-        """Positions of the output of all images."""
-        return self.nest.batch * self.nest.out_rows * self.nest.out_columns
+    def rooms(self) -> Floats:
+        """Bytes of each level, and what rounding needs."""
+        return np.array(self.capacities) * (1 + SLACK)
 
     @property
-    def weights(self) -> float:
-        """Bytes of all weights."""
-        return self.weight * self.nest.out_channels * self.nest.in_channels
+    def pair_weight_bytes(self) -> float:
+        """Bytes of all taps of one pair of channels."""
+        return self.group.widths.weight * self.group.nest.taps
 
     @property
-    def outputs(self) -> float:
-        """Bytes of all outputs, written once."""
-        return self.output * self.positions * self.nest.out_channels
-
-    @property
-    def partials(self) -> float:
-        """Bytes of all outputs, written as partial sums and read back."""
-        return self.again * self.positions * self.nest.out_channels
+    def slid(self) -> Floats:
+        """Input elements that tiles of `splits` fetch where the window may slide."""
+        return self.splits.slid if self.group.conventions.slides else self.splits.fetched
 
     def footprint(
-        self, patch: Floats, area: Floats, outs: Floats, ins: Floats, stays: int | None
-    ) -> Floats:  # fmt: skip
-        """Return the bytes that a tile takes where the operand `stays` is held once.
+        self, inputs: Floats, positions: Floats, outs: Floats, ins: Floats, stationary: int | None
+    ) -> Floats:
+        """Return the bytes that a tile takes where the stationary operand is held once.
 
         Parameters
         ----------
-        patch, area, outs, ins
+        inputs, positions, outs, ins
             Input elements of a channel, positions, output and input channels of the tile.
-        stays
-            Index into `STATIONARY`; ``None`` where no tile changes.
+        stationary
+            ``None`` where no tile changes.
         """
-        twice = float(self.held)
-        by = [1.0 if stays is None or stays == k else twice for k in range(3)]
+        copies = [self.group.conventions.copies if stationary is not None else 1.0] * 3
+        if stationary is not None:
+            copies[stationary] = 1.0
+        widths = self.group.widths
         return (
-            by[1] * self.input * patch * ins + by[2] * self.weight * outs * ins
-            + by[0] * self.partial * area * outs
-        )  # fmt: skip
+            copies[INPUT] * widths.input * inputs * ins
+            + copies[WEIGHT] * self.pair_weight_bytes * outs * ins
+            + copies[OUTPUT] * widths.partial * positions * outs
+        )
 
-    def inputs(self, volume: Floats) -> Floats:
-        """Return the bytes of input that a volume of one channel stands for."""
-        return np.asarray(self.input * self.nest.in_channels * volume)
+    def input_bytes(self, elements: Floats) -> Floats:
+        """Return the bytes of all channels for elements of one."""
+        return np.asarray(self.group.widths.input * self.group.nest.in_channels * elements)
 
+    def traffic(
+        self, fetched: Floats, position_count: Floats, out_count: Floats, in_count: Floats
+    ) -> Floats:
+        """Return the bytes across a boundary: ``I n_K + W n_PQ + O + U (n_C - 1)``.
 
-def _values(widths: Widths) -> list[float]:
-    return [widths.input, widths.weight, widths.output, widths.partial]
+        Parameters
+        ----------
+        fetched
+            Input elements of a channel that all tiles fetch once.
+        position_count, out_count, in_count
+            How often the weight, the input and the output cross; 1 where they stay.
+        """
+        group = self.group
+        return (
+            self.input_bytes(fetched) * out_count
+            + group.weight_bytes * position_count
+            + group.output_bytes
+            + group.spill_bytes * (in_count - 1.0)
+        )

@@ -10,7 +10,7 @@ stationarity classes, and looked up after that. `docs/traffic.md` has the equati
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import frexp, isfinite
 from typing import Any, NamedTuple, overload
@@ -18,50 +18,17 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.cost.traffic.axis import Floats, Ints, flattened
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
-from perfmodel.cost.traffic.staircase_axes import Floats, Ints, flattened
-from perfmodel.cost.traffic.staircase_classes import (
-    STATIONARY,
-    StaircaseProblem,
-    add_classes,
-    resident,
-)
-from perfmodel.cost.traffic.staircase_layouts import LOOPS
+from perfmodel.cost.traffic.points import columns_of
+from perfmodel.cost.traffic.staircase_classes import UsefulTiles, add_classes, resident
+from perfmodel.cost.traffic.staircase_layouts import LOOPS, OPERANDS
 from perfmodel.cost.traffic.staircase_steps import Decoded, StaircaseCandidates
 from perfmodel.cost.traffic.staircase_uneven import add_uneven
+from perfmodel.cost.traffic.stationarity import STATIONARY, OperandTraffic
 
 #: Staircases that are remembered; one takes some 10 kB.
 REMEMBERED = 2048
-
-
-class OperandTraffic(NamedTuple):
-    """Bytes of traffic by operand; infinite where nothing fits.
-
-    Attributes
-    ----------
-    input, weight
-        Read.
-    output
-        Written at the end, and every partial sum written and read.
-    partial_reads
-        The part of `output` that is read: partial sums coming back.
-    """
-
-    input: Any
-    weight: Any
-    output: Any
-    partial_reads: Any
-
-    @property
-    def reads(self) -> Any:
-        """Bytes read from the backing store."""
-        return self.input + self.weight + self.partial_reads
-
-    @property
-    def writes(self) -> Any:
-        """Bytes written to the backing store."""
-        reads = np.where(np.isinf(self.output), 0.0, self.partial_reads)
-        return (self.output - reads)[()]
 
 
 class Tile(NamedTuple):
@@ -71,9 +38,9 @@ class Tile(NamedTuple):
     ----------
     stationary
         The operand whose tile stays at the innermost loop: ``output``, ``input``, ``weight``;
-        ``all`` where every operand is held whole.
+        ``all`` where every operand is resident.
     panels
-        With uneven tiles, operand -> the extents along which it is held whole, whatever the tile.
+        With uneven tiles, operand -> the extents of which it keeps a panel, whatever the tile.
     """
 
     batch: int
@@ -88,7 +55,6 @@ class Tile(NamedTuple):
 
 
 _EXTENTS = Tile._fields[:-2]
-_OPERANDS = ("input", "weight", "output")
 _LOOP_OF = dict(zip(_EXTENTS, "NPQKCRS", strict=True))
 
 
@@ -134,18 +100,24 @@ class Staircase:
     padded: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for column in (*self._columns(), *self.tiles.values()):
+        for column in (
+            self.capacity_bytes,
+            self.traffic_bytes,
+            *self.operands,
+            *self.tiles.values(),
+        ):
             column.setflags(write=False)
         set_ = object.__setattr__
         set_(self, "_capacities", self.capacity_bytes.tolist())
         set_(self, "padded", np.concatenate([[np.inf], self.traffic_bytes]))
         set_(self, "_traffics", self.padded.tolist())
 
-    def _columns(self) -> list[Floats]:
-        return [
-            self.capacity_bytes, self.traffic_bytes, self.input_bytes, self.weight_bytes,
-            self.output_bytes, self.partial_read_bytes,
-        ]  # fmt: skip
+    @property
+    def operands(self) -> OperandTraffic:
+        """Traffic of each operand from each step on."""
+        return OperandTraffic(
+            self.input_bytes, self.weight_bytes, self.output_bytes, self.partial_read_bytes
+        )
 
     def __len__(self) -> int:
         return len(self._capacities)
@@ -197,12 +169,8 @@ class Staircase:
 
     def parts(self, capacity: Any) -> OperandTraffic:
         """Return the traffic of each operand, in the shape of the capacity."""
-        columns = self._columns()[2:]
-        if isinstance(capacity, float | int):
-            i = self.index(float(capacity))
-            return OperandTraffic(*(float(c[i]) if i >= 0 else float("inf") for c in columns))
         step: Ints = self.index(np.asarray(capacity, dtype=float))
-        return OperandTraffic(*(np.where(step >= 0, c[step], np.inf) for c in columns))
+        return OperandTraffic(*(np.where(step >= 0, c[step], np.inf)[()] for c in self.operands))
 
     def tile(self, capacity: float) -> Tile | None:
         """Return a tile that moves the least in this capacity; ``None`` where none fits."""
@@ -211,20 +179,22 @@ class Staircase:
 
     def step_tile(self, step: int) -> Tile:
         """Return the tile of a step."""
-        kind = STATIONARY[int(self.tiles["stationary"][step])]
+        stationary = STATIONARY[int(self.tiles["stationary"][step])]
         extents = (int(self.tiles[name][step]) for name in _EXTENTS)
         bits, panels = int(self.tiles["panels"][step]), dict[str, tuple[str, ...]]()
-        for i, operand in enumerate(_OPERANDS):
-            whole = bits >> (i * len(_EXTENTS))
-            names = tuple(name for name, loop in _LOOP_OF.items() if whole >> LOOPS.index(loop) & 1)
+        for i, operand in enumerate(OPERANDS):
+            loops = bits >> (i * len(LOOPS))
+            names = tuple(name for name, loop in _LOOP_OF.items() if loops >> LOOPS.index(loop) & 1)
             if names:
                 panels[operand] = names
-        return Tile(*extents, stationary=kind, panels=panels)
+        return Tile(*extents, stationary=stationary, panels=panels)
 
 
 def staircase(
-    nest: TileNest, widths: Widths, conventions: Conventions = Conventions()  # noqa: B008
-) -> Staircase:  # fmt: skip
+    nest: TileNest,
+    widths: Widths,
+    conventions: Conventions = Conventions(),  # noqa: B008
+) -> Staircase:
     """Return the exact staircase of a nest; remembered by content.
 
     Parameters
@@ -239,45 +209,56 @@ def staircase(
     ValueError
         An extent below 1, or a width that is negative or not finite.
     """
-    return _whole(nest, widths, conventions)
+    return _staircase(nest, widths, conventions)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _whole(nest: TileNest, widths: Widths, conventions: Conventions) -> Staircase:
-    values = [getattr(widths, f.name) for f in fields(widths)]
-    if any(getattr(nest, f.name) < 1 for f in fields(nest)):
+def _staircase(nest: TileNest, widths: Widths, conventions: Conventions) -> Staircase:
+    values = check_sizes(nest, widths)
+    # Bytes scale with the widths: a power of two changes no other bit of a float.
+    scale = 2.0 ** frexp(max(values))[1] if max(values) > 0 else 1.0
+    tiled = flattened(nest)
+    footprint, steps = _group(
+        replace(tiled, groups=1), Widths(*(v / scale for v in values)), conventions
+    )
+    parts = OperandTraffic(
+        *(steps[name] * (scale * nest.groups) for name in OperandTraffic._fields)
+    )
+    traffic = parts.input + parts.weight + parts.output
+    # Widths that are no binary fractions round: steps of a last bit are none.
+    falls = np.append(True, traffic[1:] < np.minimum.accumulate(traffic)[:-1])
+    return Staircase(
+        nest,
+        tiled,
+        widths,
+        conventions,
+        footprint[falls] * scale,
+        traffic[falls],
+        *(part[falls] for part in parts),
+        tiles={name: steps[name][falls] for name in (*_EXTENTS, "stationary", "panels")},
+    )
+
+
+def check_sizes(nest: TileNest, widths: Widths) -> list[float]:
+    """Return the widths; a `ValueError` says which sizes are none."""
+    values = columns_of(widths)
+    if any(value < 1 for value in columns_of(nest)):
         raise ValueError(f"extents, strides and dilations are at least 1: {nest}")
     if any(not (isfinite(v) and v >= 0) for v in values):
         raise ValueError(f"widths are finite and not negative: {widths}")
-    # Bytes scale with the widths: a power of two changes no other bit of a float.
-    scale = 2.0 ** frexp(max(values))[1] if max(values) > 0 else 1.0
-    unit = Widths(*(v / scale for v in values))
-    tiled = flattened(nest)
-    footprint, found = _group(replace(tiled, groups=1), unit, conventions)
-    times = scale * nest.groups
-    read, weight = found["input"] * times, found["weight"] * times
-    output, partial = found["output"] * times, found["partial"] * times
-    traffic = read + weight + output
-    # Widths that are no binary fractions round: steps of a last bit are none.
-    falls = np.append(True, traffic[1:] < np.minimum.accumulate(traffic)[:-1])
-    tiles: dict[str, Ints] = {name: found[name] for name in (*_EXTENTS, "stationary", "panels")}
-    return Staircase(
-        nest, tiled, widths, conventions, footprint[falls] * scale, traffic[falls], read[falls],
-        weight[falls], output[falls], partial[falls],
-        {name: column[falls] for name, column in tiles.items()},
-    )  # fmt: skip
+    return values
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _group(nest: TileNest, widths: Widths, conventions: Conventions) -> tuple[Floats, Decoded]:
-    problem = StaircaseProblem.of(nest, widths, conventions)
+    tiles = UsefulTiles.of(nest, widths, conventions)
     # Every tile holds an element of each operand, none more than all of them twice.
     least = widths.input + widths.weight + widths.partial
     if least == 0:
         # Nothing is held, so that a buffer of any size is enough.
-        return np.zeros(1), resident(problem)
-    found = StaircaseCandidates(least, 2 * problem.resident)
-    add_classes(problem, found)
+        return np.zeros(1), resident(tiles)
+    candidates = StaircaseCandidates(least, 2 * tiles.problem.resident_bytes)
+    add_classes(tiles, candidates)
     if conventions.allocation == "uneven":
-        add_uneven(problem, found)
-    return found.steps()
+        add_uneven(tiles, candidates)
+    return candidates.steps()

@@ -2,8 +2,8 @@
 
 In uneven tiling there is one loop over tiles for each extent, in one order, but each operand is
 held at a depth of its own: outside some of the loops, so that what these touch of it stays, a full
-panel. A layout says what order and depths come to: along which extents an operand is held whole,
-which loops fetch it again, along what its window slides, and which operands are held twice.
+panel. A layout says what order and depths come to: along which extents a panel of an operand
+stays, which loops fetch it again, along what its window slides, and which operands are held twice.
 
 Each of these is a bit that is set where it costs something, so that one layout is never worse than
 another if its bits are among the other's.
@@ -22,11 +22,12 @@ import numpy.typing as npt
 LOOPS = "NPQKCRS"
 #: Loops that index the input, the weight, the output.
 INDEXED = ("NPQCRS", "KCRS", "NPQK")
+OPERANDS = ("input", "weight", "output")
 _SLIDING = "PQRS"
 _KIND = {loop: tuple(loop in indexed for indexed in INDEXED) for loop in LOOPS}
 
 # Where the bits of each property start.
-_WHOLE, _AGAIN, _TWICE, _NOT_INNERMOST, _NOT_SLIDING, _NOT_WHOLE = 0, 21, 42, 45, 52, 56
+_PANEL, _REFETCH, _TWICE, _NOT_INNERMOST, _NOT_SLIDING, _NO_PANEL = 0, 21, 42, 45, 52, 56
 _INNERMOST_BITS = np.uint64((1 << _NOT_SLIDING) - (1 << _NOT_INNERMOST))
 Masks = npt.NDArray[np.uint64]
 
@@ -37,16 +38,16 @@ class Hold:
 
     Attributes
     ----------
-    whole
-        Loops inside: it is held whole along them.
-    again
+    panel
+        Loops inside: a panel of it stays along them.
+    refetch
         Loops that fetch it again although they do not index it.
     twice
         Whether its tile changes at the innermost loop of double buffers.
     """
 
-    whole: frozenset[str]
-    again: frozenset[str]
+    panel: frozenset[str]
+    refetch: frozenset[str]
     twice: bool
 
 
@@ -61,7 +62,7 @@ class TileRetentionLayout:
     innermost
         Loops of which one must have several tiles; empty where it does not matter.
     stationary
-        Number of the operand whose tile stays at the innermost loop: 0 input, 1 weight, 2 output.
+        Number in `OPERANDS` of the operand whose tile stays at the innermost loop.
     """
 
     holds: tuple[Hold, Hold, Hold]
@@ -72,7 +73,7 @@ class TileRetentionLayout:
     @property
     def even(self) -> bool:
         """Whether all operands are held inside all loops."""
-        return not any(hold.whole for hold in self.holds)
+        return not any(hold.panel for hold in self.holds)
 
     def mirrored(self) -> TileRetentionLayout:
         """Return the layout with rows and columns exchanged."""
@@ -81,15 +82,15 @@ class TileRetentionLayout:
         def turn(loops: frozenset[str]) -> frozenset[str]:
             return frozenset("".join(loops).translate(swap))
 
-        a, b, c = (Hold(turn(h.whole), turn(h.again), h.twice) for h in self.holds)
+        a, b, c = (Hold(turn(h.panel), turn(h.refetch), h.twice) for h in self.holds)
         return TileRetentionLayout(
             (a, b, c), self.slides.translate(swap), turn(self.innermost), self.stationary
-        )  # fmt: skip
+        )
 
 
 @lru_cache(maxsize=256)
 def layouts(
-    active: str, *, kept: bool, double: bool, square: bool = False
+    active: str, *, slides: bool, double: bool, square: bool = False
 ) -> tuple[TileRetentionLayout, ...]:
     """Return the layouts of a nest that no other beats.
 
@@ -97,7 +98,7 @@ def layouts(
     ----------
     active
         Loops with more than one iteration, letters of `LOOPS`.
-    kept
+    slides
         Whether windows keep what they share.
     double
         Whether operands that change at the innermost loop are held twice.
@@ -105,15 +106,16 @@ def layouts(
         Whether rows and columns are alike: of a layout and its mirror image one will do.
     """
     if square:
-        found: dict[TileRetentionLayout, None] = {}
-        for layout in layouts(active, kept=kept, double=double):
-            if layout.mirrored() not in found:
-                found[layout] = None
-        return tuple(found)
+        different: dict[TileRetentionLayout, None] = {}
+        for layout in layouts(active, slides=slides, double=double):
+            if layout.mirrored() not in different:
+                different[layout] = None
+        return tuple(different)
     masks: list[Masks] = []
     for order in map("".join, itertools.permutations(active)):
         a, b, c = (
-            np.array(_holds(order, x, kept=kept, double=double), dtype=np.uint64) for x in range(3)
+            np.array(_holds(order, x, slides=slides, double=double), dtype=np.uint64)
+            for x in range(3)
         )
         others = sum(1 << (_NOT_INNERMOST + i) for i, loop in enumerate(LOOPS) if loop != order[-1])
         masks.append((a[:, None, None] | b[:, None] | c).ravel() | np.uint64(others))
@@ -133,47 +135,47 @@ def layouts(
 def _undominated(masks: Masks) -> npt.NDArray[np.intp]:
     """Return the indices of the masks of which no other is a part; they are all different."""
     left = np.argsort(np.bitwise_count(masks), kind="stable")
-    kept: list[np.intp] = []
+    best: list[np.intp] = []
     while len(left):
         first = left[0]
-        kept.append(first)
+        best.append(first)
         left = left[(masks[first] & ~masks[left]) != 0]
-    return np.array(kept, dtype=np.intp)
+    return np.array(best, dtype=np.intp)
 
 
-def _holds(order: str, operand: int, *, kept: bool, double: bool) -> list[int]:
+def _holds(order: str, operand: int, *, slides: bool, double: bool) -> list[int]:
     """Return the ways to hold an operand in an order of loops, without those that others beat."""
     indexed, offset = INDEXED[operand], operand * len(LOOPS)
     # Outside each depth: loops that fetch again, and the innermost that indexes the operand.
-    again, beside, slides = 0, 0, ""
-    outside = [(again, slides)]
+    refetch, beside, window = 0, 0, ""
+    outside = [(refetch, window)]
     for loop in order:
         if loop in indexed:
-            again, slides = beside, loop
+            refetch, window = beside, loop
         else:
-            beside |= 1 << (_AGAIN + offset + LOOPS.index(loop))
-        outside.append((again, slides))
-    whole, options = 0, list[int]()
+            beside |= 1 << (_REFETCH + offset + LOOPS.index(loop))
+        outside.append((refetch, window))
+    panel, options = 0, list[int]()
     if operand == 0:
-        # Held whole along rows or columns it fetches no halo: good and bad at once.
-        whole |= 15 << _NOT_WHOLE
+        # With panels along rows or columns it fetches no halo: good and bad at once.
+        panel |= 15 << _NO_PANEL
     for depth in range(len(order), -1, -1):
         if depth < len(order):
             loop = order[depth]
             if loop not in indexed:
                 # Outside a loop that does not index it, an operand holds the same as inside.
                 continue
-            whole |= 1 << (_WHOLE + offset + LOOPS.index(loop))
+            panel |= 1 << (_PANEL + offset + LOOPS.index(loop))
             if operand == 0 and loop in _SLIDING:
-                whole &= ~(1 << (_NOT_WHOLE + _SLIDING.index(loop)))
-        again, slides = outside[depth]
-        bits = whole | again
+                panel &= ~(1 << (_NO_PANEL + _SLIDING.index(loop)))
+        refetch, window = outside[depth]
+        bits = panel | refetch
         if double and depth == len(order) and order[-1] in indexed:
             bits |= 1 << (_TWICE + operand)
         if operand == 0:
             bits |= 15 << _NOT_SLIDING
-            if kept and slides in _SLIDING and slides:
-                bits &= ~(1 << (_NOT_SLIDING + _SLIDING.index(slides)))
+            if slides and window and window in _SLIDING:
+                bits &= ~(1 << (_NOT_SLIDING + _SLIDING.index(window)))
         if not any(other & ~bits == 0 for other in options):
             options.append(bits)
     return options
@@ -185,11 +187,12 @@ def _layout(mask: int, *, double: bool) -> TileRetentionLayout:
 
     a, b, c = (
         Hold(
-            loops(_WHOLE + x * len(LOOPS)), loops(_AGAIN + x * len(LOOPS)),
+            loops(_PANEL + x * len(LOOPS)),
+            loops(_REFETCH + x * len(LOOPS)),
             bool(mask >> (_TWICE + x) & 1),
         )
         for x in range(3)
-    )  # fmt: skip
+    )
     innermost = frozenset(LOOPS) - loops(_NOT_INNERMOST)
     slides = frozenset(_SLIDING) - loops(_NOT_SLIDING, _SLIDING)
     stationary = _KIND[min(innermost)].index(False)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel.cost.traffic.axis import Floats, Ints
 from perfmodel.cost.traffic.staircase import Staircase
-from perfmodel.cost.traffic.staircase_axes import Floats, Ints
 
 
 def batched(staircases: Sequence[Staircase], capacities: npt.ArrayLike) -> Floats:

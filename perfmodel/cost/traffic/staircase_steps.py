@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.cost.traffic.staircase_axes import Floats, Ints
+from perfmodel.cost.traffic.axis import Floats, Ints
+from perfmodel.cost.traffic.stationarity import ChannelLine
+from perfmodel.cost.traffic.undominated import falling
 
 #: Columns of a step, beside its footprint: extents of its tile, stationarity, bytes.
 Decoded: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -29,6 +31,15 @@ def _bin(value: float) -> int:
     return int(_bins(np.array([value]))[0])
 
 
+class _Batch(NamedTuple):
+    """Candidates of one call, and the indices from which they are decoded."""
+
+    footprint: Floats
+    traffic: Floats
+    numbers: Ints
+    decode: Decode
+
+
 @dataclass
 class StaircaseCandidates:
     """What may become a step; candidates that an earlier one dominates are dropped at once.
@@ -41,9 +52,7 @@ class StaircaseCandidates:
 
     least: float
     most: float
-    _found: list[tuple[Floats, Floats, Ints, Decode]] = field(
-        default_factory=list[tuple[Floats, Floats, Ints, Decode]]
-    )
+    _batches: list[_Batch] = field(default_factory=list[_Batch])
 
     def __post_init__(self) -> None:
         self._base = _bin(self.least) - 1
@@ -74,66 +83,63 @@ class StaircaseCandidates:
         np.minimum.at(self._best, bins, traffic)
         # Strictly lower bins hold strictly smaller footprints.
         np.minimum.accumulate(self._best, out=self._below[1:])
-        kept = np.flatnonzero(traffic < self._below[bins])
-        if len(kept):
-            self._found.append((footprint[kept], traffic[kept], kept, decode))
+        index = np.flatnonzero(traffic < self._below[bins])
+        if len(index):
+            self._batches.append(_Batch(footprint[index], traffic[index], index, decode))
 
-    def add_lines(
-        self, fixed: Floats, slope: Floats, tiles: Ints, once: Floats, again: Floats,
-        counts: Ints, decode: Callable[[Ints, Ints], Decoded],
-    ) -> None:  # fmt: skip
-        """Take a line of candidates for each tile of all extents but one.
+    def add_line(
+        self, line: ChannelLine, tiles: Ints, decode: Callable[[Ints, Ints], Decoded]
+    ) -> None:
+        """Take every tile of channels along many lines.
 
-        Footprints are ``fixed + slope * tiles`` and traffic is ``once + again * counts``, shape
-        (lines, tiles); lines that cannot become a step are left out, and no more than some
-        thousand are evaluated at once.
+        Lines that cannot become a step are left out, and no more than some thousand are evaluated
+        at once.
 
         Parameters
         ----------
-        fixed, slope, once, again
-            Shape (lines,).
-        tiles, counts
-            Of the last extent, from the smallest tile to the largest; shape (tiles,).
+        line
+            Bytes of shape (lines,).
+        tiles
+            From the smallest to the largest; shape (tiles,).
         decode
             Indices of lines and of tiles -> what `Decoded` names.
         """
-        tile, count = tiles.astype(float), counts.astype(float)
+        tile, count = tiles.astype(float), (-(-line.channels // tiles)).astype(float)
         size = max(1, _AT_ONCE // len(tile))
-        for start in range(0, len(fixed), size):
+        for start in range(0, len(line.fixed), size):
             part = slice(start, start + size)
-            low = fixed[part] + slope[part] * tile[0]
-            lines = np.flatnonzero(self.may_matter(low, once[part] + again[part] * count[-1]))
+            least = line.fixed[part] + line.slope[part] * tile[0]
+            lines = np.flatnonzero(
+                self.may_matter(least, line.once[part] + line.again[part] * count[-1])
+            )
             if not len(lines):
                 continue
             lines += start
-            footprint = np.outer(slope[lines], tile)
-            footprint += fixed[lines, None]
-            traffic = np.outer(again[lines], count)
-            traffic += once[lines, None]
+            footprint = np.outer(line.slope[lines], tile)
+            footprint += line.fixed[lines, None]
+            traffic = np.outer(line.again[lines], count)
+            traffic += line.once[lines, None]
 
             def flat(index: Ints, lines: Ints = lines) -> Decoded:
-                line, last = np.divmod(index, len(tile))
-                return decode(lines[line], last)
+                at, channel = np.divmod(index, len(tile))
+                return decode(lines[at], channel)
 
             self.add(footprint, traffic, flat)
 
     def steps(self) -> tuple[Floats, Decoded]:
         """Return the footprints of the staircase, ascending, and what was decoded of its steps."""
-        footprint = np.concatenate([f for f, _, _, _ in self._found])
-        traffic = np.concatenate([t for _, t, _, _ in self._found])
-        group = np.repeat(np.arange(len(self._found)), [len(f) for f, _, _, _ in self._found])
-        index = np.concatenate([i for _, _, i, _ in self._found])
-        kept = np.flatnonzero(traffic < self._below[_bins(footprint) - self._base])
-        kept = kept[np.lexsort((traffic[kept], footprint[kept]))]
-        lowest = np.minimum.accumulate(traffic[kept])
-        kept = kept[np.append(True, lowest[1:] < lowest[:-1])]
-        footprint, group, index = footprint[kept], group[kept], index[kept]
+        footprint, traffic, index = (
+            np.concatenate(column) for column in list(zip(*self._batches, strict=True))[:3]
+        )
+        batch = np.repeat(np.arange(len(self._batches)), [len(b.numbers) for b in self._batches])
+        steps = np.flatnonzero(self.may_matter(footprint, traffic))
+        steps = steps[falling(footprint[steps], traffic[steps])]
+        footprint, batch, index = footprint[steps], batch[steps], index[steps]
         out: Decoded = {}
-        for g in np.unique(group):
-            rows = np.flatnonzero(group == g)
-            decode = self._found[int(g)][3]
-            for name, column in decode(index[rows]).items():
+        for number in np.unique(batch):
+            rows = np.flatnonzero(batch == number)
+            for name, column in self._batches[int(number)].decode(index[rows]).items():
                 if name not in out:
-                    out[name] = np.zeros(len(kept), column.dtype)
+                    out[name] = np.zeros(len(steps), column.dtype)
                 out[name][rows] = column
         return footprint, out

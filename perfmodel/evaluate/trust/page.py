@@ -1,23 +1,35 @@
-"""The page of errors: Markdown from results of validation and of published claims."""
+"""The page of errors: Markdown from results of validation and of published claims.
+
+Beside them stands what other tools say of the same rows, as published or as run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from perfmodel.evaluate.datasets import dataset, dataset_names
+from pydantic import Field
+
+from perfmodel.catalog import packages
+from perfmodel.evaluate.datasets import GROUP, dataset, dataset_names
 from perfmodel.evaluate.pairs import pair_scores
 from perfmodel.evaluate.result import ValidationResult, percent
-from perfmodel.evaluate.trust.decisions import decision_section
-from perfmodel.evaluate.trust.intervals import interval_section
-from perfmodel.evaluate.trust.markdown import markdown_table, short
-from perfmodel.evaluate.trust.peers import Peer, peers
+from perfmodel.evaluate.trust.sections import (
+    decision_section,
+    interval_section,
+    markdown_table,
+    short,
+)
 from perfmodel.evidence import Evidence
+from perfmodel.frozen import FrozenModel
+from perfmodel.specfile import read, validate
 
 _WORST = 3
 _DEVICES = 24
+#: Errors that every table shows.
+_SHOWN = ("mape", "median_ape", "bias")
 
 _INTRO = """\
 # How far to trust it
@@ -42,9 +54,11 @@ nothing on it is typed by hand.
 
 
 def trust_page(
-    results: Sequence[ValidationResult], claims: Sequence[Any] = (), root: Path | None = None,
+    results: Sequence[ValidationResult],
+    claims: Sequence[Any] = (),
+    root: Path | None = None,
     evidence: Evidence | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """Return the page.
 
     Parameters
@@ -64,12 +78,14 @@ def trust_page(
         Markdown.
     """
     others = peers()
-    parts = [_INTRO, _overview(results, others)]
+    beside = {r.name: [o for o in others if o.data == r.name] for r in results}
+    rows = [_overview(result, beside[result.name]) for result in results]
+    parts = [_INTRO, "## At a glance\n\n" + markdown_table(_OVERVIEW, rows)]
     parts += [] if evidence is None else [interval_section(evidence)]
     scores = pair_scores(results)
     parts += [decision_section(scores)] if scores else []
     parts.append("## Data sets, one by one\n")
-    parts += [_section(r, [o for o in others if o.data == r.name]) for r in results]
+    parts += [_section(result, beside[result.name]) for result in results]
     if claims:
         parts.append(_claims(claims))
     unread = _unread(root) if root is not None else []
@@ -79,47 +95,47 @@ def trust_page(
     return "\n".join(parts)
 
 
-def _mape(found: Mapping[str, Any] | None) -> str:
-    return "" if found is None or found["mape"] is None else short(found["mape"])
+def _share(errors: Mapping[str, Any] | None, name: str = "mape") -> str:
+    value = None if errors is None else errors[name]
+    return "" if value is None else short(value, sign=name == "bias")
 
 
-def _overview(results: Sequence[ValidationResult], others: Sequence[Peer]) -> str:
-    rows: list[list[str]] = []
-    for result in results:
-        primary = result.targets.get(result.primary)
-        beside = [o for o in others if o.data == result.name]
-        rows.append([
-            f"[`{result.name}`](#{result.name})",
-            str(result.rows),
-            short(result.coverage),
-            _mape(primary),
-            "" if primary is None else short(primary["median_ape"]),
-            "" if primary is None else short(primary["bias"], sign=True),
-            _left_out(result),
-            _nested(result),
-            *(_mape(result.baselines.get(n)) for n in ("roofline", "roofline_scaled", "compute")),
-            ", ".join(f"{'=' if o.same_rows else '~'} {short(o.error)} {o.peer}" for o in beside),
-        ])  # fmt: skip
-    head = ("data set", "rows", "predicted %", "error %", "median %", "bias %", "left out %",
-            "nested %", "roofline %", "scaled %", "operations %", "other tool %")  # fmt: skip
-    return "## At a glance\n\n" + markdown_table(head, rows)
+#: Heads of the table of all data sets.
+_OVERVIEW = (
+    "data set",
+    "rows",
+    "predicted %",
+    "error %",
+    "median %",
+    "bias %",
+    "left out %",
+    "nested %",
+    "roofline %",
+    "scaled %",
+    "operations %",
+    "other tool %",
+)
 
 
-def _left_out(result: ValidationResult) -> str:
-    """Return the errors of every refitted target, named where it is not the primary one."""
-    parts: list[str] = []
-    for target, told in result.left_out.items():
-        name = "" if target == result.primary else f" {target.removesuffix('_latency_s')}"
-        parts.append(f"{_mape(told)}{name} ({told['left_out']})")
-    return "; ".join(parts)
-
-
-def _nested(result: ValidationResult) -> str:
-    """Return the errors of the nested trials in the same order, and what each nesting costs."""
-    return "; ".join(
-        f"{_mape(trial['nested'])} ({short(trial['nested']['mape'] - trial['mape'], sign=True)})"
-        for trial in result.left_out.values() if "nested" in trial
-    )  # fmt: skip
+def _overview(result: ValidationResult, beside: Sequence[Peer]) -> list[str]:
+    """Return a data set at a glance; refitted targets are named where they are not the primary."""
+    primary, trials = result.targets.get(result.primary), result.left_out
+    names = {t: "" if t == result.primary else f" {t.removesuffix('_latency_s')}" for t in trials}
+    return [
+        f"[`{result.name}`](#{result.name})",
+        str(result.rows),
+        short(result.coverage),
+        *(_share(primary, name) for name in _SHOWN),
+        "; ".join(f"{_share(o)}{names[t]} ({o['left_out']})" for t, o in trials.items()),
+        # What each nesting costs stands beside it.
+        "; ".join(
+            f"{_share(o['nested'])} ({short(o['nested']['mape'] - o['mape'], sign=True)})"
+            for o in trials.values()
+            if "nested" in o
+        ),
+        *(_share(result.baselines.get(n)) for n in ("roofline", "roofline_scaled", "compute")),
+        ", ".join(f"{'=' if o.same_rows else '~'} {short(o.error)} {o.peer}" for o in beside),
+    ]
 
 
 def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:
@@ -129,11 +145,10 @@ def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:
     rows = [
         [
             f"`{target}`" + (" (primary)" if target == result.primary else ""),
-            *(short(found[k], sign=k == "bias") for k in ("mape", "median_ape", "bias")),
-            short(found["within_10"]),
-            "" if found["spearman"] is None else f"{found['spearman']:.3f}",
+            *(short(errors[k], sign=k == "bias") for k in (*_SHOWN, "within_10")),
+            "" if errors["spearman"] is None else f"{errors['spearman']:.3f}",
         ]
-        for target, found in _targets(result)
+        for target, errors in _targets(result)
     ]
     head = ("", "error %", "median %", "bias %", "within 10 %", "Spearman")
     out.append(markdown_table(head, rows))
@@ -156,38 +171,36 @@ def _section(result: ValidationResult, beside: Sequence[Peer]) -> str:
 
 
 def _targets(result: ValidationResult) -> list[tuple[str, Mapping[str, Any]]]:
+    trials = result.left_out
     rows: list[tuple[str, Mapping[str, Any]]] = []
-    for target, found in result.targets.items():
-        rows.append((target, found))
-        told = result.left_out.get(target)
-        if told is not None:
-            rows.append((f"{target}, {told['left_out']} left out", told))
-    rows += [(t, f) for t, f in result.left_out.items() if t not in result.targets]
-    rows += [(f"{t}, nested", f["nested"]) for t, f in result.left_out.items() if "nested" in f]
-    rows += [(name, found) for name, found in result.baselines.items()]
-    return rows
+    for target, errors in result.targets.items():
+        rows.append((target, errors))
+        if target in trials:
+            rows.append((f"{target}, {trials[target]['left_out']} left out", trials[target]))
+    rows += [(t, trial) for t, trial in trials.items() if t not in result.targets]
+    rows += [(f"{t}, nested", trial["nested"]) for t, trial in trials.items() if "nested" in trial]
+    return [*rows, *result.baselines.items()]
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
-    chosen = sorted(groups.items(), key=lambda kv: -kv[1]["rows"])[:_DEVICES]
-    text = ", ".join(
+    largest = sorted(groups.items(), key=lambda kv: -kv[1]["rows"])[:_DEVICES]
+    texts = [
         f"{name} {short(g['mape'])} ({short(g['bias'], sign=True)}, {g['rows']})"
-        for name, g in chosen
-    )
-    more = len(groups) - len(chosen)
-    tail = f", and {more} more" if more else ""
-    return f"By {title}, error % (bias, rows): {text}{tail}.\n"
+        for name, g in largest
+    ]
+    more = len(groups) - len(largest)
+    texts += [f"and {more} more"] if more else []
+    return f"By {title}, error % (bias, rows): {', '.join(texts)}.\n"
 
 
 def _claims(claims: Sequence[Any]) -> str:
     rows: list[list[str]] = []
-    for system, found in groupby(claims, key=lambda c: c.system):
-        mine = list(found)
-        cells = [f"`{system}`", str(len(mine))]
+    for system, each in groupby(claims, key=lambda c: c.system):
+        own = list(each)
+        cells = [f"`{system}`", str(len(own))]
         for basis in ("first_principles", "given", "fitted"):
-            some = [c for c in mine if c.basis == basis and c.verdict != "not_public"]
-            good = sum(c.verdict == "within" for c in some)
-            cells.append(f"{good} of {len(some)}" if some else "")
+            verdicts = [c.verdict for c in own if c.basis == basis and c.verdict != "not_public"]
+            cells.append(f"{verdicts.count('within')} of {len(verdicts)}" if verdicts else "")
         rows.append(cells)
     head = ("system", "claims", "first principles", "constants given", "fitted")
     about = (
@@ -200,5 +213,48 @@ def _claims(claims: Sequence[Any]) -> str:
 
 def _unread(root: Path) -> list[str]:
     read = {place for name in dataset_names() for place in dataset(name).PLACES}
-    found = sorted((root / "measured").glob("*.csv*"))
-    return [p.name for p in found if f"measured/{p.name}" not in read and "_heldout" not in p.name]
+    names = sorted(path.name for path in (root / "measured").glob("*.csv*"))
+    return [name for name in names if f"measured/{name}" not in read and "_heldout" not in name]
+
+
+#: In a package of data sets, beside its readers.
+_FILE = "peers.yaml"
+
+
+class Peer(FrozenModel):
+    """An error of another tool on a data set, or on one of its kind."""
+
+    data: str
+    """Data set that it stands beside."""
+    peer: str
+    """The other tool."""
+    error: float = Field(gt=0)
+    """Mean absolute percentage error as a fraction."""
+    what: str
+    """Of what: rows, devices, whether the device was seen."""
+    same_rows: bool = False
+    """Whether it was measured on the very rows of the data set."""
+    source: str
+    """Title of the document, or how it was run."""
+    url: str | None = None
+    """Its address."""
+
+
+class Peers(FrozenModel):
+    """The file."""
+
+    schema_version: Literal[1]
+    """Version of this form."""
+    peers: tuple[Peer, ...]
+    """One an error."""
+
+
+def peers() -> tuple[Peer, ...]:
+    """Return the errors of other tools that installed packages of data sets know."""
+    known: list[Peer] = []
+    for package in packages(GROUP):
+        file = Path(str(package.__path__[0])) / _FILE
+        if file.is_file():
+            data, marks = read(file)
+            known += validate(Peers, data, marks, file.name).peers
+    return tuple(known)

@@ -45,9 +45,9 @@ class Sketch:
     ----------
     name, title : str
     bandwidth : float or None
-        Theoretical bytes a second of the memory that a model must fit in.
+        Theoretical bytes per second of the memory that a model must fit in.
     peaks : mapping of str to float
-        Compute format -> largest dense operations a second of any engine.
+        Compute format -> largest dense operations per second of any engine.
     kind : str
         Kind of the main engine; ``""`` where unknown.
     tags : frozenset of str

@@ -1,6 +1,6 @@
 """DRAM by kind, NAND flash, links and wires.
 
-Reading costs a published energy a bit where there is one (device and interface). Background and
+Reading costs a published energy per bit where there is one (device and interface). Background and
 refresh follow from the currents of a data sheet, by Micron's TN-41-01.
 """
 
@@ -16,7 +16,7 @@ from perfmodel.units import parse
 
 
 class DramPower(NamedTuple):
-    """Power of DRAM that does not depend on what is read, watts a byte of capacity.
+    """Power of DRAM that does not depend on what is read, watts per byte of capacity.
 
     Attributes
     ----------
@@ -183,7 +183,7 @@ def _rate(chip: dict[str, Any]) -> float:
 
 
 def _seconds(currents: str) -> float:
-    """Seconds in which a chip streams a byte, for each byte that it holds: byte seconds a byte."""
+    """Seconds in which a chip streams a byte, for each that it holds: byte seconds per byte."""
     chip = table("memories")["currents"][currents]
     return parse(chip["capacity"], "bytes") / _rate(chip)
 

@@ -45,7 +45,7 @@ def points(column: str) -> Points:
 
 @cache
 def _pairs() -> tuple[list[float], list[float], list[float]]:
-    """Capacities, joules a bit at 45 nm, and gain to 7 nm."""
+    """Capacities, joules per bit at 45 nm, and gain to 7 nm."""
     pairs = table("memories")["sram"]["pairs"]["rows"]
     return (
         [float(c) for c, _, _ in pairs],
@@ -56,7 +56,7 @@ def _pairs() -> tuple[list[float], list[float], list[float]]:
 
 @cache
 def _per_bit_45nm() -> Points:
-    """Capacities and joules a bit: CACTI's shape below the smallest published level."""
+    """Capacities and joules per bit: CACTI's shape below the smallest published level."""
     capacities, levels, _ = _pairs()
     sizes, read_pj = points("read_pj")
     below = [(c, e) for c, e in zip(sizes, read_pj, strict=True) if c < capacities[0]]

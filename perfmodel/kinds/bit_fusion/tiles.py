@@ -5,14 +5,13 @@ output channels (in columns of units), one for images. Loops over tiles run in e
 operand's tile stays over loops that do not index it, and grows over those that do while it fits its
 buffer, rounded up to whole rows and columns of units; loops outside of that move it again.
 
-With A clocks of arithmetic, L bits that nothing overlaps and T bits in all, r bits a clock take
+With A clocks of arithmetic, L bits that nothing overlaps and T bits in all, r bits per clock take
 ``max(A + L / r, T / r)`` clocks. So only tilings that no other beats in A, L and T can be best,
 whatever r is: a few of some thousands, found once a layer.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import permutations
 from typing import Any, TypeAlias
 
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.caches import cached
 from perfmodel.kinds.bit_fusion.counts import (
     BitFusionLayer,
     BitFusionTiling,
@@ -125,7 +125,7 @@ def _mapped(whole: Floats, wide: int = 0) -> Floats:
     return found.reshape(*found.shape[:2], *whole.shape[1:])
 
 
-@lru_cache(maxsize=64)
+@cached(128 << 10)
 def _kept(content: bytes, wide: int) -> Floats:
     found = _distinct(np.frombuffer(content).reshape(_FIELDS, -1), wide)
     found.flags.writeable = False
@@ -148,7 +148,7 @@ def _distinct(flat: Floats, wide: int) -> Floats:
     return out[:, :, where.reshape(-1)]
 
 
-@lru_cache(maxsize=16384)
+@cached(2 << 10)
 def frontier(layer: BitFusionLayer) -> Floats:
     """Return the tilings of a layer that are the fastest at some bandwidth.
 

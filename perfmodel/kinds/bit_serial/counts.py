@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from perfmodel.arrays import Value, namespace
 
-#: Terms of the widest operand: 64 bits, one a clock.
+#: Terms of the widest operand: 64 bits, one per clock.
 _MOST_TERMS = 64
 
 

@@ -17,7 +17,7 @@ from perfmodel.kinds.fpga.reuse import multiplier_limit
 class CircuitConstants(NamedTuple):
     """What a tool's circuits cost; the defaults are those of perfect logic.
 
-    Fields as in `perfmodel.hardware.kernel.fabric.FabricConstants`.
+    Fields as in `FpgaKernel`.
     """
 
     sum_luts: Value = 1.0

@@ -21,6 +21,7 @@ from perfmodel.kinds.fpga.circuits import (
     registered,
     resource_strategy,
 )
+from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow
 from perfmodel.kinds.fpga.layers import CircuitLayers, layers_of
 from perfmodel.kinds.fpga.pipeline import finished, pipelined, waited
@@ -82,7 +83,7 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
             "multipliers": layers.rows(layers.circuit.multipliers * ones),
         },
     )  # fmt: skip
-    states = or_else(setting.kernel("gemm").interval_luts, 0.0)
+    states = or_else(setting.kernel("gemm", FpgaKernel).interval_luts, 0.0)
     out.resources["lut"] = out.resources["lut"] + states * slowest * (slowest > 1.0)
     out.resources["ff"] = out.resources["ff"] + layers.entering_bits
     return out

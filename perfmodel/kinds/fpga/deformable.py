@@ -23,6 +23,7 @@ from perfmodel.cost.setting import Setting
 from perfmodel.hardware.quantity import Of, Quantity
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.array import Counts
+from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.fabric import Fabric, overlay_resources
 from perfmodel.kinds.fpga.styles import FpgaDesign
 from perfmodel.kinds.protocol import Equation, equations_of
@@ -184,9 +185,9 @@ def _pairs(table: OperatorTable) -> Any:
 
 def _host_seconds(table: OperatorTable, setting: Setting, on_host: Any) -> Value:
     """Return the seconds of rows that the processor does: bytes that they write, and operations."""
-    rate = setting.kernel("copy").host_bandwidth
-    resize = or_else(setting.kernel("resize").host_bandwidth, rate)
-    operations = setting.kernel("conv").host_compute
+    rate = setting.kernel("copy", FpgaKernel).host_bandwidth
+    resize = or_else(setting.kernel("resize", FpgaKernel).host_bandwidth, rate)
+    operations = setting.kernel("conv", FpgaKernel).host_compute
     seconds: Value = np.zeros((len(table.rows), 1))
     if rate is not None and resize is not None:
         wrote = row_bytes(table, setting) - _read_bytes(table, setting)

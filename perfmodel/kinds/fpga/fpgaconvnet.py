@@ -158,7 +158,7 @@ def _before(out: Value, stride: Value, kernel: Value, extent: Value, setting: Se
 
 
 def _pools(table: OperatorTable, nests: Nests, frames: Value) -> Value:
-    """Return clocks a frame of poolings, a word a clock."""
+    """Return clocks a frame of poolings, a word per clock."""
     access = table.accesses
     if access is None or not len(nests):
         return np.zeros((len(table.rows), 1))

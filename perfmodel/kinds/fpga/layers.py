@@ -15,6 +15,7 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.hardware.quantity import Spec
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.fpga.circuits import Circuit, CircuitConstants
+from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dataflow_spec import Dataflow, LayerDesign
 from perfmodel.kinds.fpga.reuse import closest, is_valid, snapped
 from perfmodel.kinds.fpga.spec import FpgaSpec
@@ -128,7 +129,7 @@ def layers_of(table: OperatorTable, setting: Setting) -> CircuitLayers:
 
 def constants_of(kind: str, setting: Setting) -> CircuitConstants:
     """Return the constants that the runtime states for a class of kernels."""
-    kernel = setting.kernel(kind)
+    kernel = setting.kernel(kind, FpgaKernel)
     stated = {name: getattr(kernel, name) for name in CircuitConstants._fields}
     return CircuitConstants(**{name: value for name, value in stated.items() if value is not None})
 

@@ -6,11 +6,10 @@ fastmachinelearning/hls4ml, `hls4ml/backends/fpga/fpga_backend.py` (`_validate_r
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.caches import cached
 
 
 def is_valid(inputs: int, outputs: int, factor: int) -> bool:
@@ -32,7 +31,7 @@ def is_valid(inputs: int, outputs: int, factor: int) -> bool:
     return whole and steps and (inputs * outputs) % factor == 0
 
 
-@lru_cache(maxsize=4096)
+@cached(2 << 10)
 def valid_reuse_factors(inputs: int, outputs: int) -> tuple[int, ...]:
     """Return every reuse factor that a layer under the strategy ``resource`` can have, ascending.
 

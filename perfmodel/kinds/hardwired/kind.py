@@ -121,7 +121,7 @@ def _tokens(run: NestRun) -> Value:
 
 
 def _slots(run: NestRun, engine: HardwiredChips) -> Value:
-    """Return tokens that the pipeline holds: stages of all layers, else one a row of weights."""
+    """Return tokens that the pipeline holds: stages of all layers, else one per row of weights."""
     table, nests, xp = run.table, run.nests, run.xp
     phases = np.array([row.phase for row in table.rows])
     # Decode steps of a request go through the layers of its prompt, again and again.

@@ -13,7 +13,7 @@ from perfmodel.arrays import Value, namespace
 
 
 def passes(bits: Value, *, ternary: bool = False, relaxed: bool = False) -> Value:
-    """Return passes over the outputs: one a bit plane, one for ternary weights as a whole."""
+    """Return passes over the outputs: one per bit plane, one for ternary weights as a whole."""
     xp = namespace(bits)
     if ternary:
         return bits * 0.0 + 1.0

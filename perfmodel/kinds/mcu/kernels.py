@@ -10,8 +10,8 @@ import numpy as np
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.kernel import Kernel
 from perfmodel.hardware.view import or_else
+from perfmodel.kinds.mcu.constants import MicrocontrollerKernel
 from perfmodel.kinds.mcu.cores import amdahl, relative_clocks
 from perfmodel.kinds.mcu.spec import Microcontroller
 from perfmodel.kinds.rates import MATRIX_KINDS, by_pair
@@ -84,7 +84,7 @@ def busy_clocks(table: OperatorTable, setting: Setting, engine: Microcontroller)
     matrix: Value = np.zeros((n, 1))
     if nests is not None and len(nests):
         names = kernels_of(nests)
-        there = [setting.kernel(name).mac_clocks is not None for name in names]
+        there = [_constants(setting, name).mac_clocks is not None for name in names]
         if any(there):
             clocks = _nests(table, nests, names, setting, engine) * unmasked(table, setting)
             matrix = RowSums(nests.row, n, xp)(clocks)
@@ -108,12 +108,16 @@ def passing(table: OperatorTable, setting: Setting, engine: Microcontroller) -> 
     return amdahl(engine.units, by_row(shares, table.points, setting.xp))
 
 
-def _kernel(setting: Setting, kind: str) -> Kernel:
+def _kernel(setting: Setting, kind: str) -> MicrocontrollerKernel:
     """Return constants of the kernels of a row: of products, its own class, else elementwise."""
     if kind in KERNEL_OF:
-        return setting.kernel(KERNEL_OF[kind])
-    own = setting.kernel(kind)
-    return setting.kernel("elementwise") if own.operation_clocks is None else own
+        return _constants(setting, KERNEL_OF[kind])
+    own = _constants(setting, kind)
+    return _constants(setting, "elementwise") if own.operation_clocks is None else own
+
+
+def _constants(setting: Setting, name: str) -> MicrocontrollerKernel:
+    return setting.kernel(name, MicrocontrollerKernel)
 
 
 def _nests(
@@ -121,11 +125,14 @@ def _nests(
 ) -> Value:
     """Return clocks of every nest on one core, ``(nests, points)``; 0 where nothing is stated."""
 
-    def scaled(constant: Callable[[Kernel], Value]) -> Value:
+    def scaled(constant: Callable[[MicrocontrollerKernel], Value]) -> Value:
+        each = (constant(_constants(setting, name)) for name in names)
+        slower = (relative_clocks(engine, name) for name in names)
         return _by_row(
-            (or_else(constant(setting.kernel(name)), 0.0) * relative_clocks(engine, name)
-             for name in names), table, setting,
-        )  # fmt: skip
+            (or_else(clocks, 0.0) * factor for clocks, factor in zip(each, slower, strict=True)),
+            table,
+            setting,
+        )
 
     wide = scaled(lambda kernel: kernel.mac_clocks)
     narrow = scaled(lambda kernel: or_else(kernel.narrow_mac_clocks, kernel.mac_clocks))

@@ -113,7 +113,7 @@ class InFlashCompute(Engine):
 
 
 def read_bandwidth(setting: Setting, level: str) -> Value:
-    """Return what can be read through the channels, bytes a second.
+    """Return what can be read through the channels, bytes per second.
 
     The rate of the channels, of the link behind them or of the cells, whichever is least: every
     plane reads a page in ``read_time``.

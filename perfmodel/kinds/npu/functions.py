@@ -12,7 +12,7 @@ from collections.abc import Callable
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import slot_bytes
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.kernel import Kernel
+from perfmodel.kinds.npu.constants import NeuralKernel
 from perfmodel.kinds.rates import MATRIX_KINDS, best_format, executed_format
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.lower import OperatorRow, OperatorTable
@@ -40,21 +40,21 @@ def function_times(table: OperatorTable, setting: Setting) -> Value:
     act = setting.precision.activations.compute
     name = executed_format(setting, act) or best_format(setting)
     peak: Value = setting.engine.peaks[name]
-    cores, units = setting.kernel("conv").cores, setting.engine.units
+    cores, units = setting.kernel("conv", NeuralKernel).cores, setting.engine.units
     if cores is not None:
         peak = peak * setting.xp.minimum(cores, units) / units
     return waits * results(table, setting) / peak
 
 
 def _stated(
-    table: OperatorTable, setting: Setting, constant: Callable[[Kernel], Value], *,
+    table: OperatorTable, setting: Setting, constant: Callable[[NeuralKernel], Value], *,
     inverse: bool = False,
 ) -> Value:  # fmt: skip
     """Return the sum of a constant over the functions of each row; ``None`` where none has it."""
     names = table.once("functions", lambda: {f: None for row in table.rows for f in row.functions})
     stated = {
         name: 1.0 / value if inverse else value for name in names
-        if (value := constant(setting.kernel(f"elementwise.{name}"))) is not None
+        if (value := constant(setting.kernel(f"elementwise.{name}", NeuralKernel))) is not None
     }  # fmt: skip
     if not stated:
         return None

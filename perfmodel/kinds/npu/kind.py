@@ -126,7 +126,7 @@ def _shares(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> 
 
 
 def _vector_rates(table: OperatorTable, setting: Setting, engine: NeuralProcessor) -> Value:
-    """Return vector operations a second of each row: the engine's, or those of its host."""
+    """Return vector operations per second of each row: the engine's, or those of its host."""
     rates = vector_rates(table, setting)
     # A rate of 0 is that of the engine.
     theirs = stated(table, setting, lambda kernel: kernel.host_rate, 0.0)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.nests import RowSums, unmasked
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.kernel import Kernel
+from perfmodel.kinds.npu.constants import NeuralKernel
 from perfmodel.kinds.npu.spec import NeuralProcessor
 from perfmodel.workload.lower import OperatorRow, OperatorTable
 from perfmodel.workload.shapes import Nests
@@ -56,16 +56,22 @@ def kernel_names(row: OperatorRow, formats: Sequence[str]) -> list[str]:
 
 
 def kernel_constant(
-    setting: Setting, row: OperatorRow, constant: Callable[[Kernel], Value], default: Value = None
+    setting: Setting,
+    row: OperatorRow,
+    constant: Callable[[NeuralKernel], Value],
+    default: Value = None,
 ) -> Value:
     """Return a constant of the kernels that run a row, or `default` where the runtime has none."""
     formats = [setting.precision.format_of(slot).name for slot in row.pair]
-    values = (constant(setting.kernel(key)) for key in kernel_names(row, formats))
+    values = (constant(setting.kernel(key, NeuralKernel)) for key in kernel_names(row, formats))
     return next((value for value in values if value is not None), default)
 
 
 def stated(
-    table: OperatorTable, setting: Setting, constant: Callable[[Kernel], Value], default: Value
+    table: OperatorTable,
+    setting: Setting,
+    constant: Callable[[NeuralKernel], Value],
+    default: Value,
 ) -> Value:
     """Return a constant of the kernels of each row, ``(rows, points or 1)``."""
     return by_class(table, setting, lambda row: kernel_constant(setting, row, constant, default))

@@ -50,7 +50,7 @@ class VectorCore:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """Shape of a runtime's kernels; see `perfmodel.hardware.kernel.Kernel`."""
+    """Shape of a runtime's kernels; see `perfmodel.kinds.simd.constants.SimdKernel`."""
 
     rows: Value
     blocks: Value

@@ -12,6 +12,7 @@ from perfmodel.arrays import Value, is_array, namespace
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.rates import by_pair, sparse_speedup
+from perfmodel.kinds.simd.constants import SimdKernel
 from perfmodel.kinds.simd.convolution import (
     BlockedConvolution,
     Kernels,
@@ -98,7 +99,7 @@ def nest_clocks(
         # Blocks are of images: along one axis alone windows are unfolded as in groups.
         line = kind == "conv" and table.rows[int(nests.row[i])].axes == 1
         name = "grouped" if line else KERNEL_OF.get(kind, "gemm")
-        if setting.kernel(name).tile_rows is not None:
+        if setting.kernel(name, SimdKernel).tile_rows is not None:
             by_kernel.setdefault(name, []).append(i)
     known = np.zeros(len(nests), dtype=bool)
     packed = _packed(table, nests)
@@ -177,7 +178,7 @@ def on_image(nests: Nests) -> Value:
 
 
 def _kernels(setting: Setting, name: str, core: VectorCore) -> Kernels:
-    kernel = setting.kernel(name)
+    kernel = setting.kernel(name, SimdKernel)
     return Kernels(
         or_else(kernel.tile_rows, 1.0), or_else(kernel.tile_vectors, 1.0),
         or_else(kernel.slice, 128.0), or_else(kernel.tile_clocks, 0.0),
@@ -195,7 +196,7 @@ def _conv(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value
     direct = direct_clocks(layer, core, kernels)
     point = pointwise_clocks(layer, core, kernels, 1.0 * (stride == 1))
     clocks = xp.where(many & (taps == 1), point, direct)
-    multiple = or_else(setting.kernel("conv").multiple, 1.0)
+    multiple = or_else(setting.kernel("conv", SimdKernel).multiple, 1.0)
     odd = _odd(c["out_channels"], multiple, xp) | (many & _odd(c["in_channels"], multiple, xp))
     clocks = xp.where(odd, _unfolded(layer, core, setting, "conv"), clocks)
     sets = blocks(c["out_channels"], core.lanes * kernels.blocks)
@@ -210,7 +211,7 @@ def _grouped(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Va
 
 def _unfolded(layer: BlockedConvolution, core: VectorCore, setting: Setting, name: str) -> Value:
     """Return clocks of a convolution as matrix product: filters times unfolded windows."""
-    copy = or_else(setting.kernel(name).copy_clocks, 0.0)
+    copy = or_else(setting.kernel(name, SimdKernel).copy_clocks, 0.0)
     kernels = _kernels(setting, "gemm", core)
     depth = layer.in_channels * layer.kernel_rows * layer.kernel_columns
     product = gemm_clocks(layer.out_channels, layer.out_rows * layer.out_columns, depth, core,
@@ -225,8 +226,8 @@ def _depthwise(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, 
     layer = some.layer(c["batch"])
     layer.out_channels = channels
     clocks = depthwise_clocks(layer, core, kernels)
-    multiple = or_else(setting.kernel("depthwise").multiple, 1.0)
-    plain = setting.kernel("depthwise").plain_clocks
+    multiple = or_else(setting.kernel("depthwise", SimdKernel).multiple, 1.0)
+    plain = setting.kernel("depthwise", SimdKernel).plain_clocks
     if plain is not None:
         slow = scalar_depthwise_clocks(layer, plain)
         clocks = xp.where(_odd(channels, multiple, xp), slow, clocks)
@@ -240,14 +241,14 @@ def _gemm(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value
     depth = c["in_channels"] * c["kernel_rows"] * c["kernel_columns"]
     clocks = gemm_clocks(rows, c["out_channels"], depth, core, kernels)
     way = setting.memory(setting.levels[0]).way
-    left = or_else(setting.kernel("gemm").conflict_share, 1.0)
+    left = or_else(setting.kernel("gemm", SimdKernel).conflict_share, 1.0)
     if way is not None:
         clash = conflicts(rows, depth, 4.0, kernels.rows, core.near, way)
         clocks = clocks * (1.0 + clash * (1.0 / left - 1.0))
-    copy = or_else(setting.kernel("gemm").copy_clocks, 0.0)
+    copy = or_else(setting.kernel("gemm", SimdKernel).copy_clocks, 0.0)
     # A single row is multiplied where the matrix lies.
     clocks = clocks + (1.0 - some.packed) * (rows > 1.0) * depth * c["out_channels"] * copy
-    plain = or_else(setting.kernel("gemm").plain_clocks, 0.0)
+    plain = or_else(setting.kernel("gemm", SimdKernel).plain_clocks, 0.0)
     alone = (1.0 - some.packed) * (rows <= 1.0) * plain * depth * c["out_channels"]
     clocks = xp.maximum(clocks, alone)
     tiles = blocks(rows, kernels.rows)

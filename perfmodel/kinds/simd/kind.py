@@ -21,6 +21,7 @@ from perfmodel.kinds.protocol import Equation, Terms, equations_of
 from perfmodel.kinds.rates import TransferExpression, copy_shares, with_latency
 from perfmodel.kinds.roofline import KIND as ROOFLINE
 from perfmodel.kinds.roofline import launch_times, matrix_rates
+from perfmodel.kinds.simd.constants import SimdKernel
 from perfmodel.kinds.simd.kernels import KERNEL_OF, nest_clocks, on_image
 from perfmodel.kinds.simd.spec import Simd
 from perfmodel.kinds.simd.streams import Streams, level_bandwidth, missed, streams
@@ -54,7 +55,7 @@ class SimdCores:
         if setting.bare or table.accesses is None:
             return ROOFLINE.cost(table, setting)
         engine = setting.engine_as(Simd, self.name)
-        if all(setting.kernel(name).tile_rows is None for name in KERNEL_OF.values()):
+        if all(setting.kernel(name, SimdKernel).tile_rows is None for name in KERNEL_OF.values()):
             return ROOFLINE.cost(table, setting)
         xp, clock = setting.xp, setting.clock
         macs = table.macs

@@ -47,7 +47,7 @@ class Streams:
 
 
 def level_bandwidth(setting: Setting, level: str) -> Value:
-    """Return bytes a second that all threads together draw from a level.
+    """Return bytes per second that all threads together draw from a level.
 
     Each thread draws what one core can, until together they saturate what the level gives.
     """

@@ -9,9 +9,9 @@ import numpy as np
 from perfmodel.arrays import Value, by_row
 from perfmodel.cost.residency import reduce_rows
 from perfmodel.cost.setting import Setting
-from perfmodel.hardware.kernel import Kernel
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.rates import MATRIX_KINDS, vector_peak, vector_rates
+from perfmodel.kinds.simd.constants import SimdKernel
 from perfmodel.kinds.simd.kernels import KERNEL_OF
 from perfmodel.workload.lower import KEPT, WEIGHT, OperatorTable
 
@@ -38,7 +38,7 @@ def vector_seconds(table: OperatorTable, setting: Setting) -> Value:
         _, peak = vector_peak(setting)
         rates = xp.where(np.array(passes)[:, None], peak * shares, rates)
     seconds = table.vector_ops / rates
-    each = setting.kernel("elementwise").broadcast_clocks
+    each = setting.kernel("elementwise", SimdKernel).broadcast_clocks
     products = [row.kind == "elementwise" and "mul" in row.functions for row in table.rows]
     if each is None or not any(products):
         return seconds
@@ -66,11 +66,11 @@ def _extremes(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
 
 
 def by_kernel(
-    table: OperatorTable, setting: Setting, constant: Callable[[Kernel], Value], default: float
+    table: OperatorTable, setting: Setting, constant: Callable[[SimdKernel], Value], default: float
 ) -> Value:
     """Return a constant of the kernel of each row, ``(rows, 1 or points)``."""
     values = [
-        or_else(constant(setting.kernel(KERNEL_OF.get(row.kind, row.kind))), default)
+        or_else(constant(setting.kernel(KERNEL_OF.get(row.kind, row.kind), SimdKernel)), default)
         for row in table.rows
     ]
     return by_row(values, table.points, setting.xp)

@@ -7,12 +7,12 @@ of filters). What is left is a fixed list, priced at once by the access costs th
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
+from perfmodel.caches import cached
 from perfmodel.kinds.spatial.counts import RowCounts, count
 from perfmodel.kinds.spatial.search import Floats, cheapest
 from perfmodel.kinds.spatial.shapes import AccessCosts, GroupedConvolution, PeArray, RowMapping
@@ -73,7 +73,7 @@ def _mapped(whole: Floats, replicate: bool) -> Floats:
     return found.reshape(len(found), *whole.shape[1:])
 
 
-@lru_cache(maxsize=64)
+@cached(128 << 10)
 def _kept(content: bytes, replicate: bool) -> Floats:
     found = _distinct(np.frombuffer(content).reshape(_FIELDS, -1), replicate)
     found.flags.writeable = False

@@ -129,10 +129,79 @@ def buffer_demand(layer: GroupedConvolution, mapping: RowMapping) -> Value:
     return sums + m.group_sets * m.images * channels * high * layer.padded_columns
 
 
+def _spans(
+    layer: GroupedConvolution,
+    mapping: RowMapping,
+    cut: Folds,
+    columns: Value,
+    strips: Value,
+    blocks: Value,
+) -> tuple[Value, Value, Value, Value]:
+    """Return input rows and columns of all strips together: of pieces, and without padding."""
+    xp = namespace(*layer, *mapping, blocks)
+
+    def span(outputs: Value, pieces: Value, step: Value, reach: Value) -> Value:
+        return outputs * xp.minimum(step, reach) + pieces * xp.maximum(reach - step, 0.0)
+
+    rows = span(layer.out_rows, strips, layer.row_stride, layer.reach_rows)
+    wide = span(layer.out_columns, blocks, layer.column_stride, layer.reach_columns)
+    # A piece of a folded window reaches over its own rows and columns only.
+    reach = (cut.kernel_rows - 1.0) * layer.row_dilation + 1.0
+    piece_rows = span(layer.out_rows, strips, layer.row_stride, reach) * cut.rows
+    reach = (cut.kernel_columns - 1.0) * layer.column_dilation + 1.0
+    piece_wide = span(layer.out_columns, blocks, layer.column_stride, reach) * cut.columns
+    padding = layer.padded_rows - layer.in_rows, layer.padded_columns - layer.in_columns
+    real_rows = rows - _padding(
+        padding[0], layer.out_rows, mapping.rows, strips, layer.row_stride, xp
+    )
+    real_wide = wide - _padding(
+        padding[1], layer.out_columns, columns, blocks, layer.column_stride, xp
+    )
+    return piece_rows, piece_wide, real_rows, real_wide
+
+
+def _cycles(
+    layer: GroupedConvolution,
+    mapping: RowMapping,
+    array: PeArray,
+    cut: Folds,
+    groups: Value,
+    high: Value,
+    pass_rows: Value,
+) -> tuple[Value, Value]:
+    """Return the clocks of an output column of a pass, and those in which no product is made.
+
+    Parameters
+    ----------
+    groups, high, pass_rows
+        Groups, output rows and input rows of a pass.
+    """
+    xp, m = namespace(*layer, *mapping, *array), mapping
+    side = m.channel_sets * groups
+    sums = m.set_filters * m.filter_sets * groups * high
+    taps = m.set_filters * m.set_channels * cut.kernel_columns
+    inputs = m.set_channels * side * pass_rows
+    column_cycles = xp.maximum(
+        xp.maximum(taps, sums / array.sum_bus),
+        inputs * xp.minimum(layer.column_stride, cut.kernel_columns) / array.input_bus,
+    )
+    fill_cycles = (
+        taps * cut.kernel_rows * side * m.filter_sets / array.filter_bus
+        + inputs * cut.kernel_columns / array.input_bus
+        + sums / array.sum_bus
+        + cut.kernel_rows
+    )
+    return column_cycles, fill_cycles
+
+
 def count(
-    layer: GroupedConvolution, mapping: RowMapping, array: PeArray, *, blocks: Value = 1.0,
+    layer: GroupedConvolution,
+    mapping: RowMapping,
+    array: PeArray,
+    *,
+    blocks: Value = 1.0,
     relaxed: bool = False,
-) -> RowCounts:  # fmt: skip
+) -> RowCounts:
     """Return what a layer costs under a mapping.
 
     Parameters
@@ -169,64 +238,42 @@ def count(
     sum_passes = channel_passes * cut.rows * cut.columns
     passes = group_passes * image_groups * strips * blocks * filter_passes * sum_passes
 
-    def span(outputs: Value, pieces: Value, step: Value, reach: Value) -> Value:
-        """Input rows or columns of all strips together."""
-        return outputs * xp.minimum(step, reach) + pieces * xp.maximum(reach - step, 0.0)
-
-    rows = span(layer.out_rows, strips, layer.row_stride, layer.reach_rows)
-    wide = span(layer.out_columns, blocks, layer.column_stride, layer.reach_columns)
-    # A piece of a folded window reaches over its own rows and columns only.
-    reach = (cut.kernel_rows - 1.0) * layer.row_dilation + 1.0
-    piece_rows = span(layer.out_rows, strips, layer.row_stride, reach) * cut.rows
-    reach = (cut.kernel_columns - 1.0) * layer.column_dilation + 1.0
-    piece_wide = span(layer.out_columns, blocks, layer.column_stride, reach) * cut.columns
-    real_rows = rows - _padding(layer.padded_rows - layer.in_rows, layer.out_rows,
-                                m.rows, strips, layer.row_stride, xp)  # fmt: skip
-    real_wide = wide - _padding(layer.padded_columns - layer.in_columns, layer.out_columns,
-                                columns, blocks, layer.column_stride, xp)  # fmt: skip
-
+    piece_rows, piece_wide, real_rows, real_wide = _spans(layer, m, cut, columns, strips, blocks)
     channels = layer.groups * layer.images * layer.channels
     outputs = layer.groups * layer.images * layer.filters * layer.out_rows * layer.out_columns
-    weights = layer.groups * layer.filters * layer.channels * (
-        layer.kernel_rows * layer.kernel_columns
-    )  # fmt: skip
+    window = layer.kernel_rows * layer.kernel_columns
+    weights = layer.groups * layer.filters * layer.channels * window
     filter_groups = _pieces(layer.filters, m.filters, relaxed)
     buffer_input = channels * piece_rows * piece_wide * filter_passes
     buffer_sum = 2.0 * outputs * sum_passes
 
-    side = m.channel_sets * groups
     pass_rows = piece_rows / cut.rows / strips
-    sums = m.set_filters * m.filter_sets * groups * high
-    taps = m.set_filters * m.set_channels * cut.kernel_columns
-    inputs = m.set_channels * side * pass_rows
-    column_cycles = xp.maximum(
-        xp.maximum(taps, sums / array.sum_bus),
-        inputs * xp.minimum(layer.column_stride, cut.kernel_columns) / array.input_bus,
-    )
-    fill_cycles = (
-        taps * cut.kernel_rows * side * m.filter_sets / array.filter_bus
-        + inputs * cut.kernel_columns / array.input_bus
-        + sums / array.sum_bus
-        + cut.kernel_rows
-    )
+    column_cycles, fill_cycles = _cycles(layer, m, array, cut, groups, high, pass_rows)
     cycles = passes * (images * columns * column_cycles + fill_cycles)
 
-    to_elements = (
-        # Each filter row to every column, each input row to every element that slides over it.
-        weights * layer.out_rows * image_groups * blocks
-        + buffer_input * m.filter_sets * (high * cut.kernel_rows / pass_rows)
-    )  # fmt: skip
+    # Each filter row to every column, each input row to every element that slides over it.
+    to_elements = weights * layer.out_rows * image_groups * blocks
+    to_elements = to_elements + buffer_input * m.filter_sets * (high * cut.kernel_rows / pass_rows)
     depth = cut.kernel_rows * m.channel_sets
     hops = layer.macs / (cut.kernel_columns * m.set_channels) * ((depth + 1.0) / depth)
-    active = cut.kernel_rows * xp.minimum(m.rows, layer.out_rows) * (
-        m.channel_sets * m.filter_sets * m.group_sets
-    )  # fmt: skip
+    sets = m.channel_sets * m.filter_sets * m.group_sets
+    active = cut.kernel_rows * xp.minimum(m.rows, layer.out_rows) * sets
     dram_input = channels * real_rows * real_wide * filter_groups
     padded = (layer.padded_rows / xp.minimum(layer.in_rows, layer.padded_rows)) * (
         layer.padded_columns / xp.minimum(layer.in_columns, layer.padded_columns)
     )
     return RowCounts(
-        passes, cycles, column_cycles, fill_cycles, active, layer.macs, to_elements + hops,
-        buffer_input, buffer_sum, dram_input, weights * strips * image_groups * blocks, outputs,
+        passes,
+        cycles,
+        column_cycles,
+        fill_cycles,
+        active,
+        layer.macs,
+        to_elements + hops,
+        buffer_input,
+        buffer_sum,
+        dram_input,
+        weights * strips * image_groups * blocks,
+        outputs,
         dram_input * padded,
-    )  # fmt: skip
+    )

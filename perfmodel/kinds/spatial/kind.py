@@ -27,7 +27,7 @@ class Spatial(ArrayKind[RowStationaryArray]):
         """Return passes, words at every level and their energies, under the best mapping."""
         setting, rows, times, xp = run.setting, run.rows, run.times, run.xp
         main, clock, word = setting.levels[-1], setting.clock, engine.word
-        # Where main memory states none: 200 products a word (Chen et al., ISCA 2016).
+        # Where main memory states none: 200 products per word (Chen et al., ISCA 2016).
         per_byte = or_else(setting.memory(main).energy_per_byte, 200.0 * engine.mac_energy / word)
         costs = AccessCosts(
             engine.array_energy, engine.buffer_energy, per_byte * word, engine.clock_energy

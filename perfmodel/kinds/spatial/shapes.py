@@ -109,7 +109,7 @@ class RowMapping(NamedTuple):
     filters
         m: filters whose partial sums the buffer holds.
     rows
-        e: output rows of a strip, one a column of the array (or of blocks stacked on it).
+        e: output rows of a strip, one per column of the array (or of blocks stacked on it).
     set_filters, set_channels
         p and q: filters and channels interleaved in one element.
     channel_sets, filter_sets

@@ -30,14 +30,14 @@ alike, with a learned utilisation in place of the terms above.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.hardware.kernel.stated import ConstantsOfKernels
+from perfmodel.caches import cached
+from perfmodel.hardware.kernel import ConstantsOfKernels
 from perfmodel.kinds.tensor_core.tiles import SPLITS, TILES, Tile, candidates, up, waves
 
 #: Depth of a step of the inner loop, elements.
@@ -63,7 +63,7 @@ class Processor:
     clock
         Hz.
     bandwidth
-        Of main memory, bytes a second, as a plain streaming kernel reaches it.
+        Of main memory, bytes per second, as a plain streaming kernel reaches it.
     l2_bandwidth
         Bytes a second; infinite where it is not known.
     sustained
@@ -80,7 +80,7 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class GemmConstants(ConstantsOfKernels):
-    """Constants of a library's kernels: `perfmodel.hardware.kernel.Kernel` says what they are.
+    """Constants of a library's kernels: `TensorCoreKernel` says what they are.
 
     Each is a number, or an array that broadcasts with the shapes. The values here are those of a
     kernel without flaws.
@@ -235,7 +235,7 @@ def _is_unlimited(rate: Value) -> bool:
     return isinstance(rate, float) and rate == float("inf")
 
 
-@lru_cache(maxsize=256)
+@cached(128 << 10)
 def _grid(shape: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], ...]:
     """Return an open grid of indices, to be read only."""
     return tuple(np.ogrid[tuple(slice(n) for n in shape)])

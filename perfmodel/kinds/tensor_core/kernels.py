@@ -11,8 +11,9 @@ import numpy.typing as npt
 from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.formats import format_named
-from perfmodel.hardware.kernel.stated import stated_constants
+from perfmodel.hardware.kernel import stated_constants
 from perfmodel.kinds.rates import bandwidth_fact, sparse_speedup
+from perfmodel.kinds.tensor_core.constants import TensorCoreKernel
 from perfmodel.kinds.tensor_core.gemm import Processor
 from perfmodel.kinds.tensor_core.spec import TensorCore
 from perfmodel.kinds.unpack import summed_in
@@ -69,7 +70,7 @@ def constants_of(setting: Setting, name: str, formats: Sequence[str]) -> dict[st
         one that the runtime states is taken whole.
     """
     for key in (*(f"{name}.{each}" for each in formats), name):
-        if found := stated_constants(setting.facts, key):
+        if found := stated_constants(setting.facts, key, TensorCoreKernel):
             if "start_clocks" in found:
                 found["launch"] = found["launch"] + found["start_clocks"] / setting.clock
             return found
@@ -96,7 +97,7 @@ _NARROWER, _WIDER = 0.5, 0.79
 
 
 def _sustained(setting: Setting, engine: TensorCore, name: str) -> Value:
-    """Return the operations a second that the power limit sustains in a format."""
+    """Return the operations per second that the power limit sustains in a format."""
     power, plain = setting.power.busy, engine.vector_sustained_energy
     if name == "fp32" and plain is not None and power is not None:
         return power / plain

@@ -226,7 +226,7 @@ def _distinct_times(
     if points < _FEW or setting.xp is not np or varied:
         return gemm_times(**inputs, machine=machine, **run)
     stacked = np.concatenate([np.reshape(v, (-1, points)) for v in arrays])
-    # One number a point; that equal numbers are equal points is checked.
+    # One number per point; that equal numbers are equal points is checked.
     top = np.maximum(stacked.max(axis=1), np.finfo(np.float64).tiny * 4.0)
     mix = np.random.default_rng(0).uniform(0.5, 1.5, len(stacked)) / top
     _, first, back = np.unique(mix @ stacked, return_index=True, return_inverse=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.arrays import Value
+from perfmodel.caches import cached
 
 #: Rows and columns of the product that one thread block computes.
 Tile = tuple[int, int]
@@ -51,7 +51,7 @@ class TensorCoreTileCandidates(NamedTuple):
     extent: npt.NDArray[np.float64]
 
 
-@lru_cache(maxsize=64)
+@cached(128 << 10)
 def candidates(
     tiles: tuple[Tile, ...], splits: tuple[int, ...], ndim: int
 ) -> TensorCoreTileCandidates:

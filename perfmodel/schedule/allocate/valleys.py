@@ -42,15 +42,29 @@ _STATES, _ALIKE = 60_000, 12
 _Agenda = tuple[int, int, int, "_Agenda | None"]
 #: Floors that were changed: first section, one past the last, floor before, waste.
 _Change = tuple[int, int, int, int]
+#: A section to decide: its score (the least is decided first), the section, the floor of its
+#: valley, the pieces that can lie there, those within the valley, and the height of its wall.
+_Choice = tuple[float, int, int, int, int, int]
 
 
 class _Frame:
     """A section that was decided, with what is to be restored before its next option."""
 
     __slots__ = (
-        "agenda", "changes", "first", "floor", "held", "key", "last", "next", "options", "parent",
-        "section", "slacks", "unplaced",
-    )  # fmt: skip
+        "agenda",
+        "changes",
+        "deferred",
+        "first",
+        "floor",
+        "key",
+        "last",
+        "next",
+        "options",
+        "parent",
+        "section",
+        "slacks",
+        "unplaced",
+    )
 
     first: int
     last: int
@@ -61,7 +75,7 @@ class _Frame:
     next: int
     changes: int
     unplaced: int
-    held: int
+    deferred: int
     parent: int
     agenda: _Agenda | None
     key: int
@@ -143,7 +157,7 @@ class Valleys:
         self._floor = [0] * len(packing.sections)
         self._slack = [self.height - load for load in packing.loads]
         self._unplaced = (1 << len(self._size)) - 1
-        self._held = self._later_twins
+        self._deferred = self._later_twins
         self._trail: list[_Change] = []
         self._frames: list[_Frame] = []
 
@@ -216,7 +230,7 @@ class Valleys:
         self._unplaced ^= 1 << piece
         twin = self._twin[piece]
         if twin >= 0:
-            self._held ^= 1 << twin
+            self._deferred ^= 1 << twin
         return self._parted(low, high - 1)
 
     def _raise(self, low: int, high: int, floor: int, level: int) -> int:
@@ -292,9 +306,8 @@ class Valleys:
         Returns a frame where there is a choice; True where the run came apart; False where it
         failed.
         """
-        packing, floors, slack, weights = self.packing, self._floor, self._slack, self.weights
-        cover, begins, ends, size = packing.cover, packing.begins, packing.ends, self._size
-        best, section, floor_of, seats, around, wall_of = float(_FAR), -1, -1, 0, 0, _FAR
+        floors = self._floor
+        choice: _Choice = (float(_FAR), -1, -1, 0, 0, _FAR)
         if self._narrow and (stuck := self._stuck(first, last)) >= 0:
             return self._fail(stuck)
         left, i = _FAR, first
@@ -306,60 +319,20 @@ class Valleys:
             if not left > floor < right:
                 left, i = floor, j + 1
                 continue
-            before = best, section, floor_of, seats, around, wall_of
-            inside = self._unplaced & begins[i] & ends[j]
-            wall = left if left < right else right
-            raised = False
-            if not inside:
-                if (bad := self._raise(i, j + 1, floor, wall)) >= 0:
-                    return self._fail(bad)
-                raised = True
-            else:
-                seated = inside & ~self._held
-                if not self._free:
-                    seated = self._seated(seated, floor)
-                for t in range(i, j + 1):
-                    options = seated & cover[t]
-                    count = options.bit_count()
-                    if not count:
-                        them = self._unplaced & cover[t]
-                        if self._free:
-                            level = self._over(them, i, j, first, last)
-                        else:
-                            level = self._lowest(them, floor + 1)
-                        if level == _FAR or self._raise(t, t + 1, floor, level) >= 0:
-                            return self._fail(t)
-                        raised = True
-                        break
-                    if count <= _FEW and wall < _FAR:
-                        # What lies within the valley cannot fill it up to its wall.
-                        need, them = wall - floor - slack[t], inside & cover[t]
-                        while them and need > 0:
-                            bit = them & -them
-                            them ^= bit
-                            need -= size[bit.bit_length() - 1]
-                        if need > 0:
-                            return self._fail(t)
-                    if slack[t]:
-                        count += 1
-                    score = count / weights[t] if count > 1 else -1.0
-                    if score < best:
-                        best, section, floor_of, seats = score, t, floor, options
-                        around, wall_of = inside, wall
-                        if count == 1:
-                            break
-            if raised:
-                pass
-            elif best < 0:
+            better = self._look(i, j, first, last, left if left < right else right, choice)
+            if better is False:
+                return False
+            if better is not True:
+                score, _, _, seats, _, _ = better
+                if score >= 0:
+                    choice = better
+                    left, i = floor, j + 1
+                    continue
                 self.nodes += 1
                 if self._place(seats.bit_length() - 1, floor):
                     return True
-            else:
-                left, i = floor, j + 1
-                continue
             # The valley has changed, and may have joined the run to its left; what was seen
             # further to the left holds.
-            best, section, floor_of, seats, around, wall_of = before
             if self._narrow and (stuck := self._stuck(first, last)) >= 0:
                 return self._fail(stuck)
             if i > first:
@@ -369,7 +342,54 @@ class Valleys:
                     i -= 1
             left = floors[i - 1] if i > first else _FAR
         self.nodes += 1
-        return self._choice(first, last, section, floor_of, seats, around, wall_of, rank)
+        return self._decided(first, last, *choice[1:], rank)
+
+    def _look(
+        self, i: int, j: int, first: int, last: int, wall: int, choice: _Choice
+    ) -> _Choice | bool:
+        """Return the best choice so far, with the sections of the valley from i to j.
+
+        Its score is negative where a piece is forced. True where the floor of the valley was
+        raised instead; False where the run failed.
+        """
+        packing, slack, weights, size = self.packing, self._slack, self.weights, self._size
+        cover, floor = packing.cover, self._floor[i]
+        inside = self._unplaced & packing.begins[i] & packing.ends[j]
+        if not inside:
+            failed = self._raise(i, j + 1, floor, wall)
+            return True if failed < 0 else self._fail(failed)
+        seated = inside & ~self._deferred
+        if not self._free:
+            seated = self._seated(seated, floor)
+        for t in range(i, j + 1):
+            options = seated & cover[t]
+            count = options.bit_count()
+            if not count:
+                them = self._unplaced & cover[t]
+                if self._free:
+                    level = self._over(them, i, j, first, last)
+                else:
+                    level = self._lowest(them, floor + 1)
+                if level == _FAR or self._raise(t, t + 1, floor, level) >= 0:
+                    return self._fail(t)
+                return True
+            if count <= _FEW and wall < _FAR:
+                # What lies within the valley cannot fill it up to its wall.
+                need, them = wall - floor - slack[t], inside & cover[t]
+                while them and need > 0:
+                    bit = them & -them
+                    them ^= bit
+                    need -= size[bit.bit_length() - 1]
+                if need > 0:
+                    return self._fail(t)
+            if slack[t]:
+                count += 1
+            score = count / weights[t] if count > 1 else -1.0
+            if score < choice[0]:
+                choice = score, t, floor, options, inside, wall
+                if count == 1:
+                    break
+        return choice
 
     def _stuck(self, first: int, last: int) -> int:
         """Return the first section of a piece that can lie nowhere any more, or -1."""
@@ -383,10 +403,17 @@ class Valleys:
         self.weights[section] += 1.0
         return False
 
-    def _choice(
-        self, first: int, last: int, section: int, floor: int, seats: int, around: int, wall: int,
+    def _decided(
+        self,
+        first: int,
+        last: int,
+        section: int,
+        floor: int,
+        seats: int,
+        around: int,
+        wall: int,
         rank: Sequence[float],
-    ) -> _Frame | bool:  # fmt: skip
+    ) -> _Frame | bool:
         frame = _Frame()
         here = self._unplaced & self.packing.begins[first] & self.packing.ends[last]
         frame.key, frame.slacks = here, tuple(self._slack[first : last + 1])
@@ -406,7 +433,11 @@ class Valleys:
                 options.append(~level)
         frame.first, frame.last, frame.section, frame.floor = first, last, section, floor
         frame.options, frame.next = options, 0
-        frame.changes, frame.unplaced, frame.held = len(self._trail), self._unplaced, self._held
+        frame.changes, frame.unplaced, frame.deferred = (
+            len(self._trail),
+            self._unplaced,
+            self._deferred,
+        )
         return frame
 
     def _above(self, section: int, floor: int, seats: int, around: int, wall: int) -> int:
@@ -422,7 +453,7 @@ class Valleys:
             them ^= bit
             level = min(level, floor + self._size[bit.bit_length() - 1])
         if not self._free:
-            others = self._unplaced & cover & ~seats & ~self._held
+            others = self._unplaced & cover & ~seats & ~self._deferred
             level = min(level, self._lowest(others, floor + 1))
         return level
 
@@ -438,7 +469,7 @@ class Valleys:
                 if waste:
                     for t in range(low, high):
                         slack[t] += waste
-            self._unplaced, self._held = frame.unplaced, frame.held
+            self._unplaced, self._deferred = frame.unplaced, frame.deferred
             if frame.next < len(frame.options):
                 return back
             if self._states < _STATES:

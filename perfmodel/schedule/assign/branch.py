@@ -7,27 +7,22 @@ The search does that for each engine, and drops what cannot end before the best 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
+from perfmodel.optimise.best_first import BestFirst, Incumbent
+from perfmodel.optimise.certified import Certified, nothing
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign.paths import tails
-from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
+from perfmodel.schedule.assign.problem import AssignmentProblem, Floats
 from perfmodel.schedule.assign.simulate import AssignmentTimeline, as_soon_as_made
-
-
-class MakespanSearchResult(NamedTuple):
-    """Best schedule found (None: none better than what was known) and whether all were seen."""
-
-    run: AssignmentTimeline | None
-    complete: bool
-    nodes: int
 
 
 def parallel(
     problem: AssignmentProblem, known_s: float, deadline: Deadline, *, nodes: int = 200_000
-) -> MakespanSearchResult:
+) -> Certified[AssignmentTimeline]:
     """Search for a schedule that ends before `known_s`.
 
     For problems without channels, where what waits for one may be sent in an order that this search
@@ -39,94 +34,120 @@ def parallel(
         Makespan to beat.
     nodes
         How many partial schedules it looks at.
+
+    Returns
+    -------
+    Certified
+        Without a schedule where none better was found; then the bound is of the known one too.
     """
     if int(problem.channels.max(initial=-1)) >= 0 or problem.shared.any() or problem.demand.any():
-        return MakespanSearchResult(None, False, 0)
+        return nothing("branch and bound")
     search = _MakespanBranchAndBound(problem, known_s, deadline, nodes)
-    complete = search.run()
-    if search.best is None:
-        return MakespanSearchResult(None, complete, search.seen)
-    engine, start = search.best
-    return MakespanSearchResult(as_soon_as_made(problem, engine, start), complete, search.seen)
+    answer = search.run(search.root())
+    run, value = None, math.inf
+    if answer.solution is not None:
+        last = answer.solution.schedule(search.costs)
+        run = as_soon_as_made(problem, np.array(last.engine, dtype=np.intp), np.array(last.start))
+        value = run.makespan_s
+    bound = min(answer.bound, value)
+    return Certified(run, value, bound, "branch and bound", {"nodes": search.nodes})
 
 
-class _MakespanBranchAndBound:
+class _PartialSchedule:
+    """Operators that have started, as bits, and when engines are free."""
+
+    __slots__ = ("done", "end", "end_s", "engine", "free", "left_s", "start")
+
+    def __init__(
+        self, engine: list[int], start: list[float], end: list[float], free: list[float],
+        end_s: float, left_s: float, done: int,
+    ) -> None:  # fmt: skip
+        self.engine, self.start, self.end, self.free = engine, start, end, free
+        self.end_s, self.left_s, self.done = end_s, left_s, done
+
+
+class _AddedOperator(NamedTuple):
+    """A partial schedule, and the operator that starts next: -1 for none."""
+
+    before: _PartialSchedule
+    start_s: float
+    operator: int
+    engine: int
+
+    def schedule(self, costs: list[list[float]]) -> _PartialSchedule:
+        """Return the schedule with the operator."""
+        before, start, i, e = self
+        if i < 0:
+            return before
+        engine, starts, ends = before.engine.copy(), before.start.copy(), before.end.copy()
+        free, end = before.free.copy(), start + costs[i][e]
+        engine[i], starts[i], ends[i], free[e] = e, start, end, end
+        end, left = max(before.end_s, end), before.left_s - min(costs[i])
+        return _PartialSchedule(engine, starts, ends, free, end, left, before.done | 1 << i)
+
+
+class _MakespanBranchAndBound(BestFirst[_AddedOperator, _AddedOperator]):
+    depth_first = True
+
     def __init__(
         self, problem: AssignmentProblem, known_s: float, deadline: Deadline, nodes: int
     ) -> None:
-        self.problem, self.limit, self.deadline, self.nodes = problem, known_s, deadline, nodes
-        n, m = problem.count, problem.width
+        super().__init__(Incumbent(known_s), deadline, nodes)
+        self.problem, self.everything = problem, (1 << problem.count) - 1
         self.costs: list[list[float]] = problem.costs.tolist()
-        self.delays: list[list[list[float]]] = problem.delays.tolist()
-        self.maker: list[int] = problem.maker.tolist()
+        delays: list[list[list[float]]] = problem.delays.tolist()
+        self.inputs = [[(delays[t], int(problem.maker[t])) for t in each] for each in problem.reads]
+        #: Operators that must have started before each, as bits.
+        self.needs = [sum(1 << maker for maker in {m for _, m in each}) for each in self.inputs]
         behind: Floats = np.where(np.isfinite(problem.costs), tails(problem), np.inf)
         self.behind: list[list[float]] = behind.tolist()
-        self.least: list[float] = problem.costs.min(axis=1).tolist()
-        self.engine = [-1] * n
-        self.start = [0.0] * n
-        self.end = [0.0] * n
-        self.free = [0.0] * m
-        self.missing = [len(each) for each in problem.reads]
-        self.best: tuple[Index, Floats] | None = None
-        self.seen = 0
 
-    def run(self) -> bool:
-        """Search; return whether everything was seen."""
-        return self._extend(0, -1.0, -1, 0.0, sum(self.least))
+    def root(self) -> _AddedOperator:
+        """Return the schedule of nothing."""
+        n, left = self.problem.count, sum(min(each) for each in self.costs)
+        free = [0.0] * self.problem.width
+        none = _PartialSchedule([-1] * n, [0.0] * n, [0.0] * n, free, 0.0, left, 0)
+        return _AddedOperator(none, -1.0, -1, -1)
 
-    def _extend(self, done: int, last: float, which: int, end: float, left: float) -> bool:
-        """Add one operator in every way that starts no sooner than the last one."""
-        problem, n = self.problem, self.problem.count
-        if done == n:
-            if end < self.limit * (1 - 1e-12):
-                self.limit = end
-                self.best = (np.array(self.engine, dtype=np.intp), np.array(self.start))
-            return True
-        self.seen += 1
-        if self.seen >= self.nodes or (self.seen % 256 == 0 and self.deadline.passed()):
+    def settled(self, node: _AddedOperator) -> bool:
+        """Tell whether every operator has started."""
+        before, start, i, e = node
+        if i < 0 or before.done | 1 << i != self.everything:
             return False
+        end = max(before.end_s, start + self.costs[i][e])
+        if end < self.incumbent.value * (1 - 1e-12):
+            self.incumbent.offer(node, end)
+        return True
+
+    def expand(self, node: _AddedOperator, bound: float) -> list[tuple[float, _AddedOperator]]:
+        """Add one operator in every way that starts no sooner than the last one."""
+        del bound
+        limit, last, latest, costs = self.incumbent.value, node.start_s, node.operator, self.costs
+        schedule = node.schedule(costs)
+        engine, end, free, done = schedule.engine, schedule.end, schedule.free, schedule.done
         # Engines together have this much to do from the times at which they are free.
-        if (sum(max(f, last) for f in self.free) + left) / len(self.free) >= self.limit:
-            return True
+        if (sum([max(f, last) for f in free]) + schedule.left_s) / len(free) >= limit:
+            return []
         ways: list[tuple[float, float, int, int]] = []
-        for i in range(n):
-            if self.engine[i] >= 0 or self.missing[i]:
+        for i, inputs in enumerate(self.inputs):
+            if done >> i & 1 or self.needs[i] & ~done:
                 continue
-            soonest = np.inf
-            for e, cost in enumerate(self.costs[i]):
-                if cost == np.inf:
+            soonest, behind = math.inf, self.behind[i]
+            for e, cost in enumerate(costs[i]):
+                if cost == math.inf:
                     continue
-                start = self.free[e]
-                for t in problem.reads[i]:
-                    maker = self.maker[t]
-                    there = self.end[maker] + self.delays[t][self.engine[maker]][e]
+                start = free[e]
+                for delays, maker in inputs:
+                    there = end[maker] + delays[engine[maker]][e]
                     if there > start:
                         start = there
-                start = max(start, 0.0)
-                reach = max(start, last) + cost + self.behind[i][e]
-                soonest = min(soonest, reach)
-                if start == np.inf or reach >= self.limit:
-                    continue
-                if start > last or (start == last and i > which):
+                reach = (start if start > last else last) + cost + behind[e]
+                if reach < soonest:
+                    soonest = reach
+                later = start > last or (start == last and i > latest)
+                if later and start < math.inf and reach < limit:
                     ways.append((reach, start, i, e))
-            if soonest >= self.limit:
-                return True
-        ways.sort()
-        complete = True
-        for reach, start, i, e in ways:
-            if reach >= self.limit:
-                break
-            free = self.free[e]
-            finish = start + self.costs[i][e]
-            self.engine[i], self.start[i], self.end[i], self.free[e] = e, start, finish, finish
-            for t in problem.made[i]:
-                for r in problem.readers[t]:
-                    self.missing[r] -= 1
-            complete = self._extend(done + 1, start, i, max(end, finish), left - self.least[i])
-            for t in problem.made[i]:
-                for r in problem.readers[t]:
-                    self.missing[r] += 1
-            self.engine[i], self.free[e] = -1, free
-            if not complete:
-                return False
-        return complete
+            if soonest >= limit:
+                return []
+        ways.sort(reverse=True)
+        return [(reach, _AddedOperator(schedule, at, i, e)) for reach, at, i, e in ways]

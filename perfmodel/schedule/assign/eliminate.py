@@ -1,10 +1,11 @@
 """The best engine of every operator when one thing happens at a time: variable elimination.
 
-The seconds of a run are a sum of terms, one an operator (its cost) and one a tensor (what it takes
-to send it to the engines of its readers), each over a few variables with as many values as there
-are engines. Bertele and Brioschi, "Nonserial Dynamic Programming", 1972: minimise over one variable
-after another, each time replacing the terms that hold it by one over its neighbours. Exact; on a
-chain it is Viterbi's algorithm; the largest term grows with the width of the graph, not its length.
+The seconds of a run are a sum of terms, one per operator (its cost) and one per tensor (what it
+takes to send it to the engines of its readers), each over a few variables with as many values as
+there are engines. Bertele and Brioschi, "Nonserial Dynamic Programming", 1972: minimise over one
+variable after another, each time replacing the terms that hold it by one over its neighbours.
+Exact; on a chain it is Viterbi's algorithm; the largest term grows with the width of the graph, not
+its length.
 """
 
 from __future__ import annotations

@@ -22,15 +22,15 @@ from perfmodel.formats import Precision
 from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.predict import static_for
-from perfmodel.resolve import precision_for
+from perfmodel.prediction import stages
+from perfmodel.prediction.engine_model import engine_model
 from perfmodel.schedule.assign.joins import Join, join
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.riders import cut, parts_of, together
 from perfmodel.schedule.assign.stations import ALONE, Station, StationProfile, measure, stations
 from perfmodel.workload.fuse import FusedKernel, aliases
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.lower import Lowered, lower
+from perfmodel.workload.lower import Lowered
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
@@ -55,7 +55,7 @@ class AssignmentTensor:
     readers: tuple[int, ...]
     elements: float
     size_bytes: float
-    kept: bool
+    cached: bool
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,17 @@ class AssignmentNetwork:
 
 
 def network(
-    workload: Workload, devices: Sequence[Device | Machine], *,
-    precision: str | Precision | None = None, runtime: str | Runtime | None = None,
-    engines: Sequence[str] | None = None, link: str | None = None, warm: bool = False,
-    fuse: bool | None = None, fits: bool = True,
-) -> AssignmentNetwork:  # fmt: skip
+    workload: Workload,
+    devices: Sequence[Device | Machine],
+    *,
+    precision: str | Precision | None = None,
+    runtime: str | Runtime | None = None,
+    engines: Sequence[str] | None = None,
+    link: str | None = None,
+    warm: bool = False,
+    fuse: bool | None = None,
+    fits: bool = True,
+) -> AssignmentNetwork:
     """Return the problem of a network on the engines of some devices.
 
     Parameters
@@ -133,59 +139,90 @@ def network(
     if workload.shape:
         expected = "one number for each dimension of the workload"
         raise input_error("an assignment is of one network", "workload", expected=expected)
-    found = stations(workload, devices, runtime, engines, precision)
-    static = static_for(found[0].machine, None)
-    chosen = precision_for(precision, workload, found[0].machine, static.engine)
-    written = workload.graph(static.semantics)
-    if written.schedulable_only:
-        said = f"'{workload.name}' can be scheduled but not assigned: it holds sizes only"
-        raise input_error(said, expected="a workload with operators")
-    graph = written.unroll(workload.parameters)
-    fusion = static.fusion
-    if fuse is not None:
-        fusion = fusion._replace(elementwise=fuse)
-    tagged = bool(chosen.weights.overrides)
-    whole = lowered = lower(graph, fusion, tagged=tagged)
-    loose = cut(graph, whole.kernels, found) if fusion.elementwise else None
+    engines_used = stations(workload, devices, runtime, engines, precision)
+    subject = stages.resolve(workload, engines_used[0].machine, precision)
+    formats = subject.precision
+    graph = stages.written(subject, "assigned").unroll(workload.parameters)
+    rules = stages.fuse(subject, fuse)
+    fused = lowered = stages.lower(graph, rules, formats)
+    loose = cut(graph, fused.kernels, engines_used) if rules.elementwise else None
     if loose is not None:
-        lowered = lower(loose, fusion, tagged=tagged)
+        lowered = stages.lower(loose, rules, formats)
     if not lowered.rows:
         raise input_error(f"'{workload.name}' computes nothing", file=workload.origin)
-    measured = tuple(measure(s, workload, chosen, lowered, warm=warm) for s in found)
-    flows = tuple(_flows(graph, lowered.kernels, workload, chosen))
+    measured = tuple(measure(s, workload, formats, lowered, warm=warm) for s in engines_used)
+    flows = tuple(_flows(graph, lowered.kernels, workload, formats))
     seconds: Floats = np.stack([m.seconds for m in measured], axis=1)
-    apart: Floats = np.zeros((len(flows), 1, len(found)))
+    apart: Floats = np.zeros((len(flows), 1, len(engines_used)))
     if loose is not None:
-        fused = [measure(s, workload, chosen, whole, warm=warm).seconds for s in found]
-        handed = {(f.maker, f.readers[0]): t for t, f in enumerate(flows) if len(f.readers) == 1}
-        parts = [part for part in parts_of(whole.kernels, lowered.kernels) if part[1:] in handed]
-        seconds, extra = together(np.stack(fused, axis=1), seconds, parts)
-        for _, first, second in parts:
-            apart[handed[first, second], 0] = extra[second]
-    joins = _joins(found, link)
-    lanes, channels = _channels(found)
-    labels = list(dict.fromkeys(s.device for s in found))
-    shared: Floats = np.zeros((len(labels), len(lowered.rows), len(found)))
+        joined = [measure(s, workload, formats, fused, warm=warm).seconds for s in engines_used]
+        parts = parts_of(fused.kernels, lowered.kernels)
+        seconds, apart = _cut_seconds(np.stack(joined, axis=1), seconds, parts, flows)
+    joins = _joins(engines_used, link)
+    lanes, channels = _channels(engines_used)
+    demand, limits = _memories(graph, lowered.kernels, workload, formats, measured)
+    problem = AssignmentProblem.with_tensors(
+        seconds,
+        [f.maker for f in flows],
+        [f.readers for f in flows],
+        _delays(flows, measured, joins) + apart,
+        channels=lanes,
+        operators=[k.head.name for k in lowered.kernels],
+        engines=[s.name for s in engines_used],
+        # A single engine cannot ask more of its memory than it takes itself.
+        shared=_shared(measured) if channels else None,
+        demand=demand if fits else None,
+        limits=limits if fits else (),
+    )
+    return AssignmentNetwork(
+        workload,
+        graph,
+        lowered,
+        formats,
+        measured,
+        flows,
+        joins,
+        problem,
+        _seconds_per_run(subject.machine, workload),
+    )
+
+
+def _devices(measured: Sequence[StationProfile]) -> list[str]:
+    return list(dict.fromkeys(each.station.device for each in measured))
+
+
+def _shared(measured: Sequence[StationProfile]) -> Floats:
+    """Return seconds of main memory, ``(devices, rows, engines)``."""
+    labels = _devices(measured)
+    shared: Floats = np.zeros((len(labels), len(measured[0].memory_s), len(measured)))
     for e, each in enumerate(measured):
         shared[labels.index(each.station.device), :, e] = each.memory_s
-    names = [k.head.name for k in lowered.kernels]
-    demand, limits = _memories(graph, lowered.kernels, workload, chosen, measured, labels)
-    problem = AssignmentProblem.with_tensors(
-        seconds, [f.maker for f in flows], [f.readers for f in flows],
-        _delays(flows, measured, joins) + apart, channels=lanes,
-        operators=names, engines=[s.name for s in found],
-        # One engine alone cannot ask more of its memory than it takes itself.
-        shared=shared if channels else None, demand=demand if fits else None,
-        limits=limits if fits else (),
-    )  # fmt: skip
-    per_run, each = (
-        float(np.asarray(found[0].machine.get(f"runtime.{name}", 0.0)))
+    return shared
+
+
+def _cut_seconds(
+    fused: Floats,
+    seconds: Floats,
+    parts: Sequence[tuple[int, int, int]],
+    flows: Sequence[AssignmentTensor],
+) -> tuple[Floats, Floats]:
+    """Return seconds of kernels that were cut, and what apart engines add to their flows."""
+    between = {(f.maker, f.readers[0]): t for t, f in enumerate(flows) if len(f.readers) == 1}
+    parts = [part for part in parts if part[1:] in between]
+    seconds, extra = together(fused, seconds, parts)
+    apart: Floats = np.zeros((len(flows), 1, fused.shape[1]))
+    for _, first, second in parts:
+        apart[between[first, second], 0] = extra[second]
+    return seconds, apart
+
+
+def _seconds_per_run(machine: Machine, workload: Workload) -> float:
+    """Return what a runtime takes for every run beside operators."""
+    per_run, per_sequence = (
+        float(np.asarray(machine.get(f"runtime.{name}", 0.0)))
         for name in ("per_run", "per_sequence")
     )
-    per_run += each * float(np.asarray(workload.parameters.get("batch", 1.0)))
-    return AssignmentNetwork(
-        workload, graph, lowered, chosen, measured, flows, joins, problem, per_run
-    )  # fmt: skip
+    return per_run + per_sequence * float(np.asarray(workload.parameters.get("batch", 1.0)))
 
 
 def _flows(
@@ -199,11 +236,11 @@ def _flows(
     size: dict[tuple[str, int], Dim] = {}
     for i, kernel in enumerate(kernels):
         for name in kernel.reads:
-            made = last.get(alias.get(name, name))
-            if made is not None and made[0] != i:
-                key = (alias.get(name, name), made[0])
+            writer = last.get(alias.get(name, name))
+            if writer is not None and writer[0] != i:
+                key = (alias.get(name, name), writer[0])
                 readers.setdefault(key, []).append(i)
-                size[key] = made[1]
+                size[key] = writer[1]
         for name, elements in kernel.writes.items():
             last[alias.get(name, name)] = (i, elements)
     flows: list[AssignmentTensor] = []
@@ -211,43 +248,47 @@ def _flows(
         tensor = graph.tensors[name]
         elements = float(evaluate(size[name, maker], values))
         bits = first_number(precision.bits(tensor.slot))
-        kept = tensor.role in ("kv", "state")
+        cached = tensor.role in ("kv", "state")
         flows.append(
-            AssignmentTensor(name, maker, tuple(read), elements, elements * bits / 8.0, kept)
+            AssignmentTensor(name, maker, tuple(read), elements, elements * bits / 8.0, cached)
         )
     return flows
 
 
 def _memories(
-    graph: Graph, kernels: Sequence[FusedKernel], workload: Workload, precision: Precision,
-    measured: Sequence[StationProfile], labels: Sequence[str],
-) -> tuple[Floats, Floats]:  # fmt: skip
+    graph: Graph,
+    kernels: Sequence[FusedKernel],
+    workload: Workload,
+    precision: Precision,
+    measured: Sequence[StationProfile],
+) -> tuple[Floats, Floats]:
     """Return bytes that each kernel keeps in each device's main memory, and what there is.
 
     Weights and caches, each counted at the first kernel that touches it. Activations of the whole
     network are taken off what a device has, as they would be on it alone. Weights in a memory of
     their own do not count.
     """
+    labels = _devices(measured)
     alias = aliases(graph)
     values = {**graph.defaults, **workload.parameters}
     seen: set[str] = set()
-    held: dict[str, Floats] = {role: np.zeros(len(kernels)) for role in ("weight", "kv", "state")}
+    stored: dict[str, Floats] = {role: np.zeros(len(kernels)) for role in ("weight", "kv", "state")}
     for i, kernel in enumerate(kernels):
         for touched in (*kernel.reads, *kernel.writes):
             name = alias.get(touched, touched)
             tensor = graph.tensors[name]
-            if tensor.role in held and name not in seen:
+            if tensor.role in stored and name not in seen:
                 seen.add(name)
                 bits = first_number(precision.bits(tensor.slot))
-                held[tensor.role][i] += float(evaluate(tensor.elements, values)) * bits / 8.0
+                stored[tensor.role][i] += float(evaluate(tensor.elements, values)) * bits / 8.0
     demand: Floats = np.zeros((len(labels), len(kernels), len(measured)))
     limits: Floats = np.zeros(len(labels))
     for e, one in enumerate(measured):
         device = labels.index(one.station.device)
         machine = one.station.machine
         main = machine.main_memory
-        apart = static_for(machine, None).weights_memory != main
-        demand[device, :, e] = held["kv"] + held["state"] + (0.0 if apart else held["weight"])
+        apart = engine_model(machine).setting.weights_memory != main
+        demand[device, :, e] = stored["kv"] + stored["state"] + (0.0 if apart else stored["weight"])
         room = machine.facts[f"memories.{main}.capacity"] - machine.facts.get(
             f"memories.{main}.reserved", 0.0
         )
@@ -256,19 +297,19 @@ def _memories(
     return demand, limits
 
 
-def _joins(found: Sequence[Station], link: str | None) -> dict[tuple[str, str], Join]:
-    machines = {s.device: s.machine for s in found}
+def _joins(engines_used: Sequence[Station], link: str | None) -> dict[tuple[str, str], Join]:
+    machines = {s.device: s.machine for s in engines_used}
     return {
         (a, b): join(machines[a], machines[b], link) for a in machines for b in machines if a != b
     }
 
 
-def _channels(found: Sequence[Station]) -> tuple[Index, int]:
+def _channels(engines_used: Sequence[Station]) -> tuple[Index, int]:
     """Return the channel between each pair of engines: a device's memory, or a link one way."""
     names: dict[tuple[str, str], int] = {}
-    lanes: Index = np.full((len(found), len(found)), -1, dtype=np.intp)
-    for e, one in enumerate(found):
-        for f, two in enumerate(found):
+    lanes: Index = np.full((len(engines_used), len(engines_used)), -1, dtype=np.intp)
+    for e, one in enumerate(engines_used):
+        for f, two in enumerate(engines_used):
             if e != f:
                 lanes[e, f] = names.setdefault((one.device, two.device), len(names))
     return lanes, len(names)
@@ -308,5 +349,5 @@ def _delays(
 
 def _extra(flows: Sequence[AssignmentTensor], measured: StationProfile) -> Floats:
     """Return 1 for each tensor that the engine alone would keep off main memory."""
-    stays = [not f.kept and not measured.through.get(f.tensor, True) for f in flows]
-    return np.array(stays, dtype=np.float64)
+    resident = [not f.cached and not measured.through.get(f.tensor, True) for f in flows]
+    return np.array(resident, dtype=np.float64)

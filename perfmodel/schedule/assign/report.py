@@ -104,7 +104,7 @@ class DeviceAssignment(Result):
     @property
     def bound_s(self) -> float:
         """Lower bound of what was minimised, seconds (without `AssignmentNetwork.per_run_s`)."""
-        return self.result.bound_s
+        return self.result.bound
 
     @property
     def gap(self) -> float:
@@ -122,16 +122,16 @@ class DeviceAssignment(Result):
 
         Of a pipeline, that of a run by itself, one thing at a time.
         """
-        if self.result.run is None:
+        if self.result.solution is None:
             return float("inf")
         if self.objective == "latency_s":
-            return self.result.value_s + self.network.per_run_s
+            return self.result.value + self.network.per_run_s
         return sequential_s(self.network.problem, self.result.engine) + self.network.per_run_s
 
     @property
     def interval_s(self) -> float:
         """Seconds from one run to the next when runs follow each other through the engines."""
-        if self.result.run is None:
+        if self.result.solution is None:
             return float("inf")
         return interval_s(self.network.problem, self.result.engine)
 
@@ -153,7 +153,7 @@ class DeviceAssignment(Result):
     @property
     def transfer_s(self) -> float:
         """Seconds of everything that crosses between engines."""
-        if self.result.run is None:
+        if self.result.solution is None:
             return 0.0
         moved = sent(self.network.problem, self.result.engine)
         return float(
@@ -163,7 +163,7 @@ class DeviceAssignment(Result):
     @property
     def transfer_bytes(self) -> float:
         """Bytes that cross between engines, each tensor once an engine that reads it."""
-        if self.result.run is None:
+        if self.result.solution is None:
             return 0.0
         moved = sent(self.network.problem, self.result.engine)
         return float(sum(self.network.flows[int(t)].size_bytes for t in moved.tensor))
@@ -194,7 +194,7 @@ class DeviceAssignment(Result):
         first = self.network.measured[0]
         rows = sorted(first.why)
         seconds = 0.0
-        if self.result.run is not None:
+        if self.result.solution is not None:
             seconds = float(self.network.problem.costs[rows, self.result.engine[rows]].sum())
         return Fallback(
             first.station.name, len(rows), dict(Counter(first.why[i] for i in rows).most_common()),
@@ -231,14 +231,14 @@ class DeviceAssignment(Result):
         ValueError
             There is no assignment.
         """
-        if self.result.run is None:
+        if self.result.solution is None:
             raise ValueError("no assignment, so no plan")
-        return to_plan(self.network, self.result.run, self.method)
+        return to_plan(self.network, self.result.solution, self.method)
 
     @cached_property
     def stretches(self) -> list[Stretch]:
         """Kernels in their order, those that follow one another on an engine together."""
-        run, problem = self.result.run, self.network.problem
+        run, problem = self.result.solution, self.network.problem
         if run is None:
             return []
         received = {
@@ -264,7 +264,7 @@ class DeviceAssignment(Result):
     @cached_property
     def table(self) -> Table:
         """One row for each kernel: engine, start and end of a run, seconds on every engine."""
-        problem, run = self.network.problem, self.result.run
+        problem, run = self.network.problem, self.result.solution
         columns: dict[str, Any] = {
             "kernel": np.array(problem.operators, dtype=object),
             "kind": np.array(self.network.kinds, dtype=object),
@@ -301,12 +301,12 @@ class DeviceAssignment(Result):
                 "latency_s": self.latency_s,
                 "interval_s": self.interval_s,
                 "runs_per_s": self.runs_per_s,
-                "value_s": self.result.value_s,
+                "value_s": self.result.value,
                 "bound_s": self.bound_s,
                 "gap": self.gap,
                 "proved": self.proved,
                 "method": self.method,
-                "counts": self.result.counts,
+                "counts": self.result.work,
                 "per_run_s": self.network.per_run_s,
                 "transfer_s": self.transfer_s,
                 "transfer_bytes": self.transfer_bytes,
@@ -378,8 +378,8 @@ class DeviceAssignment(Result):
         kind = "contiguous, " if self.contiguous else ""
         moved = f"{show(self.transfer_bytes, 'bytes')}, {show(self.transfer_s, 'time')}"
         out += [("assignment", f"{kind}{how}; {proof} ({self.method})"), ("transfers", moved)]
-        if self.result.run is not None and len(self.result.run.tensor):
-            used = {self.network.problem.engines[int(f)] for f in self.result.run.target}
+        if self.result.solution is not None and len(self.result.solution.tensor):
+            used = {self.network.problem.engines[int(f)] for f in self.result.solution.target}
             silent = [name for name in sorted(used) if self.handover_s[name] is None]
             if silent:
                 text = f"none stated for {', '.join(silent)}: taken as 0 s (engines.NAME.handover)"

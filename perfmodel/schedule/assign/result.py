@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perfmodel.former import former_attributes
+from perfmodel.optimise.certified import Certified
 from perfmodel.schedule.assign.evaluate import loads
 from perfmodel.schedule.assign.problem import AssignmentProblem, Floats, Index
 from perfmodel.schedule.assign.simulate import AssignmentTimeline
@@ -15,65 +17,39 @@ from perfmodel.schedule.assign.simulate import AssignmentTimeline
 TOLERANCE = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class Assignment:
-    """Operators on engines.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Assignment(Certified[AssignmentTimeline]):
+    """Operators on engines, as `Certified`: the timeline of one run, seconds and their bound.
 
     Attributes
     ----------
     goal
         ``sequential`` (one thing at a time), ``parallel`` (engines at the same time) or
         ``throughput`` (the seconds from one run of a pipeline to the next).
-    value_s
-        What was minimised, seconds; infinite where there is no assignment.
-    bound_s
-        No assignment of this kind takes less.
-    method
-        What found it.
-    run
-        Timeline of one run; None where there is no assignment.
-    counts
-        What the methods did: nodes, programmes solved.
     """
 
     problem: AssignmentProblem
     goal: str
-    value_s: float
-    bound_s: float
-    method: str
-    run: AssignmentTimeline | None
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    tolerance: float = TOLERANCE
 
-    @property
-    def feasible(self) -> bool:
-        """Whether there is an assignment."""
-        return self.run is not None
+    if not TYPE_CHECKING:
+        __getattr__ = former_attributes(
+            run="solution", value_s="value", bound_s="bound", counts="work"
+        )
 
     @property
     def engine(self) -> Index:
         """Engine of each operator, shape ``(operators,)``; -1 where there is no assignment."""
-        if self.run is None:
+        if self.solution is None:
             return np.full(self.problem.count, -1, dtype=np.intp)
-        return self.run.engine
-
-    @property
-    def gap(self) -> float:
-        """Part by which the value exceeds its bound at most; infinite where nothing is known."""
-        if self.value_s <= self.bound_s:
-            return 0.0
-        return self.value_s / self.bound_s - 1.0 if self.bound_s > 0 else float("inf")
-
-    @property
-    def proved(self) -> bool:
-        """Whether nothing better exists (to `TOLERANCE`); without an assignment, nothing at all."""
-        return self.gap <= TOLERANCE if self.feasible else self.bound_s == np.inf
+        return self.solution.engine
 
     @property
     def loads_s(self) -> Floats:
         """Busy seconds of each engine a run, what it receives included."""
-        if self.run is None:
+        if self.solution is None:
             return np.zeros(self.problem.width)
-        return loads(self.problem, self.run.engine)
+        return loads(self.problem, self.solution.engine)
 
     @property
     def unsupported(self) -> tuple[str, ...]:

@@ -46,10 +46,10 @@ def urgency(problem: AssignmentProblem, engine: Index) -> Floats:
     own = problem.costs[np.arange(problem.count), engine].tolist()
     lane = engine.tolist()
     rank = [0.0] * problem.count
-    delays, made, readers = problem.delays, problem.made, problem.readers
+    delays, written, readers = problem.delays, problem.made, problem.readers
     for i in range(problem.count - 1, -1, -1):
         behind = 0.0
-        for t in made[i]:
+        for t in written[i]:
             for r in readers[t]:
                 wait = 0.0 if lane[r] == lane[i] else float(delays[t, lane[i], lane[r]])
                 behind = max(behind, wait + rank[r])
@@ -72,78 +72,114 @@ def list_schedule(
     priority
         Of each operator; by default its `urgency`.
     """
-    order: Floats = urgency(problem, engine) if priority is None else priority
-    rank: list[float] = order.tolist()
-    lane: list[int] = engine.tolist()
-    n = problem.count
-    own = problem.costs[np.arange(n), engine].tolist()
-    made, readers, reads = problem.made, problem.readers, problem.reads
-    missing = [len(each) for each in reads]
-    # Per engine and channel: what waits, by priority, and when it is free.
-    waiting: list[list[tuple[float, int]]] = [
-        list[tuple[float, int]]() for _ in range(problem.width)
-    ]
-    free = [True] * problem.width
-    channels = int(problem.channels.max(initial=-1)) + 1
-    queued: list[list[tuple[float, int, int]]] = [
-        list[tuple[float, int, int]]() for _ in range(channels)
-    ]
-    open_ = [True] * channels
-    start, end = np.zeros(n), np.zeros(n)
-    moves: list[tuple[int, int, int, float, float]] = []
-    # Events at one moment: ends and arrivals all come before anything starts.
-    events: list[tuple[float, int, int, int]] = []
-    for i in range(n):
-        if not missing[i]:
-            heapq.heappush(waiting[lane[i]], (-rank[i], i))
-    now = 0.0
-    while True:
-        for e in range(problem.width):
-            if free[e] and waiting[e]:
-                _, i = heapq.heappop(waiting[e])
-                start[i], end[i], free[e] = now, now + own[i], False
-                heapq.heappush(events, (now + own[i], 0, i, e))
-        for c in range(channels):
-            if open_[c] and queued[c]:
-                _, t, f = heapq.heappop(queued[c])
-                source = lane[int(problem.maker[t])]
-                until = now + float(problem.delays[t, source, f])
-                moves.append((t, source, f, now, until))
-                open_[c] = False
-                heapq.heappush(events, (until, 2, t, f))
+    rank = urgency(problem, engine) if priority is None else priority
+    run = _ListScheduling(problem, engine, rank)
+    while run.step():
+        pass
+    return timeline(engine, run.start, run.end, run.moves)
+
+
+#: Kinds of events: an operator ends; a tensor arrives, by itself or over a channel then free.
+_ENDED, _ARRIVED, _SENT = range(3)
+
+
+class _ListScheduling:
+    """The state of list scheduling: what waits for engines and channels, and what is under way.
+
+    Attributes
+    ----------
+    missing
+        Of each operator, the inputs that have not arrived yet.
+    waiting, queued
+        Of each engine operators, and of each channel tensors with their target, by priority.
+    events
+        Moment, kind, operator or tensor, and engine of what is under way. Those of one moment all
+        come before anything starts.
+    moves
+        Tensor, source, target, start and end of each transfer.
+    """
+
+    def __init__(self, problem: AssignmentProblem, engine: Index, rank: Floats) -> None:
+        n, width = problem.count, problem.width
+        self.problem = problem
+        self.rank: list[float] = rank.tolist()
+        self.lane: list[int] = engine.tolist()
+        self.own: list[float] = problem.costs[np.arange(n), engine].tolist()
+        self.missing = [len(tensors) for tensors in problem.reads]
+        self.waiting: list[list[tuple[float, int]]] = [[] for _ in range(width)]
+        self.free = [True] * width
+        channels = int(problem.channels.max(initial=-1)) + 1
+        self.queued: list[list[tuple[float, int, int]]] = [[] for _ in range(channels)]
+        self.open = [True] * channels
+        self.start, self.end = np.zeros(n), np.zeros(n)
+        self.moves: list[tuple[int, int, int, float, float]] = []
+        self.events: list[tuple[float, int, int, int]] = []
+        for i in range(n):
+            if not self.missing[i]:
+                heapq.heappush(self.waiting[self.lane[i]], (-self.rank[i], i))
+        self._start(0.0)
+
+    def step(self) -> bool:
+        """Go on to the next moment at which something happens, and tell whether there is one."""
+        events = self.events
         if not events:
-            break
+            return False
         now = events[0][0]
         while events and events[0][0] == now:
-            _, what, at, e = heapq.heappop(events)
-            arrived: list[tuple[int, int]] = []  # (tensor, engine where it is now)
-            if what == 0:
-                free[e] = True
-                for t in made[at]:
-                    arrived.append((t, e))
-                    best: dict[int, float] = {}
-                    for r in readers[t]:
-                        if lane[r] != e:
-                            best[lane[r]] = max(best.get(lane[r], 0.0), rank[r])
-                    for f, first in best.items():
-                        channel = int(problem.channels[e, f])
-                        if channel >= 0:
-                            heapq.heappush(queued[channel], (-first, t, f))
-                        else:
-                            until = now + float(problem.delays[t, e, f])
-                            moves.append((t, e, f, now, until))
-                            heapq.heappush(events, (until, 1, t, f))
+            _, kind, index, engine = heapq.heappop(events)
+            if kind == _ENDED:
+                self.free[engine] = True
+                for tensor in self.problem.made[index]:
+                    self._arrive(tensor, engine)
+                    self._send(tensor, engine, now)
+                continue
+            if kind == _SENT:
+                source = self.lane[int(self.problem.maker[index])]
+                self.open[int(self.problem.channels[source, engine])] = True
+            self._arrive(index, engine)
+        self._start(now)
+        return True
+
+    def _start(self, now: float) -> None:
+        """Start what may run on engines and channels that are free."""
+        for engine, waiting in enumerate(self.waiting):
+            if self.free[engine] and waiting:
+                _, i = heapq.heappop(waiting)
+                self.start[i], self.end[i], self.free[engine] = now, now + self.own[i], False
+                heapq.heappush(self.events, (now + self.own[i], _ENDED, i, engine))
+        for channel, queued in enumerate(self.queued):
+            if self.open[channel] and queued:
+                _, tensor, target = heapq.heappop(queued)
+                source = self.lane[int(self.problem.maker[tensor])]
+                self._move(tensor, source, target, now, _SENT)
+                self.open[channel] = False
+
+    def _move(self, tensor: int, source: int, target: int, now: float, kind: int) -> None:
+        until = now + float(self.problem.delays[tensor, source, target])
+        self.moves.append((tensor, source, target, now, until))
+        heapq.heappush(self.events, (until, kind, tensor, target))
+
+    def _send(self, tensor: int, source: int, now: float) -> None:
+        """Send a tensor to the other engines that read it, or queue it for their channels."""
+        best: dict[int, float] = {}
+        for reader in self.problem.readers[tensor]:
+            target = self.lane[reader]
+            if target != source:
+                best[target] = max(best.get(target, 0.0), self.rank[reader])
+        for target, first in best.items():
+            channel = int(self.problem.channels[source, target])
+            if channel >= 0:
+                heapq.heappush(self.queued[channel], (-first, tensor, target))
             else:
-                if what == 2:
-                    open_[int(problem.channels[lane[int(problem.maker[at])], e])] = True
-                arrived.append((at, e))
-            for t, f in arrived:
-                for r in readers[t]:
-                    if lane[r] == f:
-                        missing[r] -= 1
-                        if not missing[r]:
-                            heapq.heappush(waiting[f], (-rank[r], r))
-    return timeline(engine, start, end, moves)
+                self._move(tensor, source, target, now, _ARRIVED)
+
+    def _arrive(self, tensor: int, engine: int) -> None:
+        """Let readers of a tensor on an engine wait for it once all their inputs are there."""
+        for reader in self.problem.readers[tensor]:
+            if self.lane[reader] == engine:
+                self.missing[reader] -= 1
+                if not self.missing[reader]:
+                    heapq.heappush(self.waiting[engine], (-self.rank[reader], reader))
 
 
 def one_at_a_time(problem: AssignmentProblem, engine: Index) -> AssignmentTimeline:

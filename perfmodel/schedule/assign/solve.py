@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from perfmodel.errors import input_error, nearest, one_of
+from perfmodel.errors import InputError, input_error, not_among
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.assign import branch, contiguous, eliminate
 from perfmodel.schedule.assign.between import LARGEST, Between
@@ -48,9 +49,14 @@ _ORDERS = 8
 
 
 def solve(
-    problem: AssignmentProblem, goal: Goal = "parallel", *, contiguous: bool | str = False,
-    time_limit_s: float | None = 10.0, looks: int = 2000, seed: int = 0,
-) -> Assignment:  # fmt: skip
+    problem: AssignmentProblem,
+    goal: Goal = "parallel",
+    *,
+    contiguous: bool | str = False,
+    time_limit_s: float | None = 10.0,
+    looks: int = 2000,
+    seed: int = 0,
+) -> Assignment:
     """Put every operator on an engine.
 
     Parameters
@@ -80,9 +86,7 @@ def solve(
         An unknown goal, or a contiguous assignment of a parallel run.
     """
     if goal not in GOALS:
-        raise input_error(
-            f"no goal '{goal}'", "goal", suggestion=nearest(goal, GOALS), expected=one_of(GOALS)
-        )
+        raise InputError(not_among(f"no goal '{goal}'", goal, GOALS, "goal"))
     if contiguous and goal == "parallel":
         raise input_error(
             "a contiguous run has no engines in parallel",
@@ -92,24 +96,30 @@ def solve(
     deadline = Deadline(time_limit_s)
     if not problem.count:
         nothing = one_at_a_time(problem, np.zeros(0, dtype=np.intp))
-        return Assignment(problem, goal, 0.0, 0.0, "nothing to run", nothing)
+        return Assignment(nothing, 0.0, 0.0, "nothing to run", problem=problem, goal=goal)
     if problem.unsupported:
-        return Assignment(problem, goal, np.inf, np.inf, "no engine", None)
+        return _none(problem, goal, "no engine")
     if contiguous:
         return _contiguous(problem, goal, contiguous == "any", deadline)
     if goal == "sequential":
         return _sequential(problem, deadline, looks, seed)
-    return _overlapped(problem, goal, deadline, looks, seed)
+    return _OverlapSearch(problem, goal, deadline, looks, seed).answer()
 
 
 def _finished(
-    problem: AssignmentProblem, goal: Goal, engine: Index, bound_s: float, method: str,
-    counts: dict[str, int], known: AssignmentTimeline | None = None,
-) -> Assignment:  # fmt: skip
+    problem: AssignmentProblem,
+    goal: Goal,
+    engine: Index,
+    bound_s: float,
+    method: str,
+    counts: dict[str, int],
+    known: AssignmentTimeline | None = None,
+) -> Assignment:
     """Return the assignment with its value and timeline (for a parallel run, `known` if it has)."""
     values: dict[str, Callable[[AssignmentProblem, Index], float]] = {
-        "sequential": sequential_s, "throughput": interval_s,
-    }  # fmt: skip
+        "sequential": sequential_s,
+        "throughput": interval_s,
+    }
     run: AssignmentTimeline
     if goal == "parallel":
         run = list_schedule(problem, engine) if known is None else known
@@ -117,11 +127,21 @@ def _finished(
     else:
         run = one_at_a_time(problem, engine)
         value = values[goal](problem, engine)
-    if excess(problem, engine) > 0:  # nothing found that fits
-        return Assignment(problem, goal, np.inf, bound_s, method, None, counts)
-    if not np.isfinite(value):  # nothing found by which what is made reaches where it is read
-        return Assignment(problem, goal, np.inf, bound_s, method, None, counts)
-    return Assignment(problem, goal, value, min(bound_s, value), method, run, counts)
+    # What was reached does not fit, or what is made does not reach where it is read.
+    if excess(problem, engine) > 0 or not np.isfinite(value):
+        return _none(problem, goal, method, counts, bound_s)
+    return Assignment(run, value, min(bound_s, value), method, counts, problem=problem, goal=goal)
+
+
+def _none(
+    problem: AssignmentProblem,
+    goal: Goal,
+    method: str,
+    counts: Mapping[str, int] | None = None,
+    bound_s: float = np.inf,
+) -> Assignment:
+    """Return an assignment without a run; with an infinite bound there is none at all."""
+    return Assignment(None, np.inf, bound_s, method, counts or {}, problem=problem, goal=goal)
 
 
 def _contiguous(
@@ -129,32 +149,32 @@ def _contiguous(
 ) -> Assignment:
     bottleneck = goal == "throughput"
     if any_order and problem.width > _ORDERS:
-        said = f"{problem.width} engines have too many orders"
-        raise input_error(said, "contiguous", expected=f"at most {_ORDERS}, or a fixed order")
+        message = f"{problem.width} engines have too many orders"
+        raise input_error(message, "contiguous", expected=f"at most {_ORDERS}, or a fixed order")
     programme = contiguous.free_order if any_order else contiguous.fixed_order
     method = "dynamic programme over stretches"
-    found = programme(problem, bottleneck=bottleneck)
-    if found is None:
-        return Assignment(problem, goal, np.inf, np.inf, method, None)
+    split = programme(problem, bottleneck=bottleneck)
+    if split is None:
+        return _none(problem, goal, method)
     # A stretch by itself does not know what engines share, nor, as a rule, where inputs are from.
-    whole = not (bottleneck and problem.shared.any()) and contiguous.alone(problem)
-    if whole and contiguous.exact(problem, forward=not any_order):
-        return _finished(problem, goal, found.engine, found.value_s * (1 + 1e-12), method, {})
-    made = _finished(problem, goal, found.engine, found.value_s, method, {})
-    if (made.proved and made.feasible) or any_order:
-        return made
+    separate = not (bottleneck and problem.shared.any()) and contiguous.alone(problem)
+    if separate and contiguous.exact(problem, forward=not any_order):
+        return _finished(problem, goal, split.engine, split.value_s * (1 + 1e-12), method, {})
+    first = _finished(problem, goal, split.engine, split.value_s, method, {})
+    if (first.proved and first.feasible) or any_order:
+        return first
     if problem.count * problem.width <= _INTEGRAL:
-        whole = integral(problem, goal, deadline, contiguous=True)
-        if whole.status == "infeasible":
-            return Assignment(problem, goal, np.inf, np.inf, "integer programme", None)
-        bound = max(found.value_s, whole.bound)
-        if whole.solution is not None:
+        solved = integral(problem, goal, deadline, contiguous=True)
+        if solved.status == "infeasible":
+            return _none(problem, goal, "integer programme")
+        bound = max(split.value_s, solved.bound)
+        if solved.solution is not None:
             method = "integer programme"
-            second = _finished(problem, goal, rounded(problem, whole.solution), bound, method, {})
-            if second.value_s <= made.value_s:
+            second = _finished(problem, goal, rounded(problem, solved.solution), bound, method, {})
+            if second.value <= first.value:
                 return second
-        return _finished(problem, goal, made.engine, bound, made.method, {})
-    return made
+        return _finished(problem, goal, first.engine, bound, first.method, {})
+    return first
 
 
 def _sequential(
@@ -164,122 +184,206 @@ def _sequential(
     if engine is not None and not excess(problem, engine) > 0:
         value = sequential_s(problem, engine)  # infinite where what is made cannot be had
         return _finished(problem, "sequential", engine, value, "variable elimination", {})
-    return _overlapped(problem, "sequential", deadline, looks, seed)
+    return _OverlapSearch(problem, "sequential", deadline, looks, seed).answer()
 
 
-def _overlapped(
-    problem: AssignmentProblem, goal: Goal, deadline: Deadline, looks: int, seed: int
-) -> Assignment:
-    """Bound by linear programme; round, schedule and search; prove where a method closes."""
-    score, near = _search(problem, goal)
-    counts: dict[str, int] = {}
-    least: Floats = problem.costs.min(axis=1)
-    bound = {
-        "parallel": max(critical_path_s(problem), float(least.sum()) / problem.width),
-        "sequential": float(least.sum()),
-        "throughput": max(float(least.max()), float(least.sum()) / problem.width),
-    }[goal]  # fmt: skip
-    starts: dict[str, Index] = {"least cost": np.argmin(problem.costs, axis=1)}
-    starts["balanced loads"] = balanced(problem)
-    if goal == "parallel":
-        quick = deadline.within(0.2 * deadline.left())
-        starts["earliest finish"] = constructed(problem, lambda e: score(e)[0], quick)
-    for e in np.flatnonzero(np.isfinite(problem.costs).all(axis=0)):
-        starts[f"{problem.engines[e]} alone"] = np.full(problem.count, e, dtype=np.intp)
-    if len(problem.limits):
-        split = contiguous.fixed_order(problem, bottleneck=goal == "throughput")
-        if split is not None:
-            starts["stretches"] = split.engine
-    if problem.width == 1:
-        engine = np.zeros(problem.count, dtype=np.intp)
-        return _finished(problem, goal, engine, np.inf, "one engine", counts)
-    chained: Index | None = None
-    if goal != "sequential" or len(problem.limits):  # else it has been tried
-        quick = deadline.within(0.2 * deadline.left())
-        chained = eliminate.sequential(problem, deadline=quick)
-    if chained is not None:
-        starts["one at a time"] = chained
-        in_turn = sequential_s(problem, chained)
-        if goal == "sequential":
-            bound = max(bound, in_turn)  # of all assignments, those that do not fit among them
-        if not np.isfinite(in_turn):
-            return Assignment(problem, goal, np.inf, np.inf, "variable elimination", None)
-    size = problem.count * problem.width
-    few = problem.count <= LARGEST and size <= _LINEAR
-    between = Between(problem) if goal == "parallel" and few else None
-    if size <= _LINEAR:
-        quick = deadline.within(0.5 * deadline.left())
-        found = relaxed(problem, goal, quick) if between is None else between.relaxed(quick)
-        counts["linear programmes"] = 1
-        if found.status == "infeasible":
-            return Assignment(problem, goal, np.inf, np.inf, "linear programme", None, counts)
-        if found.solution is not None:
-            bound = max(bound, found.bound)
-            starts["rounded linear programme"] = rounded(problem, found.solution)
-    method, engine = _best(problem, starts, score)
-    if size <= _INTEGRAL and score(engine)[0] > bound * (1 + TOLERANCE):
-        if goal != "parallel":  # a programme starts from what is known
-            quick = deadline.within(0.1 * deadline.left())
-            engine = improved(
-                problem, engine, score, near, quick, bound_s=bound, looks=looks // 2, seed=seed
+class _OverlapSearch:
+    """A search that bounds by linear programmes, rounds, schedules and looks around.
+
+    Attributes
+    ----------
+    score, near
+        The score of a goal, and where the local search looks.
+    bound
+        No assignment is better, in seconds.
+    starts
+        Assignments by the method that gave them.
+    method, engine, run
+        The best so far: the method, the engine of each operator, and its timeline where known.
+    """
+
+    def __init__(
+        self, problem: AssignmentProblem, goal: Goal, deadline: Deadline, looks: int, seed: int
+    ) -> None:
+        self.problem, self.deadline = problem, deadline
+        self.goal: Goal = goal
+        self.looks, self.seed = looks, seed
+        self.score, self.near = _search(problem, goal)
+        self.size = problem.count * problem.width
+        self.counts: dict[str, int] = {}
+        least: Floats = problem.costs.min(axis=1)
+        total, slowest = float(least.sum()), float(least.max())
+        self.bound = {
+            "parallel": max(critical_path_s(problem), total / problem.width),
+            "sequential": total,
+            "throughput": max(slowest, total / problem.width),
+        }[goal]
+        self.starts: dict[str, Index] = {}
+        self.method, self.engine = "one engine", np.zeros(problem.count, dtype=np.intp)
+        self.run: AssignmentTimeline | None = None
+
+    def answer(self) -> Assignment:
+        """Return the best assignment; proved where a method closes."""
+        problem, goal = self.problem, self.goal
+        if problem.width == 1:
+            return _finished(problem, goal, self.engine, np.inf, self.method, self.counts)
+        self._add_starts()
+        if not self._chain():
+            return self._nothing("variable elimination")
+        few = problem.count <= LARGEST and self.size <= _LINEAR
+        between = Between(problem) if goal == "parallel" and few else None
+        if self.size <= _LINEAR and not self._relax(between):
+            return self._nothing("linear programme")
+        self._take_best()
+        if self.size <= _INTEGRAL and self._open() and not self._integrate(between):
+            return self._nothing("integer programme")
+        if goal == "parallel" and problem.count > _FEW and self._open():
+            self._shorten()
+        if self._open():
+            value = self.value
+            better = self._improved(self.deadline, self.looks)
+            if self.score(better)[0] < value:
+                self.method, self.engine, self.run = f"{self.method}, local search", better, None
+        best = _finished(problem, goal, self.engine, self.bound, self.method, self.counts, self.run)
+        if goal == "parallel" and not best.proved and problem.count <= _FEW:
+            return _branched(best, self.deadline)
+        return best
+
+    @property
+    def value(self) -> float:
+        """Seconds of the best so far."""
+        if self.run is not None:
+            return max(self.run.makespan_s, shared_s(self.problem, self.run.engine))
+        return self.score(self.engine)[0]
+
+    def _open(self) -> bool:
+        return self.value > self.bound * (1 + TOLERANCE)
+
+    def _part(self, share: float) -> Deadline:
+        return self.deadline.within(share * self.deadline.left())
+
+    def _nothing(self, method: str) -> Assignment:
+        return _none(self.problem, self.goal, method, self.counts)
+
+    def _take_best(self) -> None:
+        """Take the best start; of equally good ones, that which sends least between engines."""
+        values = {name: self.score(engine)[0] for name, engine in self.starts.items()}
+        good = min(values.values()) * (1 + 1e-9)
+        alike = [name for name, value in values.items() if value <= good]
+        name = min(alike, key=lambda key: len(sent(self.problem, self.starts[key]).tensor))
+        self.method, self.engine = name, self.starts[name]
+
+    def _add_starts(self) -> None:
+        """Add assignments that need no programme."""
+        problem, starts = self.problem, self.starts
+        starts["least cost"] = np.argmin(problem.costs, axis=1)
+        starts["balanced loads"] = balanced(problem)
+        if self.goal == "parallel":
+            starts["earliest finish"] = constructed(
+                problem, lambda engine: self.score(engine)[0], self._part(0.2)
             )
-            starts[f"{method}, local search"] = engine
-        quick = deadline.within(0.4 * deadline.left())
-        if between is None:
-            whole = integral(problem, goal, quick, gap=1e-7, start=engine)
-        else:
-            whole = between.integral(quick, gap=1e-7)
-            counts["rows between operators"] = len(between.rows)
-        counts["integer programmes"] = 1
-        if whole.status == "infeasible":
-            return Assignment(problem, goal, np.inf, np.inf, "integer programme", None, counts)
-        bound = max(bound, whole.bound)
-        if whole.solution is not None:
-            starts["integer programme"] = rounded(problem, whole.solution)
-            method, engine = _best(problem, starts, score)
-    run: AssignmentTimeline | None = None
-    value = score(engine)[0]
-    if goal == "parallel" and problem.count > _FEW and _TOO_MUCH > value > bound * (1 + TOLERANCE):
-        anew = _shortened(problem, engine, bound, deadline, looks, seed)
-        lasts = max(anew.makespan_s, shared_s(problem, anew.engine))
-        if lasts < value:
-            method, engine, run = f"{method}, stretches made anew", anew.engine, anew
-            value = lasts
-    if value > bound * (1 + TOLERANCE):
-        better = improved(
-            problem, engine, score, near, deadline, bound_s=bound, looks=looks, seed=seed
+        for e in np.flatnonzero(np.isfinite(problem.costs).all(axis=0)):
+            starts[f"{problem.engines[e]} alone"] = np.full(problem.count, e, dtype=np.intp)
+        if len(problem.limits):
+            split = contiguous.fixed_order(problem, bottleneck=self.goal == "throughput")
+            if split is not None:
+                starts["stretches"] = split.engine
+
+    def _chain(self) -> bool:
+        """Add what is best where operators follow one another; False where nothing can run."""
+        problem = self.problem
+        if self.goal == "sequential" and not len(problem.limits):
+            return True  # it has been tried
+        chained = eliminate.sequential(problem, deadline=self._part(0.2))
+        if chained is None:
+            return True
+        self.starts["one at a time"] = chained
+        in_turn = sequential_s(problem, chained)
+        if self.goal == "sequential":
+            # Of all assignments, those that do not fit among them.
+            self.bound = max(self.bound, in_turn)
+        return bool(np.isfinite(in_turn))
+
+    def _relax(self, between: Between | None) -> bool:
+        """Bound by a linear programme and round it; False where it has no solution."""
+        quick = self._part(0.5)
+        linear = (
+            relaxed(self.problem, self.goal, quick) if between is None else between.relaxed(quick)
         )
-        if score(better)[0] < value:
-            method, engine, run = f"{method}, local search", better, None
-    made = _finished(problem, goal, engine, bound, method, counts, run)
-    if goal == "parallel" and not made.proved and problem.count <= _FEW:
-        return _branched(made, deadline)
-    return made
+        self.counts["linear programmes"] = 1
+        if linear.solution is not None:
+            self.bound = max(self.bound, linear.bound)
+            self.starts["rounded linear programme"] = rounded(self.problem, linear.solution)
+        return linear.status != "infeasible"
+
+    def _integrate(self, between: Between | None) -> bool:
+        """Bound by an integer programme and take its solution; False where it has none."""
+        if self.goal != "parallel":  # a programme starts from what is known
+            self.engine = self._improved(self._part(0.1), self.looks // 2)
+            self.starts[f"{self.method}, local search"] = self.engine
+        quick = self._part(0.4)
+        if between is None:
+            solved = integral(self.problem, self.goal, quick, gap=1e-7, start=self.engine)
+        else:
+            solved = between.integral(quick, gap=1e-7)
+            self.counts["rows between operators"] = len(between.rows)
+        self.counts["integer programmes"] = 1
+        if solved.status == "infeasible":
+            return False
+        self.bound = max(self.bound, solved.bound)
+        if solved.solution is not None:
+            self.starts["integer programme"] = rounded(self.problem, solved.solution)
+            self._take_best()
+        return True
+
+    def _improved(self, deadline: Deadline, looks: int) -> Index:
+        return improved(
+            self.problem,
+            self.engine,
+            self.score,
+            self.near,
+            deadline,
+            bound_s=self.bound,
+            looks=looks,
+            seed=self.seed,
+        )
+
+    def _shorten(self) -> None:
+        """Make a parallel run anew stretch by stretch; time it again where channels make wait."""
+        problem, value = self.problem, self.value
+        if value >= _TOO_MUCH:
+            return
+        run = shortened(
+            problem,
+            list_schedule(problem, self.engine),
+            self._part(_ANEW),
+            bound_s=self.bound,
+            stretches=_STRETCHES * self.looks,
+            seed=self.seed,
+        )
+        if int(problem.channels.max(initial=-1)) >= 0:
+            run = min(
+                list_schedule(problem, run.engine),
+                list_schedule(problem, run.engine, -run.start_s),
+                key=lambda each: each.makespan_s,
+            )
+        if max(run.makespan_s, shared_s(problem, run.engine)) < value:
+            self.method, self.engine = f"{self.method}, stretches made anew", run.engine
+            self.run = run
 
 
-def _shortened(
-    problem: AssignmentProblem, engine: Index, bound_s: float, deadline: Deadline, looks: int,
-    seed: int,
-) -> AssignmentTimeline:  # fmt: skip
-    """Return a parallel run made anew stretch by stretch, timed again where channels make wait."""
-    run, quick = list_schedule(problem, engine), deadline.within(_ANEW * deadline.left())
-    run = shortened(problem, run, quick, bound_s=bound_s, stretches=_STRETCHES * looks, seed=seed)
-    if int(problem.channels.max(initial=-1)) < 0:
-        return run
-    waiting = (list_schedule(problem, run.engine), list_schedule(problem, run.engine, -run.start_s))
-    return min(waiting, key=lambda each: each.makespan_s)
-
-
-def _branched(made: Assignment, deadline: Deadline) -> Assignment:
+def _branched(best: Assignment, deadline: Deadline) -> Assignment:
     """Look for something better among all schedules of a few operators."""
-    proof = branch.parallel(made.problem, made.value_s, deadline)
-    counts = {**made.counts, "nodes": proof.nodes}
-    run = made.run if proof.run is None else proof.run
-    assert run is not None
-    value = made.value_s if proof.run is None else run.makespan_s
-    method = made.method if proof.run is None else "branch and bound"
-    bound = value if proof.complete else min(made.bound_s, value)
-    return Assignment(made.problem, made.goal, value, bound, method, run, counts)
+    proof = branch.parallel(best.problem, best.value, deadline)
+    better = replace(
+        best,
+        solution=proof.solution,
+        value=proof.value,
+        bound=proof.bound,
+        method=proof.method,
+        work={"nodes": 0, **proof.work},
+    )
+    return best.or_better(better)
 
 
 def _search(problem: AssignmentProblem, goal: Goal) -> tuple[Score, Near]:
@@ -301,12 +405,3 @@ def _search(problem: AssignmentProblem, goal: Goal) -> tuple[Score, Near]:
         return (_TOO_MUCH * (1 + over),) if over > 0 else score(engine)
 
     return fitting, near
-
-
-def _best(problem: AssignmentProblem, starts: dict[str, Index], score: Score) -> tuple[str, Index]:
-    """Return the best start, of equally good ones that which sends least between engines."""
-    values = {name: score(engine)[0] for name, engine in starts.items()}
-    good = min(values.values()) * (1 + 1e-9)
-    alike = [name for name, value in values.items() if value <= good]
-    name = min(alike, key=lambda key: len(sent(problem, starts[key]).tensor))
-    return name, starts[name]

@@ -17,10 +17,11 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.quantity import default_of
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.rates import executed_format, pair_format, vector_peak
-from perfmodel.predict import machine_for, static_for
+from perfmodel.prediction.engine_model import engine_model
 from perfmodel.prediction.job import PredictionJob
 from perfmodel.prediction.prediction import Prediction
 from perfmodel.prediction.rows import row_columns
+from perfmodel.prediction.stages import machine_for
 from perfmodel.schedule.assign.problem import Floats
 from perfmodel.workload.graph import Operator
 from perfmodel.workload.lower import Lowered
@@ -159,9 +160,8 @@ def measure(
 ) -> StationProfile:
     """Return what every row takes on an engine, as its kind of hardware predicts it."""
     machine = station.machine
-    static = static_for(machine, None)
-    job = PredictionJob(workload, machine, precision, static, lowered, False, False, warm)
-    prediction = job.run()
+    model = engine_model(machine)
+    prediction = PredictionJob(workload, machine, precision, model, lowered, warm=warm).run()
     columns = row_columns(prediction)
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     seconds: Floats = np.array(columns["row_s"], dtype=np.float64)

@@ -73,8 +73,8 @@ class FullOperator:
                     self.lattice, left, deadline,
                     start=start, first=self.step, expansions=expansions,
                 )  # fmt: skip
-                self.rest[i] = max(self.rest[i], found.bound)
-                self._settled[i] = found.end is not None
+                self.rest[i] = max(self.rest[i], int(found.bound))
+                self._settled[i] = found.feasible
 
     def _rows_at(self, node: ExecutedSet) -> list[Row]:
         """Return a row for each set that contains the node's, the promising first.

@@ -69,11 +69,11 @@ class SegmentSearch:
         found = cheapest(
             self.lattice, limit, deadline, bound=bound, expansions=expansions, states=_STATES
         )
-        self.expanded += found.expanded
-        self.stored += found.stored
-        if found.end is not None:
-            self.offer(walked(self.lattice, found.end))
-        self.bound_bytes = max(self.bound_bytes, min(found.bound, self.limit))
+        self.expanded += found.work["expanded"]
+        self.stored += found.work["stored"]
+        if found.solution is not None:
+            self.offer(walked(self.lattice, found.solution))
+        self.bound_bytes = max(self.bound_bytes, min(int(found.bound), self.limit))
 
     def settle(self, deadline: Deadline) -> None:
         """Bound, beams, search."""

@@ -121,7 +121,7 @@ def replaced(
     )
     lattice = StateLattice(chain, capacity)
     found = cheapest(lattice, limit, deadline, expansions=expansions)
-    if found.end is None:
+    if found.solution is None:
         return None
-    walk = walked(lattice, found.end)
+    walk = walked(lattice, found.solution)
     return Walk(walk.cost, tuple(order[k] for k in walk.steps), walk.gone)

@@ -51,7 +51,7 @@ def retention(
 
     A variable says that a buffer is away between two consecutive uses; it costs a reload, and a
     store the first time unless a copy exists. Where the buffers alive at a step exceed what is
-    left beside its working set, enough must be away: one row a step, rows that another implies
+    left beside its working set, enough must be away: one row per step, rows that another implies
     dropped, parts that share nothing solved apart. (The retention half of COSMA, arXiv:2311.18246,
     written over gaps in place of time steps; Belady's rule is not optimal here, since sizes differ
     and a store is paid once.)

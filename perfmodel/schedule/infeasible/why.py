@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
@@ -27,93 +27,119 @@ _TERMS = 10
 
 
 @dataclass(frozen=True)
-class Infeasible:
-    """Why there is no answer, and what would give one.
+class ShortfallExplanation:
+    """A gap: where it lies and what would help.
 
     Attributes
     ----------
     statement
         One sentence.
-    demand, bound, gap
-        What is asked, what there is, and the difference.
+    gap
+        The difference.
+    terms
+        Where it lies.
+    levers
+        What would help.
     unit
         Of all amounts: ``B``, ``s``, ``J``.
-    terms
-        What the demand is made of; their amounts add up to it.
-    levers
-        What would help, each tried: the enough ones first.
+    """
+
+    numbers: ClassVar[tuple[str, ...]]
+    title: ClassVar[str]
+
+    statement: str
+    bound: float
+    gap: float
+    terms: tuple[DemandTerm, ...] = ()
+    levers: tuple[Lever, ...] = ()
+    unit: str = "B"
+
+    def _amount(self, value: float) -> str:
+        return binary(value) if self.unit == "B" else f"{value:.4g} {self.unit}"
+
+    def text(self) -> str:
+        """Return it as lines for people."""
+        lines = [self.statement]
+        shown = [term for term in self.terms if term.amount]
+        if len(shown) > _TERMS:
+            others = shown[_TERMS - 1 :]
+            most = DemandTerm(f"{len(others)} more", sum(term.amount for term in others))
+            shown = [*shown[: _TERMS - 1], most]
+        lines += [f"  {self._amount(term.amount):>14}  {term.name}" for term in shown]
+        if self.levers:
+            lines.append(f"{self.title}:")
+        for lever in self.levers:
+            saves = f"saves {self._amount(lever.saves)}" + (
+                "" if lever.enough else ", not enough alone"
+            )
+            lines.append(f"  {lever.statement}" + (f" ({saves})" if lever.saves else ""))
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "statement": self.statement,
+            "unit": self.unit,
+            **{name: getattr(self, name) for name in self.numbers},
+            "terms": [asdict(term) for term in self.terms],
+            "levers": [asdict(lever) for lever in self.levers],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Infeasible(ShortfallExplanation):
+    """Why there is no answer, and what would give one.
+
+    What there is falls short of what is asked by the gap. The terms add up to the demand, and each
+    lever was tried: those that are enough come first.
+
+    Attributes
+    ----------
+    demand
+        What is asked.
     proved
         False where the demand is that of the best answer found, and a better one may exist.
     """
 
-    statement: str
+    numbers = ("demand", "bound", "gap", "proved")
+    title = "what would help"
+
     demand: float
-    bound: float
-    gap: float
-    unit: str = "B"
-    terms: tuple[DemandTerm, ...] = ()
-    levers: tuple[Lever, ...] = ()
     proved: bool = True
 
-    def text(self) -> str:
-        """Return it as lines for people."""
-        return _text(self.statement, self.terms, "what would help", self.levers, self.unit)
-
-    def __str__(self) -> str:
-        return self.text()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return {
-            "statement": self.statement,
-            "demand": self.demand,
-            "bound": self.bound,
-            "gap": self.gap,
-            "unit": self.unit,
-            "proved": self.proved,
-            **_lists(self.terms, self.levers),
-        }
+    @classmethod
+    def of(
+        cls, statement: str, demand: float, bound: float, terms: Sequence[DemandTerm],
+        levers: Sequence[Lever], *, proved: bool = True,
+    ) -> Infeasible:  # fmt: skip
+        """Return it with the gap between demand and bound."""
+        gap = float(demand - bound)
+        return cls(
+            statement, float(bound), gap, tuple(terms), tuple(levers), demand=float(demand),
+            proved=proved,
+        )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Unproved:
+@dataclass(frozen=True, kw_only=True)
+class Unproved(ShortfallExplanation):
     """Why an answer is not known to be the best.
+
+    What it costs exceeds what no answer goes below by the gap. The terms are where the open cost
+    lies, and a lever is enough where it would close the gap for sure.
 
     Attributes
     ----------
-    best, bound, gap
-        What the answer costs, what no answer goes below, and the difference.
-    terms
-        Where the open cost lies.
-    levers
-        What would close it; ``enough`` says that it would for sure.
+    best
+        What the answer costs.
     """
 
-    statement: str
+    numbers = ("best", "bound", "gap")
+    title = "what would close it"
+
     best: float
-    bound: float
-    gap: float
-    unit: str = "B"
-    terms: tuple[DemandTerm, ...] = ()
-    levers: tuple[Lever, ...] = ()
-
-    def text(self) -> str:
-        """Return it as lines for people."""
-        return _text(self.statement, self.terms, "what would close it", self.levers, self.unit)
-
-    def __str__(self) -> str:
-        return self.text()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return {
-            "statement": self.statement,
-            "best": self.best,
-            "bound": self.bound,
-            "gap": self.gap,
-            "unit": self.unit,
-            **_lists(self.terms, self.levers),
-        }
 
 
 def over_working_set(
@@ -145,14 +171,8 @@ def over_working_set(
     if len(over) > 1:
         others = len(over) - 1
         statement += f"; {others} other step{'s' * (others > 1)} need{'s' * (others == 1)} too much"
-    return Infeasible(
-        statement,
-        float(sets[worst]),
-        float(capacity_bytes),
-        float(gap),
-        terms=_of_step(problem, worst),
-        levers=fewer_bytes(problem, capacity_bytes, pointwise),
-    )
+    levers = fewer_bytes(problem, capacity_bytes, pointwise)
+    return Infeasible.of(statement, sets[worst], capacity_bytes, _of_step(problem, worst), levers)
 
 
 def over_peak(
@@ -197,15 +217,8 @@ def over_peak(
         f"without spills {'every' if proved else 'the best known'} order needs at least "
         f"{needs} on chip at once{where}, of {there}: {binary(gap)} too much"
     )
-    return Infeasible(
-        statement,
-        float(demand_bytes),
-        float(capacity_bytes),
-        float(gap),
-        terms=terms,
-        levers=lower_peak(problem, capacity_bytes, demand_bytes, pointwise, deadline),
-        proved=proved,
-    )
+    levers = lower_peak(problem, capacity_bytes, demand_bytes, pointwise, deadline)
+    return Infeasible.of(statement, demand_bytes, capacity_bytes, terms, levers, proved=proved)
 
 
 def unpacked(
@@ -246,14 +259,8 @@ def unpacked(
     levers = pack_anyway(
         problem, script, layout.gap_bytes, capacity_bytes, alignment, deadline or Deadline(2.0)
     )
-    return Infeasible(
-        statement,
-        float(layout.height_bytes),
-        float(capacity_bytes),
-        float(layout.gap_bytes),
-        terms=terms,
-        levers=levers,
-        proved=layout.proved,
+    return Infeasible.of(
+        statement, layout.height_bytes, capacity_bytes, terms, levers, proved=layout.proved
     )
 
 
@@ -292,7 +299,8 @@ def unproved(
         if amount
     )
     levers = prove_anyway(problem, capacity_bytes, outcome, deadline or Deadline(2.0))
-    return Unproved(statement, float(best), float(bound), float(best - bound), "B", terms, levers)
+    gap = float(best - bound)
+    return Unproved(statement, float(bound), gap, terms, levers, best=float(best))
 
 
 def _of_step(problem: Problem, s: int) -> tuple[DemandTerm, ...]:
@@ -328,33 +336,3 @@ def _at_moment(problem: Problem, script: Script, trace: Trace, k: int) -> tuple[
         if i.first <= k <= i.last and i.buffer not in mine
     ]
     return tuple(sorted((*_of_step(problem, s), *held), key=lambda term: -term.amount))
-
-
-def _text(
-    statement: str, terms: Sequence[DemandTerm], title: str, levers: Sequence[Lever], unit: str
-) -> str:
-    def amount(value: float) -> str:
-        return binary(value) if unit == "B" else f"{value:.4g} {unit}"
-
-    lines = [statement]
-    shown = [term for term in terms if term.amount]
-    if len(shown) > _TERMS:
-        rest = shown[_TERMS - 1 :]
-        most = DemandTerm(f"{len(rest)} more", sum(term.amount for term in rest))
-        shown = [*shown[: _TERMS - 1], most]
-    lines += [f"  {amount(term.amount):>14}  {term.name}" for term in shown]
-    if levers:
-        lines.append(f"{title}:")
-    for lever in levers:
-        saves = f"saves {amount(lever.saves)}" + ("" if lever.enough else ", not enough alone")
-        lines.append(f"  {lever.statement}" + (f" ({saves})" if lever.saves else ""))
-    return "\n".join(lines)
-
-
-def _lists(terms: Sequence[DemandTerm], levers: Sequence[Lever]) -> dict[str, Any]:
-    return {
-        "terms": [{"name": t.name, "amount": t.amount} for t in terms],
-        "levers": [
-            {"statement": v.statement, "saves": v.saves, "enough": v.enough} for v in levers
-        ],
-    }

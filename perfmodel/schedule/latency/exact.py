@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
+from typing import TypeAlias
 
+from perfmodel.optimise.best_first import BestFirst, Incumbent
 from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.latency.bounds import (
@@ -17,8 +20,7 @@ from perfmodel.schedule.latency.bounds import (
 from perfmodel.schedule.latency.model import PlanActivity
 from perfmodel.schedule.latency.simulate import Simulation, SimulationTables
 
-# Nodes between two looks at the clock, and states kept for each combination of what is done.
-STRIDE = 64
+# States kept for each combination of what is done.
 KEPT = 64
 
 
@@ -49,24 +51,24 @@ def exact(
     there earlier and channels that are free earlier never hurt, so that of two states with the same
     things done, on chip and stored, one may make the other useless.
     """
-    deadline = deadline or Deadline()
-    search = _LatencyBranchAndBound(facts, beat_s, deadline, most_nodes)
-    search.run()
-    value = math.inf if search.best is None else search.beat_s
-    return Certified(search.best, value, search.bound_s, "exact", {"states": search.nodes})
+    search = _LatencyBranchAndBound(facts, beat_s, deadline or Deadline(), most_nodes)
+    answer = search.run((Simulation(facts), ()), lower_bound(facts))
+    return replace(answer, method="exact", work={"states": search.nodes})
 
 
-class _LatencyBranchAndBound:
+_Node: TypeAlias = tuple[Simulation, tuple[PlanActivity, ...]]
+
+
+class _LatencyBranchAndBound(BestFirst[_Node, tuple[PlanActivity, ...]]):
+    """Depth first, the most promising first."""
+
+    depth_first = True
+
     def __init__(
         self, facts: SimulationTables, beat_s: float, deadline: Deadline, most_nodes: int
     ) -> None:
+        super().__init__(Incumbent(beat_s), deadline, most_nodes)
         self.facts = facts
-        self.beat_s = beat_s
-        self.deadline = deadline
-        self.most_nodes = most_nodes
-        self.nodes = 0
-        self.best: tuple[PlanActivity, ...] | None = None
-        self.bound_s = lower_bound(facts)
         steps = facts.problem.steps
         self.everything = (1 << len(steps)) - 1
         self.runs_mask = sum(1 << s for s, step in enumerate(steps) if not step.load)
@@ -86,46 +88,32 @@ class _LatencyBranchAndBound:
             self.out_s.append(sum(facts.store_s[t] for t in made if t in facts.owed))
         self.seen: dict[tuple[object, ...], list[_Profile]] = {}
 
-    def run(self) -> None:
-        """Depth first, the most promising first; what is left open bounds the rest."""
-        root = Simulation(self.facts)
-        stack: list[tuple[float, Simulation, tuple[PlanActivity, ...]]] = [(self.bound_s, root, ())]
-        while stack:
-            bound, sim, moves = stack.pop()
-            if bound >= self.beat_s:
+    def expand(self, node: _Node, bound: float) -> list[tuple[float, _Node]]:
+        """Return what one activity more leads to, the most promising last."""
+        sim, moves = node
+        if sim.finished:
+            self.incumbent.offer(moves, sim.end_s)
+            return []
+        if self._dominated(sim):
+            return []
+        children: list[tuple[float, float, _Node]] = []
+        for move in self._choices(sim):
+            start = sim.begin(move)
+            if start == math.inf:
                 continue
-            self.nodes += 1
-            if self.nodes > self.most_nodes or (not self.nodes % STRIDE and self.deadline.passed()):
-                left = min([bound, *(b for b, _, _ in stack)])
-                self.bound_s = max(self.bound_s, min(left, self.beat_s))
-                return
-            if sim.finished:
-                if sim.end_s < self.beat_s:
-                    self.beat_s, self.best = sim.end_s, moves
-                continue
-            if self._dominated(sim):
-                continue
-            children: list[tuple[float, float, int, Simulation, tuple[PlanActivity, ...]]] = []
-            for move in self._choices(sim):
-                start = sim.begin(move)
-                if start == math.inf:
-                    continue
-                child = sim.copy()
-                child.issue(move)
-                for drops in self._drops(child, move):
-                    after = child
-                    if drops:
-                        after = child.copy()
-                        for drop in drops:
-                            after.issue(drop)
-                    below = max(bound, self._bound(after))
-                    if below < self.beat_s:
-                        children.append(
-                            (below, start, len(children), after, (*moves, move, *drops))
-                        )
-            children.sort(key=lambda c: c[:3], reverse=True)
-            stack += [(b, s, m) for b, _, _, s, m in children]
-        self.bound_s = self.beat_s
+            child = sim.copy()
+            child.issue(move)
+            for drops in self._drops(child, move):
+                after = child
+                if drops:
+                    after = child.copy()
+                    for drop in drops:
+                        after.issue(drop)
+                below = max(bound, self._bound(after))
+                if below < self.incumbent.value:
+                    children.append((below, start, (after, (*moves, move, *drops))))
+        children.sort(key=lambda child: child[:2])
+        return [(below, child) for below, _, child in reversed(children)]
 
     def _choices(self, sim: Simulation) -> Iterator[PlanActivity]:
         facts = self.facts

@@ -22,7 +22,7 @@ RULES: tuple[Rule, ...] = ("far", "copied", "small")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a plan costs: a price a second, a byte read and a byte written.
+    """What a plan costs: a price per second, a byte read and a byte written.
 
     Bytes that any plan moves are part of it, so that a price in joules is an energy.
     """

@@ -41,7 +41,7 @@ class Dma:
 
     def __post_init__(self) -> None:
         if not (self.read_bytes_per_s > 0 and self.write_bytes_per_s > 0):
-            raise ValueError("a channel moves more than 0 bytes a second")
+            raise ValueError("a channel moves more than 0 bytes per second")
         if not 0 <= self.latency_s < math.inf:
             raise ValueError(f"a transfer cannot wait {self.latency_s} seconds")
         if self.channels not in (1, 2):

@@ -78,9 +78,13 @@ def relaxed_counts(
 
 
 def integer_counts(
-    sizes: Floats, copies: Ints, costs: Floats, capacities: Floats, deadline: Deadline,
+    sizes: Floats,
+    copies: Ints,
+    costs: Floats,
+    capacities: Floats,
+    deadline: Deadline,
     known: Ints | None = None,
-) -> Certified[Ints]:  # fmt: skip
+) -> Certified[Ints]:
     """Return copies in levels with a bound; the bound is the cost where the search ended.
 
     A solver satisfies rows to a tolerance; a placement that is over by it is searched again with

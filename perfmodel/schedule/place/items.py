@@ -86,9 +86,11 @@ class _TensorUsage:
 
 
 def items_of(
-    prediction: Prediction, *, by: By = "tensor",
+    prediction: Prediction,
+    *,
+    by: By = "tensor",
     popularity: Popularity | None = None,
-) -> tuple[Item, ...]:  # fmt: skip
+) -> tuple[Item, ...]:
     """Return weights and KV cache of a prediction's workload as items.
 
     Their sizes add up to the prediction's `weight_bytes` and `kv_bytes`.
@@ -109,13 +111,13 @@ def items_of(
         A popularity that is none, or of another number of experts.
     """
     job = prediction._job  # pyright: ignore[reportPrivateUsage]
-    found = _walk(job.lowered.graph, job.workload)
+    usages = _walk(job.lowered.graph, job.workload)
     bits = {
-        name: first_number(job.precision.bits(_slot(job, f.tensor))) for name, f in found.items()
+        name: first_number(job.precision.bits(_slot(job, f.tensor))) for name, f in usages.items()
     }
     items: list[Item] = []
     layers: dict[tuple[str, str, int], list[Item]] = {}
-    for name, f in found.items():
+    for name, f in usages.items():
         each = f.elements * bits[name] / 8.0
         read = f.read * bits[name] / 8.0
         role = "weight" if f.tensor.role == "weight" else "kv"
@@ -132,26 +134,45 @@ def items_of(
             else:
                 layers.setdefault(key, []).append(item)
     if by == "layer":
-        items += [merged for (block, role, _), group in layers.items()
-                 for merged in _merged(block, role, group)]  # fmt: skip
+        items += [
+            merged
+            for (block, role, _), group in layers.items()
+            for merged in _merged(block, role, group)
+        ]
     return tuple(item for item in items if item.size_bytes > 0)
 
 
-def _experts(
-    name: str, each: float, chance: Floats, runs: float, f: _TensorUsage
-) -> list[Item]:  # fmt: skip
+def _experts(name: str, each: float, chance: Floats, runs: float, f: _TensorUsage) -> list[Item]:
     """One item an expert, or one for all of them where all are alike."""
     size = each / f.experts
     alike = bool(np.all(chance == chance[0]))
     if alike:
         parts = (ItemTensor(name, size, 0),)
-        return [Item(f"{name}[*]", "weight", size, size * float(chance[0]) * runs,
-                     f.copies * f.experts, 0, parts, float(chance[0]))]  # fmt: skip
+        return [
+            Item(
+                f"{name}[*]",
+                "weight",
+                size,
+                size * float(chance[0]) * runs,
+                f.copies * f.experts,
+                0,
+                parts,
+                float(chance[0]),
+            )
+        ]
     return [
-        Item(f"{name}[{e}]", "weight", size, size * float(p) * runs, f.copies, 0,
-             (ItemTensor(name, size, e),), float(p))
+        Item(
+            f"{name}[{e}]",
+            "weight",
+            size,
+            size * float(p) * runs,
+            f.copies,
+            0,
+            (ItemTensor(name, size, e),),
+            float(p),
+        )
         for e, p in enumerate(chance)
-    ]  # fmt: skip
+    ]
 
 
 def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
@@ -165,11 +186,18 @@ def _merged(block: str, role: str, group: list[Item]) -> list[Item]:
         expert = head[head.index("[") :] if head.endswith("]") else ""
         what = f"expert{expert}" if expert else ("kv" if role == "kv" else "weights")
         tied = "" if len(by_copies) == 1 else f" x{copies}"
-        out.append(Item(
-            f"{block}.{what}{tied}", role, sum(i.size_bytes for i in same),
-            sum(i.read_bytes for i in same), copies, 0,
-            tuple(p for i in same for p in i.parts), touched,
-        ))  # fmt: skip
+        out.append(
+            Item(
+                f"{block}.{what}{tied}",
+                role,
+                sum(i.size_bytes for i in same),
+                sum(i.read_bytes for i in same),
+                copies,
+                0,
+                tuple(p for i in same for p in i.parts),
+                touched,
+            )
+        )
     return out
 
 
@@ -178,7 +206,7 @@ def _walk(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
         return first_number(workload.number(dim))
 
     copies = {name: number(times) for name, times in graph.stored_weights().items()}
-    found: dict[str, _TensorUsage] = {}
+    usages: dict[str, _TensorUsage] = {}
     for block in graph.blocks:
         count, stored = number(block.count), number(block.stored)
         for operator in block.operators:
@@ -188,9 +216,9 @@ def _walk(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
                 if tensor.role == "activation":
                     continue
                 own = copies.get(tensor.name, stored)
-                f = found.get(tensor.name)
+                f = usages.get(tensor.name)
                 if f is None:
-                    f = found[tensor.name] = _TensorUsage(
+                    f = usages[tensor.name] = _TensorUsage(
                         tensor, _whole(own, tensor.name), block.name
                     )
                     f.phase, f.layer = block.phase, block.layer
@@ -200,7 +228,7 @@ def _walk(graph: Graph, workload: Any) -> dict[str, _TensorUsage]:
                 if operator.kind == "moe" and tensor.tag == "expert" and "experts" in about:
                     f.experts, f.per_token = int(about["experts"]), int(about["per_token"])
                     f.tokens = _tokens(f.experts, f.per_token, elements / f.elements)
-    return _last_phase(found)
+    return _last_phase(usages)
 
 
 def _tokens(experts: int, per_token: int, share: float) -> float:
@@ -210,22 +238,22 @@ def _tokens(experts: int, per_token: int, share: float) -> float:
     return math.log1p(-share) / math.log1p(-per_token / experts)
 
 
-def _last_phase(found: dict[str, _TensorUsage]) -> dict[str, _TensorUsage]:
+def _last_phase(usages: dict[str, _TensorUsage]) -> dict[str, _TensorUsage]:
     """Keep the caches of the last phase, which hold the most; what earlier ones move is theirs."""
     phases: dict[str, dict[str, list[str]]] = {}
-    for name, f in found.items():
+    for name, f in usages.items():
         if f.tensor.role != "weight":
             phases.setdefault(f.tensor.slot, {}).setdefault(f.phase, []).append(name)
     for by_phase in phases.values():
         *earlier, last = by_phase.values()
-        held = sum(found[n].copies * found[n].elements for n in last)
-        moved = sum(found[n].copies * found[n].read for names in earlier for n in names)
+        elements = sum(usages[n].copies * usages[n].elements for n in last)
+        read = sum(usages[n].copies * usages[n].read for names in earlier for n in names)
         for name in last:
-            found[name].read += moved * found[name].elements / held if held else 0.0
+            usages[name].read += read * usages[name].elements / elements if elements else 0.0
         for names in earlier:
             for name in names:
-                del found[name]
-    return found
+                del usages[name]
+    return usages
 
 
 def _whole(copies: float, name: str) -> int:

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from perfmodel import units
 from perfmodel.arrays import first_number
-from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.errors import Fault, not_among
 from perfmodel.former import former_names
 from perfmodel.hardware.memory import Memory
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.prediction import Prediction
+from perfmodel.settings import FaultList
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Level="PlacementLevel")
 
-#: Kinds of memory in which nothing can be told to stay; `levels_of` takes them by name only.
+#: Kinds of memory in which nothing can be pinned; `levels_of` takes them by name only.
 UNPINNABLE = frozenset({"register_file", "cache"})
-#: Kinds of memory that hold no KV cache unless they are told to: a token's keys and values are
-#: written every step, and specs state how fast such memories are read, not written.
+#: Kinds of memory that hold no KV cache unless it is asked for: a token's keys and values are
+#: written in every step, and specs state how fast such memories are read, not written.
 WRITE_ONCE = frozenset({"flash", "nand", "ufs", "emmc", "sd", "nvme", "storage", "disk"})
 
 
@@ -49,9 +49,14 @@ class PlacementLevel:
     holds: tuple[str, ...] = ("weight", "kv")
 
     @classmethod
-    def of(cls, name: str, capacity: str | float, bandwidth: str | float,
-           energy: str | float | None = None,
-           holds: Sequence[str] = ("weight", "kv")) -> PlacementLevel:  # fmt: skip
+    def of(
+        cls,
+        name: str,
+        capacity: str | float,
+        bandwidth: str | float,
+        energy: str | float | None = None,
+        holds: Sequence[str] = ("weight", "kv"),
+    ) -> PlacementLevel:
         """Return a level from SI numbers or texts: ``Level.of("host", "64 GB", "25 GB/s")``.
 
         Raises
@@ -59,24 +64,21 @@ class PlacementLevel:
         InputError
             A text without its unit, or a number that is not above zero.
         """
-        faults: list[Fault] = []
+        faults = FaultList()
 
         def read(value: str | float, dimension: str, field: str) -> float:
-            try:
-                found = units.parse(value, dimension) if isinstance(value, str) else float(value)
-            except units.UnitError as error:
-                faults.append(Fault(error.message, f"{name}.{field}", expected=error.expected,
-                                    suggestion=error.suggestion))  # fmt: skip
+            path = f"{name}.{field}"
+            number = faults.quantity(value, dimension, path)
+            if number is None:
                 return 1.0
-            if not found > 0:
-                faults.append(Fault(f"{found:g} is not above zero", f"{name}.{field}"))
-            return found
+            if not number > 0:
+                faults.append(Fault(f"{number:g} is not above zero", path))
+            return number
 
         size = read(capacity, "bytes", "capacity")
         rate = read(bandwidth, "bandwidth", "bandwidth")
         joule = None if energy is None else read(energy, "energy_per_byte", "energy_per_byte")
-        if faults:
-            raise InputError(faults)
+        faults.settle()
         return cls(name, size, rate, joule, tuple(holds))
 
 
@@ -114,45 +116,58 @@ def levels_of(
     """
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     machine = prediction.machine
-    memories: dict[str, Memory] = {m.name: m for m in machine.hierarchy(setting.engine_name)}
-    faults: list[Fault] = []
-    own = {level.name for level in extra}
-    known = [*memories, *own]
+    memories = {memory.name: memory for memory in machine.hierarchy(setting.engine_name)}
+    extra_names = {level.name for level in extra}
+    known = [*memories, *extra_names]
+    faults = FaultList()
 
     def resolved(name: str, path: str) -> str:
-        found = machine.resolve(f"memories.{name}.capacity").split(".")[1]
-        if found not in known:
-            faults.append(Fault(f"no memory '{name}' feeds the engine", path,
-                                expected=f"one of {', '.join(known)}",
-                                suggestion=nearest(name, known)))  # fmt: skip
-        return found
+        memory = machine.resolve(f"memories.{name}.capacity").split(".")[1]
+        faults.extend(not_among(f"no memory '{name}' feeds the engine", memory, known, path))
+        return memory
 
     if names is None:
-        chosen = [n for n, m in memories.items() if m.kind not in UNPINNABLE]
+        used = [name for name, memory in memories.items() if memory.kind not in UNPINNABLE]
     else:
-        chosen = [resolved(name, "levels") for name in names]
-    keeps_kv = None if kv is None else {resolved(name, "kv_levels") for name in kv}
+        used = [resolved(name, "levels") for name in names]
+    kv_homes = None if kv is None else {resolved(name, "kv_levels") for name in kv}
     sizes: dict[str, float] = {}
-    for name, given in (capacities or {}).items():
-        found = resolved(name, "capacities")
-        try:
-            sizes[found] = units.parse(given, "bytes") if isinstance(given, str) else float(given)
-        except units.UnitError as error:
-            faults.append(Fault(error.message, f"capacities.{name}", expected=error.expected,
-                                suggestion=error.suggestion))  # fmt: skip
-            continue
-        if not sizes[found] >= 0:
-            faults.append(Fault(f"{sizes[found]:g} is no capacity", f"capacities.{name}"))
-    if faults:
-        raise InputError(faults)
+    for name, capacity in (capacities or {}).items():
+        memory, path = resolved(name, "capacities"), f"capacities.{name}"
+        size = faults.quantity(capacity, "bytes", path)
+        if size is not None:
+            sizes[memory] = size
+            if not size >= 0:
+                faults.append(Fault(f"{size:g} is no capacity", path))
+    faults.settle()
+    own = [name for name in dict.fromkeys(used) if name not in extra_names]
+    levels = _own_levels(prediction, memories, own, sizes)
+    levels += [
+        replace(level, capacity_bytes=sizes.get(level.name, level.capacity_bytes))
+        for level in extra
+    ]
+    if kv_homes is not None:
+        levels = [
+            replace(level, holds=("weight", "kv") if level.name in kv_homes else ("weight",))
+            for level in levels
+        ]
+    return tuple(sorted(levels, key=lambda level: -level.bandwidth_bytes_per_s))
+
+
+def _own_levels(
+    prediction: Prediction,
+    memories: Mapping[str, Memory],
+    names: Iterable[str],
+    sizes: Mapping[str, float],
+) -> list[PlacementLevel]:
+    """Return levels of the device itself; `sizes` are capacities that replace the spec's."""
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     rates = {name: first_number(bandwidth(setting, name)) for name in memories}
     energies = {name: setting.fact(f"memories.{name}.energy_per_byte") for name in memories}
     joules = {name: None if e is None else first_number(e) for name, e in energies.items()}
-    paths = _paths(list(memories.values()), setting.engine_name, rates, joules)
+    paths = _paths(memories, setting.engine_name, rates, joules)
     levels: list[PlacementLevel] = []
-    for name in dict.fromkeys(chosen):
-        if name in own:
-            continue
+    for name in names:
         size = sizes.get(name)
         if size is None:
             size = first_number(setting.facts[f"memories.{name}.capacity"]) - first_number(
@@ -160,45 +175,38 @@ def levels_of(
             )
             if name == setting.levels[-1]:
                 size -= float(prediction.activation_bytes)
-        rate, joule = paths[name]
         roles = ("weight",) if memories[name].kind in WRITE_ONCE else ("weight", "kv")
-        levels.append(PlacementLevel(name, max(size, 0.0), rate, joule, roles))
-    levels += [replace(level, capacity_bytes=sizes.get(level.name, level.capacity_bytes))
-               for level in extra]  # fmt: skip
-    if keeps_kv is not None:
-        levels = [
-            replace(v, holds=("weight", "kv") if v.name in keeps_kv else ("weight",))
-            for v in levels
-        ]
-    return tuple(sorted(levels, key=lambda level: -level.bandwidth_bytes_per_s))
+        levels.append(PlacementLevel(name, max(size, 0.0), *paths[name], roles))
+    return levels
 
 
 def _paths(
-    memories: Sequence[Memory], engine: str, rates: Mapping[str, float],
+    memories: Mapping[str, Memory],
+    engine: str,
+    rates: Mapping[str, float],
     energies: Mapping[str, float | None],
-) -> dict[str, tuple[float, float | None]]:  # fmt: skip
-    """Return memory -> (slowest bandwidth on its best way to the engine, joule a byte of it)."""
-    by_name = {m.name: m for m in memories}
-    found: dict[str, tuple[float, float | None]] = {}
+) -> dict[str, tuple[float, float | None]]:
+    """Return memory -> slowest bandwidth on its best way to the engine, joules per byte of it."""
+    paths: dict[str, tuple[float, float | None]] = {}
 
     def way(name: str, seen: frozenset[str]) -> tuple[float, float | None]:
-        if name in found:
-            return found[name]
+        if name in paths:
+            return paths[name]
         best: tuple[float, float | None] = (0.0, None)
-        for target in by_name[name].feeds:
+        for target in memories[name].feeds:
             if target == engine:
-                rest: tuple[float, float | None] = (float("inf"), 0.0)
-            elif target in by_name and target not in seen:
-                rest = way(target, seen | {name})
+                rate, inner = float("inf"), 0.0
+            elif target in memories and target not in seen:
+                rate, inner = way(target, seen | {name})
             else:
                 continue
-            own = energies[name]
-            joule = None if own is None or rest[1] is None else own + rest[1]
-            if min(rates[name], rest[0]) > best[0]:
-                best = (min(rates[name], rest[0]), joule)
-        found[name] = best
+            outer = energies[name]
+            joule = None if outer is None or inner is None else outer + inner
+            if min(rates[name], rate) > best[0]:
+                best = (min(rates[name], rate), joule)
+        paths[name] = best
         return best
 
-    for memory in memories:
-        way(memory.name, frozenset())
-    return found
+    for name in memories:
+        way(name, frozenset())
+    return paths

@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from perfmodel.cost.capacity import Violation
-from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.errors import Fault, InputError, input_error, nearest, not_among
 from perfmodel.formats import Precision
 from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
-from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.solvers import with_solver
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
+from perfmodel.resolve import (
+    DeviceLike,
+    PredictionInputs,
+    PredictionQuestion,
+    WorkloadLike,
+    workload_of,
+)
 from perfmodel.schedule.place.items import By, Item, items_of
 from perfmodel.schedule.place.levels import PlacementLevel, levels_of
-from perfmodel.schedule.place.popularity import Popularity, cycle_hit_rates, popularity_of
-from perfmodel.schedule.place.result import PlacementResult, PlacementRow
-from perfmodel.schedule.place.solve import assign_items
+from perfmodel.schedule.place.placed import items_named, placed
+from perfmodel.schedule.place.popularity import Popularity, popularity_of
+from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.settings import FaultList, gathered
-from perfmodel.units import show
 from perfmodel.workload.workload import Workload
 
 Method: TypeAlias = Literal["exact", "lp", "greedy"]
 Objective: TypeAlias = Literal["latency_s", "energy_j"]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+
+#: Words of the options that take a word.
+_WORDS: Final = {
+    "method": ("exact", "lp", "greedy"),
+    "objective": ("latency_s", "energy_j"),
+    "by": ("tensor", "layer"),
+}
 
 
 @former_parameters(seconds="time_limit_s")
@@ -118,108 +124,139 @@ def place(
     >>> pm.place("llama_3_8b", "rtx_4090", precision="w4a16").proved
     True
     """
-    faults = gathered()
-    wrong = _option_faults(method, objective, by, time_limit_s)
-    faults.extend(wrong)
-    deadline = Deadline(None if wrong else time_limit_s)
-    beside = read_levels(extra, faults)
-    if isinstance(popularity, str):
-        popularity = faults.trying(popularity_of, popularity)
-    subject = faults.trying(resolve, workload, device, precision, runtime, set, engine)
-    found = None if subject is None else faults.trying(predicted_one, subject, "places")
-    if found is None or subject is None:
-        raise InputError(faults)
-    names = None if levels is None else list(levels)
-    kv_names = None if kv_levels is None else list(kv_levels)
-    chosen = faults.trying(levels_of, found, names, capacities, beside, kv_names)
-    items = faults.trying(items_of, found, by=by, popularity=popularity)
-    # Names are looked for among all levels where those to use are at fault.
-    known = [v.name for v in (levels_of(found, extra=beside) if chosen is None else chosen)]
-    faults.extend(_name_faults(items, known, pinned or {}, cached))
-    prices = None
-    if chosen is not None and objective in _OBJECTIVES:
-        prices = faults.trying(_prices, chosen, objective)
-    faults.settle()
-    assert chosen is not None
-    assert items is not None
-    assert prices is not None
-    if not chosen or not items:
-        what = "memory to place them in" if items else "weight or KV cache"
-        raise input_error(f"there is no {what}", file=subject.workload.origin)
-    costs: Floats = np.array(
-        [
-            [item.read_bytes * price if item.role in level.holds else np.inf
-             for level, price in zip(chosen, prices, strict=True)]
-            for item in items
+    return PlacementQuestion(**vars()).answer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacementQuestion(PredictionQuestion):
+    """The parameters of `place`."""
+
+    objective: Objective
+    levels: Iterable[str] | None
+    capacities: Mapping[str, str | float] | None
+    extra: str | Iterable[str | PlacementLevel]
+    kv_levels: Iterable[str] | None
+    pinned: Mapping[str, str] | None
+    cached: str | None
+    popularity: Popularity | None
+    by: By
+    method: Method
+    solver: str
+    time_limit_s: float | None
+
+    def answer(self) -> PlacementResult:
+        """Return the result of `place`; it raises the same errors."""
+        faults = gathered()
+        wrong = self._option_faults()
+        faults += wrong
+        deadline = Deadline(None if wrong else self.time_limit_s)
+        extra = read_levels(self.extra, faults)
+        popularity = faults.trying(popularity_of, self.popularity)
+        predicted = faults.trying(predicted_one, self, "places")
+        if predicted is None:
+            raise InputError(faults)
+        subject, prediction = predicted
+        names = None if self.levels is None else list(self.levels)
+        kv_names = None if self.kv_levels is None else list(self.kv_levels)
+        usable = faults.trying(levels_of, prediction, names, self.capacities, extra, kv_names)
+        items = faults.trying(items_of, prediction, by=self.by, popularity=popularity)
+        # Names are looked for among all levels where those to use are at fault.
+        known = levels_of(prediction, extra=extra) if usable is None else usable
+        faults += self._name_faults(items, [level.name for level in known])
+        prices = None
+        if usable is not None and self.objective in _WORDS["objective"]:
+            prices = faults.trying(_prices, usable, self.objective)
+        faults.settle()
+        assert usable is not None
+        assert items is not None
+        assert prices is not None
+        if not usable or not items:
+            what = "memory to place them in" if items else "weight or KV cache"
+            raise input_error(f"there is no {what}", file=subject.workload.origin)
+        resolved = replace(
+            self,
+            workload=subject.workload,
+            device=subject.device,
+            levels=names,
+            extra=extra,
+            kv_levels=kv_names,
+            popularity=popularity,
+            set=None,
+            precision=subject.precision,
+            runtime=subject.runtime,
+            engine=subject.engine,
+        )
+        unplaced = PlacementResult(
+            None,
+            np.inf,
+            np.inf,
+            self.method,
+            prediction=prediction,
+            levels=usable,
+            items=items,
+            objective=self.objective,
+            _again=resolved.at_context,
+        )
+        return placed(unplaced, prices, self.pinned or {}, self.cached, deadline)
+
+    def at_context(self, context: int) -> PlacementResult:
+        """Return the answer to the same question at another context."""
+        options: dict[str, Any] = vars(self) | {
+            "workload": workload_of(self.workload, {"context": context})
+        }
+        return place(**options)
+
+    def _option_faults(self) -> list[Fault]:
+        faults = [
+            fault
+            for name, words in _WORDS.items()
+            for word in [getattr(self, name)]
+            for fault in not_among(f"there is no '{word}'", word, words, name)
         ]
-    )  # fmt: skip
-    _pin(costs, items, chosen, pinned or {})
-    sizes: Floats = np.array([item.size_bytes for item in items], dtype=np.float64)
-    copies: Ints = np.array([item.copies for item in items], dtype=np.int64)
-    room: Floats = np.array([level.capacity_bytes for level in chosen], dtype=np.float64)
+        limit = self.time_limit_s
+        if limit is not None and not limit >= 0:
+            expected = "seconds from 0"
+            faults.append(Fault(f"{limit} is no time limit", "time_limit_s", expected=expected))
+        return faults
 
-    again = partial(
-        _at_context,
-        subject.workload,
-        subject.device,
-        objective=objective,
-        levels=names,
-        capacities=capacities,
-        extra=beside,
-        kv_levels=kv_names,
-        pinned=pinned,
-        cached=cached,
-        popularity=popularity,
-        by=by,
-        precision=subject.precision,
-        runtime=subject.runtime,
-        engine=subject.engine,
-        method=method,
-        solver=solver,
-        time_limit_s=time_limit_s,
-    )
-    result = PlacementResult(
-        found, chosen, items, (), objective, np.inf, np.inf, True, method, _again=again
-    )
-    if cached is not None:
-        return _with_cache(result, cached, prices, sizes, copies, costs, room, deadline)
-    done = assign_items(sizes, copies, costs, room, method=method, deadline=deadline)
-    return _result(result, done, room)
+    def _name_faults(self, items: Sequence[Item] | None, levels: Sequence[str]) -> list[Fault]:
+        """Return faults of names that no item and no level has."""
+        faults: list[Fault] = []
+
+        def check_level(level: str, path: str) -> None:
+            faults.extend(not_among(f"no level is named '{level}'", level, levels, path))
+
+        for stem, level in (self.pinned or {}).items():
+            if items is not None and not items_named(items, stem):
+                suggestion = nearest(stem, [item.name for item in items])
+                faults.append(Fault(f"nothing is named '{stem}'", "pinned", suggestion=suggestion))
+            check_level(level, f"pinned.{stem}")
+        if self.cached is not None:
+            check_level(self.cached, "cached")
+        return faults
 
 
-def _at_context(
-    workload: Workload, device: DeviceLike, context: int, **options: Any
-) -> PlacementResult:
-    return place(workload.bind({"context": context}), device, **options)
-
-
-_METHODS = ("exact", "lp", "greedy")
-_OBJECTIVES = ("latency_s", "energy_j")
-
-
-def predicted_one(subject: PredictionInputs, verb: str) -> Prediction:
-    """Return the prediction of one point, of what `verb` takes.
+def predicted_one(question: PredictionQuestion, verb: str) -> tuple[PredictionInputs, Prediction]:
+    """Return the prediction of one point, and its inputs, for a question that `verb` names.
 
     Raises
     ------
     InputError
         As `predict`; dimensions that are arrays.
     """
-    found = predict(
-        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
-        engine=subject.engine,
-    )  # fmt: skip
-    if found.shape:
+    subject = question.resolved()
+    prediction = predict(**subject._asdict())
+    if prediction.shape:
         raise input_error(f"{verb} one point, not many", expected="numbers, no arrays")
-    return found
+    return subject, prediction
 
 
 def read_levels(
     extra: str | Iterable[str | PlacementLevel], faults: FaultList, path: str = "extra"
 ) -> tuple[PlacementLevel, ...]:
-    """Return memories beside a device's, of ``NAME=CAPACITY,BANDWIDTH`` texts.
+    """Return memories beside a device's from texts ``NAME=CAPACITY,BANDWIDTH``.
 
-    One that is at fault is a level all the same, by its name.
+    One that is at fault is a level nevertheless, so that its name is known.
     """
     levels: dict[str, PlacementLevel] = {}
     for item in [extra] if isinstance(extra, str) else extra:
@@ -227,10 +264,10 @@ def read_levels(
             levels[item.name] = item
             continue
         name, _, text = (part.strip() for part in item.partition("="))
-        size, mark, rate = (part.strip() for part in text.partition(","))
+        size, comma, rate = (part.strip() for part in text.partition(","))
         if name:
             levels[name] = PlacementLevel(name, 1.0, 1.0)
-        if not name or not mark:
+        if not name or not comma:
             expected = "NAME=CAPACITY,BANDWIDTH"
             faults.append(Fault(f"'{item}' is no memory", path=path, expected=expected))
             continue
@@ -239,23 +276,6 @@ def read_levels(
         except InputError as error:
             faults += [replace(fault, path=f"{path}.{fault.path}") for fault in error.faults]
     return tuple(levels.values())
-
-
-def _option_faults(method: str, objective: str, by: str, seconds: float | None) -> list[Fault]:
-    faults = [
-        Fault(f"there is no '{given}'", path, expected=f"one of {', '.join(allowed)}",
-              suggestion=nearest(given, allowed))
-        for given, allowed, path in (
-            (method, _METHODS, "method"), (objective, _OBJECTIVES, "objective"),
-            (by, ("tensor", "layer"), "by"),
-        )
-        if given not in allowed
-    ]  # fmt: skip
-    if seconds is not None and not seconds >= 0:
-        faults.append(
-            Fault(f"{seconds} is no time limit", "time_limit_s", expected="seconds from 0")
-        )
-    return faults
 
 
 def longest_context(workload: Workload, at: Callable[[int], PlacementResult]) -> int:
@@ -292,186 +312,8 @@ def _prices(levels: Sequence[PlacementLevel], objective: str) -> list[float]:
     silent = [level.name for level in levels if level.energy_j_per_byte is None]
     if silent:
         raise input_error(
-            f"no energy a byte is known of {', '.join(silent)}",
+            f"no energy per byte is known of {', '.join(silent)}",
             "objective",
             expected="levels whose device states it, or latency_s",
         )
     return [level.energy_j_per_byte or 0.0 for level in levels]
-
-
-def _meant(items: Sequence[Item], stem: str) -> list[int]:
-    """Return the items of a name, or those whose names begin with it."""
-    rows = [i for i, item in enumerate(items) if item.name == stem]
-    return rows or [i for i, item in enumerate(items) if item.name.startswith(stem)]
-
-
-def _name_faults(
-    items: Sequence[Item] | None, names: Sequence[str], pinned: Mapping[str, str],
-    cached: str | None,
-) -> list[Fault]:  # fmt: skip
-    """Return the items and levels that are pinned or cache and are not there."""
-    faults: list[Fault] = []
-    for stem, level in pinned.items():
-        if items is not None and not _meant(items, stem):
-            faults.append(Fault(f"nothing is named '{stem}'", "pinned",
-                                suggestion=nearest(stem, [i.name for i in items])))  # fmt: skip
-        if level not in names:
-            faults.append(Fault(f"no level is named '{level}'", f"pinned.{stem}",
-                                expected=f"one of {', '.join(names)}",
-                                suggestion=nearest(level, names)))  # fmt: skip
-    if cached is not None and cached not in names:
-        faults.append(Fault(f"no level is named '{cached}'", "cached",
-                            expected=f"one of {', '.join(names)}",
-                            suggestion=nearest(cached, names)))  # fmt: skip
-    return faults
-
-
-def _pin(
-    costs: Floats,
-    items: Sequence[Item],
-    levels: Sequence[PlacementLevel],
-    pinned: Mapping[str, str],
-) -> None:
-    for stem, level in pinned.items():
-        other = [j for j, each in enumerate(levels) if each.name != level]
-        costs[np.ix_(_meant(items, stem), other)] = np.inf
-
-
-def _result(result: PlacementResult, done: Certified[Ints], room: Floats) -> PlacementResult:
-    if done.solution is None:
-        return replace(
-            result, proved=done.proved, method=done.method, bound=done.bound,
-            violations=_violations(result, room, proved=done.proved),
-        )  # fmt: skip
-    rows = [
-        _row(item, level, int(done.solution[i, j]), int(done.solution[i, :j].sum()))
-        for i, item in enumerate(result.items)
-        for j, level in enumerate(result.levels)
-        if done.solution[i, j]
-    ]
-    counts = tuple(tuple(int(n) for n in row) for row in done.solution)
-    return replace(
-        result, rows=tuple(rows), value=done.value, bound=done.bound, proved=done.proved,
-        method=done.method, counts=counts,
-    )  # fmt: skip
-
-
-def _row(item: Item, level: PlacementLevel, count: int, before: int) -> PlacementRow:
-    moved = count * item.read_bytes
-    each = level.energy_j_per_byte
-    return PlacementRow(
-        item.name, item.role, level.name, count, item.first + before, count * item.size_bytes,
-        item.reads, moved, moved / level.bandwidth_bytes_per_s,
-        float("nan") if each is None else moved * each,
-    )  # fmt: skip
-
-
-def _with_cache(
-    result: PlacementResult, cached: str, prices: list[float], sizes: Floats, copies: Ints,
-    costs: Floats, room: Floats, deadline: Deadline,
-) -> PlacementResult:  # fmt: skip
-    """Experts live in the outermost level, and the room that is left of one level caches them."""
-    names = [level.name for level in result.levels]
-    pool = np.array([item.touched < 1.0 for item in result.items])
-    home = max(j for j, level in enumerate(result.levels) if "weight" in level.holds)
-    at = names.index(cached)
-    if at >= home or not pool.any():
-        why = "is the outermost level" if at >= home else "has nothing to cache: no experts"
-        raise input_error(f"'{cached}' {why}", "cached")
-    outer = np.arange(len(names)) == home
-    bound = costs
-    fixed: Floats = np.where(pool[:, None] & ~outer, np.inf, costs)
-    done = assign_items(sizes, copies, fixed, room, method=result.method, deadline=deadline)
-    if done.solution is None:
-        return _result(result, done, room)
-    held: Floats = sizes @ done.solution
-    left = float(room[at] - held[at])
-    index = np.flatnonzero(pool)
-    chances: Floats = np.array([result.items[i].touched for i in index], dtype=np.float64)
-    hits = cycle_hit_rates(chances, sizes[index], copies[index].astype(np.float64), left)
-    rows: list[PlacementRow] = []
-    share = dict(zip(index.tolist(), hits.tolist(), strict=True))
-    inner = result.levels[at]
-    value = 0.0
-    for i, item in enumerate(result.items):
-        for j, level in enumerate(result.levels):
-            count = int(done.solution[i, j])
-            if not count:
-                continue
-            row = _row(item, level, count, int(done.solution[i, :j].sum()))
-            if i in share:
-                near = _row(item, inner, count, row.first)
-                hit = share[i]
-                row = replace(
-                    row, cached_in=cached, hit_fraction=hit,
-                    read_s=hit * near.read_s + (1.0 - hit) * row.read_s,
-                    energy_j=hit * near.energy_j + (1.0 - hit) * row.energy_j,
-                )  # fmt: skip
-                value += row.read_bytes * (hit * prices[at] + (1.0 - hit) * prices[home])
-            else:
-                value += row.read_bytes * prices[j]
-            rows.append(row)
-    # Whatever is visited at random, no policy serves more than the most visited pinned for good.
-    least = assign_items(sizes, copies, bound, room, method="lp").bound
-    counts = tuple(tuple(int(n) for n in row) for row in done.solution)
-    return replace(
-        result, rows=tuple(rows), value=value, bound=min(least, value), proved=False,
-        method=f"{done.method} + lru", counts=counts, cache_bytes={cached: max(left, 0.0)},
-    )  # fmt: skip
-
-
-def _violations(
-    result: PlacementResult, room: Floats, *, proved: bool = True
-) -> tuple[Violation, ...]:
-    """Return what has no place: per role, and all together."""
-    found: list[Violation] = []
-    for role in ("kv", "weight", ""):
-        items = [i for i in result.items if not role or i.role == role]
-        demand = sum(i.copies * i.size_bytes for i in items)
-        where = [v for v in result.levels if not role or role in v.holds]
-        if role and len(where) == len(result.levels):
-            continue
-        bound = float(sum(r for r, v in zip(room, result.levels, strict=True) if v in where))
-        largest = max((i.size_bytes for i in items), default=0.0)
-        if demand <= bound:
-            continue
-        names = " and ".join(v.name for v in where) or "no level"
-        what = {"kv": "the KV cache", "weight": "weights"}.get(role, "weights and KV cache")
-        levers = _levers(result, role, demand, bound)
-        found.append(Violation(
-            f"levels.{names.replace(' and ', '+')}.capacity", demand, bound, demand - bound, levers,
-            f"{what} take {show(demand, 'bytes')}, and {names} may hold {show(bound, 'bytes')}: "
-            f"{show(demand - bound, 'bytes')} too much (largest piece {show(largest, 'bytes')})",
-        ))  # fmt: skip
-    if not found:
-        demand = sum(i.copies * i.size_bytes for i in result.items)
-        bound = float(room.sum())
-        found.append(Violation(
-            "levels.capacity", demand, bound, 0.0, ("smaller pieces", "fewer pinned items"),
-            f"{show(demand, 'bytes')} fit {show(bound, 'bytes')} in all, but "
-            + ("not piece by piece" if proved else "no place for every piece was found in time"),
-        ))  # fmt: skip
-    return tuple(found)
-
-
-def _levers(
-    result: PlacementResult, role: str, demand: float, bound: float
-) -> tuple[str, ...]:  # fmt: skip
-    out: list[str] = []
-    parameters = result.prediction.workload.parameters
-    kv = sum(i.copies * i.size_bytes for i in result.items if i.role == "kv")
-    weights = sum(i.copies * i.size_bytes for i in result.items if i.role == "weight")
-    if role != "weight" and kv > demand - bound:
-        share = (kv - (demand - bound)) / kv
-        for name in ("context", "prompt", "batch"):
-            value = parameters.get(name)
-            if value is not None and float(value) * share >= 1:
-                out.append(f"{name} of at most {int(float(value) * share)}")
-                break
-    if role != "kv" and weights > demand - bound:
-        bits = float(
-            np.asarray(result.prediction._job.precision.weights.bits).reshape(-1)[0]  # pyright: ignore[reportPrivateUsage]
-        )
-        out.append(f"weights of at most {bits * (weights - (demand - bound)) / weights:.3g} bits")
-    out.append(f"{show(demand - bound, 'bytes')} more of a level")
-    return tuple(out)

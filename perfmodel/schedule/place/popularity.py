@@ -44,14 +44,21 @@ class Geometric:
 Popularity: TypeAlias = float | Geometric | Sequence[float] | str
 
 
-def popularity_of(text: str) -> float | Geometric | list[float]:
-    """Read an exponent, ``geometric:RATE``, or weights separated by commas.
+def popularity_of(
+    popularity: Popularity | None,
+) -> float | Geometric | Sequence[float] | None:
+    """Return a popularity, read where it is a text.
+
+    An exponent, ``geometric:RATE``, or weights separated by commas.
 
     Raises
     ------
     InputError
-        It is none of these.
+        The text is none of these.
     """
+    if not isinstance(popularity, str):
+        return popularity
+    text = popularity
     law, mark, rate = text.partition(":")
     try:
         if mark and law.strip() == "geometric":
@@ -94,8 +101,7 @@ def visit_probabilities(
         A text that is none of these; weights that are negative, not as many as experts, or fewer
         above zero than visits.
     """
-    if isinstance(popularity, str):
-        popularity = popularity_of(popularity)
+    popularity = popularity_of(popularity)
     if popularity is None:
         weights = np.ones(experts)
     elif isinstance(popularity, int | float):
@@ -121,9 +127,9 @@ def visit_probabilities(
     chance = np.zeros(experts)
     # Each round fills one expert at least.
     for _ in range(experts):
-        rest = float(weights[~full].sum())
+        weight = float(weights[~full].sum())
         left = k - int(full.sum())
-        scaled: Floats = np.zeros(experts) if rest == 0.0 else weights * (left / rest)
+        scaled: Floats = np.zeros(experts) if weight == 0.0 else weights * (left / weight)
         chance = np.asarray(np.where(full, 1.0, scaled))
         over = (chance > 1.0) & ~full
         if not over.any():

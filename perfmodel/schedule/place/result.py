@@ -14,7 +14,7 @@ from perfmodel.cost.capacity import Violation
 from perfmodel.prediction import Prediction
 from perfmodel.schedule.place.items import Item
 from perfmodel.schedule.place.levels import PlacementLevel
-from perfmodel.table import Result, Table, plain
+from perfmodel.table import CertifiedResult, Table, plain
 from perfmodel.units import show
 
 if TYPE_CHECKING:
@@ -59,9 +59,11 @@ class PlacementRow:
     hit_fraction: float = 0.0
 
 
-@dataclass(frozen=True, repr=False)
-class PlacementResult(Result):
-    """Where weights and KV cache lie, and what reading them costs.
+@dataclass(frozen=True, repr=False, kw_only=True)
+class PlacementResult(CertifiedResult[tuple[PlacementRow, ...]]):
+    """Where weights and KV cache lie, and what reading them costs, as `Certified`.
+
+    The solution is copies of items in levels; what gave it is ``greedy``, ``lp`` or ``exact``.
 
     Attributes
     ----------
@@ -71,16 +73,8 @@ class PlacementResult(Result):
         Memories that were used, fastest first.
     items
         What was placed.
-    rows
-        Copies of items in levels; empty where nothing fits.
     objective
         ``latency_s`` or ``energy_j``: what was minimised.
-    value, bound
-        The objective of this placement, and what no placement undercuts; infinite where none fits.
-    proved
-        `value` is the least, or it is proved that nothing fits.
-    method
-        What gave the placement: ``greedy``, ``lp`` or ``exact``.
     violations
         Why nothing fits: demand, bound, gap and levers.
     counts
@@ -96,33 +90,16 @@ class PlacementResult(Result):
     prediction: Prediction
     levels: tuple[PlacementLevel, ...]
     items: tuple[Item, ...]
-    rows: tuple[PlacementRow, ...]
     objective: str
-    value: float
-    bound: float
-    proved: bool
-    method: str
     violations: tuple[Violation, ...] = ()
     counts: tuple[tuple[int, ...], ...] = ()
     cache_bytes: Mapping[str, float] = field(default_factory=dict[str, float])
     _again: Callable[[int], PlacementResult] | None = field(default=None, compare=False)
 
     @property
-    def feasible(self) -> bool:
-        """Whether everything has a place."""
-        return bool(self.rows)
-
-    @property
-    def decided(self) -> bool:
-        """Whether it is known if anything fits: something does, or nothing is proved to."""
-        return self.feasible or self.proved
-
-    @property
-    def gap(self) -> float:
-        """How far the objective may be above the least, relative."""
-        if not self.feasible or self.bound <= 0.0:
-            return 0.0 if self.feasible and self.value <= 0.0 else math.inf
-        return max(0.0, self.value / self.bound - 1.0)
+    def rows(self) -> tuple[PlacementRow, ...]:
+        """Copies of items in levels; empty where nothing fits."""
+        return self.solution or ()
 
     @property
     def read_s(self) -> float:
@@ -151,9 +128,9 @@ class PlacementResult(Result):
             if row.cached_in:
                 hit = row.read_bytes * row.hit_fraction
                 seconds[row.cached_in] += hit / by_name[row.cached_in].bandwidth_bytes_per_s
-                seconds[row.level] += (
-                    row.read_bytes - hit
-                ) / by_name[row.level].bandwidth_bytes_per_s  # fmt: skip
+                seconds[row.level] += (row.read_bytes - hit) / by_name[
+                    row.level
+                ].bandwidth_bytes_per_s
             else:
                 seconds[row.level] += row.read_s
         return seconds

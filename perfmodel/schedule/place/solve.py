@@ -28,9 +28,14 @@ LIMIT: Final = 10.0
 
 
 def assign_items(
-    sizes: Floats, copies: Ints, costs: Floats, capacities: Floats, *, method: str = "exact",
+    sizes: Floats,
+    copies: Ints,
+    costs: Floats,
+    capacities: Floats,
+    *,
+    method: str = "exact",
     deadline: Deadline | None = None,
-) -> Certified[Ints]:  # fmt: skip
+) -> Certified[Ints]:
     """Return where the copies of each item lie: how many in each level, ``(items, levels)``.
 
     Parameters
@@ -79,9 +84,7 @@ def total_cost(counts: Ints, costs: Floats) -> float:
     return float(np.sum(np.where(counts > 0, counts * np.where(counts > 0, costs, 0.0), 0.0)))
 
 
-def greedy_counts(
-    sizes: Floats, copies: Ints, costs: Floats, capacities: Floats
-) -> Ints | None:  # fmt: skip
+def greedy_counts(sizes: Floats, copies: Ints, costs: Floats, capacities: Floats) -> Ints | None:
     """Return copies in levels by density, ``(n, levels)``; None where something finds no room.
 
     Items go in the order of what their best level saves over their worst, a byte; those that may
@@ -99,16 +102,16 @@ def greedy_counts(
     counts = np.zeros((n, levels), dtype=np.int64)
     # Forced first, then the densest; of equals the larger, while there is room for it.
     for i in np.lexsort((-sizes, -density, choices > 1)):
-        rest = int(copies[i])
+        remaining = int(copies[i])
         for level in np.argsort(costs[i], kind="stable"):
-            if not allowed[i, level] or rest == 0:
+            if not allowed[i, level] or remaining == 0:
                 continue
             room = left[level] / sizes[i]
-            take = rest if room >= rest else max(0, math.floor(room * (1.0 + 1e-12)))
+            take = remaining if room >= remaining else max(0, math.floor(room * (1.0 + 1e-12)))
             counts[i, level] = take
             left[level] -= take * sizes[i]
-            rest -= take
-        if rest:
+            remaining -= take
+        if remaining:
             return None
     return counts
 
@@ -125,9 +128,9 @@ def _rounded(
     if np.any(left < -1e-9 * np.where(np.isfinite(capacities), capacities, 0.0) - 1e-9):
         counts = np.floor(relaxed).astype(np.int64)
         left = np.asarray(capacities - sizes @ counts)
-    rest = copies - counts.sum(axis=1)
-    loose = np.flatnonzero(rest)
-    more = greedy_counts(sizes[loose], rest[loose], costs[loose], np.maximum(left, 0.0))
+    remaining = copies - counts.sum(axis=1)
+    loose = np.flatnonzero(remaining)
+    more = greedy_counts(sizes[loose], remaining[loose], costs[loose], np.maximum(left, 0.0))
     if more is None:
         return None
     counts[loose] += more

@@ -26,17 +26,17 @@ def bettered(
     improved = True
     while improved and best.cost_bytes and not deadline.passed():
         improved = False
-        found = best
+        cheapest = best
         for order in _chances(problem, best.order):
             extra = sum(again_bytes[s] for s in _repeats(order))
-            if extra < found.cost_bytes:
+            if extra < cheapest.cost_bytes:
                 tried = _evicted(problem, order, capacity, again_bytes, deadline)
-                if tried is not None and tried.cost_bytes < found.cost_bytes:
-                    found = tried
+                if tried is not None and tried.cost_bytes < cheapest.cost_bytes:
+                    cheapest = tried
             if deadline.passed():
                 break
-        if found.cost_bytes < best.cost_bytes:
-            best, improved = found, True
+        if cheapest.cost_bytes < best.cost_bytes:
+            best, improved = cheapest, True
     return best
 
 
@@ -51,16 +51,19 @@ def _repeats(order: Sequence[int]) -> list[int]:
 
 
 def _evicted(
-    problem: Problem, order: Sequence[int], capacity: int, again_bytes: Sequence[int],
+    problem: Problem,
+    order: Sequence[int],
+    capacity: int,
+    again_bytes: Sequence[int],
     deadline: Deadline,
-) -> Recomputation | None:  # fmt: skip
+) -> Recomputation | None:
     """Return an order with repetitions under its best evictions, or None where it does not fit."""
     from perfmodel.schedule.ilp import retention
 
-    made, origin = _versions(problem, order)
-    if made.largest_working_set_bytes > capacity:
+    versions, origin = _versions(problem, order)
+    if versions.largest_working_set_bytes > capacity:
         return None
-    script = retention(made, range(len(order)), capacity, deadline).solution
+    script = retention(versions, range(len(order)), capacity, deadline).solution
     if script is None:
         return None
     evictions = [tuple(origin[v] for v in out) for out in script.evictions]
@@ -132,12 +135,12 @@ def _chains(problem: Problem, t: int, left: Sequence[int]) -> list[tuple[int, ..
     What other steps still read is there or comes back from off chip; the rest is kept for longer,
     or made again too.
     """
-    found: dict[tuple[int, ...], None] = {}
+    chains: dict[tuple[int, ...], None] = {}
     for depth in range(_DEPTH):
         chain: list[int] = []
         if _make(problem, t, left, depth, chain):
-            found[tuple(chain)] = None
-    return list(found)
+            chains[tuple(chain)] = None
+    return list(chains)
 
 
 def _make(problem: Problem, t: int, left: Sequence[int], depth: int, chain: list[int]) -> bool:

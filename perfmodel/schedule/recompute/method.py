@@ -15,7 +15,7 @@ from perfmodel.schedule.greedy import greedy
 from perfmodel.schedule.problem import Problem
 from perfmodel.schedule.recompute.insert import bettered
 from perfmodel.schedule.recompute.repeated import Recomputation
-from perfmodel.schedule.recompute.search import RecomputationSearch, with_bound
+from perfmodel.schedule.recompute.search import RecomputationSearch
 from perfmodel.schedule.script import Script
 
 #: Steps up to which the search is tried.
@@ -23,9 +23,14 @@ _SMALL = 14
 
 
 def recompute(
-    problem: Problem, capacity_bytes: int, again_bytes: Sequence[int],
-    script: Script | None = None, deadline: Deadline | None = None, *, exact: bool | None = None,
-) -> Recomputation | None:  # fmt: skip
+    problem: Problem,
+    capacity_bytes: int,
+    again_bytes: Sequence[int],
+    script: Script | None = None,
+    deadline: Deadline | None = None,
+    *,
+    exact: bool | None = None,
+) -> Recomputation | None:
     """Return a schedule of few bytes in which steps may run again.
 
     Parameters
@@ -49,19 +54,17 @@ def recompute(
     if script is None:
         script = _start(problem, capacity_bytes, deadline.within(deadline.left() / 2))
     best = bettered(problem, capacity_bytes, again_bytes, script, deadline)
-    if best.cost_bytes == 0:
-        return with_bound(best, 0, True)
-    if exact is False or (exact is None and len(problem.steps) > _SMALL):
+    if best.proved or exact is False or (exact is None and len(problem.steps) > _SMALL):
         return best
-    return RecomputationSearch(problem, capacity_bytes, again_bytes, best, deadline).run()
+    return RecomputationSearch(problem, capacity_bytes, again_bytes, best, deadline).best_schedule()
 
 
 def _start(problem: Problem, capacity: int, deadline: Deadline) -> Script:
     if len(problem.steps) <= _SMALL:  # the search needs no good start
-        found = greedy(problem, capacity).solution
+        start = greedy(problem, capacity).solution
     else:
         from perfmodel.schedule.portfolio import fewest_bytes
 
-        found = fewest_bytes(problem, capacity, deadline=deadline).solution
-    assert found is not None
-    return found
+        start = fewest_bytes(problem, capacity, deadline=deadline).solution
+    assert start is not None
+    return start

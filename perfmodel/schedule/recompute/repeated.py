@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from perfmodel.schedule.problem import Problem
@@ -47,7 +47,11 @@ class Recomputation(Result):
     again: tuple[int, ...]
     peak_bytes: int
     bound_bytes: int = 0
-    proved: bool = False
+
+    @property
+    def proved(self) -> bool:
+        """Whether no schedule costs less."""
+        return self.bound_bytes >= self.cost_bytes
 
     @property
     def cost_bytes(self) -> int:
@@ -61,7 +65,7 @@ class Recomputation(Result):
 
 
 def again_growth(problem: Problem, s: int, resident: int) -> int | None:
-    """Return the bytes that a step needs beside what is resident, some of its output perhaps there.
+    """Return the bytes that a step needs beside those resident, which may be some of its output.
 
     None where it would take over a place for an output that already has one.
     """
@@ -76,9 +80,12 @@ def again_growth(problem: Problem, s: int, resident: int) -> int | None:
 
 
 def replay_again(
-    problem: Problem, order: Sequence[int], evictions: Sequence[Sequence[int]],
-    capacity_bytes: int, again_bytes: Sequence[int],
-) -> Recomputation:  # fmt: skip
+    problem: Problem,
+    order: Sequence[int],
+    evictions: Sequence[Sequence[int]],
+    capacity_bytes: int,
+    again_bytes: Sequence[int],
+) -> Recomputation:
     """Run a schedule with repetitions and count.
 
     A buffer stays from the step that makes it until the last one that reads it before it is made
@@ -95,70 +102,94 @@ def replay_again(
     ValueError
         A step reads what is nowhere, does not fit, or never runs.
     """
-    sizes = [b.size_bytes for b in problem.buffers]
-    steps = problem.steps
-    # Next read of each buffer from each position, none after it is made again before.
-    uses: list[list[tuple[int, bool]]] = [[] for _ in sizes]
-    for k, s in enumerate(order):
-        for t in dict.fromkeys(steps[s].reads):
-            uses[t].append((k, True))
-        for t in steps[s].writes:
-            uses[t].append((k, False))
-    at = [0] * len(sizes)
-    copied = {t for t, b in enumerate(problem.buffers) if b.stored}
-    known = {t for t in copied if problem.maker[t] < 0}
-    resident = spilled = reloaded = extra = peak = 0
+    memory = _ReplayedMemory(problem, order)
+    peak = 0
     ran: set[int] = set()
     again: list[int] = []
-
-    def wanted(t: int, k: int) -> bool:
-        """Tell whether a buffer is read at or after a position before it is made again."""
-        events = uses[t]
-        i = at[t]
-        while i < len(events) and events[i][0] < k:
-            i += 1
-        at[t] = i
-        return i < len(events) and events[i][1]
-
     for k, s in enumerate(order):
-        step = steps[s]
         for t in evictions[k]:
-            if not resident >> t & 1:
-                raise ValueError(f"'{problem.buffers[t].name}' is evicted at {k} but not there")
-            resident &= ~(1 << t)
-            if wanted(t, k) and t not in copied:
-                spilled += sizes[t]
-                copied.add(t)
-        for t in step.reads:
-            if not resident >> t & 1:
-                if t not in copied or (t not in known and problem.maker[t] not in ran):
-                    raise ValueError(
-                        f"'{step.name}' reads '{problem.buffers[t].name}' from nowhere"
-                    )
-                reloaded += sizes[t]
-                resident |= 1 << t
-        growth = again_growth(problem, s, resident)
-        if growth is None:
-            raise ValueError(f"'{step.name}' takes over a place for what is already there")
-        held = sum(sizes[t] for t in range(len(sizes)) if resident >> t & 1) + growth
-        if held > capacity_bytes:
-            raise ValueError(f"'{step.name}' needs {held} bytes of {capacity_bytes}")
-        peak = max(peak, held)
+            memory.evict(t, k)
+        for t in problem.steps[s].reads:
+            memory.read(t, s, ran)
+        peak = max(peak, memory.run(s, k, capacity_bytes))
         if s in ran:
-            extra += again_bytes[s]
             again.append(s)
         ran.add(s)
-        if step.takes_over >= 0:
-            resident &= ~(1 << step.takes_over)
-            if wanted(step.takes_over, k + 1) and step.takes_over not in copied:
-                raise ValueError(f"'{step.name}' overwrites what is read again")
-        resident |= problem.writes_mask[s]
-        for t in (*step.reads, *step.writes):
-            if resident >> t & 1 and not wanted(t, k + 1):
-                resident &= ~(1 << t)
-    if len(ran) < len(steps):
+    if len(ran) < len(problem.steps):
         raise ValueError("a step never runs")
     return Recomputation(
-        tuple(order), tuple(tuple(e) for e in evictions), spilled, reloaded, extra, tuple(again),
+        tuple(order),
+        tuple(map(tuple, evictions)),
+        memory.spilled_bytes,
+        memory.reloaded_bytes,
+        sum(again_bytes[s] for s in again),
+        tuple(again),
         peak,
-    )  # fmt: skip
+    )
+
+
+class _ReplayedMemory:
+    """The buffers on chip while a schedule with repetitions runs; `resident` has a bit for each."""
+
+    def __init__(self, problem: Problem, order: Sequence[int]) -> None:
+        self.problem = problem
+        self.sizes = [buffer.size_bytes for buffer in problem.buffers]
+        #: Of each buffer, the positions at which it is read (True) or written (False), ascending.
+        self.uses: list[list[tuple[int, bool]]] = [[] for _ in self.sizes]
+        for k, s in enumerate(order):
+            for t in dict.fromkeys(problem.steps[s].reads):
+                self.uses[t].append((k, True))
+            for t in problem.steps[s].writes:
+                self.uses[t].append((k, False))
+        #: The first use of each buffer that may still be ahead.
+        self.next_use = [0] * len(self.sizes)
+        self.copied = {t for t, buffer in enumerate(problem.buffers) if buffer.stored}
+        self.inputs = {t for t in self.copied if problem.maker[t] < 0}
+        self.resident = self.spilled_bytes = self.reloaded_bytes = 0
+
+    def wanted(self, t: int, k: int) -> bool:
+        """Tell whether a buffer is read at or after a position before it is made again."""
+        uses, i = self.uses[t], self.next_use[t]
+        while i < len(uses) and uses[i][0] < k:
+            i += 1
+        self.next_use[t] = i
+        return i < len(uses) and uses[i][1]
+
+    def evict(self, t: int, k: int) -> None:
+        """Drop a buffer before a position, and store it where it is read again."""
+        if not self.resident >> t & 1:
+            raise ValueError(f"'{self.problem.buffers[t].name}' is evicted at {k} but not there")
+        self.resident &= ~(1 << t)
+        if self.wanted(t, k) and t not in self.copied:
+            self.spilled_bytes += self.sizes[t]
+            self.copied.add(t)
+
+    def read(self, t: int, s: int, ran: Container[int]) -> None:
+        """Reload a buffer for a step where it is not there."""
+        if self.resident >> t & 1:
+            return
+        if t not in self.copied or (t not in self.inputs and self.problem.maker[t] not in ran):
+            step, buffer = self.problem.steps[s], self.problem.buffers[t]
+            raise ValueError(f"'{step.name}' reads '{buffer.name}' from nowhere")
+        self.reloaded_bytes += self.sizes[t]
+        self.resident |= 1 << t
+
+    def run(self, s: int, k: int, capacity_bytes: int) -> int:
+        """Run a step at a position and return the bytes on chip meanwhile."""
+        step = self.problem.steps[s]
+        growth = again_growth(self.problem, s, self.resident)
+        if growth is None:
+            raise ValueError(f"'{step.name}' takes over a place for what is already there")
+        used = growth + sum(size for t, size in enumerate(self.sizes) if self.resident >> t & 1)
+        if used > capacity_bytes:
+            raise ValueError(f"'{step.name}' needs {used} bytes of {capacity_bytes}")
+        over = step.takes_over
+        if over >= 0:
+            self.resident &= ~(1 << over)
+            if self.wanted(over, k + 1) and over not in self.copied:
+                raise ValueError(f"'{step.name}' overwrites what is read again")
+        self.resident |= self.problem.writes_mask[s]
+        for t in (*step.reads, *step.writes):
+            if self.resident >> t & 1 and not self.wanted(t, k + 1):
+                self.resident &= ~(1 << t)
+        return used

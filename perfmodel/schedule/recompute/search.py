@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from perfmodel.optimise.best_first import BestFirst, Incumbent
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.masks import bits
 from perfmodel.schedule.problem import Problem
@@ -15,21 +15,22 @@ from perfmodel.schedule.recompute.repeated import Recomputation, again_growth, r
 _State = tuple[int, int, int]
 _Move = tuple[int, tuple[int, ...]]
 
-
-def with_bound(found: Recomputation, bound: int, proved: bool) -> Recomputation:
-    """Return a schedule with a bound on all others."""
-    return replace(found, bound_bytes=bound, proved=proved)
+_START: _State = (0, 0, 0)
 
 
-class RecomputationSearch:
+class RecomputationSearch(BestFirst[_State, _State]):
     """Uniform-cost search over (steps done, buffers resident, buffers with a copy)."""
 
     def __init__(
-        self, problem: Problem, capacity: int, again_bytes: Sequence[int], best: Recomputation,
+        self,
+        problem: Problem,
+        capacity: int,
+        again_bytes: Sequence[int],
+        best: Recomputation,
         deadline: Deadline,
-    ) -> None:  # fmt: skip
-        self.problem, self.capacity, self.again = problem, capacity, again_bytes
-        self.best, self.deadline = best, deadline
+    ) -> None:
+        super().__init__(Incumbent(best.cost_bytes), deadline)
+        self.problem, self.capacity, self.again, self.best = problem, capacity, again_bytes, best
         self.sizes = [b.size_bytes for b in problem.buffers]
         self.all = (1 << len(problem.steps)) - 1
         self.stored = sum(1 << t for t, b in enumerate(problem.buffers) if b.stored)
@@ -38,32 +39,31 @@ class RecomputationSearch:
             sum(1 << s for s in readers) | _union(problem.descendants[s] for s in readers)
             for readers in problem.readers
         ]
-        self.parents: dict[_State, tuple[_State, _Move] | None] = {}
+        #: Of each state met, its least cost, and the state and the move that led there for it.
+        self.costs: dict[_State, int] = {_START: 0}
+        self.parents: dict[_State, tuple[_State, _Move]] = {}
 
-    def run(self) -> Recomputation:
+    def best_schedule(self) -> Recomputation:
         """Return the best schedule, with a bound."""
-        start = (0, 0, 0)
-        self.parents[start] = None
-        costs: dict[_State, int] = {start: 0}
-        heap: list[tuple[int, int, _State]] = [(0, 0, start)]
-        tie = itertools.count(1)
-        while heap:
-            cost, _, state = heapq.heappop(heap)
-            if cost > costs[state]:
-                continue
-            if cost >= self.best.cost_bytes:
-                return with_bound(self.best, self.best.cost_bytes, True)
-            if state[0] == self.all:
-                return with_bound(self._read(state), cost, True)
-            if self.deadline.passed():
-                return with_bound(self.best, cost, False)
-            for spent, after, move in self._moves(state):
-                total = cost + spent
-                if total < costs.get(after, self.best.cost_bytes):
-                    costs[after] = total
-                    self.parents[after] = (state, move)
-                    heapq.heappush(heap, (total, next(tie), after))
-        return with_bound(self.best, self.best.cost_bytes, True)
+        answer = self.run(_START)
+        best = self.best if answer.solution is None else self._read(answer.solution)
+        return replace(best, bound_bytes=int(answer.bound))
+
+    def settled(self, node: _State) -> bool:
+        """Tell whether every step is done."""
+        return node[0] == self.all and self.incumbent.offer(node, self.costs[node])
+
+    def expand(self, node: _State, bound: float) -> Iterator[tuple[float, _State]]:
+        """Yield the states after a step that are new, or cheaper than before."""
+        cost = self.costs[node]
+        if bound > cost:
+            return
+        for spent, after, move in self._moves(node):
+            total = cost + spent
+            if total < self.costs.get(after, self.best.cost_bytes):
+                self.costs[after] = total
+                self.parents[after] = (node, move)
+                yield total, after
 
     def _moves(self, state: _State) -> Iterator[tuple[int, _State, _Move]]:
         done, resident, copies = state
@@ -106,19 +106,17 @@ class RecomputationSearch:
         left = sum(1 << t for t in bits(left) if self.below[t] & ~done)
         new = [t for t in out if not have >> t & 1 and self.below[t] & ~done]
         for n in range(len(new) + 1):
-            for kept in itertools.combinations(new, n):
-                after = copies | sum(1 << t for t in kept)
+            for copied in itertools.combinations(new, n):
+                after = copies | sum(1 << t for t in copied)
                 after = sum(1 << t for t in bits(after) if self.below[t] & ~done)
-                price = spent + sum(self.sizes[t] for t in kept)
+                price = spent + sum(self.sizes[t] for t in copied)
                 yield price, (done, left, after), (s, out)
 
     def _read(self, state: _State) -> Recomputation:
         moves: list[_Move] = []
-        at = self.parents[state]
-        while at is not None:
-            state, move = at
+        while state != _START:
+            state, move = self.parents[state]
             moves.append(move)
-            at = self.parents[state]
         moves.reverse()
         order = [s for s, _ in moves]
         evictions = _there(self.problem, order, [out for _, out in moves])
@@ -131,7 +129,7 @@ def _there(
     """Return the evictions without those of buffers that have vanished by then."""
     result: list[tuple[int, ...]] = []
     for k, out in enumerate(evictions):
-        kept: list[int] = []
+        present: list[int] = []
         for t in out:
             later = False
             for s in order[k:]:
@@ -141,8 +139,8 @@ def _there(
                 if t in problem.steps[s].writes:
                     break
             if later:
-                kept.append(t)
-        result.append(tuple(kept))
+                present.append(t)
+        result.append(tuple(present))
     return result
 
 
@@ -159,7 +157,7 @@ def _minimal(items: list[int], sizes: list[int], over: int) -> Iterator[tuple[in
         yield ()
         return
     for n in range(1, len(items) + 1):
-        for chosen in itertools.combinations(items, n):
-            total = sum(sizes[t] for t in chosen)
-            if total >= over and total - min(sizes[t] for t in chosen) < over:
-                yield chosen
+        for subset in itertools.combinations(items, n):
+            total = sum(sizes[t] for t in subset)
+            if total >= over and total - min(sizes[t] for t in subset) < over:
+                yield subset

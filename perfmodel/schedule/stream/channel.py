@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.arrays import first_number
-from perfmodel.errors import input_error, nearest
+from perfmodel.errors import InputError, not_among
 from perfmodel.kinds.rates import bandwidth
 from perfmodel.kinds.storage import batch_time
 from perfmodel.prediction import Prediction
@@ -30,7 +30,7 @@ class StreamChannel:
         Before the first byte of a load.
     block_bytes, depth, command_s, command_rate, lane_bytes_per_s, pipelined
         Of storage behind a command queue (`perfmodel.kinds.storage`): a load that cannot fill the
-        queue is slower; 0 bytes a block for other memories.
+        queue is slower; 0 bytes per block for other memories.
     interface_bytes_per_s
         Of such a storage's interface.
     energy_j_per_byte
@@ -66,10 +66,16 @@ class StreamChannel:
         count = pieces or max(1.0, float(np.ceil(size_bytes / self.block_bytes - 1e-9)))
         return float(
             batch_time(
-                count, size_bytes / count, self.depth, self.command_s, self.interface_bytes_per_s,
-                commands=self.command_rate, lane=self.lane_bytes_per_s, pipelined=self.pipelined,
+                count,
+                size_bytes / count,
+                self.depth,
+                self.command_s,
+                self.interface_bytes_per_s,
+                commands=self.command_rate,
+                lane=self.lane_bytes_per_s,
+                pipelined=self.pipelined,
             )
-        )  # fmt: skip
+        )
 
 
 def channel_of(prediction: Prediction, name: str) -> StreamChannel:
@@ -83,13 +89,9 @@ def channel_of(prediction: Prediction, name: str) -> StreamChannel:
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     machine = prediction.machine
     memories = {m.name: m for m in machine.hierarchy(setting.engine_name)}
-    if name not in memories:
-        raise input_error(
-            f"no memory '{name}' feeds the engine",
-            "source",
-            expected=f"one of {', '.join(memories)}",
-            suggestion=nearest(name, memories),
-        )
+    faults = not_among(f"no memory '{name}' feeds the engine", name, memories, "source")
+    if faults:
+        raise InputError(faults)
     head = f"memories.{name}."
 
     def fact(field: str) -> float | None:
@@ -103,6 +105,15 @@ def channel_of(prediction: Prediction, name: str) -> StreamChannel:
         return StreamChannel(name, rate, fact("latency") or 0.0, energy_j_per_byte=joule)
     raw = (fact("bandwidth") or rate) * (fact("sustained_fraction") or 1.0)
     return StreamChannel(
-        name, rate, 0.0, fact("block") or 0.0, fact("depth") or 1.0, fact("command_latency") or 0.0,
-        fact("commands_per_s"), fact("lane_bandwidth"), memories[name].kind == "nvme", raw, joule,
-    )  # fmt: skip
+        name,
+        rate,
+        0.0,
+        fact("block") or 0.0,
+        fact("depth") or 1.0,
+        fact("command_latency") or 0.0,
+        fact("commands_per_s"),
+        fact("lane_bandwidth"),
+        memories[name].kind == "nvme",
+        raw,
+        joule,
+    )

@@ -87,20 +87,25 @@ def layers_of(prediction: Prediction, source: str) -> tuple[PipelineLayer, ...]:
             out += [
                 _with_weights(
                     PipelineLayer(table.rows[i].name, 1, float(seconds[i]), 0.0, {}),
-                    kernels[i].operators, job,
+                    kernels[i].operators,
+                    job,
                 )
                 for i in range(start, stop)
-            ]  # fmt: skip
+            ]
             continue
         moe = [i for i in range(start, stop) if table.rows[i].kind == "moe"]
         first, last = (moe[0], moe[-1]) if moe else (stop, stop - 1)
-        found = PipelineLayer(
-            block.name, count, float(seconds[start:first].sum()),
-            float(seconds[last + 1 : stop].sum()), {}, float(seconds[first : last + 1].sum()),
-        )  # fmt: skip
+        pipelined = PipelineLayer(
+            block.name,
+            count,
+            float(seconds[start:first].sum()),
+            float(seconds[last + 1 : stop].sum()),
+            {},
+            float(seconds[first : last + 1].sum()),
+        )
         ends = [*moe[1:], last + 1] if moe else []
         parts = [float(seconds[i:end].sum()) for i, end in zip(moe, ends, strict=True)]
-        out.append(_with_weights(found, block.operators, job, parts))
+        out.append(_with_weights(pipelined, block.operators, job, parts))
     return tuple(out)
 
 
@@ -110,7 +115,7 @@ def _with_weights(
     """Return the layer with what it reads of weights, and of its experts."""
     tensors: dict[str, float] = {}
     experts, visited = 0, 0.0
-    moved: list[float] = []
+    expert_bytes: list[float] = []
     where: list[str] = []
     for op in operators:
         about: dict[str, Any] = dict(op.attributes)
@@ -123,14 +128,23 @@ def _with_weights(
             if op.kind == "moe" and tensor.tag == "expert" and "experts" in about:
                 experts = int(about["experts"])
                 visited = experts * read / first_number(job.workload.number(tensor.elements))
-                moved.append(read * bits / 8.0)
+                expert_bytes.append(read * bits / 8.0)
                 where.append(tensor.name)
             else:
                 tensors[tensor.name] = tensors.get(tensor.name, 0.0) + read * bits / 8.0
     return PipelineLayer(
-        layer.name, layer.count, layer.before_s, layer.after_s, tensors, layer.expert_s,
-        sum(moved), tuple(zip(parts, moved, strict=True)), tuple(where), experts, visited,
-    )  # fmt: skip
+        layer.name,
+        layer.count,
+        layer.before_s,
+        layer.after_s,
+        tensors,
+        layer.expert_s,
+        sum(expert_bytes),
+        tuple(zip(parts, expert_bytes, strict=True)),
+        tuple(where),
+        experts,
+        visited,
+    )
 
 
 def _engine_seconds(prediction: Prediction, source: str) -> Floats:

@@ -170,11 +170,15 @@ class State:
 
     def copy(self) -> State:
         """Return the same state, apart."""
-        made = object.__new__(State)
-        made.items, made.sizes, made.capacity = self.items, self.sizes, self.capacity
-        made.channel, made.engine, made.used = self.channel, self.engine, self.used
-        made.ends, made.held, made.kept = dict(self.ends), list(self.held), dict(self.kept)
-        return made
+        timeline = object.__new__(State)
+        timeline.items, timeline.sizes, timeline.capacity = self.items, self.sizes, self.capacity
+        timeline.channel, timeline.engine, timeline.used = self.channel, self.engine, self.used
+        timeline.ends, timeline.held, timeline.kept = (
+            dict(self.ends),
+            list(self.held),
+            dict(self.kept),
+        )
+        return timeline
 
     def add(self, i: int, children: Sequence[int]) -> tuple[float, float, float, float] | None:
         """Load and compute the next item; return the ends of both, or None where it never fits.
@@ -287,14 +291,14 @@ def pipeline(
         The order is no permutation, puts an item before one that it waits for or builds on, or an
         item never finds room.
     """
-    chosen = list(range(len(items))) if order is None else list(order)
-    if sorted(chosen) != list(range(len(items))):
+    order = list(range(len(items))) if order is None else list(order)
+    if sorted(order) != list(range(len(items))):
         raise ValueError("the order is not each item once")
     sizes, capacity = place_sizes(items, slots, buffer_bytes)
     children = descendants(items)
     state = State(items, sizes, capacity)
     times = np.zeros((4, len(items)))
-    for i in chosen:
+    for i in order:
         item = items[i]
         for other in (item.after, item.parent):
             if other >= 0 and other not in state.ends:
@@ -304,14 +308,14 @@ def pipeline(
             raise ValueError(f"'{item.name}' never finds room in the buffer")
         times[:, i] = done
     freed = times[3].copy()
-    for i in reversed(chosen):
+    for i in reversed(order):
         above = items[i].parent
         if above >= 0:
             freed[above] = max(freed[above], freed[i])
     peak = _peak(items, sizes, times[0], freed)
     return StreamTimeline(
-        tuple(items), tuple(chosen), times[0], times[1], times[2], times[3], freed, peak
-    )  # fmt: skip
+        tuple(items), tuple(order), times[0], times[1], times[2], times[3], freed, peak
+    )
 
 
 def _peak(items: Sequence[Load], sizes: Sequence[float], start: Floats, freed: Floats) -> float:

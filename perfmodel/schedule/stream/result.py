@@ -165,11 +165,23 @@ class StreamResult(Result):
             "depth": self.depth,
         }
         for name in (
-            "tokens_per_s", "run_s", "compute_s", "io_s", "bubble_s", "serial_s", "bound_s",
-            "hidden_fraction", "streamed_bytes", "wasted_bytes", "resident_bytes", "buffer_bytes",
-            "working_set_bytes", "hit_fraction", "energy_j",
+            "tokens_per_s",
+            "run_s",
+            "compute_s",
+            "io_s",
+            "bubble_s",
+            "serial_s",
+            "bound_s",
+            "hidden_fraction",
+            "streamed_bytes",
+            "wasted_bytes",
+            "resident_bytes",
+            "buffer_bytes",
+            "working_set_bytes",
+            "hit_fraction",
+            "energy_j",
             "device_energy_j",
-        ):  # fmt: skip
+        ):
             out[name] = getattr(self, name)
         out["predicted_latency_s"] = float(p.latency_s)
         out["layers"] = [
@@ -200,16 +212,16 @@ class StreamResult(Result):
         if not self.feasible:
             return []
         share = 100 * self.bubble_s / self.run_s
-        moved, held = show(self.streamed_bytes, "bytes"), show(self.working_set_bytes, "bytes")
+        streamed, memory = show(self.streamed_bytes, "bytes"), show(self.working_set_bytes, "bytes")
         buffer, serial = show(self.buffer_bytes, "bytes"), show(self.serial_s, "time")
         rows = [
             ("run", show(self.run_s, "time")),
             ("engine", show(self.compute_s, "time")),
-            ("channel", f"{show(self.io_s, 'time')} for {moved}"),
+            ("channel", f"{show(self.io_s, 'time')} for {streamed}"),
             ("bubbles", f"{show(self.bubble_s, 'time')} ({share:.3g} %)"),
             ("hidden", f"{100 * self.hidden_fraction:.3g} % of the channel's time"),
             ("bound", f"{show(self.bound_s, 'time')} (without overlap {serial})"),
-            ("memory", f"{held}, of it a buffer of {buffer} for {self.depth} loads"),
+            ("memory", f"{memory}, of it a buffer of {buffer} for {self.depth} loads"),
         ]
         if self.tokens_per_s is not None:
             rows.insert(0, ("tokens/s", f"{self.tokens_per_s:.4g}"))

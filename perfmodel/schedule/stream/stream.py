@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from perfmodel import units
 from perfmodel.cost.capacity import Violation
-from perfmodel.errors import Fault, InputError, input_error, nearest
+from perfmodel.errors import Fault, InputError, input_error, not_among
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.prediction import Prediction
-from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
+from perfmodel.resolve import DeviceLike, PredictionInputs, PredictionQuestion, WorkloadLike
 from perfmodel.schedule.place.items import items_of
 from perfmodel.schedule.place.levels import PlacementLevel, levels_of
 from perfmodel.schedule.place.place import place, predicted_one, read_levels
@@ -24,13 +22,11 @@ from perfmodel.schedule.place.popularity import Popularity, popularity_of
 from perfmodel.schedule.place.result import PlacementResult
 from perfmodel.schedule.stream.channel import StreamChannel, channel_of
 from perfmodel.schedule.stream.layers import PipelineLayer, layers_of
-from perfmodel.schedule.stream.pipeline import Load, pipeline
+from perfmodel.schedule.stream.loads import LoadSequence, ResidentWeights, Spread
+from perfmodel.schedule.stream.pipeline import pipeline
 from perfmodel.schedule.stream.result import StreamResult
-from perfmodel.settings import gathered
+from perfmodel.settings import FaultList, gathered
 from perfmodel.units import show
-
-#: Which layers stay: evenly between those that are streamed, or the first ones.
-Spread: TypeAlias = Literal["even", "first"]
 
 
 def stream(
@@ -112,312 +108,211 @@ def stream(
     >>> s.feasible
     True
     """
-    faults = gathered()
-    faults.extend(_option_faults(depth, spread, hit_fraction, accuracy, runs, seed, memory))
-    if isinstance(source, str) and "=" in source:
-        (source,) = read_levels(source, faults, "source") or (None,)
-    if isinstance(popularity, str):
-        popularity = faults.trying(popularity_of, popularity)
-    subject = faults.trying(resolve, workload, device, precision, runtime, set, engine)
-    found = None if subject is None else faults.trying(predicted_one, subject, "streams")
-    if found is None or subject is None:
-        raise InputError(faults)
-    ways = faults.trying(_channel, found, source)
-    if popularity is not None:
-        faults.trying(items_of, found, by="layer", popularity=popularity)
-    faults.settle()
-    assert ways is not None
-    channel, extra = ways
-    main = found._setting.levels[-1]  # pyright: ignore[reportPrivateUsage]
-    # What `predict` reads the weights from is left out of the engine's time, whatever the source.
-    home = found._setting.weights_memory  # pyright: ignore[reportPrivateUsage]
-    layers = layers_of(found, channel.name if home == main else home)
-    repeated = [_load_bytes(layer, grouped) for layer in layers if layer.count > 1]
-    largest = (
-        max(repeated) if any(repeated) else max(_load_bytes(layer, grouped) for layer in layers)
-    )
-    held = depth * largest
-    (inner,) = levels_of(found, [main], None if memory is None else {main: memory})
-    room = inner.capacity_bytes
-    kv = float(found.kv_bytes)
-    if keep and float(found.weight_bytes) + kv <= room:
-        held = 0.0  # everything stays: nothing passes through a buffer
-    # What is streamed passes through main memory: it is never better off outside.
-    most = inner.bandwidth_bytes_per_s * (1.0 - 1e-6)
-    outside = [replace(v, bandwidth_bytes_per_s=min(v.bandwidth_bytes_per_s, most)) for v in extra]
-    placement = place(
-        subject.workload, subject.device, precision=subject.precision, runtime=subject.runtime,
-        engine=subject.engine, levels=[main] if extra else [main, channel.name], extra=outside,
-        by="layer",
-        capacities={main: max(room - held, 0.0) if keep else min(kv, max(room - held, 0.0))},
-        kv_levels=[main], cached=main if cached and keep else None, popularity=popularity,
-    )  # fmt: skip
-    violations = placement.violations
-    if held > room:
-        violations = (_too_large(main, held, room, depth, largest), *violations)
-    if violations:
-        return StreamResult(
-            found, channel, layers, placement, depth, held, 0, None, float("inf"), 0.0, 0.0, 0.0,
-            0.0, violations=violations,
-        )  # fmt: skip
-    state = _Resident(placement, main, hit_fraction)
-    rules = _Rules(largest, depth, spread, accuracy, grouped)
-    made = _items(layers, channel, state, rules, runs, seed)
-    line = pipeline(made.items, slots=depth)
-    ends = [float(line.compute_end[i]) for i in made.last]
-    warm = 1 if runs > 1 else 0
-    start = ends[warm - 1] if warm else 0.0
-    steady = (ends[-1] - start) / (runs - warm)
-    first = made.last[warm - 1] + 1 if warm else 0
-    measured = made.items[first:]
-    count = runs - warm
-    return StreamResult(
-        found, channel, layers, placement, depth, held, runs, line, steady,
-        sum(i.io_s for i in measured) / count, sum(i.compute_s for i in measured) / count,
-        sum(i.size_bytes for i in measured) / count, state.overall(layers),
-        sum(i.size_bytes for i in measured if not i.requests) / count,
-    )  # fmt: skip
+    return StreamQuestion(**vars()).answer()
 
 
-def _option_faults(
-    depth: int, spread: str, hit_fraction: float | None, accuracy: float, runs: int, seed: int,
-    memory: str | float | None,
-) -> list[Fault]:  # fmt: skip
-    faults: list[Fault] = []
-    if depth < 1:
-        faults.append(Fault(f"a buffer of {depth} loads holds none", "depth", expected="1 or more"))
-    if runs < 1:
-        faults.append(Fault(f"{runs} runs are none", "runs", expected="1 or more"))
-    if spread not in ("even", "first"):
-        faults.append(Fault(f"there is no '{spread}'", "spread", expected="even or first",
-                            suggestion=nearest(spread, ("even", "first"))))  # fmt: skip
-    for name, value in (("hit_fraction", hit_fraction), ("accuracy", accuracy)):
-        if value is not None and not 0.0 <= value <= 1.0:
-            faults.append(Fault(f"{value:g} is no share", name, expected="0 to 1"))
-    if seed < 0:
-        faults.append(Fault(f"{seed} is no seed", "seed", expected="a whole number from 0"))
-    if memory is not None:
-        try:
-            size = units.parse(memory, "bytes") if isinstance(memory, str) else float(memory)
-        except units.UnitError as error:
-            faults.append(Fault(error.message, "memory", expected=error.expected,
-                                suggestion=error.suggestion))  # fmt: skip
-        else:
-            if not size >= 0:
-                faults.append(Fault(f"{size:g} is no capacity", "memory", expected="bytes from 0"))
-    return faults
+@dataclass(frozen=True, kw_only=True)
+class StreamQuestion(PredictionQuestion):
+    """The parameters of `stream`."""
+
+    source: str | PlacementLevel | None
+    memory: str | float | None
+    depth: int
+    keep: bool
+    spread: Spread
+    cached: bool
+    popularity: Popularity | None
+    hit_fraction: float | None
+    accuracy: float
+    grouped: bool
+    runs: int
+    seed: int
+
+    def answer(self) -> StreamResult:
+        """Return the result of `stream`; it raises the same errors."""
+        faults = gathered()
+        faults += self._option_faults()
+        source = self.source
+        if isinstance(source, str) and "=" in source:
+            (source,) = read_levels(source, faults, "source") or (None,)
+        popularity = faults.trying(popularity_of, self.popularity)
+        predicted = faults.trying(predicted_one, self, "streams")
+        if predicted is None:
+            raise InputError(faults)
+        subject, prediction = predicted
+        opened = faults.trying(_channel, prediction, source)
+        if popularity is not None:
+            faults.trying(items_of, prediction, by="layer", popularity=popularity)
+        faults.settle()
+        assert opened is not None
+        channel, extra = opened
+        setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+        main, home = setting.levels[-1], setting.weights_memory
+        # What `predict` reads the weights from is left out of the engine's time, whatever the
+        # source.
+        layers = layers_of(prediction, channel.name if home == main else home)
+        largest = self._largest_load(layers)
+        sizes = None if self.memory is None else {main: self.memory}
+        (inner,) = levels_of(prediction, [main], sizes)
+        capacity, kv = inner.capacity_bytes, float(prediction.kv_bytes)
+        everything = float(prediction.weight_bytes) + kv
+        # Where everything is resident, nothing passes through a buffer.
+        buffer = 0.0 if self.keep and everything <= capacity else self.depth * largest
+        room = max(capacity - buffer, 0.0)
+        placement = self._placement(
+            subject, inner, channel, extra, room if self.keep else min(kv, room)
+        )
+        violations = placement.violations
+        if buffer > capacity:
+            violations = (self._too_large(main, buffer, capacity, largest), *violations)
+        unrun = StreamResult(
+            prediction,
+            channel,
+            layers,
+            placement,
+            self.depth,
+            buffer,
+            0,
+            None,
+            float("inf"),
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            violations=violations,
+        )
+        return unrun if violations else self._run(unrun, main, largest)
+
+    def _option_faults(self) -> list[Fault]:
+        faults = FaultList()
+        if self.depth < 1:
+            message = f"a buffer of {self.depth} loads holds none"
+            faults.append(Fault(message, "depth", expected="1 or more"))
+        if self.runs < 1:
+            faults.append(Fault(f"{self.runs} runs are none", "runs", expected="1 or more"))
+        message = f"there is no '{self.spread}'"
+        faults += not_among(message, self.spread, ("even", "first"), "spread")
+        for name in ("hit_fraction", "accuracy"):
+            share = getattr(self, name)
+            if share is not None and not 0.0 <= share <= 1.0:
+                faults.append(Fault(f"{share:g} is no share", name, expected="0 to 1"))
+        if self.seed < 0:
+            message = f"{self.seed} is no seed"
+            faults.append(Fault(message, "seed", expected="a whole number from 0"))
+        if self.memory is not None:
+            size = faults.quantity(self.memory, "bytes", "memory")
+            if size is not None and not size >= 0:
+                message = f"{size:g} is no capacity"
+                faults.append(Fault(message, "memory", expected="bytes from 0"))
+        return faults
+
+    def _largest_load(self, layers: Sequence[PipelineLayer]) -> float:
+        """Return the bytes of the largest load of the layers that repeat, else of any."""
+
+        def load_bytes(layer: PipelineLayer) -> float:
+            expert = layer.expert_bytes / layer.visited if layer.visited else 0.0
+            if self.grouped:
+                expert = max((size for _, size in layer.expert_parts), default=0.0)
+            return max(sum(layer.tensors.values()), expert)
+
+        repeated = max((load_bytes(layer) for layer in layers if layer.count > 1), default=0.0)
+        return repeated or max(map(load_bytes, layers))
+
+    def _placement(
+        self,
+        subject: PredictionInputs,
+        main: PlacementLevel,
+        channel: StreamChannel,
+        extra: Sequence[PlacementLevel],
+        capacity_bytes: float,
+    ) -> PlacementResult:
+        """Return what is resident in so many bytes of main memory; the channel has the others."""
+        # What is streamed passes through main memory: it is never better off outside.
+        most = main.bandwidth_bytes_per_s * (1.0 - 1e-6)
+        return place(
+            subject.workload,
+            subject.device,
+            precision=subject.precision,
+            runtime=subject.runtime,
+            engine=subject.engine,
+            levels=[main.name] if extra else [main.name, channel.name],
+            extra=[
+                replace(v, bandwidth_bytes_per_s=min(v.bandwidth_bytes_per_s, most)) for v in extra
+            ],
+            by="layer",
+            capacities={main.name: capacity_bytes},
+            kv_levels=[main.name],
+            cached=main.name if self.cached and self.keep else None,
+            popularity=self.popularity,
+        )
+
+    def _too_large(self, main: str, buffer: float, capacity: float, largest: float) -> Violation:
+        levers = [f"a {main} of {show(buffer, 'bytes')} beside the rest"]
+        if capacity >= largest:
+            levers.insert(0, f"a depth of {int(capacity // largest)}")
+        return Violation(
+            f"memories.{main}.capacity",
+            buffer,
+            capacity,
+            buffer - capacity,
+            tuple(levers),
+            f"a buffer of {self.depth} loads takes {show(buffer, 'bytes')} and {main} has "
+            f"{show(capacity, 'bytes')} for it",
+        )
+
+    def _run(self, unrun: StreamResult, main: str, largest: float) -> StreamResult:
+        """Return the result with its runs simulated; the first of several warms up."""
+        resident = ResidentWeights(unrun.placement, main, self.hit_fraction)
+        sequence = LoadSequence(
+            unrun.channel,
+            resident,
+            largest,
+            self.depth,
+            self.spread,
+            self.accuracy,
+            self.grouped,
+            np.random.default_rng(self.seed),
+        )
+        for run in range(self.runs):
+            sequence.add_run(str(run), unrun.layers)
+        timeline = pipeline(sequence.items, slots=self.depth)
+        ends = [float(timeline.compute_end[i]) for i in sequence.last]
+        warm = self.runs > 1
+        count = self.runs - warm
+        measured = sequence.items[sequence.last[0] + 1 if warm else 0 :]
+        return replace(
+            unrun,
+            runs=self.runs,
+            timeline=timeline,
+            run_s=(ends[-1] - (ends[0] if warm else 0.0)) / count,
+            io_s=sum(load.io_s for load in measured) / count,
+            compute_s=sum(load.compute_s for load in measured) / count,
+            streamed_bytes=sum(load.size_bytes for load in measured) / count,
+            hit_fraction=resident.overall_hit(unrun.layers),
+            wasted_bytes=sum(load.size_bytes for load in measured if not load.requests) / count,
+        )
 
 
 def _channel(
-    found: Prediction, source: str | PlacementLevel | None
+    prediction: Prediction, source: str | PlacementLevel | None
 ) -> tuple[StreamChannel, tuple[PlacementLevel, ...]]:
-    """Return the channel, and the level that the device does not have."""
+    """Return the channel, and its level where the device does not have it."""
     if isinstance(source, PlacementLevel):
         energy = source.energy_j_per_byte
-        made = StreamChannel(source.name, source.bandwidth_bytes_per_s,
-                       energy_j_per_byte=float("nan") if energy is None else energy)  # fmt: skip
-        return made, (source,)
-    setting = found._setting  # pyright: ignore[reportPrivateUsage]
-    main = setting.levels[-1]
-    name = setting.weights_memory if source is None else found.machine.resolve(
-        f"memories.{source}.capacity"
-    ).split(".")[1]  # fmt: skip
+        channel = StreamChannel(
+            source.name,
+            source.bandwidth_bytes_per_s,
+            energy_j_per_byte=float("nan") if energy is None else energy,
+        )
+        return channel, (source,)
+    setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
+    main, name = setting.levels[-1], setting.weights_memory
+    if source is not None:
+        name = prediction.machine.resolve(f"memories.{source}.capacity").split(".")[1]
     if name == main:
         raise input_error(
-            f"{found.device} keeps weights in {main}, its main memory",
+            f"{prediction.device} keeps weights in {main}, its main memory",
             "source",
             expected="another memory, or a level beside the device",
         )
-    return channel_of(found, name), ()
-
-
-def _load_bytes(layer: PipelineLayer, grouped: bool) -> float:
-    """Return the bytes of the largest load of a layer."""
-    each = layer.expert_bytes / layer.visited if layer.visited else 0.0
-    if grouped:
-        each = max((bytes_ for _, bytes_ in layer.expert_parts), default=0.0)
-    return max(sum(layer.tensors.values()), each)
-
-
-def _too_large(main: str, held: float, room: float, depth: int, largest: float) -> Violation:
-    levers = [f"a {main} of {show(held, 'bytes')} beside the rest"]
-    if room >= largest:
-        levers.insert(0, f"a depth of {int(room // largest)}")
-    return Violation(
-        f"memories.{main}.capacity", held, room, held - room, tuple(levers),
-        f"a buffer of {depth} loads takes {show(held, 'bytes')} and {main} has "
-        f"{show(room, 'bytes')} for it",
-    )  # fmt: skip
-
-
-class _Resident:
-    """What stays in main memory, by tensor."""
-
-    def __init__(self, placement: PlacementResult, main: str, known: float | None) -> None:
-        self.known = known
-        self.copies: dict[str, tuple[int, int]] = {}
-        self.hits: dict[str, float] = {}
-        read: dict[str, float] = {}
-        near: dict[str, float] = {}
-        at = [level.name for level in placement.levels].index(main)
-        for item, counts in zip(placement.items, placement.counts, strict=True):
-            for part in item.parts:
-                if part.expert < 0:
-                    self.copies[part.tensor] = (counts[at], item.copies)
-                    continue
-                moved = item.copies * part.size_bytes * item.touched
-                read[part.tensor] = read.get(part.tensor, 0.0) + moved
-                share = counts[at] / item.copies
-                share += self._cached(placement, item.name)
-                near[part.tensor] = near.get(part.tensor, 0.0) + moved * share
-        for tensor, moved in read.items():
-            self.hits[tensor] = near[tensor] / moved if moved else 1.0
-
-    @staticmethod
-    def _cached(placement: PlacementResult, name: str) -> float:
-        """Share of the visits that the cache serves, of all copies of an item."""
-        rows = [row for row in placement.rows if row.name == name]
-        total = sum(row.copies for row in rows)
-        return sum(row.copies * row.hit_fraction for row in rows if row.cached_in) / total
-
-    def stays(self, tensor: str, copy: int, spread: str) -> bool:
-        """Whether a layer's own copy of a tensor is in main memory."""
-        held, copies = self.copies[tensor]
-        if copies == 1 or held in (0, copies):
-            return held > 0
-        i = copy % copies
-        if spread == "first":
-            return i < held
-        # Evenly: as often as a line of that slope passes a whole number.
-        return (i + 1) * held // copies > i * held // copies
-
-    def hit(self, layer: PipelineLayer) -> float:
-        """Share of the visits of a layer's experts that main memory serves."""
-        if not layer.experts:
-            return 1.0
-        if self.known is not None:
-            return self.known
-        return float(np.mean([self.hits[name] for name in layer.expert_tensors]))
-
-    def overall(self, layers: Sequence[PipelineLayer]) -> float:
-        """The same over all layers, each as often as it is visited."""
-        weight = sum(layer.count * layer.visited for layer in layers)
-        hits = sum(layer.count * layer.visited * self.hit(layer) for layer in layers)
-        return hits / weight if weight else 1.0
-
-
-@dataclass(slots=True)
-class _LoadSequence:
-    """Items of all runs, and the last item of each."""
-
-    items: list[Load]
-    last: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """How loads are cut and ordered; as `stream` takes them."""
-
-    largest: float
-    depth: int
-    spread: Spread
-    accuracy: float
-    grouped: bool
-
-
-def _items(
-    layers: Sequence[PipelineLayer],
-    channel: StreamChannel,
-    state: _Resident,
-    rules: _Rules,
-    runs: int,
-    seed: int,
-) -> _LoadSequence:
-    random = np.random.default_rng(seed)
-    made = _LoadSequence([], [])
-    router = -1
-    for run in range(runs):
-        for layer in layers:
-            for copy in range(layer.count):
-                name = f"{run}/{layer.name}" + (f"@{copy}" if layer.count > 1 else "")
-                size = sum(
-                    read for tensor, read in layer.tensors.items()
-                    if not state.stays(tensor, copy, rules.spread)
-                )  # fmt: skip
-                if not layer.visited:
-                    # What is larger than a layer (a classifier) comes in pieces of that size.
-                    cuts = max(1, math.ceil(size / rules.largest - 1e-9))
-                    each = Load(name, channel.seconds(size / cuts), layer.engine_s / cuts,
-                                size / cuts)  # fmt: skip
-                    made.items += [each] * cuts
-                    continue
-                before = len(made.items)
-                made.items.append(Load(name, channel.seconds(size), layer.before_s, size))
-                draw = _draw(layer, state.hit(layer), rules.accuracy, random)
-                add = _grouped if rules.grouped else _one_by_one
-                add(made.items, name, layer, draw, (router, before), channel, rules.depth, random)
-                if layer.after_s:
-                    made.items.append(Load(f"{name} end", 0.0, layer.after_s))
-                router = before
-        made.last.append(len(made.items) - 1)
-    return made
-
-
-def _one_by_one(
-    items: list[Load], name: str, layer: PipelineLayer, draw: tuple[int, int, int],
-    routers: tuple[int, int], channel: StreamChannel, depth: int, random: np.random.Generator,
-) -> None:  # fmt: skip
-    """Add experts that are computed one at a time: guesses, those that are there, the others."""
-    missing, guessed, wrong = draw
-    each, work = layer.expert_bytes / layer.visited, layer.expert_s / layer.visited
-    # A guess is loaded ahead, and computed on when its layer has come so far.
-    right: list[bool] = [True] * guessed + [False] * wrong
-    random.shuffle(right)
-    _experts(items, f"{name} guess", right, each, work, routers[0], channel, depth)
-    hits = max(0.0, layer.visited - missing) * work
-    items.append(Load(f"{name} hits", 0.0, hits, after=routers[1]))
-    _experts(items, f"{name} expert", [True] * (missing - guessed), each, work, routers[1], channel,
-             depth)  # fmt: skip
-
-
-def _grouped(
-    items: list[Load], name: str, layer: PipelineLayer, draw: tuple[int, int, int],
-    routers: tuple[int, int], channel: StreamChannel, depth: int, random: np.random.Generator,
-) -> None:  # fmt: skip
-    """Add experts that are computed matrix by matrix, each when all have theirs."""
-    missing, guessed, wrong = draw
-    for kind, count, after in (("guess", guessed, routers[0]), ("wrong", wrong, routers[0])):
-        for k, (_, bytes_) in enumerate(layer.expert_parts if count else ()):
-            size = count * bytes_ / layer.visited
-            items.append(Load(f"{name} {kind} {k}", channel.seconds(size), 0.0, size, after,
-                              requests=float(kind == "guess")))  # fmt: skip
-    for k, (work, bytes_) in enumerate(layer.expert_parts):
-        size = (missing - guessed) * bytes_ / layer.visited
-        items.append(Load(f"{name} matrix {k}", channel.seconds(size), work, size, routers[1]))
-
-
-def _draw(
-    layer: PipelineLayer, hit: float, accuracy: float, random: np.random.Generator
-) -> tuple[int, int, int]:
-    """Return experts that are missing, those of them that were guessed, and wrong guesses."""
-    whole = int(layer.visited)
-    visits = whole + int(random.random() < layer.visited - whole)
-    missing = int(random.binomial(visits, 1.0 - hit))
-    guessed = int(random.binomial(missing, accuracy)) if accuracy else 0
-    return missing, guessed, missing - guessed if accuracy else 0
-
-
-def _experts(
-    items: list[Load], name: str, needed: Sequence[bool], each: float, work: float, after: int,
-    channel: StreamChannel, depth: int,
-) -> None:  # fmt: skip
-    """Add the loads of experts that are asked for together, as many as the buffer holds at once."""
-    if not needed:
-        return
-    together = min(len(needed), depth)
-    seconds = channel.seconds(together * each) / together
-    for k, wanted in enumerate(needed):
-        items.append(
-            Load(f"{name} {k}", seconds, work if wanted else 0.0, each, after,
-                 requests=1.0 if wanted else 0.0)
-        )  # fmt: skip
+    return channel_of(prediction, name), ()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.schedule.tiling.fan import Fan, has_one_source
@@ -86,8 +86,9 @@ class PatchPlan:
         """All that crosses the boundary of the chip, as of a schedule: maps, outputs, weights."""
         stored = {
             self.network.layers[s.patches.end - 1].writes
-            for s in self.stages if not s.patches.output_on_chip
-        }  # fmt: skip
+            for s in self.stages
+            if not s.patches.output_on_chip
+        }
         left = sum(self.network.maps[t].size_bytes() for t in self.network.outputs - stored)
         return self.map_bytes + left + self.weight_bytes
 
@@ -101,15 +102,15 @@ class PatchPlan:
     @property
     def held_bytes(self) -> tuple[int, ...]:
         """For each layer, the most activation bytes on chip while it runs."""
-        return tuple(held for s in self.stages for held in s.held_bytes)
+        return tuple(layer for s in self.stages for layer in s.held_bytes)
 
 
 def layer_by_layer(
     network: FeatureMapNetwork, *, in_place_depthwise: bool = False, weights: Weights = "outside"
 ) -> PatchPlan:
     """Return the plan without patches: every layer whole, in the network's order."""
-    whole = Patches(0, len(network.layers), _ones(network), weights=weights)
-    return PatchPlan(network, (run_stage(network, whole, in_place_depthwise=in_place_depthwise),))
+    every = Patches(0, len(network.layers), _ones(network), weights=weights)
+    return PatchPlan(network, (run_stage(network, every, in_place_depthwise=in_place_depthwise),))
 
 
 def default_grids(extents: Sequence[int]) -> tuple[tuple[int, ...], ...]:
@@ -125,11 +126,19 @@ def default_grids(extents: Sequence[int]) -> tuple[tuple[int, ...], ...]:
 
 
 def patch_plan(
-    network: FeatureMapNetwork, objective: Objective = "macs", *, capacity_bytes: int | None = None,
-    grids: Iterable[tuple[int, ...]] | None = None, modes: Sequence[Mode] = MODES,
-    in_place_depthwise: bool = False, most_patched: int | None = None, clipped: bool = True,
-    count_weights: bool = False, weights_inside: bool = False, time_limit_s: float | None = None,
-) -> PatchPlan | None:  # fmt: skip
+    network: FeatureMapNetwork,
+    objective: Objective = "macs",
+    *,
+    capacity_bytes: int | None = None,
+    grids: Iterable[tuple[int, ...]] | None = None,
+    modes: Sequence[Mode] = MODES,
+    in_place_depthwise: bool = False,
+    most_patched: int | None = None,
+    clipped: bool = True,
+    count_weights: bool = False,
+    weights_inside: bool = False,
+    time_limit_s: float | None = None,
+) -> PatchPlan | None:
     """Return the best plan over all stretches between cuts, grids and modes.
 
     Parameters
@@ -148,7 +157,7 @@ def patch_plan(
         Weights lie off chip, and ``offchip`` counts their readings.
     weights_inside
         Weights pass through this memory: a filter at a time, read again for every patch, or those
-        of a stretch all the while, read once, whichever is better.
+        of a stretch for all of its patches, read once, whichever is better.
     time_limit_s
         Seconds of the wall clock after which the best so far is returned, not proved; None for
         none.
@@ -167,39 +176,52 @@ def patch_plan(
         raise ValueError(f"objective '{objective}' is none of peak, macs, offchip")
     if objective != "peak" and capacity_bytes is None:
         raise ValueError(f"objective '{objective}' needs a capacity")
+    weights: tuple[Weights, ...] = ("resident", "streamed") if weights_inside else ("outside",)
     chooser = _Chooser(
-        network, None if grids is None else tuple(grids), tuple(modes), in_place_depthwise, clipped,
-        len(network.cuts) if most_patched is None else most_patched, count_weights, weights_inside,
-        Deadline(time_limit_s),
-    )  # fmt: skip
-    if objective != "peak":
-        assert capacity_bytes is not None
-        if objective == "macs":
-            return chooser.within(capacity_bytes, False)
-        inside = chooser.within(capacity_bytes, False, share=_INSIDE)
-        if inside is not None and not (inside.extra_macs or count_weights or chooser.skips):
-            left = inside.map_bytes - inside.input_bytes
-            if not left and inside.proved:
-                return inside
-        outside = chooser.within(capacity_bytes, True)
-        found = [replace(plan, proved=False) for plan in (outside, inside) if plan is not None]
-        return min(found, key=chooser.across, default=None) if chooser.stopped else outside
-    best = layer_by_layer(
-        network, in_place_depthwise=in_place_depthwise,
-        weights="streamed" if weights_inside else "outside",
-    )  # fmt: skip
+        network=network,
+        grids=None if grids is None else tuple(grids),
+        modes=tuple(modes),
+        depthwise=in_place_depthwise,
+        clipped=clipped,
+        most_patched=len(network.cuts) if most_patched is None else most_patched,
+        count_weights=count_weights,
+        weights=weights,
+        deadline=Deadline(time_limit_s),
+    )
+    if objective == "peak":
+        return _least_peak(chooser, capacity_bytes)
+    assert capacity_bytes is not None
+    on_chip = _Goal(capacity_bytes)
+    if objective == "macs":
+        return chooser.within(on_chip)
+    inside = chooser.within(on_chip, share=_INSIDE)
+    if inside is not None and not (inside.extra_macs or count_weights or chooser.skips):
+        left = inside.map_bytes - inside.input_bytes
+        if not left and inside.proved:
+            return inside
+    outside = chooser.within(_Goal(capacity_bytes, offchip=True))
+    if not chooser.stopped:
+        return outside
+    plans = [replace(plan, proved=False) for plan in (outside, inside) if plan is not None]
+    return min(plans, key=chooser.across, default=None)
+
+
+def _least_peak(chooser: _Chooser, capacity_bytes: int | None) -> PatchPlan | None:
+    """Return the plan of least peak memory, and of least recomputation with it."""
+    weights: Weights = "streamed" if "streamed" in chooser.weights else "outside"
+    best = layer_by_layer(chooser.network, in_place_depthwise=chooser.depthwise, weights=weights)
     if capacity_bytes is not None and best.peak_bytes > capacity_bytes:
-        found = chooser.within(capacity_bytes, False)
-        if found is None:
+        fitting = chooser.within(_Goal(capacity_bytes))
+        if fitting is None:
             return None
-        best = found
+        best = fitting
     while True:  # each round finds the least recomputation under a smaller peak, until none fits
-        better = chooser.within(best.peak_bytes - 1, False, peak=True)
+        better = chooser.within(_Goal(best.peak_bytes - 1, peak=True))
         best = better or best
         if chooser.stopped:
             return replace(best, proved=False)
         if better is None:
-            least = chooser.within(best.peak_bytes, False)
+            least = chooser.within(_Goal(best.peak_bytes))
             return least if least is not None and least.proved else replace(best, proved=False)
 
 
@@ -214,56 +236,88 @@ def _skips(network: FeatureMapNetwork) -> bool:
         for end in network.cuts[1:]:
             finest = maps[network.gridded(end)].extents[axis]
             start = max(k for k in network.cuts if k < end)
-            parts = axis_parts(network, start, end, axis, finest, kept=True)
-            if any(int(p.made.sum()) < maps[t].extents[axis] for t, p in parts.items()):
+            parts = axis_parts(network, start, end, axis, finest, cached=True)
+            if any(int(p.computed.sum()) < maps[t].extents[axis] for t, p in parts.items()):
                 return True
     return False
 
 
-_Cost = tuple[int, int, int]
+class _Cost(NamedTuple):
+    """What is made least, in this order: bytes off chip (or the peak), then work, then weights."""
+
+    first: int
+    extra_macs: int
+    weight_bytes: int
 
 
+class _Goal(NamedTuple):
+    """What a plan must keep to, and what comes first.
+
+    Attributes
+    ----------
+    capacity
+        Bytes on chip.
+    offchip
+        Whether maps may lie off chip, where fewest bytes across the boundary come first.
+    peak
+        Whether the smaller peak goes before recomputation, stretch by stretch.
+    """
+
+    capacity: int
+    offchip: bool = False
+    peak: bool = False
+
+
+class _State(NamedTuple):
+    """Where the live map of a cut lies, and how many stretches before it run in patches."""
+
+    on_chip: bool
+    patched: int
+
+
+class _Prefix(NamedTuple):
+    """The best stages up to a cut."""
+
+    cost: _Cost
+    stages: tuple[PatchStageCost, ...]
+
+
+@dataclass
 class _Chooser:
-    def __init__(
-        self,
-        network: FeatureMapNetwork,
-        grids: tuple[tuple[int, ...], ...] | None,
-        modes: tuple[Mode, ...],
-        in_place_depthwise: bool,
-        clipped: bool,
-        most: int,
-        count_weights: bool,
-        weights_inside: bool,
-        deadline: Deadline,
-    ) -> None:
-        self.deadline = self.allowed = deadline
-        #: The last call of `within` left ways out, since time ran out.
-        self.stopped = False
-        self.network, self.grids, self.modes = network, grids, modes
-        self.depthwise, self.clipped, self.most = in_place_depthwise, clipped, most
-        self.count_weights = count_weights
-        self.weights: tuple[Weights, ...] = (
-            ("resident", "streamed") if weights_inside else ("outside",)
-        )
-        self.sizes = [m.size_bytes() for m in network.maps]
-        self.runs: dict[Patches, PatchStageCost] = {}
-        self.skips = _skips(network)
-        self.parts: dict[tuple[int, int, int, bool], dict[int, AxisParts]] = {}
-        self.fans: dict[tuple[int, tuple[int, ...], Mode], Fan] = {}
-        self.peaks: dict[Patches, int] = {}
-        self.fanned = has_one_source(network)
+    """The ways to run each stretch, evaluated once, and the shortest path over cuts."""
 
-    def within(
-        self, capacity: int, offchip: bool, *, peak: bool = False, share: float = 1.0
-    ) -> PatchPlan | None:
+    network: FeatureMapNetwork
+    grids: tuple[tuple[int, ...], ...] | None
+    modes: tuple[Mode, ...]
+    depthwise: bool
+    clipped: bool
+    most_patched: int
+    count_weights: bool
+    weights: tuple[Weights, ...]
+    deadline: Deadline
+    #: The last call of `within` left ways out, since time ran out.
+    stopped: bool = False
+    runs: dict[Patches, PatchStageCost] = field(default_factory=dict[Patches, PatchStageCost])
+    peaks: dict[Patches, int] = field(default_factory=dict[Patches, int])
+    parts: dict[tuple[int, int, int, bool], dict[int, AxisParts]] = field(
+        default_factory=dict[tuple[int, int, int, bool], dict[int, AxisParts]]
+    )
+    fans: dict[tuple[int, tuple[int, ...], Mode], Fan] = field(
+        default_factory=dict[tuple[int, tuple[int, ...], Mode], Fan]
+    )
+
+    def __post_init__(self) -> None:
+        self.allowed = self.deadline
+        self.skips = _skips(self.network)
+        self.fanned = has_one_source(self.network)
+
+    def within(self, goal: _Goal, *, share: float = 1.0) -> PatchPlan | None:
         """Return the plan of least cost under a capacity.
 
         When time runs out, what is left of the network runs layer by layer, cut by cut.
 
         Parameters
         ----------
-        peak
-            The smaller peak goes before recomputation, stretch by stretch.
         share
             Of the time left.
         """
@@ -272,23 +326,20 @@ class _Chooser:
         if self.deadline.left() < math.inf:
             self.allowed = self.deadline.within(share * self.deadline.left())
         cuts = self.network.cuts
-        # (place of the live map, patched stretches so far) -> (cost, stages)
-        best: list[dict[tuple[bool, int], tuple[_Cost, tuple[PatchStageCost, ...]]]] = [
-            {} for _ in cuts
-        ]
-        best[0] = {(False, 0): ((0, 0, 0), ()), (True, 0): ((0, 0, 0), ())}
+        best: list[dict[_State, _Prefix]] = [{} for _ in cuts]
+        nothing = _Prefix(_Cost(0, 0, 0), ())
+        best[0] = {_State(False, 0): nothing, _State(True, 0): nothing}
         for j in range(1, len(cuts)):
-            last = j == len(cuts) - 1
+            leaving = (True, False) if goal.offchip and j < len(cuts) - 1 else (True,)
             nearest = max(i for i in range(j) if best[i])
             for i in range(j):
                 if not best[i] or (i < nearest and self._late()):
                     continue
-                for inside in (True, False):
-                    for outside in (True,) if last or not offchip else (True, False):
-                        self._extend(best, i, j, inside, outside, capacity, offchip, peak)
+                for inside, outside in itertools.product((True, False), leaving):
+                    self._extend(best, i, j, inside, outside, goal)
         if not best[-1]:
             return None
-        _, stages = min(best[-1].values(), key=lambda entry: entry[0])
+        _, stages = min(best[-1].values(), key=lambda prefix: prefix.cost)
         return PatchPlan(self.network, stages, not self.stopped)
 
     def across(self, plan: PatchPlan) -> int:
@@ -302,76 +353,81 @@ class _Chooser:
 
     def _extend(
         self,
-        best: list[dict[tuple[bool, int], tuple[_Cost, tuple[PatchStageCost, ...]]]],
+        best: list[dict[_State, _Prefix]],
         i: int,
         j: int,
         inside: bool,
         outside: bool,
-        capacity: int,
-        offchip: bool,
-        peak: bool,
+        goal: _Goal,
     ) -> None:
         """Try every way to run the stretch between two cuts after the best of what is before."""
-        network = self.network
-        start, end = network.cuts[i], network.cuts[j]
-        states = [(state, entry) for state, entry in best[i].items() if state[0] == inside]
-        if not states:
+        prefixes = {state: prefix for state, prefix in best[i].items() if state.on_chip == inside}
+        if not prefixes:
             return
-        sources = {t for layer in network.layers[start:end] for t in layer.reads}
-        entering = sum(
-            self.sizes[t] for t in sources if network.maker[t] < start and inside
-        )  # lower bound
-        leaving = self.sizes[network.layers[end - 1].writes] if outside else 0
-        ways = self._ways(start, end, inside, outside, capacity, entering + leaving, offchip, peak)
-        for stage in ways:
-            patched = stage.patches.count > 1
-            spent = self._spent(stage, offchip)
-            for (_, used), (cost, stages) in states:
-                if used + patched > self.most:
+        cuts = self.network.cuts
+        stretch = Patches(
+            cuts[i], cuts[j], _ones(self.network), "recompute", inside, outside, self.clipped
+        )
+        for stage in self._ways(stretch, goal):
+            spent = self._spent(stage, goal.offchip)
+            for (_, patched), (cost, stages) in prefixes.items():
+                state = _State(outside, patched + (stage.patches.count > 1))
+                if state.patched > self.most_patched:
                     continue
-                key = (outside, used + patched)
-                first = max(cost[0], stage.peak_bytes) if peak else cost[0] + spent[0]
-                total = (first, cost[1] + spent[1], cost[2] + spent[2])
-                if key not in best[j] or total < best[j][key][0]:
-                    best[j][key] = (total, (*stages, stage))
+                first = cost.first + spent.first
+                if goal.peak:
+                    first = max(cost.first, stage.peak_bytes)
+                total = _Cost(
+                    first,
+                    cost.extra_macs + spent.extra_macs,
+                    cost.weight_bytes + spent.weight_bytes,
+                )
+                if state not in best[j] or total < best[j][state].cost:
+                    best[j][state] = _Prefix(total, (*stages, stage))
 
     def _spent(self, stage: PatchStageCost, offchip: bool) -> _Cost:
         weights = stage.weight_bytes
         across = stage.map_bytes + (weights if self.count_weights else 0)
-        return across if offchip else 0, stage.extra_macs, weights
+        return _Cost(across if offchip else 0, stage.extra_macs, weights)
 
-    def _ways(
-        self, start: int, end: int, inside: bool, outside: bool, capacity: int, least: int,
-        offchip: bool, peak: bool,
-    ) -> list[PatchStageCost]:  # fmt: skip
+    def _ends_bytes(self, stretch: Patches) -> int:
+        """Return the bytes of the maps at the ends that lie on chip: no way has a lower peak."""
+        network, maps = self.network, self.network.maps
+        layers = network.layers[stretch.start : stretch.end]
+        sources = {t for layer in layers for t in layer.reads if network.maker[t] < stretch.start}
+        entering = sum(maps[t].size_bytes() for t in sources) if stretch.input_on_chip else 0
+        leaving = maps[layers[-1].writes].size_bytes() if stretch.output_on_chip else 0
+        return entering + leaving
+
+    def _ways(self, stretch: Patches, goal: _Goal) -> list[PatchStageCost]:
         """Return the best way to run a stretch that fits: the least peak, or the least cost."""
-        whole = Patches(
-            start, end, _ones(self.network), "recompute", inside, outside,
-            weights=self.weights[-1],
-        )  # fmt: skip
-        stage = self._run(whole)
-        fits = stage.peak_bytes <= capacity
+        start, end = stretch.start, stretch.end
+        uncut = replace(stretch, clipped=True, weights=self.weights[-1])
+        stage = self._run(uncut)
+        fits = stage.peak_bytes <= goal.capacity
         # Layer by layer computes nothing twice and loads everything once.
-        if fits and not self.skips and not peak:
+        if fits and not self.skips and not goal.peak:
             return [stage]
-        if least > capacity or not self.most or self.network.leaves_inside(start, end):
+        too_large = self._ends_bytes(stretch) > goal.capacity
+        if too_large or not self.most_patched or self.network.leaves_inside(start, end):
             return [stage] if fits else []
         out = self.network.maps[self.network.gridded(end)].extents
-        tries = [(self._spent(stage, offchip), stage.peak_bytes, whole)]
+        # Cost, peak where it is known, and the way.
+        tries = [(self._spent(stage, goal.offchip), stage.peak_bytes, uncut)]
         for grid in default_grids(out) if self.grids is None else self.grids:
             if math.prod(grid) == 1 or any(g > n for g, n in zip(grid, out, strict=True)):
                 continue
             if self._late():
                 break
             for mode, weights in itertools.product(self.modes, self.weights):
-                patches = Patches(start, end, grid, mode, inside, outside, self.clipped, weights)
-                tries.append((self._price(patches, offchip), -1, patches))
-        if peak:
-            ways = [(self._peak(p), cost, p) for cost, _, p in tries]
+                patches = replace(stretch, grid=grid, mode=mode, weights=weights)
+                tries.append((self._price(patches, goal.offchip), -1, patches))
+        if goal.peak:
+            ways = [(self._peak(patches), cost, patches) for cost, _, patches in tries]
             lowest, _, patches = min(ways, key=lambda way: way[:2])
-            return [self._run(patches)] if lowest <= capacity else []
+            return [self._run(patches)] if lowest <= goal.capacity else []
         for _, known, patches in sorted(tries, key=lambda t: t[0]):
-            if (known if known >= 0 else self._peak(patches)) <= capacity:
+            if (known if known >= 0 else self._peak(patches)) <= goal.capacity:
                 return [self._run(patches)]
         return []
 
@@ -383,7 +439,7 @@ class _Chooser:
             patches.start, patches.input_on_chip, patches.output_on_chip, patches.weights
         )
         across += weights if self.count_weights else 0
-        return across if offchip else 0, macs, weights
+        return _Cost(across if offchip else 0, macs, weights)
 
     def _peak(self, patches: Patches) -> int:
         if patches.count == 1 or not self.fanned:
@@ -398,7 +454,7 @@ class _Chooser:
         key = (patches.end, patches.grid, patches.mode)
         if key not in self.fans:
             longest = replace(patches, start=0)
-            axes = [self._parts(longest, a) for a in range(len(patches.grid))]
+            axes = [self._parts(longest, axis) for axis in range(len(patches.grid))]
             self.fans[key] = Fan(self.network, longest, axes, self.depthwise)
         return self.fans[key]
 
@@ -407,23 +463,23 @@ class _Chooser:
 
         Every reader of the one map that is live at the beginning comes after it.
         """
-        key = (patches.end, axis, patches.grid[axis], keeps(patches)[axis])
+        end, parts, cached = patches.end, patches.grid[axis], keeps(patches)[axis]
+        key = (end, axis, parts, cached)
         if key not in self.parts:
             self.parts[key] = axis_parts(
-                self.network, 0, patches.end, axis, key[2], kept=key[3], clipped=patches.clipped
+                self.network, 0, end, axis, parts, cached=cached, clipped=patches.clipped
             )
         return self.parts[key]
 
     def _run(self, patches: Patches) -> PatchStageCost:
         if patches not in self.runs:
-            network, p = self.network, patches
-            touched = {t for layer in network.layers[p.start : p.end] for t in layer.reads}
-            touched |= {layer.writes for layer in network.layers[p.start : p.end]}
+            layers = self.network.layers[patches.start : patches.end]
+            touched = {t for layer in layers for t in (*layer.reads, layer.writes)}
             axes = [
-                {t: regions for t, regions in self._parts(p, a).items() if t in touched}
-                for a in range(len(p.grid))
+                {t: parts for t, parts in self._parts(patches, axis).items() if t in touched}
+                for axis in range(len(patches.grid))
             ]
             self.runs[patches] = run_stage(
-                network, patches, in_place_depthwise=self.depthwise, axes=axes
+                self.network, patches, in_place_depthwise=self.depthwise, axes=axes
             )
         return self.runs[patches]

@@ -1,22 +1,22 @@
-"""Patches from names, paths and texts: what the word ``patches`` does."""
+"""Find which layers run in patches: the function ``patches`` and its result."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from perfmodel.errors import Fault, nearest
+from perfmodel.errors import Fault, not_among
 from perfmodel.formats import Precision
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.resolve import DeviceLike, WorkloadLike
 from perfmodel.schedule.infeasible import Infeasible
 from perfmodel.schedule.infeasible.levers import DemandTerm, Lever
-from perfmodel.schedule.subject import subject_of
-from perfmodel.schedule.target import Target, bytes_of, target
+from perfmodel.schedule.subject import ScheduledQuestion
+from perfmodel.schedule.target import Target, bytes_of
 from perfmodel.schedule.tiling.choose import Objective, PatchPlan, layer_by_layer, patch_plan
 from perfmodel.schedule.tiling.layers import network
 from perfmodel.schedule.tiling.patches import MODES
@@ -69,31 +69,39 @@ class PatchResult(Result):
         """One row for each stretch of layers: from, to, grid, mode, peak, MACs, bytes off chip."""
         stages = () if self.plan is None else self.plan.stages
         layers = self.plain.network.layers
-        return Table({
-            "first": [layers[s.patches.start].name for s in stages],
-            "last": [layers[s.patches.end - 1].name for s in stages],
-            "grid": ["x".join(map(str, s.patches.grid)) for s in stages],
-            "mode": [s.patches.mode if s.patches.count > 1 else "whole" for s in stages],
-            "peak_bytes": [float(s.peak_bytes) for s in stages],
-            "kept_bytes": [float(s.kept_bytes) for s in stages],
-            "extra_macs": [float(s.extra_macs) for s in stages],
-            "map_bytes": [float(s.map_bytes) for s in stages],
-            "weight_bytes": [float(s.weight_bytes) for s in stages],
-        })  # fmt: skip
+        return Table(
+            {
+                "first": [layers[s.patches.start].name for s in stages],
+                "last": [layers[s.patches.end - 1].name for s in stages],
+                "grid": ["x".join(map(str, s.patches.grid)) for s in stages],
+                "mode": [s.patches.mode if s.patches.count > 1 else "whole" for s in stages],
+                "peak_bytes": [float(s.peak_bytes) for s in stages],
+                "kept_bytes": [float(s.kept_bytes) for s in stages],
+                "extra_macs": [float(s.extra_macs) for s in stages],
+                "map_bytes": [float(s.map_bytes) for s in stages],
+                "weight_bytes": [float(s.weight_bytes) for s in stages],
+            }
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
         out: dict[str, Any] = {
-            "workload": self.workload, "device": self.at.where.device,
-            "capacity_bytes": self.at.capacity_bytes, "precision": str(self.at.precision),
-            "objective": self.objective, "feasible": self.feasible,
+            "workload": self.workload,
+            "device": self.at.where.device,
+            "capacity_bytes": self.at.capacity_bytes,
+            "precision": str(self.at.precision),
+            "objective": self.objective,
+            "feasible": self.feasible,
             "layer_by_layer": _numbers(self.plain),
-        }  # fmt: skip
+        }
         if self.infeasible is not None:
             out["infeasible"] = self.infeasible.to_dict()
         if self.plan is not None:
-            out |= {**_numbers(self.plan), "proved": self.plan.proved,
-                    "stages": self.table.to_records()}  # fmt: skip
+            out |= {
+                **_numbers(self.plan),
+                "proved": self.plan.proved,
+                "stages": self.table.to_records(),
+            }
         return out
 
     @property
@@ -130,10 +138,14 @@ _ALL = 0.95
 
 def _numbers(plan: PatchPlan) -> dict[str, Any]:
     return {
-        "peak_bytes": plan.peak_bytes, "macs": plan.macs, "extra_macs": plan.extra_macs,
-        "map_bytes": plan.map_bytes, "weight_bytes": plan.weight_bytes,
-        "offchip_bytes": plan.offchip_bytes, "compulsory_bytes": plan.compulsory_bytes,
-    }  # fmt: skip
+        "peak_bytes": plan.peak_bytes,
+        "macs": plan.macs,
+        "extra_macs": plan.extra_macs,
+        "map_bytes": plan.map_bytes,
+        "weight_bytes": plan.weight_bytes,
+        "offchip_bytes": plan.offchip_bytes,
+        "compulsory_bytes": plan.compulsory_bytes,
+    }
 
 
 def _line(plan: PatchPlan) -> str:
@@ -201,97 +213,122 @@ def patches(
     >>> pm.patches("mlperf_tiny_ic", capacity="20 KiB").feasible
     True
     """
-    deadline = Deadline(None if time_limit_s is None else _ALL * time_limit_s)
-    faults = gathered()
-    modes = (modes,) if isinstance(modes, str) else tuple(modes)
-    for name, given, known in (
-        ("objective", (objective,), _OBJECTIVES), ("modes", modes, MODES),
-    ):  # fmt: skip
-        for word in given:
-            if word not in known:
-                expected, meant = f"one of {', '.join(known)}", nearest(word, known)
-                faults.append(Fault(f"unknown word '{word}'", name, "", 0, 0, expected, meant))
-    for name, number, good in (
-        ("most_patched", most_patched, most_patched is None or most_patched >= 0),
-        ("time_limit_s", time_limit_s, time_limit_s is None or time_limit_s > 0),
-    ):
-        if not good:
-            wanted = "a count from 0" if name == "most_patched" else "seconds above 0"
-            faults.append(Fault(f"{number} is no limit", path=name, expected=wanted))
-    size = None if capacity is None else faults.trying(bytes_of, capacity)
-    if capacity is None and device is None and objective != "peak":
-        expected = "a size such as '256 KiB', or a device"
-        faults.append(Fault("no capacity is stated", path="capacity", expected=expected))
-    subject = faults.trying(subject_of, workload, device, set, precision, runtime, engine)
-    at = None
-    if subject is not None:
-        faults.extend(_image_faults(subject.workload))
-        at = faults.trying(
-            target, subject.workload, subject.device, capacity=size, memory=memory,
-            precision=subject.precision, runtime=subject.runtime, engine=subject.engine,
-        )  # fmt: skip
-    faults.settle()
-    assert subject is not None
-    assert at is not None
-    net = network(subject.workload, at.precision)
-    options: dict[str, Any] = {
-        "modes": modes, "most_patched": most_patched, "in_place_depthwise": in_place_depthwise,
-    }  # fmt: skip
-    allowed = None if time_limit_s is None else _SHARE * deadline.left()
-    search = Deadline(allowed)
-    found = patch_plan(
-        net, objective, capacity_bytes=at.capacity_bytes, time_limit_s=allowed,
-        count_weights=objective == "offchip", **options,
-    )  # fmt: skip
-    plain = layer_by_layer(net, in_place_depthwise=in_place_depthwise)
-    why = None
-    if found is None:
-        late = objective == "offchip" and search.passed()
-        left = None if time_limit_s is None else deadline.left()
-        least = patch_plan(net, "peak", time_limit_s=left, **options)
-        assert least is not None
-        assert at.capacity_bytes is not None
-        if least.peak_bytes <= at.capacity_bytes:  # time ran out before it was found
-            found = replace(least, proved=False)
-        else:
-            why = _why(least, at.capacity_bytes, late=late)
-    return PatchResult(subject.workload.name, at, objective, found, plain, why)
+    return PatchQuestion(**vars()).answer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchQuestion(ScheduledQuestion):
+    """The parameters of `patches`."""
+
+    capacity: str | float | None
+    objective: Objective
+    modes: str | Iterable[str]
+    most_patched: int | None
+    in_place_depthwise: bool
+
+    def answer(self) -> PatchResult:
+        """Return the result of `patches`; it raises the same errors."""
+        limit = self.time_limit_s
+        deadline = Deadline(None if limit is None else _ALL * limit)
+        faults = gathered()
+        modes: tuple[Any, ...] = (self.modes,) if isinstance(self.modes, str) else tuple(self.modes)
+        faults += self._option_faults(modes)
+        size = None if self.capacity is None else faults.trying(bytes_of, self.capacity)
+        if self.capacity is None and self.device is None and self.objective != "peak":
+            expected = "a size such as '256 KiB', or a device"
+            faults.append(Fault("no capacity is stated", path="capacity", expected=expected))
+        subject = faults.trying(self.resolved)
+        at = None
+        if subject is not None:
+            faults.extend(_image_faults(subject.workload))
+            at = faults.trying(self.target, subject, size)
+        faults.settle()
+        assert subject is not None
+        assert at is not None
+        net = network(subject.workload, at.precision)
+        planned = partial(
+            patch_plan,
+            net,
+            modes=modes,
+            most_patched=self.most_patched,
+            in_place_depthwise=self.in_place_depthwise,
+        )
+        offchip = self.objective == "offchip"
+        allowed = None if limit is None else _SHARE * deadline.left()
+        search = Deadline(allowed)
+        capacity = at.capacity_bytes
+        plan = planned(
+            self.objective, capacity_bytes=capacity, count_weights=offchip, time_limit_s=allowed
+        )
+        why = None
+        if plan is None:
+            late = offchip and search.passed()
+            left = None if limit is None else deadline.left()
+            least = planned("peak", time_limit_s=left)
+            assert least is not None
+            assert capacity is not None
+            if least.peak_bytes <= capacity:  # time ran out before a plan was reached
+                plan = replace(least, proved=False)
+            else:
+                why = _why(least, capacity, late=late)
+        plain = layer_by_layer(net, in_place_depthwise=self.in_place_depthwise)
+        return PatchResult(subject.workload.name, at, self.objective, plan, plain, why)
+
+    def _option_faults(self, modes: Iterable[str]) -> list[Fault]:
+        faults = [
+            fault
+            for name, words, accepted in (
+                ("objective", (self.objective,), _OBJECTIVES),
+                ("modes", modes, MODES),
+            )
+            for word in words
+            for fault in not_among(f"unknown word '{word}'", word, accepted, name)
+        ]
+        most, limit = self.most_patched, self.time_limit_s
+        if most is not None and not most >= 0:
+            faults.append(Fault(f"{most} is no limit", "most_patched", expected="a count from 0"))
+        if limit is not None and not limit > 0:
+            faults.append(Fault(f"{limit} is no limit", "time_limit_s", expected="seconds above 0"))
+        return faults
 
 
 def _image_faults(workload: Workload) -> list[Fault]:
     """Return what keeps a workload from running in patches."""
     graph, expected = workload.graph(), "a network of images"
     if graph.schedulable_only:
-        said = f"'{workload.name}' has no shapes: it holds sizes only"
-        return [Fault(said, path="workload", expected=expected)]
+        message = f"'{workload.name}' has no shapes: it holds sizes only"
+        return [Fault(message, path="workload", expected=expected)]
     spatial = any(
         op.kind in _SPATIAL and any(len(graph.tensors[t].shape) > _FLAT for t in op.reads)
         for _, op in graph.walk()
     )
     if spatial:
         return []
-    said = f"'{workload.name}' has no images to cut into patches"
+    message = f"'{workload.name}' has no images to cut into patches"
     expected += ": convolutions or pools over positions"
-    return [Fault(said, path="workload", expected=expected)]
+    return [Fault(message, path="workload", expected=expected)]
 
 
 def _why(least: PatchPlan, capacity: int, *, late: bool) -> Infeasible:
     """Say what is missing; with maps off chip less may be, of which `late` leaves no proof."""
-    worst = max(least.stages, key=lambda s: s.peak_bytes)
+    worst = max(least.stages, key=lambda stage: stage.peak_bytes)
     name = least.network.layers[worst.patches.end - 1].name
     gap = least.peak_bytes - capacity
     what = "any plan of patches with its maps on chip needs"
     if not least.proved:
         what = "was found before time ran out"
     needed, there = sizes(least.peak_bytes, capacity)
-    said = (
+    statement = (
         f"the least that {what} is {needed} (the stretch up to '{name}'), "
         f"of {there}: {binary(gap)} too much"
     )
     if late and least.proved:
-        said += ", and time ran out for plans with maps off chip"
-    return Infeasible(
-        said, float(least.peak_bytes), float(capacity), float(gap),
-        terms=(DemandTerm(f"stretch up to {name}", float(least.peak_bytes)),),
-        levers=(Lever(f"{binary(gap)} more", float(gap), True),), proved=least.proved and not late,
-    )  # fmt: skip
+        statement += ", and time ran out for plans with maps off chip"
+    return Infeasible.of(
+        statement,
+        least.peak_bytes,
+        capacity,
+        (DemandTerm(f"stretch up to {name}", float(least.peak_bytes)),),
+        (Lever(f"{binary(gap)} more", float(gap), True),),
+        proved=least.proved and not late,
+    )

@@ -1,8 +1,9 @@
 """Costs of every stretch with one end, one grid and one mode at once.
 
 Regions do not depend on where a stretch begins, since every reader of the one map that is live
-there comes after it. So what lives, what is kept and what is computed are found once, and the
-beginning decides only where sums and maxima start. `patches.run_stage` is the same by definition.
+there comes after it. So what lives, what is cached and what is computed are worked out once, and
+the beginning decides only where sums and maxima start. `patches.run_stage` is the same by
+definition.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from perfmodel.schedule.tiling.patches import (
     Patches,
     Weights,
     kept_bytes,
+    live_bytes,
     shared_bytes,
     tile,
     weights_beside,
@@ -26,7 +28,7 @@ from perfmodel.schedule.tiling.regions import AxisParts, Ints
 
 def has_one_source(network: FeatureMapNetwork) -> bool:
     """Tell whether a network has one input, read first; then each stretch has one source."""
-    outside = [t for t, made in enumerate(network.maker) if made < 0]
+    outside = [t for t, maker in enumerate(network.maker) if maker < 0]
     return len(outside) == 1 and network.first[outside[0]] == 0
 
 
@@ -42,9 +44,12 @@ class Fan:
     """
 
     def __init__(
-        self, network: FeatureMapNetwork, patches: Patches, axes: Sequence[dict[int, AxisParts]],
+        self,
+        network: FeatureMapNetwork,
+        patches: Patches,
+        axes: Sequence[dict[int, AxisParts]],
         in_place_depthwise: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.network, self.patches, self.axes = network, patches, axes
         self.depthwise = in_place_depthwise
         self.end, self.out = patches.end, network.layers[patches.end - 1].writes
@@ -52,8 +57,8 @@ class Fan:
         for layer in reversed(network.layers[: self.end]):
             t = layer.writes
             if t in axes[0]:
-                whole = math.prod(network.maps[t].extents)
-                more = math.prod(parts[t].total for parts in axes) - whole
+                computed = math.prod(parts[t].total for parts in axes)
+                more = computed - math.prod(network.maps[t].extents)
                 again.append(again[-1] + layer.macs * more)
                 weights.append(weights[-1] + layer.weight_bytes * patches.count)
             else:
@@ -82,34 +87,34 @@ class Fan:
         network, t, end = self.network, self.network.entering[start], self.end
         last = min(self.last[t], end - 1)
         resident = network.maps[self.out].size_bytes() if outside else 0
-        kept = self.kept_since[start]
+        cached = self.cached_since[start]
         if weights == "resident":
             resident += sum(layer.weight_bytes for layer in network.layers[start:end])
         if inside:
             resident += network.maps[t].size_bytes()
         else:
-            kept += self.kept[t]
+            cached += self.cached[t]
         highest = 0
         first = start
-        if inside:  # without the tile of the source, which lies there whole
+        if inside:  # without the tile of the source, which lies there complete
             first = last + 1
             for i in range(start, min(last + 1, end - 1)):
-                held = self.live[i] - self.tiles[t] - self._shared(i, t, -1)
+                live = self.live[i] - self.tiles[t] - self._shared(i, t, -1)
                 beside = weights_beside(weights, network.layers[i])
-                highest = max(highest, int(np.max(held)) + beside)
+                highest = max(highest, int(np.max(live)) + beside)
         if first < end - 1:
             highest = max(highest, self.highest_since[weights == "streamed"][first])
         gone = t if inside and last == end - 1 else -1
-        held = self.live[end - 1] - self._shared(end - 1, gone, self.out if outside else -1)
+        live = self.live[end - 1] - self._shared(end - 1, gone, self.out if outside else -1)
         if gone >= 0:
-            held = held - self.tiles[gone]
+            live = live - self.tiles[gone]
         if outside:
-            held = held - self.tiles[self.out]
+            live = live - self.tiles[self.out]
         beside = weights_beside(weights, network.layers[end - 1])
-        return resident + kept + max(highest, int(np.max(held)) + beside)
+        return resident + cached + max(highest, int(np.max(live)) + beside)
 
     def _lay_out(self) -> None:
-        """Find what lives while each layer runs."""
+        """Work out what lives while each layer runs."""
         network, end = self.network, self.end
         touched = list(self.axes[0])
         self.last = {t: network.maker[t] for t in touched}
@@ -119,36 +124,26 @@ class Fan:
         self.last[self.out] = end
         regions = {t: [parts[t] for parts in self.axes] for t in touched}
         self.tiles = {t: tile(network.maps[t], regions[t]) for t in touched}
-        self.kept = {
+        self.cached = {
             t: kept_bytes(self.patches, network.maps[t], regions[t]) if t != self.out else 0
             for t in touched
         }
-        born: dict[int, list[int]] = {}
-        dies: dict[int, list[int]] = {}
-        for t in touched:
-            born.setdefault(max(0, network.maker[t]), []).append(t)
-            dies.setdefault(self.last[t], []).append(t)
-        live = np.zeros(self.patches.grid, dtype=np.int64)
-        for i in range(end):
-            for t in born.get(i, ()):
-                live = live + self.tiles[t]
-            self.live.append(live)
-            for t in dies.get(i, ()):
-                live = live - self.tiles[t]
-        self.kept_since = [0] * (end + 1)
+        first = {t: max(0, network.maker[t]) for t in touched}
+        self.live = live_bytes(range(end), self.patches.grid, self.tiles, first, self.last)
+        self.cached_since = [0] * (end + 1)
         # Without weights, and with those of the layer that runs.
         self.highest_since = ([0] * (end + 1), [0] * (end + 1))
         for i in range(end - 1, -1, -1):
             t = network.layers[i].writes
-            self.kept_since[i] = self.kept_since[i + 1] + self.kept.get(t, 0)
+            self.cached_since[i] = self.cached_since[i + 1] + self.cached.get(t, 0)
             if i < end - 1:
-                held = int(np.max(self.live[i] - self._shared(i, -1, -1)))
+                live = int(np.max(self.live[i] - self._shared(i, -1, -1)))
                 beside = weights_beside("streamed", network.layers[i])
                 for since, more in zip(self.highest_since, (0, beside), strict=True):
-                    since[i] = max(since[i + 1], held + more)
+                    since[i] = max(since[i + 1], live + more)
 
     def _shared(self, i: int, resident: int, out: int) -> Ints | int:
-        """Bytes saved by writing over an input; nothing over, or of, what lies there whole."""
+        """Bytes saved by writing over an input; nothing over, or of, what lies there complete."""
         layer = self.network.layers[i]
         tiles = {
             t: self.tiles[t]

@@ -34,19 +34,19 @@ class Window:
         Of the taps.
     before
         Padding at the low end; the high end follows from the extents.
-    whole
-        Any position reads the whole axis.
+    every
+        Any position reads the axis from end to end.
     """
 
     kernel: int = 1
     stride: int = 1
     dilation: int = 1
     before: int = 0
-    whole: bool = False
+    every: bool = False
 
 
 _SAME = Window()
-_WHOLE = Window(whole=True)
+_EVERY = Window(every=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +165,10 @@ class FeatureMapNetwork:
         """
         layer = self.layers[end - 1]
         t = layer.reads[0] if layer.reads else layer.writes
-        alone = self.first[t] == self.last[t] == end - 1
+        only_reader = self.first[t] == self.last[t] == end - 1
         one = math.prod(self.maps[layer.writes].extents) == 1
-        whole = all(w.whole for windows in layer.windows for w in windows)
-        if layer.kind == "pool" and len(layer.reads) == 1 and alone and one and whole:
+        global_ = all(window.every for windows in layer.windows for window in windows)
+        if layer.kind == "pool" and len(layer.reads) == 1 and only_reader and one and global_:
             return t
         return layer.writes
 
@@ -179,19 +179,15 @@ class FeatureMapNetwork:
     @cached_property
     def entering(self) -> dict[int, int]:
         """The map that is live at each cut but the last; the network's first input at 0."""
-        return {
-            k: min(t for t, made in enumerate(self.maker) if made < 0)
-            if k == 0
-            else self.live(k)[0]
-            for k in self.cuts[:-1]
-        }
+        first = min(t for t, maker in enumerate(self.maker) if maker < 0)
+        return {k: self.live(k)[0] if k else first for k in self.cuts[:-1]}
 
     def live(self, k: int) -> tuple[int, ...]:
         """Return the maps that are on chip between layers ``k - 1`` and ``k``."""
         return tuple(
             t
-            for t, (made, last) in enumerate(zip(self.maker, self.last, strict=True))
-            if last >= k and (made if made >= 0 else self.first[t]) < k
+            for t, (maker, last) in enumerate(zip(self.maker, self.last, strict=True))
+            if last >= k and (maker if maker >= 0 else self.first[t]) < k
         )
 
     @property
@@ -201,9 +197,12 @@ class FeatureMapNetwork:
 
 
 def network(
-    workload: Workload | Graph, precision: str | Precision = "w8a8",
-    values: Mapping[str, float] | None = None, *, fuse_adds: bool = True,
-) -> FeatureMapNetwork:  # fmt: skip
+    workload: Workload | Graph,
+    precision: str | Precision = "w8a8",
+    values: Mapping[str, float] | None = None,
+    *,
+    fuse_adds: bool = True,
+) -> FeatureMapNetwork:
     """Return the layers of a workload, repetitions written out.
 
     Parameters
@@ -223,8 +222,8 @@ def network(
     """
     if isinstance(workload, Workload):
         if workload.shape:
-            said = f"'{workload.name}' has arrays as dimensions"
-            raise input_error(said, expected="one number for each: patches are of one size")
+            fault = f"'{workload.name}' has arrays as dimensions"
+            raise input_error(fault, expected="one number for each: patches are of one size")
         graph, bound = replace(workload.graph(), name=workload.name), dict(workload.parameters)
     else:
         graph, bound = workload, {**workload.defaults, **(values or {})}
@@ -264,8 +263,8 @@ class _TilingGraphReader:
             counts[name] = counts.get(name, 0) + 1
         for op in operators:
             self._add(op, counts)
-        kept = frozenset(self.index[n] for n in leaving if n in self.index)
-        return FeatureMapNetwork(self.graph.name, tuple(self.maps), tuple(self.layers), kept)
+        outputs = frozenset(self.index[n] for n in leaving if n in self.index)
+        return FeatureMapNetwork(self.graph.name, tuple(self.maps), tuple(self.layers), outputs)
 
     def _sources(self, op: Operator) -> list[str]:
         names = dict.fromkeys(self.alias.get(n, n) for n in op.reads)
@@ -287,19 +286,24 @@ class _TilingGraphReader:
             return
         for name in sources:
             self._known(name, external=True)
-        made = self._known(target)
-        windows = tuple(self._windows(op, name, shape) for name in sources)
-        positions = math.prod(shape)
+        writes = self._known(target)
         macs = int(float(evaluate(op.macs, self.values)))
         over = range(len(sources)) if op.kind in _POINTWISE else ()
         self.layers.append(
             FeatureMapLayer(
-                op.name, op.kind, tuple(self.index[n] for n in sources), windows, made,
-                -(-macs // positions), -(-weights // 8),
-                tuple(i for i in over if self._replaceable(sources[i], target)),
-                op.kind == "depthwise", max(1, self._channels(target)), (op.name,),
+                name=op.name,
+                kind=op.kind,
+                reads=tuple(self.index[n] for n in sources),
+                windows=tuple(self._windows(op, name, shape) for name in sources),
+                writes=writes,
+                macs=-(-macs // math.prod(shape)),
+                weight_bytes=-(-weights // 8),
+                over=tuple(i for i in over if self._replaceable(sources[i], target)),
+                depthwise=op.kind == "depthwise",
+                channels=max(1, self._channels(target)),
+                members=(op.name,),
             )
-        )  # fmt: skip
+        )
 
     def _replaceable(self, source: str, target: str) -> bool:
         """Tell whether an elementwise operator's output fits the place of an input."""
@@ -333,12 +337,14 @@ class _TilingGraphReader:
         del self.index[source]
         self.index[target] = at
         self.maps[at] = self._map(target)
-        self.layers[-1] = FeatureMapLayer(
-            layer.name, layer.kind, reads,
-            (*layer.windows, *(self._windows(op, n, shape) for n in others)), at, layer.macs,
-            layer.weight_bytes + weight_bytes, tuple(over), layer.depthwise, layer.channels,
-            (*layer.members, op.name),
-        )  # fmt: skip
+        self.layers[-1] = replace(
+            layer,
+            reads=reads,
+            windows=(*layer.windows, *(self._windows(op, n, shape) for n in others)),
+            weight_bytes=layer.weight_bytes + weight_bytes,
+            over=tuple(over),
+            members=(*layer.members, op.name),
+        )
 
     def _known(self, name: str, *, external: bool = False) -> int:
         if name not in self.index:
@@ -370,18 +376,18 @@ class _TilingGraphReader:
 
     def _windows(self, op: Operator, source: str, shape: tuple[int, ...]) -> tuple[Window, ...]:
         extents = self._extents(source)
-        whole = (_WHOLE,) * self.axes
+        every = (_EVERY,) * self.axes
         if len(self.graph.tensors[source].shape) - 2 != self.axes or self._reshaped(op, source):
-            return whole
+            return every
         if op.kind in ("conv", "depthwise", "pool"):
-            return self._slid(dict(op.attributes), extents, shape) or whole
+            return self._slid(dict(op.attributes), extents, shape) or every
         if op.kind in (*_POINTWISE, "copy", "opaque"):
             pointwise = op.kind in _POINTWISE or self._joins_channels(op, shape)
             return tuple(
-                _SAME if pointwise and have == want else _WHOLE
+                _SAME if pointwise and have == want else _EVERY
                 for have, want in zip(extents, shape, strict=True)
             )
-        return whole
+        return every
 
     def _reshaped(self, op: Operator, source: str) -> bool:
         """Tell whether an operator sees a tensor, or leaves it, in another shape."""
@@ -393,19 +399,19 @@ class _TilingGraphReader:
         )
 
     def _slid(
-        self, said: Mapping[str, Any], extents: tuple[int, ...], shape: tuple[int, ...]
+        self, attributes: Mapping[str, Any], extents: tuple[int, ...], shape: tuple[int, ...]
     ) -> tuple[Window, ...] | None:
         """Return the windows of a convolution or pool, or None where nothing states them."""
-        if said.get("transposed") or not {"kernel", "stride", "padding"} <= said.keys():
+        if attributes.get("transposed") or not {"kernel", "stride", "padding"} <= attributes.keys():
             return None
-        padding = said["padding"]
+        padding = attributes["padding"]
         windows: list[Window] = []
-        for i, (have, made) in enumerate(zip(extents, shape, strict=True)):
-            kernel, stride = int(said["kernel"][i]), int(said["stride"][i])
-            dilation = int(said["dilation"][i]) if "dilation" in said else 1
+        for i, (have, outputs) in enumerate(zip(extents, shape, strict=True)):
+            kernel, stride = int(attributes["kernel"][i]), int(attributes["stride"][i])
+            dilation = int(attributes["dilation"][i]) if "dilation" in attributes else 1
             before = padding[i] if isinstance(padding[i], int) else padding[i][0]
             reach = dilation * (kernel - 1) + 1
-            total = (made - 1) * stride + reach - have
+            total = (outputs - 1) * stride + reach - have
             if before >= total + stride and before > 0:  # more than the output has room for
                 return None
             if total > 0 and not any(isinstance(n, tuple) or n for n in padding):

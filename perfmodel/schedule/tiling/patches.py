@@ -110,7 +110,7 @@ class PatchStageCost:
         return self.loaded_bytes + self.stored_bytes
 
 
-def _whole(extent: int) -> AxisParts:
+def _all_positions(extent: int) -> AxisParts:
     zero = np.zeros(1, dtype=np.int64)
     return AxisParts(zero, zero, zero + extent)
 
@@ -120,9 +120,12 @@ def _bytes(bits: int, positions: Ints) -> Ints:
 
 
 def run_stage(
-    network: FeatureMapNetwork, patches: Patches, *, in_place_depthwise: bool = False,
+    network: FeatureMapNetwork,
+    patches: Patches,
+    *,
+    in_place_depthwise: bool = False,
     axes: Sequence[dict[int, AxisParts]] | None = None,
-) -> PatchStageCost:  # fmt: skip
+) -> PatchStageCost:
     """Count what a stretch of layers needs and does, patch by patch.
 
     Within a patch the layers run in their order; a map lives until its last reader in the stretch.
@@ -159,17 +162,17 @@ def weights_beside(weights: Weights, layer: FeatureMapLayer) -> int:
 
 def tile(shape: FeatureMap, regions: Sequence[AxisParts]) -> Ints:
     """Return the bytes that a map takes in each patch, shape of the grid."""
-    count = regions[0].made
+    count = regions[0].computed
     for parts in regions[1:]:
-        count = np.multiply.outer(count, parts.made)
+        count = np.multiply.outer(count, parts.computed)
     return _bytes(shape.bits, count)
 
 
 def kept_bytes(patches: Patches, shape: FeatureMap, regions: Sequence[AxisParts]) -> int:
     """Return bytes of a map that are kept between patches, as allocated for the whole stretch."""
     positions = 0
-    for a, kept in enumerate(keeps(patches)):
-        if not kept or patches.grid[a] == 1 or not regions[a].overlap:
+    for a, cached in enumerate(keeps(patches)):
+        if not cached or patches.grid[a] == 1 or not regions[a].overlap:
             continue
         size = regions[a].overlap
         for b, others in enumerate(regions):
@@ -217,11 +220,48 @@ def shared_bytes(
     return best
 
 
+def live_bytes(
+    layers: range,
+    grid: tuple[int, ...],
+    tiles: Mapping[int, Ints],
+    first: Mapping[int, int],
+    last: Mapping[int, int],
+) -> list[Ints]:
+    """Return the bytes that live in each patch while each layer runs, outputs and inputs apart.
+
+    Parameters
+    ----------
+    layers
+        Their numbers.
+    tiles
+        Bytes of each map in each patch.
+    first, last
+        The layers at which each map must be there, and after which it may go.
+    """
+    born: dict[int, list[int]] = {}
+    dies: dict[int, list[int]] = {}
+    for t in tiles:
+        born.setdefault(first[t], []).append(t)
+        dies.setdefault(last[t], []).append(t)
+    live = np.zeros(grid, dtype=np.int64)
+    by_layer: list[Ints] = []
+    for i in layers:
+        for t in born.get(i, ()):
+            live = live + tiles[t]
+        by_layer.append(live)
+        for t in dies.get(i, ()):
+            live = live - tiles[t]
+    return by_layer
+
+
 class _PatchEvaluation:
     def __init__(
-        self, network: FeatureMapNetwork, patches: Patches, in_place_depthwise: bool,
+        self,
+        network: FeatureMapNetwork,
+        patches: Patches,
+        in_place_depthwise: bool,
         axes: Sequence[dict[int, AxisParts]] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         layers, p = network.layers, patches
         if not 0 <= p.start < p.end <= len(layers):
             raise ValueError(f"no layers {p.start} to {p.end} among {len(layers)}")
@@ -234,26 +274,25 @@ class _PatchEvaluation:
             raise ValueError(f"a grid of {p.grid} patches over an output of {extents}")
         if p.count > 1 and network.leaves_inside(p.start, p.end):
             raise ValueError(f"layers {p.start} to {p.end} make a network output on the way")
-        self.kept = keeps(p)
         self.axes = axes or [
-            axis_parts(network, p.start, p.end, a, g, kept=self.kept[a], clipped=p.clipped)
-            for a, g in enumerate(p.grid)
+            axis_parts(network, p.start, p.end, a, g, cached=cached, clipped=p.clipped)
+            for a, (g, cached) in enumerate(zip(p.grid, keeps(p), strict=True))
         ]
-        if p.count == 1:  # layer by layer makes whole maps, whatever of them is read
+        if p.count == 1:  # layer by layer makes complete maps, whatever of them is read
             self.axes = [
-                {t: _whole(network.maps[t].extents[a]) for t in parts}
+                {t: _all_positions(network.maps[t].extents[a]) for t in parts}
                 for a, parts in enumerate(self.axes)
             ]
         touched = self.axes[0]
-        self.made = [t for t in touched if p.start <= network.maker[t] < p.end]
-        self.sources = [t for t in touched if not p.start <= network.maker[t] < p.end]
-        last_use = {t: network.maker[t] for t in self.made}
+        # A dictionary for its order.
+        self.outputs = dict.fromkeys(t for t in touched if p.start <= network.maker[t] < p.end)
+        self.sources = [t for t in touched if t not in self.outputs]
+        self.last = {t: network.maker[t] for t in self.outputs}
         for i in range(p.start, p.end):
             for t in layers[i].reads:
-                last_use[t] = i
-        self.last = last_use
+                self.last[t] = i
         # What leaves the stretch, or the network, stays to its end.
-        staying = [*self.made, *(self.sources if p.input_on_chip else ())]
+        staying = [*self.outputs, *(self.sources if p.input_on_chip else ())]
         self.last |= {t: p.end for t in staying if t == self.out or t in network.outputs}
 
     def tile(self, t: int) -> Ints:
@@ -262,44 +301,35 @@ class _PatchEvaluation:
 
     def kept_bytes(self, t: int) -> int:
         """Bytes of a map that are kept from patch to patch."""
-        return kept_bytes(
-            self.patches, self.network.maps[t], [parts[t] for parts in self.axes]
-        )  # fmt: skip
+        return kept_bytes(self.patches, self.network.maps[t], [parts[t] for parts in self.axes])
 
     def stage(self) -> PatchStageCost:
         network, p = self.network, self.patches
-        layers, maps = network.layers, network.maps
-        whole = p.count == 1
+        layers, maps, patched = network.layers, network.maps, p.count > 1
         resident = 0
-        if not whole:
-            if p.input_on_chip:
-                resident += sum(maps[t].size_bytes() for t in self.sources)
-            if p.output_on_chip:
-                resident += maps[self.out].size_bytes()
-        streamed = [] if p.input_on_chip and not whole else self.sources
-        in_patch = {t: self.tile(t) for t in (*self.made, *streamed)}
-        if not whole and p.output_on_chip:
-            in_patch.pop(self.out)
-        kept = 0 if whole else sum(self.kept_bytes(t) for t in in_patch if t != self.out)
+        if patched and p.input_on_chip:
+            resident += sum(maps[t].size_bytes() for t in self.sources)
+        if patched and p.output_on_chip:
+            resident += maps[self.out].size_bytes()
+        streamed = [] if p.input_on_chip and patched else self.sources
+        tiles = {t: self.tile(t) for t in (*self.outputs, *streamed)}
+        if patched and p.output_on_chip:
+            tiles.pop(self.out)
+        cached = sum(self.kept_bytes(t) for t in tiles if t != self.out) if patched else 0
         if p.weights == "resident":
             resident += sum(layer.weight_bytes for layer in layers[p.start : p.end])
-        held: list[int] = []
+        first = {t: self._arrives(t) for t in tiles}
+        numbers = range(p.start, p.end)
+        by_layer: list[int] = []
         macs = least = weights = 0
-        born: dict[int, list[int]] = {}
-        dies: dict[int, list[int]] = {}
-        for t in in_patch:
-            first = network.maker[t] if t in self.made else self._arrives(t)
-            born.setdefault(first, []).append(t)
-            dies.setdefault(self.last[t], []).append(t)
-        live = np.zeros(p.grid, dtype=np.int64)
-        for i in range(p.start, p.end):
+        by_number = live_bytes(numbers, p.grid, tiles, first, self.last)
+        for i, live in zip(numbers, by_number, strict=True):
             layer = layers[i]
-            for t in born.get(i, ()):
-                live = live + in_patch[t]
+            shared = shared_bytes(
+                p, layer, i, tiles, self.last, self.axes, depthwise=self.depthwise
+            )
             beside = weights_beside(p.weights, layer)
-            held.append(resident + kept + beside + int(np.max(live - self._shared(i, in_patch))))
-            for t in dies.get(i, ()):
-                live = live - in_patch[t]
+            by_layer.append(resident + cached + beside + int(np.max(live - shared)))
             if layer.writes in self.axes[0]:
                 computed = math.prod(parts[layer.writes].total for parts in self.axes)
                 macs += layer.macs * computed
@@ -308,23 +338,24 @@ class _PatchEvaluation:
         loaded = 0
         for t in self.sources:
             if maps[t].external or not p.input_on_chip:
-                once = p.input_on_chip or whole
-                each = maps[t].size_bytes() if once else int(self.tile(t).sum())
-                loaded += each
-        stored = 0 if p.output_on_chip else maps[self.out].size_bytes()
+                once = p.input_on_chip or not patched
+                loaded += maps[t].size_bytes() if once else int(self.tile(t).sum())
         return PatchStageCost(
-            p, max(held), tuple(held), macs, least, loaded, stored, weights, kept
-        )  # fmt: skip
+            patches=p,
+            peak_bytes=max(by_layer),
+            held_bytes=tuple(by_layer),
+            macs=macs,
+            least_macs=least,
+            loaded_bytes=loaded,
+            stored_bytes=0 if p.output_on_chip else maps[self.out].size_bytes(),
+            weight_bytes=weights,
+            kept_bytes=cached,
+        )
 
     def _arrives(self, t: int) -> int:
-        """First layer at which a source must be there: the first for one that is on chip before."""
+        """First layer at which a map must be there: the first for one that is on chip before."""
+        if t in self.outputs:
+            return self.network.maker[t]
         if self.network.maps[t].external or not self.patches.input_on_chip:
             return max(self.network.first[t], self.patches.start)
         return self.patches.start
-
-    def _shared(self, i: int, in_patch: dict[int, Ints]) -> Ints | int:
-        """Bytes that layer `i` saves by writing its output over an input."""
-        return shared_bytes(
-            self.patches, self.network.layers[i], i, in_patch, self.last, self.axes,
-            depthwise=self.depthwise,
-        )  # fmt: skip

@@ -37,7 +37,7 @@ class AxisParts:
         return self.high - self.low
 
     @cached_property
-    def made(self) -> Ints:
+    def computed(self) -> Ints:
         """Positions that each part computes or loads."""
         return self.high - self.fresh
 
@@ -54,25 +54,31 @@ class AxisParts:
     @cached_property
     def most(self) -> int:
         """Most positions that a part computes or loads."""
-        return int(self.made.max())
+        return int(self.computed.max())
 
     @cached_property
     def total(self) -> int:
         """Positions that all parts compute or load together."""
-        return int(self.made.sum())
+        return int(self.computed.sum())
 
 
 def axis_parts(
-    network: FeatureMapNetwork, start: int, end: int, axis: int, parts: int, *, kept: bool,
+    network: FeatureMapNetwork,
+    start: int,
+    end: int,
+    axis: int,
+    parts: int,
+    *,
+    cached: bool,
     clipped: bool = True,
-) -> dict[int, AxisParts]:  # fmt: skip
+) -> dict[int, AxisParts]:
     """Return, for each map that layers ``start .. end - 1`` touch, its regions along an axis.
 
     Parameters
     ----------
     parts
         Near-equal parts of the last layer's output.
-    kept
+    cached
         Whether positions that an earlier part computed are still there.
     clipped
         Whether regions end at the borders of the maps.
@@ -94,7 +100,7 @@ def axis_parts(
         before = np.concatenate((first[:1], np.maximum.accumulate(last)[:-1]))
         empty = last <= first
         first, last = np.where(empty, before, first), np.where(empty, before, last)
-        fresh = np.minimum(np.maximum(first, before), last) if kept else first
+        fresh = np.minimum(np.maximum(first, before), last) if cached else first
         result[t] = AxisParts(first, fresh, last)
         return result[t]
 
@@ -103,16 +109,16 @@ def axis_parts(
         layer = layers[i]
         if layer.writes not in low or layer.writes in result:  # nothing in the stretch reads it
             continue
-        mine = close(layer.writes)
+        own = close(layer.writes)
         for t, windows in zip(layer.reads, layer.windows, strict=True):
             window, extent = windows[axis], maps[t].extents[axis]
-            some = mine.high > mine.fresh
-            if window.whole:
-                first, last = np.zeros_like(mine.low), np.full_like(mine.low, extent)
+            some = own.high > own.fresh
+            if window.every:
+                first, last = np.zeros_like(own.low), np.full_like(own.low, extent)
             else:
-                first = mine.fresh * window.stride - window.before
+                first = own.fresh * window.stride - window.before
                 reach = window.dilation * (window.kernel - 1) + 1
-                last = (mine.high - 1) * window.stride - window.before + reach
+                last = (own.high - 1) * window.stride - window.before + reach
                 if clipped:
                     first, last = np.maximum(0, first), np.minimum(extent, last)
             first, last = np.where(some, first, _FAR), np.where(some, last, -_FAR)

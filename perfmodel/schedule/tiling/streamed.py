@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from perfmodel.cost.tiled_nests import EXTENTS
 from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
 from perfmodel.cost.traffic.staircase import staircase
 from perfmodel.schedule.graphs import Scheduled
@@ -66,9 +67,13 @@ class Streamed:
 
 
 def streamed(
-    scheduled: Scheduled, values: Mapping[str, Any], capacity_bytes: int,
-    conventions: Conventions | None = None, *, partial_bytes: float = 4.0,
-) -> Streamed | None:  # fmt: skip
+    scheduled: Scheduled,
+    values: Mapping[str, Any],
+    capacity_bytes: int,
+    conventions: Conventions | None = None,
+    *,
+    partial_bytes: float = 4.0,
+) -> Streamed | None:
     """Return the problem with every step that does not fit the memory run in tiles.
 
     Parameters
@@ -105,9 +110,13 @@ def streamed(
 
 class _Tiler:
     def __init__(
-        self, scheduled: Scheduled, values: Mapping[str, Any], capacity: int,
-        conventions: Conventions, partial: float,
-    ) -> None:  # fmt: skip
+        self,
+        scheduled: Scheduled,
+        values: Mapping[str, Any],
+        capacity: int,
+        conventions: Conventions,
+        partial: float,
+    ) -> None:
         self.scheduled, self.values, self.capacity = scheduled, values, capacity
         self.conventions, self.partial = conventions, partial
         self.operators = {op.name: op for _, op in scheduled.graph.walk()}
@@ -137,7 +146,7 @@ class _Tiler:
         sizes = {t: problem.buffers[t].size_bytes for t in touched}
         crossing = dict(sizes)
         passing = set(touched)
-        room, weights, held = self.capacity, 0, 0
+        room, weights, tile_bytes = self.capacity, 0, 0
         tiled: list[tuple[tuple[int, int, int], TileNest, Widths]] = []
         for op in members:
             for nest, at in zip(op.nests, self.rows.get(op.name, ()), strict=True):
@@ -152,16 +161,16 @@ class _Tiler:
             at = stairs.index(float(room))
             if at < 0:
                 return None
-            held = max(held, math.ceil(stairs.capacity_bytes[at]))
+            tile_bytes = max(tile_bytes, math.ceil(stairs.capacity_bytes[at]))
             parts, once = stairs.parts(float(room)), stairs.parts(float(stairs.capacity_bytes[-1]))
             # Padding counts as data of a tile but is never fetched.
             real = min(1.0, sizes[x] / once.input) if x in sizes and once.input else 1.0
-            for t, moved in ((x, parts.input * real), (w, parts.weight), (y, parts.output)):
+            for t, traffic in ((x, parts.input * real), (w, parts.weight), (y, parts.output)):
                 if t in sizes:
-                    crossing[t] = crossing.get(t, 0) + math.ceil(moved - 1e-6)
+                    crossing[t] = crossing.get(t, 0) + math.ceil(traffic - 1e-6)
             if w not in sizes:
                 weights += math.ceil(parts.weight - once.weight - 1e-6)
-        scratch = held + self.capacity - room
+        scratch = tile_bytes + self.capacity - room
         return StepTiling(scratch, crossing, weights) if scratch <= self.capacity else None
 
     def _operands(self, nest: LoopNest, step: Step) -> tuple[int, int, int]:
@@ -169,9 +178,9 @@ class _Tiler:
         factors = [o for o in nest.operands if o.role != "output"]
         if len(factors) == 2 and factors[0].role == "weight" and factors[1].role == "input":
             factors.reverse()
-        made = next(o.tensor for o in nest.operands if o.role == "output")
-        y = self._buffer(made)
-        if y < 0 and made not in self.inner and step.writes:
+        output = next(o.tensor for o in nest.operands if o.role == "output")
+        y = self._buffer(output)
+        if y < 0 and output not in self.inner and step.writes:
             y = step.writes[0]  # riders make of it what the step writes
         return self._buffer(factors[0].tensor), self._buffer(factors[-1].tensor), y
 
@@ -187,16 +196,11 @@ class _Tiler:
     def _nest(self, at: int) -> tuple[TileNest, Widths]:
         nests = self.nests
         assert nests is not None
-        numbers = {
-            dim: max(1, round(float(getattr(nests, dim)[at, 0])))
-            for dim in ("groups", "batch", "out_channels", "in_channels", "out_rows",
-                        "out_columns", "kernel_rows", "kernel_columns")
-        }  # fmt: skip
+        extents = {
+            name: max(1, round(float(getattr(nests, name)[at, 0]))) for name in ("groups", *EXTENTS)
+        }
         stride, dilation = nests.stride[at].tolist(), nests.dilation[at].tolist()
-        nest = TileNest(
-            **numbers, row_stride=stride[0], column_stride=stride[1], row_dilation=dilation[0],
-            column_dilation=dilation[1],
-        )  # fmt: skip
+        nest = TileNest.with_steps(stride, dilation, **extents)
         x, w, y = (
             float(self.scheduled.precision.bits(slot)) / 8 if access >= 0 else 0.0
             for slot, access in zip(nests.slots[at], nests.access[at].tolist(), strict=True)
@@ -245,8 +249,8 @@ def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
                 token[t] = new(Buffer(f"{buffer.name} made", 0, stored=True))
                 writes.append(token[t])
                 continue
-            if not (step.load and problem.readers[t] and all(
-                r in tilings for r in problem.readers[t])):  # fmt: skip
+            only_tiled = problem.readers[t] and all(r in tilings for r in problem.readers[t])
+            if not (step.load and only_tiled):
                 place[t] = new(replace(buffer, stored=buffer.stored or passes))
                 writes.append(place[t])
             if passes:
@@ -261,13 +265,16 @@ def _rewritten(problem: Problem, tilings: Mapping[int, StepTiling]) -> Streamed:
         scratch = step.scratch_bytes if tiling is None else tiling.scratch_bytes
         steps.append(
             replace(
-                step, reads=tuple(dict.fromkeys(reads)), writes=tuple(writes), takes_over=over,
+                step,
+                reads=tuple(dict.fromkeys(reads)),
+                writes=tuple(writes),
+                takes_over=over,
                 scratch_bytes=scratch,
             )
-        )  # fmt: skip
+        )
         origin.append(s)
-    made = Problem(f"{problem.name}, tiled", tuple(steps), tuple(buffers))
-    return Streamed(made, dict(tilings), tuple(origin), extra)
+    rewritten = Problem(f"{problem.name}, tiled", tuple(steps), tuple(buffers))
+    return Streamed(rewritten, dict(tilings), tuple(origin), extra)
 
 
 def in_tiles(scheduled: Scheduled, streamed: Streamed) -> Scheduled:
@@ -277,9 +284,9 @@ def in_tiles(scheduled: Scheduled, streamed: Streamed) -> Scheduled:
     for k, s in enumerate(streamed.step):
         tiling = streamed.tilings.get(s)
         if tiling is not None:
-            moved = sum(tiling.buffer_bytes.values()) + tiling.weight_bytes
-            steps[k] = replace(steps[k], stream_bytes=problem.steps[s].stream_bytes + moved)
+            crossing = sum(tiling.buffer_bytes.values()) + tiling.weight_bytes
+            steps[k] = replace(steps[k], stream_bytes=problem.steps[s].stream_bytes + crossing)
     members = tuple(scheduled.members[s] if s >= 0 else () for s in streamed.step)
     names = tuple(b.name for b in streamed.problem.buffers)
-    made = replace(streamed.problem, steps=tuple(steps))
-    return replace(scheduled, problem=made, members=members, tensors=names)
+    tiled = replace(streamed.problem, steps=tuple(steps))
+    return replace(scheduled, problem=tiled, members=members, tensors=names)

@@ -115,51 +115,67 @@ def additivity(
         faults += unknown_layers(pair, layers, "the layers")
     if evaluate is None:
         faults.append(Fault("nothing to measure with", "evaluate", expected="a callable"))
-    if not faults and sum(len(given) > 1 for given in options) < 2:
+    if not faults and sum(len(offered) > 1 for offered in options) < 2:
         faults.append(Fault("fewer than two layers have a choice", "options", expected="two"))
     if faults or evaluate is None:
         raise InputError(faults)
-    measure = evaluate
-    start = [next((i for i, o in enumerate(given) if o == LayerOption()), 0) for given in options]
-    known: dict[tuple[int, ...], float] = {}
-
-    def value(choice: Sequence[int]) -> float:
-        key = tuple(int(c) for c in choice)
-        if key not in known:
-            named = zip(layers, options, key, strict=True)
-            known[key] = float(measure({name: given[c] for name, given, c in named}))
-            if not np.isfinite(known[key]):
-                raise input_error(
-                    f"evaluate gave {known[key]}", "evaluate", expected="finite numbers"
-                )
-        return known[key]
-
-    base = value(start)
+    start = [next((i for i, o in enumerate(row) if o == LayerOption()), 0) for row in options]
+    measured = _MeasuredChoices(evaluate, layers, options)
+    base = measured(start)
     choices = _joint(layers, options, start, pairs, joints, np.random.default_rng(seed))
     singles: dict[tuple[str, str], float] = {}
     summed = np.zeros(len(choices))
     for j, row in enumerate(choices):
-        for i, c in enumerate(row):
-            if c == start[i]:
-                continue
-            one = list(start)
-            one[i] = int(c)
-            change = value(one) - base
-            singles[layers[i], describe(options[i][int(c)])] = change
+        for i in np.flatnonzero(row != start).tolist():
+            single = [*start[:i], int(row[i]), *start[i + 1 :]]
+            change = measured(single) - base
+            singles[layers[i], describe(options[i][single[i]])] = change
             summed[j] += change
-    measured = np.array([value(row.tolist()) - base for row in choices])
-    moved = measured != 0
-    off = np.abs(summed[moved] - measured[moved]) / np.abs(measured[moved])
+    joint = np.array([measured(row.tolist()) - base for row in choices])
+    changed = joint != 0
+    errors = np.abs(summed[changed] - joint[changed]) / np.abs(joint[changed])
     ranked = None
     if model is not None:
-        every = np.array(list(known))
-        losses = model.table(layers, options).loss(every)
-        ranked = _correlation(_ranks(losses), _ranks(np.array(list(known.values()))))
+        losses = model.table(layers, options).loss(np.array(list(measured.known)))
+        ranked = _correlation(_ranks(losses), _ranks(np.array(list(measured.known.values()))))
     return AdditivityReport(
-        model.name if model is not None else "callable", base, singles, choices, measured, summed,
-        _correlation(summed, measured), _correlation(_ranks(summed), _ranks(measured)),
-        float(np.median(off)) if off.size else 0.0, float(off.max(initial=0.0)), ranked, len(known),
-    )  # fmt: skip
+        model.name if model is not None else "callable",
+        base,
+        singles,
+        choices,
+        joint,
+        summed,
+        _correlation(summed, joint),
+        _correlation(_ranks(summed), _ranks(joint)),
+        float(np.median(errors)) if errors.size else 0.0,
+        float(errors.max(initial=0.0)),
+        ranked,
+        len(measured.known),
+    )
+
+
+class _MeasuredChoices:
+    """Measured figures of configurations, each evaluated once."""
+
+    def __init__(
+        self,
+        evaluate: Callable[[Configuration], float],
+        layers: Sequence[str],
+        options: Sequence[Sequence[LayerOption]],
+    ) -> None:
+        self.evaluate, self.layers, self.options = evaluate, layers, options
+        self.known: dict[tuple[int, ...], float] = {}
+
+    def __call__(self, choice: Sequence[int]) -> float:
+        key = tuple(choice)
+        if key not in self.known:
+            rows = zip(self.layers, self.options, key, strict=True)
+            figure = float(self.evaluate({layer: offered[c] for layer, offered, c in rows}))
+            self.known[key] = figure
+            if not np.isfinite(figure):
+                message = f"evaluate gave {figure}"
+                raise input_error(message, "evaluate", expected="finite numbers")
+        return self.known[key]
 
 
 def _is_model(value: object) -> bool:
@@ -167,10 +183,14 @@ def _is_model(value: object) -> bool:
 
 
 def _joint(
-    layers: Sequence[str], options: Sequence[Sequence[LayerOption]], start: Sequence[int],
-    pairs: Sequence[tuple[str, str]] | None, joints: int, draw: np.random.Generator,
-) -> npt.NDArray[np.intp]:  # fmt: skip
-    free = [i for i, given in enumerate(options) if len(given) > 1]
+    layers: Sequence[str],
+    options: Sequence[Sequence[LayerOption]],
+    start: Sequence[int],
+    pairs: Sequence[tuple[str, str]] | None,
+    joints: int,
+    draw: np.random.Generator,
+) -> npt.NDArray[np.intp]:
+    free = [i for i, offered in enumerate(options) if len(offered) > 1]
     place = {layer: i for i, layer in enumerate(layers)}
     rows: list[list[int]] = []
     if pairs is not None:

@@ -65,7 +65,7 @@ def block_float(rows: Array, bits: int) -> Array:
 
 
 def scaled_blocks(rows: Array, largest: float, *, clip: str) -> Array:
-    """Return rows (blocks of 16) as NVFP4: fp4 elements under an fp8 scale a block.
+    """Return rows (blocks of 16) as NVFP4: fp4 elements under an fp8 scale per block.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def nested(blocks: Array, name: str, bits: int, *, clip: str) -> Array:
 
 
 def _shared(values: Array, bits: int) -> Array:
-    """Return values of each row as whole multiples of one fp16 number a row."""
+    """Return values of each row as whole multiples of one fp16 number per row."""
     top = 2.0**bits - 1
     unit = half(values.max(axis=1, keepdims=True) / top)
     return np.clip(np.rint(values / np.where(unit > 0, unit, 1.0)), 0, top) * unit

@@ -24,7 +24,7 @@ class AccuracyTable(NamedTuple):
     Attributes
     ----------
     unary
-        One array a layer, shape ``(options,)``.
+        One array per layer, shape ``(options,)``.
     pairs
         ``(layer, other)``, the first the lower -> what both options together add beside their own,
         shape ``(options of layer, options of other)``.

@@ -25,7 +25,7 @@ from perfmodel.search.accuracy.scales import affine, binary, symmetric, ternary
 
 Clip = Literal["max", "mse"]
 
-#: Floats that take a scale a channel, as a range this small is used in practice (Micikevicius et
+#: Floats that take a scale per channel, as a range this small is used in practice (Micikevicius et
 #: al., "FP8 Formats for Deep Learning", 2022, section 4); wider ones are plain casts.
 _SCALED: Final = frozenset({"fp8_e4m3", "fp8_e5m2", "fp6", "fp4"})
 #: Groups with a stored minimum in place of a zero point (ggml-common.h).
@@ -45,11 +45,11 @@ def fake_quantise(
     weights
         Any shape, finite.
     format
-        Integers: symmetric two's complement with a scale a channel; one bit is ``-a, a``. `uint8`
+        Integers: symmetric two's complement with a scale per channel; one bit is ``-a, a``. `uint8`
         and groups with zero bits: a whole zero point. Groups: consecutive elements of a channel,
         scales in fp16. ``ternary``: the best three levels ``-a, 0, a``. Floats of 8 bits and less:
-        rounded to their grid under a scale a channel, larger ones cast. Block floats and
-        microscaling: a power of two a block. Layouts of ggml: of a mixture, its base.
+        rounded to their grid under a scale per channel, larger ones cast. Block floats and
+        microscaling: a power of two per block. Layouts of ggml: of a mixture, its base.
     axis
         Axis of the output channels, each of which has scales of its own; ``None``: one scale for
         all. Groups and blocks run over the other axes in order (the input channels first).

@@ -71,7 +71,7 @@ class Ranges:
 def activation_noise(values: npt.ArrayLike, format: Format) -> float:
     """Return the noise-to-signal ratio of activations in a format; zero where all are zero.
 
-    Integers have a scale and a whole zero point a tensor (Jacob et al., CVPR 2018), which for
+    Integers have a scale and a whole zero point per tensor (Jacob et al., CVPR 2018), which for
     values that are not negative uses every code; other formats as for weights, one scale for all.
     """
     dense = np.asarray(values, dtype=np.float64).ravel()
@@ -89,7 +89,7 @@ def read_ranges(path: str | Path | Ranges) -> Ranges:
     ----------
     path
         CSV with ``tensor``, ``low``, ``high`` and, where known, ``rms``. Or NPZ with an array of
-        sample values a tensor; an array of two numbers is a range. Ranges are returned as they are.
+        sample values per tensor; an array of two numbers is a range. Ranges come back as they are.
 
     Raises
     ------

@@ -1,9 +1,10 @@
-"""Evolution over a space of choices: ask, judge, propose again."""
+"""Evolution over a space of choices: propose, evaluate, judge, propose again."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perfmodel.atomic import output_faults
-from perfmodel.errors import Fault, InputError, nearest, no_such
+from perfmodel.errors import Fault, nearest, no_such
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.pareto import front
 from perfmodel.search.evolve.archive import Archive, Choice, read_state
@@ -26,7 +27,10 @@ from perfmodel.settings import FaultList
 #: Methods by name; those of `perfmodel.search.evolve.packages` need the extra ``search``.
 METHODS: Mapping[str, Callable[[EvolutionContext], Proposals]] = {**PACKAGES, **PLAIN}
 
-#: Evaluations where neither their number nor that of generations is said.
+#: Least values of parameters that count something.
+_LEAST = {"population": 2, "generations": 1, "evaluations": 1, "tournament": 1, "seed": 0}
+
+#: Evaluations where neither their number nor that of generations is stated.
 _EVALUATIONS = 2000
 
 #: Choices asked about at once where time is limited.
@@ -55,15 +59,27 @@ class Progress(NamedTuple):
 
 
 def evolve(
-    oracle: Any, space: Any, objectives: Sequence[str | tuple[str, str]],
-    constraints: Sequence[str] = (), *, method: str = "nsga2", population: int = 100,
-    generations: int | None = None, evaluations: int | None = None, seed: int = 0,
-    extra: Mapping[str, Callable[[Any], Any]] | None = None, canonical: bool = True,
-    state: str | Path | None = None, reference: Mapping[str, float] | None = None,
-    callback: Callable[[Progress], Any] | None = None, log: bool = False,
-    tournament: int = 25, sampler: str = "tpe", storage: str = "",
+    oracle: Any,
+    space: Any,
+    objectives: Sequence[str | tuple[str, str]],
+    constraints: Sequence[str] = (),
+    *,
+    method: str = "nsga2",
+    population: int = 100,
+    generations: int | None = None,
+    evaluations: int | None = None,
+    seed: int = 0,
+    extra: Mapping[str, Callable[[Any], Any]] | None = None,
+    canonical: bool = True,
+    state: str | Path | None = None,
+    reference: Mapping[str, float] | None = None,
+    callback: Callable[[Progress], Any] | None = None,
+    log: bool = False,
+    tournament: int = 25,
+    sampler: str = "tpe",
+    storage: str = "",
     deadline: Deadline | None = None,
-) -> Evolution:  # fmt: skip
+) -> Evolution:
     """Search a space for choices that no other one beats.
 
     Parameters
@@ -124,71 +140,170 @@ def evolve(
         Unknown names, bad conditions and numbers, a package that is missing, a state file of
         another search: every fault at once.
     """
-    limit, faults = _faults(method, population, generations, evaluations, seed, tournament, sampler)
-    if state is not None:
-        faults += output_faults(state, (".json",), "state")
-        if storage:
-            faults.append(Fault("state and storage", path="state", expected="one of them"))
-    question = faults.trying(EvolutionProblem, oracle, space, objectives, constraints, extra)
-    if question is not None:
-        faults += _reference_faults(question, reference)
-    if faults or question is None:
-        raise InputError(faults)
-    options: list[Any] = [method, seed, population, canonical]
-    options += {"regularised": [tournament], "optuna": [sampler]}.get(method, [])
-    fingerprint = sha256(f"{question.fingerprint}{options!r}".encode()).hexdigest()[:16]
-    header: dict[str, Any] = {
-        "space": space.name, "method": method, "seed": seed, "population": population,
-        "objectives": [[o.name, "max" if o.maximize else "min"] for o in question.objectives],
-        "constraints": [c.text for c in question.constraints], "fingerprint": fingerprint,
-    }  # fmt: skip
-    stored = {} if state is None else read_state(state, question, header)
-    archive = Archive(question, stored)
-    search = EvolutionContext(
-        archive, Moves(space, canonical=canonical), population=population, seed=seed,
-        tournament=tournament, sampler=sampler, storage=storage, fingerprint=fingerprint,
-        method=method,
-    )  # fmt: skip
-    watch = _Watch(archive, population, callback, log=log)
-    written = len(stored)
-    stopped = "evaluations"
-    proposals = METHODS[method](search)
-    try:
-        batch = next(proposals, None)
-        while True:
-            if batch is None:
-                stopped = "no new choices"
-                break
-            batch = batch[: limit - len(archive)]
-            if not _asked(archive, batch, deadline):
-                stopped = "time limit"
-                break
-            if state is not None and len(stored) >= written + max(population, _GROWTH * written):
-                archive.save(state, header)
-                written = len(stored)
-            if watch():
-                stopped = "callback"
-                break
-            if len(archive) >= limit:
-                break
-            try:
-                batch = proposals.send(archive.judged(batch))
-            except StopIteration:
-                batch = None
-    finally:
-        proposals.close()
-        if state is not None and len(stored) > written:
-            archive.save(state, header)
-    return Evolution(
-        archive, method=method, seed=seed, population=population, stopped=stopped,
-        reference=reference,
-    )  # fmt: skip
+    return EvolutionQuestion(**vars()).answer()
 
 
-def _asked(archive: Archive, batch: list[Choice], deadline: Deadline | None) -> bool:
-    """Ask about choices, and tell whether time was enough for all of them.
+@dataclass(frozen=True, kw_only=True)
+class EvolutionQuestion:
+    """The parameters of `evolve`."""
 
-    Parts are of one size whatever the time, so that it decides how far a search comes and nothing
+    oracle: Any
+    space: Any
+    objectives: Sequence[str | tuple[str, str]]
+    constraints: Sequence[str]
+    method: str
+    population: int
+    generations: int | None
+    evaluations: int | None
+    seed: int
+    extra: Mapping[str, Callable[[Any], Any]] | None
+    canonical: bool
+    state: str | Path | None
+    reference: Mapping[str, float] | None
+    callback: Callable[[Progress], Any] | None
+    log: bool
+    tournament: int
+    sampler: str
+    storage: str
+    deadline: Deadline | None
+
+    def answer(self) -> Evolution:
+        """Return the result of `evolve`; it raises the same errors."""
+        problem = self._problem()
+        method, population = self.method, self.population
+        options: list[Any] = [method, self.seed, population, self.canonical]
+        options += {"regularised": [self.tournament], "optuna": [self.sampler]}.get(method, [])
+        fingerprint = sha256(f"{problem.fingerprint}{options!r}".encode()).hexdigest()[:16]
+        header: dict[str, Any] = {
+            "space": self.space.name,
+            "method": method,
+            "seed": self.seed,
+            "population": population,
+            "objectives": [[o.name, "max" if o.maximize else "min"] for o in problem.objectives],
+            "constraints": [c.text for c in problem.constraints],
+            "fingerprint": fingerprint,
+        }
+        stored = {} if self.state is None else read_state(self.state, problem, header)
+        archive = Archive(problem, stored)
+        context = EvolutionContext(
+            archive,
+            Moves(self.space, canonical=self.canonical),
+            population=population,
+            seed=self.seed,
+            tournament=self.tournament,
+            sampler=self.sampler,
+            storage=self.storage,
+            fingerprint=fingerprint,
+            method=method,
+        )
+        stopped = self._run(archive, METHODS[method](context), header, stored)
+        return Evolution(
+            archive,
+            method=method,
+            seed=self.seed,
+            population=population,
+            stopped=stopped,
+            reference=self.reference,
+        )
+
+    def _run(
+        self,
+        archive: Archive,
+        proposals: Proposals,
+        header: dict[str, Any],
+        stored: Sized,
+    ) -> str:
+        """Evaluate proposals until something ends the search, and return what did."""
+        limit = self._limit()
+        watch = _Watch(archive, self.population, self.callback, log=self.log)
+        written = len(stored)
+        try:
+            batch = next(proposals, None)
+            while batch is not None:
+                batch = batch[: limit - len(archive)]
+                if not _evaluated(archive, batch, self.deadline):
+                    return "time limit"
+                if len(stored) >= written + max(self.population, _GROWTH * written):
+                    written = self._save(archive, header, stored)
+                if watch():
+                    return "callback"
+                if len(archive) >= limit:
+                    return "evaluations"
+                try:
+                    batch = proposals.send(archive.judged(batch))
+                except StopIteration:
+                    batch = None
+            return "no new choices"
+        finally:
+            proposals.close()
+            if len(stored) > written:
+                self._save(archive, header, stored)
+
+    def _save(self, archive: Archive, header: dict[str, Any], stored: Sized) -> int:
+        """Write the state file, where there is one, and return how many choices it has."""
+        if self.state is not None:
+            archive.save(self.state, header)
+        return len(stored)
+
+    def _problem(self) -> EvolutionProblem:
+        """Return what is minimised under what, or raise every fault of the parameters."""
+        faults = self._option_faults()
+        if self.state is not None:
+            faults += output_faults(self.state, (".json",), "state")
+            if self.storage:
+                faults.append(Fault("state and storage", path="state", expected="one of them"))
+        problem = faults.trying(
+            EvolutionProblem,
+            self.oracle,
+            self.space,
+            self.objectives,
+            self.constraints,
+            self.extra,
+        )
+        if problem is not None:
+            names = [objective.name for objective in problem.objectives]
+            expected = "a finite number for an objective: " + ", ".join(names)
+            faults += [
+                Fault(
+                    f"{value!r} for '{name}'",
+                    path="reference",
+                    suggestion=nearest(name, names),
+                    expected=expected,
+                )
+                for name, value in (self.reference or {}).items()
+                if name not in names or name == FEASIBLE or not isfinite(value)
+            ]
+        faults.settle()
+        assert problem is not None
+        return problem
+
+    def _option_faults(self) -> FaultList:
+        faults = FaultList()
+        for name, accepted in (("method", METHODS), ("sampler", SAMPLERS)):
+            word = getattr(self, name)
+            if word not in accepted:
+                faults.append(no_such(f"unknown {name} '{word}'", str(word), accepted, name))
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if value is not None and (not integer or value < least):
+                message = f"{value!r} is too few" if integer else f"{value!r} is no number"
+                expected = f"a whole number, {least} or more"
+                faults.append(Fault(message, path=name, expected=expected))
+        return faults
+
+    def _limit(self) -> int:
+        """Return the number of evaluations after which the search ends."""
+        limits = [] if self.evaluations is None else [int(self.evaluations)]
+        if self.generations is not None:
+            limits.append(int(self.generations) * int(self.population))
+        return min(limits, default=_EVALUATIONS)
+
+
+def _evaluated(archive: Archive, batch: list[Choice], deadline: Deadline | None) -> bool:
+    """Evaluate choices, and tell whether there was time for all of them.
+
+    Parts have the same size whatever the time, which decides how far a search comes and nothing
     else.
     """
     if deadline is None:
@@ -205,22 +320,26 @@ def _asked(archive: Archive, batch: list[Choice], deadline: Deadline | None) -> 
 
 
 class _Watch:
-    """Tells callback and log, once a generation, what was not known before."""
+    """Reports to callback and log once per generation that was not known before."""
 
     def __init__(
-        self, archive: Archive, population: int, callback: Callable[[Progress], Any] | None, *,
+        self,
+        archive: Archive,
+        population: int,
+        callback: Callable[[Progress], Any] | None,
+        *,
         log: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.archive, self.population = archive, population
         self.callback, self.log = callback, log
-        self.told: int = 0
-        self.asked: int = 0
+        self.reported: int = 0
+        self.evaluated: int = 0
 
     def __call__(self) -> bool:
         archive = self.archive
-        if len(archive) < self.told + self.population or archive.asked == self.asked:
+        if len(archive) < self.reported + self.population or archive.asked == self.evaluated:
             return False
-        self.told, self.asked = len(archive), archive.asked
+        self.reported, self.evaluated = len(archive), archive.asked
         if self.callback is None and not self.log:
             return False
         judged = archive.judged()
@@ -232,40 +351,3 @@ class _Watch:
                 f"{now.front} on the front\n"
             )
         return self.callback is not None and self.callback(now) is True
-
-
-def _faults(
-    method: str, population: int, generations: int | None, evaluations: int | None, seed: int,
-    tournament: int, sampler: str,
-) -> tuple[int, FaultList]:  # fmt: skip
-    faults = FaultList()
-    if method not in METHODS:
-        faults.append(no_such(f"unknown method '{method}'", str(method), METHODS, "method"))
-    if sampler not in SAMPLERS:
-        faults.append(no_such(f"unknown sampler '{sampler}'", str(sampler), SAMPLERS, "sampler"))
-    numbers = {"population": (population, 2), "generations": (generations, 1),
-               "evaluations": (evaluations, 1), "tournament": (tournament, 1),
-               "seed": (seed, 0)}  # fmt: skip
-    for name, (value, least) in numbers.items():
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if value is not None and (not whole or value < least):
-            message = f"{value!r} is too few" if whole else f"{value!r} is no number"
-            faults.append(Fault(message, path=name, expected=f"a whole number, {least} or more"))
-    if faults:
-        return 0, faults
-    limits = [_EVALUATIONS] if evaluations is None and generations is None else []
-    limits += [] if evaluations is None else [int(evaluations)]
-    limits += [] if generations is None else [int(generations) * int(population)]
-    return min(limits), faults
-
-
-def _reference_faults(
-    question: EvolutionProblem, reference: Mapping[str, float] | None
-) -> list[Fault]:
-    names = [o.name for o in question.objectives]
-    return [
-        Fault(f"{value!r} for '{name}'", path="reference", suggestion=nearest(name, names),
-              expected="a finite number for an objective: " + ", ".join(names))
-        for name, value in (reference or {}).items()
-        if name not in names or name == FEASIBLE or not isfinite(value)
-    ]  # fmt: skip

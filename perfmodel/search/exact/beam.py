@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from perfmodel.search.exact.incumbent import Incumbent
+from perfmodel.search.exact.incumbent import ChoiceIncumbent
 from perfmodel.search.exact.pool import make_pool
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
@@ -21,7 +21,7 @@ PRICES = 24
 
 
 def beam(
-    p: Reduced, at: Relaxation, incumbent: Incumbent, *, core: int, width: int, seed: int
+    p: Reduced, at: Relaxation, incumbent: ChoiceIncumbent, *, core: int, width: int, seed: int
 ) -> None:
     """Improve an incumbent.
 
@@ -43,7 +43,7 @@ def beam(
     if len(found):
         local: Ints = np.repeat(at.local[None], len(found), axis=0)
         local[:, open_] = found
-        incumbent.offer(p.choices(local))
+        incumbent.offer_all(p.choices(local))
 
 
 def _search(p: Reduced, prices: Floats, value: float, width: int, seed: int) -> Ints:

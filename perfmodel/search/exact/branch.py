@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
-from perfmodel.search.exact.incumbent import Incumbent
+from perfmodel.search.exact.incumbent import ChoiceIncumbent, ChoiceSearch
 from perfmodel.search.exact.pool import Pool, make_pool
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Reduced
@@ -25,15 +26,6 @@ PRICES, LOOKED = 96, 40
 TRIED, NODES = 32, 64
 #: How fast the tree under a node is taken to shrink as its bound rises to the incumbent's value.
 DECAY = 8.0
-
-
-@dataclass(frozen=True)
-class Branched:
-    """What a search reached: no choice that it covered is below the bound."""
-
-    bound: float
-    nodes: int
-    done: bool
 
 
 @dataclass(eq=False)
@@ -49,13 +41,13 @@ class _Nodes:
 def branch(
     p: Reduced,
     prices: Floats,
-    incumbent: Incumbent,
+    incumbent: ChoiceIncumbent,
     deadline: Deadline,
     *,
     gap: float = 0.0,
     nodes: int = 200_000,
     seed: int = 0,
-) -> Branched:
+) -> Certified[tuple[int, ...]]:
     """Search until nothing is better than the incumbent, or for some nodes.
 
     Parameters
@@ -65,60 +57,45 @@ def branch(
     gap
         Relative to the incumbent's value: what it would have to be better by.
     """
-    return _ChoiceBranchAndBound(p, make_pool(p, prices, PRICES, seed), incumbent, gap).run(
-        deadline, nodes
-    )
+    pool = make_pool(p, prices, PRICES, seed)
+    return _ChoiceBranchAndBound(p, pool, incumbent, deadline, nodes, gap).certified()
 
 
-class _ChoiceBranchAndBound:
-    def __init__(self, p: Reduced, pool: Pool, incumbent: Incumbent, gap: float) -> None:
-        self.p = p
-        self.pool = pool
-        self.incumbent = incumbent
-        self.gap = gap
-        self.tiny = 1e-12 * p.size
+class _ChoiceBranchAndBound(ChoiceSearch[_Nodes]):
+    def __init__(
+        self, p: Reduced, pool: Pool, incumbent: ChoiceIncumbent, deadline: Deadline,
+        most_nodes: int, gap: float,
+    ) -> None:  # fmt: skip
         finite = np.where(np.isfinite(p.cost), p.cost, -np.inf)
-        self.ceiling = float(finite.max(axis=1).sum()) + max(1e-6 * p.size, 1e-300)
+        ceiling = float(finite.max(axis=1).sum()) + max(1e-6 * p.size, 1e-300)
+        super().__init__(
+            p, incumbent, deadline, most_nodes, gap, constant=p.constant, ceiling=ceiling
+        )
+        self.pool = pool
         self.root = float(pool.bounds.max())
         # How far the second option is above the first, (P, n): what is near nothing is undecided.
         self.second: Floats = np.ascontiguousarray(np.partition(pool.rises, 1, axis=1)[:, 1].T)
         self.worth: Floats = pool.prices @ p.room
 
-    def cut(self) -> float:
-        """Return the bound from which on a node is of no use."""
-        value = self.incumbent.value
-        if not np.isfinite(value):
-            return self.ceiling
-        return value - self.p.constant - max(self.tiny, self.gap * abs(value))
-
-    def run(self, deadline: Deadline, most: int) -> Branched:
+    def certified(self) -> Certified[tuple[int, ...]]:
+        """Search all choices."""
         n, rows = len(self.p.count), len(self.p.room)
-        start = _Nodes(
-            self.pool.bounds[None], np.full((1, n), -1, dtype=np.int16), np.zeros((1, rows))
-        )
-        stack = [start]
-        seen = 0
-        while stack:
-            if seen >= most or deadline.passed():
-                lowest = min(float(held.bounds.max(axis=1).min()) for held in stack)
-                return Branched(min(lowest, self.cut()) + self.p.constant, seen, False)
-            held = stack.pop()
-            best = held.bounds.max(axis=1)
-            order = np.flatnonzero(best < self.cut())
-            if not len(order):
-                continue
-            order = order[np.argsort(best[order], kind="stable")]
-            if len(order) > NODES:
-                stack.append(held.some(order[NODES:]))
-            seen += min(len(order), NODES)
-            below = self._expand(held.some(order[:NODES]))
-            if below is not None:
-                stack.append(below)
-        value = self.incumbent.value
-        proved = value - self.gap * abs(value) if np.isfinite(value) else value
-        return Branched(proved, seen, True)
+        fixed = np.full((1, n), -1, dtype=np.int16)
+        return self.run(_Nodes(self.pool.bounds[None], fixed, np.zeros((1, rows))), self.root)
 
-    def _expand(self, held: _Nodes) -> _Nodes | None:
+    def expand(self, node: _Nodes, bound: float) -> list[tuple[float, _Nodes]]:
+        """Return the nodes that are left for later, and what follows the best."""
+        del bound
+        best = node.bounds.max(axis=1)
+        order = np.flatnonzero(best < self.cut())
+        order = order[np.argsort(best[order], kind="stable")]
+        self.nodes += min(len(order), NODES) - 1
+        blocks = [node.some(order[NODES:])] if len(order) > NODES else []
+        below = self._below(node.some(order[:NODES]))
+        blocks += [] if below is None else [below]
+        return [(float(block.bounds.max(axis=1).min()), block) for block in blocks]
+
+    def _below(self, held: _Nodes) -> _Nodes | None:
         p, pool = self.p, self.pool
         best = held.bounds.max(axis=1)
         is_open = held.fixed < 0
@@ -172,4 +149,4 @@ class _ChoiceBranchAndBound:
         if value[price, node] + p.constant < self.incumbent.value:
             cheapest = pool.cheapest[:, some[price]]
             local = np.where(is_open[node], cheapest, held.fixed[node])
-            self.incumbent.offer(p.choices(local[None].astype(np.int64)))
+            self.choices.offer_all(p.choices(local[None].astype(np.int64)))

@@ -38,7 +38,7 @@ def explain(problem: ChoiceProblem, deadline: Deadline, solver: Solver) -> Choic
         found = solver(replace(problem, limits=tuple(less)), ANY, deadline)
         if found.status == "infeasible":
             held = less
-        elif found.choice is None:
+        elif found.solution is None:
             proved = False
     openings = tuple(_opening(problem, i, deadline, solver) for i in range(len(problem.limits)))
     return ChoiceInfeasibility(tuple(limit.name for limit in held), openings, proved)
@@ -65,14 +65,14 @@ def least_usage(
         allowed = _allowed(problem.objective)
         whole = Sum(sums[0].constant, sums[0].terms + allowed)
         found = solver(replace(problem, objective=whole), 0.0, deadline)
-        least = None if found.choice is None else found.value
-        return least, found.proved, found.choice
+        least = None if found.solution is None else found.value
+        return least, found.proved, found.solution
     name = " and ".join([limit.name for limit in problem.limits] + ["the largest"])
     start = Limit(name, sums, math.inf)
     found = solver(replace(problem, limits=(*problem.limits, start)), ANY, deadline)
-    if found.choice is None:
+    if found.solution is None:
         return None, found.status == "infeasible", None
-    choice = found.choice
+    choice = found.solution
     size = max(part.size for part in problem_sums(problem, sums))
     high = found.usage[-1]
     low = max(_floor(part) for part in problem_sums(problem, sums))
@@ -82,8 +82,8 @@ def least_usage(
         ask = min(0.5 * (low + high), just_below) if turn % 2 else just_below
         bounded = replace(problem, limits=(*problem.limits, replace(start, bound=ask)))
         found = solver(bounded, ANY, deadline)
-        if found.choice is not None:
-            choice, high = found.choice, found.usage[-1]
+        if found.solution is not None:
+            choice, high = found.solution, found.usage[-1]
         elif found.status != "infeasible":
             return high, False, choice
         elif ask == just_below:

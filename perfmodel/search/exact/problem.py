@@ -73,7 +73,7 @@ class Limit:
     name
         For messages and for `front`; no two limits share one.
     sums
-        One for what adds up (latency, bytes); one a step for a peak.
+        One for what adds up (latency, bytes); one per step for a peak.
     bound
         In the unit of the sums; infinite for no limit.
     """

@@ -14,7 +14,7 @@ import numpy as np
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.matrix import Solved
 from perfmodel.optimise.programme import Index, MilpModel
-from perfmodel.search.exact.incumbent import Incumbent
+from perfmodel.search.exact.incumbent import ChoiceIncumbent
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.reduced import Factor, Reduced
 
@@ -92,18 +92,16 @@ class ChoiceMilp:
         self.model.require_all("forbidden", (columns[None], 1.0), high=len(local) - 1.0)
 
 
-def by_programme(
-    p: Reduced, incumbent: Incumbent, deadline: Deadline, gap: float
-) -> tuple[float, int]:
-    """Improve an incumbent with a solver; return a lower bound and the nodes looked at.
+def by_programme(p: Reduced, incumbent: ChoiceIncumbent, deadline: Deadline, gap: float) -> float:
+    """Improve an incumbent with a solver; return a lower bound.
 
     A solution may exceed a row by the solver's tolerance. Such a choice is cut off and the rest
     solved again, so that what is proved is proved of the limits as they are.
 
     Returns
     -------
-    tuple of float and int
-        The bound is infinite where no choice is left that is better than the incumbent.
+    float
+        Infinite where no choice is left that is better than the incumbent.
     """
     spread = float(np.where(np.isfinite(p.cost), p.cost, 0.0).max(initial=0.0)) - float(
         p.cost.min(initial=0.0)
@@ -111,19 +109,19 @@ def by_programme(
     for f in p.factors:
         spread += float(np.ptp(f.cost[np.isfinite(f.cost)]))
     lines = ChoiceMilp(p, SIZE / (spread * max(1, len(p.count)) or 1.0))
-    bound, nodes = -math.inf, 0
+    bound = -math.inf
     while True:
         solved = lines.model.solve(deadline, gap=gap)
-        nodes += solved.work.get("nodes", 0)
+        incumbent.work["nodes"] += solved.work.get("nodes", 0)
         if solved.status == "infeasible":
-            return math.inf, nodes
+            return math.inf
         # Choices that were cut off do not count, so a later bound may be better.
         bound = max(bound, solved.bound / lines.scale + p.constant)
         if solved.solution is None:
-            return bound, nodes
+            return bound
         local = lines.local(solved.solution)
         choice = p.choices(local[None])
-        incumbent.offer(choice)
+        incumbent.offer_all(choice)
         if incumbent.problem.feasible(choice[0].tolist()) or deadline.passed():
-            return bound, nodes
+            return bound
         lines.forbid(local)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-Status = Literal["optimal", "feasible", "infeasible", "unknown"]
+from perfmodel.former import former_attributes
+from perfmodel.optimise.certified import Certified
 
 
 @dataclass(frozen=True)
@@ -57,53 +57,29 @@ class ChoiceInfeasibility:
 
 
 @dataclass(frozen=True)
-class ChoiceSolution:
-    """A choice, and what is known about it.
+class ChoiceSolution(Certified[tuple[int, ...]]):
+    """An option for every decision, as `Certified`, and what is known about it.
+
+    Proved is what meets its bound within rounding: 1e-9 of the value, 1e-7 where HiGHS gave the
+    bound.
 
     Attributes
     ----------
-    choice
-        An option for every decision; None without one.
-    value
-        Its objective; infinite without one.
-    bound
-        No choice that keeps the limits is better; infinite where there is none at all.
-    status
-        ``optimal``: value and bound meet within rounding (1e-9 of the value; 1e-7 where HiGHS gave
-        the bound). ``feasible``: stopped before that.
-        ``infeasible``: proved that there is no choice. ``unknown``: stopped before either.
-    method
-        What found it.
+    work
+        ``nodes`` looked at; ``decisions`` and ``options`` left after reduction.
     usage
         What the choice uses of each limit.
     prices
         For each limit the objective that one unit less of its bound costs, in the relaxation that
         gave the bound (linear or Lagrangian) and near its present bounds; the true problem moves in
         steps. 0 for a limit that does not bind; NaN where no relaxation was solved.
-    counts
-        ``nodes`` looked at; ``decisions`` and ``options`` left after reduction.
     infeasibility
         Why there is no choice, where that is proved and asked for.
     """
 
-    choice: tuple[int, ...] | None
-    value: float
-    bound: float
-    status: Status
-    method: str
     usage: tuple[float, ...] = ()
     prices: tuple[float, ...] = ()
-    counts: dict[str, int] = field(default_factory=dict[str, int])
     infeasibility: ChoiceInfeasibility | None = None
 
-    @property
-    def proved(self) -> bool:
-        """Whether the status is proved of the problem as given."""
-        return self.status in ("optimal", "infeasible")
-
-    @property
-    def gap(self) -> float:
-        """Distance of value and bound, relative to the value."""
-        if self.choice is None or math.isinf(self.bound):
-            return math.inf
-        return max(0.0, self.value - self.bound) / max(abs(self.value), 1e-300)
+    if not TYPE_CHECKING:
+        __getattr__ = former_attributes(choice="solution", counts="work")

@@ -11,20 +11,16 @@ import numpy as np
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.optimise.deadline import Deadline, OutOfTimeError
 from perfmodel.search.exact.explain import explain as why
-from perfmodel.search.exact.incumbent import Incumbent
-from perfmodel.search.exact.problem import ChoiceProblem, Floats
+from perfmodel.search.exact.incumbent import ChoiceIncumbent
+from perfmodel.search.exact.problem import ChoiceProblem
 from perfmodel.search.exact.programme import by_programme
-from perfmodel.search.exact.reduced import NoChoice, Reduced, reduce_problem
+from perfmodel.search.exact.reduced import NoChoice, reduce_problem
 from perfmodel.search.exact.relaxation import linear_prices
-from perfmodel.search.exact.result import ChoiceSolution, Status
+from perfmodel.search.exact.result import ChoiceSolution
 from perfmodel.search.exact.separable import knapsack
 from perfmodel.search.exact.tree import coupled
 
 Method = Literal["auto", "milp"]
-
-#: How near value and bound have to be, relative to the value, to count as met: what sums are
-#: rounded by, and what HiGHS's bound is off by, which lets columns be 1e-6 beside whole numbers.
-ROUNDING, PROGRAMME = 1e-9, 1e-7
 
 
 def solve(
@@ -88,57 +84,23 @@ def solve(
 def _solve(
     problem: ChoiceProblem, method: Method, deadline: Deadline, gap: float, seed: int
 ) -> ChoiceSolution:
-    incumbent = Incumbent(problem)
-    counts = {"nodes": 0, "decisions": 0, "options": 0}
+    incumbent = ChoiceIncumbent(problem)
     try:
         reduced = reduce_problem(problem, deadline)
     except NoChoice:
-        return _answer(incumbent, math.inf, "reduction", counts, None, None)
+        return incumbent.certified(math.inf, "reduction")
     except OutOfTimeError:
-        return _answer(incumbent, -math.inf, "reduction", counts, None, None)
-    counts["decisions"], counts["options"] = len(reduced.count), int(reduced.count.sum())
+        return incumbent.certified(-math.inf, "reduction")
+    incumbent.work |= {"decisions": len(reduced.count), "options": int(reduced.count.sum())}
     if not len(reduced.count):
-        incumbent.offer(reduced.base[None])
-        return _answer(incumbent, incumbent.value, "reduction", counts, reduced, np.zeros(0))
-    if not reduced.factors and method == "auto":
-        out = knapsack(reduced, incumbent, deadline, gap, seed)
-        counts["nodes"] = out.nodes
-        return _answer(incumbent, out.bound, out.method, counts, reduced, out.prices)
+        incumbent.offer_all(reduced.base[None])
+        incumbent.price(reduced, np.zeros(0))
+        return incumbent.certified(incumbent.value, "reduction")
     if method == "auto":
-        out = coupled(reduced, incumbent, deadline, gap, seed)
-        counts["nodes"] = out.nodes
-        return _answer(incumbent, out.bound, out.method, counts, reduced, out.prices)
+        solver = coupled if reduced.factors else knapsack
+        return solver(reduced, incumbent, deadline, gap, seed)
     try:
-        prices = linear_prices(reduced, deadline)
+        incumbent.price(reduced, linear_prices(reduced, deadline))
     except NoChoice:
-        return _answer(incumbent, math.inf, "relaxation", counts, None, None)
-    bound, counts["nodes"] = by_programme(reduced, incumbent, deadline, gap)
-    return _answer(incumbent, bound, "milp", counts, reduced, prices)
-
-
-def _answer(
-    incumbent: Incumbent,
-    bound: float,
-    method: str,
-    counts: dict[str, int],
-    reduced: Reduced | None,
-    prices: Floats | None,
-) -> ChoiceSolution:
-    problem = incumbent.problem
-    choice, value = incumbent.choice, incumbent.value
-    bound = min(bound, value)
-    status: Status
-    if choice is None:
-        status = "infeasible" if bound == math.inf else "unknown"
-        return ChoiceSolution(None, value, bound, status, method, counts=counts)
-    size = problem.packed.size
-    near = PROGRAMME if "milp" in method else ROUNDING
-    met = value - bound <= near * max(abs(value), 1e-3 * size)
-    status = "optimal" if met else "feasible"
-    each: Floats = np.full(len(problem.limits), math.nan)
-    if reduced is not None and prices is not None:
-        each = np.zeros(len(problem.limits))
-        np.add.at(each, reduced.limit, prices / reduced.scale)
-    return ChoiceSolution(
-        choice, value, bound, status, method, problem.usage(choice), tuple(each.tolist()), counts
-    )
+        return incumbent.certified(math.inf, "relaxation")
+    return incumbent.certified(by_programme(reduced, incumbent, deadline, gap), "milp")

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from perfmodel.optimise.certified import Certified
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.exact.elimination import (
     Bucket,
@@ -21,12 +24,12 @@ from perfmodel.search.exact.elimination import (
     elimination_order,
     table_entries,
 )
-from perfmodel.search.exact.incumbent import Incumbent
+from perfmodel.search.exact.incumbent import ChoiceIncumbent, ChoiceSearch
 from perfmodel.search.exact.problem import Floats, Ints
 from perfmodel.search.exact.programme import by_programme
 from perfmodel.search.exact.reduced import NoChoice, Reduced
 from perfmodel.search.exact.relaxation import linear_prices
-from perfmodel.search.exact.separable import KnapsackBound
+from perfmodel.search.exact.result import ChoiceSolution
 
 #: Prices in the pool, and entries of tables (for all prices) above which HiGHS gets the problem.
 PRICES, ENTRIES = 32, 4_000_000
@@ -35,26 +38,28 @@ STATES, PATIENCE, TRIED = 2048, 3_000_000, 8
 
 
 def coupled(
-    p: Reduced, incumbent: Incumbent, deadline: Deadline, gap: float, seed: int
-) -> KnapsackBound:
+    p: Reduced, incumbent: ChoiceIncumbent, deadline: Deadline, gap: float, seed: int
+) -> ChoiceSolution:
     """Solve a reduced problem with tables over several decisions."""
     try:
         prices = linear_prices(p, deadline)
     except NoChoice:
-        return KnapsackBound(math.inf, "relaxation", None)
-    order = elimination_order(p)
+        return incumbent.certified(math.inf, "relaxation")
+    incumbent.price(p, prices)
+    order, bound = elimination_order(p), -math.inf
     entries = table_entries(p, order)
-    count = min(PRICES, max(1, ENTRIES // max(entries, 1))) if len(p.room) else 1
-    bound, seen = -math.inf, 0
     if entries <= ENTRIES:
-        search = _EliminationSearch(p, order, _pool(p, prices, count, seed), incumbent, gap)
-        bound, seen, done = search.run(deadline)
-        if done or deadline.passed():
-            return KnapsackBound(bound, "tree decomposition", prices, seen)
-    had = incumbent.value
-    found, more = by_programme(p, incumbent, deadline, gap)
-    # Not "tree decomposition": what is proved is proved by HiGHS, within its tolerance.
-    return KnapsackBound(max(bound, min(found, had, incumbent.value)), "milp", prices, seen + more)
+        count = min(PRICES, max(1, ENTRIES // max(entries, 1))) if len(p.room) else 1
+        pool = _pool(p, prices, count, seed)
+        tree = _EliminationSearch(p, order, pool, incumbent, deadline, gap).certified()
+        incumbent.work["nodes"] += tree.work["nodes"]
+        bound = tree.bound
+        if tree.proved or deadline.passed():
+            return incumbent.certified(bound, "tree decomposition")
+    # The programme covers only what may be better than the incumbent was. Not "tree decomposition":
+    # what is proved is proved by HiGHS, within its tolerance.
+    least = min(incumbent.value, by_programme(p, incumbent, deadline, gap))
+    return incumbent.certified(max(bound, least), "milp")
 
 
 def _pool(p: Reduced, prices: Floats, count: int, seed: int) -> Floats:
@@ -81,19 +86,22 @@ class _States:
     cost: Floats  # (S,)
     use: Floats  # (S, R)
 
+    @cached_property
+    def best(self) -> Floats:
+        """The best bound of each, shape (S,)."""
+        return self.bounds.max(axis=1)
+
     def some(self, at: Ints | slice) -> _States:
         return _States(self.bounds[at], self.made[at], self.cost[at], self.use[at])
 
 
-class _EliminationSearch:
+class _EliminationSearch(ChoiceSearch[tuple[int, _States]]):
     def __init__(
-        self, p: Reduced, order: list[int], prices: Floats, incumbent: Incumbent, gap: float
-    ) -> None:
-        self.p = p
-        self.tables = eliminate(p, order, prices)
-        self.incumbent = incumbent
-        self.gap = gap
-        self.tiny = 1e-12 * p.size
+        self, p: Reduced, order: list[int], prices: Floats, incumbent: ChoiceIncumbent,
+        deadline: Deadline, gap: float,
+    ) -> None:  # fmt: skip
+        super().__init__(p, incumbent, deadline, PATIENCE, gap)
+        self.tables, self.turn = eliminate(p, order, prices), 0
         buckets = self.tables.buckets
         # Decisions made that later ones depend on, after each.
         self.fronts: list[Ints] = []
@@ -103,46 +111,38 @@ class _EliminationSearch:
             needed = {j for later in buckets[i + 1 :] for j in later.others}
             self.fronts.append(np.array(sorted(made & needed), dtype=np.int64))
 
-    def cut(self) -> float:
-        value = self.incumbent.value
-        return value - max(self.tiny, self.gap * abs(value)) if math.isfinite(value) else math.inf
-
-    def run(self, deadline: Deadline) -> tuple[float, int, bool]:
-        """Return a lower bound, the states looked at, and whether nothing is left."""
+    def certified(self) -> Certified[tuple[int, ...]]:
+        """Search all choices."""
         n, rows = len(self.p.count), len(self.p.room)
-        start = _States(
-            self.tables.bounds[None], np.zeros((1, n), dtype=np.int64), np.zeros(1),
-            np.zeros((1, rows)),
-        )  # fmt: skip
-        stack = [(0, start)]
-        seen, turn = 0, 0
-        while stack:
-            if seen >= PATIENCE or deadline.passed():
-                lowest = min(float(held.bounds.max(axis=1).min()) for _, held in stack)
-                return min(lowest, self.incumbent.value), seen, False
-            depth, held = stack.pop()
-            best = held.bounds.max(axis=1)
-            order = np.flatnonzero(best < self.cut())
-            if not len(order):
-                continue
-            order = order[np.argsort(best[order], kind="stable")]
-            if len(order) > STATES:
-                stack.append((depth, held.some(order[STATES:])))
-            held = held.some(order[:STATES])
-            if depth == n:
-                self.incumbent.offer(self.p.choices(held.made))
-                continue
-            if turn % 8 == 0:
-                self._complete(depth, held.some(slice(0, TRIED)))
-            turn += 1
-            below = self._expand(depth, held)
-            seen += len(below.cost)
-            if len(below.cost):
-                stack.append((depth + 1, below))
-        value = self.incumbent.value
-        return (value - self.gap * abs(value) if math.isfinite(value) else value), seen, True
+        made = np.zeros((1, n), dtype=np.int64)
+        start = _States(self.tables.bounds[None], made, np.zeros(1), np.zeros((1, rows)))
+        return self.run((0, start), float(self.tables.bounds.max()))
 
-    def _expand(self, depth: int, held: _States) -> _States:
+    def settled(self, node: tuple[int, _States]) -> bool:
+        """Tell whether every decision is made."""
+        depth, states = node
+        if depth < len(self.p.count):
+            return False
+        self.choices.offer_all(self.p.choices(states.made[np.argsort(states.best, kind="stable")]))
+        return True
+
+    def expand(self, node: tuple[int, _States], bound: float) -> list[tuple[float, Any]]:
+        """Return the states that are left for later, and what follows the best."""
+        del bound
+        depth, states = node
+        order = np.flatnonzero(states.best < self.cut())
+        order = order[np.argsort(states.best[order], kind="stable")]
+        blocks = [(depth, states.some(order[STATES:]))] if len(order) > STATES else []
+        states = states.some(order[:STATES])
+        if self.turn % 8 == 0:
+            self._complete(depth, states.some(slice(0, TRIED)))
+        self.turn += 1
+        below = self._below(depth, states)
+        self.nodes += len(below.cost) - 1
+        blocks += [(depth + 1, below)] if len(below.cost) else []
+        return [(float(block.best.min()), (at, block)) for at, block in blocks]
+
+    def _below(self, depth: int, held: _States) -> _States:
         bucket = self.tables.buckets[depth]
         rises = bucket.rises[tuple(held.made[:, j] for j in bucket.others)]
         if not bucket.others:
@@ -198,4 +198,4 @@ class _EliminationSearch:
         for bucket in self.tables.buckets[depth:]:
             spot = (*(made[:, j] for j in bucket.others), price)
             made[:, bucket.decision] = bucket.cheapest[spot]
-        self.incumbent.offer(self.p.choices(made))
+        self.choices.offer_all(self.p.choices(made))

@@ -101,20 +101,23 @@ def costs_of(
     """Return what a step costs on a machine, whatever is trained of it."""
     forward = predict(workload, machine, precision=precision)
     graph = backward(workload.graph(), values=workload.parameters, optimizer=optimizer)
-    whole = Workload(f"{workload.name}_training", lambda _: graph, workload.parameters)
-    told = predict(whole, machine, precision=precision, fuse=False)
-    table = told.table
+    training = Workload(f"{workload.name}_training", lambda _: graph, workload.parameters)
+    prediction = predict(training, machine, precision=precision, fuse=False)
+    table = prediction.table
     rows: list[TrainingKernel] = []
     reader = _TrainingKernelClassifier(step, graph)
-    for i, names in enumerate(told.kernels):
+    for i, names in enumerate(prediction.kernels):
         phase = str(table["phase"][i])
         if phase == "forward":
             continue
-        found = reader.row(names[0], float(table["total_s"][i]),
-                           float(table["macs"][i] * table["count"][i]))  # fmt: skip
-        if found is not None:
-            rows.append(found)
-    return TrainingStepCosts(forward, tuple(rows), float(np.asarray(told.power_w)), step.layers)
+        kernel = reader.row(
+            names[0], float(table["total_s"][i]), float(table["macs"][i] * table["count"][i])
+        )
+        if kernel is not None:
+            rows.append(kernel)
+    return TrainingStepCosts(
+        forward, tuple(rows), float(np.asarray(prediction.power_w)), step.layers
+    )
 
 
 class _TrainingKernelClassifier:
@@ -132,18 +135,19 @@ class _TrainingKernelClassifier:
         self.reads: dict[str, list[str]] = {}
         self.tensors = step.graph.tensors
         for _, op in step.graph.walk():
-            self.reads[op.name] = [alias.get(n, n) for n in op.reads
-                                   if step.graph.tensors[n].role == "activation"]  # fmt: skip
+            self.reads[op.name] = [
+                alias.get(n, n) for n in op.reads if step.graph.tensors[n].role == "activation"
+            ]
         del graph
 
     def row(self, name: str, seconds: float, macs: float) -> TrainingKernel | None:
         """Return a row, or None for one that belongs to no layer that may be trained."""
         if name.endswith(".update"):
-            found = self.by_weight.get(name.removesuffix(".update"))
-            if found is None:
+            updated = self.by_weight.get(name.removesuffix(".update"))
+            if updated is None:
                 return None
             return TrainingKernel(
-                seconds, macs, frozenset({found[0]}), found[0], found[1], updates=True
+                seconds, macs, frozenset({updated[0]}), updated[0], updated[1], updates=True
             )
         if name.endswith(".accumulate"):
             tensor = name.removesuffix(".accumulate").rpartition(".grad")[0]
@@ -156,7 +160,7 @@ class _TrainingKernelClassifier:
         return TrainingKernel(seconds, macs, needs) if needs else None
 
     def _upstream(self, names: list[str]) -> frozenset[int]:
-        found: set[int] = set()
+        layers: set[int] = set()
         for name in names:
-            found |= self.above.get(name, set())
-        return frozenset(found)
+            layers |= self.above.get(name, set())
+        return frozenset(layers)

@@ -1,13 +1,13 @@
 """Memory over a training step as linear functions of what is trained.
 
-One row a kernel forward, two a kernel backward. What a row holds is a number (activations that the
-forward pass needs anyway), plus what each choice adds. Evaluating a choice and looking for the best
-one read the same matrix.
+There is one row per kernel of the forward pass and two per kernel of the backward pass. The bytes
+of a row are a number (activations that the forward pass needs anyway) plus what each choice adds.
+Evaluating a choice and looking for the best one read the same matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LayerUpdate:
-    """What of a layer is trained.
+    """The part of a layer that is trained.
 
     Attributes
     ----------
@@ -70,9 +70,9 @@ class TrainingMemoryModel:
     matrix
         Bytes of each row that a column adds.
     kept_bytes, trained_bytes, gradient_bytes
-        Of each column alone: what of the forward pass is kept, trained weights with the state of
-        their optimiser, and their gradients. Of the last the memory holds a layer's at a time,
-        where updates are immediate.
+        Of each column by itself: what is kept of the forward pass, trained weights with the state
+        of their optimiser, and their gradients. The memory holds the gradients of one layer at a
+        time where updates are immediate.
     lower
         Column -> (column, factor) pairs: it is at least factor times each of them.
     """
@@ -103,8 +103,8 @@ class TrainingMemoryModel:
 
     def rows(self, scheme: Scheme) -> Floats:
         """Return the bytes of each row, forward ones first."""
-        found: Floats = self.constant + self.matrix @ self.values(scheme)
-        return found
+        rows: Floats = self.constant + self.matrix @ self.values(scheme)
+        return rows
 
     def peak_bytes(self, scheme: Scheme) -> float:
         """Return the most bytes at any time."""
@@ -133,97 +133,153 @@ def memory_of(
     resident
         The memory holds all weights as well, trained or not: they have no other to lie in.
     """
-    choices = [(layer, part) for layer in sorted(parts) for part in parts[layer]]
-    at = {choice: i for i, choice in enumerate(choices)}
-    by_layer: dict[int, list[int]] = {}
-    for i, (layer, _) in enumerate(choices):
-        by_layer.setdefault(layer, []).append(i)
-    above = step.above()
-    n, count = step.kernels, len(choices)
-    lower: dict[int, list[tuple[int, float]]] = {}
-    width = count
+    builder = _MatrixBuilder(step, parts)
+    builder.keep_activations()
+    builder.add_gradients()
+    return builder.model(states, late=late, resident=resident)
 
-    def column(least: list[tuple[int, float]]) -> int:
-        nonlocal width
-        lower[width] = least
-        width += 1
-        return width - 1
 
-    wanted: dict[str, int] = {}
-    for name in above:
-        columns = [(c, 1.0) for layer in sorted(above[name]) for c in by_layer.get(layer, ())]
-        if columns:
-            wanted[name] = column(columns)
-    # Tensor -> kernel that needs it -> columns and the shares of it that they need.
-    needs: dict[str, dict[int, list[tuple[int, float]]]] = {}
-    masks: list[tuple[int, int, float]] = []
-    size: dict[str, float] = {name: live.size_bytes for name, live in step.lives.items()}
-    made: dict[str, int] = {name: live.first for name, live in step.lives.items()}
-    for kept in step.passing:
-        gate = wanted.get(kept.wanted)
-        if gate is None:
-            continue
-        if not kept.tensor:
-            masks.append((kept.kernel, gate, kept.size_bytes))
-            continue
-        size.setdefault(kept.tensor, kept.size_bytes)
-        made.setdefault(kept.tensor, kept.kernel)
-        needs.setdefault(kept.tensor, {}).setdefault(kept.kernel, []).append((gate, 1.0))
-    beside: list[tuple[int, int, float]] = []
-    for i, (index, part) in enumerate(choices):
-        layer = step.layers[index]
-        share = 1.0 if part.rank else part.channels(layer.channels) / layer.channels
-        if share > 0.0:
-            needs.setdefault(layer.source, {}).setdefault(layer.kernel, []).append((i, share))
-        if part.rank:
-            # The product with the first of the two matrices, which the second's gradient needs.
-            rows = size[layer.source] / layer.channels
-            beside.append((layer.kernel, i, rows * part.rank))
-    entries: list[tuple[int, int, float]] = []
-    kept_by: list[tuple[int, float]] = []
-    for kernel, gate, bytes_ in (*masks, *beside):
-        kept_by.append((gate, bytes_))
-        entries += [(j, gate, bytes_) for j in range(kernel, n)]
-        entries += [(g * n + j, gate, bytes_) for g in (1, 2) for j in range(kernel, n)]
-    for name, kernels in needs.items():
-        _keep(step, name, size[name], made[name], kernels, n, column, entries, kept_by)
-    joined: dict[frozenset[int], int] = {}
-    gradients, added = _gradients(step)
-    for name, rows in gradients.items():
-        bytes_ = size[name] * step.gradient_scale
-        for row, tensors in rows.items():
-            # While gradients of weights are made, a share that was added to another is gone.
-            for group, held in ((2, tensors), (1, tensors - added.get(name, {}).get(row, set()))):
-                gates = frozenset(wanted[each] for each in held if each in wanted)
-                if len(gates) > 1 and gates not in joined:
-                    joined[gates] = column([(gate, 1.0) for gate in sorted(gates)])
-                if gates:
-                    gate = joined[gates] if len(gates) > 1 else min(gates)
-                    entries.append((group * n + row, gate, bytes_))
-    trained, gradient, there = np.zeros(width), np.zeros(width), np.zeros(width)
-    for i, (index, part) in enumerate(choices):
-        layer = step.layers[index]
-        held = _trained(step, index, part)
-        trained[i] = held * (1 + states)
-        gradient[i] = _gradient(step, index, part)
-        # What is trained in place is among the weights that are there already.
-        there[i] = held if resident and not part.rank else 0.0
-        rows = range(layer.kernel + 1) if late else (layer.kernel,)
-        entries += [(n + j, i, float(gradient[i])) for j in rows]
-        if late:
-            entries += [(2 * n + j, i, float(gradient[i])) for j in range(layer.kernel)]
-    matrix = np.zeros((3 * n, width))
-    for row, col, bytes_ in entries:
-        matrix[row, col] += bytes_
-    matrix += trained - there
-    constant = np.full(3 * n, step.frozen_bytes if resident else 0.0)
-    for live in step.lives.values():
-        constant[max(live.first, 0) : live.last + 1] += live.size_bytes
-    alone = np.zeros(width)
-    for col, bytes_ in kept_by:
-        alone[col] += bytes_
-    return TrainingMemoryModel(step, tuple(choices), constant, matrix, alone, trained, gradient,
-                  {c: tuple(least) for c, least in lower.items()}, at)  # fmt: skip
+class _MatrixBuilder:
+    """The columns of a matrix, and its entries so far; columns after those of choices are bounds.
+
+    Attributes
+    ----------
+    lower
+        Bounding column -> (column, factor) pairs: it is at least factor times each of them.
+    entries
+        Row, column and bytes; those of the same place add up.
+    kept_bytes
+        Column -> bytes of the forward pass that the backward pass needs.
+    gates
+        Tensor -> the column that is 1 where its gradient is needed.
+    """
+
+    def __init__(self, step: TrainingStep, parts: Mapping[int, Sequence[LayerUpdate]]) -> None:
+        self.step = step
+        self.choices = [(layer, part) for layer in sorted(parts) for part in parts[layer]]
+        self.lower: dict[int, list[tuple[int, float]]] = {}
+        self.entries: list[tuple[int, int, float]] = []
+        self.kept_bytes: list[tuple[int, float]] = []
+        self.gates: dict[str, int] = {}
+        by_layer: dict[int, list[int]] = {}
+        for i, (layer, _) in enumerate(self.choices):
+            by_layer.setdefault(layer, []).append(i)
+        for name, layers in step.above().items():
+            columns = [(c, 1.0) for layer in sorted(layers) for c in by_layer.get(layer, ())]
+            if columns:
+                self.gates[name] = self._bound(columns)
+
+    def _bound(self, least: list[tuple[int, float]]) -> int:
+        """Add a column that is at least factor times each of others."""
+        column = len(self.choices) + len(self.lower)
+        self.lower[column] = least
+        return column
+
+    def keep_activations(self) -> None:
+        """Add what the backward pass needs of the forward pass."""
+        step = self.step
+        # Tensor -> its bytes and the kernel that makes it.
+        origin = {name: (live.size_bytes, live.first) for name, live in step.lives.items()}
+        # Tensor -> kernel that needs it -> columns and the shares of it that they need.
+        needs: dict[str, dict[int, list[tuple[int, float]]]] = {}
+        for need in step.passing:
+            gate = self.gates.get(need.wanted)
+            if gate is None:
+                continue
+            if not need.tensor:
+                self._keep_beside(need.kernel, gate, need.size_bytes)
+                continue
+            origin.setdefault(need.tensor, (need.size_bytes, need.kernel))
+            needs.setdefault(need.tensor, {}).setdefault(need.kernel, []).append((gate, 1.0))
+        for i, (index, part) in enumerate(self.choices):
+            layer = step.layers[index]
+            share = 1.0 if part.rank else part.channels(layer.channels) / layer.channels
+            if share > 0.0:
+                needs.setdefault(layer.source, {}).setdefault(layer.kernel, []).append((i, share))
+            if part.rank:
+                # The product with the first of the two matrices, for the gradient of the second.
+                rows = origin[layer.source][0] / layer.channels
+                self._keep_beside(layer.kernel, i, rows * part.rank)
+        for name, kernels in needs.items():
+            self._keep(name, *origin[name], kernels)
+
+    def _keep_beside(self, kernel: int, column: int, size: float) -> None:
+        """Add what is of one kernel alone, from its forward until its backward pass."""
+        n = self.step.kernels
+        self.kept_bytes.append((column, size))
+        self.entries += [(g * n + j, column, size) for g in range(3) for j in range(kernel, n)]
+
+    def _keep(
+        self, name: str, size: float, maker: int, kernels: Mapping[int, list[tuple[int, float]]]
+    ) -> None:
+        """Add the rows in which a tensor is there for the backward pass alone."""
+        n = self.step.kernels
+        order = sorted(kernels)
+        live = self.step.lives.get(name)
+        last = live.last if live is not None else maker - 1
+        gate = -1
+        # Backward, a need is over once its kernel is done; those of lower kernels remain.
+        for position, kernel in enumerate(order):
+            gate = self._bound([pair for k in order[: position + 1] for pair in kernels[k]])
+            until = order[position + 1] if position + 1 < len(order) else n
+            self.entries += [(g * n + j, gate, size) for g in (1, 2) for j in range(kernel, until)]
+        self.entries += [(j, gate, size) for j in range(max(last + 1, maker), n)]
+        self.kept_bytes.append((gate, size))
+
+    def add_gradients(self) -> None:
+        """Add gradients of activations, in the rows of the backward pass."""
+        step = self.step
+        joined: dict[frozenset[int], int] = {}
+        gradients, added = _gradients(step)
+        for name, rows in gradients.items():
+            size = step.lives[name].size_bytes * step.gradient_scale
+            for row, tensors in rows.items():
+                # While gradients of weights are made, a share that was added to another is gone.
+                left = tensors - added.get(name, {}).get(row, set())
+                for group, present in ((2, tensors), (1, left)):
+                    gates = frozenset(self.gates[each] for each in present if each in self.gates)
+                    if len(gates) > 1 and gates not in joined:
+                        joined[gates] = self._bound([(gate, 1.0) for gate in sorted(gates)])
+                    if gates:
+                        gate = joined[gates] if len(gates) > 1 else min(gates)
+                        self.entries.append((group * step.kernels + row, gate, size))
+
+    def model(self, states: int, *, late: bool, resident: bool) -> TrainingMemoryModel:
+        """Return the matrix, with what is trained and its gradients; options as `memory_of`'s."""
+        step, n = self.step, self.step.kernels
+        width = len(self.choices) + len(self.lower)
+        trained, gradient, there, activations = (np.zeros(width) for _ in range(4))
+        for i, (index, part) in enumerate(self.choices):
+            kernel = step.layers[index].kernel
+            size = _trained(step, index, part)
+            trained[i] = size * (1 + states)
+            gradient[i] = _gradient(step, index, part)
+            # What is trained in place is among the weights that are there already.
+            there[i] = size if resident and not part.rank else 0.0
+            rows = range(kernel + 1) if late else (kernel,)
+            self.entries += [(n + j, i, float(gradient[i])) for j in rows]
+            if late:
+                self.entries += [(2 * n + j, i, float(gradient[i])) for j in range(kernel)]
+        matrix = np.zeros((3 * n, width))
+        for row, column, size in self.entries:
+            matrix[row, column] += size
+        matrix += trained - there
+        constant = np.full(3 * n, step.frozen_bytes if resident else 0.0)
+        for live in step.lives.values():
+            constant[max(live.first, 0) : live.last + 1] += live.size_bytes
+        for column, size in self.kept_bytes:
+            activations[column] += size
+        return TrainingMemoryModel(
+            step,
+            tuple(self.choices),
+            constant,
+            matrix,
+            activations,
+            trained,
+            gradient,
+            {column: tuple(least) for column, least in self.lower.items()},
+            {choice: i for i, choice in enumerate(self.choices)},
+        )
 
 
 def _gradients(
@@ -276,29 +332,3 @@ def _gradient(step: TrainingStep, index: int, part: LayerUpdate) -> float:
     bias = layer.bias_bytes * step.gradient_scale if part.bias else 0.0
     weights = layer.weights * part.channels(layer.channels) / layer.channels
     return (part.added(layer) + weights) * step.gradient_bits / 8.0 + bias
-
-
-def _keep(
-    step: TrainingStep,
-    name: str,
-    size: float,
-    made: int,
-    kernels: Mapping[int, list[tuple[int, float]]],
-    n: int,
-    column: Callable[[list[tuple[int, float]]], int],
-    entries: list[tuple[int, int, float]],
-    kept_by: list[tuple[int, float]],
-) -> None:
-    """Add the rows in which a tensor is kept, and no longer or not yet live."""
-    order = sorted(kernels)
-    live = step.lives.get(name)
-    last = live.last if live is not None else made - 1
-    # Backward, a need is over once its kernel's is done: further down others of lower kernels rest.
-    for position, kernel in enumerate(order):
-        least = [pair for k in order[: position + 1] for pair in kernels[k]]
-        gate = column(least)
-        until = order[position + 1] if position + 1 < len(order) else n
-        entries += [(g * n + j, gate, size) for g in (1, 2) for j in range(kernel, until)]
-        if position == len(order) - 1:
-            entries += [(j, gate, size) for j in range(max(last + 1, made), n)]
-            kept_by.append((gate, size))

@@ -32,8 +32,10 @@ class FineTuning(Result):
         Most that the memory may hold; None where none was asked for.
     gain, bound
         What the choice is worth, and what nothing within the limit exceeds.
+    searched, possible
+        Whether the choice was looked for, and whether any choice is within the limit.
     notes
-        What was chosen where nothing was said: on what a language model is trained.
+        Defaults that were taken, such as the sequences that a language model is trained on.
     """
 
     noun = "finetuning"
@@ -50,8 +52,8 @@ class FineTuning(Result):
     gain: float
     bound: float
     proved: bool
-    chosen: bool
-    found: bool = True
+    searched: bool
+    possible: bool = True
     flash_bytes: float | None = None
     flash_limit_bytes: float | None = None
     notes: tuple[str, ...] = ()
@@ -156,30 +158,42 @@ class FineTuning(Result):
 
     # limits
 
+    def _smaller_inference(self, limit: float) -> list[str]:
+        """Return what makes inference alone hold less."""
+        if self.flash_bytes is None and self.step.frozen_bytes > limit:
+            return ["fewer bits per weight (--precision)", "several devices (perfmodel split)"]
+        graph = self.step.graph
+        if any(len(graph.tensors[name].shape) > 3 for name in graph.inputs):
+            return ["smaller images", "patches in the first layers (perfmodel patches)"]
+        return ["shorter sequences", "a smaller batch"]
+
     @cached_property
     def violations(self) -> list[Violation]:
         """Limits that the step exceeds, with what would help."""
         out: list[Violation] = []
         limit = self.limit_bytes
         need = self.peak_bytes
-        if limit is not None and (need > limit * (1 + 1e-9) or not self.found):
+        if limit is not None and (need > limit * (1 + 1e-9) or not self.possible):
             forward = self.inference_bytes
-            said = f"a step holds {binary(need)} and may hold {binary(limit)}"
+            message = f"a step holds {binary(need)} and may hold {binary(limit)}"
             levers = ["fewer or narrower trained parts"]
             if forward > limit:
-                said = (f"the forward pass alone holds {binary(forward)} and may hold "
-                        f"{binary(limit)}")  # fmt: skip
-                levers = [f"a limit of {binary(forward)}", "smaller images",
-                          "patches in the first layers (perfmodel patches)"]  # fmt: skip
+                message = (
+                    f"the forward pass alone holds {binary(forward)} and may hold {binary(limit)}"
+                )
+                levers = [f"a limit of {binary(forward)}", *self._smaller_inference(limit)]
                 need = forward
-            out.append(Violation("memory", need, limit, need - limit, tuple(levers), said))
+            out.append(Violation("memory", need, limit, need - limit, tuple(levers), message))
         if self.flash_bytes is not None and self.flash_limit_bytes is not None:
             gap = self.flash_bytes - self.flash_limit_bytes
             if gap > 0:
-                said = (f"frozen weights take {binary(self.flash_bytes)}, and their memory "
-                        f"has {binary(self.flash_limit_bytes)}")  # fmt: skip
-                out.append(Violation("weights", self.flash_bytes, self.flash_limit_bytes, gap, (),
-                                     said))  # fmt: skip
+                message = (
+                    f"frozen weights take {binary(self.flash_bytes)}, and their memory has "
+                    f"{binary(self.flash_limit_bytes)}"
+                )
+                out.append(
+                    Violation("weights", self.flash_bytes, self.flash_limit_bytes, gap, (), message)
+                )
         return out
 
     @property
@@ -187,25 +201,32 @@ class FineTuning(Result):
         """Whether the step fits."""
         return not self.violations
 
-    # told
+    # text
 
     @cached_property
     def table(self) -> Table:
-        """One row a layer: what of it is trained, and what that keeps."""
+        """One row per layer: the part that is trained, and what is kept for it."""
         layers = self.step.layers
         parts = [self.scheme.get(i) for i in range(len(layers))]
         own = [0.0 if p is None else self._own(i, p) for i, p in enumerate(parts)]
-        return Table({
-            "layer": np.array([layer.name for layer in layers], dtype=object),
-            "part": np.array(["frozen" if p is None else str(p) for p in parts], dtype=object),
-            "parameters": np.array([layer.weights + layer.biases for layer in layers]),
-            "trained_parameters": np.array(
-                [0.0 if p is None else _parameters(self.step, i, p) for i, p in enumerate(parts)]
-            ),
-            "input_bytes": np.array([self.step.lives[layer.source].size_bytes for layer in layers]),
-            "trained_bytes": np.array(own),
-            "macs": np.array([layer.macs for layer in layers]),
-        })  # fmt: skip
+        return Table(
+            {
+                "layer": np.array([layer.name for layer in layers], dtype=object),
+                "part": np.array(["frozen" if p is None else str(p) for p in parts], dtype=object),
+                "parameters": np.array([layer.weights + layer.biases for layer in layers]),
+                "trained_parameters": np.array(
+                    [
+                        0.0 if p is None else _parameters(self.step, i, p)
+                        for i, p in enumerate(parts)
+                    ]
+                ),
+                "input_bytes": np.array(
+                    [self.step.lives[layer.source].size_bytes for layer in layers]
+                ),
+                "trained_bytes": np.array(own),
+                "macs": np.array([layer.macs for layer in layers]),
+            }
+        )
 
     def _own(self, layer: int, part: LayerUpdate) -> float:
         return float(self.memory.trained_bytes[self.memory.at[layer, part]])
@@ -240,11 +261,11 @@ class FineTuning(Result):
         return (
             f"{self.workload}{where}: {len(self.scheme)} of {len(self.step.layers)} "
             f"layers trained, {self.trained_parameters:.0f} of {self.parameters:.0f} parameters"
-        ) + ("" if self.found else ": does not fit")
+        ) + ("" if self.possible else ": does not fit")
 
     def sections(self) -> list[str]:
         """Return which layers are trained, and how much of each."""
-        return ["\n".join(self._trained())] if self.found and self.scheme else []
+        return ["\n".join(self._trained())] if self.possible and self.scheme else []
 
     def cautions(self) -> list[str]:
         """Return what does not fit, and the notes."""
@@ -256,15 +277,33 @@ class FineTuning(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON; what is unknown is null."""
         out: dict[str, Any] = {
-            "workload": self.workload, "device": self.device or None,
-            "optimizer": self.optimizer, "feasible": self.feasible, "chosen": self.chosen,
-            "proved": self.proved, "peak_at": self.peak_at,
-        }  # fmt: skip
+            "workload": self.workload,
+            "device": self.device or None,
+            "optimizer": self.optimizer,
+            "feasible": self.feasible,
+            "chosen": self.searched,
+            "proved": self.proved,
+            "peak_at": self.peak_at,
+        }
         for name in (
-            "peak_bytes", "limit_bytes", "inference_bytes", "kept_bytes", "trained_bytes",
-            "state_bytes", "gradient_bytes", "extra_bytes", "trained_parameters", "parameters",
-            "latency_s", "forward_s", "backward_s", "energy_j", "macs", "gain", "bound",
-        ):  # fmt: skip
+            "peak_bytes",
+            "limit_bytes",
+            "inference_bytes",
+            "kept_bytes",
+            "trained_bytes",
+            "state_bytes",
+            "gradient_bytes",
+            "extra_bytes",
+            "trained_parameters",
+            "parameters",
+            "latency_s",
+            "forward_s",
+            "backward_s",
+            "energy_j",
+            "macs",
+            "gain",
+            "bound",
+        ):
             out[name] = getattr(self, name)
         out["trained"] = {
             self.step.layers[i].name: str(self.scheme[i]) for i in sorted(self.scheme)
@@ -274,7 +313,7 @@ class FineTuning(Result):
 
     def glance(self) -> list[tuple[str, str]]:
         """Return the memory with its parts, and what a step takes."""
-        if not self.found:
+        if not self.possible:
             return []
         limit = "" if self.limit_bytes is None else f" of {binary(self.limit_bytes)}"
         rows = [
@@ -287,14 +326,15 @@ class FineTuning(Result):
         if self.states:
             rows.insert(4, (f"state of {self.optimizer}", binary(self.state_bytes)))
         if self.costs is not None:
-            whole, forward = show(self.latency_s, "time"), show(self.forward_s, "time")
-            rows.append(("step", f"{whole} (forward {forward})"))
+            step, forward = show(self.latency_s, "time"), show(self.forward_s, "time")
+            rows.append(("step", f"{step} (forward {forward})"))
             unknown = f"unknown: {self.device} states neither energies nor power"
             joule = self.energy_j
             rows.append(("energy", show(joule, "energy") if math.isfinite(joule) else unknown))
-        if self.chosen:
-            proof = "nothing within the limit is worth more" if self.proved else (
-                f"not proved; at most {self.bound:.6g}")  # fmt: skip
+        if self.searched:
+            proof = "nothing within the limit is worth more"
+            if not self.proved:
+                proof = f"not proved; at most {self.bound:.6g}"
             rows.append(("worth", f"{self.gain:.6g} ({proof})"))
         return rows
 
@@ -319,9 +359,9 @@ def _parameters(step: TrainingStep, index: int, part: LayerUpdate) -> float:
 
 
 def gains_of(
-    memory: TrainingMemoryModel, given: Mapping[tuple[int, LayerUpdate], float]
+    memory: TrainingMemoryModel, gains: Mapping[tuple[int, LayerUpdate], float]
 ) -> dict[tuple[int, LayerUpdate], float]:
-    """Return what each choice is worth: as given, else the parameters that it trains."""
-    if given:
-        return {choice: given.get(choice, 0.0) for choice in memory.choices}
+    """Return what each choice is worth: its gain, or the parameters that it trains without any."""
+    if gains:
+        return {choice: gains.get(choice, 0.0) for choice in memory.choices}
     return {(i, part): _parameters(memory.step, i, part) for i, part in memory.choices}

@@ -1,23 +1,25 @@
-"""Fine-tuning under a limit of memory: what can be trained, or what a choice takes."""
+"""Fine-tuning within a memory: what can be trained, or what a choice takes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from perfmodel.cost.capacity import usable
-from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
-from perfmodel.formats import Precision, as_precision
+from perfmodel.errors import Fault, InputError, input_error, nearest, not_among
+from perfmodel.formats import Format, Precision, as_precision, format_named
+from perfmodel.hardware.machine import Machine
 from perfmodel.measurements import read_rows
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.optimise.solvers import with_solver
-from perfmodel.predict import machine_for, static_for
-from perfmodel.resolve import DeviceLike, WorkloadLike, precision_for, resolve
+from perfmodel.prediction import stages
+from perfmodel.resolve import DeviceLike, WorkloadLike, resolve
 from perfmodel.schedule.target import bytes_of
 from perfmodel.search.finetune.choose import best
-from perfmodel.search.finetune.cost import costs_of
+from perfmodel.search.finetune.cost import TrainingStepCosts, costs_of
 from perfmodel.search.finetune.memory import LayerUpdate, Scheme, TrainingMemoryModel, memory_of
 from perfmodel.search.finetune.result import FineTuning, gains_of
 from perfmodel.search.finetune.sequences import sequence_notes, sequences
@@ -140,84 +142,144 @@ def finetune(
     >>> pm.finetune("mcunet_5fps", limit="256 KiB", train="*=bias").feasible
     True
     """
-    faults = gathered()
-    deadline = Deadline(max(0.0, time_limit_s))
-    if optimizer not in OPTIMIZERS:
-        faults.append(Fault(f"'{optimizer}' is no optimiser", "optimizer",
-                            expected=one_of(OPTIMIZERS),
-                            suggestion=nearest(optimizer, OPTIMIZERS)))  # fmt: skip
-    if not (time_limit_s > 0):
-        faults.append(Fault(f"{time_limit_s:g} s is no time", "time_limit_s",
-                            expected="a number above zero"))  # fmt: skip
-    size = None if limit is None else faults.trying(bytes_of, limit, "limit")
-    bits = _bits(gradients, faults)
-    wanted = _patterns(train, faults)
-    texts = [t.strip() for t in parts.split(",")] if isinstance(parts, str) else list(parts)
-    offered = [p for t in texts if (p := faults.trying(part_of, t)) is not None]
-    if not texts:
-        faults.append(Fault("there is no part to train", "parts", expected="such as bias,0.25,1"))
-    found, machine, chosen = None, None, None
-    phased = sequences(workload, set)
-    notes = () if phased is set else ("no phase was set: it is trained in the phase prefill",)
-    set = phased
-    if device is None:
-        found = faults.trying(_workload, workload, set)
-        chosen = faults.trying(as_precision, precision or "int8")
-    else:
-        subject = faults.trying(resolve, workload, device, precision, runtime, set)
-        if subject is not None:
-            found = subject.workload
-            machine = machine_for(found, subject.device, subject.runtime, None, subject.precision)
-            chosen = precision_for(
-                subject.precision, found, machine, static_for(machine, None).engine
-            )
-    faults.settle()
-    assert found is not None
-    assert chosen is not None
-    notes += sequence_notes(found)
-    found = found.scoring_every_token()
-    fusion = FusionRules(True, False) if machine is None else static_for(machine, None).fusion
-    step = step_of(found, chosen, fusion._replace(flash_attention=True), gradient_bits=bits)
-    states, _ = OPTIMIZERS[optimizer]
-    costs = None
-    room = flash = flash_limit = None
-    resident = False
-    name = ""
-    if machine is not None:
-        name = machine.device.name
-        costs = costs_of(found, machine, chosen, step, optimizer)
+    return FineTuningQuestion(**vars()).answer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuningQuestion:
+    """The parameters of `finetune`."""
+
+    workload: WorkloadLike
+    device: DeviceLike | None
+    limit: str | float | None
+    train: str | Mapping[str, str] | None
+    parts: str | Sequence[str]
+    optimizer: str
+    gradients: str | None
+    late_updates: bool
+    gains: str | Path | None
+    set: Mapping[str, Any] | None
+    precision: str | Precision | None
+    runtime: str | None
+    solver: str
+    time_limit_s: float
+
+    def answer(self) -> FineTuning:
+        """Return the result of `finetune`; it raises the same errors."""
+        faults = gathered()
+        deadline = Deadline(max(0.0, self.time_limit_s))
+        faults += self._option_faults()
+        limit = None if self.limit is None else faults.trying(bytes_of, self.limit, "limit")
+        gradients = self.gradients and faults.trying_at("gradients", format_named, self.gradients)
+        wanted = _patterns(self.train, faults)
+        parts = self._parts(faults)
+        settings = sequences(self.workload, self.set)
+        default = "no phase was set: it is trained in the phase prefill"
+        subject = faults.trying(replace(self, set=settings)._subject)
+        faults.settle()
+        assert subject is not None
+        network, precision, machine, fusion = subject
+        notes = (*[default] * (settings is not self.set), *sequence_notes(network))
+        network = network.scoring_every_token()
+        bits = float(gradients.bits) if isinstance(gradients, Format) else None
+        fusion = fusion._replace(flash_attention=True)
+        step = step_of(network, precision, fusion, gradient_bits=bits)
+        home = _Home()
+        if machine is not None:
+            home = _Home.of(costs_of(network, machine, precision, step, self.optimizer), step)
+        sizes = [size for size in (limit, home.capacity_bytes) if size is not None]
+        if wanted is None and not sizes:
+            raise input_error("there is no limit", "limit", expected="a device, or such as 256 KiB")
+        states, _ = OPTIMIZERS[self.optimizer]
+        scheme = None if wanted is None else _matched(step, wanted)
+        memory = memory_of(
+            step,
+            _offered(step, parts) if scheme is None else {i: [p] for i, p in scheme.items()},
+            states=states,
+            late=self.late_updates,
+            resident=home.resident,
+        )
+        gains = {} if wanted is not None or self.gains is None else _gains(Path(self.gains), memory)
+        worth = gains_of(memory, gains)
+        bound, proved = None, True
+        if wanted is None:
+            scheme, bound, proved = best(memory, worth, float(min(sizes)), deadline)
+        gain = sum(worth[choice] for choice in (scheme or {}).items())
+        return FineTuning(
+            step,
+            memory,
+            home.costs,
+            scheme or {},
+            network.name,
+            "" if machine is None else machine.device.name,
+            self.optimizer,
+            states,
+            min(sizes, default=None),
+            gain,
+            gain if bound is None else bound,
+            proved,
+            searched=wanted is None,
+            possible=scheme is not None,
+            flash_bytes=home.flash_bytes,
+            flash_limit_bytes=home.flash_limit_bytes,
+            notes=notes,
+        )
+
+    def _option_faults(self) -> list[Fault]:
+        message = f"'{self.optimizer}' is no optimiser"
+        faults = not_among(message, self.optimizer, OPTIMIZERS, "optimizer")
+        if not (self.time_limit_s > 0):
+            message = f"{self.time_limit_s:g} s is no time"
+            faults.append(Fault(message, "time_limit_s", expected="a number above zero"))
+        return faults
+
+    def _parts(self, faults: FaultList) -> list[LayerUpdate]:
+        parts = self.parts
+        texts = [t.strip() for t in parts.split(",")] if isinstance(parts, str) else list(parts)
+        if not texts:
+            expected = "such as bias,0.25,1"
+            faults.append(Fault("there is no part to train", "parts", expected=expected))
+        return [part for text in texts if (part := faults.trying(part_of, text)) is not None]
+
+    def _subject(self) -> tuple[Workload, Precision, Machine | None, FusionRules]:
+        """Return the network, its formats, the machine where there is one, and its fusion."""
+        if self.device is None:
+            faults = FaultList()
+            network = faults.trying(_workload, self.workload, self.set)
+            formats = faults.trying(as_precision, self.precision or "int8")
+            faults.settle()
+            assert network is not None
+            assert formats is not None
+            return network, formats, None, FusionRules(True, False)
+        inputs = resolve(self.workload, self.device, self.precision, self.runtime, self.set)
+        network, machine, formats, model = stages.resolve(*inputs[:4])
+        return network, formats, machine, model.fusion
+
+
+@dataclass(frozen=True)
+class _Home:
+    """The memories of a device for training: what they hold, and for what they have room.
+
+    Attributes
+    ----------
+    resident
+        Main memory holds all weights; otherwise the frozen ones lie in another memory.
+    """
+
+    costs: TrainingStepCosts | None = None
+    capacity_bytes: float | None = None
+    resident: bool = False
+    flash_bytes: float | None = None
+    flash_limit_bytes: float | None = None
+
+    @classmethod
+    def of(cls, costs: TrainingStepCosts, step: TrainingStep) -> _Home:
         setting = costs.forward._setting  # pyright: ignore[reportPrivateUsage]
-        main = setting.levels[-1]
-        room = float(usable(setting, main))
-        resident = setting.weights_memory == main
-        if not resident:
-            flash = step.frozen_bytes
-            flash_limit = float(usable(setting, setting.weights_memory))
-    size = room if size is None else size if room is None else min(size, room)
-    common: dict[str, Any] = {
-        "step": step, "costs": costs, "workload": found.name, "device": name,
-        "optimizer": optimizer, "states": states,
-        "limit_bytes": size, "flash_bytes": flash, "flash_limit_bytes": flash_limit,
-        "notes": notes,
-    }  # fmt: skip
-    if wanted is not None:
-        scheme = _matched(step, wanted)
-        memory = memory_of(step, {i: [p] for i, p in scheme.items()}, states=states,
-                           late=late_updates, resident=resident)  # fmt: skip
-        worth = gains_of(memory, {})
-        gain = sum(worth[choice] for choice in scheme.items())
-        return FineTuning(memory=memory, scheme=scheme, gain=gain, bound=gain, proved=True,
-                          chosen=False, **common)  # fmt: skip
-    if size is None:
-        raise input_error("there is no limit", "limit", expected="a device, or such as 256 KiB")
-    memory = memory_of(step, _offered(step, offered), states=states, late=late_updates,
-                       resident=resident)  # fmt: skip
-    given = {} if gains is None else _gains(Path(gains), memory)
-    worth = gains_of(memory, given)
-    scheme, bound, proved = best(memory, worth, float(size), deadline)
-    gain = sum(worth[choice] for choice in (scheme or {}).items())
-    return FineTuning(memory=memory, scheme=scheme or {}, gain=gain, bound=bound, proved=proved,
-                      chosen=True, found=scheme is not None, **common)  # fmt: skip
+        main, weights = setting.levels[-1], setting.weights_memory
+        capacity = float(usable(setting, main))
+        if weights == main:
+            return cls(costs, capacity, resident=True)
+        return cls(costs, capacity, False, step.frozen_bytes, float(usable(setting, weights)))
 
 
 def _workload(workload: WorkloadLike, settings: Mapping[str, Any] | None) -> Workload:
@@ -229,18 +291,6 @@ def _workload(workload: WorkloadLike, settings: Mapping[str, Any] | None) -> Wor
     if isinstance(workload, Workload):
         return workload.bind(settings) if settings else workload
     return find(workload, settings or {})
-
-
-def _bits(gradients: str | None, faults: FaultList) -> float | None:
-    from perfmodel.formats import format_named
-
-    if gradients is None:
-        return None
-    gathered = FaultList()
-    found = gathered.trying(format_named, gradients)
-    faults += [Fault(f.message, "gradients", expected=f.expected, suggestion=f.suggestion)
-               for f in gathered]  # fmt: skip
-    return None if found is None else float(found.bits)
 
 
 def _patterns(
@@ -257,50 +307,54 @@ def _patterns(
             pairs[pattern.strip()] = part
     else:
         pairs = dict(train)
-    found = {
-        p: part
-        for p, text in pairs.items()
-        if text.strip() and (part := faults.trying(part_of, text, "train"))
-    }
     if not pairs:
         faults.append(Fault("nothing is trained", "train", expected="such as *=bias"))
-    return found
+    return {
+        pattern: part
+        for pattern, text in pairs.items()
+        if text.strip() and (part := faults.trying(part_of, text, "train"))
+    }
 
 
 def _matched(step: TrainingStep, wanted: Mapping[str, LayerUpdate]) -> dict[int, LayerUpdate]:
     """Return the part of each layer, by the last pattern that matches its name."""
     names = [layer.name for layer in step.layers]
     faults = [
-        Fault(f"no layer is named '{pattern}'", "train", suggestion=nearest(pattern, names),
-              expected="a pattern such as '*' or 'classifier'")
-        for pattern in wanted if not any(fnmatchcase(name, pattern) for name in names)
-    ]  # fmt: skip
+        Fault(
+            f"no layer is named '{pattern}'",
+            "train",
+            suggestion=nearest(pattern, names),
+            expected="a pattern such as '*' or 'classifier'",
+        )
+        for pattern in wanted
+        if not any(fnmatchcase(name, pattern) for name in names)
+    ]
     if faults:
         raise InputError(faults)
-    found: Scheme = {
+    scheme: Scheme = {
         i: part
         for i, name in enumerate(names)
         for pattern, part in wanted.items()
         if fnmatchcase(name, pattern)
     }
-    return {i: p for i, p in found.items() if not (p == LayerUpdate() and not step.layers[i].bias)}
+    return {i: p for i, p in scheme.items() if not (p == LayerUpdate() and not step.layers[i].bias)}
 
 
 def _offered(step: TrainingStep, parts: list[LayerUpdate]) -> dict[int, list[LayerUpdate]]:
     """Return what may be trained of each layer, parts that are whole channels of it alone."""
-    found: dict[int, list[LayerUpdate]] = {}
+    offered: dict[int, list[LayerUpdate]] = {}
     for i, layer in enumerate(step.layers):
         seen: dict[int, LayerUpdate] = {}
-        kept: list[LayerUpdate] = []
+        narrow: list[LayerUpdate] = []
         for part in parts:
             if part.rank:
-                kept.append(part)
+                narrow.append(part)
             elif part.share == 0.0:
-                kept += [part] * bool(layer.bias)
+                narrow += [part] * bool(layer.bias)
             elif part.channels(layer.channels) > 0:
                 seen.setdefault(part.channels(layer.channels), part)
-        found[i] = [*kept, *seen.values()]
-    return {i: listed for i, listed in found.items() if listed}
+        offered[i] = [*narrow, *seen.values()]
+    return {i: listed for i, listed in offered.items() if listed}
 
 
 def _gains(path: Path, memory: TrainingMemoryModel) -> dict[tuple[int, LayerUpdate], float]:
@@ -311,7 +365,7 @@ def _gains(path: Path, memory: TrainingMemoryModel) -> dict[tuple[int, LayerUpda
     if missing:
         raise InputError(missing)
     names = {layer.name: i for i, layer in enumerate(memory.step.layers)}
-    found: dict[tuple[int, LayerUpdate], float] = {}
+    gains: dict[tuple[int, LayerUpdate], float] = {}
     for row in rows.rows:
         name = row.get("layer")
         gathered = FaultList()
@@ -323,7 +377,7 @@ def _gains(path: Path, memory: TrainingMemoryModel) -> dict[tuple[int, LayerUpda
             faults.append(rows.fault(row, "layer", f"no layer is named '{name}'", expected))
         gain = rows.number(row, "gain", faults)
         if part is not None and name in names and gain is not None:
-            found[names[name], part] = gain
+            gains[names[name], part] = gain
     if faults:
         raise InputError(faults)
-    return found
+    return gains

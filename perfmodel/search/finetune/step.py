@@ -151,32 +151,34 @@ class TrainingStep:
 
     def above(self) -> dict[str, set[int]]:
         """Return tensor -> layers (by index) that it depends on, those that make it included."""
-        found: dict[str, set[int]] = {}
-        made: dict[str, list[int]] = {}
+        above: dict[str, set[int]] = {}
+        makers: dict[str, list[int]] = {}
         for i, layer in enumerate(self.layers):
-            made.setdefault(layer.result, []).append(i)
+            makers.setdefault(layer.result, []).append(i)
         for name in self.lives:
-            _above(name, self.parents, made, found)
-        return found
+            _above(name, self.parents, makers, above)
+        return above
 
 
 def _above(
-    name: str, parents: Mapping[str, tuple[str, ...]], made: Mapping[str, list[int]],
-    found: dict[str, set[int]],
-) -> set[int]:  # fmt: skip
+    name: str,
+    parents: Mapping[str, tuple[str, ...]],
+    makers: Mapping[str, list[int]],
+    above: dict[str, set[int]],
+) -> set[int]:
     todo = [name]
     while todo:
         top = todo[-1]
-        if top in found:
+        if top in above:
             todo.pop()
             continue
-        missing = [p for p in parents.get(top, ()) if p not in found]
+        missing = [p for p in parents.get(top, ()) if p not in above]
         if missing:
             todo += missing
             continue
-        found[top] = set(made.get(top, ())).union(*(found[p] for p in parents.get(top, ())))
+        above[top] = set(makers.get(top, ())).union(*(above[p] for p in parents.get(top, ())))
         todo.pop()
-    return found[name]
+    return above[name]
 
 
 def step_of(
@@ -203,26 +205,30 @@ def step_of(
         Dimensions that are arrays; a network without weights; sizes alone.
     """
     if workload.shape:
-        said = f"'{workload.name}' has arrays as dimensions"
-        raise input_error(said, expected="one number for each: a step is of one network")
+        message = f"'{workload.name}' has arrays as dimensions"
+        raise input_error(message, expected="one number for each: a step is of one network")
     graph = workload.graph()
     if graph.schedulable_only:
-        said = f"'{workload.name}' can be scheduled but not trained: it holds sizes only"
-        raise input_error(said, expected="a workload with operators")
+        message = f"'{workload.name}' can be scheduled but not trained: it holds sizes only"
+        raise input_error(message, expected="a workload with operators")
     flat = written_out(graph, workload.parameters, MOST_OPERATORS)
-    made = kernels(flat, fusion)
-    found = _TrainingStepBuilder(workload, precision, flat, made, clamped).read(gradient_bits)
-    if not found.layers:
+    fused = kernels(flat, fusion)
+    step = _TrainingStepBuilder(workload, precision, flat, fused, clamped).read(gradient_bits)
+    if not step.layers:
         raise input_error(f"'{workload.name}' has no weight to train", file=workload.origin)
-    return found
+    return step
 
 
 class _TrainingStepBuilder:
     def __init__(
-        self, workload: Workload, precision: Precision, flat: Graph, made: list[FusedKernel],
+        self,
+        workload: Workload,
+        precision: Precision,
+        flat: Graph,
+        fused: list[FusedKernel],
         clamped: bool | None,
-    ) -> None:  # fmt: skip
-        self.flat, self.made, self.precision = flat, made, precision
+    ) -> None:
+        self.flat, self.fused, self.precision = flat, fused, precision
         self.values = {**flat.defaults, **workload.parameters}
         self.alias = aliases(flat)
         bits = float(precision.activations.element_bits)
@@ -233,8 +239,8 @@ class _TrainingStepBuilder:
     def read(self, gradient_bits: float | None) -> TrainingStep:
         """Return the step."""
         lives: dict[str, ActivationLifetime] = {}
-        makers = {n: i for i, kernel in enumerate(self.made) for n in kernel.writes}
-        for name, (first, last) in held(self.flat, self.made).items():
+        makers = {n: i for i, kernel in enumerate(self.fused) for n in kernel.writes}
+        for name, (first, last) in held(self.flat, self.fused).items():
             lives[name] = ActivationLifetime(
                 name, self._bytes(name), first, last, makers.get(name, -1)
             )
@@ -243,7 +249,7 @@ class _TrainingStepBuilder:
         parents: dict[str, tuple[str, ...]] = {}
         additions: list[tuple[int, str, tuple[str, ...]]] = []
         readers: dict[str, tuple[int, ...]] = {}
-        for at, kernel in enumerate(self.made):
+        for at, kernel in enumerate(self.fused):
             for name in kernel.reads:
                 readers[name] = (*readers.get(name, ()), at)
             for operator in kernel.operators:
@@ -251,8 +257,11 @@ class _TrainingStepBuilder:
                 self._passes(operator, at, passing, parents)
                 out = self._name(operator.writes[0]) if operator.writes else ""
                 if dict(operator.attributes).get("function") == "add" and out in lives:
-                    terms = [n for n in self._activations(operator)
-                             if self._elements(n) == self._elements(out)]  # fmt: skip
+                    terms = [
+                        n
+                        for n in self._activations(operator)
+                        if self._elements(n) == self._elements(out)
+                    ]
                     additions.append((at, out, tuple(terms)))
         stored = sum(self._bytes(n) for n in self.flat.stored_weights())
         return TrainingStep(
@@ -263,7 +272,7 @@ class _TrainingStepBuilder:
             parents,
             tuple(additions),
             readers,
-            len(self.made),
+            len(self.fused),
             stored,
             self.bits,
             self.bits if gradient_bits is None else gradient_bits,
@@ -301,12 +310,21 @@ class _TrainingStepBuilder:
         biases = self._elements(bias) if bias else 0.0
         return [
             TrainableLayer(
-                operator.name, operator.name, at, inputs[0],
-                self._name(operator.writes[0]), max(1, int(evaluate(shape[axis], self.values))),
-                weight, bias, self._elements(weight), biases, self._bytes(weight), biases * each,
+                operator.name,
+                operator.name,
+                at,
+                inputs[0],
+                self._name(operator.writes[0]),
+                max(1, int(evaluate(shape[axis], self.values))),
+                weight,
+                bias,
+                self._elements(weight),
+                biases,
+                self._bytes(weight),
+                biases * each,
                 float(evaluate(operator.macs, self.values)),
             )
-        ]  # fmt: skip
+        ]
 
     def _passes(
         self, operator: Operator, at: int, passing: list[Kept], parents: dict[str, tuple[str, ...]]
@@ -317,8 +335,8 @@ class _TrainingStepBuilder:
         inputs, out = self._activations(operator), self._name(operator.writes[0])
         if self.flat.tensors[out].role != "activation":
             return
-        for made in operator.writes:
-            name = self._name(made)
+        for written in operator.writes:
+            name = self._name(written)
             parents[name] = (*parents.get(name, ()), *inputs)
         function = str(dict(operator.attributes).get("function", ""))
         mask = Kept("", self._elements(out) / 8.0, at, out)

@@ -51,7 +51,7 @@ def stretches_of_forms(
         priced.append(pricing.priced(table, [stretch.start + step for step in steps]))
         entering = graph.tensors[graph.inputs[0]]
         activation_bytes = first_number(pricing.stored({entering: 1}, values))
-        fused = kernels(graph, pricing.job.static.fusion)
+        fused = kernels(graph, pricing.job.model.fusion)
         for kernel in (fused[step] for step in steps):
             read = [graph.tensors[name] for name in kernel.reads]
             stored.append(

@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from perfmodel.arrays import Value
-from perfmodel.cost.residency import reduce_rows
+from perfmodel.cost.residency import residency_needs
 from perfmodel.formats import stored_bits
 from perfmodel.optimise.deadline import Deadline
 from perfmodel.search.oracle.chain import NetworkSums
@@ -127,8 +127,8 @@ class ConfigurationCosts:
         deadline: Deadline | None = None,
     ) -> None:  # fmt: skip
         self.space, self.pricing = space, pricing
-        fusion = pricing.job.static.fusion
-        graph = space.plain(pricing.job.static.semantics)
+        fusion = pricing.job.model.fusion
+        graph = space.plain(pricing.job.model.semantics)
         touching = self.touching = Touching(space, graph)
         if touching.activation:
             kinds = {"gemm", "conv", "depthwise", "attention", "moe", "recurrent"}
@@ -142,7 +142,7 @@ class ConfigurationCosts:
         }  # fmt: skip
         sample = lowered.bind(
             {**self.defaults, **self._values(np.zeros((1, len(space.decisions)), dtype=np.intp))},
-            1, accesses=True, nests=pricing.job.static.kind.needs_nests,
+            1, accesses=True, nests=pricing.job.model.kind.needs_nests,
         )  # fmt: skip
         assert sample.accesses is not None
         anchored = sample.nests is not None and len(sample.nests) > 0
@@ -253,9 +253,7 @@ class ConfigurationCosts:
 
     def states(self, sizes: Floats) -> Index:
         """Return states of activations ``(activations + 1, networks)``; the last is none."""
-        lives = self.lives
-        beside = reduce_rows(np.add, sizes[lives.shorter], lives.sets)
-        need = reduce_rows(np.maximum, beside, lives.pairs)
+        need = residency_needs(self.lives, sizes)
         none = np.zeros((1, sizes.shape[1]), dtype=np.intp)
         return np.concatenate([self.pricing.states.of(need), none])
 

@@ -179,7 +179,7 @@ def shape_of(graph: Graph, pricing: Pricing, labelled: frozenset[str]) -> Segmen
         return EMPTY_SHAPE
     pricing.refuse_conversions(graph)
     size = graph.tensors[x].shape
-    made = kernels(graph, pricing.job.static.fusion)
+    made = kernels(graph, pricing.job.model.fusion)
     place: dict[str, int] = {x: 0, y: 1}
     first: dict[int, int] = {0: -1}
     last: dict[int, int] = {}

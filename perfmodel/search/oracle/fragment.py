@@ -158,7 +158,7 @@ class StretchSet:
         table = pricing.bound(self.graph, values, points, accesses=True)
         spans = self._spans(pricing)
         activations = _activations(self.stretches, spans, table, pricing)
-        if pricing.job.bare:
+        if pricing.job.model.bare:
             table = replace(table, accesses=None)
         priced = _priced(table, [span for span in spans if span], pricing, check)
         return [
@@ -197,6 +197,7 @@ def _side_by_side(name: str, stretches: Sequence[NetworkStretch]) -> Graph:
             continue
         graph, prefix = stretch.graph, f"{i}:"
         (x,), (y,) = graph.inputs, graph.outputs
+        names = {n: prefix + n for _, op in graph.walk() for n in op.tensors}
         tensors |= {prefix + n: replace(t, name=prefix + n) for n, t in graph.tensors.items()}
         if stretch.first:
             inputs.append(prefix + x)
@@ -206,7 +207,10 @@ def _side_by_side(name: str, stretches: Sequence[NetworkStretch]) -> Graph:
             replace(
                 block,
                 name=prefix + block.name,
-                operators=tuple(_prefixed(op, prefix) for op in block.operators),
+                operators=tuple(
+                    replace(op.renamed(names, names), name=prefix + op.name)
+                    for op in block.operators
+                ),
             )
             for block in graph.blocks
         ]
@@ -243,21 +247,6 @@ def read_by(name: str, tensors: dict[str, Tensor], names: Mapping[str, str]) -> 
         operators.append(Operator(f"{name}{end}", "copy", accesses))
         tensors[end] = Tensor(end, (0,))
     return Block(name, 1, tuple(operators))
-
-
-def _prefixed(operator: Operator, prefix: str) -> Operator:
-    """Return an operator whose name and tensors have a prefix."""
-    nests = tuple(
-        replace(nest, operands=tuple(replace(o, tensor=prefix + o.tensor) for o in nest.operands))
-        for nest in operator.nests
-    )
-    return replace(
-        operator,
-        name=prefix + operator.name,
-        nests=nests,
-        accesses=tuple(replace(a, tensor=prefix + a.tensor) for a in operator.accesses),
-        inplace=prefix + operator.inplace if operator.inplace else "",
-    )
 
 
 def beside(tensors: dict[str, Tensor]) -> Block:
@@ -319,7 +308,7 @@ def _fragment(
         pricing.stored({t: n for t, n in copies.items() if t.role in roles}, values)
         for roles in (("weight",), ("kv", "state"))
     )
-    if not pricing.job.bare and own.intervals[1][0] != len(span) - 1:
+    if not pricing.job.model.bare and own.intervals[1][0] != len(span) - 1:
         raise NotTabledError(f"{graph.name} makes its output before its last kernel")
     first, last = np.array(own.intervals).T[:, None]
     stored = np.broadcast_arrays(weights, caches, peaks_of(first, last, own.sizes[None])[0])

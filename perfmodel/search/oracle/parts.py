@@ -103,7 +103,7 @@ class SpaceParts:
         x = _entering(space, s, [0] * len(space.decisions))
         # Numbers for free extents: a shape is told by what reads what, and numbers are quicker.
         x = replace(x, shape=tuple(d if isinstance(d, int | float) else _EXTENT for d in x.shape))
-        fusion = pricing.job.static.fusion
+        fusion = pricing.job.model.fusion
         # Segments that are built alike differ in sizes, and their forms do not.
         key = (
             segment.build,

@@ -15,10 +15,8 @@ from perfmodel.hardware.device import Device
 from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.kinds.protocol import Terms
-from perfmodel.predict import machine_for, static_for
-from perfmodel.prediction import Prediction
+from perfmodel.prediction import Prediction, stages
 from perfmodel.prediction.job import PredictionJob
-from perfmodel.resolve import precision_for
 from perfmodel.search.oracle.rows import (
     Floats,
     NotTabledError,
@@ -30,7 +28,7 @@ from perfmodel.search.oracle.rows import (
 )
 from perfmodel.workload.graph import Graph, Tensor
 from perfmodel.workload.layouts import BlockedChannelLayout, with_conversions
-from perfmodel.workload.lower import Lowered, OperatorTable, lower
+from perfmodel.workload.lower import Lowered, OperatorTable
 from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import Workload
 
@@ -65,22 +63,21 @@ class Pricing:
         NotTabledError
             Facts of the device vary, or the phases of a run are told apart.
         """
-        machine = machine_for(workload, device, runtime, engine, precision)
-        static = static_for(machine, model)
-        resolved = precision_for(precision, workload, machine, static.engine)
-        lowered = lower(
-            workload.graph(static.semantics), static.fusion, tagged=bool(resolved.weights.overrides)
+        subject = stages.resolve(workload, device, precision, runtime, engine, model)
+        modelled, facts = subject.model, subject.machine.facts
+        lowered = stages.lower(
+            workload.graph(modelled.semantics), modelled.fusion, subject.precision
         )
-        bare = model == "roofline"
-        job = PredictionJob(workload, machine, resolved, static, lowered, bare, False, warm)
-        facts, added = machine.facts, None if bare else static.execution
+        bare = modelled.bare
+        job = PredictionJob(*subject, lowered, warm=warm)
+        added = None if bare else modelled.execution
         if any(np.ndim(value) for value in facts.values()):
             raise NotTabledError("facts of the device vary")
-        setting = job.setting(workload.parameters, facts, resolved)
+        setting = job.setting(workload.parameters, facts, subject.precision)
         streamed = setting.choices.get("weights", "streamed") == "streamed"
         for reason, holds in {
             "layers share the arrays that hold their weights":
-                not bare and "arrays" in static.kind.network_wide,
+                not bare and "arrays" in modelled.kind.network_wide,
             "the runtime takes time for each sequence":
                 not bare and facts.get("runtime.per_sequence", 0.0),
             "the runtime dispatches views":
@@ -126,8 +123,8 @@ class Pricing:
     @property
     def layout(self) -> BlockedChannelLayout | None:
         """How the runtime lays out images in blocks; None where it does not."""
-        execution = self.job.static.execution
-        if self.job.bare or execution is None or not execution.layout.block:
+        execution = self.job.model.execution
+        if self.job.model.bare or execution is None or not execution.layout.block:
             return None
         return execution.layout
 
@@ -146,8 +143,7 @@ class Pricing:
 
     def lowered(self, graph: Graph) -> Lowered:
         """Compile a graph as the runtime fuses it."""
-        fusion = self.job.static.fusion
-        return lower(graph, fusion, tagged=bool(self.job.precision.weights.overrides))
+        return stages.lower(graph, self.job.model.fusion, self.job.precision)
 
     def bound(
         self, graph: Graph, values: Mapping[str, Value], points: int, *, accesses: bool = False
@@ -159,14 +155,11 @@ class Pricing:
         accesses
             Also of a bare roofline each access by itself.
         """
-        return self.lowered(graph).bind(
-            values, points, accesses=accesses or not self.job.bare,
-            nests=self.job.static.kind.needs_nests,
-        )  # fmt: skip
+        return stages.bind(self.lowered(graph), self.job.model, values, points, accesses=accesses)
 
     def priced(self, table: OperatorTable, rows: Sequence[int]) -> Priced:
         """Cost rows of a table in all states and modes."""
-        return price(table, rows, self.job.static.kind, self.settings, self.states, self.footprints)
+        return price(table, rows, self.job.model.kind, self.settings, self.states, self.footprints)
 
     def bits(self, tensor: Tensor) -> float:
         """Return the stored bits of an element of a tensor."""

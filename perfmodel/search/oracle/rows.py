@@ -20,7 +20,7 @@ from perfmodel.arrays import Value
 from perfmodel.cost.setting import Setting
 from perfmodel.cost.totals import pair_bits
 from perfmodel.kinds.protocol import Kind, Terms
-from perfmodel.kinds.scaled import cost
+from perfmodel.prediction.stages import compose, cost
 from perfmodel.workload.lifetimes import Lifetimes
 from perfmodel.workload.lower import Accesses, OperatorTable
 from perfmodel.workload.shapes import COLUMNS, Nests
@@ -193,7 +193,7 @@ def _price(
     for footprint in footprints:
         sub = _expanded(table, rows, digits, states, combos, footprint)
         for setting in settings:
-            terms = cost(kind, sub, setting)
+            terms = compose(sub, cost(kind, sub, setting), setting)
             names, own = _quantities(sub, terms, setting)
             values.append(own.reshape(len(rows), combos, table.points, len(names)))
     assert terms is not None
@@ -265,7 +265,7 @@ def _expanded(
     n = len(sizes)
     own = np.arange(n, dtype=np.intp)
     lifetimes = Lifetimes(
-        tuple(str(i) for i in range(n)), (_BYTE,) * n, ((0, 0),) * n, own, own, own
+        tuple(str(i) for i in range(n)), (_BYTE,) * n, ((0, 0),) * n, own, (), own, own
     )
     needs = np.stack(sizes) if sizes else np.zeros((0, 1))
     elements = _wide(np.asarray(access.elements)[mine], combos, table.points)

@@ -54,8 +54,8 @@ def configurations_of(
         ``sparsity`` (fractions of zeros, ``2:4``): one decision a layer; ``expert_bits``: the same
         for the experts of a layer, which may differ (``8:0.25/2:0.75``: a quarter of them in 8
         bits, the others in 2);
-        ``activation_bits`` or ``activation_format``: one a group of activations that share a format
-        (`format_groups`); ``kv_bits`` or ``kv_format``: one for all caches;
+        ``activation_bits`` or ``activation_format``: one per group of activations that share a
+        format (`format_groups`); ``kv_bits`` or ``kv_format``: one for all caches;
         ``channels``: fractions of a width, one decision a channel group (`channel_groups`), each
         rounded to the nearest width that the group may have; ``precision``: for everything else;
         a parameter of the workload (``batch``); a fact of the device by its path.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,13 +15,13 @@ from perfmodel.formats import Precision, as_precision
 from perfmodel.search.space.decision import Decision
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.nas_spaces.base import checked_choice
+from perfmodel.workload.nas_spaces.base import ChoiceSpace
 from perfmodel.workload.rewrite import compressed
 from perfmodel.workload.workload import Workload
 
 
 @dataclass(frozen=True)
-class ConfigurationSpace:
+class ConfigurationSpace(ChoiceSpace):
     """Choices for one network on one device; see `perfmodel.search.space.configurations_of`.
 
     Attributes
@@ -44,33 +42,6 @@ class ConfigurationSpace:
     precision: Precision | None = None
 
     # choices
-
-    @property
-    def size(self) -> int:
-        """Number of configurations."""
-        return prod(len(d.options) for d in self.decisions)
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[tuple[int, ...]]:
-        """Iterate over all configurations, lazily; the last decision varies fastest."""
-        return iter(product(*(range(len(d.options)) for d in self.decisions)))
-
-    def sample(self, n: int, seed: int = 0) -> npt.NDArray[np.int64]:
-        """Return `n` choices of shape ``(n, decisions)``, each option equally likely."""
-        sizes = np.array([len(d.options) for d in self.decisions])
-        return np.random.default_rng(seed).integers(0, sizes, (n, len(sizes)), dtype=np.int64)
-
-    def checked(self, choice: Sequence[Any]) -> tuple[int, ...]:
-        """Return a choice as a tuple of ints.
-
-        Raises
-        ------
-        InputError
-            Every index that is none of its decision's, at once.
-        """
-        return checked_choice(self, choice)
 
     def encode(self, native: Any) -> tuple[int, ...]:
         """Return the choice that a mapping of decisions to options names.

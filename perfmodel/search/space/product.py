@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from math import prod
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
+from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.errors import Fault, input_error, nearest, no_such, one_of
 from perfmodel.formats import as_precision, fixed_format
 from perfmodel.settings import FaultList
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
 from perfmodel.workload.nas_spaces import ArchitectureDecision, ArchitectureSpace, Choice
-from perfmodel.workload.nas_spaces.base import checked_choice
+from perfmodel.workload.nas_spaces.base import ChoiceSpace
 from perfmodel.workload.rewrite import format_groups, layers, with_formats
 from perfmodel.workload.workload import Workload
 
@@ -32,7 +32,7 @@ class _Slot(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ProductSpace:
+class ProductSpace(ChoiceSpace):
     """Architectures times formats; equal, hashed and pickled by its fields.
 
     Attributes
@@ -76,22 +76,7 @@ class ProductSpace:
             if options
         )
 
-    @property
-    def size(self) -> int:
-        """Number of choices."""
-        return prod(len(decision.options) for decision in self.decisions)
-
     # choices
-
-    def checked(self, choice: Sequence[Any]) -> Choice:
-        """Return a choice as a tuple of ints.
-
-        Raises
-        ------
-        InputError
-            Every index that is none of its decision's, at once.
-        """
-        return checked_choice(self, choice)
 
     def split(self, choice: Sequence[int]) -> tuple[Choice, dict[str, str]]:
         """Return the architecture's choice, and ``stage.weights`` ... -> format."""
@@ -206,7 +191,7 @@ class ProductBuild:
         return ProductBuild, (self.space, self.choice)
 
 
-@lru_cache(maxsize=512)
+@cached(GRAPH_BYTES)
 def _graph(space: ProductSpace, choice: Choice) -> Graph:
     architecture, formats = space.split(choice)
     places = _places(space, space.architectures.operators(architecture))
@@ -220,7 +205,7 @@ def _graph(space: ProductSpace, choice: Choice) -> Graph:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=4096)
+@cached(GRAPH_BYTES // 16)
 def _places(space: ProductSpace, architecture: Choice) -> Mapping[str, tuple[str, ...]]:
     """Return ``stage.weights`` ... -> tensors of the graph whose format it decides.
 

@@ -58,8 +58,8 @@ class ContextSums:
         for first, last in merged(ranges):
             inside = [c for c in cuts if first < c <= last]
             for low, high in zip((first, *inside), (*inside, last + 1), strict=True):
-                found = self._pieces(low, high - 1, every=every)
-                for at, count, left, right in found:
+                pieces = self._pieces(low, high - 1, every=every)
+                for at, count, left, right in pieces:
                     starts.append(at)
                     lengths.append(count)
                     ends.append((left, right))
@@ -123,10 +123,10 @@ def _inside(first: int, last: int) -> list[int]:
 
 def merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return ranges that do not touch each other, covering the same contexts."""
-    found: list[tuple[int, int]] = []
+    separate: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
-        if found and first <= found[-1][1] + 1:
-            found[-1] = found[-1][0], max(found[-1][1], last)
+        if separate and first <= separate[-1][1] + 1:
+            separate[-1] = separate[-1][0], max(separate[-1][1], last)
         else:
-            found.append((first, last))
-    return found
+            separate.append((first, last))
+    return separate

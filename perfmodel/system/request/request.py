@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +18,14 @@ from perfmodel.former import former_parameters
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.resolve import DeviceLike, PredictionInputs, WorkloadLike, resolve
-from perfmodel.settings import gathered
+from perfmodel.resolve import DeviceLike, PredictionInputs, PredictionQuestion, WorkloadLike
+from perfmodel.settings import FaultList, gathered
 from perfmodel.system.request.contexts import ContextSums, Floats
 from perfmodel.system.request.result import Request
 from perfmodel.system.sizes import checked_sizes
 from perfmodel.workload.workload import Workload
+
+Integers: TypeAlias = npt.NDArray[np.int64]
 
 #: Questions at a time.
 _MOST: Final = 1_000_000
@@ -80,118 +84,147 @@ def request(
     >>> r.latency_s > r.ttft_s
     True
     """
-    faults = gathered()
-    sizes = checked_sizes(
-        {"prompt": prompt, "generate": generate, "batch": batch}, faults, whole=True, most=_MOST
-    )
-    settings = dict(set or {})
-    for name in ("prompt", "generate", "batch", "context", "phase", "past"):
-        if name in settings:
-            del settings[name]
-            faults.append(Fault(f"'{name}' is not set here", path=name,
-                                expected="an argument of its own" if name in sizes
-                                else "nothing: a request has both phases"))  # fmt: skip
-    faults.extend(
-        Fault("varies over points", path=name, expected="one value; prompt, generate and batch "
-              "take arrays")
-        for name, value in settings.items() if is_array(value) or isinstance(value, list)
-    )  # fmt: skip
-    first = faults.trying(
-        _subject, workload, device, precision, runtime, engine, settings, "prefill"
-    )
-    faults.settle()
-    assert first is not None
-    shape = np.broadcast_shapes(*(size.shape for size in sizes.values()))
-    step = _subject(workload, device, precision, runtime, engine, settings, "decode")
-    prompts, generated, batches = (
-        np.broadcast_to(size.astype(np.int64), shape).reshape(-1) for size in sizes.values()
-    )
-    reading = _cost(first, batch=batches if shape else int(batches[0]),
-                    prompt=prompts if shape else int(prompts[0]))  # fmt: skip
-    steps = generated - 1
-    ends = prompts + np.maximum(steps, 1)
-    last = _cost(step, batch=batches if shape else int(batches[0]),
-                 context=ends if shape else int(ends[0]))  # fmt: skip
-    decode = np.zeros((2, len(prompts)))
-    opening = np.zeros((2, len(prompts)))
+    return RequestQuestion(**vars()).answer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestQuestion(PredictionQuestion):
+    """The parameters of `request`."""
+
+    prompt: Value
+    generate: Value
+    batch: Value
+
+    def answer(self) -> Request:
+        """Return the result of `request`; it raises the same errors."""
+        faults = gathered()
+        named = {"prompt": self.prompt, "generate": self.generate, "batch": self.batch}
+        sizes = checked_sizes(named, faults, integers=True, most=_MOST)
+        settings = self._settings(faults)
+        prefill = faults.trying(self._phase, "prefill", settings)
+        faults.settle()
+        assert prefill is not None
+        decode = self._phase("decode", settings)
+        shape = np.broadcast_shapes(*(size.shape for size in sizes.values()))
+        prompts, generated, batches = (
+            np.broadcast_to(size.astype(np.int64), shape).reshape(-1) for size in sizes.values()
+        )
+
+        def points(values: npt.NDArray[Any]) -> Value:
+            return values if shape else int(values[0])
+
+        def shaped(values: npt.NDArray[Any]) -> Value:
+            return values.reshape(shape) if shape else values[0].item()
+
+        steps = generated - 1
+        ends = prompts + np.maximum(steps, 1)
+        reading = _cost(prefill, batch=points(batches), prompt=points(prompts))
+        last = _cost(decode, batch=points(batches), context=points(ends))
+        decoding, opening, evaluated = _decode_sums(decode, prompts, ends, batches)
+        read = _latency_and_energy(reading, len(prompts))
+        # Of a single token no step is taken: its TPOT is what the next one would take.
+        spent = np.where(steps > 0, decoding[1], 0.0)
+        both = [
+            [np.broadcast_to(value, len(prompts)) for value in (p.peak_memory_bytes, p.feasible)]
+            for p in (reading, last)
+        ]
+        (reading_bytes, reading_fits), (last_bytes, last_fits) = both
+        columns = (
+            prompts,
+            generated,
+            batches,
+            read[0],
+            decoding[0] / np.maximum(steps, 1),
+            opening,
+            _latency_and_energy(last, len(prompts))[0],
+            read[1] + spent,
+            read[1],
+            spent,
+            np.maximum(reading_bytes, last_bytes),
+            np.logical_and(reading_fits, last_fits),
+        )
+        return Request(*map(shaped, columns), prefill=reading, last=last, evaluated=evaluated)
+
+    def _settings(self, faults: FaultList) -> dict[str, Any]:
+        """Return the settings without those that a request does not have, which are faults."""
+        settings = dict(self.set or {})
+        for name in ("prompt", "generate", "batch", "context", "phase", "past"):
+            if name in settings:
+                del settings[name]
+                own = hasattr(self, name)
+                expected = "an argument of its own" if own else "nothing: a request has both phases"
+                faults.append(Fault(f"'{name}' is not set here", path=name, expected=expected))
+        expected = "one value; prompt, generate and batch take arrays"
+        faults.extend(
+            Fault("varies over points", path=name, expected=expected)
+            for name, value in settings.items()
+            if is_array(value) or isinstance(value, list)
+        )
+        return settings
+
+    def _phase(
+        self, phase: Literal["prefill", "decode"], settings: Mapping[str, Any]
+    ) -> PredictionInputs:
+        """Return what is predicted in a phase.
+
+        Raises
+        ------
+        InputError
+            Faults of the names and settings; a model without the phase.
+        """
+        if isinstance(self.workload, Workload):
+            raise input_error(
+                "is a workload of one phase",
+                path="workload",
+                expected="a name or a path, for both phases",
+            )
+        question = replace(self, set=settings)
+        network = question.resolved().workload
+        if network.unit == "tokens":
+            with suppress(InputError):
+                inputs = replace(question, set={**settings, "phase": phase}).resolved()
+                free = {"prefill": "prompt", "decode": "context"}[phase]
+                if {free, "batch"} <= inputs.workload.parameters.keys():
+                    return inputs
+                network = inputs.workload
+        raise input_error(
+            f"'{network.name}' reads no prompt and generates no tokens",
+            path="workload",
+            expected="a language model, such as llama_3_8b or a .gguf file",
+        )
+
+
+def _decode_sums(
+    decode: PredictionInputs, prompts: Integers, ends: Integers, batches: Integers
+) -> tuple[Floats, Floats, int]:
+    """Return sums over the contexts of each question, seconds of its first step, and a count.
+
+    Sums are seconds and joules, ``(2, questions)``; the count is of the contexts that were costed.
+    """
+    sums, opening = np.zeros((2, len(prompts))), np.zeros(len(prompts))
     evaluated = 0
     for count in np.unique(batches).tolist():
-        at = np.flatnonzero(batches == count)
-        ranges = list(zip((prompts[at] + 1).tolist(), ends[at].tolist(), strict=True))
+        rows = np.flatnonzero(batches == count)
+        ranges = list(zip((prompts[rows] + 1).tolist(), ends[rows].tolist(), strict=True))
 
         def costs(contexts: Floats, count: int = count) -> Floats:
-            return _latency_and_energy(_cost(step, batch=count, context=contexts), len(contexts))
+            return _latency_and_energy(_cost(decode, batch=count, context=contexts), len(contexts))
 
-        sums = ContextSums(costs, ranges)
-        evaluated += sums.evaluated
-        decode[:, at] = np.array([sums.between(*one) for one in ranges]).T
-        opening[:, at] = costs(np.array([low for low, _ in ranges], dtype=float))
-    read = _latency_and_energy(reading, len(prompts))
-    # Of a single token no step is taken: its TPOT is what the next one would take.
-    spent = np.where(steps > 0, decode[1], 0.0)
-    mean = decode[0] / np.maximum(steps, 1)
-
-    def shaped(values: npt.NDArray[Any]) -> Value:
-        return values.reshape(shape) if shape else values[0].item()
-
-    final = _latency_and_energy(last, len(prompts))[0]
-    most = np.maximum(
-        *(np.broadcast_to(p.peak_memory_bytes, len(prompts)) for p in (reading, last))
-    )
-    fits = np.logical_and(*(np.broadcast_to(p.feasible, len(prompts)) for p in (reading, last)))
-    return Request(
-        *(shaped(values) for values in (
-            prompts, generated, batches, read[0], mean, opening[0], final,
-            read[1] + spent, read[1], spent, most, fits,
-        )),
-        prefill=reading, last=last, evaluated=evaluated,
-    )  # fmt: skip
+        contexts = ContextSums(costs, ranges)
+        evaluated += contexts.evaluated
+        sums[:, rows] = np.array([contexts.between(*bounds) for bounds in ranges]).T
+        opening[rows] = costs(np.array([low for low, _ in ranges], dtype=float))[0]
+    return sums, opening, evaluated
 
 
 def _cost(subject: PredictionInputs, **sizes: Any) -> Prediction:
     return predict(**subject._replace(workload=subject.workload.bind(sizes))._asdict())
 
 
-def _latency_and_energy(found: Prediction, points: int) -> Floats:
-    return np.array([
-        np.broadcast_to(np.asarray(value, dtype=float).reshape(-1), points)
-        for value in (found.latency_s, found.energy_j)
-    ])  # fmt: skip
-
-
-def _subject(
-    model: WorkloadLike, device: DeviceLike, precision: str | Precision | None,
-    runtime: str | Path | Runtime | None, engine: str | None, settings: Mapping[str, Any],
-    phase: str,
-) -> PredictionInputs:  # fmt: skip
-    """Return what is predicted in a phase.
-
-    Raises
-    ------
-    InputError
-        Faults of the names and settings; a model without the phase.
-    """
-    if isinstance(model, Workload):
-        raise input_error(
-            "is a workload of one phase",
-            path="workload",
-            expected="a name or a path, for both phases",
-        )
-    free = {"prefill": "prompt", "decode": "context"}[phase]
-    plain = resolve(model, device, precision, runtime, settings, engine=engine)
-    if plain.workload.unit != "tokens":
-        raise InputError(_no_tokens(plain.workload))
-    try:
-        found = resolve(
-            model, device, precision, runtime, {**settings, "phase": phase}, engine=engine
-        )
-    except InputError:
-        raise InputError(_no_tokens(plain.workload)) from None
-    if not {free, "batch"} <= found.workload.parameters.keys():
-        raise InputError(_no_tokens(found.workload))
-    return found
-
-
-def _no_tokens(workload: Workload) -> Fault:
-    return Fault(f"'{workload.name}' reads no prompt and generates no tokens", path="workload",
-                 expected="a language model, such as llama_3_8b or a .gguf file")  # fmt: skip
+def _latency_and_energy(prediction: Prediction, points: int) -> Floats:
+    return np.array(
+        [
+            np.broadcast_to(np.asarray(value, dtype=float).reshape(-1), points)
+            for value in (prediction.latency_s, prediction.energy_j)
+        ]
+    )

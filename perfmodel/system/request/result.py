@@ -18,9 +18,18 @@ from perfmodel.table import ShownPicture, Table, plain
 from perfmodel.units import show
 
 _COLUMNS = (
-    "prompt", "generate", "batch", "ttft_s", "tpot_s", "latency_s", "prefill_tokens_per_s",
-    "decode_tokens_per_s", "energy_j", "peak_memory_bytes", "feasible",
-)  # fmt: skip
+    "prompt",
+    "generate",
+    "batch",
+    "ttft_s",
+    "tpot_s",
+    "latency_s",
+    "prefill_tokens_per_s",
+    "decode_tokens_per_s",
+    "energy_j",
+    "peak_memory_bytes",
+    "feasible",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,22 +145,24 @@ class Request(SpreadResult):
     @property
     def violations(self) -> tuple[str, ...]:
         """What does not fit, in the last step or else in the prefill (one question)."""
-        told = self.last if not np.all(self.last.feasible) else self.prefill
-        return tuple(map(str, told.violations))
+        phase = self.last if not np.all(self.last.feasible) else self.prefill
+        return tuple(map(str, phase.violations))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know about the model's file, facts that were set, and untrained contexts."""
-        told = (*self.prefill.notes, *self.prefill.machine.remarks)
+        notes = (*self.prefill.notes, *self.prefill.machine.remarks)
         trained = self.last.workload.trained_context
         most = int(np.max(np.asarray(self.prompt) + self.generate))
         if not trained or most <= trained:
-            return told
+            return notes
         # The file's own word of its longest context is said here once.
-        told = tuple(note for note in told if str(trained) not in note)
-        beyond = (f"prompt and answer together are {most} tokens, and the model is trained on "
-                  f"contexts up to {trained}: the costs hold, what it says may not")  # fmt: skip
-        return (*told, beyond)
+        notes = tuple(note for note in notes if str(trained) not in note)
+        untrained = (
+            f"prompt and answer together are {most} tokens, and the model is trained on "
+            f"contexts up to {trained}: the costs hold, what it says may not"
+        )
+        return (*notes, untrained)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -170,9 +181,16 @@ class Request(SpreadResult):
         """Return names and numbers, ready for JSON; what is not known is None."""
         numbers = {
             name: getattr(self, name)
-            for name in (*_COLUMNS, "tokens_per_s", "decode_s", "first_step_s", "last_step_s",
-                         "prefill_energy_j", "decode_energy_j")
-        }  # fmt: skip
+            for name in (
+                *_COLUMNS,
+                "tokens_per_s",
+                "decode_s",
+                "first_step_s",
+                "last_step_s",
+                "prefill_energy_j",
+                "decode_energy_j",
+            )
+        }
         return plain(
             {
                 **_heading(self),
@@ -216,23 +234,37 @@ class Request(SpreadResult):
         if self.shape:
             raise ValueError("many questions were asked: explain one of them")
         steps = self.generate - 1
-        told = {name: show(value, "time") for name, value in (
-            ("ttft", self.ttft_s), ("tpot", self.tpot_s), ("first", self.first_step_s),
-            ("last", self.last_step_s),
-        )}  # fmt: skip
+        times = {
+            name: show(value, "time")
+            for name, value in (
+                ("ttft", self.ttft_s),
+                ("tpot", self.tpot_s),
+                ("first", self.first_step_s),
+                ("last", self.last_step_s),
+            )
+        }
         contexts = f"{self.prompt + 1:g} to {self.prompt + max(steps, 1):g}"
         added = (
-            f"latency = TTFT + (generate - 1) * TPOT = {told['ttft']} + {steps:g} * {told['tpot']}"
+            f"latency = TTFT + (generate - 1) * TPOT = {times['ttft']} + {steps:g} * "
+            f"{times['tpot']}"
         )
         mean = (
             f"TPOT is the mean of {steps:g} decode steps with contexts {contexts}: "
-            f"{told['first']} for the first, {told['last']} for the last; "
+            f"{times['first']} for the first, {times['last']} for the last; "
             f"{self.evaluated} contexts were costed"
         )
         lines = [
-            str(self), "", added, mean, "", "prefill:", self.prefill.explain(rows), "",
-            "last decode step:", self.last.explain(rows),
-        ]  # fmt: skip
+            str(self),
+            "",
+            added,
+            mean,
+            "",
+            "prefill:",
+            self.prefill.explain(rows),
+            "",
+            "last decode step:",
+            self.last.explain(rows),
+        ]
         return "\n".join(lines)
 
     @property
@@ -284,7 +316,11 @@ class Request(SpreadResult):
         return [self.table] if self.shape else []
 
 
-def _heading(found: Request) -> Mapping[str, str]:
-    told = found.prefill
-    return {"workload": told.workload.name, "device": told.device, "precision": told.precision,
-            "runtime": told.runtime}  # fmt: skip
+def _heading(request: Request) -> Mapping[str, str]:
+    prefill = request.prefill
+    return {
+        "workload": prefill.workload.name,
+        "device": prefill.device,
+        "precision": prefill.precision,
+        "runtime": prefill.runtime,
+    }

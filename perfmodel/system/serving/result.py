@@ -50,9 +50,9 @@ class Served(SpreadResult):
     waiting_s
         Part of `ttft_s`: mean wait for a place in the running batch, which is zero while memory has
         a place for every client. A closed load of `N` clients of which `B` run at a rate `X` of
-        requests a second has a residence of `N / X` (Little 1961), and ``B / X`` of it is service.
+        requests per second has a residence of `N / X` (Little 1961); ``B / X`` of it is service.
     tokens_per_s
-        Output tokens a second of the whole group of devices.
+        Output tokens per second of the whole group of devices.
     step_s, prefill_s
         A decode step of the running batch, and one prompt alone.
     running
@@ -94,8 +94,8 @@ class Served(SpreadResult):
     @property
     def feasible(self) -> Any:
         """Whether a device holds its part of the weights, one sequence's cache and a prompt."""
-        found = np.logical_and(self.decode.feasible, self.prefill.feasible)
-        return bool(found) if np.ndim(found) == 0 else found
+        fits = np.logical_and(self.decode.feasible, self.prefill.feasible)
+        return bool(fits) if np.ndim(fits) == 0 else fits
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -111,12 +111,12 @@ class Served(SpreadResult):
         )
         if waiting <= 0.0:
             return (counted,)
-        told = (
+        queue = (
             f"concurrency {clients:,.7g}: {served:,.7g} run, for more the memory has no place, and "
             f"{clients - served:,.7g} wait; a request waits {show(waiting, 'time')} for its turn "
             "in the mean (Little's law)"
         )
-        return (told, counted)
+        return (queue, counted)
 
     @property
     def admitted_ttft_s(self) -> Value:
@@ -184,7 +184,7 @@ class Served(SpreadResult):
 
     def pictures(self) -> list[ShownPicture]:
         """Return the parts of both times; over several loads also the times and the rate."""
-        axes = {"ttft_s": "TTFT", "tpot_s": "TPOT", "tokens_per_s": "Output tokens a second"}
+        axes = {"ttft_s": "TTFT", "tpot_s": "TPOT", "tokens_per_s": "Output tokens per second"}
         return [
             ShownPicture("parts", "What both times are made of."),
             *(

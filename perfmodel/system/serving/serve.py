@@ -1,8 +1,9 @@
-"""What requests see of a server: time to first token, time per output token, and their parts."""
+"""The times that clients of a server see: to the first token, per further token, their parts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.runtime import Runtime
 from perfmodel.predict import predict
 from perfmodel.prediction import Prediction
-from perfmodel.resolve import DeviceLike, WorkloadLike, machine_of, resolve
+from perfmodel.resolve import (
+    DeviceLike,
+    PredictionInputs,
+    PredictionQuestion,
+    WorkloadLike,
+    machine_of,
+)
 from perfmodel.settings import gathered
 from perfmodel.system.serving.result import Served
 from perfmodel.system.serving.shard import Parallel, shard, split_faults
@@ -54,7 +61,7 @@ def serve(
     of the others sends a prompt every `generate` steps, and all wait for it.
     ``TTFT = waiting + first_token + prefill * (prompt_share + queued_share * B) + TPOT``, and
     ``waiting = N / X - (TTFT - waiting + (generate - 1) * TPOT)`` by Little's law, of `N` clients
-    at a rate of `X` requests a second: nothing where memory has a place for each of them.
+    at a rate of `X` requests per second: nothing where memory has a place for each of them.
 
     Parameters
     ----------
@@ -102,72 +109,110 @@ def serve(
     >>> s.table["concurrency"].tolist()
     [1.0, 64.0]
     """
-    split = Parallel(tensor, data, expert)
-    faults = gathered()
-    checked_sizes({"prompt": prompt, "generate": generate, "concurrency": concurrency}, faults)
-    faults.extend(split_faults(split))
-    faults.extend(
-        Fault(f"'{name}' is not set here", path=name, expected="prompt, generate, concurrency")
-        for name in ("batch", "context", "phase", "past", "tensor") if name in (set or {})
-    )  # fmt: skip
-    subject = resolve(workload, device, precision, runtime, set, engine, faults=faults)
-    model = subject.workload
-    structure = model.structure
-    if not isinstance(structure, TransformerStructure) or not structure.causal:
-        raise input_error(
-            f"'{model.name}' generates no tokens",
-            path="workload",
-            expected="a transformer that does, such as llama_3_8b",
+    return ServingQuestion(**vars()).answer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingQuestion(PredictionQuestion):
+    """The parameters of `serve`."""
+
+    prompt: Value
+    generate: Value
+    concurrency: Value
+    tensor: int
+    data: int
+    expert: int
+    wide: bool
+
+    def answer(self) -> Served:
+        """Return the result of `serve`; it raises the same errors."""
+        split = Parallel(self.tensor, self.data, self.expert)
+        subject, structure = self._transformer(split)
+        model = subject.workload
+        machine = machine_of(
+            subject.device, subject.runtime, {}, model, subject.precision, subject.engine
         )
-    if expert > 1 and structure.experts is None:
-        raise input_error(f"'{model.name}' has no experts to deal out", path="expert", expected="1")
-    found = machine_of(
-        subject.device, subject.runtime, {}, model, subject.precision, subject.engine
-    )
-    options: dict[str, Any] = {"precision": subject.precision, "engine": subject.engine}
-    asked = np.asarray(concurrency, dtype=float) / data
-    context = np.asarray(prompt, dtype=float) + np.asarray(generate, dtype=float) / 2
-    wanted = {"phase": "decode", "context": _plain(context)}
-    one = predict(shard(model, split, {**wanted, "batch": 1}, wide=wide), found, **options)
-    held = room(one.weight_bytes, one.kv_bytes, found)
-    running = np.minimum(np.maximum(asked, 1.0), held)
-    batch = _plain(running)
-    decode = predict(shard(model, split, {**wanted, "batch": batch}, wide=wide), found, **options)
-    together = prompts_together(running, prompt, generate)
-    prefill = predict(
-        shard(model, split, {"phase": "prefill", "batch": _plain(together), "prompt": prompt},
-              wide=wide), found, **options,
-    )  # fmt: skip
-    layers = overheads(found, structure, split)
-    moved = exchange_s(found, exchanged_bytes(structure, split, running * data), split)
-    step = decode.latency_s + layers + moved
-    read = exchange_s(found, exchanged_bytes(structure, split, prompt), split)
-    # Prompts are read in pieces that fill a step, so that its fixed costs are paid by the decoding.
-    prompt_s = _arithmetic(prefill) / together + read
-    others = _fact(found, "prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
-    tpot = step + others
-    queued = _fact(found, "prompt_share", 1.0) + _fact(found, "queued_share", 0.0) * running
-    server = _fact(found, "first_token", 0.0)
-    # Fewer clients than groups leave groups idle; they do not make further requests.
-    clients = np.asarray(concurrency, dtype=float)
-    served = np.minimum(running * data, clients)
-    generated = np.asarray(generate, dtype=float)
-    service = server + prompt_s * queued + tpot + (generated - 1.0) * tpot
-    waiting = service * (clients / served - 1.0)
-    ttft = waiting + server + prompt_s * queued + tpot
-    parts = {
-        "kernels": _arithmetic(decode), "layers": layers + _layers(decode),
-        "sequences": decode.once_a_run_s, "exchange": moved, "prefills": others,
-    }  # fmt: skip
-    first = {"waiting": waiting, "server": server, "prompts": prompt_s * queued, "step": tpot}
-    return Served(
-        _plain(ttft), _plain(tpot), _plain(waiting), _plain(served * generated / service),
-        _plain(step), _plain(prompt_s), batch, _plain(clients), _plain(served), _plain(prompt),
-        _plain(generate),
-        {name: _plain(value) for name, value in parts.items()},
-        {name: _plain(value) for name, value in first.items()},
-        decode, prefill,
-    )  # fmt: skip
+
+        def predicted(**settings: Value | str) -> Prediction:
+            own = shard(model, split, settings, wide=self.wide)
+            return predict(own, machine, precision=subject.precision, engine=subject.engine)
+
+        def exchange(tokens: Value) -> Value:
+            return exchange_s(machine, exchanged_bytes(structure, split, tokens), split)
+
+        def constant(name: str, default: float = 0.0) -> Value:
+            return _constant(machine, name, default)
+
+        prompt, generate, clients = (
+            np.asarray(value, dtype=float)
+            for value in (self.prompt, self.generate, self.concurrency)
+        )
+        context = _plain(prompt + generate / 2)
+        single = predicted(phase="decode", context=context, batch=1)
+        places = room(single.weight_bytes, single.kv_bytes, machine)
+        running = np.minimum(np.maximum(clients / self.data, 1.0), places)
+        decode = predicted(phase="decode", context=context, batch=_plain(running))
+        together = prompts_together(running, prompt, generate)
+        prefill = predicted(phase="prefill", batch=_plain(together), prompt=self.prompt)
+        layers = overheads(machine, structure, split)
+        sent = exchange(running * self.data)
+        step = decode.latency_s + layers + sent
+        # Prompts are read in pieces that fill a step, so that its fixed costs are paid by the
+        # decoding.
+        prompt_s = _arithmetic(prefill) / together + exchange(self.prompt)
+        others = constant("prefill_share", 1.0) * (running - 1.0) / generate * prompt_s
+        tpot = step + others
+        prompts = prompt_s * (constant("prompt_share", 1.0) + constant("queued_share") * running)
+        server = constant("first_token")
+        # Fewer clients than groups leave groups idle; they do not make further requests.
+        served = np.minimum(running * self.data, clients)
+        service = server + prompts + tpot + (generate - 1.0) * tpot
+        waiting = service * (clients / served - 1.0)
+        ttft = waiting + server + prompts + tpot
+        rate = served * generate / service
+        times = (ttft, tpot, waiting, rate, step, prompt_s)
+        parts = {
+            "kernels": _arithmetic(decode),
+            "layers": layers + _layers(decode),
+            "sequences": decode.once_a_run_s,
+            "exchange": sent,
+            "prefills": others,
+        }
+        first = {"waiting": waiting, "server": server, "prompts": prompts, "step": tpot}
+        return Served(
+            *map(_plain, (*times, running, clients, served, prompt, generate)),
+            parts={name: _plain(value) for name, value in parts.items()},
+            ttft_parts={name: _plain(value) for name, value in first.items()},
+            decode=decode,
+            prefill=prefill,
+        )
+
+    def _transformer(self, split: Parallel) -> tuple[PredictionInputs, TransformerStructure]:
+        """Return what is served, and its structure."""
+        faults = gathered()
+        sizes = {name: getattr(self, name) for name in ("prompt", "generate", "concurrency")}
+        checked_sizes(sizes, faults)
+        faults.extend(split_faults(split))
+        faults.extend(
+            Fault(f"'{name}' is not set here", path=name, expected=", ".join(sizes))
+            for name in ("batch", "context", "phase", "past", "tensor")
+            if name in (self.set or {})
+        )
+        subject = faults.trying(self.resolved)
+        faults.settle()
+        assert subject is not None
+        model = subject.workload
+        structure = model.structure
+        if not isinstance(structure, TransformerStructure) or not structure.causal:
+            raise input_error(
+                f"'{model.name}' generates no tokens",
+                path="workload",
+                expected="a transformer that does, such as llama_3_8b",
+            )
+        if self.expert > 1 and structure.experts is None:
+            message = f"'{model.name}' has no experts to deal out"
+            raise input_error(message, path="expert", expected="1")
+        return subject, structure
 
 
 def prompts_together(running: Value, prompt: Value, generate: Value) -> Value:
@@ -189,13 +234,13 @@ def overheads(machine: Machine, structure: TransformerStructure, split: Parallel
     """
     count = structure.layers
     dense = structure.experts.dense_layers if structure.experts is not None else count
-    seconds = (count - dense) * _fact(machine, "per_layer_experts", 0.0)
+    seconds = (count - dense) * _constant(machine, "per_layer_experts")
     if structure.latent is not None:
-        seconds = seconds + count * _fact(machine, "per_layer_latent", 0.0)
+        seconds = seconds + count * _constant(machine, "per_layer_latent")
     if split.tensor > 1:
         seconds = seconds + count * machine["runtime.per_layer_parallel"]
     if split.data > 1:
-        seconds = seconds + count * _fact(machine, "per_layer_groups", 0.0)
+        seconds = seconds + count * _constant(machine, "per_layer_groups")
     return seconds
 
 
@@ -212,7 +257,7 @@ def exchanged_bytes(structure: TransformerStructure, split: Parallel, tokens: Va
     return 2.0 * structure.layers * message * 2.0 * (group - 1) / group
 
 
-def exchange_s(machine: Machine, moved: Value, split: Parallel) -> Value:
+def exchange_s(machine: Machine, sent_bytes: Value, split: Parallel) -> Value:
     """Return seconds of an exchange over the fastest link of a device."""
     if split.devices == 1:
         return 0.0
@@ -221,7 +266,7 @@ def exchange_s(machine: Machine, moved: Value, split: Parallel) -> Value:
         message = f"{machine.device.name} states no link between devices"
         raise input_error(message, path="links", expected="a link with a bandwidth")
     share = machine.get("runtime.kernels.all_reduce.bandwidth_share")
-    return moved / (max(rates) * (1.0 if share is None else share))
+    return sent_bytes / (max(rates) * (1.0 if share is None else share))
 
 
 def room(weights: Value, caches: Value, machine: Machine) -> Value:
@@ -230,23 +275,23 @@ def room(weights: Value, caches: Value, machine: Machine) -> Value:
     return np.maximum(np.floor((capacity - weights) / caches), 1.0)
 
 
-def _arithmetic(found: Prediction) -> Value:
-    """Return seconds of a pass without its layers' and its host's fixed costs."""
-    return found.latency_s - _layers(found) - found.once_a_run_s
+def _arithmetic(prediction: Prediction) -> Value:
+    """Return seconds of a pass without the fixed costs of its layers and of its host."""
+    return prediction.latency_s - _layers(prediction) - prediction.once_a_run_s
 
 
-def _layers(found: Prediction) -> Value:
+def _layers(prediction: Prediction) -> Value:
     """Return seconds that repeated layers cost beside their kernels, as the kinds count them."""
-    machine, workload = found.machine, found.workload
+    machine, workload = prediction.machine, prediction.workload
     blocks = [block for block in workload.graph().blocks if block.layer]
     count = sum((workload.number(block.count) for block in blocks), 0.0)
     clocks, clock = machine["runtime.per_layer_clocks"], machine.get("engines.main.clock")
     return count * (machine["runtime.per_layer"] + (0.0 if clock is None else clocks / clock))
 
 
-def _fact(machine: Machine, name: str, default: float) -> Value:
-    found = machine.get(f"runtime.serving.{name}")
-    return default if found is None else found
+def _constant(machine: Machine, name: str, default: float = 0.0) -> Value:
+    value = machine.get(f"runtime.serving.{name}")
+    return default if value is None else value
 
 
 def _plain(value: Value) -> Value:

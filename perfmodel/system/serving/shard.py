@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from perfmodel.arrays import Value
+from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.errors import Fault, input_error
 from perfmodel.workload.families import ExecutionSemantics
-from perfmodel.workload.graph import ById, Graph
+from perfmodel.workload.graph import Graph
 from perfmodel.workload.library import find
 from perfmodel.workload.rewrite import with_formats
 from perfmodel.workload.transformer_structure import TransformerStructure
@@ -62,9 +62,12 @@ def split_faults(split: Parallel) -> list[Fault]:
 
 
 def shard(
-    network: Workload | str, parallel: Parallel, settings: Mapping[str, Value], *,
+    network: Workload | str,
+    parallel: Parallel,
+    settings: Mapping[str, Value],
+    *,
     wide: bool = False,
-) -> Workload:  # fmt: skip
+) -> Workload:
     """Return what one device computes, as a workload.
 
     Parameters
@@ -95,13 +98,18 @@ def shard(
     phase = str(settings.get("phase", "decode"))
     one: Any = structure.model_copy(update={"phase": phase})
     numbers = {name: value for name, value in settings.items() if name != "phase"}
-    found = workload.restructured(_sharded(one, parallel), numbers)
+    share = workload.restructured(_sharded(one, parallel), numbers)
     if not wide:
-        return found
+        return share
     return Workload(
-        found.name, _Wide(found), found.parameters, (found.unit, _tokens(found)),
-        precision=found.precision, origin=found.origin, notes=found.notes,
-    )  # fmt: skip
+        share.name,
+        _Wide(share),
+        share.parameters,
+        (share.unit, _tokens(share)),
+        precision=share.precision,
+        origin=share.origin,
+        notes=share.notes,
+    )
 
 
 def _tokens(workload: Workload) -> Any:
@@ -117,20 +125,20 @@ class _Wide:
         self.workload = workload
 
     def __call__(self, semantics: ExecutionSemantics) -> Graph:
-        return _widened(ById(self.workload.graph(semantics)))
+        return _widened(self.workload.graph(semantics))
 
 
-@lru_cache(maxsize=256)
-def _widened(key: ById) -> Graph:
+@cached(GRAPH_BYTES, same=1)
+def _widened(graph: Graph) -> Graph:
     names = {
         name: "bf16"
-        for name, tensor in key.graph.tensors.items()
+        for name, tensor in graph.tensors.items()
         if tensor.role == "weight" and tensor.tag.startswith(_WIDE)
     }
-    return with_formats(key.graph, weights=names, conversion=False)
+    return with_formats(graph, weights=names, conversion=False)
 
 
-@lru_cache(maxsize=512)
+@cached(GRAPH_BYTES)
 def _sharded(s: TransformerStructure, parallel: Parallel) -> TransformerStructure:
     if s.heads % parallel.tensor:
         message = f"{s.heads} heads do not divide over {parallel.tensor} devices"

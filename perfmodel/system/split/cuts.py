@@ -113,8 +113,8 @@ class CutTable:
     @property
     def split(self) -> Bools:
         """Whether the server runs anything."""
-        found: Bools = np.logical_not(np.all(self.local, axis=1))
-        return found
+        anywhere: Bools = np.logical_not(np.all(self.local, axis=1))
+        return anywhere
 
 
 def prefixes(stages: Stages) -> list[int]:
@@ -124,10 +124,10 @@ def prefixes(stages: Stages) -> list[int]:
 
 def every_cut(stages: Stages, most: int) -> list[int] | None:
     """Return every cut as a set of bits, smallest first; None where there are more than `most`."""
-    before = [sum(1 << b for b in found) for found in stages.before()]
+    before = [sum(1 << b for b in earlier_stages) for earlier_stages in stages.before()]
     after: list[list[int]] = [[] for _ in before]
-    for stage, found in enumerate(stages.before()):
-        for earlier in found:
+    for stage, earlier_stages in enumerate(stages.before()):
+        for earlier in earlier_stages:
             after[earlier].append(stage)
     ready = sum(1 << stage for stage, needs in enumerate(before) if not needs)
     seen = {0}
@@ -146,8 +146,7 @@ def every_cut(stages: Stages, most: int) -> list[int] | None:
                 seen.add(larger)
                 if len(seen) > most:
                     return None
-                opened = sum(1 << s for s in after[bit.bit_length() - 1]
-                             if not before[s] & ~larger)  # fmt: skip
+                opened = sum(1 << s for s in after[bit.bit_length() - 1] if not before[s] & ~larger)
                 following.append((larger, ready ^ bit | opened))
         out += [cut for cut, _ in following]
         layer = following
@@ -159,16 +158,16 @@ def evaluate(
     device: SplitStageCosts,
     server: SplitStageCosts,
     channel: SplitLink,
-    chosen: Sequence[int],
+    bits: Sequence[int],
 ) -> CutTable:
     """Return what cuts cost, all at once.
 
     Parameters
     ----------
-    chosen
+    bits
         Each a set of bits: the stages that the device runs.
     """
-    local: Bools = np.array([[bool(cut >> s & 1) for s in range(stages.count)] for cut in chosen])
+    local: Bools = np.array([[bool(cut >> s & 1) for s in range(stages.count)] for cut in bits])
     ones = local.astype(np.float64)
     up, down, converted, crossing = _crossings(stages, device, channel, local)
     conversions = [CONVERSION_OPS * converted / side.vector_ops_per_s for side in (device, server)]
@@ -176,20 +175,34 @@ def evaluate(
     server_s = (1.0 - ones) @ server.seconds + conversions[1]
     device_s = device_s + device.once_s * local.any(axis=1)
     server_s = server_s + server.once_s * ~local.all(axis=1)
-    held = [_held(stages, device, local, device=True), _held(stages, server, ~local, device=False)]
+    stored = [
+        _held(stages, device, local, device=True),
+        _held(stages, server, ~local, device=False),
+    ]
     good: Bools = np.ones(len(local), dtype=np.bool_)
     sizes: list[Floats] = []
     joules: list[Floats] = []
     for side, part, seconds, totals in zip(
-        (device, server), (ones, 1.0 - ones), (device_s, server_s), held, strict=True
+        (device, server), (ones, 1.0 - ones), (device_s, server_s), stored, strict=True
     ):
         idle = part.sum(axis=1) == 0.0
         good = good & (np.asarray(fits(totals, side.setting)) | idle)
         everything: Value = sum(demands(totals, side.setting).values())
         sizes.append(np.where(idle, 0.0, everything))
         joules.append(np.where(idle, 0.0, _joule(side, part, seconds)))
-    return CutTable(local, device_s, server_s, up, down, crossing, joules[0], joules[1], sizes[0],
-                sizes[1], good)  # fmt: skip
+    return CutTable(
+        local,
+        device_s,
+        server_s,
+        up,
+        down,
+        crossing,
+        joules[0],
+        joules[1],
+        sizes[0],
+        sizes[1],
+        good,
+    )
 
 
 def _crossings(
@@ -226,9 +239,9 @@ def input_bytes(stages: Stages, device: SplitStageCosts) -> float:
 def _joule(side: SplitStageCosts, part: Floats, seconds: Floats) -> Floats:
     """Return the joule of each part, as those of a run (`perfmodel.cost.energy`)."""
     totals: dict[str, Value] = {name: part @ each for name, each in side.totals.items()}
-    found = run_energy({"latency_s": seconds, **totals}, side.setting, side.priced).joule
+    spent = run_energy({"latency_s": seconds, **totals}, side.setting, side.priced).joule
     unknown: Floats = np.full(len(seconds), np.nan)
-    return unknown if found is None else np.asarray(found, dtype=np.float64)
+    return unknown if spent is None else np.asarray(spent, dtype=np.float64)
 
 
 def _held(stages: Stages, side: SplitStageCosts, local: Bools, *, device: bool) -> dict[str, Value]:
@@ -238,18 +251,18 @@ def _held(stages: Stages, side: SplitStageCosts, local: Bools, *, device: bool) 
     """
     n = len(local)
     out: dict[str, Value] = {}
-    for key, found in (("weight_bytes", stages.weights), ("kv_bytes", stages.caches)):
+    for key, users_of in (("weight_bytes", stages.weights), ("kv_bytes", stages.caches)):
         total = np.zeros(n)
-        for name, (touched, elements) in found.items():
+        for name, (touched, elements) in users_of.items():
             total += side.bytes_of(stages.graph, name, elements) * local[:, touched].any(axis=1)
         out[key] = total
     live, peak = np.zeros(n), np.zeros(n)
-    made: list[list[tuple[StageActivation, float]]] = [[] for _ in range(stages.count)]
+    written: list[list[tuple[StageActivation, float]]] = [[] for _ in range(stages.count)]
     read: list[list[tuple[StageActivation, float]]] = [[] for _ in range(stages.count)]
     for flow in stages.flows:
         size = side.bytes_of(stages.graph, flow.tensor, flow.elements)
         if flow.maker >= 0:
-            made[flow.maker].append((flow, size))
+            written[flow.maker].append((flow, size))
         for reader in flow.readers:
             read[reader].append((flow, size))
         if flow.readers:
@@ -261,15 +274,15 @@ def _held(stages: Stages, side: SplitStageCosts, local: Bools, *, device: bool) 
                 live += size * (here & ~local[:, flow.maker])
     for stage in range(stages.count):
         runs = local[:, stage]
-        for _, size in made[stage]:
+        for _, size in written[stage]:
             live += size * runs
         peak = np.where(runs, np.maximum(peak, live), peak)
-        for flow, size in (*read[stage], *((f, s) for f, s in made[stage] if not f.readers)):
+        for flow, size in (*read[stage], *((f, s) for f, s in written[stage] if not f.readers)):
             later = [r for r in flow.readers if r > stage]
             mine = local[:, later].any(axis=1) if later else np.zeros(n, dtype=np.bool_)
-            away = ~local[:, flow.readers].all(axis=1) if flow.readers else mine
+            crosses = ~local[:, flow.readers].all(axis=1) if flow.readers else mine
             # The device keeps what it has still to send, each side what the run is to give.
-            sends = away if device else np.zeros(n, dtype=np.bool_)
+            sends = crosses if device else np.zeros(n, dtype=np.bool_)
             live -= size * (runs & ~mine & ~sends & (not flow.wanted))
     out["activation_bytes"] = peak
     return out
@@ -280,10 +293,10 @@ def broken(
 ) -> list[Violation]:
     """Return the limits that a cut exceeds, of both sides."""
     local = cuts.local[at : at + 1]
-    found: list[Violation] = []
+    exceeded: list[Violation] = []
     for side, mine, first in ((device, local, True), (server, ~local, False)):
         if mine.any():
             totals = _held(stages, side, mine, device=first)
             one: Mapping[str, Value] = {key: totals[key] for key in _HELD}
-            found += violations(one, side.setting, side.prediction.workload.parameters)
-    return found
+            exceeded += violations(one, side.setting, side.prediction.workload.parameters)
+    return exceeded

@@ -49,14 +49,17 @@ def least_cut(
     for i, flow in enumerate(stages.flows):
         size = channel.size(flow, stages, device, inputs)
         elements = flow.elements if channel.converts(flow) else 0.0
-        conversion = CONVERSION_OPS * elements * (
-            1.0 / device.vector_ops_per_s + 1.0 / server.vector_ops_per_s
-        )  # fmt: skip
+        conversion = (
+            CONVERSION_OPS
+            * elements
+            * (1.0 / device.vector_ops_per_s + 1.0 / server.vector_ops_per_s)
+        )
         if flow.wanted:
             wanted[flow.maker] += size * down + conversion
         source = "device" if flow.maker < 0 else flow.maker
-        network.add_edge(source, ("tensor", i), capacity=_whole(
-            size * seconds_per_byte + conversion))  # fmt: skip
+        network.add_edge(
+            source, ("tensor", i), capacity=_whole(size * seconds_per_byte + conversion)
+        )
         for reader in flow.readers:
             network.add_edge(("tensor", i), reader)
             if flow.maker >= 0:
@@ -64,8 +67,8 @@ def least_cut(
     for stage in range(stages.count):
         network.add_edge("device", stage, capacity=_whole(server.seconds[stage] + wanted[stage]))
         network.add_edge(stage, "server", capacity=_whole(device.seconds[stage]))
-    kept = module.minimum_cut(network, "device", "server")[1][0]
-    return sum(1 << node for node in kept if isinstance(node, int))
+    device_side = module.minimum_cut(network, "device", "server")[1][0]
+    return sum(1 << node for node in device_side if isinstance(node, int))
 
 
 def _whole(seconds: float) -> int:

@@ -9,9 +9,13 @@ from perfmodel.system.split.stages import Stages
 
 
 def plan_of(
-    stages: Stages, local: list[bool], names: tuple[str, str], link: str,
-    sizes: Mapping[str, float], precision: str,
-) -> Plan:  # fmt: skip
+    stages: Stages,
+    local: list[bool],
+    names: tuple[str, str],
+    link: str,
+    sizes: Mapping[str, float],
+    precision: str,
+) -> Plan:
     """Return the plan of a cut; operators stand in the order of the graph.
 
     A view is where what it is another name of was made, and moves nothing.
@@ -42,22 +46,34 @@ def plan_of(
         if operator.kind == "view":
             base |= {name: base.get(source, source) for name in operator.writes}
         for name in operator.reads:
-            made = maker.get(name)
-            home = device if made is None else order[made].device
-            entered = made is not None or name in stages.graph.inputs
+            written_at = maker.get(name)
+            home = device if written_at is None else order[written_at].device
+            entered = written_at is not None or name in stages.graph.inputs
             if home == side or not entered or (name, side) in sent:
                 continue
             if stages.graph.tensors[name].role != "activation":
                 continue
             sent.add((name, side))
-            if made is not None:
+            if written_at is not None:
                 transfers.append(
-                    Transfer(tensor=name, step=len(order), link=link, source=home, target=side,
-                             size_bytes=sizes.get(base.get(name, name), 0.0), start_s=None,
-                             end_s=None)
-                )  # fmt: skip
+                    Transfer(
+                        tensor=name,
+                        step=len(order),
+                        link=link,
+                        source=home,
+                        target=side,
+                        size_bytes=sizes.get(base.get(name, name), 0.0),
+                        start_s=None,
+                        end_s=None,
+                    )
+                )
         for name in operator.writes:
             maker.setdefault(name, len(order))
         order.append(Placement(operator=operator.name, device=side, start_s=None, end_s=None))
-    return Plan(graph=stages.graph.content_hash(), precision=precision, method="split",
-                order=tuple(order), transfers=tuple(transfers))  # fmt: skip
+    return Plan(
+        graph=stages.graph.content_hash(),
+        precision=precision,
+        method="split",
+        order=tuple(order),
+        transfers=tuple(transfers),
+    )

@@ -27,6 +27,18 @@ Index = npt.NDArray[np.intp]
 #: What may be minimised; `throughput` is maximised.
 OBJECTIVES = ("latency_s", "energy_j", "throughput")
 
+#: Figures of a cut that depend on the rate, and those that do not.
+_PER_RATE = ("latency_s", "energy_j", "period_s", "link_s")
+_PER_CUT = (
+    "device_s",
+    "server_s",
+    "server_j",
+    "up_bytes",
+    "down_bytes",
+    "device_bytes",
+    "server_bytes",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -120,21 +132,24 @@ class Split(Result):
         back = rates
         if channel.down_bytes_per_s is not None:
             back = np.full_like(rates, channel.down_bytes_per_s * channel.efficiency)
-        parts = (cuts.device_s[:, None], cuts.server_s[:, None],
-                 cuts.up_bytes[:, None] / rates, cuts.down_bytes[:, None] / back)  # fmt: skip
+        parts = (
+            cuts.device_s[:, None],
+            cuts.server_s[:, None],
+            cuts.up_bytes[:, None] / rates,
+            cuts.down_bytes[:, None] / back,
+        )
         return np.maximum.reduce(np.broadcast_arrays(*parts))
 
     @cached_property
     def _values(self) -> Floats:
-        values = {"latency_s": self.latency_s, "energy_j": self.energy_j,
-                  "throughput": self.period_s}[self.objective]  # fmt: skip
+        values = getattr(self, "period_s" if self.objective == "throughput" else self.objective)
         return np.where(self.cuts.fits[:, None], values, np.inf)
 
     @cached_property
     def best(self) -> Index:
         """The best cut at each rate that fits both memories, shape ``(rates,)``; -1 where none."""
-        found = np.argmin(self._values, axis=0).astype(np.intp)
-        return np.where(self.feasible, found, -1)
+        best = np.argmin(self._values, axis=0).astype(np.intp)
+        return np.where(self.feasible, best, -1)
 
     @property
     def feasible(self) -> bool:
@@ -179,12 +194,16 @@ class Split(Result):
         """
         if not self.feasible or np.isnan(self._values[self.cuts.fits]).any():
             return []
-        found = self._pipelined() if self.objective == "throughput" else self._envelope()
+        segments = self._pipelined() if self.objective == "throughput" else self._envelope()
         return [
-            Range(cut, self.name(cut), 1.0 / end if end > 0 else math.inf,
-                  1.0 / begin if begin > 0 else math.inf)
-            for cut, begin, end in reversed(found)
-        ]  # fmt: skip
+            Range(
+                cut,
+                self.name(cut),
+                1.0 / end if end > 0 else math.inf,
+                1.0 / begin if begin > 0 else math.inf,
+            )
+            for cut, begin, end in reversed(segments)
+        ]
 
     def _envelope(self) -> list[Segment]:
         level, slope, joule, power = self._lines()
@@ -220,35 +239,40 @@ class Split(Result):
         """Limits that the cut nearest to fitting exceeds; empty where any cut fits."""
         if self.feasible:
             return []
-        found = [broken(self.cuts, self.stages, self.device, self.server, k)
-                 for k in (self.local, self.remote)]  # fmt: skip
-        return [v for each in found for v in each]
+        exceeded = [
+            broken(self.cuts, self.stages, self.device, self.server, k)
+            for k in (self.local, self.remote)
+        ]
+        return [v for each in exceeded for v in each]
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know of the numbers."""
-        found: list[str] = []
+        notes: list[str] = []
         if np.isfinite(self.cuts.device_j).all():
             unsaid = ["its power at idle"] * ("power.idle" not in self.device.setting.facts)
             channel = self.channel
-            radio = (channel.power_up_w, channel.power_down_w, channel.up_j_per_byte,
-                     channel.down_j_per_byte)  # fmt: skip
-            unsaid += ["the link's radio"] * (not any(radio))
+            powers = channel.power_up_w, channel.power_down_w
+            radio = any((*powers, channel.up_j_per_byte, channel.down_j_per_byte))
+            unsaid += ["the link's radio"] * (not radio)
             if unsaid:
-                found.append("the device's energy leaves out " + " and ".join(unsaid) +
-                             ", of which nothing is stated")  # fmt: skip
+                notes.append(
+                    "the device's energy leaves out "
+                    + " and ".join(unsaid)
+                    + ", of which nothing is stated"
+                )
         for side in (self.device, self.server):
             p = side.prediction
             if "unknown" in p.energy_model:
-                found.append(f"{p.device} states neither energies nor power")
-            found += [f"{p.device}: {text}" for text in p.unsupported]
+                notes.append(f"{p.device} states neither energies nor power")
+            notes += [f"{p.device}: {text}" for text in p.unsupported]
         if not self.complete:
-            found.append(
+            notes.append(
                 "more cuts than are listed: those of the order of execution, and least cuts"
             )
         if self.feasible and not self.proved:
-            found.append("the least cut does not fit the memories; the best of those listed")
-        return found
+            notes.append("the least cut does not fit the memories; the best of those listed")
+        return notes
 
     @cached_property
     def table(self) -> Table:
@@ -263,18 +287,17 @@ class Split(Result):
             "cut": np.array([self.name(int(k)) for k in rows], dtype=object),
             "best": self.best[rates] == rows,
         }
-        for name in ("latency_s", "energy_j", "period_s", "link_s"):
+        for name in _PER_RATE:
             columns[name] = getattr(self, name)[rows, rates]
-        for name in ("device_s", "server_s", "server_j", "up_bytes", "down_bytes", "device_bytes",
-                     "server_bytes", "fits"):  # fmt: skip
+        for name in (*_PER_CUT, "fits"):
             columns[name] = getattr(cuts, name)[rows]
         return Table(columns)
 
     @property
     def shown(self) -> list[int]:
         """Cuts that are the best at some rate that was asked for, and all on either side."""
-        found = [int(k) for k in self.best if k >= 0]
-        return list(dict.fromkeys([self.local, *sorted(found), self.remote]))
+        best = [int(k) for k in self.best if k >= 0]
+        return list(dict.fromkeys([self.local, *sorted(best), self.remote]))
 
     def to_plan(self, rate: int = -1) -> Plan:
         """Return the best cut at one rate, by its index, as a plan of the graph.
@@ -297,8 +320,14 @@ class Split(Result):
         names = self.device.prediction.device, self.server.prediction.device
         if names[0] == names[1]:
             names = names[0], f"{names[1]}#2"
-        return plan_of(self.stages, self.cuts.local[k].tolist(), names, self.link, sizes,
-                       str(self.device.precision))  # fmt: skip
+        return plan_of(
+            self.stages,
+            self.cuts.local[k].tolist(),
+            names,
+            self.link,
+            sizes,
+            str(self.device.precision),
+        )
 
     def explain(self, rate: int = -1) -> str:
         """Return the arithmetic behind the best cut at one rate, by its index.
@@ -320,18 +349,20 @@ class Split(Result):
             ("server", self.server, cuts.server_s[k], self.stages.count - rows),
         ):
             p = side.prediction
-            lines.append(f"  {name:<7} {show(seconds, 'time'):>10}  {stages} of "
-                         f"{self.stages.count} stages on {p.device}, {p.precision}, "
-                         f"runtime {p.runtime}")  # fmt: skip
-        for name, moved, limit in (
+            lines.append(
+                f"  {name:<7} {show(seconds, 'time'):>10}  {stages} of "
+                f"{self.stages.count} stages on {p.device}, {p.precision}, "
+                f"runtime {p.runtime}"
+            )
+        for name, size, limit in (
             ("up", cuts.up_bytes[k], speed),
             ("down", cuts.down_bytes[k], channel.down_bytes_per_s or speed),
         ):
-            if moved > 0:
-                seconds = channel.latency_s + moved / channel.efficiency / limit
+            if size > 0:
+                seconds = channel.latency_s + size / channel.efficiency / limit
                 lines.append(
                     f"  {name:<7} {show(seconds, 'time'):>10}  = {show(channel.latency_s, 'time')}"
-                    f" + {show(moved, 'bytes', unit='B')} / ({channel.efficiency:g} * "
+                    f" + {show(size, 'bytes', unit='B')} / ({channel.efficiency:g} * "
                     f"{show(limit, 'bandwidth', unit='Mbit/s')})"
                 )
         lines.append(f"  {'all':<7} {show(self.latency_s[k, rate], 'time'):>10}")
@@ -348,20 +379,27 @@ class Split(Result):
         best = self.best
         at = np.arange(len(best))
         out: dict[str, Any] = {
-            "workload": d.workload.name, "device": d.device, "server": s.device,
-            "device_runtime": d.runtime, "server_runtime": s.runtime,
-            "device_precision": d.precision, "server_precision": s.precision,
-            "link": self.link, "objective": self.objective, "feasible": self.feasible,
-            "proved": self.proved, "stages": self.stages.count, "cuts": self.cuts.count,
+            "workload": d.workload.name,
+            "device": d.device,
+            "server": s.device,
+            "device_runtime": d.runtime,
+            "server_runtime": s.runtime,
+            "device_precision": d.precision,
+            "server_precision": s.precision,
+            "link": self.link,
+            "objective": self.objective,
+            "feasible": self.feasible,
+            "proved": self.proved,
+            "stages": self.stages.count,
+            "cuts": self.cuts.count,
             "every_cut_listed": self.complete,
             "rates_bytes_per_s": self.rates_bytes_per_s,
             "best": [self.name(int(k)) for k in best],
             "sent_up": [list(self.cuts.crossing[int(k)]) if k >= 0 else [] for k in best],
-        }  # fmt: skip
-        for name in ("latency_s", "energy_j", "period_s", "link_s"):
+        }
+        for name in _PER_RATE:
             out[name] = getattr(self, name)[best, at]
-        for name in ("device_s", "server_s", "server_j", "up_bytes", "down_bytes", "device_bytes",
-                     "server_bytes"):  # fmt: skip
+        for name in _PER_CUT:
             out[name] = getattr(self.cuts, name)[best]
         for name, cut in (("local", self.local), ("remote", self.remote)):
             out[name] = {
@@ -370,11 +408,14 @@ class Split(Result):
                 "energy_j": self.energy_j[cut],
             }
         out["ranges"] = [
-            {"cut": r.name, "from_bytes_per_s": r.from_bytes_per_s,
-             "to_bytes_per_s": r.to_bytes_per_s,
-             "up_bytes": self.cuts.up_bytes[r.cut]}
+            {
+                "cut": r.name,
+                "from_bytes_per_s": r.from_bytes_per_s,
+                "to_bytes_per_s": r.to_bytes_per_s,
+                "up_bytes": self.cuts.up_bytes[r.cut],
+            }
             for r in self.ranges
-        ]  # fmt: skip
+        ]
         out["violations"] = self.violations
         out["notes"] = self.notes
         return plain(out)
@@ -400,15 +441,20 @@ class Split(Result):
                 continue
             k = int(best[start])
             ends = sorted({start, i - 1})
-            rows.append((
-                "..".join(f"{rates[e] * 8e-6:.4g}" for e in ends), self.name(k),
-                show(self.cuts.up_bytes[k], "bytes"),
-                "..".join(show(self.latency_s[k, e], "time") for e in ends),
-                show(self.cuts.device_s[k], "time"), show(self.cuts.server_s[k], "time"),
-                "..".join(_joule(self.energy_j[k, e]) for e in ends)
-                if math.isfinite(self.energy_j[k, start]) else "unknown",
-                "..".join(f"{1.0 / self.period_s[k, e]:.4g}" for e in ends),
-            ))  # fmt: skip
+            rows.append(
+                (
+                    "..".join(f"{rates[e] * 8e-6:.4g}" for e in ends),
+                    self.name(k),
+                    show(self.cuts.up_bytes[k], "bytes"),
+                    "..".join(show(self.latency_s[k, e], "time") for e in ends),
+                    show(self.cuts.device_s[k], "time"),
+                    show(self.cuts.server_s[k], "time"),
+                    "..".join(_joule(self.energy_j[k, e]) for e in ends)
+                    if math.isfinite(self.energy_j[k, start])
+                    else "unknown",
+                    "..".join(f"{1.0 / self.period_s[k, e]:.4g}" for e in ends),
+                )
+            )
             start = i
         return rows
 

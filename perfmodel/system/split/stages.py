@@ -18,17 +18,14 @@ from perfmodel.arrays import Value, first_number
 from perfmodel.cost.setting import Setting
 from perfmodel.errors import input_error
 from perfmodel.formats import Precision
-from perfmodel.hardware.device import Device
-from perfmodel.hardware.machine import Machine
 from perfmodel.kinds.rates import vector_peak
-from perfmodel.predict import machine_for, static_for
+from perfmodel.prediction import stages
 from perfmodel.prediction.job import PredictionJob
 from perfmodel.prediction.prediction import Prediction
-from perfmodel.resolve import precision_for
-from perfmodel.workload.executed import executed
+from perfmodel.resolve import PredictionInputs
 from perfmodel.workload.fuse import aliases
 from perfmodel.workload.graph import Graph, Operator
-from perfmodel.workload.lower import Lowered, lower
+from perfmodel.workload.lower import Lowered
 from perfmodel.workload.symbols import evaluate
 from perfmodel.workload.unroll import written_out
 from perfmodel.workload.workload import Workload
@@ -40,7 +37,7 @@ MOST_OPERATORS = 2500
 #: Formats of indices and masks, which a link carries as they are.
 INDICES = frozenset({"int64", "int32", "bool"})
 #: Tensors that stay with those that write and read them.
-_KEPT = frozenset({"kv", "state"})
+_CACHES = frozenset({"kv", "state"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +91,12 @@ class Stages:
 
     def before(self) -> list[set[int]]:
         """Return the stages whose tensors each stage reads."""
-        found: list[set[int]] = [set() for _ in self.members]
+        earlier: list[set[int]] = [set() for _ in self.members]
         for flow in self.flows:
             for reader in flow.readers:
                 if flow.maker >= 0:
-                    found[reader].add(flow.maker)
-        return found
+                    earlier[reader].add(flow.maker)
+        return earlier
 
 
 @dataclass(frozen=True)
@@ -142,16 +139,15 @@ class SplitStageCosts:
 
 
 def stages_of(
-    workload: Workload,
-    sides: Sequence[tuple[Device | Machine, str | Precision | None, str | None, str | None]],
+    sides: Sequence[PredictionInputs],
 ) -> tuple[Stages, tuple[SplitStageCosts, ...]]:
-    """Return the stages of a network, and what they take on each side.
+    """Return the stages of a network, and their costs on each side.
 
     Parameters
     ----------
     sides
-        Device, precision, runtime and engine of each; what runs is the network as the first side's
-        runtime would (`perfmodel.workload.families.ExecutionSemantics`).
+        The first has the network, which runs as that side's runtime runs it
+        (`perfmodel.workload.families.ExecutionSemantics`).
 
     Raises
     ------
@@ -159,39 +155,29 @@ def stages_of(
         Dimensions that are arrays; a network of sizes alone, or that computes nothing; unknown
         names.
     """
+    workload = sides[0].workload
     if workload.shape:
         expected = "one number for each dimension; the rate of the link may be an array"
         raise input_error("a split is of one network", "workload", expected=expected)
-    machines = [machine_for(workload, device, runtime, engine, precision)
-                for device, precision, runtime, engine in sides]  # fmt: skip
-    written = workload.graph(static_for(machines[0], None).semantics)
-    if written.schedulable_only:
-        said = f"'{workload.name}' can be scheduled but not split: it holds sizes only"
-        raise input_error(said, expected="a workload with operators")
-    graph = written_out(written, workload.parameters, MOST_OPERATORS)
-    lowered: list[Lowered] = []
-    precisions: list[Precision] = []
-    for machine, (_, precision, _, _) in zip(machines, sides, strict=True):
-        static = static_for(machine, None)
-        chosen = precision_for(precision, workload, machine, static.engine)
-        run = graph
-        if static.execution is not None:
-            run = executed(graph, static.execution, chosen.activations.compute)
-        lowered.append(lower(run, static.fusion, tagged=bool(chosen.weights.overrides)))
-        precisions.append(chosen)
+    subjects = [stages.resolve(*side) for side in sides]
+    graph = stages.written(subjects[0], "split")
+    graph = written_out(graph, workload.parameters, MOST_OPERATORS)
+    lowered = [
+        stages.lower(stages.execute(each, graph), each.model.fusion, each.precision)
+        for each in subjects
+    ]
     if not any(each.rows for each in lowered):
         raise input_error(f"'{workload.name}' computes nothing", file=workload.origin)
-    found, at = _stages(graph, workload, lowered)
-    return found, tuple(
-        costs(workload, machine, precision, each, at, found.count)
-        for machine, precision, each in zip(machines, precisions, lowered, strict=True)
+    parts, at = _stages(graph, workload, lowered)
+    return parts, tuple(
+        costs(subject, each, at, parts.count)
+        for subject, each in zip(subjects, lowered, strict=True)
     )
 
 
 def costs(
-    workload: Workload, machine: Machine, precision: Precision, lowered: Lowered,
-    at: Mapping[str, int], count: int,
-) -> SplitStageCosts:  # fmt: skip
+    subject: stages.ResolvedPrediction, lowered: Lowered, at: Mapping[str, int], count: int
+) -> SplitStageCosts:
     """Return what stages take on a machine: sums over its rows.
 
     What a runtime adds of its own (conversions of layout or format) counts with the next operator
@@ -202,10 +188,7 @@ def costs(
     at
         Operator -> its stage.
     """
-    static = static_for(machine, None)
-    prediction = PredictionJob(
-        workload, machine, precision, static, lowered, False, False, False
-    ).run()
+    prediction = PredictionJob(*subject, lowered).run()
     table, terms = prediction._opened  # pyright: ignore[reportPrivateUsage]
     n = len(table.rows)
     stage = np.empty(n, dtype=np.intp)
@@ -221,14 +204,18 @@ def costs(
         return out
 
     totals = {f"operations {name}": summed(done) for name, done in terms.operations.items()}
-    totals |= {f"traffic {name}": summed(moved) for name, moved in terms.traffic.items()}
+    totals |= {f"traffic {name}": summed(size) for name, size in terms.traffic.items()}
     totals |= {f"energy {name}": summed(joule) for name, joule in terms.energy.items()}
     setting = prediction._setting  # pyright: ignore[reportPrivateUsage]
     return SplitStageCosts(
-        prediction, summed(terms.row_s), totals, tuple(terms.priced) if terms.energy else (),
-        float(np.asarray(prediction.once_a_run_s)), precision,
+        prediction,
+        summed(terms.row_s),
+        totals,
+        tuple(terms.priced) if terms.energy else (),
+        float(np.asarray(prediction.once_a_run_s)),
+        subject.precision,
         first_number(vector_peak(setting)[1]),
-    )  # fmt: skip
+    )
 
 
 def _column(values: Value, n: int) -> Floats:
@@ -240,19 +227,59 @@ def _stages(
     graph: Graph, workload: Workload, lowered: Sequence[Lowered]
 ) -> tuple[Stages, dict[str, int]]:
     """Return stages, and the stage of each operator that is no view."""
+    alias = aliases(graph)
+    operators = [op for _, op in graph.walk() if op.kind != "view"]
+    stage = _joined(graph, operators, alias, lowered)
+    at = {op.name: s for op, s in zip(operators, stage, strict=True)}
+    members: list[list[str]] = [[] for _ in range(max(stage, default=-1) + 1)]
+    for name, s in at.items():
+        members[s].append(name)
+    values = {**graph.defaults, **workload.parameters}
+
+    def elements(name: str) -> float:
+        return float(evaluate(graph.tensors[name].elements, values))
+
+    def stored(roles: frozenset[str]) -> dict[str, tuple[tuple[int, ...], float]]:
+        return {
+            name: (_sorted(at[operators[i].name] for i in users), elements(name))
+            for name, users in _users(graph, operators, alias, roles).items()
+        }
+
+    flows: list[StageActivation] = []
+    outputs = {alias.get(n, n) for n in graph.outputs}
+    for name, users in _users(graph, operators, alias, frozenset({"activation"})).items():
+        writers = {i for i in users if name in {alias.get(n, n) for n in operators[i].writes}}
+        maker = at[operators[min(writers)].name] if writers else -1
+        readers = _sorted(s for i in users if (s := at[operators[i].name]) != maker)
+        if readers or name in outputs:
+            wanted = name in outputs and maker >= 0
+            fixed = graph.tensors[name].format in INDICES
+            flows.append(StageActivation(name, maker, readers, wanted, elements(name), fixed))
+    weights, caches = stored(frozenset({"weight"})), stored(_CACHES)
+    return Stages(graph, tuple(map(tuple, members)), tuple(flows), weights, caches), at
+
+
+def _joined(
+    graph: Graph,
+    operators: Sequence[Operator],
+    alias: Mapping[str, str],
+    lowered: Sequence[Lowered],
+) -> list[int]:
+    """Return the stage of each operator, by number in the order of execution.
+
+    Operators of one kernel of either side, and those that share a cache, are one stage.
+    """
     import networkx
 
     nx: Any = networkx
-    alias = aliases(graph)
-    operators = [op for _, op in graph.walk() if op.kind != "view"]
     place = {op.name: i for i, op in enumerate(operators)}
     joined = nx.Graph()
     joined.add_nodes_from(range(len(operators)))
-    for each in lowered:
-        for kernel in each.kernels:
+    for side in lowered:
+        for kernel in side.kernels:
             nx.add_path(joined, [place[op.name] for op in kernel.operators if op.name in place])
-    for touched in _touched(graph, operators, alias, _KEPT).values():
-        nx.add_path(joined, touched)
+    for users in _users(graph, operators, alias, _CACHES).values():
+        nx.add_path(joined, users)
     groups = {i: g for g, members in enumerate(nx.connected_components(joined)) for i in members}
     # Operators that ride on kernels of both sides may close a circle: it is one stage.
     between = nx.DiGraph()
@@ -263,54 +290,27 @@ def _stages(
             if name in makers and groups[makers[name]] != groups[i]:
                 between.add_edge(groups[makers[name]], groups[i])
         makers |= {alias.get(n, n): i for n in op.writes}
-    whole = nx.condensation(between)
+    condensed = nx.condensation(between)
+    part: dict[int, int] = condensed.graph["mapping"]
     first: dict[int, int] = {}
-    part: dict[int, int] = dict(whole.graph["mapping"])
     for i in range(len(operators)):
         first.setdefault(part[groups[i]], i)
-    sequence: list[int] = list(nx.lexicographical_topological_sort(whole, key=first.__getitem__))
-    order = {c: k for k, c in enumerate(sequence)}
-    at = {op.name: order[part[groups[i]]] for i, op in enumerate(operators)}
-    members: list[list[str]] = [[] for _ in order]
-    for op in operators:
-        members[at[op.name]].append(op.name)
-    values = {**graph.defaults, **workload.parameters}
-
-    def elements(name: str) -> float:
-        return float(evaluate(graph.tensors[name].elements, values))
-
-    def held(roles: frozenset[str]) -> dict[str, tuple[tuple[int, ...], float]]:
-        found = _touched(graph, operators, alias, roles)
-        return {name: (_sorted(at[operators[i].name] for i in touched), elements(name))
-                for name, touched in found.items()}  # fmt: skip
-
-    flows: list[StageActivation] = []
-    outputs = {alias.get(n, n) for n in graph.outputs}
-    activations = _touched(graph, operators, alias, frozenset({"activation"}))
-    for name, touched in activations.items():
-        made = {i for i in touched if name in {alias.get(n, n) for n in operators[i].writes}}
-        maker = at[operators[min(made)].name] if made else -1
-        readers = _sorted(s for i in touched if (s := at[operators[i].name]) != maker)
-        if readers or name in outputs:
-            fixed = graph.tensors[name].format in INDICES
-            flows.append(StageActivation(name, maker, readers, name in outputs and maker >= 0,
-                              elements(name), fixed))  # fmt: skip
-    stages = Stages(graph, tuple(map(tuple, members)), tuple(flows),
-                    held(frozenset({"weight"})), held(_KEPT))  # fmt: skip
-    return stages, at
+    sequence = nx.lexicographical_topological_sort(condensed, key=first.__getitem__)
+    order: dict[int, int] = {c: k for k, c in enumerate(sequence)}
+    return [order[part[groups[i]]] for i in range(len(operators))]
 
 
 def _sorted(values: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(set(values)))
 
 
-def _touched(
+def _users(
     graph: Graph, operators: Sequence[Operator], alias: Mapping[str, str], roles: frozenset[str]
 ) -> dict[str, list[int]]:
     """Return tensor of some roles -> operators that read or write it, in order."""
-    found: dict[str, list[int]] = {}
+    users: dict[str, list[int]] = {}
     for i, op in enumerate(operators):
         for name in dict.fromkeys(alias.get(n, n) for n in (*op.reads, *op.writes)):
             if graph.tensors[name].role in roles:
-                found.setdefault(name, []).append(i)
-    return found
+                users.setdefault(name, []).append(i)
+    return users

@@ -71,9 +71,15 @@ def unpacked(
         reason = (error.strerror or "cannot be read").lower()
         raise input_error(reason, file=file, expected="a readable file") from None
     except (
-        zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError,
-        KeyError, OverflowError,
-    ) as error:  # fmt: skip
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+        KeyError,
+        OverflowError,
+    ) as error:
         reason = str(error).splitlines()[0].lower() if str(error) else "damaged"
         raise input_error(
             f"is no archive that can be read: {reason}", file=file, expected=expected

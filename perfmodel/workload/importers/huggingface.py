@@ -6,7 +6,6 @@ architecture makes of them. Keys that do not shape the graph are ignored.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +16,7 @@ from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import Marks, read
 from perfmodel.workload.families import family
 from perfmodel.workload.importers.huggingface_models import Config, architectures, structure_of
+from perfmodel.workload.importers.stored.held import stamp_of
 from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
@@ -44,11 +44,7 @@ def load_config(path: Path, settings: Mapping[str, Value] | None = None) -> Work
     InputError
         Every fault of the file, or of the settings, with its place.
     """
-    try:
-        status = os.stat(path)
-        stamp = status.st_mtime_ns, status.st_size
-    except (OSError, ValueError):  # ValueError: a null character in the name
-        stamp = 0, 0
+    stamp = stamp_of(path)
     known = _FILES.get(str(path))
     if known is None or known[0] != stamp:
         data, marks = read(path, json_text=True)
@@ -76,16 +72,19 @@ def parse(data: Any, marks: Marks, path: Path) -> ModelEntry:
     config = Config(plain)
     name, structure = structure_of(found, config)
     kind = family(name)
-    flaws = config.flaws
-    if not flaws:
-        flaws = [config.placed(flaw) for flaw in structure_flaws(kind, structure)]
+    flaws = config.flaws or list(map(config.placed, structure_flaws(kind, structure)))
     if flaws:
         raise InputError(locate(flaws, marks, file))
     return entry(
-        _name(plain, path), kind, kind.structure.model_validate(structure), path, config.defaults,
-        precision=_precision(plain, config), notes=tuple(config.notes),
+        _name(plain, path),
+        kind,
+        kind.structure.model_validate(structure),
+        path,
+        config.defaults,
+        precision=_precision(plain, config),
+        notes=tuple(config.notes),
         trained_context=_longest(plain),
-    )  # fmt: skip
+    )
 
 
 def _longest(data: Mapping[str, Any]) -> int:
@@ -93,15 +92,14 @@ def _longest(data: Mapping[str, Any]) -> int:
     inner = data.get("text_config")
     if isinstance(inner, Mapping):
         return _longest(cast("dict[str, Any]", inner))
-    stated = data.get("max_position_embeddings", data.get("n_positions"))
+    lengths: list[Any] = [data.get("max_position_embeddings", data.get("n_positions"))]
     scaling = data.get("rope_scaling")
-    found: list[Any] = [stated]
     if isinstance(scaling, Mapping):
-        told = cast("dict[str, Any]", scaling)
-        factor, first = told.get("factor"), told.get("original_max_position_embeddings")
+        stated = cast("dict[str, Any]", scaling)
+        factor, first = stated.get("factor"), stated.get("original_max_position_embeddings")
         if isinstance(factor, int | float) and isinstance(first, int | float):
-            found.append(first * factor)
-    return int(max((n for n in found if type(n) in (int, float) and 0 < n < 1e12), default=0))
+            lengths.append(first * factor)
+    return int(max((n for n in lengths if type(n) in (int, float) and 0 < n < 1e12), default=0))
 
 
 def _named_class(data: Mapping[str, Any]) -> str | None:
@@ -124,8 +122,8 @@ def _unknown_type(data: Mapping[str, Any], found: Any) -> Flaw:
     if not isinstance(found, str):
         return Flaw(("model_type",), f"{found!r} is not a text", expected)
     meant = nearest(found, architectures())
-    return Flaw(("model_type",), f"no reader for the architecture '{found}'",
-                expected if not meant else "", meant)  # fmt: skip
+    message = f"no reader for the architecture '{found}'"
+    return Flaw(("model_type",), message, "" if meant else expected, meant)
 
 
 def _name(data: Mapping[str, Any], path: Path) -> str:

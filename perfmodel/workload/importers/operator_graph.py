@@ -5,34 +5,51 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError, nearest
+from perfmodel.marks import Marks
 from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import read, validate
+from perfmodel.workload.families import ExecutionSemantics
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue, Shape
+from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.operator_shapes import complete
 from perfmodel.workload.importers.operator_sizes import sizes_graph
-from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.layer_forms import LayerBuilder
 from perfmodel.workload.workload import Workload
-
-if TYPE_CHECKING:
-    from perfmodel.marks import Marks
-    from perfmodel.workload.families import ExecutionSemantics
-    from perfmodel.workload.graph import Graph
-    from perfmodel.workload.importers.onnx.node import OnnxNode, OnnxValue, Shape
 
 #: A value that a node computes is called so by exporters: folded, it is no learned parameter.
 _COMPUTED = re.compile(r"_output_\d+$")
 
 #: (operator, input) that hold a shape, an axis or a bound, never data.
-_STRUCTURAL: Mapping[str, tuple[int, ...]] = {
-    "Reshape": (1,), "Expand": (1,), "Slice": (1, 2, 3, 4), "Pad": (1, 2, 3), "Squeeze": (1,),
-    "Unsqueeze": (1,), "Clip": (1, 2), "Tile": (1,), "Split": (1,), "Resize": (1, 2, 3),
-    "ReduceSum": (1,), "ReduceMean": (1,), "ReduceMax": (1,), "TopK": (1,),
-    "ConstantOfShape": (0,), "Trilu": (1,), "OneHot": (1,), "Dropout": (1, 2),
-}  # fmt: skip
+_STRUCTURAL: Mapping[str, Sequence[int]] = {
+    **dict.fromkeys(
+        (
+            "Reshape",
+            "Expand",
+            "Squeeze",
+            "Unsqueeze",
+            "Tile",
+            "Split",
+            "ReduceSum",
+            "ReduceMean",
+            "ReduceMax",
+            "TopK",
+            "Trilu",
+            "OneHot",
+        ),
+        (1,),
+    ),
+    **dict.fromkeys(("Clip", "Dropout"), (1, 2)),
+    **dict.fromkeys(("Pad", "Resize"), (1, 2, 3)),
+    "Slice": (1, 2, 3, 4),
+    "ConstantOfShape": (0,),
+}
 
 _LIMIT = 2**40
 
@@ -106,10 +123,8 @@ def load_operator_graph(path: str | Path, settings: Mapping[str, Value] | None =
 
 def _scheduled(data: object, marks: Marks, file: Path) -> Workload:
     graph = sizes_graph(data, marks, str(file))
-    return Workload(
-        graph.name, FixedBuild(graph), {}, ("runs", 1), origin=str(file),
-        notes=("holds sizes and no shapes: can be scheduled, not predicted",),
-    )  # fmt: skip
+    note = "holds sizes and no shapes: can be scheduled, not predicted"
+    return Workload(graph.name, FixedBuild(graph), {}, ("runs", 1), origin=str(file), notes=(note,))
 
 
 def _priced(data: object, marks: Marks, file: Path) -> Workload:
@@ -147,8 +162,8 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
             ("out_shapes", node.outputs, node.out_shapes),
         ):
             if shapes and len(shapes) != len(names):
-                fault((*place, key), f"{len(shapes)} shapes for {len(names)} tensors",
-                      "one each, or null")  # fmt: skip
+                message = f"{len(shapes)} shapes for {len(names)} tensors"
+                fault((*place, key), message, "one each, or null")
             for j, shape in enumerate(shapes):
                 if shape is not None and any(not 0 <= d <= _LIMIT for d in shape):
                     fault((*place, key, j), f"{shape} is no shape", f"extents from 0 to {_LIMIT}")
@@ -156,11 +171,11 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
             if name in node.weights or not name:
                 continue
             if name in entry.inputs or name in made:
-                made_shape, read = shapes_of.get(name), _shape(node.in_shapes, j)
-                sound = made_shape and all(0 < d <= _LIMIT for d in made_shape)
-                if made_shape and sound and read and tuple(made_shape) != read:
-                    fault((*place, "in_shapes", j), f"'{name}' is read as {list(read)}",
-                          f"{made_shape}, as it is made")  # fmt: skip
+                shape, read = shapes_of.get(name), _shape(node.in_shapes, j)
+                sound = shape and all(0 < d <= _LIMIT for d in shape)
+                if shape and sound and read and tuple(shape) != read:
+                    message = f"'{name}' is read as {list(read)}"
+                    fault((*place, "in_shapes", j), message, f"{shape}, as it is made")
                 continue
             if name in made_at:
                 later = entry.nodes[made_at[name]].name or entry.nodes[made_at[name]].op
@@ -170,9 +185,12 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
                     "nodes in order of execution, without a cycle",
                 )
             elif not _COMPUTED.search(name) and j not in _STRUCTURAL.get(node.op, ()):
-                fault((*place, "inputs", j), f"nothing makes '{name}'",
-                      "an input of the graph, an output of a node, or a name among 'weights'",
-                      nearest(name, [*entry.inputs, *made, *node.weights]))  # fmt: skip
+                fault(
+                    (*place, "inputs", j),
+                    f"nothing makes '{name}'",
+                    "an input of the graph, an output of a node, or a name among 'weights'",
+                    nearest(name, [*entry.inputs, *made, *node.weights]),
+                )
         for j, name in enumerate(node.outputs):
             if name and (name in made or name in entry.inputs):
                 fault((*place, "outputs", j), f"'{name}' is made twice", "each name once")
@@ -180,16 +198,13 @@ def _faults(entry: GraphEntry, marks: Marks, file: str) -> list[Fault]:
             shapes_of[name] = node.out_shapes[j] if j < len(node.out_shapes) else None
     for j, name in enumerate(entry.outputs or []):
         if name not in made and name not in entry.inputs:
-            fault(("outputs", j), f"no node makes '{name}'", "an output of a node",
-                  nearest(name, made))  # fmt: skip
+            near = nearest(name, made)
+            fault(("outputs", j), f"no node makes '{name}'", "an output of a node", near)
     return locate(flaws, marks, file)
 
 
 def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
-    from perfmodel.workload.importers.onnx.pricing import Pricer
-    from perfmodel.workload.importers.operator_shapes import complete
-
-    builder = SequenceBuilder(name)
+    builder = LayerBuilder(name)
     pricer = Pricer(builder)
     edges = _edges(entry)
     for input_name in entry.inputs:
@@ -223,26 +238,19 @@ def _graph(entry: GraphEntry, name: str) -> tuple[Graph, tuple[str, ...]]:
 
 def _edges(entry: GraphEntry) -> dict[str, OnnxValue]:
     """Return every value of the file; one whose extents the file did not know has no shape."""
-    from perfmodel.workload.importers.onnx.node import OnnxValue
-
     edges: dict[str, OnnxValue] = {n: OnnxValue(n, tuple(s)) for n, s in entry.inputs.items()}
     made = {o for n in entry.nodes for o in n.outputs}
     for node in entry.nodes:
         structural = _STRUCTURAL.get(node.op, ())
         for i, name in enumerate(node.inputs):
-            shape = _shape(node.in_shapes, i)
-            if not name or name in edges:
-                continue
-            if name not in made:
-                folded = _COMPUTED.search(name) is not None
-                kind = "constant" if folded or i in structural else "weight"
-                edges[name] = OnnxValue(name, shape, kind)
+            if name and name not in edges and name not in made:
+                folded = _COMPUTED.search(name) or i in structural
+                kind = "constant" if folded else "weight"
+                edges[name] = OnnxValue(name, _shape(node.in_shapes, i), kind)
+        kind = "constant" if node.op in {"Constant", "Shape", "Size"} else "data"
         for i, name in enumerate(node.outputs):
             if name:
-                constant = node.op in {"Constant", "Shape", "Size"}
-                edges[name] = OnnxValue(
-                    name, _computed_shape(node, i), "constant" if constant else "data"
-                )
+                edges[name] = OnnxValue(name, _computed_shape(node, i), kind)
         if node.op == "Gather" and len(node.inputs) > 1 and node.inputs[1] in entry.inputs:
             edges[node.inputs[1]].format = "int64"
     return edges
@@ -256,22 +264,17 @@ def _shape(shapes: Sequence[list[int] | None], index: int) -> Shape | None:
 def _computed_shape(node: NodeEntry, index: int) -> Shape | None:
     """Return an output's shape; zeros, and no extents at all, stand for what nobody inferred."""
     shape = _shape(node.out_shapes, index)
-    if shape is None or 0 in shape:
-        return None
-    if not shape and not node.op.startswith(("Reduce", "Arg", "Constant")):
-        return None
-    return shape
+    scalar = node.op.startswith(("Reduce", "Arg", "Constant"))
+    return None if shape is None or 0 in shape or not (shape or scalar) else shape
 
 
 def _nodes(entry: GraphEntry, edges: Mapping[str, OnnxValue]) -> list[OnnxNode]:
-    from perfmodel.workload.importers.onnx.node import OnnxNode
-
     return [
         OnnxNode(
             n.op,
             n.name or f"{n.op}_{i}",
-            tuple(edges[name] if name else None for name in n.inputs),
-            tuple(edges[name] if name else None for name in n.outputs),
+            tuple(map(edges.get, n.inputs)),
+            tuple(map(edges.get, n.outputs)),
             n.attrs,
             n.domain,
         )

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from perfmodel.errors import InputError, nearest, one_of
+from perfmodel.marks import Marks
 from perfmodel.pydantic_faults import Flaw, locate
 from perfmodel.specfile import validate
 from perfmodel.workload.builder import GraphBuilder
-
-if TYPE_CHECKING:
-    from perfmodel.marks import Marks
-    from perfmodel.workload.graph import Graph, Tensor
+from perfmodel.workload.graph import Graph, Tensor
 
 #: Bytes of the units in which sizes may be stated.
 UNITS = {
-    "B": 1, "byte": 1, "bytes": 1, "kB": 10**3, "KB": 10**3, "KiB": 2**10, "MB": 10**6,
-    "MiB": 2**20, "GB": 10**9, "GiB": 2**30,
-}  # fmt: skip
+    "B": 1,
+    "byte": 1,
+    "bytes": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "KiB": 2**10,
+    "MB": 10**6,
+    "MiB": 2**20,
+    "GB": 10**9,
+    "GiB": 2**30,
+}
 
 _LIMIT = 2**60
 
@@ -71,28 +78,28 @@ def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
         flaws.append(Flaw(path, message, expected, near))
 
     if entry.unit not in UNITS:
-        fault(("unit",), f"'{entry.unit}' is no unit of size", one_of(UNITS),
-              nearest(entry.unit, UNITS))  # fmt: skip
+        near = nearest(entry.unit, UNITS)
+        fault(("unit",), f"'{entry.unit}' is no unit of size", one_of(UNITS), near)
     unit = UNITS.get(entry.unit, 1)
     count = len(entry.operators)
     for i, op in enumerate(entry.operators):
+        place = "operators", i
         size = op.output_size * unit
         if size != int(size) or size > _LIMIT:
-            fault(("operators", i, "output_size"), f"{op.output_size:g} {entry.unit} is no size",
-                  f"whole bytes up to {_LIMIT}")  # fmt: skip
+            message = f"{op.output_size:g} {entry.unit} is no size"
+            fault((*place, "output_size"), message, f"whole bytes up to {_LIMIT}")
         for j, source in enumerate(op.inputs):
             if not 0 <= source < count:
-                fault(("operators", i, "inputs", j), f"there is no operator {source}",
-                      f"a position from 0 to {count - 1}")  # fmt: skip
+                message = f"there is no operator {source}"
+                fault((*place, "inputs", j), message, f"a position from 0 to {count - 1}")
         if op.inplace is not None and op.inplace not in op.inputs:
-            fault(("operators", i, "inplace"), f"{op.inplace} is none of its inputs",
-                  " or ".join(["null", *map(str, dict.fromkeys(op.inputs))]))  # fmt: skip
+            expected = " or ".join(["null", *map(str, dict.fromkeys(op.inputs))])
+            fault((*place, "inplace"), f"{op.inplace} is none of its inputs", expected)
     order = _order([op.inputs for op in entry.operators])
     if len(order) < count and not flaws:
         stuck = sorted(set(range(count)) - set(order))
-        around = ", ".join(map(str, stuck[:8]))
-        fault(("operators", stuck[0], "inputs"), f"operators wait for each other: {around}",
-              "a graph without a cycle")  # fmt: skip
+        message = f"operators wait for each other: {', '.join(map(str, stuck[:8]))}"
+        fault(("operators", stuck[0], "inputs"), message, "a graph without a cycle")
     if flaws:
         raise InputError(locate(flaws, marks, file))
     return _build(entry, unit, order)
@@ -100,21 +107,18 @@ def sizes_graph(data: object, marks: Marks, file: str) -> Graph:
 
 def _order(inputs: list[list[int]]) -> list[int]:
     """Return the file's own order where it is one, else the nearest topological order."""
-    import heapq
-
-    waiting = [len(set(sources)) for sources in inputs]
+    waiting = [set(sources) for sources in inputs]
     readers: dict[int, list[int]] = {}
-    for i, sources in enumerate(inputs):
-        for source in set(sources):
+    for i, sources in enumerate(waiting):
+        for source in sources:
             readers.setdefault(source, []).append(i)
-    ready = [i for i, n in enumerate(waiting) if n == 0]
+    ready = [i for i, sources in enumerate(waiting) if not sources]
     order: list[int] = []
     while ready:
-        i = heapq.heappop(ready)
-        order.append(i)
-        for reader in readers.get(i, ()):
-            waiting[reader] -= 1
-            if waiting[reader] == 0:
+        order.append(heapq.heappop(ready))
+        for reader in readers.get(order[-1], ()):
+            waiting[reader].remove(order[-1])
+            if not waiting[reader]:
                 heapq.heappush(ready, reader)
     return order
 
@@ -128,12 +132,15 @@ def _build(entry: SizesEntry, unit: int, order: list[int]) -> Graph:
         name = op.name or f"operator_{i}"
         size = int(op.output_size * unit)
         y = made[i] = builder.tensor(f"{name}.out", (size,), format="uint8")
-        sources = [made[s] for s in dict.fromkeys(op.inputs)]
         builder.operator(
-            name, "opaque", sources, [y], pair=(y.slot, y.slot),
+            name,
+            "opaque",
+            [made[s] for s in dict.fromkeys(op.inputs)],
+            [y],
+            pair=(y.slot, y.slot),
             inplace=made[op.inplace] if op.inplace is not None else None,
             attributes={"free_store": op.free_store, "index": i, "size": size},
-        )  # fmt: skip
+        )
         if not op.inputs:
             builder.inputs.append(y.name)
         if i not in read:

@@ -86,9 +86,9 @@ READERS: Final[Sequence[ModelImporter]] = (
 )
 
 #: Suffixes of files that are imported rather than read as entries of the library.
-IMPORTED: Final[tuple[str, ...]] = tuple(dict.fromkeys(
-    suffix for reader in READERS for suffix in reader.suffixes
-))  # fmt: skip
+IMPORTED: Final[tuple[str, ...]] = tuple(
+    dict.fromkeys(suffix for reader in READERS for suffix in reader.suffixes)
+)
 
 
 #: What a file begins with: its name, at which byte, the bytes, and how such files are named.
@@ -100,13 +100,15 @@ _LETTERS: Final = (
 
 #: Formats that hold code, or weights without a graph, and what to do instead.
 _INSTEAD: Final = {
-    **dict.fromkeys((".pt", ".pth", ".bin"), "a .pt2 of torch.export.save, or the .safetensors "
-                    "with its config.json"),
+    **dict.fromkeys(
+        (".pt", ".pth", ".bin"),
+        "a .pt2 of torch.export.save, or the .safetensors with its config.json",
+    ),
     **dict.fromkeys((".h5", ".hdf5"), "a .keras of model.save, or a .json of model.to_json"),
     ".pb": "a .tflite or an .onnx that its converter writes",
     ".npz": "the model's own file, or its layers in a .yaml",
     ".pkl": "the model's own file, or its layers in a .yaml",
-}  # fmt: skip
+}
 
 
 def shown_suffixes() -> str:
@@ -161,11 +163,15 @@ def instead(name: str) -> str:
 def _unread(path: Path) -> Fault:
     expected = instead(path.name) or f"a name ending in {shown_suffixes()}"
     if os.path.isdir(path):
-        inside = [n for n in ("model.safetensors.index.json", "config.json")
-                  if (path / n).is_file()]  # fmt: skip
-        return Fault("is a folder", file=str(path),
-                     expected="" if inside else f"a file with {expected}",
-                     suggestion=str(path / inside[-1]) if inside else "")  # fmt: skip
+        inside = [
+            n for n in ("model.safetensors.index.json", "config.json") if (path / n).is_file()
+        ]
+        return Fault(
+            "is a folder",
+            file=str(path),
+            expected="" if inside else f"a file with {expected}",
+            suggestion=str(path / inside[-1]) if inside else "",
+        )
     return Fault("is no kind of file that holds a workload", file=str(path), expected=expected)
 
 
@@ -178,8 +184,11 @@ def _named_otherwise(path: Path, reader: ModelImporter) -> Fault | None:
         return None
     for what, at, letters, suffixes in _LETTERS:
         if start[at:].startswith(letters) and not set(suffixes) & set(reader.suffixes):
-            return Fault(f"begins as {what} does and is named as {reader.what}", file=str(path),
-                         expected=f"a name ending in {' or '.join(suffixes)}")  # fmt: skip
+            return Fault(
+                f"begins as {what} does and is named as {reader.what}",
+                file=str(path),
+                expected=f"a name ending in {' or '.join(suffixes)}",
+            )
     return None
 
 

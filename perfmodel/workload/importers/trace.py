@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -74,9 +75,8 @@ class Tracer:
         if name not in self.stored:
             self.taken.setdefault(name, 1)
             self.stored[name] = RawTensor(tuple(shape), format)
-            self.edges[name] = OnnxValue(
-                name, tuple(shape), "weight", "" if format == "fp32" else format
-            )
+            fixed = "" if format == "fp32" else format
+            self.edges[name] = OnnxValue(name, tuple(shape), "weight", fixed)
         return name
 
     def whole(self, name: str, values: Sequence[int]) -> str:
@@ -98,9 +98,15 @@ class Tracer:
         return self.edges[name].known
 
     def add(
-        self, op: str, inputs: Sequence[str], *, name: str = "", domain: str = "",
-        outputs: int | Sequence[bool] = 1, **attributes: Any,
-    ) -> list[str]:  # fmt: skip
+        self,
+        op: str,
+        inputs: Sequence[str],
+        *,
+        name: str = "",
+        domain: str = "",
+        outputs: int | Sequence[bool] = 1,
+        **attributes: Any,
+    ) -> list[str]:
         """Add a node and return the names of its outputs (empty where one is left out).
 
         Raises
@@ -118,34 +124,28 @@ class Tracer:
             (label if i == 0 and len(wanted) == 1 else f"{label}.{i}") if there else ""
             for i, there in enumerate(wanted)
         ]
-        raw = RawNode(op, domain, label, tuple(inputs), tuple(made), attributes)
-        edges = tuple(OnnxValue(n) if n else None for n in made)
-        node = OnnxNode(
-            op, label, tuple(self.edges.get(n) if n else None for n in inputs), edges, attributes,
-            domain,
-        )  # fmt: skip
-        infer(node, {"": _OPSET}, [None] * len(edges), [""] * len(edges))
+        outputs_made = tuple(OnnxValue(n) if n else None for n in made)
+        read = tuple(self.edges.get(n) if n else None for n in inputs)
+        node = OnnxNode(op, label, read, outputs_made, attributes, domain)
+        infer(node, {"": _OPSET}, [None] * len(made), [""] * len(made))
         for edge in node.made:
             if edge.shape is not None:
                 size = constant(product(*edge.shape))
                 if size is not None and size > LARGEST_EXTENT:
                     raise NotPricedError(f"it would make {size:g} elements")
-        if node.present and not any(e.is_data for e in node.present):
+        kinds = {e.kind for e in node.present}
+        if kinds and "data" not in kinds:
             for edge in node.made:
-                edge.kind = (
-                    "weight" if any(e.kind == "weight" for e in node.present) else "constant"
-                )
-            try:
+                edge.kind = "weight" if "weight" in kinds else "constant"
+            with suppress(NotPricedError, *MALFORMED):  # its numbers are not needed
                 work_out(node)
-            except (NotPricedError, *MALFORMED):
-                pass  # its numbers are not needed
         self.edges |= {edge.name: edge for edge in node.made}
-        self.nodes.append(raw)
+        self.nodes.append(RawNode(op, domain, label, tuple(inputs), tuple(made), attributes))
         return made
 
     def view(
-        self, x: str, axes: Sequence[tuple[int, Sequence[int]]], like: str = "", name: str = "",
-    ) -> str:  # fmt: skip
+        self, x: str, axes: Sequence[tuple[int, Sequence[int]]], like: str = "", name: str = ""
+    ) -> str:
         """Add a free change of shape; see `perfmodel.workload.importers.onnx.own.viewed`."""
         entries = tuple((int(n), tuple(a)) for n, a in axes)
         read = [x, like] if like else [x]
@@ -156,40 +156,54 @@ class Tracer:
         return self.view(x, [(1, (axis,)) for axis in order], name=f"{x}.order")
 
     def unknown(
-        self, op: str, inputs: Sequence[str], shapes: Sequence[Sequence[Dim] | None], reason: str,
+        self,
+        op: str,
+        inputs: Sequence[str],
+        shapes: Sequence[Sequence[Dim] | None],
+        reason: str,
         name: str = "",
-    ) -> list[str]:  # fmt: skip
+    ) -> list[str]:
         """Add what has no price: it is listed, with the shapes that are known of it."""
-        stated = tuple(None if s is None else tuple(s) for s in shapes)
-        return self.add(op, inputs, name=name, domain=UNKNOWN, outputs=len(stated), shapes=stated,
-                        reason=reason)  # fmt: skip
+        return self.add(
+            op,
+            inputs,
+            name=name,
+            domain=UNKNOWN,
+            outputs=len(shapes),
+            shapes=tuple(None if shape is None else tuple(shape) for shape in shapes),
+            reason=reason,
+        )
 
     def model(self, outputs: Sequence[str], file: str, name: str = "") -> RawModel:
         """Return the network; inputs that are only read in another order are declared in it."""
         self._join_pads(outputs)
         self._reorder(outputs)
-        graph = RawGraph(
-            name, self.nodes, self.stored, self.inputs, list(dict.fromkeys(outputs)), {}
-        )
+        ends = self.inputs, list(dict.fromkeys(outputs))
+        graph = RawGraph(name, self.nodes, self.stored, *ends, {})
         return RawModel(graph, {"": _OPSET}, file, name=name)
 
-    def _join_pads(self, outputs: Sequence[str]) -> None:
-        """Let a convolution pad by itself where a layer before it pads by zeros for it alone."""
+    def _readers(self) -> dict[str, list[RawNode]]:
+        """Return value -> the nodes that read it, once for each time."""
         readers: dict[str, list[RawNode]] = {}
         for node in self.nodes:
             for name in node.inputs:
                 readers.setdefault(name, []).append(node)
+        return readers
+
+    def _join_pads(self, outputs: Sequence[str]) -> None:
+        """Let a convolution pad by itself where a layer before it pads by zeros for it alone."""
+        readers = self._readers()
         gone: set[int] = set()
         for node in self.nodes:
             if node.op != "Pad" or node.domain or node.outputs[0] in outputs:
                 continue
-            found = readers.get(node.outputs[0], [])
-            pads: Any = node.attributes.get("pads", ())
-            if len(found) != 1 or found[0].op != "Conv" or found[0].inputs[0] != node.outputs[0]:
+            conv, *others = readers.get(node.outputs[0], [node])
+            if others or conv.op != "Conv" or conv.inputs[0] != node.outputs[0]:
                 continue
-            conv, half = found[0], len(pads) // 2
             if any(conv.attributes.get("pads", (1,))):
                 continue
+            pads: Any = node.attributes.get("pads", ())
+            half = len(pads) // 2
             conv.attributes["pads"] = (*pads[2:half], *pads[half + 2 :])
             conv.inputs = (node.inputs[0], *conv.inputs[1:])
             gone.add(id(node))
@@ -197,15 +211,11 @@ class Tracer:
         self.nodes = [node for node in self.nodes if id(node) not in gone]
 
     def _reorder(self, outputs: Sequence[str]) -> None:
-        readers: dict[str, list[RawNode]] = {v.name: [] for v in self.inputs}
-        for node in self.nodes:
-            for name in node.inputs:
-                if name in readers:
-                    readers[name].append(node)
+        readers = self._readers()
         gone: set[int] = set()
         renamed: dict[str, str] = {}
         for i, value in enumerate(self.inputs):
-            nodes = readers[value.name]
+            nodes = readers.get(value.name, [])
             orders = {_order(node) for node in nodes}
             if len(orders) != 1 or value.name in outputs or value.shape is None:
                 continue
@@ -221,10 +231,9 @@ class Tracer:
             self.inputs[i] = RawValue(value.name, shape, value.format)
             gone |= {id(n) for n in nodes}
             renamed |= {n.outputs[0]: value.name for n in nodes}
-        if gone:
-            self.nodes = [n for n in self.nodes if id(n) not in gone]
-            for node in self.nodes:
-                node.inputs = tuple(renamed.get(name, name) for name in node.inputs)
+        self.nodes = [n for n in self.nodes if id(n) not in gone]
+        for node in self.nodes:
+            node.inputs = tuple(renamed.get(name, name) for name in node.inputs)
 
 
 def _order(node: RawNode) -> tuple[int, ...] | None:

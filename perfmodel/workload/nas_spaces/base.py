@@ -11,7 +11,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import product
 from operator import index
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -21,10 +20,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from perfmodel.arrays import Value
+from perfmodel.caches import GRAPH_BYTES, cached
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph, Tensor
-from perfmodel.workload.image import ImageBuilder, ImageStructure, frames
+from perfmodel.workload.image import ImageBuilder, ImageStructure
+from perfmodel.workload.symbols import symbol
 from perfmodel.workload.workload import Workload
 
 #: Option indices, one a decision.
@@ -99,8 +100,44 @@ class SizedSettings(ImageStructure):
     width: int = Field(224, gt=0, le=10**5)
 
 
+class ChoiceSpace:
+    """A space of choices: of each of its `decisions` one option."""
+
+    @property
+    def _counts(self) -> list[int]:
+        return [len(decision.options) for decision in cast("Any", self).decisions]
+
+    @property
+    def size(self) -> int:
+        """Number of choices."""
+        return math.prod(self._counts)
+
+    def __len__(self) -> int:
+        """Return `size` (Python refuses lengths of 2^63 and more; `size` does not)."""
+        return self.size
+
+    def __iter__(self) -> Iterator[Choice]:
+        """Iterate over all choices, lazily; the last decision varies fastest."""
+        return iter(product(*map(range, self._counts)))
+
+    def sample(self, n: int, seed: int = 0) -> Choices:
+        """Return `n` choices of shape ``(n, decisions)``, each option equally likely."""
+        sizes = np.array(self._counts)
+        return np.random.default_rng(seed).integers(0, sizes, (n, len(sizes)), dtype=np.int64)
+
+    def checked(self, choice: Sequence[Any]) -> Choice:
+        """Return a choice as a tuple of ints.
+
+        Raises
+        ------
+        InputError
+            Every index that is none of its decision's, at once.
+        """
+        return checked_choice(self, choice)
+
+
 @dataclass(frozen=True)
-class ArchitectureSpace:
+class ArchitectureSpace(ChoiceSpace):
     """A space of architectures; equal and hashed by name and settings, pickled as those.
 
     Attributes
@@ -168,19 +205,6 @@ class ArchitectureSpace:
 
     # choices
 
-    @property
-    def size(self) -> int:
-        """Number of architectures as the space's authors count them."""
-        return math.prod(len(d.options) for d in self.decisions)
-
-    def __len__(self) -> int:
-        """Return `size` (Python refuses lengths of 2^63 and more; `size` does not)."""
-        return self.size
-
-    def __iter__(self) -> Iterator[Choice]:
-        """Iterate over all architectures, lazily; the last decision varies fastest."""
-        return iter(product(*(range(len(d.options)) for d in self.decisions)))
-
     def faults(self, choice: Sequence[Any]) -> list[Fault]:
         """Return what is wrong with a choice."""
         return choice_faults(self, choice)
@@ -188,16 +212,6 @@ class ArchitectureSpace:
     def valid(self, choice: Sequence[Any]) -> bool:
         """Return whether a choice has one option index a decision."""
         return not self.faults(choice)
-
-    def checked(self, choice: Sequence[Any]) -> Choice:
-        """Return a choice as a tuple of ints.
-
-        Raises
-        ------
-        InputError
-            Every index that is none of its decision's, at once.
-        """
-        return checked_choice(self, choice)
 
     def canonical(self, choice: Sequence[int]) -> Choice:
         """Return the choice that stands for all choices of the same network.
@@ -218,11 +232,6 @@ class ArchitectureSpace:
         rows: Any = np.asarray(choices)
         made = [self.canonical(row) for row in rows.tolist()]
         return np.array(made, dtype=np.int64).reshape(-1, len(self.decisions))
-
-    def sample(self, n: int, seed: int = 0) -> Choices:
-        """Return `n` choices of shape ``(n, decisions)``, each option equally likely."""
-        sizes = np.array([len(d.options) for d in self.decisions])
-        return np.random.default_rng(seed).integers(0, sizes, (n, len(sizes)), dtype=np.int64)
 
     def mutate(self, choice: Sequence[int], rng: np.random.Generator) -> Choice:
         """Return another network near a choice.
@@ -292,9 +301,13 @@ class ArchitectureSpace:
             indices = self.encode(cast("Any", choice))
         chosen = self.canonical(indices)
         made = Workload(
-            f"{self.name}:{self.label(chosen)}", ArchitectureBuild(self, self.operators(chosen)),
-            self.parameters(chosen), frames(None), origin=self.name, notes=self.notes(chosen),
-        )  # fmt: skip
+            f"{self.name}:{self.label(chosen)}",
+            ArchitectureBuild(self, self.operators(chosen)),
+            self.parameters(chosen),
+            ("frames", symbol("batch")),
+            origin=self.name,
+            notes=self.notes(chosen),
+        )
         if not settings:
             return made
         found = self.parameter_faults(settings)
@@ -387,7 +400,7 @@ def preset(dataset: str, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str,
     return found
 
 
-@lru_cache(maxsize=512)
+@cached(GRAPH_BYTES)
 def _structure(space: ArchitectureSpace, choice: Choice) -> Graph:
     g = ImageBuilder(space.name, folded=space.settings.batch_norm == "folded")
     x = g.image(space.settings.image_channels)
@@ -398,7 +411,7 @@ def _structure(space: ArchitectureSpace, choice: Choice) -> Graph:
     return g.build(space.parameters(choice))
 
 
-@lru_cache(maxsize=512)
+@cached(GRAPH_BYTES)
 def _graph(space: ArchitectureSpace, choice: Choice) -> Graph:
     graph, numbers = _structure(space, space.operators(choice)), space.parameters(choice)
     return graph if graph.defaults == numbers else replace(graph, defaults=numbers)

@@ -96,7 +96,7 @@ def _block(name: str) -> _FbnetBlock:
 
 @dataclass(frozen=True)
 class Fbnet(ArchitectureSpace):
-    """The space; choices are indices into `BLOCKS`, one a layer."""
+    """The space; choices are indices into `BLOCKS`, one per layer."""
 
     def encode(self, native: Any) -> Choice:
         """Return the choice of ``7-8-1-...``, of 22 such numbers, or of 22 names of `BLOCKS`.

@@ -9,7 +9,9 @@ the order of a product is forgotten: a channel shuffle is two reshapes around a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
 from typing import TypeAlias
 
 from perfmodel.workload.symbols import Dim, product, simplify
@@ -19,6 +21,16 @@ Key: TypeAlias = tuple[str, int | str]
 #: Variables that are multiplied; empty for an extent of one.
 Segment: TypeAlias = tuple[int, ...]
 Structure: TypeAlias = tuple[Segment, ...]
+
+#: Extents that count positions (images, rows, tokens): no channels, and never reported.
+POSITION = "position"
+
+#: An extent of one.
+_ONE: Structure = ((),)
+
+
+def _multiplied(left: Structure, right: Structure) -> Structure:
+    return tuple(tuple(sorted((*a, *b))) for a in left for b in right)
 
 
 class Axes:
@@ -66,10 +78,7 @@ class Axes:
         return sum(self._segment_size(segment) for segment in structure)
 
     def _segment_size(self, segment: Segment) -> float:
-        size = 1.0
-        for variable in segment:
-            size *= self._sizes[variable]
-        return size
+        return math.prod((self._sizes[variable] for variable in segment), start=1.0)
 
     # structures
 
@@ -84,26 +93,19 @@ class Axes:
 
     def times(self, *structures: Structure) -> Structure:
         """Return the product of structures."""
-        result: Structure = ((),)
-        for structure in structures:
-            other = self.resolved(structure)
-            result = tuple(tuple(sorted((*a, *b))) for a in result for b in other)
-        return result
+        return reduce(_multiplied, map(self.resolved, structures), _ONE)
 
     def resolved(self, structure: Structure) -> Structure:
         """Return a structure with what is known put in; extents of one vanish from products."""
-        result: list[Segment] = []
-        for segment in structure:
-            parts: list[Segment] = [()]
-            for variable in segment:
-                inner = self._inner(variable)
-                parts = [tuple(sorted((*a, *b))) for a in parts for b in inner]
-            result += parts
-        return tuple(result)
+        return tuple(
+            part
+            for segment in structure
+            for part in reduce(_multiplied, map(self._inner, segment), _ONE)
+        )
 
     def _inner(self, variable: int) -> Structure:
         if self._sizes[variable] == 1.0:
-            return ((),)
+            return _ONE
         bound = self._bound.get(variable)
         if bound is None:
             return ((variable,),)
@@ -123,7 +125,7 @@ class Axes:
             for variable in segment:
                 self._reasons.setdefault(variable, reason)
 
-    def freeze_axes(self, keys: Iterable[Key], reason: str) -> None:
+    def freeze_axes(self, keys: Iterable[Key], reason: str = POSITION) -> None:
         """Note that axes must stay as they are."""
         for key in keys:
             self.freeze(self.structures[key], reason)
@@ -170,17 +172,15 @@ class Axes:
         elif len(y) == 1:
             self._bind(y[0], (tuple(x),))
         else:
-            pairs: list[tuple[int, int]] = []
-            for variable in x:
-                at = next((w for w in y if self._sizes[w] == self._sizes[variable]), None)
-                if at is not None:
-                    pairs.append((variable, at))
-                    y.remove(at)
-            if len(pairs) != len(x) or y:
+            # Factors of one extent are taken to be the same, in order.
+            x.sort(key=self._sizes.__getitem__)
+            y.sort(key=self._sizes.__getitem__)
+            sizes = [[self._sizes[variable] for variable in side] for side in (x, y)]
+            if sizes[0] != sizes[1]:
                 self.freeze((left, right), "reshaped")
                 return False
-            for variable, at in pairs:
-                self._join(variable, at)
+            for variable, other in zip(x, y, strict=True):
+                self._join(variable, other)
         return True
 
     def _join(self, left: int, right: int) -> None:
@@ -236,10 +236,9 @@ class Axes:
 
     def extent(self, key: Key, changed: dict[int, Dim]) -> Dim:
         """Return the extent of an axis where some variables have other extents."""
-        structure = self.of(key)
-        if not any(variable in changed for segment in structure for variable in segment):
+        if not any(variable in changed for variable in self.variables(key)):
             return self.dims[key]
         total: Dim = 0
-        for segment in structure:
+        for segment in self.of(key):
             total = total + product(*(changed.get(v, self.dim(v)) for v in segment))
         return simplify(total)

@@ -13,7 +13,7 @@ from perfmodel.workload.rewrite.axes import Axes
 from perfmodel.workload.rewrite.groups import Analysis, analysis
 from perfmodel.workload.rewrite.relations import nest_name
 from perfmodel.workload.rewrite.scaling import constant_ratio, scaled
-from perfmodel.workload.symbols import Dim, Poly, product, simplify
+from perfmodel.workload.symbols import Dim, Poly, simplify
 
 
 def with_channels(graph: Graph, widths: Mapping[str, Dim]) -> Graph:
@@ -67,11 +67,10 @@ def _changed(graph: Graph, known: Analysis, widths: Mapping[str, Dim]) -> dict[i
         group = groups.get(name)
         path = f"widths.{name}"
         if group is None:
-            faults.append(
-                Fault(f"'{graph.name}' has no channel group '{name}'", path=path,
-                      expected="the name of a channel group",
-                      suggestion=nearest(name, [g.name for g in known.groups if g.prunable]))
-            )  # fmt: skip
+            near = nearest(name, [g.name for g in known.groups if g.prunable])
+            message = f"'{graph.name}' has no channel group '{name}'"
+            expected = "the name of a channel group"
+            faults.append(Fault(message, path, expected=expected, suggestion=near))
             continue
         width = simplify(given)
         variable = known.variables[name]
@@ -81,16 +80,14 @@ def _changed(graph: Graph, known: Analysis, widths: Mapping[str, Dim]) -> dict[i
             whole = width == width and width > 0 and float(width).is_integer()
             if not whole or width % group.step:
                 expected = f"a multiple of {group.step}" if group.step > 1 else "1 or more"
-                faults.append(Fault(f"{width:g} is no width", path=path, expected=expected))
+                faults.append(Fault(f"{width:g} is no width", path, expected=expected))
                 continue
         if not group.prunable:
-            faults.append(Fault(f"cannot be cut: {group.reason}", path=path,
-                                expected=f"its width of {group.size}"))  # fmt: skip
+            message = f"cannot be cut: {group.reason}"
+            faults.append(Fault(message, path, expected=f"its width of {group.size}"))
             continue
-        if isinstance(width, Poly):
-            changed[variable] = simplify(width / group.step)
-        else:
-            changed[variable] = int(width) // group.step
+        free = isinstance(width, Poly)
+        changed[variable] = simplify(width / group.step) if free else int(width) // group.step
     if faults:
         raise InputError(faults)
     return changed
@@ -118,47 +115,47 @@ class _ChannelRewriter:
         return replace(self.old, tensors=self.tensors, blocks=blocks)
 
     def _operator(self, operator: Operator) -> Operator:
-        dims = [
-            tuple((d, self.axes.extent((nest_name(operator, i), d), self.changed))
-                  for d, _ in nest.dims)
+        nests = tuple(
+            replace(
+                nest,
+                dims=tuple(
+                    (d, self.axes.extent((nest_name(operator, i), d), self.changed))
+                    for d, _ in nest.dims
+                ),
+            )
             for i, nest in enumerate(operator.nests)
-        ]  # fmt: skip
-        touched = [a.tensor for a in operator.accesses]
-        if dims == [n.dims for n in operator.nests] and not any(
-            self.tensors[n] is not self.old.tensors[n] for n in touched
+        )
+        if nests == operator.nests and all(
+            self.tensors[a.tensor] is self.old.tensors[a.tensor] for a in operator.accesses
         ):
             return operator
-        nests = tuple(replace(n, dims=d) for n, d in zip(operator.nests, dims, strict=True))
-        made = replace(
-            operator, nests=nests, accesses=tuple(self._access(operator, a) for a in
-                                                  operator.accesses),
-        )  # fmt: skip
+        accesses = tuple(self._access(operator, a) for a in operator.accesses)
+        made = replace(operator, nests=nests, accesses=accesses)
         if operator.kind == "attention":
-            heads = [(dict(n.dims)["g"], dict(n.dims)["h"]) for n in (operator.nests[0], nests[0])]
-            before, after = (product(*pair) for pair in heads)
+            before, after = (n.size("g") * n.size("h") for n in (operator.nests[0], nests[0]))
             factors = [(before, after)]
             return replace(
-                made, vector_ops=scaled(operator.vector_ops, factors),
+                made,
+                vector_ops=scaled(operator.vector_ops, factors),
                 scores=scaled(operator.scores, factors),
                 masked_macs=scaled(operator.masked_macs, factors),
-            )  # fmt: skip
+            )
         return replace(
             made, vector_ops=self._vector_ops(operator), attributes=self._attributes(made)
         )
 
     def _access(self, operator: Operator, access: Access) -> Access:
         """Return an access with its elements in proportion to those of a tensor."""
-        written = [a.tensor for a in operator.accesses if a.mode == "write"]
-        return replace(
-            access, elements=self._proportional(access.elements, [access.tensor, *written])
-        )
+        tensors = [access.tensor, *operator.writes]
+        return replace(access, elements=self._proportional(access.elements, tensors))
 
     def _vector_ops(self, operator: Operator) -> Dim:
         """Return the operations outside the nests: so many an element written, or read."""
         activations = [
-            a.tensor for mode in ("write", "read") for a in operator.accesses
-            if a.mode == mode and self.old.tensors[a.tensor].role == "activation"
-        ]  # fmt: skip
+            name
+            for name in (*operator.writes, *operator.reads)
+            if self.old.tensors[name].role == "activation"
+        ]
         return self._proportional(operator.vector_ops, activations)
 
     def _proportional(self, amount: Dim, names: Sequence[str]) -> Dim:
@@ -181,8 +178,8 @@ class _ChannelRewriter:
         return scaled(amount, factors)
 
     def _attributes(self, operator: Operator) -> tuple[tuple[str, Any], ...]:
-        said = dict(operator.attributes)
-        if "groups" not in said or not operator.nests:
+        stated = dict(operator.attributes)
+        if "groups" not in stated or not operator.nests:
             return operator.attributes
-        groups = dict(operator.nests[0].dims).get("g", said["groups"])
-        return tuple(sorted({**said, "groups": groups}.items()))
+        groups = dict(operator.nests[0].dims).get("g", stated["groups"])
+        return tuple(sorted({**stated, "groups": groups}.items()))

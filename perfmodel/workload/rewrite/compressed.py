@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from perfmodel.arrays import Value, is_array
+from perfmodel.caches import GRAPH_BYTES, TABLE_BYTES, cached
 from perfmodel.errors import Fault, InputError
 from perfmodel.formats import Precision
 from perfmodel.workload.families import ExecutionSemantics
-from perfmodel.workload.graph import ById, Graph
+from perfmodel.workload.graph import Graph
 from perfmodel.workload.rewrite.channels import width_names, with_channels
 from perfmodel.workload.rewrite.formats import with_formats
 from perfmodel.workload.rewrite.groups import channel_groups
@@ -20,8 +20,19 @@ from perfmodel.workload.symbols import Dim, symbol
 from perfmodel.workload.workload import Workload, check_extent
 
 _Pairs: TypeAlias = tuple[tuple[str, Any], ...]
-_Choice: TypeAlias = tuple[_Pairs, _Pairs, str | _Pairs, _Pairs, bool, bool, str | None]
 _NONE: Mapping[str, Any] = {}
+
+
+class _Choice(NamedTuple):
+    """What is asked of a network, as `compressed` takes it."""
+
+    weights: _Pairs
+    activations: _Pairs
+    kv: str | _Pairs
+    unroll: bool
+    conversion: bool
+    precision: str | None
+    widths: _Pairs = ()
 
 
 def compressed(
@@ -57,32 +68,31 @@ def compressed(
     InputError
         As `with_channels` and `with_formats`; their faults together.
     """
-    build = _Build(
-        workload, _pairs(weights), _pairs(activations), kv if isinstance(kv, str) else _pairs(kv),
-        (), unroll, conversion, None if precision is None else str(precision),
-    )  # fmt: skip
-    graph = build.plain(ExecutionSemantics())
-    chosen = (
-        [g.name for g in channel_groups(graph) if g.prunable] if free is True else list(free or ())
+    choice = _Choice(
+        _pairs(weights),
+        _pairs(activations),
+        kv if isinstance(kv, str) else _pairs(kv),
+        unroll,
+        conversion,
+        None if precision is None else str(precision),
     )
-    chosen += [
-        name for name, width in widths.items()
-        if is_array(width) and np.ndim(width) and name not in chosen
-    ]  # fmt: skip
-    names = width_names(chosen)
+    build = _Build(workload, choice)
+    graph = build.plain(ExecutionSemantics())
+    groups = {g.name: g for g in channel_groups(graph)}
+    freed = [name for name, g in groups.items() if g.prunable] if free is True else free or ()
+    arrays = [name for name, width in widths.items() if is_array(width) and np.ndim(width)]
+    names = width_names(dict.fromkeys([*freed, *arrays]))
     faults: list[Fault] = []
     settings: dict[str, Value] = {}
-    sizes = {g.name: g.size for g in channel_groups(graph)}
     for group, name in names.items():
-        value = widths.get(group, sizes.get(group, 1))
-        faults += check_extent(f"widths.{group}", value)
-        settings[name] = value
+        known = groups.get(group)
+        settings[name] = widths.get(group, known.size if known else 1)
+        faults += check_extent(f"widths.{group}", settings[name])
     # A free width is kept by the name of its dimension: symbols do not travel between processes.
-    fixed: dict[str, float | str] = dict(names)
-    for name, width in widths.items():
-        if name not in fixed:
-            fixed[name] = width.item() if is_array(width) else width
-    build = build.with_widths(tuple(fixed.items()))
+    fixed = {
+        name: w.item() if is_array(w) else w for name, w in widths.items() if name not in names
+    }
+    build = build.with_widths((*names.items(), *fixed.items()))
     try:
         build(ExecutionSemantics())
     except InputError as error:
@@ -91,10 +101,15 @@ def compressed(
         raise InputError(faults)
     unit, items = workload.unit, workload._items  # pyright: ignore[reportPrivateUsage]
     return Workload(
-        workload.name, build, {**workload.parameters, **settings}, (unit, items),
-        precision=workload.precision, origin=workload.origin, notes=workload.notes,
+        workload.name,
+        build,
+        {**workload.parameters, **settings},
+        (unit, items),
+        precision=workload.precision,
+        origin=workload.origin,
+        notes=workload.notes,
         trained_context=workload.trained_context,
-    )  # fmt: skip
+    )
 
 
 def _pairs(mapping: Mapping[str, str]) -> _Pairs:
@@ -109,21 +124,15 @@ class _Build:
 
     __slots__ = ("_graphs", "_plain", "base", "choice")
 
-    def __init__(
-        self, base: Workload, weights: _Pairs, activations: _Pairs, kv: str | _Pairs,
-        widths: _Pairs, unroll: bool, conversion: bool, precision: str | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, base: Workload, choice: _Choice) -> None:
         self.base = base
-        self.choice: _Choice = (weights, activations, kv, widths, unroll, conversion, precision)
+        self.choice = choice
         self._graphs: dict[ExecutionSemantics, Graph] = {}
         self._plain: dict[ExecutionSemantics, Graph] = {}
 
     def with_widths(self, widths: _Pairs) -> _Build:
         """Return the same choice with other widths; the unchanged graphs are shared."""
-        weights, activations, kv, _, unroll, conversion, precision = self.choice
-        made = _Build(
-            self.base, weights, activations, kv, widths, unroll, conversion, precision
-        )  # fmt: skip
+        made = _Build(self.base, self.choice._replace(widths=widths))
         made._plain = self._plain
         return made
 
@@ -132,9 +141,9 @@ class _Build:
         found = self._plain.get(semantics)
         if found is None:
             found = self.base.graph(semantics)
-            if self.choice[4]:
+            if self.choice.unroll:
                 counts = tuple(sorted(_numbers(self.base.parameters).items()))
-                found = _unrolled(ById(found), counts)
+                found = _unrolled(found, counts)
             self._plain[semantics] = found
         return found
 
@@ -142,34 +151,37 @@ class _Build:
         """Return the rewritten graph."""
         found = self._graphs.get(semantics)
         if found is None:
-            found = self._graphs[semantics] = _rewritten(ById(self.plain(semantics)), self.choice)
+            found = self._graphs[semantics] = _rewritten(self.plain(semantics), self.choice)
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Build, (self.base, *self.choice)
+        return _Build, (self.base, self.choice)
 
 
-@lru_cache(maxsize=64)
-def _unrolled(key: ById, counts: tuple[tuple[str, float], ...]) -> Graph:
-    return key.graph.unroll(dict(counts))
+@cached(TABLE_BYTES, same=1)
+def _unrolled(graph: Graph, counts: tuple[tuple[str, float], ...]) -> Graph:
+    return graph.unroll(dict(counts))
 
 
-@lru_cache(maxsize=512)
-def _rewritten(key: ById, choice: _Choice) -> Graph:
+@cached(GRAPH_BYTES, same=1)
+def _rewritten(graph: Graph, choice: _Choice) -> Graph:
     """Return a graph under a choice: one object for one choice, so that it lowers once."""
-    weights, activations, kv, widths, _, conversion, precision = choice
-    new: dict[str, Dim] = {n: symbol(w) if isinstance(w, str) else w for n, w in widths}
+    new: dict[str, Dim] = {n: symbol(w) if isinstance(w, str) else w for n, w in choice.widths}
     faults: list[Fault] = []
-    cut = key.graph
+    cut = graph
     try:
         cut = with_channels(cut, new)
     except InputError as error:
         faults += error.faults
     try:
         cut = with_formats(
-            cut, dict(weights), dict(activations), kv if isinstance(kv, str) else dict(kv),
-            conversion, precision,
-        )  # fmt: skip
+            cut,
+            dict(choice.weights),
+            dict(choice.activations),
+            choice.kv if isinstance(choice.kv, str) else dict(choice.kv),
+            choice.conversion,
+            choice.precision,
+        )
     except InputError as error:
         faults += error.faults
     if faults:

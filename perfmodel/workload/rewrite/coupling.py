@@ -11,9 +11,7 @@ from perfmodel.workload.unroll import carried
 
 #: Operators whose output may be in another format than their input: they accumulate, and bring
 #: what they accumulated to a scale of its own; or they convert by name.
-REQUANTISES = frozenset(
-    {"gemm", "conv", "depthwise", "attention", "moe", "recurrent", "quantise"}
-)  # fmt: skip
+REQUANTISES = frozenset({"gemm", "conv", "depthwise", "attention", "moe", "recurrent", "quantise"})
 
 
 class FormatGroup(NamedTuple):
@@ -93,18 +91,22 @@ def format_groups(graph: Graph) -> tuple[FormatGroup, ...]:
                 _join_all(graph, (enters, leaves), parts)
     return tuple(
         FormatGroup(
-            name, tuple(names), tuple(n for n in names if n in graph.inputs),
-            tuple(n for n in names if n in graph.outputs), graph.tensors[name].format,
+            name,
+            tuple(names),
+            tuple(n for n in names if n in graph.inputs),
+            tuple(n for n in names if n in graph.outputs),
+            graph.tensors[name].format,
         )
         for name, names in parts.classes().items()
-    )  # fmt: skip
+    )
 
 
 def _join_operator(graph: Graph, operator: Operator, parts: Partition) -> None:
     touched = [
-        a.tensor for a in operator.accesses
+        a.tensor
+        for a in operator.accesses
         if graph.tensors[a.tensor].role in {"activation", "state"}
-    ]  # fmt: skip
+    ]
     if operator.kind not in REQUANTISES:
         _join_all(graph, touched, parts)
         return
@@ -121,5 +123,4 @@ def _join_operator(graph: Graph, operator: Operator, parts: Partition) -> None:
 def _join_all(graph: Graph, names: Iterable[str], parts: Partition) -> None:
     first: dict[str, str] = {}
     for name in names:
-        fixed = graph.tensors[name].format
-        parts.join(first.setdefault(fixed, name), name)
+        parts.join(first.setdefault(graph.tensors[name].format, name), name)

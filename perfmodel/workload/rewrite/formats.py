@@ -8,7 +8,7 @@ from dataclasses import replace
 from perfmodel.errors import Fault, InputError, nearest
 from perfmodel.formats import Precision, as_precision, fixed_format
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
+from perfmodel.workload.graph import Access, Graph, Operator, Tensor
 from perfmodel.workload.rewrite.coupling import REQUANTISES, FormatGroup, format_groups
 from perfmodel.workload.rewrite.layers import factors_of, input_of
 
@@ -35,7 +35,7 @@ def with_formats(
         Format of every KV cache, or of each by name.
     conversion
         Whether an operator that then writes another format than it reads gets a ``quantise``
-        operator behind it, `VECTOR_OPS` operations an element. It rides on the operator's kernel
+        operator behind it, `VECTOR_OPS` operations per element. It rides on the operator's kernel
         where the runtime fuses elementwise operators. A boundary that the graph itself has already
         (a quantised file) costs what it says there.
     precision
@@ -58,35 +58,41 @@ def with_formats(
     if all(graph.tensors[name].format == text for name, text in chosen.items()):
         return graph
     made = {
-        name: replace(tensor, format=chosen[name]) if name in chosen else tensor
+        name: replace(tensor, format=chosen.get(name, tensor.format))
         for name, tensor in graph.tensors.items()
     }
     rewriting = _FormatRewriter(graph, made, as_precision(precision) if precision else None)
-    blocks: list[Block] = []
-    for block in graph.blocks:
-        operators: list[Operator] = []
-        for operator in block.operators:
-            operators += rewriting.operator(operator, conversion=conversion)
-        blocks.append(replace(block, operators=tuple(operators)))
-    return replace(graph, tensors=rewriting.tensors, blocks=tuple(blocks))
+    blocks = tuple(
+        replace(
+            block,
+            operators=tuple(
+                made
+                for operator in block.operators
+                for made in rewriting.operator(operator, conversion=conversion)
+            ),
+        )
+        for block in graph.blocks
+    )
+    return replace(graph, tensors=rewriting.tensors, blocks=blocks)
 
 
 def _chosen(
-    graph: Graph, weights: Mapping[str, str], activations: Mapping[str, str],
+    graph: Graph,
+    weights: Mapping[str, str],
+    activations: Mapping[str, str],
     kv: str | Mapping[str, str],
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
     """Return every tensor whose format is decided -> the format's own name."""
     faults: list[Fault] = []
-    caches = [n for n, t in graph.tensors.items() if t.role == "kv"]
-    named = dict.fromkeys(caches, kv) if isinstance(kv, str) and kv else kv or _NONE
+    if isinstance(kv, str):
+        caches = [n for n, t in graph.tensors.items() if t.role == "kv"]
+        kv = dict.fromkeys(caches, kv) if kv else _NONE
     chosen: dict[str, str] = {}
-    for name, text in weights.items():
-        _check(graph, name, ("weight",), "weights", faults)
-        chosen[name] = _canonical(text, f"weights.{name}", faults, sparse=True)
-    assert not isinstance(named, str)
-    for name, text in named.items():
-        _check(graph, name, ("kv",), "kv", faults)
-        chosen[name] = _canonical(text, f"kv.{name}", faults)
+    for path, role, named in (("weights", "weight", weights), ("kv", "kv", kv)):
+        for name, text in named.items():
+            _check(graph, name, (role,), path, faults)
+            sparse = role == "weight"
+            chosen[name] = _canonical(text, f"{path}.{name}", faults, sparse=sparse)
     if activations:
         groups = {t: g for g in format_groups(graph) for t in g.tensors}
         said: dict[str, tuple[str, str]] = {}
@@ -96,28 +102,23 @@ def _chosen(
             group = groups.get(name, FormatGroup(name, (name,)))
             other, first = said.setdefault(group.name, (format, name))
             if other != format:
-                faults.append(
-                    Fault(f"shares a format with '{first}', which is {other or 'not fixed'}",
-                          path=f"activations.{name}", expected="one format a group")
-                )  # fmt: skip
+                message = f"shares a format with '{first}', which is {other or 'not fixed'}"
+                faults.append(Fault(message, f"activations.{name}", expected="one format a group"))
             chosen |= dict.fromkeys(group.tensors, format)
     if faults:
         raise InputError(faults)
     return {name: text for name, text in chosen.items() if name in graph.tensors}
 
 
-def _check(
-    graph: Graph, name: str, roles: tuple[str, ...], path: str, faults: list[Fault]
-) -> None:  # fmt: skip
+def _check(graph: Graph, name: str, roles: tuple[str, ...], path: str, faults: list[Fault]) -> None:
     tensor = graph.tensors.get(name)
     if tensor is not None and tensor.role in roles:
         return
     known = [n for n, t in graph.tensors.items() if t.role in roles]
     what = {"weights": "weight tensor", "kv": "KV cache", "activations": "activation"}[path]
-    faults.append(
-        Fault(f"'{graph.name}' has no {what} '{name}'", path=f"{path}.{name}",
-              expected=f"the name of a {what}", suggestion=nearest(name, known))
-    )  # fmt: skip
+    message, expected = f"'{graph.name}' has no {what} '{name}'", f"the name of a {what}"
+    near = nearest(name, known)
+    faults.append(Fault(message, f"{path}.{name}", expected=expected, suggestion=near))
 
 
 def _canonical(text: str, path: str, faults: list[Fault], *, sparse: bool = False) -> str:
@@ -131,8 +132,8 @@ def _canonical(text: str, path: str, faults: list[Fault], *, sparse: bool = Fals
         faults += [replace(f, path=path) for f in error.faults]
         return clean
     if sparsity is not None and not sparse:
-        faults.append(Fault(f"'{text}' is sparse", path=path, expected="a format without zeros: "
-                            "only weights are stored sparse"))  # fmt: skip
+        expected = "a format without zeros: only weights are stored sparse"
+        faults.append(Fault(f"'{text}' is sparse", path, expected=expected))
     _, mark, pattern = clean.partition("+")
     return f"{format.name}{mark}{pattern}"
 
@@ -149,20 +150,19 @@ class _FormatRewriter:
 
     def operator(self, operator: Operator, *, conversion: bool) -> Iterator[Operator]:
         """Yield the operator with its slots, and the conversions of what it writes."""
-        operator = replace(operator, pair=self._pair(operator))
-        operator = self._scores(operator)
+        operator = self._scores(replace(operator, pair=self._pair(operator)))
         if not conversion or operator.kind not in REQUANTISES or not operator.nests:
             yield operator
             return
         source = input_of(self.graph, operator)
-        converted = [
-            name for name in operator.writes
+        raw = {
+            name: self._raw(name, source)
+            for name in operator.writes
             if self.graph.tensors[name].role == "activation" and self._boundary(source, name)
-        ]  # fmt: skip
-        raw = {name: self._raw(name, source) for name in converted}
-        yield _written_to(operator, raw) if raw else operator
-        for name in converted:
-            yield self._conversion(operator, raw[name], name)
+        }
+        yield operator.renamed({}, raw)
+        for name, before in raw.items():
+            yield self._conversion(operator, before, name)
 
     def _boundary(self, source: str, written: str) -> bool:
         """Tell whether formats of input and output differ now and did not before."""
@@ -180,39 +180,37 @@ class _FormatRewriter:
         raw = f"{name}.raw"
         while raw in self.tensors:
             raw += "_"
-        self.tensors[raw] = replace(
-            self.tensors[name], name=raw, format=self.tensors[source].format
-        )
+        format = self.tensors[source].format
+        self.tensors[raw] = replace(self.tensors[name], name=raw, format=format)
         return raw
 
     def _conversion(self, operator: Operator, raw: str, name: str) -> Operator:
         x, y = self.tensors[raw], self.tensors[name]
         function = self._function(raw, name)
-        ops = VECTOR_OPS[function] * y.elements
         accesses = (Access(raw, "read", x.elements), Access(name, "write", y.elements))
         return Operator(
-            f"{operator.name}.{function}", "quantise", accesses, vector_ops=ops,
-            pair=("activation", x.slot), attributes=(("function", function),),
-        )  # fmt: skip
+            f"{operator.name}.{function}",
+            "quantise",
+            accesses,
+            vector_ops=VECTOR_OPS[function] * y.elements,
+            pair=("activation", x.slot),
+            attributes=(("function", function),),
+        )
 
     def _function(self, raw: str, name: str) -> str:
         """Return what a conversion does: round to integers, scale them, or change the float."""
-        floats = [
+        before, after = (
             not text or fixed_format(text)[0].is_float
             for text in (self._stored(raw), self._stored(name))
-        ]
-        if not floats[1]:
+        )
+        if not after:
             return "quantise"
-        return "cast" if floats[0] else "dequantise"
+        return "cast" if before else "dequantise"
 
     def _pair(self, operator: Operator) -> tuple[str, str]:
         """Return the slots of the multiplied operands after the change."""
         reads = operator.reads
-        if operator.nests:
-            x, w = factors_of(operator)
-        else:
-            w, x = (*reads[1:2], ""), (*reads[:1], "")
-            w, x = w[0], x[0]
+        x, w = factors_of(operator) if operator.nests else (*reads, "", "")[:2]
         return (self._slot(operator.pair[0], w, reads), self._slot(operator.pair[1], x, reads))
 
     def _slot(self, old: str, preferred: str, reads: tuple[str, ...]) -> str:
@@ -231,28 +229,4 @@ class _FormatRewriter:
             return operator
         own = f"{operator.name}.scores"
         self.tensors[own] = Tensor(own, (operator.scores,), format=format)
-        nests = tuple(
-            replace(nest, operands=tuple(
-                replace(o, tensor=own) if o.tensor == name else o for o in nest.operands
-            ))
-            for nest in operator.nests
-        )  # fmt: skip
-        return replace(operator, nests=nests)
-
-
-def _written_to(operator: Operator, names: Mapping[str, str]) -> Operator:
-    """Return the operator with other outputs."""
-    return replace(
-        operator,
-        accesses=tuple(
-            replace(a, tensor=names.get(a.tensor, a.tensor)) if a.mode == "write" else a
-            for a in operator.accesses
-        ),
-        nests=tuple(
-            replace(nest, operands=tuple(
-                replace(o, tensor=names.get(o.tensor, o.tensor)) if o.role == "output" else o
-                for o in nest.operands
-            ))
-            for nest in operator.nests
-        ),
-    )  # fmt: skip
+        return operator.renamed({name: own}, {name: own})

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
-from perfmodel.workload.graph import ById, Graph
-from perfmodel.workload.rewrite.axes import Key, Segment
+from perfmodel.caches import GRAPH_BYTES, cached
+from perfmodel.workload.graph import Graph
+from perfmodel.workload.rewrite.axes import POSITION, Segment
 from perfmodel.workload.rewrite.relate import relations
-from perfmodel.workload.rewrite.relations import POSITION, Relations
+from perfmodel.workload.rewrite.relations import Relations
 
 
 class ChannelGroup(NamedTuple):
@@ -70,14 +70,10 @@ def channel_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
     return analysis(graph).groups
 
 
+@cached(GRAPH_BYTES, same=1)
 def analysis(graph: Graph) -> Analysis:
     """Return what is known of a graph's widths, found once."""
-    return _analysis(ById(graph))
-
-
-@lru_cache(maxsize=64)
-def _analysis(key: ById) -> Analysis:
-    found = relations(key.graph)
+    found = relations(graph)
     _settle_products(found)
     names = _names(found)
     groups: list[ChannelGroup] = []
@@ -88,12 +84,8 @@ def _analysis(key: ById) -> Analysis:
         reason = found.axes.reason(variable)
         held = members.get(variable, [])
         step = 1 if variable in heads else _step(found, held)
-        groups.append(
-            ChannelGroup(
-                name, round(found.axes.default(variable) * step), tuple(held), not reason, reason,
-                step,
-            )
-        )  # fmt: skip
+        size = round(found.axes.default(variable) * step)
+        groups.append(ChannelGroup(name, size, tuple(held), not reason, reason, step))
         variables[name] = variable
     return Analysis(found, tuple(groups), variables)
 
@@ -106,12 +98,11 @@ def _settle_products(r: Relations) -> None:
             free = [v for v in segment if not r.axes.reason(v)]
             if len(free) < 2:
                 continue
-            kept = next((v for v in free if v in heads), None)
-            if kept is None:
-                kept = max(free, key=lambda v: r.axes.size(((v,),)))
+            largest = max(free, key=lambda v: r.axes.size(((v,),)))
+            factor = next((v for v in free if v in heads), largest)
+            reason = "size of a head" if factor in heads else "factor of a reshape"
             for variable in free:
-                if variable != kept:
-                    reason = "size of a head" if kept in heads else "factor of a reshape"
+                if variable != factor:
                     r.axes.freeze(((variable,),), reason)
 
 
@@ -121,8 +112,8 @@ def _names(r: Relations) -> dict[int, str]:
     reported: dict[int, str] = {}
     taken: set[str] = set()
     rank = {name: i for i, name in enumerate(dict.fromkeys(op.name for _, op in r.graph.walk()))}
-    makers = [(rank[made], key, made) for key, made in r.channels.items() if made]
-    ordered: list[tuple[Key, str]] = [(key, made) for _, key, made in sorted(makers)]
+    makers = [(key, made) for key, made in r.channels.items() if made]
+    ordered = sorted(makers, key=lambda pair: (rank[pair[1]], pair))
     ordered += [(key, key[0]) for key, made in r.channels.items() if not made]
     for key, made in ordered:
         for variable in dict.fromkeys(r.axes.variables(key)):
@@ -145,20 +136,16 @@ def _members(r: Relations) -> dict[int, list[tuple[str, int, int]]]:
             counts: dict[int, int] = {}
             for segment in r.axes.of((name, axis)):
                 for variable in dict.fromkeys(segment):
-                    others = _others(r, segment, variable)
-                    counts[variable] = counts.get(variable, 0) + others
+                    counts[variable] = counts.get(variable, 0) + _others(r, segment, variable)
             for variable, count in counts.items():
                 found.setdefault(variable, []).append((name, axis, count))
     return found
 
 
 def _others(r: Relations, segment: Segment, variable: int) -> int:
-    number = 1.0
-    rest = list(segment)
-    rest.remove(variable)
-    for other in rest:
-        number *= r.axes.default(other)
-    return round(number)
+    others = list(segment)
+    others.remove(variable)
+    return round(math.prod(map(r.axes.default, others)))
 
 
 def _step(r: Relations, members: Iterable[tuple[str, int, int]]) -> int:

@@ -63,20 +63,24 @@ def layers(graph: Graph) -> tuple[CompressibleLayer, ...]:
         for name in names:
             elements = elements + block.stored * graph.tensors[name].elements
         found[names] = CompressibleLayer(
-            operator.name, names[0] if len(names) == 1 else names, input_of(graph, operator),
-            output_of(graph, operator), operator.kind, block.name, macs, simplify(elements),
-        )  # fmt: skip
+            operator.name,
+            names[0] if len(names) == 1 else names,
+            input_of(graph, operator),
+            output_of(graph, operator),
+            operator.kind,
+            block.name,
+            macs,
+            simplify(elements),
+        )
     return tuple(found.values())
 
 
 def stored_operands(graph: Graph, operator: Operator) -> tuple[str, ...]:
     """Return the stored weights that an operator multiplies by."""
-    names = [
-        o.tensor for nest in operator.nests for o in nest.operands
-        if o.role != "output" and o.tensor in graph.tensors
-        and graph.tensors[o.tensor].role == "weight"
-    ]  # fmt: skip
-    return tuple(dict.fromkeys(names))
+    names = dict.fromkeys(
+        o.tensor for nest in operator.nests for o in nest.operands if o.role != "output"
+    )
+    return tuple(n for n in names if n in graph.tensors and graph.tensors[n].role == "weight")
 
 
 def factors_of(operator: Operator) -> tuple[str, str]:

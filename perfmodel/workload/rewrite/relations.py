@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -10,9 +11,6 @@ from perfmodel.workload.nest import LoopNest
 from perfmodel.workload.rewrite.axes import Axes, Key
 from perfmodel.workload.symbols import Dim, Poly, evaluate
 from perfmodel.workload.unroll import carried
-
-#: Extents that count positions (images, rows, tokens): no channels, and never reported.
-POSITION = "position"
 
 #: What an operator of one kind says of the axes that it touches.
 Handler: TypeAlias = Callable[["Relations", Operator], None]
@@ -68,8 +66,7 @@ class Relations:
     def declare(self, key: Key, dim: Dim) -> None:
         """Declare an axis of a tensor or a dimension of a nest."""
         size = float(evaluate(dim, self._probe))
-        default = float(evaluate(dim, self.graph.defaults))
-        self.axes.axis(key, size, default, dim)
+        self.axes.axis(key, size, float(evaluate(dim, self.graph.defaults)), dim)
 
     def keys(self, name: str) -> list[Key]:
         """Return the axes of a tensor."""
@@ -147,13 +144,28 @@ class Relations:
             elif self.tensor(name).shape:
                 self.trailing(name, written)
 
+    def alike(self, left: str, right: str) -> list[int]:
+        """Make the axes of equal extents in two tensors the same; return those of others."""
+        pairs = list(zip(self.keys(left), self.keys(right), strict=False))
+        for a, b in pairs:
+            if self.size(a) == self.size(b):
+                self.axes.same_axes(a, b)
+        return [i for i, (a, b) in enumerate(pairs) if self.size(a) != self.size(b)]
+
+    def aligned(self, left: Sequence[Key], right: Sequence[Key]) -> None:
+        """Relate axes of a batch, the last ones to each other; those of one are spread."""
+        for a, b in zip(left[::-1], right[::-1], strict=False):
+            if self.size(a) == self.size(b):
+                self.axes.same_axes(a, b)
+            elif self.size(a) != 1:
+                self.axes.freeze_axes([a, b], "batch of a product")
+
     def _unpriced(self) -> None:
         """Freeze what reaches operators that nothing is known of."""
         made = {n for _, op in self.graph.walk() for n in op.writes}
         read = {n for _, op in self.graph.walk() for n in op.reads}
-        loose = (made - read) | (read - made)
-        names = [n for n in loose if self.graph.tensors[n].role == "activation"]
-        self.freeze(sorted(set(names) - {*self.graph.inputs}), "an operator without a price")
+        loose = self.activations(sorted((made ^ read) - {*self.graph.inputs}))
+        self.freeze(loose, "an operator without a price")
 
     # views, known whole
 
@@ -165,7 +177,7 @@ class Relations:
         source = operator.reads[0]
         for name in operator.writes:
             whole, part = self.sizes(source), self.sizes(name)
-            if _total(whole) == _total(part):
+            if math.prod(whole) == math.prod(part):
                 self.axes.reshape(self.keys(source), self.keys(name))
             elif source not in self._done:
                 self._done.add(source)
@@ -185,15 +197,11 @@ class Relations:
             self.axes.same(self.axes.structures[source, axis], joined)
             return
         for name, sizes in zip(parts, each, strict=True):
-            for i, key in enumerate(self.keys(name)):
-                if len(sizes) == len(whole) and sizes[i] == whole[i]:
-                    self.axes.same_axes((source, i), key)
-                else:
-                    self.axes.freeze_axes([key], "a part of an axis")
-                    if len(sizes) == len(whole):
-                        self.axes.freeze_axes([(source, i)], "a part of an axis")
             if len(sizes) != len(whole):
-                self.freeze((source,), "a part of an axis")
+                self.freeze((name, source), "a part of an axis")
+                continue
+            for i in self.alike(source, name):
+                self.axes.freeze_axes([(name, i), (source, i)], "a part of an axis")
 
 
 def joined_along(whole: Sequence[float], parts: Sequence[list[float]]) -> int | None:
@@ -242,13 +250,6 @@ def _parts_of(graph: Graph) -> dict[str, list[str]]:
                 if graph.tensors[name].elements != graph.tensors[source].elements:
                     found.setdefault(source, []).append(name)
     return found
-
-
-def _total(sizes: Sequence[float]) -> float:
-    total = 1.0
-    for size in sizes:
-        total *= size
-    return total
 
 
 def attributes_of(operator: Operator) -> dict[str, Any]:

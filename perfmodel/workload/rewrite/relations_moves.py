@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from perfmodel.workload.graph import Operator
-from perfmodel.workload.rewrite.axes import Key
+from perfmodel.workload.rewrite.axes import POSITION, Structure
 from perfmodel.workload.rewrite.layers import factors_of
 from perfmodel.workload.rewrite.relations import (
-    POSITION,
     Relations,
     attributes_of,
     joined_along,
@@ -26,22 +25,18 @@ def generic(r: Relations, operator: Operator) -> None:
             keys = r.keys(name)
             if len(keys) != len(operand.axes):
                 r.freeze((name,), f"layout of '{operator.kind}'")
-                for axis in operand.axes:
-                    r.axes.freeze_axes(
-                        [(nest_name(operator, i), d) for d, _ in axis], f"layout of "
-                        f"'{operator.kind}'"
-                    )  # fmt: skip
+                dims = [(nest_name(operator, i), d) for axis in operand.axes for d, _ in axis]
+                r.axes.freeze_axes(dims, f"layout of '{operator.kind}'")
                 continue
             for key, axis in zip(keys, operand.axes, strict=True):
-                dims: list[Key] = [(nest_name(operator, i), d) for d, _ in axis]
+                dims = [(nest_name(operator, i), d) for d, _ in axis]
                 if len(dims) == 1 and axis[0][1] == 1 and r.size(key) == r.size(dims[0]):
                     r.axes.same_axes(key, dims[0])
                     if r.tensor(name).role == "weight":
                         r.channel(key)
                 else:
-                    r.axes.freeze_axes([key, *dims], POSITION)
-    written = r.activations(operator.writes)
-    for name in written[:1]:
+                    r.axes.freeze_axes([key, *dims])
+    for name in r.activations(operator.writes)[:1]:
         for access in operator.reads:
             if access not in seen and r.tensor(access).role == "weight":
                 r.trailing(access, name)
@@ -110,7 +105,7 @@ def _gated(r: Relations, x: str, y: str) -> bool:
     return True
 
 
-#: Normalisations whose vectors hold one number a channel of axis 1.
+#: Normalisations whose vectors hold one number per channel of axis 1.
 _BY_CHANNEL = frozenset(
     {"batch_norm", "group_norm", "GroupNormalization", "InstanceNormalization", "GroupNorm"}
 )
@@ -126,13 +121,8 @@ def pool(r: Relations, operator: Operator) -> None:
     for y in written:
         a, b = r.sizes(x), r.sizes(y)
         if len(a) == len(b):
-            for i, (left, right) in enumerate(zip(a, b, strict=True)):
-                if left == right:
-                    r.axes.same_axes((x, i), (y, i))
-                else:
-                    r.axes.freeze_axes([(y, i)], POSITION)
-                    if right != 1:
-                        r.axes.freeze_axes([(x, i)], POSITION)
+            for i in r.alike(x, y):
+                r.axes.freeze_axes([(y, i), (x, i)] if b[i] != 1 else [(y, i)])
         elif len(b) == 2 and len(a) > 3 and a[:2] == b:
             r.axes.same_axes((x, 0), (y, 0))
             r.axes.same_axes((x, 1), (y, 1))
@@ -147,12 +137,8 @@ def resize(r: Relations, operator: Operator) -> None:
     if not written or not sources:
         return
     y, (x, *others) = written[0], sources
-    a, b = r.sizes(x), r.sizes(y)
-    for i, (left, right) in enumerate(zip(a, b, strict=False)):
-        if left == right:
-            r.axes.same_axes((x, i), (y, i))
-        else:
-            r.axes.freeze_axes([(x, i), (y, i)], POSITION)
+    for i in r.alike(x, y):
+        r.axes.freeze_axes([(x, i), (y, i)])
     r.freeze(others, POSITION)
 
 
@@ -172,9 +158,7 @@ def gather(r: Relations, operator: Operator) -> None:
         last = len(sizes) - 1
         whole = table or (tensor.role == "activation" and not tensor.format and len(sizes) > 1)
         if not whole and tensor.role == "activation":
-            for i, (left, right) in enumerate(zip(sizes, out, strict=False)):
-                if left == right:
-                    r.axes.same_axes((name, i), (y, i))
+            r.alike(name, y)
             continue
         if not sizes:
             continue
@@ -194,23 +178,18 @@ def copy(r: Relations, operator: Operator) -> None:
     if not written or not sources:
         r.freeze(written, "layout of a copy")
         return
-    if len(written) > 1:
-        if len(sources) == 1:
-            r.split(sources[0], written)
-        else:
-            r.freeze([*written, *sources], "layout of a copy")
-        return
     y = written[0]
-    out = r.sizes(y)
-    each = [r.sizes(name) for name in sources]
-    if len(sources) == 1:
+    if len(written) > 1 and len(sources) > 1:
+        r.freeze([*written, *sources], "layout of a copy")
+    elif len(written) > 1:
+        r.split(sources[0], written)
+    elif len(sources) == 1:
         _copy_one(r, operator, sources[0], y)
-        return
-    if joined_along(out, each) is not None:
+    elif joined_along(r.sizes(y), list(map(r.sizes, sources))) is not None:
         r.split(y, sources)
-        return
-    for name in sources:
-        _by_size(r, name, y)
+    else:
+        for name in sources:
+            _by_size(r, name, y)
 
 
 def _copy_one(r: Relations, operator: Operator, x: str, y: str) -> None:
@@ -221,14 +200,12 @@ def _copy_one(r: Relations, operator: Operator, x: str, y: str) -> None:
         fine, coarse = (x, y) if op == "SpaceToDepth" else (y, x)
         # The channels of the coarse image are those of the fine one times a block of pixels.
         block = r.size((coarse, 1)) / r.size((fine, 1))
-        factor = r.axes.new(block, block)
-        r.axes.freeze(((factor,),), "pixels of a block")
-        r.axes.same(
-            r.axes.structures[coarse, 1],
-            r.axes.times(((factor,),), r.axes.structures[fine, 1]),
-        )
+        factor: Structure = ((r.axes.new(block, block),),)
+        r.axes.freeze(factor, "pixels of a block")
+        pixels = r.axes.times(factor, r.axes.structures[fine, 1])
+        r.axes.same(r.axes.structures[coarse, 1], pixels)
         for name in (x, y):
-            r.axes.freeze_axes([(name, 2), (name, 3)], POSITION)
+            r.axes.freeze_axes([(name, 2), (name, 3)])
         return
     order = attributes_of(operator).get("order", ())
     if len(order) == len(a) == len(b) and [a[i] for i in order] == b:
@@ -240,8 +217,7 @@ def _copy_one(r: Relations, operator: Operator, x: str, y: str) -> None:
         # Equal extents keep their order; where one of them is a width, nothing tells them apart.
         for size in dict.fromkeys(a):
             mine = [i for i, s in enumerate(a) if s == size]
-            theirs = [i for i, s in enumerate(b) if s == size]
-            for i, j in zip(mine, theirs, strict=True):
+            for i, j in zip(mine, [i for i, s in enumerate(b) if s == size], strict=True):
                 if len(mine) == 1:
                     r.axes.same_axes((x, i), (y, j))
                 else:
@@ -251,13 +227,12 @@ def _copy_one(r: Relations, operator: Operator, x: str, y: str) -> None:
     else:
         _by_size(r, y, x)
         lost = [i for i, size in enumerate(a) if b.count(size) != 1 or a.count(size) != 1]
-        r.axes.freeze_axes([(x, i) for i in lost if a[i] != 1], POSITION)
+        r.axes.freeze_axes([(x, i) for i in lost if a[i] != 1])
 
 
 def scan(r: Relations, operator: Operator) -> None:
     """Relate a selective scan: channels of input, output, state, A and D."""
-    written = r.activations(operator.writes)
-    x, y = operator.reads[0], written[0]
+    x, y = operator.reads[0], r.activations(operator.writes)[0]
     r.same_tensors(x, y)
     last = len(r.keys(x)) - 1
     channels = r.size((x, last))

@@ -8,7 +8,6 @@ from perfmodel.workload.graph import Operator
 from perfmodel.workload.rewrite.axes import Key, Structure
 from perfmodel.workload.rewrite.layers import factors_of
 from perfmodel.workload.rewrite.relations import (
-    POSITION,
     Relations,
     attributes_of,
     nest_name,
@@ -18,9 +17,17 @@ from perfmodel.workload.rewrite.relations_moves import generic
 
 #: ONNX operators whose weights stand as ``(k, n)``; other layers keep ``(n, k)``.
 _UNTURNED = frozenset(
-    {"MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "MatMulIntegerToFloat",
-     "DynamicQuantizeMatMul", "Attention", "QAttention"}
-)  # fmt: skip
+    {
+        "MatMul",
+        "MatMulInteger",
+        "QLinearMatMul",
+        "FusedMatMul",
+        "MatMulIntegerToFloat",
+        "DynamicQuantizeMatMul",
+        "Attention",
+        "QAttention",
+    }
+)
 
 
 def convolution(r: Relations, operator: Operator) -> None:
@@ -46,12 +53,12 @@ def convolution(r: Relations, operator: Operator) -> None:
     axes.same_axes((w, 0), first)
     axes.same_axes((w, 1), second)
     axes.same_axes((head, "b"), (x, 0), (y, 0))
-    axes.freeze_axes([(head, "b")], POSITION)
+    axes.freeze_axes([(head, "b")])
     over = x if transposed else y
     for i, dim in enumerate(n for n in names if n.startswith("o")):
         axes.same_axes((head, dim), (over, 2 + i))
     for name in (x, w, y):
-        axes.freeze_axes(r.keys(name)[2:], POSITION)
+        axes.freeze_axes(r.keys(name)[2:])
     r.vectors(operator, y, 1)
     for name in r.activations(operator.reads):
         if name != x and r.sizes(name) == r.sizes(y):
@@ -74,16 +81,13 @@ def matrices(r: Relations, operator: Operator) -> None:
     m, n, k = (r.size((head, d)) for d in "mnk")
     at_x = _axis(r, x, k)
     at_y = _axis(r, y, n)
-    if at_x is None or at_y is None or len(r.keys(y)) < 1:
+    sides = _sides(r, operator, w, n, k, stored=stored)
+    if at_x is None or at_y is None or sides is None:
         r.give_up(operator, "layout of a product")
         return
     axes = r.axes
     axes.same_axes((head, "k"), (x, at_x))
     axes.same_axes((head, "n"), (y, at_y))
-    sides = _sides(r, operator, w, n, k, stored=stored)
-    if sides is None:
-        r.give_up(operator, "layout of a product")
-        return
     side_n, side_k = sides
     if side_n is not None:
         axes.same_axes((head, "n"), (w, side_n))
@@ -102,10 +106,7 @@ def matrices(r: Relations, operator: Operator) -> None:
 def _axis(r: Relations, name: str, size: float) -> int | None:
     """Return the axis of a product's operand: the last, or the one before."""
     sizes = r.sizes(name)
-    for axis in (len(sizes) - 1, len(sizes) - 2):
-        if axis >= 0 and sizes[axis] == size:
-            return axis
-    return None
+    return next((axis for axis in reversed(range(len(sizes))[-2:]) if sizes[axis] == size), None)
 
 
 def _sides(
@@ -128,15 +129,13 @@ def _sides(
     return None
 
 
-def _stored_rows(
-    r: Relations, operator: Operator, x: str, y: str, at: tuple[int, int]
-) -> None:  # fmt: skip
+def _stored_rows(r: Relations, operator: Operator, x: str, y: str, at: tuple[int, int]) -> None:
     """Relate the rows of a product with weights: all other axes, in order."""
     axes, head = r.axes, nest_name(operator, 0)
     rows: list[Key] = [(head, "b"), (head, "m")]
     left = [key for key in r.keys(x) if key[1] != at[0]]
     right = [key for key in r.keys(y) if key[1] != at[1]]
-    if len(left) == len(right) and [r.size(a) for a in left] == [r.size(b) for b in right]:
+    if list(map(r.size, left)) == list(map(r.size, right)):
         for a, b in zip(left, right, strict=True):
             axes.same_axes(a, b)
     else:
@@ -145,9 +144,13 @@ def _stored_rows(
 
 
 def _batched(
-    r: Relations, operator: Operator, a: tuple[str, int], b: tuple[str, set[int | None]],
-    out: tuple[str, int], m: float,
-) -> None:  # fmt: skip
+    r: Relations,
+    operator: Operator,
+    a: tuple[str, int],
+    b: tuple[str, set[int | None]],
+    out: tuple[str, int],
+    m: float,
+) -> None:
     """Relate rows and batch of a product of two activations."""
     axes, head = r.axes, nest_name(operator, 0)
     (x, at_x), (w, sides), (y, at_y) = a, b, out
@@ -159,18 +162,8 @@ def _batched(
         axes.same(axes.product([(head, "b")]), axes.product(lead), "batch of a product")
     else:
         axes.same(axes.product([(head, "b"), (head, "m")]), axes.product(rows), "rows of a product")
-    mine = [key for key in r.keys(x) if key[1] != at_x]
-    for left, right in zip(mine[::-1], rows[::-1], strict=False):
-        if r.size(left) == r.size(right):
-            axes.same_axes(left, right)
-        elif r.size(left) != 1:
-            axes.freeze_axes([left, right], "batch of a product")
-    others = [key for key in r.keys(w) if key[1] not in sides]
-    for left, right in zip(others[::-1], lead[::-1], strict=False):
-        if r.size(left) == r.size(right):
-            axes.same_axes(left, right)
-        elif r.size(left) != 1:
-            axes.freeze_axes([left, right], "batch of a product")
+    r.aligned([key for key in r.keys(x) if key[1] != at_x], rows)
+    r.aligned([key for key in r.keys(w) if key[1] not in sides], lead)
     r.heads += lead[1:]
 
 
@@ -187,7 +180,7 @@ def experts(r: Relations, operator: Operator) -> None:
     axes.same_axes((head, "n"), (w, 2), (y, last_y))
     axes.freeze_axes([(w, 0)], "experts")
     axes.same(axes.product([(head, "b"), (head, "m")]), axes.product(r.keys(y)[:-1]))
-    axes.freeze_axes([(head, "m"), (head, "b")], POSITION)
+    axes.freeze_axes([(head, "m"), (head, "b")])
     if r.size((x, 0)) == r.size((y, 0)):
         axes.same_axes((x, 0), (y, 0))
     r.widths(operator, (y, last_y), (x, last_x), (w, 1), (w, 2))
@@ -207,7 +200,7 @@ def attention(r: Relations, operator: Operator) -> None:
     one, two = nest_name(operator, 0), nest_name(operator, 1)
     for dim in "bghqs":
         axes.same_axes((one, dim), (two, dim))
-    axes.freeze_axes([(one, "b"), (one, "q"), (one, "s")], POSITION)
+    axes.freeze_axes([(one, "b"), (one, "q"), (one, "s")])
     axes.freeze_axes([(one, "d"), (two, "d")], "attention layout")
     if r.size((one, "g")) != 1:
         axes.freeze_axes([(one, "h")], "query heads of one key head")
@@ -236,9 +229,14 @@ def attention(r: Relations, operator: Operator) -> None:
 
 
 def _layout(
-    r: Relations, operator: Operator, name: str, found: Sequence[Structure], *,
-    heads: tuple[Structure, Structure], own: bool,
-) -> None:  # fmt: skip
+    r: Relations,
+    operator: Operator,
+    name: str,
+    found: Sequence[Structure],
+    *,
+    heads: tuple[Structure, Structure],
+    own: bool,
+) -> None:
     """Relate a tensor of an attention, features last, or heads on an axis of their own."""
     axes, head = r.axes, nest_name(operator, 0)
     keys = r.keys(name)
@@ -248,19 +246,18 @@ def _layout(
             group = heads[0]
             each = r.size(keys[-1]) / axes.size(group)
             if axes.size(group) > 1 and each == int(each):
-                size = axes.new(each, each)
-                axes.freeze(((size,),), "attention layout")
-                axes.same(axes.structures[keys[-1]], axes.times(group, ((size,),)))
-        for key in keys[:-1]:
-            axes.freeze_axes([key], POSITION)
+                size: Structure = ((axes.new(each, each),),)
+                axes.freeze(size, "attention layout")
+                axes.same(axes.structures[keys[-1]], axes.times(group, size))
+        axes.freeze_axes(keys[:-1])
         return
     sizes = r.sizes(name)
     wanted = [s for s in heads if axes.size(s) > 1]
-    for axis in (1, 2, 0):
+    for axis in (1, 2):
         match = [s for s in wanted if axes.size(s) == sizes[axis]]
-        if match and axis != 0:
+        if match:
             axes.same(axes.structures[name, axis], match[0])
-            axes.freeze_axes([k for k in keys if k[1] != axis], POSITION)
+            axes.freeze_axes([k for k in keys if k[1] != axis])
             return
     if sizes[-1] != r.size((head, "s")) or wanted:
         axes.freeze_axes(keys, "attention layout")
@@ -279,13 +276,10 @@ def _fit(r: Relations, name: str, axis: int, found: Sequence[Structure]) -> bool
 
 def recurrent(r: Relations, operator: Operator) -> None:
     """Relate a recurrent cell in one nest over ``(batch, steps, features)``; freeze others."""
-    said = {dim for dim, _ in operator.nests[0].dims} if operator.nests else set[str]()
-    x, w = factors_of(operator) if operator.nests else ("", "")
     states = [a.tensor for a in operator.accesses if r.tensor(a.tensor).role == "state"]
-    if (
-        len(operator.nests) != 1 or said != {"t", "d", "m", "n", "k"} or len(r.keys(w)) != 3
-        or not states
-    ):  # fmt: skip
+    x, w = factors_of(operator) if operator.nests else ("", "")
+    dims = [{dim for dim, _ in nest.dims} for nest in operator.nests]
+    if dims != [set("tdmnk")] or len(r.keys(w)) != 3 or not states:
         r.give_up(operator, "layout of a recurrent cell")
         return
     axes, head = r.axes, nest_name(operator, 0)
@@ -293,8 +287,7 @@ def recurrent(r: Relations, operator: Operator) -> None:
     directions, features = r.size((w, 0)), r.size((x, 2))
     hidden = r.size((y, 2)) / directions
     gates = r.size((w, 2)) / hidden
-    own = axes.new(hidden, hidden)
-    cell: Structure = ((own,),)
+    cell: Structure = ((axes.new(hidden, hidden),),)
     if gates not in (1, 3, 4) or features + hidden != r.size((w, 1)):
         r.give_up(operator, "layout of a recurrent cell")
         return
@@ -313,5 +306,5 @@ def recurrent(r: Relations, operator: Operator) -> None:
             axes.same_axes((name, len(r.keys(name)) - 1), (head, "n"))
     for dim, axis in (("m", 0), ("t", 1)):
         axes.same_axes((head, dim), (x, axis), (y, axis))
-        axes.freeze_axes([(head, dim)], POSITION)
+        axes.freeze_axes([(head, dim)])
     r.widths(operator, (y, 2), (x, 2), (w, 1), (w, 2))

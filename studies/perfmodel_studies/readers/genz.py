@@ -12,7 +12,7 @@ import perfmodel as pm
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import error_of, grouped, worst_of
+from perfmodel.evaluate.validate import error_of, grouped, worst_of
 from perfmodel.hardware import Fusion, Semantics
 from perfmodel.measurements import CsvRow, CsvTable, read_rows
 

@@ -15,10 +15,9 @@ import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.declared import DeclaredDataset
+from perfmodel.evaluate.datasets import DeclaredDataset
 from perfmodel.evaluate.files import DataFolder
-from perfmodel.evaluate.predicted_refit import PredictedRows
-from perfmodel.evaluate.refit import Refit
+from perfmodel.evaluate.refit import PredictedRows, Refit
 
 __all__ = ["NAME", "PLACES", "TITLE", "load", "refits"]
 

@@ -16,10 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 import perfmodel as pm
-from perfmodel.evaluate.files import DataFolder
-from perfmodel.evaluate.measured_table import measured_table
+from perfmodel.evaluate.files import DataFolder, measured_table
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import error_of, grouped, worst_of
+from perfmodel.evaluate.validate import error_of, grouped, worst_of
 from perfmodel.measurements import CsvRow, CsvTable
 from perfmodel.schedule.stream import StreamChannel, channel_of
 from perfmodel.workload import TransformerStructure, describe

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from perfmodel.calibrate.probe import identify
-from perfmodel.calibrate.probe.compiled import SOURCE, Compiled, compiled, compiler
 from perfmodel.calibrate.probe.dispatch import measure_dispatch
 from perfmodel.calibrate.probe.measure import Measure, MeterError
+from perfmodel.calibrate.probe.meters import SOURCE, Compiled, WithNumpy, compiled, compiler
 from perfmodel.calibrate.probe.plan import plan_of
-from perfmodel.calibrate.probe.with_numpy import WithNumpy
 from tests.calibrate.probe.known_machine import Ticks
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.calibrate.probe.levels import ramp, share_missed
+from perfmodel.calibrate.probe.measure import ramp, share_missed
 
 _SIZES = [int(part * (16 << 20)) for part in (0.25, 0.375, 0.5, 0.75, 1.0, 1.5, 2.0)]
 

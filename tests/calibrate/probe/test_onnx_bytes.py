@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perfmodel.calibrate.probe.onnx_bytes import chain, choices, views
+from perfmodel.calibrate.probe.dispatch import chain, choices, views
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 200])

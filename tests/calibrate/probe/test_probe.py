@@ -9,10 +9,9 @@ import perfmodel as pm
 from perfmodel.calibrate.probe import device_of, differences, probe, runtime_of
 from perfmodel.calibrate.probe.dispatch import Dispatch
 from perfmodel.calibrate.probe.facts import HostFacts
-from perfmodel.calibrate.probe.measure import Figure, Measure, MeterError
+from perfmodel.calibrate.probe.measure import Figure, Measure, MeterError, measure_all
 from perfmodel.calibrate.probe.nearest import nearest_device
 from perfmodel.calibrate.probe.plan import plan_of
-from perfmodel.calibrate.probe.rounds import measure_all
 from perfmodel.errors import InputError
 from perfmodel.hardware.grade import grade
 from perfmodel.hardware.library import check, hardware, runtime

@@ -122,20 +122,20 @@ def contiguous(engine: tuple[int, ...], *, fixed: bool) -> bool:
 
 def replay(found: Assignment) -> None:
     """Check a timeline against the problem, event by event."""
-    problem, run = found.problem, found.run
+    problem, run = found.problem, found.solution
     assert run is not None
     assert np.isfinite(problem.costs[np.arange(problem.count), run.engine]).all()
     check_timeline(problem, run)
     engine = tuple(int(e) for e in run.engine)
     if found.goal == "sequential":
-        assert np.isclose(run.makespan_s, found.value_s, rtol=1e-9)
-        assert np.isclose(in_turn(problem, engine), found.value_s, rtol=1e-9)
+        assert np.isclose(run.makespan_s, found.value, rtol=1e-9)
+        assert np.isclose(in_turn(problem, engine), found.value, rtol=1e-9)
     elif found.goal == "throughput":
-        assert np.isclose(busiest(problem, engine), found.value_s, rtol=1e-9)
+        assert np.isclose(busiest(problem, engine), found.value, rtol=1e-9)
     else:
         end = max(run.makespan_s, together(problem, engine))
-        assert np.isclose(end, found.value_s, rtol=1e-9)
-    assert found.bound_s <= found.value_s * (1 + 1e-12)
+        assert np.isclose(end, found.value, rtol=1e-9)
+    assert found.bound <= found.value * (1 + 1e-12)
 
 
 def check_timeline(problem: AssignmentProblem, run: AssignmentTimeline) -> None:

@@ -29,7 +29,7 @@ def test_in_turn_agrees_with_every_assignment(alike: bool) -> None:
         found = solve(problem, "sequential")
         assert found.proved
         assert found.method in ("variable elimination", "nothing to run")
-        assert found.value_s == pytest.approx(least, rel=1e-12)
+        assert found.value == pytest.approx(least, rel=1e-12)
         brute.replay(found)
 
 
@@ -55,14 +55,14 @@ def test_contiguous_agrees_with_every_split(
         engine = tuple(int(e) for e in found.engine)
         assert brute.contiguous(engine, fixed=order == "fixed")
         brute.replay(found)
-        assert found.bound_s <= least * (1 + 1e-9)
-        assert found.value_s >= least * (1 - 1e-9)
+        assert found.bound <= least * (1 + 1e-9)
+        assert found.value >= least * (1 - 1e-9)
         plain = goal == "sequential" or not memory
         if order == "fixed" or (plain and exact(problem, forward=False)):
             assert found.proved
         if found.proved:
             closed += 1
-            assert found.value_s == pytest.approx(least, rel=2e-6)
+            assert found.value == pytest.approx(least, rel=2e-6)
     assert closed > 20
 
 
@@ -74,7 +74,7 @@ def test_throughput_agrees_with_every_assignment(alike: bool, memory: bool) -> N
         least = min(brute.busiest(problem, a) for a in brute.assignments(problem))
         found = solve(problem, "throughput", looks=300)
         assert found.proved
-        assert found.value_s == pytest.approx(least, rel=2e-6)
+        assert found.value == pytest.approx(least, rel=2e-6)
         brute.replay(found)
 
 
@@ -87,7 +87,7 @@ def test_parallel_agrees_with_every_schedule(alike: bool) -> None:
         least = min(brute.makespan(problem, a) for a in brute.assignments(problem))
         found = solve(problem, "parallel", looks=50)
         assert found.proved
-        assert found.value_s == pytest.approx(least, rel=2e-6)
+        assert found.value == pytest.approx(least, rel=2e-6)
         brute.replay(found)
 
 
@@ -116,13 +116,13 @@ def test_memories_hold_what_is_assigned(together: bool, goal: str, contiguous: b
         least = min(cost[goal](problem, a) for a in options)
         brute.replay(found)
         assert tuple(found.engine.tolist()) in options
-        assert found.bound_s <= least * (1 + 1e-9)
+        assert found.bound <= least * (1 + 1e-9)
         if goal == "parallel":
             # Schedules of a bound assignment are not enumerated: the bound need not close.
-            assert found.value_s >= least * (1 - 1e-9)
+            assert found.value >= least * (1 - 1e-9)
             continue
         assert found.proved
-        assert found.value_s == pytest.approx(least, rel=2e-6)
+        assert found.value == pytest.approx(least, rel=2e-6)
     assert min(seen.values()) > 2
 
 
@@ -193,14 +193,14 @@ def test_a_graph_too_wide_to_eliminate_falls_back_to_a_programme() -> None:
     known = solve(problem, "sequential")
     assert known.method == "variable elimination"
     whole = integral(problem, "sequential", Deadline(30))
-    assert whole.bound == pytest.approx(known.value_s, rel=2e-6)
+    assert whole.bound == pytest.approx(known.value, rel=2e-6)
 
 
 def test_many_readers_are_sent_a_tensor_once() -> None:
     costs = np.array([[1.0, 50.0], *[[9.0, 1.0]] * 6])
     problem = AssignmentProblem.with_tensors(costs, [0], [range(1, 7)], np.full((1, 2, 2), 10.0))
     found = solve(problem, "sequential")
-    assert found.value_s == 1 + 6 + 10
+    assert found.value == 1 + 6 + 10
     assert found.engine.tolist() == [0, 1, 1, 1, 1, 1, 1]
     assert loads(problem, found.engine).tolist() == [1.0, 16.0]
 
@@ -212,7 +212,7 @@ def test_a_shared_channel_sends_one_thing_at_a_time() -> None:
             costs, [0, 0], [(1,), (2,)], np.full((2, 2, 2), 5.0), channels=channels
         )
         found = solve(problem, "parallel")
-        assert found.value_s == pytest.approx(end)
+        assert found.value == pytest.approx(end)
         brute.replay(found)
 
 
@@ -227,10 +227,10 @@ def test_an_engine_more_never_hurts(seed: int, goal: str, alike: bool) -> None:
     more, less = solve(problem, goal, looks=50), solve(few, goal, looks=50)
     assert more.proved
     assert less.proved
-    assert more.value_s <= less.value_s * (1 + 2e-6)
+    assert more.value <= less.value * (1 + 2e-6)
     if goal != "parallel":
         split = solve(problem, goal, contiguous="any")
-        assert more.value_s <= split.value_s * (1 + 2e-6)
+        assert more.value <= split.value * (1 + 2e-6)
 
 
 @settings(max_examples=draws(40))
@@ -243,7 +243,7 @@ def test_a_faster_link_is_never_slower(seed: int, goal: str, factor: float) -> N
     one, two = solve(problem, goal, looks=50), solve(faster, goal, looks=50)
     assert one.proved
     assert two.proved
-    assert two.value_s <= one.value_s * (1 + 2e-6)
+    assert two.value <= one.value * (1 + 2e-6)
 
 
 @settings(max_examples=draws(30))
@@ -255,10 +255,10 @@ def test_goals_are_ordered(seed: int) -> None:
     piped = solve(problem, "throughput", looks=50)
     split = solve(problem, "sequential", contiguous=True)
     alone = min(problem.costs.sum(axis=0))
-    assert at_once.value_s <= in_turn.value_s * (1 + 2e-6)
-    assert in_turn.value_s <= split.value_s * (1 + 1e-9)
-    assert split.value_s <= alone * (1 + 1e-9)
-    assert piped.value_s <= alone * (1 + 2e-6)
+    assert at_once.value <= in_turn.value * (1 + 2e-6)
+    assert in_turn.value <= split.value * (1 + 1e-9)
+    assert split.value <= alone * (1 + 1e-9)
+    assert piped.value <= alone * (1 + 2e-6)
 
 
 @pytest.mark.parametrize("goal", ["sequential", "throughput", "parallel"])
@@ -269,7 +269,7 @@ def test_what_cannot_be_sent_stays_on_one_engine(goal: str) -> None:
     )
     found = solve(problem, goal)
     assert len(set(found.engine.tolist())) == 1
-    assert found.value_s == pytest.approx(problem.costs.sum(axis=0).min())
+    assert found.value == pytest.approx(problem.costs.sum(axis=0).min())
 
 
 @pytest.mark.parametrize("goal", ["sequential", "throughput", "parallel"])
@@ -301,11 +301,11 @@ def test_bad_input_is_refused() -> None:
 
 
 def test_nothing_and_one_engine() -> None:
-    assert solve(AssignmentProblem.of(np.zeros((0, 2)))).value_s == 0.0
+    assert solve(AssignmentProblem.of(np.zeros((0, 2)))).value == 0.0
     alone = AssignmentProblem.of([[1.0], [2.0]], [(0, 1)], 8.0, latency_s=3.0)
     for goal in ("sequential", "parallel", "throughput"):
         found = solve(alone, goal)
-        assert found.value_s == 3.0
+        assert found.value == 3.0
         assert found.proved
 
 

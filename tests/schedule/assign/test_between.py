@@ -55,7 +55,7 @@ def test_diamonds_in_a_row_are_met_exactly(count: int) -> None:
         assert integral(problem, "parallel", NEVER).bound < 0.95 * exact
     found = solve(problem, "parallel", looks=100)
     assert found.proved
-    assert found.value_s == pytest.approx(exact)
+    assert found.value == pytest.approx(exact)
 
 
 @pytest.mark.parametrize("channel", [True, False])

@@ -113,7 +113,7 @@ def test_the_assignment_of_a_few_kernels_is_the_best_of_all() -> None:
         brute.in_turn(made.problem, a)
         for a in itertools.product(range(made.problem.width), repeat=made.problem.count)
     )
-    assert found.result.value_s == pytest.approx(least, rel=1e-12)
+    assert found.result.value == pytest.approx(least, rel=1e-12)
 
 
 def test_what_an_engine_lacks_falls_back_and_is_priced() -> None:
@@ -132,8 +132,8 @@ def test_what_an_engine_lacks_falls_back_and_is_priced() -> None:
     assert found.alone_s["dpu"] == np.inf
     # What a runtime with a delegate does costs more than the best, and the best no more than the
     # CPU alone.
-    assert found.result.value_s <= found.delegated_s
-    assert found.result.value_s <= found.alone_s["cpu"]
+    assert found.result.value <= found.delegated_s
+    assert found.result.value <= found.alone_s["cpu"]
     assert found.delegated_s < np.inf
     assert found.transfer_s > 0
 
@@ -147,9 +147,9 @@ def test_a_fused_kernel_is_cut_where_an_engine_lacks_a_part() -> None:
     cpu = assign("mobilenet_v3_small", "kv260", precision="int8", engines=["cpu"])
     assert "stage4.0.expand.hard_swish" not in cpu.engine
     # Together on one engine both parts cost what the fused kernel does.
-    assert found.alone_s["cpu"] == pytest.approx(cpu.result.value_s, rel=1e-12)
+    assert found.alone_s["cpu"] == pytest.approx(cpu.result.value, rel=1e-12)
     loose = assign("mobilenet_v3_small", "kv260", precision="int8", fuse=False)
-    assert found.result.value_s <= loose.result.value_s
+    assert found.result.value <= loose.result.value
     brute.replay(found.result)
 
 
@@ -252,7 +252,7 @@ def test_dearer_handovers_and_slower_memories_never_help(handover, factor, objec
         machine = board.machine("generic").vary(changes)
         found = assign("mlperf_tiny_vww", machine, precision="int8", objective=objective)
         assert found.proved
-        return found.result.value_s
+        return found.result.value
 
     base = value(0.0, 19.2e9)
     assert base <= value(1e-6 * handover, 19.2e9) * (1 + 2e-6)
@@ -284,7 +284,7 @@ def test_stretches_cover_the_network_and_add_up() -> None:
     found = assign("mobilenet_v3_small", "kv260", precision="int8")
     assert sum(s.kernels for s in found.stretches) == found.network.problem.count
     total = sum(s.seconds + s.receiving_s for s in found.stretches)
-    assert total == pytest.approx(found.result.value_s)
+    assert total == pytest.approx(found.result.value)
     assert sum(s.receiving_s for s in found.stretches) == pytest.approx(found.transfer_s)
     assert found.table["engine"].tolist() == list(found.engine.values())
 

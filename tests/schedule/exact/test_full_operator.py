@@ -46,25 +46,24 @@ def test_the_bound_is_one_on_every_state_of_a_cheapest_schedule() -> None:
         lattice = StateLattice(core, capacity, merge=False)
         bound = full_operator_bound(lattice, _FAR, Deadline())
         plain = cheapest(lattice, _FAR, Deadline())
-        assert plain.end is not None
-        assert plain.end.cost == optimum
+        assert plain.solution is not None
+        assert plain.solution.cost == optimum
         if bound is None:
             continue
         bound.solve(_FAR, Deadline())
         used += 1
-        for visit in plain.end.path():
+        for visit in plain.solution.path():
             told = bound(visit.node, visit.resident, visit.clean)
             assert visit.cost + told <= optimum, seed
         start = bound(*lattice.start())
         positive += start > 0
         # Guided, the search ends with the same; below the optimum there is nothing.
         guided = cheapest(lattice, optimum + 1, Deadline(), bound=bound)
-        assert guided.end is not None
-        assert guided.end.cost == optimum
-        assert guided.expanded <= plain.expanded
+        assert guided.solution is not None
+        assert guided.solution.cost == optimum
+        assert guided.work["expanded"] <= plain.work["expanded"]
         none = cheapest(lattice, optimum, Deadline(), bound=bound)
-        assert none.end is None
-        assert none.complete
+        assert none.solution is None
         assert none.bound == optimum
         # A beam that keeps everything finds the optimum too.
         wide = widest(lattice, 10**6, optimum + 1, Deadline(), bound)
@@ -85,8 +84,8 @@ def test_a_limit_and_few_expansions_leave_it_a_bound() -> None:
             if bound is not None:
                 bound.solve(limit, Deadline(), expansions)
                 found = cheapest(lattice, limit, Deadline(), bound=bound)
-                assert found.end is not None
-                assert found.end.cost == optimum
+                assert found.solution is not None
+                assert found.solution.cost == optimum
 
 
 def test_stopped_the_search_tells_a_bound() -> None:
@@ -100,4 +99,4 @@ def test_stopped_the_search_tells_a_bound() -> None:
             for by in (None, bound):
                 found = cheapest(lattice, _FAR, Deadline(), bound=by, expansions=expansions)
                 assert found.bound <= optimum
-                assert found.end is None or found.end.cost == optimum
+                assert found.solution is None or found.solution.cost == optimum

@@ -39,7 +39,8 @@ def _problem(seed: int) -> tuple[Problem, int]:
 def _least(core: BitmaskProblem, capacity: int) -> int:
     """The optimum of a core, of its segments and of the whole alike."""
     ends = [
-        cheapest(StateLattice(c, capacity), _FAR, Deadline()).end for c in (core, *segments(core))
+        cheapest(StateLattice(c, capacity), _FAR, Deadline()).solution
+        for c in (core, *segments(core))
     ]
     costs = [end.cost for end in ends if end is not None]
     assert len(costs) == len(ends)

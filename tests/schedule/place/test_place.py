@@ -264,7 +264,7 @@ def test_energy_is_an_objective() -> None:
     least = place(workload, device, objective="energy_j", **options)
     assert least.value == pytest.approx(least.energy_j, rel=1e-9)
     assert least.energy_j <= place(workload, device, **options).energy_j * (1 + 1e-9)
-    with pytest.raises(InputError, match="no energy a byte"):
+    with pytest.raises(InputError, match="no energy per byte"):
         place(workload, device, objective="energy_j", levels=["dram"], extra=[HOST])
 
 

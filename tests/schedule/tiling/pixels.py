@@ -64,7 +64,7 @@ def taps(window: tuple[Window, ...], pixel: Pixel, extents: Pixel) -> set[Pixel]
     sides: list[list[int]] = []
     for w, at, n in zip(window, pixel, extents, strict=True):
         first = at * w.stride - w.before
-        places = range(n) if w.whole else range(first, first + w.dilation * (w.kernel - 1) + 1)
+        places = range(n) if w.every else range(first, first + w.dilation * (w.kernel - 1) + 1)
         sides.append([x for x in places if 0 <= x < n])
     return set(itertools.product(*sides))
 

@@ -119,7 +119,7 @@ def test_stretches_of_one_end_are_counted_as_one_by_one(seed: int) -> None:
             continue
         for mode, depthwise in itertools.product(MODES, (True, False)):
             longest = Patches(0, end, grid, mode)
-            axes = [axis_parts(net, 0, end, a, g, kept=k)
+            axes = [axis_parts(net, 0, end, a, g, cached=k)
                     for a, (g, k) in enumerate(zip(grid, keeps(longest), strict=True))]  # fmt: skip
             fan = Fan(net, longest, axes, depthwise)
             for start, inside, outside, weights in itertools.product(

@@ -34,7 +34,7 @@ def test_work_and_maps_are_those_of_the_graph(name: str) -> None:
             for window, have, made in zip(
                 windows, net.maps[t].extents, net.maps[layer.writes].extents, strict=True
             ):
-                if window.whole:
+                if window.every:
                     continue
                 # The last window begins inside its map, the first does not begin past its end.
                 assert 0 <= window.before < window.dilation * (window.kernel - 1) + 1
@@ -76,7 +76,7 @@ def test_what_reads_whole_maps_says_so() -> None:
     tall = g.copy([both, both], (1, 16, 64, 32), name="stack")
     g.output(g.pool(tall, 2, name="pool"))
     net = network(g.build())
-    whole = {layer.name: [all(w.whole for w in ws) for ws in layer.windows] for layer in net.layers}
+    whole = {layer.name: [all(w.every for w in ws) for ws in layer.windows] for layer in net.layers}
     assert whole == {
         "conv": [False], "up": [True], "global": [True], "scale": [False, True],
         "concat": [False, False], "stack": [True], "pool": [False],
@@ -87,7 +87,7 @@ def test_a_view_between_hides_the_axes() -> None:
     """A convolution over time of a tensor (batch, tokens, features), seen transposed."""
     net = network(pm.workload("embbert"))
     conv = next(layer for layer in net.layers if layer.kind == "depthwise")
-    assert all(w.whole for ws in conv.windows for w in ws)
+    assert all(w.every for ws in conv.windows for w in ws)
 
 
 def test_a_file_is_read_as_the_network_that_it_is(tmp_path: Path) -> None:

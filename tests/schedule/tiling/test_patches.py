@@ -85,7 +85,7 @@ def test_counts_are_those_of_pixels(seed: int) -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
 def test_the_halo_of_a_chain_of_three_by_three_grows_by_one_a_layer(layers: int) -> None:
     net = chain(*[Window(3, 1, 1, 1)] * layers, extent=48)
-    parts = axis_parts(net, 0, layers, 0, 6, kept=False)
+    parts = axis_parts(net, 0, layers, 0, 6, cached=False)
     for depth in range(layers + 1):
         halo = layers - depth
         assert parts[depth].needed.tolist() == [8 + halo, *[8 + 2 * halo] * 4, 8 + halo]
@@ -135,7 +135,7 @@ def test_what_a_global_pool_feeds_is_not_computed_by_halves() -> None:
     end = next(k for k in net.cuts if k > squeeze + 2)
     twice = run_stage(net, Patches(0, end, (2, 2)))
     made = net.layers[squeeze].reads[0]
-    parts = axis_parts(net, 0, end, 0, 2, kept=False)
+    parts = axis_parts(net, 0, end, 0, 2, cached=False)
     assert parts[made].needed.tolist() == [net.maps[made].extents[0]] * 2
     assert twice.extra_macs > 0
 

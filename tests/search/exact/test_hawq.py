@@ -27,7 +27,7 @@ def test_published_optima(data, network, budget):
     found = solve(hawq_problem(layers, BUDGETS[budget], shared=SHARED[network]))
     assert found.status == "optimal"
     assert found.value == pytest.approx(known["obj"], rel=1e-12)
-    assert [BITS[o] for o in found.choice] == known["bits"]
+    assert [BITS[o] for o in found.solution] == known["bits"]
 
 
 def test_example_is_solved_exactly():

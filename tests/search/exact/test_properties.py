@@ -44,9 +44,9 @@ def test_no_random_choice_is_better(problem, seed):
     assert found.bound <= found.value
     if len(kept):
         assert found.value <= problem.values(kept).min() + 1e-9
-    if found.choice is not None:
-        assert problem.feasible(found.choice)
-        assert found.usage == problem.usage(found.choice)
+    if found.solution is not None:
+        assert problem.feasible(found.solution)
+        assert found.usage == problem.usage(found.solution)
 
 
 @settings(max_examples=draws(40))
@@ -73,10 +73,10 @@ def test_order_of_decisions_does_not_matter(problem, random):
     first, second = solve(problem, explain=False), solve(other, explain=False)
     assert first.status == second.status
     assert first.value == pytest.approx(second.value, rel=1e-9, abs=1e-12)
-    if first.choice is not None:
+    if first.solution is not None:
         back = [0] * n
         for new, old in enumerate(order):
-            back[old] = second.choice[new]
+            back[old] = second.solution[new]
         assert problem.value(back) == pytest.approx(first.value, rel=1e-9, abs=1e-12)
 
 
@@ -112,13 +112,13 @@ def test_price_is_the_slope_of_the_relaxed_objective():
 
 def test_empty_and_single():
     empty = solve(ChoiceProblem((), Sum(3.0), (Limit("a", (Sum(1.0),), 1.0),)))
-    assert (empty.choice, empty.value, empty.status) == ((), 3.0, "optimal")
+    assert (empty.solution, empty.value, empty.status) == ((), 3.0, "optimal")
     none = solve(ChoiceProblem((), Sum(3.0), (Limit("a", (Sum(2.0),), 1.0),)))
     assert none.status == "infeasible"
     one = solve(ChoiceProblem((1, 1), Sum.of([[2.0], [3.0]])))
-    assert (one.choice, one.value) == ((0, 0), 5.0)
+    assert (one.solution, one.value) == ((0, 0), 5.0)
     free = solve(ChoiceProblem((3, 2), Sum.of([[2.0, 1.0, 4.0], [0.0, -1.0]])))
-    assert (free.choice, free.value) == ((1, 1), 0.0)
+    assert (free.solution, free.value) == ((1, 1), 0.0)
 
 
 def test_ties_and_exact_bounds():
@@ -134,7 +134,7 @@ def test_ties_and_exact_bounds():
 def test_infinite_bound_still_forbids():
     table = Sum.of([[math.inf, 1.0]])
     problem = ChoiceProblem((2,), Sum.of([[0.0, 5.0]]), (Limit("u", (table,), math.inf),))
-    assert solve(problem).choice == (1,)
+    assert solve(problem).solution == (1,)
     assert not problem.feasible((0,))
 
 

@@ -29,10 +29,10 @@ def test_brute_force_agrees(make, seed):
     assert found.proved
     if math.isinf(best):
         assert found.status == "infeasible"
-        assert found.choice is None
+        assert found.solution is None
         return
     assert found.status == "optimal"
     assert found.value == pytest.approx(best, rel=1e-9, abs=1e-12)
     assert found.bound <= found.value
-    assert problem.feasible(found.choice)
-    assert problem.value(found.choice) == found.value
+    assert problem.feasible(found.solution)
+    assert problem.value(found.solution) == found.value

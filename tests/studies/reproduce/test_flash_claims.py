@@ -7,7 +7,7 @@ import pytest
 from perfmodel_studies.claims.cambricon_llm import MODELS, with_tiling
 
 from perfmodel.evaluate import reproduce
-from perfmodel.evaluate.reproduction import Reproduction
+from perfmodel.evaluate.claims import Reproduction
 from perfmodel.hardware.library import hardware
 from perfmodel.kinds.nand.kind import shares_of
 from perfmodel.predict import predict

@@ -7,7 +7,7 @@ from functools import lru_cache
 import pytest
 
 from perfmodel.evaluate import reproduce
-from perfmodel.evaluate.reproduction import Reproduction
+from perfmodel.evaluate.claims import Reproduction
 from perfmodel.table import plain
 
 #: Cells that are farther off than a factor of 1.5; their notes say why.

@@ -13,10 +13,9 @@ import pytest
 
 from perfmodel.cli import main
 from perfmodel.evaluate.case import Cases
-from perfmodel.evaluate.datasets import dataset, dataset_names
-from perfmodel.evaluate.declared import DeclaredDataset
+from perfmodel.evaluate.datasets import DeclaredDataset, dataset, dataset_names
 from perfmodel.evaluate.files import data_folder
-from perfmodel.evaluate.run import evaluate
+from perfmodel.evaluate.validate import evaluate
 
 DECLARED = [name for name in dataset_names() if isinstance(dataset(name), DeclaredDataset)]
 #: Rows of a YAML beside a reader.

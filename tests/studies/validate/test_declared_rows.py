@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from perfmodel.evaluate.case import Cases
-from perfmodel.evaluate.declared import DeclaredDataset
+from perfmodel.evaluate.datasets import DeclaredDataset
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import trial
 from perfmodel.hardware.machine import Machine

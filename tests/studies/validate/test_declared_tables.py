@@ -8,9 +8,9 @@ import pytest
 
 from perfmodel.errors import InputError
 from perfmodel.evaluate.case import Cases
-from perfmodel.evaluate.declared import DeclaredDataset
+from perfmodel.evaluate.datasets import DeclaredDataset
 from perfmodel.evaluate.files import DataFolder
-from perfmodel.evaluate.run import evaluate
+from perfmodel.evaluate.validate import evaluate
 from perfmodel.hardware.machine import Machine
 
 FORM = """\

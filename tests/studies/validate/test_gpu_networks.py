@@ -16,7 +16,7 @@ from perfmodel.evaluate import validate
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.datasets import dataset
 from perfmodel.evaluate.files import data_folder
-from perfmodel.evaluate.run import evaluate
+from perfmodel.evaluate.validate import evaluate
 from perfmodel.predict import predict
 
 

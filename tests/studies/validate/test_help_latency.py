@@ -17,8 +17,8 @@ from perfmodel_studies.readers.help_latency.spaces import SPACES
 import perfmodel as pm
 from perfmodel.errors import InputError
 from perfmodel.evaluate.files import data_folder
-from perfmodel.evaluate.metrics import spearman
 from perfmodel.evaluate.refit import trial
+from perfmodel.evaluate.result import spearman
 from perfmodel.hardware.library import hardware
 from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Graph
@@ -204,4 +204,4 @@ def test_launches_by_class_add_to_a_roofline() -> None:
     table = base.table
     convs = float(np.sum(table["count"][table["kind"] == "conv"]))
     assert more.latency_s - base.latency_s == pytest.approx(1e-4 * convs)
-    assert spearman([base.latency_s, more.latency_s], [0.0, 1.0]) == 1.0
+    assert spearman([base.latency_s, more.latency_s], [0.0, 1.0]) == pytest.approx(1.0)

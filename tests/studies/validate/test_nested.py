@@ -10,8 +10,7 @@ from perfmodel.ask import Machine, Workload, hardware, predict, runtime, workloa
 from perfmodel.calibrate import Constant
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.nested_refit import nested_trial
-from perfmodel.evaluate.predicted_refit import refit
-from perfmodel.evaluate.refit import Refit, trial
+from perfmodel.evaluate.refit import Refit, refit, trial
 
 RUNTIME = """\
 schema_version: 1

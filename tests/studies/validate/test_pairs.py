@@ -12,7 +12,7 @@ import perfmodel as pm
 from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.pairs import pair_scores
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import row_of
+from perfmodel.evaluate.validate import row_of
 
 NETWORKS = ("mobilenet_v2", "resnet50", "resnet18")
 DEVICES = ("a100", "t4", "l4")

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value, namespace
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
-from perfmodel.cost.traffic.closed_forms.points import flat, pieces, where_not, whole
-from perfmodel.cost.traffic.closed_forms.two_tile import SLACK, TINY
-from perfmodel.cost.traffic.nest import Conventions
+from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
+from perfmodel.cost.traffic.points import flat, pieces, rounded_down, where_not
+from perfmodel.cost.traffic.two_tile import SLACK, TINY
 
 #: Names of the codes in `AttentionTraffic.form`.
 FORMS = ("query outer", "key outer", "unfused")
@@ -142,22 +142,36 @@ def attention_traffic(
     """
     conventions = Conventions() if conventions is None else conventions
     columns = (
-        rows, keys, head, value_head, sharing, capacity,
-        query, key, value, output, accumulator, score,
-    )  # fmt: skip
+        rows,
+        keys,
+        head,
+        value_head,
+        sharing,
+        capacity,
+        query,
+        key,
+        value,
+        output,
+        accumulator,
+        score,
+    )
     xp = namespace(*columns, heads, score_passes)
     arguments, shape = flat(xp, (*columns, heads, score_passes))
     problem = _Attention(*arguments[:-2])
     if fused:
         e = 2.0 if conventions.buffering == "double" else 1.0
         never = xp.zeros_like(problem.rows) > 0
-        found = where_not(
-            xp, never, (*(0.0,) * 9, 0), problem,
-            lambda *c: _fused(xp, _Attention(*c), e, causal, relaxed), CHUNK,
-        )  # fmt: skip
+        best = where_not(
+            xp,
+            never,
+            (*(0.0,) * 9, 0),
+            problem,
+            lambda *c: _fused(xp, _Attention(*c), e, causal, relaxed),
+            CHUNK,
+        )
     else:
-        found = _unfused(xp, problem, arguments[-1], conventions, relaxed)
-    *parts, tile_rows, tile_keys, form = found
+        best = _unfused(xp, problem, arguments[-1], conventions, relaxed)
+    *parts, tile_rows, tile_keys, form = best
     parts = [part * arguments[-2] for part in parts]
     return AttentionTraffic(*(c.reshape(shape) for c in (*parts, tile_rows, tile_keys, form)))
 
@@ -170,12 +184,12 @@ def _fused(xp: Any, a: _Attention, e: float, causal: bool, relaxed: bool) -> tup
     lines = a.sharing * a.rows
     # Query outer: as many rows as fit beside the streamed keys. A single key does not stream.
     streamed = xp.where(a.keys > 1, e, 1.0)
-    most = whole(xp, (room - streamed * pair) / (row + a.score), relaxed)
+    most = rounded_down((room - streamed * pair) / (row + a.score), relaxed)
     by_query = xp.where(a.keys > 1, most >= 1, most >= lines)
     most = xp.maximum(1.0, most)
     tile_rows, visits = (_causal_blocks if causal else _blocks)(xp, a, most, relaxed)
     # Key outer: as many keys as fit beside the streamed rows.
-    tile_keys = whole(xp, (room - e * row) / (pair + a.score + TINY), relaxed)
+    tile_keys = rounded_down((room - e * row) / (pair + a.score + TINY), relaxed)
     by_keys = (tile_keys >= 1) & ((lines > 1) | (e == 1.0))
     tile_keys = xp.minimum(a.keys, xp.maximum(1.0, tile_keys))
     again = _key_passes(xp, a, tile_keys, causal, relaxed) - lines
@@ -202,7 +216,7 @@ def _blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[Value, 
     """Return the rows of a block and how many keys all blocks read."""
     lines = a.sharing * a.rows
     tile = xp.minimum(lines, most)
-    return tile, a.keys * pieces(xp, lines, tile, relaxed)
+    return tile, a.keys * pieces(lines, tile, relaxed)
 
 
 def _causal_blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[Value, Value]:
@@ -220,11 +234,11 @@ def _causal_blocks(xp: Any, a: _Attention, most: Value, relaxed: bool) -> tuple[
         split = xp.ceil(a.sharing / few)
         heads = xp.concatenate([split, few + xp.zeros_like(most), most[None]])
         heads = xp.minimum(xp.minimum(heads, a.sharing), most)
-    positions = xp.minimum(a.rows, whole(xp, most / heads, relaxed))
-    n = pieces(xp, a.rows, positions, relaxed)
+    positions = xp.minimum(a.rows, rounded_down(most / heads, relaxed))
+    n = pieces(a.rows, positions, relaxed)
     balanced = a.rows / n if relaxed else xp.ceil(a.rows / n)
     read = n * xp.maximum(a.keys - a.rows, 0.0) + balanced * n * (n - 1.0) / 2.0 + a.rows
-    read = read * pieces(xp, a.sharing, heads, relaxed)
+    read = read * pieces(a.sharing, heads, relaxed)
     best = (xp.argmin(read, axis=0), xp.arange(read.shape[1]))
     return (heads * balanced)[best], read[best]
 
@@ -235,11 +249,11 @@ def _key_passes(xp: Any, a: _Attention, tile: Value, causal: bool, relaxed: bool
     Under a causal mask a block that starts at key s is read by the positions from
     ``s - (keys - rows)`` on.
     """
-    n = pieces(xp, a.keys, tile, relaxed)
+    n = pieces(a.keys, tile, relaxed)
     if not causal:
         return a.sharing * a.rows * n
     past = xp.maximum(a.keys - a.rows, 0.0)
-    early = xp.minimum(n, whole(xp, past / tile, relaxed) + 1.0)
+    early = xp.minimum(n, rounded_down(past / tile, relaxed) + 1.0)
     starts = tile * (n * (n - 1.0) - early * (early - 1.0)) / 2.0
     return a.sharing * (a.rows * early + (n - early) * a.keys - starts)
 
@@ -251,19 +265,33 @@ def _unfused(
     even = replace(conventions, allocation="even")
     lines = a.sharing * a.rows
     first = gemm_traffic(
-        lines, a.keys, a.head, a.capacity, input=a.query, weight=a.key, output=a.score,
-        partial=a.accumulator, conventions=even, relaxed=relaxed,
-    )  # fmt: skip
+        TileNest.product(lines, a.keys, a.head),
+        a.capacity,
+        Widths(a.query, a.key, a.score, a.accumulator),
+        even,
+        relaxed=relaxed,
+    )
     second = gemm_traffic(
-        lines, a.value_head, a.keys, a.capacity, input=a.score, weight=a.value, output=a.output,
-        partial=a.accumulator, conventions=even, relaxed=relaxed,
-    )  # fmt: skip
+        TileNest.product(lines, a.value_head, a.keys),
+        a.capacity,
+        Widths(a.score, a.value, a.output, a.accumulator),
+        even,
+        relaxed=relaxed,
+    )
     between = 2.0 * score_passes * lines * a.keys * a.score
     scores = first.output + between + second.input
     total = first.total + between + second.total
     partial = first.partial_reads + second.partial_reads
     nan = xp.full_like(total, xp.nan)
     return (
-        total, first.input, first.weight, second.weight, second.output, scores, partial,
-        nan, nan, xp.full(total.shape, 2),
-    )  # fmt: skip
+        total,
+        first.input,
+        first.weight,
+        second.weight,
+        second.output,
+        scores,
+        partial,
+        nan,
+        nan,
+        xp.full(total.shape, 2),
+    )

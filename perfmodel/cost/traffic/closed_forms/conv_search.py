@@ -1,31 +1,40 @@
 """The search of a convolution's closed form: tiles of positions on a grid, then close to the best.
 
-Given a tile of positions, images and taps, the channels follow (`conv_classes`). Positions are
-tried on a grid of useful tiles along both axes, spread evenly over the logarithm of their counts,
-with all taps inside and with taps cut; then the useful tiles close to several of the best, and the
-largest tile of an axis beside channels close to the best. The number of candidates is fixed.
+Given a tile of positions, images and taps, the channels follow (`channels`). Positions are tried on
+a grid of useful tiles along both axes, spread evenly over the logarithm of their counts, with all
+taps inside and with taps cut; then the useful tiles close to several of the best, and the largest
+tile of an axis beside channels close to the best. The number of candidates is fixed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from perfmodel.arrays import Value
-from perfmodel.cost.traffic.closed_forms.axis import ConvolutionAxis, cut
-from perfmodel.cost.traffic.closed_forms.conv_classes import (
-    ChannelTileOptimum,
-    ConvTilingProblem,
-    input_stationary,
-    output_stationary,
-    spots,
-    weight_stationary,
+from perfmodel.arrays import Value, namespace
+from perfmodel.cost.traffic.axis import ConvolutionAxis, cut
+from perfmodel.cost.traffic.closed_forms.channels import best_channels
+from perfmodel.cost.traffic.closed_forms.useful import (
+    geometric_tiles,
+    near_positions,
+    near_sizes,
+    near_tiles,
+    tap_cuts,
+    useful_positions,
 )
-from perfmodel.cost.traffic.closed_forms.points import whole
-from perfmodel.cost.traffic.closed_forms.two_tile import SLACK
+from perfmodel.cost.traffic.points import columns_of, rounded_down
+from perfmodel.cost.traffic.stationarity import (
+    INPUT,
+    OUTPUT,
+    WEIGHT,
+    TilingProblem,
+    spatial_tiles,
+)
+from perfmodel.cost.traffic.two_tile import SLACK
 
 #: Tiles of positions along an axis on the first grid; half of them where taps are cut.
 GRID = 16
@@ -38,7 +47,7 @@ PROMISING = 1.2
 
 
 class ConvolutionTileCandidates(NamedTuple):
-    """Candidates, or the best of them: bytes, and the tile."""
+    """Candidates, or the best of them: bytes, the tile, and the number of what stays."""
 
     cost: Value
     rows: Value
@@ -48,151 +57,144 @@ class ConvolutionTileCandidates(NamedTuple):
     images: Value
     in_tile: Value
     out_tile: Value
+    stationary: Value
+
+    def best(self, groups: int = 1) -> ConvolutionTileCandidates:
+        """Return the best of each group of candidates; parts of the tile broadcast to the cost.
+
+        Groups are on the first axis, points on the last; a single group has no axis.
+        """
+        xp, shape = namespace(self.cost), self.cost.shape
+        cost = self.cost.reshape((groups, -1, shape[-1]))
+        best = xp.argmin(cost, axis=1) + cost.shape[1] * xp.arange(groups)[:, None]
+        at = xp.unravel_index(best * shape[-1] + xp.arange(shape[-1]), shape)
+        at = at if groups > 1 else tuple(index[0] for index in at)
+        return self._make(xp.broadcast_to(column, shape)[at] for column in self)
+
+    def each(self, function: Callable[[Value], Value]) -> ConvolutionTileCandidates:
+        """Return a function of each column."""
+        return self._make(map(function, self))
 
 
-class Class(NamedTuple):
-    """A stationarity class of a problem; `cuts` where taps may be cut."""
+def better(*candidates: ConvolutionTileCandidates) -> ConvolutionTileCandidates:
+    """Return the best of all at each point."""
+    xp = namespace(candidates[0].cost)
+    return ConvolutionTileCandidates(*map(xp.stack, zip(*candidates, strict=True))).best()
 
-    xp: Any
-    problem: ConvTilingProblem
-    kind: int
+
+def _joined(candidates: Sequence[ConvolutionTileCandidates]) -> ConvolutionTileCandidates:
+    xp = namespace(candidates[0].cost)
+    return ConvolutionTileCandidates(*map(xp.concatenate, zip(*candidates, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSearch:
+    """The tiles of one stationarity class.
+
+    Attributes
+    ----------
+    problem
+        Flat arrays over points.
+    stationary
+        Number of the class.
+    cuts
+        Whether taps may be cut.
+    """
+
+    problem: TilingProblem
+    stationary: int
     cuts: bool
 
-    def evaluate(
-        self, rows: Value, columns: Value, row_taps: Value, column_taps: Value, images: Value,
-        window: int, corners: int, groups: int = 1,
-    ) -> ConvolutionTileCandidates:  # fmt: skip
-        """Return the best of the tiles given, which broadcast, with their best channels.
+    @property
+    def both_axes(self) -> tuple[tuple[bool, ConvolutionAxis, ConvolutionAxis], ...]:
+        """Whether it is the rows, the axis, and the other one."""
+        rows, columns = self.problem.rows, self.problem.columns
+        return (True, rows, columns), (False, columns, rows)
 
-        One for each group of them; groups are on the first axis, points on the last.
+    def evaluate(
+        self,
+        rows: Value,
+        columns: Value,
+        taps: tuple[Value, Value],
+        images: Value,
+        window: int = 0,
+        corners: int = 0,
+        groups: int = 1,
+    ) -> ConvolutionTileCandidates:
+        """Return the best of some tiles, which broadcast, with their best channels.
+
+        Parameters
+        ----------
+        rows, columns, taps, images
+            Positions, taps of rows and of columns, images.
+        window, corners
+            As of `best_channels`.
+        groups
+            One best for each group of tiles; groups are on the first axis, points on the last.
         """
-        xp, p = self.xp, self.problem
-        if self.kind == 2:
+        p, xp = self.problem, namespace(self.problem.capacity)
+        if self.stationary == WEIGHT:
             images = xp.ones_like(images)
-        at = spots(
-            xp, p, cut(xp, p.rows, rows, row_taps if self.cuts else None, p.relaxed),
-            cut(xp, p.columns, columns, column_taps if self.cuts else None, p.relaxed), images,
-        )  # fmt: skip
-        found: ChannelTileOptimum
-        if self.kind == 2:
-            found = weight_stationary(xp, p, at, None if p.relaxed else window, corners)
-        else:
-            found = (output_stationary, input_stationary)[self.kind](xp, p, at)
-        tile = (rows, columns, row_taps, column_taps, images, found.in_tile, found.out_tile)
-        return best_of(xp, found.cost, tile, groups)
+        inside = taps if self.cuts else (None, None)
+        at = spatial_tiles(
+            p,
+            cut(p.rows, rows, inside[0], relaxed=p.relaxed),
+            cut(p.columns, columns, inside[1], relaxed=p.relaxed),
+            images,
+        )
+        best = best_channels(p, at, self.stationary, window, corners)
+        cost, *channels = best
+        return ConvolutionTileCandidates(
+            cost, rows, columns, *taps, images, *channels, stationary=self.stationary
+        ).best(groups)
 
     def filled(
-        self, from_rows: bool, other_tile: Value, taps: tuple[Value, Value], images: Value,
-        ins: Value, outs: Value,
-    ) -> Value:  # fmt: skip
-        """Return the largest tile of one axis beside a tile of the other and channels."""
-        xp, p = self.xp, self.problem
+        self,
+        from_rows: bool,
+        other_tile: Value,
+        taps: tuple[Value, Value],
+        images: Value,
+        in_tile: Value,
+        out_tile: Value,
+    ) -> tuple[Value, Value]:
+        """Return tiles of rows and columns: one is given, the other the largest beside channels."""
+        p, xp = self.problem, namespace(self.problem.capacity)
         axis, other = (p.rows, p.columns) if from_rows else (p.columns, p.rows)
         own_taps, other_taps = taps if from_rows else taps[::-1]
-        # The operands of which a class holds two tiles.
-        e = p.copies
-        of_input, of_weight, of_output = ((e, e, 1.0), (1.0, e, e), (e, 1.0, e))[self.kind]
-        room = p.room - of_weight * p.weight * own_taps * other_taps * ins * outs
-        by_row = of_input * p.input * other.rows(xp, other_tile, other_taps) * images * ins
-        by_position = of_output * p.partial * outs * other_tile * images
-        size = whole(xp, axis.solve(xp, own_taps, by_row, by_position, room), p.relaxed)
-        return useful(xp, axis, xp.maximum(1.0, size), p.relaxed)
+        copies = [p.conventions.copies] * 3
+        copies[self.stationary] = 1.0
+        channels = in_tile * out_tile
+        room = p.room - copies[WEIGHT] * p.widths.weight * own_taps * other_taps * channels
+        other_rows = other.input_rows(other_tile, other_taps) * images * in_tile
+        by_row = copies[INPUT] * p.widths.input * other_rows
+        by_position = copies[OUTPUT] * p.widths.partial * out_tile * other_tile * images
+        size = axis.most_positions(own_taps, by_row, by_position, room)
+        size = xp.maximum(1.0, rounded_down(size, p.relaxed))
+        size = useful_positions(axis, size, p.relaxed)
+        return (size, other_tile) if from_rows else (other_tile, size)
 
     def refilled(
         self, from_rows: bool, at: ConvolutionTileCandidates, near_other: Value
     ) -> ConvolutionTileCandidates:
         """Return the best with channels near those of `at` and one axis filled beside them."""
-        xp, p = self.xp, self.problem
-        ins, outs = at.in_tile, at.out_tile
-        if self.kind != 0:
-            ins = near_tiles(xp, p.in_channels, ins, 2 if self.kind == 1 else 1)[:, None]
-        if self.kind != 1:
-            outs = near_tiles(xp, p.out_channels, outs, 2 if self.kind == 0 else 1)[:, None]
-        if self.kind == 2:
-            ins, outs = ins[:, :, None], outs[None]
-        images = at.images if self.kind != 2 else xp.ones_like(at.images)
+        nest, images = self.problem.nest, at.images
+        in_tile, out_tile = at.in_tile, at.out_tile
+        if self.stationary != OUTPUT:
+            reach = 2 if self.stationary == INPUT else 1
+            in_tile = near_tiles(nest.in_channels, in_tile, reach)[:, None]
+        if self.stationary != INPUT:
+            reach = 2 if self.stationary == OUTPUT else 1
+            out_tile = near_tiles(nest.out_channels, out_tile, reach)[:, None]
+        if self.stationary == WEIGHT:
+            in_tile, out_tile = in_tile[:, :, None], out_tile[None]
+            images = namespace(images).ones_like(images)
         taps = at.row_taps, at.column_taps
-        size = self.filled(from_rows, near_other, taps, images, ins, outs)
-        rows, columns = (size, near_other) if from_rows else (near_other, size)
-        return self.evaluate(rows, columns, *taps, images, 0, 0)
+        tiles = self.filled(from_rows, near_other, taps, images, in_tile, out_tile)
+        return self.evaluate(*tiles, taps, images)
 
 
-def best_of(
-    xp: Any, cost: Value, tile: Sequence[Value], groups: int = 1
-) -> ConvolutionTileCandidates:
-    """Return the best of candidates on leading axes; the parts of the tile broadcast to them."""
-    points = cost.shape[-1]
-    each = cost.reshape((groups, -1, points))
-    best = xp.argmin(each, axis=1) + each.shape[1] * xp.arange(groups)[:, None]
-    at = xp.unravel_index(best * points + xp.arange(points), cost.shape)
-    picked = [xp.broadcast_to(column, cost.shape)[at] for column in (cost, *tile)]
-    return (
-        ConvolutionTileCandidates(*(column[0] for column in picked))
-        if groups == 1
-        else ConvolutionTileCandidates(*picked)
-    )
-
-
-def better(xp: Any, *found: ConvolutionTileCandidates) -> ConvolutionTileCandidates:
-    """Return the best of all at each point."""
-    cost = xp.stack([f.cost for f in found])
-    return best_of(xp, cost, [xp.stack(part) for part in zip(*(f[1:] for f in found), strict=True)])
-
-
-def balanced(xp: Any, extent: Value, tile: Value, relaxed: bool = False) -> Value:
-    """Return the smallest tile of as many pieces."""
-    tile = xp.minimum(extent, tile)
-    return tile if relaxed else xp.ceil(extent / xp.ceil(extent / tile))
-
-
-def geometric_tiles(xp: Any, extent: Value, count: int, relaxed: bool) -> Value:
-    """Return useful tiles on a leading axis, their counts spread over the logarithm."""
-    power = np.linspace(0.0, 1.0, count).reshape((-1,) + (1,) * np.ndim(extent))
-    if relaxed:
-        return extent / extent**power
-    return xp.ceil(extent / xp.ceil(extent**power - 1e-9))
-
-
-def useful(xp: Any, axis: ConvolutionAxis, tile: Value, relaxed: bool = False) -> Value:
-    """Return the smallest tile of as many pieces, but where a short last tile may fetch less."""
-    even = balanced(xp, axis.extent, tile, relaxed)
-    return xp.where(axis.dilation > 1, xp.minimum(axis.extent, tile), even)
-
-
-def near_tiles(xp: Any, extent: Value, tile: Value, reach: int) -> Value:
-    """Return useful tiles on a leading axis whose size or count is close to that of `tile`."""
-    steps = np.arange(-reach, reach + 1, dtype=float)
-    sizes, counts = (s.reshape((-1,) + (1,) * np.ndim(tile)) for s in (steps, steps[steps != 0]))
-    sizes = xp.maximum(1.0, xp.minimum(extent, tile + sizes))
-    counts = xp.maximum(1.0, xp.minimum(extent, xp.ceil(extent / tile) + counts))
-    return xp.ceil(extent / xp.concatenate([xp.ceil(extent / sizes), counts]))
-
-
-def near_positions(xp: Any, axis: ConvolutionAxis, tile: Value, reach: int) -> Value:
-    """Return tiles of an axis on a leading axis; any close size where a short last one is good."""
-    near = near_tiles(xp, axis.extent, tile, reach)
-    sizes = near_sizes(xp, axis.extent, tile, reach)
-    return xp.concatenate(
-        [xp.where(axis.dilation > 1, sizes, near[: len(sizes)]), near[len(sizes) :]]
-    )
-
-
-def near_sizes(xp: Any, extent: Value, tile: Value, reach: int) -> Value:
-    """Return sizes close to `tile` on a leading axis."""
-    steps = np.arange(-reach, reach + 1, dtype=float).reshape((-1,) + (1,) * np.ndim(tile))
-    return xp.maximum(1.0, xp.minimum(extent, tile + steps))
-
-
-def tap_cuts(xp: Any, axis: ConvolutionAxis) -> list[Value]:
-    """Return tiles of taps: all; as many as a stride, or half of them; one."""
-    half = xp.where(axis.stride > 1, axis.stride, xp.ceil(axis.taps / 2.0))
-    return [axis.taps, xp.minimum(axis.taps, half), xp.ones_like(axis.taps)]
-
-
-def search(
-    xp: Any, p: ConvTilingProblem, cuts: bool, many_images: bool
-) -> tuple[ConvolutionTileCandidates, Value]:
-    """Return the best tile at each point and its class: a coarse grid, then around the best of it.
+def search(problem: TilingProblem, *, cuts: bool, many_images: bool) -> ConvolutionTileCandidates:
+    """Return the best tile at each point: a coarse grid, then around the best of it.
 
     Parameters
     ----------
@@ -201,150 +203,137 @@ def search(
     many_images
         Whether any batch is more than 1.
     """
-    images = geometric_tiles(xp, p.batch, 6, p.relaxed) if many_images else p.batch[None]
-    classes = [Class(xp, p, kind, cuts) for kind in range(3)]
-    seeds = [coarse(c, images) for c in classes]
-    least = xp.min(xp.stack([xp.min(s.cost, axis=0) for s in seeds]), axis=0)
-    found = [best_of(xp, s.cost, s[1:]) for s in seeds]
+    p, batch = problem, problem.nest.batch
+    xp = namespace(batch)
+    images = geometric_tiles(batch, 6, p.relaxed) if many_images else batch[None]
+    classes = [ClassSearch(p, stationary, cuts) for stationary in (OUTPUT, INPUT, WEIGHT)]
+    seeds = [_coarse(one, images) for one in classes]
+    best = [seed.best() for seed in seeds]
     if not p.relaxed:
-        done = least <= (p.touched(xp) + p.weights + p.outputs) * (1 + SLACK)
-        limit = xp.where(done, 0.0, least * PROMISING)
-        found = [
-            better(xp, first, around(c, s, limit, many_images))
-            for c, s, first in zip(classes, seeds, found, strict=True)
+        least = xp.min(xp.stack([one.cost for one in best]), axis=0)
+        limit = xp.where(least <= p.compulsory_bytes * (1 + SLACK), 0.0, least * PROMISING)
+        best = [
+            better(first, _around(one, seed, limit, many_images))
+            for one, seed, first in zip(classes, seeds, best, strict=True)
         ]
-    cost = xp.stack([f.cost for f in found])
-    kind = xp.argmin(cost, axis=0)
-    tiles = list(zip(*found, strict=True))[1:]
-    return best_of(xp, cost, [xp.stack(tile) for tile in tiles]), kind
+    return better(*best)
 
 
-def around(
-    c: Class, seeds: ConvolutionTileCandidates, limit: Value, many_images: bool
+def _around(
+    one: ClassSearch, seeds: ConvolutionTileCandidates, limit: Value, many_images: bool
 ) -> ConvolutionTileCandidates:
     """Return the best tile close to one of the few best seeds of each point, below a limit."""
-    xp = c.xp
+    xp = namespace(limit)
     few, points = min(SEEDS, len(seeds.cost)), len(limit)
-    cost = xp.where(_mirrored(xp, c.problem, seeds), xp.inf, seeds.cost)
+    cost = xp.where(_is_mirrored(one.problem, seeds), xp.inf, seeds.cost)
     order = xp.argsort(cost, axis=0)[:few]
-    seeds = seeds._replace(cost=cost)
-    seeds = ConvolutionTileCandidates(
-        *(xp.take_along_axis(column, order, axis=0).reshape(-1) for column in seeds)
+    seeds = seeds._replace(cost=cost).each(
+        lambda column: xp.take_along_axis(column, order, axis=0).reshape(-1)
     )
     # Seeds are like further points; without a slope to take they are left out where hopeless.
-    ask = xp.arange(few * points)
+    hopeful = xp.arange(few * points)
     if xp is np:
-        ask = np.flatnonzero(seeds.cost <= np.tile(limit, few))
-        if not len(ask):
-            return ConvolutionTileCandidates(*(column[:points] for column in seeds))
+        hopeful = np.flatnonzero(seeds.cost <= np.tile(limit, few))
+        if not len(hopeful):
+            return seeds.each(lambda column: column[:points])
     close = close_to(
-        c._replace(problem=c.problem.take(ask % points)),
-        ConvolutionTileCandidates(*(column[ask] for column in seeds)),
+        replace(one, problem=one.problem.take(hopeful % points)),
+        seeds.each(lambda column: column[hopeful]),
         many_images,
     )
     if xp is np:
         for column, values in zip(seeds, close, strict=True):
-            column[ask] = values
-    else:
-        seeds = close
-    seeds = ConvolutionTileCandidates(*(column.reshape(few, points) for column in seeds))
-    return best_of(xp, seeds.cost, seeds[1:])
+            column[hopeful] = values
+        close = seeds
+    return close.each(lambda column: column.reshape(few, points)).best()
 
 
-def _mirrored(xp: Any, p: ConvTilingProblem, tile: ConvolutionTileCandidates) -> Value:
+def _is_mirrored(p: TilingProblem, tile: ConvolutionTileCandidates) -> Value:
     """Tell which tiles are another one's transpose: both axes alike, fewer rows than columns."""
     alike = tile.cost == tile.cost
-    for name in ConvolutionAxis.__slots__:
-        alike = alike & (getattr(p.rows, name) == getattr(p.columns, name))
+    for down, across in zip(columns_of(p.rows), columns_of(p.columns), strict=True):
+        alike = alike & (down == across)
     fewer = (tile.rows == tile.columns) & (tile.row_taps < tile.column_taps)
     return alike & ((tile.rows < tile.columns) | fewer)
 
 
-def coarse(c: Class, images: Value) -> ConvolutionTileCandidates:
+def _coarse(one: ClassSearch, images: Value) -> ConvolutionTileCandidates:
     """Return the best tile of each group: blocks of rows with all taps, and each cut of taps."""
-    xp, p = c.xp, c.problem
-    rows, columns = (geometric_tiles(xp, a.extent, GRID, p.relaxed) for a in (p.rows, p.columns))
-    points = rows.shape[1:]
-    plain = c._replace(cuts=False).evaluate(
-        rows.reshape(BLOCKS, -1, 1, 1, *points), columns[:, None], p.rows.taps, p.columns.taps,
-        images, -1, 2, BLOCKS,
-    )  # fmt: skip
+    p, xp = one.problem, namespace(images)
+    rows, columns = (geometric_tiles(a.extent, GRID, p.relaxed) for a in (p.rows, p.columns))
+    blocks = (BLOCKS, -1, 1, 1, *rows.shape[1:])
+    taps = p.rows.taps, p.columns.taps
+    uncut = replace(one, cuts=False)
+    plain = uncut.evaluate(rows.reshape(blocks), columns[:, None], taps, images, -1, 2, BLOCKS)
     groups = [plain]
-    if c.kind != 2:
-        # Channels given, and one axis filled.
-        extent = p.in_channels if c.kind == 1 else p.out_channels
-        some = geometric_tiles(xp, extent, GRID // 2, p.relaxed)[:, None]
-        one = xp.ones_like(some)
-        ins, outs = (some, one) if c.kind == 1 else (one, some)
-        taps = p.rows.taps, p.columns.taps
-        for from_rows in (True, False):
-            other = (columns if from_rows else rows).reshape(BLOCKS, -1, 1, 1, *points)
-            size = c.filled(from_rows, other, taps, images, ins, outs)
-            tile = (size, other) if from_rows else (other, size)
-            groups.append(c._replace(cuts=False).evaluate(*tile, *taps, images, -1, 2, BLOCKS))
-    else:
-        # The best of each block, one axis filled beside its channels.
-        taps = p.rows.taps, p.columns.taps
-        one = xp.ones_like(plain.images)
-        for from_rows in (True, False):
+    for from_rows, _, _ in one.both_axes:
+        if one.stationary == WEIGHT:
+            # The best of each block, one axis filled beside its channels.
             other = plain.columns if from_rows else plain.rows
-            size = c.filled(from_rows, other, taps, one, plain.in_tile, plain.out_tile)
-            tile = (size, other) if from_rows else (other, size)
-            groups.append(c._replace(cuts=False).evaluate(*tile, *taps, one, -1, 2, BLOCKS))
-    if not c.cuts:
-        return _joined(xp, groups)
+            some_images = xp.ones_like(plain.images)
+            channels = plain.in_tile, plain.out_tile
+        else:
+            # Tiles of channels, and one axis filled.
+            other, some_images = (columns if from_rows else rows).reshape(blocks), images
+            channels = _channels(one, GRID // 2)
+        tiles = uncut.filled(from_rows, other, taps, some_images, *channels)
+        groups.append(uncut.evaluate(*tiles, taps, some_images, -1, 2, BLOCKS))
+    if not one.cuts:
+        return _joined(groups)
     half = GRID // 2
-    rows, columns = (geometric_tiles(xp, a.extent, half, p.relaxed) for a in (p.rows, p.columns))
+    rows, columns = (geometric_tiles(a.extent, half, p.relaxed) for a in (p.rows, p.columns))
     rows, columns = rows[:, None, None], columns[:, None, None]
-    both = list(product(tap_cuts(xp, p.rows), tap_cuts(xp, p.columns)))[1:]
+    both = list(product(tap_cuts(p.rows), tap_cuts(p.columns)))[1:]
     row_taps, column_taps = (
-        xp.stack(list(some))[:, None, None, None] for some in zip(*both, strict=True)
+        xp.stack(some)[:, None, None, None] for some in zip(*both, strict=True)
     )
     taps = row_taps, column_taps
-    groups.append(c.evaluate(rows, columns[:, 0], *taps, images, -1, 2, len(both)))
-    if p.kept and c.kind == 0:
+    groups.append(one.evaluate(rows, columns[:, 0], taps, images, -1, 2, len(both)))
+    if p.conventions.slides and one.stationary == OUTPUT:
         # Windows that slide along the taps: reads are few, so that weights decide.
-        outs = geometric_tiles(xp, p.out_channels, half, p.relaxed)[:, None]
-        for from_rows in (True, False):
+        for from_rows, _, _ in one.both_axes:
             other = columns if from_rows else rows
-            size = c.filled(from_rows, other, taps, images, xp.ones_like(outs), outs)
-            tile = (size, other) if from_rows else (other, size)
-            groups.append(c.evaluate(*tile, *taps, images, -1, 2, len(both)))
-    return _joined(xp, groups)
+            tiles = one.filled(from_rows, other, taps, images, *_channels(one, half))
+            groups.append(one.evaluate(*tiles, taps, images, -1, 2, len(both)))
+    return _joined(groups)
 
 
-def _joined(xp: Any, found: Sequence[ConvolutionTileCandidates]) -> ConvolutionTileCandidates:
-    return ConvolutionTileCandidates(*(xp.concatenate(parts) for parts in zip(*found, strict=True)))
+def _channels(one: ClassSearch, count: int) -> tuple[Value, Value]:
+    """Return some tiles of the channels along the line of a class, one of the others."""
+    nest, relaxed = one.problem.nest, one.problem.relaxed
+    channels = nest.in_channels if one.stationary == INPUT else nest.out_channels
+    some = geometric_tiles(channels, count, relaxed)[:, None]
+    single = namespace(some).ones_like(some)
+    return (some, single) if one.stationary == INPUT else (single, some)
 
 
 def close_to(
-    c: Class, best: ConvolutionTileCandidates, many_images: bool
+    one: ClassSearch, best: ConvolutionTileCandidates, many_images: bool
 ) -> ConvolutionTileCandidates:
     """Return the best tile close to a tile of each point."""
-    xp, p = c.xp, c.problem
+    p = one.problem
     # Channels of a weight-stationary tile are solved for anew, at more cost.
-    for reach in (1, 1) if c.kind == 2 else (2, 1):
-        rows = near_positions(xp, p.rows, best.rows, reach)
-        columns = near_positions(xp, p.columns, best.columns, reach)
-        images = near_tiles(xp, p.batch, best.images, 1) if many_images else best.images[None]
+    for reach in (1, 1) if one.stationary == WEIGHT else (2, 1):
+        rows = near_positions(p.rows, best.rows, reach)
+        columns = near_positions(p.columns, best.columns, reach)
+        batch = p.nest.batch
+        images = near_tiles(batch, best.images, 1) if many_images else best.images[None]
         taps = best.row_taps, best.column_taps
-        at = c.evaluate(rows[:, None, None], columns[:, None], *taps, images, 0, 0)
-        best = better(xp, best, at)
-        found = [best]
-        for from_rows in (True, False):
-            axis, tile = (p.columns, best.columns) if from_rows else (p.rows, best.rows)
-            found.append(c.refilled(from_rows, best, near_positions(xp, axis, tile, 1)))
-        if c.cuts:
-            near = near_sizes(xp, p.rows.taps, best.row_taps, 2)
-            tile = rows[:, None], best.columns, near, best.column_taps, best.images
-            found.append(c.evaluate(*tile, 0, 0))
-            near = near_sizes(xp, p.columns.taps, best.column_taps, 2)
-            tile = best.rows, columns[:, None], best.row_taps, near, best.images
-            found.append(c.evaluate(*tile, 0, 0))
-        best = better(xp, *found)
-    if c.kind == 2:
-        rows = near_positions(xp, p.rows, best.rows, 1)[:, None]
-        columns = near_positions(xp, p.columns, best.columns, 1)
-        at = c.evaluate(rows, columns, best.row_taps, best.column_taps, best.images, 2, 2)
-        best = better(xp, best, at)
+        best = better(best, one.evaluate(rows[:, None, None], columns[:, None], taps, images))
+        close = [best]
+        for from_rows, _, other in one.both_axes:
+            tile = best.columns if from_rows else best.rows
+            close.append(one.refilled(from_rows, best, near_positions(other, tile, 1)))
+        if one.cuts:
+            row_taps, column_taps = best.row_taps, best.column_taps
+            taps = near_sizes(p.rows.taps, row_taps, 2), column_taps
+            close.append(one.evaluate(rows[:, None], best.columns, taps, best.images))
+            taps = row_taps, near_sizes(p.columns.taps, column_taps, 2)
+            close.append(one.evaluate(best.rows, columns[:, None], taps, best.images))
+        best = better(*close)
+    if one.stationary == WEIGHT:
+        rows = near_positions(p.rows, best.rows, 1)[:, None]
+        columns = near_positions(p.columns, best.columns, 1)
+        taps = best.row_taps, best.column_taps
+        best = better(best, one.evaluate(rows, columns, taps, best.images, 2, 2))
     return best

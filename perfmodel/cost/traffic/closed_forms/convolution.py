@@ -6,27 +6,33 @@ says which are tried. Convolutions of one tap, and those whose windows do not ov
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.traffic.closed_forms.axis import cut
-from perfmodel.cost.traffic.closed_forms.conv_classes import ConvArguments, ConvTilingProblem, spots
+from perfmodel.cost.traffic.axis import cut
 from perfmodel.cost.traffic.closed_forms.conv_search import ConvolutionTileCandidates, search
 from perfmodel.cost.traffic.closed_forms.gemm import gemm_traffic
-from perfmodel.cost.traffic.closed_forms.points import flat, pieces, where_not
-from perfmodel.cost.traffic.closed_forms.two_tile import SLACK
-from perfmodel.cost.traffic.nest import Conventions
+from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
+from perfmodel.cost.traffic.points import columns_of, flat, where_not
+from perfmodel.cost.traffic.stationarity import (
+    ALL,
+    STATIONARY,
+    TilingProblem,
+    operand_traffic,
+    spatial_tiles,
+)
+from perfmodel.cost.traffic.two_tile import SLACK
 
-#: Names of the codes in `ConvolutionTraffic.stationary`.
-STATIONARY = ("output", "input", "weight", "all")
+__all__ = ["STATIONARY", "ConvolutionTraffic", "convolution_traffic"]
+
 #: Points evaluated at once.
 CHUNK = 256
-#: Finds the best tiles of problems, and their classes.
-Search: TypeAlias = Callable[..., tuple[ConvolutionTileCandidates, Value]]
+#: Finds the best tiles of problems, and what stays.
+Search: TypeAlias = Callable[..., ConvolutionTileCandidates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class ConvolutionTraffic:
         Its channels of one group.
     stationary
         Which operand stays in the innermost loop: an index into `STATIONARY`; ``all`` where every
-        operand is held whole.
+        operand is resident.
     """
 
     total: Value
@@ -69,40 +75,22 @@ class ConvolutionTraffic:
 
 
 def convolution_traffic(
-    out_rows: Value,
-    out_columns: Value,
-    out_channels: Value,
-    in_channels: Value,
-    kernel_rows: Value,
-    kernel_columns: Value,
+    nest: TileNest,
     capacity: Value,
+    widths: Widths = Widths(),  # noqa: B008
+    conventions: Conventions = Conventions(),  # noqa: B008
     *,
-    row_stride: Value = 1.0,
-    column_stride: Value = 1.0,
-    row_dilation: Value = 1.0,
-    column_dilation: Value = 1.0,
-    batch: Value = 1.0,
-    groups: Value = 1.0,
-    input: Value = 1.0,
-    weight: Value = 1.0,
-    output: Value = 1.0,
-    partial: Value = 4.0,
-    conventions: Conventions | None = None,
     relaxed: bool = False,
 ) -> ConvolutionTraffic:
     """Return the bytes that a convolution moves across the edge of a buffer under its best tile.
 
     Parameters
     ----------
-    out_rows, out_columns, out_channels, in_channels, kernel_rows, kernel_columns
-        Extents of one group, at least 1; padding counts as input.
+    nest
+        Numbers or arrays; padding counts as input.
     capacity
-        Bytes of the buffer. Every argument up to `partial` may be an array; they broadcast.
-    row_stride, column_stride, row_dilation, column_dilation
-        Whole steps.
-    batch, groups
-        Images that share the weights; problems of the same shape that share nothing.
-    input, weight, output, partial
+        Bytes of the buffer; it broadcasts with the extents and widths.
+    widths
         Bytes of an element of each operand, and of a partial sum (held, written out, read back).
     conventions
         Buffering and halo; tiles are even.
@@ -119,119 +107,153 @@ def convolution_traffic(
     ------
     ValueError
         The conventions ask for uneven tiles.
+
+    Examples
+    --------
+    >>> nest = TileNest(28, 28, 64, 64, 3, 3)
+    >>> float(convolution_traffic(nest, 2**20).total)
+    144640.0
     """
-    conventions = Conventions() if conventions is None else conventions
-    if conventions.allocation == "uneven":
-        raise ValueError("the closed form of a convolution has even tiles; take its staircase")
-    nest = ConvArguments(
-        out_rows, out_columns, out_channels, in_channels, kernel_rows, kernel_columns, row_stride,
-        column_stride, row_dilation, column_dilation, batch, capacity, input, weight, output,
-        partial,
-    )  # fmt: skip
-    return evaluate(nest, groups, conventions, relaxed, search)
+    return evaluate(nest, capacity, widths, conventions, relaxed, search)
 
 
 def evaluate(
-    nest: ConvArguments, groups: Value, conventions: Conventions, relaxed: bool, whole: Search
+    nest: TileNest,
+    capacity: Value,
+    widths: Widths,
+    conventions: Conventions,
+    relaxed: bool,
+    uncut: Search,
 ) -> ConvolutionTraffic:
     """Return the traffic of arguments that broadcast.
 
     Parameters
     ----------
-    whole
+    uncut
         The search among tiles with all taps inside.
     """
-    xp = namespace(*nest, groups)
-    (*columns, times), shape = flat(xp, (*nest, groups))
-    copies = 2.0 if conventions.buffering == "double" else 1.0
-    kept = conventions.halo == "kept"
-    p = ConvTilingProblem.of(xp, ConvArguments(*columns), copies, kept, relaxed)
-    many_images = bool(np.any(p.batch > 1)) if xp is np else np.shape(nest.batch) != ()
+    if conventions.allocation == "uneven":
+        raise ValueError("the closed form of a convolution has even tiles; take its staircase")
+    arguments = (*columns_of(nest), *columns_of(widths), capacity)
+    extents = len(columns_of(nest))
+    xp = namespace(*arguments)
+    columns, shape = flat(xp, arguments)
+
+    def problem_of(columns: Sequence[Value]) -> TilingProblem:
+        return TilingProblem.of(
+            TileNest(*columns[:extents]),
+            Widths(*columns[extents:-1]),
+            conventions,
+            columns[-1],
+            relaxed=relaxed,
+        )
+
+    problem = problem_of(columns)
+    tiled = problem.nest
+    many_images = bool(np.any(tiled.batch > 1)) if xp is np else np.shape(nest.batch) != ()
 
     def best(*some: Value) -> tuple[Value, ...]:
-        part = ConvTilingProblem.of(xp, ConvArguments(*some), copies, kept, relaxed)
+        part = problem_of(some)
         if xp is not np or relaxed:
-            return _tile(*search(xp, part, cuts=True, many_images=many_images))
-        found, kind = whole(xp, part, cuts=False, many_images=many_images)
-        return _with_cut_taps(part, found, kind, many_images)
+            return search(part, cuts=True, many_images=many_images)
+        return _with_cut_taps(part, uncut(part, cuts=False, many_images=many_images), many_images)
 
-    extents = (p.rows.extent, p.columns.extent, p.rows.taps, p.columns.taps, p.batch)
-    answer = [True, *extents, p.in_channels, p.out_channels, 3]
-    known = p.touched(xp) + p.weights + p.spill / 2.0 <= p.room
+    resident = ConvolutionTileCandidates(
+        cost=0.0,
+        rows=tiled.out_rows,
+        columns=tiled.out_columns,
+        row_taps=tiled.kernel_rows,
+        column_taps=tiled.kernel_columns,
+        images=tiled.batch,
+        in_tile=tiled.in_channels,
+        out_tile=tiled.out_channels,
+        stationary=ALL,
+    )
+    known = problem.resident_bytes <= problem.room
     if xp is np:
-        answer = [np.array(np.broadcast_to(a, p.batch.shape)) for a in answer]
-        known = _answer_gemms(p, known, answer, conventions, relaxed)
-    found = where_not(xp, known, answer, columns, best, CHUNK)
-    return _with_parts(xp, p, found, times, shape)
-
-
-def _tile(found: ConvolutionTileCandidates, kind: Value) -> tuple[Value, ...]:
-    return (found.cost < np.inf, *found[1:], kind)
+        resident = resident._make(np.array(np.broadcast_to(a, tiled.batch.shape)) for a in resident)
+        known = _answer_gemms(problem, known, resident)
+    tiles = ConvolutionTileCandidates(*where_not(xp, known, resident, columns, best, CHUNK))
+    return _traffic(problem, tiles, shape)
 
 
 def _with_cut_taps(
-    p: ConvTilingProblem, found: ConvolutionTileCandidates, kind: Value, many_images: bool
-) -> tuple[Value, ...]:
+    problem: TilingProblem, uncut: ConvolutionTileCandidates, many_images: bool
+) -> ConvolutionTileCandidates:
     """Return the better of tiles with all taps and with taps cut, where that may be."""
-    least = np.full(len(found.cost), np.inf)
-    for axis, other in ((p.rows, p.columns), (p.columns, p.rows)):
+    least = np.full(len(uncut.cost), np.inf)
+    rows, columns = problem.rows, problem.columns
+    for axis, other in ((rows, columns), (columns, rows)):
         # Tiles of one tap and of all others touch the least of all cuts, if windows keep nothing.
-        touched = axis.rows(np, axis.extent, axis.taps)
-        if not p.kept:
-            touched = axis.extent + axis.rows(np, axis.extent, axis.taps - 1.0)
-        touched = touched * other.rows(np, other.extent, other.taps)
-        least = np.where(axis.taps > 1, np.minimum(least, touched), least)
-    least = least * p.batch * p.in_channels * p.input + p.weights + p.outputs
-    ask = np.flatnonzero(found.cost > least * (1 + SLACK))
-    if len(ask):
-        cut_found, cut_kind = search(np, p.take(ask), cuts=True, many_images=many_images)
-        ask, new = ask[cut_found.cost < found.cost[ask]], cut_found.cost < found.cost[ask]
-        kind[ask] = cut_kind[new]
-        for column, values in zip(found, cut_found, strict=True):
-            column[ask] = values[new]
-    return _tile(found, kind)
+        touched = axis.touched_rows
+        if not problem.conventions.slides:
+            touched = axis.extent + axis.input_rows(axis.extent, axis.taps - 1.0)
+        least = np.where(axis.taps > 1, np.minimum(least, touched * other.touched_rows), least)
+    nest = problem.nest
+    least = least * nest.batch * nest.in_channels * problem.widths.input
+    least = least + problem.weight_bytes + problem.output_bytes
+    points = np.flatnonzero(uncut.cost > least * (1 + SLACK))
+    if len(points):
+        with_cuts = search(problem.take(points), cuts=True, many_images=many_images)
+        better = with_cuts.cost < uncut.cost[points]
+        for column, values in zip(uncut, with_cuts, strict=True):
+            column[points[better]] = values[better]
+    return uncut
 
 
-def _answer_gemms(
-    p: ConvTilingProblem, known: Value, answer: list[Value], conventions: Conventions, relaxed: bool
-) -> Value:
+def _answer_gemms(problem: TilingProblem, known: Value, answer: ConvolutionTileCandidates) -> Value:
     """Write the tiles of the points that are GEMMs, and return the points that are known now."""
-    gemm = ~known & (p.rows.taps == 1) & (p.columns.taps == 1)
+    gemm = ~known & (problem.rows.taps == 1) & (problem.columns.taps == 1)
     if gemm.any():
         # One axis has all positions, the other one.
-        found = gemm_traffic(
-            (p.rows.extent * p.columns.extent)[gemm], p.out_channels[gemm], p.in_channels[gemm],
-            p.room[gemm], input=p.input[gemm], weight=p.weight[gemm],
-            output=(p.outputs / p.elements)[gemm], partial=p.partial[gemm],
-            conventions=conventions, relaxed=relaxed,
-        )  # fmt: skip
-        tile = (
-            np.isfinite(found.total), found.tile_m, 1.0, 1.0, 1.0, 1.0, found.tile_k,
-            found.tile_n, found.stationary,
-        )  # fmt: skip
-        for column, values in zip(answer, tile, strict=True):
+        some = problem.take(gemm)
+        product = TileNest.product(
+            some.nest.positions, some.nest.out_channels, some.nest.in_channels
+        )
+        best = gemm_traffic(
+            product, some.room, some.widths, some.conventions, relaxed=problem.relaxed
+        )
+        tiles = ConvolutionTileCandidates(
+            cost=best.total,
+            rows=best.tile_m,
+            columns=1.0,
+            row_taps=1.0,
+            column_taps=1.0,
+            images=1.0,
+            in_tile=best.tile_k,
+            out_tile=best.tile_n,
+            stationary=best.stationary,
+        )
+        for column, values in zip(answer, tiles, strict=True):
             column[gemm] = values
     return known | gemm
 
 
-def _with_parts(
-    xp: Any, p: ConvTilingProblem, found: list[Value], times: Value, shape: tuple[int, ...]
+def _traffic(
+    problem: TilingProblem, best: ConvolutionTileCandidates, shape: tuple[int, ...]
 ) -> ConvolutionTraffic:
-    """Return the bytes that a tile of each point moves."""
-    fits, rows, columns, row_taps, column_taps, images, ins, outs, kind = found
-    at = spots(
-        xp, p, cut(xp, p.rows, rows, row_taps, p.relaxed),
-        cut(xp, p.columns, columns, column_taps, p.relaxed), images,
-    )  # fmt: skip
-    read = xp.where(kind == 0, at.by_output, xp.where(kind == 1, at.by_input, at.by_weight))
-    read = read * xp.where(kind == 1, 1.0, pieces(xp, p.out_channels, outs, p.relaxed))
-    weight = p.weights * xp.where(kind == 2, 1.0, at.count)
-    rounds = xp.where(kind == 0, 1.0, at.tap_count * pieces(xp, p.in_channels, ins, p.relaxed))
-    partial = (rounds - 1.0) * p.spill / 2.0
-    output = p.outputs + 2.0 * partial
-    parts = (read + weight + output, read, weight, output, partial)
+    """Return the bytes that a tile of each point moves in all groups."""
+    at = spatial_tiles(
+        problem,
+        cut(problem.rows, best.rows, best.row_taps, relaxed=problem.relaxed),
+        cut(problem.columns, best.columns, best.column_taps, relaxed=problem.relaxed),
+        best.images,
+    )
+    parts = operand_traffic(problem, at, best.stationary, best.in_tile, best.out_tile)
+    xp = namespace(at.by_output)
+    total = parts.input + parts.weight + parts.output
     columns = (
-        *(xp.where(fits, part * times, xp.inf) for part in parts),
-        rows, columns, row_taps, column_taps, images, outs, ins, kind,
-    )  # fmt: skip
+        *(
+            xp.where(best.cost < xp.inf, part * problem.nest.groups, xp.inf)
+            for part in (total, *parts)
+        ),
+        best.rows,
+        best.columns,
+        best.row_taps,
+        best.column_taps,
+        best.images,
+        best.out_tile,
+        best.in_tile,
+        best.stationary,
+    )
     return ConvolutionTraffic(*(column.reshape(shape) for column in columns))

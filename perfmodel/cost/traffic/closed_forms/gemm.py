@@ -16,22 +16,27 @@ that keeps a whole row or column of tiles while the others keep one slice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from perfmodel.arrays import Value, namespace
-from perfmodel.cost.traffic.closed_forms.points import flat, pieces, where_not, whole
-from perfmodel.cost.traffic.closed_forms.two_tile import (
+from perfmodel.cost.traffic.nest import Conventions, TileNest, Widths
+from perfmodel.cost.traffic.points import (
+    columns_of,
+    each,
+    flat,
+    pieces,
+    rounded_down,
+    where_not,
+)
+from perfmodel.cost.traffic.two_tile import (
     SLACK,
     TINY,
     TwoTile,
-    both_sides,
     relaxed_cost,
     side_candidates,
-    stack,
+    stacked,
 )
-from perfmodel.cost.traffic.nest import Conventions
 
 #: Names of the codes in `GemmTraffic.stationary`.
 STATIONARY = ("output", "input", "weight", "all", "row panel", "column panel", "depth panel")
@@ -54,8 +59,8 @@ class GemmTraffic:
     tile_m, tile_n, tile_k
         The tile, the smallest of its traffic in the dimension of the innermost loop.
     stationary
-        Which operand stays in the innermost loop, or what is held whole: an index into
-        `STATIONARY`; ``all`` where nothing moves twice.
+        Which operand stays in the innermost loop, or what is resident: an index into `STATIONARY`;
+        ``all`` where nothing moves twice.
     """
 
     total: Value
@@ -69,8 +74,8 @@ class GemmTraffic:
     stationary: Value
 
 
-class _Gemm(NamedTuple):
-    """The problem with numbers: dimensions, bytes of the capacity and of an element each."""
+class _Product(NamedTuple):
+    """Dimensions, bytes of the buffer, and bytes of an element of each operand."""
 
     m: Value
     n: Value
@@ -81,18 +86,48 @@ class _Gemm(NamedTuple):
     output: Value
     partial: Value
 
+    @property
+    def room(self) -> Value:
+        """Bytes of the buffer, and what rounding needs."""
+        return self.capacity * (1 + SLACK)
+
+    @property
+    def input_bytes(self) -> Value:
+        """Bytes of A once."""
+        return self.m * self.k * self.input
+
+    @property
+    def weight_bytes(self) -> Value:
+        """Bytes of B once."""
+        return self.k * self.n * self.weight
+
+    @property
+    def output_bytes(self) -> Value:
+        """Bytes of C once."""
+        return self.m * self.n * self.output
+
+    @property
+    def partial_bytes(self) -> Value:
+        """Bytes of all partial sums, one way."""
+        return self.m * self.n * self.partial
+
+
+class _PanelChoice(NamedTuple):
+    """A tile, what stays, and the bytes that it moves (infinite where it does not fit)."""
+
+    tile_m: Value
+    tile_n: Value
+    tile_k: Value
+    stationary: Value
+    traffic: Value
+
 
 def gemm_traffic(
-    m: Value,
-    n: Value,
-    k: Value,
+    nest: TileNest,
     capacity: Value,
+    widths: Widths = Widths(),  # noqa: B008
+    conventions: Conventions = Conventions(),  # noqa: B008
     *,
-    input: Value = 1.0,
-    weight: Value = 1.0,
-    output: Value = 1.0,
-    partial: Value = 4.0,
-    conventions: Conventions | None = None,
     window: int = 2,
     relaxed: bool = False,
 ) -> GemmTraffic:
@@ -100,11 +135,11 @@ def gemm_traffic(
 
     Parameters
     ----------
-    m, n, k
-        Dimensions, at least 1.
+    nest
+        A product (`TileNest.product`), one of its groups; numbers or arrays.
     capacity
-        Bytes of the buffer. Every argument up to `partial` may be an array; they broadcast.
-    input, weight, output, partial
+        Bytes of the buffer; it broadcasts with the dimensions and widths.
+    widths
         Bytes of an element of A, B, C, and of a partial sum of C (held, written out, read back).
     conventions
         Buffering and allocation; a GEMM has no halo.
@@ -118,148 +153,166 @@ def gemm_traffic(
     -------
     GemmTraffic
         Bytes and tiles.
+
+    Examples
+    --------
+    >>> float(gemm_traffic(TileNest.product(64, 64, 64), 4096).total)
+    20480.0
     """
-    conventions = Conventions() if conventions is None else conventions
-    xp = namespace(m, n, k, capacity, input, weight, output, partial)
-    arguments, shape = flat(xp, (m, n, k, capacity, input, weight, output, partial))
-    g = _Gemm(*arguments)
-    resident = _resident(xp, g, conventions)
-    found = where_not(
-        xp, resident, (g.m, g.n, g.k, 3, True), g,
-        lambda *columns: _search(xp, _Gemm(*columns), conventions, window, relaxed), CHUNK,
-    )  # fmt: skip
-    traffic = _parts(xp, g, found, relaxed)
-    return GemmTraffic(*(getattr(traffic, name).reshape(shape) for name in GemmTraffic.__slots__))
+    columns = (nest.positions, nest.out_channels, nest.in_channels, capacity, *columns_of(widths))
+    xp = namespace(*columns)
+    arguments, shape = flat(xp, columns)
+    product = _Product(*arguments)
+    best = where_not(
+        xp,
+        _is_resident(xp, product, conventions),
+        (product.m, product.n, product.k, STATIONARY.index("all"), 0.0),
+        product,
+        lambda *some: _search(xp, _Product(*some), conventions, window, relaxed),
+        CHUNK,
+    )
+    traffic = _traffic(xp, product, _PanelChoice(*best), relaxed)
+    return each(lambda column: column.reshape(shape), traffic)
 
 
-def gemm_classes(g: Any, e: float) -> list[TwoTile]:
-    """Return the problems of the output-, input- and weight-stationary class.
+def _class_problems(product: _Product, copies: float) -> list[tuple[TwoTile, Value, Value]]:
+    """Return the problem of the output-, input- and weight-stationary class.
 
-    `g` has the fields of the arguments of `gemm_traffic`; `e` is 2 for double buffering, else 1.
+    Beside it what the class moves apart from the reloads of its two tiles, and the extent of its
+    innermost loop.
     """
-    a, b = g.m * g.k * g.input, g.k * g.n * g.weight
-    spill = 2.0 * g.m * g.n * g.partial
-    held_a, held_b, held_p = e * g.input, e * g.weight, e * g.partial
+    a, b, c = product.input_bytes, product.weight_bytes, product.output_bytes
+    spill = 2.0 * product.partial_bytes
+    m, n, k, capacity, *_ = product
+    by_a, by_b = copies * product.input, copies * product.weight
+    by_partial = copies * product.partial
     return [
-        TwoTile(b, a, g.m, g.n, held_a, held_b, g.partial, g.capacity),
-        TwoTile(b, spill, g.m, g.k, held_p, held_b, g.input, g.capacity),
-        TwoTile(a, spill, g.n, g.k, held_p, held_a, g.weight, g.capacity),
+        (TwoTile(b, a, m, n, by_a, by_b, product.partial, capacity), c, k),
+        (TwoTile(b, spill, m, k, by_partial, by_b, product.input, capacity), a + c - spill, n),
+        (TwoTile(a, spill, n, k, by_partial, by_a, product.weight, capacity), b + c - spill, m),
     ]
 
 
-def class_constants(g: Any) -> list[Value]:
-    """Return what each class moves beside the reloads of its two-tile problem."""
-    a, b, c = g.m * g.k * g.input, g.k * g.n * g.weight, g.m * g.n * g.output
-    spill = 2.0 * g.m * g.n * g.partial
-    return [c, a + c - spill, b + c - spill]
-
-
-def _resident(xp: Any, g: _Gemm, conventions: Conventions) -> Value:
-    """Tell where nothing moves twice because enough is held whole.
+def _is_resident(xp: Any, product: _Product, conventions: Conventions) -> Value:
+    """Tell where nothing moves twice because enough is resident.
 
     All operands; under uneven allocation one of them, beside a line of a second (along the
     innermost loop) and an element of the third, none of which is doubled.
     """
-    a, b, p = g.m * g.k * g.input, g.k * g.n * g.weight, g.m * g.n * g.partial
-    held = a + b + p
+    g = product
+    a, b, p = g.input_bytes, g.weight_bytes, g.partial_bytes
+    least = a + b + p
     if conventions.allocation == "uneven":
-        single = conventions.buffering == "single"
-        for inner, line in (
-            (g.k, a + g.weight * g.k + g.partial), (g.k, b + g.input * g.k + g.partial),
-            (g.m, a + g.partial * g.m + g.weight), (g.m, p + g.input * g.m + g.weight),
-            (g.n, b + g.partial * g.n + g.input), (g.n, p + g.weight * g.n + g.input),
-        ):  # fmt: skip
-            held = xp.where((inner > 1) | single, xp.minimum(held, line), held)
-    return held <= g.capacity * (1 + SLACK)
+        for inner, beside_a_line in (
+            (g.k, a + g.weight * g.k + g.partial),
+            (g.k, b + g.input * g.k + g.partial),
+            (g.m, a + g.partial * g.m + g.weight),
+            (g.m, p + g.input * g.m + g.weight),
+            (g.n, b + g.partial * g.n + g.input),
+            (g.n, p + g.weight * g.n + g.input),
+        ):
+            loops = (inner > 1) | (conventions.copies == 1)
+            least = xp.where(loops, xp.minimum(least, beside_a_line), least)
+    return least <= g.room
 
 
 def _search(
-    xp: Any, g: _Gemm, conventions: Conventions, window: int, relaxed: bool
-) -> tuple[Value, ...]:
-    """Return the best tile, what stays, and whether any fits; innermost loops have full tiles."""
-    e = 2.0 if conventions.buffering == "double" else 1.0
-    classes = stack(xp, gemm_classes(g, e), g.m)
+    xp: Any, product: _Product, conventions: Conventions, window: int, relaxed: bool
+) -> _PanelChoice:
+    """Return the best tile and what stays; innermost loops have full tiles."""
+    copies = conventions.copies
+    problems, constants, inner = zip(*_class_problems(product, copies), strict=True)
+    classes = stacked(problems)
     # A loop of one step makes no tile stay: the class of another loop holds then.
-    inner = (g.k, g.n, g.m)
-    fits = classes.feasible() & xp.stack([(extent > 1) | (e == 1.0) for extent in inner])
-    constant = xp.where(fits, xp.stack(class_constants(g)), xp.inf)
+    fits = classes.feasible() & xp.stack([(extent > 1) | (copies == 1) for extent in inner])
+    constant = xp.where(fits, xp.stack(constants), xp.inf)
     if relaxed:
-        cost, x, y = relaxed_cost(xp, classes)
+        cost, x, y = relaxed_cost(classes)
         cost, swapped = cost + constant, False
         best = xp.argmin(cost, axis=0)
     else:
         # Axes: candidate, side, class, point; flat but for the points.
-        cost, x, y = side_candidates(xp, both_sides(xp, classes), window, 3 if window > 2 else 2)
-        shape = (-1, *g.m.shape)
+        both = stacked([classes, classes.mirrored()])
+        cost, x, y = side_candidates(both, window, 3 if window > 2 else 2)
+        shape = (-1, *product.m.shape)
         cost, x, y = (cost + constant).reshape(shape), x.reshape(shape), y.reshape(shape)
         best = xp.argmin(cost, axis=0)
         swapped = best // 3 % 2 == 1
-    at = (best, xp.arange(len(g.m)))
-    kind = best % 3
-    least, x, y = cost[at], xp.where(swapped, y[at], x[at]), xp.where(swapped, x[at], y[at])
-    tile_m = xp.where(kind == 2, g.m, x)
-    tile_n = xp.where(kind == 0, y, xp.where(kind == 2, x, g.n))
-    tile_k = xp.where(kind == 0, g.k, y)
-    if conventions.allocation == "uneven":
-        return _with_panels(xp, g, e, relaxed, (tile_m, tile_n, tile_k, kind, least))
-    return tile_m, tile_n, tile_k, kind, least < xp.inf
+    at = (best, xp.arange(len(product.m)))
+    x, y = xp.where(swapped, y[at], x[at]), xp.where(swapped, x[at], y[at])
+    stationary = best % 3
+    even = _PanelChoice(
+        tile_m=xp.where(stationary == 2, product.m, x),
+        tile_n=xp.where(stationary == 0, y, xp.where(stationary == 2, x, product.n)),
+        tile_k=xp.where(stationary == 0, product.k, y),
+        stationary=stationary,
+        traffic=cost[at],
+    )
+    if conventions.allocation == "even":
+        return even
+    best_choice = even
+    for panel in _panels(xp, product, copies, relaxed):
+        better = panel.traffic < best_choice.traffic
+        best_choice = _PanelChoice(
+            *(xp.where(better, new, old) for new, old in zip(panel, best_choice, strict=True))
+        )
+    return best_choice
 
 
-def _with_panels(
-    xp: Any, g: _Gemm, e: float, relaxed: bool, even: tuple[Value, ...]
-) -> tuple[Value, ...]:
-    """Return the better of the even tile and the best panel.
+def _panels(xp: Any, product: _Product, copies: float, relaxed: bool) -> list[_PanelChoice]:
+    """Return the best row, column and depth panel.
 
-    A row panel keeps m rows of A (or of C) whole while B streams through once for each panel; a
+    A row panel keeps all of m rows of A (or of C) while B streams through once for each panel; a
     column panel the same of B (or C); a depth panel keeps k columns of A (or rows of B) while
-    partial sums stream. The streaming slice is one element, held e times.
+    partial sums stream. The streaming slice is one element, held `copies` times.
     """
-    tile_m, tile_n, tile_k, kind, least = even
-    a, b, c = g.m * g.k * g.input, g.k * g.n * g.weight, g.m * g.n * g.output
-    room = g.capacity * (1 + SLACK)
+    g = product
+    a, b, c = g.input_bytes, g.weight_bytes, g.output_bytes
 
     def panel(extent: Value, stream: Value, *slopes: tuple[Value, Value]) -> tuple[Value, Value]:
         # A slope holds with more than one step of the loop that it comes with.
-        held = [xp.where((inner > 1) | (e == 1.0), slope, xp.inf) for slope, inner in slopes]
-        size = (room - e * stream) / (xp.minimum(*held) + TINY)
-        size = xp.minimum(extent, whole(xp, size, relaxed))
-        fits, size = size >= 1, xp.maximum(1.0, size)
-        return xp.where(fits, pieces(xp, extent, size, relaxed), xp.inf), size
-
-    slope_m = (g.input * g.k + g.partial, g.k), (g.partial * g.n + g.input, g.n)
-    slope_n = (g.weight * g.k + g.partial, g.k), (g.partial * g.m + g.weight, g.m)
-    slope_k = (g.input * g.m + g.weight, g.m), (g.weight * g.n + g.input, g.n)
-    rows, m = panel(g.m, g.weight, *slope_m)
-    columns, n = panel(g.n, g.input, *slope_n)
-    depth, k = panel(g.k, g.partial, *slope_k)
-    options = [
-        (least, tile_m, tile_n, tile_k, kind),
-        (a + c + b * rows, m, g.n, g.k, 4),
-        (b + c + a * columns, g.m, n, g.k, 5),
-        (a + b + c + 2.0 * g.m * g.n * g.partial * (depth - 1.0), g.m, g.n, k, 6),
-    ]
-    for cost, *choice in options[1:]:
-        better = cost < least
-        least = xp.where(better, cost, least)
-        tile_m, tile_n, tile_k, kind = (
-            xp.where(better, new, old)
-            for new, old in zip(choice, (tile_m, tile_n, tile_k, kind), strict=True)
+        least = xp.minimum(
+            *(xp.where((inner > 1) | (copies == 1), slope, xp.inf) for slope, inner in slopes)
         )
-    return tile_m, tile_n, tile_k, kind, least < xp.inf
+        size = rounded_down((g.room - copies * stream) / (least + TINY), relaxed)
+        size = xp.minimum(extent, size)
+        fits, size = size >= 1, xp.maximum(1.0, size)
+        return xp.where(fits, pieces(extent, size, relaxed), xp.inf), size
 
-
-def _parts(xp: Any, g: _Gemm, found: Sequence[Value], relaxed: bool) -> GemmTraffic:
-    """Return the bytes that the tiles of `_search` move."""
-    tile_m, tile_n, tile_k, kind, fits = found
-    rounds = pieces(xp, g.k, tile_k, relaxed) - 1.0
-    reads = xp.where(fits, g.m * g.n * g.partial * rounds, xp.inf)
-    input = xp.where(fits, g.m * g.k * g.input * pieces(xp, g.n, tile_n, relaxed), xp.inf)
-    weight = xp.where(fits, g.k * g.n * g.weight * pieces(xp, g.m, tile_m, relaxed), xp.inf)
-    output = g.m * g.n * g.output + 2.0 * reads
-    # The dimension of the innermost loop needs no more than one step at a time.
-    tile_m, tile_n, tile_k = (
-        xp.where(kind == inner, 1.0, tile)
-        for inner, tile in ((2, tile_m), (1, tile_n), (0, tile_k))
+    rows, m = panel(
+        g.m, g.weight, (g.input * g.k + g.partial, g.k), (g.partial * g.n + g.input, g.n)
     )
-    total = input + weight + output
-    return GemmTraffic(total, input, weight, output, reads, tile_m, tile_n, tile_k, kind)
+    columns, n = panel(
+        g.n, g.input, (g.weight * g.k + g.partial, g.k), (g.partial * g.m + g.weight, g.m)
+    )
+    depth, k = panel(
+        g.k, g.partial, (g.input * g.m + g.weight, g.m), (g.weight * g.n + g.input, g.n)
+    )
+    passes = a + b + c + 2.0 * g.partial_bytes * (depth - 1.0)
+    return [
+        _PanelChoice(m, g.n, g.k, STATIONARY.index("row panel"), a + c + b * rows),
+        _PanelChoice(g.m, n, g.k, STATIONARY.index("column panel"), b + c + a * columns),
+        _PanelChoice(g.m, g.n, k, STATIONARY.index("depth panel"), passes),
+    ]
+
+
+def _traffic(xp: Any, product: _Product, best: _PanelChoice, relaxed: bool) -> GemmTraffic:
+    """Return the bytes that the tiles of `_search` move."""
+    g, fits = product, best.traffic < xp.inf
+    repeats = pieces(g.k, best.tile_k, relaxed) - 1.0
+    reads = xp.where(fits, g.partial_bytes * repeats, xp.inf)
+    input = xp.where(fits, g.input_bytes * pieces(g.n, best.tile_n, relaxed), xp.inf)
+    weight = xp.where(fits, g.weight_bytes * pieces(g.m, best.tile_m, relaxed), xp.inf)
+    output = g.output_bytes + 2.0 * reads
+    # The dimension of the innermost loop needs no more than one step at a time.
+    return GemmTraffic(
+        total=input + weight + output,
+        input=input,
+        weight=weight,
+        output=output,
+        partial_reads=reads,
+        tile_m=xp.where(best.stationary == 2, 1.0, best.tile_m),
+        tile_n=xp.where(best.stationary == 1, 1.0, best.tile_n),
+        tile_k=xp.where(best.stationary == 0, 1.0, best.tile_k),
+        stationary=best.stationary,
+    )

@@ -19,6 +19,7 @@ from perfmodel.cost.residency import access_bytes, level_traffic, row_bytes, slo
 from perfmodel.cost.setting import Setting
 from perfmodel.hardware.view import or_else
 from perfmodel.kinds.array import Counts
+from perfmodel.kinds.fpga.constants import FpgaKernel
 from perfmodel.kinds.fpga.dpu.cycles import DpuLayerShape, DpuParallelism, alu_clocks, array_clocks
 from perfmodel.kinds.fpga.dpu.spec import Dpu
 from perfmodel.kinds.fpga.fabric import overlay_resources
@@ -58,20 +59,16 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
         runtime or device spec
     """
     xp, main = setting.xp, setting.levels[-1]
-    design, copy = setting.inside(Dpu, "design"), setting.kernel("copy")
+    design, copy = setting.inside(Dpu, "design"), setting.kernel("copy", FpgaKernel)
     clock, cores, each = setting.clock, setting.engine.units, design.images
     images = xp.where(table.once("batched", partial(_batched, table)), setting.sequences, 1.0)
-    rounds, loads = images / (cores * each), images / each
-    if setting.relaxed:
-        rounds, loads = xp.maximum(rounds, 1.0), xp.maximum(loads, 1.0)
-    else:
-        rounds, loads = xp.ceil(rounds - 1e-9), xp.ceil(loads - 1e-9)
+    rounds, loads = _rounds(setting, design, images)
     rate = main_rate(setting, design, xp.minimum(images, cores * each))
     array, alu, result, skipped = _nest_sums(table, setting, design, images)
     lanes = design.alu_pixels * design.alu_channels
     plain = table.once("without nests", partial(_without_nests, table))
     alu = alu + table.vector_ops * plain / lanes / images
-    array = array / or_else(setting.kernel("conv").peak_share, 1.0)
+    array = array / or_else(setting.kernel("conv", FpgaKernel).peak_share, 1.0)
     done = executed_macs(table, setting)
     rates, operations, executed, unsupported = matrix_rates(table, done, setting)
     # The tile and the clock make the peak; where a lower one is asked about, it holds.
@@ -85,57 +82,84 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
     everything = row_bytes(table, setting, weights=False)
     crossed = xp.maximum(traffic[main] - row_bytes(table, setting, weights=True), 0.0)
     # The share of a row's maps that no nearer memory keeps.
-    away = crossed / xp.maximum(everything, 1.0) if len(setting.levels) > 1 else 1.0
+    outside = crossed / xp.maximum(everything, 1.0) if len(setting.levels) > 1 else 1.0
     shared = _shared(table, setting)
     # A map that is added to every image alike is read once, and with the sum.
     added_once = (pairs > 0.0) & (shared > 0.0)
     paired = pairs * result - xp.where(added_once, xp.maximum(result - shared, 0.0), 0.0)
-    maps = (crossed if len(setting.levels) > 1 else everything) - (paired + skipped) * away
+    maps = (crossed if len(setting.levels) > 1 else everything) - (paired + skipped) * outside
     # What is read once is read through the port of one image.
-    once = xp.where(added_once, 0.0, xp.minimum(shared * away, xp.maximum(maps, 0.0))) * there
-    first = main_rate(setting, design, xp.minimum(images, 1.0))
-    own = design.weight_port
+    once = xp.where(added_once, 0.0, xp.minimum(shared * outside, xp.maximum(maps, 0.0))) * there
     maps, weights = xp.maximum(maps, 0.0) * there, weights * there
-    moved = maps + weights
-    if own is None:
-        seconds = (moved - once) / rate + once / first
-    else:
-        # Cores at work each load what they multiply by.
-        loading = own * clock * xp.minimum(loads, cores)
-        seconds = xp.maximum((maps - once) / rate + once / first, weights / loading)
-        # Ports of many cores may be wider together than the memory behind them.
-        seconds = xp.maximum(seconds, moved / setting.memory(main).bandwidth)
-    seconds = with_latency(seconds, moved, setting, main)
-    added = 3.0 * pairs * result * away
+    seconds = _main_seconds(setting, design, images, maps, weights, once)
+    added = 3.0 * pairs * result * outside
     overhead: dict[str, Value] = {"add": added / rate}
     if copy.host_bandwidth is not None:
         overhead["host"] = _prepared(table, setting) / copy.host_bandwidth
     launches = launch_times(table, setting)
     if "launch" in launches:
         launches["launch"] = launches["launch"] * there * (1.0 + pairs)
-    near = {level: moved for level, moved in traffic.items() if level != main}
+    near = {level: size for level, size in traffic.items() if level != main}
     memory = {
-        level: with_latency(passed / bandwidth_fact(setting, level), passed, setting, level)
-        for level, passed in near.items()
+        level: with_latency(size / bandwidth_fact(setting, level), size, setting, level)
+        for level, size in near.items()
     }
     memory[main] = seconds
     multipliers = design.pixels * design.input_channels * design.output_channels
     peak = rounds * array * multipliers * cores * each
     return Counts(
         {"array": (rounds * array, None), "alu": (rounds * alu, clock)},
-        {**near, main: moved + added},
+        {**near, main: maps + weights + added},
         {"array_clocks": rounds * array, "multiplier_use": done / xp.maximum(peak, 1.0)},
-        seconds={"array": busy}, memory=memory, overhead=overhead, launches=launches,
+        seconds={"array": busy},
+        memory=memory,
+        overhead=overhead,
+        launches=launches,
         operations=(operations, executed, unsupported),
         said={main: partial(_said, seconds)},
         traffic_model="maps cross to main memory but for those that a nearer one keeps; weights "
         "once a round of each core",
         resources=overlay_resources(((design.core, cores), (design.platform, 1.0)), xp),
-    )  # fmt: skip
+    )
+
+
+def _rounds(setting: Setting, design: Dpu, images: Value) -> tuple[Value, Value]:
+    """Return the rounds of all cores, and how often each core loads its weights."""
+    xp = setting.xp
+    rounds, loads = images / (setting.engine.units * design.images), images / design.images
+    if setting.relaxed:
+        return xp.maximum(rounds, 1.0), xp.maximum(loads, 1.0)
+    return xp.ceil(rounds - 1e-9), xp.ceil(loads - 1e-9)
+
+
+def _main_seconds(
+    setting: Setting, design: Dpu, images: Value, maps: Value, weights: Value, once: Value
+) -> Value:
+    """Return seconds of main memory for bytes of maps and weights.
+
+    Parameters
+    ----------
+    once
+        Bytes of the maps that are read once, through the port of one image.
+    """
+    xp, main, cores = setting.xp, setting.levels[-1], setting.engine.units
+    rate = main_rate(setting, design, xp.minimum(images, cores * design.images))
+    first = main_rate(setting, design, xp.minimum(images, 1.0))
+    crossing = maps + weights
+    if design.weight_port is None:
+        seconds = (crossing - once) / rate + once / first
+    else:
+        # Cores at work each load what they multiply by.
+        _, loads = _rounds(setting, design, images)
+        loading = design.weight_port * setting.clock * xp.minimum(loads, cores)
+        seconds = xp.maximum((maps - once) / rate + once / first, weights / loading)
+        # Ports of many cores may be wider together than the memory behind them.
+        seconds = xp.maximum(seconds, crossing / setting.memory(main).bandwidth)
+    return with_latency(seconds, crossing, setting, main)
 
 
 def main_rate(setting: Setting, design: Dpu, active: Value) -> Value:
-    """Return the bandwidth that so many images at a time draw from main memory, bytes a second.
+    """Return the bandwidth that so many images at a time draw from main memory, bytes per second.
 
     The ports of each and the memory that all share, joined by a p-norm (a soft minimum).
     """
@@ -166,21 +190,27 @@ def _nest_sums(
     kinds = np.array(nests.kind)[:, None]
     depthwise = kinds == "depthwise"
     # Products of two activations have a matrix for each image, as attention has.
-    alone = np.array([slots[1].startswith(("activation", "kv")) for slots in nests.slots])
-    product = np.isin(kinds, list(_ROWS_OF_BATCH)) & ~alone[:, None]
+    activations = np.array([slots[1].startswith(("activation", "kv")) for slots in nests.slots])
+    product = np.isin(kinds, list(_ROWS_OF_BATCH)) & ~activations[:, None]
     images = images[nests.row]
     # One image's share: positions of a product, else the batch (or heads) around the nest.
     layer = DpuLayerShape(
-        xp.where(product, nests.out_rows / images, nests.out_rows), nests.out_columns,
-        nests.in_channels, nests.out_channels, nests.kernel_rows, nests.kernel_columns,
+        xp.where(product, nests.out_rows / images, nests.out_rows),
+        nests.out_columns,
+        nests.in_channels,
+        nests.out_channels,
+        nests.kernel_rows,
+        nests.kernel_columns,
         nests.groups,
-    )  # fmt: skip
+    )
     times = nests.times * nests.batch * unmasked(table, setting)
     per_image = xp.where(product, times, times / images)
     tile = DpuParallelism(
-        design.pixels, design.input_channels, design.output_channels,
+        design.pixels,
+        design.input_channels,
+        design.output_channels,
         float(design.taps_fill_channels),
-    )  # fmt: skip
+    )
     relaxed = setting.relaxed
     dense = array_clocks(layer, tile, xp, relaxed=relaxed)
     deep = alu_clocks(layer, design.alu_pixels, design.alu_channels, xp, relaxed=relaxed)
@@ -188,20 +218,15 @@ def _nest_sums(
     alu = rows(xp.where(depthwise, deep, 0.0) * per_image)
     slots = [tuple(s[i] for s in nests.slots) for i in (0, 2)]
     width_in, width_out = (slot_bytes(s, table.points, setting) for s in slots)
-    size = (
-        nests.times * nests.batch * nests.groups * nests.out_channels * nests.out_rows
-        * nests.out_columns
-    )  # fmt: skip
+    around = nests.times * nests.batch * nests.groups
+    size = around * nests.out_channels * nests.out_rows * nests.out_columns
     result = rows(size * width_out)
     # A stride that is wider than its kernel leaves pixels of the input where they are.
     stride = nests.stride.astype(float)
     read = xp.minimum(nests.kernel_rows / stride[:, :1], 1.0) * xp.minimum(
         nests.kernel_columns / stride[:, 1:], 1.0
     )
-    entered = (
-        nests.times * nests.batch * nests.groups * nests.in_channels * nests.in_rows
-        * nests.in_columns
-    )  # fmt: skip
+    entered = around * nests.in_channels * nests.in_rows * nests.in_columns
     skipped = rows(entered * width_in * (1.0 - read))
     return array, alu, result, skipped
 
@@ -232,18 +257,18 @@ def _batched(table: OperatorTable) -> Any:
 
 def _without_nests(table: OperatorTable) -> Any:
     """Return 1 for rows that have no loop nest, else 0."""
-    alone = np.ones((len(table.rows), 1))
+    nestless = np.ones((len(table.rows), 1))
     assert table.nests is not None
-    alone[table.nests.row] = 0.0
-    return alone
+    nestless[table.nests.row] = 0.0
+    return nestless
 
 
 def _pairs(table: OperatorTable) -> tuple[Any, Any]:
     """Return how many functions of two maps ride on each row's nest, and 1 for rows that copy."""
-    alone = _without_nests(table)
+    nestless = _without_nests(table)
     pairs = np.array([[float(sum(f in _PAIRS for f in row.functions))] for row in table.rows])
     copies = np.array([[float(row.kind == "copy")] for row in table.rows])
-    return pairs * (1.0 - alone), copies
+    return pairs * (1.0 - nestless), copies
 
 
 def _said(seconds: Value, row: int) -> str:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from perfmodel.specfile import shipped
 from perfmodel.workload.importers.gguf.keys import Keys
+
+_KEYS: Final[Mapping[str, Any]] = shipped("workloads", "gguf/keys.yaml")
 
 #: Family and fields of its structure; for each layer the name of its group of equal layers.
 Made: TypeAlias = tuple[str, dict[str, Any], tuple[str, ...]]
@@ -74,19 +77,15 @@ class _Decoder:
             "norm_position": _position(k, first),
             "norm_vectors": self._norm_vectors(k, first),
             "parallel": self._parallel(k, first),
-            "sub_norms": k.has(f"{first}attn_sub_norm.weight"),
-            "sinks": k.has(f"{first}attn_sinks.weight"),
+            **_shown(k, _KEYS["transformer"]),
             "final_norm": k.has("output_norm.weight") or self.bare_norms,
-            "embedding_norm": k.has("token_embd_norm.weight"),
             "qkv_bias": any(k.has(f"{first}attn_{part}.bias") for part in ("q", "k", "qkv", "q_a")),
-            "output_bias": k.has(f"{first}attn_output.bias"),
             "positions": k.axis("position_embd.weight", 1),
             "token_types": k.axis("token_types.weight", 1, 1 if k.has("token_types.weight") else 0),
             "rotary": self.rotary and not k.has("position_embd.weight"),
             "vocabulary": k.axis("token_embd.weight", 1, 1),
             "tied_embeddings": not k.has("output.weight"),
             "head": "tokens" if self.causal else "none",
-            "head_bias": k.has("output.bias"),
         }
         if k.states("attention.kv_lora_rank"):
             made |= {"latent": _latent(k), "kv_heads": 0, "head_dim": 0}
@@ -123,21 +122,20 @@ class _Decoder:
         """Return whether attention and feed-forward network stand side by side."""
         if not self.parallel or k.has(f"{layer}post_attention_norm.weight"):
             return "no"
-        names = ("ffn_norm", "attn_norm_2")
-        if any(k.has(f"{layer}{name}.weight") for name in names):
-            stated = k.header.keys.get(f"{k.architecture}.use_parallel_residual", True)
-            falcon = k.has(f"{layer}attn_norm_2.weight")
-            return "two_norms" if falcon or (self.two_norms and stated) else "no"
-        return "one_norm"
+        if k.has(f"{layer}attn_norm_2.weight"):
+            return "two_norms"
+        if not k.has(f"{layer}ffn_norm.weight"):
+            return "one_norm"
+        stated = k.header.keys.get(f"{k.architecture}.use_parallel_residual", True)
+        return "two_norms" if self.two_norms and stated else "no"
 
     def _windows(self, k: Keys, made: dict[str, Any], kinds: tuple[str, ...]) -> tuple[str, ...]:
         """Add the sliding window; return the groups of the layers by it."""
         stated = k.size("attention.sliding_window", 0, least=0)
         if self.sliding is None:
             if stated:
-                k.notes.append(
-                    f"the sliding window of {stated} tokens is not used, as in llama.cpp"
-                )
+                unused = f"the sliding window of {stated} tokens is not used, as in llama.cpp"
+                k.notes.append(unused)
             return kinds
         size = stated or self.sliding.size
         key = "attention.sliding_window_pattern"
@@ -151,11 +149,8 @@ class _Decoder:
             return kinds
         made |= {"window": size, "full_layers": slides.count(False)}
         if "dense_layer" in kinds:
-            k.refuse(
-                "attention.sliding_window",
-                "sliding windows beside first dense layers",
-                "one of the two",
-            )
+            message = "sliding windows beside first dense layers"
+            k.refuse("attention.sliding_window", message, "one of the two")
         return tuple(f"sliding_{kind}" if slides[i] else kind for i, kind in enumerate(kinds))
 
 
@@ -178,11 +173,8 @@ def _kinds(k: Keys, layers: int) -> tuple[str, ...]:
         return ("layer",) * layers
     first = routed.index(True)
     if not all(routed[first:]):
-        k.refuse(
-            "",
-            "layers with experts and without take turns",
-            "experts in every layer after the first",
-        )
+        message = "layers with experts and without take turns"
+        k.refuse("", message, "experts in every layer after the first")
     return ("dense_layer",) * first + ("layer",) * (layers - first)
 
 
@@ -219,9 +211,8 @@ def _head_dim(k: Keys) -> int:
 def _feed_forward(k: Keys, layer: str) -> dict[str, Any]:
     """Return the fields of a plain feed-forward network."""
     stated = k.size("feed_forward_length", field="ffn_width")
-    rows = k.axis(f"{layer}ffn_up.weight", 1)
     # Gate and up-projection may be one tensor (Phi-3).
-    gated = k.has(f"{layer}ffn_gate.weight") or rows == 2 * stated
+    gated = k.has(f"{layer}ffn_gate.weight") or k.axis(f"{layer}ffn_up.weight", 1) == 2 * stated
     return {"ffn_width": stated, "gated": gated, "ffn_bias": k.has(f"{layer}ffn_down.bias")}
 
 
@@ -257,69 +248,48 @@ def _latent(k: Keys) -> dict[str, int]:
     }
 
 
-def _stateful(k: Keys, name: str, sizes: Mapping[str, str], **fields: Any) -> Made:
-    """Return a network whose state has a fixed size, from sizes by field and key."""
+def _shown(k: Keys, tensors: Mapping[str, str]) -> dict[str, bool]:
+    """Return fields that a tensor shows."""
+    return {field: k.has(name) for field, name in tensors.items()}
+
+
+def _recurrent(k: Keys, declared: Mapping[str, Any]) -> Made:
+    """Return a network whose state has a fixed size."""
     layers = layers_of(k)
-    read = {field: k.size(key, field=field) for field, key in sizes.items()}
-    common = {
+    made: dict[str, Any] = {
         "layers": layers,
         "width": k.size("embedding_length", field="width"),
         "vocabulary": k.axis("token_embd.weight", 1, 1),
         "tied_embeddings": not k.has("output.weight"),
+        **{
+            field: k.size(key, *default, field=field)
+            for field, (key, *default) in declared["sizes"].items()
+        },
+        **_shown(k, declared["tensors"]),
+        **declared.get("is", {}),
     }
-    return name, {**common, **read, **fields}, ("layer",) * layers
-
-
-def _mamba(k: Keys) -> Made:
-    sizes = {
-        "inner": "ssm.inner_size",
-        "state": "ssm.state_size",
-        "kernel": "ssm.conv_kernel",
-        "rank": "ssm.time_step_rank",
-    }
-    conv, bias = k.has("blk.0.ssm_conv1d.bias"), k.has("blk.0.ssm_in.bias")
-    return _stateful(k, "mamba", sizes, conv_bias=conv, bias=bias)
-
-
-def _mamba2(k: Keys) -> Made:
-    inner, heads = k.size("ssm.inner_size"), k.size("ssm.time_step_rank", field="heads")
-    if inner % heads:
-        k.refuse(
-            "ssm.inner_size", f"{inner} channels are no {heads} heads", f"a multiple of {heads}"
-        )
-    return _stateful(
-        k,
-        "mamba2",
-        {"state": "ssm.state_size", "kernel": "ssm.conv_kernel"},
-        heads=heads,
-        head_dim=max(inner // heads, 1),
-        groups=k.size("ssm.group_count", 1, field="groups"),
-        conv_bias=k.has("blk.0.ssm_conv1d.bias"),
-        bias=k.has("blk.0.ssm_in.bias"),
-        gate_norm=k.has("blk.0.ssm_norm.weight"),
-    )
-
-
-def _rwkv6(k: Keys) -> Made:
-    sizes = {
-        "ffn_width": "feed_forward_length",
-        "head_size": "wkv.head_size",
-        "mix_rank": "time_mix_extra_dim",
-        "decay_rank": "time_decay_extra_dim",
-    }
-    return _stateful(k, "rwkv", sizes, version=6, entry_norm=k.has("token_embd_norm.weight"))
+    inner = made.pop("_inner", 0)
+    if inner:
+        heads = made["heads"]
+        if inner % heads:
+            message = f"{inner} channels are no {heads} heads"
+            k.refuse("ssm.inner_size", message, f"a multiple of {heads}")
+        made["head_dim"] = max(inner // heads, 1)
+    return declared["family"], made, ("layer",) * layers
 
 
 def _decoder(sliding: Mapping[str, Any] | None = None, **stated: Any) -> _Decoder:
     return _Decoder(sliding=Sliding(**sliding) if sliding else None, **stated)
 
 
-_DECODERS: Final[Mapping[str, Any]] = shipped("workloads", "gguf/decoders.yaml")
-
 #: ``general.architecture`` -> reader.
 ARCHITECTURES: Final[Mapping[str, Callable[[Keys], Made]]] = {
-    **{name: _decoder(**stated) for name, stated in _DECODERS.items()},
-    "mamba": _mamba,
-    "mamba2": _mamba2,
-    "rwkv6": _rwkv6,
+    **{
+        name: _decoder(**stated)
+        for name, stated in shipped("workloads", "gguf/decoders.yaml").items()
+    },
+    **{
+        name: partial(_recurrent, declared=declared)
+        for name, declared in _KEYS["recurrent"].items()
+    },
 }

@@ -6,20 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from perfmodel.errors import Fault, nearest
+from perfmodel.specfile import shipped
 from perfmodel.workload.importers.gguf.read import Header, LongArray, StoredAs
+from perfmodel.workload.importers.stored.held import whole_of
 from perfmodel.workload.layer_expressions import shown
 
 _LARGEST: Final = 10**7
-#: Keys that are right as they are, so that none is taken for a misspelling of another.
-_RIGHT: Final = frozenset((
-    "block_count", "context_length", "embedding_length", "feed_forward_length",
-    "expert_feed_forward_length", "expert_count", "expert_used_count", "attention.head_count",
-    "attention.head_count_kv", "attention.key_length", "attention.value_length",
-    "attention.key_length_mla", "attention.value_length_mla", "attention.q_lora_rank",
-    "attention.kv_lora_rank", "attention.sliding_window", "rope.dimension_count",
-    "ssm.group_count", "wkv.head_size", "time_mix_extra_dim", "time_decay_extra_dim",
-    "ssm.conv_kernel", "ssm.inner_size", "ssm.state_size", "ssm.time_step_rank",
-))  # fmt: skip
 
 
 class Keys:
@@ -68,14 +60,14 @@ class Keys:
                 return 1
             return default
         if isinstance(value, list):
-            several = set(map(str, cast("list[Any]", value)))
-            if len(several) != 1:
+            listed = cast("list[Any]", value)
+            if len(set(map(str, listed))) != 1:
                 self.refuse(key, "differs from layer to layer", "one number for all layers")
                 return 1
-            value = cast("list[Any]", value)[0]
+            value = listed[0]
         if type(value) is not int or not least <= value <= _LARGEST:
-            self.refuse(key, f"{_shown(value)} is no size",
-                        f"a whole number from {least} to {_LARGEST:,}")  # fmt: skip
+            expected = f"a whole number from {least} to {_LARGEST:,}"
+            self.refuse(key, f"{_shown(value)} is no size", expected)
             return 1
         return value
 
@@ -84,12 +76,12 @@ class Keys:
         value = self.header.keys.get(f"{self.architecture}.{key}")
         if not isinstance(value, list):
             return None
-        given = cast("list[Any]", value)
-        if len(given) < count or not all(isinstance(v, bool | int) for v in given):
-            self.refuse(key, f"{_shown(value)} does not say it for {count} layers",
-                        f"{count} flags")  # fmt: skip
+        listed = cast("list[Any]", value)
+        if len(listed) < count or not all(isinstance(v, int) for v in listed):
+            message = f"{shown(listed)} does not say it for {count} layers"
+            self.refuse(key, message, f"{count} flags")
             return None
-        return [bool(v) for v in given[:count]]
+        return list(map(bool, listed[:count]))
 
     def has(self, name: str) -> bool:
         """Tell whether a tensor is there."""
@@ -107,25 +99,26 @@ class Keys:
     def refuse(self, key: str, message: str, expected: str = "") -> None:
         """Note that the value of a key cannot be used."""
         path = f"{self.architecture}.{key}" if key else ""
-        self.faults.append(Fault(message, path=path, file=self.header.file, expected=expected))
+        self.faults.append(Fault(message, path, self.header.file, expected=expected))
 
     def _missing(self, full: str) -> None:
         head = f"{self.architecture}."
-        known = [k for k in self.header.keys if k.startswith(head) and k[len(head) :] not in _RIGHT]
+        right = {f"{head}{key}" for key in shipped("workloads", "stored/right_keys.yaml")["gguf"]}
+        known = [k for k in self.header.keys if k.startswith(head) and k not in right]
         meant = nearest(full, known, 0.8)
-        said = f"unknown key '{meant}'" if meant else f"missing key '{full}'"
+        file = self.header.file
         self.faults.append(
-            Fault(said, file=self.header.file, expected="" if meant else "a whole number",
-                  suggestion=full if meant else "")
-        )  # fmt: skip
+            Fault(f"unknown key '{meant}'", file=file, suggestion=full)
+            if meant
+            else Fault(f"missing key '{full}'", file=file, expected="a whole number")
+        )
 
 
 def _joined(header: Header) -> dict[str, StoredAs]:
     found = {t.name: t for t in header.tensors}
     for tensor in header.tensors:
-        parts = tensor.name.split(".")
-        if len(parts) == 5 and parts[2] in ("ffn_up", "ffn_gate", "ffn_down"):
-            whole = ".".join((*parts[:2], f"{parts[2]}_exps", parts[4]))
+        whole = whole_of(tensor.name)
+        if whole:
             count = found[whole].shape[-1] + 1 if whole in found else 1
             found[whole] = tensor._replace(name=whole, shape=(*tensor.shape[:2], count))
     return found

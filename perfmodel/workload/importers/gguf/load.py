@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.arrays import Value
 from perfmodel.errors import Fault, InputError, few, nearest
-from perfmodel.formats import find
+from perfmodel.formats import format_named
 from perfmodel.pydantic_faults import Flaw
 from perfmodel.units import show
 from perfmodel.workload.families import ExecutionSemantics, Family, family
@@ -19,9 +17,9 @@ from perfmodel.workload.importers.gguf.keys import Keys
 from perfmodel.workload.importers.gguf.parts import files_of, read_parts, stem_of
 from perfmodel.workload.importers.gguf.read import Header, LongArray, StoredAs
 from perfmodel.workload.importers.gguf.types import FILE_TYPES
-from perfmodel.workload.importers.stored.held import FileTensor
+from perfmodel.workload.importers.stored.held import FileTensor, sizes_of, stamp_of
 from perfmodel.workload.importers.stored.match import WeightFile, match
-from perfmodel.workload.importers.stored.rewrite import OfTheFile, groups_of
+from perfmodel.workload.importers.stored.rewrite import with_weights
 from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.library_file import structure_flaws
 from perfmodel.workload.workload import Workload
@@ -53,19 +51,11 @@ def load_gguf(path: Path, settings: Mapping[str, Value] | None = None) -> Worklo
         Every fault of the file, or of the settings, with its place.
     """
     path = Path(path)
-    stamp = tuple(_stamp(file) for file in files_of(path))
+    stamp = tuple(map(stamp_of, files_of(path)))
     known = _FILES.get(str(path))
     if known is None or known[0] != stamp:
         known = _FILES[str(path)] = stamp, _entry(read_parts(path), path)
     return with_settings(known[1], settings) if settings else known[1].base
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    try:
-        status = os.stat(file)
-    except (OSError, ValueError):  # ValueError: a null character in the name
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
 
 
 def _entry(header: Header, path: Path) -> ModelEntry:
@@ -83,10 +73,8 @@ def _entry(header: Header, path: Path) -> ModelEntry:
     if k.faults:
         raise InputError(k.faults)
     shape = kind.structure.model_validate(structure)
-    source = WeightFile(
-        header.file, architecture, {t.name: _held(t) for t in header.tensors},
-        faults=k.faults, notes=k.notes,
-    )  # fmt: skip
+    tensors = {t.name: _held(t) for t in header.tensors}
+    source = WeightFile(header.file, architecture, tensors, faults=k.faults, notes=k.notes)
     matched = match(kind.build(shape, ExecutionSemantics()), groups, source)
     if k.faults:
         raise InputError(k.faults)
@@ -94,36 +82,52 @@ def _entry(header: Header, path: Path) -> ModelEntry:
     if k.faults:
         raise InputError(k.faults)
     if header.lacks:
-        k.notes.append(f"the file lacks {show(header.lacks, 'bytes')} of its tensors' data: "
-                       "its header alone was read")  # fmt: skip
+        k.notes.append(
+            f"the file lacks {show(header.lacks, 'bytes')} of its tensors' data: "
+            "its header alone was read"
+        )
     if trained:
         k.notes.append(f"trained on contexts up to {trained} tokens")
     made = entry(
-        stem_of(path), kind, shape, path, _defaults(kind, trained), precision=_precision(header),
-        notes=tuple(k.notes), trained_context=trained,
-    )  # fmt: skip
-    of_the_file = OfTheFile(shape, groups_of(matched, groups), str(path))
-    return replace(made, base=of_the_file(made.base), rewrite=of_the_file)
+        stem_of(path),
+        kind,
+        shape,
+        path,
+        _defaults(kind, trained),
+        precision=_precision(header, tensors.values()),
+        notes=tuple(k.notes),
+        trained_context=trained,
+    )
+    return with_weights(made, matched, groups, path)
 
 
 def _held(tensor: StoredAs) -> FileTensor:
-    return FileTensor(tensor.name, tensor.elements, tensor.type.format, tensor.bytes,
-                f"byte {tensor.at}", tensor.shape)  # fmt: skip
+    return FileTensor(
+        tensor.name,
+        tensor.elements,
+        tensor.type.format,
+        tensor.bytes,
+        f"byte {tensor.at}",
+        tensor.shape,
+    )
 
 
 def _defaults(kind: Family, trained: int) -> dict[str, float]:
     """Return the defaults of free dimensions: none is longer than the model was trained on."""
     if not trained or kind.name not in ("transformer", "mamba", "mamba2", "rwkv"):
         return {}
-    longest = {"context": CONTEXT, "prompt": CONTEXT, "past": CONTEXT, "generate": 256,
-               "tokens": 128}  # fmt: skip
+    longest = {
+        **dict.fromkeys(("context", "prompt", "past"), CONTEXT),
+        "generate": 256,
+        "tokens": 128,
+    }
     return {name: float(min(trained, most)) for name, most in longest.items()}
 
 
 def _placed(flaw: Flaw, k: Keys) -> Fault:
     path = ".".join(map(str, flaw.path))
-    return Fault(flaw.message, path=k.fields.get(path, path), file=k.header.file,
-                 expected=flaw.expected, suggestion=flaw.suggestion)  # fmt: skip
+    place = k.fields.get(path, path), k.header.file
+    return Fault(flaw.message, *place, expected=flaw.expected, suggestion=flaw.suggestion)
 
 
 def _no_tensors(header: Header, architecture: Any) -> Fault:
@@ -131,8 +135,8 @@ def _no_tensors(header: Header, architecture: Any) -> Fault:
     count = tokens.length if isinstance(tokens, LongArray) else len(tokens or ())
     what = f"a vocabulary of {count:,} tokens" if count else f"{len(header.keys)} keys"
     of = f" of the architecture '{architecture}'" if isinstance(architecture, str) else ""
-    return Fault(f"holds {what}{of} and no tensors", file=header.file,
-                 expected="the GGUF file of a whole model")  # fmt: skip
+    expected = "the GGUF file of a whole model"
+    return Fault(f"holds {what}{of} and no tensors", file=header.file, expected=expected)
 
 
 def _unknown(header: Header, architecture: Any) -> Fault:
@@ -141,24 +145,20 @@ def _unknown(header: Header, architecture: Any) -> Fault:
     if key not in header.keys:
         return Fault(f"missing key '{key}'", file=header.file, expected=expected)
     if not isinstance(architecture, str):
-        return Fault("is no text", path=key, file=header.file, expected=expected)
+        return Fault("is no text", key, header.file, expected=expected)
     meant = nearest(architecture, ARCHITECTURES, 0.85)
-    return Fault(f"no reader for the architecture '{architecture}'", path=key, file=header.file,
-                 expected="" if meant else expected, suggestion=meant)  # fmt: skip
+    message = f"no reader for the architecture '{architecture}'"
+    expected = "" if meant else expected
+    return Fault(message, key, header.file, expected=expected, suggestion=meant)
 
 
-def _precision(header: Header) -> str:
+def _precision(header: Header, tensors: Collection[FileTensor]) -> str:
     """Return the precision of the file: the name of its mixture, or the formats by role."""
     stated = header.keys.get("general.file_type")
-    named = FILE_TYPES.get(stated) if type(stated) is int else None
-    by_format: dict[str, int] = {}
-    for tensor in header.tensors:
-        by_format[tensor.type.format] = by_format.get(tensor.type.format, 0) + tensor.bytes
-    most = max(by_format, key=lambda name: by_format[name])
-    weights = named or most
-    found = find(weights)
-    assert found is not None
-    if found.source.startswith("ggml"):
+    sizes = sizes_of(tensors)
+    most = max(sizes, key=sizes.__getitem__)
+    weights = (FILE_TYPES.get(stated) if type(stated) is int else None) or most
+    if format_named(weights).source.startswith("ggml"):
         return weights
     activations = most if most in ("bf16", "fp32") else "fp16"
     return f"w={weights},a={activations},kv=fp16"

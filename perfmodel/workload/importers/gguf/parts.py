@@ -28,8 +28,8 @@ def files_of(path: Path) -> list[Path]:
     count = int(found["count"]) if found else 0
     if found is None or not 1 < count <= _MOST:
         return [path]
-    return [path.with_name(f"{found['stem']}-{n:05}-of-{count:05}.gguf")
-            for n in range(1, count + 1)]  # fmt: skip
+    stem = found["stem"]
+    return [path.with_name(f"{stem}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
 
 
 def read_parts(path: Path) -> Header:
@@ -47,8 +47,8 @@ def read_parts(path: Path) -> Header:
     headers: list[Header] = []
     for file in files:
         if not file.exists():
-            faults.append(Fault("a part is missing", file=str(file), expected="all parts side by "
-                                f"side, as {path.name} is one of {len(files)}"))  # fmt: skip
+            expected = f"all parts side by side, as {path.name} is one of {len(files)}"
+            faults.append(Fault("a part is missing", file=str(file), expected=expected))
             continue
         try:
             headers.append(read_header(file))
@@ -57,24 +57,23 @@ def read_parts(path: Path) -> Header:
     for number, header in enumerate(headers) if not faults else ():
         stated = header.keys.get("split.no"), header.keys.get("split.count")
         if stated != (number, len(files)):
-            faults.append(
-                Fault(f"says that it is part {stated[0]} (from 0) of {stated[1]}",
-                      path="split.no", file=header.file, expected=f"{number} of {len(files)}")
-            )  # fmt: skip
+            message = f"says that it is part {stated[0]} (from 0) of {stated[1]}"
+            expected = f"{number} of {len(files)}"
+            faults.append(Fault(message, "split.no", header.file, expected=expected))
     if faults:
         raise InputError(faults)
     tensors = tuple(tensor for header in headers for tensor in header.tensors)
     total = headers[0].keys.get("split.tensors.count")
-    faults += [
-        Fault(f"the parts hold {len(tensors)} tensors", path="split.tensors.count",
-              file=headers[0].file, expected=f"{total}")
-    ] * (type(total) is int and total != len(tensors))  # fmt: skip
+    if type(total) is int and total != len(tensors):
+        message = f"the parts hold {len(tensors)} tensors"
+        place = "split.tensors.count", headers[0].file
+        faults.append(Fault(message, *place, expected=f"{total}"))
     seen: set[str] = set()
     for header in headers:
         for tensor in header.tensors:
             if tensor.name in seen:
-                faults.append(Fault(f"'{tensor.name}' is in an earlier part too",
-                                    path=f"byte {tensor.at}", file=header.file))  # fmt: skip
+                message = f"'{tensor.name}' is in an earlier part too"
+                faults.append(Fault(message, f"byte {tensor.at}", header.file))
             seen.add(tensor.name)
     if faults:
         raise InputError(faults)
@@ -86,8 +85,8 @@ def _alone(header: Header) -> Header:
     if type(count) is int and count > 1:
         raise input_error(
             f"is one of {count} parts",
-            path="split.count",
-            file=header.file,
+            "split.count",
+            header.file,
             expected=f"names ending in -00001-of-{count:05}.gguf and so on, side by side",
         )
     return header

@@ -20,9 +20,7 @@ from perfmodel.workload.importers.gguf.types import TYPES, GgmlType
 _MAGIC: Final = b"GGUF"
 _VERSIONS: Final = (2, 3)
 #: Number in the file -> code of `struct`; 7 is a bool, 8 a string, 9 an array.
-_SCALARS: Final = {
-    0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d",
-}  # fmt: skip
+_SCALARS: Final = {**dict(enumerate("BbHhIifB")), 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 #: Arrays up to this length are kept (per-layer values); of longer ones (vocabularies) the length.
 _KEPT: Final = 4096
@@ -133,7 +131,7 @@ class _GgufReader:
         """Note a fault that reading goes on after."""
         place = f"byte {self.at if at is None else at}"
         where = f"{place}: {path}" if path else place
-        self.faults.append(Fault(message, path=where, file=self.file, expected=expected))
+        self.faults.append(Fault(message, where, self.file, expected=expected))
 
     def number(self, code: str) -> Any:
         """Return a number."""
@@ -164,12 +162,10 @@ class _GgufReader:
         """Return a value of a type."""
         start = self.at
         if kind in _SCALARS:
-            found = self.number(_SCALARS[kind])
-            if kind == 7:
-                if found > 1:
-                    self.fault(f"{found} is no flag", "0 or 1", start)
-                return bool(found)
-            return found
+            number = self.number(_SCALARS[kind])
+            if kind == 7 and number > 1:
+                self.fault(f"{number} is no flag", "0 or 1", start)
+            return bool(number) if kind == 7 else number
         if kind == _STRING:
             return self.text("a text", longest=_TEXT, strict=False)
         if kind != _ARRAY:
@@ -187,19 +183,19 @@ class _GgufReader:
         code = _SCALARS.get(kind)
         least = struct.calcsize(code) if code else 8 if kind == _STRING else 12
         if length > self.left() // least:
-            raise self.broken(f"an array of {length} values", f"at most {self.left() // least} "
-                              "in what is left of the file", start)  # fmt: skip
+            expected = f"at most {self.left() // least} in what is left of the file"
+            raise self.broken(f"an array of {length} values", expected, start)
+        self.kept += length
+        long = length > _KEPT or self.kept > _KEPT_IN_ALL
         if code:
             begin, self.at = self.at, self.at + length * least
-            self.kept += length
-            if length > _KEPT or self.kept > _KEPT_IN_ALL:
+            if long:
                 return LongArray(length)
             return list(struct.unpack(f"{self.order}{length}{code}", self.data[begin : self.at]))
         self.strings += length
         if self.strings > _STRINGS:
             raise self.broken(f"{self.strings} texts in arrays", f"at most {_STRINGS}", start)
-        self.kept += length
-        if kind == _STRING and (length > _KEPT or self.kept > _KEPT_IN_ALL):
+        if kind == _STRING and long:
             return self.skipped(length)
         return [self.value(kind, depth + 1) for _ in range(length)]
 
@@ -256,14 +252,13 @@ def _header(r: _GgufReader) -> Header:
     if version not in _VERSIONS:
         raise r.broken(f"version {version} of GGUF", "version 2 or 3", 4)
     tensors, pairs = r.number("Q"), r.number("Q")
-    for count, least, what, at in (
-        (tensors, _LEAST_TENSOR, "tensors", 8), (pairs, _LEAST_PAIR, "keys", 16),
-    ):  # fmt: skip
-        most = _MOST_TENSORS if what == "tensors" else _MOST_PAIRS
-        if count > r.left() // least:
-            r.fault(
-                f"{count} {what}", f"at most {r.left() // least} in a file of {r.size} bytes", at
-            )
+    for count, least, most, what, at in (
+        (tensors, _LEAST_TENSOR, _MOST_TENSORS, "tensors", 8),
+        (pairs, _LEAST_PAIR, _MOST_PAIRS, "keys", 16),
+    ):
+        fitting = r.left() // least
+        if count > fitting:
+            r.fault(f"{count} {what}", f"at most {fitting} in a file of {r.size} bytes", at)
         elif count > most:
             r.fault(f"{count} {what}", f"at most {most}", at)
     if r.faults:
@@ -277,9 +272,7 @@ def _header(r: _GgufReader) -> Header:
     ends = _offsets(r, infos, alignment)
     begins = -(-r.at // alignment) * alignment
     lacks = max(0, begins + ends - r.size) if infos else 0
-    return Header(
-        r.file, version, keys, tuple(info for info, _ in infos), r.order == ">", lacks
-    )  # fmt: skip
+    return Header(r.file, version, keys, tuple(info for info, _ in infos), r.order == ">", lacks)
 
 
 def _pairs(r: _GgufReader, count: int) -> dict[str, Any]:
@@ -289,8 +282,7 @@ def _pairs(r: _GgufReader, count: int) -> dict[str, Any]:
         key = r.text("a key", _NAME)
         if key in keys:
             r.fault(f"'{key}' stands there twice", at=start)
-        kind = r.number("I")
-        keys[key] = r.value(kind)
+        keys[key] = r.value(r.number("I"))
     return keys
 
 
@@ -310,13 +302,13 @@ def _tensors(r: _GgufReader, count: int) -> list[tuple[StoredAs, int]]:
         names.add(name)
         type_ = TYPES.get(kind)
         if type_ is None:
-            r.fault(f"'{name}' is of the unknown type {kind}",
-                    ", ".join(t.name for t in TYPES.values()), start)  # fmt: skip
+            expected = ", ".join(t.name for t in TYPES.values())
+            r.fault(f"'{name}' is of the unknown type {kind}", expected, start)
         elif min(shape) < 1 or prod(shape) > 2**48:
             r.fault(f"'{name}' has the shape {list(shape)}", "whole numbers from 1", start)
         elif shape[0] % type_.block:
-            r.fault(f"rows of '{name}' have {shape[0]} elements",
-                    f"a multiple of {type_.block}, a block of {type_.name}", start)  # fmt: skip
+            expected = f"a multiple of {type_.block}, a block of {type_.name}"
+            r.fault(f"rows of '{name}' have {shape[0]} elements", expected, start)
         else:
             found.append((StoredAs(name, shape, type_, start), offset))
     return found

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from perfmodel.formats import format_named
+from perfmodel.workload.importers.element_types import numbered
 
 
 class GgmlType(NamedTuple):
@@ -34,13 +35,7 @@ class GgmlType(NamedTuple):
 
 
 #: Number in the file -> format here.
-_FORMATS: Final[Mapping[int, str]] = {
-    0: "fp32", 1: "fp16", 2: "q4_0", 3: "q4_1", 6: "q5_0", 7: "q5_1", 8: "q8_0", 9: "q8_1",
-    10: "q2_k", 11: "q3_k", 12: "q4_k", 13: "q5_k", 14: "q6_k", 15: "q8_k", 16: "iq2_xxs",
-    17: "iq2_xs", 18: "iq3_xxs", 19: "iq1_s", 20: "iq4_nl", 21: "iq3_s", 22: "iq2_s", 23: "iq4_xs",
-    24: "int8", 25: "int16", 26: "int32", 27: "int64", 28: "fp64", 29: "iq1_m", 30: "bf16",
-    34: "tq1_0", 35: "tq2_0", 39: "mxfp4", 40: "nvfp4", 41: "q1_0", 42: "q2_0",
-}  # fmt: skip
+_FORMATS: Final[Mapping[int, str]] = numbered("ggml")
 
 
 def _stored(format: str) -> GgmlType:
@@ -55,7 +50,4 @@ def _stored(format: str) -> GgmlType:
 TYPES: Final[Mapping[int, GgmlType]] = {n: _stored(format) for n, format in _FORMATS.items()}
 
 #: ``general.file_type`` -> the mixture's name here (``enum llama_ftype`` in ``include/llama.h``).
-FILE_TYPES: Final[Mapping[int, str]] = {
-    1: "fp16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0", 9: "q5_1", 10: "q2_k", 12: "q3_k_m",
-    14: "q4_k_s", 15: "q4_k_m", 16: "q5_k_s", 17: "q5_k_m", 18: "q6_k", 38: "mxfp4_moe",
-}  # fmt: skip
+FILE_TYPES: Final[Mapping[int, str]] = numbered("ggml_files")

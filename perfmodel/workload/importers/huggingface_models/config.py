@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from perfmodel.errors import nearest, one_of
 from perfmodel.marks import Path
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.specfile import shipped
 from perfmodel.workload.layer_expressions import shown
 
 #: Family and fields of its structure.
@@ -15,10 +16,12 @@ Made: TypeAlias = tuple[str, dict[str, Any]]
 
 _LIMIT = 10**7
 _ACTIVATIONS = {
-    "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh", "gelu_python": "gelu",
-    "quick_gelu": "gelu_tanh", "relu": "relu", "relu2": "relu2", "sqrelu": "relu2",
-}  # fmt: skip
+    **dict.fromkeys(("silu", "swish"), "silu"),
+    **dict.fromkeys(("gelu", "gelu_python"), "gelu"),
+    **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "quick_gelu"), "gelu_tanh"),
+    "relu": "relu",
+    **dict.fromkeys(("relu2", "sqrelu"), "relu2"),
+}
 
 
 class Config:
@@ -55,10 +58,7 @@ class Config:
         """Names of classes that the config, or that around it, states."""
         return self._outer.sizes("architectures") or []
 
-    def size(
-        self, key: str, default: int | None = None, *, field: str = "", least: int = 1,
-        nullable: bool = True,
-    ) -> int:  # fmt: skip
+    def size(self, key: str, default: int | None = None, *, field: str = "", least: int = 1) -> int:
         """Return a count; where it is at fault the fault is noted and 1 returned.
 
         Parameters
@@ -71,7 +71,7 @@ class Config:
         if field:
             self._fields[self.prefix + field] = (*self.path, key)
         value = self.data.get(key)
-        if value is None and (key not in self.data or nullable):
+        if value is None:
             if default is None:
                 self._missing(key, _size(least))
                 self.bad.add(field)
@@ -80,49 +80,46 @@ class Config:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if type(value) is not int or not least <= value <= _LIMIT:
-            self.flaws.append(
-                Flaw((*self.path, key), f"{shown(value)} is not a size", _size(least))
-            )
+            self.refuse(key, f"{shown(value)} is not a size", _size(least))
             self.bad.add(field)
             return 1
         return value
 
-    def flag(self, key: str, default: bool) -> bool:
-        """Return a yes or no."""
+    def _checked(
+        self,
+        key: str,
+        default: Any,
+        good: Callable[[Any], bool],
+        what: str,
+        expected: str,
+        known: Sequence[str] = (),
+    ) -> Any:
+        """Return a value; where there is none, or it is at fault, the default."""
         value = self.data.get(key)
         if value is None:
             return default
-        if type(value) is not bool:
-            self.flaws.append(
-                Flaw((*self.path, key), f"{shown(value)} is not a flag", "true or false")
-            )
+        if not good(value):
+            near = nearest(str(value), known) if known else ""
+            message = f"{shown(value)} is not {what}"
+            self.flaws.append(Flaw((*self.path, key), message, expected, near))
             return default
         return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Return a yes or no."""
+        return self._checked(key, default, lambda v: type(v) is bool, "a flag", "true or false")
 
     def share(self, key: str, default: float) -> float:
         """Return a number from 0 to 1."""
-        value = self.data.get(key)
-        if value is None:
-            return default
-        if type(value) not in (int, float) or not 0 <= value <= 1:
-            self.flaws.append(
-                Flaw((*self.path, key), f"{shown(value)} is not a share", "a number from 0 to 1")
-            )
-            return default
-        return float(value)
+
+        def good(value: Any) -> bool:
+            return type(value) in (int, float) and 0 <= value <= 1
+
+        return float(self._checked(key, default, good, "a share", "a number from 0 to 1"))
 
     def choice(self, key: str, known: Sequence[str], default: str) -> str:
         """Return one of some words."""
-        value = self.data.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, str) or value not in known:
-            self.flaws.append(
-                Flaw((*self.path, key), f"{shown(value)} is not supported",
-                     one_of(known), nearest(str(value), known))
-            )  # fmt: skip
-            return default
-        return value
+        return self._checked(key, default, known.__contains__, "supported", one_of(known), known)
 
     def activation(self, *keys: str, default: str) -> str:
         """Return the activation function that the first of the keys names."""
@@ -131,21 +128,16 @@ class Config:
             if value is None:
                 continue
             if not isinstance(value, str) or value not in _ACTIVATIONS:
-                self.flaws.append(
-                    Flaw((*self.path, key), f"unknown activation {shown(value)}",
-                         one_of(_ACTIVATIONS), nearest(str(value), _ACTIVATIONS))
-                )  # fmt: skip
+                near = nearest(str(value), _ACTIVATIONS)
+                message = f"unknown activation {shown(value)}"
+                self.flaws.append(Flaw((*self.path, key), message, one_of(_ACTIVATIONS), near))
                 return default
             return _ACTIVATIONS[value]
         return default
 
     def sizes(self, key: str) -> list[Any] | None:
         """Return a list, or none."""
-        value = self.data.get(key)
-        if value is not None and not isinstance(value, list):
-            self.flaws.append(Flaw((*self.path, key), f"{shown(value)} is not a list", "a list"))
-            return None
-        return cast("list[Any] | None", value)
+        return self._checked(key, None, lambda v: isinstance(v, list), "a list", "a list")
 
     def section(self, key: str) -> Config:
         """Return the config of a part, such as ``text_config``; this one where there is none."""
@@ -153,8 +145,8 @@ class Config:
         if not isinstance(value, Mapping):
             return self
         inner = Config(cast("Mapping[str, Any]", value), (*self.path, key), self.flaws)
-        inner.notes, inner.defaults, inner._fields = self.notes, self.defaults, self._fields
-        inner._outer = self._outer
+        inner.notes, inner.defaults = self.notes, self.defaults
+        inner._fields, inner._outer = self._fields, self._outer
         return inner
 
     def refuse(self, key: str, message: str, expected: str = "") -> None:
@@ -168,35 +160,16 @@ class Config:
 
     def _missing(self, key: str, expected: str) -> None:
         if key in self.data:
-            self.flaws.append(Flaw((*self.path, key), "has no value", expected))
+            self.refuse(key, "has no value", expected)
             return
-        written = nearest(key, [k for k in self.data if k not in _KEYS], 0.75)
-        if written:
-            self.flaws.append(Flaw((*self.path, written), f"unknown key '{written}'", "", key,
-                                   on_key=True))  # fmt: skip
-        else:
-            self.flaws.append(Flaw(self.path, f"missing key '{key}'", expected, on_key=True))
+        right = shipped("workloads", "stored/right_keys.yaml")["huggingface"]
+        written = nearest(key, [k for k in self.data if k not in right], 0.75)
+        self.flaws.append(
+            Flaw((*self.path, written), f"unknown key '{written}'", "", key, on_key=True)
+            if written
+            else Flaw(self.path, f"missing key '{key}'", expected, on_key=True)
+        )
 
 
 def _size(least: int) -> str:
     return f"a whole number from {least} to {_LIMIT:,}"
-
-
-#: Keys that are right as they are, so that none is taken for a misspelling of another.
-_KEYS = frozenset((
-    "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "intermediate_size", "vocab_size", "head_dim", "moe_intermediate_size",
-    "shared_expert_intermediate_size", "num_experts", "num_local_experts", "n_routed_experts",
-    "n_shared_experts", "num_experts_per_tok", "kv_lora_rank", "q_lora_rank",
-    "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "d_model", "encoder_layers",
-    "decoder_layers", "encoder_attention_heads", "decoder_attention_heads", "encoder_ffn_dim",
-    "decoder_ffn_dim", "ffn_dim", "n_embd", "n_layer", "n_head", "n_inner", "n_positions",
-    "max_position_embeddings", "num_layers", "model_type", "type_vocab_size", "sliding_window",
-    "hidden_act", "num_kv_heads", "moe_ffn_hidden_size", "n_layers", "n_heads", "hidden_dim",
-    "dim", "state_size", "num_heads", "n_groups", "encoder_num_hidden_layers",
-    "decoder_num_hidden_layers", "encoder_num_attention_heads", "decoder_num_attention_heads",
-    "encoder_num_key_value_heads", "decoder_num_key_value_heads", "decoder_n_points",
-    "encoder_n_points", "num_queries", "attention_hidden_size", "encoder_hidden_dim",
-    "moe_num_primary_experts", "moe_num_active_primary_experts", "num_detection_tokens",
-    "projection_dim", "image_size", "patch_size",
-))  # fmt: skip

@@ -37,15 +37,16 @@ Fields that begin with ``_`` are read and checked, and become no field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 from math import prod
 from pathlib import Path
 from typing import Any, cast
 
 from perfmodel.shipped import data_root
 from perfmodel.specfile import shipped
+from perfmodel.workload.importers.huggingface_models import parts
 from perfmodel.workload.importers.huggingface_models.config import Config, Made
-from perfmodel.workload.importers.huggingface_models.parts import PARTS, Fields
+from perfmodel.workload.importers.huggingface_models.parts import Fields
 
 
 @lru_cache(maxsize=1)
@@ -79,10 +80,7 @@ def structure_of(name: str, config: Config) -> Made:
     for field, value in fields.items():
         *outer, last = field.split(".")
         if not last.startswith("_"):
-            place = nested
-            for part in outer:
-                place = place.setdefault(part, {})
-            place[last] = value
+            reduce(lambda place, part: place.setdefault(part, {}), outer, nested)[last] = value
     return declared["family"], nested
 
 
@@ -114,14 +112,14 @@ def _read(c: Config, declared: Mapping[str, Any], fields: Fields, prefix: str = 
     c.notes += [note for key, note in stated("notes_where", {}).items() if c.size(key, 0, least=0)]
     c.defaults |= {name: _sum(text, fields) for name, text in stated("defaults", {}).items()}
     for name, arguments in stated("parts", {}).items():
-        PARTS[name](c, fields, **arguments)
+        getattr(parts, name)(c, fields, **arguments)
 
 
 def _section(c: Config, declared: Mapping[str, Any]) -> Config:
     """Return the part of a config that is read; the config itself where it has no such part."""
     inner = c.section(declared["section"])
     if inner is not c:
-        c.notes += [declared["section_note"]] if "section_note" in declared else []
+        c.notes += filter(None, [declared.get("section_note")])
         inner.data = {**declared.get("section_defaults", {}), **inner.data}
     return inner
 
@@ -164,9 +162,8 @@ def _flags(c: Config, declared: Mapping[str, Any], fields: Fields) -> None:
             default, *names = cast("list[Any]", spec)
             fields |= dict.fromkeys(names, c.flag(key, default))
         else:
-            values = {field: pair for field, pair in spec.items() if field != "default"}
-            yes = c.flag(key, spec["default"])
-            fields |= {field: pair[0 if yes else 1] for field, pair in values.items()}
+            no = not c.flag(key, spec["default"])
+            fields |= {field: pair[no] for field, pair in spec.items() if field != "default"}
 
 
 def _refuse(c: Config, key: str, usual: Any, message: str, default: Any = None) -> None:

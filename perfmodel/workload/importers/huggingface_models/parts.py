@@ -6,7 +6,7 @@ fields, notes and faults.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, cast
 
 from perfmodel.workload.importers.huggingface_models.config import Config
@@ -78,8 +78,7 @@ def qwen_windows(c: Config, f: Fields) -> None:
 
 def rotary(c: Config, f: Fields, key: str = "partial_rotary_factor", default: float = 0.5) -> None:
     """Add how much of a head is rotated; 0 for all of it."""
-    entries = c.data.get("rope_parameters")
-    if key not in c.data and isinstance(entries, Mapping):
+    if key not in c.data and isinstance(c.data.get("rope_parameters"), Mapping):
         c = c.section("rope_parameters")  # where newer files keep it
     part = c.share(key, default)
     head = f["head_dim"] or f["width"] // max(f["heads"], 1)
@@ -255,8 +254,7 @@ def classifier(c: Config, f: Fields, name: str, bare: str = "") -> None:
 
 def projected(c: Config, f: Fields, name: str, tower: str = "") -> None:
     """Add the projection of a tower where the config names the class that has one."""
-    inner = c.section(f"{tower}_config")
-    wide = inner.size("projection_dim", 512) if name in c.classes else 0
+    wide = c.section(f"{tower}_config").size("projection_dim", 512) if name in c.classes else 0
     f[f"{tower}.projection" if tower else "projection"] = wide
 
 
@@ -398,39 +396,3 @@ def goose(c: Config, f: Fields) -> None:
         c.refuse("value_dim", "values of another width than the layers", str(width))
     usual = -(-width * f["_ratio"] // 32) * 32
     f["ffn_width"] = c.size("intermediate_size", usual, field="ffn_width")
-
-
-PARTS: Final[Mapping[str, Callable[..., None]]] = {
-    part.__name__: part
-    for part in (
-        windows,
-        unrotated_full_layers,
-        qwen_windows,
-        rotary,
-        rotated,
-        unrotated_every,
-        rotation_layout,
-        chunks,
-        sharing_layers,
-        falcon_blocks,
-        mpt_attention,
-        dense_first,
-        dense_width,
-        local_attention,
-        labels,
-        classifier,
-        projected,
-        flexible_patches,
-        stages,
-        residual,
-        backbone,
-        expansion,
-        image_sides,
-        stem,
-        feed_forward_proj,
-        expanded_width,
-        ssm_heads,
-        rwkv_ranks,
-        goose,
-    )
-}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from perfmodel.errors import nearest
 from perfmodel.pydantic_faults import Flaw
-from perfmodel.workload.importers.keras.fields import Fields, listed, mapped
+from perfmodel.workload.importers.keras.fields import Fields, is_shape, listed, mapped
 
 _TENSOR: Final = "__keras_tensor__"
 
@@ -53,62 +53,39 @@ def _found(value: object, depth: int = 8) -> Iterator[KerasCallOutput]:
     one = _reference(value)
     if one is not None:
         yield one
-    elif isinstance(value, list):
-        for item in cast("list[Any]", value):
-            yield from _found(item, depth - 1)
-    elif isinstance(value, dict):
-        for item in cast("dict[str, Any]", value).values():
-            yield from _found(item, depth - 1)
+        return
+    for item in (*listed(value), *mapped(value).values()):
+        yield from _found(item, depth - 1)
 
 
 def _reference(value: object) -> KerasCallOutput | None:
     """Return a reference: ``[name, call, tensor]``, or a tensor of Keras 3."""
-    if isinstance(value, dict):
-        data = cast("dict[str, Any]", value)
-        if data.get("class_name") != _TENSOR or not isinstance(data.get("config"), dict):
-            return None
-        config = cast("dict[str, Any]", data["config"])
+    tensor = mapped(value)
+    if tensor.get("class_name") == _TENSOR:
+        config = mapped(tensor.get("config"))
         found = _reference(config.get("keras_history"))
-        shape: Any = config.get("shape")
-        if found is None or not isinstance(shape, list):
-            return found
-        dims = cast("list[Any]", shape)
-        good = len(dims) <= 8 and all(
-            d is None or (isinstance(d, int) and not isinstance(d, bool) and 0 <= d < 2**31)
-            for d in dims
-        )
-        return KerasCallOutput(found.layer, found.call, found.tensor, tuple(dims) if good else None)
-    if not isinstance(value, list):
-        return None
-    items = cast("list[Any]", value)
-    if len(items) < 3 or not isinstance(items[0], str):
-        return None
-    if not all(isinstance(i, int) and not isinstance(i, bool) for i in items[1:3]):
-        return None
-    return KerasCallOutput(items[0], items[1], items[2])
+        dims = tuple(listed(config.get("shape")))
+        return replace(found, shape=dims) if found and dims and is_shape(dims) else found
+    items = listed(value)[:3]
+    return KerasCallOutput(*items) if list(map(type, items)) == [str, int, int] else None
 
 
 def calls_of(
     entry: Fields, names: Mapping[str, Fields], flaws: list[Flaw]
 ) -> list[KerasCallArguments]:
     """Return the calls of a layer; references to layers that are not there become flaws."""
-    given: Any = entry.data.get("inbound_nodes")
+    nodes = entry.data.get("inbound_nodes", [])
     place = (*entry.place, "inbound_nodes")
-    if given is None:
-        return []
-    if not isinstance(given, list):
+    if not isinstance(nodes, list | None):
         flaws.append(Flaw(place, "is no list of calls", "a list with an entry a call"))
-        return []
     calls: list[KerasCallArguments] = []
-    for i, node in enumerate(cast("list[Any]", given)):
-        if isinstance(node, dict):
-            call = _of_keras_3(cast("dict[str, Any]", node))
-        else:
-            call = _of_keras_2(listed(node))
+    for i, node in enumerate(listed(entry.data.get("inbound_nodes"))):
+        call = _of_keras_3(mapped(node)) if mapped(node) else _of_keras_2(listed(node))
         flaws += (
             Flaw((*place, i), f"reads '{r.layer}'", "a layer of the model", nearest(r.layer, names))
-            for r in call.all if r.layer not in names
-        )  # fmt: skip
+            for r in call.all
+            if r.layer not in names
+        )
         calls.append(call)
     return calls
 

@@ -24,6 +24,13 @@ def listed(value: object) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
+def is_shape(extents: Sequence[object], least: int = 0) -> bool:
+    """Whether a list holds up to 8 extents, null where one is free."""
+    return len(extents) <= 8 and all(
+        d is None or (type(d) is int and least <= d <= _LARGEST) for d in extents
+    )
+
+
 class LayerError(Exception):
     """A layer cannot be read; carries the flaws."""
 
@@ -51,9 +58,8 @@ class Fields:
         """Return the error of a field that is missing or of the wrong kind."""
         if key not in self.data:
             return LayerError(Flaw(self.place, f"missing key '{key}'", expected, on_key=True))
-        value: Any = self.data[key]
-        kind = type(cast("object", value)).__name__
-        shown = repr(value) if not isinstance(value, dict | list) else f"a {kind}"
+        value = cast("object", self.data[key])
+        shown = f"a {type(value).__name__}" if type(value) in (dict, list) else repr(value)
         return LayerError(Flaw((*self.place, key), f"{shown[:60]} is not valid", expected))
 
     def has(self, key: str) -> bool:
@@ -65,15 +71,13 @@ class Fields:
         value = self.data.get(key)
         if value is None and default is not None:
             return default
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
+        if not _whole(value, least):
             raise self.bad(key, f"a whole number from {least}")
-        return value
+        return int(cast("float", value))
 
     def number(self, key: str, default: float) -> float:
         """Return a number."""
-        value = self.data.get(key, default)
+        value = self.data.get(key)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -85,43 +89,40 @@ class Fields:
         value: Any = self.data.get(key)
         if isinstance(value, list):
             items = cast("list[Any]", value)
-            if len(items) == 1 and count > 1:
+            if len(items) == 1:
                 items = items * count
-            good = len(items) == count and all(_whole(v, least) for v in items)
-            if not good:
+            if len(items) != count or not all(_whole(v, least) for v in items):
                 raise self.bad(key, f"{count} whole numbers from {least}")
-            return [int(v) for v in items]
+            return list(map(int, items))
         return [self.whole(key, default, least)] * count
 
     def pairs(self, key: str, count: int, default: int | None = None) -> list[tuple[int, int]]:
-        """Return numbers before and after each axis: one for all, one an axis, or two an axis."""
+        """Return numbers before and after each axis: one for all, one per axis, or two per axis."""
         value: Any = self.data.get(key)
-        if isinstance(value, list) and all(isinstance(v, list) for v in cast("list[Any]", value)):
-            rows = cast("list[list[Any]]", value)
+        rows = listed(value)
+        if isinstance(value, list) and all(isinstance(v, list) for v in rows):
             if len(rows) != count or any(
                 len(r) != 2 or not all(_whole(v, 0) for v in r) for r in rows
             ):
                 raise self.bad(key, f"two numbers for each of {count} axes")
             return [(int(a), int(b)) for a, b in rows]
-        if count == 1 and isinstance(value, list) and len(cast("list[Any]", value)) == 2:
+        if count == 1 and len(rows) == 2:
             first, last = self.wholes(key, 2, least=0)
             return [(first, last)]
         return [(n, n) for n in self.wholes(key, count, default, 0)]
 
     def flag(self, key: str, default: bool) -> bool:
         """Return true or false."""
-        value = self.data.get(key, default)
+        value = self.data.get(key)
         if value is None:
             return default
-        if isinstance(value, int) and value in (0, 1):
-            value = bool(value)
-        if not isinstance(value, bool):
+        if not isinstance(value, int) or value not in (0, 1):
             raise self.bad(key, "true or false")
-        return value
+        return bool(value)
 
     def text(self, key: str, default: str, choices: Sequence[str] = ()) -> str:
         """Return a text."""
-        value = self.data.get(key, default)
+        value = self.data.get(key)
         if value is None:
             return default
         if not isinstance(value, str) or (choices and value not in choices):
@@ -131,9 +132,7 @@ class Fields:
     def axes(self, key: str, default: int, rank: int) -> list[int]:
         """Return axes, counted from the front."""
         value: Any = self.data.get(key)
-        items: list[Any] = [default] if value is None else (
-            cast("list[Any]", value) if isinstance(value, list) else [value]
-        )  # fmt: skip
+        items = listed(value) or [default if value is None else value]
         if not all(_whole(v, -rank) and v < rank for v in items):
             raise self.bad(key, f"axes of {rank} dimensions")
         return [int(v) % rank for v in items]
@@ -152,5 +151,6 @@ class Fields:
 
 
 def _whole(value: object, least: int) -> bool:
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return whole and not isinstance(value, bool) and least <= cast("float", value) <= _LARGEST
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return float(value).is_integer() and least <= value <= _LARGEST

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from perfmodel.workload.importers.keras.fields import Fields, LayerError
+from perfmodel.errors import nearest
+from perfmodel.workload.importers.keras.fields import Fields
 from perfmodel.workload.importers.keras.quantisers import format_of, is_quantiser, quantiser_name
 from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
 from perfmodel.workload.importers.onnx.registry import FUNCTIONS, called, plain
@@ -55,8 +56,6 @@ class KerasLayerCall:
         Other arguments of the call.
     quantised
         A layer of QKeras.
-    stated
-        Shape of the output where the file states it (in Keras's order).
     """
 
     trace: Tracer
@@ -67,7 +66,6 @@ class KerasLayerCall:
     keywords: Mapping[str, Value] = field(default_factory=dict[str, Value])
     constants: Sequence[Any] = ()
     quantised: bool = False
-    stated: Sequence[Sequence[Dim] | None] = ()
     run: Callable[[KerasLayerCall], Made] | None = None
 
     # values
@@ -81,9 +79,9 @@ class KerasLayerCall:
 
     def shape(self, value: Value | None = None) -> Shape:
         """Return a shape in Keras's order."""
-        chosen = self.x if value is None else value
-        dims = self.trace.shape(chosen.name)
-        return (dims[0], *dims[2:], dims[1]) if chosen.first else dims
+        value = value or self.x
+        dims = self.trace.shape(value.name)
+        return (dims[0], *dims[2:], dims[1]) if value.first else dims
 
     def size(self, axis: int = -1, value: Value | None = None) -> int:
         """Return an extent that weights hang on.
@@ -103,25 +101,28 @@ class KerasLayerCall:
 
     def plain(self, value: Value | None = None) -> str:
         """Return a value in Keras's order of axes."""
-        chosen = self.x if value is None else value
-        if not chosen.first:
-            return chosen.name
-        rank = len(self.trace.shape(chosen.name))
-        return self.trace.permuted(chosen.name, [0, *range(2, rank), 1])
+        value = value or self.x
+        if not value.first:
+            return value.name
+        return self.trace.permuted(value.name, [0, *range(2, len(self.trace.shape(value.name))), 1])
 
     def front(self, value: Value | None = None) -> str:
         """Return a value with its channels first, whatever the layer's ``data_format``."""
-        chosen = self.x if value is None else value
-        if chosen.first or not self.last:
-            return self.plain(chosen) if not self.last else chosen.name
-        rank = len(self.trace.shape(chosen.name))
-        return self.trace.permuted(chosen.name, [0, rank - 1, *range(1, rank - 1)])
+        value = value or self.x
+        return self.turned(value) if self.last else self.plain(value)
+
+    def turned(self, value: Value) -> str:
+        """Return a value with the channels first that Keras has last."""
+        if value.first:
+            return value.name
+        rank = len(self.trace.shape(value.name))
+        return self.trace.permuted(value.name, [0, rank - 1, *range(1, rank - 1)])
 
     @property
     def last(self) -> bool:
         """Whether channels come last."""
-        return self.fields.text("data_format", "channels_last",
-                                ("channels_last", "channels_first")) == "channels_last"  # fmt: skip
+        known = "channels_last", "channels_first"
+        return self.fields.text("data_format", known[0], known) == known[0]
 
     @property
     def channels(self) -> int:
@@ -144,30 +145,40 @@ class KerasLayerCall:
         format = format_of(self.fields, key) if self.quantised and key else ""
         return self.trace.weight(f"{self.name}.{suffix}", shape, format or "fp32")
 
+    def bias(self, *shape: int, name: str = "bias", key: str = "bias_quantizer") -> list[str]:
+        """Declare a bias where the layer has one."""
+        return [self.weight(name, shape, key)] if self.fields.flag("use_bias", True) else []
+
     def add(self, op: str, inputs: Sequence[str], suffix: str = "", **attributes: Any) -> str:
         """Add a node with one output."""
         name = f"{self.name}.{suffix}" if suffix else self.name
         return self.trace.add(op, inputs, name=name, **attributes)[0]
 
-    def quantise(self, x: str, key: str, suffix: str = "quantise") -> str:
+    def applied(self, op: str, **attributes: Any) -> Value:
+        """Add an operator of the input alone."""
+        return Value(self.add(op, [self.x.name], **attributes), self.x.first)
+
+    def quantise(self, x: str, key: str) -> str:
         """Round to the format of the quantiser at `key`, where there is one."""
         format = format_of(self.fields, key)
-        if not format:
-            return x
-        return self.add("Quant", [x], suffix, domain="qonnx.custom_op.general", format=format)
+        return self.rounded(x, format) if format else x
+
+    def rounded(self, x: str, format: str) -> str:
+        """Round to a format."""
+        return self.add("Quant", [x], "quantise", domain="qonnx.custom_op.general", format=format)
 
     def activated(self, value: Value, key: str = "activation") -> Value:
         """Apply the activation at `key`."""
         stated = self.fields.data.get(key)
-        if is_quantiser(stated):
-            # QKeras may apply a function before it rounds: ``quantized_relu_po2``.
-            name = quantiser_name(stated).removeprefix("quantized_").removesuffix("_po2")
-            function = called(name, FUNCTIONS)
-            x = value.name
-            if function is not None:
-                x = self.add(function.name, [x], "activation", min=0.0)
-            return Value(self.quantise(x, key), value.first)
-        return self.function(value, activation_name(self.fields, key))
+        if not is_quantiser(stated):
+            return self.function(value, activation_name(self.fields, key))
+        # QKeras may apply a function before it rounds: ``quantized_relu_po2``.
+        name = quantiser_name(stated).removeprefix("quantized_").removesuffix("_po2")
+        function = called(name, FUNCTIONS)
+        x = value.name
+        if function is not None:
+            x = self.add(function.name, [x], "activation", min=0.0)
+        return Value(self.quantise(x, key), value.first)
 
     def function(self, value: Value, name: str) -> Value:
         """Apply an activation by its name in Keras."""
@@ -176,34 +187,57 @@ class KerasLayerCall:
         op = FUNCTIONS[plain(name)].name
         attributes: dict[str, Any] = {}
         if op in {"Softmax", "LogSoftmax"}:
-            rank = len(self.trace.shape(value.name))
-            attributes["axis"] = 1 if value.first else rank - 1
+            attributes["axis"] = 1 if value.first else len(self.trace.shape(value.name)) - 1
         suffix = "" if self.class_name in {"Activation", "Softmax"} else "activation"
         return Value(self.add(op, [value.name], suffix, **attributes), value.first)
 
 
 #: Activations of Keras; functions of the registry by their names there, but for the first.
 ACTIVATIONS: Sequence[str] = (
-    "linear", "relu", "relu6", "sigmoid", "tanh", "softmax", "log_softmax", "softplus", "softsign",
-    "elu", "selu", "celu", "gelu", "swish", "silu", "exponential", "mish", "leaky_relu",
-    "hard_sigmoid", "hard_swish", "hard_silu", "hard_tanh", "soft_shrink", "hard_shrink",
-)  # fmt: skip
+    "linear",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "tanh",
+    "softmax",
+    "log_softmax",
+    "softplus",
+    "softsign",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "swish",
+    "silu",
+    "exponential",
+    "mish",
+    "leaky_relu",
+    "hard_sigmoid",
+    "hard_swish",
+    "hard_silu",
+    "hard_tanh",
+    "soft_shrink",
+    "hard_shrink",
+)
 
 
 def activation_name(fields: Fields, key: str) -> str:
     """Return the activation at a key by its name in Keras."""
     value: Any = fields.data.get(key)
     if isinstance(value, dict):
-        mapping = cast("dict[str, Any]", value)
-        inner = mapping.get("config")
-        value = inner if isinstance(inner, str) else mapping.get("class_name")
+        stated = cast("dict[str, Any]", value)
+        inner = stated.get("config")
+        value = inner if isinstance(inner, str) else stated.get("class_name")
     if value is None:
         return "linear"
     name = str(value).lower() if isinstance(value, str) else ""
     name = {"relu_6": "relu6", "leakyrelu": "leaky_relu"}.get(name, name)
     if name not in ACTIVATIONS:
-        from perfmodel.errors import nearest
-
-        meant = nearest(name, ACTIVATIONS)
-        raise LayerError(*fields.bad(key, f"an activation such as {meant or 'relu'}").flaws)
+        raise fields.bad(key, f"an activation such as {nearest(name, ACTIVATIONS) or 'relu'}")
     return name
+
+
+def class_of(name: str) -> tuple[str, bool]:
+    """Return the class of a layer without the ``Q`` of QKeras, and whether it had one."""
+    quantised = name.startswith("Q") and name[1:2].isupper()
+    return name[1:] if quantised else name, quantised

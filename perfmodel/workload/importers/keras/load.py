@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 from perfmodel.arrays import Value
 from perfmodel.errors import InputError, input_error
 from perfmodel.pydantic_faults import locate
-from perfmodel.workload.importers.keras.fields import listed, mapped
+from perfmodel.workload.importers.keras.fields import is_shape, listed, mapped
 from perfmodel.workload.importers.keras.read import KerasModelFile, find_model
 from perfmodel.workload.importers.keras.topology import Models, name_of
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
@@ -45,22 +45,20 @@ def load_keras(path: str | Path, settings: Mapping[str, Value] | None = None) ->
     try:
         made = models.run(found.model, None)
     except TooLargeError:
+        message = "unfolds to more layers than a network has"
         raise input_error(
-            "unfolds to more layers than a network has",
-            file=found.file,
-            expected="fewer calls of nested models",
+            message, file=found.file, expected="fewer calls of nested models"
         ) from None
     if models.flaws:
         raise InputError(locate(models.flaws, found.marks(), found.file))
     outputs = [value.name for value in made if value is not None]
-    file = str(path)
     if not outputs or not models.trace.inputs or not models.trace.nodes:
         raise input_error(
             "holds no layer that computes",
             file=found.file,
             expected="a model with inputs, layers and outputs",
         )
-    model = models.trace.model(outputs, file, _name(found, Path(path)))
+    model = models.trace.model(outputs, str(path), _name(found, Path(path)))
     workload = OnnxWorkload(model, settings or {})
     joined = models.trace.joined
     said = [f"{joined} paddings are done by the convolutions behind them"] if joined else []
@@ -84,21 +82,20 @@ def _manifest_notes(found: KerasModelFile, models: Models) -> list[str]:
     for group in found.manifest:
         for item in listed(mapped(group).get("weights")):
             entry = mapped(item)
-            shape: Any = entry.get("shape")
-            if not isinstance(shape, list) or not all(
-                isinstance(d, int) and 0 <= d < 2**31 for d in cast("list[Any]", shape)
-            ):
+            shape = listed(entry.get("shape", [None]))
+            if None in shape or not is_shape(shape):
                 continue
             kind = mapped(entry.get("quantization")).get("dtype")
             name = str(kind or entry.get("dtype", "float32"))
-            stored[name] = stored.get(name, 0) + prod(cast("list[int]", shape))
+            stored[name] = stored.get(name, 0) + prod(shape)
     if not stored:
         return []
     total = sum(stored.values())
     notes = [
         f"the file stores {count:,} numbers as {name}, which TensorFlow.js unpacks to float32"
-        for name, count in stored.items() if name != "float32"
-    ]  # fmt: skip
+        for name, count in stored.items()
+        if name != "float32"
+    ]
     counted = sum(prod(t.shape) for t in models.trace.stored.values() if t.format != "int64")
     if counted != total:
         notes.append(f"its layers have {counted:,} parameters, its weights are {total:,} numbers")

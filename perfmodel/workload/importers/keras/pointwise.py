@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from math import prod
+from typing import Any
 
 from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
 from perfmodel.workload.importers.keras.products import axes_of, padding
@@ -12,29 +14,41 @@ from perfmodel.workload.importers.onnx.registry import FUNCTIONS, plain
 
 #: Merge -> its operator of more than two inputs; empty where there is none.
 _MERGES: Mapping[str, str] = {
-    "Add": "Sum", "Subtract": "", "Multiply": "", "Average": "Mean", "Maximum": "Max",
+    "Add": "Sum",
+    "Subtract": "",
+    "Multiply": "",
+    "Average": "Mean",
+    "Maximum": "Max",
     "Minimum": "Min",
-}  # fmt: skip
+}
 
 #: Operations of Keras 3.
 _OPERATIONS = (
-    "Divide", "TrueDivide", "Power", "Relu", "Relu6", "Sigmoid", "Silu", "Tanh", "Exp", "Sqrt",
-    "Absolute", "Negative", "Gelu", "Square", "HardSigmoid", "HardSilu", "Log",
-)  # fmt: skip
+    "Divide",
+    "TrueDivide",
+    "Power",
+    "Relu",
+    "Relu6",
+    "Sigmoid",
+    "Silu",
+    "Tanh",
+    "Exp",
+    "Sqrt",
+    "Absolute",
+    "Negative",
+    "Gelu",
+    "Square",
+    "HardSigmoid",
+    "HardSilu",
+    "Log",
+)
 
 
 def aligned(layer: KerasLayerCall) -> tuple[list[str], bool]:
     """Return the inputs in one order of axes, and whether channels come first in it."""
     ranks = {len(layer.shape(v)) for v in layer.inputs}
     first = any(v.first for v in layer.inputs) and len(ranks) == 1
-    if not first:
-        return [layer.plain(v) for v in layer.inputs], False
-    names: list[str] = []
-    for value in layer.inputs:
-        rank = len(layer.shape(value))
-        order = [0, rank - 1, *range(1, rank - 1)]
-        names.append(value.name if value.first else layer.trace.permuted(value.name, order))
-    return names, True
+    return list(map(layer.turned if first else layer.plain, layer.inputs)), first
 
 
 def merge(layer: KerasLayerCall) -> Made:
@@ -45,12 +59,9 @@ def merge(layer: KerasLayerCall) -> Made:
         return operation(layer)
     if len(names) < 2:
         raise NotPricedError("it merges a single input")
-    if len(names) == 2 or many:
-        return Value(layer.add(two if len(names) == 2 else many, names), first)
-    x = names[0]
-    for other in names[1:]:
-        x = layer.add(two, [x, other])
-    return Value(x, first)
+    if many and len(names) > 2:
+        return Value(layer.add(many, names), first)
+    return Value(reduce(lambda x, other: layer.add(two, [x, other]), names), first)
 
 
 def operation(layer: KerasLayerCall) -> Made:
@@ -60,42 +71,28 @@ def operation(layer: KerasLayerCall) -> Made:
     if name == "TFOpLambda":
         name = layer.fields.text("function", "").rpartition(".")[2]
     if plain(name) == "square":
-        return Value(layer.add("Mul", names * 2), first)
+        name, names = "multiply", names * 2
     return Value(layer.add(FUNCTIONS[plain(name)].name, names), first)
 
 
 def activation(layer: KerasLayerCall) -> Made:
     """``Activation`` and ``QActivation``."""
-    if layer.class_name == "AdaptiveActivation":
-        bits = layer.fields.whole("total_bits", 8)
-        relu = layer.add("Relu", [layer.x.name])
-        return Value(
-            layer.add("Quant", [relu], "quantise", domain="qonnx.custom_op.general",
-                      format=f"int{bits}"), layer.x.first,
-        )  # fmt: skip
-    return layer.activated(layer.x)
+    if layer.class_name != "AdaptiveActivation":
+        return layer.activated(layer.x)
+    format = f"int{layer.fields.whole('total_bits', 8)}"
+    return Value(layer.rounded(layer.applied("Relu").name, format), layer.x.first)
 
 
 def relu(layer: KerasLayerCall) -> Made:
     """``ReLU`` with a largest value or a slope."""
     f = layer.fields
     slope = f.number("negative_slope", 0.0)
-    op = "LeakyRelu" if slope else "Clip" if f.has("max_value") else "Relu"
-    return Value(layer.add(op, [layer.x.name]), layer.x.first)
+    return layer.applied("LeakyRelu" if slope else "Clip" if f.has("max_value") else "Relu")
 
 
-def named(op: str) -> Handler:
+def named(op: str, **attributes: Any) -> Handler:
     """Return a layer that is one operator of one input."""
-
-    def handler(layer: KerasLayerCall) -> Made:
-        return Value(layer.add(op, [layer.x.name]), layer.x.first)
-
-    return handler
-
-
-def softmax(layer: KerasLayerCall) -> Made:
-    """``Softmax``."""
-    return layer.function(layer.x, "softmax")
+    return lambda layer: layer.applied(op, **attributes)
 
 
 def prelu(layer: KerasLayerCall) -> Made:
@@ -104,28 +101,30 @@ def prelu(layer: KerasLayerCall) -> Made:
     shared: object = layer.fields.data.get("shared_axes")
     axes = layer.fields.axes("shared_axes", -1, len(shape)) if shared else []
     sizes = [1 if i in axes else layer.size(i) for i in range(1, len(shape))]
-    x = layer.plain()
-    return Value(layer.add("PRelu", [x, layer.weight("alpha", sizes)]))
+    return Value(layer.add("PRelu", [layer.plain(), layer.weight("alpha", sizes)]))
 
 
 def batch_norm(layer: KerasLayerCall) -> Made:
     """``BatchNormalization`` at inference."""
     f, rank = layer.fields, len(layer.shape())
-    (axis,) = f.axes("axis", -1, rank)[:1] or [rank - 1]
-    size = (layer.size(axis),)
-    read = [layer.weight(n, size, f"{n}_quantizer")
-            for n, there in (("gamma", f.flag("scale", True)), ("beta", f.flag("center", True)))
-            if there]  # fmt: skip
-    read += [layer.weight("moving_mean", size, "mean_quantizer"),
-             layer.weight("moving_variance", size, "variance_quantizer")]  # fmt: skip
+    size = (layer.size((f.axes("axis", -1, rank) or [-1])[0]),)
+    read = [
+        layer.weight(name, size, f"{name.removeprefix('moving_')}_quantizer")
+        for name, there in (
+            ("gamma", f.flag("scale", True)),
+            ("beta", f.flag("center", True)),
+            ("moving_mean", True),
+            ("moving_variance", True),
+        )
+        if there
+    ]
     return Value(layer.add("BatchNormalization", [layer.x.name, *read]), layer.x.first)
 
 
 def layer_norm(layer: KerasLayerCall) -> Made:
     """``LayerNormalization``, ``RMSNormalization``, ``GroupNormalization``."""
-    f, rank = layer.fields, len(layer.shape())
-    axes = f.axes("axis", -1, rank)
-    size = (prod(layer.size(a) for a in axes),)
+    f = layer.fields
+    size = (prod(map(layer.size, f.axes("axis", -1, len(layer.shape())))),)
     rms = layer.class_name == "RMSNormalization" or f.flag("rms_scaling", False)
     scale, centre = f.flag("scale", True), f.flag("center", True) and not rms
     read = [layer.weight("gamma", size)] if scale or rms else []
@@ -139,9 +138,13 @@ def pool(layer: KerasLayerCall) -> Made:
     f, axes = layer.fields, axes_of(layer)
     kernel = f.wholes("pool_size", axes, 2)
     stride = f.wholes("strides", axes) if f.has("strides") else kernel
-    op = "MaxPool" if layer.class_name.startswith("Max") else "AveragePool"
-    made = layer.add(op, [layer.front()], kernel_shape=tuple(kernel), strides=tuple(stride),
-                     **padding(layer, kernel, stride, [1] * axes))  # fmt: skip
+    made = layer.add(
+        "MaxPool" if layer.class_name.startswith("Max") else "AveragePool",
+        [layer.front()],
+        kernel_shape=tuple(kernel),
+        strides=tuple(stride),
+        **padding(layer, kernel, stride, [1] * axes),
+    )
     value = layer.imaged(made)
     return layer.activated(value) if layer.quantised else value
 
@@ -163,19 +166,17 @@ def same(layer: KerasLayerCall) -> Made:
 
 def standardise(layer: KerasLayerCall) -> Made:
     """``Normalization``: minus a stored mean, over a stored deviation."""
-    if layer.fields.has("mean"):
+    f = layer.fields
+    if f.has("mean"):
         return rescale(layer)  # numbers of the configuration, not weights
-    rank = len(layer.shape())
-    axes = layer.fields.axes("axis", -1, rank) if layer.fields.has("axis") else []
+    axes = f.axes("axis", -1, len(layer.shape())) if f.has("axis") else []
     sizes = [layer.size(a) for a in axes] or [1]
     x = layer.add("Sub", [layer.plain(), layer.weight("mean", sizes)], "centred")
     return Value(layer.add("Div", [x, layer.weight("variance", sizes)]))
 
 
-def rescale(layer: KerasLayerCall) -> Made:
-    """``Rescaling``: times a number, plus a number."""
-    x = layer.add("Affine", [layer.x.name], domain="com.microsoft")
-    return Value(x, layer.x.first)
+#: ``Rescaling``: times a number, plus a number.
+rescale: Handler = named("Affine", domain="com.microsoft")
 
 
 def layer_scale(layer: KerasLayerCall) -> Made:
@@ -187,21 +188,46 @@ def layer_scale(layer: KerasLayerCall) -> Made:
 HANDLERS: Mapping[str, Handler] = {
     **dict.fromkeys(_MERGES, merge),
     **dict.fromkeys(_OPERATIONS, operation),
-    "Activation": activation, "AdaptiveActivation": activation, "ReLU": relu,
-    "LeakyReLU": named("LeakyRelu"), "ELU": named("Elu"), "ThresholdedReLU": named("Relu"),
-    "Softmax": softmax, "PReLU": prelu, "BatchNormalization": batch_norm,
+    "Activation": activation,
+    "AdaptiveActivation": activation,
+    "ReLU": relu,
+    "LeakyReLU": named("LeakyRelu"),
+    "ELU": named("Elu"),
+    "ThresholdedReLU": named("Relu"),
+    "Softmax": lambda layer: layer.function(layer.x, "softmax"),
+    "PReLU": prelu,
+    "BatchNormalization": batch_norm,
     "SyncBatchNormalization": batch_norm,
     **dict.fromkeys(("LayerNormalization", "RMSNormalization", "GroupNormalization"), layer_norm),
     "UnitNormalization": named("LpNormalization"),
     **{f"{kind}Pooling{n}D": pool for kind in ("Max", "Average") for n in (1, 2, 3)},
     **{f"Global{kind}Pooling{n}D": global_pool for kind in ("Max", "Average") for n in (1, 2, 3)},
     **dict.fromkeys(
-        ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise",
-         "GaussianDropout", "AlphaDropout", "ActivityRegularization", "Masking", "Identity",
-         "InputLayer", "RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast",
-         "RandomTranslation", "RandomBrightness", "StochasticDepth", "StopGradient"),
+        (
+            "Dropout",
+            "SpatialDropout1D",
+            "SpatialDropout2D",
+            "SpatialDropout3D",
+            "GaussianNoise",
+            "GaussianDropout",
+            "AlphaDropout",
+            "ActivityRegularization",
+            "Masking",
+            "Identity",
+            "InputLayer",
+            "RandomFlip",
+            "RandomRotation",
+            "RandomZoom",
+            "RandomContrast",
+            "RandomTranslation",
+            "RandomBrightness",
+            "StochasticDepth",
+            "StopGradient",
+        ),
         same,
     ),
-    "LayerScale": layer_scale, "Normalization": standardise, "Rescaling": rescale,
+    "LayerScale": layer_scale,
+    "Normalization": standardise,
+    "Rescaling": rescale,
     "TFOpLambda": operation,
-}  # fmt: skip
+}

@@ -31,25 +31,20 @@ def padding(
     if mode != "same":
         raise layer.fields.bad("padding", "valid, same or causal")
     known = [constant(n) for n in layer.spatial()]
-    if any(n is None for n in known):
+    if None in known:
         return {"auto_pad": "SAME_UPPER"}
-    before: list[int] = []
-    after: list[int] = []
-    for n, k, s, d in zip(known, kernel, stride, dilation, strict=True):
-        size = int(n or 0)
-        total = max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
-        before.append(total // 2)
-        after.append(total - total // 2)
-    return {"pads": (*before, *after)}
+    totals = [
+        max((-(-int(n or 0) // s) - 1) * s + d * (k - 1) + 1 - int(n or 0), 0)
+        for n, k, s, d in zip(known, kernel, stride, dilation, strict=True)
+    ]
+    return {"pads": (*(t // 2 for t in totals), *(t - t // 2 for t in totals))}
 
 
 def dense(layer: KerasLayerCall) -> Made:
     """``Dense``: a product with the last axis."""
     units = layer.fields.whole("units")
-    features = layer.size()
-    read = [layer.plain(), layer.weight("kernel", (features, units), "kernel_quantizer")]
-    if layer.fields.flag("use_bias", True):
-        read.append(layer.weight("bias", (units,), "bias_quantizer"))
+    kernel = layer.weight("kernel", (layer.size(), units), "kernel_quantizer")
+    read = [layer.plain(), kernel, *layer.bias(units)]
     return layer.activated(Value(layer.add("Linear", read, domain=DOMAIN)))
 
 
@@ -62,61 +57,54 @@ def convolution(layer: KerasLayerCall) -> Made:
         raise NotPricedError(f"{groups} groups of {channels} channels and {filters} filters")
     kernel = f.wholes("kernel_size", axes)
     weights = layer.weight("kernel", (filters, channels // groups, *kernel), "kernel_quantizer")
-    return layer.activated(_convolved(layer, weights, filters, kernel, groups, "bias_quantizer"))
+    x = _convolved(layer, [weights, *layer.bias(filters)], kernel, group=groups)
+    return layer.activated(layer.imaged(x))
 
 
 def _convolved(
     layer: KerasLayerCall,
-    weights: str,
-    filters: int,
-    kernel: list[int],
-    groups: int,
-    bias_key: str,
-    *,
-    source: str = "",
-    biased: bool = True,
-    plain: bool = False,
+    weights: Sequence[str],
+    kernel: Sequence[int],
     suffix: str = "",
-) -> Value:
-    f, axes = layer.fields, len(kernel)
-    stride = [1] * axes if plain else f.wholes("strides", axes, 1)
-    dilation = [1] * axes if plain else f.wholes("dilation_rate", axes, 1)
-    pads: dict[str, Any] = (
-        {"pads": (0,) * (2 * axes)} if plain else padding(layer, kernel, stride, dilation)
-    )
-    read = [source or layer.front(), weights]
-    if biased and f.flag("use_bias", True):
-        read.append(layer.weight("bias", (filters,), bias_key))
-    made = layer.add(
-        "Conv", read, suffix, kernel_shape=tuple(kernel), strides=tuple(stride),
-        dilations=tuple(dilation), group=groups, **pads,
-    )  # fmt: skip
-    return layer.imaged(made)
+    op: str = "Conv",
+    **attributes: Any,
+) -> str:
+    """Write a convolution of a layer's input with its strides, dilations and padding."""
+    axes = len(kernel)
+    stride = layer.fields.wholes("strides", axes, 1)
+    dilation = layer.fields.wholes("dilation_rate", axes, 1)
+    attributes = {
+        "kernel_shape": tuple(kernel),
+        "strides": tuple(stride),
+        "dilations": tuple(dilation),
+        **({} if op != "Conv" else padding(layer, kernel, stride, dilation)),
+        **attributes,
+    }
+    return layer.add(op, [layer.front(), *weights], suffix, **attributes)
 
 
 def depthwise(layer: KerasLayerCall) -> Made:
     """``DepthwiseConv1D`` and ``2D``."""
-    f, axes = layer.fields, axes_of(layer)
-    channels, times = layer.channels, layer.fields.whole("depth_multiplier", 1)
-    kernel = f.wholes("kernel_size", axes)
-    weights = layer.weight("kernel", (channels * times, 1, *kernel), "depthwise_quantizer")
-    made = _convolved(layer, weights, channels * times, kernel, channels, "bias_quantizer")
-    return layer.activated(made)
+    channels = layer.channels
+    out = channels * layer.fields.whole("depth_multiplier", 1)
+    kernel = layer.fields.wholes("kernel_size", axes_of(layer))
+    weights = layer.weight("kernel", (out, 1, *kernel), "depthwise_quantizer")
+    x = _convolved(layer, [weights, *layer.bias(out)], kernel, group=channels)
+    return layer.activated(layer.imaged(x))
 
 
 def separable(layer: KerasLayerCall) -> Made:
     """``SeparableConv1D`` and ``2D``: depthwise, then pointwise with the bias."""
     f, axes = layer.fields, axes_of(layer)
-    channels, times = layer.channels, layer.fields.whole("depth_multiplier", 1)
+    channels = layer.channels
+    wide = channels * f.whole("depth_multiplier", 1)
     filters, kernel = f.whole("filters"), f.wholes("kernel_size", axes)
-    first = layer.weight("depthwise_kernel", (channels * times, 1, *kernel), "depthwise_quantizer")
-    second = layer.weight("pointwise_kernel", (filters, channels * times, *[1] * axes),
-                          "pointwise_quantizer")  # fmt: skip
-    x = _convolved(layer, first, channels * times, kernel, channels, "", biased=False,
-                   suffix="depthwise")  # fmt: skip
-    made = _convolved(layer, second, filters, [1] * axes, 1, "bias_quantizer", source=x.name,
-                      plain=True)  # fmt: skip
-    return layer.activated(made)
+    ones = (1,) * axes
+    first = layer.weight("depthwise_kernel", (wide, 1, *kernel), "depthwise_quantizer")
+    second = layer.weight("pointwise_kernel", (filters, wide, *ones), "pointwise_quantizer")
+    x = _convolved(layer, [first], kernel, "depthwise", group=channels)
+    made = layer.add("Conv", [x, second, *layer.bias(filters)], kernel_shape=ones)
+    return layer.activated(layer.imaged(made))
 
 
 def transposed(layer: KerasLayerCall) -> Made:
@@ -130,31 +118,26 @@ def transposed(layer: KerasLayerCall) -> Made:
     if f.has("output_padding"):
         extra = f.wholes("output_padding", axes, least=0)
     weights = layer.weight("kernel", (layer.channels, filters, *kernel), "kernel_quantizer")
-    read = [layer.front(), weights]
-    if f.flag("use_bias", True):
-        read.append(layer.weight("bias", (filters,), "bias_quantizer"))
-    pads: dict[str, Any] = {"pads": (0,) * (2 * axes)}
-    if same:
-        pads = {"auto_pad": "SAME_UPPER"}
-    made = layer.add(
-        "ConvTranspose", read, kernel_shape=tuple(kernel), strides=tuple(stride),
-        dilations=tuple(dilation), output_padding=tuple(extra), **pads,
-    )  # fmt: skip
+    read = [weights, *layer.bias(filters)]
+    auto = "SAME_UPPER" if same else "NOTSET"
+    stated: dict[str, Any] = {"output_padding": tuple(extra), "auto_pad": auto}
+    made = _convolved(layer, read, kernel, op="ConvTranspose", **stated)
     return layer.activated(layer.imaged(made))
 
 
 def embedding(layer: KerasLayerCall) -> Made:
     """``Embedding``: rows of a table."""
-    f = layer.fields
-    rows, width = f.whole("input_dim"), f.whole("output_dim")
-    table = layer.weight("embeddings", (rows, width), "embeddings_quantizer")
+    size = layer.fields.whole("input_dim"), layer.fields.whole("output_dim")
+    table = layer.weight("embeddings", size, "embeddings_quantizer")
     return Value(layer.add("Gather", [table, layer.plain()], axis=0))
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "Dense": dense, "Embedding": embedding, "DenseBatchnorm": dense,
+    "Dense": dense,
+    "Embedding": embedding,
+    "DenseBatchnorm": dense,
     **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D", "Conv2DBatchnorm"), convolution),
     **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D", "DepthwiseConv2DBatchnorm"), depthwise),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), separable),
     **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), transposed),
-}  # fmt: skip
+}

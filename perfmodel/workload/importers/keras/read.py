@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from perfmodel.errors import input_error
 from perfmodel.marks import Marks
 from perfmodel.specfile import read
 from perfmodel.workload.importers.archive import contents, unpacked
-from perfmodel.workload.importers.keras.fields import Fields, Place, listed
+from perfmodel.workload.importers.keras.fields import Fields, Place, listed, mapped
 
 _CONFIG: Final = "config.json"
 
@@ -55,34 +54,18 @@ def find_model(path: Path) -> KerasModelFile:
         data = json.loads(content)
     except (ValueError, RecursionError):
         data = read(content, file, json_text=True)[0]  # it says what is wrong, and where
+    expected = "a layers-model with 'class_name' and 'config'"
+    root = model = mapped(data)
     if not isinstance(data, dict):
-        raise input_error(
-            "is not a mapping",
-            file=file,
-            line=1,
-            column=1,
-            expected="a model with 'class_name' and 'config'",
-        )
-    root = cast("dict[str, Any]", data)
+        raise input_error("is not a mapping", file=file, line=1, column=1, expected=expected)
     place: Place = ()
-    manifest: Any = root.get("weightsManifest")
-    model: Mapping[str, Any] = root
     for key in ("modelTopology", "model_config"):
-        inside: Any = model.get(key)
-        if isinstance(inside, dict):
-            model, place = cast("dict[str, Any]", inside), (*place, key)
+        if isinstance(model.get(key), dict):
+            model, place = mapped(model[key]), (*place, key)
     if "class_name" not in model:
         marks = read(content, file, json_text=True)[1]
         line, column = marks.at(place)
         graph = root.get("format") == "graph-model" or "node" in model
         message = "is a graph of TensorFlow, not of layers" if graph else "holds no model of layers"
-        raise input_error(
-            message,
-            path=marks.show(place),
-            file=file,
-            line=line,
-            column=column,
-            expected="a layers-model with 'class_name' and 'config'",
-        )
-    return KerasModelFile(Fields(model, place), content, file,
-                 listed(manifest))  # fmt: skip
+        raise input_error(message, marks.show(place), file, line, column, expected)
+    return KerasModelFile(Fields(model, place), content, file, listed(root.get("weightsManifest")))

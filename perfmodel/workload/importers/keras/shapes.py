@@ -8,15 +8,12 @@ from typing import Any, cast
 from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
 from perfmodel.workload.importers.keras.pointwise import aligned
 from perfmodel.workload.importers.keras.products import axes_of
-from perfmodel.workload.importers.onnx.node import NotPricedError
 
 
 def flatten(layer: KerasLayerCall) -> Made:
     """``Flatten``: everything but the batch in one axis."""
-    x = layer.plain()
-    rank = len(layer.trace.shape(x))
-    axes = [(1, (0,)), (1, tuple(range(1, rank)))]
-    return Value(layer.trace.view(x, axes, name=layer.name))
+    axes = [(1, (0,)), (1, tuple(range(1, len(layer.shape()))))]
+    return Value(layer.trace.view(layer.plain(), axes, name=layer.name))
 
 
 def reshape(layer: KerasLayerCall) -> Made:
@@ -61,47 +58,50 @@ def concatenate(layer: KerasLayerCall) -> Made:
 def pad(layer: KerasLayerCall) -> Made:
     """``ZeroPadding``."""
     pairs = layer.fields.pairs("padding", axes_of(layer), 1)
-    pads = (0, 0, *(a for a, _ in pairs), 0, 0, *(b for _, b in pairs))
+    before, after = zip(*pairs, strict=True)
+    pads = (0, 0, *before, 0, 0, *after)
     return layer.imaged(layer.add("Pad", [layer.front()], pads=pads))
 
 
 def crop(layer: KerasLayerCall) -> Made:
     """``Cropping``: what stays is read and written."""
     axes = axes_of(layer)
-    pairs = layer.fields.pairs("cropping", axes, 1)
-    ends = tuple(-b if b else 2**31 - 1 for _, b in pairs)
-    made = layer.add("Slice", [layer.front()], starts=tuple(a for a, _ in pairs), ends=ends,
-                     axes=tuple(range(2, 2 + axes)))  # fmt: skip
+    before, after = zip(*layer.fields.pairs("cropping", axes, 1), strict=True)
+    made = layer.add(
+        "Slice",
+        [layer.front()],
+        starts=before,
+        ends=tuple(-size or 2**31 - 1 for size in after),
+        axes=tuple(range(2, 2 + axes)),
+    )
     return layer.imaged(made)
 
 
 def upsample(layer: KerasLayerCall) -> Made:
     """``UpSampling``: nearest, or interpolated."""
     sizes = layer.fields.wholes("size", axes_of(layer), 2)
-    mode = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}.get(
-        layer.fields.text("interpolation", "nearest"), "linear"
-    )
+    modes = {"nearest": "nearest", "bicubic": "cubic"}
+    mode = modes.get(layer.fields.text("interpolation", "nearest"), "linear")
     scales = (1.0, 1.0, *map(float, sizes))
     return layer.imaged(layer.add("Upsample", [layer.front()], scales=scales, mode=mode))
 
 
 def resize(layer: KerasLayerCall) -> Made:
     """``Resizing`` to a height and width."""
-    height, width = layer.fields.whole("height"), layer.fields.whole("width")
-    x = layer.front()
-    batch, channels = layer.trace.shape(x)[:2]
-    del batch
-    if not isinstance(channels, int):
-        raise NotPricedError("how many channels it has is not known")
-    sizes = layer.trace.whole(f"{layer.name}.sizes", (height, width))
+    sides = layer.fields.whole("height"), layer.fields.whole("width")
+    sizes = layer.trace.whole(f"{layer.name}.sizes", sides)
     mode = "nearest" if layer.fields.text("interpolation", "bilinear") == "nearest" else "linear"
-    return layer.imaged(layer.add("Resize", [x, "", "", sizes], axes=(2, 3), mode=mode))
+    return layer.imaged(layer.add("Resize", [layer.front(), "", "", sizes], axes=(2, 3), mode=mode))
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "Flatten": flatten, "Reshape": reshape, "Permute": permute, "RepeatVector": repeat,
-    "Concatenate": concatenate, "Resizing": resize,
+    "Flatten": flatten,
+    "Reshape": reshape,
+    "Permute": permute,
+    "RepeatVector": repeat,
+    "Concatenate": concatenate,
+    "Resizing": resize,
     **{f"ZeroPadding{n}D": pad for n in (1, 2, 3)},
     **{f"Cropping{n}D": crop for n in (1, 2, 3)},
     **{f"UpSampling{n}D": upsample for n in (1, 2, 3)},
-}  # fmt: skip
+}

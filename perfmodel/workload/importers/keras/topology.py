@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from perfmodel.errors import nearest
 from perfmodel.pydantic_faults import Flaw
+from perfmodel.workload.importers.element_types import ELEMENT_TYPES
 from perfmodel.workload.importers.keras import pointwise, products, sequences, shapes
 from perfmodel.workload.importers.keras.calls import (
     KerasCallArguments,
@@ -15,24 +16,36 @@ from perfmodel.workload.importers.keras.calls import (
     calls_of,
     references,
 )
-from perfmodel.workload.importers.keras.fields import Fields, LayerError, Place, listed
-from perfmodel.workload.importers.keras.layer import Handler, KerasLayerCall, Made, Value
+from perfmodel.workload.importers.keras.fields import (
+    Fields,
+    LayerError,
+    Place,
+    is_shape,
+    listed,
+    mapped,
+)
+from perfmodel.workload.importers.keras.layer import (
+    Handler,
+    KerasLayerCall,
+    Made,
+    Value,
+    class_of,
+)
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.pricing import MALFORMED
-from perfmodel.workload.importers.trace import TooLargeError, Tracer
+from perfmodel.workload.importers.trace import Tracer
 from perfmodel.workload.symbols import Dim
 
 HANDLERS: Mapping[str, Handler] = {
-    **products.HANDLERS, **pointwise.HANDLERS, **shapes.HANDLERS, **sequences.HANDLERS,
-}  # fmt: skip
+    **products.HANDLERS,
+    **pointwise.HANDLERS,
+    **shapes.HANDLERS,
+    **sequences.HANDLERS,
+}
 
 _MODELS: Final = frozenset({"Sequential", "Functional", "Model"})
 _DEEPEST: Final = 16
-_FORMATS: Mapping[str, str] = {
-    "float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64", "int8": "int8",
-    "uint8": "uint8", "int16": "int16", "int32": "int32", "int64": "int64", "bool": "bool",
-    "string": "string",
-}  # fmt: skip
+_FORMATS: Mapping[str, str] = ELEMENT_TYPES["names"]
 
 
 @dataclass
@@ -100,23 +113,27 @@ class Models:
     # sequential
 
     def sequential(
-        self, model: Fields, config: Fields, entries: list[Fields], inputs: list[Value] | None,
+        self,
+        model: Fields,
+        config: Fields,
+        entries: list[Fields],
+        inputs: list[Value] | None,
         prefix: str,
-    ) -> Value | None:  # fmt: skip
+    ) -> Value | None:
         """Write layers one after the other."""
         x: Value | None = inputs[0] if inputs else None
         if inputs is not None and x is None:
             return None
         for i, entry in enumerate(entries):
-            kind = str(entry.data["class_name"])
-            if kind == "InputLayer":
-                x = self.input(entry, prefix) if x is None else x
+            if entry.data["class_name"] == "InputLayer":
+                x = x or self.input(entry, prefix)
             elif x is None and _is_model(entry):
-                made = self.run(entry, None, f"{prefix}{name_of(entry)}.")
-                x = made[0]
+                x = self.run(entry, None, f"{prefix}{name_of(entry)}.")[0]
             else:
-                if x is None:
-                    x = self.input(entry, prefix, self.build_shape(model, config))
+                # A model without an input layer may state the shape that it was built with.
+                built = mapped(model.data.get("build_config")).get("input_shape")
+                built = built or config.data.get("build_input_shape")
+                x = x or self.input(entry, prefix, built)
                 if x is None:
                     return None
                 made = self.call(entry, [x], {}, (), prefix, ())
@@ -127,41 +144,29 @@ class Models:
                 return None
         return x
 
-    def build_shape(self, model: Fields, config: Fields) -> object:
-        """Return the shape that a model without an input layer was built with."""
-        built: Any = model.data.get("build_config")
-        if isinstance(built, dict):
-            return cast("dict[str, Any]", built).get("input_shape")
-        return config.data.get("build_input_shape")
-
     def input(self, entry: Fields, prefix: str, otherwise: object = None) -> Value | None:
         """Declare an input of the network from the layer that states its shape."""
-        config = entry.config
-        shape: Any = next((config.data[k] for k in ("batch_shape", "batch_input_shape")
-                           if config.has(k)), otherwise)  # fmt: skip
-        given: object = shape
+        config = entry.config.data
+        shape: Any = config.get("batch_shape") or config.get("batch_input_shape") or otherwise
         extents = listed(shape)
-        if len(extents) == 1 and isinstance(extents[0], list):
-            extents = cast("list[Any]", extents[0])
+        if len(extents) == 1:
+            extents = listed(extents[0]) or extents
         if shape is None:
             self.fault(
-                entry.place, "nothing states the shape of the input",
+                entry.place,
+                "nothing states the shape of the input",
                 "a 'batch_shape' or 'batch_input_shape', null where an extent is free",
-            )  # fmt: skip
+            )
             return None
-        good = 1 <= len(extents) <= 8 and all(
-            d is None or (isinstance(d, int) and not isinstance(d, bool) and 0 < d <= 2**31)
-            for d in extents
-        )
-        if not good:
-            self.fault(entry.place, f"{str(extents or given)[:60]} is no shape of an input",
-                       "a list of whole numbers, null where an extent is free")  # fmt: skip
+        if not extents or not is_shape(extents, 1):
+            self.fault(
+                entry.place,
+                f"{str(extents or shape)[:60]} is no shape of an input",
+                "a list of whole numbers, null where an extent is free",
+            )
             return None
-        dtype = config.data.get("dtype")
-        format = _FORMATS.get(dtype, "fp32") if isinstance(dtype, str) else "fp32"
-        named = [
-            ("batch" if i == 0 else None) if d is None else int(d) for i, d in enumerate(extents)
-        ]
+        format = _FORMATS.get(str(config.get("dtype")), "fp32")
+        named = ["batch" if extents[0] is None else extents[0], *extents[1:]]
         return Value(self.trace.input(f"{prefix}{name_of(entry)}", named, format))
 
     # functional
@@ -180,30 +185,28 @@ class Models:
         tails = references(config.data.get("output_layers"), by_name)
         before = len(self.flaws)
         if not tails:
-            self.fault((*config.place, "output_layers"), "names no layer",
-                       "the layers that the model returns")  # fmt: skip
+            place = (*config.place, "output_layers")
+            self.fault(place, "names no layer", "the layers that the model returns")
         called = {name: calls_of(entry, by_name, self.flaws) for name, entry in by_name.items()}
         _skip_own(by_name, called, tails)
         done: dict[tuple[str, int], list[Value | None]] = {}
         if inputs is not None:
             if len(inputs) < len(heads):
-                self.fault(config.place, f"is called with {len(inputs)} inputs",
-                           f"{len(heads)} inputs")  # fmt: skip
-            for head, value in zip(heads, inputs, strict=False):
-                done[head.layer, 0] = [value]
+                said = f"is called with {len(inputs)} inputs"
+                self.fault(config.place, said, f"{len(heads)} inputs")
+            done |= {(h.layer, 0): [value] for h, value in zip(heads, inputs, strict=False)}
         if len(self.flaws) > before:
             return [None]
         stated = {
-            r.key: r.shape for calls in called.values() for c in calls for r in c.all
+            r.key: r.shape
+            for calls in called.values()
+            for c in calls
+            for r in c.all
             if r.shape is not None
-        }  # fmt: skip
+        }
         for tail in tails:
             self.evaluate(tail, by_name, called, done, stated, prefix)
-        made: list[Value | None] = []
-        for tail in tails:
-            values = done.get((tail.layer, tail.call), [None])
-            made.append(values[tail.tensor] if 0 <= tail.tensor < len(values) else None)
-        return made
+        return [_picked(done, tail) for tail in tails]
 
     def evaluate(
         self,
@@ -227,8 +230,8 @@ class Models:
                 done[key] = [self.input(entry, prefix)]
                 continue
             if not 0 <= index < len(calls):
-                self.fault(entry.place, f"is called {len(calls)} times; a layer reads call {index}",
-                           "an index of 'inbound_nodes'")  # fmt: skip
+                said = f"is called {len(calls)} times; a layer reads call {index}"
+                self.fault(entry.place, said, "an index of 'inbound_nodes'")
                 done[key] = [None]
                 continue
             call = calls[index]
@@ -242,55 +245,54 @@ class Models:
                 stack += [(r.layer, r.call, False) for r in reversed(call.all)]
                 continue
             waiting.discard(key)
-            values = [_picked(done, r) for r in call.arguments]
-            keywords = {k: _picked(done, r) for k, r in call.keywords.items()}
-            if any(v is None for v in (*values, *keywords.values())):
+            picked = [_picked(done, r) for r in call.all]
+            values = [value for value in picked if value is not None]
+            if len(values) < len(picked):
                 self.check(entry)
                 done[key] = [None]
                 continue
             shapes = [stated.get((name, index, i)) for i in range(8)]
             while len(shapes) > 1 and shapes[-1] is None:
                 shapes.pop()
-            done[key] = list(
-                self.call(
-                    entry, [v for v in values if v is not None],
-                    {k: v for k, v in keywords.items() if v is not None}, call.constants, prefix,
-                    shapes,
-                )
-            )  # fmt: skip
+            count = len(call.arguments)
+            keywords = dict(zip(call.keywords, values[count:], strict=True))
+            arguments = values[:count], keywords, call.constants
+            done[key] = list(self.call(entry, *arguments, prefix, shapes))
 
     # layers
 
     def call(
-        self, entry: Fields, inputs: list[Value], keywords: Mapping[str, Value],
-        constants: Sequence[Any], prefix: str, stated: Sequence[Sequence[int | None] | None],
-    ) -> Sequence[Value | None]:  # fmt: skip
+        self,
+        entry: Fields,
+        inputs: list[Value],
+        keywords: Mapping[str, Value],
+        constants: Sequence[Any],
+        prefix: str,
+        stated: Sequence[Sequence[int | None] | None],
+    ) -> Sequence[Value | None]:
         """Write one call of a layer or of a nested model."""
         if _is_model(entry):
             return self.run(entry, inputs, f"{prefix}{name_of(entry)}.")
         kind = str(entry.data["class_name"]).rpartition(">")[2]
-        quantised = kind.startswith("Q") and kind[1:2].isupper()
-        layer = KerasLayerCall(
-            self.trace, kind[1:] if quantised else kind, f"{prefix}{name_of(entry)}", entry.config,
-            inputs, keywords, constants, quantised, run=self.inner,
-        )  # fmt: skip
+        name, quantised = class_of(kind)
+        called = inputs, keywords, constants, quantised, self.inner
+        label = f"{prefix}{name_of(entry)}"
+        layer = KerasLayerCall(self.trace, name, label, entry.config, *called)
         shapes = self.shapes(layer, stated)
-        known = HANDLERS.get(layer.class_name)
         try:
             made = self.inner(layer)
         except LayerError as error:
             self.flaws += error.flaws
             return [None]
-        except TooLargeError:
-            raise
         except (NotPricedError, *MALFORMED) as error:
+            fits = name not in HANDLERS or not isinstance(error, NotPricedError)
+            reason = "" if fits else str(error)
             if not shapes:
-                self.unplaced(entry, kind, known is not None, error)
+                self.unplaced(entry, kind, reason)
                 return [None]
-            reason = str(error) if known is not None and isinstance(error, NotPricedError) else (
-                "no layer of Keras or QKeras that has a price")  # fmt: skip
+            reason = reason or "no layer of Keras or QKeras that has a price"
             names = [layer.plain(v) for v in inputs]
-            return [Value(n) for n in self.trace.unknown(kind, names, shapes, reason, layer.name)]
+            return [Value(n) for n in self.trace.unknown(kind, names, shapes, reason, label)]
         return made if isinstance(made, list) else [made]
 
     def check(self, entry: Fields) -> None:
@@ -298,15 +300,13 @@ class Models:
 
         Only of layers whose fields mean the same whatever they read.
         """
-        kind = str(entry.data["class_name"])
-        quantised = kind.startswith("Q") and kind[1:2].isupper()
-        handler = products.HANDLERS.get(kind[1:] if quantised else kind)
+        name, quantised = class_of(str(entry.data["class_name"]))
+        handler = products.HANDLERS.get(name)
         if handler is None or not isinstance(entry.data["config"], dict):
             return
         trace = Tracer()
-        axes = next((n for n in (1, 2, 3) if f"{n}D" in kind), 0)
+        axes = next((n for n in (1, 2, 3) if f"{n}D" in name), 0)
         x = Value(trace.input("x", [1, *[64] * axes, 64]))
-        name = kind.removeprefix("Q")
         try:
             handler(KerasLayerCall(trace, name, "layer", entry.config, [x], quantised=quantised))
         except LayerError as error:
@@ -316,71 +316,63 @@ class Models:
 
     def inner(self, layer: KerasLayerCall) -> Made:
         """Write a layer by its class."""
-        handler = HANDLERS.get(layer.class_name)
-        if handler is None:
-            raise KeyError(layer.class_name)
-        layer.run = self.inner
-        return handler(layer)
+        return HANDLERS[layer.class_name](layer)
 
-    def unplaced(self, entry: Fields, kind: str, known: bool, error: Exception) -> None:
+    def unplaced(self, entry: Fields, kind: str, reason: str) -> None:
         """Add the fault of a layer that has neither a price nor a known shape."""
-        if known and isinstance(error, NotPricedError):
+        label = f"{kind} '{name_of(entry)}'"
+        if reason:
             self.fault(
-                entry.place, f"{kind} '{name_of(entry)}' does not fit what it reads: {error}",
+                entry.place,
+                f"{label} does not fit what it reads: {reason}",
                 "an input of the rank and size that its fields ask for",
-            )  # fmt: skip
+            )
             return
         meant = nearest(kind, [n for n in HANDLERS if n not in {kind, "TFOpLambda"}], cutoff=0.8)
         self.fault(
             entry.place,
-            f"{kind} '{name_of(entry)}' has no price, and the shape of its output is not known",
-            "" if meant else "a layer of Keras, or a file of Keras 3, which states shapes", meant,
-        )  # fmt: skip
+            f"{label} has no price, and the shape of its output is not known",
+            "" if meant else "a layer of Keras, or a file of Keras 3, which states shapes",
+            meant,
+        )
 
     def shapes(
         self, layer: KerasLayerCall, stated: Sequence[Sequence[int | None] | None]
     ) -> list[list[Dim] | None]:
         """Return the shapes of a layer's outputs that the file states, free extents included."""
-        given: Any = layer.fields.data.get("output_shape")
-        if not any(stated) and layer.class_name == "Lambda" and isinstance(given, list):
-            rows = cast("list[Any]", given)
-            if all(d is None or (isinstance(d, int) and d > 0) for d in rows):
+        extents = layer.fields.data.get("output_shape")
+        if not any(stated) and layer.class_name == "Lambda" and isinstance(extents, list):
+            rows = listed(cast("object", extents))
+            if is_shape(rows, 1):
                 stated = [[None, *rows]]
-        found: list[list[Dim] | None] = []
+        known: list[list[Dim] | None] = []
         for shape in stated:
-            if shape is None:
-                found.append(None)
-                continue
-            dims: list[Dim] = []
-            for axis, extent in enumerate(shape):
-                dim = extent if extent is not None else self.free(layer, axis)
-                if dim is None:
-                    break
-                dims.append(dim)
-            found.append(dims if len(dims) == len(shape) else None)
-        return found if found and found[0] is not None else []
+            dims = [
+                self.free(layer, axis) if extent is None else extent
+                for axis, extent in enumerate(shape or ())
+            ]
+            fixed = [dim for dim in dims if dim is not None]
+            known.append(None if shape is None or len(fixed) < len(dims) else fixed)
+        return known if known and known[0] is not None else []
 
     def free(self, layer: KerasLayerCall, axis: int) -> Dim | None:
         """Return the extent of an input at an axis that the file leaves free."""
-        for value in layer.inputs:
-            shape = layer.shape(value)
-            if axis < len(shape) and not isinstance(shape[axis], int):
-                return shape[axis]
-        return None
+        extents = (shape[axis] for shape in map(layer.shape, layer.inputs) if axis < len(shape))
+        return next((extent for extent in extents if not isinstance(extent, int)), None)
 
 
 def name_of(entry: Fields) -> str:
     """Return the name of a layer."""
-    name = entry.config.data.get("name")
-    name = name if isinstance(name, str) and name else entry.data.get("name")
-    return name if isinstance(name, str) and name else str(entry.data["class_name"]).lower()
+    stated = entry.config.data.get("name"), entry.data.get("name")
+    names = (name for name in stated if isinstance(name, str) and name)
+    return next(names, str(entry.data["class_name"]).lower())
 
 
 def _is_model(entry: Fields) -> bool:
-    layers = entry.config.data.get("layers")
-    inside = isinstance(entry.data["config"], list) or isinstance(layers, list)
-    return inside and (
-        entry.data["class_name"] in _MODELS or entry.data["class_name"] not in HANDLERS
+    inside = entry.data["config"], entry.config.data.get("layers")
+    kind = entry.data["class_name"]
+    return any(isinstance(layers, list) for layers in inside) and (
+        kind in _MODELS or kind not in HANDLERS
     )
 
 

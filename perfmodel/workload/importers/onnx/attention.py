@@ -21,7 +21,7 @@ class Heads:
 
     batch: Dim
     queries: Dim
-    keys: Dim
+    new: Dim
     past: Dim
     heads: int
     kv_heads: int
@@ -32,11 +32,21 @@ class Heads:
     by_heads: bool = False
     window: int | None = None
 
+    @property
+    def keys(self) -> Dim:
+        """How many keys there are, kept ones included."""
+        return simplify(self.new + self.past)
+
+
+def _past(n: OnnxNode, index: int, rank: int = 4) -> Dim:
+    """Return how many keys an input keeps from before."""
+    kept = n.get(index)
+    return 0 if kept is None else _axes(kept, rank)[-2]
+
 
 def _standard(n: OnnxNode) -> Heads:
     """``Attention`` of the standard, from operator set 23."""
     q, k, v = n.need(0), n.need(1), n.need(2)
-    past_key = n.get(4)
     by_heads = len(q.known) == 4
     if by_heads:
         batch, heads, queries, head = q.known
@@ -51,37 +61,33 @@ def _standard(n: OnnxNode) -> Heads:
         new = _axes(k, 3)[1]
         head = simplify(hidden / counts[0])
         value = simplify(_axes(v, 3)[2] / counts[1])
-    past: Dim = _axes(past_key, 4)[2] if past_key is not None else 0
-    return Heads(
-        batch, queries, simplify(new + past), past, *counts, head, value,
-        bool(n.whole("is_causal", 0)), (q, k, v), by_heads,
-    )  # fmt: skip
+    causal = bool(n.whole("is_causal", 0))
+    past = _past(n, 4)
+    return Heads(batch, queries, new, past, *counts, head, value, causal, (q, k, v), by_heads)
 
 
 def _multi_head(n: OnnxNode) -> Heads:
     """``MultiHeadAttention`` of onnxruntime."""
     q = n.need(0)
     heads = _count(n, "num_heads")
-    causal = bool(n.whole("unidirectional", 0))
-    past_key = n.get(6)
-    past: Dim = _axes(past_key, 4)[2] if past_key is not None else 0
+    sources: tuple[OnnxValue, ...] = (q,)
     if len(q.known) == 5:
         batch, queries, _, _, head = q.known
-        return Heads(batch, queries, simplify(queries + past), past, heads, heads, head, head,
-                     causal, (q,))  # fmt: skip
-    batch, queries, hidden = _axes(q, 3)
-    k, v = n.need(1), n.get(2)
-    head = simplify(hidden / heads)
-    if len(k.known) == 5:
-        return Heads(batch, queries, simplify(k.known[1] + past), past, heads, heads, head, head,
-                     causal, (q, k))  # fmt: skip
-    if v is None:
-        raise NotPricedError("the values are missing")
-    across = len(k.known) == 4
-    new = k.known[2] if across else _axes(k, 3)[1]
-    value = v.known[3] if len(v.known) == 4 else simplify(_axes(v, 3)[2] / heads)
-    return Heads(batch, queries, simplify(new + past), past, heads, heads, head, value, causal,
-                 (q, k, v))  # fmt: skip
+        new, value = queries, head
+    else:
+        batch, queries, hidden = _axes(q, 3)
+        k, v = n.need(1), n.get(2)
+        head = value = simplify(hidden / heads)
+        if len(k.known) == 5:
+            sources, new = (q, k), k.known[1]
+        elif v is None:
+            raise NotPricedError("the values are missing")
+        else:
+            sources = q, k, v
+            new = k.known[2] if len(k.known) == 4 else _axes(k, 3)[1]
+            value = v.known[3] if len(v.known) == 4 else simplify(_axes(v, 3)[2] / heads)
+    causal = bool(n.whole("unidirectional", 0))
+    return Heads(batch, queries, new, _past(n, 6), heads, heads, head, value, causal, sources)
 
 
 def _grouped(n: OnnxNode) -> Heads:
@@ -90,15 +96,13 @@ def _grouped(n: OnnxNode) -> Heads:
     heads, groups = _count(n, "num_heads"), _count(n, "kv_num_heads")
     batch, queries, hidden = _axes(q, 3)
     head = simplify(hidden / (heads if k is not None else heads + 2 * groups))
-    past_key = n.get(3)
-    past: Dim = _axes(past_key, 4)[2] if past_key is not None else 0
     total = n.get(6)
-    known = total.number() if total is not None else None
-    keys = known if known is not None else simplify(past + queries)
+    keys = total.number() if total is not None else None
+    past = _past(n, 3) if keys is None else simplify(keys - queries)
     window = n.whole("local_window_size", -1)
     sources = (q,) if k is None or v is None else (q, k, v)
-    return Heads(batch, queries, keys, simplify(keys - queries), heads, groups, head, head, True,
-                 sources, window=window if window > 0 else None)  # fmt: skip
+    sizes = batch, queries, queries, past, heads, groups, head, head
+    return Heads(*sizes, True, sources, window=window if window > 0 else None)
 
 
 def _fused(n: OnnxNode) -> Heads:
@@ -109,12 +113,10 @@ def _fused(n: OnnxNode) -> Heads:
     sizes = n.wholes("qkv_hidden_sizes")
     hidden: Dim = sizes[0] if sizes else simplify(w.known[-1] / 3)
     value: Dim = sizes[2] if sizes else hidden
-    past_state = n.get(_PAST.get(n.op, 4))
-    past: Dim = _axes(past_state, 5)[3] if past_state is not None else 0
-    return Heads(
-        batch, queries, simplify(queries + past), past, heads, heads, simplify(hidden / heads),
-        simplify(value / heads), bool(n.whole("unidirectional", 0)), (x,),
-    )  # fmt: skip
+    past = _past(n, _PAST.get(n.op, 4), 5)
+    head, value = simplify(hidden / heads), simplify(value / heads)
+    causal = bool(n.whole("unidirectional", 0))
+    return Heads(batch, queries, queries, past, heads, heads, head, value, causal, (x,))
 
 
 _PAST: Mapping[str, int] = {"Attention": 4, "QAttention": 8}
@@ -149,8 +151,8 @@ def shapes(n: OnnxNode) -> None:
     format = n.need(0).format
     if n.op == "QAttention" and n.get(3) is not None:
         format = n.need(3).format
-    give(n, (h.batch, h.heads, h.queries, h.value) if h.by_heads else (h.batch, h.queries, wide),
-         format=format)  # fmt: skip
+    rows = h.batch, h.queries, wide
+    give(n, (h.batch, h.heads, h.queries, h.value) if h.by_heads else rows, format=format)
     if n.op in _PAST and n.domain == "com.microsoft":
         give(n, (2, h.batch, h.heads, h.keys, h.head), 1, format)
         return
@@ -171,46 +173,53 @@ def price(p: Pricer, n: OnnxNode) -> None:
     source = _projected(p, n, h) if fused else None
     query = source or p.tensor(h.sources[0])
     key = source or p.tensor(h.sources[min(1, len(h.sources) - 1)])
-    reads: list[Tensor | tuple[Tensor, Dim]] = [source] if source else [
-        p.tensor(e) for e in h.sources
-    ]  # fmt: skip
+    reads = [source] if source else [p.tensor(e) for e in h.sources]
     skip = 2 if fused else len(h.sources)
     masks = p.reads(*(e for e in n.inputs[skip:] if e is not None and e.is_data))
     reads += [t for t in masks if t not in reads]
     writes: list[Tensor | tuple[Tensor, Dim]] = [y]
-    new = simplify(h.keys - h.past)
-    for kept in n.made[1:3]:
-        if kept is not n.out:
-            width = simplify(kept.elements / h.keys)
-            writes.append((p.tensor(kept), product(width, new)))
+    writes += [(p.tensor(e), product(simplify(e.elements / h.keys), h.new)) for e in n.made[1:3]]
     pairs = product(h.batch, h.heads, h.queries, h.keys)
     masked: Dim = 0
     if h.causal and constant(h.queries) != 1:
         seen = attended_pairs(h.queries, h.keys, h.window)
         masked = (h.keys * h.queries - seen) * h.batch * h.heads
     nests = attention_nests(
-        (h.batch, h.kv_heads, h.heads // h.kv_heads, h.queries, h.keys), (h.head, h.value),
-        (query.name, key.name, key.name, y.name), f"{n.name}.scores",
-    )  # fmt: skip
+        (h.batch, h.kv_heads, h.heads // h.kv_heads, h.queries, h.keys),
+        (h.head, h.value),
+        (query.name, key.name, key.name, y.name),
+        f"{n.name}.scores",
+    )
     p.builder.operator(
-        n.name, "attention", reads, writes, nests=nests, scores=pairs,
-        vector_ops=VECTOR_OPS["softmax"] * pairs, pair=("activation", "activation"),
+        n.name,
+        "attention",
+        reads,
+        writes,
+        nests=nests,
+        scores=pairs,
+        vector_ops=VECTOR_OPS["softmax"] * pairs,
+        pair=("activation", "activation"),
         masked_macs=simplify(masked * (h.head + h.value)),
         attributes={"op": n.op, "causal": h.causal, "window": h.window},
-    )  # fmt: skip
+    )
 
 
 def _projected(p: Pricer, n: OnnxNode, h: Heads) -> Tensor:
+    name = f"{n.name}.qkv"
     x, w, bias = n.need(0), n.need(1), n.get(2)
     wide = w.known[-1]
-    y = p.scratch(f"{n.name}.qkv", (h.batch, h.queries, wide))
-    tensors = p.tensor(x), p.weight(w)
-    rows = product(h.batch, h.queries)
-    nest = gemm_nest(1, rows, wide, x.known[-1], tensors[0].name, tensors[1].name, y.name,
-                     b_batched=False)  # fmt: skip
+    y = p.scratch(name, (h.batch, h.queries, wide))
+    source, weights = p.tensor(x), p.weight(w)
+    dims = 1, product(h.batch, h.queries), wide, x.known[-1]
+    nest = gemm_nest(*dims, source.name, weights.name, y.name, b_batched=False)
     p.builder.operator(
-        f"{n.name}.qkv", "gemm", [*tensors, *p.vector(bias)], [y], nests=[nest],
-        vector_ops=y.elements if bias is not None else 0, pair=(tensors[1].slot, tensors[0].slot),
+        name,
+        "gemm",
+        [source, weights, *p.vector(bias)],
+        [y],
+        nests=[nest],
+        vector_ops=y.elements if bias is not None else 0,
+        pair=(weights.slot, source.slot),
         attributes={"op": n.op},
-    )  # fmt: skip
+    )
     return y

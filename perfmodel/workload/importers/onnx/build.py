@@ -22,7 +22,7 @@ from perfmodel.workload.importers.onnx.steps import (
     touched,
 )
 from perfmodel.workload.importers.onnx.walk import Walker
-from perfmodel.workload.sequence import SequenceBuilder
+from perfmodel.workload.layer_forms import LayerBuilder
 from perfmodel.workload.symbols import Dim, evaluate, product
 
 
@@ -42,9 +42,13 @@ class OnnxBuild:
     """
 
     def __init__(
-        self, model: RawModel, name: str, bound: Mapping[str, int], scalars: Mapping[str, float],
+        self,
+        model: RawModel,
+        name: str,
+        bound: Mapping[str, int],
+        scalars: Mapping[str, float],
         numbers: Mapping[str, float],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.model = model
         self.name = name
         self.bound = dict(bound)
@@ -84,7 +88,7 @@ class OnnxBuild:
             self.notes.append(f"{integer} operators run on the integers that the file holds")
         if not semantics.runs_dead_branches:
             steps = _alive(steps, wanted)
-        builder = SequenceBuilder(self.name)
+        builder = LayerBuilder(self.name)
         pricer = Pricer(builder, channels_last=self.model.channels_last)
         for edge in walked.inputs:
             if edge.shape is not None:
@@ -120,9 +124,8 @@ class OnnxBuild:
                 chosen += taken
                 for outer, inner in zip(step.node.made, outputs, strict=False):
                     outer.shape, outer.format = inner.shape, inner.format
-                    chosen.append(
-                        OnnxNode("Identity", f"{step.node.name}.{outer.name}", (inner,), (outer,))
-                    )
+                    name = f"{step.node.name}.{outer.name}"
+                    chosen.append(OnnxNode("Identity", name, (inner,), (outer,)))
             else:
                 chosen.append(step)
         return chosen
@@ -137,7 +140,7 @@ def _cost(steps: list[Step], numbers: Mapping[str, float]) -> tuple[float, float
     edges = {id(e): e for s in steps for e in touched(s)}
     before = {i: (e.tensor, e.kind, e.tag, e.shape, e.format) for i, e in edges.items()}
     inputs = {id(s): s.inputs for s in steps if isinstance(s, OnnxNode)}
-    builder = SequenceBuilder("trial")
+    builder = LayerBuilder("trial")
     _price(Pricer(builder), steps, 1)
     graph = builder.build()
     work: Dim = 0
@@ -158,10 +161,9 @@ def _conditions(steps: list[Step]) -> list[OnnxValue]:
     """Return what branches are decided by, wherever only the data decide."""
     found: list[OnnxValue] = []
     for step in steps:
-        if isinstance(step, Repeat):
-            found += _conditions(step.steps)
-        elif isinstance(step, OnnxIfBranches):
-            found += [*step.node.present, *_conditions([*step.then_steps, *step.else_steps])]
+        if not isinstance(step, OnnxNode):
+            found += step.node.present if isinstance(step, OnnxIfBranches) else ()
+            found += _conditions(step.inside)
     return found
 
 
@@ -183,14 +185,9 @@ def _alive(steps: list[Step], outputs: list[OnnxValue]) -> list[Step]:
     read = {id(e) for e in outputs}
     kept: list[Step] = []
     for step in reversed(steps):
-        if isinstance(step, OnnxNode):
-            if step.made and not any(id(e) in read for e in step.made):
-                continue
-            read |= {id(e) for e in step.present}
-        else:
-            inside = {id(e) for e in touched(step)}
-            if not inside & read:
-                continue
-            read |= inside
-        kept.append(step)
+        node = isinstance(step, OnnxNode)
+        made, needed = (step.made, step.present) if node else (touched(step), touched(step))
+        if any(id(e) in read for e in made) or (node and not made):
+            read |= {id(e) for e in needed}
+            kept.append(step)
     return kept[::-1]

@@ -15,7 +15,7 @@ _SHAPED = frozenset({"Reshape", "ConstantOfShape"})
 
 def is_dispatched(
     raw: RawNode, node: OnnxNode, graph: RawGraph, format: Callable[[str], str]
-) -> bool:  # fmt: skip
+) -> bool:
     """Tell whether a runtime that knows the file alone dispatches a node, and mark what it makes.
 
     Runtimes fold on loading what depends on stored numbers and fixed shapes only. They hand on what
@@ -41,8 +41,9 @@ def is_dispatched(
     if raw.op in {"Identity", "Dropout"} and raw.outputs:
         return live and raw.outputs[0] in graph.results and raw.inputs[0] not in graph.computed
     to = raw.attributes.get("to")
-    if raw.op == "Cast" and present and isinstance(to, int):
-        return live and format(FORMATS.get(to, "?")) != present[0].format
+    if raw.op == "Cast" and present and isinstance(to, int | str):
+        cast = to if isinstance(to, str) else FORMATS.get(to, "?")
+        return live and format(cast) != present[0].format
     return live
 
 

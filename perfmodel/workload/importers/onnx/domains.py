@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.importers.onnx import attention, own, qonnx
@@ -17,7 +17,6 @@ from perfmodel.workload.importers.onnx import operators_quantised as quantised
 from perfmodel.workload.importers.onnx import operators_special as special
 from perfmodel.workload.importers.onnx import shapes as s
 from perfmodel.workload.importers.onnx import shapes_made as creation
-from perfmodel.workload.importers.onnx import shapes_ml as learned_shapes
 from perfmodel.workload.importers.onnx import shapes_movement as movement
 from perfmodel.workload.importers.onnx import shapes_products as products
 from perfmodel.workload.importers.onnx import shapes_special as unusual
@@ -72,6 +71,10 @@ def _integer(op: str, *, zero: int = 0, shape: Rule | None = None) -> Registered
 
     return RegisteredOperator(f"QLinear{op}", shape or rule, price)
 
+
+#: Of an integer product ``A, scale, zero, B, scale, zero, ...`` the second factor, and what brings
+#: an accumulated integer to the output's scale.
+_LINEAR: Final[Mapping[str, Any]] = {"second": 3, "extra": quantised.REQUANTISE}
 
 _written: Final = counted("copy", reads="nothing")
 _looked_at: Final = counted("pool", 1)
@@ -156,14 +159,15 @@ _OTHERS: Final = (
         MelWeightMatrix=creation.mel_matrix,
     ),
     *priced(multiply.conv, Conv=s.convolution),
-    *priced(multiply.conv_transpose, ConvTranspose=s.convolution),
+    *priced(partial(multiply.conv, transposed=True), ConvTranspose=s.convolution),
     *priced(multiply.deform_conv, DeformConv=s.convolution),
-    *priced(quantised.conv_integer, ConvInteger=s.convolution),
-    *priced(quantised.qlinear_conv, QLinearConv=s.convolution),
+    # Accumulators are written; a scale per channel is taken in from the product behind.
+    *priced(partial(multiply.conv, bias=4), ConvInteger=s.convolution),
+    *priced(partial(multiply.conv, bias=8, **_LINEAR), QLinearConv=s.convolution),
     *priced(multiply.gemm, Gemm=products.gemm),
     *priced(multiply.matmul, MatMul=products.matmul),
-    *priced(quantised.matmul_integer, MatMulInteger=products.matmul),
-    *priced(quantised.qlinear_matmul, QLinearMatMul=products.matmul),
+    *priced(partial(multiply.matmul, bias=4), MatMulInteger=products.matmul),
+    *priced(partial(multiply.matmul, bias=8, **_LINEAR), QLinearMatMul=products.matmul),
     *priced(multiply.einsum, Einsum=products.einsum),
     *priced(multiply.det, Det=s.determinants),
     *priced(
@@ -232,17 +236,16 @@ CONTRIBUTED: Final[Group] = by_name(
         *priced(special.embed_norm, EmbedLayerNormalization=unusual.embed_norm),
         *priced(quantised.narrow_gather, GatherBlockQuantized=unusual.block_gather),
         *priced(special.quantised_lstm, DynamicQuantizeLSTM=unusual.quantised_lstm),
-        *priced(quantised.q_gemm, QGemm=unusual.quantised_gemm),
+        *priced(partial(multiply.gemm, bias=6, **_LINEAR), QGemm=unusual.quantised_gemm),
+        *priced(
+            partial(multiply.matmul, bias=6, extra=VECTOR_OPS["dequantise"]),
+            MatMulIntegerToFloat=unusual.integer_to_float,
+        ),
+        *priced(quantised.dynamic_matmul, DynamicQuantizeMatMul=unusual.integer_to_float),
         *priced(quantised.quantised_concat, QLinearConcat=unusual.quantised_concat),
     ),
     each(unusual.quantised_pair, quantised.scaled, "QLinearAdd", "QLinearMul"),
     each(unusual.fused_matmul, special.fused_matmul, "FusedMatMul", "TransposeMatMul"),
-    each(
-        unusual.integer_to_float,
-        quantised.matmul_integer,
-        "MatMulIntegerToFloat",
-        "DynamicQuantizeMatMul",
-    ),
     each(unusual.narrow, quantised.narrow_matmul, "MatMulNBits", "MatMulBnb4", "MatMulFpQ4"),
 )
 
@@ -252,31 +255,31 @@ LEARNED: Final[Group] = by_name(
         *priced(learned.scaler, Scaler=s.first_same),
         *priced(learned.normalizer, Normalizer=s.first_same),
         *priced(COPIED, ZipMap=s.first_same),
-        *priced(counted("copy", 1), OneHotEncoder=learned_shapes.one_hot),
-        *priced(counted("gather", reads="all"), ArrayFeatureExtractor=learned_shapes.columns),
+        *priced(counted("copy", 1), OneHotEncoder=learned.one_hot),
+        *priced(counted("gather", reads="all"), ArrayFeatureExtractor=learned.columns),
         *priced(
             learned.linear,
-            LinearClassifier=learned_shapes.classifier,
-            LinearRegressor=learned_shapes.regressor,
+            LinearClassifier=learned.classifier,
+            LinearRegressor=learned.regressor,
         ),
         *priced(
             learned.support_vectors,
-            SVMClassifier=learned_shapes.classifier,
-            SVMRegressor=learned_shapes.regressor,
+            SVMClassifier=learned.classifier,
+            SVMRegressor=learned.regressor,
         ),
         *priced(
             learned.trees,
-            TreeEnsembleClassifier=learned_shapes.classifier,
-            TreeEnsembleRegressor=learned_shapes.regressor,
+            TreeEnsembleClassifier=learned.classifier,
+            TreeEnsembleRegressor=learned.regressor,
         ),
-        *priced(learned.ensemble, TreeEnsemble=learned_shapes.regressor),
+        *priced(learned.ensemble, TreeEnsemble=learned.regressor),
     ),
     (
         _op(name, shape, counted("elementwise", each, inplace=True, function=name.lower()))
         for name, shape, each in (
             ("Imputer", s.first_same, 2),
             ("Binarizer", s.first_same, 1),
-            ("LabelEncoder", learned_shapes.encoded, 1),
+            ("LabelEncoder", learned.encoded, 1),
         )
     ),
 )
@@ -293,7 +296,7 @@ QUANTISERS: Final[Group] = by_name(
 
 #: Operators that importers of other formats write.
 OWN: Final[Group] = by_name(
-    priced(move.view, View=own.viewed), priced(own.price_linear, Linear=own.linear)
+    priced(move.view, View=own.viewed), priced(multiply.matmul, Linear=own.linear)
 )
 
 #: Domains of other formats, and the module with their ``OPERATORS``, which is imported when such a

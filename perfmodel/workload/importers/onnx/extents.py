@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 from perfmodel.workload.importers.onnx.node import ContradictionError, NotPricedError
-from perfmodel.workload.symbols import Atom, Dim, Poly, constant, maximum, minimum, poly, simplify
+from perfmodel.workload.symbols import Dim, Poly, constant, maximum, minimum, poly, simplify
 from perfmodel.workload.symbols import floor_div as floor_div_atom
 
 
@@ -18,20 +18,9 @@ def symbols_of(dim: Dim) -> frozenset[str]:
     """Return the names of the free dimensions in a dimension."""
     if not isinstance(dim, Poly):
         return frozenset()
-    names: set[str] = set()
-    waiting: list[Poly] = [dim]
-    while waiting:
-        for monomial in waiting.pop().terms:
-            for atom, _ in monomial:
-                names |= _atom_names(atom, waiting)
-    return frozenset(names)
-
-
-def _atom_names(atom: Atom, waiting: list[Poly]) -> set[str]:
-    if atom.args:
-        waiting.extend(atom.args)
-        return set()
-    return {atom.name}
+    atoms = [atom for monomial in dim.terms for atom, _ in monomial]
+    inner = (symbols_of(arg) for atom in atoms for arg in atom.args)
+    return frozenset(atom.name for atom in atoms if not atom.args).union(*inner)
 
 
 def floor_div(dim: Dim, divisor: int) -> Dim:
@@ -66,17 +55,16 @@ def compare(op: str, a: Dim, b: Dim) -> bool:
     UndecidedError
         The answer depends on a free dimension.
     """
-    which = sign(simplify(poly(a) - poly(b)) if _free(a) or _free(b) else a - b)
+    which = sign(a - b)
     if which is None:
         raise UndecidedError(f"whether {a} {op} {b} depends on a free dimension")
     return {
-        "Equal": which == 0, "Less": which < 0, "LessOrEqual": which <= 0, "Greater": which > 0,
+        "Equal": which == 0,
+        "Less": which < 0,
+        "LessOrEqual": which <= 0,
+        "Greater": which > 0,
         "GreaterOrEqual": which >= 0,
-    }[op]  # fmt: skip
-
-
-def _free(value: Dim) -> bool:
-    return isinstance(value, Poly)
+    }[op]
 
 
 def divide(a: Dim, b: Dim, *, whole: bool) -> Dim:
@@ -91,7 +79,7 @@ def divide(a: Dim, b: Dim, *, whole: bool) -> Dim:
     if divisor == 0:
         raise (ContradictionError if whole else NotPricedError)("division by zero in a shape")
     if not whole:
-        return simplify(poly(a) / b) if _free(a) or _free(b) else a / b
+        return simplify(a / b)
     if not isinstance(a, Poly) and not isinstance(b, Poly):
         quotient = abs(int(a)) // abs(int(b))
         return quotient if (a >= 0) == (b > 0) else -quotient
@@ -99,8 +87,7 @@ def divide(a: Dim, b: Dim, *, whole: bool) -> Dim:
         return floor_div(a, int(divisor))
     if divisor is None and len(poly(b).terms) == 1:
         exact = simplify(poly(a) / b)
-        terms = poly(exact).terms.items()
-        if all(c == int(c) and all(n > 0 for _, n in m) for m, c in terms):
+        if all(c == int(c) and all(n > 0 for _, n in m) for m, c in poly(exact).terms.items()):
             return exact
     if a == b:
         return 1
@@ -118,17 +105,13 @@ def modulo(a: Dim, b: Dim) -> Dim:
 
 def smaller(a: Dim, b: Dim) -> Dim:
     """Return the smaller of two, decided where possible."""
-    if not _free(a) and not _free(b):
-        return min(a, b)
-    which = sign(simplify(poly(a) - poly(b)))
+    which = sign(a - b)
     return minimum(a, b) if which is None else (a if which <= 0 else b)
 
 
 def larger(a: Dim, b: Dim) -> Dim:
     """Return the larger of two, decided where possible."""
-    if not _free(a) and not _free(b):
-        return max(a, b)
-    which = sign(simplify(poly(a) - poly(b)))
+    which = sign(a - b)
     return maximum(a, b) if which is None else (a if which >= 0 else b)
 
 

@@ -43,15 +43,15 @@ def written_out(model: Any, file: str) -> Any:
         of = "its functions written out are" if functions else "holds"
         raise input_error(
             f"{of} {nodes:,} nodes",
-            path="functions" if functions else "graph",
-            file=file,
+            "functions" if functions else "graph",
+            file,
             expected=f"at most {MOST_NODES:,}",
         )
     if functions and size - main.bytes > _MOST_BYTES:
         raise input_error(
             f"its functions written out are {size >> 20:,} MiB",
-            path="functions",
-            file=file,
+            "functions",
+            file,
             expected=f"at most {_MOST_BYTES >> 20}",
         )
     if not functions:
@@ -60,9 +60,7 @@ def written_out(model: Any, file: str) -> Any:
         return import_module("onnx.inliner").inline_local_functions(model)
     except Exception as error:  # the inliner's C++ raises a bare RuntimeError or worse
         reason = str(error).splitlines()[0] if str(error) else "malformed"
-        raise input_error(
-            f"its functions cannot be inlined: {reason}", path="functions", file=file
-        ) from None
+        raise input_error(f"its functions cannot be inlined: {reason}", "functions", file) from None
 
 
 def _key(proto: Any, name: str) -> Key:
@@ -93,8 +91,8 @@ def _total(main: _Size, functions: Mapping[Key, _Size], file: str) -> tuple[int,
         if depth > _DEEPEST:
             raise input_error(
                 f"calls functions more than {_DEEPEST} deep",
-                path=path,
-                file=file,
+                path,
+                file,
                 expected="functions that do not call themselves",
             )
         nodes, length = size.nodes, size.bytes

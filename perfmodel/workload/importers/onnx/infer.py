@@ -20,9 +20,11 @@ from perfmodel.workload.symbols import constant
 
 
 def infer(
-    node: OnnxNode, opsets: Mapping[str, int], declared: Sequence[Shape | None],
+    node: OnnxNode,
+    opsets: Mapping[str, int],
+    declared: Sequence[Shape | None],
     formats: Sequence[str],
-) -> None:  # fmt: skip
+) -> None:
     """Set shapes and formats of a node's outputs.
 
     Raises
@@ -42,18 +44,20 @@ def infer(
             node.contradiction = reason
     except MALFORMED as error:
         reason = f"it is malformed: {error}"
-    missing = [e for e in node.made if e.shape is None]
-    if missing and node.made[0].shape is None and not known:
+    if [e for e in node.made if e.shape is None] and node.made[0].shape is None and not known:
         _standard_inference(node, opsets)
-    if node.opened and all(s is not None or e is None
-                           for e, s in zip(node.outputs, declared, strict=True)):  # fmt: skip
+    stated = [
+        (edge, shape, format)
+        for edge, shape, format in zip(node.outputs, declared, formats, strict=True)
+        if edge is not None
+    ]
+    if node.opened and all(shape is not None for _, shape, _ in stated):
         # The file knows better than a free dimension what the data decide.
         node.opened.clear()
-        for edge, shape in zip(node.outputs, declared, strict=True):
-            if edge is not None:
-                edge.shape = shape
-    for edge, shape, format in zip(node.outputs, declared, formats, strict=True):
-        if edge is not None and edge.shape is None and shape is not None:
+        for edge, shape, _ in stated:
+            edge.shape = shape
+    for edge, shape, format in stated:
+        if edge.shape is None and shape is not None:
             edge.shape, edge.format = shape, format
     if node.made and node.made[0].shape is None:
         raise NotPricedError(reason)
@@ -61,10 +65,9 @@ def infer(
 
 def _standard_inference(node: OnnxNode, opsets: Mapping[str, int]) -> None:
     """Ask onnx for the outputs of one standard node whose inputs have fixed shapes."""
-    if node.domain not in STANDARD or not node.made:
+    if node.domain not in STANDARD:
         return
-    if not all(e.shape is not None and all(constant(d) is not None for d in e.shape)
-               for e in node.present):  # fmt: skip
+    if not all(e.shape is not None and None not in map(constant, e.shape) for e in node.present):
         return
     try:
         onnx: Any = import_module("onnx")
@@ -79,16 +82,22 @@ def _standard_inference(node: OnnxNode, opsets: Mapping[str, int]) -> None:
         attributes: dict[str, Any] = {
             k: v for k, v in node.attributes.items() if isinstance(v, int | float | str | tuple)
         }
-        proto = helper.make_node(
-            node.op, [e.name if e is not None else "" for e in node.inputs],
-            [e.name if e is not None else "" for e in node.outputs], **attributes,
-        )  # fmt: skip
-        types = {e.name: _type(helper, e) for e in node.present}
+        inputs, outputs = (
+            [e.name if e is not None else "" for e in ends] for ends in (node.inputs, node.outputs)
+        )
+        proto = helper.make_node(node.op, inputs, outputs, **attributes)
+        types = {
+            e.name: helper.make_tensor_type_proto(_ELEMENTS.get(e.format, 1), _extents(e))
+            for e in node.present
+        }
         data = {e.name: _content(helper, e) for e in node.present if e.numbers is not None}
         made = inference.infer_node_outputs(
-            schema, proto, types, {k: v for k, v in data.items() if v is not None},
+            schema,
+            proto,
+            types,
+            {k: v for k, v in data.items() if v is not None},
             opset_imports=[helper.make_opsetid("", opset)],
-        )  # fmt: skip
+        )
     except Exception:  # onnx's C++ raises what it likes: there is no answer then
         return
     for edge in node.made:
@@ -105,22 +114,17 @@ def _standard_inference(node: OnnxNode, opsets: Mapping[str, int]) -> None:
             edge.format = "" if format == "fp32" else format
 
 
-_ELEMENTS: Mapping[str, int] = {
-    **{format: i for i, format in sorted(FORMATS.items(), reverse=True)}, "": 1,
-}  # fmt: skip
+_ELEMENTS: Mapping[str, int] = {format: i for i, format in sorted(FORMATS.items(), reverse=True)}
 
 
-def _type(helper: Any, edge: OnnxValue) -> Any:
-    return helper.make_tensor_type_proto(
-        _ELEMENTS.get(edge.format, 1), [int(constant(d) or 0) for d in edge.known]
-    )
+def _extents(edge: OnnxValue) -> list[int]:
+    return [int(constant(d) or 0) for d in edge.known]
 
 
 def _content(helper: Any, edge: OnnxValue) -> Any:
-    numbers = [constant(v) for v in edge.numbers or ()]
-    if any(v is None for v in numbers):
+    numbers = list(map(constant, edge.numbers or ()))
+    if None in numbers:
         return None
-    shape = [int(constant(d) or 0) for d in edge.known]
     kind = _ELEMENTS.get(edge.format, 1)
     values = [float(v) if kind in {1, 10, 11} else int(v) for v in numbers if v is not None]
-    return helper.make_tensor(edge.name, kind, shape, values)
+    return helper.make_tensor(edge.name, kind, _extents(edge), values)

@@ -23,6 +23,7 @@ from perfmodel.workload.symbols import Dim, evaluate
 from perfmodel.workload.workload import PLAIN, Workload, as_number, check_extent
 
 _LONGEST_DEFAULT: Final = 2**20
+_SINGLE: Final = "one number, no array"
 
 
 class OnnxWorkload(Workload):
@@ -46,20 +47,29 @@ class OnnxWorkload(Workload):
                 break
             # A length that nobody gave grows until every window fits.
             length *= 2
-            free = [n for n, d in made.walked.defaults.items()
-                    if n not in settings and d * 2 == length]  # fmt: skip
+            defaults = made.walked.defaults.items()
+            free = any(n not in settings and d * 2 == length for n, d in defaults)
             if not free or length > _LONGEST_DEFAULT:
                 raise InputError(faults)
         self._model = model
         self._extents: dict[Dim, str] = made.walked.extents
         self.structural = made.structural
-        notes = (*model.notes, *_assumed(made.walked, settings), *_needed(made.structural))
+        assumed = {n: d for n, d in made.walked.defaults.items() if n not in settings}
         super().__init__(
-            name, made.build, made.parameters, _items(made.walked.inputs),
-            precision=model.precision or stated_precision(model, made.build(PLAIN))
+            name,
+            made.build,
+            made.parameters,
+            _items(made.walked.inputs),
+            precision=model.precision
+            or stated_precision(model, made.build(PLAIN))
             or _precision(made.build),
-            origin=model.file, notes=notes,
-        )  # fmt: skip
+            origin=model.file,
+            notes=(
+                *model.notes,
+                *(f"'{n}' is taken to be {value:g}" for n, value in assumed.items()),
+                *(f"'{n}' decides the structure: {why}" for n, why in made.structural.items()),
+            ),
+        )
 
     def graph(self, semantics: ExecutionSemantics = PLAIN) -> Graph:
         """Return the graph; what it says of itself joins the notes."""
@@ -80,14 +90,14 @@ class OnnxWorkload(Workload):
             Unknown names, numbers that are no extents, an array where one number is needed, or an
             input that leaves a window empty.
         """
-        same = {
-            k: v for k, v in settings.items()
-            if k in self.structural and not is_array(v) and v == self.parameters[k]
-        }  # fmt: skip
-        rest = {k: v for k, v in settings.items() if k not in same}
-        if any(k in self.structural or k not in self.parameters for k in rest):
+        others = {
+            k: v
+            for k, v in settings.items()
+            if k not in self.structural or is_array(v) or v != self.parameters[k]
+        }
+        if any(k in self.structural or k not in self.parameters for k in others):
             return OnnxWorkload(self._model, {**self.parameters, **settings})
-        made = super().bind(rest)
+        made = super().bind(others)
         copy = object.__new__(OnnxWorkload)
         for slot in Workload.__slots__:
             setattr(copy, slot, getattr(made, slot))
@@ -133,13 +143,9 @@ def _too_small(
             return []
         if np.min(value) < 1:
             names = sorted(symbols_of(dim))
-            return [
-                Fault(
-                    f"{label} would be left with an extent of {np.min(value):g}",
-                    path=names[0] if names else "graph", file=file,
-                    expected="a larger " + (" or ".join(names) or "input"),
-                )
-            ]  # fmt: skip
+            message = f"{label} would be left with an extent of {np.min(value):g}"
+            expected = "a larger " + (" or ".join(names) or "input")
+            return [Fault(message, (*names, "graph")[0], file, expected=expected)]
     return []
 
 
@@ -167,17 +173,14 @@ def _resolved(model: RawModel, name: str, settings: Mapping[str, Value], length:
         faults: list[Fault] = []
         for symbol, blocker in wanted.items():
             value = settings.get(symbol, walked.defaults.get(symbol, 1))
+            why = f"{blocker.label}: {blocker.reason}"
             if is_array(value) or isinstance(value, list | tuple):
-                faults.append(
-                    Fault(
-                        f"'{symbol}' decides the structure ({blocker.label}: {blocker.reason})",
-                        path=symbol, file=model.file, expected="one number, no array",
-                    )
-                )  # fmt: skip
+                message = f"'{symbol}' decides the structure ({why})"
+                faults.append(Fault(message, symbol, model.file, expected=_SINGLE))
                 continue
             if value != int(value):
-                faults.append(Fault(f"{value} is not whole", path=symbol, file=model.file))
-            structural[symbol] = f"{blocker.label}: {blocker.reason}"
+                faults.append(Fault(f"{value} is not whole", symbol, model.file))
+            structural[symbol] = why
             bound[symbol] = int(value)
         if faults:
             raise InputError(faults)
@@ -202,8 +205,8 @@ def _scalars(model: RawModel, given: Mapping[str, Value]) -> dict[str, float]:
         elif is_array(value) and np.ndim(value) == 0:
             scalars[name] = float(np.asarray(value, dtype=float))
         else:
-            faults.append(Fault(f"input '{name}' holds one number", path=name, file=model.file,
-                                expected="one number, no array"))  # fmt: skip
+            message = f"input '{name}' holds one number"
+            faults.append(Fault(message, name, model.file, expected=_SINGLE))
     if faults:
         raise InputError(faults)
     return scalars
@@ -221,30 +224,20 @@ def _unknown(walked: Walked, settings: Mapping[str, Value], settable: list[str],
         else:
             faults.append(
                 Fault(
-                    f"the network has no free dimension '{name}'", path=name, file=file,
+                    f"the network has no free dimension '{name}'",
+                    name,
+                    file,
                     expected=one_of(sorted(known)) if known else "no settings",
                     suggestion=nearest(name, known),
                 )
-            )  # fmt: skip
+            )
     if faults:
         raise InputError(faults)
 
 
-def _assumed(walked: Walked, settings: Mapping[str, Value]) -> list[str]:
-    return [
-        f"'{name}' is taken to be {value:g}"
-        for name, value in walked.defaults.items()
-        if name not in settings
-    ]
-
-
-def _needed(structural: Mapping[str, str]) -> list[str]:
-    return [f"'{name}' decides the structure: {why}" for name, why in structural.items()]
-
-
 def _items(inputs: list[OnnxValue]) -> tuple[str, Dim]:
     first = inputs[0].shape if inputs else None
-    if first is not None and len(first) == 4 and (first[1] in {1, 3, 4} or first[3] in {1, 3, 4}):
+    if first is not None and len(first) == 4 and {first[1], first[3]} & {1, 3, 4}:
         return "frames", first[0]
     return "runs", 1
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from perfmodel.errors import printable
 from perfmodel.workload.graph import Tensor
@@ -61,6 +61,12 @@ class OnnxValue:
         if self.shape is None:
             raise UnknownShapeError(f"the shape of '{self.name}' is not known")
         return self.shape
+
+    def ranked(self, least: int) -> Shape:
+        """Return a shape of at least so many dimensions."""
+        if len(self.known) < least:
+            raise ContradictionError(f"'{self.name}' has {len(self.known)} dimensions")
+        return self.known
 
     @property
     def elements(self) -> Dim:
@@ -131,6 +137,35 @@ class OnnxNode:
             raise ContradictionError(f"input {index} is missing")
         return edge
 
+    def shape(self, index: int, least: int = 0) -> Shape:
+        """Return the shape of an input that the operator requires, of at least so many axes.
+
+        Raises
+        ------
+        NotPricedError
+            It is absent, or its shape is not known or has fewer axes.
+        """
+        return self.need(index).ranked(least)
+
+    def numbers(self, index: int, what: str) -> tuple[Dim, ...]:
+        """Return the numbers of an input that a shape hangs on.
+
+        Raises
+        ------
+        UnknownShapeError
+            They are computed from data.
+        """
+        edge = self.get(index)
+        if edge is None:
+            raise ContradictionError(f"{what} is missing")
+        if edge.numbers is None:
+            raise UnknownShapeError(f"{what} ('{edge.name}') is not known before the network runs")
+        return edge.numbers
+
+    def number(self, index: int, what: str) -> Dim:
+        """Return the first of the numbers of an input."""
+        return self.numbers(index, what)[0]
+
     @property
     def out(self) -> OnnxValue:
         """The first output.
@@ -164,7 +199,7 @@ class OnnxNode:
             It is something else.
         """
         value = self.attributes.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if type(value) is not int:
             raise ContradictionError(f"attribute '{name}' is no whole number: {value!r}")
         return value
 
@@ -186,24 +221,18 @@ class OnnxNode:
         NotPricedError
             It is something else.
         """
-        value = self.attributes.get(name)
+        value: object = self.attributes.get(name)
         if value is None:
             return None
-        if not isinstance(value, list | tuple):
+        numbers = cast("Sequence[int]", value) if isinstance(value, list | tuple) else (None,)
+        if not all(type(number) is int for number in numbers):
             raise ContradictionError(f"attribute '{name}' is no list of whole numbers: {value!r}")
-        numbers: list[int] = []
-        for item in value:  # pyright: ignore[reportUnknownVariableType]
-            if isinstance(item, bool) or not isinstance(item, int):
-                raise ContradictionError(
-                    f"attribute '{name}' is no list of whole numbers: {value!r}"
-                )
-            numbers.append(item)
-        return tuple(numbers)
+        return cast("tuple[int, ...]", tuple(numbers))
 
     def open(self, index: int, axis: int, default: float = 1) -> Dim:
         """Return an extent of an output that only running the network tells: a free dimension."""
         edge = self.outputs[index] if index < len(self.outputs) else None
-        name = printable(f"dim_{edge.name if edge is not None else self.name}_{axis}")
+        name = printable(f"dim_{(edge or self).name}_{axis}")
         if name in self.bound:
             return self.bound[name]
         self.opened[name] = default
@@ -234,6 +263,11 @@ class BeyondRangeError(ContradictionError):
 def replaced(shape: Shape, axis: int, *dims: Dim) -> Shape:
     """Return a shape with other extents, any number of them, in place of an axis."""
     return (*shape[:axis], *dims, *shape[axis + 1 :])
+
+
+def turned(shape: Shape) -> Shape:
+    """Return the shape of a stack of matrices, each transposed."""
+    return (*shape[:-2], shape[-1], shape[-2])
 
 
 def axis_of(axis: int, rank: int) -> int:

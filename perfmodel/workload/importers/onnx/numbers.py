@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from perfmodel.workload.importers.onnx.node import (
     OnnxValue,
     fixed,
 )
-from perfmodel.workload.symbols import Dim, Poly, constant, simplify
+from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
 
 Numbers = npt.NDArray[np.object_]
 
@@ -46,11 +48,11 @@ def array(edge: OnnxValue | None) -> Numbers | None:
     """Return the numbers of a value in its shape, ``None`` where unknown."""
     if edge is None or edge.numbers is None or edge.shape is None:
         return None
-    made: Numbers = np.empty(len(edge.numbers), dtype=object)
-    for i, number in enumerate(edge.numbers):
-        made[i] = number
-    shape = tuple(fixed(d, "an extent") for d in edge.shape)
-    return made.reshape(shape)
+    return _listed(edge.numbers).reshape(_extents(edge))
+
+
+def _extents(edge: OnnxValue) -> list[int]:
+    return [fixed(d, "an extent") for d in edge.known]
 
 
 def work_out(node: OnnxNode, most: int = MOST) -> int:
@@ -67,7 +69,7 @@ def work_out(node: OnnxNode, most: int = MOST) -> int:
     if rule is None or node.domain not in {"", "ai.onnx"}:
         return 0
     for edge in node.made:
-        if edge.shape is None or not all(constant(d) is not None for d in edge.shape):
+        if edge.shape is None or None in map(constant, edge.shape):
             return 0
         if (constant(edge.elements) or 0) > most:
             return 0
@@ -97,17 +99,23 @@ _Rule = Callable[[OnnxNode], _Result]
 
 def _all(node: OnnxNode) -> list[Numbers] | None:
     arrays = [array(e) for e in node.present]
-    return None if any(a is None for a in arrays) else [a for a in arrays if a is not None]
+    known = [a for a in arrays if a is not None]
+    return known if len(known) == len(arrays) else None
+
+
+def _known(rule: Callable[[OnnxNode, Numbers], _Result]) -> _Rule:
+    """Apply a rule to the first input where its numbers are known."""
+
+    def known(node: OnnxNode) -> _Result:
+        x = array(node.get(0))
+        return None if x is None else rule(node, x)
+
+    return known
 
 
 def _one(function: Callable[[Any], Any]) -> _Rule:
     """Apply a function to each element of the first input."""
-
-    def rule(node: OnnxNode) -> _Result:
-        x = array(node.get(0))
-        return None if x is None else _mapped(function, x)
-
-    return rule
+    return _known(lambda node, x: _mapped(function, x))
 
 
 def _mapped(function: Callable[[Any], Any], x: Numbers) -> Numbers:
@@ -121,35 +129,17 @@ def _two(function: Callable[[Any, Any], Any]) -> _Rule:
         arrays = _all(node)
         if not arrays:
             return None
-        call = np.frompyfunc(function, 2, 1)
-        result = arrays[0]
-        for other in arrays[1:]:
-            result = np.asarray(call(result, other), dtype=object)
-        return result
+        return np.asarray(reduce(np.frompyfunc(function, 2, 1), arrays), dtype=object)
 
     return rule
 
 
-def _compared(op: str) -> _Rule:
-    def test(a: Any, b: Any) -> bool:
-        return compare(op, a, b)
-
-    return _two(test)
-
-
 def _div(node: OnnxNode) -> _Result:
-    whole = not node.out.format.startswith(("fp", "bf")) and node.out.format != ""
-
-    def quotient(a: Any, b: Any) -> Dim:
-        return divide(a, b, whole=whole)
-
-    return _two(quotient)(node)
+    return _two(partial(divide, whole=not (node.out.format or "fp").startswith(("fp", "bf"))))(node)
 
 
-def _cast(node: OnnxNode) -> _Result:
-    x = array(node.get(0))
-    if x is None:
-        return None
+@_known
+def _cast(node: OnnxNode, x: Numbers) -> _Result:
     to = node.out.format
     if to == "bool":
         return _mapped(lambda v: not compare("Equal", v, 0), x)
@@ -168,15 +158,10 @@ def _cast(node: OnnxNode) -> _Result:
 
 def _pow(a: Dim, b: Dim) -> Dim:
     n = constant(b)
-    if n is None or abs(n) > 64:
+    if n is None or abs(n) > 64 or (isinstance(a, Poly) and (n != int(n) or n < 0)):
         raise UndecidedError(f"a power {b}")
     if isinstance(a, Poly):
-        if n != int(n) or n < 0:
-            raise UndecidedError(f"a power {b}")
-        result: Dim = 1
-        for _ in range(int(n)):
-            result = result * a
-        return result
+        return product(*[a] * int(n))
     try:
         return a**n
     except (OverflowError, ZeroDivisionError):
@@ -200,69 +185,35 @@ def _where(node: OnnxNode) -> _Result:
     arrays = _all(node)
     if arrays is None or len(arrays) != 3:
         return None
-    condition, yes, no = np.broadcast_arrays(*arrays)
-    made: Numbers = np.empty(condition.shape, dtype=object)
-    for place in np.ndindex(condition.shape):
-        made[place] = yes[place] if condition[place] else no[place]
-    return made
+    condition, yes, no = arrays
+    return np.where(condition.astype(bool), yes, no)
 
 
 def _shape(node: OnnxNode) -> _Result:
-    dims = node.need(0).known
-    start = node.whole("start", 0)
-    end = node.whole("end", len(dims))
-    return _listed(list(dims)[start:end])
+    dims = node.shape(0)
+    return _listed(dims[node.whole("start", 0) : node.whole("end", len(dims))])
 
 
 def _listed(values: Sequence[Dim]) -> Numbers:
     made: Numbers = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        made[i] = value
+    made[:] = values
     return made
-
-
-def _size(node: OnnxNode) -> _Result:
-    made = _listed([node.need(0).elements])
-    return made.reshape(())
-
-
-def _reshaped(node: OnnxNode) -> _Result:
-    x = array(node.get(0))
-    if x is None:
-        return None
-    return x.reshape(tuple(fixed(d, "an extent") for d in node.out.known))
-
-
-def _spread(node: OnnxNode) -> _Result:
-    x = array(node.get(0))
-    if x is None:
-        return None
-    return np.broadcast_to(x, tuple(fixed(d, "an extent") for d in node.out.known))
 
 
 def _filled(node: OnnxNode) -> _Result:
-    value = node.attributes.get("value")
-    numbers = getattr(value, "numbers", None) or (0,)
-    made: Numbers = np.full(tuple(fixed(d, "an extent") for d in node.out.known), 0, dtype=object)
-    made[...] = numbers[0]
-    return made
-
-
-def _transpose(node: OnnxNode) -> _Result:
-    x = array(node.get(0))
-    return None if x is None else x.transpose(node.wholes("perm"))
+    numbers = getattr(node.attributes.get("value"), "numbers", None) or (0,)
+    return np.full(_extents(node.out), numbers[0], dtype=object)
 
 
 def _concat(node: OnnxNode) -> _Result:
     arrays = _all(node)
-    if not arrays:
-        return None
-    return np.concatenate(arrays, axis=node.axis(0, arrays[0].ndim))
+    return np.concatenate(arrays, axis=node.axis(0, arrays[0].ndim)) if arrays else None
 
 
-def _gather(node: OnnxNode) -> _Result:
-    x, index = array(node.get(0)), array(node.get(1))
-    if x is None or index is None:
+@_known
+def _gather(node: OnnxNode, x: Numbers) -> _Result:
+    index = array(node.get(1))
+    if index is None:
         return None
     where = _mapped(lambda v: fixed(v, "an index"), index)
     axis = node.axis(0, x.ndim)
@@ -272,12 +223,10 @@ def _gather(node: OnnxNode) -> _Result:
         raise ContradictionError(f"an index beyond {x.shape[axis]}") from None
 
 
-def _slice(node: OnnxNode) -> _Result:
+@_known
+def _slice(node: OnnxNode, x: Numbers) -> _Result:
     from perfmodel.workload.importers.onnx.shapes_movement import slice_bounds
 
-    x = array(node.get(0))
-    if x is None:
-        return None
     cut = [slice(None)] * x.ndim
     for axis, start, end, step in slice_bounds(node):
         first, last = fixed(start, "a slice bound"), fixed(end, "a slice bound")
@@ -285,74 +234,70 @@ def _slice(node: OnnxNode) -> _Result:
     return x[tuple(cut)]
 
 
-def _split(node: OnnxNode) -> _Result:
-    x = array(node.get(0))
-    if x is None:
-        return None
+@_known
+def _split(node: OnnxNode, x: Numbers) -> _Result:
     axis = node.axis(0, x.ndim)
-    at = np.cumsum([fixed(e.known[axis], "an extent") for e in node.made])[:-1]
+    at = np.cumsum([_extents(e)[axis] for e in node.made])[:-1]
     return list(np.split(x, at, axis=axis))
 
 
 def _range(node: OnnxNode) -> _Result:
     start, _, step = (e.number() for e in node.present[:3])
-    count = fixed(node.out.known[0], "an extent")
     if start is None or step is None:
         return None
-    return _listed([simplify(start + step * i) for i in range(count)])
+    return _listed([simplify(start + step * i) for i in range(*_extents(node.out))])
 
 
 def _reduce(function: Callable[[Any, Any], Any]) -> _Rule:
-    def rule(node: OnnxNode) -> _Result:
+    def rule(node: OnnxNode, x: Numbers) -> _Result:
         from perfmodel.workload.importers.onnx.shapes import reduced_axes
 
-        x = array(node.get(0))
-        if x is None or not x.size:
+        if not x.size:
             return None
         call = np.frompyfunc(function, 2, 1)
         for axis in sorted(reduced_axes(node, x.ndim), reverse=True):
             x = np.asarray(call.reduce(x, axis=axis), dtype=object)
-        return x.reshape(tuple(fixed(d, "an extent") for d in node.out.known))
+        return x.reshape(_extents(node.out))
 
-    return rule
+    return _known(rule)
 
 
-def _cumulative(node: OnnxNode) -> _Result:
-    x = array(node.get(0))
-    if x is None or x.ndim != 1 or node.attributes.get("exclusive") or node.whole("reverse", 0):
+@_known
+def _cumulative(node: OnnxNode, x: Numbers) -> _Result:
+    if x.ndim != 1 or node.attributes.get("exclusive") or node.whole("reverse", 0):
         return None
-    call = np.frompyfunc(lambda a, b: a + b, 2, 1)
-    return np.asarray(call.accumulate(x), dtype=object)
+    return np.asarray(np.frompyfunc(operator.add, 2, 1).accumulate(x), dtype=object)
 
 
-def _tile(node: OnnxNode) -> _Result:
-    x, repeats = array(node.get(0)), array(node.get(1))
-    if x is None or repeats is None:
+@_known
+def _tile(node: OnnxNode, x: Numbers) -> _Result:
+    repeats = array(node.get(1))
+    if repeats is None:
         return None
     return np.tile(x, [fixed(r, "a repetition") for r in repeats.tolist()])
 
 
-def _nonzero(node: OnnxNode) -> _Result:
-    x = array(node.get(0))
-    if x is None or any(isinstance(v, Poly) for v in x.ravel().tolist()):
-        return None
-    return np.asarray(np.nonzero(x), dtype=object)
+@_known
+def _nonzero(node: OnnxNode, x: Numbers) -> _Result:
+    free = any(isinstance(v, Poly) for v in x.ravel().tolist())
+    return None if free else np.asarray(np.nonzero(x), dtype=object)
 
 
-_SAME: _Rule = _one(lambda v: v)
+_SAME: _Rule = _known(lambda node, x: x)
+_RESHAPED: _Rule = _known(lambda node, x: x.reshape(_extents(node.out)))
 
 _RULES: Mapping[str, _Rule] = {
-    "Add": _two(lambda a, b: a + b),
-    "Sub": _two(lambda a, b: a - b),
-    "Mul": _two(lambda a, b: a * b),
+    "Add": _two(operator.add),
+    "Sub": _two(operator.sub),
+    "Mul": _two(operator.mul),
     "Div": _div,
     "Mod": _two(modulo),
     "Pow": _two(_pow),
-    "Neg": _one(lambda a: -a),
+    "Neg": _one(operator.neg),
     "Abs": _one(lambda a: a if compare("GreaterOrEqual", a, 0) else -a),
     "Min": _two(smaller),
     "Max": _two(larger),
-    "Sum": _two(lambda a, b: a + b),
+    "Sum": _two(operator.add),
     "Floor": _one(floor),
     "Ceil": _one(ceil),
     "Sqrt": _real(math.sqrt),
@@ -362,28 +307,28 @@ _RULES: Mapping[str, _Rule] = {
     "Cast": _cast,
     "CastLike": _cast,
     "Identity": _SAME,
-    "Not": _one(lambda a: not a),
+    "Not": _one(operator.not_),
     "And": _two(lambda a, b: bool(a) and bool(b)),
     "Or": _two(lambda a, b: bool(a) or bool(b)),
     "Xor": _two(lambda a, b: bool(a) != bool(b)),
-    **{op: _compared(op) for op in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")},
+    **{
+        op: _two(partial(compare, op))
+        for op in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+    },
     "Where": _where,
     "Shape": _shape,
-    "Size": _size,
-    "Reshape": _reshaped,
-    "Flatten": _reshaped,
-    "Squeeze": _reshaped,
-    "Unsqueeze": _reshaped,
-    "Expand": _spread,
+    "Size": lambda node: _listed([node.need(0).elements]).reshape(()),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _RESHAPED),
+    "Expand": _known(lambda node, x: np.broadcast_to(x, _extents(node.out))),
     "ConstantOfShape": _filled,
-    "Transpose": _transpose,
+    "Transpose": _known(lambda node, x: x.transpose(node.wholes("perm"))),
     "Concat": _concat,
     "Gather": _gather,
     "Slice": _slice,
     "Split": _split,
     "Range": _range,
-    "ReduceProd": _reduce(lambda a, b: a * b),
-    "ReduceSum": _reduce(lambda a, b: a + b),
+    "ReduceProd": _reduce(operator.mul),
+    "ReduceSum": _reduce(operator.add),
     "ReduceMax": _reduce(larger),
     "ReduceMin": _reduce(smaller),
     "CumSum": _cumulative,

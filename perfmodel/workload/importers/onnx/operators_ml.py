@@ -1,31 +1,34 @@
 """Prices of domain ``ai.onnx.ml``: classical models as skl2onnx and others export them.
 
-What such a node stores stands in its attributes, not in initializers; the structure of a family of
-`perfmodel.workload.classic` is read from them, and its operators are added. A library's own forest
-or support vector machine may lay its tables out in another way.
+What such a node stores stands in its attributes, not in initializers; the fields of a family of
+classical models are read from them, and its operators are added. A library's own forest or support
+vector machine may lay its tables out in another way.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from perfmodel.workload.builder import VECTOR_OPS
-from perfmodel.workload.classic import forest, svm
-from perfmodel.workload.classic.builder import best
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, Shape
 from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.shapes import give
 from perfmodel.workload.symbols import Dim, product
+from perfmodel.workload.template_family import add_block
 
-#: Operations a score of what follows a decision.
+#: Operations a score of what follows a decision, in the order of its numbers in ``TreeEnsemble``.
 _TRANSFORMS: Mapping[str, float] = {
-    "NONE": 0, "SOFTMAX": VECTOR_OPS["softmax"], "SOFTMAX_ZERO": VECTOR_OPS["softmax"] + 1,
-    "LOGISTIC": VECTOR_OPS["sigmoid"], "PROBIT": 2 * VECTOR_OPS["log"],
-}  # fmt: skip
+    "NONE": 0,
+    "SOFTMAX": VECTOR_OPS["softmax"],
+    "LOGISTIC": VECTOR_OPS["sigmoid"],
+    "SOFTMAX_ZERO": VECTOR_OPS["softmax"] + 1,
+    "PROBIT": 2 * VECTOR_OPS["log"],
+}
 
-_KERNELS = {"LINEAR": "linear", "POLY": "poly", "RBF": "rbf", "SIGMOID": "sigmoid"}
+_KERNELS = frozenset({"linear", "poly", "rbf", "sigmoid"})
 
 #: Operations an element, and a sample, of a normalisation to the largest, the sum, or Euclid's.
 _NORMS: Mapping[str, tuple[float, float]] = {"MAX": (6, 0), "L1": (6, 0), "L2": (6, 4)}
@@ -36,11 +39,7 @@ def _list(node: OnnxNode, name: str) -> Sequence[Any]:
     return cast("Sequence[Any]", value) if isinstance(value, tuple | list) else ()
 
 
-def _text(node: OnnxNode, name: str, default: str) -> str:
-    return str(node.attributes.get(name, default))
-
-
-def classes_of(node: OnnxNode) -> int:
+def _classes(node: OnnxNode) -> int:
     """Return how many classes a classifier's labels name.
 
     Raises
@@ -48,10 +47,15 @@ def classes_of(node: OnnxNode) -> int:
     NotPricedError
         None.
     """
-    for name in ("classlabels_ints", "classlabels_strings", "classlabels_int64s"):
-        if found := len(_list(node, name)):
-            return found
-    raise NotPricedError("it names no classes")
+    names = "classlabels_ints", "classlabels_strings", "classlabels_int64s"
+    return _named(node, "classes", *names)
+
+
+def _named(node: OnnxNode, what: str, *names: str) -> int:
+    count = next(filter(None, (len(_list(node, name)) for name in names)), 0)
+    if not count:
+        raise NotPricedError(f"it names no {what}")
+    return count
 
 
 def _columns(p: Pricer, node: OnnxNode) -> Tensor:
@@ -62,11 +66,6 @@ def _columns(p: Pricer, node: OnnxNode) -> Tensor:
     return x if len(x.shape) == 2 else p.builder.view(x, (1, *x.shape), name="row")
 
 
-def _store(p: Pricer, node: OnnxNode, name: str, shape: Sequence[Dim], tag: str = "") -> Tensor:
-    """Declare what an attribute stores."""
-    return p.builder.weight(f"{node.name or node.op}.{name}", shape, tag=tag)
-
-
 def _finish(p: Pricer, node: OnnxNode, *made: Tensor) -> None:
     """Give the node's outputs the tensors that were made."""
     for edge, tensor in zip(node.outputs, made, strict=False):
@@ -74,9 +73,9 @@ def _finish(p: Pricer, node: OnnxNode, *made: Tensor) -> None:
             edge.tensor = tensor
 
 
-def _transformed(p: Pricer, node: OnnxNode, scores: Tensor) -> Tensor:
+def _transformed(p: Pricer, node: OnnxNode, scores: Tensor, kind: str = "") -> Tensor:
     """Add what turns scores into probabilities."""
-    kind = _text(node, "post_transform", "NONE")
+    kind = kind or node.text("post_transform", "NONE")
     each = _TRANSFORMS.get(kind)
     if each is None:
         raise NotPricedError(f"post_transform '{kind}' is not known")
@@ -88,42 +87,41 @@ def _transformed(p: Pricer, node: OnnxNode, scores: Tensor) -> Tensor:
     return p.builder.elementwise(function, scores, name=f"{node.op}.{function}", ops=each)
 
 
+def _best(p: Pricer, scores: Tensor) -> Tensor:
+    """Add the position of the largest score of a row."""
+    return add_block(p.builder, "knn", "best", {"x": scores}, function="argmax")
+
+
 def scaler(p: Pricer, n: OnnxNode) -> None:
     """Price ``Scaler``: an offset and a scale of each feature."""
     x = p.tensor(n.need(0))
     width = max(len(_list(n, "offset")), len(_list(n, "scale")), 1)
+    moments = p.builder.weight(f"{n.name or n.op}.moments", (2, width), tag="vector")
     p.add(
-        n, "elementwise", [x, _store(p, n, "moments", (2, width), "vector")],
-        ops=product(2, x.elements), inplace=n.need(0), attributes={"function": "scale"},
-    )  # fmt: skip
+        n,
+        "elementwise",
+        [x, moments],
+        ops=product(2, x.elements),
+        inplace=n.need(0),
+        function="scale",
+    )
 
 
 def normalizer(p: Pricer, n: OnnxNode) -> None:
     """Price ``Normalizer``: rows over their largest number, sum, or length."""
     x = n.need(0)
-    kind = _text(n, "norm", "MAX")
+    kind = n.text("norm", "MAX")
     if kind not in _NORMS:
         raise NotPricedError(f"norm '{kind}' is not known")
     each, row = _NORMS[kind]
-    rows = product(*x.known[:-1])
     p.add(
-        n, "norm", [p.tensor(x)], ops=each * x.elements + row * rows, inplace=x,
-        attributes={"function": f"normalise_{kind.lower()}"},
-    )  # fmt: skip
-
-
-def categories_of(node: OnnxNode) -> int:
-    """Return how many categories a ``OneHotEncoder`` names.
-
-    Raises
-    ------
-    NotPricedError
-        None.
-    """
-    for name in ("cats_int64s", "cats_strings"):
-        if found := len(_list(node, name)):
-            return found
-    raise NotPricedError("it names no categories")
+        n,
+        "norm",
+        [p.tensor(x)],
+        ops=each * x.elements + row * product(*x.known[:-1]),
+        inplace=x,
+        function=f"normalise_{kind.lower()}",
+    )
 
 
 def linear(p: Pricer, n: OnnxNode) -> None:
@@ -136,11 +134,11 @@ def linear(p: Pricer, n: OnnxNode) -> None:
         targets = int(n.whole("targets", 1))
         _finish(p, n, _transformed(p, n, g.linear(x, targets, name=n.name or "regressor")))
         return
-    classes = classes_of(n)
+    classes = _classes(n)
     # Two classes may have one weight vector, or one each.
     one = classes == 2 and stored != 0 and _rows(stored, features) == 1
     scores = g.linear(x, 1 if one else classes, name=n.name or "classifier")
-    label = g.elementwise("compare", scores, name="sign") if one else best(g, scores)
+    label = g.elementwise("compare", scores, name="sign") if one else _best(p, scores)
     _finish(p, n, label, _transformed(p, n, scores))
 
 
@@ -154,26 +152,26 @@ def support_vectors(p: Pricer, n: OnnxNode) -> None:
     x = _columns(p, n)
     regression = n.op == "SVMRegressor"
     parameters = _list(n, "kernel_params")
-    kernel = _KERNELS.get(_text(n, "kernel_type", "LINEAR"))
-    if kernel is None:
+    kernel = n.text("kernel_type", "LINEAR").lower()
+    if kernel not in _KERNELS:
         raise NotPricedError(f"kernel '{n.attributes.get('kernel_type')}' is not known")
     if regression:
         vectors, classes = int(n.whole("n_supports", 0)), 1
     else:
-        vectors, classes = sum(map(int, _list(n, "vectors_per_class"))), classes_of(n)
-    s = svm.SvmStructure.model_validate(
-        {
-            "features": 1, "kernel": kernel, "classes": classes, "support_vectors": vectors or None,
-            "degree": max(int(parameters[2]), 1) if len(parameters) > 2 else 3,
-            # Without support vectors the file holds one weight vector a class.
-            "collapsed": vectors == 0, "machines": "one_vs_one" if vectors else "one_vs_rest",
-        }
-    )  # fmt: skip
-    scores = svm.decide(p.builder, x, s, vectors)
+        vectors, classes = sum(map(int, _list(n, "vectors_per_class"))), _classes(n)
+    shape = {
+        "kernel": kernel,
+        "classes": classes,
+        "degree": max(int(parameters[2]), 1) if len(parameters) > 2 else 3,
+        # Without support vectors the file holds one weight vector a class.
+        "collapsed": vectors == 0,
+        "machines": "one_vs_one" if vectors else "one_vs_rest",
+    }
+    scores = add_block(p.builder, "svm", "decide", {"x": x}, vectors=vectors, **shape)
     if regression:
         _finish(p, n, _transformed(p, n, scores))
         return
-    label = svm.vote(p.builder, scores, s)
+    label = add_block(p.builder, "svm", "vote", {"x": scores}, **shape)
     if _list(n, "prob_a"):
         p.notes.append(
             f"{n.label}: probabilities of pairs are priced (a sigmoid each), the iterations that "
@@ -197,13 +195,13 @@ def trees(p: Pricer, n: OnnxNode) -> None:
     shape = _forest(n)
     regression = n.op.endswith("Regressor")
     leaf_numbers = len(_list(n, "target_weights" if regression else "class_weights"))
-    outputs = int(n.whole("n_targets", 1)) if regression else classes_of(n)
+    outputs = int(n.whole("n_targets", 1)) if regression else _classes(n)
     sums = _walked(p, n, x, shape, outputs, leaf_numbers)
     if regression:
         _finish(p, n, _transformed(p, n, sums))
         return
     scores = sums if outputs > 1 else p.builder.view(sums, (x.shape[0], 1), name="scores")
-    _finish(p, n, best(p.builder, scores), _transformed(p, n, scores))
+    _finish(p, n, _best(p, scores), _transformed(p, n, scores))
 
 
 def _walked(p: Pricer, n: OnnxNode, x: Tensor, shape: _Forest, outputs: int, leaves: int) -> Tensor:
@@ -213,18 +211,11 @@ def _walked(p: Pricer, n: OnnxNode, x: Tensor, shape: _Forest, outputs: int, lea
         "a walk, the mean depth of the leaves"
     )
     many = outputs > 1 and leaves > shape.trees * (shape.inner + 1)
-    s = forest.ForestStructure.model_validate(
-        {
-            "features": 1, "trees": shape.trees, "depth": max(shape.depth, 1e-9),
-            "nodes": max(shape.inner, 1e-9), "classes": outputs,
-            "leaves": "value" if outputs == 1 else "distribution" if many else "label",
-        }
-    )  # fmt: skip
-    return forest.walk(p.builder, x, s, trees=shape.trees, depth=shape.depth, inner=shape.inner)
-
-
-#: ``post_transform`` of ``TreeEnsemble``, by its number.
-_NUMBERED = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+    kind = "value" if outputs == 1 else "distribution" if many else "label"
+    shaped = shape._asdict()
+    return add_block(
+        p.builder, "random_forest", "walk", {"x": x}, classes=outputs, leaves=kind, **shaped
+    )
 
 
 def ensemble(p: Pricer, n: OnnxNode) -> None:
@@ -233,11 +224,10 @@ def ensemble(p: Pricer, n: OnnxNode) -> None:
     shape = _rooted(n)
     outputs, leaves = int(n.whole("n_targets", 1)), len(_list(n, "leaf_targetids"))
     transform = n.whole("post_transform", 0)
-    if not 0 <= transform < len(_NUMBERED):
+    if not 0 <= transform < len(_TRANSFORMS):
         raise NotPricedError(f"post_transform {transform} is not known")
     sums = _walked(p, n, x, shape, outputs, leaves)
-    said = OnnxNode(n.op, n.name, n.inputs, n.outputs, {"post_transform": _NUMBERED[transform]})
-    _finish(p, n, _transformed(p, said, sums))
+    _finish(p, n, _transformed(p, n, sums, list(_TRANSFORMS)[transform]))
 
 
 def _rooted(node: OnnxNode) -> _Forest:
@@ -248,11 +238,12 @@ def _rooted(node: OnnxNode) -> _Forest:
     NotPricedError
         Lists of different lengths, or nodes that lead nowhere or back.
     """
-    names = ("nodes_truenodeids", "nodes_falsenodeids", "nodes_trueleafs", "nodes_falseleafs")
-    yes, no, yes_leaf, no_leaf = (_list(node, name) for name in names)
+    names = "truenodeids", "falsenodeids", "trueleafs", "falseleafs"
+    lists = [_list(node, f"nodes_{name}") for name in names]
+    yes, no, yes_leaf, no_leaf = lists
     roots = _list(node, "tree_roots")
     count = len(yes)
-    if not roots or not count == len(no) == len(yes_leaf) == len(no_leaf):
+    if not roots or len(set(map(len, lists))) > 1:
         raise NotPricedError("its lists of nodes are missing or of different lengths")
     seen: set[int] = set()
     depths: list[int] = []
@@ -273,13 +264,12 @@ def _rooted(node: OnnxNode) -> _Forest:
     return _Forest(len(roots), len(seen) / len(roots), sum(depths) / max(len(depths), 1))
 
 
-class _Forest:
+class _Forest(NamedTuple):
     """Trees, nodes that compare a tree, and comparisons a walk, as means."""
 
-    def __init__(self, trees: int, inner: float, depth: float) -> None:
-        self.trees = trees
-        self.inner = inner
-        self.depth = depth
+    trees: int
+    inner: float
+    depth: float
 
 
 def _forest(node: OnnxNode) -> _Forest:
@@ -290,15 +280,14 @@ def _forest(node: OnnxNode) -> _Forest:
     NotPricedError
         Lists of different lengths, or nodes that lead nowhere.
     """
-    owner, number = _list(node, "nodes_treeids"), _list(node, "nodes_nodeids")
-    modes = _list(node, "nodes_modes")
-    yes, no = _list(node, "nodes_truenodeids"), _list(node, "nodes_falsenodeids")
-    if not owner or not len(owner) == len(number) == len(modes) == len(yes) == len(no):
+    names = "treeids", "nodeids", "modes", "truenodeids", "falsenodeids"
+    lists = [_list(node, f"nodes_{name}") for name in names]
+    if not lists[0] or len(set(map(len, lists))) > 1:
         raise NotPricedError("its lists of nodes are missing or of different lengths")
-    children: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
-    for tree, at, mode, left, right in zip(owner, number, modes, yes, no, strict=True):
-        inner = mode != "LEAF"
-        children[tree, at] = ((tree, left), (tree, right)) if inner else ()
+    children: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {
+        (tree, at): ((tree, left), (tree, right)) if mode != "LEAF" else ()
+        for tree, at, mode, left, right in zip(*lists, strict=True)
+    }
     pointed = Counter(child for pair in children.values() for child in pair)
     roots = [place for place in children if not pointed[place]]
     depth = dict.fromkeys(roots, 0)
@@ -319,3 +308,44 @@ def _forest(node: OnnxNode) -> _Forest:
         raise NotPricedError("its nodes form a circle")
     inner = sum(bool(pair) for pair in children.values()) / count
     return _Forest(count, inner, sum(depths) / len(depths))
+
+
+# shapes: a label and scores a sample, or what was read, changed
+
+
+def _samples(node: OnnxNode) -> Shape:
+    x = node.shape(0)
+    return x[:1] if len(x) > 1 else (1,)
+
+
+def encoded(node: OnnxNode) -> None:
+    """``LabelEncoder``: shaped as what it reads, whole numbers where it encodes to them."""
+    labels = any(key.startswith(("values_int", "default_int")) for key in node.attributes)
+    give(node, node.shape(0), format="int64" if labels else "")
+
+
+def classifier(node: OnnxNode) -> None:
+    """Labels, then a score a class; of pairs of classes where no probabilities join them."""
+    rows, count = _samples(node), _classes(node)
+    give(node, rows, format="int64")
+    pairs = "vectors_per_class" in node.attributes and "prob_a" not in node.attributes
+    give(node, (*rows, count * (count - 1) // 2 if pairs and count > 2 else count), 1)
+
+
+def regressor(node: OnnxNode) -> None:
+    """Numbers of each sample."""
+    name = "n_targets" if node.op.startswith("Tree") else "targets"
+    give(node, (*_samples(node), int(node.whole(name, 1))))
+
+
+def one_hot(node: OnnxNode) -> None:
+    """``OneHotEncoder``: one more axis, with a place for each category."""
+    give(
+        node, (*node.shape(0), _named(node, "categories", "cats_int64s", "cats_strings")), format=""
+    )
+
+
+def columns(node: OnnxNode) -> None:
+    """``ArrayFeatureExtractor``: as many columns as are picked."""
+    x, y = node.shape(0), node.need(1)
+    give(node, (*x[:-1], y.elements))

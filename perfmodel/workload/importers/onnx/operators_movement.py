@@ -10,8 +10,7 @@ from perfmodel.workload.symbols import Dim, product, simplify
 
 def view(p: Pricer, n: OnnxNode) -> None:
     """Price a change of shape: nothing moves."""
-    x = n.need(0)
-    source = p.tensor(x)
+    source = p.tensor(n.need(0))
     y = p.tensor(n.out)
     p.builder.operator(
         n.name or n.op, "view", [(source, 0)], [(y, 0)], inplace=source, attributes={"op": n.op}
@@ -28,8 +27,7 @@ def copy(p: Pricer, n: OnnxNode) -> None:
     """Price a copy of whole inputs: concat, transpose, tile, pad."""
     said: dict[str, object] = {}
     if n.op == "Transpose":
-        axes = range(len(n.need(0).known))
-        order = n.wholes("perm") or tuple(reversed(axes))
+        order = n.wholes("perm") or tuple(reversed(range(len(n.shape(0)))))
         if p.channels_last and len(order) == 4:
             order = tuple(CHANNELS_SECOND.index(order[axis]) for axis in CHANNELS_SECOND)
         said["order"] = order
@@ -51,8 +49,7 @@ def gather(p: Pricer, n: OnnxNode) -> None:
     if table.kind == "weight" and table.tensor is None and len(table.known) == 2:
         table.tag = "embedding"
     w = p.tensor(table)
-    index = p.reads(*n.present[1:])
-    reads: list[Tensor | tuple[Tensor, Dim]] = [*index, (w, y.elements)]
+    reads: list[Tensor | tuple[Tensor, Dim]] = [*p.reads(*n.present[1:]), (w, y.elements)]
     p.add(n, "gather", reads, pair=(w.slot, "activation"))
 
 
@@ -63,8 +60,13 @@ def resize(p: Pricer, n: OnnxNode) -> None:
     axes = sum(1 for a, b in zip(x.known, n.out.known, strict=False) if a != b)
     # Linear: 3 operations a lerp, 2**axes - 1 lerps; cubic: 4 products and 3 sums an axis.
     per_output = {"nearest": 0, "linear": 3 * (2**axes - 1), "cubic": 7 * (4**axes - 1) // 3}
-    p.add(n, "resize", [p.tensor(x)], ops=product(per_output.get(mode, 0), n.out.elements),
-          attributes={"mode": mode})  # fmt: skip
+    p.add(
+        n,
+        "resize",
+        [p.tensor(x)],
+        ops=product(per_output.get(mode, 0), n.out.elements),
+        attributes={"mode": mode},
+    )
 
 
 def sample(p: Pricer, n: OnnxNode) -> None:

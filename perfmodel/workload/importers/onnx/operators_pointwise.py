@@ -5,6 +5,7 @@ from __future__ import annotations
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode
 from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing
+from perfmodel.workload.importers.onnx.shapes import pads_of
 from perfmodel.workload.symbols import Dim, product, simplify
 
 
@@ -14,7 +15,7 @@ def elementwise(cost: str | float | None = None) -> Pricing:
     Parameters
     ----------
     cost
-        Entry of `VECTOR_OPS`, or operations an element by the same count (a transcendental counts
+        Entry of `VECTOR_OPS`, or operations per element by the same count (a transcendental counts
         4, a division 4, a comparison or product 1); by default one for each input after the first.
     """
 
@@ -39,7 +40,7 @@ def elementwise(cost: str | float | None = None) -> Pricing:
             p.reads(*n.present),
             ops=product(each, n.out.elements),
             inplace=whole,
-            attributes={"function": cost if isinstance(cost, str) else n.op.lower()},
+            function=cost if isinstance(cost, str) else n.op.lower(),
         )
 
     return pricing
@@ -59,7 +60,7 @@ def batch_norm(p: Pricer, n: OnnxNode) -> None:
         [p.tensor(n.out)],
         ops=product(VECTOR_OPS["batch_norm"], n.out.elements),
         inplace=n.need(0),
-        attributes={"function": "batch_norm"},
+        function="batch_norm",
     )
 
 
@@ -81,7 +82,7 @@ def norm(each: float) -> Pricing:
             written,
             ops=product(each, n.out.elements),
             inplace=x,
-            attributes={"function": n.op},
+            function=n.op,
         )
 
     return pricing
@@ -103,6 +104,6 @@ def pool(p: Pricer, n: OnnxNode) -> None:
             "kernel": kernel,
             "stride": n.wholes("strides") or (1,) * axes,
             "dilation": n.wholes("dilations") or (1,) * axes,
-            "padding": n.wholes("pads") or (0,) * (2 * axes),
+            "padding": pads_of(n, axes),
         },
     )

@@ -5,40 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, fixed
+from perfmodel.workload.importers.onnx.node import (
+    NotPricedError,
+    OnnxNode,
+    OnnxValue,
+    fixed,
+    turned,
+)
 from perfmodel.workload.importers.onnx.pricing import Pricer
-from perfmodel.workload.importers.onnx.shapes import per_axis, ranked, spread
+from perfmodel.workload.importers.onnx.shapes import pads_of, per_axis, spread
 from perfmodel.workload.importers.onnx.shapes_products import indices
 from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest
 from perfmodel.workload.symbols import Dim, product, simplify
 
 
-def conv(p: Pricer, n: OnnxNode) -> None:
-    """Price ``Conv``."""
-    convolution(p, n, n.need(0), n.need(1), n.get(2))
-
-
-def conv_transpose(p: Pricer, n: OnnxNode) -> None:
-    """Price ``ConvTranspose``."""
-    convolution(p, n, n.need(0), n.need(1), n.get(2), transposed=True)
-
-
-def convolution(
+def conv(
     p: Pricer,
     n: OnnxNode,
-    x: OnnxValue,
-    w: OnnxValue,
-    bias: OnnxValue | None,
     *,
+    second: int = 1,
+    bias: int = 2,
     transposed: bool = False,
     extra: Dim = 0,
 ) -> None:
-    """Add a convolution of any groups, stride and dilation in one to three axes.
+    """Price a convolution in one to three axes whose weights and bias are these inputs.
 
     `extra` counts operations an output beside the bias (a requantisation).
     """
-    batch, channels, *spatial = ranked(x, 3)
-    first, second, *taps = ranked(w, 3)
+    factors = n.need(0), n.need(second)
+    batch, channels, *spatial = factors[0].ranked(3)
+    first, features, *taps = factors[1].ranked(3)
     if len(taps) != len(spatial):
         raise NotPricedError(f"weights with {len(taps)} axes for an input with {len(spatial)}")
     groups = n.whole("group", 1)
@@ -48,86 +44,82 @@ def convolution(
     dilation = per_axis(n, "dilations", axes)
     out = n.out.known[2:]
     c = simplify(channels / groups)
-    m: Dim = second if transposed else simplify(first / groups)
-    names = (p.tensor(x).name, p.weight(w).name, p.tensor(n.out).name)
-    over, limits = (spatial, spatial) if transposed else (out, spatial)
-    nest = conv_nest(
-        batch, groups, m, c, over, kernel, (1,) * axes if transposed else stride, dilation,
-        limits, names,
-    )  # fmt: skip
-    y = p.tensor(n.out)
-    per_output = extra + (1 if bias is not None else 0)
+    m: Dim = features if transposed else simplify(first / groups)
+    x, w, y = p.tensor(factors[0]), p.weight(factors[1]), p.tensor(n.out)
+    names = (x.name, w.name, y.name)
+    over, steps = (spatial, (1,) * axes) if transposed else (out, stride)
+    nest = conv_nest(batch, groups, m, c, over, kernel, steps, dilation, spatial, names)
+    added = p.vector(n.get(bias))
     p.add(
-        n, "depthwise" if groups != 1 and groups == channels else "conv",
-        [p.tensor(x), p.weight(w), *p.vector(bias)], ops=product(y.elements, per_output),
-        nests=[nest], pair=(p.weight(w).slot, p.tensor(x).slot),
-        attributes={"kernel": tuple(kernel), "stride": stride, "dilation": dilation,
-                    "padding": n.wholes("pads") or (0,) * (2 * axes), "groups": groups,
-                    "transposed": transposed},
-    )  # fmt: skip
+        n,
+        "depthwise" if groups != 1 and groups == channels else "conv",
+        [x, w, *added],
+        ops=product(y.elements, extra + len(added)),
+        nests=[nest],
+        pair=(w.slot, x.slot),
+        attributes={
+            "kernel": tuple(kernel),
+            "stride": stride,
+            "dilation": dilation,
+            "padding": pads_of(n, axes),
+            "groups": groups,
+            "transposed": transposed,
+        },
+    )
 
 
-def gemm(p: Pricer, n: OnnxNode) -> None:
-    """Price ``Gemm``: ``alpha A B + beta C``."""
-    a, b, c = n.need(0), n.need(1), n.get(2)
-    rows, k = ranked(a, 2)
+def gemm(p: Pricer, n: OnnxNode, *, second: int = 1, bias: int = 2, extra: Dim = 0) -> None:
+    """Price ``Gemm``, ``alpha A B + beta C``, where B and C are these inputs."""
+    a, b = n.need(0), n.need(second)
+    rows, k = a.ranked(2)
     if n.whole("transA", 0):
         rows, k = k, rows
-    features = n.out.known[-1]
-    matrices(p, n, a, b, (1, rows, features, k), bias=c, b_batched=b.is_data)
+    dims = 1, rows, n.out.known[-1], k
+    matrices(p, n, a, b, dims, bias=n.get(bias), extra=extra, b_batched=b.is_data)
 
 
-def matmul(p: Pricer, n: OnnxNode) -> None:
-    """Price ``MatMul``."""
-    product_of(p, n, n.need(0), n.need(1))
-
-
-def product_of(
-    p: Pricer,
-    n: OnnxNode,
-    a: OnnxValue,
-    b: OnnxValue,
-    *,
-    bias: OnnxValue | None = None,
-    extra: Dim = 0,
-    transposed: bool = False,
-) -> None:
-    """Add a product of stacks of matrices with NumPy's rules."""
-    left, right = ranked(a, 1), ranked(b, 1)
+def matmul(p: Pricer, n: OnnxNode, *, second: int = 1, bias: int = 2, extra: Dim = 0) -> None:
+    """Price a product of stacks of matrices whose second factor and bias are these inputs."""
+    a, b = n.need(0), n.need(second)
+    left, right = a.ranked(1), b.ranked(1)
     if len(left) == 1:
         left = (1, *left)
     if len(right) == 1:
         right = (*right, 1)
-    if transposed:
-        right = (*right[:-2], right[-1], right[-2])
+    if n.whole("transB", 0):
+        right = turned(right)
     *lead_a, m, k = left
     *lead_b, _, features = right
-    stacked_b = any(d != 1 for d in lead_b)
-    if not stacked_b:
+    batched = True
+    if not any(d != 1 for d in lead_b):
         dims = (1, product(*lead_a, m), features, k)
-        matrices(p, n, a, b, dims, bias=bias, extra=extra, b_batched=b.is_data)
-        return
-    if not any(d != 1 for d in lead_a) and not a.is_data:
+        batched = b.is_data
+    elif not any(d != 1 for d in lead_a) and not a.is_data:
         # Weights on the left are shared by the whole stack: the transposed product.
         dims = (1, product(*lead_b, features), m, k)
-        matrices(p, n, b, a, dims, bias=bias, extra=extra, b_batched=False)
-        return
-    batch = product(*spread(tuple(lead_a), tuple(lead_b)))
-    matrices(p, n, a, b, (batch, m, features, k), bias=bias, extra=extra, b_batched=True)
+        a, b, batched = b, a, False
+    else:
+        dims = (product(*spread(tuple(lead_a), tuple(lead_b))), m, features, k)
+    matrices(p, n, a, b, dims, bias=n.get(bias), extra=extra, b_batched=batched)
 
 
 def matrices(
-    p: Pricer, n: OnnxNode, a: OnnxValue, b: OnnxValue, dims: tuple[Dim, Dim, Dim, Dim], *,
-    bias: OnnxValue | None = None, extra: Dim = 0, b_batched: bool, kind: str = "gemm",
-) -> None:  # fmt: skip
+    p: Pricer,
+    n: OnnxNode,
+    a: OnnxValue,
+    b: OnnxValue,
+    dims: tuple[Dim, Dim, Dim, Dim],
+    *,
+    bias: OnnxValue | None = None,
+    extra: Dim = 0,
+    b_batched: bool,
+) -> None:
     """Add a product of ``batch, m, n, k``; `extra` counts operations an output."""
     x, w, y = p.tensor(a), p.weight(b), p.tensor(n.out)
     nest = gemm_nest(*dims, x.name, w.name, y.name, b_batched=b_batched)
-    per_output = extra + (1 if bias is not None else 0)
-    p.add(
-        n, kind, [x, w, *p.vector(bias)], ops=product(y.elements, per_output), nests=[nest],
-        pair=(w.slot, x.slot),
-    )  # fmt: skip
+    added = p.vector(bias)
+    ops = product(y.elements, extra + len(added))
+    p.add(n, "gemm", [x, w, *added], ops=ops, nests=[nest], pair=(w.slot, x.slot))
 
 
 def einsum(p: Pricer, n: OnnxNode) -> None:
@@ -139,8 +131,8 @@ def einsum(p: Pricer, n: OnnxNode) -> None:
     y = p.tensor(n.out)
     tensors = [p.tensor(e) for e in n.present]
     if len(terms) == 1:
-        p.add(n, "pool" if len(target) < len(set(terms[0])) else "copy", tensors,
-              ops=tensors[0].elements if len(target) < len(set(terms[0])) else 0)  # fmt: skip
+        summed = len(target) < len(set(terms[0]))
+        p.add(n, "pool" if summed else "copy", tensors, ops=tensors[0].elements * summed)
         return
     nests: list[LoopNest] = []
     have, held = terms[0], tensors[0]
@@ -158,17 +150,18 @@ def einsum(p: Pricer, n: OnnxNode) -> None:
 
 
 def _letters_nest(
-    sizes: Mapping[str, Dim], letters: list[str], a: tuple[str, Tensor], b: tuple[str, Tensor],
+    sizes: Mapping[str, Dim],
+    letters: list[str],
+    a: tuple[str, Tensor],
+    b: tuple[str, Tensor],
     out: tuple[str, Tensor],
-) -> LoopNest:  # fmt: skip
-    def operand(term: str, tensor: Tensor, role: str) -> Operand:
+) -> LoopNest:
+    def operand(term: str, tensor: Tensor, role: str = "") -> Operand:
+        role = role or ("weight" if tensor.role == "weight" else "input")
         return Operand(tensor.name, role, tuple(((c, 1),) for c in term))
 
-    roles = ["weight" if t.role == "weight" else "input" for _, t in (a, b)]
-    return LoopNest(
-        tuple((c, sizes[c]) for c in letters),
-        (operand(*a, roles[0]), operand(*b, roles[1]), operand(*out, "output")),
-    )
+    operands = operand(*a), operand(*b), operand(*out, "output")
+    return LoopNest(tuple((c, sizes[c]) for c in letters), operands)
 
 
 def deform_conv(p: Pricer, n: OnnxNode) -> None:
@@ -179,22 +172,24 @@ def deform_conv(p: Pricer, n: OnnxNode) -> None:
     x, w, offsets, bias, mask = (n.get(i) for i in range(5))
     if x is None or w is None or offsets is None:
         raise NotPricedError("data, weights or offsets are missing")
-    taps = w.known[2:]
     out = n.out.known[2:]
-    kernel = [fixed(t, "a kernel size") for t in taps]
-    axes = len(kernel)
+    kernel = [fixed(t, "a kernel size") for t in w.known[2:]]
     groups = n.whole("group", 1)
+    names = (p.tensor(x).name, p.weight(w).name, p.tensor(n.out).name)
+    stride, dilation = (per_axis(n, key, len(kernel)) for key in ("strides", "dilations"))
+    m = simplify(w.known[0] / groups)
     nest = conv_nest(
-        x.known[0], groups, simplify(w.known[0] / groups), w.known[1], out, kernel,
-        per_axis(n, "strides", axes), per_axis(n, "dilations", axes), x.known[2:],
-        (p.tensor(x).name, p.weight(w).name, p.tensor(n.out).name),
-    )  # fmt: skip
+        x.known[0], groups, m, w.known[1], out, kernel, stride, dilation, x.known[2:], names
+    )
     samples = product(x.known[0], x.known[1], *out, *kernel)
     p.add(
-        n, "conv", [p.tensor(x), p.weight(w), *p.reads(offsets, mask), *p.vector(bias)],
+        n,
+        "conv",
+        [p.tensor(x), p.weight(w), *p.reads(offsets, mask), *p.vector(bias)],
         ops=simplify(samples * (7 if mask is None else 8) + (n.out.elements if bias else 0)),
-        nests=[nest], pair=(p.weight(w).slot, p.tensor(x).slot),
-    )  # fmt: skip
+        nests=[nest],
+        pair=(p.weight(w).slot, p.tensor(x).slot),
+    )
 
 
 def det(p: Pricer, n: OnnxNode) -> None:

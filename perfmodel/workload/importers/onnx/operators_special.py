@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
-from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, fixed
-from perfmodel.workload.importers.onnx.operators_products import (
-    matrices,
-    product_of,
-)
+from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, fixed, turned
+from perfmodel.workload.importers.onnx.operators_products import matmul, matrices
 from perfmodel.workload.importers.onnx.pricing import Pricer
+from perfmodel.workload.importers.onnx.shapes import GATES
 from perfmodel.workload.importers.onnx.shapes_special import stft_lengths, transform_axis
 from perfmodel.workload.nest import LoopNest, Operand, conv_nest, gemm_nest, indexed
 from perfmodel.workload.symbols import Dim, constant, distinct_experts, product, simplify
-
-_GATES: Mapping[str, int] = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 def recurrent(p: Pricer, n: OnnxNode) -> None:
@@ -27,11 +22,10 @@ def recurrent(p: Pricer, n: OnnxNode) -> None:
     the hidden state waits for each step, so nothing says that its weights stay near the engine.
     """
     x, w, r, bias = n.need(0), n.need(1), n.need(2), n.get(3)
-    gates = _GATES[n.op]
+    gates = GATES[n.op]
+    steps, batch, features = x.known
     if n.whole("layout", 0):
-        batch, steps, features = x.known
-    else:
-        steps, batch, features = x.known
+        steps, batch = batch, steps
     directions, hidden = r.known[0], r.known[-1]
     width = simplify(hidden * gates)
     wt, rt = p.weight(w), p.weight(r)
@@ -40,34 +34,35 @@ def recurrent(p: Pricer, n: OnnxNode) -> None:
         raise NotPricedError("it has no output")
     y = made[0]
     state = p.scratch(f"{n.name}.state", (batch, directions, hidden), role="state")
-    reads: list[Tensor | tuple[Tensor, Dim]] = [
-        p.tensor(x), wt, (rt, product(rt.elements, steps)),
-        *((t, product(t.elements, steps)) for t in p.vector(bias)),
-        *p.reads(n.get(5), n.get(6)),
-    ]  # fmt: skip
-    dims: tuple[tuple[str, Dim], ...] = (
-        ("t", steps), ("d", directions), ("m", batch), ("n", width),
-    )  # fmt: skip
-    out = Operand(y.name, "output", indexed("mtdn"))
+    source = p.tensor(x)
 
     def nest(weight: Tensor, k: Dim, name: str) -> LoopNest:
+        extents = steps, directions, batch, width, k
         return LoopNest(
-            (*dims, ("k", k)),
+            tuple(zip("tdmnk", extents, strict=True)),
             (
                 Operand(name, "input", indexed("mtk")),
                 Operand(weight.name, "weight", indexed("dnk")),
-                out,
+                Operand(y.name, "output", indexed("mtdn")),
             ),
         )
 
     states = 2 if n.op == "LSTM" else 1
-    kept = product(2 * states, state.elements, steps)
     p.add(
-        n, "recurrent", reads, [*made, (state, kept)],
-        nests=[nest(wt, features, p.tensor(x).name), nest(rt, hidden, state.name)],
-        ops=product(batch, steps, directions, hidden, gates * 8), pair=(wt.slot, p.tensor(x).slot),
+        n,
+        "recurrent",
+        [
+            source,
+            wt,
+            *((t, product(t.elements, steps)) for t in (rt, *p.vector(bias))),
+            *p.reads(n.get(5), n.get(6)),
+        ],
+        [*made, (state, product(2 * states, state.elements, steps))],
+        nests=[nest(wt, features, source.name), nest(rt, hidden, state.name)],
+        ops=product(batch, steps, directions, hidden, gates * 8),
+        pair=(wt.slot, source.slot),
         attributes={"cell": n.op.lower()},
-    )  # fmt: skip
+    )
 
 
 def quantised_lstm(p: Pricer, n: OnnxNode) -> None:
@@ -77,29 +72,24 @@ def quantised_lstm(p: Pricer, n: OnnxNode) -> None:
         if len(edge.known) != 3:
             raise NotPricedError(f"'{edge.name}' has {len(edge.known)} dimensions and not 3")
         if edge.tensor is None and not edge.is_data:
-            edge.kind = "weight"
-            edge.shape = (edge.known[0], edge.known[2], edge.known[1])
-    plain = OnnxNode("LSTM", n.name, n.inputs[:8], n.outputs, n.attributes)
-    recurrent(p, plain)
+            edge.kind, edge.shape = "weight", turned(edge.known)
+    recurrent(p, OnnxNode("LSTM", n.name, n.inputs[:8], n.outputs, n.attributes))
 
 
-def _fft(length: Dim, what: str) -> float:
+def fft(size: int) -> float:
     """Operations of a complex FFT, ``5 n log2 n`` (Cooley and Tukey's radix 2, real operations)."""
-    size = fixed(length, what)
     return 5.0 * size * math.log2(size) if size > 1 else 0.0
 
 
 def dft(p: Pricer, n: OnnxNode) -> None:
     """Price ``DFT`` as an FFT; half of it for real input."""
     x = n.need(0)
-    axis = transform_axis(n)
-    size = x.known[axis]
+    size = x.known[transform_axis(n)]
     real = constant(x.known[-1]) == 1
     signals = simplify(product(*x.known[:-1]) / size)
-    ops = _fft(size, "the length of a transform") * (0.5 if real else 1.0)
-    p.add(
-        n, "elementwise", [p.tensor(x)], ops=product(signals, ops), attributes={"function": "fft"}
-    )
+    each = fft(fixed(size, "the length of a transform")) * (0.5 if real else 1.0)
+    ops = product(signals, each)
+    p.add(n, "elementwise", [p.tensor(x)], ops=ops, function="fft")
 
 
 def stft(p: Pricer, n: OnnxNode) -> None:
@@ -107,18 +97,19 @@ def stft(p: Pricer, n: OnnxNode) -> None:
     x = n.need(0)
     frames, length = stft_lengths(n)
     size = fixed(length, "the length of a frame")
-    per_frame = 0.5 * _fft(length, "the length of a frame") + size
-    taken = product(x.known[0], frames, size)
-    reads: list[Tensor | tuple[Tensor, Dim]] = [(p.tensor(x), taken), *p.reads(n.get(2))]
-    p.add(n, "elementwise", reads, ops=product(x.known[0], frames, per_frame),
-          attributes={"function": "fft"})  # fmt: skip
+    p.add(
+        n,
+        "elementwise",
+        [(p.tensor(x), product(x.known[0], frames, size)), *p.reads(n.get(2))],
+        ops=product(x.known[0], frames, 0.5 * fft(size) + size),
+        function="fft",
+    )
 
 
 def select(p: Pricer, n: OnnxNode) -> None:
     """Price ``TopK`` and ``Unique``: every element passes a heap of k, or a sort."""
     x = n.need(0)
-    along = n.out.known[-1] if n.op == "TopK" else x.elements
-    number = constant(along)
+    number = constant(n.out.known[-1] if n.op == "TopK" else x.elements)
     depth = math.log2(number + 1) if number else 16.0
     p.add(n, "pool", p.reads(x), ops=product(x.elements, max(depth, 1.0)))
 
@@ -130,27 +121,24 @@ def suppress(p: Pricer, n: OnnxNode) -> None:
     of 12 operations (the worst case; how many are kept only the data tell).
     """
     boxes, scores, limit = n.need(0), n.need(1), n.get(2)
-    count = boxes.known[1]
+    count = boxes.known[-2]
     most = limit.number() if limit is not None else None
-    kept = count if most is None else most
-    p.add(n, "pool", p.reads(boxes, scores),
-          ops=product(*scores.known[:2], count, kept, 12))  # fmt: skip
+    overlaps = product(*scores.known[:-1], count, count if most is None else most)
+    p.add(n, "pool", p.reads(boxes, scores), ops=product(overlaps, 12))
 
 
 def fused_matmul(p: Pricer, n: OnnxNode) -> None:
     """Price ``FusedMatMul``: either side may be turned."""
-    a, b = n.need(0), n.need(1)
-    shape = a.known
-    if n.whole("transA", 0):
-        *lead, k, m = shape
-        rows = product(*lead, m)
-        if b.is_data and len(b.known) > 2:
-            batch = product(*n.out.known[:-2])
-            matrices(p, n, a, b, (batch, m, n.out.known[-1], k), b_batched=True)
-        else:
-            matrices(p, n, a, b, (1, rows, n.out.known[-1], k), b_batched=b.is_data)
+    if not n.whole("transA", 0):
+        matmul(p, n)
         return
-    product_of(p, n, a, b, transposed=bool(n.whole("transB", 0)))
+    a, b = n.need(0), n.need(1)
+    *lead, k, m = a.known
+    features = n.out.known[-1]
+    if b.is_data and len(b.known) > 2:
+        matrices(p, n, a, b, (product(*n.out.known[:-2]), m, features, k), b_batched=True)
+    else:
+        matrices(p, n, a, b, (1, product(*lead, m), features, k), b_batched=b.is_data)
 
 
 def embed_norm(p: Pricer, n: OnnxNode) -> None:
@@ -163,8 +151,8 @@ def embed_norm(p: Pricer, n: OnnxNode) -> None:
             reads.append((p.weight(table), y.elements))
     for vector in n.inputs[5:7]:
         reads += p.vector(vector)
-    ops = VECTOR_OPS["layer_norm"] + 2
-    p.add(n, "gather", reads, [p.tensor(y)], ops=product(ops, y.elements))
+    ops = product(VECTOR_OPS["layer_norm"] + 2, y.elements)
+    p.add(n, "gather", reads, [p.tensor(y)], ops=ops)
 
 
 def experts(p: Pricer, n: OnnxNode) -> None:
@@ -189,10 +177,15 @@ def experts(p: Pricer, n: OnnxNode) -> None:
         reads.append((w, product(touched, per_expert)))
         features = simplify(per_expert / width)
         nests.append(gemm_nest(1, rows, features, width, x.name, w.name, y.name, b_batched=False))
-    first = p.weight(weights[0])
-    p.add(n, "moe", reads, nests=nests, ops=product(rows, 8, nests[0].size("n")),
-          pair=(first.slot, p.tensor(x).slot),
-          attributes={"experts": count, "per_token": per_token})  # fmt: skip
+    p.add(
+        n,
+        "moe",
+        reads,
+        nests=nests,
+        ops=product(rows, 8, nests[0].size("n")),
+        pair=(p.weight(weights[0]).slot, p.tensor(x).slot),
+        attributes={"experts": count, "per_token": per_token},
+    )
 
 
 def linear_attention(p: Pricer, n: OnnxNode) -> None:
@@ -209,13 +202,12 @@ def linear_attention(p: Pricer, n: OnnxNode) -> None:
     delta = "delta" in n.text("update_rule", "gated_delta")
 
     def nest(count: Dim, a: str, b: str, out: str) -> LoopNest:
-        axes = indexed("bth")
         return LoopNest(
             (("b", batch), ("t", steps), ("h", count), ("i", key), ("j", value)),
             (
-                Operand(a, "input", (*axes, (("i", 1),))),
-                Operand(b, "input", (*axes, (("j", 1),))),
-                Operand(out, "output", (*axes, (("j", 1),))),
+                Operand(a, "input", indexed("bthi")),
+                Operand(b, "input", indexed("bthj")),
+                Operand(out, "output", indexed("bthj")),
             ),
         )
 
@@ -226,13 +218,17 @@ def linear_attention(p: Pricer, n: OnnxNode) -> None:
     ]
     if delta:
         nests.append(nest(groups, names[1], state.name, state.name))
-    gate = product(
-        batch, steps, groups, key, value, 2 if "gated" in n.text("update_rule", "") else 1
+    gates = 2 if "gated" in n.text("update_rule", "") else 1
+    p.add(
+        n,
+        "recurrent",
+        p.reads(*n.present),
+        [*(p.tensor(e) for e in n.made), (state, product(2, state.elements, steps))],
+        nests=nests,
+        ops=product(batch, steps, groups, key, value, gates),
+        pair=("activation", "activation"),
+        attributes={"cell": "linear_attention"},
     )
-    moved = product(2, state.elements, steps)
-    p.add(n, "recurrent", p.reads(*n.present), [*(p.tensor(e) for e in n.made), (state, moved)],
-          nests=nests, ops=gate, pair=("activation", "activation"),
-          attributes={"cell": "linear_attention"})  # fmt: skip
 
 
 def causal_conv(p: Pricer, n: OnnxNode) -> None:
@@ -240,10 +236,15 @@ def causal_conv(p: Pricer, n: OnnxNode) -> None:
     x, w, bias = n.need(0), n.need(1), n.get(2)
     batch, channels, steps = x.known
     window = fixed(w.known[2], "a kernel size")
-    tensors = p.tensor(x), p.weight(w), p.tensor(n.out)
-    nest = conv_nest(batch, channels, 1, 1, [steps], [window], [1], [1], [steps],
-                     (tensors[0].name, tensors[1].name, tensors[2].name))  # fmt: skip
+    source, weights, y = p.tensor(x), p.weight(w), p.tensor(n.out)
+    names = source.name, weights.name, y.name
+    nest = conv_nest(batch, channels, 1, 1, [steps], [window], [1], [1], [steps], names)
     active = VECTOR_OPS["silu"] if n.text("activation", "none") not in {"none", ""} else 0
-    p.add(n, "depthwise", [*tensors[:2], *p.vector(bias), *p.reads(n.get(3))], nests=[nest],
-          ops=product(active + (bias is not None), n.out.elements),
-          pair=(tensors[1].slot, tensors[0].slot))  # fmt: skip
+    p.add(
+        n,
+        "depthwise",
+        [source, weights, *p.vector(bias), *p.reads(n.get(3))],
+        nests=[nest],
+        ops=product(active + (bias is not None), n.out.elements),
+        pair=(weights.slot, source.slot),
+    )

@@ -1,4 +1,4 @@
-"""Turn the nodes of a network file into operators of a graph, one table entry an operator type."""
+"""Turn the nodes of a network file into operators of a graph, one table entry per operator type."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from perfmodel.errors import nearest, printable
 from perfmodel.workload.builder import VECTOR_OPS
 from perfmodel.workload.graph import Tensor
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue
+from perfmodel.workload.layer_forms import LayerBuilder
 from perfmodel.workload.nest import LoopNest
-from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.symbols import Dim, Poly, constant, product, simplify
 
 Pricing = Callable[["Pricer", OnnxNode], None]
@@ -52,7 +52,7 @@ class Pricer:
         Whether images of the file have their channels last; those of the graph have them second.
     """
 
-    builder: SequenceBuilder
+    builder: LayerBuilder
     notes: list[str] = field(default_factory=list[str])
     channels_last: bool = False
     _copies: dict[str, int] = field(default_factory=dict[str, int])
@@ -181,6 +181,7 @@ class Pricer:
         nests: Sequence[LoopNest] = (),
         pair: tuple[str, str] | None = None,
         inplace: OnnxValue | None = None,
+        function: str = "",
         attributes: Mapping[str, object] | None = None,
     ) -> None:
         """Add the operator of a node; it writes the node's outputs unless `writes` is given."""
@@ -199,7 +200,11 @@ class Pricer:
             vector_ops=ops,
             pair=pair,
             inplace=taken,
-            attributes={"op": node.op, **(attributes or {})},
+            attributes={
+                "op": node.op,
+                **({"function": function} if function else {}),
+                **(attributes or {}),
+            },
         )
 
 
@@ -212,7 +217,7 @@ def counted(
     inplace: bool = False,
     function: str = "",
 ) -> Pricing:
-    """Return the price of an operator whose work is a number of operations an element.
+    """Return the price of an operator whose work is a number of operations per element.
 
     Parameters
     ----------
@@ -237,7 +242,7 @@ def counted(
             tensors,
             ops=work,
             inplace=x if inplace else None,
-            attributes={"function": function} if function else None,
+            function=function,
         )
 
     return pricing

@@ -22,18 +22,29 @@ from perfmodel.workload.importers.onnx.shapes import give
 from perfmodel.workload.symbols import constant, product
 
 DOMAINS: Final = frozenset(
-    {"qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas", "finn",
-     "qonnx.custom_op.general.quant"}
-)  # fmt: skip
+    {
+        "qonnx.custom_op.general",
+        "finn.custom_op.general",
+        "onnx.brevitas",
+        "finn",
+        "qonnx.custom_op.general.quant",
+    }
+)
 
 #: Quantisers of those domains.
 QUANTISERS: Final = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "FloatQuant", "MultiThreshold")
 
 #: Floating-point formats by exponent and mantissa bits.
 _FLOATS: Mapping[tuple[int, int], str] = {
-    (4, 3): "fp8_e4m3", (5, 2): "fp8_e5m2", (2, 3): "fp6", (3, 2): "fp6", (2, 1): "fp4",
-    (5, 10): "fp16", (8, 7): "bf16", (8, 23): "fp32",
-}  # fmt: skip
+    (4, 3): "fp8_e4m3",
+    (5, 2): "fp8_e5m2",
+    (2, 3): "fp6",
+    (3, 2): "fp6",
+    (2, 1): "fp4",
+    (5, 10): "fp16",
+    (8, 7): "bf16",
+    (8, 23): "fp32",
+}
 
 
 def _bits(node: OnnxNode, index: int) -> int | None:
@@ -69,7 +80,7 @@ def stated_format(node: OnnxNode) -> str:
 
 def shaped(node: OnnxNode) -> None:
     """Quantisers leave the shape; thresholds with ``data_layout`` too."""
-    give(node, node.need(0).known, format="")
+    give(node, node.shape(0), format="")
 
 
 def thresholds(p: Pricer, n: OnnxNode) -> None:
@@ -86,5 +97,10 @@ def thresholds(p: Pricer, n: OnnxNode) -> None:
     if not steps.is_data and steps.tensor is None:
         steps.kind, steps.tag = "weight", "vector"
     ops = VECTOR_OPS["compare"] * ceil(log2(count + 1))
-    p.add(n, "quantise", [p.tensor(x), p.tensor(steps)], ops=product(ops, x.elements),
-          attributes={"function": "thresholds"})  # fmt: skip
+    p.add(
+        n,
+        "quantise",
+        [p.tensor(x), p.tensor(steps)],
+        ops=product(ops, x.elements),
+        function="thresholds",
+    )

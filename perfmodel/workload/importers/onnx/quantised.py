@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from perfmodel.formats import find
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue
 from perfmodel.workload.importers.onnx.steps import OnnxIfBranches, Repeat, Step, touched
@@ -11,17 +13,54 @@ _PRODUCTS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "FusedConv", "
 
 #: Operators that runtimes run on 8-bit values between a dequantise and a quantise.
 _OTHERS = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Relu", "LeakyRelu", "Clip", "HardSwish", "HardSigmoid",
-     "Sigmoid", "Tanh", "Softmax", "AveragePool", "GlobalAveragePool", "ReduceMean", "Where", "Min",
-     "Max", "PRelu", "Concat", "MaxPool", "Resize", "Pad", "Gelu", "Pow", "Sqrt", "Sum", "Mean"}
-)  # fmt: skip
+    {
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Relu",
+        "LeakyRelu",
+        "Clip",
+        "HardSwish",
+        "HardSigmoid",
+        "Sigmoid",
+        "Tanh",
+        "Softmax",
+        "AveragePool",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "Where",
+        "Min",
+        "Max",
+        "PRelu",
+        "Resize",
+        "Gelu",
+        "Pow",
+        "Sqrt",
+        "Sum",
+        "Mean",
+    }
+)
+
+#: Views that a dequantise may stand behind as well as before.
+_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
 #: Those that move values and change none: a dequantise may pass through to the other side.
-MOVERS = frozenset(
-    {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather",
-     "Expand", "MaxPool", "DepthToSpace", "SpaceToDepth", "Identity", "Tile", "Concat", "Pad",
-     "GatherElements"}
-)  # fmt: skip
+MOVERS = _VIEWS | {
+    "Transpose",
+    "Slice",
+    "Split",
+    "Gather",
+    "Expand",
+    "MaxPool",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "Identity",
+    "Tile",
+    "Concat",
+    "Pad",
+    "GatherElements",
+}
 
 #: Activations that the clipping of a quantise swallows, or that join the requantisation.
 _FUSED = frozenset({"Relu", "Clip", "LeakyRelu"})
@@ -37,7 +76,8 @@ def fold_quantisation(steps: list[Step], outputs: list[OnnxValue]) -> tuple[list
     nested = 0
     for step in steps:
         if isinstance(step, Repeat):
-            step.steps, n = fold_quantisation(step.steps, [*outputs, *_edges(steps)])
+            read = [e for s in steps if isinstance(s, OnnxNode) for e in s.present]
+            step.steps, n = fold_quantisation(step.steps, [*outputs, *read])
             nested += n
         elif isinstance(step, OnnxIfBranches):
             step.then_steps, n = fold_quantisation(step.then_steps, list(step.then_outputs))
@@ -46,10 +86,6 @@ def fold_quantisation(steps: list[Step], outputs: list[OnnxValue]) -> tuple[list
     folder = _Folder(steps, outputs)
     folder.run()
     return folder.steps, folder.count + nested
-
-
-def _edges(steps: list[Step]) -> list[OnnxValue]:
-    return [e for s in steps if isinstance(s, OnnxNode) for e in s.present]
 
 
 class _Folder:
@@ -74,16 +110,14 @@ class _Folder:
         integer = {"DequantizeLinear", "MatMulInteger", "ConvInteger"}
         if not any(isinstance(step, OnnxNode) and step.op in integer for step in self.steps):
             return
-        for step in self.steps:
-            if isinstance(step, OnnxNode) and step.op == "Clip":
+        nodes = [step for step in self.steps if isinstance(step, OnnxNode)]
+        for step in nodes:
+            if step.op == "Clip":
                 self.narrow(step)
-        for step in list(self.steps):
-            if not isinstance(step, OnnxNode) or id(step) in self.gone:
-                continue
-            try:
-                self.fold(step)
-            except NotPricedError:
-                continue  # it lacks something, and stays as it is
+        for step in nodes:
+            if id(step) not in self.gone:
+                with suppress(NotPricedError):  # it lacks something, and stays as it is
+                    self.fold(step)
         self.sweep()
 
     def fold(self, step: OnnxNode) -> None:
@@ -91,8 +125,12 @@ class _Folder:
             self.product(step)
         elif step.op in {"MatMulInteger", "ConvInteger"}:
             self.integer(step)
-        elif step.op in _OTHERS or step.op in MOVERS:
+        elif step.op in _OTHERS | MOVERS:
             self.other(step)
+
+    def alone(self, edge: OnnxValue) -> bool:
+        """Whether one node reads a value, and nothing else does."""
+        return len(self.readers.get(id(edge), [])) == 1 and id(edge) not in self.kept
 
     def narrow(self, clip: OnnxNode) -> None:
         """Take a clip of integers for what it says of their width (QCDQ: four bits in eight).
@@ -117,19 +155,17 @@ class _Folder:
 
     def source(self, edge: OnnxValue | None) -> OnnxValue | None:
         """Return the integers behind a dequantised value, through views that nothing else reads."""
-        maker = self.maker.get(id(edge)) if edge is not None else None
-        if maker is not None and edge is not None and maker.op in _VIEWS and edge.is_data:
-            inner = maker.inputs[0]
-            alone = len(self.readers.get(id(edge), [])) == 1 and id(edge) not in self.kept
-            integers = self.source(inner) if alone else None
+        maker = self.maker.get(id(edge))
+        if maker is None or edge is None:
+            return None
+        if maker.op in _VIEWS and edge.is_data:
+            integers = self.source(maker.inputs[0]) if self.alone(edge) else None
             if integers is None:
                 return None
-            inputs = list(maker.inputs)
-            self.swap(maker, inputs, 0, integers)
-            maker.inputs = tuple(inputs)
+            self.swap(maker, 0, integers)
             edge.format = integers.format
             return edge
-        if maker is None or maker.op != "DequantizeLinear" or maker.need(0).shape is None:
+        if maker.op != "DequantizeLinear" or maker.need(0).shape is None:
             return None
         integers = maker.need(0)
         block = maker.attributes.get("block_size", 0)
@@ -152,10 +188,9 @@ class _Folder:
         between: list[OnnxNode] = []
         edge = node.out
         while True:
-            readers = self.readers.get(id(edge), [])
-            if id(edge) in self.kept or len(readers) != 1 or len(node.made) != 1:
+            if not self.alone(edge) or len(node.made) != 1:
                 return None
-            reader = readers[0]
+            (reader,) = self.readers[id(edge)]
             if reader.need(0) is not edge:
                 return None
             if reader.op == "QuantizeLinear":
@@ -166,22 +201,13 @@ class _Folder:
             edge = reader.out
 
     def product(self, node: OnnxNode) -> None:
-        sources = [self.source(e) for e in node.inputs[:2]]
-        narrow = sources[1] if len(sources) > 1 else None
-        if narrow is None:
+        first, narrow = self.source(node.get(0)), self.source(node.get(1))
+        if narrow is None or (first is None and narrow.is_data):
             return
-        if sources[0] is None and narrow.is_data:
-            return
-        inputs = list(node.inputs)
-        for i, source in enumerate(sources):
+        for i, source in enumerate((first, narrow, self.source(node.get(2)))):
             if source is not None:
-                self.swap(node, inputs, i, source)
-        if len(inputs) > 2:
-            bias = self.source(inputs[2])
-            if bias is not None:
-                self.swap(node, inputs, 2, bias)
-        node.inputs = tuple(inputs)
-        if sources[0] is not None:
+                self.swap(node, i, source)
+        if first is not None:
             self.count += 1
             self.requantise(node)
 
@@ -201,15 +227,12 @@ class _Folder:
         """Take the conversion and the scaling behind an integer product into it."""
         edge = node.out
         passed: list[OnnxNode] = []
-        allowed = ("Cast", "Mul", "Add")
-        for op in allowed:
-            readers = self.readers.get(id(edge), [])
-            if len(readers) != 1 or id(edge) in self.kept or readers[0].op != op:
+        for op in ("Cast", "Mul", "Add"):
+            reader = self.readers[id(edge)][0] if self.alone(edge) else None
+            if reader is None or reader.op != op:
                 break
-            reader = readers[0]
-            others = [e for e in reader.present if e is not edge]
-            scales = [self.scale(e) for e in others if e.is_data]
-            if any(s is None for s in scales):
+            scales = [self.scale(e) for e in reader.present if e is not edge and e.is_data]
+            if None in scales:
                 break
             self.gone |= {id(s) for s in scales if s is not None and s.op == "Mul"}
             passed.append(reader)
@@ -217,15 +240,19 @@ class _Folder:
         if passed:
             self.gone |= {id(n) for n in passed}
             vectors = [
-                e for n in passed[1:] for e in n.present
+                e
+                for n in passed[1:]
+                for e in n.present
                 if not e.is_data and len(e.known) == 1 and e.shape != (1,)
-            ]  # fmt: skip
+            ]
             node.outputs = (edge,)
             node.attributes = {
-                **node.attributes, "integer": True, "requantised": False,
+                **node.attributes,
+                "integer": True,
+                "requantised": False,
                 "fused": tuple(n.op for n in passed),
-            }  # fmt: skip
-            node.inputs = (*_padded(node.inputs, 4), *vectors)
+            }
+            node.inputs = (*(node.get(i) for i in range(4)), *vectors)
         self.count += 1
 
     def scale(self, edge: OnnxValue) -> OnnxNode | None:
@@ -233,35 +260,28 @@ class _Folder:
         maker = self.maker.get(id(edge))
         if maker is None or len(edge.shape or ()) > 1:
             return None
-        if maker.op == "DynamicQuantizeLinear":
-            return maker
-        alone = len(self.readers.get(id(edge), [])) == 1 and id(edge) not in self.kept
-        return maker if maker.op == "Mul" and alone else None
+        plain = maker.op == "Mul" and self.alone(edge)
+        return maker if plain or maker.op == "DynamicQuantizeLinear" else None
 
     def other(self, node: OnnxNode) -> None:
         """Run another operator on integers where all it reads and writes is quantised."""
         data = [e for e in node.present if self.matters(node, e)]
-        sources = [self.source(e) for e in data]
-        if not data or any(s is None for s in sources):
+        sources = {id(e): self.source(e) for e in data}
+        if not data or None in sources.values():
             return
-        written: list[tuple[OnnxValue, OnnxNode]] = []
+        quantises: list[OnnxNode] = []
         for edge in node.made:
-            readers = self.readers.get(id(edge), [])
-            if id(edge) in self.kept or not readers:
+            reader = self.readers[id(edge)][0] if self.alone(edge) else None
+            if reader is None or reader.op != "QuantizeLinear":
                 return
-            quantises = [r for r in readers if r.op == "QuantizeLinear"]
-            if len(quantises) != len(readers) or len(readers) != 1:
-                return
-            written.append((quantises[0].out, quantises[0]))
-        inputs = list(node.inputs)
-        for i, edge in enumerate(inputs):
-            for old, source in zip(data, sources, strict=True):
-                if edge is old and source is not None:
-                    self.swap(node, inputs, i, source)
-        node.inputs = tuple(inputs)
-        node.outputs = tuple(e for e, _ in written)
-        for edge, quantise in written:
-            self.maker[id(edge)] = node
+            quantises.append(reader)
+        for i, edge in enumerate(node.inputs):
+            source = sources.get(id(edge))
+            if source is not None:
+                self.swap(node, i, source)
+        node.outputs = tuple(quantise.out for quantise in quantises)
+        for quantise in quantises:
+            self.maker[id(quantise.out)] = node
             self.gone.add(id(quantise))
         moves = node.op in MOVERS
         node.attributes = {**node.attributes, "integer": True, "requantised": not moves}
@@ -277,34 +297,28 @@ class _Folder:
             edge.kind == "constant" and edge.shape in {(), (1,)}
         )
 
-    def swap(
-        self, node: OnnxNode, inputs: list[OnnxValue | None], index: int, source: OnnxValue
-    ) -> None:
-        old = inputs[index]
-        inputs[index] = source
+    def swap(self, node: OnnxNode, index: int, source: OnnxValue) -> None:
+        """Let a node read another value."""
+        old = node.inputs[index]
+        node.inputs = (*node.inputs[:index], source, *node.inputs[index + 1 :])
         if old is not None:
-            readers = self.readers.get(id(old), [])
-            self.readers[id(old)] = [r for r in readers if r is not node]
+            self.readers[id(old)] = [r for r in self.readers.get(id(old), []) if r is not node]
         self.readers.setdefault(id(source), []).append(node)
 
     def sweep(self) -> None:
         """Drop dequantises that nothing reads any more."""
-        alive: list[Step] = []
-        for step in self.steps:
-            if isinstance(step, OnnxNode):
-                if id(step) in self.gone:
-                    continue
-                unread = step.op == "DequantizeLinear" and not any(
-                    self.readers.get(id(e)) or id(e) in self.kept for e in step.made
+        self.steps = [
+            step
+            for step in self.steps
+            if not isinstance(step, OnnxNode)
+            or (
+                id(step) not in self.gone
+                and (
+                    step.op != "DequantizeLinear"
+                    or any(self.readers.get(id(e)) or id(e) in self.kept for e in step.made)
                 )
-                if unread:
-                    continue
-            alive.append(step)
-        self.steps = alive
-
-
-#: Views that a dequantise may stand behind as well as before.
-_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+            )
+        ]
 
 
 def _width(clip: OnnxNode) -> int | None:
@@ -313,15 +327,11 @@ def _width(clip: OnnxNode) -> int | None:
     low, high = (constant(b) if b is not None else None for b in bounds)
     if low is None or high is None or low > high:
         return None
-    for bits in range(1, 8):
-        if (low >= 0 and high < 2**bits) or (low >= -(2 ** (bits - 1)) and high < 2 ** (bits - 1)):
-            return bits
-    return None
+    spans = ((bits, 2**bits, 0 if low >= 0 else 2 ** (bits - 1)) for bits in range(1, 8))
+    return next(
+        (bits for bits, span, below in spans if -below <= low and high < span - below), None
+    )
 
 
 #: Operators of which only the first input carries values.
 _STRUCTURAL = (MOVERS - {"Concat"}) | {"Resize", "Clip", "ReduceMean", "AveragePool"}
-
-
-def _padded(inputs: tuple[OnnxValue | None, ...], count: int) -> tuple[OnnxValue | None, ...]:
-    return (*inputs[:count], *((None,) * (count - len(inputs))))

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from perfmodel.errors import Fault, InputError, input_error, nearest, printable
 from perfmodel.regular import contents
+from perfmodel.workload.importers.element_types import numbered
 from perfmodel.workload.importers.onnx.functions import written_out
 from perfmodel.workload.importers.onnx.signature import signature_faults
 
@@ -19,12 +20,11 @@ from perfmodel.workload.importers.onnx.signature import signature_faults
 Known: TypeAlias = tuple[set[str], ...]
 
 #: TensorProto element type -> numeric format.
-FORMATS: Mapping[int, str] = {
-    1: "fp32", 2: "uint8", 3: "int8", 4: "int16", 5: "int16", 6: "int32", 7: "int64", 8: "string",
-    9: "bool", 10: "fp16", 11: "fp64", 12: "int32", 13: "int64", 14: "fp64", 15: "fp64", 16: "bf16",
-    17: "fp8_e4m3", 18: "fp8_e4m3", 19: "fp8_e5m2", 20: "fp8_e5m2", 21: "int4", 22: "int4",
-    23: "fp4", 24: "int8", 25: "int2", 26: "int2",
-}  # fmt: skip
+FORMATS: Mapping[int, str] = numbered("onnx")
+
+#: Type of an attribute -> its field, of one value and of lists.
+_SINGLE: Mapping[int, str] = {1: "f", 2: "i", 3: "s"}
+_LISTS: Mapping[int, str] = {6: "floats", 7: "ints", 8: "strings"}
 
 #: Elements of a constant that are kept, and the largest extent and size that a file may claim.
 KEPT = 4096
@@ -176,14 +176,14 @@ class _OnnxReader:
         for entry in proto.opset_import:
             opsets[str(entry.domain)] = int(entry.version)
             if entry.version < 1:
-                self.fault("opset_import", f"there is no operator set {entry.version}",
-                           "a version from 1")  # fmt: skip
+                message = f"there is no operator set {entry.version}"
+                self.fault("opset_import", message, "a version from 1")
         graph = self.graph(proto.graph, "graph", (), 0)
         if not opsets:
             self.fault("opset_import", "names no operator set", "a version of the standard's")
         if self.untold:
-            self.faults.append(Fault(f"{self.untold} further faults are not listed",
-                                     path="graph", file=self.file))  # fmt: skip
+            message = f"{self.untold} further faults are not listed"
+            self.faults.append(Fault(message, "graph", self.file))
         if self.faults:
             raise InputError(self.faults)
         return RawModel(graph, opsets, self.file)
@@ -192,9 +192,7 @@ class _OnnxReader:
         if len(self.faults) >= _MOST_FAULTS:
             self.untold += 1
             return
-        self.faults.append(
-            Fault(message, path=path, file=self.file, expected=expected, suggestion=near)
-        )
+        self.faults.append(Fault(message, path, self.file, expected=expected, suggestion=near))
 
     def near(self, name: str, *known: Iterable[str]) -> str:
         """Return the known name nearest to one; the first faults suffice to show the pattern."""
@@ -207,11 +205,7 @@ class _OnnxReader:
             self.fault(path, f"is nested deeper than {_DEEPEST} graphs", "a flatter model")
             return RawGraph("", [], {}, [], [], {})
         stored = {str(t.name): self.tensor(t, f"{path}.initializer") for t in proto.initializer}
-        for sparse in proto.sparse_initializer:
-            values = sparse.values
-            stored[str(values.name)] = RawTensor(
-                tuple(int(d) for d in sparse.dims), FORMATS.get(int(values.data_type), "fp32")
-            )
+        stored |= {str(s.values.name): _sparse(s) for s in proto.sparse_initializer}
         inputs = [self.value(v, f"{path}.input") for v in proto.input if v.name not in stored]
         declared = {str(v.name): self.value(v, path) for v in (*proto.value_info, *proto.output)}
         known = ({*stored, *(v.name for v in inputs)}, *outer)
@@ -219,14 +213,12 @@ class _OnnxReader:
         outputs = [str(v.name) for v in proto.output]
         for name in outputs:
             if name and not _in(name, known):
-                self.fault(f"{path}.output", f"no node makes '{name}'",
-                           "an output of a node", self.near(name, *known))  # fmt: skip
+                near = self.near(name, *known)
+                self.fault(f"{path}.output", f"no node makes '{name}'", "an output of a node", near)
         if not outputs:
             self.fault(f"{path}.output", "the graph has no output", "a value that a node makes")
         replaceable = frozenset(str(v.name) for v in proto.input).intersection(stored)
-        return RawGraph(
-            str(proto.name), nodes, stored, inputs, outputs, declared, replaceable
-        )  # fmt: skip
+        return RawGraph(str(proto.name), nodes, stored, inputs, outputs, declared, replaceable)
 
     def nodes(self, protos: Iterable[Any], path: str, known: Known, depth: int) -> list[RawNode]:
         """Read nodes in an order that works; what they make becomes known."""
@@ -239,12 +231,14 @@ class _OnnxReader:
             op = str(proto.op_type)
             n = counts[op] = counts.get(op, 0) + 1
             node = RawNode(
-                op, str(proto.domain), str(proto.name) or f"{op}_{n}",
-                tuple(map(str, proto.input)), tuple(map(str, proto.output)),
-            )  # fmt: skip
+                op,
+                str(proto.domain),
+                str(proto.name) or f"{op}_{n}",
+                tuple(map(str, proto.input)),
+                tuple(map(str, proto.output)),
+            )
             for message, expected, near in signature_faults(proto, self.opsets):
-                label = f"{path}.node[{i}]: {node.op} at {node.name}"
-                self.fault(label, message, expected, near)
+                self.fault(f"{path}.node[{i}]: {node.op} at {node.name}", message, expected, near)
             for attribute in proto.attribute:
                 self.attribute(node, attribute, f"{path}.node[{i}]", known, depth)
             known[0].update(node.outputs)
@@ -260,18 +254,20 @@ class _OnnxReader:
                 self.fault(f"{path}.node[{i}]", "has no operator type", "such as Conv")
             for name in proto.output:
                 if name and (name in makers or _in(name, known)):
-                    self.fault(f"{path}.node[{i}].output", f"'{name}' is made twice",
-                               "each name once")  # fmt: skip
+                    place = f"{path}.node[{i}].output"
+                    self.fault(place, f"'{name}' is made twice", "each name once")
                 makers[name] = i
         needs: list[set[int]] = []
         for i, proto in enumerate(rows):
             reads = {str(n) for n in proto.input} | set(_captured(proto, _DEEPEST))
             for name in proto.input:
                 if name and name not in makers and not _in(name, known):
-                    label = proto.name or proto.op_type
-                    self.fault(f"{path}.node[{i}].input", f"'{label}' reads '{name}'",
-                               "a value that an input, a weight or a node gives",
-                               self.near(str(name), *known, makers))  # fmt: skip
+                    self.fault(
+                        f"{path}.node[{i}].input",
+                        f"'{proto.name or proto.op_type}' reads '{name}'",
+                        "a value that an input, a weight or a node gives",
+                        self.near(str(name), *known, makers),
+                    )
             needs.append({makers[n] for n in reads if n and n in makers and not _in(n, known)})
         if len(self.faults) > before:
             return list(range(len(rows)))  # a cycle may only be what these faults make it look
@@ -289,9 +285,8 @@ class _OnnxReader:
                 order.append(i)
                 continue
             if i in waiting:
-                label = rows[i].name or rows[i].op_type
-                self.fault(f"{path}.node[{i}]", f"'{label}' waits for itself",
-                           "a graph without a cycle")  # fmt: skip
+                message = f"'{rows[i].name or rows[i].op_type}' waits for itself"
+                self.fault(f"{path}.node[{i}]", message, "a graph without a cycle")
                 return list(range(len(rows)))
             waiting.add(i)
             stack.append((i, True))
@@ -305,22 +300,12 @@ class _OnnxReader:
             node.graphs[name] = self.graph(proto.g, f"{path}.{name}", known, depth + 1)
         elif proto.type == kinds.TENSOR:
             node.attributes[name] = self.tensor(proto.t, f"{path}.{name}")
-        elif proto.type == kinds.FLOAT:
-            node.attributes[name] = float(proto.f)
-        elif proto.type == kinds.INT:
-            node.attributes[name] = int(proto.i)
-        elif proto.type == kinds.STRING:
-            node.attributes[name] = proto.s.decode("utf-8", "replace")
-        elif proto.type == kinds.FLOATS:
-            node.attributes[name] = tuple(map(float, proto.floats))
-        elif proto.type == kinds.INTS:
-            node.attributes[name] = tuple(map(int, proto.ints))
-        elif proto.type == kinds.STRINGS:
-            node.attributes[name] = tuple(s.decode("utf-8", "replace") for s in proto.strings)
         elif proto.type == kinds.SPARSE_TENSOR:
-            dims = tuple(int(d) for d in proto.sparse_tensor.dims)
-            values = proto.sparse_tensor.values
-            node.attributes[name] = RawTensor(dims, FORMATS.get(int(values.data_type), "fp32"))
+            node.attributes[name] = _sparse(proto.sparse_tensor)
+        elif proto.type in _SINGLE:
+            (node.attributes[name],) = _plain([getattr(proto, _SINGLE[proto.type])])
+        elif proto.type in _LISTS:
+            node.attributes[name] = _plain(getattr(proto, _LISTS[proto.type]))
 
     def value(self, proto: Any, path: str) -> RawValue:
         name = str(proto.name)
@@ -334,14 +319,14 @@ class _OnnxReader:
                 if dim.HasField("dim_value"):
                     size = int(dim.dim_value)
                     if size > LARGEST_EXTENT:
-                        self.fault(f"{path}.{name}", f"an extent of {size} is absurd",
-                                   f"at most {LARGEST_EXTENT}")  # fmt: skip
+                        message = f"an extent of {size} is absurd"
+                        self.fault(f"{path}.{name}", message, f"at most {LARGEST_EXTENT}")
                     # Exporters write 0 and -1 for what they do not know.
                     shape.append(size if size > 0 else None)
                 else:
                     shape.append(printable(str(dim.dim_param).strip()) or None)
-        return RawValue(name, None if shape is None else tuple(shape),
-                        FORMATS.get(int(kind.elem_type), ""))  # fmt: skip
+        format = FORMATS.get(int(kind.elem_type), "")
+        return RawValue(name, None if shape is None else tuple(shape), format)
 
     def tensor(self, proto: Any, path: str) -> RawTensor:
         shape = tuple(int(d) for d in proto.dims)
@@ -351,12 +336,12 @@ class _OnnxReader:
             return RawTensor((0,), "fp32")
         size = prod(shape)
         if size > LARGEST_EXTENT:
-            self.fault(name, f"a tensor of {size:g} elements is absurd",
-                       f"at most {LARGEST_EXTENT}")  # fmt: skip
+            message = f"a tensor of {size:g} elements is absurd"
+            self.fault(name, message, f"at most {LARGEST_EXTENT}")
         format = FORMATS.get(int(proto.data_type))
         if format is None:
-            self.fault(name, f"{int(proto.data_type)} is no element type",
-                       f"a number from 1 to {max(FORMATS)}")  # fmt: skip
+            message = f"{int(proto.data_type)} is no element type"
+            self.fault(name, message, f"a number from 1 to {max(FORMATS)}")
             return RawTensor(shape, "fp32")
         return RawTensor(shape, format, self.numbers(proto, size, format, name))
 
@@ -376,8 +361,8 @@ class _OnnxReader:
         if raw and not format.startswith(("int4", "fp4", "int2")):
             width = self.onnx.helper.tensor_dtype_to_np_dtype(proto.data_type).itemsize
             if raw != size * width:
-                self.fault(path, f"holds {raw} bytes for {size} elements of {format}",
-                           f"{size * width} bytes")  # fmt: skip
+                message = f"holds {raw} bytes for {size} elements of {format}"
+                self.fault(path, message, f"{size * width} bytes")
                 return None
         if not few or not (size == 0 or raw or _listed(proto)):
             return None
@@ -388,6 +373,15 @@ class _OnnxReader:
         except (ValueError, TypeError, IndexError) as error:
             self.fault(path, f"its data cannot be read: {error}", "as much data as its shape says")
             return None
+
+
+def _plain(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values)
+
+
+def _sparse(proto: Any) -> RawTensor:
+    format = FORMATS.get(int(proto.values.data_type), "fp32")
+    return RawTensor(tuple(map(int, proto.dims)), format)
 
 
 def _in(name: str, known: Known) -> bool:

@@ -15,26 +15,17 @@ from perfmodel.workload.importers.onnx.node import (
     fixed,
     replaced,
 )
-from perfmodel.workload.importers.onnx.shapes import give, spread
+from perfmodel.workload.importers.onnx.shapes import (
+    axes_of,
+    axes_or_all,
+    format_of_data,
+    give,
+    spread,
+)
 from perfmodel.workload.symbols import Dim, Poly, ceil_div, constant, poly, product, simplify
 
 #: Exporters write the largest number of a type for "to the end".
 _TO_THE_END = 2**31 - 1
-
-
-def numbers(edge: OnnxValue | None, what: str) -> tuple[Dim, ...]:
-    """Return the numbers of an input that a shape hangs on.
-
-    Raises
-    ------
-    UnknownShapeError
-        They are computed from data.
-    """
-    if edge is None:
-        raise ContradictionError(f"{what} is missing")
-    if edge.numbers is None:
-        raise UnknownShapeError(f"{what} ('{edge.name}') is not known before the network runs")
-    return edge.numbers
 
 
 def told_by_data(edge: OnnxValue | None) -> bool:
@@ -42,9 +33,12 @@ def told_by_data(edge: OnnxValue | None) -> bool:
     return edge is not None and edge.numbers is None and edge.is_data and not edge.depends
 
 
-def opened(node: OnnxNode, target: OnnxValue) -> list[Dim]:
-    """Return as many extents as a computed target shape has, each a free dimension."""
-    (count,) = (fixed(d, "the length of a shape") for d in target.known)
+def target_shape(node: OnnxNode, index: int) -> Sequence[Dim]:
+    """Return the shape that an input states; free dimensions where the data decide it."""
+    edge = node.get(index)
+    if not told_by_data(edge):
+        return node.numbers(index, "the target shape")
+    (count,) = (fixed(d, "the length of a shape") for d in node.shape(index))
     return [node.open(0, axis) for axis in range(count)]
 
 
@@ -52,7 +46,7 @@ def reshape(node: OnnxNode) -> None:
     """``Reshape``: zeros copy an extent, -1 takes what is left."""
     x = node.need(0)
     stated = node.wholes("shape")
-    target = list(stated if stated is not None else numbers(node.get(1), "the target shape"))
+    target = list(stated if stated is not None else node.numbers(1, "the target shape"))
     if not node.whole("allowzero", 0):
         for i, dim in enumerate(target):
             if dim == 0:
@@ -98,23 +92,16 @@ def quotient(over: Sequence[Dim], under: Sequence[Dim]) -> Dim:
 
 def flatten(node: OnnxNode) -> None:
     """``Flatten``: two axes."""
-    x = node.need(0).known
+    x = node.shape(0)
     axis = node.whole("axis", 1)
     axis = axis_of(axis, len(x)) if axis != len(x) else axis
     give(node, (product(*x[:axis]), product(*x[axis:])))
 
 
-def _axes(node: OnnxNode) -> tuple[int, ...] | None:
-    axes = node.wholes("axes")
-    if axes is None and node.get(1) is not None:
-        axes = tuple(fixed(v, "an axis") for v in numbers(node.get(1), "the axes"))
-    return axes
-
-
 def squeeze(node: OnnxNode) -> None:
     """``Squeeze``: ones go."""
-    x = node.need(0).known
-    axes = _axes(node)
+    x = node.shape(0)
+    axes = axes_of(node)
     if axes is None:
         if any(isinstance(d, Poly) for d in x):
             raise UnknownShapeError("which extents are 1 is not known")
@@ -129,8 +116,8 @@ def squeeze(node: OnnxNode) -> None:
 
 def unsqueeze(node: OnnxNode) -> None:
     """``Unsqueeze``: ones come."""
-    x = list(node.need(0).known)
-    axes = _axes(node)
+    x = list(node.shape(0))
+    axes = axes_of(node)
     if axes is None:
         raise ContradictionError("the axes are missing")
     rank = len(x) + len(axes)
@@ -143,7 +130,7 @@ def unsqueeze(node: OnnxNode) -> None:
 
 def transpose(node: OnnxNode) -> None:
     """``Transpose``."""
-    x = node.need(0).known
+    x = node.shape(0)
     perm = node.wholes("perm") or tuple(reversed(range(len(x))))
     if sorted(perm) != list(range(len(x))):
         raise ContradictionError(f"{perm} is no order of {len(x)} axes")
@@ -161,12 +148,11 @@ def concat(node: OnnxNode) -> None:
         if len(shape) != len(shapes[0]):
             raise ContradictionError("inputs of different rank")
         total = total + shape[axis]
-    data = [e.format for e in node.present if e.is_data]
-    whole = [
+    joined = [
         total if i == axis else same_extent([s[i] for s in shapes], f"axis {i}")
         for i in range(len(shapes[0]))
     ]
-    give(node, whole, format=data[0] if data else None)
+    give(node, joined, format=format_of_data(node))
 
 
 def same_extent(extents: Sequence[Dim], what: str) -> Dim:
@@ -180,11 +166,11 @@ def same_extent(extents: Sequence[Dim], what: str) -> Dim:
 
 def split(node: OnnxNode) -> None:
     """``Split`` into stated or equal parts."""
-    x = node.need(0).known
+    x = node.shape(0)
     axis = node.axis(0, len(x))
     parts: Sequence[Dim] | None = node.wholes("split")
     if parts is None and node.get(1) is not None:
-        parts = numbers(node.get(1), "the sizes of the parts")
+        parts = node.numbers(1, "the sizes of the parts")
     count = len(node.outputs)
     size = x[axis]
     if parts is None:
@@ -227,22 +213,17 @@ def slice_bounds(node: OnnxNode) -> list[tuple[int, Dim, Dim, int]]:
 
     A backward slice that reaches the first element ends at -1.
     """
-    x = node.need(0).known
+    x = node.shape(0)
     starts: Sequence[Dim]
     ends: Sequence[Dim]
-    steps: Sequence[Dim]
     if node.get(1) is None:
         starts, ends = node.wholes("starts") or (), node.wholes("ends") or ()
-        axes = node.wholes("axes") or tuple(range(len(starts)))
-        steps = (1,) * len(starts)
     else:
-        starts, ends = numbers(node.get(1), "the starts"), numbers(node.get(2), "the ends")
-        axes = tuple(range(len(starts)))
-        if node.get(3) is not None:
-            axes = tuple(fixed(v, "an axis") for v in numbers(node.get(3), "the axes"))
-        steps = (1,) * len(starts)
-        if node.get(4) is not None:
-            steps = numbers(node.get(4), "the steps")
+        starts, ends = node.numbers(1, "the starts"), node.numbers(2, "the ends")
+    axes = axes_or_all(node, 3, len(starts))
+    steps: Sequence[Dim] = (1,) * len(starts)
+    if node.get(4) is not None:
+        steps = node.numbers(4, "the steps")
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise ContradictionError("starts, ends, axes and steps differ in number")
     bounds: list[tuple[int, Dim, Dim, int]] = []
@@ -274,17 +255,15 @@ def _clipped(bound: Dim, size: Dim, low: Dim, high: Dim) -> Dim:
 
 def sliced(node: OnnxNode) -> None:
     """``Slice``; one whose bounds the data decide takes free extents."""
-    shape = list(node.need(0).known)
+    shape = list(node.shape(0))
     if told_by_data(node.get(1)) or told_by_data(node.get(2)):
-        axes: Sequence[Dim] = range(_length(node.need(1)))
-        if node.get(3) is not None:
-            axes = numbers(node.get(3), "the axes")
-        for axis in (axis_of(fixed(a, "an axis"), len(shape)) for a in axes):
+        count = fixed(node.need(1).elements, "how many bounds there are")
+        for axis in (axis_of(a, len(shape)) for a in axes_or_all(node, 3, count)):
             shape[axis] = node.open(0, axis)
         give(node, shape)
         return
     for axis, start, end, step in slice_bounds(node):
-        span = simplify(end - start) if step > 0 else simplify(start - end)
+        span = simplify(end - start if step > 0 else start - end)
         if isinstance(span, Poly):
             shape[axis] = larger(0, ceil_div(span, abs(step)))
         else:
@@ -292,25 +271,18 @@ def sliced(node: OnnxNode) -> None:
     give(node, shape)
 
 
-def _length(edge: OnnxValue) -> int:
-    return fixed(edge.elements, "how many bounds there are")
-
-
 def expand(node: OnnxNode) -> None:
     """``Expand``: broadcast with a shape."""
     for dim in (constant(d) for d in (node.need(1).numbers or ())):
         if dim is not None and dim < 0:
             raise ContradictionError(f"an extent of {dim:g} in the target shape")
-    if told_by_data(node.get(1)):
-        give(node, spread(node.need(0).known, tuple(opened(node, node.need(1)))))
-        return
-    give(node, spread(node.need(0).known, tuple(numbers(node.get(1), "the target shape"))))
+    give(node, spread(node.shape(0), tuple(target_shape(node, 1))))
 
 
 def tile(node: OnnxNode) -> None:
     """``Tile``."""
-    repeats = numbers(node.get(1), "the repetitions")
-    x = node.need(0).known
+    repeats = node.numbers(1, "the repetitions")
+    x = node.shape(0)
     if len(repeats) != len(x):
         raise ContradictionError(f"{len(repeats)} repetitions for {len(x)} axes")
     if any((constant(r) or 0) < 0 for r in repeats):
@@ -320,12 +292,10 @@ def tile(node: OnnxNode) -> None:
 
 def pad(node: OnnxNode) -> None:
     """``Pad``; negative numbers crop."""
-    x = list(node.need(0).known)
+    x = list(node.shape(0))
     stated = node.wholes("pads") or node.wholes("paddings")
-    pads = stated if stated is not None else numbers(node.get(1), "the padding")
-    axes = range(len(x))
-    if node.get(3) is not None:
-        axes = [axis_of(fixed(v, "an axis"), len(x)) for v in numbers(node.get(3), "the axes")]
+    pads = stated if stated is not None else node.numbers(1, "the padding")
+    axes = [axis_of(a, len(x)) for a in axes_or_all(node, 3, len(x))]
     if len(pads) != 2 * len(axes):
         raise ContradictionError(f"{len(pads)} paddings for {len(axes)} axes")
     for i, axis in enumerate(axes):
@@ -335,7 +305,7 @@ def pad(node: OnnxNode) -> None:
 
 def gather(node: OnnxNode) -> None:
     """``Gather`` along an axis."""
-    x, index = node.need(0).known, node.need(1).known
+    x, index = node.shape(0), node.shape(1)
     axis = node.axis(0, len(x))
     within(node.need(1), x[axis])
     give(node, replaced(x, axis, *index))
@@ -353,7 +323,7 @@ def within(index: OnnxValue, extent: Dim) -> None:
 
 def gather_nd(node: OnnxNode) -> None:
     """``GatherND``."""
-    x, index = node.need(0).known, node.need(1).known
+    x, index = node.shape(0), node.shape(1)
     lead = node.whole("batch_dims", 0)
     if not index:
         raise ContradictionError("indices without dimensions")
@@ -365,32 +335,32 @@ def gather_nd(node: OnnxNode) -> None:
 
 def like_index(node: OnnxNode) -> None:
     """``GatherElements``: shaped as the indices."""
-    x, index = node.need(0).known, node.need(1).known
+    x, index = node.shape(0), node.shape(1)
     axis = node.axis(0, len(x))
     if len(index) != len(x):
         raise ContradictionError(f"indices of {len(index)} axes into {len(x)} axes")
     within(node.need(1), x[axis])
-    give(node, node.need(1).known)
+    give(node, node.shape(1))
 
 
 def resize(node: OnnxNode) -> None:
     """``Resize`` and ``Upsample`` by scales or to sizes."""
-    x = node.need(0).known
+    x = node.shape(0)
     later = node.op == "Resize" and len(node.inputs) > 2
     scales_at, sizes_at = (2, 3) if later else (1, -1)
     sizes = node.get(sizes_at) if sizes_at > 0 else None
-    axes = node.wholes("axes") or tuple(range(len(x)))
-    axes = tuple(axis_of(a, len(x)) for a in axes)
+    axes = [axis_of(a, len(x)) for a in node.wholes("axes") or range(len(x))]
     shape = list(x)
     if sizes is not None and sizes.shape != (0,):
-        wanted = numbers(sizes, "the sizes")
+        wanted = node.numbers(sizes_at, "the sizes")
         if len(wanted) != len(axes):
             raise ContradictionError(f"{len(wanted)} sizes for {len(axes)} axes")
         policy = node.text("keep_aspect_ratio_policy", "stretch")
         if policy != "stretch":
-            ratios = [fixed(w, "a size") / fixed(x[a], "an extent")
-                      for w, a in zip(wanted, axes, strict=True)]  # fmt: skip
-            ratio = min(ratios) if policy == "not_larger" else max(ratios)
+            ratio = (min if policy == "not_larger" else max)(
+                fixed(w, "a size") / fixed(x[a], "an extent")
+                for w, a in zip(wanted, axes, strict=True)
+            )
             wanted = tuple(round(fixed(x[a], "an extent") * ratio) for a in axes)
         for axis, size in zip(axes, wanted, strict=True):
             shape[axis] = size
@@ -398,7 +368,7 @@ def resize(node: OnnxNode) -> None:
         raise ContradictionError("neither scales nor sizes")
     else:
         listed = node.attributes.get("scales")
-        scales = tuple(listed) if listed is not None else numbers(node.get(scales_at), "the scales")
+        scales = tuple(listed) if listed is not None else node.numbers(scales_at, "the scales")
         if len(scales) != len(axes):
             raise ContradictionError(f"{len(scales)} scales for {len(axes)} axes")
         for axis, scale in zip(axes, scales, strict=True):

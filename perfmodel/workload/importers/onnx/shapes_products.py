@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from perfmodel.workload.importers.onnx.node import ContradictionError, OnnxNode, Shape
-from perfmodel.workload.importers.onnx.shapes import agree, give, ranked, spread
+from perfmodel.workload.importers.onnx.shapes import agree, give, spread
 from perfmodel.workload.symbols import Dim, constant
 
 
 def gemm(node: OnnxNode) -> None:
     """``Gemm``."""
-    a, b = ranked(node.need(0), 2), ranked(node.need(1), 2)
+    a, b = node.shape(0, 2), node.shape(1, 2)
     m, k = (a[1], a[0]) if node.whole("transA", 0) else (a[0], a[1])
     n, k2 = (b[0], b[1]) if node.whole("transB", 0) else (b[1], b[0])
-    _meet(k, k2)
+    agree("inner extents", k, k2)
     c = node.get(2)
     if c is not None and c.shape is not None:
         for here, there in zip(reversed(c.shape), (n, m), strict=False):
@@ -23,19 +23,13 @@ def gemm(node: OnnxNode) -> None:
     give(node, (m, n))
 
 
-def _meet(k: Dim, other: Dim) -> None:
-    a, b = constant(k), constant(other)
-    if a is not None and b is not None and a != b:
-        raise ContradictionError(f"inner extents {a:g} and {b:g} differ")
-
-
 def matmul(node: OnnxNode) -> None:
     """``MatMul`` and its integer forms."""
-    second = 3 if node.op == "QLinearMatMul" else 1
-    format = {"MatMulInteger": "int32"}.get(node.op)
-    if node.op == "QLinearMatMul" and node.get(7) is not None:
+    format = "int32" if node.op == "MatMulInteger" else None
+    linear = node.op == "QLinearMatMul"
+    if linear and node.get(7) is not None:
         format = node.need(7).format
-    give(node, stacked(node.need(0).known, node.need(second).known), format=format)
+    give(node, stacked(node.shape(0), node.shape(3 if linear else 1)), format=format)
 
 
 def stacked(a: Shape, b: Shape) -> Shape:
@@ -44,7 +38,7 @@ def stacked(a: Shape, b: Shape) -> Shape:
         raise ContradictionError("a product with a scalar")
     left = (1, *a) if len(a) == 1 else a
     right = (*b, 1) if len(b) == 1 else b
-    _meet(left[-1], right[-2])
+    agree("inner extents", left[-1], right[-2])
     shape = (*spread(left[:-2], right[:-2]), left[-2], right[-1])
     if len(a) == 1:
         shape = (*shape[:-2], shape[-1])
@@ -78,11 +72,10 @@ def indices(node: OnnxNode) -> tuple[list[str], str, dict[str, Dim]]:
                 sizes[letter] = size
             elif constant(size) != 1:
                 agree(f"extents of index '{letter}'", sizes[letter], size)
-    if arrow:
-        target = target.replace("...", dots)
-    else:
+    if not arrow:
         once = (c for c in sorted(sizes) if c not in dots and "".join(terms).count(c) == 1)
-        target = dots + "".join(once)
+        target = "..." + "".join(once)
+    target = target.replace("...", dots)
     if not set(target) <= set(sizes):
         raise ContradictionError(f"equation '{equation}' makes an index from nothing")
     return terms, target, sizes

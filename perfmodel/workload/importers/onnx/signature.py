@@ -13,9 +13,18 @@ from perfmodel.errors import nearest, one_of
 _DESCRIBED: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
 _KINDS: Final[Mapping[int, str]] = {
-    1: "a number", 2: "a whole number", 3: "a text", 4: "a tensor", 5: "a graph", 6: "numbers",
-    7: "whole numbers", 8: "texts", 9: "tensors", 10: "graphs", 11: "a sparse tensor",
-}  # fmt: skip
+    1: "a number",
+    2: "a whole number",
+    3: "a text",
+    4: "a tensor",
+    5: "a graph",
+    6: "numbers",
+    7: "whole numbers",
+    8: "texts",
+    9: "tensors",
+    10: "graphs",
+    11: "a sparse tensor",
+}
 
 
 class _Signature(NamedTuple):
@@ -38,11 +47,12 @@ def _signature(op: str, domain: str, opset: int) -> _Signature | None:
         return None
     single = defs.OpSchema.FormalParameterOption.Single
     return _Signature(
-        (schema.min_input, schema.max_input), (schema.min_output, schema.max_output),
+        (schema.min_input, schema.max_input),
+        (schema.min_output, schema.max_output),
         tuple(i for i, each in enumerate(schema.inputs) if each.option == single),
         {name: int(each.type.value) for name, each in schema.attributes.items()},
         tuple(name for name, each in schema.attributes.items() if each.required),
-    )  # fmt: skip
+    )
 
 
 def signature_faults(proto: Any, opsets: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
@@ -73,10 +83,16 @@ def signature_faults(proto: Any, opsets: Mapping[str, int]) -> Iterator[tuple[st
         known = signature.attributes.get(name)
         if known is None:
             if not name.startswith("_"):  # tools leave notes of their own
-                yield (f"no attribute is named '{name}'",
-                       one_of(sorted(signature.attributes))
-                       if signature.attributes else "no attributes",
-                       nearest(name, signature.attributes))  # fmt: skip
+                yield (
+                    f"no attribute is named '{name}'",
+                    one_of(sorted(signature.attributes))
+                    if signature.attributes
+                    else "no attributes",
+                    nearest(name, signature.attributes),
+                )
         elif kind and kind != known:
-            yield (f"attribute '{name}' is {_KINDS.get(kind, 'of another type')}",
-                   _KINDS.get(known, "another type"), "")  # fmt: skip
+            yield (
+                f"attribute '{name}' is {_KINDS.get(kind, 'of another type')}",
+                _KINDS.get(known, "another type"),
+                "",
+            )

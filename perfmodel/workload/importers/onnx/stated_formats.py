@@ -57,9 +57,9 @@ def fold_formats(steps: list[Step], outputs: list[OnnxValue]) -> list[Step]:
             continue
         x, y = step.need(0), step.out
         if not _is_quantiser(step):
-            if step.op in _PASSING and x.format and y.format == "":
-                same = step.op != "Concat" or len({e.format for e in step.present}) == 1
-                for edge in step.made if same else ():
+            passes = step.op in _PASSING and x.format and y.format == ""
+            if passes and (step.op != "Concat" or len({e.format for e in step.present}) == 1):
+                for edge in step.made:
                     edge.format = edge.format or x.format
             left.append(step)
             continue
@@ -106,9 +106,8 @@ def _read_by(steps: list[Step]) -> list[OnnxValue]:
     for step in steps:
         if isinstance(step, OnnxNode):
             found += step.present
-        elif isinstance(step, Repeat):
-            found += _read_by(step.steps)
-        else:
+            continue
+        found += _read_by(step.inside)
+        if isinstance(step, OnnxIfBranches):
             found += [*step.then_outputs, *step.else_outputs, *step.node.present]
-            found += _read_by([*step.then_steps, *step.else_steps])
     return found

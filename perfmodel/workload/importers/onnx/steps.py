@@ -21,6 +21,11 @@ class Repeat:
     count: Dim
     steps: list[Step]
 
+    @property
+    def inside(self) -> list[Step]:
+        """The steps of its body."""
+        return self.steps
+
 
 @dataclass(slots=True)
 class OnnxIfBranches:
@@ -31,6 +36,11 @@ class OnnxIfBranches:
     else_steps: list[Step]
     then_outputs: tuple[OnnxValue, ...]
     else_outputs: tuple[OnnxValue, ...]
+
+    @property
+    def inside(self) -> list[Step]:
+        """The steps of both bodies."""
+        return [*self.then_steps, *self.else_steps]
 
 
 Step: TypeAlias = OnnxNode | Repeat | OnnxIfBranches
@@ -65,7 +75,7 @@ def touched(step: Step) -> list[OnnxValue]:
     """Return every value that the nodes inside a step read or make."""
     if isinstance(step, OnnxNode):
         return [*step.present, *step.made]
-    if isinstance(step, Repeat):
-        return [e for s in step.steps for e in touched(s)]
-    inside = (step.node, *step.then_steps, *step.else_steps)
-    return [*step.then_outputs, *step.else_outputs, *(e for s in inside for e in touched(s))]
+    edges = [e for s in step.inside for e in touched(s)]
+    if isinstance(step, OnnxIfBranches):
+        edges += (*step.then_outputs, *step.else_outputs, *touched(step.node))
+    return edges

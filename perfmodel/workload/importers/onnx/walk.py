@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, cast
 
 from perfmodel.errors import Fault, InputError, printable
@@ -19,6 +20,7 @@ from perfmodel.workload.importers.onnx.node import (
     NotPricedError,
     OnnxNode,
     OnnxValue,
+    replaced,
 )
 from perfmodel.workload.importers.onnx.numbers import BUDGET, FEW, MOST, work_out
 from perfmodel.workload.importers.onnx.own import TYPED
@@ -43,8 +45,19 @@ _ENDLESS = 2**31 - 1
 
 
 #: Operators with windows, which need an input of some size.
-_WINDOWED = frozenset({"Conv", "ConvInteger", "QLinearConv", "MaxPool", "AveragePool", "LpPool",
-                       "Conv2D", "DepthwiseConv2D", "Conv3D"})  # fmt: skip
+_WINDOWED = frozenset(
+    {
+        "Conv",
+        "ConvInteger",
+        "QLinearConv",
+        "MaxPool",
+        "AveragePool",
+        "LpPool",
+        "Conv2D",
+        "DepthwiseConv2D",
+        "Conv3D",
+    }
+)
 
 _BRANCHES = {"then_branch", "else_branch"}
 
@@ -53,9 +66,12 @@ class Walker:
     """Walks a model with some free dimensions bound to numbers for good."""
 
     def __init__(
-        self, model: RawModel, dimensions: Dimensions, scalars: Mapping[str, float],
+        self,
+        model: RawModel,
+        dimensions: Dimensions,
+        scalars: Mapping[str, float],
         dispatched: frozenset[int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.model = model
         self.dimensions = dimensions
         self.scalars = scalars
@@ -103,13 +119,21 @@ class Walker:
         if self.faults:
             raise InputError(self.faults)
         if self.worked_out >= BUDGET:
-            self.notes.append(f"after {BUDGET:,} numbers of constants, those of more than {FEW} "
-                              "elements were not worked out")  # fmt: skip
+            self.notes.append(
+                f"after {BUDGET:,} numbers of constants, those of more than {FEW} "
+                "elements were not worked out"
+            )
         outputs = [scope[name] for name in graph.outputs if name in scope]
-        defaults = {**self.dimensions.defaults, **self.defaults}
-        running = frozenset(self._running)
-        return Walked(steps, inputs, outputs, self.blockers, defaults, self.notes, self.extents,
-                      running)  # fmt: skip
+        return Walked(
+            steps,
+            inputs,
+            outputs,
+            self.blockers,
+            {**self.dimensions.defaults, **self.defaults},
+            self.notes,
+            self.extents,
+            frozenset(self._running),
+        )
 
     def format(self, format: str) -> str:
         """Return the fixed format of an element type; plain fp32 is the precision's to choose."""
@@ -120,13 +144,10 @@ class Walker:
 
         Whole numbers of 32 bits and more are shapes and indices, not parameters.
         """
-        parameter = raw.format not in {"int64", "int32", "bool", "string"} and raw.shape != ()
-        if raw.buffer or (raw.numbers is not None and len(raw.numbers) == 1):
-            parameter = False
-        return OnnxValue(
-            name, raw.shape, "weight" if parameter else "constant", self.format(raw.format),
-            raw.numbers,
-        )  # fmt: skip
+        index = raw.format in {"int64", "int32", "bool", "string"}
+        single = raw.shape == () or (raw.numbers is not None and len(raw.numbers) == 1)
+        kind = "constant" if index or single or raw.buffer else "weight"
+        return OnnxValue(name, raw.shape, kind, self.format(raw.format), raw.numbers)
 
     # nodes
 
@@ -138,15 +159,13 @@ class Walker:
         steps: list[Step] = []
         for node in raw.nodes:
             inputs = tuple(scope.get(name) if name else None for name in node.inputs)
-            standard = node.domain in STANDARD
-            if standard and node.op == "Constant":
+            op = node.op if node.domain in STANDARD else ""
+            if op == "Constant":
                 scope[node.outputs[0]] = self.constant(node)
-            elif standard and node.op == "If" and node.graphs.keys() >= _BRANCHES:
+            elif op == "If" and node.graphs.keys() >= _BRANCHES:
                 steps += self.choice(node, inputs, scope)
-            elif (
-                standard
-                and "body" in node.graphs
-                and (node.op == "Loop" or (node.op == "Scan" and scan_axes(node) is not None))
+            elif "body" in node.graphs and (
+                op == "Loop" or (op == "Scan" and scan_axes(node) is not None)
             ):
                 steps += self.loop(node, inputs, scope)
             else:
@@ -162,16 +181,12 @@ class Walker:
         for value in raw.attributes.values():
             if isinstance(value, RawTensor):
                 return self.stored(raw.outputs[0], value)
-            if isinstance(value, int | float):
-                format = "int64" if isinstance(value, int) else self.format("fp32")
-                return OnnxValue(raw.outputs[0], (), "constant", format, (value,))
-            if isinstance(value, tuple):
-                items = cast("tuple[Any, ...]", value)
-                numbers = tuple(v for v in items if isinstance(v, int | float))
-                if len(numbers) == len(items):
-                    whole = all(isinstance(v, int) for v in numbers)
-                    format = "int64" if whole else self.format("fp32")
-                    return OnnxValue(raw.outputs[0], (len(numbers),), "constant", format, numbers)
+            listed = isinstance(value, tuple)
+            items = cast("tuple[Any, ...]", value if listed else (value,))
+            if all(isinstance(v, int | float) for v in items):
+                format = "int64" if all(isinstance(v, int) for v in items) else self.format("fp32")
+                shape = (len(items),) if listed else ()
+                return OnnxValue(raw.outputs[0], shape, "constant", format, items)
         return OnnxValue(raw.outputs[0], (), "constant")
 
     def node(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], graph: RawGraph) -> OnnxNode:
@@ -188,16 +203,11 @@ class Walker:
             kind = "weight" if any(e.kind == "weight" for e in present) else "constant"
             for edge in node.made:
                 edge.kind = kind
-        declared = [
-            self.dimensions.declared(graph.declared[e.name])
-            if e is not None and e.name in graph.declared
-            else None
-            for e in outputs
-        ]
-        formats = [graph.declared[e.name].format if e is not None and e.name in graph.declared
-                   else "" for e in outputs]  # fmt: skip
+        stated = [graph.declared.get(name) for name in raw.outputs]
+        declared = [self.dimensions.declared(value) if value else None for value in stated]
+        formats = [self.format(value.format) if value else "" for value in stated]
         try:
-            infer(node, self.model.opsets, declared, [self.format(f) for f in formats])
+            infer(node, self.model.opsets, declared, formats)
         except NotPricedError as reason:
             node.failure = str(reason)
             self.block(node, str(reason), lost)
@@ -225,16 +235,18 @@ class Walker:
         """
         fixed = surely or not (self.dimensions.bound or self.scalars)
         if self.certain and fixed and len(self.faults) < _MOST_FAULTS:
-            self.faults.append(
-                Fault(reason, path=node.label, file=self.model.file,
-                      expected="attributes and shapes that fit each other")
-            )  # fmt: skip
+            expected = "attributes and shapes that fit each other"
+            self.faults.append(Fault(reason, node.label, self.model.file, expected=expected))
 
     def runs(self, raw: RawNode, node: OnnxNode, graph: RawGraph) -> bool:
         """Tell whether a runtime dispatches a node."""
+        known = self.dispatched is not None
+        return self.noted(raw, known or is_dispatched(raw, node, graph, self.format))
+
+    def noted(self, raw: RawNode, runs: bool) -> bool:
+        """Tell whether a node runs: as the walk of the file alone said, or as said here."""
         if self.dispatched is not None:
             return id(raw) in self.dispatched
-        runs = is_dispatched(raw, node, graph, self.format)
         if runs:
             self._running.add(id(raw))
         return runs
@@ -246,10 +258,7 @@ class Walker:
         """
         first = inputs[0] if inputs else None
         live = raw.op != "If" or first is None or first.live
-        if self.dispatched is None and live:
-            self._running.add(id(raw))
-        runs = live if self.dispatched is None else id(raw) in self.dispatched
-        return [OnnxNode(CALL, raw.name, (), (), runs=True)] if runs else []
+        return [OnnxNode(CALL, raw.name, (), (), runs=True)] if self.noted(raw, live) else []
 
     def numbers(self, node: OnnxNode, lost: frozenset[str]) -> None:
         """Work out constants; what is lost to a free dimension is remembered."""
@@ -269,8 +278,7 @@ class Walker:
         if node.op in _WINDOWED and node.made and node.out.is_data and node.out.shape is not None:
             shape = node.out.shape
             for dim in shape[1:-1] if node.domain in FORMATS else shape[2:]:
-                number = constant(dim)
-                if number is None or number < 1:
+                if (constant(dim) or 0) < 1:
                     self.extents.setdefault(dim, node.label)
 
     def block(self, node: OnnxNode, reason: str, lost: frozenset[str]) -> None:
@@ -322,10 +330,15 @@ class Walker:
     def branch(self, body: RawGraph, scope: Scope) -> tuple[list[Step], tuple[OnnxValue, ...]]:
         """Walk a branch in a scope of its own."""
         inner = scope.new_child()
-        certain, self.certain = self.certain, False
-        steps = self.graph(body, inner)
-        self.certain = certain
+        steps = self.perhaps(body, inner)
         return steps, tuple(inner[n] for n in body.outputs if n in inner)
+
+    def perhaps(self, body: RawGraph, scope: Scope) -> list[Step]:
+        """Walk what may run, or not, or more than once."""
+        certain, self.certain = self.certain, False
+        steps = self.graph(body, scope)
+        self.certain = certain
+        return steps
 
     def loop(self, raw: RawNode, inputs: tuple[OnnxValue | None, ...], scope: Scope) -> list[Step]:
         """Walk the body of a ``Loop`` or ``Scan`` once, to run as often as the node says."""
@@ -339,23 +352,15 @@ class Walker:
             count: Dim = 1
             given = list(inputs[:states])
             for source, axis in zip(inputs[states:], axes, strict=False):
-                if (
-                    source is None
-                    or source.shape is None
-                    or not -len(source.shape) <= axis < len(source.shape)
-                ):
-                    given.append(None)
-                    continue
-                at = axis % len(source.shape)
-                count = source.shape[at]
-                piece = OnnxValue(
-                    f"{source.name}.slice",
-                    source.shape[:at] + source.shape[at + 1 :],
-                    source.kind,
-                    source.format,
-                    live=True,
-                )
-                before.append(OnnxNode("ScanInput", f"{raw.name}.slice", (source,), (piece,)))
+                piece = None
+                shape = source.shape or () if source is not None else ()
+                if source is not None and -len(shape) <= axis < len(shape):
+                    at = axis % len(shape)
+                    count = shape[at]
+                    name = f"{source.name}.slice"
+                    each = replaced(shape, at)
+                    piece = OnnxValue(name, each, source.kind, source.format, live=True)
+                    before.append(OnnxNode("ScanInput", f"{raw.name}.slice", (source,), (piece,)))
                 given.append(piece)
         else:
             states = max(len(inputs) - 2, 0)
@@ -363,16 +368,10 @@ class Walker:
             counter = OnnxValue(f"{raw.name}.iteration", (), format="int64", live=True)
             condition = OnnxValue(f"{raw.name}.condition", (), format="bool", live=True)
             given = [counter, condition, *inputs[2:]]
-        for value, source in zip(body.inputs, given, strict=False):
+        for value, source in zip_longest(body.inputs, given[: len(body.inputs)]):
             inner[value.name] = self.carried(value.name, source)
-        for value in body.inputs[len(given) :]:
-            inner[value.name] = OnnxValue(value.name, live=True)
-        certain, self.certain = self.certain, False
-        steps = self.graph(body, inner)
-        self.certain = certain
-        results = [inner.get(n, OnnxValue(n)) for n in body.outputs]
-        if not scan:
-            results = results[1:]
+        steps = self.perhaps(body, inner)
+        results = [inner.get(n, OnnxValue(n)) for n in body.outputs[not scan :]]
         after: list[Step] = []
         for i, name in enumerate(raw.outputs):
             if not name:
@@ -399,35 +398,36 @@ class Walker:
         """Return how often a ``Loop`` runs; a free dimension where only the data tell."""
         limit = inputs[0] if inputs else None
         number = limit.number() if limit is not None else None
-        endless = number is None or ((constant(number) or 0) >= _ENDLESS)
-        if number is not None and not endless and runs_through(raw, inputs, body):
+        if number is not None and (constant(number) or 0) >= _ENDLESS:
+            number = None
+        if number is not None and runs_through(raw, inputs, body):
             return number
         name = printable(f"trips_{raw.name}")
         if name in self.dimensions.bound:
             return self.dimensions.bound[name]
-        most = None if number is None or endless else constant(number)
-        self.defaults[name] = most or 1
+        most = self.defaults[name] = (None if number is None else constant(number)) or 1
         self.notes.append(
-            f"the data decide how often Loop at {raw.name} runs: '{name}' is {most or 1:g}"
+            f"the data decide how often Loop at {raw.name} runs: '{name}' is {most:g}"
         )
         return symbol(name)
 
 
 def free_in(node: OnnxNode) -> frozenset[str]:
     """Return the free dimensions in the shapes and numbers that a node reads."""
-    names: set[str] = set()
-    for edge in node.present:
-        for dim in (*(edge.shape or ()), *(edge.numbers or ())):
-            names |= symbols_of(dim)
-    return frozenset(names)
+    dims = (d for e in node.present for d in (*(e.shape or ()), *(e.numbers or ())))
+    return frozenset[str]().union(*map(symbols_of, dims))
 
 
 #: Inputs that only ever hold parameters, by operator.
-_PARAMETERS: Mapping[str, tuple[int, ...]] = {
-    "Conv": (1, 2), "ConvTranspose": (1, 2), "BatchNormalization": (1, 2, 3, 4),
-    "InstanceNormalization": (1, 2), "LayerNormalization": (1, 2), "LSTM": (1, 2, 3),
-    "GRU": (1, 2, 3), "RNN": (1, 2, 3), "PRelu": (1,), "Gemm": (2,),
-}  # fmt: skip
+_PARAMETERS: Mapping[str, Sequence[int]] = {
+    **dict.fromkeys(
+        ("Conv", "ConvTranspose", "InstanceNormalization", "LayerNormalization"), (1, 2)
+    ),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), (1, 2, 3)),
+    "BatchNormalization": (1, 2, 3, 4),
+    "PRelu": (1,),
+    "Gemm": (2,),
+}
 
 
 def parameters_among_inputs(graph: RawGraph) -> set[str]:
@@ -450,16 +450,18 @@ def parameters_among_inputs(graph: RawGraph) -> set[str]:
 def _mixed(graph: RawGraph) -> bool:
     """Whether the file holds other floating-point formats beside fp32."""
     others = {"fp16", "bf16", "fp64"}
-    tensors = [t for t in graph.stored.values() if len(t.shape)]
-    tensors += [
-        value
-        for node in graph.nodes
-        if node.op == "Constant"
-        for value in node.attributes.values()
-        if isinstance(value, RawTensor) and len(value.shape)
+    tensors = [
+        *graph.stored.values(),
+        *(
+            value
+            for node in graph.nodes
+            if node.op == "Constant"
+            for value in node.attributes.values()
+            if isinstance(value, RawTensor)
+        ),
     ]
-    if any(t.format in others and t.numbers is None for t in tensors):
-        return True
-    if any(v.format in others for v in graph.inputs):
-        return True
-    return any(_mixed(inner) for node in graph.nodes for inner in node.graphs.values())
+    return (
+        any(t.format in others and t.numbers is None and len(t.shape) for t in tensors)
+        or any(v.format in others for v in graph.inputs)
+        or any(_mixed(inner) for node in graph.nodes for inner in node.graphs.values())
+    )

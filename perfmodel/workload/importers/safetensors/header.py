@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -18,7 +19,10 @@ import numpy.typing as npt
 
 from perfmodel.arrays import Array
 from perfmodel.errors import Fault, InputError, input_error, nearest, one_of
+from perfmodel.formats import format_named
 from perfmodel.regular import FileBytes, open_file
+from perfmodel.specfile import read
+from perfmodel.workload.importers.element_types import ELEMENT_TYPES
 
 #: How the name of the index of a file in shards ends.
 INDEX: Final = ".safetensors.index.json"
@@ -27,15 +31,9 @@ INDEX: Final = ".safetensors.index.json"
 _LONGEST: Final = 100_000_000
 #: No extent or offset is larger, and no tensor has more axes: products of them stay small.
 _LARGEST, _AXES = 2**63, 64
-#: Bytes of an element.
-BYTES: Final = {
-    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2,
-    "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8,
-}  # fmt: skip
-_PLAIN: Final = {
-    "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "F16": "<f2", "I32": "<i4",
-    "U32": "<u4", "F32": "<f4", "I64": "<i8", "U64": "<u8", "F64": "<f8",
-}  # fmt: skip
+#: dtype of the file -> format here, and bytes of an element.
+FORMATS: Final[Mapping[str, str]] = ELEMENT_TYPES["safetensors"]
+BYTES: Final = {dtype: format_named(format).bits // 8 for dtype, format in FORMATS.items()}
 
 
 class StoredTensor(NamedTuple):
@@ -53,18 +51,20 @@ class StoredTensor(NamedTuple):
 
     def read(self) -> Array:
         """Return the numbers, in float64."""
-        count = prod(self.shape) * BYTES[self.dtype]
+        dtype, size = self.dtype, BYTES[self.dtype]
+        count = prod(self.shape) * size
         with open_file(self.file) as stream:
-            raw = np.frombuffer(FileBytes(stream, self.file)[self.start : self.start + count],
-                                dtype=np.uint8)  # fmt: skip
+            content = FileBytes(stream, self.file)[self.start : self.start + count]
+        raw = np.frombuffer(content, dtype=np.uint8)
         if len(raw) < count:
             raise input_error("became shorter while it was read", file=self.file)
-        if self.dtype in _PLAIN:
-            values = raw.view(_PLAIN[self.dtype]).astype(np.float64)
-        elif self.dtype == "BF16":
+        if dtype == "BF16":
             values = (raw.view("<u2").astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+        elif dtype.startswith("F8"):
+            values = _eight_bits(raw, 3 if dtype == "F8_E4M3" else 2)
         else:
-            values = _eight_bits(raw, 3 if self.dtype == "F8_E4M3" else 2)
+            code = "?" if dtype == "BOOL" else f"<{dtype[0].lower()}{size}"
+            values = raw.view(code).astype(np.float64)
         return values.reshape(self.shape)
 
 
@@ -150,27 +150,26 @@ def read_index(path: str | Path) -> dict[str, StoredTensor]:
     InputError
         What cannot be read, lies elsewhere or is not where the index says; every fault at once.
     """
-    from perfmodel.specfile import read
-
     path = Path(path)
     data, _ = read(path)
-    named: Any = cast("dict[str, Any]", data).get("weight_map") if isinstance(data, dict) else None
-    if not isinstance(named, dict) or not all(
-        isinstance(file, str) for file in cast("dict[str, Any]", named).values()
-    ):
+    stated: Any = cast("dict[str, Any]", data).get("weight_map") if isinstance(data, dict) else None
+    named = cast("dict[str, str]", stated if isinstance(stated, dict) else {"": None})
+    if set(map(type, named.values())) - {str}:
         raise input_error("has no weight_map", file=str(path), expected="tensor -> file")
     faults: list[Fault] = []
     found: dict[str, StoredTensor] = {}
-    for name in sorted(set(cast("dict[str, str]", named).values())):
+    for name in sorted(set(named.values())):
         if not name or Path(name).name != name:
-            faults.append(Fault(f"'{name}' lies elsewhere", "weight_map", str(path),
-                                expected="files beside the index"))  # fmt: skip
+            expected = "files beside the index"
+            faults.append(
+                Fault(f"'{name}' lies elsewhere", "weight_map", str(path), expected=expected)
+            )
             continue
         try:
             found |= read_header(path.with_name(name))
         except InputError as error:
             faults += error.faults
-    for name, file in cast("dict[str, str]", named).items() if not faults else ():
+    for name, file in named.items() if not faults else ():
         if name not in found or Path(found[name].file).name != file:
             faults.append(Fault(f"'{name}' is not in '{file}'", "weight_map", str(path)))
     if faults:
@@ -184,30 +183,27 @@ def _entry(
     def fault(message: str, expected: str, suggestion: str = "") -> None:
         faults.append(Fault(message, name, file, expected=expected, suggestion=suggestion))
 
-    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(
-        cast("dict[str, Any]", entry)
-    ):
+    stated = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
+    if not {"dtype", "shape", "data_offsets"} <= stated.keys():
         fault("is no tensor", "dtype, shape and data_offsets")
         return None
-    given = cast("dict[str, Any]", entry)
-    dtype, shape, offsets = given["dtype"], given["shape"], given["data_offsets"]
+    dtype, shape, offsets = stated["dtype"], stated["shape"], stated["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BYTES:
         fault(f"unknown dtype {dtype!r}", one_of(BYTES), nearest(str(dtype), BYTES))
         return None
     if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
-        fault("shape or offsets are no whole numbers of 64 bits",
-              f"lists of whole numbers, at most {_AXES} axes, two offsets")  # fmt: skip
+        expected = f"lists of whole numbers, at most {_AXES} axes, two offsets"
+        fault("shape or offsets are no whole numbers of 64 bits", expected)
         return None
     begin, end = offsets
-    if end - begin != prod(shape) * BYTES[dtype] or base + end > size:
-        fault(f"bytes {begin} to {end} do not hold {tuple(shape)} of {dtype} in this file",
-              f"{prod(shape) * BYTES[dtype]} bytes inside the file")  # fmt: skip
+    needed = prod(shape) * BYTES[dtype]
+    if end - begin != needed or base + end > size:
+        message = f"bytes {begin} to {end} do not hold {tuple(shape)} of {dtype} in this file"
+        fault(message, f"{needed} bytes inside the file")
         return None
     return StoredTensor(file, dtype, tuple(shape), base + begin)
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, list) and len(cast("list[Any]", value)) <= _AXES and all(
-        isinstance(v, int) and not isinstance(v, bool) and 0 <= v < _LARGEST
-        for v in cast("list[Any]", value)
-    )  # fmt: skip
+    items = cast("list[Any]", value) if isinstance(value, list) else [None]
+    return len(items) <= _AXES and all(type(v) is int and 0 <= v < _LARGEST for v in items)

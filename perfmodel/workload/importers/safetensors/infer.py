@@ -35,9 +35,9 @@ _HEADS: Final[Mapping[str, Mapping[int, int]]] = {
 }
 #: Axes of tensors that sizes are read from.
 _AXES: Final[Mapping[str, int]] = {
-    "attn_q.weight": 2, "attn_k.weight": 2, "attn_q_norm.weight": 1, "ffn_down.weight": 2,
-    "ffn_up.weight": 2,
-}  # fmt: skip
+    **dict.fromkeys(("attn_q.weight", "attn_k.weight", "ffn_down.weight", "ffn_up.weight"), 2),
+    "attn_q_norm.weight": 1,
+}
 
 
 def inferred(
@@ -71,8 +71,8 @@ def inferred(
         raise InputError([telling.placed(flaw) for flaw in flaws])
     title = path.name.removesuffix(".index.json").removesuffix(".safetensors")
     title = path.resolve().parent.name if title.startswith("model") else title
-    return entry(title, kind, kind.structure.model_validate(structure), path,
-                 notes=tuple(telling.notes))  # fmt: skip
+    shape = kind.structure.model_validate(structure)
+    return entry(title, kind, shape, path, notes=tuple(telling.notes))
 
 
 class _Telling:
@@ -86,42 +86,46 @@ class _Telling:
 
     def placed(self, flaw: Flaw) -> Fault:
         """Return a fault of the structure that was told."""
-        return Fault(f"its tensors tell no sound network: {flaw.message}",
-                     path=".".join(map(str, flaw.path)), file=self.file,
-                     expected="a config.json beside it")  # fmt: skip
+        message = f"its tensors tell no sound network: {flaw.message}"
+        place = ".".join(map(str, flaw.path)), self.file
+        return Fault(message, *place, expected="a config.json beside it")
 
     def refuse(self, message: str, also: str = "") -> None:
         """Note what is open."""
-        self.faults.append(
-            Fault(message, file=self.file, expected=f"a config.json beside it{also}")
-        )
+        expected = f"a config.json beside it{also}"
+        self.faults.append(Fault(message, file=self.file, expected=expected))
+
+    def _class(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """Return the class of a decoder or a BERT; where it is none of them, say why."""
+        needed = {"token_embd.weight", "blk.0.ffn_down.weight", "blk.0.attn_output.weight"}
+        if any("_exps" in n or ".ffn_up.0." in n or "ffn_gate_inp" in n for n in self.named):
+            self.refuse("has experts, and no tensor tells how many of them a token visits")
+            return ""
+        if (
+            not needed <= shapes.keys()
+            or len(shapes["token_embd.weight"]) != 2
+            or not _sound(shapes)
+        ):
+            message = "its names and shapes are those of no network that can be told from them"
+            self.refuse(message, ", or the weights of a Llama, GPT-2, BERT or ViT")
+            return ""
+        if any("post_ffw_norm" in n for n in self.named):
+            self.refuse("is a Gemma, and no tensor tells its sliding window")
+        for name, telling in (
+            ("bert", {"blk.0.layer_output_norm.weight"}),
+            ("gpt2", {"position_embd.weight", "blk.0.attn_qkv.weight"}),
+            ("llama", {"blk.0.ffn_gate.weight", "blk.0.attn_q.weight"}),
+        ):
+            if telling <= shapes.keys():
+                return name
+        self.refuse("its layers are none of a Llama, GPT-2 or BERT")
+        return ""
 
     def language(self) -> tuple[str, dict[str, Any]]:
         """Return family and structure of a decoder or a BERT."""
         shapes = {n: t.shape for n, t in self.named.items()}
-        table = shapes.get("token_embd.weight", ())
-        if any("_exps" in n or ".ffn_up.0." in n or "ffn_gate_inp" in n for n in self.named):
-            self.refuse("has experts, and no tensor tells how many of them a token visits")
-            return "transformer", {}
-        needed = ("blk.0.ffn_down.weight", "blk.0.attn_output.weight")
-        if len(table) != 2 or not all(n in self.named for n in needed) or not _sound(shapes):
-            self.refuse("its names and shapes are those of no network that can be told from them",
-                        ", or the weights of a Llama, GPT-2, BERT or ViT")  # fmt: skip
-            return "transformer", {}
-        if any("post_ffw_norm" in n for n in self.named):
-            self.refuse("is a Gemma, and no tensor tells its sliding window")
-        if "blk.0.layer_output_norm.weight" in self.named:
-            what = "bert"
-        elif "position_embd.weight" in self.named and "blk.0.attn_qkv.weight" in self.named:
-            what = "gpt2"
-        elif "blk.0.ffn_gate.weight" in self.named and "blk.0.attn_q.weight" in self.named:
-            what = "llama"
-        else:
-            what = "llama"
-            self.refuse("its layers are none of a Llama, GPT-2 or BERT")
-        if self.faults:
-            return "transformer", {}
-        keys = self._keys(what, shapes, table[1])
+        what = self._class(shapes)
+        keys = {} if self.faults else self._keys(what, shapes, shapes["token_embd.weight"][1])
         if self.faults:
             return "transformer", {}
         tensors = tuple(
@@ -149,20 +153,21 @@ class _Telling:
         hidden = down[0] if what == "gpt2" else down[-1]
         head = head or 1
         return {
-            f"{what}.block_count": self.layers, f"{what}.embedding_length": width,
+            f"{what}.block_count": self.layers,
+            f"{what}.embedding_length": width,
             f"{what}.feed_forward_length": hidden,
             f"{what}.attention.head_count": queries // head,
             f"{what}.attention.head_count_kv": keys // head,
             f"{what}.attention.key_length": head,
-        }  # fmt: skip
+        }
 
     def _head_dim(self, what: str, shapes: Mapping[str, tuple[int, ...]], width: int) -> int:
         given = self.settings.get("head_dim")
         if given is not None:
             if type(given) is int and given > 0:
                 return given
-            self.faults.append(Fault(f"{given!r} is no size of a head", path="head_dim",
-                                     expected="a whole number from 1"))  # fmt: skip
+            message = f"{given!r} is no size of a head"
+            self.faults.append(Fault(message, "head_dim", expected="a whole number from 1"))
             return 0
         if "blk.0.attn_q_norm.weight" in shapes:
             return shapes["blk.0.attn_q_norm.weight"][0]
@@ -182,19 +187,22 @@ class _Telling:
         if len(patch) != 4 or len(rows) != 3 or not _sound(shapes) or not up:
             self.refuse("its names and shapes are not those of a ViT")
             return {}
-        width, channels, size = patch[0], patch[1], patch[2]
+        width, channels, size, across = patch
         side = isqrt(max(rows[1] - 1, 0))
-        if side * side != rows[1] - 1 or patch[2] != patch[3]:
+        if side * side != rows[1] - 1 or size != across:
             self.refuse(f"{rows[1] - 1} positions are no square of patches")
-        head = self._head_dim("vit", shapes, width)
-        classes = (*shapes.get("cls.weight", ()), 0)[0]
         return {
-            "layers": self.layers, "width": width, "heads": width // max(head, 1),
-            "ffn_width": up[0], "patch": size, "image_size": side * size,
-            "image_channels": channels, "classes": classes,
+            "layers": self.layers,
+            "width": width,
+            "heads": width // max(self._head_dim("vit", shapes, width), 1),
+            "ffn_width": up[0],
+            "patch": size,
+            "image_size": side * size,
+            "image_channels": channels,
+            "classes": (*shapes.get("cls.weight", ()), 0)[0],
             "qkv_bias": "blk.0.attn_q.bias" in self.named,
             "pooler": "pooler.weight" in self.named,
-        }  # fmt: skip
+        }
 
 
 def _sound(shapes: Mapping[str, tuple[int, ...]]) -> bool:

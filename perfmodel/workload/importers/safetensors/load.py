@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +15,9 @@ from perfmodel.workload.importers.safetensors.header import INDEX, read_header, 
 from perfmodel.workload.importers.safetensors.infer import SHAPING, inferred
 from perfmodel.workload.importers.safetensors.names import canonical, is_buffer, original
 from perfmodel.workload.importers.safetensors.packed import unpacked
-from perfmodel.workload.importers.stored.held import FileTensor, layer_of
+from perfmodel.workload.importers.stored.held import FileTensor, layer_of, sizes_of
 from perfmodel.workload.importers.stored.match import WeightFile, match
-from perfmodel.workload.importers.stored.rewrite import OfTheFile, groups_of
+from perfmodel.workload.importers.stored.rewrite import with_weights
 from perfmodel.workload.library import ModelEntry, entry, with_settings
 from perfmodel.workload.symbols import constant
 from perfmodel.workload.workload import Workload
@@ -27,9 +26,16 @@ from perfmodel.workload.workload import Workload
 _CHECKED: Final = frozenset({"transformer", "vit", "mamba"})
 #: Parts of checkpoints that the reader of the config leaves out, by how their names begin.
 _LEFT_OUT: Final = (
-    "vision_tower.", "vision_model.", "visual.", "multi_modal_projector.", "model.vision_tower.",
-    "model.multi_modal_projector.", "cls.predictions.", "cls.seq_relationship.", "qa_outputs.",
-)  # fmt: skip
+    "vision_tower.",
+    "vision_model.",
+    "visual.",
+    "multi_modal_projector.",
+    "model.vision_tower.",
+    "model.multi_modal_projector.",
+    "cls.predictions.",
+    "cls.seq_relationship.",
+    "qa_outputs.",
+)
 
 
 def load_safetensors(path: Path, settings: Mapping[str, Value] | None = None) -> Workload:
@@ -93,10 +99,15 @@ def _with_tensors(
     # What the config says of its quantisation, the tensors say better.
     said = [note for note in made.base.notes if not note.startswith("quantisation ")]
     precision = made.base.precision or _precision(named)
+
+    def written(notes: tuple[str, ...]) -> ModelEntry:
+        context = made.base.trained_context
+        sizes = made.name, made.family, structure, path, made.defaults
+        return entry(*sizes, precision=precision, notes=notes, trained_context=context)
+
     if made.family.name not in _CHECKED:
-        notes = [*said, f"tensors of a {made.family.name} are not held against the file"]
-        return entry(made.name, made.family, structure, path, made.defaults, precision=precision,
-                     notes=tuple(notes), trained_context=made.base.trained_context)  # fmt: skip
+        unread = f"tensors of a {made.family.name} are not held against the file"
+        return written((*said, unread))
     graph = made.base.graph()
     output, table = named.get("output.weight"), named.get("token_embd.weight")
     tied = getattr(structure, "tied_embeddings", False)
@@ -108,47 +119,38 @@ def _with_tensors(
         for name in [n for n in named if layer_of(n) >= len(groups)]:
             del named[name]
     names = [tensor.name for tensor in named.values()]
-    source = WeightFile(str(path), made.name, named, spelled=lambda name: original(name, names),
-                    notes=notes)  # fmt: skip
+    source = WeightFile(
+        str(path), made.name, named, lambda name: original(name, names), notes=notes
+    )
     matched = match(graph, groups, source)
     if source.faults:
         raise InputError(source.faults)
-    found = entry(
-        made.name, made.family, structure, path, made.defaults, precision=precision,
-        notes=(*said, *source.notes), trained_context=made.base.trained_context,
-    )  # fmt: skip
-    of_the_file = OfTheFile(structure, groups_of(matched, groups), str(path))
-    return replace(found, base=of_the_file(found.base), rewrite=of_the_file)
+    return with_weights(written((*said, *source.notes)), matched, groups, path)
 
 
 def _groups(graph: Graph, structure: Any) -> list[str]:
     """Return the name of the block of each layer: first dense layers, sliding windows."""
     counts: dict[str, int] = {}
     for block in graph.blocks:
-        if block.layer and block.name not in counts:
-            counts[block.name] = int(constant(block.stored) or 0)
+        if block.layer:
+            counts.setdefault(block.name, int(constant(block.stored) or 0))
     every = getattr(structure, "full_every", 0)
     groups: list[str] = []
-    total = sum(counts.values())
-    for i in range(total):
-        full = not every or i % every == every - 1
-        fitting = [n for n, c in counts.items() if c and n.startswith("sliding_") != full]
-        chosen = (fitting if every and fitting else [n for n, c in counts.items() if c])[0]
-        counts[chosen] -= 1
-        groups.append(chosen)
+    for i in range(sum(counts.values())):
+        full = i % every == every - 1 if every else True
+        left = [name for name, count in counts.items() if count]
+        fitting = [name for name in left if every and name.startswith("sliding_") != full]
+        groups.append((fitting or left)[0])
+        counts[groups[-1]] -= 1
     return groups
 
 
 def _precision(named: Mapping[str, FileTensor]) -> str:
-    by_format: dict[str, int] = {}
-    floats: dict[str, int] = {}
-    for tensor in named.values():
-        by_format[tensor.format] = by_format.get(tensor.format, 0) + tensor.bytes
-        if tensor.format in ("fp16", "bf16", "fp32"):
-            floats[tensor.format] = floats.get(tensor.format, 0) + tensor.bytes
-    if not by_format:
+    sizes = sizes_of(named.values())
+    if not sizes:
         return ""
-    most = max(by_format, key=lambda name: by_format[name])
-    wide = max(floats, key=lambda name: floats[name], default="fp16")
+    floats = [format for format in sizes if format in ("fp16", "bf16", "fp32")]
+    most = max(sizes, key=sizes.__getitem__)
+    wide = max(floats, key=sizes.__getitem__, default="fp16")
     activations = most if most in floats else "fp16" if wide == "fp32" else wide
     return f"w={most},a={activations},kv={activations}"

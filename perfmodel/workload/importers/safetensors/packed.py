@@ -10,18 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import Final
 
 from perfmodel.errors import Fault
-from perfmodel.workload.importers.safetensors.header import BYTES, StoredTensor
+from perfmodel.workload.importers.safetensors.header import BYTES, FORMATS, StoredTensor
 from perfmodel.workload.importers.stored.held import FileTensor
-
-#: dtype of the file -> format here.
-FORMATS: Final[Mapping[str, str]] = {
-    "F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8_e4m3",
-    "F8_E5M2": "fp8_e5m2", "I8": "int8", "U8": "uint8", "I16": "int16", "U16": "int16",
-    "I32": "int32", "U32": "int32", "I64": "int64", "U64": "int64", "BOOL": "bool",
-}  # fmt: skip
 
 
 def unpacked(tensors: Mapping[str, StoredTensor], faults: list[Fault]) -> dict[str, FileTensor]:
@@ -42,14 +34,12 @@ def unpacked(tensors: Mapping[str, StoredTensor], faults: list[Fault]) -> dict[s
             if made is not None:
                 found[f"{stem}.weight"] = made
         elif name.endswith("_blocks") and tensor.dtype == "U8":
-            scales = tensors.get(f"{name.removesuffix('_blocks')}_scales")
-            if scales is None:
-                continue
-            joined |= {name, f"{name.removesuffix('_blocks')}_scales"}
             weight = name.removesuffix("_blocks")
-            found[weight] = FileTensor(
-                weight, 2 * prod(tensor.shape), "mxfp4", prod(tensor.shape) + prod(scales.shape)
-            )  # fmt: skip
+            scales = tensors.get(f"{weight}_scales")
+            if scales is not None:
+                joined |= {name, f"{weight}_scales"}
+                size = prod(tensor.shape)
+                found[weight] = FileTensor(weight, 2 * size, "mxfp4", size + prod(scales.shape))
     for name, tensor in tensors.items():
         if name not in joined:
             count = prod(tensor.shape)
@@ -67,7 +57,7 @@ def _packed(
     zeros, scales = tensors.get(f"{stem}.qzeros"), tensors.get(f"{stem}.scales")
 
     def refuse(message: str, expected: str) -> None:
-        faults.append(Fault(message, path=f"{stem}.qweight", file=weight.file, expected=expected))
+        faults.append(Fault(message, f"{stem}.qweight", weight.file, expected=expected))
 
     if zeros is None or scales is None:
         refuse("has no scales and zero points", f"'{stem}.scales' and '{stem}.qzeros'")
@@ -81,13 +71,17 @@ def _packed(
     inputs = weight.shape[0] * 32 / bits if gptq else weight.shape[0]
     fits = weight.shape[1] == (outputs if gptq else zeros.shape[1])
     if bits not in (2, 3, 4, 8) or inputs % groups or not fits:
-        refuse(f"of shape {list(weight.shape)} does not go with scales of {list(scales.shape)} "
-               f"and zero points of {list(zeros.shape)}",
-               "GPTQ or AWQ in 2, 3, 4 or 8 bits")  # fmt: skip
+        message = (
+            f"of shape {list(weight.shape)} does not go with scales of {list(scales.shape)} "
+            f"and zero points of {list(zeros.shape)}"
+        )
+        refuse(message, "GPTQ or AWQ in 2, 3, 4 or 8 bits")
         return None
-    group = int(inputs // groups)
-    held = (weight, zeros, scales)
     return FileTensor(
-        f"{stem}.qweight", int(inputs) * outputs, f"int{int(bits)}g{group}",
-        sum(prod(t.shape) * BYTES[t.dtype] for t in held), f"{stem}.qweight", weight.shape,
-    )  # fmt: skip
+        f"{stem}.qweight",
+        int(inputs) * outputs,
+        f"int{int(bits)}g{int(inputs // groups)}",
+        sum(prod(t.shape) * BYTES[t.dtype] for t in (weight, zeros, scales)),
+        f"{stem}.qweight",
+        weight.shape,
+    )

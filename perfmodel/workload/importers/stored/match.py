@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 from perfmodel.errors import Fault, nearest
 from perfmodel.specfile import shipped
 from perfmodel.workload.graph import Graph
-from perfmodel.workload.importers.stored.held import FileTensor, layer_of
+from perfmodel.workload.importers.stored.held import FileTensor, layer_of, whole_of
 from perfmodel.workload.symbols import constant
 
 #: Most of a file's bytes that may be in tensors without a place in the graph.
@@ -125,13 +125,13 @@ class _Matching:
 
     def weight(self, name: str, rest: str, layer: str) -> WeightStorage | None:
         """Return how a weight is stored."""
-        tensor = self.graph.tensors[name]
-        size = constant(tensor.elements)
+        size = constant(self.graph.tensors[name].elements)
         assert size is not None
         elements = int(size)
         names = self._names(rest, layer)
         if not names:
-            self.missing.append(f"{layer}{_expected(rest)}")
+            usual = next(iter(_options(rest)), [rest])
+            self.missing.append(f"{layer}{usual[0]}")
             return None
         held = [self.tensors[n] for n in names]
         total = sum(t.elements for t in held)
@@ -147,31 +147,21 @@ class _Matching:
 
     def _names(self, rest: str, layer: str) -> list[str]:
         """Return the tensors of a weight; a norm's bias is part of it."""
-        if rest in names_of("complete"):
-            options = [
-                tuple(f"{layer}{n}" for n in option) for option in names_of("complete")[rest]
-            ]
-        else:
-            stem, _, kind = rest.rpartition(".")
-            options = [
-                tuple(f"{layer}{n}.{kind}" for n in option)
-                for option in names_of("named").get(stem, ())
-            ]
-        for option in options:
-            if all(n in self.tensors for n in option):
-                names = list(option)
-                bias = f"{option[0].removesuffix('.weight')}.bias"
-                if "norm" in rest and bias != option[0] and bias in self.tensors:
+        for option in _options(rest):
+            names = [f"{layer}{name}" for name in option]
+            if all(name in self.tensors for name in names):
+                bias = f"{names[0].removesuffix('.weight')}.bias"
+                if "norm" in rest and bias != names[0] and bias in self.tensors:
                     names.append(bias)
                 return names
         return []
 
     def _mismatch(self, tensor: FileTensor, expected: int, held: int) -> None:
         shape = f" of shape {list(tensor.shape)}" if tensor.shape else ""
-        self.source.faults.append(
-            Fault(f"'{tensor.name}'{shape} holds {held:,} elements", path=tensor.place,
-                  file=self.source.file, expected=f"{expected:,} for this {self.source.what}")
-        )  # fmt: skip
+        message = f"'{tensor.name}'{shape} holds {held:,} elements"
+        wanted = f"{expected:,} for this {self.source.what}"
+        fault = Fault(message, tensor.place, self.source.file, expected=wanted)
+        self.source.faults.append(fault)
 
     def finish(self, layers: int) -> None:
         """Note what is missing, what does not fit, and what is left over."""
@@ -185,10 +175,13 @@ class _Matching:
         for name in self.missing[:_SHOWN]:
             spelled = self.source.spelled(name)
             faults.append(
-                Fault(f"has no tensor '{spelled}'", file=file,
-                      expected=f"what a {self.source.what} has",
-                      suggestion=nearest(spelled, names, 0.85))
-            )  # fmt: skip
+                Fault(
+                    f"has no tensor '{spelled}'",
+                    file=file,
+                    expected=f"what a {self.source.what} has",
+                    suggestion=nearest(spelled, names, 0.85),
+                )
+            )
         if len(self.missing) > _SHOWN:
             faults.append(Fault(f"lacks {len(self.missing) - _SHOWN} more tensors", file=file))
         self._beside(left, layers)
@@ -197,13 +190,11 @@ class _Matching:
         faults, file = self.source.faults, self.source.file
         total = sum(t.bytes for t in self.tensors.values())
         if sum(t.bytes for t in left.values()) > _BESIDE * total or (faults and left):
-            big = sorted(left.values(), key=lambda t: -t.bytes)
-            faults += [
-                Fault(f"no operator of a {self.source.what} stands for '{t.name}' of "
-                      f"{t.bytes:,} bytes", path=t.place, file=file,
-                      expected="tensors of the architecture as it is published")
-                for t in big[:_SHOWN]
-            ]  # fmt: skip
+            expected = "tensors of the architecture as it is published"
+            for t in sorted(left.values(), key=lambda t: -t.bytes)[:_SHOWN]:
+                where = f"stands for '{t.name}' of {t.bytes:,} bytes"
+                message = f"no operator of a {self.source.what} {where}"
+                faults.append(Fault(message, t.place, file, expected=expected))
         for name, tensor in left.items():
             number = layer_of(name)
             inside = number < layers
@@ -220,13 +211,13 @@ def _without_number(name: str) -> str:
     return re.sub(r"\.\d+\.", ".N.", name)
 
 
-def _expected(rest: str) -> str:
-    """Return the tensor that a weight is in most files."""
-    if rest in names_of("complete"):
-        return names_of("complete")[rest][0][0]
-    stem, _, kind = rest.rpartition(".")
-    known = names_of("named").get(stem)
-    return f"{known[0][0]}.{kind}" if known else rest
+def _options(weight: str) -> Sequence[Sequence[str]]:
+    """Return what a weight may be, each the tensors of a layer that it is; the usual ones first."""
+    complete = names_of("complete").get(weight)
+    if complete is not None:
+        return complete
+    stem, _, kind = weight.rpartition(".")
+    return [[f"{name}.{kind}" for name in option] for option in names_of("named").get(stem, ())]
 
 
 def names_of(kind: str) -> Mapping[str, Sequence[Sequence[str]]]:
@@ -249,15 +240,15 @@ def _with_experts_joined(tensors: Mapping[str, FileTensor]) -> dict[str, FileTen
     """Return the tensors; experts that are a tensor each as one of all of them."""
     joined: dict[str, FileTensor] = {}
     for name, tensor in tensors.items():
-        parts = name.split(".")
-        if len(parts) == 5 and parts[2] in ("ffn_up", "ffn_gate", "ffn_down"):
-            whole = ".".join((*parts[:2], f"{parts[2]}_exps", parts[4]))
+        whole = whole_of(name)
+        if whole:
             before = joined.get(whole)
             if before is None or before.format == tensor.format:
                 joined[whole] = tensor._replace(
                     elements=tensor.elements + (before.elements if before else 0),
-                    bytes=tensor.bytes + (before.bytes if before else 0), shape=(),
-                )  # fmt: skip
+                    bytes=tensor.bytes + (before.bytes if before else 0),
+                    shape=(),
+                )
                 continue
         joined[name] = tensor
     return joined

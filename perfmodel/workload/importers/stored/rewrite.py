@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.errors import Fault, InputError
@@ -11,7 +13,8 @@ from perfmodel.workload.families import ExecutionSemantics
 from perfmodel.workload.graph import Access, Block, Graph, Operator, Tensor
 from perfmodel.workload.importers.stored.held import FileTensor
 from perfmodel.workload.importers.stored.match import Matched, WeightStorage
-from perfmodel.workload.symbols import Dim, Poly, evaluate, simplify
+from perfmodel.workload.library import ModelEntry
+from perfmodel.workload.symbols import Dim, Poly, evaluate, poly, simplify
 from perfmodel.workload.unroll import carried
 from perfmodel.workload.workload import PLAIN, StructureBuild, Workload
 
@@ -81,10 +84,9 @@ def groups_of(matched: Matched, names: Sequence[str]) -> WeightStoragePlan:
 def _beside(tensors: Sequence[tuple[str, FileTensor]]) -> tuple[tuple[str, int, str], ...]:
     """Return tensors of a layer by their names without its number."""
     return tuple(
-        (name.split(".", 2)[2] if name.startswith("blk.") and name.count(".") > 1 else name,
-         held.elements, held.format)
-        for name, held in tensors
-    )  # fmt: skip
+        (re.sub(r"^blk\.[^.]*\.", "", name), tensor.elements, tensor.format)
+        for name, tensor in tensors
+    )
 
 
 class StoredBuild(StructureBuild):
@@ -172,20 +174,39 @@ class OfTheFile:
         build = base._build  # pyright: ignore[reportPrivateUsage]
         assert isinstance(build, StructureBuild)
         ours, theirs = build.structure.model_dump(), self.structure.model_dump()
+        expected = "another file, or a model of the library to change"
         faults = [
-            Fault(f"is {theirs[name]!r} by the tensors of the file", path=name, file=self.file,
-                  expected="another file, or a model of the library to change")
-            for name in ours
-            if name != "phase" and ours[name] != theirs[name]
-        ]  # fmt: skip
+            Fault(f"is {theirs[n]!r} by the tensors of the file", n, self.file, expected=expected)
+            for n in ours
+            if n != "phase" and ours[n] != theirs[n]
+        ]
         if faults:
             raise InputError(faults)
         unit, items = base.unit, base._items  # pyright: ignore[reportPrivateUsage]
         return Workload(
-            base.name, StoredBuild(build, self.plan), base.parameters, (unit, items),
-            precision=base.precision, origin=base.origin, notes=base.notes,
+            base.name,
+            StoredBuild(build, self.plan),
+            base.parameters,
+            (unit, items),
+            precision=base.precision,
+            origin=base.origin,
+            notes=base.notes,
             trained_context=base.trained_context,
-        )  # fmt: skip
+        )
+
+
+def with_weights(
+    made: ModelEntry, matched: Matched, names: Sequence[str], path: Path
+) -> ModelEntry:
+    """Return a network with its weights stored as a file has them.
+
+    Parameters
+    ----------
+    names
+        For each layer the name of its block.
+    """
+    of_the_file = OfTheFile(made.structure, groups_of(matched, names), str(path))
+    return replace(made, base=of_the_file(made.base), rewrite=of_the_file)
 
 
 def with_storage(graph: Graph, plan: WeightStoragePlan) -> Graph:
@@ -219,10 +240,11 @@ class _Storing:
         used = {n for b in blocks for op in b.operators for n in (*op.reads, *op.writes)}
         used |= set(self.old.inputs)
         return replace(
-            self.old, blocks=tuple(blocks),
+            self.old,
+            blocks=tuple(blocks),
             tensors={n: t for n, t in self.tensors.items() if n in used},
             outputs=tuple(self.current.get(n, n) for n in self.old.outputs),
-        )  # fmt: skip
+        )
 
     def _layers(self, block: Block, kinds: Sequence[StoredLayerGroup]) -> list[Block]:
         enters, leaves = carried(self.old, block)
@@ -230,26 +252,29 @@ class _Storing:
         made: list[Block] = []
         before = self.current.get(enters, enters)
         for i, kind in enumerate(kinds):
-            name = block.name if i == 0 else f"{block.name}_{i + 1}"
+            name = f"{block.name}_{i + 1}" if i else block.name
             names = self._renamed(block, name) | ({enters: before} if enters else {})
-            weights = dict(kind.weights)
-            for rest in [*weights]:
-                old = f"{block.name}.{rest}"
-                new = f"{name}.{rest}"
-                self.tensors[new] = _stored(self.old.tensors[old], new, weights[rest])
-            operators = [self._operator(o, self.current | names) for o in block.operators]
-            suffix = "" if i == 0 else f"_{i + 1}"
+            for weight, stored in kind.weights:
+                new = f"{name}.{weight}"
+                self.tensors[new] = _stored(self.old.tensors[f"{block.name}.{weight}"], new, stored)
             operators = [
-                replace(o, name=o.name.replace(f"{block.name}.", f"{block.name}{suffix}.", 1))
-                for o in operators
+                replace(
+                    self._operator(o, self.current | names),
+                    name=o.name.replace(f"{block.name}.", f"{name}.", 1),
+                )
+                for o in block.operators
             ]
             if kind.beside:
                 operators = self._reading(operators, f"{name}.", kind.beside)
             made.append(
-                replace(block, name=name, operators=tuple(operators),
-                        count=_part(block.count, kind.count, total),
-                        stored=_part(block.stored, kind.count, total))
-            )  # fmt: skip
+                replace(
+                    block,
+                    name=name,
+                    operators=tuple(operators),
+                    count=_part(block.count, kind.count, total),
+                    stored=_part(block.stored, kind.count, total),
+                )
+            )
             before = names.get(leaves, leaves)
         self.current[leaves] = before
         return made
@@ -258,9 +283,7 @@ class _Storing:
         """Return the names of a copy's own tensors."""
         own: dict[str, str] = {}
         written = {n for op in block.operators for n in op.writes}
-        touched = {a.tensor for op in block.operators for a in op.accesses}
-        touched |= {o.tensor for op in block.operators for nest in op.nests for o in nest.operands}
-        for old in touched:
+        for old in {name for op in block.operators for name in op.tensors}:
             tensor = self.old.tensors.get(old)
             scores = tensor is None
             mine = scores or old in written or tensor.role in _OWN
@@ -284,18 +307,9 @@ class _Storing:
                 slots[old.slot] = f"weight={new.format}"
             accesses.append(Access(new.name, access.mode, elements))
         left, right = operator.pair
-        return replace(
-            operator, accesses=tuple(accesses),
-            pair=(slots.get(left, left), slots.get(right, right)) if operator.nests
-            else operator.pair,
-            inplace=names.get(operator.inplace, operator.inplace),
-            nests=tuple(
-                replace(nest, operands=tuple(
-                    replace(o, tensor=names.get(o.tensor, o.tensor)) for o in nest.operands
-                ))
-                for nest in operator.nests
-            ),
-        )  # fmt: skip
+        if operator.nests:
+            left, right = slots.get(left, left), slots.get(right, right)
+        return replace(operator.renamed(names, names), accesses=tuple(accesses), pair=(left, right))
 
     def _reading(
         self, operators: list[Operator], prefix: str, beside: Sequence[tuple[str, int, str]]
@@ -328,12 +342,10 @@ class _Storing:
 def _stored(tensor: Tensor, name: str, stored: WeightStorage) -> Tensor:
     """Return a weight as the file stores it."""
     same = simplify(tensor.elements) == stored.elements
-    return replace(tensor, name=name, format=stored.format,
-                   shape=tensor.shape if same else (stored.elements,))  # fmt: skip
+    shape = tensor.shape if same else (stored.elements,)
+    return replace(tensor, name=name, format=stored.format, shape=shape)
 
 
 def _part(count: Dim, part: int, total: int) -> Dim:
     """Return the part of a block's count that some of its layers are."""
-    if isinstance(count, Poly):
-        return simplify(Poly({m: c * part / total for m, c in count.terms.items()}))
-    return simplify(Poly({(): count * part / total}))
+    return simplify(Poly({m: c * part / total for m, c in poly(count).terms.items()}))

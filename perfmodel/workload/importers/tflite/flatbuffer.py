@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from perfmodel.errors import Fault
@@ -19,10 +20,20 @@ from perfmodel.regular import FileBytes
 #: How many faults are collected before reading stops: one broken offset may make many.
 _MOST_FAULTS: Final = 20
 
-_KINDS: Final = {
-    "bool": "<?", "int8": "<b", "uint8": "<B", "int16": "<h", "uint16": "<H", "int32": "<i",
-    "uint32": "<I", "int64": "<q", "uint64": "<Q", "float32": "<f", "float64": "<d",
-}  # fmt: skip
+#: Scalars by their names in a schema, as `struct` writes them.
+KINDS: Final = {
+    "bool": "<?",
+    "int8": "<b",
+    "uint8": "<B",
+    "int16": "<h",
+    "uint16": "<H",
+    "int32": "<i",
+    "uint32": "<I",
+    "int64": "<q",
+    "uint64": "<Q",
+    "float32": "<f",
+    "float64": "<d",
+}
 
 _Made = TypeVar("_Made")
 
@@ -49,9 +60,8 @@ class Flatbuffer:
         """Note a fault of the field `path` at byte `at`; one message a field."""
         if len(self.faults) < _MOST_FAULTS:
             self.faults.append(
-                Fault(f"{message} (byte {at})", path=path, file=self.file, expected=expected,
-                      suggestion=near)
-            )  # fmt: skip
+                Fault(f"{message} (byte {at})", path, self.file, 0, 0, expected, near)
+            )
 
     @property
     def stopped(self) -> bool:
@@ -60,7 +70,7 @@ class Flatbuffer:
 
     def number(self, kind: str, at: int, path: str) -> Any:
         """Return a scalar; 0 and a fault where the file ends before it."""
-        form = _KINDS[kind]
+        form = KINDS[kind]
         if not 0 <= at <= len(self.data) - struct.calcsize(form):
             self.fault(path, at, "lies outside the file", f"a byte below {len(self.data)}")
             return 0
@@ -68,7 +78,7 @@ class Flatbuffer:
 
     def numbers(self, kind: str, at: int, count: int) -> tuple[Any, ...]:
         """Return scalars of a range that was checked."""
-        form = f"<{count}{_KINDS[kind][1]}"
+        form = f"<{count}{KINDS[kind][1]}"
         return struct.unpack(form, self.data[at : at + struct.calcsize(form)])
 
     def spend(self, size: int, path: str, at: int) -> bool:
@@ -82,8 +92,7 @@ class Flatbuffer:
 
     def root(self, path: str) -> FlatbufferTable | None:
         """Return the table that the file begins with."""
-        at = self.number("uint32", 0, path)
-        return self.table(at, path)
+        return self.table(self.number("uint32", 0, path), path)
 
     def table(self, at: int, path: str) -> FlatbufferTable | None:
         """Return the table at a byte, ``None`` and a fault where there can be none."""
@@ -94,13 +103,13 @@ class Flatbuffer:
             self.fault(path, at, "is no table: lies outside the file", f"a byte from 4 to {size}")
             return None
         if not 0 <= vtable <= size - 4:
-            self.fault(path, at, f"is no table: its vtable would lie at byte {vtable}",
-                       f"a byte from 0 to {size - 4}")  # fmt: skip
+            message = f"is no table: its vtable would lie at byte {vtable}"
+            self.fault(path, at, message, f"a byte from 0 to {size - 4}")
             return None
         length, inline = self.numbers("uint16", vtable, 2)
         if length < 4 or length % 2 or vtable + length > size:
-            self.fault(path, vtable, f"is no table: its vtable has {length} bytes",
-                       "an even number from 4, inside the file")  # fmt: skip
+            message = f"is no table: its vtable has {length} bytes"
+            self.fault(path, vtable, message, "an even number from 4, inside the file")
             return None
         if inline < 4 or at + inline > size:
             self.fault(path, at, f"is no table: it has {inline} bytes", "from 4, inside the file")
@@ -110,20 +119,16 @@ class Flatbuffer:
         return FlatbufferTable(self, at, path, vtable, length, inline)
 
 
+@dataclass(frozen=True, slots=True)
 class FlatbufferTable:
     """A table: its fields by slot, the number of the field in the schema."""
 
-    __slots__ = ("_inline", "_length", "_vtable", "at", "buffer", "path")
-
-    def __init__(
-        self, buffer: Flatbuffer, at: int, path: str, vtable: int, length: int, inline: int
-    ) -> None:
-        self.buffer = buffer
-        self.at = at
-        self.path = path
-        self._vtable = vtable
-        self._length = length
-        self._inline = inline
+    buffer: Flatbuffer
+    at: int
+    path: str
+    _vtable: int
+    _length: int
+    _inline: int
 
     def _field(self, slot: int, size: int, name: str) -> int:
         """Return the byte of a field, 0 where the table leaves it out."""
@@ -134,9 +139,9 @@ class FlatbufferTable:
         if offset == 0:
             return 0
         if offset < 4 or offset + size > self._inline:
-            self.buffer.fault(f"{self.path}.{name}", self._vtable + entry,
-                              f"lies {offset} bytes into a table of {self._inline}",
-                              "a place inside the table")  # fmt: skip
+            message = f"lies {offset} bytes into a table of {self._inline}"
+            place = f"{self.path}.{name}", self._vtable + entry
+            self.buffer.fault(*place, message, "a place inside the table")
             return 0
         return self.at + offset
 
@@ -151,7 +156,7 @@ class FlatbufferTable:
 
     def scalar(self, slot: int, kind: str, name: str, default: Any = 0) -> Any:
         """Return a field that is one number."""
-        at = self._field(slot, struct.calcsize(_KINDS[kind]), name)
+        at = self._field(slot, struct.calcsize(KINDS[kind]), name)
         return self.buffer.number(kind, at, f"{self.path}.{name}") if at else default
 
     def _target(self, slot: int, name: str) -> int:
@@ -161,9 +166,9 @@ class FlatbufferTable:
             return 0
         step: int = self.buffer.number("uint32", at, f"{self.path}.{name}")
         if step < 4 or at + step > len(self.buffer.data) - 4:
-            self.buffer.fault(f"{self.path}.{name}", at,
-                              f"points {step} bytes on, to no place of the file",
-                              f"from 4 to {len(self.buffer.data) - 4 - at}")  # fmt: skip
+            message = f"points {step} bytes on, to no place of the file"
+            expected = f"from 4 to {len(self.buffer.data) - 4 - at}"
+            self.buffer.fault(f"{self.path}.{name}", at, message, expected)
             return 0
         return at + step
 
@@ -180,14 +185,14 @@ class FlatbufferTable:
         count: int = self.buffer.number("uint32", at, f"{self.path}.{name}")
         left = (len(self.buffer.data) - at - 4) // width
         if count > left:
-            self.buffer.fault(f"{self.path}.{name}", at, f"claims {count} elements",
-                              f"at most {left}, which the file holds from there")  # fmt: skip
+            expected = f"at most {left}, which the file holds from there"
+            self.buffer.fault(f"{self.path}.{name}", at, f"claims {count} elements", expected)
             return 0, 0
         return at + 4, count
 
     def vector(self, slot: int, kind: str, name: str) -> tuple[Any, ...]:
         """Return a vector of numbers."""
-        width = struct.calcsize(_KINDS[kind])
+        width = struct.calcsize(KINDS[kind])
         at, count = self.span(slot, width, name)
         if not self.buffer.spend(count * width, f"{self.path}.{name}", at):
             return ()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from perfmodel.arrays import Value
 from perfmodel.workload.importers.onnx.load import OnnxWorkload
-from perfmodel.workload.importers.tflite.read import TfliteModel, read_tflite
+from perfmodel.workload.importers.tflite.read import TfliteModel, TfliteTensor, read_tflite
 from perfmodel.workload.importers.tflite.translate import translate
 from perfmodel.workload.workload import Workload
 
@@ -45,18 +45,20 @@ def load_tflite(path: str | Path, settings: Mapping[str, Value] | None = None) -
 def _precision(model: TfliteModel) -> str:
     """Return what the products of the network are made of: widths of weights and activations."""
     graph = model.subgraphs[0]
-    sizes: dict[str, int] = {}
-    for tensor in graph.tensors:
-        if tensor.constant and len(tensor.shape) > 1:
-            sizes[tensor.format] = sizes.get(tensor.format, 0) + tensor.elements
-    made: dict[str, int] = {}
-    for operator in graph.operators:
-        for index in operator.outputs:
-            tensor = graph.tensors[index]
-            if not tensor.constant:
-                made[tensor.format] = made.get(tensor.format, 0) + tensor.elements
-    numeric = ("int4", "int8", "uint8", "int16", "fp16", "fp32", "bf16")
-    weights = max((f for f in numeric if f in sizes), key=lambda f: sizes[f], default="fp32")
-    values = max((f for f in numeric if f in made), key=lambda f: made[f], default="fp32")
-    weights, values = (f.replace("uint8", "int8") for f in (weights, values))
+    made = (graph.tensors[i] for operator in graph.operators for i in operator.outputs)
+    weights = _most(t for t in graph.tensors if t.constant and len(t.shape) > 1)
+    values = _most(t for t in made if not t.constant)
     return weights if weights == values else f"w={weights},a={values}"
+
+
+def _most(tensors: Iterable[TfliteTensor]) -> str:
+    """Return the format that most numbers are in."""
+    sizes: dict[str, int] = dict.fromkeys(
+        ("int4", "int8", "uint8", "int16", "fp16", "fp32", "bf16"), 0
+    )
+    for tensor in tensors:
+        if tensor.format in sizes:
+            sizes[tensor.format] += tensor.elements
+    return max(filter(sizes.get, sizes), key=sizes.__getitem__, default="fp32").replace(
+        "uint8", "int8"
+    )

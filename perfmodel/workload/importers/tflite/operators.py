@@ -8,24 +8,28 @@ into nodes of the ONNX standard.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
 from perfmodel.workload.importers.onnx import operators_movement as move
+from perfmodel.workload.importers.onnx import operators_products as multiply
 from perfmodel.workload.importers.onnx.extents import floor_div
 from perfmodel.workload.importers.onnx.node import NotPricedError, OnnxNode, OnnxValue, Shape, fixed
 from perfmodel.workload.importers.onnx.operators_pointwise import pool
-from perfmodel.workload.importers.onnx.operators_products import (
-    convolution,
-    matrices,
-    product_of,
-)
 from perfmodel.workload.importers.onnx.operators_quantised import convert
-from perfmodel.workload.importers.onnx.pricing import Pricer, counted
+from perfmodel.workload.importers.onnx.operators_special import fft, suppress
+from perfmodel.workload.importers.onnx.pricing import Pricer, Pricing, counted
 from perfmodel.workload.importers.onnx.registry import by_name, each, priced
-from perfmodel.workload.importers.onnx.shapes import broadcasting, first_same, per_axis
-from perfmodel.workload.importers.onnx.shapes_movement import numbers
+from perfmodel.workload.importers.onnx.shapes import (
+    broadcasting,
+    cast,
+    convolution,
+    first_same,
+    per_axis,
+)
+from perfmodel.workload.importers.onnx.shapes import pool as pooled
+from perfmodel.workload.importers.onnx.shapes_made import blocks
+from perfmodel.workload.importers.onnx.shapes_special import fused_matmul, sides
 from perfmodel.workload.importers.tflite import shapes
 from perfmodel.workload.importers.tflite.recurrent import (
     basic_lstm,
@@ -35,23 +39,7 @@ from perfmodel.workload.importers.tflite.recurrent import (
     svdf,
     svdf_shape,
 )
-from perfmodel.workload.symbols import Dim, constant, product, simplify
-
-
-def _turned(shape: Shape) -> Shape:
-    """Return a shape whose last axis comes second: channels first."""
-    return (shape[0], shape[-1], *shape[1:-1])
-
-
-def _view(p: Pricer, edge: OnnxValue, shape: Shape) -> OnnxValue:
-    """Return a value with its axes in the order of the ONNX importer; the tensor is the same."""
-    if edge.kind == "constant" and edge.tensor is None:
-        edge.kind = "weight"
-    view = OnnxValue(edge.name, shape, edge.kind, edge.format, tensor=edge.tensor, tag=edge.tag)
-    if edge.tensor is None:
-        # Weights are declared as they are seen here; of images the pricer knows the order.
-        edge.tensor = view.tensor = p.tensor(edge if edge.is_data else view)
-    return view
+from perfmodel.workload.symbols import constant, product, simplify
 
 
 def _padding(n: OnnxNode, spatial: Shape, kernel: Sequence[int]) -> tuple[int, ...]:
@@ -68,63 +56,40 @@ def _padding(n: OnnxNode, spatial: Shape, kernel: Sequence[int]) -> tuple[int, .
     return (*(t // 2 for t in total), *(t - t // 2 for t in total))
 
 
-def conv(p: Pricer, n: OnnxNode) -> None:
-    """Price a convolution with channels last."""
-    x, w, bias = n.need(0), n.need(1), n.get(2)
-    if n.op == "Conv3D":
-        depth, height, width, each, out = w.known
-        taps: Shape = (depth, height, width)
-        weights: Shape = (out, each, *taps)
-        groups: Dim = 1
-    elif n.op == "DepthwiseConv2D":
-        taps = w.known[1:-1]
-        weights, groups = (w.known[-1], 1, *taps), x.known[-1]
-    else:
-        taps = w.known[1:-1]
-        weights = (w.known[0], w.known[-1], *taps)
-        groups = floor_div(x.known[-1], fixed(w.known[-1], "the weights' channels"))
-    kernel = [fixed(t, "a kernel size") for t in taps]
-    attributes = {
-        "strides": per_axis(n, "strides", len(kernel)),
-        "dilations": per_axis(n, "dilations", len(kernel)),
-        "pads": _padding(n, x.known[1:-1], kernel),
-        "group": fixed(groups, "the number of groups"),
-    }
-    y = _view(p, n.out, _turned(n.out.known))
-    views = (_view(p, x, _turned(x.known)), _view(p, w, weights))
-    plain = OnnxNode("Conv", n.name, (*views, bias), (y,), attributes)
-    convolution(p, plain, *views, bias)
+def windowed(price: Pricing) -> Pricing:
+    """Return the price of ONNX for windows over images that have their channels last."""
+
+    def pricing(p: Pricer, n: OnnxNode) -> None:
+        plain = shapes.channels_second(n, p)
+        x, *weights = plain.inputs
+        assert x is not None
+        kernel = plain.wholes("kernel_shape") or tuple(
+            fixed(tap, "a kernel size") for w in weights[:1] if w for tap in w.known[2:]
+        )
+        plain.attributes = {**plain.attributes, "pads": _padding(n, x.known[2:], kernel)}
+        price(p, plain)
+
+    return pricing
 
 
 def conv_transpose(p: Pricer, n: OnnxNode) -> None:
     """Price ``TRANSPOSE_CONV``: the work is the input's, each value spread over a window."""
     w, x, bias = n.need(1), n.need(2), n.get(3)
-    kernel = [fixed(t, "a kernel size") for t in w.known[1:-1]]
-    weights = (w.known[-1], w.known[0], *kernel)
-    views = (_view(p, x, _turned(x.known)), _view(p, w, weights))
-    y = _view(p, n.out, _turned(n.out.known))
-    attributes = {"strides": n.wholes("strides") or (1,) * len(kernel)}
-    plain = OnnxNode("ConvTranspose", n.name, (*views, bias), (y,), attributes)
-    convolution(p, plain, *views, bias, transposed=True)
+    out, *taps, channels = w.known
+
+    def image(edge: OnnxValue) -> OnnxValue:
+        batch, *spatial, last = edge.known
+        return shapes.view(p, edge, (batch, last, *spatial))
+
+    inputs = image(x), shapes.view(p, w, (channels, out, *taps)), bias
+    attributes = {"strides": per_axis(n, "strides", len(taps))}
+    plain = OnnxNode("ConvTranspose", n.name, inputs, (image(n.out),), attributes)
+    multiply.conv(p, plain, transposed=True)
 
 
 def biased_transpose(p: Pricer, n: OnnxNode) -> None:
     """Price MediaPipe's ``Convolution2DTransposeBias``: input, weights, bias."""
     conv_transpose(p, OnnxNode(n.op, n.name, (None, n.need(1), n.need(0), n.get(2)), n.outputs))
-
-
-def pooling(p: Pricer, n: OnnxNode) -> None:
-    """Price a pool with channels last."""
-    x = n.need(0)
-    kernel = n.wholes("kernel_shape") or ()
-    views = (_view(p, x, _turned(x.known)),)
-    y = _view(p, n.out, _turned(n.out.known))
-    attributes = {
-        "kernel_shape": kernel,
-        "strides": per_axis(n, "strides", len(kernel)),
-        "pads": _padding(n, x.known[1:-1], kernel),
-    }
-    pool(p, OnnxNode(n.op, n.name, views, (y,), attributes))
 
 
 def fully_connected(p: Pricer, n: OnnxNode) -> None:
@@ -133,21 +98,14 @@ def fully_connected(p: Pricer, n: OnnxNode) -> None:
     out, features = w.known
     rows = floor_div(n.out.elements, fixed(out, "the weights' outputs"))
     plain = OnnxNode("Gemm", n.name, n.inputs, n.outputs, n.attributes)
-    matrices(p, plain, x, w, (1, rows, out, features), bias=bias, b_batched=w.is_data)
+    dims = 1, rows, out, features
+    multiply.matrices(p, plain, x, w, dims, bias=bias, b_batched=w.is_data)
 
 
 def batch_matmul(p: Pricer, n: OnnxNode) -> None:
     """Price a product of two stacks of matrices."""
-    a, b = (
-        _view(p, n.need(i), shape) if n.need(i).is_data else _weights(p, n.need(i), shape)
-        for i, shape in enumerate(shapes.sides(n))
-    )
-    product_of(p, OnnxNode("MatMul", n.name, (a, b), n.outputs, n.attributes), a, b)
-
-
-def _weights(p: Pricer, edge: OnnxValue, shape: Shape) -> OnnxValue:
-    edge.kind = "weight"
-    return _view(p, edge, shape)
+    a, b = (shapes.view(p, n.need(i), shape) for i, shape in enumerate(sides(n)))
+    multiply.matmul(p, OnnxNode("MatMul", n.name, (a, b), n.outputs))
 
 
 def converting(p: Pricer, n: OnnxNode) -> None:
@@ -170,30 +128,12 @@ def lookup(p: Pricer, n: OnnxNode) -> None:
 
 
 def fourier(p: Pricer, n: OnnxNode) -> None:
-    """Price ``RFFT2D``: ``5 n log2 n`` operations a complex transform.
-
-    That is Cooley and Tukey's radix 2; half of it for real rows, none for columns of one number.
-    """
+    """Price ``RFFT2D``: a transform a row, half of it for real numbers, and one per column."""
     x = n.need(0)
-    rows, columns = (fixed(d, "a length") for d in numbers(n.get(1), "the lengths"))
-    images = product(*x.known[:-2])
-    ops = rows * 2.5 * columns * math.log2(columns)
-    ops += (columns // 2 + 1) * 5.0 * rows * math.log2(rows)
-    p.add(n, "elementwise", [p.tensor(x)], ops=product(images, ops), attributes={"function": "fft"})
-
-
-def suppress(p: Pricer, n: OnnxNode) -> None:
-    """Price ``NON_MAX_SUPPRESSION_V4`` and ``_V5``.
-
-    Every box is compared with those that are kept: 12 operations an overlap, of as many as may be
-    kept (how many are only the data tell).
-    """
-    boxes, limit = n.need(0), n.get(2)
-    most = limit.number() if limit is not None else None
-    count = boxes.known[0]
-    p.add(
-        n, "pool", p.reads(boxes, n.get(1)), ops=product(count, count if most is None else most, 12)
-    )
+    rows, columns = (fixed(d, "a length") for d in n.numbers(1, "the lengths"))
+    each = rows * 0.5 * fft(columns) + (columns // 2 + 1) * fft(rows)
+    ops = product(*x.known[:-2], each)
+    p.add(n, "elementwise", [p.tensor(x)], ops=ops, function="fft")
 
 
 def detections(p: Pricer, n: OnnxNode) -> None:
@@ -204,12 +144,11 @@ def detections(p: Pricer, n: OnnxNode) -> None:
     """
     boxes, scores = n.need(0), n.need(1)
     kept = n.out.known[1] if len(n.out.known) > 1 else 10
-    count = product(*boxes.known[:-1])
     p.add(
         n,
         "pool",
         p.reads(boxes, scores, n.get(2)),
-        ops=simplify(scores.elements + product(count, 20 + 12 * kept)),
+        ops=simplify(scores.elements + product(product(*boxes.known[:-1]), 20 + 12 * kept)),
     )
 
 
@@ -218,13 +157,15 @@ def control_flow(p: Pricer, n: OnnxNode) -> None:
     raise NotPricedError(n.text("runs", "it runs another subgraph"))
 
 
+_of: Final = shapes.as_in_onnx
+
 #: What a reader of this format asks the module for (`perfmodel.workload.importers.onnx.domains`).
 OPERATORS: Final = by_name(
-    each(shapes.convolved, conv, "Conv2D", "DepthwiseConv2D", "Conv3D"),
-    each(shapes.pooled, pooling, "AveragePool", "MaxPool", "LpPool"),
-    each(shapes.blocks, move.copy, "DepthToSpace", "SpaceToDepth"),
+    each(_of(convolution), windowed(multiply.conv), "Conv2D", "DepthwiseConv2D", "Conv3D"),
+    each(_of(pooled), windowed(pool), "AveragePool", "MaxPool", "LpPool"),
+    each(_of(blocks), move.copy, "DepthToSpace", "SpaceToDepth"),
     each(shapes.batched, move.copy, "SpaceToBatch", "BatchToSpace"),
-    each(shapes.converted, converting, "Quantize", "Dequantize"),
+    each(cast, converting, "Quantize", "Dequantize"),
     each(sequence_shape, lstm, "SequenceLSTM", "BidirectionalLSTM"),
     each(None, suppress, "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"),
     each(None, control_flow, "IF", "WHILE", "CALL"),
@@ -240,7 +181,7 @@ OPERATORS: Final = by_name(
         *priced(assign, Assign=first_same),
         *priced(move.part, StridedSlice=shapes.strided),
         *priced(fully_connected, FullyConnected=shapes.dense),
-        *priced(batch_matmul, BatchMatMul=shapes.multiplied),
+        *priced(batch_matmul, BatchMatMul=fused_matmul),
         *priced(lookup, Gather=shapes.gathered),
         *priced(
             counted("norm", 6, inplace=True, function="l2_normalization"),

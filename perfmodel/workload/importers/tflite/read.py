@@ -10,7 +10,7 @@ from typing import Any, Final
 from perfmodel.errors import InputError, input_error
 from perfmodel.regular import FileBytes, open_file
 from perfmodel.workload.importers.onnx.read import KEPT, LARGEST_EXTENT
-from perfmodel.workload.importers.tflite.flatbuffer import Flatbuffer, FlatbufferTable
+from perfmodel.workload.importers.tflite.flatbuffer import KINDS, Flatbuffer, FlatbufferTable
 from perfmodel.workload.importers.tflite.schema import (
     ACTIVATIONS,
     BUILTINS,
@@ -23,11 +23,8 @@ from perfmodel.workload.importers.tflite.schema import (
 
 _EXPECTED: Final = "a TensorFlow Lite model (flatbuffer with the identifier TFL3)"
 
-#: How numbers of a small constant are stored.
-_STORED: Final = {
-    "int32": "int32", "int64": "int64", "uint8": "uint8", "int8": "int8", "bool": "uint8",
-    "int16": "int16", "fp32": "float32", "fp64": "float64",
-}  # fmt: skip
+#: How numbers of a small constant are stored, where that is not what their format is called.
+_STORED: Final = {"bool": "uint8", "fp32": "float32", "fp64": "float64"}
 
 #: Bytes from which a file is mapped rather than read.
 _LARGE: Final = 2**26
@@ -61,7 +58,7 @@ class TfliteTensor:
     numbers
         The content where it is small.
     scales
-        How many scales it is quantised with: 0, 1, or one a channel.
+        How many scales it is quantised with: 0, 1, or one per channel.
     sparse
         Whether only some of its elements are stored.
     variable
@@ -90,12 +87,12 @@ class TfliteTensor:
 class TfliteOperator:
     """An operator: indices of its tensors (-1 where absent), and its options."""
 
-    op: str
-    custom: bool
-    version: int
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    options: dict[str, Any]
+    op: str = ""
+    custom: bool = False
+    version: int = 1
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(slots=True)
@@ -176,27 +173,29 @@ class _TfliteReader:
         if version != 3:
             root.fault("version", f"version {version} of the schema", "version 3")
         self.buffers = [b or _Buffer() for b in root.each(4, "buffers", self.buffer)]
-        self.codes = [
-            c or ("CUSTOM", True, 0) for c in root.each(1, "operator_codes", self.code)
-        ]  # fmt: skip
+        codes = root.each(1, "operator_codes", self.code)
+        self.codes = [code or ("CUSTOM", True, 0) for code in codes]
         found = root.each(2, "subgraphs", self.subgraph)
         subgraphs = [g for g in found if g is not None]
         if not found:
             root.fault("subgraphs", "holds no subgraph", "at least one")
         elif subgraphs and subgraphs[0] is found[0] and not self.source.faults:
-            for name, there in (
-                ("operators", subgraphs[0].operators), ("outputs", subgraphs[0].outputs)
-            ):  # fmt: skip
-                if not there:
+            for name in ("operators", "outputs"):
+                if not getattr(subgraphs[0], name):
                     root.fault(f"subgraphs[0].{name}", "holds none", "at least one")
         description = root.text(3, "description")
         names = root.each(6, "metadata", lambda t: t.text(0, "name"))
         if self.source.faults:
             raise InputError(self.source.faults)
         return TfliteModel(
-            version, description, subgraphs, [b.size for b in self.buffers],
-            [n or "" for n in names], self.source.file, len(self.source.data),
-        )  # fmt: skip
+            version,
+            description,
+            subgraphs,
+            [b.size for b in self.buffers],
+            [n or "" for n in names],
+            self.source.file,
+            len(self.source.data),
+        )
 
     def buffer(self, table: FlatbufferTable) -> _Buffer:
         """Read where a buffer lies: inside its table, or (files over 2 GiB) behind the tables."""
@@ -205,8 +204,8 @@ class _TfliteReader:
         if count or offset <= 1:
             return _Buffer(at, count)
         if offset + size > len(self.source.data):
-            table.fault("offset", f"{size} bytes from byte {offset} on lie outside the file",
-                        f"an end up to byte {len(self.source.data)}")  # fmt: skip
+            message = f"{size} bytes from byte {offset} on lie outside the file"
+            table.fault("offset", message, f"an end up to byte {len(self.source.data)}")
             return _Buffer()
         return _Buffer(offset, size, outside=True)
 
@@ -236,14 +235,12 @@ class _TfliteReader:
             # What is read and made would be compared with tensors that are not there.
             return TfliteSubgraph("", tensors, inputs, outputs, [])
         made = {*inputs, *(i for i, t in enumerate(tensors) if t.constant or t.variable)}
-        operators = [
-            o for o in table.each(3, "operators", lambda t: self.operator(t, tensors, made))
-            if o is not None
-        ]  # fmt: skip
+        sound = table.each(3, "operators", lambda t: self.operator(t, tensors, made))
+        operators = [operator for operator in sound if operator is not None]
         for i in outputs:
             if i not in made and not self.source.faults:
-                table.fault("outputs", f"nothing makes '{tensors[i].name}'",
-                            "an output of an operator")  # fmt: skip
+                message = f"nothing makes '{tensors[i].name}'"
+                table.fault("outputs", message, "an output of an operator")
         return TfliteSubgraph(table.text(4, "name"), tensors, inputs, outputs, operators)
 
     def indices(
@@ -263,25 +260,25 @@ class _TfliteReader:
     ) -> TfliteOperator | None:
         index: int = table.scalar(0, "uint32", "opcode_index")
         if index >= len(self.codes):
-            table.fault("opcode_index", f"there is no operator code {index}",
-                        f"an index below {len(self.codes)}")  # fmt: skip
+            message = f"there is no operator code {index}"
+            table.fault("opcode_index", message, f"an index below {len(self.codes)}")
             return None
         name, custom, version = self.codes[index]
         inputs = self.indices(table, 1, "inputs", len(tensors), -1)
         outputs = self.indices(table, 2, "outputs", len(tensors))
         for i in inputs:
-            if i >= 0 and i not in made and not tensors[i].elements:
-                # An empty constant has no bytes anywhere.
-                tensors[i].constant = True
-                made.add(i)
-            if i >= 0 and i not in made:
-                table.fault("inputs", f"{name} reads '{tensors[i].name}', which nothing made yet",
-                            "operators in the order in which they run")  # fmt: skip
-                made.add(i)
+            if i < 0 or i in made:
+                continue
+            # An empty constant has no bytes anywhere.
+            tensors[i].constant = tensors[i].constant or not tensors[i].elements
+            if tensors[i].elements:
+                message = f"{name} reads '{tensors[i].name}', which nothing made yet"
+                table.fault("inputs", message, "operators in the order in which they run")
+            made.add(i)
         for i in outputs:
             if i in made and not tensors[i].variable:
-                table.fault("outputs", f"{name} makes '{tensors[i].name}', which is there already",
-                            "each tensor once")  # fmt: skip
+                message = f"{name} makes '{tensors[i].name}', which is there already"
+                table.fault("outputs", message, "each tensor once")
         if not outputs and not custom and name not in _SILENT and not self.source.faults:
             table.fault("outputs", f"{name} makes nothing", "a tensor")
         made.update(outputs)
@@ -295,8 +292,8 @@ class _TfliteReader:
         stated = table.scalar(3, "uint8", "builtin_options_type")
         inner = table.table(4, "builtin_options") if stated else None
         if stated not in {0, number}:
-            table.fault("builtin_options_type", f"{op} with options {stated}",
-                        f"options {number}, or none")  # fmt: skip
+            message = f"{op} with options {stated}"
+            table.fault("builtin_options_type", message, f"options {number}, or none")
             return {}
         found: dict[str, Any] = {}
         for name, (slot, kind, default) in fields.items():
@@ -310,8 +307,8 @@ class _TfliteReader:
                 found[name] = inner.scalar(slot, kind, name, default)
             known = _NAMED.get(name)
             if known is not None and not 0 <= found[name] < len(known):
-                table.fault(f"builtin_options.{name}", f"{op} with {name} {found[name]}",
-                            "from 0: " + ", ".join(known))  # fmt: skip
+                message = f"{op} with {name} {found[name]}"
+                table.fault(f"builtin_options.{name}", message, "from 0: " + ", ".join(known))
                 found[name] = 0
         return found
 
@@ -325,34 +322,43 @@ class _TfliteReader:
         sparse = table.has(6)
         stated: tuple[int, ...] = table.vector(7, "int32", "shape_signature")
         if any(d < 0 for d in shape) or prod(shape) > LARGEST_EXTENT:
-            table.fault("shape", f"{list(shape)} is no shape",
-                        f"extents from 0, at most {LARGEST_EXTENT} elements")  # fmt: skip
+            expected = f"extents from 0, at most {LARGEST_EXTENT} elements"
+            table.fault("shape", f"{list(shape)} is no shape", expected)
             shape = ()
         if not 0 <= kind < len(FORMATS):
             table.fault("type", f"{kind} is no element type", f"from 0 to {len(FORMATS) - 1}")
             kind = 0
         if index >= max(len(self.buffers), 1):
-            table.fault("buffer", f"there is no buffer {index}",
-                        f"an index below {len(self.buffers)}")  # fmt: skip
+            message = f"there is no buffer {index}"
+            table.fault("buffer", message, f"an index below {len(self.buffers)}")
             index = 0
         signature: tuple[int | None, ...] = shape
         if len(stated) == len(shape):
             signature = tuple(s if d >= 0 else None for d, s in zip(stated, shape, strict=True))
         elif stated:
-            table.fault("shape_signature", f"{len(stated)} extents for {len(shape)} of the shape",
-                        "one each")  # fmt: skip
+            message = f"{len(stated)} extents for {len(shape)} of the shape"
+            table.fault("shape_signature", message, "one each")
         buffer = self.buffers[index] if index < len(self.buffers) else _Buffer()
         format, size = FORMATS[kind], prod(shape)
         # Buffer 0 is empty by convention.
         made = TfliteTensor(
-            name, shape, signature, format, buffer.size > 0, index, buffer.size,
-            None, scales, sparse, bool(table.scalar(5, "bool", "is_variable")),
-        )  # fmt: skip
+            name,
+            shape,
+            signature,
+            format,
+            buffer.size > 0,
+            index,
+            buffer.size,
+            None,
+            scales,
+            sparse,
+            bool(table.scalar(5, "bool", "is_variable")),
+        )
         needed = (size * ELEMENT_BITS[kind] + 7) // 8
         if ELEMENT_BITS[kind] and buffer.size and not sparse:
             if needed != buffer.size:
-                table.fault("buffer", f"'{name}' has {buffer.size} bytes for {size} elements of "
-                            f"{format}", f"{needed} bytes")  # fmt: skip
+                message = f"'{name}' has {buffer.size} bytes for {size} elements of {format}"
+                table.fault("buffer", message, f"{needed} bytes")
             else:
                 made.numbers = self.numbers(format, kind, buffer, size)
         elif size == 0:
@@ -363,8 +369,8 @@ class _TfliteReader:
         self, format: str, kind: int, buffer: _Buffer, size: int
     ) -> tuple[int | float, ...] | None:
         """Return the numbers of a small constant: shapes and axes, never weights."""
-        stored = _STORED.get(format)
-        if stored is None or size > (16 if format.startswith("fp") else KEPT):
+        stored = _STORED.get(format, format)
+        if stored not in KINDS or size > (16 if format.startswith("fp") else KEPT):
             return None
         if FORMATS.index(format) != kind:
             stored = "u" + stored
@@ -375,10 +381,9 @@ def _unique(tensors: list[TfliteTensor]) -> None:
     """Name tensors that the file calls the same, or nothing, by their place as well."""
     taken: set[str] = set()
     for i, tensor in enumerate(tensors):
-        name = tensor.name or f"tensor_{i}"
-        if name in taken:
-            name = f"{name}#{i}"
-        while name in taken:
-            name += "'"
-        taken.add(name)
-        tensor.name = name
+        tensor.name = tensor.name or f"tensor_{i}"
+        if tensor.name in taken:
+            tensor.name += f"#{i}"
+        while tensor.name in taken:
+            tensor.name += "'"
+        taken.add(tensor.name)

@@ -14,24 +14,23 @@ from perfmodel.workload.symbols import Dim, product, simplify
 
 #: Inputs of an LSTM that are matrices: of the input, of the state (one a gate; the input gate's may
 #: be absent), and the projection.
-_FROM_INPUT: Final = (1, 2, 3, 4)
-_FROM_STATE: Final = (5, 6, 7, 8)
+_FROM_INPUT: Final = range(1, 5)
+_FROM_STATE: Final = range(5, 9)
 _PROJECTION: Final = 16
 #: Vectors: peepholes, biases, the projection's bias, coefficients of a layer normalisation.
-_VECTORS: Final = (9, 10, 11, 12, 13, 14, 15, 17, 20, 21, 22, 23)
+_VECTORS: Final = (*range(9, 16), 17, *range(20, 24))
 _STATES: Final = (18, 19)
 
 #: Of a bidirectional LSTM: where the second direction's inputs begin, behind as many of the
 #: first's, and the states of both. It normalises no layers.
 _SECOND: Final = 17
-_BOTH_STATES: Final = (35, 36, 37, 38)
+_BOTH_STATES: Final = range(35, 39)
 
 
 def svdf_shape(node: OnnxNode) -> None:
     """``SVDF``: as many outputs as filters, a rank of which make one."""
-    filters = node.need(1).known[0]
-    rank = max(node.whole("rank", 1), 1)
-    give(node, (node.need(0).known[0], floor_div(filters, rank)))
+    filters = node.shape(1)[0]
+    give(node, (node.shape(0)[0], floor_div(filters, max(node.whole("rank", 1), 1))))
 
 
 def svdf(p: Pricer, n: OnnxNode) -> None:
@@ -47,46 +46,51 @@ def svdf(p: Pricer, n: OnnxNode) -> None:
     batch, width = x.known[0], features.known[1]
     filters, memory = times.known
     w, t, y = p.weight(features), p.weight(times), p.tensor(n.out)
-    kept = p.tensor(state) if state is not None else p.scratch(
-        f"{n.name}.memory", (batch, filters, memory), role="state", format=x.format
-    )  # fmt: skip
+    past = _state(p, n, state, (batch, filters, memory), "memory")
     fresh = p.scratch(f"{n.name}.features", (batch, filters), format=x.format)
-    nests = [
-        gemm_nest(1, batch, filters, width, p.tensor(x).name, w.name, fresh.name, b_batched=False),
-        gemm_nest(filters, batch, 1, memory, kept.name, t.name, y.name, b_batched=True),
-    ]
-    rank = max(n.whole("rank", 1), 1)
-    adds = product(y.elements, rank - 1 + (bias is not None))
+    source = p.tensor(x)
     p.add(
-        n, "recurrent", [p.tensor(x), w, t, *p.vector(bias), kept], [y, (kept, kept.elements)],
-        nests=nests, ops=adds, pair=(w.slot, p.tensor(x).slot), attributes={"cell": "svdf"},
-    )  # fmt: skip
+        n,
+        "recurrent",
+        [source, w, t, *p.vector(bias), past],
+        [y, (past, past.elements)],
+        nests=[
+            gemm_nest(1, batch, filters, width, source.name, w.name, fresh.name, b_batched=False),
+            gemm_nest(filters, batch, 1, memory, past.name, t.name, y.name, b_batched=True),
+        ],
+        ops=product(y.elements, max(n.whole("rank", 1), 1) - 1 + (bias is not None)),
+        pair=(w.slot, source.slot),
+        attributes={"cell": "svdf"},
+    )
+
+
+def _state(
+    p: Pricer, n: OnnxNode, stated: OnnxValue | None, shape: tuple[Dim, ...], name: str = "state"
+) -> Tensor:
+    """Return what is remembered from step to step: a tensor of the file, or one of its own."""
+    if stated is not None:
+        return p.tensor(stated)
+    return p.scratch(f"{n.name}.{name}", shape, role="state", format=n.need(0).format)
 
 
 def sequence_shape(node: OnnxNode) -> None:
     """Sequences of cells: the last axis is the state's width, or the projection's."""
-    x = node.need(0).known
+    x = node.shape(0)
     if node.op == "BidirectionalLSTM":
         forward, backward = (
             (node.get(_PROJECTION + i) or node.need(2 + i)).known[0] for i in (0, _SECOND)
         )
-        if node.whole("merge", 0):
-            give(node, (*x[:-1], simplify(forward + backward)))
-        else:
-            give(node, (*x[:-1], forward))
-            give(node, (*x[:-1], backward), 1)
-        return
-    if node.op == "BasicLSTM":
+        widths = [forward + backward] if node.whole("merge", 0) else [forward, backward]
+        for i, width in enumerate(widths):
+            give(node, (*x[:-1], width), i)
+    elif node.op == "BasicLSTM":
         # Of its outputs only the first two are more than scratch.
         for i in range(2):
-            give(node, node.need(1).known, i)
-        return
-    if node.op == "SequenceRNN":
-        width = node.need(1).known[0]
+            give(node, node.shape(1), i)
     else:
-        projection = node.get(_PROJECTION)
-        width = (projection or node.need(2)).known[0]
-    give(node, (*x[:-1], width))
+        plain = node.op == "SequenceRNN"
+        last = node.need(1) if plain else node.get(_PROJECTION) or node.need(2)
+        give(node, (*x[:-1], last.known[0]))
 
 
 def _steps(n: OnnxNode, x: OnnxValue) -> tuple[Dim, Dim]:
@@ -120,9 +124,7 @@ def _cells(
     nests: list[LoopNest] = []
     reads: list[Tensor | tuple[Tensor, Dim]] = [source]
     rows = product(steps, batch)
-    state = p.tensor(states[0]) if states else p.scratch(
-        f"{n.name}.state", (batch, y.shape[-1]), role="state", format=x.format
-    )  # fmt: skip
+    state = _state(p, n, next(iter(states), None), (batch, y.shape[-1]))
     for edges, name, times in ((ahead, source.name, 1), (each_step, state.name, steps)):
         for edge in edges:
             w = p.weight(edge)
@@ -131,14 +133,17 @@ def _cells(
             reads.append((w, product(w.elements, times)))
     for edge in vectors:
         reads += [(t, product(t.elements, steps)) for t in p.vector(edge)]
-    kept = [p.tensor(e) for e in states]
-    width = each_step[0].known[0] if each_step else y.shape[-1]
+    past = [(t, product(t.elements, steps)) for t in map(p.tensor, states)]
     p.add(
-        n, "recurrent", [*reads, *((t, product(t.elements, steps)) for t in kept)],
-        [*made, *((t, product(t.elements, steps)) for t in kept)], nests=nests,
-        ops=product(rows, width, gates * 8), pair=(p.weight(each_step[0]).slot, source.slot),
+        n,
+        "recurrent",
+        [*reads, *past],
+        [*made, *past],
+        nests=nests,
+        ops=product(rows, each_step[0].known[0], gates * 8),
+        pair=(p.weight(each_step[0]).slot, source.slot),
         attributes={"cell": cell},
-    )  # fmt: skip
+    )
 
 
 def lstm(p: Pricer, n: OnnxNode) -> None:

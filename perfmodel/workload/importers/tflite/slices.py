@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from perfmodel.workload.importers.tflite.read import TfliteOperator
 from perfmodel.workload.importers.tflite.translate import Translator
 from perfmodel.workload.symbols import Dim
 
@@ -16,9 +15,12 @@ _Bound = TypeVar("_Bound", int, Dim)
 
 
 def masked(
-    options: Mapping[str, Any], begin: Sequence[_Bound], end: Sequence[_Bound],
-    step: Sequence[int], rank: int,
-) -> tuple[list[tuple[_Bound | int, _Bound | int, int, int]], list[int], list[int]]:  # fmt: skip
+    options: Mapping[str, Any],
+    begin: Sequence[_Bound],
+    end: Sequence[_Bound],
+    step: Sequence[int],
+    rank: int,
+) -> tuple[list[tuple[_Bound | int, _Bound | int, int, int]], list[int], list[int]]:
     """Return cuts ``(first, last, axis, step)``, the axes that go after them, and those that come.
 
     A bit of a mask says of an entry that it cuts from the very begin, or to the very end; that it
@@ -48,122 +50,110 @@ def masked(
             gone.append(axis)
             axis += 1
         else:
-            stop = first + last if options["offset"] else last
             low, high = (0, TO_THE_END) if stride > 0 else (TO_THE_END, -TO_THE_END)
-            cuts.append((
-                low if bit("begin_mask", i) else first, high if bit("end_mask", i) else stop,
-                axis, stride,
-            ))  # fmt: skip
+            if not bit("begin_mask", i):
+                low = first
+            if not bit("end_mask", i):
+                high = first + last if options["offset"] else last
+            cuts.append((low, high, axis, stride))
             axis, place = axis + 1, place + 1
     return cuts, gone, new
 
 
-def _reshape(t: Translator, o: TfliteOperator) -> None:
-    target = t.input(o, 1) or t.constant(o.options["new_shape"])
-    t.emit("Reshape", (t.input(o, 0), target), (t.name(o.outputs[0]),), {"allowzero": 1})
+def _reshape(t: Translator) -> None:
+    target = t.input(1) or t.constant(t.options["new_shape"])
+    t.emit("Reshape", (t.input(0), target), (t.output,), {"allowzero": 1})
 
 
-def _squeeze(t: Translator, o: TfliteOperator) -> None:
-    axes = o.options["squeeze_dims"]
+def _squeeze(t: Translator) -> None:
+    axes = t.options["squeeze_dims"]
     more = (t.constant(axes),) if axes else ()
-    t.emit("Squeeze", (t.input(o, 0), *more), (t.name(o.outputs[0]),))
+    t.emit("Squeeze", (t.input(0), *more), (t.output,))
 
 
-def _expand_dims(t: Translator, o: TfliteOperator) -> None:
-    axes = t.numbers(o, 1)
-    at = t.input(o, 1) if axes is None else t.constant(axes)
-    t.emit("Unsqueeze", (t.input(o, 0), at), (t.name(o.outputs[0]),))
+def _expand_dims(t: Translator) -> None:
+    t.emit("Unsqueeze", (t.input(0), t.stated(1)), (t.output,))
 
 
-def _transpose(t: Translator, o: TfliteOperator) -> None:
-    order = t.numbers(o, 1)
+def _transpose(t: Translator) -> None:
+    order = t.numbers(1)
     attributes = {} if order is None else {"perm": order}
-    t.emit("Transpose", (t.input(o, 0),), (t.name(o.outputs[0]),), attributes)
+    t.emit("Transpose", (t.input(0),), (t.output,), attributes)
 
 
-def _pad(t: Translator, o: TfliteOperator) -> None:
-    borders = t.numbers(o, 1)
-    out = (t.name(o.outputs[0]),)
-    if borders is None:
-        t.emit("Pad", t.inputs(o)[:2], out)
-        return
-    pads = t.constant((*borders[::2], *borders[1::2]))
-    t.emit("Pad", (t.input(o, 0), pads), out)
+def _pad(t: Translator) -> None:
+    borders = t.numbers(1)
+    pads = t.input(1) if borders is None else t.constant((*borders[::2], *borders[1::2]))
+    t.emit("Pad", (t.input(0), pads), (t.output,))
 
 
-def _slice(t: Translator, o: TfliteOperator) -> None:
-    begin, size = t.numbers(o, 1), t.numbers(o, 2)
-    out = (t.name(o.outputs[0]),)
+def _slice(t: Translator) -> None:
+    begin, size = t.numbers(1), t.numbers(2)
+    out = (t.output,)
     if begin is None or size is None or len(begin) != len(size):
-        t.own("StridedSlice", t.inputs(o), out)
+        t.own("StridedSlice", t.inputs, out)
         return
     ends = [TO_THE_END if s < 0 else b + s for b, s in zip(begin, size, strict=True)]
-    t.emit("Slice", (t.input(o, 0), t.constant(begin), t.constant(ends)), out)
+    t.emit("Slice", (t.input(0), t.constant(begin), t.constant(ends)), out)
 
 
-def _strided_slice(t: Translator, o: TfliteOperator) -> None:
+def _strided_slice(t: Translator) -> None:
     """``STRIDED_SLICE``: a slice of the standard where its bounds are constants."""
-    begin, end, step = (t.numbers(o, i) for i in (1, 2, 3))
-    out = t.name(o.outputs[0])
+    begin, end, step = (t.numbers(i) for i in (1, 2, 3))
+    out = t.output
     if begin is None or end is None or step is None or not len(begin) == len(end) == len(step):
-        t.own("StridedSlice", t.inputs(o), (out,), {k: int(v) for k, v in o.options.items()})
+        t.own("StridedSlice", t.inputs, (out,), {k: int(v) for k, v in t.options.items()})
         return
-    cuts, gone, new = masked(o.options, begin, end, step, t.rank(o))
+    cuts, gone, new = masked(t.options, begin, end, step, t.rank)
     after = [(op, axes) for op, axes in (("Squeeze", gone), ("Unsqueeze", new)) if axes]
-    cut = out if not after else t.fresh("cut")
-    bounds = [t.constant([c[k] for c in cuts]) for k in range(4)]
-    t.emit("Slice", (t.input(o, 0), *bounds), (cut,))
-    for i, (op, axes) in enumerate(after):
-        made = out if i == len(after) - 1 else t.fresh("cut")
+    cut = t.fresh("cut") if after else out
+    bounds = [t.constant(bound) for bound in zip(*cuts, strict=True)] or [t.constant(())] * 4
+    t.emit("Slice", (t.input(0), *bounds), (cut,))
+    for i, (op, axes) in enumerate(after, 1):
+        made = out if i == len(after) else t.fresh("cut")
         t.emit(op, (cut, t.constant(axes)), (made,))
         cut = made
 
 
-def _split(t: Translator, o: TfliteOperator) -> None:
-    axis = (t.numbers(o, 0) or (0,))[0]
-    t.emit("Split", (t.input(o, 1),), [t.name(i) for i in o.outputs],
-           {"axis": axis, "num_outputs": len(o.outputs)})  # fmt: skip
+def _split(t: Translator) -> None:
+    stated = {"axis": (t.numbers(0) or (0,))[0], "num_outputs": len(t.at.outputs)}
+    t.emit("Split", (t.input(1),), t.outputs, stated)
 
 
-def _split_by(t: Translator, o: TfliteOperator) -> None:
-    sizes, axis = t.numbers(o, 1), (t.numbers(o, 2) or (0,))[0]
-    names = [t.name(i) for i in o.outputs]
-    if sizes is not None and sizes.count(-1) == 1 and t.rank(o):
-        whole = t.tensor(o.inputs[0]).shape[axis]
-        sizes = tuple(whole - sum(sizes) - 1 if s == -1 else s for s in sizes)
-    at = t.input(o, 1) if sizes is None else t.constant(sizes)
-    t.emit("Split", (t.input(o, 0), at), names, {"axis": axis})
+def _split_by(t: Translator) -> None:
+    sizes, axis = t.numbers(1), (t.numbers(2) or (0,))[0]
+    if sizes is not None and sizes.count(-1) == 1 and t.rank:
+        left = t.tensor(t.at.inputs[0]).shape[axis] - sum(sizes) - 1
+        sizes = tuple(left if size == -1 else size for size in sizes)
+    at = t.input(1) if sizes is None else t.constant(sizes)
+    t.emit("Split", (t.input(0), at), t.outputs, {"axis": axis})
 
 
-def _pack(t: Translator, o: TfliteOperator) -> None:
-    axis = o.options["axis"]
+def _pack(t: Translator) -> None:
+    axis = t.options["axis"]
     parts: list[str] = []
-    for name in t.inputs(o):
+    for name in t.inputs:
         part = t.fresh("part")
         t.emit("Unsqueeze", (name, t.constant((axis,))), (part,))
         parts.append(part)
-    t.emit("Concat", parts, (t.name(o.outputs[0]),), {"axis": axis})
+    t.emit("Concat", parts, (t.output,), {"axis": axis})
 
 
-def _unpack(t: Translator, o: TfliteOperator) -> None:
-    axis = o.options["axis"]
-    parts = [t.fresh("part") for _ in o.outputs]
-    t.emit("Split", (t.input(o, 0),), parts, {"axis": axis, "num_outputs": len(parts)})
-    for part, index in zip(parts, o.outputs, strict=True):
+def _unpack(t: Translator) -> None:
+    axis = t.options["axis"]
+    parts = [t.fresh("part") for _ in t.at.outputs]
+    t.emit("Split", (t.input(0),), parts, {"axis": axis, "num_outputs": len(parts)})
+    for part, index in zip(parts, t.at.outputs, strict=True):
         t.emit("Squeeze", (part, t.constant((axis,))), (t.name(index),))
 
 
-def _range(t: Translator, o: TfliteOperator) -> None:
-    t.emit("Range", t.inputs(o), (t.name(o.outputs[0]),))
-
-
-def _zeros(t: Translator, o: TfliteOperator) -> None:
+def _zeros(t: Translator) -> None:
     shape = t.fresh("shape")
-    t.emit("Shape", (t.input(o, 0),), (shape,))
-    t.emit("ConstantOfShape", (shape,), (t.name(o.outputs[0]),))
+    t.emit("Shape", (t.input(0),), (shape,))
+    t.emit("ConstantOfShape", (shape,), (t.output,))
 
 
-SLICES: Final[Mapping[str, Callable[[Translator, TfliteOperator], None]]] = {
+SLICES: Final[Mapping[str, Callable[[Translator], None]]] = {
     "RESHAPE": _reshape,
     "SQUEEZE": _squeeze,
     "EXPAND_DIMS": _expand_dims,
@@ -175,6 +165,6 @@ SLICES: Final[Mapping[str, Callable[[Translator, TfliteOperator], None]]] = {
     "SPLIT_V": _split_by,
     "PACK": _pack,
     "UNPACK": _unpack,
-    "RANGE": _range,
+    "RANGE": lambda t: t.emit("Range", t.inputs, (t.output,)),
     "ZEROS_LIKE": _zeros,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor, RawValue
@@ -49,6 +49,8 @@ class Translator:
         How many operators of branches were written out, all together.
     states
         Name of a resource -> the value that it holds.
+    at, place
+        The operator at hand, and where it stands.
     """
 
     model: TfliteModel
@@ -66,7 +68,7 @@ class Translator:
     more_inputs: list[RawValue] = field(default_factory=list[RawValue])
     more_outputs: list[str] = field(default_factory=list[str])
     place: int = 0
-    operator: str = ""
+    at: TfliteOperator = field(default_factory=TfliteOperator)
     made: int = 0
 
     # tensors
@@ -81,91 +83,117 @@ class Translator:
             return ""
         return self.outer.get(index) or self.prefix + self.tensor(index).name
 
-    def input(self, o: TfliteOperator, i: int) -> str:
-        """Return the name of an operator's input, empty where it is absent."""
-        return self.name(o.inputs[i]) if i < len(o.inputs) else ""
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options of the operator at hand."""
+        return self.at.options
 
-    def inputs(self, o: TfliteOperator) -> tuple[str, ...]:
-        """Return the names of an operator's inputs."""
-        return tuple(self.name(i) for i in o.inputs)
+    def input(self, i: int) -> str:
+        """Return the name of an input of the operator at hand, empty where it is absent."""
+        return self.name(self.at.inputs[i]) if i < len(self.at.inputs) else ""
 
-    def rank(self, o: TfliteOperator, i: int = 0) -> int:
-        """Return how many axes an input has."""
-        return len(self.tensor(o.inputs[i]).shape) if i < len(o.inputs) and o.inputs[i] >= 0 else 0
+    @property
+    def output(self) -> str:
+        """The name of the operator's first output."""
+        return self.name(self.at.outputs[0])
 
-    def numbers(self, o: TfliteOperator, i: int) -> tuple[int, ...] | None:
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the operator's outputs."""
+        return list(map(self.name, self.at.outputs))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the operator's inputs."""
+        return tuple(map(self.name, self.at.inputs))
+
+    @property
+    def rank(self) -> int:
+        """How many axes the operator's first input has."""
+        first = next(iter(self.at.inputs), -1)
+        return len(self.tensor(first).shape) if first >= 0 else 0
+
+    def numbers(self, i: int) -> tuple[int, ...] | None:
         """Return the whole numbers of a constant input, ``None`` where they are computed."""
-        if i >= len(o.inputs) or o.inputs[i] < 0:
+        if i >= len(self.at.inputs) or self.at.inputs[i] < 0:
             return None
-        found = self.tensor(o.inputs[i])
-        if not found.constant or found.numbers is None:
-            return None
-        return tuple(int(n) for n in found.numbers)
+        tensor = self.tensor(self.at.inputs[i])
+        known = tensor.constant and tensor.numbers is not None
+        return tuple(map(int, tensor.numbers or ())) if known else None
+
+    def stated(self, i: int) -> str:
+        """Return an input as whole numbers where it is a constant."""
+        numbers = self.numbers(i)
+        return self.input(i) if numbers is None else self.constant(numbers)
 
     def fresh(self, what: str, like: str = "") -> str:
         """Return a new name; declared as another value is, where one is given."""
         self.made += 1
-        name = f"{self.prefix}{self.operator}_{self.place}.{what}{self.made}"
+        name = f"{self.label}.{what}{self.made}"
         while name in self.stored or name in self.declared:
             name += "'"
-        if like and like in self.declared:
-            other = self.declared[like]
-            self.declared[name] = RawValue(name, other.shape, other.format)
+        if like in self.declared:
+            self.declared[name] = replace(self.declared[like], name=name)
         return name
 
     def constant(self, numbers: Sequence[int | float], *, scalar: bool = False) -> str:
         """Store a constant of whole numbers (or of one number), and return its name."""
         name = self.fresh("constant")
-        whole = all(isinstance(n, int) for n in numbers)
-        shape = () if scalar else (len(numbers),)
-        self.stored[name] = RawTensor(shape, "int64" if whole else "fp32", tuple(numbers))
+        format = "int64" if all(isinstance(n, int) for n in numbers) else "fp32"
+        self.stored[name] = RawTensor(() if scalar else (len(numbers),), format, tuple(numbers))
         return name
 
     # nodes
 
+    @property
+    def label(self) -> str:
+        """What nodes of the operator at hand are called: by it and its place in the file."""
+        return f"{self.prefix}{self.at.op}_{self.place}"
+
     def emit(
-        self, op: str, inputs: Sequence[str], outputs: Sequence[str],
-        attributes: Mapping[str, Any] | None = None, domain: str = "",
-    ) -> None:  # fmt: skip
-        """Add a node; it is called by the operator and its place in the file."""
+        self,
+        op: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        attributes: Mapping[str, Any] | None = None,
+        domain: str = "",
+    ) -> None:
+        """Add a node."""
         trimmed = list(inputs)
         while trimmed and not trimmed[-1]:
             trimmed.pop()
-        self.nodes.append(
-            RawNode(op, domain, f"{self.prefix}{self.operator}_{self.place}", tuple(trimmed),
-                    tuple(outputs), dict(attributes or {}))
-        )  # fmt: skip
+        ends = tuple(trimmed), tuple(outputs)
+        self.nodes.append(RawNode(op, domain, self.label, *ends, dict(attributes or {})))
 
     def own(
-        self, op: str, inputs: Sequence[str], outputs: Sequence[str],
+        self,
+        op: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
         attributes: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add a node of this format's own meaning."""
         self.emit(op, inputs, outputs, attributes, DOMAIN)
 
-    def activated(self, o: TfliteOperator) -> str:
+    def activated(self) -> str:
         """Return what an operator with a fused activation writes; the activation is a node after.
 
         Call it before the operator's own node and `activate` behind it.
         """
-        out = self.name(o.outputs[0])
-        return out if not o.options.get("activation") else self.fresh("sum", out)
+        return self.fresh("sum", self.output) if self.options.get("activation") else self.output
 
-    def activate(self, o: TfliteOperator, source: str) -> None:
+    def activate(self, source: str) -> None:
         """Add the fused activation of an operator that wrote `source`."""
-        number: int = o.options.get("activation", 0)
+        number: int = self.options.get("activation", 0)
         if number:
-            self.function(ACTIVATIONS[number], source, self.name(o.outputs[0]))
+            self.function(ACTIVATIONS[number], source, self.output)
 
     def function(self, activation: str, source: str, out: str) -> None:
         """Add an activation."""
         bounds = {"RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0), "RELU_0_TO_1": (0.0, 1.0)}
-        if activation in bounds:
-            limits = [self.constant((b,), scalar=True) for b in bounds[activation]]
-            self.emit("Clip", (source, *limits), (out,))
-        else:
-            op = {"RELU": "Relu", "TANH": "Tanh", "SIGN_BIT": "Sign"}[activation]
-            self.emit(op, (source,), (out,))
+        limits = [self.constant((b,), scalar=True) for b in bounds.get(activation, ())]
+        op = {"RELU": "Relu", "TANH": "Tanh", "SIGN_BIT": "Sign"}.get(activation, "Clip")
+        self.emit(op, (source, *limits), (out,))
 
     # the subgraph
 
@@ -185,23 +213,23 @@ class Translator:
                     if same != index:
                         self.alias[index] = same
                         continue
-                self.stored[name] = RawTensor(tensor.shape, _sized(tensor), tensor.numbers)
+                self.stored[name] = RawTensor(tensor.shape, sized(tensor), tensor.numbers)
             elif index not in self.outer:
-                self.declared[name] = RawValue(name, tensor.signature, _sized(tensor))
+                self.declared[name] = RawValue(name, tensor.signature, sized(tensor))
                 if tensor.variable and index in read and index not in graph.inputs:
-                    self.more_inputs.append(RawValue(name, tensor.shape, _sized(tensor)))
+                    self.more_inputs.append(RawValue(name, tensor.shape, sized(tensor)))
         for place, o in enumerate(graph.operators):
-            self.place, self.operator = place, o.op
+            self.place, self.at = place, o
             if o.op in UNPACKED and o.inputs and o.outputs and self.tensor(o.inputs[0]).constant:
                 # Unpacked once, when the network is loaded: what is stored is what is read.
                 self.alias[o.outputs[0]] = self.alias.get(o.inputs[0], o.inputs[0])
                 continue
-            handler = handler_of(o.op)
-            if handler is not None and not o.custom:
-                handler(self, o)
+            handler = None if o.custom else handler_of(o.op)
+            if handler is not None:
+                handler(self)
             else:
-                self.emit(o.op, self.inputs(o), [self.name(i) for i in o.outputs], {},
-                          f"{DOMAIN}.custom" if o.custom else DOMAIN)  # fmt: skip
+                domain = f"{DOMAIN}.custom" if o.custom else DOMAIN
+                self.emit(o.op, self.inputs, self.outputs, {}, domain)
 
     def branch(self, number: int, arguments: Sequence[int], results: int) -> RawGraph | None:
         """Return a subgraph as the body of a branch that sees what is outside of it.
@@ -218,15 +246,18 @@ class Translator:
         fits = len(graph.inputs) == len(arguments) and len(graph.outputs) == results
         if not fits or any(i < 0 for i in arguments):
             return None
-        names = {i: self.name(a) for i, a in zip(graph.inputs, arguments, strict=True)}
         inner = Translator(
-            self.model, graph, outer=names, depth=self.depth + 1, written=self.written,
-            prefix=f"{self.prefix}{self.operator}_{self.place}/{number}/",
-        )  # fmt: skip
+            self.model,
+            graph,
+            outer=dict(zip(graph.inputs, map(self.name, arguments), strict=True)),
+            depth=self.depth + 1,
+            written=self.written,
+            prefix=f"{self.label}/{number}/",
+        )
         inner.run()
         if inner.more_inputs or inner.more_outputs:
             return None
-        outputs = [inner.name(i) for i in graph.outputs]
+        outputs = list(map(inner.name, graph.outputs))
         return RawGraph(graph.name, inner.nodes, inner.stored, [], outputs, inner.declared)
 
 
@@ -236,11 +267,9 @@ def translate(model: TfliteModel) -> tuple[RawModel, list[str]]:
     t.run()
     graph = t.graph
     inputs = [_input(graph.tensors[i], first=i == graph.inputs[0]) for i in graph.inputs]
-    outputs = [t.name(i) for i in graph.outputs]
-    raw = RawGraph(
-        graph.name, t.nodes, t.stored, [*inputs, *t.more_inputs],
-        list(dict.fromkeys([*outputs, *t.more_outputs])), t.declared,
-    )  # fmt: skip
+    inputs += t.more_inputs
+    outputs = list(dict.fromkeys([*map(t.name, graph.outputs), *t.more_outputs]))
+    raw = RawGraph(graph.name, t.nodes, t.stored, inputs, outputs, t.declared)
     return RawModel(raw, {"": _OPSET}, model.file), _notes(t)
 
 
@@ -256,10 +285,10 @@ def _input(tensor: TfliteTensor, *, first: bool) -> RawValue:
             shape.append(_IMAGE[axis])
         else:
             shape.append(f"dim_{word}_{axis}")
-    return RawValue(tensor.name, tuple(shape), _sized(tensor))
+    return RawValue(tensor.name, tuple(shape), sized(tensor))
 
 
-def _sized(tensor: TfliteTensor) -> str:
+def sized(tensor: TfliteTensor) -> str:
     """Return a tensor's format; a complex number has the bytes of one of twice the width."""
     return {"complex64": "fp64", "complex128": "fp64"}.get(tensor.format, tensor.format)
 
@@ -273,15 +302,16 @@ def _notes(t: Translator) -> list[str]:
         notes.append(f"beside the network the file holds the subgraphs {listed}{more}")
     sparse = [x for x in t.graph.tensors if x.sparse and x.constant]
     if sparse:
-        held = sum(x.stored_bytes for x in sparse)
+        size = sum(x.stored_bytes for x in sparse)
         notes.append(
-            f"{len(sparse)} weights are stored sparse, in {held} bytes, and unpacked when it is "
+            f"{len(sparse)} weights are stored sparse, in {size} bytes, and unpacked when it is "
             "loaded; counted dense"
         )
-    half = [i for i in set(t.alias.values()) if t.graph.tensors[i].format == "fp16"]
+    half = sum(t.graph.tensors[i].format == "fp16" for i in set(t.alias.values()))
     if half:
-        notes.append(f"{len(half)} weights are stored in fp16 and unpacked when it is loaded; "
-                     "counted as stored")  # fmt: skip
+        notes.append(
+            f"{half} weights are stored in fp16 and unpacked when it is loaded; counted as stored"
+        )
     if t.states:
         notes.append(f"{len(t.states)} states are kept from one run to the next")
     return notes

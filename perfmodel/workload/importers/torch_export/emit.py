@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from perfmodel.errors import Fault, InputError, input_error
+from perfmodel.errors import Fault, InputError
 from perfmodel.workload.importers.onnx.node import NotPricedError, Shape
 from perfmodel.workload.importers.onnx.own import TYPED, UNKNOWN
 from perfmodel.workload.importers.onnx.read import RawGraph, RawModel, RawNode, RawTensor, RawValue
@@ -24,6 +24,8 @@ class Emitter:
         What is written.
     turned
         Value -> the parameter of two axes that it is the transpose of.
+    call
+        The call at hand.
     traced
         Values with an extent that has no closed form: they keep the shape of the trace.
     """
@@ -31,6 +33,7 @@ class Emitter:
     def __init__(self, program: AtenProgram, file: str) -> None:
         self.program = program
         self.file = file
+        self.call = AtenCall("", {}, [])
         self.nodes: list[RawNode] = []
         self.stored: dict[str, RawTensor] = {}
         self.turned: dict[str, str] = {}
@@ -48,17 +51,13 @@ class Emitter:
         meta = self.meta(name)
         shape: list[int | str | None] = []
         for axis, size in enumerate(meta.shape):
-            if isinstance(size, int):
-                shape.append(size)
+            symbol = None if isinstance(size, int) else symbol_of(size)
+            if symbol is None:
+                shape.append(size if isinstance(size, int) else None)
                 continue
-            found = symbol_of(size)
-            if found is None:
-                shape.append(None)
-                continue
-            wanted = "batch" if axis == 0 else f"dim_{name}_{axis}"
-            if wanted in self.names.values() and found not in self.names:
-                wanted = f"dim_{name}_{axis}"
-            shape.append(self.names.setdefault(found, wanted))
+            first = axis == 0 and "batch" not in self.names.values()
+            wanted = "batch" if first else f"dim_{name}_{axis}"
+            shape.append(self.names.setdefault(symbol, wanted))
         return RawValue(name, tuple(shape), meta.format)
 
     def _shapes(self) -> None:
@@ -72,8 +71,7 @@ class Emitter:
             except ExpressionError as error:
                 # The size that it was traced with stands for what has no closed form.
                 if name in self.program.inputs:
-                    faults.append(Fault(f"an extent {error}", path=name, file=self.file,
-                                        expected="a number or a symbol"))  # fmt: skip
+                    faults.append(self._fault(f"an extent {error}", name, "a number or a symbol"))
                 self.shapes[name] = meta.hints
                 self.traced.append(name)
         if faults:
@@ -92,94 +90,91 @@ class Emitter:
         InputError
             Nothing.
         """
-        found = self.program.metas.get(name)
-        if found is None:
-            raise input_error(
-                "has no shape in 'tensor_values'",
-                path=name,
-                file=self.file,
-                expected="the shape of every tensor",
-            )
-        return found
+        if name not in self.program.metas:
+            message = "has no shape in 'tensor_values'"
+            raise InputError(self._fault(message, name, "the shape of every tensor"))
+        return self.program.metas[name]
+
+    def _fault(self, message: str, path: str, expected: str) -> Fault:
+        return Fault(message, path, self.file, expected=expected)
 
     # arguments
 
-    def tensor(self, call: AtenCall, *names: str) -> str:
+    def tensor(self, *names: str) -> str:
         """Return an argument that must be a tensor, by any of its names."""
-        for name in names:
-            value = call.arguments.get(name)
-            if isinstance(value, Ref):
-                return value.name
-        raise NotPricedError(f"argument '{names[0]}' is no tensor")
+        name = self.optional(*names)
+        if not name:
+            raise NotPricedError(f"argument '{names[0]}' is no tensor")
+        return name
 
-    def optional(self, call: AtenCall, *names: str) -> str:
+    def optional(self, *names: str) -> str:
         """Return an argument that is a tensor, empty where it is none."""
-        for name in names:
-            value = call.arguments.get(name)
-            if isinstance(value, Ref):
-                return value.name
-        return ""
+        values = (self.call.arguments.get(name) for name in names)
+        return next((value.name for value in values if isinstance(value, Ref)), "")
 
-    def tensors(self, call: AtenCall) -> list[str]:
-        """Return all arguments that are tensors, in order."""
+    @property
+    def tensors(self) -> list[str]:
+        """All arguments that are tensors, in order."""
         found: list[str] = []
-        for value in call.arguments.values():
+        for value in self.call.arguments.values():
             items = cast("list[Any]", value) if isinstance(value, list) else [value]
             found += [item.name for item in items if isinstance(item, Ref)]
         return found
 
-    def wholes(self, call: AtenCall, name: str, count: int, default: int) -> tuple[int, ...]:
-        """Return a list of whole numbers, one number an axis."""
-        value = call.arguments.get(name)
+    def wholes(self, name: str, count: int, default: int) -> tuple[int, ...]:
+        """Return a list of whole numbers, one number per axis."""
+        value = self.call.arguments.get(name)
         if value is None or value == []:
             return (default,) * count
-        items = cast("list[Any]", value) if isinstance(value, list) else [value] * count
+        items = cast("list[Any]", value) if isinstance(value, list) else [value]
         if len(items) == 1:
             items = items * count
-        good = len(items) == count and all(type(v) is int and abs(v) < 2**31 for v in items)
-        if not good:
+        if len(items) != count or not all(type(v) is int and abs(v) < 2**31 for v in items):
             raise NotPricedError(f"argument '{name}' is no list of {count} whole numbers")
         return tuple(items)
 
-    def whole(self, call: AtenCall, name: str, default: int) -> int:
+    def whole(self, name: str, default: int) -> int:
         """Return a whole number."""
-        return self.wholes(call, name, 1, default)[0]
+        return self.wholes(name, 1, default)[0]
 
-    def flag(self, call: AtenCall, name: str, default: bool = False) -> bool:
+    def flag(self, name: str, default: bool = False) -> bool:
         """Return true or false."""
-        return bool(call.arguments.get(name, default))
+        return bool(self.call.arguments.get(name, default))
 
     # nodes
 
     def add(
-        self, call: AtenCall, op: str, inputs: Sequence[str], *, domain: str = TYPED,
-        outputs: Sequence[str] | None = None, name: str = "", **attributes: Any,
-    ) -> None:  # fmt: skip
+        self,
+        op: str,
+        inputs: Sequence[str],
+        *,
+        domain: str = TYPED,
+        outputs: Sequence[str] | None = None,
+        name: str = "",
+        **attributes: Any,
+    ) -> None:
         """Add a node that makes what a call makes, or `outputs`."""
-        made = tuple(call.outputs if outputs is None else outputs)
-        for given in inputs:
-            if given and given not in self.shapes:
-                raise NotPricedError(f"'{given}' is made by nothing")
-        shapes = tuple(self.shapes.get(n) if n else None for n in made)
-        formats = tuple(
-            self.program.metas[n].format if n in self.program.metas else None for n in made
-        )
-        self.nodes.append(
-            RawNode(op, domain, name or made[0] or call.name, tuple(inputs), made,
-                    {**attributes, "shapes": shapes, "formats": formats})
-        )  # fmt: skip
+        made = tuple(self.call.outputs if outputs is None else outputs)
+        for read in inputs:
+            if read and read not in self.shapes:
+                raise NotPricedError(f"'{read}' is made by nothing")
+        metas = map(self.program.metas.get, made)
+        attributes["shapes"] = tuple(map(self.shapes.get, made))
+        attributes["formats"] = tuple(meta.format if meta else None for meta in metas)
+        label = name or made[0] or self.call.name
+        self.nodes.append(RawNode(op, domain, label, tuple(inputs), made, attributes))
 
-    def linear(self, call: AtenCall, x: str, w: str, bias: str = "", *, turned: bool) -> None:
+    def linear(self, x: str, w: str, bias: str = "", *, turned: bool) -> None:
         """Add a product with a matrix; the transpose of a parameter is the parameter."""
         if not turned and w in self.turned:
             w, turned = self.turned[w], True
         inputs = [x, w, bias] if bias else [x, w]
-        self.add(call, "Linear", inputs, transB=int(turned))
+        self.add("Linear", inputs, transB=int(turned))
 
-    def unknown(self, call: AtenCall, reason: str) -> None:
+    def unknown(self, reason: str) -> None:
         """List a call without a price."""
-        self.add(call, call.op, [n for n in self.tensors(call) if n in self.shapes], domain=UNKNOWN,
-                 reason=reason)  # fmt: skip
+        read = [name for name in self.tensors if name in self.shapes]
+        self.add(self.call.op, read, domain=UNKNOWN, reason=reason)
 
     def model(self, name: str) -> RawModel:
         """Return the network.
@@ -189,24 +184,22 @@ class Emitter:
         InputError
             It returns what nothing makes.
         """
-        made = (
-            {o for n in self.nodes for o in n.outputs} | set(self.stored) | set(self.program.inputs)
-        )
+        outputs = list(dict.fromkeys(self.program.outputs))
+        made = {*self.stored, *self.program.inputs, *(o for n in self.nodes for o in n.outputs)}
         faults = [
-            Fault(f"nothing makes '{o}'", path="output_specs", file=self.file,
-                  expected="a tensor that an operator makes")
-            for o in self.program.outputs if o not in made
-        ]  # fmt: skip
-        if not self.program.outputs:
-            faults.append(Fault("returns no tensor", path="output_specs", file=self.file,
-                                expected="a program with a result"))  # fmt: skip
+            self._fault(f"nothing makes '{o}'", "output_specs", "a tensor that an operator makes")
+            for o in outputs
+            if o not in made
+        ]
+        if not outputs:
+            message = "returns no tensor"
+            faults.append(self._fault(message, "output_specs", "a program with a result"))
         if faults:
             raise InputError(faults)
-        graph = RawGraph(name, self.nodes, self.stored, self.inputs,
-                         list(dict.fromkeys(self.program.outputs)), {})  # fmt: skip
+        graph = RawGraph(name, self.nodes, self.stored, self.inputs, outputs, {})
         notes: tuple[str, ...] = ()
         if self.traced:
             more = f" and {len(self.traced) - 4} more" if len(self.traced) > 4 else ""
-            named = f"{', '.join(self.traced[:4])}{more}"
-            notes = (f"as they were traced, whatever is set, are the shapes of {named}",)
+            named = ", ".join(self.traced[:4])
+            notes = (f"as they were traced, whatever is set, are the shapes of {named}{more}",)
         return RawModel(graph, {"": _OPSET}, self.file, name=name, notes=notes)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 from perfmodel.catalog import need
 from perfmodel.errors import input_error, one_of
+from perfmodel.workload.importers.element_types import ELEMENT_TYPES
 from perfmodel.workload.importers.torch_export.program import (
     WRAPPERS,
     AtenCall,
     AtenProgram,
     Meta,
     Ref,
-    renamed,
 )
 
-_TYPES = {
-    "uint8": "uint8", "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
-    "float16": "fp16", "float32": "fp32", "float64": "fp64", "bool": "bool", "bfloat16": "bf16",
-    "float8_e4m3fn": "fp8_e4m3", "float8_e5m2": "fp8_e5m2", "float8_e4m3fnuz": "fp8_e4m3",
-    "float8_e5m2fnuz": "fp8_e5m2", "complex32": "fp32", "complex64": "fp64", "uint16": "int16",
-    "uint32": "int32", "uint64": "int64",
-}  # fmt: skip
+_TYPES: Mapping[str, str] = ELEMENT_TYPES["names"]
 
 
 def records(program: Any) -> AtenProgram:
@@ -47,9 +42,8 @@ def records(program: Any) -> AtenProgram:
     }
     for node in program.graph.nodes:
         value = node.meta.get("val")
-        if node.op == "placeholder":
-            if _is_tensor(value):
-                made.metas[node.name] = _meta(value)
+        if node.op == "placeholder" and _is_tensor(value):
+            made.metas[node.name] = _meta(value)
         elif node.op == "call_function":
             _run(made, program.graph_module, node)
     made.inputs = [n for n in signature.user_inputs if n in made.metas]
@@ -71,29 +65,26 @@ def _run(made: AtenProgram, module: Any, node: Any) -> None:
         _called(made, node, node.meta.get("val"))
         return
     inner = getattr(module, str(graphs[0].target))
-    given = list(node.args[node.args.index(graphs[0]) + 1 :])
-    whole = AtenProgram()
-    _called(whole, node, node.meta.get("val"))
-    outputs = whole.calls[0].outputs
-    part = AtenProgram()
-    names: dict[str, str] = {}
-    starts = [n for n in inner.graph.nodes if n.op == "placeholder"]
-    names |= {i.name: o.name for i, o in zip(starts, given, strict=False) if hasattr(o, "name")}
+    outer = _argument(node.args[node.args.index(graphs[0]) + 1 :])
+    wrapper, part = AtenProgram(), AtenProgram()
+    _called(wrapper, node, node.meta.get("val"))
+    entering: list[Any] = []
+    leaving: list[Any] = []
     for inside in inner.graph.nodes:
-        if inside.op == "call_function":
+        if inside.op == "placeholder":
+            entering.append(_argument(inside))
+        elif inside.op == "call_function":
             _run(part, inner, inside)
         elif inside.op == "output":
-            found: Any = inside.args[0]
-            results = (
-                list(cast("tuple[Any, ...]", found)) if isinstance(found, tuple | list) else [found]
-            )
-            names |= {r.name: o for r, o in zip(results, outputs, strict=False)
-                      if o and hasattr(r, "name") and r.name not in names}  # fmt: skip
-    for meta, value in part.metas.items():
-        made.metas.setdefault(names.get(meta, f"{node.name}.{meta}"), value)
-    for result, value in whole.metas.items():
-        made.metas.setdefault(result, value)
-    made.calls += [renamed(call, names, node.name) for call in part.calls]
+            results = inside.args[0]
+            leaving += _argument(results if isinstance(results, tuple | list) else [results])
+    made.inline(
+        part,
+        node.name,
+        zip(entering, outer, strict=False),
+        zip(leaving, wrapper.calls[0].outputs, strict=False),
+    )
+    made.metas = wrapper.metas | made.metas
 
 
 def _called(made: AtenProgram, node: Any, value: Any) -> None:

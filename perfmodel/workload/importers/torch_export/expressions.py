@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any, Final
 
 from perfmodel.workload.importers.onnx.extents import floor_div as divided
 from perfmodel.workload.importers.onnx.extents import larger, smaller
-from perfmodel.workload.symbols import Dim, constant, simplify, symbol
+from perfmodel.workload.symbols import Dim, constant, product, simplify, symbol
 
 _LONGEST: Final = 4000
+
+#: Functions of any number of arguments.
+_FOLDED: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "Add": lambda a, b: a + b,
+    "Mul": lambda a, b: a * b,
+    "Max": larger,
+    "Min": smaller,
+}
 
 
 class ExpressionError(Exception):
@@ -20,8 +29,7 @@ class ExpressionError(Exception):
 def symbol_of(text: str) -> str | None:
     """Return the name of an expression that is a single symbol."""
     try:
-        node = ast.parse(text[:_LONGEST], mode="eval").body
-        return _symbol(node)
+        return _symbol(ast.parse(text[:_LONGEST], mode="eval").body)
     except (ExpressionError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -67,33 +75,17 @@ def _value(node: ast.expr, names: Mapping[str, str]) -> Dim:
         raise ExpressionError("is no call")
     name = node.func.id
     if name == "Symbol":
-        found = _symbol(node)
-        return symbol(names.get(found, found))
+        stated = _symbol(node)
+        return symbol(names.get(stated, stated))
     values = [_value(a, names) for a in node.args]
     if name == "Integer" and len(values) == 1:
         return values[0]
-    if name == "Add" and values:
-        total = values[0]
-        for value in values[1:]:
-            total = total + value
-        return total
-    if name == "Mul" and values:
-        total = values[0]
-        for value in values[1:]:
-            total = total * value
-        return total
+    if name in _FOLDED and values:
+        return reduce(_FOLDED[name], values)
     if name in {"FloorDiv", "CleanDiv"} and len(values) == 2:
         by = constant(values[1])
         if by is not None and by > 0 and by == int(by):
             return divided(values[0], int(by))
-    if name in {"Max", "Min"} and values:
-        best = values[0]
-        for value in values[1:]:
-            best = larger(best, value) if name == "Max" else smaller(best, value)
-        return best
     if name == "Pow" and len(values) == 2 and constant(values[1]) in {1, 2, 3}:
-        power = values[0]
-        for _ in range(int(constant(values[1]) or 1) - 1):
-            power = power * values[0]
-        return power
+        return product(*values[:1] * int(constant(values[1]) or 1))
     raise ExpressionError(f"has a '{name}' that is not known")

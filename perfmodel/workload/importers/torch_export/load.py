@@ -58,12 +58,13 @@ def _write(emitter: Emitter, call: AtenCall) -> None:
     """Write one call; what makes no tensor is arithmetic on extents."""
     if call.op in SKIPPED or not any(name in emitter.shapes for name in call.outputs):
         return
-    unread = [n for n in emitter.tensors(call) if n not in emitter.shapes]
+    emitter.call = call
+    unread = [name for name in emitter.tensors if name not in emitter.shapes]
     if unread:
         raise input_error(
             f"reads '{unread[0]}'",
-            path=call.place or call.name,
-            file=emitter.file,
+            call.place or call.name,
+            emitter.file,
             expected="a tensor that something makes",
         )
     known = "aten." in call.target
@@ -72,7 +73,7 @@ def _write(emitter: Emitter, call: AtenCall) -> None:
     try:
         if writer is None:
             raise NotPricedError("no operator that has a price")
-        writer(emitter, call)
+        writer(emitter)
     except (NotPricedError, *MALFORMED) as error:
         del emitter.nodes[before:]
-        emitter.unknown(call, str(error))
+        emitter.unknown(str(error))

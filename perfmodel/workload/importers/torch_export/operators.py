@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from perfmodel.workload.importers.onnx.node import NotPricedError
 from perfmodel.workload.importers.onnx.read import RawTensor
@@ -17,10 +17,10 @@ from perfmodel.workload.importers.onnx.registry import (
     called,
 )
 from perfmodel.workload.importers.torch_export.emit import Emitter
-from perfmodel.workload.importers.torch_export.program import AtenCall, Ref
-from perfmodel.workload.symbols import Dim, constant
+from perfmodel.workload.importers.torch_export.program import Ref
+from perfmodel.workload.symbols import constant
 
-Writer = Callable[[Emitter, AtenCall], None]
+Writer = Callable[[Emitter], None]
 
 #: Checks and arithmetic on extents: nothing that a device computes.
 SKIPPED: Final = frozenset(
@@ -101,178 +101,153 @@ MADE: Final = (
 )
 
 
-def _named(op: str) -> Writer:
-    def writer(e: Emitter, c: AtenCall) -> None:
-        e.add(c, op, e.tensors(c))
-
-    return writer
+def _named(op: str, most: int | None = None, **attributes: Any) -> Writer:
+    """Return what writes an operator of the first tensors that it is called with."""
+    return lambda e: e.add(op, e.tensors[:most], **attributes)
 
 
-def _view(e: Emitter, c: AtenCall) -> None:
-    x = e.tensors(c)[0]
-    if c.op in {"t", "numpy_T", "permute", "transpose"} and x in e.program.parameters:
+def _view(e: Emitter) -> None:
+    x = e.tensors[0]
+    if e.call.op in {"t", "numpy_T", "permute", "transpose"} and x in e.program.parameters:
         shape = e.shapes[x]
-        if len(shape) == 2 and e.shapes[c.outputs[0]] == shape[::-1]:
-            e.turned[c.outputs[0]] = x
-    for name in c.outputs:
+        if len(shape) == 2 and e.shapes[e.call.outputs[0]] == shape[::-1]:
+            e.turned[e.call.outputs[0]] = x
+    for name in e.call.outputs:
         if name:
-            e.add(c, "Reshape", [x], outputs=[name])
+            e.add("Reshape", [x], outputs=[name])
 
 
-def _laid_out(e: Emitter, c: AtenCall) -> None:
+def _laid_out(e: Emitter) -> None:
     """``reshape`` and ``contiguous``: a view of what lies row by row, else a copy."""
-    x = e.tensors(c)[0]
-    e.add(c, "Reshape" if e.meta(x).contiguous else "Pad", [x])
+    x = e.tensors[0]
+    e.add("Reshape" if e.meta(x).contiguous else "Pad", [x])
 
 
-def _cast(e: Emitter, c: AtenCall) -> None:
-    x = e.tensors(c)[0]
-    same = e.meta(x).format == e.meta(c.outputs[0]).format
-    e.add(c, "Reshape" if same else "Cast", [x])
+def _cast(e: Emitter) -> None:
+    x = e.tensors[0]
+    same = e.meta(x).format == e.meta(e.call.outputs[0]).format
+    e.add("Reshape" if same else "Cast", [x])
 
 
-def _made(e: Emitter, c: AtenCall) -> None:
-    e.add(c, "ConstantOfShape", [])
-
-
-def convolution(e: Emitter, c: AtenCall) -> None:
+def convolution(e: Emitter) -> None:
     """Convolutions of one to three axes, transposed ones as well."""
-    x, w = e.tensor(c, "input", "self"), e.tensor(c, "weight")
+    x, w = e.tensor("input", "self"), e.tensor("weight")
     axes = len(e.shapes[w]) - 2
     if axes < 1 or len(e.shapes[x]) != axes + 2:
         raise NotPricedError(f"an input with {len(e.shapes[x])} dimensions")
-    bias = e.optional(c, "bias")
-    transposed = c.op.startswith("conv_transpose") or e.flag(c, "transposed")
+    transposed = e.call.op.startswith("conv_transpose") or e.flag("transposed")
     pads: tuple[int, ...] = (0,) * axes
-    if not isinstance(c.arguments.get("padding"), str):
-        pads = e.wholes(c, "padding", axes, 0)
+    if not isinstance(e.call.arguments.get("padding"), str):
+        pads = e.wholes("padding", axes, 0)
     e.add(
-        c,
         "ConvTranspose" if transposed else "Conv",
-        [x, w, *([bias] if bias else [])],
-        strides=e.wholes(c, "stride", axes, 1),
-        dilations=e.wholes(c, "dilation", axes, 1),
-        group=e.whole(c, "groups", 1),
+        [x, w, *filter(None, [e.optional("bias")])],
+        strides=e.wholes("stride", axes, 1),
+        dilations=e.wholes("dilation", axes, 1),
+        group=e.whole("groups", 1),
         pads=(*pads, *pads),
     )
 
 
-def linear(e: Emitter, c: AtenCall) -> None:
+def linear(e: Emitter) -> None:
     """``linear``: weights are stored turned."""
-    e.linear(c, e.tensor(c, "input"), e.tensor(c, "weight"), e.optional(c, "bias"), turned=True)
+    e.linear(e.tensor("input"), e.tensor("weight"), e.optional("bias"), turned=True)
 
 
-def addmm(e: Emitter, c: AtenCall) -> None:
+def addmm(e: Emitter) -> None:
     """``addmm``: a bias and a product."""
-    e.linear(c, e.tensor(c, "mat1"), e.tensor(c, "mat2"), e.tensor(c, "self"), turned=False)
+    e.linear(e.tensor("mat1"), e.tensor("mat2"), e.tensor("self"), turned=False)
 
 
-def matmul(e: Emitter, c: AtenCall) -> None:
+def matmul(e: Emitter) -> None:
     """``mm``, ``bmm``, ``matmul``."""
-    a, b = e.tensor(c, "self"), e.tensor(c, "mat2", "other", "vec", "tensor")
+    a, b = e.tensor("self"), e.tensor("mat2", "other", "vec", "tensor")
     if b in e.turned:
-        e.linear(c, a, b, turned=False)
+        e.linear(a, b, turned=False)
     else:
-        e.add(c, "MatMul", [a, b])
+        e.add("MatMul", [a, b])
 
 
-def baddbmm(e: Emitter, c: AtenCall) -> None:
+def baddbmm(e: Emitter) -> None:
     """``baddbmm``: stacks of products, added to."""
-    e.add(c, "Linear", [e.tensor(c, "batch1"), e.tensor(c, "batch2"), e.tensor(c, "self")])
+    e.add("Linear", [e.tensor("batch1"), e.tensor("batch2"), e.tensor("self")])
 
 
-def einsum(e: Emitter, c: AtenCall) -> None:
+def einsum(e: Emitter) -> None:
     """``einsum``."""
-    e.add(c, "Einsum", e.tensors(c), equation=str(c.arguments.get("equation", "")))
+    e.add("Einsum", e.tensors, equation=str(e.call.arguments.get("equation", "")))
 
 
-def attention(e: Emitter, c: AtenCall) -> None:
+def attention(e: Emitter) -> None:
     """Scaled dot-product attention, grouped and masked."""
-    q, k, v = e.tensor(c, "query"), e.tensor(c, "key"), e.tensor(c, "value")
-    mask = e.optional(c, "attn_mask", "attn_bias")
-    inputs = [q, k, v, mask] if mask else [q, k, v]
-    alone: dict[str, Any] = {"q_num_heads": 1, "kv_num_heads": 1} if len(e.shapes[q]) == 3 else {}
+    q, k, v = e.tensor("query"), e.tensor("key"), e.tensor("value")
+    heads: dict[str, Any] = {"q_num_heads": 1, "kv_num_heads": 1} if len(e.shapes[q]) == 3 else {}
     e.add(
-        c,
         "Attention",
-        inputs,
-        outputs=c.outputs[:1],
-        is_causal=int(e.flag(c, "is_causal")),
-        **alone,
+        [q, k, v, *filter(None, [e.optional("attn_mask", "attn_bias")])],
+        outputs=e.call.outputs[:1],
+        is_causal=int(e.flag("is_causal")),
+        **heads,
     )
 
 
-def embedding(e: Emitter, c: AtenCall) -> None:
+def embedding(e: Emitter) -> None:
     """``embedding``: rows of a table."""
-    e.add(c, "Gather", [e.tensor(c, "weight"), e.tensor(c, "indices")], axis=0)
+    e.add("Gather", [e.tensor("weight"), e.tensor("indices")], axis=0)
 
 
 def _norm(op: str) -> Writer:
-    def writer(e: Emitter, c: AtenCall) -> None:
-        x = e.tensor(c, "input", "self")
-        vectors = [n for n in (e.optional(c, "weight"), e.optional(c, "bias")) if n]
+    def writer(e: Emitter) -> None:
+        x = e.tensor("input", "self")
+        vectors = filter(None, [e.optional("weight"), e.optional("bias")])
         # Statistics of the training are folded into scale and shift, as any runtime does.
-        e.add(c, op, [x, *vectors], outputs=c.outputs[:1])
+        e.add(op, [x, *vectors], outputs=e.call.outputs[:1])
 
     return writer
 
 
 def _pool(op: str) -> Writer:
-    def writer(e: Emitter, c: AtenCall) -> None:
-        x = e.tensor(c, "self", "input")
-        axes = next(n for n in (1, 2, 3) if f"{n}d" in c.op)
-        kernel = e.wholes(c, "kernel_size", axes, 1)
-        stride = e.wholes(c, "stride", axes, 0)
-        pads = e.wholes(c, "padding", axes, 0)
+    def writer(e: Emitter) -> None:
+        x = e.tensor("self", "input")
+        axes = next(n for n in (1, 2, 3) if f"{n}d" in e.call.op)
+        kernel = e.wholes("kernel_size", axes, 1)
+        stride = e.wholes("stride", axes, 0)
+        pads = e.wholes("padding", axes, 0)
         e.add(
-            c,
             op,
             [x],
-            outputs=c.outputs[:1],
+            outputs=e.call.outputs[:1],
             kernel_shape=kernel,
             strides=stride if any(stride) else kernel,
-            dilations=e.wholes(c, "dilation", axes, 1),
+            dilations=e.wholes("dilation", axes, 1),
             pads=(*pads, *pads),
         )
 
     return writer
 
 
-def _first(op: str, **attributes: Any) -> Writer:
-    def writer(e: Emitter, c: AtenCall) -> None:
-        e.add(c, op, e.tensors(c)[:1], **attributes)
-
-    return writer
-
-
-def _resized(mode: str) -> Writer:
-    return _first("Resize", mode=mode)
-
-
 def _gathered(op: str) -> Writer:
-    def writer(e: Emitter, c: AtenCall) -> None:
-        names = e.tensors(c)
-        if c.op in {"gather", "index_select", "take_along_dim"}:
-            names = names[:2]
-        e.add(c, op, names)
+    def writer(e: Emitter) -> None:
+        picks = e.call.op in {"gather", "index_select", "take_along_dim"}
+        e.add(op, e.tensors[: 2 if picks else None])
 
     return writer
 
 
 def _reduced(op: str) -> Writer:
-    def writer(e: Emitter, c: AtenCall) -> None:
-        x = e.tensors(c)[0]
-        if c.op in {"max", "min"} and len(e.tensors(c)) == 2:
-            e.add(c, "Max", e.tensors(c))
+    def writer(e: Emitter) -> None:
+        x = e.tensors[0]
+        if e.call.op in {"max", "min"} and len(e.tensors) == 2:
+            e.add("Max", e.tensors)
             return
-        window = c.op.startswith(("adaptive", "_adaptive"))
-        if window and any(constant(d) != 1 for d in e.shapes[c.outputs[0]][2:]):
-            op_here: Any = "AveragePool" if "avg" in c.op else "MaxPool"
-            inner, outer = e.meta(x).hints[2:], e.meta(c.outputs[0]).hints[2:]
+        window = e.call.op.startswith(("adaptive", "_adaptive"))
+        if window and any(constant(d) != 1 for d in e.shapes[e.call.outputs[0]][2:]):
+            inner, outer = e.meta(x).hints[2:], e.meta(e.call.outputs[0]).hints[2:]
             kernel = tuple(-(-a // max(b, 1)) for a, b in zip(inner, outer, strict=False))
-            e.add(c, op_here, [x], kernel_shape=kernel, strides=kernel)
+            pool = "AveragePool" if "avg" in e.call.op else "MaxPool"
+            e.add(pool, [x], kernel_shape=kernel, strides=kernel)
             return
-        e.add(c, op, [x])
+        e.add(op, [x])
 
     return writer
 
@@ -280,61 +255,44 @@ def _reduced(op: str) -> Writer:
 _CELLS: Mapping[str, str] = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "rnn_relu": "RNN"}
 
 
-def recurrent(e: Emitter, c: AtenCall) -> None:
+def recurrent(e: Emitter) -> None:
     """``lstm``, ``gru``, ``rnn``: one operator a layer, the weights of both directions stacked."""
-    given: Any = c.arguments.get("params")
-    listed = cast("list[Any]", given) if isinstance(given, list) else []
-    names = [p.name for p in listed if isinstance(p, Ref)]
-    layers, biased = e.whole(c, "num_layers", 1), e.flag(c, "has_biases", True)
-    directions = 1 + e.flag(c, "bidirectional")
+    parameters: Any = e.call.arguments.get("params", ())
+    names = [p.name for p in parameters if isinstance(p, Ref)]
+    layers, biased = e.whole("num_layers", 1), e.flag("has_biases", True)
+    directions = 1 + e.flag("bidirectional")
     each = 4 if biased else 2
     if len(names) != layers * directions * each or not names:
         raise NotPricedError(f"{len(names)} parameters for {layers} layers")
-    x = e.tensor(c, "input")
-    batch_first = e.flag(c, "batch_first")
+    x = e.tensor("input")
+    rows = [names[i : i + each] for i in range(0, len(names), each)]
     for layer in range(layers):
         last = layer == layers - 1
-        sets = [
-            names[(layer * directions + d) * each : (layer * directions + d + 1) * each]
-            for d in range(directions)
-        ]
-        inputs = [x, *(_stacked(e, [s[i] for s in sets]) for i in (0, 1))]
+        sets = rows[layer * directions : (layer + 1) * directions]
+        inputs = [x, *(_stacked(e, [s[i] for s in sets], directions) for i in (0, 1))]
         if biased:
-            inputs.append(_biases(e, [n for s in sets for n in s[2:]], directions))
-        y = c.outputs[0] if last else f"{c.outputs[0]}.layer{layer}"
+            inputs.append(_stacked(e, [n for s in sets for n in s[2:]], directions))
+        y = e.call.outputs[0] if last else f"{e.call.outputs[0]}.layer{layer}"
         if not last:
-            shape: tuple[Dim, ...] = e.shapes[c.outputs[0]]
-            e.shapes[y] = shape
-            e.program.metas[y] = e.meta(c.outputs[0])
-        made = c.outputs if last else [y]
+            e.shapes[y] = e.shapes[e.call.outputs[0]]
+            e.program.metas[y] = e.meta(e.call.outputs[0])
         e.add(
-            c,
-            _CELLS[c.op],
+            _CELLS[e.call.op],
             inputs,
-            outputs=made,
-            name=f"{c.outputs[0]}.{layer}",
-            layout=int(batch_first),
+            outputs=e.call.outputs if last else [y],
+            name=f"{e.call.outputs[0]}.{layer}",
+            layout=int(e.flag("batch_first")),
         )
         x = y
 
 
-def _stacked(e: Emitter, names: list[str]) -> str:
-    """Declare the weights of all directions as one tensor."""
-    return _declared(e, names, (len(names), *_extents(e, names[0])))
-
-
-def _biases(e: Emitter, names: list[str], directions: int) -> str:
-    width = _extents(e, names[0])[0] * len(names) // directions
-    return _declared(e, names, (directions, width))
-
-
-def _extents(e: Emitter, name: str) -> list[int]:
-    return [d for d in e.meta(name).shape if isinstance(d, int)]
-
-
-def _declared(e: Emitter, names: list[str], shape: tuple[int, ...]) -> str:
+def _stacked(e: Emitter, names: list[str], directions: int) -> str:
+    """Declare weights of all directions, one or more of each, as one tensor."""
+    meta = e.meta(names[0])
+    first, *others = (d for d in meta.shape if isinstance(d, int))
+    shape = directions, first * len(names) // directions, *others
     label = "+".join(names) if len(names) > 1 else f"{names[0]}.stacked"
-    e.stored[label] = RawTensor(shape, e.meta(names[0]).format)
+    e.stored[label] = RawTensor(shape, meta.format)
     e.shapes[label] = shape
     return label
 
@@ -342,7 +300,7 @@ def _declared(e: Emitter, names: list[str], shape: tuple[int, ...]) -> str:
 #: Operators that are written otherwise than those of `registry` by their names there.
 _OPERATORS: Mapping[str, Writer] = {
     **dict.fromkeys(VIEWS, _view),
-    **dict.fromkeys(MADE, _made),
+    **dict.fromkeys(MADE, _named("ConstantOfShape", 0)),
     **dict.fromkeys(("reshape", "contiguous"), _laid_out),
     **dict.fromkeys(("to", "_to_copy", "type_as", "float", "half"), _cast),
     **dict.fromkeys(
@@ -374,14 +332,20 @@ _OPERATORS: Mapping[str, Writer] = {
     ),
     "embedding": embedding,
     "square": _named("Pow"),
-    **dict.fromkeys(("softmax", "_softmax"), _first("Softmax")),
-    **dict.fromkeys(("log_softmax", "_log_softmax"), _first("LogSoftmax")),
-    **{f"upsample_nearest{n}d": _resized("nearest") for n in (1, 2, 3)},
+    **dict.fromkeys(("softmax", "_softmax"), _named("Softmax", 1)),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), _named("LogSoftmax", 1)),
     **{
-        f"upsample_{kind}{n}d": _resized("linear")
-        for kind, n in (("linear", 1), ("bilinear", 2), ("trilinear", 3))
+        f"upsample_{kind}": _named("Resize", 1, mode=mode)
+        for kind, mode in (
+            ("nearest1d", "nearest"),
+            ("nearest2d", "nearest"),
+            ("nearest3d", "nearest"),
+            ("linear1d", "linear"),
+            ("bilinear2d", "linear"),
+            ("trilinear3d", "linear"),
+            ("bicubic2d", "cubic"),
+        )
     },
-    "upsample_bicubic2d": _resized("cubic"),
     **dict.fromkeys(_CELLS, recurrent),
 }
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, cast
 
+from perfmodel.workload.importers.element_types import numbered
+
 #: Type of torch's schema -> numeric format.
-FORMATS: Final[dict[int, str]] = {
-    1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "fp16", 7: "fp32", 8: "fp64",
-    9: "fp32", 10: "fp64", 11: "fp64", 12: "bool", 13: "bf16", 28: "int16", 29: "fp8_e4m3",
-    30: "fp8_e5m2", 31: "fp8_e4m3", 32: "fp8_e5m2",
-}  # fmt: skip
+FORMATS: Final[Mapping[int, str]] = numbered("torch_export")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +71,11 @@ class AtenCall:
 
 #: Operators that only run another graph under a setting: what is in it stands in their place.
 WRAPPERS: Final = (
-    "wrap_with_set_grad_enabled", "wrap_with_autocast", "hints_wrapper", "strict_mode",
-)  # fmt: skip
-
-
-def renamed(call: AtenCall, names: Mapping[str, str], inside: str) -> AtenCall:
-    """Return a call of an inner graph under the names of the outer one.
-
-    Parameters
-    ----------
-    names
-        Inner values that the outer graph knows: what goes in and comes out.
-    inside
-        Goes before the names of all others.
-    """
-
-    def name(value: str) -> str:
-        return names.get(value, f"{inside}.{value}") if value else ""
-
-    def argument(value: Argument) -> Argument:
-        if isinstance(value, list):
-            return [argument(item) for item in cast("list[Any]", value)]
-        return Ref(name(value.name)) if isinstance(value, Ref) else value
-
-    return AtenCall(
-        call.target, {k: argument(v) for k, v in call.arguments.items()},
-        [name(o) for o in call.outputs], call.name, call.place,
-    )  # fmt: skip
+    "wrap_with_set_grad_enabled",
+    "wrap_with_autocast",
+    "hints_wrapper",
+    "strict_mode",
+)
 
 
 @dataclass(slots=True)
@@ -120,3 +96,37 @@ class AtenProgram:
     buffers: dict[str, str] = field(default_factory=dict[str, str])
     inputs: list[str] = field(default_factory=list[str])
     outputs: list[str] = field(default_factory=list[str])
+
+    def inline(
+        self,
+        part: AtenProgram,
+        inside: str,
+        entering: Iterable[tuple[Argument, Argument]],
+        leaving: Iterable[tuple[Argument, str]],
+    ) -> None:
+        """Add the calls of a graph that a call only wraps, under the names of this one.
+
+        Parameters
+        ----------
+        inside
+            Goes before the names of values that are known inside alone.
+        entering, leaving
+            Inner values and the outer ones that they are: what goes in, and what comes out.
+        """
+        ends = [(i, o.name) for i, o in entering if isinstance(o, Ref)]
+        names = {i.name: o for i, o in (*leaving, *ends) if isinstance(i, Ref) and o}
+
+        def name(value: str) -> str:
+            return names.get(value, f"{inside}.{value}") if value else ""
+
+        def argument(value: Argument) -> Argument:
+            if isinstance(value, list):
+                return [argument(item) for item in cast("list[Any]", value)]
+            return Ref(name(value.name)) if isinstance(value, Ref) else value
+
+        for inner, meta in part.metas.items():
+            self.metas.setdefault(name(inner), meta)
+        for call in part.calls:
+            arguments = {k: argument(v) for k, v in call.arguments.items()}
+            outputs = list(map(name, call.outputs))
+            self.calls.append(replace(call, arguments=arguments, outputs=outputs))

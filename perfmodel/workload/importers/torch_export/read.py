@@ -16,7 +16,6 @@ from perfmodel.workload.importers.torch_export.program import (
     AtenProgram,
     Meta,
     Ref,
-    renamed,
 )
 
 _OLDER: Final = "serialized_exported_program.json"
@@ -73,20 +72,19 @@ def parse(data: object, file: str) -> AtenProgram:
         specs = _list(signature["input_specs"], "graph_module.signature.input_specs")
         made = _list(signature["output_specs"], "graph_module.signature.output_specs")
     except KeyError as error:
-        raise input_error(
-            f"lacks '{error.args[0]}'", path="graph_module", file=file, expected=expected
-        ) from None
+        message = f"lacks '{error.args[0]}'"
+        raise input_error(message, "graph_module", file, expected=expected) from None
     except _Malformed as error:
-        raise input_error(str(error), path=error.path, file=file, expected=expected) from None
+        raise input_error(str(error), error.path, file, expected=expected) from None
 
     def trying(path: str, work: Any, *arguments: Any) -> Any:
         try:
             return work(*arguments, path)
         except _Malformed as error:
-            faults.append(Fault(str(error), path=error.path, file=file, expected=expected))
+            faults.append(Fault(str(error), error.path, file, expected=expected))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             said = f"lacks {error}" if isinstance(error, KeyError) else "is malformed"
-            faults.append(Fault(said, path=path, file=file, expected=expected))
+            faults.append(Fault(said, path, file, expected=expected))
         return None
 
     for name, value in values.items():
@@ -99,14 +97,11 @@ def parse(data: object, file: str) -> AtenProgram:
     for i, spec in enumerate(made):
         trying(f"graph_module.signature.output_specs[{i}]", _output, spec, program)
     for i, node in enumerate(nodes):
-        made_calls = trying(f"graph_module.graph.nodes[{i}]", _calls, node, program, 8)
-        program.calls += made_calls or []
+        trying(f"graph_module.graph.nodes[{i}]", _run, node, program, 8)
     if faults:
         raise InputError(faults[:50])
     if not program.calls:
-        raise input_error(
-            "holds no operator", path="graph_module.graph.nodes", file=file, expected=expected
-        )
+        raise input_error("holds no operator", "graph_module.graph.nodes", file, expected=expected)
     return program
 
 
@@ -130,50 +125,45 @@ def _whole(value: object, path: str) -> int:
 
 def _meta(value: object, path: str) -> Meta:
     data = _mapping(value, path)
-    shape: list[int | str] = []
-    hints: list[int] = []
-    for size in _list(data["sizes"], f"{path}.sizes"):
-        if "as_int" in size:
-            shape.append(_whole(size["as_int"], f"{path}.sizes"))
-            hints.append(int(size["as_int"]))
-        else:
-            expression = _mapping(size["as_expr"], f"{path}.sizes")
-            hint: Any = expression.get("hint") or {}
-            shape.append(str(expression["expr_str"]))
-            hints.append(_whole(hint.get("as_int", 1), f"{path}.sizes"))
-    strides: list[int] = []
-    for stride in cast("list[Any]", data.get("strides") or []):
-        number: Any = stride.get("as_int")
-        if number is None:
-            hinted: Any = stride["as_expr"].get("hint") or {}
-            number = hinted.get("as_int", 0)
-        strides.append(int(number))
+    sizes = _list(data["sizes"], f"{path}.sizes")
+    hints = tuple(_whole(_number(size, 1), f"{path}.sizes") for size in sizes)
+    shape = tuple(
+        hint if "as_int" in size else str(size["as_expr"]["expr_str"])
+        for size, hint in zip(sizes, hints, strict=True)
+    )
+    strides = tuple(int(_number(s, 0)) for s in cast("list[Any]", data.get("strides") or []))
     kind: Any = data["dtype"]
     if kind not in FORMATS:
         raise _Malformed(f"{path}.dtype", f"{str(kind)[:40]} is no type")
-    return Meta(tuple(shape), FORMATS[kind], tuple(hints), tuple(strides))
+    return Meta(shape, FORMATS[kind], hints, strides)
+
+
+def _number(size: Mapping[str, Any], default: int) -> Any:
+    """Return an extent or a stride, the one that the program was traced with where it is free."""
+    if "as_int" in size:
+        return size["as_int"]
+    hint: Any = size["as_expr"].get("hint")
+    return hint.get("as_int", default) if hint else default
 
 
 def _input(spec: object, program: AtenProgram, path: str) -> None:
     data = _mapping(spec, path)
-    if "parameter" in data:
-        program.parameters[str(data["parameter"]["arg"]["name"])] = str(
-            data["parameter"].get("parameter_name", "")
-        )
-    elif "buffer" in data:
-        program.buffers[str(data["buffer"]["arg"]["name"])] = str(data["buffer"]["buffer_name"])
-    elif "tensor_constant" in data:
-        name = str(data["tensor_constant"]["arg"]["name"])
-        program.buffers[name] = str(data["tensor_constant"].get("tensor_constant_name", name))
-    elif "user_input" in data:
+    for kind, names in (
+        ("parameter", program.parameters),
+        ("buffer", program.buffers),
+        ("tensor_constant", program.buffers),
+    ):
+        if kind in data:
+            name = str(data[kind]["arg"]["name"])
+            names[name] = str(data[kind].get(f"{kind}_name", name))
+    if "user_input" in data:
         argument = _mapping(data["user_input"]["arg"], path)
         if "as_tensor" in argument:
             program.inputs.append(str(argument["as_tensor"]["name"]))
 
 
 def _output(spec: object, program: AtenProgram, path: str) -> None:
-    data = _mapping(spec, path)
-    for kind, content in data.items():
+    for kind, content in _mapping(spec, path).items():
         argument: Any = _mapping(content, f"{path}.{kind}").get("arg")
         if kind in {"user_output", "loss_output"} and isinstance(argument, dict):
             tensor: Any = cast("dict[str, Any]", argument).get("as_tensor")
@@ -181,36 +171,36 @@ def _output(spec: object, program: AtenProgram, path: str) -> None:
                 program.outputs.append(str(tensor["name"]))
 
 
-def _calls(node: object, program: AtenProgram, depth: int, path: str) -> list[AtenCall]:
-    """Return the calls of a node: one, or those of the graph that it only wraps."""
+def _run(node: object, program: AtenProgram, depth: int, path: str) -> None:
+    """Add the call of a node, or those of the graph that it only wraps."""
     data = _mapping(node, path)
     target = str(data.get("target"))
-    if not target.endswith(WRAPPERS):
-        return [_call(data, path)]
-    if depth == 0:
+    wraps = target.endswith(WRAPPERS)
+    if wraps and depth == 0:
         raise _Malformed(path, "is nested too deeply")
-    given = [item["arg"] for item in _list(data["inputs"], f"{path}.inputs")]
-    at = next((i for i, a in enumerate(given) if "as_graph" in a), None)
+    arguments = [i["arg"] for i in _list(data["inputs"], f"{path}.inputs")] if wraps else []
+    at = next((i for i, a in enumerate(arguments) if "as_graph" in a), None)
     if at is None:
-        return [_call(data, path)]
-    graph = _mapping(given[at]["as_graph"]["graph"], f"{path}.graph")
-    outer = [_argument(a, path) for a in given[at + 1 :]]
-    inner = [_argument(a, path) for a in _list(graph["inputs"], f"{path}.graph.inputs")]
-    names = {i.name: o.name for i, o in zip(inner, outer, strict=False)
-             if isinstance(i, Ref) and isinstance(o, Ref)}  # fmt: skip
-    whole = _call({**data, "inputs": []}, path)
-    results = [_argument(a, path) for a in _list(graph["outputs"], f"{path}.graph.outputs")]
-    names |= {r.name: o for r, o in zip(results, whole.outputs, strict=False)
-              if isinstance(r, Ref) and o and r.name not in names}  # fmt: skip
-    inside = whole.name or target.rpartition(".")[2]
+        program.calls.append(_call(data, path))
+        return
+    graph = _mapping(arguments[at]["as_graph"]["graph"], f"{path}.graph")
+    part = AtenProgram()
     for name, value in _mapping(graph["tensor_values"], f"{path}.graph.tensor_values").items():
-        outer_name = names.get(name, f"{inside}.{name}")
-        program.metas.setdefault(outer_name, _meta(value, f"{path}.graph.tensor_values.{name}"))
-    calls: list[AtenCall] = []
-    for i, inner_node in enumerate(_list(graph["nodes"], f"{path}.graph.nodes")):
-        found = _calls(inner_node, program, depth - 1, f"{path}.graph.nodes[{i}]")
-        calls += [renamed(call, names, inside) for call in found]
-    return calls
+        part.metas[name] = _meta(value, f"{path}.graph.tensor_values.{name}")
+    for i, inner in enumerate(_list(graph["nodes"], f"{path}.graph.nodes")):
+        _run(inner, part, depth - 1, f"{path}.graph.nodes[{i}]")
+    outer = [_argument(a, path) for a in arguments[at + 1 :]]
+    entering, leaving = (
+        [_argument(a, path) for a in _list(graph[key], f"{path}.graph.{key}")]
+        for key in ("inputs", "outputs")
+    )
+    call = _call({**data, "inputs": []}, path)
+    program.inline(
+        part,
+        call.name or target.rpartition(".")[2],
+        zip(entering, outer, strict=False),
+        zip(leaving, call.outputs, strict=False),
+    )
 
 
 def _call(node: object, path: str) -> AtenCall:
@@ -220,13 +210,30 @@ def _call(node: object, path: str) -> AtenCall:
         arguments[str(item.get("name") or i)] = _argument(item["arg"], f"{path}.inputs[{i}]")
     outputs: list[str] = []
     for item in _list(data["outputs"], f"{path}.outputs"):
-        found = _argument(item, f"{path}.outputs")
-        made = cast("list[Any]", found) if isinstance(found, list) else [found]
-        outputs += [value.name if isinstance(value, Ref) else "" for value in made]
+        made = _argument(item, f"{path}.outputs")
+        values = cast("list[Any]", made) if isinstance(made, list) else [made]
+        outputs += [value.name if isinstance(value, Ref) else "" for value in values]
     target = data["target"]
     if not isinstance(target, str):
         raise _Malformed(f"{path}.target", "is no name")
     return AtenCall(target, arguments, outputs, str(data.get("name") or ""), path)
+
+
+#: Arguments that stand for themselves.
+_PLAIN: Final = frozenset(
+    {
+        "as_name",
+        "as_scalar_type",
+        "as_int",
+        "as_float",
+        "as_bool",
+        "as_string",
+        "as_ints",
+        "as_floats",
+        "as_bools",
+        "as_strings",
+    }
+)
 
 
 def _argument(value: object, path: str, depth: int = 6) -> Any:
@@ -244,12 +251,5 @@ def _argument(value: object, path: str, depth: int = 6) -> Any:
             return _argument(content, path, depth - 1)
         if kind in {"as_optional_tensors", "as_sym_ints", "as_sym_floats"}:
             return [_argument(item, path, depth - 1) for item in _list(content, path)]
-        if kind in {"as_name"}:
-            return str(content)
-        if kind == "as_none":
-            return None
-        if kind in {"as_scalar_type", "as_int", "as_float", "as_bool", "as_string", "as_ints",
-                    "as_floats", "as_bools", "as_strings"}:  # fmt: skip
-            return cast("object", content)
-        return None
+        return content if kind in _PLAIN else None
     return None

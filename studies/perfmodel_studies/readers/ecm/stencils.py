@@ -17,7 +17,7 @@ from perfmodel.evaluate.case import Cases
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import evaluate, grouped
+from perfmodel.evaluate.validate import evaluate, grouped
 
 from perfmodel_studies.readers.ecm.fitting import constants, forward, measured_cycles
 from perfmodel_studies.readers.ecm.rows import ZEN4, stencil_rows

@@ -20,7 +20,7 @@ from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import error_of, evaluate, grouped
+from perfmodel.evaluate.validate import error_of, evaluate, grouped
 from perfmodel.workload.streaming import KERNELS
 
 from perfmodel_studies.readers.ecm.fitting import constants, forward, measured_cycles

@@ -20,7 +20,7 @@ from perfmodel.errors import InputError
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import baselines, error_of, grouped, worst_of
+from perfmodel.evaluate.validate import baselines, error_of, grouped, worst_of
 
 from perfmodel_studies.readers.gpu_kernels.devices import device_named, with_devices
 from perfmodel_studies.readers.gpu_kernels.rows import table

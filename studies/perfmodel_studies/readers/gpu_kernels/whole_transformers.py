@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase, subject_of
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.refit import Refit
-from perfmodel.evaluate.subjects import subject_of
 from perfmodel.evidence import Subject
 from perfmodel.kinds.tensor_core.gemm import Processor
 from perfmodel.measurements import CsvRow

@@ -16,9 +16,8 @@ from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.calibration import scaled_rows
 from perfmodel.evaluate.case import MeasuredQuantity, ValidationCase
 from perfmodel.evaluate.files import DataFolder
-from perfmodel.evaluate.metrics import errors
-from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import baselines, worst_of
+from perfmodel.evaluate.result import ValidationResult, errors
+from perfmodel.evaluate.validate import baselines, worst_of
 from perfmodel.evidence import Subject
 from perfmodel.measurements import CsvTable, read_rows
 from perfmodel.workload.nas_spaces import ArchitectureSpace, Choices

@@ -15,7 +15,7 @@ import numpy as np
 import perfmodel as pm
 from perfmodel.evaluate.files import DataFolder
 from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import baselines, error_of, grouped, worst_of
+from perfmodel.evaluate.validate import baselines, error_of, grouped, worst_of
 from perfmodel.evidence import QUANTITIES, Subject
 from perfmodel.measurements import read_rows
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from perfmodel.evaluate.metrics import errors
+from perfmodel.evaluate.result import errors
 
 from perfmodel_studies.decisions import (
     PERCENTILES,

@@ -16,8 +16,7 @@ from typing import Final
 import perfmodel as pm
 from perfmodel.errors import Fault, InputError
 from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
-from perfmodel.evaluate.files import DataFolder
-from perfmodel.evaluate.measured_table import measured_table
+from perfmodel.evaluate.files import DataFolder, measured_table
 from perfmodel.evaluate.refit import Refit
 from perfmodel.measurements import CsvRow, CsvTable
 

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
-from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase
+from perfmodel.evaluate.case import Cases, MeasuredQuantity, ValidationCase, subject_of
 from perfmodel.evaluate.refit import Refit
-from perfmodel.evaluate.subjects import subject_of
 
 from perfmodel_studies.readers.mcus.counts import TERMS, clocks, counts
 from perfmodel_studies.readers.mcus.fpga_designs import is_fpga

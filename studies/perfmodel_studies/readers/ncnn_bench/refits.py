@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import perfmodel as pm
 from perfmodel.calibrate import Constant
-from perfmodel.evaluate.case import Cases, ValidationCase
+from perfmodel.evaluate.case import Cases, ValidationCase, subject_of
 from perfmodel.evaluate.refit import Refit
-from perfmodel.evaluate.subjects import subject_of
 
 __all__ = ["BUILDS", "CONSTANTS", "refits_of"]
 

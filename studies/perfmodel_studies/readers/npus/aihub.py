@@ -18,12 +18,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from perfmodel.errors import Fault, InputError
-from perfmodel.evaluate.declared import DeclaredDataset
+from perfmodel.evaluate.datasets import DeclaredDataset
 from perfmodel.evaluate.files import DataFolder, data_folder
-from perfmodel.evaluate.metrics import Errors, errors
 from perfmodel.evaluate.refit import Refit
-from perfmodel.evaluate.result import ValidationResult
-from perfmodel.evaluate.run import error_of, grouped, worst_of
+from perfmodel.evaluate.result import Errors, ValidationResult, errors
+from perfmodel.evaluate.validate import error_of, grouped, worst_of
 from perfmodel.measurements import CsvTable, read_rows
 
 from perfmodel_studies.batched import evaluate_together

@@ -1,0 +1,272 @@
+"""Solve a placement, and say where everything lies or why nothing fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.arrays import first_number
+from perfmodel.cost.capacity import Violation
+from perfmodel.errors import input_error
+from perfmodel.optimise.certified import Certified
+from perfmodel.optimise.deadline import Deadline
+from perfmodel.schedule.place.items import Item
+from perfmodel.schedule.place.levels import PlacementLevel
+from perfmodel.schedule.place.popularity import cycle_hit_rates
+from perfmodel.schedule.place.result import PlacementResult, PlacementRow
+from perfmodel.schedule.place.solve import assign_items
+from perfmodel.units import show
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class PlacementKnapsack(NamedTuple):
+    """What `assign_items` takes: sizes and copies of items, their costs in levels, capacities."""
+
+    sizes: Floats
+    copies: Ints
+    costs: Floats
+    capacities: Floats
+
+
+def placed(
+    unplaced: PlacementResult,
+    prices: Sequence[float],
+    pinned: Mapping[str, str],
+    cached: str | None,
+    deadline: Deadline,
+) -> PlacementResult:
+    """Return a result with every item in a level, at the least sum of reads times prices.
+
+    Parameters
+    ----------
+    unplaced
+        The result with its items and levels, still without rows.
+    prices
+        Seconds or joules per byte that is read from each level.
+    pinned
+        Name of an item, or the beginning of names -> the level where it must lie.
+    cached
+        Level whose spare room caches the experts.
+
+    Raises
+    ------
+    InputError
+        Nothing lies outside the level that caches.
+    """
+    items, levels = unplaced.items, unplaced.levels
+    costs: Floats = np.array(
+        [
+            [
+                item.read_bytes * price if item.role in level.holds else np.inf
+                for level, price in zip(levels, prices, strict=True)
+            ]
+            for item in items
+        ]
+    )
+    for stem, home in pinned.items():
+        elsewhere = [j for j, level in enumerate(levels) if level.name != home]
+        costs[np.ix_(items_named(items, stem), elsewhere)] = np.inf
+    knapsack = PlacementKnapsack(
+        np.array([item.size_bytes for item in items], dtype=np.float64),
+        np.array([item.copies for item in items], dtype=np.int64),
+        costs,
+        np.array([level.capacity_bytes for level in levels], dtype=np.float64),
+    )
+    if cached is not None:
+        return _with_cache(unplaced, knapsack, cached, prices, deadline)
+    assigned = assign_items(*knapsack, method=unplaced.method, deadline=deadline)
+    if assigned.solution is None:
+        return _infeasible(unplaced, assigned)
+    return replace(
+        unplaced,
+        solution=tuple(row for *_, row in _rows(unplaced, assigned.solution)),
+        value=assigned.value,
+        bound=assigned.bound,
+        method=assigned.method,
+        counts=_as_tuples(assigned.solution),
+    )
+
+
+def items_named(items: Sequence[Item], stem: str) -> list[int]:
+    """Return the positions of items of a name, else of those whose names begin with it."""
+    rows = [i for i, item in enumerate(items) if item.name == stem]
+    return rows or [i for i, item in enumerate(items) if item.name.startswith(stem)]
+
+
+def _rows(result: PlacementResult, counts: Ints) -> Iterator[tuple[int, int, PlacementRow]]:
+    """Yield item, level and row of all copies of an item that lie in the same level."""
+    for i, item in enumerate(result.items):
+        first = item.first
+        for j, level in enumerate(result.levels):
+            count = int(counts[i, j])
+            if not count:
+                continue
+            read_bytes = count * item.read_bytes
+            yield (
+                i,
+                j,
+                PlacementRow(
+                    item.name,
+                    item.role,
+                    level.name,
+                    count,
+                    first,
+                    count * item.size_bytes,
+                    item.reads,
+                    read_bytes,
+                    *_reading(level, read_bytes),
+                ),
+            )
+            first += count
+
+
+def _as_tuples(counts: Ints) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(count) for count in row) for row in counts)
+
+
+def _reading(level: PlacementLevel, read_bytes: float) -> tuple[float, float]:
+    """Return the seconds and the joules of reading bytes from a level."""
+    energy = level.energy_j_per_byte
+    joules = float("nan") if energy is None else read_bytes * energy
+    return read_bytes / level.bandwidth_bytes_per_s, joules
+
+
+def _with_cache(
+    unplaced: PlacementResult,
+    knapsack: PlacementKnapsack,
+    cached: str,
+    prices: Sequence[float],
+    deadline: Deadline,
+) -> PlacementResult:
+    """Place the experts in the outermost level; the spare room of another level caches them."""
+    sizes, copies, costs, capacities = knapsack
+    levels = unplaced.levels
+    chances: Floats = np.array([item.touched for item in unplaced.items], dtype=np.float64)
+    pool = chances < 1.0
+    home = max(j for j, level in enumerate(levels) if "weight" in level.holds)
+    cache = [level.name for level in levels].index(cached)
+    if cache >= home or not pool.any():
+        why = "is the outermost level" if cache >= home else "has nothing to cache: no experts"
+        raise input_error(f"'{cached}' {why}", "cached")
+    outer = np.arange(len(levels)) == home
+    fixed = knapsack._replace(costs=np.where(pool[:, None] & ~outer, np.inf, costs))
+    assigned = assign_items(*fixed, method=unplaced.method, deadline=deadline)
+    if assigned.solution is None:
+        return _infeasible(unplaced, assigned)
+    spare = float(capacities[cache] - (sizes @ assigned.solution)[cache])
+    index = np.flatnonzero(pool)
+    hits = np.zeros(len(pool))
+    hits[index] = cycle_hit_rates(
+        chances[index], sizes[index], copies[index].astype(np.float64), spare
+    )
+    rows: list[PlacementRow] = []
+    value = 0.0
+    for i, j, row in _rows(unplaced, assigned.solution):
+        price = prices[j]
+        if pool[i]:
+            hit = float(hits[i])
+            near_s, near_j = _reading(levels[cache], row.read_bytes)
+            price = hit * prices[cache] + (1.0 - hit) * price
+            row = replace(
+                row,
+                cached_in=cached,
+                hit_fraction=hit,
+                read_s=hit * near_s + (1.0 - hit) * row.read_s,
+                energy_j=hit * near_j + (1.0 - hit) * row.energy_j,
+            )
+        value += row.read_bytes * price
+        rows.append(row)
+    # No policy serves more random visits than pinning the most visited experts for good.
+    least = assign_items(*knapsack, method="lp").bound
+    return replace(
+        unplaced,
+        solution=tuple(rows),
+        value=value,
+        bound=min(least, value),
+        method=f"{assigned.method} + lru",
+        counts=_as_tuples(assigned.solution),
+        cache_bytes={cached: max(spare, 0.0)},
+    )
+
+
+def _infeasible(unplaced: PlacementResult, assigned: Certified[Ints]) -> PlacementResult:
+    return replace(
+        unplaced,
+        method=assigned.method,
+        bound=assigned.bound,
+        violations=_violations(unplaced, proved=assigned.proved),
+    )
+
+
+def _violations(result: PlacementResult, *, proved: bool) -> tuple[Violation, ...]:
+    """Return what has no place: of each role, and all together."""
+    violations: list[Violation] = []
+    for role in ("kv", "weight", ""):
+        items = [item for item in result.items if not role or item.role == role]
+        demand = _stored_bytes(items)
+        homes = [level for level in result.levels if not role or role in level.holds]
+        if role and len(homes) == len(result.levels):
+            continue
+        bound = float(sum(level.capacity_bytes for level in homes))
+        largest = max((item.size_bytes for item in items), default=0.0)
+        if demand <= bound:
+            continue
+        names = " and ".join(level.name for level in homes) or "no level"
+        what = {"kv": "the KV cache", "weight": "weights"}.get(role, "weights and KV cache")
+        violations.append(
+            Violation(
+                f"levels.{names.replace(' and ', '+')}.capacity",
+                demand,
+                bound,
+                demand - bound,
+                _levers(result, role, demand - bound),
+                f"{what} take {show(demand, 'bytes')}, and {names} may hold "
+                f"{show(bound, 'bytes')}: {show(demand - bound, 'bytes')} too much "
+                f"(largest piece {show(largest, 'bytes')})",
+            )
+        )
+    if not violations:
+        demand = _stored_bytes(result.items)
+        bound = float(sum(level.capacity_bytes for level in result.levels))
+        why = "not piece by piece" if proved else "no place for every piece was found in time"
+        violations.append(
+            Violation(
+                "levels.capacity",
+                demand,
+                bound,
+                0.0,
+                ("smaller pieces", "fewer pinned items"),
+                f"{show(demand, 'bytes')} fit {show(bound, 'bytes')} in all, but {why}",
+            )
+        )
+    return tuple(violations)
+
+
+def _stored_bytes(items: Sequence[Item], role: str = "") -> float:
+    return sum(item.copies * item.size_bytes for item in items if not role or item.role == role)
+
+
+def _levers(result: PlacementResult, role: str, excess: float) -> tuple[str, ...]:
+    """Return what would free so many bytes of a role (of both where it is empty)."""
+    levers: list[str] = []
+    prediction = result.prediction
+    kv = _stored_bytes(result.items, "kv")
+    weights = _stored_bytes(result.items, "weight")
+    if role != "weight" and kv > excess:
+        share = (kv - excess) / kv
+        for name in ("context", "prompt", "batch"):
+            value = prediction.workload.parameters.get(name)
+            if value is not None and float(value) * share >= 1:
+                levers.append(f"{name} of at most {int(float(value) * share)}")
+                break
+    if role != "kv" and weights > excess:
+        bits = first_number(prediction._job.precision.weights.bits)  # pyright: ignore[reportPrivateUsage]
+        levers.append(f"weights of at most {bits * (weights - excess) / weights:.3g} bits")
+    levers.append(f"{show(excess, 'bytes')} more of a level")
+    return tuple(levers)

@@ -1,0 +1,16 @@
+"""Numeric formats by what file formats call them: ``workloads/stored/element_types.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from perfmodel.specfile import shipped
+
+#: File format -> number or name of an element type -> numeric format.
+ELEMENT_TYPES: Final[Mapping[str, Any]] = shipped("workloads", "stored/element_types.yaml")
+
+
+def numbered(kind: str) -> dict[int, str]:
+    """Return the numbers that a file format has for element types -> numeric formats."""
+    return {int(number): format for number, format in ELEMENT_TYPES[kind].items()}
