@@ -196,7 +196,8 @@ class Table(Result, dict[str, Column]):
             faults = condition.condition_faults(self, self.dimensions)
             if faults:
                 raise InputError(faults)
-            condition = np.broadcast_to(np.asarray(condition(self)), (self._rows,))
+            holds: Column = np.asarray(condition(self))
+            condition = np.broadcast_to(holds, (self._rows,))
         return self._take(np.asarray(condition, dtype=bool))
 
     @overload

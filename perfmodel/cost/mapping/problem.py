@@ -254,9 +254,10 @@ class MappingProblem:
 
     def bits(self, operand: Operand, *, partial: npt.NDArray[np.bool_] | bool = False) -> Floats:
         """Bits of an element; of an output as long as `partial` holds, those of a partial sum."""
-        width: Floats = np.asarray(getattr(self.widths, operand))
+        width: Floats = np.asarray(getattr(self.widths, operand), dtype=np.float64)
         if operand == "output":
-            width = np.where(partial, self.widths.partial, width)
+            summed: Floats = np.asarray(self.widths.partial, dtype=np.float64)
+            width = np.where(partial, summed, width)
         return 8.0 * width
 
     def port(self, memory: int, operand: Operand, direction: str) -> Port:

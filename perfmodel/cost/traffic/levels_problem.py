@@ -112,7 +112,8 @@ class MultilevelTilingProblem:
 
     def input_bytes(self, elements: Floats) -> Floats:
         """Return the bytes of all channels for elements of one."""
-        return np.asarray(self.group.widths.input * self.group.nest.in_channels * elements)
+        channel_bytes = self.group.widths.input * self.group.nest.in_channels
+        return np.asarray(channel_bytes * elements, dtype=np.float64)
 
     def traffic(
         self, fetched: Floats, position_count: Floats, out_count: Floats, in_count: Floats
