@@ -27,7 +27,9 @@ FACTS_BYTES: Final = 64 << 10
 _LARGE: Final[list[tuple[Callable[[], int], Callable[[], None]]]] = []
 
 
-def cached(entry_bytes: int, *, same: int = 0) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def cached(
+    entry_bytes: int, *, same: int = 0, passing: Callable[..., bool] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that works out a pure function once for equal arguments.
 
     Parameters
@@ -36,6 +38,9 @@ def cached(entry_bytes: int, *, same: int = 0) -> Callable[[Callable[P, R]], Cal
         Typical size of a result.
     same
         How many of the first arguments are keys by identity; they are positional.
+    passing
+        Tells of arguments whose result is not to stay: arrays of one block of points do not come
+        again, and may be large. Only where some are keys by identity.
 
     Examples
     --------
@@ -66,6 +71,8 @@ def cached(entry_bytes: int, *, same: int = 0) -> Callable[[Callable[P, R]], Cal
             key = (*map(id, arguments[:same]), *arguments[same:], *named.items())
             entry = results.get(key)
             if entry is None:
+                if passing is not None and passing(*arguments, **named):
+                    return plain(*arguments, **named)
                 while len(results) >= most:
                     results.pop(next(iter(results)), None)
                 entry = results[key] = plain(*arguments, **named), arguments

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
+from perfmodel.arrays import is_array
 from perfmodel.caches import FACTS_BYTES, cached
 from perfmodel.errors import input_error
 from perfmodel.hardware.engine import Engine
@@ -207,7 +208,11 @@ class MachineViews:
         self.others: dict[tuple[str, str], Any] = {}
 
 
-@cached(FACTS_BYTES, same=2)
+def _vary(facts: Mapping[str, Any], *_: Any) -> bool:
+    return any(map(is_array, facts.values()))
+
+
+@cached(FACTS_BYTES, same=2, passing=_vary)
 def views_of(facts: Mapping[str, Any], choices: Mapping[str, Any], engine: str) -> MachineViews:
     """Return the views of a machine's facts, the same for every prediction on it.
 
