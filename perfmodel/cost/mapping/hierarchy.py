@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from perfmodel.errors import Fault, InputError
 
@@ -28,16 +28,7 @@ Dim: TypeAlias = Literal[
 ]
 
 OPERANDS: tuple[Operand, ...] = ("output", "weight", "input")
-DIMS: tuple[Dim, ...] = (
-    "groups",
-    "batch",
-    "out_channels",
-    "in_channels",
-    "out_rows",
-    "out_columns",
-    "kernel_rows",
-    "kernel_columns",
-)
+DIMS: tuple[Dim, ...] = get_args(Dim)
 #: Dimensions whose index an operand does not have: a loop over one of them reuses the operand.
 FREE: dict[Operand, frozenset[Dim]] = {
     "input": frozenset({"out_channels"}),
