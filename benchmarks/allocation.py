@@ -50,28 +50,39 @@ def main() -> int:
         for seed in seeds:
             begin = time.process_time()
             found = allocate(
-                folder / "minimalloc" / f"{name}.{CAPACITY}.csv", CAPACITY, seed=seed,
+                folder / "minimalloc" / f"{name}.{CAPACITY}.csv",
+                CAPACITY,
+                seed=seed,
                 time_limit_s=60,
-            )  # fmt: skip
+            )
             found.check()
             times.append(time.process_time() - begin)
             nodes.append(found.counts["nodes"])
             total[seed] += times[-1]
             packed += found.packed
-        lines[name] = {"packed": packed, "seconds": times, "nodes": nodes,
-                       "reference_seconds": reference[name]}  # fmt: skip
+        lines[name] = {
+            "packed": packed,
+            "seconds": times,
+            "nodes": nodes,
+            "reference_seconds": reference[name],
+        }
         if not asked.json:
-            print(f"{name:10}{packed:5}/{len(seeds):2}{statistics.median(times):9.3f}"
-                  f"{min(times):8.3f}{max(times):8.3f}{statistics.median(nodes):9.0f}"
-                  f"{reference[name]:8.2f}", flush=True)  # fmt: skip
+            print(
+                f"{name:10}{packed:5}/{len(seeds):2}{statistics.median(times):9.3f}"
+                f"{min(times):8.3f}{max(times):8.3f}{statistics.median(nodes):9.0f}"
+                f"{reference[name]:8.2f}",
+                flush=True,
+            )
     sums = list(total.values())
     theirs = sum(reference[name] for name in asked.names)
     missed = any(line["packed"] != len(seeds) for line in lines.values())
     if asked.json:
         print(json.dumps({"cpu": where, "seeds": list(seeds), "lines": lines, "totals": sums}))
     else:
-        print(f"{'a seed':10}{'':8}{statistics.median(sums):9.3f}{min(sums):8.3f}{max(sums):8.3f}"
-              f"{'':9}{theirs:8.2f}")  # fmt: skip
+        print(
+            f"{'a seed':10}{'':8}{statistics.median(sums):9.3f}{min(sums):8.3f}{max(sums):8.3f}"
+            f"{'':9}{theirs:8.2f}"
+        )
     return 1 if missed or statistics.median(sums) >= MOST else 0
 
 

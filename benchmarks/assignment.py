@@ -132,15 +132,20 @@ def main() -> None:
         return
     print(f"{where}; CPU seconds; {given.limit:g} s for each free assignment")
     columns = (
-        ("n x m", None, False), ("stretches sum", "contiguous_sum_s", False),
+        ("n x m", None, False),
+        ("stretches sum", "contiguous_sum_s", False),
         ("plain loop /", "contiguous_sum_plain_ratio", False),
-        ("bottleneck", "contiguous_bottleneck_s", False), ("chain", "chain_s", False),
+        ("bottleneck", "contiguous_bottleneck_s", False),
+        ("chain", "chain_s", False),
         ("pipe LP", "throughput_lp_s", False),
-        ("LP below", "throughput_lp_below_milp", True), ("found", "throughput_s", False),
-        ("gap", "throughput_gap", True), ("run LP", "parallel_lp_s", False),
+        ("LP below", "throughput_lp_below_milp", True),
+        ("found", "throughput_s", False),
+        ("gap", "throughput_gap", True),
+        ("run LP", "parallel_lp_s", False),
         ("LP below", "parallel_lp_below_milp", True),
-        ("found", "parallel_s", False), ("gap", "parallel_gap", True),
-    )  # fmt: skip
+        ("found", "parallel_s", False),
+        ("gap", "parallel_gap", True),
+    )
     print("  ".join(f"{name:>12}" for name, _, _ in columns))
     for each in rows:
         cells = [

@@ -49,9 +49,14 @@ def decode() -> list[Line]:
 
     def genz(i: int) -> float:
         return decode_moddeling(
-            model="meta-llama/Llama-3.1-8B", batch_size=1, input_tokens=1000 + i, output_tokens=1,
-            Bb=1, system_name="A100_80GB_GPU", bits="bf16",
-        )["Latency"]  # fmt: skip
+            model="meta-llama/Llama-3.1-8B",
+            batch_size=1,
+            input_tokens=1000 + i,
+            output_tokens=1,
+            Bb=1,
+            system_name="A100_80GB_GPU",
+            bits="bf16",
+        )["Latency"]
 
     # The numbers asked for are the same ones: both within a quarter of each other.
     assert abs(ours(0) / (genz(0) * 1e-3) - 1) < 0.25
@@ -156,12 +161,24 @@ def sweep() -> list[Line]:
     """100,000 points from the command line to a Parquet file, start of the process included."""
     with tempfile.TemporaryDirectory() as folder:
         ask = [
-            command(), "sweep", "llama_3_8b", "--device", "a100",
-            "--set", "phase=decode", "--set", "batch=1..25", "--set", "context=128..4096:128",
-            "--set", "precision=w16a16,w8a16,w4a16,w4a16kv8,w4a16kv4",
-            "--set", f"memories.main.bandwidth={','.join(str(10**10 * i) for i in range(1, 26))}",
-            "-o", str(Path(folder) / "points.parquet"),
-        ]  # fmt: skip
+            command(),
+            "sweep",
+            "llama_3_8b",
+            "--device",
+            "a100",
+            "--set",
+            "phase=decode",
+            "--set",
+            "batch=1..25",
+            "--set",
+            "context=128..4096:128",
+            "--set",
+            "precision=w16a16,w8a16,w4a16,w4a16kv8,w4a16kv4",
+            "--set",
+            f"memories.main.bandwidth={','.join(str(10**10 * i) for i in range(1, 26))}",
+            "-o",
+            str(Path(folder) / "points.parquet"),
+        ]
         seconds = fresh_process(ask, rounds=3)
     return [Line("perfmodel sweep of 100,000 points to Parquet", "s", seconds)]
 

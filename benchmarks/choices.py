@@ -91,8 +91,10 @@ def cbc(problem, seconds, gap=0.0):
 
     n = len(problem.options)
     model = pulp.LpProblem("choices", pulp.LpMinimize)
-    x = [[pulp.LpVariable(f"x{i}_{o}", cat="Binary") for o in range(problem.options[i])]
-         for i in range(n)]  # fmt: skip
+    x = [
+        [pulp.LpVariable(f"x{i}_{o}", cat="Binary") for o in range(problem.options[i])]
+        for i in range(n)
+    ]
 
     def of(whole):
         return pulp.lpSum(

@@ -53,7 +53,7 @@ class Row:
         them = "".join(
             f"{f'{b / 1024:.0f}/{a / 1024:.0f}' + ('' if fits else '*'):>14}"
             for b, a, fits in cells
-        )  # fmt: skip
+        )
         saved = self.saved()
         share = "-" if saved is None else f"{saved:.0f} %"
         return (
@@ -76,8 +76,10 @@ def main() -> int:
     if unknown:
         parser.error(f"no network {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
     print(f"{where}; {asked.method}, at most {asked.limit:g} s a schedule; KiB, CPU s")
-    print("baselines: with the arena / bytes alone; * where TensorFlow Lite's planner does not fit "
-          "the latter in")  # fmt: skip
+    print(
+        "baselines: with the arena / bytes alone; * where TensorFlow Lite's planner does not fit "
+        "the latter in"
+    )
     print(f"{'':62}{'natural order':^28}{'minimum peak':^28}")
     heads = "".join(f"{name:>14}" for name in ("Belady", "fewest") * 2)
     print(f"{'':<26}{'':<10}{'capacity':>9}{'ours':>8} {'':<9}{heads}{'saved':>8}{'CPU':>8}")
@@ -96,10 +98,21 @@ def main() -> int:
             spent = time.process_time() - began
             them = compare(name, memory, found)
             rows.append(
-                Row(name, NETWORKS[name].kind, label, capacity, them.cost_bytes,
-                    them.bound_bytes, them.proved, them.packed, [*them.baselines.values()],
-                    [*them.without_addresses.values()], [*them.planned.values()], spent)
-            )  # fmt: skip
+                Row(
+                    name,
+                    NETWORKS[name].kind,
+                    label,
+                    capacity,
+                    them.cost_bytes,
+                    them.bound_bytes,
+                    them.proved,
+                    them.packed,
+                    [*them.baselines.values()],
+                    [*them.without_addresses.values()],
+                    [*them.planned.values()],
+                    spent,
+                )
+            )
             print(rows[-1], flush=True)
     _summary(rows)
     if asked.json:
@@ -115,16 +128,20 @@ def _summary(rows: Iterable[Row]) -> None:
             shares = [r.saved(addresses=addresses) for r in tightest if r.kind == kind]
             known = [s for s in shares if s is not None]
             if known:
-                print(f"{kind} networks at M_R: {statistics.fmean(known):.1f} % of the baselines' "
-                      f"bytes saved, mean of {len(known)} networks"
-                      + ("" if addresses else ", bytes alone (no addresses)")
-                      + f"; COSMA {paper} %")  # fmt: skip
+                print(
+                    f"{kind} networks at M_R: {statistics.fmean(known):.1f} % of the baselines' "
+                    f"bytes saved, mean of {len(known)} networks"
+                    + ("" if addresses else ", bytes alone (no addresses)")
+                    + f"; COSMA {paper} %"
+                )
     last = [row for row in rows if row.memory in {"M_P", "M_R = M_P"}]
     zero = sum(row.cost == 0 for row in last)
     print(f"at M_P: {zero} of {len(last)} networks spill nothing")
     times = [row.cpu_s for row in rows]
-    print(f"proved {sum(r.proved for r in rows)} of {len(rows)}; CPU s: median "
-          f"{statistics.median(times):.2f}, most {max(times):.1f}")  # fmt: skip
+    print(
+        f"proved {sum(r.proved for r in rows)} of {len(rows)}; CPU s: median "
+        f"{statistics.median(times):.2f}, most {max(times):.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -34,49 +34,89 @@ def errors(found: ValidationResult, target: str) -> Iterator[str]:
         if target not in told:
             continue
         one = told[target]
-        lines.append((
-            name, str(one["rows"]), share(one["errors"]["mape"]), share(one["errors"]["bias"]),
-            f"{one['spearman']:.4f}", f"{one['macs']['spearman']:.4f}",
-            f"{100 * one['top_recall']:.0f} %", f"{100 * one['macs']['top_recall']:.0f} %",
-        ))  # fmt: skip
+        lines.append(
+            (
+                name,
+                str(one["rows"]),
+                share(one["errors"]["mape"]),
+                share(one["errors"]["bias"]),
+                f"{one['spearman']:.4f}",
+                f"{one['macs']['spearman']:.4f}",
+                f"{100 * one['top_recall']:.0f} %",
+                f"{100 * one['macs']['top_recall']:.0f} %",
+            )
+        )
     yield from table(head, lines)
 
 
 def fronts(found: ValidationResult, target: str) -> Iterator[str]:
     """Yield shares of hypervolume: worst corner / corner of the measured front."""
-    head = ("", "measured front", "found front", "of the measured ones", "hypervolume", "MACs",
-            "random", "random measures")  # fmt: skip
+    head = (
+        "",
+        "measured front",
+        "found front",
+        "of the measured ones",
+        "hypervolume",
+        "MACs",
+        "random",
+        "random measures",
+    )
     lines: list[Sequence[str]] = []
     for name, told in found.details.items():
         if target not in told:
             continue
         front, macs, drawn = (told[target][k] for k in ("front", "macs", "random"))
-        lines.append((
-            name, str(front["measured_size"]), str(front["size"]), f"{100 * front['recall']:.0f} %",
-            *(f"{share(f['hypervolume'])} / {share(f['hypervolume_nadir'])}"
-              for f in (front, macs["front"], drawn)), str(drawn["measurements"]),
-        ))  # fmt: skip
+        lines.append(
+            (
+                name,
+                str(front["measured_size"]),
+                str(front["size"]),
+                f"{100 * front['recall']:.0f} %",
+                *(
+                    f"{share(f['hypervolume'])} / {share(f['hypervolume_nadir'])}"
+                    for f in (front, macs["front"], drawn)
+                ),
+                str(drawn["measurements"]),
+            )
+        )
     yield from table(head, lines)
 
 
 def limited(found: ValidationResult, target: str) -> Iterator[str]:
     """Yield regrets under limits."""
     unit, scale = ("ms", 1e3) if target == "latency_s" else ("mJ", 1e3)
-    head = ("", f"limit, {unit}", "as predicted", "calibrated", "breaks it, by", "worst", "tried",
-            "MACs", "worst", "random")  # fmt: skip
+    head = (
+        "",
+        f"limit, {unit}",
+        "as predicted",
+        "calibrated",
+        "breaks it, by",
+        "worst",
+        "tried",
+        "MACs",
+        "worst",
+        "random",
+    )
     lines: list[Sequence[str]] = []
     for name, told in found.details.items():
         if target not in told:
             continue
         own, macs = told[target]["limits"], told[target]["macs"]["limits"]
         for one, other, drawn in zip(own, macs, told[target]["random"]["regret"], strict=True):
-            lines.append((
-                name, f"{scale * one['limit']:.2f} (P{one['percentile']})", plain(one),
-                pair(one["calibrated"]), breaks(one["calibrated"]),
-                f"{one['calibrated']['regret_met_worst']:.2f}", f"{one['calibrated']['tried']:.1f}",
-                pair(other["calibrated"]), f"{other['calibrated']['regret_met_worst']:.2f}",
-                f"{drawn:.2f}",
-            ))  # fmt: skip
+            lines.append(
+                (
+                    name,
+                    f"{scale * one['limit']:.2f} (P{one['percentile']})",
+                    plain(one),
+                    pair(one["calibrated"]),
+                    breaks(one["calibrated"]),
+                    f"{one['calibrated']['regret_met_worst']:.2f}",
+                    f"{one['calibrated']['tried']:.1f}",
+                    pair(other["calibrated"]),
+                    f"{other['calibrated']['regret_met_worst']:.2f}",
+                    f"{drawn:.2f}",
+                )
+            )
     yield from table(head, lines)
 
 
@@ -108,5 +148,7 @@ def report(data: str, suffix: str) -> None:
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    report(given[0] if given else os.environ.get("PERFMODEL_DATA", "../shared/data"),
-           given[1] if len(given) > 1 else "")  # fmt: skip
+    report(
+        given[0] if given else os.environ.get("PERFMODEL_DATA", "../shared/data"),
+        given[1] if len(given) > 1 else "",
+    )

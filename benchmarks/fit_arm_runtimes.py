@@ -30,9 +30,11 @@ EACH = "runtime.efficiency."
 DISPATCH = "runtime.per_operator"
 #: Constants of the device's energy, and the unit each is found in.
 ENERGIES = {
-    "engines.cpu.energy_per_op.fp32": 1e-12, "engines.cpu.vector_energy_per_op": 1e-12,
-    "engines.cpu.move_energy": 1e-12, "power.idle": 1.0,
-}  # fmt: skip
+    "engines.cpu.energy_per_op.fp32": 1e-12,
+    "engines.cpu.vector_energy_per_op": 1e-12,
+    "engines.cpu.move_energy": 1e-12,
+    "power.idle": 1.0,
+}
 #: Framework -> constants that its rows determine, and where the fit starts.
 CONSTANTS = {
     "litert": {f"{EACH}conv": 0.8, f"{EACH}pool": 0.3, DISPATCH: 3e-6},
@@ -52,17 +54,27 @@ def fit(bench: Bench, rows: Sequence[int], constants: dict[str, float], zeros: s
     def both(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         points = np.exp(np.vstack([x, x + step * np.eye(len(x))]))
         varied = machine.vary({name: points[:, j] for j, name in enumerate(constants)})
-        found = np.log([
-            np.broadcast_to(predict(work, varied, precision="fp32", warm=True).latency_s,
-                            len(points)) for work in works
-        ])  # fmt: skip
+        found = np.log(
+            [
+                np.broadcast_to(
+                    predict(work, varied, precision="fp32", warm=True).latency_s, len(points)
+                )
+                for work in works
+            ]
+        )
         return found[:, 0] - measured, (found[:, 1:] - found[:, :1]) / step
 
     high = [np.log(1.1 if name.startswith(EACH) else 1e-2) for name in constants]
     found = least_squares(
-        lambda x: both(x)[0], np.log(list(constants.values())), jac=lambda x: both(x)[1],
-        loss="soft_l1", f_scale=0.05, xtol=1e-6, max_nfev=60, bounds=(-np.inf, high),
-    )  # fmt: skip
+        lambda x: both(x)[0],
+        np.log(list(constants.values())),
+        jac=lambda x: both(x)[1],
+        loss="soft_l1",
+        f_scale=0.05,
+        xtol=1e-6,
+        max_nfev=60,
+        bounds=(-np.inf, high),
+    )
     return np.exp(found.x)
 
 
@@ -75,8 +87,12 @@ def energies(benches: Sequence[Bench]) -> dict[str, float]:
     rows: list[list[float]] = []
     units = np.vstack([np.zeros(len(ENERGIES)), np.diag(list(ENERGIES.values()))])
     for bench in benches:
-        there: Any = space("nas_bench_201", dataset=bench.task, batch_norm="folded",
-                           zeros=FRAMEWORKS[bench.framework].zeros)  # fmt: skip
+        there: Any = space(
+            "nas_bench_201",
+            dataset=bench.task,
+            batch_norm="folded",
+            zeros=FRAMEWORKS[bench.framework].zeros,
+        )
         machine = device_of(bench).machine(FRAMEWORKS[bench.framework].runtime)
         varied = machine.vary({path: units[:, j] for j, path in enumerate(ENERGIES)})
         for i in np.flatnonzero(bench.fitted):
@@ -112,8 +128,10 @@ def scored(bench: Bench, found: Any, zeros: str | None = None) -> str:
     kept = bench.select(~bench.fitted)
     told = hwnasbench360.oracle(bench, runtime=found, zeros=zeros).batch(kept.choices)
     off = errors(told["latency_s"].tolist(), kept.latency_s.tolist())
-    return (f"mape {100 * off['mape']:6.2f} %  bias {100 * off['bias']:+6.2f} %  "
-            f"spearman {off['spearman']:.4f}  {len(kept.indices)} rows")  # fmt: skip
+    return (
+        f"mape {100 * off['mape']:6.2f} %  bias {100 * off['bias']:+6.2f} %  "
+        f"spearman {off['spearman']:.4f}  {len(kept.indices)} rows"
+    )
 
 
 def report(folder: str) -> None:
@@ -130,11 +148,17 @@ def report(folder: str) -> None:
             print(f"  {path_:<30} {value:.4g}")
         rng = np.random.default_rng(1)
         again = [
-            fit(bench, rng.choice(len(bench.indices), len(rows), replace=False).tolist(),
-                constants, zeros) for _ in range(5)
-        ]  # fmt: skip
-        spread = ", ".join(f"{a:.3g}-{b:.3g}" for a, b in zip(np.min(again, 0), np.max(again, 0),
-                                                              strict=True))  # fmt: skip
+            fit(
+                bench,
+                rng.choice(len(bench.indices), len(rows), replace=False).tolist(),
+                constants,
+                zeros,
+            )
+            for _ in range(5)
+        ]
+        spread = ", ".join(
+            f"{a:.3g}-{b:.3g}" for a, b in zip(np.min(again, 0), np.max(again, 0), strict=True)
+        )
         print(f"  the same from five other draws {spread}")
         made = with_constants(name, tuple(constants), best)
         print(f"  cifar100                 {scored(bench, made)}")
@@ -151,5 +175,4 @@ def report(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    report(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("PERFMODEL_DATA",
-                                                                "../shared/data"))  # fmt: skip
+    report(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("PERFMODEL_DATA", "../shared/data"))

@@ -69,11 +69,21 @@ def networks() -> list[Network]:
         Network("text detector, 320 x 320", ocr, "*_det_infer.onnx", image(1, 3, 320, 320), {}),
         Network("text reader, 48 x 320", ocr, "*_rec_infer.onnx", image(1, 3, 48, 320), {}),
         Network("direction of text, 48 x 192", ocr, "*_cls_infer.onnx", image(1, 3, 48, 192), {}),
-        Network("silero-vad, 576 samples", "silero-vad", "silero_vad/data/silero_vad.onnx", sound,
-                {"dim_input_1": 576, "sr": 16000}),
-        Network("magika, 2048 bytes", "magika", "*/standard_v3_3/model.onnx",
-                {"bytes": random.integers(0, 256, (1, 2048)).astype(np.int32)}, {}),
-    ]  # fmt: skip
+        Network(
+            "silero-vad, 576 samples",
+            "silero-vad",
+            "silero_vad/data/silero_vad.onnx",
+            sound,
+            {"dim_input_1": 576, "sr": 16000},
+        ),
+        Network(
+            "magika, 2048 bytes",
+            "magika",
+            "*/standard_v3_3/model.onnx",
+            {"bytes": random.integers(0, 256, (1, 2048)).astype(np.int32)},
+            {},
+        ),
+    ]
 
 
 def named(network: Network, onnxruntime: Any) -> dict[str, int]:
@@ -180,13 +190,18 @@ def main() -> None:
         p = pm.predict(workload, device, runtime=used, warm=True)
         bare = pm.predict(workload, device, model="roofline", runtime="ideal")
         least = min(cpu)
-        rows.append({
-            "network": network.name, "runs": len(cpu), "least_s": least,
-            "least_wall_s": min(wall), "median_wall_s": statistics.median(wall),
-            "predicted_s": float(p.latency_s),
-            "error": float(p.latency_s) / least - 1.0,
-            "roofline_error": float(bare.latency_s) / least - 1.0,
-        })  # fmt: skip
+        rows.append(
+            {
+                "network": network.name,
+                "runs": len(cpu),
+                "least_s": least,
+                "least_wall_s": min(wall),
+                "median_wall_s": statistics.median(wall),
+                "predicted_s": float(p.latency_s),
+                "error": float(p.latency_s) / least - 1.0,
+                "roofline_error": float(bare.latency_s) / least - 1.0,
+            }
+        )
         if given.nodes:
             show_nodes(network, p, onnxruntime)
     if given.json:

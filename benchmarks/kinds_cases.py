@@ -79,11 +79,14 @@ def kernel_sweep() -> list[Line]:
     points = math.prod(_SHAPE)
     return [
         Line(
-            f"points: {name}", "thousand", found.each(lambda s: points / s / 1e3), 200,
+            f"points: {name}",
+            "thousand",
+            found.each(lambda s: points / s / 1e3),
+            200,
             at_least=True,
         )
         for name, found in times.items()
-    ]  # fmt: skip
+    ]
 
 
 def cores() -> list[Line]:

@@ -47,18 +47,32 @@ def main() -> int:
     given = parser.parse_args()
     steps = max(1, round(given.points / 10_000))
     command = [
-        sys.executable, "-m", "perfmodel", "sweep", "llama_3_8b", "--device", "a100",
-        "--set", "batch=1..100", "--set", "context=linspace(100, 1000, 100)",
-        "--set", f"memories.main.bandwidth=logspace(1e11, 1e13, {steps})",
-        "--metrics", "latency_s,energy_j,feasible,tpot_s", "--executor", "process:2",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "perfmodel",
+        "sweep",
+        "llama_3_8b",
+        "--device",
+        "a100",
+        "--set",
+        "batch=1..100",
+        "--set",
+        "context=linspace(100, 1000, 100)",
+        "--set",
+        f"memories.main.bandwidth=logspace(1e11, 1e13, {steps})",
+        "--metrics",
+        "latency_s,energy_j,feasible,tpot_s",
+        "--executor",
+        "process:2",
+    ]
     if given.file:
         command += ["-o", str(given.file / "large_sweep.parquet")]
     else:
         command += ["--pareto", "tpot_s,energy_j"]
     begin = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL,
-                               env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     seen: list[float] = []
     while process.poll() is None:
         seen.append(resident_mb(process.pid))
@@ -70,8 +84,10 @@ def main() -> int:
     first, last = max(held[:tenth]), max(held[-tenth:])
     points = steps * 10_000
     print(f"{points:,} points in {seconds:.1f} s: {points / seconds / 1e6:.2f} million a second")
-    print(f"memory of all processes: {first:.0f} MB at first, {max(held):.0f} MB at most, "
-          f"{last:.0f} MB at last")  # fmt: skip
+    print(
+        f"memory of all processes: {first:.0f} MB at first, {max(held):.0f} MB at most, "
+        f"{last:.0f} MB at last"
+    )
     return 0 if process.returncode == 0 and max(held) - first <= FLAT_MB else 1
 
 

@@ -48,10 +48,17 @@ def main() -> int:
     lines = measured(asked.device, asked.rounds)
     if asked.json:
         told = [
-            {"what": x.what, "unit": x.unit, "median": x.sample.median, "low": x.sample.low,
-             "high": x.sample.high, "limit": x.limit, "met": x.met}
+            {
+                "what": x.what,
+                "unit": x.unit,
+                "median": x.sample.median,
+                "low": x.sample.low,
+                "high": x.sample.high,
+                "limit": x.limit,
+                "met": x.met,
+            }
             for x in lines
-        ]  # fmt: skip
+        ]
         print(json.dumps({"device": asked.device, "cpu": where, "lines": told}, indent=1))
     else:
         print(f"{platform.machine()}, Python {platform.python_version()}, {where}; CPU time")
@@ -95,21 +102,33 @@ def measured(device: str, rounds: int) -> list[Line]:
 
     bodies: dict[str, tuple[Callable[[int], object], int]] = {
         "nas_bench_201: all 15,625 in a batch": (
-            lambda i: oracles["nas_bench_201"].batch(every), 3),
+            lambda i: oracles["nas_bench_201"].batch(every),
+            3,
+        ),
         "nas_bench_201: all 15,625, dictionary sums": (
-            lambda i: [dictionary_sum(edges, c) for c in cells], 1),
+            lambda i: [dictionary_sum(edges, c) for c in cells],
+            1,
+        ),
         "nas_bench_201: one": (turns(oracles["nas_bench_201"], "nas_bench_201"), 1000),
         "nas_bench_201: one, dictionary sum": (
-            turns(lambda c: dictionary_sum(edges, c), "nas_bench_201"), 1000),
+            turns(lambda c: dictionary_sum(edges, c), "nas_bench_201"),
+            1000,
+        ),
         "fbnet: one": (turns(oracles["fbnet"], "fbnet"), 300),
         "ofa_mobilenet_v3: one": (turns(oracles["ofa_mobilenet_v3"], "ofa_mobilenet_v3"), 300),
         "ofa_mobilenet_v3: one, loop over a latency table": (
-            turns(lambda c: table_loop(keys, blocks, c), "ofa_mobilenet_v3"), 300),
+            turns(lambda c: table_loop(keys, blocks, c), "ofa_mobilenet_v3"),
+            300,
+        ),
         "fbnet: each of 500 in a batch": (
-            lambda i: oracles["fbnet"].batch(np.array(chosen["fbnet"])), 3),
+            lambda i: oracles["fbnet"].batch(np.array(chosen["fbnet"])),
+            3,
+        ),
         "ofa_mobilenet_v3: each of 500 in a batch": (
-            lambda i: oracles["ofa_mobilenet_v3"].batch(np.array(chosen["ofa_mobilenet_v3"])), 3),
-    }  # fmt: skip
+            lambda i: oracles["ofa_mobilenet_v3"].batch(np.array(chosen["ofa_mobilenet_v3"])),
+            3,
+        ),
+    }
     for what, sample in side_by_side(bodies, rounds).items():
         if "all 15,625" in what:
             limit = 50.0 if "batch" in what else None
@@ -149,8 +168,9 @@ def block_table(oracle: Any) -> tuple[Any, dict[str, float]]:
     places: list[tuple[int, int, int, int, int, int, int]] = []
     for stage, position, kernel, expand in space.places:
         before = widths[stage] if position == 0 else widths[stage + 1]
-        places.append((stage, position, kernel, expand, space.depths[stage], before,
-                       widths[stage + 1]))  # fmt: skip
+        places.append(
+            (stage, position, kernel, expand, space.depths[stage], before, widths[stage + 1])
+        )
     for side in space.decisions[0].options:
         for stage, position, _, _, _, before, after in places:
             for k in (3, 5, 7):
@@ -161,7 +181,7 @@ def block_table(oracle: Any) -> tuple[Any, dict[str, float]]:
 
 def block_key(
     side: int, stage: int, position: int, before: int, after: int, kernel: int, expand: int
-) -> str:  # fmt: skip
+) -> str:
     stride = 2 if position == 0 and stage != 3 else 1
     size = side >> (stage + 1)
     return (

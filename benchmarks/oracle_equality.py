@@ -26,9 +26,13 @@ BOUND = 1e-9
 
 #: Settings, drawn in turn along the rows.
 VARIANTS: tuple[dict[str, Any], ...] = (
-    {}, {"warm": True}, {"settings": {"batch": 8}}, {"model": "roofline"}, {"runtime": "ideal"},
+    {},
+    {"warm": True},
+    {"settings": {"batch": 8}},
+    {"model": "roofline"},
+    {"runtime": "ideal"},
     {"warm": True, "settings": {"batch": 2}},
-)  # fmt: skip
+)
 
 
 def main() -> int:
@@ -57,11 +61,19 @@ def main() -> int:
     samples = sum(len(r.choices) for r in compared)
     if asked.json:
         told = [
-            {"space": r.space, "device": r.device, "setting": r.setting, "reason": r.reason,
-             "samples": len(r.choices), "largest": r.worst[0], "metric": r.worst[1],
-             "construction_s": r.construction_s, "look_up_s": r.look_up_s}
+            {
+                "space": r.space,
+                "device": r.device,
+                "setting": r.setting,
+                "reason": r.reason,
+                "samples": len(r.choices),
+                "largest": r.worst[0],
+                "metric": r.worst[1],
+                "construction_s": r.construction_s,
+                "look_up_s": r.look_up_s,
+            }
             for r in rows
-        ]  # fmt: skip
+        ]
         print(json.dumps({"rows": told, "largest": worst, "samples": samples}, indent=1))
     else:
         print(f"{samples:,} samples in {len(compared)} rows, largest difference {worst:.3g}")
@@ -129,8 +141,10 @@ def line(r: Row) -> str:
     head = f"{r.space:32}{r.device:18}{said:36}"
     if r.oracle is None:
         return f"{head}predicted: {r.reason}"
-    return (f"{head}{len(r.choices):6}{r.worst[0]:10.2g}  built {r.construction_s:6.2f} s"
-            f"  each {1e6 * r.look_up_s:7.1f} us")  # fmt: skip
+    return (
+        f"{head}{len(r.choices):6}{r.worst[0]:10.2g}  built {r.construction_s:6.2f} s"
+        f"  each {1e6 * r.look_up_s:7.1f} us"
+    )
 
 
 if __name__ == "__main__":

@@ -63,10 +63,14 @@ def main() -> int:
         sets = found.work["expansions"]
         lines["peak"].append(
             {
-                "name": name, "steps": len(problem.steps), "peak_bytes": found.value,
-                "bound_bytes": found.bound, "expansions": sets, "cpu_s": spent,
+                "name": name,
+                "steps": len(problem.steps),
+                "peak_bytes": found.value,
+                "bound_bytes": found.bound,
+                "expansions": sets,
+                "cpu_s": spent,
             }
-        )  # fmt: skip
+        )
         if not asked.json:
             print(
                 f"{name:26}{len(problem.steps):6}{found.value:10}"
@@ -88,11 +92,14 @@ def main() -> int:
             first, best = found.fewest_bytes.value, found.fastest.value
             lines["latency"].append(
                 {
-                    "name": name, "capacity_bytes": capacity, "bytes_over_time": first / best,
+                    "name": name,
+                    "capacity_bytes": capacity,
+                    "bytes_over_time": first / best,
                     "time_over_bound": best / found.fastest.bound,
-                    "proved": found.fastest.proved, "cpu_s": spent,
+                    "proved": found.fastest.proved,
+                    "cpu_s": spent,
                 }
-            )  # fmt: skip
+            )
             if not asked.json:
                 print(
                     f"{name:26}{known['capacity']:6}{first / best:12.3f}"

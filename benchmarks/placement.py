@@ -65,21 +65,30 @@ def main() -> int:
     times = side_by_side(
         {
             "pm.place, Llama-3-70B on two levels": (
-                lambda i: pm.place(model, device, precision="w4a16", extra=[host],
-                                   capacities={"host": 64e9 + i}), 5),
+                lambda i: pm.place(
+                    model, device, precision="w4a16", extra=[host], capacities={"host": 64e9 + i}
+                ),
+                5,
+            ),
             "kinds": (kinds, 5),
             "one by one": (one_by_one, 1),
             "10,000 unlike pieces in four levels, rounded": (unlike, 1),
             "128 blocks of a block schedule, a programme each": (
-                lambda i: best_policy(OPT_30B, FITTED, (15e9 + i, 200e9, 1.5e12), 512, 32), 1),
+                lambda i: best_policy(OPT_30B, FITTED, (15e9 + i, 200e9, 1.5e12), 512, 32),
+                1,
+            ),
             "a block schedule": (
-                lambda i: block_schedule(OPT_30B, policy, FITTED, 512 + i, 32), 200),
+                lambda i: block_schedule(OPT_30B, policy, FITTED, 512 + i, 32),
+                200,
+            ),
             "pipeline of 2,000 loads": (lambda i: pipeline(loads, slots=2 + i % 3), 5),
             f"best order of 12 loads in 2 slots ({nodes} nodes)": (
-                lambda i: best_order(few, slots=2), 5),
+                lambda i: best_order(few, slots=2),
+                5,
+            ),
         },
         rounds=5,
-    )  # fmt: skip
+    )
     print(f"{where}; CPU time; median (lowest, highest)")
     for name, sample in times.items():
         _line(name, sample.each(lambda s: 1e3 * s), "ms")

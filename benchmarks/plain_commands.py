@@ -160,8 +160,14 @@ def _scored(asked: Asked) -> ScoredRow | None:
         if question.load is not None:
             result = question.load.serve(case.machine, case.precision, case.runtime)
         else:
-            result = predict(question.workload, case.machine, precision=case.precision,
-                             runtime=case.runtime, engine=case.engine, warm=case.warm)  # fmt: skip
+            result = predict(
+                question.workload,
+                case.machine,
+                precision=case.precision,
+                runtime=case.runtime,
+                engine=case.engine,
+                warm=case.warm,
+            )
     except InputError:
         return None
     predicted, measured = float(getattr(result, question.metric)), question.measured
@@ -176,8 +182,10 @@ def _summary(rows: Sequence[ScoredRow]) -> str:
     ratios = [row.ratio for row in rows]
     off = statistics.mean(abs(ratio - 1) for ratio in ratios)
     near = sum(0.5 <= ratio <= 2 for ratio in ratios) / len(ratios)
-    return (f"{len(rows):4} rows  MAPE {100 * off:6.1f} %  within a factor 2 {100 * near:5.1f} %  "
-            f"median x{statistics.median(ratios):.2f}")  # fmt: skip
+    return (
+        f"{len(rows):4} rows  MAPE {100 * off:6.1f} %  within a factor 2 {100 * near:5.1f} %  "
+        f"median x{statistics.median(ratios):.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -35,8 +35,10 @@ def show(name: str, refit: Refit) -> None:
     plain = fit(refit.forward, refit.measured, free, **rows)
     trial = left_out(refit.forward, refit.measured, free, refit.groups, **rows)
     print(f"{name}: {refit.target}, {len(refit.measured)} rows, {len(set(refit.groups))} groups")
-    print(f"  without a pull: {_error(plain.predicted, refit):.1%} in sample,"
-          f" {_error(trial.predicted, refit):.1%} left out")  # fmt: skip
+    print(
+        f"  without a pull: {_error(plain.predicted, refit):.1%} in sample,"
+        f" {_error(trial.predicted, refit):.1%} left out"
+    )
     left = "nothing to choose by" if choice.error is None else f"{choice.error:.1%} left out"
     print(f"  pull {choice.pull:g}: {_error(pooled.predicted, refit):.1%} in sample, {left}")
     for constant in nested.constants.constants:

@@ -56,10 +56,17 @@ def main() -> int:
 def _as_dict(case: str, line: Any) -> dict[str, Any]:
     sample = line.sample
     return {
-        "case": case, "what": line.what, "unit": line.unit, "median": sample.median,
-        "low": sample.low, "high": sample.high, "values": sample.values, "limit": line.limit,
-        "at_least": line.at_least, "met": line.met,
-    }  # fmt: skip
+        "case": case,
+        "what": line.what,
+        "unit": line.unit,
+        "median": sample.median,
+        "low": sample.low,
+        "high": sample.high,
+        "values": sample.values,
+        "limit": line.limit,
+        "at_least": line.at_least,
+        "met": line.met,
+    }
 
 
 def _row(line: dict[str, Any]) -> str:

@@ -70,12 +70,17 @@ def _solved(files: list[Path], limit: float) -> Iterator[dict[str, Any]]:
             assert found.solution is not None
             assert replay(problem, found.solution, capacity).cost_bytes == found.value
             yield {
-                "graph": file.stem, "operators": len(problem.steps),
-                "capacity_kib": known["capacity"], "cost_kib": found.value / 1024,
-                "bound_kib": found.bound / 1024, "proved": found.proved, "seconds": seconds,
-                "known_kib": known["spill_plus_reload"], "known_proved": known["proved_optimal"],
+                "graph": file.stem,
+                "operators": len(problem.steps),
+                "capacity_kib": known["capacity"],
+                "cost_kib": found.value / 1024,
+                "bound_kib": found.bound / 1024,
+                "proved": found.proved,
+                "seconds": seconds,
+                "known_kib": known["spill_plus_reload"],
+                "known_proved": known["proved_optimal"],
                 **found.work,
-            }  # fmt: skip
+            }
 
 
 def _row(line: dict[str, Any]) -> str:

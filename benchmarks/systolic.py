@@ -63,10 +63,13 @@ def ours_warm() -> tuple[list[float], list[float]]:
 def ours_cold(rounds: int = 7) -> list[float]:
     """CPU seconds of the first prediction of a process, imports done."""
     return [
-        float(subprocess.run([sys.executable, "-c", _COLD], capture_output=True, text=True,
-                             check=True).stdout)
+        float(
+            subprocess.run(
+                [sys.executable, "-c", _COLD], capture_output=True, text=True, check=True
+            ).stdout
+        )
         for _ in range(rounds)
-    ]  # fmt: skip
+    ]
 
 
 def zigzag() -> float:
@@ -81,9 +84,12 @@ def zigzag() -> float:
             workload=str(inputs / "workload/resnet18.onnx"),
             accelerator=str(inputs / "hardware/tpu_like.yaml"),
             mapping=str(inputs / "mapping/tpu_like.yaml"),
-            opt="latency", dump_folder=folder, pickle_filename=f"{folder}/out.pickle",
-            lpf_limit=6, loma_show_progress_bar=False,
-        )  # fmt: skip
+            opt="latency",
+            dump_folder=folder,
+            pickle_filename=f"{folder}/out.pickle",
+            lpf_limit=6,
+            loma_show_progress_bar=False,
+        )
         return time.process_time() - start
 
 
@@ -97,17 +103,27 @@ def layers() -> list[dict[str, int]]:
     assert nests is not None
     out: dict[tuple[int, ...], dict[str, int]] = {}
     for i, row in enumerate(nests.row.tolist()):
-        get = {name: int(getattr(nests, name)[i, 0]) for name in (
-            "out_rows", "out_columns", "kernel_rows", "kernel_columns", "in_channels",
-            "out_channels",
-        )}  # fmt: skip
+        get = {
+            name: int(getattr(nests, name)[i, 0])
+            for name in (
+                "out_rows",
+                "out_columns",
+                "kernel_rows",
+                "kernel_columns",
+                "in_channels",
+                "out_channels",
+            )
+        }
         stride = int(nests.stride[i, 0])
         layer = {
             "height": (get["out_rows"] - 1) * stride + get["kernel_rows"],
             "width": (get["out_columns"] - 1) * stride + get["kernel_columns"],
-            "kernel_height": get["kernel_rows"], "kernel_width": get["kernel_columns"],
-            "channels": get["in_channels"], "filters": get["out_channels"], "stride": stride,
-        }  # fmt: skip
+            "kernel_height": get["kernel_rows"],
+            "kernel_width": get["kernel_columns"],
+            "channels": get["in_channels"],
+            "filters": get["out_channels"],
+            "stride": stride,
+        }
         more = {"cycles": int(cycles[row]), "macs": int(nests.macs[i, 0])}
         out.setdefault(tuple(layer.values()), layer | more)
     return sorted(out.values(), key=lambda layer: layer["macs"])
@@ -131,8 +147,15 @@ def scalesim(shapes: list[dict[str, int]]) -> float:
             "OptimizedMapping: false\nBlockSize: 8\nRandomNumberGeneratorSeed: 40\n"
             "[run_presets]\nInterfaceBandwidth: CALC\nUseRamulatorTrace: False\n"
         )
-        names = ("height", "width", "kernel_height", "kernel_width", "channels", "filters",
-                 "stride")  # fmt: skip
+        names = (
+            "height",
+            "width",
+            "kernel_height",
+            "kernel_width",
+            "channels",
+            "filters",
+            "stride",
+        )
         lines = [
             ",".join([f"layer{i}", *(str(shape[name]) for name in names), ""])
             for i, shape in enumerate(shapes)
@@ -142,9 +165,13 @@ def scalesim(shapes: list[dict[str, int]]) -> float:
         start = time.process_time()
         with _quiet():
             runner = Simulator(
-                save_disk_space=True, verbose=False, config=str(config), topology=str(topology),
-                layout=str(layout), input_type_gemm=False,
-            )  # fmt: skip
+                save_disk_space=True,
+                verbose=False,
+                config=str(config),
+                topology=str(topology),
+                layout=str(layout),
+                input_type_gemm=False,
+            )
             runner.run_scale(top_path=folder)
         seconds = time.process_time() - start
         report = next(Path(folder).rglob("COMPUTE_REPORT.csv"))
@@ -184,9 +211,10 @@ def main() -> int:
 
     (again, new), cold = ours_warm(), ours_cold()
     found: dict[str, float] = {
-        "perfmodel_warm_s": median(again), "perfmodel_new_s": median(new),
+        "perfmodel_warm_s": median(again),
+        "perfmodel_new_s": median(new),
         "perfmodel_cold_s": median(cold),
-    }  # fmt: skip
+    }
     say(f"ResNet-18 on a 32 x 32 array, {where}; CPU time")
     say(f"perfmodel, again       {1e3 * found['perfmodel_warm_s']:10.3f} ms   asked <= 1 ms")
     say(f"perfmodel, new batch   {1e3 * found['perfmodel_new_s']:10.3f} ms")

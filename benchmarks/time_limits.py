@@ -99,17 +99,36 @@ def questions(folder: str) -> Iterator[Question]:
         )
     large, small = pm.workload("nasnet_a_large"), pm.workload("resnet50")
     for limit in (2.0, 5.0, 8.0):
-        yield "search nasnet_a_large", limit, lambda s=limit: pm.search(
-            large, "jetson_agx_orin", precision="w8a8", choices={"weight_bits": {"*": [2, 4, 8]}},
-            constraints=["weight_bytes <= 40 MB"], objective="latency_s", time_limit_s=s,
-        )  # fmt: skip
+        yield (
+            "search nasnet_a_large",
+            limit,
+            lambda s=limit: pm.search(
+                large,
+                "jetson_agx_orin",
+                precision="w8a8",
+                choices={"weight_bits": {"*": [2, 4, 8]}},
+                constraints=["weight_bytes <= 40 MB"],
+                objective="latency_s",
+                time_limit_s=s,
+            ),
+        )
     for limit in (2.0, 4.0):
-        yield "search resnet50", limit, lambda s=limit: pm.search(
-            small, "jetson_agx_orin", precision="w8a8",
-            choices={"weight_bits": {"*": [2, 3, 4, 5, 6, 8]}, "activation_bits": {"*": [4, 8]}},
-            constraints=["latency_s <= 1 ms", "weight_bytes <= 12 MB"],
-            objective="peak_memory_bytes", time_limit_s=s,
-        )  # fmt: skip
+        yield (
+            "search resnet50",
+            limit,
+            lambda s=limit: pm.search(
+                small,
+                "jetson_agx_orin",
+                precision="w8a8",
+                choices={
+                    "weight_bits": {"*": [2, 3, 4, 5, 6, 8]},
+                    "activation_bits": {"*": [4, 8]},
+                },
+                constraints=["latency_s <= 1 ms", "weight_bytes <= 12 MB"],
+                objective="peak_memory_bytes",
+                time_limit_s=s,
+            ),
+        )
     for device in ("rk3588", "jetson_agx_orin"):
         for limit in (1.0, 3.0):
             yield (
@@ -120,10 +139,19 @@ def questions(folder: str) -> Iterator[Question]:
                 ),
             )
     for limit in (1.0, 3.0):
-        yield "place mixtral_8x7b", limit, lambda s=limit: pm.place(
-            "mixtral_8x7b", "jetson_agx_orin", precision="w4a16", time_limit_s=s,
-            extra=[pm_level()], capacities={"dram": "8 GB"}, by="tensor",
-        )  # fmt: skip
+        yield (
+            "place mixtral_8x7b",
+            limit,
+            lambda s=limit: pm.place(
+                "mixtral_8x7b",
+                "jetson_agx_orin",
+                precision="w4a16",
+                time_limit_s=s,
+                extra=[pm_level()],
+                capacities={"dram": "8 GB"},
+                by="tensor",
+            ),
+        )
     for limit in (2.0, 5.0):
         yield (
             "finetune gpt2",
@@ -170,8 +198,10 @@ def main() -> int:
             rows.append({"question": name, "limit_s": limit, "taken_s": taken, "excess": excess})
             if not asked.json:
                 mark = "  over" if excess > EXCESS else ""
-                print(f"{name:38}{limit:6.1f} s asked{taken:8.2f} s taken{excess:8.1%}{mark}",
-                      flush=True)  # fmt: skip
+                print(
+                    f"{name:38}{limit:6.1f} s asked{taken:8.2f} s taken{excess:8.1%}{mark}",
+                    flush=True,
+                )
     worst = max((float(str(row["excess"])) for row in rows), default=0.0)
     late = sum(float(str(row["excess"])) > EXCESS for row in rows)
     if asked.json:

@@ -18,17 +18,38 @@ from typing import Any
 
 #: Class of module -> kind; None for what is no operator.
 KINDS: dict[str, str | None] = {
-    "Conv2d": "conv", "Conv2dSame": "conv", "Conv3d": "conv", "BatchNorm2d": "bn",
-    "BatchNorm3d": "bn", "BatchNormAct2d": "bn", "ReLU": "relu", "ReLU6": "relu6",
-    "Hardswish": "hard_swish", "Hardsigmoid": "hard_sigmoid", "Sigmoid": "sigmoid", "SiLU": "silu",
-    "Linear": "linear", "Dropout": None, "Identity": None, "Flatten": None, "ZeroPad2d": None,
+    "Conv2d": "conv",
+    "Conv2dSame": "conv",
+    "Conv3d": "conv",
+    "BatchNorm2d": "bn",
+    "BatchNorm3d": "bn",
+    "BatchNormAct2d": "bn",
+    "ReLU": "relu",
+    "ReLU6": "relu6",
+    "Hardswish": "hard_swish",
+    "Hardsigmoid": "hard_sigmoid",
+    "Sigmoid": "sigmoid",
+    "SiLU": "silu",
+    "Linear": "linear",
+    "Dropout": None,
+    "Identity": None,
+    "Flatten": None,
+    "ZeroPad2d": None,
     "StochasticDepth": None,
-}  # fmt: skip
+}
 FUNCTIONS: dict[str, str | None] = {
-    "add": "add", "iadd": "add", "add_": "add", "mul": "mul", "cat": "concat", "relu": "relu",
-    "max_pool2d": "pool", "avg_pool2d": "pool", "adaptive_avg_pool2d": "pool", "mean": "pool",
+    "add": "add",
+    "iadd": "add",
+    "add_": "add",
+    "mul": "mul",
+    "cat": "concat",
+    "relu": "relu",
+    "max_pool2d": "pool",
+    "avg_pool2d": "pool",
+    "adaptive_avg_pool2d": "pool",
+    "mean": "pool",
     "interpolate": "resize",
-}  # fmt: skip
+}
 FREE_ORDER = {"add", "mul", "concat"}
 
 
@@ -112,7 +133,8 @@ def main() -> None:
         "pnasnet5_large": (lambda: timm.create_model("pnasnet5large"), image),
         "densenet121": (models.densenet121, image),
         "inception_v3": (
-            lambda: models.inception_v3(aux_logits=False, init_weights=False), (1, 3, 299, 299)
+            lambda: models.inception_v3(aux_logits=False, init_weights=False),
+            (1, 3, 299, 299),
         ),
         "resnext50_32x4d": (models.resnext50_32x4d, image),
         "resnet50": (models.resnet50, image),
@@ -126,7 +148,7 @@ def main() -> None:
         "mobilenet_v2": (models.mobilenet_v2, image),
         "mobilenet_v3_small": (models.mobilenet_v3_small, image),
         "efficientnet_b0": (models.efficientnet_b0, image),
-    }  # fmt: skip
+    }
     for name, (build, shape) in made.items():
         with torch.device("meta"):
             print(f'    "{name}": "{digest(build(), shape)}",')

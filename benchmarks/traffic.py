@@ -18,11 +18,18 @@ from measure import Sample, one_core, side_by_side
 
 #: Rows, columns, channels out and in, kernel, stride of the distinct layers of ResNet-18.
 _RESNET18 = [
-    (112, 112, 64, 3, 7, 2), (56, 56, 64, 64, 3, 1), (28, 28, 128, 64, 3, 2),
-    (28, 28, 128, 128, 3, 1), (28, 28, 128, 64, 1, 2), (14, 14, 256, 128, 3, 2),
-    (14, 14, 256, 256, 3, 1), (14, 14, 256, 128, 1, 2), (7, 7, 512, 256, 3, 2),
-    (7, 7, 512, 512, 3, 1), (7, 7, 512, 256, 1, 2),
-]  # fmt: skip
+    (112, 112, 64, 3, 7, 2),
+    (56, 56, 64, 64, 3, 1),
+    (28, 28, 128, 64, 3, 2),
+    (28, 28, 128, 128, 3, 1),
+    (28, 28, 128, 64, 1, 2),
+    (14, 14, 256, 128, 3, 2),
+    (14, 14, 256, 256, 3, 1),
+    (14, 14, 256, 128, 1, 2),
+    (7, 7, 512, 256, 3, 2),
+    (7, 7, 512, 512, 3, 1),
+    (7, 7, 512, 256, 1, 2),
+]
 _LLAMA, _GEMMS, _CONVOLUTIONS, _CAPACITIES = 10_000, 100_000, 1_000, 200_000
 #: The nest of the exhaustive search: rows, columns and depth of a product.
 _SEARCHED = (256, 512, 512)
@@ -61,10 +68,18 @@ def measured() -> list[tuple[str, str, list[float]]]:
 
     rng = np.random.default_rng(1)
     layers = [
-        TileNest(out_rows=p, out_columns=q, out_channels=k, in_channels=c, kernel_rows=r,
-                 kernel_columns=r, row_stride=s, column_stride=s)
+        TileNest(
+            out_rows=p,
+            out_columns=q,
+            out_channels=k,
+            in_channels=c,
+            kernel_rows=r,
+            kernel_columns=r,
+            row_stride=s,
+            column_stride=s,
+        )
         for p, q, k, c, r, s in _RESNET18
-    ]  # fmt: skip
+    ]
     stairs = [staircase(layer, Widths()) for layer in layers]
     capacities = np.exp(rng.uniform(np.log(2**12), np.log(2**22), _CAPACITIES))
 
@@ -91,8 +106,9 @@ def measured() -> list[tuple[str, str, list[float]]]:
         assert gemm_traffic(nest, capacity + i).total.shape == (_GEMMS,)
 
     def convolutions(i: int) -> None:
-        pixels, k, c = (np.floor(np.exp(rng.uniform(0, np.log(256), _CONVOLUTIONS)))
-                        for _ in range(3))  # fmt: skip
+        pixels, k, c = (
+            np.floor(np.exp(rng.uniform(0, np.log(256), _CONVOLUTIONS))) for _ in range(3)
+        )
         capacity = np.exp(rng.uniform(np.log(2**13), np.log(2**20), _CONVOLUTIONS))
         nest = TileNest(pixels, pixels, 2 * k, 2 * c, 3, 3)
         found = convolution_traffic(nest, capacity + i)

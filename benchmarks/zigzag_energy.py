@@ -23,22 +23,67 @@ from typing import Any
 
 #: (accelerator, what, nest): layers of ResNet-18 and MobileNetV2 in which a finer split may pay.
 CASES: list[tuple[str, str, dict[str, int]]] = [
-    ("tpu_like", "MobileNetV2, depthwise, 960 channels, 7 x 7",
-     {"groups": 960, "out_rows": 7, "out_columns": 7, "kernel_rows": 3, "kernel_columns": 3,
-      "in_rows": 7, "in_columns": 7}),
-    ("tesla_npu_like", "ResNet-18, 128 channels, 28 x 28",
-     {"out_channels": 128, "in_channels": 128, "out_rows": 28, "out_columns": 28,
-      "kernel_rows": 3, "kernel_columns": 3, "in_rows": 28, "in_columns": 28}),
-    ("ascend_like", "ResNet-18, 256 channels, 14 x 14",
-     {"out_channels": 256, "in_channels": 256, "out_rows": 14, "out_columns": 14,
-      "kernel_rows": 3, "kernel_columns": 3, "in_rows": 14, "in_columns": 14}),
-    ("eyeriss_like", "ResNet-18, 256 channels, 14 x 14",
-     {"out_channels": 256, "in_channels": 256, "out_rows": 14, "out_columns": 14,
-      "kernel_rows": 3, "kernel_columns": 3, "in_rows": 14, "in_columns": 14}),
-]  # fmt: skip
+    (
+        "tpu_like",
+        "MobileNetV2, depthwise, 960 channels, 7 x 7",
+        {
+            "groups": 960,
+            "out_rows": 7,
+            "out_columns": 7,
+            "kernel_rows": 3,
+            "kernel_columns": 3,
+            "in_rows": 7,
+            "in_columns": 7,
+        },
+    ),
+    (
+        "tesla_npu_like",
+        "ResNet-18, 128 channels, 28 x 28",
+        {
+            "out_channels": 128,
+            "in_channels": 128,
+            "out_rows": 28,
+            "out_columns": 28,
+            "kernel_rows": 3,
+            "kernel_columns": 3,
+            "in_rows": 28,
+            "in_columns": 28,
+        },
+    ),
+    (
+        "ascend_like",
+        "ResNet-18, 256 channels, 14 x 14",
+        {
+            "out_channels": 256,
+            "in_channels": 256,
+            "out_rows": 14,
+            "out_columns": 14,
+            "kernel_rows": 3,
+            "kernel_columns": 3,
+            "in_rows": 14,
+            "in_columns": 14,
+        },
+    ),
+    (
+        "eyeriss_like",
+        "ResNet-18, 256 channels, 14 x 14",
+        {
+            "out_channels": 256,
+            "in_channels": 256,
+            "out_rows": 14,
+            "out_columns": 14,
+            "kernel_rows": 3,
+            "kernel_columns": 3,
+            "in_rows": 14,
+            "in_columns": 14,
+        },
+    ),
+]
 #: Files of ZigZag that describe an accelerator, where they are not named like it.
-FILES = {"meta_prototype_like": ("meta_prototype", "meta_prototype_like"),
-         "eyeriss_like": ("eyeriss_like", "default")}  # fmt: skip
+FILES = {
+    "meta_prototype_like": ("meta_prototype", "meta_prototype_like"),
+    "eyeriss_like": ("eyeriss_like", "default"),
+}
 
 
 def zigzag(accelerator: str, nest: dict[str, int], seconds: float) -> list[dict[str, float]]:
@@ -68,11 +113,15 @@ def zigzag(accelerator: str, nest: dict[str, int], seconds: float) -> list[dict[
         layer = LayerNodeFactory(_layer(nest), mappings).create()
         stages = [SpatialMappingGeneratorStage, TemporalMappingGeneratorStage, CostModelStage]
         search = stages[0](
-            stages[1:], accelerator=machine, layer=layer, loma_lpf_limit=limit,
-            loma_show_progress_bar=False, nb_mappings_generated=3,
+            stages[1:],
+            accelerator=machine,
+            layer=layer,
+            loma_lpf_limit=limit,
+            loma_show_progress_bar=False,
+            nb_mappings_generated=3,
             temporal_mapping_type=TemporalMappingType.UNEVEN,
             access_same_data_considered_as_no_access=True,
-        )  # fmt: skip
+        )
         start, tried = time.process_time(), 0
         for found, extra in search.run():
             tried += 1
@@ -95,19 +144,28 @@ def _layer(nest: dict[str, int]) -> dict[str, Any]:
     """A layer in the form that ZigZag's ONNX parser makes."""
     get = nest.get
     return {
-        "id": 0, "name": "layer", "operator_type": "Conv",
+        "id": 0,
+        "name": "layer",
+        "operator_type": "Conv",
         "equation": "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]",
         "operand_source": {"W": 0, "I": 0},
         "loop_dims": ["B", "K", "G", "OX", "OY", "C", "FX", "FY"],
         "loop_sizes": [
-            1, get("out_channels", 1), get("groups", 1), get("out_columns", 1), get("out_rows", 1),
-            get("in_channels", 1), get("kernel_columns", 1), get("kernel_rows", 1),
+            1,
+            get("out_channels", 1),
+            get("groups", 1),
+            get("out_columns", 1),
+            get("out_rows", 1),
+            get("in_channels", 1),
+            get("kernel_columns", 1),
+            get("kernel_rows", 1),
         ],
         "dimension_relations": ["ix=1*ox+1*fx", "iy=1*oy+1*fy"],
         "operand_precision": {"W": 8, "I": 8, "O_final": 8, "O": 16},
-        "pr_loop_dims": ["IX", "IY"], "pr_loop_sizes": [get("in_columns"), get("in_rows")],
+        "pr_loop_dims": ["IX", "IY"],
+        "pr_loop_sizes": [get("in_columns"), get("in_rows")],
         "padding": [[1, 1], [1, 1]],
-    }  # fmt: skip
+    }
 
 
 def ours(accelerator: str, nest: dict[str, int]) -> dict[str, Any]:
@@ -136,9 +194,12 @@ def ours(accelerator: str, nest: dict[str, int]) -> dict[str, Any]:
         if spent > 5:
             break
     return {
-        "cpu_s": sorted(times[1:])[2], "joules": best.energy_j, "proved": best.proved,
-        "loops": len(best.loops), "listed": listed,
-    }  # fmt: skip
+        "cpu_s": sorted(times[1:])[2],
+        "joules": best.energy_j,
+        "proved": best.proved,
+        "loops": len(best.loops),
+        "listed": listed,
+    }
 
 
 def main() -> None:

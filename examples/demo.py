@@ -57,20 +57,52 @@ def questions(folder: Path) -> tuple[DemoSweep, DemoSweep]:
     network = runpy.run_path(str(script))["write"](folder / "demo_cnn.onnx")
     return (
         DemoSweep(
-            "Llama 3 8B, one decode step at a context of 2048", "llama_3_8b", "llama_3_8b",
+            "Llama 3 8B, one decode step at a context of 2048",
+            "llama_3_8b",
+            "llama_3_8b",
             {"phase": "decode", "context": 2048},
-            ("h100", "a100", "rtx_4090", "apple_m2_ultra", "apple_m2_max", "apple_m1",
-             "jetson_agx_orin", "snapdragon_8_gen_3", "rk3588", "raspberry_pi_5"),
-            ("w16a16", "w8a16", "w4a16"), "tpot_s", "50 ms", "tokens_per_s", "token",
+            (
+                "h100",
+                "a100",
+                "rtx_4090",
+                "apple_m2_ultra",
+                "apple_m2_max",
+                "apple_m1",
+                "jetson_agx_orin",
+                "snapdragon_8_gen_3",
+                "rk3588",
+                "raspberry_pi_5",
+            ),
+            ("w16a16", "w8a16", "w4a16"),
+            "tpot_s",
+            "50 ms",
+            "tokens_per_s",
+            "token",
         ),
         DemoSweep(
-            "A convolutional network from an ONNX file, 224 x 224", "demo_cnn", str(network),
+            "A convolutional network from an ONNX file, 224 x 224",
+            "demo_cnn",
+            str(network),
             {"height": 224, "width": 224},
-            ("rtx_4090", "apple_m1", "jetson_agx_orin", "snapdragon_8_gen_3", "rk3588",
-             "raspberry_pi_5", "zen4_core", "edge_tpu", "kv260", "stm32h743"),
-            ("fp32", "fp16", "int8"), "latency_s", "10 ms", "frames_per_s", "frame",
+            (
+                "rtx_4090",
+                "apple_m1",
+                "jetson_agx_orin",
+                "snapdragon_8_gen_3",
+                "rk3588",
+                "raspberry_pi_5",
+                "zen4_core",
+                "edge_tpu",
+                "kv260",
+                "stm32h743",
+            ),
+            ("fp32", "fp16", "int8"),
+            "latency_s",
+            "10 ms",
+            "frames_per_s",
+            "frame",
         ),
-    )  # fmt: skip
+    )
 
 
 def run(question: DemoSweep, folder: Path) -> Table:
@@ -104,16 +136,23 @@ def findings(question: DemoSweep, table: Table) -> Row | None:
             misses.append(_miss(question, device, mine))
             continue
         cells = (
-            device, best.precision, f"{best.batch:g}", show(best[column], "time"),
-            f"{best[rate]:.0f}", show(best.peak_memory_bytes, "bytes", unit="B"), best.bottleneck,
+            device,
+            best.precision,
+            f"{best.batch:g}",
+            show(best[column], "time"),
+            f"{best[rate]:.0f}",
+            show(best.peak_memory_bytes, "bytes", unit="B"),
+            best.bottleneck,
             best.runtime,
-        )  # fmt: skip
+        )
         found.append((best[rate], cells))
     lines += [cells for _, cells in sorted(found, key=lambda pair: -pair[0])]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     for cells in lines:
-        ends = [c.ljust(w) if i in (0, 1, 6, 7) else c.rjust(w)
-                for i, (c, w) in enumerate(zip(cells, widths, strict=True))]  # fmt: skip
+        ends = [
+            c.ljust(w) if i in (0, 1, 6, 7) else c.rjust(w)
+            for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+        ]
         print("  " + "  ".join(ends).rstrip())
     for text in misses:
         print(f"  {text}")
@@ -176,8 +215,9 @@ def _sums(question: DemoSweep, table: Table, best: Row | None) -> None:
 
 def draw(question: DemoSweep, table: Table, best: Row | None, folder: Path) -> list[Path]:
     """Write the plots, with one copy of plotly's script beside them, and return their files."""
-    figures = {"pareto": table.plot.pareto(question.limited, question.rate,
-                                           under=question.condition)}  # fmt: skip
+    figures = {
+        "pareto": table.plot.pareto(question.limited, question.rate, under=question.condition)
+    }
     if best is not None:
         figures["roofline"] = _again(question, best).plot.roofline()
     paths: list[Path] = []

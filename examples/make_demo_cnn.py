@@ -36,14 +36,30 @@ class Writer:
         self.nodes.append(self.helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
-    def conv(self, x: str, channels: tuple[int, int], name: str, *, kernel: int = 1,
-             stride: int = 1, groups: int = 1, active: bool = True) -> str:  # fmt: skip
+    def conv(
+        self,
+        x: str,
+        channels: tuple[int, int],
+        name: str,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        active: bool = True,
+    ) -> str:
         given, made = channels
         shape = (made, given // groups, kernel, kernel)
         weights = [self.weight(f"{name}.weight", shape), self.weight(f"{name}.bias", (made,))]
         pad = kernel // 2
-        y = self.node("Conv", [x, *weights], name, kernel_shape=[kernel] * 2, group=groups,
-                      strides=[stride] * 2, pads=[pad] * 4)  # fmt: skip
+        y = self.node(
+            "Conv",
+            [x, *weights],
+            name,
+            kernel_shape=[kernel] * 2,
+            group=groups,
+            strides=[stride] * 2,
+            pads=[pad] * 4,
+        )
         return self.node("Clip", [y, "zero", "six"], f"{name}.relu6") if active else y
 
 

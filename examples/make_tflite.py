@@ -51,9 +51,11 @@ def flatbuffer(root: Table, identifier: bytes) -> bytes:
             at = len(out)
             values = item.values
             out += struct.pack("<I", len(values))
-            out += values if isinstance(values, bytes) else struct.pack(
-                f"<{len(values)}{item.kind}", *values
-            )  # fmt: skip
+            out += (
+                values
+                if isinstance(values, bytes)
+                else struct.pack(f"<{len(values)}{item.kind}", *values)
+            )
         else:
             assert isinstance(item, list)
             at = len(out)
@@ -106,9 +108,15 @@ class Network:
     shapes: list[tuple[int, ...]] = field(default_factory=list)
 
     def tensor(
-        self, name: str, shape: tuple[int, ...], kind: int = INT8, content: bytes | None = None,
-        scales: int = 1, scale: float = 0.0625, zero: int = 0,
-    ) -> int:  # fmt: skip
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        kind: int = INT8,
+        content: bytes | None = None,
+        scales: int = 1,
+        scale: float = 0.0625,
+        zero: int = 0,
+    ) -> int:
         """Add a tensor, with a scale and a zero point, or one each a channel."""
         buffer = 0
         if content is not None:
@@ -118,10 +126,17 @@ class Network:
         # A depthwise convolution's channels are the last axis, any other's the first.
         if scales > 1 and len(shape) == 4 and shape[0] == 1:
             quantised[6] = ("i", 3)
-        self.tensors.append(Table({
-            0: Numbers("i", list(shape)), 1: ("b", kind), 2: ("I", buffer), 3: name,
-            4: Table(quantised),
-        }))  # fmt: skip
+        self.tensors.append(
+            Table(
+                {
+                    0: Numbers("i", list(shape)),
+                    1: ("b", kind),
+                    2: ("I", buffer),
+                    3: name,
+                    4: Table(quantised),
+                }
+            )
+        )
         self.shapes.append(shape)
         return len(self.tensors) - 1
 
@@ -131,27 +146,46 @@ class Network:
         for extent in shape:
             size *= extent
         w = self.tensor(f"{name}/weights", shape, INT8, bytes(size), channels)
-        return w, self.tensor(f"{name}/bias", (channels,), INT32, bytes(4 * channels), channels,
-                              0.0625**2)  # fmt: skip
+        return w, self.tensor(
+            f"{name}/bias", (channels,), INT32, bytes(4 * channels), channels, 0.0625**2
+        )
 
     def operator(
-        self, code: tuple[int, int], inputs: list[int], shape: tuple[int, ...], name: str,
-        options: dict[int, object], **quantised: float,
-    ) -> int:  # fmt: skip
+        self,
+        code: tuple[int, int],
+        inputs: list[int],
+        shape: tuple[int, ...],
+        name: str,
+        options: dict[int, object],
+        **quantised: float,
+    ) -> int:
         """Add an operator and what it makes."""
         if code[0] not in self.codes:
             self.codes.append(code[0])
         out = self.tensor(name, shape, **quantised)
-        self.operators.append(Table({
-            0: ("I", self.codes.index(code[0])), 1: Numbers("i", inputs), 2: Numbers("i", [out]),
-            3: ("B", code[1]), 4: Table(options),
-        }))  # fmt: skip
+        self.operators.append(
+            Table(
+                {
+                    0: ("I", self.codes.index(code[0])),
+                    1: Numbers("i", inputs),
+                    2: Numbers("i", [out]),
+                    3: ("B", code[1]),
+                    4: Table(options),
+                }
+            )
+        )
         return out
 
     def conv(
-        self, x: int, channels: int, kernel: tuple[int, int], stride: int, name: str, *,
+        self,
+        x: int,
+        channels: int,
+        kernel: tuple[int, int],
+        stride: int,
+        name: str,
+        *,
         depthwise: bool = False,
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Add a convolution with padding ``SAME``, a bias and a ReLU."""
         n, height, width, have = self.shapes[x]
         shape = (1, *kernel, have) if depthwise else (channels, *kernel, have)
@@ -173,19 +207,31 @@ class Network:
         x = self.operator(RESHAPE, [x, target], (n, channels), "flat", {})
         w, b = self.weights("dense", (classes, channels), classes)
         x = self.operator(DENSE, [x, w, b], (n, classes), "dense", {})
-        return self.operator(SOFTMAX, [x], (n, classes), "softmax", {0: ("f", 1.0)},
-                             scale=1 / 256, zero=-128)  # fmt: skip
+        return self.operator(
+            SOFTMAX, [x], (n, classes), "softmax", {0: ("f", 1.0)}, scale=1 / 256, zero=-128
+        )
 
     def file(self, output: int, description: str) -> bytes:
         """Return the file."""
-        graph = Table({
-            0: list(self.tensors), 1: Numbers("i", [0]), 2: Numbers("i", [output]),
-            3: list(self.operators), 4: "main",
-        })  # fmt: skip
+        graph = Table(
+            {
+                0: list(self.tensors),
+                1: Numbers("i", [0]),
+                2: Numbers("i", [output]),
+                3: list(self.operators),
+                4: "main",
+            }
+        )
         codes = [Table({0: ("b", c), 2: ("i", VERSIONS[c]), 3: ("i", c)}) for c in self.codes]
-        model = Table({
-            0: ("I", 3), 1: codes, 2: [graph], 3: description, 4: list(self.buffers),
-        })  # fmt: skip
+        model = Table(
+            {
+                0: ("I", 3),
+                1: codes,
+                2: [graph],
+                3: description,
+                4: list(self.buffers),
+            }
+        )
         return flatbuffer(model, b"TFL3")
 
 

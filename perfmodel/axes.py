@@ -175,8 +175,9 @@ def parse_axis(
             found = _range(name, part, dimension_name)
             if isinstance(found, SampledInterval):
                 if values or spread is not None or len(given) > 1:
-                    raise _AxisError(f"'{part.strip()}' stands beside other values",
-                                     "one interval alone")  # fmt: skip
+                    raise _AxisError(
+                        f"'{part.strip()}' stands beside other values", "one interval alone"
+                    )
                 spread = replace(found, whole=True) if whole else found
             else:
                 values += found
@@ -192,8 +193,9 @@ def parse_axis(
 
 
 def _fault(name: str, error: _AxisError, file: str) -> Fault:
-    return Fault(error.message, path=name, file=file, expected=error.expected,
-                 suggestion=error.suggestion)  # fmt: skip
+    return Fault(
+        error.message, path=name, file=file, expected=error.expected, suggestion=error.suggestion
+    )
 
 
 def unitless_faults(
@@ -215,10 +217,16 @@ def unitless_faults(
         return []
     least, unit = min(named)
     return [
-        Fault(f"'{part}' has no unit beside '{unit}'", path=name, file=file,
-              expected="a unit for each value", suggestion=f"{part} {unit}")
-        for part, value in plain.items() if 0 < 1000.0 * value <= least
-    ]  # fmt: skip
+        Fault(
+            f"'{part}' has no unit beside '{unit}'",
+            path=name,
+            file=file,
+            expected="a unit for each value",
+            suggestion=f"{part} {unit}",
+        )
+        for part, value in plain.items()
+        if 0 < 1000.0 * value <= least
+    ]
 
 
 def _parts(name: str, text: str) -> list[str]:
@@ -312,20 +320,23 @@ def _powers(text: str, base: float, first: int, last: int, step: str) -> list[An
 def _function(name: str, word: str, inside: str, dim: str) -> list[Any] | SampledInterval:
     if word not in _FUNCTIONS:
         meant = nearest(word, _FUNCTIONS)
-        raise _AxisError(f"there is no '{word}(...)'", one_of(_FUNCTIONS),
-                         f"{meant}({inside})" if meant else "")  # fmt: skip
+        raise _AxisError(
+            f"there is no '{word}(...)'", one_of(_FUNCTIONS), f"{meant}({inside})" if meant else ""
+        )
     arguments = [part.strip() for part in inside.split(",")]
     spreads = word.endswith("uniform")
     wanted = 2 if spreads else 3
     if len(arguments) != wanted or not all(arguments):
         form = "low, high" if spreads else "low, high, count"
-        raise _AxisError(f"{word} takes {wanted} arguments, not {len(arguments)}",
-                         f"{word}({form})")  # fmt: skip
+        raise _AxisError(
+            f"{word} takes {wanted} arguments, not {len(arguments)}", f"{word}({form})"
+        )
     low, high = (_number(name, part, dim) for part in arguments[:2])
     log = word.startswith("log")
     if not low < high or (log and low <= 0):
-        raise _AxisError(f"{word}({inside}) spans nothing",
-                         "0 < low < high" if log else "low < high")  # fmt: skip
+        raise _AxisError(
+            f"{word}({inside}) spans nothing", "0 < low < high" if log else "low < high"
+        )
     if spreads:
         whole = not is_fact(name) and float(low).is_integer() and float(high).is_integer()
         return SampledInterval(float(low), float(high), log, whole)
@@ -363,8 +374,9 @@ def _plain(text: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise _AxisError(f"'{text.strip()}' is too large", "a finite number")
     if value == "" or (isinstance(value, str) and re.search(r"[*()=]", value)):
-        raise _AxisError(f"'{text.strip()}' is not a value",
-                         "a number, a word, or a range such as 2**9..2**15")  # fmt: skip
+        raise _AxisError(
+            f"'{text.strip()}' is not a value", "a number, a word, or a range such as 2**9..2**15"
+        )
     return value
 
 
@@ -381,8 +393,9 @@ def _number(name: str, text: str, dim: str) -> float | int:
     if not dim:
         found = dimension(text.strip())
         if found:
-            raise _AxisError(f"'{text.strip()}' has a unit, which {name} does not take",
-                             "a plain number")  # fmt: skip
+            raise _AxisError(
+                f"'{text.strip()}' has a unit, which {name} does not take", "a plain number"
+            )
         raise _AxisError(f"'{text.strip()}' is not a number", "a number")
     try:
         return parse(text.strip(), dim)
@@ -401,9 +414,11 @@ def _tidy(value: float) -> float | int:
 
 
 def zip_groups(
-    names: Sequence[str], zips: Iterable[Iterable[str] | str], lengths: Mapping[str, int],
+    names: Sequence[str],
+    zips: Iterable[Iterable[str] | str],
+    lengths: Mapping[str, int],
     file: str = "--zip",
-) -> list[tuple[str, ...]]:  # fmt: skip
+) -> list[tuple[str, ...]]:
     """Return groups of axes that advance together; an axis that is in none is a group of its own.
 
     Parameters
@@ -437,8 +452,13 @@ def zip_groups(
         sizes = {name: lengths[name] for name in members if name in lengths}
         if len(set(sizes.values())) > 1:
             text = ", ".join(f"{name} {n}" for name, n in sizes.items())
-            faults.append(Fault(f"axes of different lengths: {text}", file=file,
-                                expected="as many values of each"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"axes of different lengths: {text}",
+                    file=file,
+                    expected="as many values of each",
+                )
+            )
         groups.append(tuple(members))
     if faults:
         raise InputError(faults)

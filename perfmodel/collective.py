@@ -173,24 +173,35 @@ def collective(
     faults = gathered()
     if name not in COLLECTIVES:
         faults.append(
-            Fault(f"unknown collective '{name}'", path="name",
-                  expected=one_of(COLLECTIVES),
-                  suggestion=nearest(name, COLLECTIVES))
-        )  # fmt: skip
+            Fault(
+                f"unknown collective '{name}'",
+                path="name",
+                expected=one_of(COLLECTIVES),
+                suggestion=nearest(name, COLLECTIVES),
+            )
+        )
     message, faults = _bytes(message_bytes, faults)
     if namespace(devices) is np:
         count = _array(devices)
         if count is None or not np.all((count >= 2) & (count == np.floor(count)) & (count < 1e9)):
-            faults.append(Fault("a collective needs devices to talk to", path="devices",
-                                expected="whole numbers, at least 2"))  # fmt: skip
+            faults.append(
+                Fault(
+                    "a collective needs devices to talk to",
+                    path="devices",
+                    expected="whole numbers, at least 2",
+                )
+            )
         elif namespace(message) is np:
             try:
                 np.broadcast_shapes(np.shape(message), count.shape)
             except ValueError:
-                faults.append(Fault(
-                    f"shapes {np.shape(message)} and {count.shape} do not go together",
-                    path="devices", expected="shapes that broadcast with that of message_bytes",
-                ))  # fmt: skip
+                faults.append(
+                    Fault(
+                        f"shapes {np.shape(message)} and {count.shape} do not go together",
+                        path="devices",
+                        expected="shapes that broadcast with that of message_bytes",
+                    )
+                )
             devices = count if count.ndim else float(count)
     machine = _machine(device, runtime, set or {}, faults)
     if machine is None or faults:
@@ -207,11 +218,16 @@ def collective(
     args = (name, message * 1.0, devices * 1.0, bandwidth, constants)
     found = candidates(*args, pcie=pcie)
     return Collective(
-        name, _plain(collective_seconds(*args, pcie=pcie, memory_bandwidth=main)),
+        name,
+        _plain(collective_seconds(*args, pcie=pcie, memory_bandwidth=main)),
         {each: _plain(seconds) for each, seconds in found.items()},
-        _plain(wire_bytes(name, message * 1.0, devices * 1.0)), chosen, message, devices,
-        machine.device.name, machine.runtime.name,
-    )  # fmt: skip
+        _plain(wire_bytes(name, message * 1.0, devices * 1.0)),
+        chosen,
+        message,
+        devices,
+        machine.device.name,
+        machine.runtime.name,
+    )
 
 
 def _bytes(given: Value | str, faults: FaultList) -> tuple[Value, FaultList]:
@@ -219,15 +235,19 @@ def _bytes(given: Value | str, faults: FaultList) -> tuple[Value, FaultList]:
     try:
         value = units.parse(given, "bytes") if isinstance(given, str) else given
     except units.UnitError as error:
-        faults.append(Fault(error.message, "message_bytes", expected=error.expected,
-                            suggestion=error.suggestion))  # fmt: skip
+        faults.append(
+            Fault(
+                error.message, "message_bytes", expected=error.expected, suggestion=error.suggestion
+            )
+        )
         return 1.0, faults
     if namespace(value) is not np:
         return value, faults
     array = _array(value)
     if array is None or not np.all((array > 0) & np.isfinite(array)):
-        faults.append(Fault("a message has bytes", path="message_bytes",
-                            expected="a number above zero"))  # fmt: skip
+        faults.append(
+            Fault("a message has bytes", path="message_bytes", expected="a number above zero")
+        )
         return 1.0, faults
     return array if array.ndim else float(array), faults
 
@@ -253,10 +273,14 @@ def _machine(
     faults: FaultList,
 ) -> Machine | None:
     faults += [
-        Fault("a collective has no such setting", path=name,
-              expected="the path of a fact, such as links.nvlink.bandwidth")
-        for name in facts if not is_fact(name)
-    ]  # fmt: skip
+        Fault(
+            "a collective has no such setting",
+            path=name,
+            expected="the path of a fact, such as links.nvlink.bandwidth",
+        )
+        for name in facts
+        if not is_fact(name)
+    ]
     chosen = faults.trying(find_runtime, runtime)
     found = faults.trying(device_of, device)
     if chosen is None or found is None:

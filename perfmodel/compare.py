@@ -29,9 +29,20 @@ T = TypeVar("T")
 Pair: TypeAlias = T | tuple[T | None, T | None] | None
 
 _METRICS = (
-    "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
-    "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "utilization", "macs",
-)  # fmt: skip
+    "latency_s",
+    "tokens_per_s",
+    "frames_per_s",
+    "ttft_s",
+    "tpot_s",
+    "energy_j",
+    "power_w",
+    "peak_memory_bytes",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "utilization",
+    "macs",
+)
 
 
 @remembered
@@ -85,8 +96,11 @@ def compare(
     True
     """
     options: dict[str, Any] = {
-        "relaxed": relaxed, "warm": warm, "fuse": fuse, "flash_attention": flash_attention,
-    }  # fmt: skip
+        "relaxed": relaxed,
+        "warm": warm,
+        "fuse": fuse,
+        "flash_attention": flash_attention,
+    }
     if isinstance(workload, Prediction):
         if not isinstance(a, Prediction) or b is not None:
             raise input_error("only one prediction is given", expected="two predictions")
@@ -94,8 +108,11 @@ def compare(
     if b is None or isinstance(a, Prediction) or isinstance(b, Prediction):
         raise input_error("only one device is given", expected="a workload and two devices")
     given: dict[str, Any] = {
-        "precision": precision, "runtime": runtime, "engine": engine, "model": model,
-    }  # fmt: skip
+        "precision": precision,
+        "runtime": runtime,
+        "engine": engine,
+        "model": model,
+    }
     faults = gathered()
     given = {name: _pair(name, value, faults) for name, value in given.items()} | {"set": set}
     subjects: list[PredictionInputs | None] = []
@@ -172,8 +189,7 @@ class Comparison(Result):
         names, first, second = zip(*rows, strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.divide(second, first)
-        return Table({"metric": names, "a": first, "b": second, "ratio": ratio},
-                     {"a": "", "b": ""})  # fmt: skip
+        return Table({"metric": names, "a": first, "b": second, "ratio": ratio}, {"a": "", "b": ""})
 
     @cached_property
     def table(self) -> Table:
@@ -217,15 +233,17 @@ class Comparison(Result):
             ]
             for side in (0, 1)
         }
-        table = Table({
-            word: list(groups),
-            "a_s": a_s,
-            "b_s": b_s,
-            "difference_s": difference,
-            "ratio": ratio,
-            "share": difference / in_all if in_all else np.full(len(groups), np.nan),
-            **bounds,
-        })  # fmt: skip
+        table = Table(
+            {
+                word: list(groups),
+                "a_s": a_s,
+                "b_s": b_s,
+                "difference_s": difference,
+                "ratio": ratio,
+                "share": difference / in_all if in_all else np.full(len(groups), np.nan),
+                **bounds,
+            }
+        )
         return table[np.argsort(-np.abs(difference), kind="stable")]
 
     @cached_property
@@ -319,8 +337,10 @@ class Comparison(Result):
         apart = [each.basis == "bound" for each in (self.a, self.b)]
         if apart[0] != apart[1] and not self.bounds:
             name, other = (a, b) if apart[0] else (b, a)
-            return (f"{name} is a bound and {other} a prediction, which no bound beats: "
-                    f"{a} {first}, {b} {second}")  # fmt: skip
+            return (
+                f"{name} is a bound and {other} a prediction, which no bound beats: "
+                f"{a} {first}, {b} {second}"
+            )
         return f"{b} is {factor:.3g} times {word} than {a}: {second}, not {first}"
 
     @property

@@ -55,12 +55,14 @@ def fact_differences(a: Machine, b: Machine) -> Table:
         texts = ["" if one is None else show_fact(path, *one[:2]) for one in (first, second)]
         rows.append((path, *texts, ratio))  # pyright: ignore[reportArgumentType]
     paths, firsts, seconds, ratios = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Table({
-        "fact": np.array(paths, dtype=object),
-        "a": np.array(firsts, dtype=object),
-        "b": np.array(seconds, dtype=object),
-        "ratio": np.array(ratios, dtype=float),
-    })  # fmt: skip
+    return Table(
+        {
+            "fact": np.array(paths, dtype=object),
+            "a": np.array(firsts, dtype=object),
+            "b": np.array(seconds, dtype=object),
+            "ratio": np.array(ratios, dtype=float),
+        }
+    )
 
 
 def _by_role(machine: Machine) -> dict[str, tuple[float, str, bool]]:
@@ -68,7 +70,9 @@ def _by_role(machine: Machine) -> dict[str, tuple[float, str, bool]]:
     origins = machine.provenance
     return {
         role_path(machine, path): (
-            float(value), machine.dimension(path), origins[path].writer == "default",
+            float(value),
+            machine.dimension(path),
+            origins[path].writer == "default",
         )
         for path, value in machine.facts.items()
-    }  # fmt: skip
+    }

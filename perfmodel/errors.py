@@ -92,9 +92,14 @@ class InputError(PerfmodelError):
 
 
 def input_error(
-    message: str, path: str = "", file: str = "", line: int = 0, column: int = 0,
-    expected: str = "", suggestion: str = "",
-) -> InputError:  # fmt: skip
+    message: str,
+    path: str = "",
+    file: str = "",
+    line: int = 0,
+    column: int = 0,
+    expected: str = "",
+    suggestion: str = "",
+) -> InputError:
     """Return the error of a single fault; the parameters are those of `Fault`."""
     return InputError(Fault(message, path, file, line, column, expected, suggestion))
 
@@ -116,9 +121,13 @@ def one_of(accepted: Iterable[str]) -> str:
 
 
 def no_such(
-    message: str, name: str, known: Iterable[str], path: str = "", file: str = "",
+    message: str,
+    name: str,
+    known: Iterable[str],
+    path: str = "",
+    file: str = "",
     expected: str = "",
-) -> Fault:  # fmt: skip
+) -> Fault:
     """Return the fault of a name that is none of those known.
 
     Parameters

@@ -32,7 +32,7 @@ def sound_json(text: str, max_depth: int, max_nodes: int) -> tuple[Any] | None:
     try:
         value: Any = json.loads(
             text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite
-        )  # fmt: skip
+        )
     except (ValueError, RecursionError):
         return None
     level: list[Any] = [value]

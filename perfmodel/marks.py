@@ -129,8 +129,11 @@ class Marks:
         node: MarkedNode | None = self.root
         for part in path:
             node = node.child(part) if node is not None else None
-            shown.append((node.name if node is not None else "") or str(part)
-                         if isinstance(part, int) else part)  # fmt: skip
+            shown.append(
+                (node.name if node is not None else "") or str(part)
+                if isinstance(part, int)
+                else part
+            )
         return ".".join(shown)
 
     def walk(self) -> Iterator[tuple[Path, MarkedNode]]:

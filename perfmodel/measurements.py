@@ -94,9 +94,13 @@ class CsvTable:
     __slots__ = ("_lines", "columns", "file", "rows")
 
     def __init__(
-        self, file: str, text: str, *, noun: str = "measurement",
+        self,
+        file: str,
+        text: str,
+        *,
+        noun: str = "measurement",
         faults: list[Fault] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.file = file
         self._lines = text.splitlines()
         reader = csv.reader(io.StringIO(text), strict=True)
@@ -115,19 +119,43 @@ class CsvTable:
                     header += self._header_faults(line)
                 elif len(cells) != len(self.columns):
                     expected = f"{len(self.columns)} cells, as the header has"
-                    faults.append(Fault(f"{len(cells)} cells", file=file, line=line, column=1,
-                                        expected=expected))  # fmt: skip
+                    faults.append(
+                        Fault(
+                            f"{len(cells)} cells", file=file, line=line, column=1, expected=expected
+                        )
+                    )
                 else:
                     self.rows.append(CsvRow(dict(zip(self.columns, cells, strict=True)), line))
         except csv.Error as error:
-            faults.append(Fault(f"not CSV: {error}", file=file, line=start, column=1,
-                                expected="quotes that close, or none"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"not CSV: {error}",
+                    file=file,
+                    line=start,
+                    column=1,
+                    expected="quotes that close, or none",
+                )
+            )
         if not self.columns:
-            faults.append(Fault("empty file", file=file, line=1, column=1,
-                                expected="a header line with names of columns"))  # fmt: skip
+            faults.append(
+                Fault(
+                    "empty file",
+                    file=file,
+                    line=1,
+                    column=1,
+                    expected="a header line with names of columns",
+                )
+            )
         elif not self.rows and not faults and not header:
-            faults.append(Fault("a header and no rows", file=file, line=1, column=1,
-                                expected=f"one row a {noun}"))  # fmt: skip
+            faults.append(
+                Fault(
+                    "a header and no rows",
+                    file=file,
+                    line=1,
+                    column=1,
+                    expected=f"one row a {noun}",
+                )
+            )
             given = None
         if header or not self.columns or (faults and given is None):
             raise InputError([*header, *faults])
@@ -138,8 +166,13 @@ class CsvTable:
         for i, name in enumerate(self.columns):
             if not name or name in self.columns[:i]:
                 message = f"column '{name}' stands there twice" if name else "column without a name"
-                yield Fault(message, file=self.file, line=line, column=self._column(line, i),
-                            expected="a name of its own for each column")  # fmt: skip
+                yield Fault(
+                    message,
+                    file=self.file,
+                    line=line,
+                    column=self._column(line, i),
+                    expected="a name of its own for each column",
+                )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -180,8 +213,16 @@ class CsvTable:
         mark = next((m for m in ("\t", ";", "|") if m in alone), "")
         if mark:  # one fault, not one for each column that this hides
             name = "a tab" if mark == "\t" else f"'{mark}'"
-            return [Fault(f"columns are parted by {name}", "", self.file, 1, alone.index(mark) + 1,
-                          expected="commas")]  # fmt: skip
+            return [
+                Fault(
+                    f"columns are parted by {name}",
+                    "",
+                    self.file,
+                    1,
+                    alone.index(mark) + 1,
+                    expected="commas",
+                )
+            ]
         for name in required:
             if name not in self.columns:
                 meant = nearest(name, self.columns)
@@ -194,13 +235,19 @@ class CsvTable:
         expected = one_of(known)
         return [
             self.fault(None, name, f"unknown column '{name}'", expected, nearest(name, known))
-            for name in self.columns if name not in known
-        ]  # fmt: skip
+            for name in self.columns
+            if name not in known
+        ]
 
     def number(
-        self, row: CsvRow, column: str, faults: list[Fault], *, scale: float = 1.0,
+        self,
+        row: CsvRow,
+        column: str,
+        faults: list[Fault],
+        *,
+        scale: float = 1.0,
         above_zero: bool = True,
-    ) -> float | None:  # fmt: skip
+    ) -> float | None:
         """Return a cell as a number times `scale`; ``None`` where it is empty or at fault.
 
         Parameters
@@ -232,9 +279,15 @@ class CsvTable:
         return self.number(row, column, faults, above_zero=False)
 
     def trying(
-        self, row: CsvRow | None, column: str, faults: list[Fault], work: Callable[P, R], /,
-        *arguments: P.args, **named: P.kwargs,
-    ) -> R | None:  # fmt: skip
+        self,
+        row: CsvRow | None,
+        column: str,
+        faults: list[Fault],
+        work: Callable[P, R],
+        /,
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> R | None:
         """Return what a call returns; ``None`` where it raises, its faults placed at a cell."""
         try:
             return work(*arguments, **named)
@@ -250,9 +303,12 @@ class CsvTable:
 
 
 def read_columns(
-    path: str | Path, noun: str, required: Sequence[str], optional: Sequence[str],
+    path: str | Path,
+    noun: str,
+    required: Sequence[str],
+    optional: Sequence[str],
     faults: list[Fault],
-) -> CsvTable:  # fmt: skip
+) -> CsvTable:
     """Read a CSV file of known columns; parameters otherwise as for `read_rows`.
 
     Raises

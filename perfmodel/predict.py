@@ -168,8 +168,11 @@ def _nothing(workload: Workload, graph: Graph) -> list[Fault]:
     message = f"'{workload.name}' computes nothing"
     if not graph.not_priced:
         return [Fault(message, file=workload.origin, expected="an operator on elements, no view")]
-    first = Fault(f"{message} that has a price", file=workload.origin,
-                  expected="at least one operator that has")  # fmt: skip
+    first = Fault(
+        f"{message} that has a price",
+        file=workload.origin,
+        expected="at least one operator that has",
+    )
     return [
         first,
         *(Fault(f"not priced: {reason}", file=workload.origin) for reason in graph.not_priced[:20]),

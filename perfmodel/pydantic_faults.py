@@ -89,8 +89,14 @@ def subclass(model: type[T], given: Any, context: Any) -> T:
 def _carrier(flaws: Sequence[Flaw]) -> PydanticCustomError:
     lines: list[str] = []
     for flaw in flaws:
-        text = str(Fault(flaw.message, ".".join(map(str, flaw.path)), expected=flaw.expected,
-                         suggestion=flaw.suggestion))  # fmt: skip
+        text = str(
+            Fault(
+                flaw.message,
+                ".".join(map(str, flaw.path)),
+                expected=flaw.expected,
+                suggestion=flaw.suggestion,
+            )
+        )
         lines.append(text.replace("{", "(").replace("}", ")"))
     context = {"flaws": tuple(flaws)}
     return PydanticCustomError("flaws", "\n".join(lines), context)  # pyright: ignore[reportArgumentType]
@@ -274,8 +280,10 @@ def _item_type(annotation: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, (str, int, float, bool)) or value is None else (
-        "a mapping" if isinstance(value, Mapping) else "a list"
-    )  # fmt: skip
+    text = (
+        repr(value)
+        if isinstance(value, (str, int, float, bool)) or value is None
+        else ("a mapping" if isinstance(value, Mapping) else "a list")
+    )
     text = {"None": "nothing", "True": "true", "False": "false"}.get(text, text)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -108,16 +108,26 @@ def resolve(
     }
     for name, value in parts.options.items():
         if given[name] is not None and given[name] != value:
-            faults.append(Fault(f"'{name}' is given twice: {given[name]} and {value}", path=name,
-                                expected="one of them"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"'{name}' is given twice: {given[name]} and {value}",
+                    path=name,
+                    expected="one of them",
+                )
+            )
         given[name] = value
     for name, value in given.items():
         if isinstance(value, _NO_NAMES):
             faults.append(Fault(f"{value!r} is no name", path=name, expected="a text"))
             given[name] = None
     for name in parts.subjects:
-        faults.append(Fault(f"'{name}' cannot be set here", path=name,
-                            expected=f"the {name} as an argument, or a sweep"))  # fmt: skip
+        faults.append(
+            Fault(
+                f"'{name}' cannot be set here",
+                path=name,
+                expected=f"the {name} as an argument, or a sweep",
+            )
+        )
     made = faults.trying(workload_of, workload, parts.workload)
     chosen = faults.trying(runtime_of, given["runtime"], device)
     found = faults.trying(device_of, device)
@@ -126,8 +136,9 @@ def resolve(
     machine = found
     if found is not None and parts.facts:
         # The path of a fact is known under any runtime, so a fault of the runtime hides none here.
-        machine = faults.trying(machine_of, found, chosen, parts.facts, made, formats,
-                                given["engine"])  # fmt: skip
+        machine = faults.trying(
+            machine_of, found, chosen, parts.facts, made, formats, given["engine"]
+        )
     if found is not None and (given["engine"] is not None or given["model"] is not None):
         spec = found if isinstance(found, Machine) else found.machine()
         faults += check_choices(spec, given["engine"], given["model"])
@@ -171,10 +182,13 @@ def precision_of(precision: str | Precision | None) -> Precision | None:
 
 
 def machine_of(
-    device: Device | Machine, runtime: str | Runtime | None, facts: Mapping[str, Any],
-    workload: Workload | None = None, precision: str | Precision | None = None,
+    device: Device | Machine,
+    runtime: str | Runtime | None,
+    facts: Mapping[str, Any],
+    workload: Workload | None = None,
+    precision: str | Precision | None = None,
     engine: str | None = None,
-) -> Machine:  # fmt: skip
+) -> Machine:
     """Return a machine with facts varied, under the runtime that `predict` would take."""
     if isinstance(device, Machine):
         machine = device
@@ -200,9 +214,11 @@ def _leaves_runtime_open(machine: Machine) -> bool:
 
 
 def usual_runtime(
-    device: Device, workload: Workload, precision: str | Precision | None = None,
+    device: Device,
+    workload: Workload,
+    precision: str | Precision | None = None,
     engine: str | None = None,
-) -> Runtime:  # fmt: skip
+) -> Runtime:
     """Return the runtime that a workload takes on a device where none is named.
 
     It is the first of the device's that runs such a workload in that precision, else the first that
@@ -240,9 +256,13 @@ def note_remarks(device: Device | Machine) -> None:
 
 
 def with_bits(
-    given: str | Precision | None, bits: Mapping[str, Any], workload: Workload | None,
-    device: Device | Machine, runtime: Runtime | None, engine: str | None,
-) -> Precision:  # fmt: skip
+    given: str | Precision | None,
+    bits: Mapping[str, Any],
+    workload: Workload | None,
+    device: Device | Machine,
+    runtime: Runtime | None,
+    engine: str | None,
+) -> Precision:
     """Return the precision that `predict` would take, with other stored bits per element.
 
     Raises
@@ -298,8 +318,13 @@ def checked_bits(bits: Mapping[str, Any]) -> dict[str, Any]:
         except (TypeError, ValueError):
             array = np.array(np.nan)
         if not np.all((array > 0) & (array <= 64)):
-            faults.append(Fault(f"{value} is no number of bits", path=names[role],
-                                expected="a number above 0, at most 64"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"{value} is no number of bits",
+                    path=names[role],
+                    expected="a number above 0, at most 64",
+                )
+            )
         checked[role] = array if array.ndim else float(array)
     if faults:
         raise InputError(faults)

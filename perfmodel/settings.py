@@ -197,5 +197,10 @@ def empty_fault(text: str, parts: Sequence[str], place: str, path: str = "") -> 
     """Fault of a list in which nothing stands between two commas, or at an end."""
     at = next((i for i, part in enumerate(parts, 1) if not part.strip()), 1)
     meant = ",".join(part.strip() for part in parts if part.strip())
-    return Fault(f"item {at} of '{text.strip()}' is empty", path=path, file=place,
-                 expected="a value on both sides of each comma", suggestion=meant)  # fmt: skip
+    return Fault(
+        f"item {at} of '{text.strip()}' is empty",
+        path=path,
+        file=place,
+        expected="a value on both sides of each comma",
+        suggestion=meant,
+    )

@@ -253,8 +253,11 @@ def solve(
     faults = gathered()
     settings = dict(set or {})
     if variable in settings:
-        faults.append(Fault(f"'{variable}' is both set and solved for", path=variable,
-                            expected="one of the two"))  # fmt: skip
+        faults.append(
+            Fault(
+                f"'{variable}' is both set and solved for", path=variable, expected="one of the two"
+            )
+        )
     condition = faults.trying(parse_expression, until, "until")
     if condition is not None:
         known = [*METRICS, "feasible"]
@@ -326,8 +329,15 @@ def _problem(
         span = spec.span(variable)
         low, high = max(base * LOWEST, span.low), min(base * HIGHEST, span.high)
         low = max(1.0, np.ceil(low)) if span.whole else low
-        return _ThresholdProblem(variable, base, low, high, span.whole, dimension,
-                        lambda x: run(workload, spec.vary({variable: x}), precision))  # fmt: skip
+        return _ThresholdProblem(
+            variable,
+            base,
+            low,
+            high,
+            span.whole,
+            dimension,
+            lambda x: run(workload, spec.vary({variable: x}), precision),
+        )
     if variable not in workload.parameters:
         workload.bind({variable: 1})  # raises, with the nearest name
     base = float(workload.parameters[variable])
@@ -339,8 +349,15 @@ def _problem(
     low = max(1.0, np.ceil(low)) if whole else low
     # A network too small to be one has no metrics to look at.
     low = min(max(low, workload.least(variable)), base)
-    return _ThresholdProblem(variable, base, low, high, whole, "",
-                    lambda x: run(workload.bind({variable: x}), device, precision))  # fmt: skip
+    return _ThresholdProblem(
+        variable,
+        base,
+        low,
+        high,
+        whole,
+        "",
+        lambda x: run(workload.bind({variable: x}), device, precision),
+    )
 
 
 def _absent(problem: _ThresholdProblem, condition: Expression) -> list[Fault]:
@@ -353,10 +370,13 @@ def _absent(problem: _ThresholdProblem, condition: Expression) -> list[Fault]:
         if columns[name] is None or bool(np.isnan(np.asarray(columns[name], dtype=float)).all()):
             meant = rates[0] if name in ("tokens_per_s", "frames_per_s") else ""
             faults.append(
-                Fault(f"there is no {name} for this workload on this device", file="--until",
-                      suggestion=meant,
-                      expected="" if meant else "a metric that `perfmodel predict` shows")
-            )  # fmt: skip
+                Fault(
+                    f"there is no {name} for this workload on this device",
+                    file="--until",
+                    suggestion=meant,
+                    expected="" if meant else "a metric that `perfmodel predict` shows",
+                )
+            )
     return faults
 
 
@@ -414,10 +434,20 @@ def _search(problem: _ThresholdProblem, condition: Expression, fits: bool) -> So
 
     def solution(value: float | None, direction: str, at: float, **more: Any) -> Solution:
         return Solution(
-            problem.variable, condition.text, value, direction, problem.base, float(grid[0]),
-            float(grid[-1]), problem.at(at), at, fits, dimension=problem.dimension,
-            unknown=unknown, **more,
-        )  # fmt: skip
+            problem.variable,
+            condition.text,
+            value,
+            direction,
+            problem.base,
+            float(grid[0]),
+            float(grid[-1]),
+            problem.at(at),
+            at,
+            fits,
+            dimension=problem.dimension,
+            unknown=unknown,
+            **more,
+        )
 
     if not holds.any():
         # Among values that fit, the one that comes nearest; else the nearest to fitting.
@@ -452,9 +482,13 @@ def _search(problem: _ThresholdProblem, condition: Expression, fits: bool) -> So
     alone, fitting = margins(np.array([beyond]))
     edge = margins.reasons.get(beyond, "the condition reads what is not known there")
     return solution(
-        value, "at least" if rising else "at most", value, flips=len(flips),
-        memory_binds=bool(alone[0] > 0 >= fitting[0]), edge=edge if np.isneginf(alone[0]) else "",
-    )  # fmt: skip
+        value,
+        "at least" if rising else "at most",
+        value,
+        flips=len(flips),
+        memory_binds=bool(alone[0] > 0 >= fitting[0]),
+        edge=edge if np.isneginf(alone[0]) else "",
+    )
 
 
 def _settled(problem: _ThresholdProblem, condition: Expression, value: float, side: float) -> float:

@@ -34,9 +34,18 @@ _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.?(?:inf|nan|infinity)", re.IGNORECASE)
 _CONSTANTS: Final[dict[str, bool | None]] = {
-    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
-    "null": None, "Null": None, "NULL": None, "~": None, "": None,
-}  # fmt: skip
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "~": None,
+    "": None,
+}
 
 
 def read(
@@ -85,9 +94,12 @@ def read(
 
 
 def compose_json(
-    text: str, name: str, faults: list[Fault], max_depth: int = MAX_DEPTH,
+    text: str,
+    name: str,
+    faults: list[Fault],
+    max_depth: int = MAX_DEPTH,
     max_nodes: int = MAX_NODES,
-) -> MarkedNode:  # fmt: skip
+) -> MarkedNode:
     """Return the values of a text of JSON with their places; faults are appended, not raised."""
     from perfmodel.jsonmarks import json_events, json_fault
 
@@ -161,8 +173,7 @@ def _text(source: FilePath | str | bytes, name: str) -> str:
 
 
 def _too_large(name: str) -> Fault:
-    return Fault(f"is larger than {MAX_BYTES >> 20} MiB", file=name,
-                 expected=_EXPECTED)  # fmt: skip
+    return Fault(f"is larger than {MAX_BYTES >> 20} MiB", file=name, expected=_EXPECTED)
 
 
 class _CompositionError(Exception):
@@ -203,13 +214,19 @@ class _Composer:
             before = text.encode()[:offset].decode(errors="ignore")
             line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
             self.faults.append(
-                Fault(f"not valid YAML: {problem}", file=self.name, line=line, column=column,
-                      expected="text without control characters")
-            )  # fmt: skip
+                Fault(
+                    f"not valid YAML: {problem}",
+                    file=self.name,
+                    line=line,
+                    column=column,
+                    expected="text without control characters",
+                )
+            )
         if root is None:
             if not self.faults:
-                self.faults.append(Fault("is empty", file=self.name, line=1, column=1,
-                                         expected="keys and values"))  # fmt: skip
+                self.faults.append(
+                    Fault("is empty", file=self.name, line=1, column=1, expected="keys and values")
+                )
             return MarkedNode(None, file=self.name)
         return root
 
@@ -227,8 +244,11 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             known = self.anchors.get(event.anchor)
             if known is None:
-                self._fault(f"no anchor '{event.anchor}' before this alias", mark,
-                            f"'&{event.anchor}' on a value above")  # fmt: skip
+                self._fault(
+                    f"no anchor '{event.anchor}' before this alias",
+                    mark,
+                    f"'&{event.anchor}' on a value above",
+                )
                 return self._place(None, mark)
             self._grow(known[1], mark, "fewer aliases")
             return known[0]
@@ -267,8 +287,14 @@ class _Composer:
                 first = value[key].key_line
                 self._fault(f"duplicate key '{key}' (first on line {first})", mark, "each key once")
             else:
-                value[key] = MarkedNode(child.value, child.line, child.column, child.file,
-                                  mark.line + 1, mark.column + 1)  # fmt: skip
+                value[key] = MarkedNode(
+                    child.value,
+                    child.line,
+                    child.column,
+                    child.file,
+                    mark.line + 1,
+                    mark.column + 1,
+                )
         return value
 
     def _scalar(self, text: str, mark: Any) -> Any:

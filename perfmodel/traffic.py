@@ -97,8 +97,13 @@ def traffic(
     axis = faults.trying(make_axis, "capacity", capacity, "bytes")
     sizes = np.asarray(axis.values if axis else [1.0], dtype=float)
     if axis is not None and (axis.spread is not None or not np.all(sizes > 0)):
-        faults.append(Fault("is no list of sizes above zero", "capacity",
-                            expected="bytes, such as \"64 KiB\" or \"16 KiB,1 MiB\""))  # fmt: skip
+        faults.append(
+            Fault(
+                "is no list of sizes above zero",
+                "capacity",
+                expected='bytes, such as "64 KiB" or "16 KiB,1 MiB"',
+            )
+        )
     rule = _conventions(buffering, halo, allocation, faults)
     if not 0 <= keep < 1:
         faults.append(Fault(f"{keep:g} is no share", "keep", expected="0 to below 1"))
@@ -141,16 +146,25 @@ def _precision(precision: str | Precision | None, workload: Workload | None) -> 
 
 
 def _conventions(buffering: str, halo: str, allocation: str, faults: FaultList) -> Conventions:
-    given = {"buffering": (buffering, Buffering), "halo": (halo, Halo),
-             "allocation": (allocation, Allocation)}  # fmt: skip
+    given = {
+        "buffering": (buffering, Buffering),
+        "halo": (halo, Halo),
+        "allocation": (allocation, Allocation),
+    }
     good: dict[str, Any] = {}
     for name, (value, kind) in given.items():
         known = get_args(kind)
         if value in known:
             good[name] = value
         else:
-            faults.append(Fault(f"unknown value '{value}'", name, suggestion=nearest(value, known),
-                                expected=f"one of {', '.join(known)}"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"unknown value '{value}'",
+                    name,
+                    suggestion=nearest(value, known),
+                    expected=f"one of {', '.join(known)}",
+                )
+            )
     return Conventions(**good)
 
 
@@ -174,20 +188,22 @@ def _bound(table: OperatorTable, least: Tiled, nests: Any) -> Any:
 
 def _network(
     table: OperatorTable, found: Tiled, least: Tiled, bound: Any, sizes: Any
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     moved = (table.count * found.traffic["far"]).sum(axis=0)
     once = np.full(len(sizes), float((table.count * least.traffic["far"]).sum()))
     macs = float((table.count * table.macs)[:, 0].sum())
     return {
-        "capacity_bytes": sizes, "traffic_bytes": np.broadcast_to(moved, sizes.shape),
+        "capacity_bytes": sizes,
+        "traffic_bytes": np.broadcast_to(moved, sizes.shape),
         **({} if bound is None else {"bound_bytes": (table.count * bound).sum(axis=0)}),
-        "compulsory_bytes": once, **_ratios(moved, once, macs),
-    }  # fmt: skip
+        "compulsory_bytes": once,
+        **_ratios(moved, once, macs),
+    }
 
 
 def _layers(
     table: OperatorTable, found: Tiled, least: Tiled, bound: Any, sizes: Any
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     points, rows = len(sizes), len(table.rows)
     moved = _over_points(found.traffic["far"], points)
     once = _over_points(least.traffic["far"], points)
@@ -210,8 +226,9 @@ def _layers(
         "kind": np.array([row.kind for row in table.rows] * points, dtype=object),
         "count": np.tile(np.asarray(table.count, dtype=float)[:, 0], points),
         "capacity_bytes": np.repeat(sizes, rows),
-        "traffic_bytes": moved.T.reshape(-1), **parts,
+        "traffic_bytes": moved.T.reshape(-1),
+        **parts,
         **({} if bound is None else {"bound_bytes": bound.T.reshape(-1)}),
         "compulsory_bytes": once.T.reshape(-1),
         **{k: v.T.reshape(-1) for k, v in _ratios(moved, once, macs).items()},
-    }  # fmt: skip
+    }

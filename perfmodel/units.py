@@ -78,8 +78,9 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
     for d in (
         Dimension("bytes", "a size", "B", "256 KiB", "B", 1e18),
         Dimension("bandwidth", "a bandwidth", "B/s", "51.2 GB/s", "B/s", 1e18),
-        Dimension("bandwidth_per_clock", "a bandwidth per clock", "B/clock", "64 B/clock",
-                  "B/clock", 1e9),
+        Dimension(
+            "bandwidth_per_clock", "a bandwidth per clock", "B/clock", "64 B/clock", "B/clock", 1e9
+        ),
         Dimension("time", "a time", "s", "30 us", "s", 1e9),
         Dimension("frequency", "a frequency", "Hz", "1410 MHz", "Hz", 1e12),
         Dimension("power", "a power", "W", "400 W", "W", 1e9),
@@ -99,7 +100,7 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
         Dimension("share", "a share", "1", "0.25", "", 1.0),
         Dimension("count", "a count", "1", "108", "", 1e15),
     )
-}  # fmt: skip
+}
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -167,12 +168,21 @@ def units_of(name: str) -> dict[str, Decimal]:
             per_op = {u + per: s for u, s in joules.items() for per in ("/OP", "/FLOP")}
             return per_op | {unit + "/MAC": scale / 2 for unit, scale in joules.items()}
         case "area":
-            lengths = {"m": _ONE, "cm": Decimal("1e-2"), "mm": Decimal("1e-3"),
-                       "um": Decimal("1e-6")}  # fmt: skip
+            lengths = {
+                "m": _ONE,
+                "cm": Decimal("1e-2"),
+                "mm": Decimal("1e-3"),
+                "um": Decimal("1e-6"),
+            }
             return {u + two: s * s for u, s in lengths.items() for two in ("2", "^2", "\u00b2")}
         case "length":
-            return {"m": _ONE, "cm": Decimal("1e-2"), "mm": Decimal("1e-3"), "um": Decimal("1e-6"),
-                    "nm": Decimal("1e-9")}  # fmt: skip
+            return {
+                "m": _ONE,
+                "cm": Decimal("1e-2"),
+                "mm": Decimal("1e-3"),
+                "um": Decimal("1e-6"),
+                "nm": Decimal("1e-9"),
+            }
         case "temperature":
             return {"degC": _ONE}
         case "thermal_resistance":
@@ -311,8 +321,9 @@ def show(value: float, dimension_name: str, *, digits: int | None = 4, unit: str
             written = _next_prefix(written, base)
             mantissa = _decimal(exact / larger, digits)
     if name in ("bytes", "bandwidth") and not unit:
-        binary = [(s, u) for u, s in table.items() if u[1:2] == "i" and u[2:] == base
-                  and s <= abs(exact)]  # fmt: skip
+        binary = [
+            (s, u) for u, s in table.items() if u[1:2] == "i" and u[2:] == base and s <= abs(exact)
+        ]
         if binary:
             scale, candidate = max(binary)
             other = _decimal(exact / scale, digits)
@@ -356,8 +367,10 @@ def sizes(*values: float) -> tuple[str, ...]:
         In the order of `values`.
     """
     texts = [binary(v) for v in values]
-    alike = [any(t == u and v != w for u, w in zip(texts, values, strict=True))
-             for t, v in zip(texts, values, strict=True)]  # fmt: skip
+    alike = [
+        any(t == u and v != w for u, w in zip(texts, values, strict=True))
+        for t, v in zip(texts, values, strict=True)
+    ]
     return tuple(
         f"{v:,.15g} B" if same else t for t, v, same in zip(texts, values, alike, strict=True)
     )

@@ -16,9 +16,11 @@ def test_names_paths_and_objects_are_the_same(tmp_path: Path) -> None:
     by_name = pm.predict("llama_3_8b", "a100", precision="w4a16", runtime="ideal")
     by_path = pm.predict("llama_3_8b", path, precision="w4a16", runtime="ideal")
     by_object = pm.predict(
-        pm.workload("llama_3_8b"), pm.hardware("a100"), precision=pm.precision("w4a16"),
+        pm.workload("llama_3_8b"),
+        pm.hardware("a100"),
+        precision=pm.precision("w4a16"),
         runtime=pm.runtime("ideal"),
-    )  # fmt: skip
+    )
     assert by_name.latency_s == by_path.latency_s == by_object.latency_s
 
 
@@ -42,10 +44,18 @@ def test_every_fault_at_once() -> None:
     for part in ("lama_3_8b", "a1000", "'w4'", "ideall", "'device' cannot be set here"):
         assert part in text
     with pytest.raises(InputError) as caught:
-        pm.predict("llama_3_8b", "a100", engine="cpu", model="rof", set={
-            "memories.mian.bandwidth": 1e9, "batchs": 2, "memories.main.capacity": "2 GB/s",
-            "weight_bits": 0,
-        })  # fmt: skip
+        pm.predict(
+            "llama_3_8b",
+            "a100",
+            engine="cpu",
+            model="rof",
+            set={
+                "memories.mian.bandwidth": 1e9,
+                "batchs": 2,
+                "memories.main.capacity": "2 GB/s",
+                "weight_bits": 0,
+            },
+        )
     text = str(caught.value)
     for part in ("no engine 'cpu'", "no model 'rof'", "memories.mian", "batchs", "2 GB/s", "bits"):
         assert part in text

@@ -27,14 +27,34 @@ from perfmodel.prediction import Prediction
 from perfmodel.workload import library as workloads
 
 PRECISIONS = (
-    None, None, None, "fp32", "fp16", "bf16", "fp8", "int8", "int4", "int2", "w8a16", "w4a16",
-    "w4a16kv8", "w4a8", "w2a8", "w1a8", "w2a2", "w4a4", "q4_0", "q4_k_m", "q8_0",
-)  # fmt: skip
+    None,
+    None,
+    None,
+    "fp32",
+    "fp16",
+    "bf16",
+    "fp8",
+    "int8",
+    "int4",
+    "int2",
+    "w8a16",
+    "w4a16",
+    "w4a16kv8",
+    "w4a8",
+    "w2a8",
+    "w1a8",
+    "w2a2",
+    "w4a4",
+    "q4_0",
+    "q4_k_m",
+    "q8_0",
+)
 SIZES = {
-    "batch": (1, 2, 4, 16, 64, 256), "height": (32, 64, 96, 224, 320, 640),
+    "batch": (1, 2, 4, 16, 64, 256),
+    "height": (32, 64, 96, 224, 320, 640),
     "width": (32, 64, 96, 224, 320, 640),
     **dict.fromkeys(("context", "prompt", "tokens", "generate"), (1, 2, 16, 128, 1000, 4096)),
-}  # fmt: skip
+}
 
 #: Bits of the operands of a stated peak; only integers tell, others stay as they are.
 BITS = {"binary": 1, "ternary": 2}
@@ -77,10 +97,13 @@ def cases(count: int, seed: int, names: list[str], models: list[str]) -> Iterato
         try:
             settings = {n: np.array(s) if points > 1 else s for n, s in settings.items()}
             made = predict(
-                work.bind(settings), device, runtime=dice.choice(suited),
-                precision=precision, warm=dice.random() < 0.2,
+                work.bind(settings),
+                device,
+                runtime=dice.choice(suited),
+                precision=precision,
+                warm=dice.random() < 0.2,
                 model="roofline" if dice.random() < 0.05 else None,
-            )  # fmt: skip
+            )
         except InputError:
             continue
         if made.shape:
@@ -137,9 +160,11 @@ def impossible(p: Prediction) -> set[str]:
     terms = p._opened[1]
     busy = sum(
         (count * np.asarray(done, dtype=float)[:, 0]).sum()
-        / facts[f"{engine}peaks.{name}"] / granted(p, name)
-        for name, done in terms.operations.items() if name != "vector"
-    )  # fmt: skip
+        / facts[f"{engine}peaks.{name}"]
+        / granted(p, name)
+        for name, done in terms.operations.items()
+        if name != "vector"
+    )
     scarce = any(r["used"] > r["available"] for r in p.resources.values())
     if busy > seconds * (1 + SUMS) and not scarce and not looks_up(p):
         found.add("utilization")
@@ -207,8 +232,9 @@ def broken(monkeypatch: pytest.MonkeyPatch, change: Callable[[Terms], Terms]) ->
 
 
 def resnet(device: str = "raspberry_pi_4", **settings: Any) -> Prediction:
-    return predict(workloads.find("resnet18", settings), devices.hardware(device),
-                   runtime="generic")  # fmt: skip
+    return predict(
+        workloads.find("resnet18", settings), devices.hardware(device), runtime="generic"
+    )
 
 
 @pytest.mark.parametrize("wrong", [-1e-3, math.nan, math.inf], ids=str)
@@ -360,9 +386,15 @@ def test_operations_of_one_point_that_are_not_the_graphs_are_said(
 
 @pytest.mark.parametrize(
     ("device", "model"),
-    [("aif_ssd", "resnet18"), ("zen4_core", "resnet18"), ("cambricon_llm_s", "llama_3_8b"),
-     ("cortex_a53", "mobilenet_v2"), ("hailo8", "yolov8n"), ("tellme", "llama_3_8b")],
-)  # fmt: skip
+    [
+        ("aif_ssd", "resnet18"),
+        ("zen4_core", "resnet18"),
+        ("cambricon_llm_s", "llama_3_8b"),
+        ("cortex_a53", "mobilenet_v2"),
+        ("hailo8", "yolov8n"),
+        ("tellme", "llama_3_8b"),
+    ],
+)
 def test_what_a_kind_leaves_out_is_stated(device: str, model: str) -> None:
     found = predict(workloads.find(model), devices.hardware(device))
     table, terms = found._opened

@@ -151,13 +151,17 @@ CASES = [
     # (model, device, how, basis)
     ("llama_2_7b", "apple_m2_max", {"precision": "q4_0", "runtime": "llama_cpp_metal"}, "measured"),
     ("mlperf_tiny_kws", "stm32u575", {"runtime": "x_cube_ai_9"}, "measured"),
-    ("llama_2_7b", "apple_m4_max", {"precision": "q4_0", "runtime": "llama_cpp_metal"},
-     "transferred"),
+    (
+        "llama_2_7b",
+        "apple_m4_max",
+        {"precision": "q4_0", "runtime": "llama_cpp_metal"},
+        "transferred",
+    ),
     ("resnet50", "rtx_4090", {"runtime": "generic"}, "assumed"),
     ("resnet50", "apple_m1", {"runtime": "vllm"}, "assumed"),
     ("resnet50", "rtx_4090", {"runtime": "ideal"}, "bound"),
     ("resnet50", "rtx_4090", {"model": "roofline"}, "bound"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("model", "device", "how", "basis"), CASES)
@@ -184,8 +188,9 @@ def measured() -> Prediction:
 def test_a_varied_machine_is_at_most_transferred() -> None:
     varied = {"memories.main.bandwidth": "300 GB/s"}
     base = measured()
-    found = pm.predict(base.workload, "apple_m2_max", precision="q4_0", set=varied,
-                       runtime="llama_cpp_metal")  # fmt: skip
+    found = pm.predict(
+        base.workload, "apple_m2_max", precision="q4_0", set=varied, runtime="llama_cpp_metal"
+    )
     assert found.basis == "transferred"
 
 
@@ -194,9 +199,10 @@ def test_sizes_that_are_no_whole_numbers_are_flagged(batch: float | list[float])
     found = pm.predict(pm.workload("resnet50", batch=np.array(batch)), "rtx_4090")
     assert found.basis == "assumed"
     assert any("no whole number" in remark for remark in found.to_dict()["remarks"])
-    assert pm.predict("resnet50", "rtx_4090", set={"batch": 1.5}, relaxed=True).to_dict()[
-        "remarks"
-    ] == []  # fmt: skip
+    assert (
+        pm.predict("resnet50", "rtx_4090", set={"batch": 1.5}, relaxed=True).to_dict()["remarks"]
+        == []
+    )
 
 
 def test_many_points_have_ends_of_their_own() -> None:
@@ -208,8 +214,14 @@ def test_many_points_have_ends_of_their_own() -> None:
 
 
 def test_a_request_has_ends_between_those_of_its_phases() -> None:
-    found = pm.request("llama_2_7b", "apple_m2_max", prompt=512, generate=64, precision="q4_0",
-                       runtime="llama_cpp_metal")  # fmt: skip
+    found = pm.request(
+        "llama_2_7b",
+        "apple_m2_max",
+        prompt=512,
+        generate=64,
+        precision="q4_0",
+        runtime="llama_cpp_metal",
+    )
     ttft, tpot, both = (found.interval(m) for m in ("ttft_s", "tpot_s", "latency_s"))
     assert both.low == pytest.approx(ttft.low + 63 * tpot.low, rel=1e-9)
     assert both.high == pytest.approx(ttft.high + 63 * tpot.high, rel=1e-9)

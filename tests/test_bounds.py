@@ -38,8 +38,10 @@ def test_every_dependency_declares_its_lowest_version(checkout: Path) -> None:
 def test_the_list_of_sound_lines_has_every_command() -> None:
     every = {*COMMANDS}
     every |= {f"{group} {name}" for group, (_, names) in GROUPS.items() for name in names}
-    lines = {" ".join(line.split()[:2]) if line.split()[0] in GROUPS else line.split()[0]
-             for line in LINES}  # fmt: skip
+    lines = {
+        " ".join(line.split()[:2]) if line.split()[0] in GROUPS else line.split()[0]
+        for line in LINES
+    }
     assert lines == every - OTHERWISE
 
 
@@ -85,9 +87,17 @@ prepare()
 codes = [main(line.split()) for line in json.load(sys.stdin)]
 print(json.dumps(codes), file=sys.stderr)
 """
-BARE = {"HOME": "/nonexistent", "XDG_CACHE_HOME": "relative", "XDG_CONFIG_HOME": "",
-        "TMPDIR": "/nonexistent", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
-        "PYTHONIOENCODING": "ascii", "PATH": "/nonexistent"}  # fmt: skip
+BARE = {
+    "HOME": "/nonexistent",
+    "XDG_CACHE_HOME": "relative",
+    "XDG_CONFIG_HOME": "",
+    "TMPDIR": "/nonexistent",
+    "LC_ALL": "C",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+    "PYTHONIOENCODING": "ascii",
+    "PATH": "/nonexistent",
+}
 
 
 @pytest.mark.parametrize(
@@ -107,11 +117,17 @@ def test_no_home_no_temporary_files_and_no_characters_but_ascii(
     # SciPy itself takes a temporary file when it is imported for a sample.
     lines = [line for line in lines if "--sobol" not in line]
     done = subprocess.run(
-        [sys.executable, "-c", ANSWERS], input=json.dumps(lines), cwd=tmp_path, check=False,
-        capture_output=True, text=True, env=BARE | {"PYTHONPATH": str(checkout)},
-    )  # fmt: skip
+        [sys.executable, "-c", ANSWERS],
+        input=json.dumps(lines),
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=BARE | {"PYTHONPATH": str(checkout)},
+    )
     assert done.returncode == 0, done.stderr
     codes = json.loads(done.stderr.splitlines()[-1])
-    assert [line for line, code in zip(lines, codes, strict=True)
-            if code not in (DONE, INFEASIBLE)] == [], done.stderr  # fmt: skip
+    assert [
+        line for line, code in zip(lines, codes, strict=True) if code not in (DONE, INFEASIBLE)
+    ] == [], done.stderr
     assert "Traceback" not in done.stderr

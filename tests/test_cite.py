@@ -52,8 +52,9 @@ def test_the_catalogue_names_each_document_once() -> None:
     assert len({r.title.lower() for r in known().values()}) == len(known())
     # Texts that nothing cites any more would rot.
     cited = " ".join(citation for _, citation in EQUATIONS)
-    by_equations = {key for _, citation in EQUATIONS for key in
-                    (r.key for r in resolve(citation).references)}  # fmt: skip
+    by_equations = {
+        key for _, citation in EQUATIONS for key in (r.key for r in resolve(citation).references)
+    }
     assert {"williams_2009", "ilic_2014", "samajdar_2020", "chen_2016"} <= by_equations
     assert "Williams et al., CACM" in cited
 
@@ -126,8 +127,9 @@ def test_set_facts_are_no_ones_and_arrays_go_by_their_first_point() -> None:
 
     p = pm.predict("resnet18", "rk3588", set={"memories.main.bandwidth": np.array([1e9, 2e9])})
     found = pm.cite(p)
-    assert not any("memories.dram.bandwidth" in uses for each in found.cited
-                   for uses in each.uses.values())  # fmt: skip
+    assert not any(
+        "memories.dram.bandwidth" in uses for each in found.cited for uses in each.uses.values()
+    )
     assert "memories.dram.bandwidth" not in found.unsourced
 
 

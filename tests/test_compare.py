@@ -12,9 +12,12 @@ from perfmodel.table import Table
 
 @pytest.mark.parametrize(
     ("workload", "a", "b"),
-    [("llama_3_8b", "jetson_agx_orin", "rtx_4090"), ("resnet18", "a100", "raspberry_pi_5"),
-     ("resnet18", "zen4_core", "a100")],
-)  # fmt: skip
+    [
+        ("llama_3_8b", "jetson_agx_orin", "rtx_4090"),
+        ("resnet18", "a100", "raspberry_pi_5"),
+        ("resnet18", "zen4_core", "a100"),
+    ],
+)
 def test_kernels_account_for_the_whole_difference(workload: str, a: str, b: str) -> None:
     found = pm.compare(workload, a, b)
     table = found.table
@@ -49,8 +52,9 @@ def test_bandwidth_alone_explains_a_memory_bound_difference() -> None:
 
 
 def test_each_side_may_have_its_own_precision_and_runtime() -> None:
-    found = pm.compare("resnet18", "a100", "a100", precision=("fp16", "int8"),
-                       runtime=("ideal", "generic"))  # fmt: skip
+    found = pm.compare(
+        "resnet18", "a100", "a100", precision=("fp16", "int8"), runtime=("ideal", "generic")
+    )
     assert (found.a.precision, found.b.precision) == ("fp16", "int8")
     assert found.b.machine.runtime.name == "generic_gpu"
     assert "a100 (int8, generic_gpu)" in found.reasons[0]

@@ -68,9 +68,11 @@ def test_the_onnx_file_holds_no_weights(text: str, folder: Path) -> None:
 def test_plots_need_no_network(text: str, folder: Path) -> None:
     pages = sorted((folder / "out").glob("*.html"))
     assert [page.name for page in pages] == [
-        "demo_cnn_pareto.html", "demo_cnn_roofline.html", "llama_3_8b_pareto.html",
+        "demo_cnn_pareto.html",
+        "demo_cnn_roofline.html",
+        "llama_3_8b_pareto.html",
         "llama_3_8b_roofline.html",
-    ]  # fmt: skip
+    ]
     for page in pages:
         scripts = re.findall(r'<script[^>]*src="([^"]+)"', page.read_text())
         assert scripts == ["plotly.min.js"]

@@ -109,13 +109,32 @@ def test_faults(text: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "   ", "latency_s <", "and", "latency_s < 1 and", "latency_s 5", "5 ms 3 ms", "()",
-        "device < 3", "device == 3", "latency_s and feasible", "1 and 2", "not 3",
-        "(" * 200 + "1" + ")" * 200, "-" * 3000 + "1", "__import__('os').system('true')",
-        "latency_s.__class__", "[1]", "lambda: 1", "1 if 2 else 3", "1;2", "latency_s ** 2 > 1",
-        "a" * 3000, "'unclosed",
+        "",
+        "   ",
+        "latency_s <",
+        "and",
+        "latency_s < 1 and",
+        "latency_s 5",
+        "5 ms 3 ms",
+        "()",
+        "device < 3",
+        "device == 3",
+        "latency_s and feasible",
+        "1 and 2",
+        "not 3",
+        "(" * 200 + "1" + ")" * 200,
+        "-" * 3000 + "1",
+        "__import__('os').system('true')",
+        "latency_s.__class__",
+        "[1]",
+        "lambda: 1",
+        "1 if 2 else 3",
+        "1;2",
+        "latency_s ** 2 > 1",
+        "a" * 3000,
+        "'unclosed",
     ],
-)  # fmt: skip
+)
 def test_nothing_else_is_accepted(text: str) -> None:
     assert faults(text)
 
@@ -164,10 +183,20 @@ def kleene(kind: str, one: bool | None, other: bool | None) -> bool | None:
 
 
 uncertain = st.recursive(
-    st.sampled_from([
-        ("1 < 2", True), ("2 < 1", False), ("x == 3", True), ("x != 3", False), ("z < 5", None),
-        ("z >= x", None), ("z == z", None), ("z != 1", None), ("x * z <= 1", None), ("t", True),
-    ]),
+    st.sampled_from(
+        [
+            ("1 < 2", True),
+            ("2 < 1", False),
+            ("x == 3", True),
+            ("x != 3", False),
+            ("z < 5", None),
+            ("z >= x", None),
+            ("z == z", None),
+            ("z != 1", None),
+            ("x * z <= 1", None),
+            ("t", True),
+        ]
+    ),
     lambda inner: st.one_of(
         inner.map(lambda c: (f"not ({c[0]})", None if c[1] is None else not c[1])),
         st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(
@@ -175,7 +204,7 @@ uncertain = st.recursive(
         ),
     ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(uncertain)

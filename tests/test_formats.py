@@ -23,13 +23,30 @@ from perfmodel.formats import (
 
 # (bytes of a block, elements of a block): the struct sizes in ggml-common.h.
 GGML_BLOCKS = {
-    "q4_0": (18, 32), "q4_1": (20, 32), "q5_0": (22, 32), "q5_1": (24, 32), "q8_0": (34, 32),
-    "q8_1": (36, 32), "q2_k": (84, 256), "q3_k": (110, 256), "q4_k": (144, 256),
-    "q5_k": (176, 256), "q6_k": (210, 256), "q8_k": (292, 256), "iq1_s": (50, 256),
-    "iq1_m": (56, 256), "iq2_xxs": (66, 256), "iq2_xs": (74, 256), "iq2_s": (82, 256),
-    "iq3_xxs": (98, 256), "iq3_s": (110, 256), "iq4_xs": (136, 256), "iq4_nl": (18, 32),
-    "tq1_0": (54, 256), "tq2_0": (66, 256),
-}  # fmt: skip
+    "q4_0": (18, 32),
+    "q4_1": (20, 32),
+    "q5_0": (22, 32),
+    "q5_1": (24, 32),
+    "q8_0": (34, 32),
+    "q8_1": (36, 32),
+    "q2_k": (84, 256),
+    "q3_k": (110, 256),
+    "q4_k": (144, 256),
+    "q5_k": (176, 256),
+    "q6_k": (210, 256),
+    "q8_k": (292, 256),
+    "iq1_s": (50, 256),
+    "iq1_m": (56, 256),
+    "iq2_xxs": (66, 256),
+    "iq2_xs": (74, 256),
+    "iq2_s": (82, 256),
+    "iq3_xxs": (98, 256),
+    "iq3_s": (110, 256),
+    "iq4_xs": (136, 256),
+    "iq4_nl": (18, 32),
+    "tq1_0": (54, 256),
+    "tq2_0": (66, 256),
+}
 
 
 @pytest.mark.parametrize(("name", "block"), GGML_BLOCKS.items())
@@ -164,8 +181,10 @@ def test_precision_text_round_trips() -> None:
     made = Precision(format_named("q8_0"), format_named("fp16"), format_named("fp8"))
     again = parse_precision(str(made))
     assert (again.weights, again.activations, again.kv) == (
-        made.weights, made.activations, made.kv,
-    )  # fmt: skip
+        made.weights,
+        made.activations,
+        made.kv,
+    )
 
 
 def test_a_mixture_stores_each_share_in_its_own_format() -> None:
@@ -176,9 +195,17 @@ def test_a_mixture_stores_each_share_in_its_own_format() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["mix(int8:0.5/int2:0.6)", "mix(int8)", "mix(int65:1)", "mix()", "mix(int8:x/int2:1)",
-             "mix(mix(int8:1):1)", "mix(int8:1.5/int2:-0.5)"]
-)  # fmt: skip
+    "text",
+    [
+        "mix(int8:0.5/int2:0.6)",
+        "mix(int8)",
+        "mix(int65:1)",
+        "mix()",
+        "mix(int8:x/int2:1)",
+        "mix(mix(int8:1):1)",
+        "mix(int8:1.5/int2:-0.5)",
+    ],
+)
 def test_what_is_no_mixture_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         format_named(text)

@@ -12,16 +12,26 @@ from perfmodel.workload.library import find
 #: Model, file type, bytes of the file in GB, and what it holds beside tensors (a vocabulary).
 #: Sizes as Hugging Face lists them (bartowski, TheBloke, ggml-org) and as llama-bench prints them.
 FILES = (
-    ("llama_2_7b", "q4_0", 3.826), ("llama_2_7b", "q3_k_m", 3.298), ("llama_2_7b", "q4_k_m", 4.081),
-    ("llama_2_7b", "q5_k_m", 4.783), ("llama_2_7b", "q8_0", 7.161), ("llama_3_8b", "q2_k", 3.179),
-    ("llama_3_8b", "q3_k_m", 4.019), ("llama_3_8b", "q4_k_s", 4.693),
+    ("llama_2_7b", "q4_0", 3.826),
+    ("llama_2_7b", "q3_k_m", 3.298),
+    ("llama_2_7b", "q4_k_m", 4.081),
+    ("llama_2_7b", "q5_k_m", 4.783),
+    ("llama_2_7b", "q8_0", 7.161),
+    ("llama_3_8b", "q2_k", 3.179),
+    ("llama_3_8b", "q3_k_m", 4.019),
+    ("llama_3_8b", "q4_k_s", 4.693),
     ("llama_3_8b", "q4_k_m", 4.92),
-    ("llama_3_8b", "q5_k_m", 5.733), ("llama_3_8b", "q6_k", 6.596), ("llama_3_8b", "q8_0", 8.541),
-    ("llama_3_70b", "q4_k_m", 42.52), ("llama_3_2_3b", "q4_k_m", 2.019),
-    ("llama_3_2_3b", "q8_0", 3.422), ("qwen_2_5_14b", "q4_k_m", 8.988),
-    ("qwen_2_5_7b", "q8_0", 8.099), ("gpt_oss_20b", "mxfp4_moe", 11.27 * 1.073741824),
+    ("llama_3_8b", "q5_k_m", 5.733),
+    ("llama_3_8b", "q6_k", 6.596),
+    ("llama_3_8b", "q8_0", 8.541),
+    ("llama_3_70b", "q4_k_m", 42.52),
+    ("llama_3_2_3b", "q4_k_m", 2.019),
+    ("llama_3_2_3b", "q8_0", 3.422),
+    ("qwen_2_5_14b", "q4_k_m", 8.988),
+    ("qwen_2_5_7b", "q8_0", 8.099),
+    ("gpt_oss_20b", "mxfp4_moe", 11.27 * 1.073741824),
     ("qwen3_30b_a3b", "q8_0", 30.25 * 1.073741824),
-)  # fmt: skip
+)
 
 
 def token(model: str, quant: str) -> Prediction:

@@ -64,9 +64,11 @@ def test_slopes_of_widths_and_bandwidth_are_finite_differences(
 
     def latency(width: Any, bandwidth: Any) -> Any:
         return predict(
-            find(network, {**settings, name: width}), machine.vary({BANDWIDTH: bandwidth}),
-            model=model, relaxed=True,
-        ).latency_s  # fmt: skip
+            find(network, {**settings, name: width}),
+            machine.vary({BANDWIDTH: bandwidth}),
+            model=model,
+            relaxed=True,
+        ).latency_s
 
     agree(lambda width: latency(width, rate), value)
     agree(lambda bandwidth: latency(value, bandwidth), rate)
@@ -131,8 +133,10 @@ def test_vmap_equals_the_batch(model: str | None, relaxed: bool) -> None:
     def ask(width: Any, rate: Any) -> Prediction:
         return predict(
             find("mobilenet_v3_large", {"width_multiplier": width}),
-            machine.vary({BANDWIDTH: rate}), model=model, relaxed=relaxed,
-        )  # fmt: skip
+            machine.vary({BANDWIDTH: rate}),
+            model=model,
+            relaxed=relaxed,
+        )
 
     metrics = ("latency_s", "energy_j", "peak_memory_bytes", "macs", "feasible")
 
@@ -152,8 +156,9 @@ def test_vmap_equals_the_batch(model: str | None, relaxed: bool) -> None:
 def test_arrays_of_jax_give_arrays_of_jax() -> None:
     batch = jax.numpy.arange(1, 5)
     found = predict(find("mixtral_8x7b", {"phase": "decode", "batch": batch}), hardware("h100"))
-    alike = predict(find("mixtral_8x7b", {"phase": "decode", "batch": [1, 2, 3, 4]}),
-                    hardware("h100"))  # fmt: skip
+    alike = predict(
+        find("mixtral_8x7b", {"phase": "decode", "batch": [1, 2, 3, 4]}), hardware("h100")
+    )
     assert isinstance(found.latency_s, jax.Array)
     np.testing.assert_allclose(np.asarray(found.latency_s), alike.latency_s, rtol=1e-12)
     assert repr(found) == repr(alike)
@@ -198,16 +203,24 @@ def descend(
     ],
 )
 def test_fifty_steps_meet_a_latency_of_the_hard_model(
-    network: str, name: str, start: float, device: str, runtime: str | None, ratio: float,
+    network: str,
+    name: str,
+    start: float,
+    device: str,
+    runtime: str | None,
+    ratio: float,
     model: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Where the stairs are no coarser: channels are multiples of 8."""
 
     def latency(width: Any, relaxed: bool) -> Any:
         return predict(
-            find(network, {name: width}), hardware(device), runtime=runtime, model=model,
+            find(network, {name: width}),
+            hardware(device),
+            runtime=runtime,
+            model=model,
             relaxed=relaxed,
-        ).latency_s  # fmt: skip
+        ).latency_s
 
     def hard(width: float) -> float:
         return latency(width, relaxed=False)

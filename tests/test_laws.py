@@ -22,16 +22,40 @@ from perfmodel.workload.library import find, names
 from perfmodel.workload.workload import Workload
 
 PRECISIONS = (
-    None, None, None, "int8", "fp16", "w4a8", "w8a16", "q4_k_m", "w4g128a16", "fp32", "int4",
-    "w4a16kv8", "ternary", "bf16", "w8a8+2:4", "fp8_e4m3",
-)  # fmt: skip
+    None,
+    None,
+    None,
+    "int8",
+    "fp16",
+    "w4a8",
+    "w8a16",
+    "q4_k_m",
+    "w4g128a16",
+    "fp32",
+    "int4",
+    "w4a16kv8",
+    "ternary",
+    "bf16",
+    "w8a8+2:4",
+    "fp8_e4m3",
+)
 BATCHES = np.array([64.0, 33.0, 17.0, 16.0, 9.0, 8.0, 7.0, 4.0, 3.0, 2.0, 1.0])
 
 #: Networks of the fast sample: small ones of all classes, so that few graphs are compiled.
 SMALL = (
-    "mlperf_tiny_ad", "mlperf_tiny_ic", "mlperf_tiny_vww", "mobilenet_v2", "resnet18", "llama_3_8b",
-    "clip_vit_b_32", "falcon_h1_0_5b", "mamba_130m", "gpt_oss_20b", "lmu_psmnist", "stream_triad",
-)  # fmt: skip
+    "mlperf_tiny_ad",
+    "mlperf_tiny_ic",
+    "mlperf_tiny_vww",
+    "mobilenet_v2",
+    "resnet18",
+    "llama_3_8b",
+    "clip_vit_b_32",
+    "falcon_h1_0_5b",
+    "mamba_130m",
+    "gpt_oss_20b",
+    "lmu_psmnist",
+    "stream_triad",
+)
 
 
 class Drawn(NamedTuple):

@@ -15,10 +15,12 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 #: Those that take longest.
 LONG = {
-    "where_do_the_bytes_go.ipynb", "why_is_it_infeasible.ipynb",
-    "co_designing_the_array_and_the_network.ipynb", "mixed_precision_under_an_sram_budget.ipynb",
+    "where_do_the_bytes_go.ipynb",
+    "why_is_it_infeasible.ipynb",
+    "co_designing_the_array_and_the_network.ipynb",
+    "mixed_precision_under_an_sram_budget.ipynb",
     "a_nas_loop_in_twenty_lines.ipynb",
-}  # fmt: skip
+}
 
 # In a process of its own: the kernel's libraries warn about themselves.
 RUN = """
@@ -37,63 +39,141 @@ def cells(path: Path) -> list[dict[str, Any]]:
 
 #: Notebook -> figures that it draws, and what it must say.
 SHOWN = {
-    "a_nas_loop_in_twenty_lines.ipynb": (2, (
-        "us looked up", "the loop 20 of 20 times the best, 100.0 %", "of all 15,625 members",
-        "regularised on nas_bench_201", "22 layers decided", "(beyond the limit)",
-        "differentiable: 108.9 M MACs", "ready-made: ", "a gradient by all options",
-    )),
+    "a_nas_loop_in_twenty_lines.ipynb": (
+        2,
+        (
+            "us looked up",
+            "the loop 20 of 20 times the best, 100.0 %",
+            "of all 15,625 members",
+            "regularised on nas_bench_201",
+            "22 layers decided",
+            "(beyond the limit)",
+            "differentiable: 108.9 M MACs",
+            "ready-made: ",
+            "a gradient by all options",
+        ),
+    ),
     "accelerators.ipynb": (4, ("times_compulsory", "scale_sim_32x32", "published: 3.6", "claims")),
-    "calibrate_your_device.ipynb": (1, (
-        "mean error 63.0 % before, 15.8 % after, 18.2 % on each row by the others",
-        "before 17 networks not fitted on: 58 % in the mean",
-        "after  17 networks not fitted on: 13 %",
-        "bound by dram, then matrix", " 8 rows: ",
-    )),
-    "co_designing_the_array_and_the_network.ipynb": (3, (
-        "    4654    4654    4654    3502    3502    2350", "best change of the hardware:",
-        "twice the scratchpad", "engines.array.height", "of at most 0.3",
-        "14 of 16 chips are within 0.32 mm2", "least energy-delay product: 32 x 16, 64 KiB",
-        "its own network", "half as much noise again",
-    )),
+    "calibrate_your_device.ipynb": (
+        1,
+        (
+            "mean error 63.0 % before, 15.8 % after, 18.2 % on each row by the others",
+            "before 17 networks not fitted on: 58 % in the mean",
+            "after  17 networks not fitted on: 13 %",
+            "bound by dram, then matrix",
+            " 8 rows: ",
+        ),
+    ),
+    "co_designing_the_array_and_the_network.ipynb": (
+        3,
+        (
+            "    4654    4654    4654    3502    3502    2350",
+            "best change of the hardware:",
+            "twice the scratchpad",
+            "engines.array.height",
+            "of at most 0.3",
+            "14 of 16 chips are within 0.32 mm2",
+            "least energy-delay product: 32 x 16, 64 KiB",
+            "its own network",
+            "half as much noise again",
+        ),
+    ),
     "first_roofline.ipynb": (4, ("llama_3_8b", "latency_s = ", "too much")),
-    "flash_streaming.ipynb": (2, (
-        "qwen3_30b_a3b", "proved: True", "1.45 tokens/s all from storage, 6.80 as placed",
-        "4 GB:  80.8 % hits", "90% of the guesses right", "wall_stream: measured  585.2 ms",
-    )),
-    "fpga_budget.ipynb": (5, (
-        "DSP       220", "0.19*", "takes 1273 DSP, 5.79 times the part's 220",
-        "1512 combinations, 44 fit", "760 ns at 63 % of the scarcest", "605 ns at 80 %",
-        "density 0.3:   245 ns,   68 % of the scarcest, fits", "11.87 ms  URAM 96 %",
-    )),
-    "mixed_precision_under_an_sram_budget.ipynb": (2, (
-        "12.14 MiB with 8 bits everywhere", "sensitivity          1.273  (table)",
-        "proved of the model", "value 1.273142, bound 1.273142, proved: True",
-        "the search says 6,244,960 B", "2.61 times less", "10 % more memory: 0.572",
-        "each ms less costs", "nothing satisfies the constraints", "needs 6.907 MiB",
-        "no accuracy model is given", "points of top-1  (table, calibrated with 12 evaluations)",
-    )),
-    "one_network_on_six_kinds_of_hardware.ipynb": (3, (
-        "bound by weights", "does not fit", "sram must hold 980 KiB and has 512 KiB",
-        "weights from octo_flash", "fits with no reuse factor", "engines.main.adc_bits",
-    )),
-    "reading_a_spec.ipynb": (1, (
-        "sbc_reviews: SBC reviews: tinymembench", "[williams_2009]", "tokens/s        6.191",
-        "vary (in proportion to engines.cpu.clock)", "broken.yaml:8:75: memories.dram.feeds.0",
-        "octaves, bandwidth x", "memories.dram.capacity: 4 GiB -> 8 GiB (set)", "D of C",
-    )),
-    "where_do_the_bytes_go.ipynb": (7, (
-        "proved: no schedule can spill fewer bytes", "67.375 KiB + 67.375 KiB", "= 2.46752 MiB",
-        "cell0.node1.second.2.depthwise.out", "does not fit", "with fewest bytes",
-        "twice the capacity", "moved by tiles", "in patches",
-    )),
-    "why_is_it_infeasible.ipynb": (3, (
-        "needs 1.43555 MiB on chip at once, of 256 KiB", "gap 1,243,136 B",
-        "enough     1.18555 MiB more", "0 B less than the demand: fits",
-        "1 B less than the demand: does not fit", "patches fit", "at least 938.5 KiB on chip",
-        "no packing of this schedule fits: the best needs 80 KiB", "32 KiB  fragmentation",
-        "proved",
-    )),
-}  # fmt: skip
+    "flash_streaming.ipynb": (
+        2,
+        (
+            "qwen3_30b_a3b",
+            "proved: True",
+            "1.45 tokens/s all from storage, 6.80 as placed",
+            "4 GB:  80.8 % hits",
+            "90% of the guesses right",
+            "wall_stream: measured  585.2 ms",
+        ),
+    ),
+    "fpga_budget.ipynb": (
+        5,
+        (
+            "DSP       220",
+            "0.19*",
+            "takes 1273 DSP, 5.79 times the part's 220",
+            "1512 combinations, 44 fit",
+            "760 ns at 63 % of the scarcest",
+            "605 ns at 80 %",
+            "density 0.3:   245 ns,   68 % of the scarcest, fits",
+            "11.87 ms  URAM 96 %",
+        ),
+    ),
+    "mixed_precision_under_an_sram_budget.ipynb": (
+        2,
+        (
+            "12.14 MiB with 8 bits everywhere",
+            "sensitivity          1.273  (table)",
+            "proved of the model",
+            "value 1.273142, bound 1.273142, proved: True",
+            "the search says 6,244,960 B",
+            "2.61 times less",
+            "10 % more memory: 0.572",
+            "each ms less costs",
+            "nothing satisfies the constraints",
+            "needs 6.907 MiB",
+            "no accuracy model is given",
+            "points of top-1  (table, calibrated with 12 evaluations)",
+        ),
+    ),
+    "one_network_on_six_kinds_of_hardware.ipynb": (
+        3,
+        (
+            "bound by weights",
+            "does not fit",
+            "sram must hold 980 KiB and has 512 KiB",
+            "weights from octo_flash",
+            "fits with no reuse factor",
+            "engines.main.adc_bits",
+        ),
+    ),
+    "reading_a_spec.ipynb": (
+        1,
+        (
+            "sbc_reviews: SBC reviews: tinymembench",
+            "[williams_2009]",
+            "tokens/s        6.191",
+            "vary (in proportion to engines.cpu.clock)",
+            "broken.yaml:8:75: memories.dram.feeds.0",
+            "octaves, bandwidth x",
+            "memories.dram.capacity: 4 GiB -> 8 GiB (set)",
+            "D of C",
+        ),
+    ),
+    "where_do_the_bytes_go.ipynb": (
+        7,
+        (
+            "proved: no schedule can spill fewer bytes",
+            "67.375 KiB + 67.375 KiB",
+            "= 2.46752 MiB",
+            "cell0.node1.second.2.depthwise.out",
+            "does not fit",
+            "with fewest bytes",
+            "twice the capacity",
+            "moved by tiles",
+            "in patches",
+        ),
+    ),
+    "why_is_it_infeasible.ipynb": (
+        3,
+        (
+            "needs 1.43555 MiB on chip at once, of 256 KiB",
+            "gap 1,243,136 B",
+            "enough     1.18555 MiB more",
+            "0 B less than the demand: fits",
+            "1 B less than the demand: does not fit",
+            "patches fit",
+            "at least 938.5 KiB on chip",
+            "no packing of this schedule fits: the best needs 80 KiB",
+            "32 KiB  fragmentation",
+            "proved",
+        ),
+    ),
+}
 
 
 def test_every_notebook_is_looked_at() -> None:

@@ -27,9 +27,15 @@ from perfmodel.workload.workload import Workload
 from tests.draws import draws
 
 DEVICES = (
-    "a100", "apple_m2_max", "edge_tpu", "jetson_agx_orin", "kv260", "raspberry_pi_5", "stm32h743",
+    "a100",
+    "apple_m2_max",
+    "edge_tpu",
+    "jetson_agx_orin",
+    "kv260",
+    "raspberry_pi_5",
+    "stm32h743",
     "zen4_core",
-)  # fmt: skip
+)
 PRECISIONS = ("fp32", "fp16", "int8", "w8a16", "w4a16kv8", "q4_0", "q4_k_m")
 MODELS = (None, "roofline")
 
@@ -174,9 +180,14 @@ def seconds(found: Prediction, n: int) -> np.ndarray[Any, Any]:
 @small
 @given(st.data(), workloads, machines(), precisions, models, st.booleans(), st.booleans())
 def test_a_batch_equals_its_members(
-    data: st.DataObject, workload: Workload, machine: Machine, precision: str, model: str | None,
-    relaxed: bool, warm: bool,
-) -> None:  # fmt: skip
+    data: st.DataObject,
+    workload: Workload,
+    machine: Machine,
+    precision: str,
+    model: str | None,
+    relaxed: bool,
+    warm: bool,
+) -> None:
     """Arrays in two dimensions, two facts and the bits, on three axes, every metric to 1e-12."""
     names = list(workload.parameters)
     dims = {
@@ -196,16 +207,18 @@ def test_a_batch_equals_its_members(
     together = predict(
         workload.bind({n: v[:, None, None] for n, v in dims.items()}),
         machine.vary({p: v[:, None] for p, v in facts.items()}),
-        precision=base.with_bits(**bits), **ask,
-    )  # fmt: skip
+        precision=base.with_bits(**bits),
+        **ask,
+    )
     shape = (3, 2, 2 if bits else 1)
     assert together.shape == shape
     for i, j, k in np.ndindex(shape):
         alone = predict(
             workload.bind({n: float(v[i]) for n, v in dims.items()}),
             machine.vary({p: float(v[j]) for p, v in facts.items()}),
-            precision=base.with_bits(**{r: float(v[k]) for r, v in bits.items()}), **ask,
-        )  # fmt: skip
+            precision=base.with_bits(**{r: float(v[k]) for r, v in bits.items()}),
+            **ask,
+        )
         _same(together, (i, j, k), alone)
     point = together.at(2, 1, 0)
     assert point.latency_s == pytest.approx(together.latency_s[2, 1, 0], rel=1e-12)
@@ -250,9 +263,13 @@ def _same(together: Prediction, at: tuple[int, ...], alone: Prediction) -> None:
 
 @given(st.data(), workloads, machines(), precisions, models, st.booleans())
 def test_a_faster_part_is_never_slower(
-    data: st.DataObject, workload: Workload, machine: Machine, precision: str, model: str | None,
+    data: st.DataObject,
+    workload: Workload,
+    machine: Machine,
+    precision: str,
+    model: str | None,
     warm: bool,
-) -> None:  # fmt: skip
+) -> None:
     path = data.draw(st.sampled_from(rising(machine)))
     steps = many(machine.facts[path], 0.1, 0.5, 0.99, 1.0, 1.3, 20.0)
     steps = allowed(machine, path, steps)
@@ -410,8 +427,10 @@ def runtime(elementwise: bool, attention: Any, skips: bool) -> Runtime:
 
 RUNTIMES = {
     (e, a, s): runtime(e, a, s)
-    for e in (True, False) for a in ("flash", "unfused") for s in (True, False)
-}  # fmt: skip
+    for e in (True, False)
+    for a in ("flash", "unfused")
+    for s in (True, False)
+}
 
 
 @given(workloads, machines(), precisions, models, st.booleans())

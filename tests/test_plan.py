@@ -48,17 +48,28 @@ def sequential(graph: Graph, capacity: float = 1e9) -> Plan:
     offset = 0
     for name, (first, last) in lifetimes(graph, order).items():
         residency.append(
-            Residency(tensor=name, memory="sram", device="mcu", first=first, last=last,
-                      size_bytes=sizes[name], address=offset)
-        )  # fmt: skip
+            Residency(
+                tensor=name,
+                memory="sram",
+                device="mcu",
+                first=first,
+                last=last,
+                size_bytes=sizes[name],
+                address=offset,
+            )
+        )
         offset += int(sizes[name])
     return Plan(
-        graph=graph.content_hash(), precision="w16a16", method="sequential",
-        order=tuple(Placement(operator=n, device="mcu", engine="cpu", start_s=i, end_s=i + 1)
-                    for i, n in enumerate(order)),
+        graph=graph.content_hash(),
+        precision="w16a16",
+        method="sequential",
+        order=tuple(
+            Placement(operator=n, device="mcu", engine="cpu", start_s=i, end_s=i + 1)
+            for i, n in enumerate(order)
+        ),
         capacities=(Capacity(memory="sram", device="mcu", size_bytes=capacity),),
         residency=tuple(residency),
-    )  # fmt: skip
+    )
 
 
 def split(graph: Graph, cut: int) -> Plan:
@@ -72,28 +83,59 @@ def split(graph: Graph, cut: int) -> Plan:
         crosses = first < cut <= last
         if first < cut:
             residency.append(
-                Residency(tensor=name, memory="dram", device="head", first=first,
-                          last=min(last, cut - 1), size_bytes=sizes[name])
-            )  # fmt: skip
+                Residency(
+                    tensor=name,
+                    memory="dram",
+                    device="head",
+                    first=first,
+                    last=min(last, cut - 1),
+                    size_bytes=sizes[name],
+                )
+            )
         if last >= cut:
             residency.append(
-                Residency(tensor=name, memory="dram", device="tail", first=max(first, cut),
-                          last=last, size_bytes=sizes[name])
-            )  # fmt: skip
+                Residency(
+                    tensor=name,
+                    memory="dram",
+                    device="tail",
+                    first=max(first, cut),
+                    last=last,
+                    size_bytes=sizes[name],
+                )
+            )
         if crosses:
             transfers.append(
-                Transfer(tensor=name, step=cut, link="ethernet", source="head", target="tail",
-                         size_bytes=sizes[name], start_s=cut, end_s=cut + 0.5)
-            )  # fmt: skip
+                Transfer(
+                    tensor=name,
+                    step=cut,
+                    link="ethernet",
+                    source="head",
+                    target="tail",
+                    size_bytes=sizes[name],
+                    start_s=cut,
+                    end_s=cut + 0.5,
+                )
+            )
     return Plan(
-        graph=graph.content_hash(), precision="w16a16",
-        order=tuple(Placement(operator=n, device=d, engine="npu", start_s=i + 0.5 * (i >= cut),
-                              end_s=i + 1 + 0.5 * (i >= cut))
-                    for i, (n, d) in enumerate(zip(order, device, strict=True))),
-        capacities=(Capacity(memory="dram", device="head", size_bytes=1e6),
-                    Capacity(memory="dram", device="tail", size_bytes=1e6)),
-        residency=tuple(residency), transfers=tuple(transfers),
-    )  # fmt: skip
+        graph=graph.content_hash(),
+        precision="w16a16",
+        order=tuple(
+            Placement(
+                operator=n,
+                device=d,
+                engine="npu",
+                start_s=i + 0.5 * (i >= cut),
+                end_s=i + 1 + 0.5 * (i >= cut),
+            )
+            for i, (n, d) in enumerate(zip(order, device, strict=True))
+        ),
+        capacities=(
+            Capacity(memory="dram", device="head", size_bytes=1e6),
+            Capacity(memory="dram", device="tail", size_bytes=1e6),
+        ),
+        residency=tuple(residency),
+        transfers=tuple(transfers),
+    )
 
 
 def changed(plan: Plan, **changes: Any) -> Plan:
@@ -157,13 +199,20 @@ def test_a_training_step_on_one_device_and_in_a_pipeline() -> None:
     )
     sent = {"relu0.out": ("a", "b", "fc1"), "relu0.out.grad": ("b", "a", "relu0.backward")}
     pipeline = Plan(
-        graph=graph.content_hash(), order=placed,
+        graph=graph.content_hash(),
+        order=placed,
         transfers=tuple(
-            Transfer(tensor=n, step=order.index(reader), link="nvlink", source=s, target=t,
-                     size_bytes=bytes_of(graph)[n])
+            Transfer(
+                tensor=n,
+                step=order.index(reader),
+                link="nvlink",
+                source=s,
+                target=t,
+                size_bytes=bytes_of(graph)[n],
+            )
             for n, (s, t, reader) in sent.items()
         ),
-    )  # fmt: skip
+    )
     assert pipeline.check(graph, bytes_of(graph)) == []
     one_way = changed(pipeline, transfers=pipeline.transfers[:1])
     (text,) = texts(one_way, graph)
@@ -252,10 +301,12 @@ def spilled(graph: Graph) -> Plan:
         Move(tensor="in.out", kind="reload", step=3, source="dram", target="sram", size_bytes=size),
     )
     return Plan(
-        graph=graph.content_hash(), order=tuple(Placement(operator=n) for n in order),
+        graph=graph.content_hash(),
+        order=tuple(Placement(operator=n) for n in order),
         capacities=(Capacity(memory="sram", size_bytes=3 * size),),
-        residency=tuple(residency), moves=moves,
-    )  # fmt: skip
+        residency=tuple(residency),
+        moves=moves,
+    )
 
 
 def residual() -> Graph:
@@ -282,8 +333,10 @@ def test_spills_and_reloads() -> None:
     never = changed(plan, moves=plan.moves[1:])
     assert texts(never, graph) == ["moves.0: 'dram' does not hold 'in.out' at step 3"]
     late = plan.moves[0].model_copy(update={"step": 9})
-    assert any("step 9 is beyond the order" in t for t in
-               texts(changed(plan, moves=(late, plan.moves[1])), graph))  # fmt: skip
+    assert any(
+        "step 9 is beyond the order" in t
+        for t in texts(changed(plan, moves=(late, plan.moves[1])), graph)
+    )
 
 
 def test_views_need_no_room_of_their_own() -> None:

@@ -45,10 +45,23 @@ def test_every_page_is_listed() -> None:
 def test_my_llm_on_that_gpu(ask: Ask) -> None:
     config = str(EXAMPLES / "qwen3_4b" / "config.json")
     found = ask(
-        "sweep", config, "--device", "rtx_4090", "--runtime", "vllm", "--set", "batch=1,8,32",
-        "--set", "context=2048,8192,32768", "--precision", "bf16,fp8", "--best", "tokens_per_s",
-        "--per", "batch,context",
-    )  # fmt: skip
+        "sweep",
+        config,
+        "--device",
+        "rtx_4090",
+        "--runtime",
+        "vllm",
+        "--set",
+        "batch=1,8,32",
+        "--set",
+        "context=2048,8192,32768",
+        "--precision",
+        "bf16,fp8",
+        "--best",
+        "tokens_per_s",
+        "--per",
+        "batch,context",
+    )
     # By hand: tied embedding, 36 layers of four projections, three of the MLP, and norms.
     layer = 2560 * (32 + 8 + 8 + 32) * 128 + 3 * 2560 * 9728 + 2 * 2560 + 2 * 128
     assert pm.workload(config).weights == 151936 * 2560 + 36 * layer + 2560 == 4_022_468_096
@@ -68,10 +81,21 @@ def test_my_llm_on_that_gpu(ask: Ask) -> None:
 
 def test_the_best_phone_at_each_context(ask: Ask) -> None:
     found = ask(
-        "sweep", "llama_3_2_3b", "--device", "tag:phone", "--precision", "w4a16", "--set",
-        "context=2**10..2**15", "--where", "tpot_s <= 50 ms", "--best", "tokens_per_s", "--per",
+        "sweep",
+        "llama_3_2_3b",
+        "--device",
+        "tag:phone",
+        "--precision",
+        "w4a16",
+        "--set",
+        "context=2**10..2**15",
+        "--where",
+        "tpot_s <= 50 ms",
+        "--best",
+        "tokens_per_s",
+        "--per",
         "context",
-    )  # fmt: skip
+    )
     best: dict[float, tuple[float, str]] = {}
     for row in found["rows"]:
         if row["feasible"] and row["tpot_s"] <= 0.05:
@@ -86,16 +110,24 @@ def test_the_best_phone_at_each_context(ask: Ask) -> None:
 
 
 def test_bandwidth_for_20_tokens_a_second(ask: Ask) -> None:
-    subject = ("llama_3_8b", "snapdragon_8_gen_3", "--precision", "w4a16", "--runtime", "ideal",
-               "--set", "context=4096")  # fmt: skip
+    subject = (
+        "llama_3_8b",
+        "snapdragon_8_gen_3",
+        "--precision",
+        "w4a16",
+        "--runtime",
+        "ideal",
+        "--set",
+        "context=4096",
+    )
     found = ask(
         "solve", *subject, "--for", "memories.main.bandwidth", "--until", "tokens_per_s >= 20"
-    )  # fmt: skip
+    )
     assert found["unit"] == "B/s"
     predicted = [
         ask("predict", *subject, "--set", f"memories.main.bandwidth={share * found['value']}")
         for share in (1.0 - 1e-4, 1.0)
-    ]  # fmt: skip
+    ]
     assert predicted[0]["tokens_per_s"] < 20 <= predicted[1]["tokens_per_s"] * (1 + 1e-9)
     # Weights of 4 bits but the embedding, and 16-bit keys and values of 4,096 tokens, cross once.
     moved = (pm.workload("llama_3_8b").weights - 128256 * 4096) / 2 + 2 * 32 * 8 * 128 * 2 * 4096
@@ -130,12 +162,22 @@ def test_bits_of_every_layer_under_320_kib(ask: Ask, tmp_path: Path) -> None:
     shutil.copy(folder / "models" / "standard_v3_3" / "model.onnx", network)
     bits = (2, 3, 4, 5, 6, 8)
     found = ask(
-        "search", str(network), "stm32n6", "--precision", "w8a8", "--choice",
-        f"weight_bits={','.join(map(str, bits))}", "--accuracy", f"sqnr:{network}", "--constraint",
+        "search",
+        str(network),
+        "stm32n6",
+        "--precision",
+        "w8a8",
+        "--choice",
+        f"weight_bits={','.join(map(str, bits))}",
+        "--accuracy",
+        f"sqnr:{network}",
+        "--constraint",
         "weight_bytes <= 320 KiB",
-    )  # fmt: skip
-    chosen = {name.removesuffix(".weights"): format for name, format in
-              found["best"]["configuration"].items()}  # fmt: skip
+    )
+    chosen = {
+        name.removesuffix(".weights"): format
+        for name, format in found["best"]["configuration"].items()
+    }
     # All 216: bytes as predicted with these widths, losses from the file.
     layers = list(chosen)
     options = [accuracy.parse_option(f"int{n}") for n in bits]
@@ -143,8 +185,9 @@ def test_bits_of_every_layer_under_320_kib(ask: Ask, tmp_path: Path) -> None:
     space = pm.space(str(network), {"weight_bits": list(bits)})
     best = np.inf
     for picked in itertools.product(range(len(bits)), repeat=len(layers)):
-        member = {f"{name}.weights": f"int{bits[i]}" for name, i in
-                  zip(layers, picked, strict=True)}  # fmt: skip
+        member = {
+            f"{name}.weights": f"int{bits[i]}" for name, i in zip(layers, picked, strict=True)
+        }
         held = pm.predict(
             space.workload(space.encode(member)), "stm32n6", precision="w8a8"
         ).weight_bytes
@@ -158,9 +201,14 @@ def test_bits_of_every_layer_under_320_kib(ask: Ask, tmp_path: Path) -> None:
 def test_the_least_traffic_at_372_kib_and_its_curve(ask: Ask, data: Path, tmp_path: Path) -> None:
     page = tmp_path / "schedule.html"
     found = ask(
-        "schedule", str(data / "ilp" / "graphs" / "nas7.json"), "--capacity", "372 KiB", "--curve",
-        "--plot", str(page),
-    )  # fmt: skip
+        "schedule",
+        str(data / "ilp" / "graphs" / "nas7.json"),
+        "--capacity",
+        "372 KiB",
+        "--curve",
+        "--plot",
+        str(page),
+    )
     # Optima that others proved: 192 KiB at 339, 128 at 372, nothing at 423.
     assert found["proved"]
     assert found["spill_bytes"] + found["reload_bytes"] == 128 * KIB
@@ -175,8 +223,9 @@ def moved_at(curve: Any, capacity: float) -> float:
     """Fewest bytes within a capacity, read off a curve."""
     return min(
         row["spill_bytes"] + row["reload_bytes"]
-        for row in curve["steps"] if row["capacity_bytes"] <= capacity
-    )  # fmt: skip
+        for row in curve["steps"]
+        if row["capacity_bytes"] <= capacity
+    )
 
 
 def test_the_curve_of_a_network_is_what_each_capacity_gives(ask: Ask) -> None:
@@ -211,8 +260,15 @@ def test_ten_rows_and_the_error_to_expect(ask: Ask, tmp_path: Path) -> None:
     nine = tmp_path / "nine.csv"
     nine.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
     assert main(["calibrate", str(nine), "-o", str(overlay)]) == 0
-    first = ask("predict", "squeezenet1_1", "raspberry_pi_4", "--precision", "fp16", "--overlay",
-                str(overlay))  # fmt: skip
+    first = ask(
+        "predict",
+        "squeezenet1_1",
+        "raspberry_pi_4",
+        "--precision",
+        "fp16",
+        "--overlay",
+        str(overlay),
+    )
     assert first["latency_s"] == pytest.approx(left_out[0]["predicted_s"], rel=1e-5)
     # The interval is that of the nine rows, and holds nine of the ten that were left out.
     assert first["basis_reason"] == "calibrated on 9 rows of raspberry_pi_4 under ncnn"

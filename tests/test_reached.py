@@ -8,8 +8,13 @@ import perfmodel
 PACKAGE = Path(perfmodel.__file__).parent
 
 #: Where walks begin: the words, the commands, and what is loaded by name.
-STARTS = ("perfmodel", "perfmodel.ask", "perfmodel.catalog", "perfmodel.__main__",
-          "perfmodel.testing")  # fmt: skip
+STARTS = (
+    "perfmodel",
+    "perfmodel.ask",
+    "perfmodel.catalog",
+    "perfmodel.__main__",
+    "perfmodel.testing",
+)
 
 #: Prefix of modules that nothing reaches -> why they are here all the same.
 EXCEPTIONS = {

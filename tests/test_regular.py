@@ -21,10 +21,20 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with
 
 #: Command, with ``{}`` for the file, and how the file's name ends.
 READERS = [
-    *((["predict", "{}", "a100"], suffix) for suffix in (
-        ".yaml", ".onnx", ".tflite", ".gguf", ".safetensors", ".json", ".keras", ".pt2",
-        ".safetensors.index.json",
-    )),
+    *(
+        (["predict", "{}", "a100"], suffix)
+        for suffix in (
+            ".yaml",
+            ".onnx",
+            ".tflite",
+            ".gguf",
+            ".safetensors",
+            ".json",
+            ".keras",
+            ".pt2",
+            ".safetensors.index.json",
+        )
+    ),
     (["predict", "resnet50", "{}"], ".yaml"),
     (["predict", "resnet50", "a100", "--plan", "{}"], ".json"),
     (["predict", "resnet50", "a100", "--overlay", "{}"], ".yaml"),
@@ -32,7 +42,7 @@ READERS = [
     (["validate", "{}"], ".csv"),
     (["calibrate", "{}"], ".csv"),
     (["search", "{}"], ".yaml"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
@@ -63,9 +73,12 @@ def test_what_is_no_regular_file_is_refused_by_every_reader(
         "    print('exit', code, ' '.join(words), file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(commands)], capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", script, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     for made in sockets:
         made.close()
     assert done.returncode == 0, done.stderr
@@ -113,9 +126,13 @@ def test_long_arrays_of_texts_are_not_kept(tmp_path: Path) -> None:
     count = 60_000
     text = struct.pack("<Q", 1) + b"x"
     path.write_bytes(
-        b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a"
-        + struct.pack("<IIQ", 9, 8, count) + text * count
-    )  # fmt: skip
+        b"GGUF"
+        + struct.pack("<IQQ", 3, 0, 1)
+        + struct.pack("<Q", 1)
+        + b"a"
+        + struct.pack("<IIQ", 9, 8, count)
+        + text * count
+    )
     tracemalloc.start()
     assert read_header(path).keys["a"].length == count
     assert tracemalloc.get_traced_memory()[1] < 1.5 * 2**20

@@ -89,29 +89,44 @@ EXAMPLES: dict[str, Callable[[Path], Result]] = {
     "placement": lambda _: pm.place(LLM, JETSON, precision="w4a16"),
     "placement that does not fit": lambda _: pm.place(LLM, "raspberry_pi_5", precision="fp32"),
     "stream": lambda _: pm.stream(LLM, "ufs_4_phone", precision="w4a16", memory="3 GB"),
-    "timeline of a stream": lambda _: cast(
-        "Any", pm.stream(LLM, "ufs_4_phone", precision="w4a16", memory="3 GB")
-    ).timeline,
+    "timeline of a stream": lambda _: (
+        cast("Any", pm.stream(LLM, "ufs_4_phone", precision="w4a16", memory="3 GB")).timeline
+    ),
     "plan over levels": lambda _: cast(
         "Any", pm.schedule(NET, "zen4_core", memory="l2", precision="int8", capacity="64 KiB")
     ).over_levels(),
     "assignment": lambda _: pm.assign("resnet18", PHONE),
     "split": lambda _: pm.split("resnet18", "raspberry_pi_5", "a100", rate="1..4 Mbit/s"),
     "search": lambda _: pm.search(
-        "resnet18", JETSON, precision="w8a8", choices=WEIGHTS, share="kind",
+        "resnet18",
+        JETSON,
+        precision="w8a8",
+        choices=WEIGHTS,
+        share="kind",
         constraints=["weight_bytes <= 8 MiB"],
     ),
     "search that finds nothing": lambda _: pm.search(
-        "resnet18", JETSON, precision="w8a8", choices=WEIGHTS, share="kind",
+        "resnet18",
+        JETSON,
+        precision="w8a8",
+        choices=WEIGHTS,
+        share="kind",
         constraints=["weight_bytes <= 8 KiB"],
     ),
     "evolution": lambda _: evolve(
-        cells(), cells().space, ["latency_s", "energy_j"], method="random", population=8,
-        evaluations=16, seed=0,
+        cells(),
+        cells().space,
+        ["latency_s", "energy_j"],
+        method="random",
+        population=8,
+        evaluations=16,
+        seed=0,
     ),
     "relaxation": lambda _: differentiable_search(
-        cells(), [np.arange(len(d.options), dtype=float) for d in cells().space.decisions],
-        1.0, steps=4,
+        cells(),
+        [np.arange(len(d.options), dtype=float) for d in cells().space.decisions],
+        1.0,
+        steps=4,
     ),
     "finetuning": lambda _: pm.finetune(NET, BOARD),
     "hardwired plan": lambda _: hardwire("qwen3_0_6b"),
@@ -125,7 +140,7 @@ EXAMPLES: dict[str, Callable[[Path], Result]] = {
     "doctor": lambda _: report(),
     "reproductions": lambda _: pm.reproduce("eyeriss"),
     "no reproduction": lambda _: Reproductions(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

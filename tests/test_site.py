@@ -43,8 +43,13 @@ def test_every_page_is_in_the_navigation() -> None:
     conf = load("conf")
     sections = conf.navigation((DOCS / "index.md").read_text(encoding="utf-8"))
     assert [title for title, _ in sections] == [
-        "Start", "How to", "Questions", "Explanation", "Reference", "Trust",
-    ]  # fmt: skip
+        "Start",
+        "How to",
+        "Questions",
+        "Explanation",
+        "Reference",
+        "Trust",
+    ]
     listed = [page for _, pages in sections for page in pages]
     assert len(listed) == len(set(listed))
     there = {
@@ -136,10 +141,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("myst_nb")
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, "-q", "-c", "docs", "-W", "--keep-going", "-n", "-d",
-         str(folder / "doctrees"), ".", str(folder / "html")],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            BUILD,
+            "-q",
+            "-c",
+            "docs",
+            "-W",
+            "--keep-going",
+            "-n",
+            "-d",
+            str(folder / "doctrees"),
+            ".",
+            str(folder / "html"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return folder / "html"
 

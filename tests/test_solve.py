@@ -31,7 +31,7 @@ def holds(variable: str, value: float, until: str, workload: str, device: str, *
         ("width_multiplier", "latency_s <= 50 ms", "resnet18", "raspberry_pi_5", "at most"),
         ("power.busy", "energy_j <= 1 J", "llama_3_8b", "a100", "at most"),
     ],
-)  # fmt: skip
+)
 def test_the_condition_flips_at_the_value(
     variable: str, until: str, workload: str, device: str, direction: str
 ) -> None:
@@ -51,8 +51,9 @@ def test_the_condition_flips_at_the_value(
 
 def test_a_closed_form() -> None:
     """On the bare roofline, a decode bound by memory takes bytes / bandwidth."""
-    found = pm.solve("llama_3_8b", "a100", "memories.main.bandwidth", "tpot_s <= 10 ms",
-                     model="roofline")  # fmt: skip
+    found = pm.solve(
+        "llama_3_8b", "a100", "memories.main.bandwidth", "tpot_s <= 10 ms", model="roofline"
+    )
     moved = found.prediction.traffic_bytes["hbm"]
     assert found.prediction.bottleneck == "hbm"
     assert found.value == pytest.approx(moved / 0.01, rel=1e-9)
@@ -66,13 +67,22 @@ def test_brute_force_over_batches() -> None:
 
 
 def test_what_no_value_reaches_is_a_result_with_what_binds() -> None:
-    found = pm.solve("llama_3_8b", "raspberry_pi_5", "memories.main.bandwidth",
-                     "tokens_per_s >= 100000", precision="w4a16")  # fmt: skip
+    found = pm.solve(
+        "llama_3_8b",
+        "raspberry_pi_5",
+        "memories.main.bandwidth",
+        "tokens_per_s >= 100000",
+        precision="w4a16",
+    )
     assert not found.feasible
     assert found.value is None
     assert found.binds in ("matrix", "vector")
-    everywhere = pm.predict("llama_3_8b", "raspberry_pi_5", precision="w4a16", set={
-        "memories.main.bandwidth": np.geomspace(found.low, found.high, 1001)})  # fmt: skip
+    everywhere = pm.predict(
+        "llama_3_8b",
+        "raspberry_pi_5",
+        precision="w4a16",
+        set={"memories.main.bandwidth": np.geomspace(found.low, found.high, 1001)},
+    )
     assert found.reached["tokens_per_s"] >= everywhere.tokens_per_s.max() * (1 - 1e-9)
     assert "what binds there" in repr(found)
 
@@ -103,10 +113,20 @@ def test_a_workload_that_never_fits() -> None:
 
 
 def test_other_settings_hold() -> None:
-    a = pm.solve("llama_3_8b", "a100", "memories.main.bandwidth", "tpot_s <= 20 ms",
-                 set={"batch": 1, "context": 128})  # fmt: skip
-    b = pm.solve("llama_3_8b", "a100", "memories.main.bandwidth", "tpot_s <= 20 ms",
-                 set={"batch": 64, "context": 4096})  # fmt: skip
+    a = pm.solve(
+        "llama_3_8b",
+        "a100",
+        "memories.main.bandwidth",
+        "tpot_s <= 20 ms",
+        set={"batch": 1, "context": 128},
+    )
+    b = pm.solve(
+        "llama_3_8b",
+        "a100",
+        "memories.main.bandwidth",
+        "tpot_s <= 20 ms",
+        set={"batch": 64, "context": 4096},
+    )
     assert a.value is not None
     assert b.value is not None
     assert b.value > 1.5 * a.value

@@ -35,9 +35,16 @@ def test_values_come_with_their_places() -> None:
 def test_scalars_follow_yaml_1_2() -> None:
     data, _ = read("{a: on, b: no, c: 2021-01-01, d: 1e3, e: 010, f: true, g: , h: ~, i: 1:30}")
     assert data == {
-        "a": "on", "b": "no", "c": "2021-01-01", "d": 1000.0, "e": 10, "f": True, "g": None,
-        "h": None, "i": "1:30",
-    }  # fmt: skip
+        "a": "on",
+        "b": "no",
+        "c": "2021-01-01",
+        "d": 1000.0,
+        "e": 10,
+        "f": True,
+        "g": None,
+        "h": None,
+        "i": "1:30",
+    }
     assert read("a: '1'\nb: \"true\"")[0] == {"a": "1", "b": "true"}
 
 
@@ -108,11 +115,14 @@ def test_hostile_and_broken_json(text: str, part: str) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(max_size=12)
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.text(max_size=12)
     | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(values, st.sampled_from([None, 1]))
@@ -128,10 +138,29 @@ def test_json_reads_as_the_standard_decoder_does(value: object, indent: int | No
 
 #: Pieces that make sound, broken and hostile JSON when they are put in a row.
 _PIECES = st.lists(
-    st.sampled_from(['{"a": ', '{"b":', ', "a":', ", ", "[", "]", "}", "1", "-0.5e3", "1e999",
-                     "NaN", "true", '"x"', "null", "[]", "{}", "\n"]),
+    st.sampled_from(
+        [
+            '{"a": ',
+            '{"b":',
+            ', "a":',
+            ", ",
+            "[",
+            "]",
+            "}",
+            "1",
+            "-0.5e3",
+            "1e999",
+            "NaN",
+            "true",
+            '"x"',
+            "null",
+            "[]",
+            "{}",
+            "\n",
+        ]
+    ),
     max_size=14,
-)  # fmt: skip
+)
 
 
 @given(_PIECES.map("".join) | values.map(json.dumps), st.integers(1, 4), st.integers(1, 12))
@@ -178,8 +207,10 @@ def test_merge_goes_by_key_and_by_name() -> None:
     over = read("l: [{name: c}, {name: a, v: 2}]\nt: [r]", "over")[1].root
     merged = merge(base, over)
     assert merged.plain() == {
-        "x": 1, "l": [{"name": "a", "v": 2, "w": 1}, {"name": "b"}, {"name": "c"}], "t": ["r"],
-    }  # fmt: skip
+        "x": 1,
+        "l": [{"name": "a", "v": 2, "w": 1}, {"name": "b"}, {"name": "c"}],
+        "t": ["r"],
+    }
 
 
 def test_a_new_value_drops_the_provenance_of_the_old() -> None:

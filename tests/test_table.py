@@ -46,9 +46,14 @@ def test_a_column_a_row_a_table(table: Table) -> None:
 
 def test_units_follow_names(table: Table) -> None:
     assert table.units == {
-        "device": "", "batch": "", "memories.main.bandwidth": "B/s", "latency_s": "s",
-        "energy_j": "J", "tokens_per_s": "1/s", "feasible": "",
-    }  # fmt: skip
+        "device": "",
+        "batch": "",
+        "memories.main.bandwidth": "B/s",
+        "latency_s": "s",
+        "energy_j": "J",
+        "tokens_per_s": "1/s",
+        "feasible": "",
+    }
 
 
 def test_where(table: Table) -> None:
@@ -111,8 +116,7 @@ def test_best_and_pareto_against_brute_force(rows: list[tuple[int, int, bool]]) 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(allow_infinity=False)), max_size=20))
 def test_sort_is_stable_with_nan_last(rows: list[tuple[int, float]]) -> None:
-    table = Table({"a": [r[0] for r in rows], "b": [r[1] for r in rows],
-                   "i": np.arange(len(rows))})  # fmt: skip
+    table = Table({"a": [r[0] for r in rows], "b": [r[1] for r in rows], "i": np.arange(len(rows))})
 
     def key(i: int) -> tuple[int, bool, float, int]:
         a, b = rows[i]
@@ -169,8 +173,11 @@ def test_pandas(table: Table) -> None:
 
 
 def test_a_missing_library_is_named(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, expected in (("pandas", r"perfmodel\[notebook\]"), ("polars", "install polars"),
-                             ("xarray", "install xarray")):  # fmt: skip
+    for module, expected in (
+        ("pandas", r"perfmodel\[notebook\]"),
+        ("polars", "install polars"),
+        ("xarray", "install xarray"),
+    ):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(InputError, match=expected):
             getattr(table, f"to_{module}")()
@@ -186,8 +193,11 @@ def test_xarray_spans_the_grid_of_the_axes(monkeypatch: pytest.MonkeyPatch) -> N
     fake.Dataset = FakeDataset  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "xarray", fake)
     rows = [(b, c) for b in (1, 2, 4) for c in (10, 20)][::-1]
-    columns = {"batch": [b for b, _ in rows], "context": [c for _, c in rows],
-               "latency_s": [b * c * 1.0 for b, c in rows]}  # fmt: skip
+    columns = {
+        "batch": [b for b, _ in rows],
+        "context": [c for _, c in rows],
+        "latency_s": [b * c * 1.0 for b, c in rows],
+    }
     table = Table(columns, axes=("batch", "context"))
     made = table.to_xarray()
     dims, values, attributes = made.variables["latency_s"]
@@ -203,9 +213,14 @@ def test_json_is_strict(table: Table) -> None:
     records = table.to_records()
     assert records[1]["energy_j"] is None
     assert records[0] == {
-        "device": "a100", "batch": 1, "memories.main.bandwidth": 1e9, "latency_s": 0.001,
-        "energy_j": 1.0, "tokens_per_s": 1000.0, "feasible": True,
-    }  # fmt: skip
+        "device": "a100",
+        "batch": 1,
+        "memories.main.bandwidth": 1e9,
+        "latency_s": 0.001,
+        "energy_j": 1.0,
+        "tokens_per_s": 1000.0,
+        "feasible": True,
+    }
 
 
 def test_text_and_html_show_units(table: Table) -> None:
@@ -228,20 +243,26 @@ def test_columns_of_different_length_are_refused() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["a", "b", "c"]), st.sampled_from([1.0, 2.0, np.nan]),
-            st.one_of(st.integers(0, 5).map(float), st.just(np.nan)), st.booleans(),
+            st.sampled_from(["a", "b", "c"]),
+            st.sampled_from([1.0, 2.0, np.nan]),
+            st.one_of(st.integers(0, 5).map(float), st.just(np.nan)),
+            st.booleans(),
         ),
         max_size=30,
     )
-)  # fmt: skip
+)
 def test_the_best_of_each_group_against_brute_force(
     rows: list[tuple[str, float, float, bool]],
 ) -> None:
     names, batches, joules, fits = zip(*rows, strict=True) if rows else ((), (), (), ())
-    table = Table({
-        "device": np.array(names, dtype=object), "batch": np.array(batches, dtype=float),
-        "energy_j": np.array(joules, dtype=float), "feasible": np.array(fits, dtype=bool),
-    })  # fmt: skip
+    table = Table(
+        {
+            "device": np.array(names, dtype=object),
+            "batch": np.array(batches, dtype=float),
+            "energy_j": np.array(joules, dtype=float),
+            "feasible": np.array(fits, dtype=bool),
+        }
+    )
     expected: dict[tuple[str, str], float] = {}
     for name, batch, energy, fit in rows:
         if fit and energy == energy:
@@ -266,8 +287,13 @@ def test_groups_of_unknown_columns_are_refused(table: Table) -> None:
 
 @pytest.mark.parametrize("unknown", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_wins_nothing(unknown: float) -> None:
-    table = Table({"device": ["a", "b", "c"], "energy_j": [unknown, 2.0, 1.0],
-                   "tokens_per_s": [9.0, unknown, 5.0]})  # fmt: skip
+    table = Table(
+        {
+            "device": ["a", "b", "c"],
+            "energy_j": [unknown, 2.0, 1.0],
+            "tokens_per_s": [9.0, unknown, 5.0],
+        }
+    )
     for column, winner in (("energy_j", "c"), ("tokens_per_s", "a")):
         with pytest.warns(UserWarning, match=f"1 of 3 rows have no number in {column}"):
             best = table.best(column)
@@ -283,8 +309,27 @@ def test_what_is_no_number_wins_nothing(unknown: float) -> None:
         assert np.isnan(order[-1])
 
 
-TEXTS = ["=1+1", "+1", "-1", "-x", "@x", "\tx", "\rx", "'", "'=1", "''@x", "=", "-", "'x", "a=b",
-         "", '=HYPERLINK("http://x","y")', "x,\"y\"", "-1.5", "a\r\nb"]  # fmt: skip
+TEXTS = [
+    "=1+1",
+    "+1",
+    "-1",
+    "-x",
+    "@x",
+    "\tx",
+    "\rx",
+    "'",
+    "'=1",
+    "''@x",
+    "=",
+    "-",
+    "'x",
+    "a=b",
+    "",
+    '=HYPERLINK("http://x","y")',
+    'x,"y"',
+    "-1.5",
+    "a\r\nb",
+]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

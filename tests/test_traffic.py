@@ -51,8 +51,21 @@ def test_figures_name_their_conventions(capsys: pytest.CaptureFixture[str]) -> N
     said = "tiled, layer by layer; single-buffered, halo kept, even tiles"
     table = pm.traffic("tiny_cnn", "1 KiB", buffering="single", halo="kept")
     assert table["model"].tolist() == [said]
-    assert main(["traffic", "tiny_cnn", "--capacity", "1 KiB", "--buffering", "single",
-                 "--halo", "kept"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "traffic",
+                "tiny_cnn",
+                "--capacity",
+                "1 KiB",
+                "--buffering",
+                "single",
+                "--halo",
+                "kept",
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out.splitlines()[-1] == said
     assert main(["traffic", "tiny_cnn", "--capacity", "1 KiB", "--partial-bytes", "inf"]) == 2
     assert "--partial-bytes: inf is no width" in capsys.readouterr().err
@@ -62,17 +75,20 @@ def test_conventions_order_as_they_must() -> None:
     """Single buffering, a halo that is kept, uneven tiles and kept activations never cost."""
     base = pm.traffic("resnet18", "64 KiB")["traffic_bytes"][0]
     for option in (
-        {"buffering": "single"}, {"halo": "kept"}, {"allocation": "uneven"},
+        {"buffering": "single"},
+        {"halo": "kept"},
+        {"allocation": "uneven"},
         {"precision": "int4"},
-    ):  # fmt: skip
+    ):
         assert pm.traffic("resnet18", "64 KiB", **option)["traffic_bytes"][0] <= base
     kept = pm.traffic("resnet18", "4 MiB", keep=0.5)["traffic_bytes"][0]
     assert kept < pm.traffic("resnet18", "4 MiB")["traffic_bytes"][0]
 
 
 def test_a_decode_step_reads_its_weights_once() -> None:
-    table = pm.traffic("llama_2_7b", "1 MiB", precision="fp16",
-                       set={"phase": "decode", "context": 1024})  # fmt: skip
+    table = pm.traffic(
+        "llama_2_7b", "1 MiB", precision="fp16", set={"phase": "decode", "context": 1024}
+    )
     kv = 2 * 32 * 1024 * 4096 * 2
     # All parameters but the embedding's rows that no token of the step has.
     weights = (6.738e9 - 32000 * 4096) * 2
@@ -94,9 +110,21 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
 def test_every_fault_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "traffic.csv"
     done = main(
-        ["traffic", "tiny_cn", "--capacity", "64 KB x", "--halo", "kpt", "--keep", "2",
-         "--precision", "w4a", "-o", str(path)]
-    )  # fmt: skip
+        [
+            "traffic",
+            "tiny_cn",
+            "--capacity",
+            "64 KB x",
+            "--halo",
+            "kpt",
+            "--keep",
+            "2",
+            "--precision",
+            "w4a",
+            "-o",
+            str(path),
+        ]
+    )
     err = capsys.readouterr().err
     assert done == 2
     for said in ("tiny_cnn", "'KB x' is not a unit", "did you mean 'kept'", "no share", "w4a"):

@@ -175,9 +175,18 @@ def test_binary_prefixes_read_back_within_the_digits(value: int, digits: int) ->
 
 @pytest.mark.parametrize(
     ("given", "size"),
-    [("256 KiB", 262_144), ("1000", 1000), (" 1e3 ", 1000), ("1_000", 1000), ("0.5 KiB", 512),
-     (1000, 1000), (1e6, 1_000_000), (0, 0), ("16 bit", 2)],
-)  # fmt: skip
+    [
+        ("256 KiB", 262_144),
+        ("1000", 1000),
+        (" 1e3 ", 1000),
+        ("1_000", 1000),
+        ("0.5 KiB", 512),
+        (1000, 1000),
+        (1e6, 1_000_000),
+        (0, 0),
+        ("16 bit", 2),
+    ],
+)
 def test_sizes_in_whole_bytes(given: str | float, size: int) -> None:
     found = whole_bytes(given)
     assert (found, type(found)) == (size, int)

@@ -52,8 +52,9 @@ def test_the_package_pickles_by_its_name() -> None:
         "again = pickle.loads(sys.stdin.buffer.read())\n"
         "print(again.predict('resnet18', 'a100').latency_s)"
     )
-    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(pm),
-                          capture_output=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(pm), capture_output=True, check=True
+    )
     assert json.loads(done.stdout) == pm.predict(*NAMES).latency_s
 
 

@@ -31,8 +31,10 @@ def moments(network: Network, feeds: Sequence[Mapping[str, Array]]) -> list[Arra
     """
     model = onnx.ModelProto()
     model.CopyFrom(network.proto)
-    nodes = {layer.name: next(n for n in model.graph.node if layer.name in n.input)
-             for layer in network.layers}  # fmt: skip
+    nodes = {
+        layer.name: next(n for n in model.graph.node if layer.name in n.input)
+        for layer in network.layers
+    }
     looked_at = {name: n for name, n in nodes.items() if n.op_type in {"Conv", "MatMul", "Gemm"}}
     read = {name: n.input[1 - list(n.input).index(name)] for name, n in looked_at.items()}
     given = {i.name for i in model.graph.input}
@@ -52,8 +54,10 @@ def moments(network: Network, feeds: Sequence[Mapping[str, Array]]) -> list[Arra
             one = inputs @ inputs.swapaxes(-1, -2)
             sums[layer.name] = sums.get(layer.name, 0.0) + one.astype(float)
             counts[layer.name] = counts.get(layer.name, 0) + inputs.shape[-1]
-    return [sums[layer.name] / counts[layer.name] if layer.name in sums else None
-            for layer in network.layers]  # fmt: skip
+    return [
+        sums[layer.name] / counts[layer.name] if layer.name in sums else None
+        for layer in network.layers
+    ]
 
 
 def _columns(node: Any, weights: Array, given: Array) -> Array:

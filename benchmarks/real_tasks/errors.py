@@ -36,8 +36,12 @@ class Quantised:
             for part in network.parts
         ]
         floats = [network.rows(part).astype(float) for part in network.parts]
-        self.noise = np.array([[float(np.square(made - rows).sum()) for made in row]
-                               for rows, row in zip(floats, nearest, strict=True)])  # fmt: skip
+        self.noise = np.array(
+            [
+                [float(np.square(made - rows).sum()) for made in row]
+                for rows, row in zip(floats, nearest, strict=True)
+            ]
+        )
         power = [float(np.square(rows).sum()) for rows in floats]
         self.to_signal = self.noise / np.array(power)[:, None]
         self._rows = nearest
@@ -53,15 +57,18 @@ class Quantised:
     ) -> dict[str, Array]:
         """Return the operands under a choice (an option a part), of all parts or of some."""
         parts = range(len(choice)) if only is None else only
-        return self.network.changed({self.network.parts[i]: self._rows[i][choice[i]]
-                                     for i in parts})  # fmt: skip
+        return self.network.changed(
+            {self.network.parts[i]: self._rows[i][choice[i]] for i in parts}
+        )
 
 
 def measured(quantised: Quantised, losses: Losses) -> Array:
     """Return the losses with one part quantised, the others float, (kinds, parts, options)."""
     parts = len(quantised.network.parts)
-    found = [[losses.of(quantised.operands([o] * parts, [i])) for o in range(len(BITS))]
-             for i in range(parts)]  # fmt: skip
+    found = [
+        [losses.of(quantised.operands([o] * parts, [i])) for o in range(len(BITS))]
+        for i in range(parts)
+    ]
     return np.moveaxis(np.array(found), 2, 0)
 
 
@@ -80,8 +87,10 @@ def adds_up(quantised: Quantised, losses: Losses, table: Array, least: int) -> A
     widths = [LayerOption(format_named(f"int{bits}")) for bits in BITS[first:]]
 
     def measure(configuration: Configuration) -> float:
-        choice = [first + widths.index(o) if o in widths else -1
-                  for o in (configuration[name] for name in names)]  # fmt: skip
+        choice = [
+            first + widths.index(o) if o in widths else -1
+            for o in (configuration[name] for name in names)
+        ]
         only = [i for i, option in enumerate(choice) if option >= 0]
         if len(only) < 2:
             return sum(float(table[i, choice[i]]) for i in only)

@@ -19,14 +19,45 @@ from benchmarks.real_tasks.networks import Array, package_file
 
 #: Endings that leave no doubt about the type, and magika's name for it.
 BY_ENDING = {
-    "bat": "batch", "bmp": "bmp", "bz2": "bzip", "c": "c", "cmake": "cmake", "css": "css",
-    "deb": "deb", "gif": "gif", "html": "html", "ipynb": "ipynb", "jar": "jar", "java": "java",
-    "js": "javascript", "json": "json", "jpg": "jpeg", "md": "markdown", "npy": "npy",
-    "npz": "npz", "pdf": "pdf", "pl": "perl", "png": "png", "po": "po", "py": "python",
-    "pyc": "pythonbytecode", "rst": "rst", "sql": "sql", "svg": "svg", "tcl": "tcl",
-    "toml": "toml", "ttf": "ttf", "vim": "vba", "wav": "wav", "woff": "woff", "woff2": "woff2",
-    "whl": "zip", "xz": "xz", "yaml": "yaml", "zip": "zip",
-}  # fmt: skip
+    "bat": "batch",
+    "bmp": "bmp",
+    "bz2": "bzip",
+    "c": "c",
+    "cmake": "cmake",
+    "css": "css",
+    "deb": "deb",
+    "gif": "gif",
+    "html": "html",
+    "ipynb": "ipynb",
+    "jar": "jar",
+    "java": "java",
+    "js": "javascript",
+    "json": "json",
+    "jpg": "jpeg",
+    "md": "markdown",
+    "npy": "npy",
+    "npz": "npz",
+    "pdf": "pdf",
+    "pl": "perl",
+    "png": "png",
+    "po": "po",
+    "py": "python",
+    "pyc": "pythonbytecode",
+    "rst": "rst",
+    "sql": "sql",
+    "svg": "svg",
+    "tcl": "tcl",
+    "toml": "toml",
+    "ttf": "ttf",
+    "vim": "vba",
+    "wav": "wav",
+    "woff": "woff",
+    "woff2": "woff2",
+    "whl": "zip",
+    "xz": "xz",
+    "yaml": "yaml",
+    "zip": "zip",
+}
 del BY_ENDING["vim"]  # a vim script has no name of its own in the network's list
 
 
@@ -107,8 +138,7 @@ def candidates(places: Iterable[Path], each: int) -> list[Path]:
                 ending = "other"
             key = hashlib.sha1("/".join(path.parts[-4:]).encode(errors="replace")).digest()
             by_ending[ending].add((key, path))
-    return [path for ending in sorted(by_ending)
-            for _, path in sorted(by_ending[ending])[:each]]  # fmt: skip
+    return [path for ending in sorted(by_ending) for _, path in sorted(by_ending[ending])[:each]]
 
 
 @dataclass(frozen=True)
@@ -146,8 +176,9 @@ def collect(session: Any, told: Config, each: int, most: int, calibration: int) 
             inputs.setdefault(made.tobytes(), (made, path))
     table = np.stack([made for made, _ in inputs.values()])
     paths = tuple(path for _, path in inputs.values())
-    said = np.concatenate([session.run(None, {"bytes": table[i : i + 1]})[0]
-                           for i in range(len(table))])  # fmt: skip
+    said = np.concatenate(
+        [session.run(None, {"bytes": table[i : i + 1]})[0] for i in range(len(table))]
+    )
     every = Files(table, said, paths)
     by_label: dict[int, list[int]] = defaultdict(list)
     keys = [hashlib.sha1(made.tobytes()).digest() for made in table]

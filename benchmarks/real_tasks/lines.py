@@ -20,8 +20,23 @@ from benchmarks.real_tasks.networks import Array
 
 HEIGHT, LEAST_WIDTH = 48, 320
 #: All come with perfmodel and its development extra, so others that are installed change nothing.
-PACKAGES = ("numpy", "scipy", "pydantic", "networkx", "plotly", "PuLP", "highspy", "PyYAML",
-            "cyclopts", "rich", "onnx", "onnxruntime", "hypothesis", "pytest", "ruff")  # fmt: skip
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "pydantic",
+    "networkx",
+    "plotly",
+    "PuLP",
+    "highspy",
+    "PyYAML",
+    "cyclopts",
+    "rich",
+    "onnx",
+    "onnxruntime",
+    "hypothesis",
+    "pytest",
+    "ruff",
+)
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.,:;()%+=/'&-]{0,13}")
 
 

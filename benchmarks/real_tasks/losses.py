@@ -89,8 +89,10 @@ class CtcExcess:
 
     def of(self, outputs: Iterable[Array]) -> float:
         """Return the excess; outputs are probabilities, (1, steps, classes) each."""
-        logs = [np.log(np.maximum(made[0][:, row], _LEAST)).astype(float)
-                for made, row in zip(outputs, self._labels, strict=True)]  # fmt: skip
+        logs = [
+            np.log(np.maximum(made[0][:, row], _LEAST)).astype(float)
+            for made, row in zip(outputs, self._labels, strict=True)
+        ]
         steps = np.array([len(log) for log in logs])
         score = np.full((len(logs), int(steps.max()), self._labels.shape[1]), 0.0)
         for k, log in enumerate(logs):
@@ -103,8 +105,10 @@ class CtcExcess:
             two = np.where(self._skips, two, -np.inf)
             new = np.logaddexp(np.logaddexp(now, one), two) + score[:, t]
             now = np.where((t < steps)[:, None], new, now)
-        ends = [np.logaddexp(row[n - 1], row[n - 2]) if n > 1 else row[0]
-                for row, n in zip(now, self._states, strict=True)]  # fmt: skip
+        ends = [
+            np.logaddexp(row[n - 1], row[n - 2]) if n > 1 else row[0]
+            for row, n in zip(now, self._states, strict=True)
+        ]
         return -float(np.sum(ends)) / self._characters - self._own
 
 

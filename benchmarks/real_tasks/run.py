@@ -123,35 +123,59 @@ def answer(task: Task, probes: int) -> dict[str, Any]:
             score = scores[choice]
             size = 100 * stored_bits(choice, sizes) / (8 * int(sizes.sum()))
             row = {
-                "limit": share, "picked": picked, "assignment": name, "size_percent": size,
-                "summed": predicted(choice, tables[0]), "measured": joint[choice],
-                "value": score.value, "interval": draws.interval(score), "others": score.others,
+                "limit": share,
+                "picked": picked,
+                "assignment": name,
+                "size_percent": size,
+                "summed": predicted(choice, tables[0]),
+                "measured": joint[choice],
+                "value": score.value,
+                "interval": draws.interval(score),
+                "others": score.others,
                 "difference": score.value - best.value,
                 "difference_interval": draws.interval(score, best),
                 "bits": "".join(str(BITS[o]) for o in choice),
-            }  # fmt: skip
+            }
             rows.append(row)
             low, high = row["difference_interval"]
             gap = f"{100 * row['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-            print(f"| {name} | {size:.1f} | {row['summed']:.3f} | {joint[choice]:.3f} | "
-                  f"{_figure(score, draws)} | {'' if name == OURS else gap} | "
-                  + " | ".join(f"{100 * v:.1f}" for v in score.others.values()) + " |")  # fmt: skip
+            print(
+                f"| {name} | {size:.1f} | {row['summed']:.3f} | {joint[choice]:.3f} | "
+                f"{_figure(score, draws)} | {'' if name == OURS else gap} | "
+                + " | ".join(f"{100 * v:.1f}" for v in score.others.values())
+                + " |"
+            )
         values = "; ".join(f"{name} {100 * value[0]:.2f}" for name, value in checked.items())
-        print(f"\nFound: {picked}. {check.kinds[0].name} on {len(task.checks)} more inputs, "
-              f"%: {values}.\n")  # fmt: skip
+        print(
+            f"\nFound: {picked}. {check.kinds[0].name} on {len(task.checks)} more inputs, "
+            f"%: {values}.\n"
+        )
         for name, choice in chosen.items():
             print(f"    {name:26} {''.join(str(BITS[o]) for o in choice)}")
         clock.lap(f"assignments and scores at {100 * share:g} %")
     print("\nCPU: " + ", ".join(f"{what} {seconds:.1f} s" for what, seconds in clock.laps))
-    return {"task": task.name, "about": task.about, "rows": rows, "cpu_s": dict(clock.laps),
-            "sizes": sizes.tolist(), "measured": raw.tolist(), "hessian": hessian.tolist(),
-            "additivity": str(additive), "float": plain.value, "int8": eight.value}  # fmt: skip
+    return {
+        "task": task.name,
+        "about": task.about,
+        "rows": rows,
+        "cpu_s": dict(clock.laps),
+        "sizes": sizes.tolist(),
+        "measured": raw.tolist(),
+        "hessian": hessian.tolist(),
+        "additivity": str(additive),
+        "float": plain.value,
+        "int8": eight.value,
+    }
 
 
 def assignments(
-    quantised: Quantised, names: list[str], tables: list[Array], hessian: Array, pairs: Pairs,
+    quantised: Quantised,
+    names: list[str],
+    tables: list[Array],
+    hessian: Array,
+    pairs: Pairs,
     limit: int,
-) -> dict[str, Choice]:  # fmt: skip
+) -> dict[str, Choice]:
     """Return what each method chooses under a limit in bits; `names` are those of the tables."""
     sizes = np.array([part.weights for part in quantised.network.parts])
     ratio = quantised.to_signal
@@ -176,8 +200,10 @@ def mixtures(tables: list[Array], names: list[str], sizes: Array, limit: int) ->
 
     The first is what matters but is measured badly on few inputs, the second is measured well.
     """
-    return {f"{names[-1]} + {w:g} x {names[0]}": exact(tables[-1] + w * tables[0], sizes, limit)
-            for w in (0.3, 1.0, 3.0)}  # fmt: skip
+    return {
+        f"{names[-1]} + {w:g} x {names[0]}": exact(tables[-1] + w * tables[0], sizes, limit)
+        for w in (0.3, 1.0, 3.0)
+    }
 
 
 class Clock:

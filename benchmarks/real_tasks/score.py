@@ -47,8 +47,9 @@ class Draws:
 def agreement(network: Network, operands: dict[str, Array], test: Files, known: Array) -> Score:
     """Return how often the first label is the float network's; beside it, the ending's."""
     session = network.session(operands)
-    said = np.concatenate([session.run(None, {"bytes": test.inputs[i : i + 1]})[0]
-                           for i in range(len(test.inputs))])  # fmt: skip
+    said = np.concatenate(
+        [session.run(None, {"bytes": test.inputs[i : i + 1]})[0] for i in range(len(test.inputs))]
+    )
     top, sure = said.argmax(1), known >= 0
     same = (top == test.probabilities.argmax(1)).astype(float)
     right = float((top[sure] == known[sure]).mean())

@@ -33,8 +33,9 @@ class Tails:
             graph.initializer.remove(tensor)
             graph.input.append(helper.make_tensor_value_info(tensor.name, 1, tensor.dims))
         self._network = network
-        self._first = {n: next(i for i, node in enumerate(graph.node) if n in node.input)
-                       for n in names}  # fmt: skip
+        self._first = {
+            n: next(i for i, node in enumerate(graph.node) if n in node.input) for n in names
+        }
         order = sorted(self._first.values())
         self._places = sorted({order[len(order) * k // cuts] for k in range(cuts)})
         self._places[0] = 0
@@ -84,5 +85,6 @@ def _states(
     for feed in feeds:
         values = session.run(kept, dict(feed)) if kept else []
         state = dict(feed) | dict(zip(kept, values, strict=True))
-        yield {n: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(v))
-               for n, v in state.items()}  # fmt: skip
+        yield {
+            n: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(v)) for n, v in state.items()
+        }

@@ -58,10 +58,20 @@ def magika_tasks(quick: bool) -> list[Task]:
 
     def task(name: str, network: Network, moments: Any = None) -> Task:
         return Task(
-            name, about, "agreement with the float network's first type", network, feeds, 3,
-            (OutputError, Divergence), lambda o: agreement(network, o, test, endings),
-            len(test.paths), (0.5, 0.375), checks, Renamed, moments,
-        )  # fmt: skip
+            name,
+            about,
+            "agreement with the float network's first type",
+            network,
+            feeds,
+            3,
+            (OutputError, Divergence),
+            lambda o: agreement(network, o, test, endings),
+            len(test.paths),
+            (0.5, 0.375),
+            checks,
+            Renamed,
+            moments,
+        )
 
     known = moments(whole, [*others[3::5], *others[4::5]])
     return [
@@ -83,15 +93,29 @@ def rapidocr_tasks(quick: bool) -> list[Task]:
 
     def task(name: str, about: str, limits: tuple[float, ...], known: Any) -> Task:
         return Task(
-            name, about, "character error rate", network, feeds, 12,
-            (OutputError, Divergence, CtcExcess), lambda o: character_error(network, o, test),
-            tested, limits, checks, Misread, known,
-        )  # fmt: skip
+            name,
+            about,
+            "character error rate",
+            network,
+            feeds,
+            12,
+            (OutputError, Divergence, CtcExcess),
+            lambda o: character_error(network, o, test),
+            tested,
+            limits,
+            checks,
+            Misread,
+            known,
+        )
 
     checks = [{"x": line.image} for line in rest[:checked]]
     found = moments(network, [{"x": line.image} for line in drawn[:rounding]])
     return [
         task("rapidocr, a layer, rounded to nearest", about, (0.625, 0.5), None),
-        task("rapidocr, a layer, compensated rounding", f"{about}, moments on {rounding} more",
-             (0.5, 0.375), found),
-    ]  # fmt: skip
+        task(
+            "rapidocr, a layer, compensated rounding",
+            f"{about}, moments on {rounding} more",
+            (0.5, 0.375),
+            found,
+        ),
+    ]

@@ -104,7 +104,11 @@ def cited_cases(table: Table) -> list[tuple[str, str, str, str]]:
     needed = ("workload", "device", "runtime", "precision")
     missing = [name for name in needed if name not in table.columns]
     if missing:
-        raise InputError([Fault(f"the table has no column '{name}'",
-                                expected="a table of `sweep`") for name in missing])  # fmt: skip
+        raise InputError(
+            [
+                Fault(f"the table has no column '{name}'", expected="a table of `sweep`")
+                for name in missing
+            ]
+        )
     columns = [[str(text) for text in table[name]] for name in needed]
     return list(dict.fromkeys(zip(*columns, strict=True)))

@@ -8,9 +8,17 @@ from perfmodel.calibrate.overlay import Calibration
 from perfmodel.former import former_names
 
 __all__ = [
-    "Calibration", "Constant", "CrossValidatedFit", "Fit", "NestedFit", "PulledConstants", "fit",
-    "left_out", "nested_left_out", "pooled_fit",
-]  # fmt: skip
+    "Calibration",
+    "Constant",
+    "CrossValidatedFit",
+    "Fit",
+    "NestedFit",
+    "PulledConstants",
+    "fit",
+    "left_out",
+    "nested_left_out",
+    "pooled_fit",
+]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, LeftOut="CrossValidatedFit")

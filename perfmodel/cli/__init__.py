@@ -84,8 +84,13 @@ def run_words(given: list[str]) -> int:
 
     given = _of_today(given)
     try:
-        code = app(given, exit_on_error=False, print_error=False, result_action="return_value",
-                   console=console() if _asks_for_help(given) else None)  # fmt: skip
+        code = app(
+            given,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+            console=console() if _asks_for_help(given) else None,
+        )
     except CycloptsError as error:
         from perfmodel.cli.refusal import parse_faults
 

@@ -21,9 +21,17 @@ from perfmodel.settings import FaultList
 from perfmodel.table import Result, plain
 
 _NEEDED = (
-    "numpy", "scipy", "pydantic", "PyYAML", "networkx", "plotly", "pulp", "highspy", "cyclopts",
+    "numpy",
+    "scipy",
+    "pydantic",
+    "PyYAML",
+    "networkx",
+    "plotly",
+    "pulp",
+    "highspy",
+    "cyclopts",
     "rich",
-)  # fmt: skip
+)
 _DISTRIBUTIONS = {"genz_llm": "genz-llm", "distributed": "distributed"}
 
 

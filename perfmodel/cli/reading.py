@@ -61,8 +61,11 @@ def _numbers(text: str, name: str, faults: FaultList) -> Any:
     if axis is None:
         return np.ones(1)
     if not axis.is_number or axis.spread is not None:
-        faults.append(Fault(f"'{text}' is no list of numbers", file=option,
-                            expected="numbers, such as 512,2048"))  # fmt: skip
+        faults.append(
+            Fault(
+                f"'{text}' is no list of numbers", file=option, expected="numbers, such as 512,2048"
+            )
+        )
         return np.ones(1)
     return np.asarray(axis.values, dtype=float)
 

@@ -84,9 +84,12 @@ def _reopened(stream: Any, descriptor: int, kind: type[io.TextIOWrapper]) -> Tex
         return stream
     known = cast("Any", stream)
     return kind(
-        known.buffer, stream.encoding, "backslashreplace",
-        line_buffering=stream.line_buffering, write_through=stream.write_through,
-    )  # fmt: skip
+        known.buffer,
+        stream.encoding,
+        "backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def _occupied() -> None:

@@ -51,10 +51,29 @@ SHORT: Final = ("batch", "context", "tensor")
 
 #: Shared options in the order in which every command lists them, after its own.
 ORDER: Final = (
-    "set", *SHORT, "precision", "runtime", "engine", "model", "relaxed", "warm", "fuse",
-    "flash_attention", "plan", "overlay", "method", "solver", "time_limit_s", "seed", "explain",
-    "rows", "report", "json", "output", "plot",
-)  # fmt: skip
+    "set",
+    *SHORT,
+    "precision",
+    "runtime",
+    "engine",
+    "model",
+    "relaxed",
+    "warm",
+    "fuse",
+    "flash_attention",
+    "plan",
+    "overlay",
+    "method",
+    "solver",
+    "time_limit_s",
+    "seed",
+    "explain",
+    "rows",
+    "report",
+    "json",
+    "output",
+    "plot",
+)
 
 
 def option_of(parameter: str) -> str:

@@ -36,9 +36,15 @@ class ArrayArea(NamedTuple):
 
 
 def array_area(
-    compute_format: str, units: Value, node_nm: Value, *, register_bytes: Value = 0.0,
-    buffer_bytes: Value = 0.0, banks: Value = 1, accumulator: str | None = None,
-) -> ArrayArea:  # fmt: skip
+    compute_format: str,
+    units: Value,
+    node_nm: Value,
+    *,
+    register_bytes: Value = 0.0,
+    buffer_bytes: Value = 0.0,
+    banks: Value = 1,
+    accumulator: str | None = None,
+) -> ArrayArea:
     """Return the area of an array of multiply-accumulators.
 
     Parameters

@@ -134,10 +134,15 @@ def _scarce(totals: Mapping[str, Value], setting: Setting) -> list[Violation]:
             f"{need / bound:{'.3g' if need < 1e3 * bound else '.0f'}} times" if bound else "none of"
         )
         message = f"the design takes {need:.0f} {name.upper()}, {ratio} the part's {bound:.0f}"
-        levers = (*_folded(setting, name, need / max(bound, 1.0)),
-                  f"a part with {need:.0f} {name.upper()}")  # fmt: skip
-        out.append(Violation(f"engines.{setting.engine_name}.{name}", need, bound, need - bound,
-                             levers, message))  # fmt: skip
+        levers = (
+            *_folded(setting, name, need / max(bound, 1.0)),
+            f"a part with {need:.0f} {name.upper()}",
+        )
+        out.append(
+            Violation(
+                f"engines.{setting.engine_name}.{name}", need, bound, need - bound, levers, message
+            )
+        )
     return sorted(out, key=lambda v: v.demand / max(v.bound, 1e-9), reverse=True)
 
 
@@ -155,9 +160,13 @@ def _folded(setting: Setting, name: str, excess: float) -> tuple[str, ...]:
 
 
 def _levers(
-    totals: Mapping[str, Value], setting: Setting, memory: str, need: float, bound: float,
+    totals: Mapping[str, Value],
+    setting: Setting,
+    memory: str,
+    need: float,
+    bound: float,
     parameters: Mapping[str, Value],
-) -> tuple[str, ...]:  # fmt: skip
+) -> tuple[str, ...]:
     def number(key: str) -> float:
         return first_number(totals[key])
 

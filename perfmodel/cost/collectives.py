@@ -20,8 +20,11 @@ from perfmodel.hardware.kernel import ConstantsOfKernels, Kernel, Share, Time
 
 #: Collective -> passes over the whole message that a ring's links carry, beside ``(n - 1) / n``.
 COLLECTIVES: Final[Mapping[str, float]] = {
-    "all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0, "all_to_all": 1.0,
-}  # fmt: skip
+    "all_reduce": 2.0,
+    "all_gather": 1.0,
+    "reduce_scatter": 1.0,
+    "all_to_all": 1.0,
+}
 
 #: Time of a step over PCIe by that over NVLink: NCCL's own table of a ring's hardware latencies in
 #: src/graph/tuning.cc, {LL, LL128, Simple}: PCI {1.0, 2.5, 5.7} us, NVLink {0.47, 1.9, 3.4} us.
@@ -159,7 +162,9 @@ def candidates(
         return xp.where(share > 0.0, seconds, never)
 
     out = {
-        "ring, bulk": k.bulk_start + steps * k.bulk_step * slow + bulk
+        "ring, bulk": k.bulk_start
+        + steps * k.bulk_step * slow
+        + bulk
         + k.ramp * b / (b + k.ramp * bandwidth),
         "ring, low latency": offered(
             k.low_share, steps * k.step * low + bulk / _safe(k.low_share, xp)
@@ -168,7 +173,7 @@ def candidates(
             k.middle_share,
             k.middle_start + steps * k.middle_step * middle + bulk / _safe(k.middle_share, xp),
         ),
-    }  # fmt: skip
+    }
     if name == "all_reduce":
         inside = k.switch_start + b / (_safe(k.switch_share, xp) * bandwidth)
         out["in the switch"] = xp.where(

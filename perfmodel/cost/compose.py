@@ -8,9 +8,13 @@ from perfmodel.arrays import Value, namespace
 
 
 def compose(
-    compute: Mapping[str, Value], memory: Mapping[str, Value], overhead: Mapping[str, Value],
-    overlap: str, cold: Value = None, pnorm: Value = None,
-) -> Value:  # fmt: skip
+    compute: Mapping[str, Value],
+    memory: Mapping[str, Value],
+    overhead: Mapping[str, Value],
+    overlap: str,
+    cold: Value = None,
+    pnorm: Value = None,
+) -> Value:
     """Return seconds of each row.
 
     Parameters

@@ -83,10 +83,20 @@ def emissions_kg(power_w: Value, years: Value, kg_per_kwh: Value) -> Value:
 
 
 def hardwired_systems(
-    systems: Value, *, chips: Value, chip_usd: Value, design_usd: Value, first_masks_usd: Value,
-    masks_again_usd: Value, system_w: Value, years: Value = 3.0, updates: Value = 2.0,
-    chips_per_node: Value = 8.0, spare_share: Value = 0.1, site: Site = SITE,
-) -> Ownership:  # fmt: skip
+    systems: Value,
+    *,
+    chips: Value,
+    chip_usd: Value,
+    design_usd: Value,
+    first_masks_usd: Value,
+    masks_again_usd: Value,
+    system_w: Value,
+    years: Value = 3.0,
+    updates: Value = 2.0,
+    chips_per_node: Value = 8.0,
+    spare_share: Value = 0.1,
+    site: Site = SITE,
+) -> Ownership:
     """Return the cost of systems whose weights are wires; new weights are new chips.
 
     Parameters
@@ -124,16 +134,31 @@ def hardwired_systems(
     made = systems * chips * site.embodied_kg_per_chip
     used = emissions_kg(power, years, site.carbon_kg_per_kwh)
     return Ownership(
-        power, node, infrastructure, capex, update, electricity, maintenance, static,
-        static + updates * update, used + made, used + made * (1.0 + updates),
-    )  # fmt: skip
+        power,
+        node,
+        infrastructure,
+        capex,
+        update,
+        electricity,
+        maintenance,
+        static,
+        static + updates * update,
+        used + made,
+        used + made * (1.0 + updates),
+    )
 
 
 def gpu_cluster(
-    gpus: Value, *, gpu_w: Value = 1300.0, node_usd: Value = 320_000.0, gpus_per_node: Value = 8.0,
-    years: Value = 3.0, upkeep_per_year: Value = 0.05, licence_usd_per_year: Value = 4500.0,
+    gpus: Value,
+    *,
+    gpu_w: Value = 1300.0,
+    node_usd: Value = 320_000.0,
+    gpus_per_node: Value = 8.0,
+    years: Value = 3.0,
+    upkeep_per_year: Value = 0.05,
+    licence_usd_per_year: Value = 4500.0,
     site: Site = SITE,
-) -> Ownership:  # fmt: skip
+) -> Ownership:
     """Return the cost of a cluster of GPUs; new weights cost nothing.
 
     Parameters
@@ -162,6 +187,15 @@ def gpu_cluster(
     emitted = emitted + gpus * site.embodied_kg_per_chip
     zero = 0.0 * bought
     return Ownership(
-        power, bought, infrastructure, capex, zero, electricity, maintenance, total, total,
-        emitted, emitted,
-    )  # fmt: skip
+        power,
+        bought,
+        infrastructure,
+        capex,
+        zero,
+        electricity,
+        maintenance,
+        total,
+        total,
+        emitted,
+        emitted,
+    )

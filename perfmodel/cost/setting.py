@@ -201,7 +201,7 @@ class Setting:
         if key not in self._views.others:
             self._views.others[key] = engine_view(
                 model, self.facts, self.engine_name, self.choices, kind
-            )  # fmt: skip
+            )
         return self._views.others[key]
 
     def inside(self, model: type[S], *fields: str) -> S:

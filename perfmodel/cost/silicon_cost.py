@@ -59,9 +59,14 @@ class MaskCost(NamedTuple):
 
 
 def mask_cost_usd(
-    set_usd: Value, chips: Value, *, plain_layers: Value = 58.0, extreme_layers: Value = 12.0,
-    own_layers: Value = 10.0, extreme_weight: Value = 6.0,
-) -> MaskCost:  # fmt: skip
+    set_usd: Value,
+    chips: Value,
+    *,
+    plain_layers: Value = 58.0,
+    extreme_layers: Value = 12.0,
+    own_layers: Value = 10.0,
+    extreme_weight: Value = 6.0,
+) -> MaskCost:
     """Return what masks cost for chips that differ in a few layers of wires.
 
     A layer of extreme ultraviolet counts as `extreme_weight` plain ones; a chip's own layers are

@@ -150,9 +150,12 @@ def throttled_speed(
 
 
 def natural_convection_resistance(
-    area_m2: Value, height_m: Value, surface_celsius: Value,
-    ambient_celsius: Value = ROOM_CELSIUS, emissivity: Value = 0.9,
-) -> Value:  # fmt: skip
+    area_m2: Value,
+    height_m: Value,
+    surface_celsius: Value,
+    ambient_celsius: Value = ROOM_CELSIUS,
+    emissivity: Value = 0.9,
+) -> Value:
     """Return the thermal resistance of a body that only still air and radiation cool, K/W.
 
     Convection of a vertical plate by Churchill and Chu (Int. J. Heat Mass Transfer 18, 1975),
@@ -266,6 +269,14 @@ def thermal_outcome(facts: Mapping[str, Any], latency_s: Value, energy_j: Value)
     kept = xp.minimum(power, xp.maximum(sustained, idle))
     drawn = power * full + kept * (HOUR - full)
     return Thermal(
-        sustained, speed, slowed, burst, steady, runs, runs * latency_s / HOUR, energy_j / battery,
-        (full + speed * (HOUR - full)) / latency_s, drawn / battery,
-    )  # fmt: skip
+        sustained,
+        speed,
+        slowed,
+        burst,
+        steady,
+        runs,
+        runs * latency_s / HOUR,
+        energy_j / battery,
+        (full + speed * (HOUR - full)) / latency_s,
+        drawn / battery,
+    )

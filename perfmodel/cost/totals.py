@@ -46,9 +46,13 @@ def pair_bits(table: OperatorTable, setting: Setting) -> Value:
 
 
 def network_totals(
-    table: OperatorTable, setting: Setting, row_s: Value, traffic: Mapping[str, Value],
-    operations: Mapping[str, Value], energy: Mapping[str, Value] | None = None,
-) -> tuple[dict[str, Value], bool]:  # fmt: skip
+    table: OperatorTable,
+    setting: Setting,
+    row_s: Value,
+    traffic: Mapping[str, Value],
+    operations: Mapping[str, Value],
+    energy: Mapping[str, Value] | None = None,
+) -> tuple[dict[str, Value], bool]:
     """Return the sums that predictions are made of; each of shape ``(points,)`` or a number.
 
     Returns

@@ -146,9 +146,12 @@ class Cases:
             The questions of this target alone; of all where left out.
         """
         return [
-            (case, question) for case in self.cases if case.machine is not None
-            for question in case.questions if target in ("", question.target)
-        ]  # fmt: skip
+            (case, question)
+            for case in self.cases
+            if case.machine is not None
+            for question in case.questions
+            if target in ("", question.target)
+        ]
 
 
 class RowOrigin(NamedTuple):
@@ -256,15 +259,20 @@ class ServedLoad:
         return (self.model, *self.parameters.items(), *self.choices.items())
 
     def serve(
-        self, device: Device | Machine, precision: Precision | str | None,
+        self,
+        device: Device | Machine,
+        precision: Precision | str | None,
         runtime: Runtime | str | None,
-    ) -> Served:  # fmt: skip
+    ) -> Served:
         """Return what requests see of it; a machine has its runtime."""
         return serve(
-            self.model, device, precision=precision,
+            self.model,
+            device,
+            precision=precision,
             runtime=None if isinstance(device, Machine) else runtime,
-            **self.parameters, **self.choices,
-        )  # fmt: skip
+            **self.parameters,
+            **self.choices,
+        )
 
 
 def served_load(model: str, settings: Mapping[str, Any]) -> ServedLoad:

@@ -141,10 +141,21 @@ def _row(system: PublishedSystem, claim: PublishedClaim, value: float) -> Reprod
     source = system.sources[claim.source]
     text = source.title + (f" ({source.url})" if source.url else "")
     return Reproduction(
-        system.system, claim.claim, claim.title, claim.published, value, claim.unit, error,
-        claim.basis, claim.constants, claim.tolerance, verdict, text, claim.note or "",
+        system.system,
+        claim.claim,
+        claim.title,
+        claim.published,
+        value,
+        claim.unit,
+        error,
+        claim.basis,
+        claim.constants,
+        claim.tolerance,
+        verdict,
+        text,
+        claim.note or "",
         claim.between,
-    )  # fmt: skip
+    )
 
 
 def _error(value: float, published: float) -> float:
@@ -154,8 +165,12 @@ def _error(value: float, published: float) -> float:
 def _asked(ask: Ask) -> tuple[float, tuple[float, float, str] | None]:
     """Return a prediction, and its ends at 90 % with what they rest on where it is a latency."""
     machine = hardware(ask.device).machine(ask.runtime).vary(ask.facts)
-    found = predict(workload(ask.workload, **ask.parameters), machine, precision=ask.precision,
-                    runtime=ask.runtime)  # fmt: skip
+    found = predict(
+        workload(ask.workload, **ask.parameters),
+        machine,
+        precision=ask.precision,
+        runtime=ask.runtime,
+    )
     value = float(getattr(found, ask.metric))
     if ask.metric != "latency_s":
         return value, None

@@ -249,11 +249,20 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 #: Class of kernels -> the class whose constants stand for its own.
-_SIBLINGS: Final = {"grouped": "conv", "moe": "gemm", "batched_gemm": "attention",
-                    "attention_prefill": "attention", "attention_decode": "attention"}  # fmt: skip
+_SIBLINGS: Final = {
+    "grouped": "conv",
+    "moe": "gemm",
+    "batched_gemm": "attention",
+    "attention_prefill": "attention",
+    "attention_decode": "attention",
+}
 #: Constant of a kernel -> where runtimes that know no kernels state the same, of a class.
-_PLAIN: Final = {"peak_share": "efficiency.{}", "bandwidth_share": "efficiency.bandwidth",
-                 "launch": "per_operator", "host_floor": "per_operator"}  # fmt: skip
+_PLAIN: Final = {
+    "peak_share": "efficiency.{}",
+    "bandwidth_share": "efficiency.bandwidth",
+    "launch": "per_operator",
+    "host_floor": "per_operator",
+}
 
 
 class Families:

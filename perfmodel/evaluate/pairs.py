@@ -131,18 +131,28 @@ def _timed_rows(result: ValidationResult) -> Iterator[_TimedRow]:
             continue
         case, question = origin.case, origin.question
         without = refitted.get((origin.subject, row["measured"]))
-        values = [row["measured"], row["predicted"], without.pop(0) if without else None,
-                  row.get("roofline"), row.get("compute")]  # fmt: skip
+        values = [
+            row["measured"],
+            row["predicted"],
+            without.pop(0) if without else None,
+            row.get("roofline"),
+            row.get("compute"),
+        ]
         seconds = tuple(np.nan if value is None else float(value) for value in values)
         if question.metric in RATES:
             seconds = tuple(1.0 / value if value else np.nan for value in seconds)
         sizes: Mapping[str, Any] = (question.load or question.workload).parameters
         network = (*sorted((name, float(value)) for name, value in sizes.items()), *_model(origin))
         yield _TimedRow(
-            result.name, origin.subject.workload_class, origin.subject.device,
-            (question.metric, *network), float(sizes.get("batch", 1.0)), str(case.precision),
-            (question.target, case.device, origin.runtime, case.warm), seconds,
-        )  # fmt: skip
+            result.name,
+            origin.subject.workload_class,
+            origin.subject.device,
+            (question.metric, *network),
+            float(sizes.get("batch", 1.0)),
+            str(case.precision),
+            (question.target, case.device, origin.runtime, case.warm),
+            seconds,
+        )
 
 
 def _model(origin: RowOrigin) -> tuple[Hashable, ...]:
@@ -155,9 +165,12 @@ def _model(origin: RowOrigin) -> tuple[Hashable, ...]:
 
 
 def _drawn(
-    strata: Mapping[str, Sequence[Index]], names: Index, measured: Floats, pairs: int,
+    strata: Mapping[str, Sequence[Index]],
+    names: Index,
+    measured: Floats,
+    pairs: int,
     rng: np.random.Generator,
-) -> Iterator[Index]:  # fmt: skip
+) -> Iterator[Index]:
     """Yield the pairs of each data set: all that there are, or its equal share of those wanted."""
     counts = {name: sum(_pairs_of(group) for group in strata[name]) for name in strata}
     left, wanted = len(counts), pairs

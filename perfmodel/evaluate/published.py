@@ -118,8 +118,12 @@ class PublishedSystem(_ClaimsSchema):
             seen.add(str(name))
             yield from _range_flaws(("claims", i, "between"), item)
             if isinstance(source, str) and source not in known:
-                yield Flaw(("claims", i, "source"), f"no source is named '{source}'",
-                           "a key of 'sources'", nearest(source, known))  # fmt: skip
+                yield Flaw(
+                    ("claims", i, "source"),
+                    f"no source is named '{source}'",
+                    "a key of 'sources'",
+                    nearest(source, known),
+                )
 
 
 def _range_flaws(at: Path, item: Mapping[str, Any]) -> Iterator[Flaw]:

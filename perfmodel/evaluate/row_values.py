@@ -47,9 +47,14 @@ class RowValues:
     """
 
     def __init__(
-        self, table: CsvTable, row: CsvRow, faults: list[Fault], signed: Sequence[str] = (),
-        words: str = "", tables: Mapping[str, Sequence[CsvRow]] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        table: CsvTable,
+        row: CsvRow,
+        faults: list[Fault],
+        signed: Sequence[str] = (),
+        words: str = "",
+        tables: Mapping[str, Sequence[CsvRow]] | None = None,
+    ) -> None:
         self._table, self._row, self._faults, self._signed = table, row, faults, signed
         self._words, self._tables = words, tables or {}
         self._values: dict[str, str | float | None] = {}

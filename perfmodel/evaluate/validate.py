@@ -153,9 +153,12 @@ def _present(data: str | Path | None, suffix: str) -> list[str]:
 
 
 def _load(
-    name: str | Path, data: str | Path | None, suffix: str, devices: list[str | Path],
+    name: str | Path,
+    data: str | Path | None,
+    suffix: str,
+    devices: list[str | Path],
     skip_bad_rows: bool,
-) -> Cases | ValidationResult:  # fmt: skip
+) -> Cases | ValidationResult:
     text = str(name)
     if isinstance(name, Path) or text.endswith(_TABLES):
         from perfmodel.evaluate.user_rows import load

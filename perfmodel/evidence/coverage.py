@@ -105,8 +105,10 @@ def _joined(of: tuple[str, str, str, str], devices: Sequence[_DeviceCoverage]) -
 
 #: Basis -> how the rows were predicted that its intervals are held against.
 HELD_AGAINST: Final[Mapping[str, str]] = {
-    "measured": "as_is", "transferred": "left_out", "assumed": "generic",
-}  # fmt: skip
+    "measured": "as_is",
+    "transferred": "left_out",
+    "assumed": "generic",
+}
 #: Rows of a device that count at most: more of them say more of that device, not of others.
 COUNTED: Final = 40
 #: Devices without a stretch that a class's own count beside: few devices say little of the next.
@@ -178,9 +180,9 @@ def stretch_of(devices: Sequence[ScoredDevice], without: str = "") -> tuple[floa
     others = [one for one in devices if one.device != without]
     if not others:
         return 1.0, 1.0
-    weights = np.concatenate([
-        np.full(len(one.residuals), one.counted / len(one.residuals)) for one in others
-    ])  # fmt: skip
+    weights = np.concatenate(
+        [np.full(len(one.residuals), one.counted / len(one.residuals)) for one in others]
+    )
     share = len(others) / (len(others) + _PLAIN)
     scores = [np.concatenate([one.scores(level) for one in others]) for level in LEVELS]
     half, most = [

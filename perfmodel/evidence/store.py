@@ -153,9 +153,12 @@ def read_evidence(path: Path) -> Evidence:
         )
     except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise InputError(
-            Fault(f"is no file of evidence: {error}", file=str(path),
-                  expected="what `perfmodel validate --left-out --evidence` writes")
-        ) from None  # fmt: skip
+            Fault(
+                f"is no file of evidence: {error}",
+                file=str(path),
+                expected="what `perfmodel validate --left-out --evidence` writes",
+            )
+        ) from None
 
 
 @lru_cache(maxsize=1)
@@ -198,9 +201,15 @@ def _numbers(text: str) -> Floats:
 
 #: Metric -> quantity that its evidence is of; a rate is evidence of a time.
 QUANTITIES: Final = {
-    "latency_s": "time", "ttft_s": "time", "tpot_s": "time", "tokens_per_s": "time",
-    "frames_per_s": "time", "admitted_ttft_s": "time", "energy_j": "energy", "power_w": "power",
-}  # fmt: skip
+    "latency_s": "time",
+    "ttft_s": "time",
+    "tpot_s": "time",
+    "tokens_per_s": "time",
+    "frames_per_s": "time",
+    "admitted_ttft_s": "time",
+    "energy_j": "energy",
+    "power_w": "power",
+}
 #: Metrics that grow as the time of a run shrinks.
 RATES: Final = frozenset({"tokens_per_s", "frames_per_s"})
 

@@ -93,10 +93,12 @@ class Expression:
         # A word compared with a column of texts lacks its quotes.
         texts = {
             child.name
-            for node in walk(self.root) if isinstance(node, ExpressionOperation)
-            for child in node.operands if isinstance(child, Name)
+            for node in walk(self.root)
+            if isinstance(node, ExpressionOperation)
+            for child in node.operands
+            if isinstance(child, Name)
             if any(isinstance(o, Name) and given.get(o.name) == TEXT for o in node.operands)
-        }  # fmt: skip
+        }
         for node in walk(self.root):
             if isinstance(node, Name) and node.name not in known:
                 meant = nearest(node.name, known)
@@ -106,10 +108,12 @@ class Expression:
                 )
                 faults.append(
                     self._fault(
-                        node, f"there is no column '{node.name}'", suggestion=meant,
+                        node,
+                        f"there is no column '{node.name}'",
+                        suggestion=meant,
                         expected="" if meant else expected,
                     )
-                )  # fmt: skip
+                )
         if not faults:
             self._dimension(self.root, given, faults)
         return faults
@@ -148,24 +152,35 @@ class Expression:
             for child, part in zip(node.operands, parts, strict=True):
                 if part not in (TRUTH, None) or isinstance(child, Number):
                     faults.append(
-                        self._fault(child, "this is not a condition",
-                                    expected="a comparison, such as latency_s <= 5 ms")
-                    )  # fmt: skip
+                        self._fault(
+                            child,
+                            "this is not a condition",
+                            expected="a comparison, such as latency_s <= 5 ms",
+                        )
+                    )
             return TRUTH
         if TEXT in parts and (kind not in ("==", "!=") or len(set(parts)) > 1):
             at = node.operands[parts.index(TEXT)]
             faults.append(
-                self._fault(at, "a text can only be compared with another by == or !=",
-                            expected="such as device == 'a100'")
-            )  # fmt: skip
+                self._fault(
+                    at,
+                    "a text can only be compared with another by == or !=",
+                    expected="such as device == 'a100'",
+                )
+            )
             return TRUTH if kind in COMPARISONS else None
         if kind in COMPARISONS or kind in ("+", "-"):
             known = [p for p in parts if p is not None]
             if len(set(known)) > 1:
                 left, right = (_phrase(p) for p in dict.fromkeys(known))
                 verb = "compared" if kind in COMPARISONS else "added"
-                faults.append(self._fault(node, f"{left} and {right} cannot be {verb}",
-                                          expected=f"{left} on both sides"))  # fmt: skip
+                faults.append(
+                    self._fault(
+                        node,
+                        f"{left} and {right} cannot be {verb}",
+                        expected=f"{left} on both sides",
+                    )
+                )
             return TRUTH if kind in COMPARISONS else (known[0] if known else None)
         return parts[0] if kind == "neg" else None
 

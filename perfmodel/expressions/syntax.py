@@ -77,16 +77,27 @@ class Parser:
         """
         try:
             if len(self.text) > _LONGEST:
-                raise _Syntax(Fault(f"{len(self.text)} characters are too many", file=self.file,
-                                    expected=f"at most {_LONGEST}"))  # fmt: skip
+                raise _Syntax(
+                    Fault(
+                        f"{len(self.text)} characters are too many",
+                        file=self.file,
+                        expected=f"at most {_LONGEST}",
+                    )
+                )
             self.tokens = list(self._scan())
             if len(self.tokens) == 1:
-                raise _Syntax(Fault("an empty condition", file=self.file,
-                                    expected="such as latency_s <= 5 ms"))  # fmt: skip
+                raise _Syntax(
+                    Fault(
+                        "an empty condition", file=self.file, expected="such as latency_s <= 5 ms"
+                    )
+                )
             root = self._or()
             if self._peek.kind != "end":
-                raise self._error(self._peek, f"'{self._peek.text}' does not belong here",
-                                  "'and', 'or', a comparison, or the end")  # fmt: skip
+                raise self._error(
+                    self._peek,
+                    f"'{self._peek.text}' does not belong here",
+                    "'and', 'or', a comparison, or the end",
+                )
         except _Syntax as error:
             raise InputError(error.fault) from None
         return root
@@ -111,9 +122,15 @@ class Parser:
                 meant = _SLIPS.get(written, "")
                 expected = "" if meant else "columns, numbers, comparisons, 'and', 'or', 'not'"
                 raise _Syntax(
-                    Fault(f"'{written}' means nothing here", file=self._file, line=1,
-                          column=column, suggestion=meant, expected=expected)
-                )  # fmt: skip
+                    Fault(
+                        f"'{written}' means nothing here",
+                        file=self._file,
+                        line=1,
+                        column=column,
+                        suggestion=meant,
+                        expected=expected,
+                    )
+                )
             elif kind == "name" and written.lower() in _WORDS:
                 made = _Token("op", written.lower(), column)
             yield made
@@ -131,9 +148,14 @@ class Parser:
                         suggestion = error.suggestion.partition(" ")[2]
                         break
         suggestion = suggestion or nearest(unit, known)
-        return Fault(f"'{unit}' is not a unit", file=self._file, line=1, column=column,
-                     suggestion=f"{number} {suggestion}" if suggestion else "",
-                     expected="" if suggestion else "such as 5 ms, 512 KiB, 25 GB/s")  # fmt: skip
+        return Fault(
+            f"'{unit}' is not a unit",
+            file=self._file,
+            line=1,
+            column=column,
+            suggestion=f"{number} {suggestion}" if suggestion else "",
+            expected="" if suggestion else "such as 5 ms, 512 KiB, 25 GB/s",
+        )
 
     @property
     def _file(self) -> str:

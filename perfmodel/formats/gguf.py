@@ -65,9 +65,18 @@ def _mix(name: str, base: str, note: str, **wider: dict[str, float]) -> Format:
     )
     b = _Q[base]
     return Format(
-        name, b.element_bits, b.family, b.compute, b.group, b.scale_bits, b.zero_bits, overrides,
-        _MIX, note, base,
-    )  # fmt: skip
+        name,
+        b.element_bits,
+        b.family,
+        b.compute,
+        b.group,
+        b.scale_bits,
+        b.zero_bits,
+        overrides,
+        _MIX,
+        note,
+        base,
+    )
 
 
 # `use_more_bits` picks the first and last eighth of the layers and every third between: one half.
@@ -78,32 +87,51 @@ _HEAD = {"q6_k": 1.0}
 _MIXTURES: tuple[Format, ...] = (
     *(_mix(name, name, "head in q6_k", head=_HEAD) for name in ("q4_0", "q4_1", "q5_0", "q5_1")),
     _mix(
-        "q4_k_m", "q4_k", "half of attn_v and ffn_down in q6_k, head in q6_k",
-        attn_v=_HALF, ffn_down=_HALF, head={"q6_k": 1.0},
-    ),
-    _mix(
-        "q4_k_s", "q4_k", "first eighth of ffn_down and first 4 attn_v in q5_k, head in q6_k",
-        attn_v={"q5_k": 0.125, "q4_k": 0.875}, ffn_down={"q5_k": 0.125, "q4_k": 0.875},
+        "q4_k_m",
+        "q4_k",
+        "half of attn_v and ffn_down in q6_k, head in q6_k",
+        attn_v=_HALF,
+        ffn_down=_HALF,
         head={"q6_k": 1.0},
     ),
     _mix(
-        "q5_k_m", "q5_k", "half of attn_v and ffn_down in q6_k, head in q6_k",
-        attn_v={"q6_k": 0.5, "q5_k": 0.5}, ffn_down={"q6_k": 0.5, "q5_k": 0.5},
+        "q4_k_s",
+        "q4_k",
+        "first eighth of ffn_down and first 4 attn_v in q5_k, head in q6_k",
+        attn_v={"q5_k": 0.125, "q4_k": 0.875},
+        ffn_down={"q5_k": 0.125, "q4_k": 0.875},
+        head={"q6_k": 1.0},
+    ),
+    _mix(
+        "q5_k_m",
+        "q5_k",
+        "half of attn_v and ffn_down in q6_k, head in q6_k",
+        attn_v={"q6_k": 0.5, "q5_k": 0.5},
+        ffn_down={"q6_k": 0.5, "q5_k": 0.5},
         head={"q6_k": 1.0},
     ),
     _mix("q5_k_s", "q5_k", "head in q6_k", head={"q6_k": 1.0}),
     _mix("q6_k", "q6_k", "every tensor", head={"q6_k": 1.0}),
     _mix(
-        "q2_k", "q2_k", "attn_v, attn_output and ffn_down in q3_k, head in q6_k",
-        attn_v={"q3_k": 1.0}, attn_output={"q3_k": 1.0}, ffn_down={"q3_k": 1.0}, head={"q6_k": 1.0},
+        "q2_k",
+        "q2_k",
+        "attn_v, attn_output and ffn_down in q3_k, head in q6_k",
+        attn_v={"q3_k": 1.0},
+        attn_output={"q3_k": 1.0},
+        ffn_down={"q3_k": 1.0},
+        head={"q6_k": 1.0},
     ),
     _mix("mxfp4_moe", "q8_0", "experts in mxfp4", expert={"mxfp4": 1.0}),
     _mix(
-        "q3_k_m", "q3_k", "attn_v and attn_output in q4_k, ffn_down mostly q4_k, head in q6_k",
-        attn_v={"q4_k": 0.9375, "q5_k": 0.0625}, attn_output={"q4_k": 1.0},
-        ffn_down={"q4_k": 0.9375, "q5_k": 0.0625}, head={"q6_k": 1.0},
+        "q3_k_m",
+        "q3_k",
+        "attn_v and attn_output in q4_k, ffn_down mostly q4_k, head in q6_k",
+        attn_v={"q4_k": 0.9375, "q5_k": 0.0625},
+        attn_output={"q4_k": 1.0},
+        ffn_down={"q4_k": 0.9375, "q5_k": 0.0625},
+        head={"q6_k": 1.0},
     ),
-)  # fmt: skip
+)
 
 _MIXED = {f.name for f in _MIXTURES}
 GGUF: tuple[Format, ...] = (*(f for f in _BLOCKS if f.name not in _MIXED), *_MIXTURES)
@@ -112,9 +140,15 @@ GGUF: tuple[Format, ...] = (*(f for f in _BLOCKS if f.name not in _MIXED), *_MIX
 #: (`llama_tensor_get_type`, "fallback").
 _SUPER = 256
 _FALLBACK = {
-    "q2_k": "iq4_nl", "q3_k": "iq4_nl", "iq4_xs": "iq4_nl", "q4_k": "q5_0", "q5_k": "q5_1",
-    "q6_k": "q8_0", "tq1_0": "q4_0", "tq2_0": "q4_0",
-}  # fmt: skip
+    "q2_k": "iq4_nl",
+    "q3_k": "iq4_nl",
+    "iq4_xs": "iq4_nl",
+    "q4_k": "q5_0",
+    "q5_k": "q5_1",
+    "q6_k": "q8_0",
+    "tq1_0": "q4_0",
+    "tq2_0": "q4_0",
+}
 
 
 def is_gguf(weights: Format) -> bool:

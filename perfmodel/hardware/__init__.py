@@ -78,7 +78,14 @@ _HOME = {
     "facts": ("Facts", "Provenance"),
     "grade": ("Grade",),
     "library": (
-        "SpecEntry", "check", "data_root", "device_names", "entries", "hardware", "names", "select",
+        "SpecEntry",
+        "check",
+        "data_root",
+        "device_names",
+        "entries",
+        "hardware",
+        "names",
+        "select",
     ),
     "link": ("Link",),
     "machine": ("Machine",),
@@ -87,7 +94,7 @@ _HOME = {
     "quantity": ("Confidence", "Of", "Quantity", "Rate", "Spec"),
     "runtime": ("EFFICIENCY_CLASSES", "Fusion", "Runtime", "Semantics"),
     "structure": ("check_sources",),
-}  # fmt: skip
+}
 _MODULE = {name: module for module, held in _HOME.items() for name in held}
 
 _former = former_names(__name__, Entry="SpecEntry")

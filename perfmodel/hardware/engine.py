@@ -15,16 +15,53 @@ from perfmodel.pydantic_faults import Flaw, checked
 from perfmodel.units import show
 
 COMPUTE_FORMATS: Final = (
-    "fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp6", "fp4",
-    "mxfp8", "mxfp6", "mxfp4", "nvfp4", "bfp16", "bfp8", "bfp4",
-    "int64", "int32", "int16", "int8", "int4", "int2", "int1", "ternary", "binary",
-)  # fmt: skip
+    "fp64",
+    "fp32",
+    "tf32",
+    "bf16",
+    "fp16",
+    "fp8",
+    "fp8_e4m3",
+    "fp8_e5m2",
+    "fp6",
+    "fp4",
+    "mxfp8",
+    "mxfp6",
+    "mxfp4",
+    "nvfp4",
+    "bfp16",
+    "bfp8",
+    "bfp4",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "int4",
+    "int2",
+    "int1",
+    "ternary",
+    "binary",
+)
 """Formats that engines multiply in; a pair of formats is written weights first: ``int4xint8``."""
 
 OperatorKind: TypeAlias = Literal[
-    "gemm", "conv", "depthwise", "attention", "moe", "recurrent", "elementwise", "norm", "softmax",
-    "pool", "copy", "gather", "resize", "scan", "quantise", "tree",
-]  # fmt: skip
+    "gemm",
+    "conv",
+    "depthwise",
+    "attention",
+    "moe",
+    "recurrent",
+    "elementwise",
+    "norm",
+    "softmax",
+    "pool",
+    "copy",
+    "gather",
+    "resize",
+    "scan",
+    "quantise",
+    "tree",
+]
 
 Count: TypeAlias = Annotated[Quantity, Of("count", positive=True, whole=True)]
 Issue: TypeAlias = Annotated[Quantity, Of("count", positive=True, ceiling=64.0)]

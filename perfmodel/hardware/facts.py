@@ -110,9 +110,15 @@ class Facts:
 
 #: Numbers of a device's `power`.
 POWER: Final = (
-    "idle", "busy", "thermal_resistance", "heat_capacity", "ambient", "limit", "speed_exponent",
+    "idle",
+    "busy",
+    "thermal_resistance",
+    "heat_capacity",
+    "ambient",
+    "limit",
+    "speed_exponent",
     "battery",
-)  # fmt: skip
+)
 #: Numbers that are worked out of several fields.
 _SUSTAINED: Final = Of("fraction", positive=True, ceiling=1.0)
 _SPEEDUP: Final = Of("fraction", floor=1.0)
@@ -195,9 +201,13 @@ class _FactsBuilder:
             self._number(f"{at}{name}", field_limits(model)[name], given, entry, default)
 
     def _number(
-        self, path: str, limits: Of, given: Quantity | None, entry: Any,
+        self,
+        path: str,
+        limits: Of,
+        given: Quantity | None,
+        entry: Any,
         default: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if given is None:
             self.facts.put(path, limits, default, _DEFAULT)
         else:
@@ -241,8 +251,14 @@ class _FactsBuilder:
         for name in ("sparse_speedup", "accumulator_speedup"):
             for key, speedup in getattr(engine, name).items():
                 facts.put(f"{at}.{name}.{key}", _SPEEDUP, speedup, self._entry(engine))
-        for name in ("boost_clock", "vector_issue", "unpack_speedup", "busy_power",
-                     "vector_energy_per_op", "move_energy"):  # fmt: skip
+        for name in (
+            "boost_clock",
+            "vector_issue",
+            "unpack_speedup",
+            "busy_power",
+            "vector_energy_per_op",
+            "move_energy",
+        ):
             if getattr(engine, name) is not None:
                 self._fields(f"{at}.", Engine, engine, name)
         self._own(at, engine, Engine)

@@ -64,8 +64,9 @@ def inherited(
         fault = error.faults[0]
         if fault.file and fault.line:  # the base exists and is itself at fault
             raise
-        raise InputError(_fault(base, f"no spec is named '{base.value}'", fault.expected,
-                                fault.suggestion)) from None  # fmt: skip
+        raise InputError(
+            _fault(base, f"no spec is named '{base.value}'", fault.expected, fault.suggestion)
+        ) from None
     if below.name in chain:  # by way of an alias
         circle = " -> ".join([*chain[chain.index(below.name) :], below.name])
         raise InputError(_fault(base, f"specs inherit in a circle: {circle}", "another base"))
@@ -122,8 +123,9 @@ def _sustained(below: MarkedNode, memory: MarkedNode, bandwidth: MarkedNode) -> 
     said = content["note"].value if "note" in content else None
     note = f"{fraction:.3g} of the theoretical rate, as in the base" + (f"; {said}" if said else "")
     content = content | {"value": number, "note": replace(number, value=note)}
-    return replace(memory, value=memory.children
-                   | {"sustained_bandwidth": replace(given, value=content)})  # fmt: skip
+    return replace(
+        memory, value=memory.children | {"sustained_bandwidth": replace(given, value=content)}
+    )
 
 
 def _rate(node: MarkedNode | None) -> tuple[float, str] | None:
@@ -174,8 +176,13 @@ def settled(root: MarkedNode, model: type[Spec], keep: bool = False) -> MarkedNo
     content = {k: v for k, v in root.children.items() if keep or k not in ("source", "confidence")}
     sections: dict[str, type[Spec]] = {"serving": Serving} if model is Runtime else {}
     if model is Device:
-        sections = {"engines": Engine, "memories": Memory, "links": Link, "power": Power,
-                    "energy": EnergyModel}  # fmt: skip
+        sections = {
+            "engines": Engine,
+            "memories": Memory,
+            "links": Link,
+            "power": Power,
+            "energy": EnergyModel,
+        }
     for key, node in list(content.items()):
         if key == "energy" and isinstance(node.value, str):  # its node alone
             node = replace(node, value={"node": node})
@@ -230,8 +237,13 @@ def _numbers(
 
 def _number(node: MarkedNode, defaults: dict[str, MarkedNode]) -> MarkedNode:
     if node.children:
-        return replace(node, value={**node.children, **{k: n for k, n in defaults.items()
-                                                        if k not in node.children}})  # fmt: skip
+        return replace(
+            node,
+            value={
+                **node.children,
+                **{k: n for k, n in defaults.items() if k not in node.children},
+            },
+        )
     if node.value is None or not defaults:
         return node
     return replace(node, value={"value": node, **defaults})

@@ -119,8 +119,13 @@ def select(wanted: str, directories: Iterable[str | Path] = ()) -> list[str]:
             tags = sorted({t for e in known for t in e.tags})
             meant = nearest(tag, tags)
             expected = "" if meant else one_of(tags)
-            faults.append(Fault(f"no device has the tag '{tag}'", expected=expected,
-                                suggestion=f"tag:{meant}" if meant else ""))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"no device has the tag '{tag}'",
+                    expected=expected,
+                    suggestion=f"tag:{meant}" if meant else "",
+                )
+            )
     if faults:
         raise InputError(faults)
     return list(chosen)
@@ -192,8 +197,9 @@ def folder_faults(directories: Iterable[str | Path]) -> list[Fault]:
     folders = tuple(directories)
     for folder in map(Path, folders):
         if not folder.is_dir():
-            faults.append(Fault("no such folder", file=str(folder),
-                                expected="a folder of device specs"))  # fmt: skip
+            faults.append(
+                Fault("no such folder", file=str(folder), expected="a folder of device specs")
+            )
             continue
         for path in sorted(p for p in folder.iterdir() if p.name.endswith(_SUFFIXES)):
             try:
@@ -342,10 +348,11 @@ def _runtime_faults(root: MarkedNode, file: str) -> list[Fault]:
             _entry(node.value, "runtimes", ())
         except InputError as error:
             faults += [
-                replace(fault, path=path, file=node.file or file, line=node.line,
-                        column=node.column)
+                replace(
+                    fault, path=path, file=node.file or file, line=node.line, column=node.column
+                )
                 for fault in error.faults
-            ]  # fmt: skip
+            ]
     return faults
 
 
@@ -362,8 +369,14 @@ def _head(file: tuple[str, int]) -> SpecEntry:
         head = cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
     except (InputError, yaml.YAMLError):
         pass  # an unreadable file is listed by its name; reading it will say what is wrong
-    return SpecEntry(path.stem, path, _texts(head, "aliases"), _texts(head, "tags"),
-                 str(head.get("title") or ""), str(head.get("base") or ""))  # fmt: skip
+    return SpecEntry(
+        path.stem,
+        path,
+        _texts(head, "aliases"),
+        _texts(head, "tags"),
+        str(head.get("title") or ""),
+        str(head.get("base") or ""),
+    )
 
 
 def _texts(head: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -105,8 +105,9 @@ def pairs_of(paths: Iterable[str]) -> list[tuple[str, str]]:
     return [*PAIRS, *((f"{stem}_start", f"{stem}_end") for stem in dict.fromkeys(stems))]
 
 
-def pair_faults(values: Mapping[str, Any], changes: Mapping[str, Any], limits: Mapping[str, Of]
-                ) -> Iterator[Fault]:  # fmt: skip
+def pair_faults(
+    values: Mapping[str, Any], changes: Mapping[str, Any], limits: Mapping[str, Of]
+) -> Iterator[Fault]:
     """Yield the faults of varied facts that others bound.
 
     Parameters

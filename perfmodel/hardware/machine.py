@@ -228,8 +228,10 @@ class Machine:
                 if far is not None:
                     shown, spec = (units.show(v, limits.dimension) for v in (far, stated))
                     unit = units.DIMENSIONS[limits.dimension].unit
-                    found.append(f"{path} is set to {shown}, and the spec states {spec}: a number "
-                                 f"without a unit is in {unit}")  # fmt: skip
+                    found.append(
+                        f"{path} is set to {shown}, and the spec states {spec}: a number "
+                        f"without a unit is in {unit}"
+                    )
         return found
 
     @property
@@ -239,8 +241,9 @@ class Machine:
         for path, cause in self._scaled.items():
             known = found[path]
             way = "by" if path in self._base.derived else "in proportion to"
-            found[path] = Provenance(f"vary ({way} {cause})", known.source, known.confidence,
-                                     known.note)  # fmt: skip
+            found[path] = Provenance(
+                f"vary ({way} {cause})", known.source, known.confidence, known.note
+            )
         return found | dict.fromkeys(self._changes, Provenance("vary"))
 
     @property
@@ -293,8 +296,16 @@ def _overlaid(base: Facts, overlay: Mapping[str, Any]) -> Facts:
             known and known.fitted_on,
         )
     derived = {path: law for path, law in base.derived.items() if path not in origins}
-    return Facts(values, base.provenance | origins, base.limits, base.scaled, derived,
-                 base.aliases, base.engine, base.memory)  # fmt: skip
+    return Facts(
+        values,
+        base.provenance | origins,
+        base.limits,
+        base.scaled,
+        derived,
+        base.aliases,
+        base.engine,
+        base.memory,
+    )
 
 
 def _applied(base: Facts, changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -385,9 +396,9 @@ def _unknown(base: Facts, path: str) -> Fault:
             at = ".".join([*mended, ""])
             if meant:  # a path that stops too early
                 at, depth = f"{at}{meant}.", depth + 1
-                choices = list(dict.fromkeys(
-                    t[depth] for t in trees if t[: depth] == at.split(".")[:-1]
-                ))  # fmt: skip
+                choices = list(
+                    dict.fromkeys(t[depth] for t in trees if t[:depth] == at.split(".")[:-1])
+                )
             whole = "" if mended or meant else nearest(path, known)
             expected = "" if whole else one_of(at + choice for choice in choices)
             return Fault("no such fact", path, expected=expected, suggestion=whole)

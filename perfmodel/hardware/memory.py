@@ -11,8 +11,13 @@ from perfmodel.catalog import load_kind, names
 from perfmodel.hardware.quantity import Confidence, Of, Quantity, Rate, Spec
 
 MEMORY_KINDS: Final = (
-    "register_file", "scratchpad", "dram", "flash", "storage", "disk",
-)  # fmt: skip
+    "register_file",
+    "scratchpad",
+    "dram",
+    "flash",
+    "storage",
+    "disk",
+)
 """Kinds of memory that the base class describes; others have a class of their own."""
 
 Size: TypeAlias = Annotated[Quantity, Of("bytes")]

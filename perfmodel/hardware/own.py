@@ -113,8 +113,17 @@ def new(
         settings.setdefault(path, value)
     if known is not None and not title:
         title = known.sketch.title
-    return copied(name, device, settings, title=title, source=source, confidence=confidence,
-                  runtime=runtime, why=why, directories=directories)  # fmt: skip
+    return copied(
+        name,
+        device,
+        settings,
+        title=title,
+        source=source,
+        confidence=confidence,
+        runtime=runtime,
+        why=why,
+        directories=directories,
+    )
 
 
 def near(
@@ -178,8 +187,9 @@ def near(
 
 
 def _nothing() -> Fault:
-    return Fault("nothing to find a device by",
-                 expected="a device, or --bandwidth, --peak, --kind or --like")  # fmt: skip
+    return Fault(
+        "nothing to find a device by", expected="a device, or --bandwidth, --peak, --kind or --like"
+    )
 
 
 def _words(like: str | Iterable[str]) -> list[str]:
@@ -188,9 +198,13 @@ def _words(like: str | Iterable[str]) -> list[str]:
 
 
 def _chosen(
-    name: str, wanted: Sketch, known: products.HardwareProduct | None, words: list[str], kind: str,
+    name: str,
+    wanted: Sketch,
+    known: products.HardwareProduct | None,
+    words: list[str],
+    kind: str,
     directories: Iterable[str | Path],
-) -> tuple[str, str]:  # fmt: skip
+) -> tuple[str, str]:
     """Return the name of the device to copy, and why that one."""
     if wanted.bandwidth is None and not wanted.peaks:
         if known is not None:
@@ -210,10 +224,12 @@ def _chosen(
     best, rest = found[0], found[1:]
     said = [
         f"{noun} {ratio:.3g} times the wanted"
-        for noun, ratio in (("bandwidth", best.bandwidth_ratio),
-                            (f"{best.format} peak", best.peak_ratio))
+        for noun, ratio in (
+            ("bandwidth", best.bandwidth_ratio),
+            (f"{best.format} peak", best.peak_ratio),
+        )
         if ratio is not None
-    ]  # fmt: skip
+    ]
     asked = [*words, kind] if kind else words
     by = " and ".join(said) or f"the first by name of those with {' and '.join(asked)}"
     then = f"; next is {rest[0].name}" if rest else ""

@@ -283,8 +283,10 @@ class Of:
         if self.whole and value != int(value):
             return f"{value:.9g} is not a whole number", "a whole number above zero"
         if tiny:
-            return (f"{value:g} {dimension.unit} is absurdly small",
-                    f"zero, or at least {units.LEAST:g} {dimension.unit}")  # fmt: skip
+            return (
+                f"{value:g} {dimension.unit} is absurdly small",
+                f"zero, or at least {units.LEAST:g} {dimension.unit}",
+            )
         if value > self.most:
             word = "too large" if self.ceiling else "absurd"
             limit = units.show(self.most, self.dimension)

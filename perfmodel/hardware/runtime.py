@@ -22,10 +22,27 @@ if TYPE_CHECKING:
     from perfmodel.hardware.device import Device
 
 EFFICIENCY_CLASSES: Final = (
-    "bandwidth", "gemm", "gemv", "moe", "conv", "grouped", "depthwise", "attention", "recurrent",
-    "scan", "embedding", "vector", "elementwise", "norm", "softmax", "pool", "tree", "copy",
-    "reorder", "cache",
-)  # fmt: skip
+    "bandwidth",
+    "gemm",
+    "gemv",
+    "moe",
+    "conv",
+    "grouped",
+    "depthwise",
+    "attention",
+    "recurrent",
+    "scan",
+    "embedding",
+    "vector",
+    "elementwise",
+    "norm",
+    "softmax",
+    "pool",
+    "tree",
+    "copy",
+    "reorder",
+    "cache",
+)
 """Operator classes that an efficiency multiplies the peak of; ``bandwidth`` multiplies the main
 memory's, ``copy`` the bandwidth of every level where a kernel only moves data, ``reorder`` (falls
 back to ``copy``) where it converts a layout, ``cache`` where it attends (beside ``bandwidth``).
@@ -35,20 +52,77 @@ back to ``copy``) where it converts a layout, ``cache`` where it attends (beside
 ``vector``."""
 
 EXECUTED_CLASSES: Final = (
-    "gemm", "conv", "grouped", "depthwise", "attention", "moe", "recurrent", "scan", "elementwise",
-    "norm", "softmax", "pool", "resize", "tree",
-    "relu", "relu6", "leaky_relu", "prelu", "clip", "abs", "neg", "erf", "add", "sub", "mul", "div",
-    "sqrt", "pow", "exp", "log", "tanh", "sigmoid", "hard_sigmoid", "hard_swish", "silu", "gelu",
-    "gelu_tanh", "elu", "selu", "softplus", "mish", "square", "relu2", "swiglu", "geglu",
-    "silu_gate", "gelu_gate", "gelu_tanh_gate", "relu_gate", "sigmoid_gate", "compare", "logical",
-    "where", "rope", "batch_norm", "layer_norm", "rms_norm", "group_norm",
-)  # fmt: skip
+    "gemm",
+    "conv",
+    "grouped",
+    "depthwise",
+    "attention",
+    "moe",
+    "recurrent",
+    "scan",
+    "elementwise",
+    "norm",
+    "softmax",
+    "pool",
+    "resize",
+    "tree",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "prelu",
+    "clip",
+    "abs",
+    "neg",
+    "erf",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "sqrt",
+    "pow",
+    "exp",
+    "log",
+    "tanh",
+    "sigmoid",
+    "hard_sigmoid",
+    "hard_swish",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "elu",
+    "selu",
+    "softplus",
+    "mish",
+    "square",
+    "relu2",
+    "swiglu",
+    "geglu",
+    "silu_gate",
+    "gelu_gate",
+    "gelu_tanh_gate",
+    "relu_gate",
+    "sigmoid_gate",
+    "compare",
+    "logical",
+    "where",
+    "rope",
+    "batch_norm",
+    "layer_norm",
+    "rms_norm",
+    "group_norm",
+)
 """Operator classes, and functions of elementwise operators and normalisations, that a runtime may
 execute in some formats only. A function goes before its class."""
 
 SCALE_CLASSES: Final[tuple[str, ...]] = (
-    "launch", "conv", "gemm", "depthwise", "elementwise", "copy", "memory",
-)  # fmt: skip
+    "launch",
+    "conv",
+    "gemm",
+    "depthwise",
+    "elementwise",
+    "copy",
+    "memory",
+)
 """Classes of seconds that a calibration multiplies. ``conv`` takes convolutions in groups along,
 ``gemm`` attention, experts and recurrent cells, ``elementwise`` normalisation, softmax and pooling,
 ``copy`` all that only moves data, ``memory`` what main memory moves, cold weights among it."""
@@ -350,9 +424,13 @@ def _check(data: Any) -> Iterator[Flaw]:
             found = key.partition(".")[0]
             if found not in classes:
                 meant = nearest(found, classes)
-                yield Flaw((field, key), f"'{found}' is not {noun}",
-                           "" if meant else one_of(classes), meant,
-                           on_key=True)  # fmt: skip
+                yield Flaw(
+                    (field, key),
+                    f"'{found}' is not {noun}",
+                    "" if meant else one_of(classes),
+                    meant,
+                    on_key=True,
+                )
     for key, formats in mapped(data, "executes").items():
         for i, name in enumerate(cast("Sequence[Any]", formats)):
             if isinstance(name, str) and name not in COMPUTE_FORMATS:

@@ -75,9 +75,10 @@ def json_schema(kind: str) -> dict[str, Any]:
     }
     if kind == "runtime":
         for name, classes in (
-            ("efficiency", EFFICIENCY_CLASSES), ("kernels", KERNEL_CLASSES),
+            ("efficiency", EFFICIENCY_CLASSES),
+            ("kernels", KERNEL_CLASSES),
             ("scale", SCALE_CLASSES),
-        ):  # fmt: skip
+        ):
             keys = "|".join(classes)
             entries = schema["properties"][name]
             entries["propertyNames"] = {"pattern": rf"^({keys})(\.[a-z0-9_]+)?$"}

@@ -109,10 +109,13 @@ def _engines(device: Any) -> Iterator[Flaw]:
         for field in ("peaks", "vector_peaks", "energy_per_op"):
             for key in mapped(engine, field):
                 if not is_compute_format(key):
-                    yield Flaw((*path, field, key), f"'{key}' is not a compute format",
-                               "" if nearest(key, COMPUTE_FORMATS) else
-                               one_of(COMPUTE_FORMATS),
-                               nearest(key, COMPUTE_FORMATS), on_key=True)  # fmt: skip
+                    yield Flaw(
+                        (*path, field, key),
+                        f"'{key}' is not a compute format",
+                        "" if nearest(key, COMPUTE_FORMATS) else one_of(COMPUTE_FORMATS),
+                        nearest(key, COMPUTE_FORMATS),
+                        on_key=True,
+                    )
         yield from _sparsity(engine, path)
 
 
@@ -131,10 +134,12 @@ def _sparsity(engine: Any, path: Path) -> Iterator[Flaw]:
                     yield Flaw(where, message, "sparsity: dense")
             elif sparsity != "dense" and str(sparsity) not in speedups:
                 choices = ["dense", *speedups]
-                yield Flaw((*where, "sparsity"),
-                           f"the dense peak cannot be told from a '{sparsity}' one",
-                           f"dense, or a key of sparse_speedup ({', '.join(speedups) or 'none'})",
-                           nearest(str(sparsity), choices))  # fmt: skip
+                yield Flaw(
+                    (*where, "sparsity"),
+                    f"the dense peak cannot be told from a '{sparsity}' one",
+                    f"dense, or a key of sparse_speedup ({', '.join(speedups) or 'none'})",
+                    nearest(str(sparsity), choices),
+                )
 
 
 def _energy(device: Any) -> Iterator[Flaw]:
@@ -222,8 +227,11 @@ def _order(device: Any) -> Iterator[Flaw]:
             bound = number(get(power, field), "power")
             if drawn and bound and drawn != bound and (drawn > bound) is above:
                 text, limit = (units.show(value, "power") for value in (drawn, bound))
-                yield Flaw(at, f"{text} is {'above' if above else 'below'} power.{field}",
-                           f"at {'most' if above else 'least'} {limit}")  # fmt: skip
+                yield Flaw(
+                    at,
+                    f"{text} is {'above' if above else 'below'} power.{field}",
+                    f"at {'most' if above else 'least'} {limit}",
+                )
 
 
 def _of_kinds(device: Any) -> Iterator[Flaw]:

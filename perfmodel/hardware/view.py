@@ -85,16 +85,21 @@ def _field(model: type[Spec], name: str) -> Any:
 def _needed(model: type[Spec], base: type[Spec]) -> tuple[str, ...]:
     """Return the fields that a class adds to its base and that always have a value."""
     return tuple(
-        name for name, info in model.model_fields.items()
-        if name not in base.model_fields and type(None) not in get_args(info.annotation)
+        name
+        for name, info in model.model_fields.items()
+        if name not in base.model_fields
+        and type(None) not in get_args(info.annotation)
         and not isinstance(_field(model, name), type)
-    )  # fmt: skip
+    )
 
 
 def lacks(
-    model: type[Spec], base: type[Spec], facts: Mapping[str, Any], head: str,
+    model: type[Spec],
+    base: type[Spec],
+    facts: Mapping[str, Any],
+    head: str,
     choices: Mapping[str, Any] = _NOTHING,
-) -> bool:  # fmt: skip
+) -> bool:
     """Tell whether an entry is of another kind: it lacks what a class adds to its base."""
     return any(n not in choices and head + n not in facts for n in _needed(model, base))
 
@@ -103,9 +108,13 @@ class FactView:
     """Facts below a path, as attributes."""
 
     def __init__(
-        self, model: type[Spec], facts: Mapping[str, Any], head: str,
-        choices: Mapping[str, Any] = _NOTHING, below: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        model: type[Spec],
+        facts: Mapping[str, Any],
+        head: str,
+        choices: Mapping[str, Any] = _NOTHING,
+        below: str = "",
+    ) -> None:
         self._of = model, facts, head, choices, below
 
     def __str__(self) -> str:
@@ -135,9 +144,12 @@ class FactView:
 
 
 def view(
-    model: type[S], facts: Mapping[str, Any], head: str, choices: Mapping[str, Any] = _NOTHING,
+    model: type[S],
+    facts: Mapping[str, Any],
+    head: str,
+    choices: Mapping[str, Any] = _NOTHING,
     below: str = "",
-) -> S:  # fmt: skip
+) -> S:
     """Return facts below a path as the fields of a spec class.
 
     Parameters
@@ -157,9 +169,13 @@ def view(
 
 
 def engine_view(
-    model: type[E], facts: Mapping[str, Any], engine: str, choices: Mapping[str, Any] = _NOTHING,
-    kind: str = "", path: str = "model",
-) -> E:  # fmt: skip
+    model: type[E],
+    facts: Mapping[str, Any],
+    engine: str,
+    choices: Mapping[str, Any] = _NOTHING,
+    kind: str = "",
+    path: str = "model",
+) -> E:
     """Return facts of an engine, by its name, as the fields of a spec class.
 
     Parameters

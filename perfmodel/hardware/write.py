@@ -38,9 +38,13 @@ def to_yaml(spec: Spec) -> str:
     plain = {"schema_version": 1, **_plain(spec)}
     plain.pop("base", None)
     text = yaml.dump(
-        plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100,
+        plain,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
         default_flow_style=False,
-    )  # fmt: skip
+    )
     return f"# yaml-language-server: $schema=../schema/{kind}.schema.json\n{text}"
 
 

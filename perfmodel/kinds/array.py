@@ -186,18 +186,29 @@ def composed(
         )[1:]
     else:
         operations, executed, unsupported = counts.operations
-    energy = {
-        **counts.energy, **{name: row_s * watts for name, watts in counts.watts.items()}
-    }  # fmt: skip
+    energy = {**counts.energy, **{name: row_s * watts for name, watts in counts.watts.items()}}
     priced = tuple(f"operations {name}" for name in operations) if prices and energy else ()
     if counts.elementwise:
         operations = {**operations, "vector": table.vector_ops}
     return Terms(
-        compute, memory, overhead, counts.traffic, row_s, operations, executed, unsupported,
-        counts.cold, work,
-        energy, priced, counts.said, counts.detail, traffic_model=counts.traffic_model,
-        resources=counts.resources, left_out=counts.left_out,
-    )  # fmt: skip
+        compute,
+        memory,
+        overhead,
+        counts.traffic,
+        row_s,
+        operations,
+        executed,
+        unsupported,
+        counts.cold,
+        work,
+        energy,
+        priced,
+        counts.said,
+        counts.detail,
+        traffic_model=counts.traffic_model,
+        resources=counts.resources,
+        left_out=counts.left_out,
+    )
 
 
 class ArrayKind(ABC, Generic[E]):

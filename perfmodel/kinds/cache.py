@@ -136,30 +136,42 @@ def hierarchy(
 
     line = or_else(first.line, 64.0)
     core = EcmCore(
-        line, or_else(first.vector, line), first.loads_per_clock,
-        or_else(first.stores_per_clock, 1.0), or_else(first.accesses_per_clock, np.inf),
-        or_else(first.store_lines_per_clock, np.inf), or_else(first.load_bandwidth, np.inf),
-        or_else(first.access_bandwidth, np.inf), or_else(first.startup, 0.0),
-        or_else(first.replay, 0.0), or_else(first.overlap_exponent, 1.0),
-    )  # fmt: skip
+        line,
+        or_else(first.vector, line),
+        first.loads_per_clock,
+        or_else(first.stores_per_clock, 1.0),
+        or_else(first.accesses_per_clock, np.inf),
+        or_else(first.store_lines_per_clock, np.inf),
+        or_else(first.load_bandwidth, np.inf),
+        or_else(first.access_bandwidth, np.inf),
+        or_else(first.startup, 0.0),
+        or_else(first.replay, 0.0),
+        or_else(first.overlap_exponent, 1.0),
+    )
     edges = tuple(
         CacheBoundary(
-            clocks(cache.line_in, cache.line_in_time), clocks(cache.line_out, cache.line_out_time),
+            clocks(cache.line_in, cache.line_in_time),
+            clocks(cache.line_out, cache.line_out_time),
             clocks(cache.store_line, cache.store_line_time),
-            or_else(cache.whole_line_allocate, 1.0), or_else(cache.edge_centre, cache.capacity),
+            or_else(cache.whole_line_allocate, 1.0),
+            or_else(cache.edge_centre, cache.capacity),
             or_else(cache.edge_sharpness, 12.0),
         )
         for cache in caches[:-1]
-    )  # fmt: skip
+    )
     return CacheHierarchy(core, edges, tuple(levels), clock, or_else(first.row_start, 0.0))
 
 
 def work_of(kernel: StreamingKernel) -> Work:
     """Return what a kernel does for a line of results, layer conditions met."""
     return Work(
-        float(kernel.loads), float(kernel.split), float(kernel.reads), float(kernel.writes),
-        float(kernel.updates), 0.0 if kernel.radius else 1.0,
-    )  # fmt: skip
+        float(kernel.loads),
+        float(kernel.split),
+        float(kernel.reads),
+        float(kernel.writes),
+        float(kernel.updates),
+        0.0 if kernel.radius else 1.0,
+    )
 
 
 def grid_reads(
@@ -175,15 +187,21 @@ def grid_reads(
     if not kernel.radius:
         return [float(kernel.reads)] * len(found.edges)
     return [
-        layer_lines(kernel.radius, row, plane, edge.centre, edge.sharpness,
-                    dimensions=kernel.dimensions)
+        layer_lines(
+            kernel.radius, row, plane, edge.centre, edge.sharpness, dimensions=kernel.dimensions
+        )
         for edge in found.edges
-    ]  # fmt: skip
+    ]
 
 
 def cycles_per_line(
-    kernel: str, machine: Machine | Device, size: Value, *, row: Value = 0.0, plane: Value = 0.0,
-) -> Value:  # fmt: skip
+    kernel: str,
+    machine: Machine | Device,
+    size: Value,
+    *,
+    row: Value = 0.0,
+    plane: Value = 0.0,
+) -> Value:
     """Return clocks of a streaming kernel for one line of results.
 
     Parameters

@@ -106,22 +106,28 @@ class DispatchedRoofline(Roofline):
         return panels, narrow
 
     def further(
-        self, table: OperatorTable, setting: Setting, compute: dict[str, Value],
+        self,
+        table: OperatorTable,
+        setting: Setting,
+        compute: dict[str, Value],
         work: dict[str, Value],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add the time of what convolutions move around their products."""
         clock, conv = setting.engine.clock, setting.kernel("conv", RooflineKernel)
         if setting.bare or clock is None or "packed" not in table.extents:
             return
         each = {
-            "packed": conv.pack_clocks, "unfolded": conv.copy_clocks,
-            "strided": conv.strided_clocks, "unfolded_rows": conv.row_clocks,
+            "packed": conv.pack_clocks,
+            "unfolded": conv.copy_clocks,
+            "strided": conv.strided_clocks,
+            "unfolded_rows": conv.row_clocks,
             "stored": conv.store_clocks,
-        }  # fmt: skip
+        }
         clocks = sum(
             table.extents[name] * or_else(clocks_each, 0.0)
-            for name, clocks_each in each.items() if name in table.extents
-        )  # fmt: skip
+            for name, clocks_each in each.items()
+            if name in table.extents
+        )
         compute["panels"], work["panels"] = clocks / (clock * setting.engine.units), clocks
 
 

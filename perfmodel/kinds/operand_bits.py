@@ -55,8 +55,9 @@ def _narrow(setting: Setting, pair: tuple[str, str]) -> str:
     """Return the compute formats of weights and inputs by their bits: one name where alike."""
     names = [setting.precision.format_of(slot) for slot in pair]
     bits = [
-        f.compute if is_array(f.element_bits) or f.is_float
+        f.compute
+        if is_array(f.element_bits) or f.is_float
         else next((f"int{b}" for b in (2, 4, 8, 16, 32) if f.element_bits <= b), f.compute)
         for f in names
-    ]  # fmt: skip
+    ]
     return bits[0] if bits[0] == bits[1] else "x".join(bits)

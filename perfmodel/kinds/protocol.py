@@ -125,8 +125,9 @@ def equations_of(*laws: Callable[..., Any]) -> dict[str, Equation]:
     """
     return {
         name: Equation(" ".join(text.split()), " ".join(source.split()))
-        for law in laws for name, text, source in _LAW.findall(inspect.getdoc(law) or "")
-    }  # fmt: skip
+        for law in laws
+        for name, text, source in _LAW.findall(inspect.getdoc(law) or "")
+    }
 
 
 class Kind(Protocol):
@@ -169,5 +170,11 @@ class Kind(Protocol):
 
 #: Members that a kind may leave out.
 OPTIONAL: Final = (
-    "needs_nests", "any_algorithm", "by_bits", "packing", "classes", "spec", "network_wide",
-)  # fmt: skip
+    "needs_nests",
+    "any_algorithm",
+    "by_bits",
+    "packing",
+    "classes",
+    "spec",
+    "network_wide",
+)

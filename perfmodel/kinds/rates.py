@@ -51,9 +51,11 @@ def executed_in(setting: Setting, pair: tuple[str, str]) -> str:
 
 
 def by_pair(
-    table: OperatorTable, rows: Sequence[Any] | npt.NDArray[np.intp], setting: Setting,
+    table: OperatorTable,
+    rows: Sequence[Any] | npt.NDArray[np.intp],
+    setting: Setting,
     value: Callable[[str, tuple[str, str]], Value],
-) -> Value:  # fmt: skip
+) -> Value:
     """Return what follows from the format that products run in and from their pair of slots.
 
     Parameters

@@ -110,9 +110,12 @@ class Roofline:
         return with_streams(table, setting, terms)
 
     def further(
-        self, table: OperatorTable, setting: Setting, compute: dict[str, Value],
+        self,
+        table: OperatorTable,
+        setting: Setting,
+        compute: dict[str, Value],
         work: dict[str, Value],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add terms of arithmetic, and their work, that this kind does not have."""
 
 

@@ -22,9 +22,15 @@ from perfmodel.workload.lower import OperatorRow, OperatorTable
 
 #: Class of a row -> class of seconds.
 CLASS_OF: Final[Mapping[str, str]] = {
-    "conv": "conv", "grouped": "conv", "depthwise": "depthwise", "gemm": "gemm",
-    "attention": "gemm", "moe": "gemm", "recurrent": "gemm", **dict.fromkeys(MOVES, "copy"),
-}  # fmt: skip
+    "conv": "conv",
+    "grouped": "conv",
+    "depthwise": "depthwise",
+    "gemm": "gemm",
+    "attention": "gemm",
+    "moe": "gemm",
+    "recurrent": "gemm",
+    **dict.fromkeys(MOVES, "copy"),
+}
 
 #: Overheads of a kind that are main memory's.
 _FROM_MEMORY: Final = frozenset({"cold_weights"})
@@ -65,10 +71,13 @@ def _not_costed(rows: Sequence[OperatorRow], kind: Kind, classes: Collection[str
         if row.kind not in classes:
             first.setdefault(row.kind, row.name)
     return [
-        Fault(f"the kind {kind.name} does not cost operators of class '{name}' ('{example}')",
-              path="model", expected=f"a model that does, or one of {', '.join(sorted(classes))}")
+        Fault(
+            f"the kind {kind.name} does not cost operators of class '{name}' ('{example}')",
+            path="model",
+            expected=f"a model that does, or one of {', '.join(sorted(classes))}",
+        )
         for name, example in first.items()
-    ]  # fmt: skip
+    ]
 
 
 def scaled(
@@ -98,9 +107,14 @@ def scaled(
     now = compose(compute, memory, overhead, setting.overlap, cold)
     # What a kind adds to its rows beside the composition stays.
     return replace(
-        terms, compute=compute, memory=memory, overhead=overhead, cold=cold,
-        row_s=terms.row_s + (now - was), said={},
-    )  # fmt: skip
+        terms,
+        compute=compute,
+        memory=memory,
+        overhead=overhead,
+        cold=cold,
+        row_s=terms.row_s + (now - was),
+        said={},
+    )
 
 
 def _by_row(table: OperatorTable, scale: Mapping[str, Value], setting: Setting) -> Value:

@@ -58,9 +58,16 @@ class Storage(Memory):
 
 
 def request_rate(
-    block: Value, depth: Value, latency: Value, bandwidth: Value, *,
-    commands: Value = None, lane: Value = None, pipelined: bool = False, knee: float = KNEE,
-) -> Value:  # fmt: skip
+    block: Value,
+    depth: Value,
+    latency: Value,
+    bandwidth: Value,
+    *,
+    commands: Value = None,
+    lane: Value = None,
+    pipelined: bool = False,
+    knee: float = KNEE,
+) -> Value:
     """Return requests per second.
 
     Parameters
@@ -105,19 +112,42 @@ def request_rate(
 
 
 def storage_bandwidth(
-    block: Value, depth: Value, latency: Value, bandwidth: Value, *,
-    commands: Value = None, lane: Value = None, pipelined: bool = False, knee: float = KNEE,
-) -> Value:  # fmt: skip
+    block: Value,
+    depth: Value,
+    latency: Value,
+    bandwidth: Value,
+    *,
+    commands: Value = None,
+    lane: Value = None,
+    pipelined: bool = False,
+    knee: float = KNEE,
+) -> Value:
     """Return bytes per second; parameters as `request_rate` takes them."""
-    rate = request_rate(block, depth, latency, bandwidth, commands=commands, lane=lane,
-                        pipelined=pipelined, knee=knee)  # fmt: skip
+    rate = request_rate(
+        block,
+        depth,
+        latency,
+        bandwidth,
+        commands=commands,
+        lane=lane,
+        pipelined=pipelined,
+        knee=knee,
+    )
     return block * rate
 
 
 def batch_time(
-    requests: Value, block: Value, depth: Value, latency: Value, bandwidth: Value, *,
-    commands: Value = None, lane: Value = None, pipelined: bool = False, knee: float = KNEE,
-) -> Value:  # fmt: skip
+    requests: Value,
+    block: Value,
+    depth: Value,
+    latency: Value,
+    bandwidth: Value,
+    *,
+    commands: Value = None,
+    lane: Value = None,
+    pipelined: bool = False,
+    knee: float = KNEE,
+) -> Value:
     """Return seconds of a batch that must be complete before anything goes on.
 
     Full waves keep `depth` requests in flight, the rest fewer: a layer whose few missing experts
@@ -135,8 +165,16 @@ def batch_time(
     rest = requests - waves * depth
 
     def rate(flight: Value) -> Value:
-        return request_rate(block, flight, latency, bandwidth, commands=commands, lane=lane,
-                            pipelined=pipelined, knee=knee)  # fmt: skip
+        return request_rate(
+            block,
+            flight,
+            latency,
+            bandwidth,
+            commands=commands,
+            lane=lane,
+            pipelined=pipelined,
+            knee=knee,
+        )
 
     return waves * depth / rate(depth) + rest / rate(xp.maximum(rest, 1.0))
 
@@ -161,9 +199,14 @@ def read_bandwidth(setting: Setting, level: str, *, pipelined: bool) -> Value:
     """Return bytes per second of a memory of this kind, as its facts say it is read."""
     memory = setting.memory_of(level, Storage)
     rate = storage_bandwidth(
-        memory.block, memory.depth, memory.command_latency, bandwidth_fact(setting, level),
-        commands=memory.commands_per_s, lane=memory.lane_bandwidth, pipelined=pipelined,
-    )  # fmt: skip
+        memory.block,
+        memory.depth,
+        memory.command_latency,
+        bandwidth_fact(setting, level),
+        commands=memory.commands_per_s,
+        lane=memory.lane_bandwidth,
+        pipelined=pipelined,
+    )
     if memory.throttled_bandwidth is not None:
         rate = setting.xp.minimum(rate, memory.throttled_bandwidth)
     if memory.hit_fraction is not None:

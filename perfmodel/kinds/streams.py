@@ -41,8 +41,9 @@ def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
             continue
         times = _Times(kernel, table, i, found, setting)
         for name in compute:
-            compute[name] = _put(compute[name], i, times.core if name == "vector" else 0.0, table,
-                                 setting)  # fmt: skip
+            compute[name] = _put(
+                compute[name], i, times.core if name == "vector" else 0.0, table, setting
+            )
         for level in found.levels:
             seconds, moved = times.levels.get(level, (0.0, 0.0))
             memory[level] = _put(memory.get(level, 0.0), i, seconds, table, setting)
@@ -52,11 +53,15 @@ def with_streams(table: OperatorTable, setting: Setting, terms: Terms) -> Terms:
         per_line = _put(per_line, i, times.cycles, table, setting)
         joined[i] = times.text
     return replace(
-        terms, compute=compute, memory={m: memory[m] for m in memory if m in traffic},
-        traffic=traffic, row_s=row_s, detail={**terms.detail, "cycles_per_line": per_line},
+        terms,
+        compute=compute,
+        memory={m: memory[m] for m in memory if m in traffic},
+        traffic=traffic,
+        row_s=row_s,
+        detail={**terms.detail, "cycles_per_line": per_line},
         traffic_model=terms.traffic_model or "lines across each boundary, by layer conditions",
         joined=joined,
-    )  # fmt: skip
+    )
 
 
 class _Times:

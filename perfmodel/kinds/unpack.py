@@ -185,9 +185,11 @@ def expanded_bytes(table: OperatorTable, setting: Setting) -> Value:
     )
     width = max(table.moved[slot][1].shape[1] for slot in slots)
     weights = xp.concatenate(
-        [xp.broadcast_to(w, (len(rows), width)) if w.shape[1] != width else w
-         for rows, w in (table.moved[slot] for slot in slots)]
-    )  # fmt: skip
+        [
+            xp.broadcast_to(w, (len(rows), width)) if w.shape[1] != width else w
+            for rows, w in (table.moved[slot] for slot in slots)
+        ]
+    )
     tokens = table.macs[places] / xp.maximum(weights, 1.0)
     moved = xp.where(tokens > above, _passes(setting, tokens), 0.0) * weights
     total: Value = None

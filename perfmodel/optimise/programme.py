@@ -192,8 +192,11 @@ class MilpModel:
     @property
     def names(self) -> list[str]:
         """Names of the variables: that of a block, and the place in it."""
-        return ["_".join([name, *map(str, at)])
-                for name, shape in self._blocks for at in np.ndindex(*shape)]  # fmt: skip
+        return [
+            "_".join([name, *map(str, at)])
+            for name, shape in self._blocks
+            for at in np.ndindex(*shape)
+        ]
 
     def point(self, ones: Iterable[LinearSum]) -> Floats:
         """Return values of all variables: 1 for some, 0 for the others."""

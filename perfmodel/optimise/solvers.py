@@ -116,10 +116,13 @@ def as_pulp(model: MilpModel, matrix: MilpMatrix) -> tuple[Any, list[Any], list[
     columns = [
         problem.add_variable(plain(name), bound(low), bound(high), kind)
         for name, low, high, kind in zip(
-            model.names, matrix.lower, matrix.upper,
-            np.where(matrix.integer, "Integer", "Continuous").tolist(), strict=True,
+            model.names,
+            matrix.lower,
+            matrix.upper,
+            np.where(matrix.integer, "Integer", "Continuous").tolist(),
+            strict=True,
         )
-    ]  # fmt: skip
+    ]
     problem.setObjective(pulp.lpDot(matrix.cost.tolist(), columns))
     rows: list[str] = []
     for i, name in enumerate(map(plain, model.rows)):

@@ -57,8 +57,11 @@ class Check:
         for i, placement in enumerate(self.plan.order):
             name = placement.operator
             if name not in self.operators:
-                yield Fault(f"the graph has no operator '{name}'", f"order.{i}",
-                            suggestion=nearest(name, self.operators))  # fmt: skip
+                yield Fault(
+                    f"the graph has no operator '{name}'",
+                    f"order.{i}",
+                    suggestion=nearest(name, self.operators),
+                )
             elif name in seen:
                 yield Fault(f"'{name}' runs twice", f"order.{i}", expected="each operator once")
             seen.add(name)
@@ -67,8 +70,11 @@ class Check:
                 yield Fault(f"'{name}' never runs", "order", expected="every operator once")
         for i, _, tensor, maker in self._reads():
             if self.step.get(maker, i) > i:
-                yield Fault(f"'{self.plan.order[i].operator}' reads '{tensor}' before '{maker}' "
-                            f"makes it at step {self.step[maker]}", f"order.{i}")  # fmt: skip
+                yield Fault(
+                    f"'{self.plan.order[i].operator}' reads '{tensor}' before '{maker}' "
+                    f"makes it at step {self.step[maker]}",
+                    f"order.{i}",
+                )
 
     def _reads(self) -> Iterator[tuple[int, Placement, str, str]]:
         """Yield (step, placement, tensor, its maker) for what is read of another operator."""
@@ -89,8 +95,11 @@ class Check:
                 yield Fault(f"'{p.operator}' ends before it starts", f"order.{i}")
             until, other = busy.get((p.device, p.engine), (0.0, ""))
             if other and p.start_s < until:
-                yield Fault(f"'{p.operator}' starts while '{other}' holds the engine",
-                            f"order.{i}", expected=f"a start from {until:g} s")  # fmt: skip
+                yield Fault(
+                    f"'{p.operator}' starts while '{other}' holds the engine",
+                    f"order.{i}",
+                    expected=f"a start from {until:g} s",
+                )
             busy[p.device, p.engine] = max((until, other), (p.end_s, p.operator))
         for i, p, tensor, maker in self._reads():
             made = order[self.step[maker]] if maker in self.step else None
@@ -99,8 +108,11 @@ class Check:
                 if t.target == p.device and t.end_s is not None:
                     ready = t.end_s
             if ready is not None and p.start_s is not None and p.start_s < ready:
-                yield Fault(f"'{p.operator}' starts before '{tensor}' is there", f"order.{i}",
-                            expected=f"a start from {ready:g} s")  # fmt: skip
+                yield Fault(
+                    f"'{p.operator}' starts before '{tensor}' is there",
+                    f"order.{i}",
+                    expected=f"a start from {ready:g} s",
+                )
 
     def _names(self) -> Iterator[Fault]:
         steps = len(self.plan.order)
@@ -109,22 +121,34 @@ class Check:
             for i, item in enumerate(getattr(self.plan, group)):
                 path = f"{group}.{i}"
                 if item.tensor not in self.graph.tensors:
-                    yield Fault(f"the graph has no tensor '{item.tensor}'", path,
-                                suggestion=nearest(item.tensor, self.graph.tensors))  # fmt: skip
+                    yield Fault(
+                        f"the graph has no tensor '{item.tensor}'",
+                        path,
+                        suggestion=nearest(item.tensor, self.graph.tensors),
+                    )
                 elif self.sizes and item.size_bytes != self.sizes.get(item.tensor):
-                    yield Fault(f"'{item.tensor}' has {item.size_bytes:g} bytes", path,
-                                expected=f"{self.sizes.get(item.tensor, 0):g} bytes")  # fmt: skip
+                    yield Fault(
+                        f"'{item.tensor}' has {item.size_bytes:g} bytes",
+                        path,
+                        expected=f"{self.sizes.get(item.tensor, 0):g} bytes",
+                    )
                 last = item.last if group == "residency" else item.step
                 if last >= steps:
-                    yield Fault(f"step {last} is beyond the order", path,
-                                expected=f"a step from 0 to {steps - 1}")  # fmt: skip
+                    yield Fault(
+                        f"step {last} is beyond the order",
+                        path,
+                        expected=f"a step from 0 to {steps - 1}",
+                    )
                 if group == "residency" and item.first > item.last:
                     yield Fault(f"ends at step {item.last}, before step {item.first}", path)
                 used = (item.source, item.target) if group == "transfers" else (item.device,)
                 for device in used:
                     if device not in devices:
-                        yield Fault(f"no operator runs on device '{device}'", path,
-                                    suggestion=nearest(device, devices))  # fmt: skip
+                        yield Fault(
+                            f"no operator runs on device '{device}'",
+                            path,
+                            suggestion=nearest(device, devices),
+                        )
                 if group == "transfers" and item.source == item.target:
                     yield Fault(f"sends '{item.tensor}' to where it is", path)
 
@@ -149,8 +173,11 @@ class Check:
                 continue
             limit = limits.get((r.device, r.memory))
             if limit is not None and r.address + r.size_bytes > limit:
-                yield Fault(f"'{r.tensor}' ends at {r.address + r.size_bytes:g}",
-                            f"residency.{i}", expected=f"an end up to {limit:g}")  # fmt: skip
+                yield Fault(
+                    f"'{r.tensor}' ends at {r.address + r.size_bytes:g}",
+                    f"residency.{i}",
+                    expected=f"an end up to {limit:g}",
+                )
             placed.setdefault((r.device, r.memory), []).append((i, r))
         for entries in placed.values():
             entries.sort(key=lambda entry: entry[1].first)
@@ -160,12 +187,16 @@ class Check:
                 for o in open_:
                     assert r.address is not None
                     assert o.address is not None
-                    apart = (r.address >= o.address + o.size_bytes
-                             or o.address >= r.address + r.size_bytes)  # fmt: skip
+                    apart = (
+                        r.address >= o.address + o.size_bytes
+                        or o.address >= r.address + r.size_bytes
+                    )
                     handed = r.takes_over == o.tensor and o.last == r.first
                     if not apart and o.tensor != r.tensor and not handed:
-                        yield Fault(f"'{r.tensor}' overlaps '{o.tensor}' at step {r.first}",
-                                    f"residency.{i}")  # fmt: skip
+                        yield Fault(
+                            f"'{r.tensor}' overlaps '{o.tensor}' at step {r.first}",
+                            f"residency.{i}",
+                        )
                 open_.append(r)
 
     def _crossings(self) -> Iterator[Fault]:
@@ -175,11 +206,16 @@ class Check:
             source = "" if made is None else self.plan.order[made].device
             if made is None or source == placement.device:
                 continue
-            if not any(t.target == placement.device and made < t.step <= i
-                       for t in self.sent.get(tensor, ())):  # fmt: skip
-                yield Fault(f"'{placement.operator}' on '{placement.device}' reads '{tensor}', "
-                            f"which stays on '{source}'", f"order.{i}",
-                            expected=f"a transfer to '{placement.device}'")  # fmt: skip
+            if not any(
+                t.target == placement.device and made < t.step <= i
+                for t in self.sent.get(tensor, ())
+            ):
+                yield Fault(
+                    f"'{placement.operator}' on '{placement.device}' reads '{tensor}', "
+                    f"which stays on '{source}'",
+                    f"order.{i}",
+                    expected=f"a transfer to '{placement.device}'",
+                )
 
     def _presence(self) -> Iterator[Fault]:
         """Every activation that an operator moves must be resident on its device."""
@@ -192,11 +228,16 @@ class Check:
                 if access.tensor in inside:
                     continue
                 names = (access.tensor, self.alias.get(access.tensor, access.tensor))
-                if not any(r.device == placement.device and r.first <= i <= r.last
-                           for name in names for r in self.held.get(name, ())):  # fmt: skip
-                    yield Fault(f"'{operator.name if operator else ''}' {access.mode}s "
-                                f"'{access.tensor}', which is in no memory at step {i}",
-                                f"order.{i}")  # fmt: skip
+                if not any(
+                    r.device == placement.device and r.first <= i <= r.last
+                    for name in names
+                    for r in self.held.get(name, ())
+                ):
+                    yield Fault(
+                        f"'{operator.name if operator else ''}' {access.mode}s "
+                        f"'{access.tensor}', which is in no memory at step {i}",
+                        f"order.{i}",
+                    )
 
     def _inside(self) -> set[str]:
         """Return the tensors that only operators of the kernel that makes them read."""
@@ -220,22 +261,38 @@ class Check:
             if made is None or kept or r.tensor in self.graph.inputs:
                 continue
             here = r.device == self.plan.order[made].device
-            moved = any(m.target == r.memory and m.device == r.device and m.step <= r.first
-                        for m in self.moved.get(r.tensor, ()))  # fmt: skip
-            sent = any(t.target == r.device and t.step <= r.first
-                       for t in self.sent.get(r.tensor, ()))  # fmt: skip
+            moved = any(
+                m.target == r.memory and m.device == r.device and m.step <= r.first
+                for m in self.moved.get(r.tensor, ())
+            )
+            sent = any(
+                t.target == r.device and t.step <= r.first for t in self.sent.get(r.tensor, ())
+            )
             if r.first < made:
-                yield Fault(f"'{r.tensor}' is held before '{maker}' makes it at step {made}",
-                            f"residency.{i}")  # fmt: skip
+                yield Fault(
+                    f"'{r.tensor}' is held before '{maker}' makes it at step {made}",
+                    f"residency.{i}",
+                )
             elif not (here and r.first == made) and not moved and not sent:
-                yield Fault(f"'{r.tensor}' appears in '{r.memory}' at step {r.first} from nowhere",
-                            f"residency.{i}", expected="a reload or a transfer before")  # fmt: skip
+                yield Fault(
+                    f"'{r.tensor}' appears in '{r.memory}' at step {r.first} from nowhere",
+                    f"residency.{i}",
+                    expected="a reload or a transfer before",
+                )
         for i, m in enumerate(self.plan.moves):
-            held = any(r.memory == m.source and r.device == m.device and r.first <= m.step
-                       and r.last >= m.step - 1 for r in self.held.get(m.tensor, ()))  # fmt: skip
-            earlier = any(o.target == m.source and o.device == m.device and o.step <= m.step
-                          for o in self.moved.get(m.tensor, ()))  # fmt: skip
+            held = any(
+                r.memory == m.source
+                and r.device == m.device
+                and r.first <= m.step
+                and r.last >= m.step - 1
+                for r in self.held.get(m.tensor, ())
+            )
+            earlier = any(
+                o.target == m.source and o.device == m.device and o.step <= m.step
+                for o in self.moved.get(m.tensor, ())
+            )
             outside = m.kind == "reload" and m.tensor in self.graph.inputs
             if not (held or earlier or outside):
-                yield Fault(f"'{m.source}' does not hold '{m.tensor}' at step {m.step}",
-                            f"moves.{i}")  # fmt: skip
+                yield Fault(
+                    f"'{m.source}' does not hold '{m.tensor}' at step {m.step}", f"moves.{i}"
+                )

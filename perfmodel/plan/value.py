@@ -268,8 +268,11 @@ class Plan(_Value):
         if graph.content_hash() != self.graph:
             # Nothing else would say more: names and steps belong to another graph.
             expected = f"the graph with hash {self.graph}"
-            return [Fault(f"is for another graph than {graph.content_hash()}", "graph",
-                          expected=expected)]  # fmt: skip
+            return [
+                Fault(
+                    f"is for another graph than {graph.content_hash()}", "graph", expected=expected
+                )
+            ]
         from perfmodel.plan.check import Check
 
         return list(dict.fromkeys(Check(self, graph, sizes or {}).faults()))

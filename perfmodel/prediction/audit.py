@@ -134,11 +134,15 @@ def lacking(setting: Setting, formats: Sequence[str]) -> list[Violation]:
     has = ", ".join(p[len(head) :] for p in setting.facts if p.startswith(head))
     return [
         Violation(
-            f"{head}{name}", 0.0, 0.0, 0.0, (f"one of {has}",),
+            f"{head}{name}",
+            0.0,
+            0.0,
+            0.0,
+            (f"one of {has}",),
             f"{setting.engine_name} does not compute {name}, in no wider form either",
         )
         for name in formats
-    ]  # fmt: skip
+    ]
 
 
 def beyond(prediction: Prediction) -> Value:

@@ -124,8 +124,13 @@ def interval(prediction: Prediction, metric: str = "latency_s", level: float = 0
     if not 0.0 < level < 1.0:
         raise InputError(Fault(f"{level} is no share", path="level", expected="above 0, below 1"))
     if metric not in QUANTITIES:
-        raise InputError(Fault(f"there is no interval of {metric}", path="metric",
-                               expected="one of " + ", ".join(QUANTITIES)))  # fmt: skip
+        raise InputError(
+            Fault(
+                f"there is no interval of {metric}",
+                path="metric",
+                expected="one of " + ", ".join(QUANTITIES),
+            )
+        )
     value = getattr(prediction, metric)
     if value is None:
         raise InputError(Fault(f"{prediction.workload.name} gives no {metric}", path="metric"))
@@ -330,8 +335,9 @@ def misfits(prediction: Prediction) -> Iterator[str]:
         yield from _broken_sizes(workload.parameters)
     trained = workload.trained_context
     if trained and (most := workload.longest_context) > trained:
-        yield (f"a context of {most:g} tokens, and the model is trained on contexts up to "
-               f"{trained}")  # fmt: skip
+        yield (
+            f"a context of {most:g} tokens, and the model is trained on contexts up to {trained}"
+        )
 
 
 def _broken_sizes(parameters: Mapping[str, Value]) -> Iterator[str]:

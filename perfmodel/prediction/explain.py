@@ -122,9 +122,7 @@ def _row(prediction: Prediction, columns: dict[str, np.ndarray], i: int) -> list
         if own:
             parts.append(own if level == last else own + cold)
         elif moved and columns[f"{level}_s"][i]:
-            latency = 0.0 if setting.bare else float(
-                setting.fact(f"memories.{level}.latency", 0.0)
-            )  # fmt: skip
+            latency = 0.0 if setting.bare else float(setting.fact(f"memories.{level}.latency", 0.0))
             rate = moved / (columns[f"{level}_s"][i] - latency)
             text = f"{moved:.12g}/{rate:.12g}"
             text += f" + {latency:.12g}" if latency else ""
@@ -175,9 +173,18 @@ def used_facts(prediction: Prediction) -> list[str]:
 
 #: Facts that every engine or memory may state.
 _COMMON = frozenset(
-    {"clock", "units", "launch_overhead", "capacity", "reserved", "bandwidth",
-     "sustained_fraction", "latency", "energy_per_byte"}
-)  # fmt: skip
+    {
+        "clock",
+        "units",
+        "launch_overhead",
+        "capacity",
+        "reserved",
+        "bandwidth",
+        "sustained_fraction",
+        "latency",
+        "energy_per_byte",
+    }
+)
 
 
 def _own(facts: Mapping[str, Value], *entries: str) -> list[str]:

@@ -146,9 +146,12 @@ class PredictionJob:
         changes = {p: _first(facts[p]) for p in self.machine.varied}
         machine = self.machine.vary(changes) if changes else self.machine
         one = precision.with_bits(
-            **{role: _first(getattr(precision, role).element_bits) for role in _ROLES
-               if is_array(getattr(precision, role).element_bits)}
-        )  # fmt: skip
+            **{
+                role: _first(getattr(precision, role).element_bits)
+                for role in _ROLES
+                if is_array(getattr(precision, role).element_bits)
+            }
+        )
         return replace(self, workload=self.workload.bind(single), machine=machine, precision=one)
 
 
@@ -168,9 +171,10 @@ class _Inputs:
         self.precision = job.precision
         varied = {p: v for p, v in self.facts.items() if type(v) is not float and is_array(v)}
         bits = {
-            role: value for role in _ROLES
+            role: value
+            for role in _ROLES
             if is_array(value := getattr(job.precision, role).element_bits)
-        }  # fmt: skip
+        }
         named = {n: v for n, v in self.values.items() if is_array(v)}
         shapes = {
             **{n: np.shape(v) for n, v in named.items()},
@@ -221,8 +225,11 @@ class _Inputs:
 def _space(values: Mapping[str, Value], facts: Mapping[str, Value], precision: Precision) -> Any:
     foreign = [
         v
-        for v in (*values.values(), *facts.values(), *(getattr(precision, r).element_bits
-                                                       for r in _ROLES))
+        for v in (
+            *values.values(),
+            *facts.values(),
+            *(getattr(precision, r).element_bits for r in _ROLES),
+        )
         if type(v) is not float and is_array(v) and not isinstance(v, np.ndarray | np.generic)
-    ]  # fmt: skip
+    ]
     return namespace(*foreign) if foreign else np

@@ -28,9 +28,13 @@ def seconds_of(terms: Terms, setting: Setting, memory: str, bytes_: Value) -> Va
 
 
 def recomposed(
-    terms: Terms, setting: Setting, traffic: Mapping[str, Value], memory: Mapping[str, Value],
-    traffic_model: str, cold: Value = None,
-) -> Terms:  # fmt: skip
+    terms: Terms,
+    setting: Setting,
+    traffic: Mapping[str, Value],
+    memory: Mapping[str, Value],
+    traffic_model: str,
+    cold: Value = None,
+) -> Terms:
     """Return the terms with other traffic and times of memories, rows composed again.
 
     What a kind adds to its rows beside the composition stays.
@@ -53,6 +57,11 @@ def recomposed(
     # What a kind says of its own times is not true of others.
     said = {name: s for name, s in terms.said.items() if times[name] is terms.memory[name]}
     return replace(
-        terms, traffic=traffic, memory=times, row_s=terms.row_s + (now - was), cold=cold,
-        traffic_model=traffic_model, said=said,
-    )  # fmt: skip
+        terms,
+        traffic=traffic,
+        memory=times,
+        row_s=terms.row_s + (now - was),
+        cold=cold,
+        traffic_model=traffic_model,
+        said=said,
+    )

@@ -64,10 +64,14 @@ def shares_of(plan: Plan, graph: Graph, lowered: Lowered, machine: Machine) -> M
     memories = {memory for at in held.values() for memory in at}
     known = [memory.name for memory in machine.device.memories]
     faults = [
-        Fault(f"{machine.device.name} has no memory '{name}'", "residency",
-              expected=f"one of {', '.join(known)}", suggestion=nearest(name, known))
+        Fault(
+            f"{machine.device.name} has no memory '{name}'",
+            "residency",
+            expected=f"one of {', '.join(known)}",
+            suggestion=nearest(name, known),
+        )
         for name in sorted(memories - {*known})
-    ]  # fmt: skip
+    ]
     if faults:
         raise InputError(faults)
     names = _access_names(lowered)

@@ -96,24 +96,33 @@ def written_out(
     faults = plan.check(unrolled)
     if plan.tiled:
         first = ", ".join(plan.tiled[:3]) + (" ..." if len(plan.tiled) > 3 else "")
-        faults.append(Fault(f"has operators in tiles ({first}), which a prediction does not follow",
-                            path="plan.tiled",
-                            expected="a plan without --tiles; bytes and bound of one with tiles "
-                                     "are what `schedule` says"))  # fmt: skip
+        faults.append(
+            Fault(
+                f"has operators in tiles ({first}), which a prediction does not follow",
+                path="plan.tiled",
+                expected="a plan without --tiles; bytes and bound of one with tiles "
+                "are what `schedule` says",
+            )
+        )
     if plan.precision and plan.precision != str(precision):
-        faults.append(Fault(f"is for precision {plan.precision}", path="precision",
-                            expected=str(precision)))  # fmt: skip
+        faults.append(
+            Fault(f"is for precision {plan.precision}", path="precision", expected=str(precision))
+        )
     name, known = machine.device.name, [m.name for m in machine.device.memories]
     others = [d for d in plan.devices if d not in {"", name}]
     if others:
         faults.append(Fault(f"is for {', '.join(others)}", path="order", expected=name))
     elif plan.devices != ("",):
         faults += [
-            Fault(f"{name} has no memory '{c.memory}'", path=f"capacities.{i}",
-                  expected=f"one of {', '.join(known)}", suggestion=nearest(c.memory, known))
+            Fault(
+                f"{name} has no memory '{c.memory}'",
+                path=f"capacities.{i}",
+                expected=f"one of {', '.join(known)}",
+                suggestion=nearest(c.memory, known),
+            )
             for i, c in enumerate(plan.capacities)
             if c.memory not in known
-        ]  # fmt: skip
+        ]
     engines = sorted({p.engine for p in plan.order if p.engine})
     if len(engines) > 1:
         expected = "one engine: an assignment states its own latency"

@@ -27,11 +27,26 @@ if TYPE_CHECKING:
 
 #: What `to_dict` gives, in this order: the keys of the JSON output.
 METRICS = (
-    "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
-    "traffic_bytes", "bandwidth_bytes_per_s", "required_bandwidth_bytes_per_s", "utilization",
-    "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "macs",
-    "bit_operations", "parameters", "active_parameters",
-)  # fmt: skip
+    "latency_s",
+    "tokens_per_s",
+    "frames_per_s",
+    "ttft_s",
+    "tpot_s",
+    "energy_j",
+    "power_w",
+    "traffic_bytes",
+    "bandwidth_bytes_per_s",
+    "required_bandwidth_bytes_per_s",
+    "utilization",
+    "peak_memory_bytes",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "macs",
+    "bit_operations",
+    "parameters",
+    "active_parameters",
+)
 
 
 class Prediction(PredictionSpread):
@@ -79,9 +94,12 @@ class Prediction(PredictionSpread):
         """Text of the precision, with the formats that the file itself fixes for products."""
         rows = self._job.lowered.rows
         fixed = {
-            slot.partition("=")[2] for row in rows if row.products
-            for slot in row.pair if "=" in slot
-        }  # fmt: skip
+            slot.partition("=")[2]
+            for row in rows
+            if row.products
+            for slot in row.pair
+            if "=" in slot
+        }
         text = str(self._job.precision)
         return f"{text} ({', '.join(sorted(fixed))} by the file)" if fixed else text
 

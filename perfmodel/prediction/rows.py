@@ -33,8 +33,10 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
     n = len(table.rows)
     count = _column(table.count, n)
     seconds = _column(terms.row_s, n)
-    parts = {**{k: _column(v, n) for k, v in terms.compute.items()},
-             **{k: _column(v, n) for k, v in terms.memory.items()}}  # fmt: skip
+    parts = {
+        **{k: _column(v, n) for k, v in terms.compute.items()},
+        **{k: _column(v, n) for k, v in terms.memory.items()},
+    }
     over = {k: _column(v, n) for k, v in terms.overhead.items()}
     arithmetic = sum((parts[k] for k in terms.compute), np.zeros(n))
     # What binds a row: arithmetic as one (its larger term named), else the slowest level.
@@ -70,7 +72,7 @@ def row_columns(prediction: Prediction) -> dict[str, Any]:
         "bound_by": bound,
         **{f"{name} energy_j": _column(v, n) for name, v in terms.energy.items()},
         **{name: _column(v, n) for name, v in terms.detail.items()},
-    }  # fmt: skip
+    }
 
 
 def _name(row: OperatorRow) -> str:
@@ -159,7 +161,7 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
         "not_priced": graph.not_priced,
         "notes": workload.notes,
         "remarks": remarks(prediction),
-    }  # fmt: skip
+    }
     return plain(out | spread_of(prediction))
 
 
@@ -231,8 +233,10 @@ def _ranges(p: Prediction) -> list[tuple[str, str]]:
         metrics.append(("tokens/s", p.tokens_per_s, ""))
     else:
         metrics.append((f"{p.workload.unit}/s", p.frames_per_s, ""))
-    metrics += [(f"energy ({p.energy_boundary})", p.energy_j, "energy"),
-                ("memory", p.peak_memory_bytes, "bytes")]  # fmt: skip
+    metrics += [
+        (f"energy ({p.energy_boundary})", p.energy_j, "energy"),
+        ("memory", p.peak_memory_bytes, "bytes"),
+    ]
     for label, values, dimension in metrics:
         numbers = np.asarray(values, dtype=float)
         if not np.isnan(numbers).any():

@@ -40,8 +40,11 @@ def known() -> dict[str, Reference]:
     """Return every reference of the catalogue by key."""
     found: dict[str, Reference] = {}
     for key, given in _file()["references"].items():
-        fields = {name: given[name] for name in ("title", "authors", "year", "venue", "url")
-                  if name in given}  # fmt: skip
+        fields = {
+            name: given[name]
+            for name in ("title", "authors", "year", "venue", "url")
+            if name in given
+        }
         found[key] = Reference(key, **fields)
     return found
 
@@ -66,8 +69,11 @@ def by_address() -> dict[str, Reference]:
 @cache
 def _names() -> tuple[tuple[str, str], ...]:
     """Ways in which texts name a reference, the longest first."""
-    pairs = [(name, key) for key, given in _file()["references"].items()
-             for name in given.get("cited_as", ())]  # fmt: skip
+    pairs = [
+        (name, key)
+        for key, given in _file()["references"].items()
+        for name in given.get("cited_as", ())
+    ]
     return tuple(sorted(pairs, key=lambda pair: -len(pair[0])))
 
 

@@ -8,9 +8,13 @@ from typing import Any
 
 #: How titles of entries begin that stand for no document.
 _NONE = (
-    "assumed", "as recalled", "recalled", "from the data sheet, recalled", "set by the user",
+    "assumed",
+    "as recalled",
+    "recalled",
+    "from the data sheet, recalled",
+    "set by the user",
     "by definition",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,14 @@ class Reference:
     def to_dict(self) -> dict[str, Any]:
         """Return what is known of it, ready for JSON."""
         return {
-            "key": self.key, "title": self.title, "authors": self.authors or None,
-            "year": self.year, "venue": self.venue or None, "url": self.url or None,
+            "key": self.key,
+            "title": self.title,
+            "authors": self.authors or None,
+            "year": self.year,
+            "venue": self.venue or None,
+            "url": self.url or None,
             "note": self.note or None,
-        }  # fmt: skip
+        }
 
 
 def of_source(key: str, source: Any) -> Reference:
@@ -68,8 +76,9 @@ def of_source(key: str, source: Any) -> Reference:
         return str(getattr(source, name, None) or "")
 
     year = getattr(source, "year", None)
-    return Reference(key, said("title"), said("authors"), year, said("publisher"), said("url"),
-                     said("note"))  # fmt: skip
+    return Reference(
+        key, said("title"), said("authors"), year, said("publisher"), said("url"), said("note")
+    )
 
 
 def same_address(url: str) -> str:

@@ -47,9 +47,14 @@ class AddressLayout:
 
 
 def layout(
-    problem: Problem, script: Script, trace: Trace, capacity_bytes: int, deadline: Deadline,
-    *, alignment: int = 1,
-) -> AddressLayout:  # fmt: skip
+    problem: Problem,
+    script: Script,
+    trace: Trace,
+    capacity_bytes: int,
+    deadline: Deadline,
+    *,
+    alignment: int = 1,
+) -> AddressLayout:
     """Pack what a script holds on chip.
 
     Parameters

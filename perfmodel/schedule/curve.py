@@ -29,17 +29,21 @@ class Curve(Result):
         """One row a capacity: bytes spilled and reloaded, bound, proof; NaN where nothing fits."""
         rows = self.schedules
         nan = float("nan")
-        return Table({
-            "capacity_bytes": [float(s.capacity_bytes or 0) for s in rows],
-            "spill_bytes": [float(s.spill_bytes) if s.feasible else nan for s in rows],
-            "reload_bytes": [float(s.reload_bytes) if s.feasible else nan for s in rows],
-            "offchip_bytes": [float(s.offchip_bytes) if s.feasible else nan for s in rows],
-            "lower_bound_bytes": [float(s.lower_bound_bytes) if s.feasible else nan for s in rows],
-            "peak_bytes": [float(s.peak_bytes) if s.feasible else nan for s in rows],
-            "latency_s": [nan if s.latency_s is None else s.latency_s for s in rows],
-            "proved": [s.proved for s in rows],
-            "feasible": [s.feasible for s in rows],
-        })  # fmt: skip
+        return Table(
+            {
+                "capacity_bytes": [float(s.capacity_bytes or 0) for s in rows],
+                "spill_bytes": [float(s.spill_bytes) if s.feasible else nan for s in rows],
+                "reload_bytes": [float(s.reload_bytes) if s.feasible else nan for s in rows],
+                "offchip_bytes": [float(s.offchip_bytes) if s.feasible else nan for s in rows],
+                "lower_bound_bytes": [
+                    float(s.lower_bound_bytes) if s.feasible else nan for s in rows
+                ],
+                "peak_bytes": [float(s.peak_bytes) if s.feasible else nan for s in rows],
+                "latency_s": [nan if s.latency_s is None else s.latency_s for s in rows],
+                "proved": [s.proved for s in rows],
+                "feasible": [s.feasible for s in rows],
+            }
+        )
 
     @property
     def feasible(self) -> bool:

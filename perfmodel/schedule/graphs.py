@@ -57,9 +57,15 @@ class Scheduled:
 
 
 def scheduled(
-    workload: Workload, precision: Precision, fusion: FusionRules, *, weights: Weights = "streamed",
-    unfused: bool = False, in_place: bool = True, graph: Graph | None = None,
-) -> Scheduled:  # fmt: skip
+    workload: Workload,
+    precision: Precision,
+    fusion: FusionRules,
+    *,
+    weights: Weights = "streamed",
+    unfused: bool = False,
+    in_place: bool = True,
+    graph: Graph | None = None,
+) -> Scheduled:
     """Return the problem of a workload: a step a kernel, a buffer an activation.
 
     Parameters
@@ -101,9 +107,13 @@ class _ScheduleProblemBuilder:
     """Turns kernels into steps."""
 
     def __init__(
-        self, graph: Graph, values: Mapping[str, Any], precision: Precision, weights: Weights,
+        self,
+        graph: Graph,
+        values: Mapping[str, Any],
+        precision: Precision,
+        weights: Weights,
         in_place: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.graph, self.values, self.precision, self.weights = graph, values, precision, weights
         self.in_place = in_place
         self.alias = aliases(graph)
@@ -137,9 +147,16 @@ class _ScheduleProblemBuilder:
             if members and all(kinds[n] in {"elementwise", "quantise"} for n in members)
         )
         return Scheduled(
-            problem, self.graph, tuple(self.members), tuple(self.index), views, sum(sizes.values()),
-            self.precision, pointwise, resident,
-        )  # fmt: skip
+            problem,
+            self.graph,
+            tuple(self.members),
+            tuple(self.index),
+            views,
+            sum(sizes.values()),
+            self.precision,
+            pointwise,
+            resident,
+        )
 
     def _add(self, kernel: FusedKernel, readers: Mapping[str, int]) -> None:
         reads = [n for n in kernel.reads if self._on_chip(n)]
@@ -173,11 +190,15 @@ class _ScheduleProblemBuilder:
         self.steps.append(
             Step(
                 kernel.operators[-1].name if len(kernel.operators) == 1 else kernel.head.name,
-                before, after, self.index[over[0]] if over is not None else -1,
-                held if self.weights == "scratch" else 0, 0.0, sum(apart),
+                before,
+                after,
+                self.index[over[0]] if over is not None else -1,
+                held if self.weights == "scratch" else 0,
+                0.0,
+                sum(apart),
                 load=self.graph.schedulable_only and not before,
             )
-        )  # fmt: skip
+        )
         self.members.append(tuple(op.name for op in kernel.operators))
 
     def _on_chip(self, name: str) -> bool:

@@ -15,9 +15,14 @@ _NEAR, _REACH, _RUN = 25, 80, 8
 
 
 def improved(
-    problem: Problem, script: Script, capacity_bytes: int, deadline: Deadline, *,
-    tries: int = 20_000, seed: int = 1,
-) -> Script:  # fmt: skip
+    problem: Problem,
+    script: Script,
+    capacity_bytes: int,
+    deadline: Deadline,
+    *,
+    tries: int = 20_000,
+    seed: int = 1,
+) -> Script:
     """Return a script that costs no more, from moves of steps near evictions.
 
     A run of one to eight steps moves to another place that the data allow; Belady's replacement
@@ -60,9 +65,13 @@ def improved(
 
 
 def _moved(
-    order: Sequence[int], at: int, length: int, before: Sequence[set[int]],
-    after: Sequence[set[int]], rng: Random,
-) -> list[int] | None:  # fmt: skip
+    order: Sequence[int],
+    at: int,
+    length: int,
+    before: Sequence[set[int]],
+    after: Sequence[set[int]],
+    rng: Random,
+) -> list[int] | None:
     """Return the order with a run of steps elsewhere, or None where it stays."""
     run = order[at : at + length]
     rest = [*order[:at], *order[at + length :]]

@@ -131,10 +131,18 @@ class ScheduleJob:
     def _none(self, capacity: int, why: Infeasible, bound: float = 0.0) -> Schedule:
         """Return the schedule that says why there is none."""
         return Schedule(
-            self.made, self.at.where, self.objective, self.method, capacity, nothing(self.method),
-            nothing(self.method, bound), infeasible=why, weights=self.weights,
-            notes=self.at.notes, job=self,
-        )  # fmt: skip
+            self.made,
+            self.at.where,
+            self.objective,
+            self.method,
+            capacity,
+            nothing(self.method),
+            nothing(self.method, bound),
+            infeasible=why,
+            weights=self.weights,
+            notes=self.at.notes,
+            job=self,
+        )
 
     def clock(self) -> Clock | None:
         """Return what steps and transfers take; None where no device says."""
@@ -168,14 +176,27 @@ class ScheduleJob:
 
             assert capacity is not None
             why = unpacked(
-                self.made.problem, outcome.solution, packed, capacity, alignment=self.alignment,
+                self.made.problem,
+                outcome.solution,
+                packed,
+                capacity,
+                alignment=self.alignment,
                 deadline=self.deadline.within(2.0),
-            )  # fmt: skip
+            )
         return Schedule(
-            self.made, self.at.where, self.objective, self.method, capacity, outcome,
-            outcome, packed, infeasible=why,
-            notes=self.at.notes, weights=self.weights, job=self,
-        )  # fmt: skip
+            self.made,
+            self.at.where,
+            self.objective,
+            self.method,
+            capacity,
+            outcome,
+            outcome,
+            packed,
+            infeasible=why,
+            notes=self.at.notes,
+            weights=self.weights,
+            job=self,
+        )
 
     def _packed(
         self, outcome: Certified[Script], capacity: int
@@ -267,9 +288,14 @@ class ScheduleJob:
         else:
             assert peak.solution is not None
             why = over_peak(
-                problem, capacity, int(peak.value), peak.solution, proved=peak.proved,
-                pointwise=pointwise, deadline=self.deadline,
-            )  # fmt: skip
+                problem,
+                capacity,
+                int(peak.value),
+                peak.solution,
+                proved=peak.proved,
+                pointwise=pointwise,
+                deadline=self.deadline,
+            )
         return self._none(capacity, why, why.demand if self.objective == "peak" else 0.0)
 
     def _in_patches(self, demand: float, capacity: int) -> tuple[Lever, ...]:
@@ -286,9 +312,14 @@ class ScheduleJob:
             return ()
         # A few choices: `perfmodel patches` looks through all of them.
         found = patch_plan(
-            net, "macs", capacity_bytes=capacity, most_patched=1, modes=("recompute", "cached"),
-            grids=((2, 2), (4, 4), (8, 8)), time_limit_s=self.deadline.left(),
-        )  # fmt: skip
+            net,
+            "macs",
+            capacity_bytes=capacity,
+            most_patched=1,
+            modes=("recompute", "cached"),
+            grids=((2, 2), (4, 4), (8, 8)),
+            time_limit_s=self.deadline.left(),
+        )
         if found is None or all(stage.patches.count == 1 for stage in found.stages):
             return ()
         macs = sum(stage.least_macs for stage in found.stages)

@@ -119,9 +119,11 @@ class LevelPlan(CertifiedResult[tuple[tuple[BoundaryCrossing, ...], ...]]):
 
 
 def over_levels(
-    problem: Problem, levels: Sequence[RetentionLevel], order: Sequence[int] | None = None,
+    problem: Problem,
+    levels: Sequence[RetentionLevel],
+    order: Sequence[int] | None = None,
     deadline: Deadline | None = None,
-) -> LevelPlan | None:  # fmt: skip
+) -> LevelPlan | None:
     """Return the cheapest retention over levels for an order.
 
     Before each step the moves down come first, those across lower boundaries before those across
@@ -244,8 +246,11 @@ class _MultilevelRetentionMilp:
 
     def _capacity(self, level: int, k: int, room: int) -> None:
         """A level holds what fits: ``sum over b of size[b] x[level, b, k] <= room``."""
-        there = [self.sizes[b] * self._get("x", level, b, k)
-                 for b, life in self.lives.items() if k in life]  # fmt: skip
+        there = [
+            self.sizes[b] * self._get("x", level, b, k)
+            for b, life in self.lives.items()
+            if k in life
+        ]
         if sum(self.sizes[b] for b, life in self.lives.items() if k in life) > room:
             self.model.require("capacity", total(there), high=room)
 
@@ -304,7 +309,12 @@ class _MultilevelRetentionMilp:
             size * level.cost_per_byte for size, level in zip(crossing, self.levels, strict=True)
         )
         return LevelPlan(
-            tuple(map(tuple, moves)), cost, min(cost, solved.bound), tolerance=TOLERANCE,
-            order=self.order, levels=self.levels, crossing_bytes=tuple(crossing),
+            tuple(map(tuple, moves)),
+            cost,
+            min(cost, solved.bound),
+            tolerance=TOLERANCE,
+            order=self.order,
+            levels=self.levels,
+            crossing_bytes=tuple(crossing),
             held=tuple(tuple(frozenset(s) for s in each) for each in held),
-        )  # fmt: skip
+        )

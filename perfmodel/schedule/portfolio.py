@@ -27,9 +27,12 @@ _TRIES = 4000
 
 
 def fewest_bytes(
-    problem: Problem, capacity_bytes: int, method: Method = "exact",
-    deadline: Deadline | None = None, incumbent: Script | None = None,
-) -> Certified[Script]:  # fmt: skip
+    problem: Problem,
+    capacity_bytes: int,
+    method: Method = "exact",
+    deadline: Deadline | None = None,
+    incumbent: Script | None = None,
+) -> Certified[Script]:
     """Return a schedule that spills and reloads few bytes; by ``exact``, the fewest.
 
     ``greedy``: three orders with Belady's replacement. ``beam``: also beams over orders and

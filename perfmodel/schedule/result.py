@@ -30,9 +30,17 @@ OBJECTIVES = ("bytes", "latency_s", "offchip_energy_j", "peak")
 
 #: Numbers of a schedule: attributes, and keys of its JSON.
 METRICS = (
-    "spill_bytes", "reload_bytes", "compulsory_bytes", "tile_bytes", "offchip_bytes",
-    "lower_bound_bytes", "capacity_bytes", "peak_bytes", "working_set_bytes", "weight_bytes",
-)  # fmt: skip
+    "spill_bytes",
+    "reload_bytes",
+    "compulsory_bytes",
+    "tile_bytes",
+    "offchip_bytes",
+    "lower_bound_bytes",
+    "capacity_bytes",
+    "peak_bytes",
+    "working_set_bytes",
+    "weight_bytes",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -224,15 +232,17 @@ class Schedule(Result):
         at = {} if self.layout is None else self.layout.of_intervals()
         stays = self.trace.intervals
         buffers = self.problem.buffers
-        return Table({
-            "tensor": [buffers[s.buffer].name for s in stays],
-            "first": [s.first for s in stays],
-            "last": [s.last for s in stays],
-            "size_bytes": [buffers[s.buffer].size_bytes for s in stays],
-            "address": [at.get(i, -1) for i in range(len(stays))],
-            "spilled": [s.spilled for s in stays],
-            "reloaded": [s.reloaded for s in stays],
-        })  # fmt: skip
+        return Table(
+            {
+                "tensor": [buffers[s.buffer].name for s in stays],
+                "first": [s.first for s in stays],
+                "last": [s.last for s in stays],
+                "size_bytes": [buffers[s.buffer].size_bytes for s in stays],
+                "address": [at.get(i, -1) for i in range(len(stays))],
+                "spilled": [s.spilled for s in stays],
+                "reloaded": [s.reloaded for s in stays],
+            }
+        )
 
     @cached_property
     def addresses(self) -> dict[str, tuple[int, ...]]:
@@ -264,9 +274,15 @@ class Schedule(Result):
         spans = None if self.timing is None else self.timing.spans
         at = None if self.layout is None else self.layout.of_intervals()
         return to_plan(
-            self.scheduled, self.script, self.trace, self.capacity_bytes, self.where,
-            method=self.method, addresses=at, times=spans,
-        )  # fmt: skip
+            self.scheduled,
+            self.script,
+            self.trace,
+            self.capacity_bytes,
+            self.where,
+            method=self.method,
+            addresses=at,
+            times=spans,
+        )
 
     def alternatives(self, time_limit_s: float = 5.0) -> Table:
         """Return what fusion, tiles, patches or more capacity would do; one row each.

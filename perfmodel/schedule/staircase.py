@@ -123,9 +123,10 @@ def staircase(asked: Schedule) -> SpillStaircase:
             size, resolution = max(size - apart, least) if size > least else least - 1, apart
     ended = size < least
     return SpillStaircase(
-        Curve(tuple(reversed(made))), proved and ended and resolution == 1,
+        Curve(tuple(reversed(made))),
+        proved and ended and resolution == 1,
         resolution if ended else max(1, size - least),
-    )  # fmt: skip
+    )
 
 
 def _at(job: ScheduleJob, size: int, deadline: Deadline) -> Schedule:

@@ -26,11 +26,14 @@ def glance(s: Schedule) -> list[tuple[str, str]]:
         return lines
     spilled = s.trace.cost_bytes
     lines += [
-        ("spilled + reloaded", f"{binary(s.spill_bytes)} + {binary(s.reload_bytes)}"
-         + (f" = {binary(spilled)}" if spilled else "")),
+        (
+            "spilled + reloaded",
+            f"{binary(s.spill_bytes)} + {binary(s.reload_bytes)}"
+            + (f" = {binary(spilled)}" if spilled else ""),
+        ),
         ("off chip in all", binary(s.offchip_bytes)),
         ("on chip at most", binary(s.peak_bytes)),
-    ]  # fmt: skip
+    ]
     if s.tiled is not None:
         moved = f"{binary(s.tile_bytes)} beyond the compulsory"
         lines.insert(-2, ("moved by tiles", f"{moved}, {len(s.tiled.tilings)} operators"))
@@ -51,9 +54,11 @@ def glance(s: Schedule) -> list[tuple[str, str]]:
 def proof_text(s: Schedule) -> str:
     """Return how good the schedule is known to be."""
     said = {
-        "bytes": "spill fewer bytes", "peak": "need less memory", "latency_s": "be faster",
+        "bytes": "spill fewer bytes",
+        "peak": "need less memory",
+        "latency_s": "be faster",
         "offchip_energy_j": "take less energy off chip",
-    }[s.objective]  # fmt: skip
+    }[s.objective]
     if s.proved:
         return f"proved: no schedule can {said}"
     if s.objective == "bytes":
@@ -130,10 +135,16 @@ def to_dict(s: Schedule) -> dict[str, Any]:
     from perfmodel.schedule.result import METRICS
 
     out: dict[str, Any] = {
-        "workload": s.problem.name, "device": s.where.device, "memory": s.where.memory,
-        "precision": str(s.scheduled.precision), "objective": s.objective, "method": s.method,
-        "feasible": s.feasible, "proved": s.proved, "lower_bound": s.lower_bound,
-    }  # fmt: skip
+        "workload": s.problem.name,
+        "device": s.where.device,
+        "memory": s.where.memory,
+        "precision": str(s.scheduled.precision),
+        "objective": s.objective,
+        "method": s.method,
+        "feasible": s.feasible,
+        "proved": s.proved,
+        "lower_bound": s.lower_bound,
+    }
     if s.infeasible is not None:
         out["infeasible"] = s.infeasible.to_dict()
     if s.outcome.solution is None:
@@ -153,5 +164,5 @@ def to_dict(s: Schedule) -> dict[str, Any]:
         "height_bytes": s.layout.height_bytes if s.layout is not None else None,
         "counts": s.outcome.work,
         "notes": s.notes,
-    }  # fmt: skip
+    }
     return plain(out)

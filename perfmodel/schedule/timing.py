@@ -67,14 +67,17 @@ class Timing:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the timeline and what stands beside it, ready for JSON."""
-        out = {**self.timeline.to_json(), "exposed_s": self.timeline.exposed_s,
-               "offchip_energy_j": self.offchip_energy_j}  # fmt: skip
+        out = {
+            **self.timeline.to_json(),
+            "exposed_s": self.timeline.exposed_s,
+            "offchip_energy_j": self.offchip_energy_j,
+        }
         if self.beside is not None:
             out["fewest_bytes"] = {
                 "latency_s": self.beside.latency_s,
                 "offchip_energy_j": self.beside.offchip_energy_j,
                 "noncompulsory_bytes": self.beside.noncompulsory_bytes,
-            }  # fmt: skip
+            }
         return out
 
 
@@ -112,9 +115,13 @@ class Clock:
         """Return the fastest schedule reached, that of fewest bytes among the candidates."""
         known = () if bytes_.solution is None else (bytes_.solution,)
         best = latency(
-            self.problem, capacity_bytes, self.dma, deadline, scripts=known,
+            self.problem,
+            capacity_bytes,
+            self.dma,
+            deadline,
+            scripts=known,
             bound_bytes=bytes_.bound,
-        )  # fmt: skip
+        )
         extra = self.per_run_s
         return replace(best, value=best.value + extra, bound=best.bound + extra)
 
@@ -125,9 +132,14 @@ class Clock:
         assert self.power is not None
         known = () if bytes_.solution is None else (bytes_.solution,)
         best = energy(
-            self.problem, capacity_bytes, self.dma, self.power, deadline, scripts=known,
+            self.problem,
+            capacity_bytes,
+            self.dma,
+            self.power,
+            deadline,
+            scripts=known,
             bound_bytes=bytes_.bound,
-        )  # fmt: skip
+        )
         extra = self.power.static_w * self.per_run_s
         return replace(best, value=best.value + extra, bound=best.bound + extra)
 

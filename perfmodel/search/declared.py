@@ -119,13 +119,23 @@ class SearchProblem:
         ready = self.resolved(FaultList() if faults is None else faults)
         try:
             return run(
-                ready.space, ready.machine, constraints=self.constraints,
-                objective=self.objective, accuracy=ready.accuracy, precision=ready.precision,
-                runtime=ready.runtime, engine=self.engine, model=self.model, warm=self.warm,
+                ready.space,
+                ready.machine,
+                constraints=self.constraints,
+                objective=self.objective,
+                accuracy=ready.accuracy,
+                precision=ready.precision,
+                runtime=ready.runtime,
+                engine=self.engine,
+                model=self.model,
+                warm=self.warm,
                 settings=ready.numbers,
-                method=self.method, time_limit_s=self.time_limit_s, evaluations=self.evaluations,
-                seed=self.seed, since=since,
-            )  # fmt: skip
+                method=self.method,
+                time_limit_s=self.time_limit_s,
+                evaluations=self.evaluations,
+                seed=self.seed,
+                since=since,
+            )
         except InputError as error:
             raise InputError([self._placed(fault) for fault in error.faults]) from None
 
@@ -144,15 +154,17 @@ class SearchProblem:
         if _CONSTRAINT.fullmatch(fault.file):
             # A fault of syntax: its column is one of the constraint's text.
             at = f"column {fault.column}: " if fault.column else ""
-            fault = replace(fault, path=fault.file, message=f"{at}{fault.message}", file="",
-                            line=0, column=0)  # fmt: skip
+            fault = replace(
+                fault, path=fault.file, message=f"{at}{fault.message}", file="", line=0, column=0
+            )
         return fault if fault.file or self.place is None else self.place(fault)
 
     def _resolve(self, faults: FaultList) -> _Ready | None:
         parts = split(self.set)
         for name in (*parts.options, *parts.subjects):
-            faults.append(Fault(f"'{name}' cannot be set", path=f"set.{name}",
-                                expected="its own option"))  # fmt: skip
+            faults.append(
+                Fault(f"'{name}' cannot be set", path=f"set.{name}", expected="its own option")
+            )
         runtime = _trying(faults, "runtime", runtime_of, self.runtime)
         device = _trying(faults, "device", device_of, self.device)
         precision = _trying(faults, "precision", precision_of, self.precision)
@@ -172,8 +184,17 @@ class SearchProblem:
                 base = FaultList().trying(_workload, self.workload, {})
         machine: Any = device
         if device is not None and parts.facts:
-            machine = _trying(faults, "set", machine_of, device, runtime, parts.facts, base,
-                              precision, self.engine)  # fmt: skip
+            machine = _trying(
+                faults,
+                "set",
+                machine_of,
+                device,
+                runtime,
+                parts.facts,
+                base,
+                precision,
+                self.engine,
+            )
             note_remarks(machine or device)
         if device is not None and self.engine is not None:
             spec = device if isinstance(device, Machine) else device.machine()
@@ -186,13 +207,21 @@ class SearchProblem:
             faults += _option_faults(self.choices, device, runtime, base)
         if base is not None:
             if self.choices:
-                space = _trying(faults, "choices", configurations_of, base, self.choices,
-                                share=self.share, precision=precision)  # fmt: skip
+                space = _trying(
+                    faults,
+                    "choices",
+                    configurations_of,
+                    base,
+                    self.choices,
+                    share=self.share,
+                    precision=precision,
+                )
             elif self.choices is None:
                 faults.append(_nothing())
         elif self.choices and (named or space is not None):
-            faults.append(Fault("a space has its own choices", path="choices",
-                                expected="a network"))  # fmt: skip
+            faults.append(
+                Fault("a space has its own choices", path="choices", expected="a network")
+            )
         if base is None and self.share not in get_args(Share):
             faults.append(_no_such("share", "no layers are shared by", self.share, SHARES))
         self._question(faults, device, _unit(space, base))
@@ -224,21 +253,32 @@ class SearchProblem:
                 faults += error.faults
         if self.accuracy is None:
             faults += [
-                Fault(f"'{name}' of what? no source of accuracy is given", path=path,
-                      expected="an accuracy: sqnr of weights, a table, or hawq's traces")
-                for path, names in used.items() for name in names if name in LOSSES
-            ]  # fmt: skip
+                Fault(
+                    f"'{name}' of what? no source of accuracy is given",
+                    path=path,
+                    expected="an accuracy: sqnr of weights, a table, or hawq's traces",
+                )
+                for path, names in used.items()
+                for name in names
+                if name in LOSSES
+            ]
         limit = self.time_limit_s
         if limit is not None and not 0 < limit < float("inf"):
             faults.append(
                 Fault(f"{limit} is no time limit", "time_limit_s", expected="seconds above zero")
             )
         if self.seed < 0:
-            faults.append(Fault(f"{self.seed} is no seed", path="seed",
-                                expected="a whole number from 0"))  # fmt: skip
+            faults.append(
+                Fault(f"{self.seed} is no seed", path="seed", expected="a whole number from 0")
+            )
         if self.evaluations < 1:
-            faults.append(Fault(f"{self.evaluations} is no number of evaluations",
-                                path="evaluations", expected="one at least"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"{self.evaluations} is no number of evaluations",
+                    path="evaluations",
+                    expected="one at least",
+                )
+            )
 
     def _accuracy(self, faults: FaultList, space: Any) -> Any:
         """Return the accuracy model, asked once for all that the space may choose."""
@@ -254,9 +294,10 @@ class SearchProblem:
         if isinstance(given, AccuracySource):
             given = _trying(faults, "accuracy", accuracy_of, given, space, self.workload)
         if (
-            isinstance(space, ConfigurationSpace) and hasattr(given, "table")
+            isinstance(space, ConfigurationSpace)
+            and hasattr(given, "table")
             and getattr(given, "separable", True)
-        ):  # fmt: skip
+        ):
             _trying(faults, "accuracy", loss_tables, given, space)
         return given
 
@@ -300,9 +341,7 @@ def _workload(given: str | Path | Workload, settings: Mapping[str, Any]) -> Work
         raise
 
 
-def _space(
-    name: str, settings: Mapping[str, Any]
-) -> tuple[ArchitectureSpace, dict[str, float]]:  # fmt: skip
+def _space(name: str, settings: Mapping[str, Any]) -> tuple[ArchitectureSpace, dict[str, float]]:
     """Return a space, and the settings that bind free dimensions of its networks."""
     plain = find_space(name)
     fields = type(plain.settings).model_fields
@@ -328,9 +367,11 @@ def _nothing() -> Fault:
 
 
 def _option_faults(
-    choices: Mapping[str, Any], device: Device | Machine | None, runtime: Runtime | None,
+    choices: Mapping[str, Any],
+    device: Device | Machine | None,
+    runtime: Runtime | None,
     workload: Workload | None,
-) -> list[Fault]:  # fmt: skip
+) -> list[Fault]:
     """Return the faults of facts of the device and parameters that are to be chosen."""
     faults: list[Fault] = []
     for name, options in choices.items():

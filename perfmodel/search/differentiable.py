@@ -118,10 +118,18 @@ class DifferentiableSearchResult(Result):
 
 
 def differentiable_search(
-    oracle: Any, loss: Sequence[Any] | Loss, limit: str | float, *, metric: str = "latency_s",
-    steps: int = 300, rate: float = 0.1, temperatures: tuple[float, float] = (1.0, 0.3),
-    noise: bool = True, penalty: float = 1.0, seed: int = 0,
-) -> DifferentiableSearchResult:  # fmt: skip
+    oracle: Any,
+    loss: Sequence[Any] | Loss,
+    limit: str | float,
+    *,
+    metric: str = "latency_s",
+    steps: int = 300,
+    rate: float = 0.1,
+    temperatures: tuple[float, float] = (1.0, 0.3),
+    noise: bool = True,
+    penalty: float = 1.0,
+    seed: int = 0,
+) -> DifferentiableSearchResult:
     """Search by descent on relaxed decisions for the least loss under a limit.
 
     Parameters
@@ -171,18 +179,32 @@ def differentiable_search(
     metrics = oracle(choice)
     gap = metrics[metric] / bound - 1.0
     return DifferentiableSearchResult(
-        choice, metrics, problem.hard_loss(choice), metric, bound, gap,
-        gap <= 0.0 and metrics["feasible"] > 0, rounded, swaps, history, shares,
-    )  # fmt: skip
+        choice,
+        metrics,
+        problem.hard_loss(choice),
+        metric,
+        bound,
+        gap,
+        gap <= 0.0 and metrics["feasible"] > 0,
+        rounded,
+        swaps,
+        history,
+        shares,
+    )
 
 
 class _RelaxedProblem:
     """Loss and limit, of probabilities and of members."""
 
     def __init__(
-        self, oracle: Any, loss: Any, tables: list[Floats] | None, metric: str, bound: float,
+        self,
+        oracle: Any,
+        loss: Any,
+        tables: list[Floats] | None,
+        metric: str,
+        bound: float,
         sizes: list[int],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.oracle, self.loss, self.tables = oracle, loss, tables
         self.metric, self.bound, self.sizes = metric, bound, sizes
 
@@ -215,9 +237,15 @@ class _RelaxedProblem:
 
 
 def _descend(
-    problem: _RelaxedProblem, steps: int, rate: float, temperatures: tuple[float, float],
-    penalty: float, seed: int, *, noise: bool,
-) -> tuple[list[Floats], Table]:  # fmt: skip
+    problem: _RelaxedProblem,
+    steps: int,
+    rate: float,
+    temperatures: tuple[float, float],
+    penalty: float,
+    seed: int,
+    *,
+    noise: bool,
+) -> tuple[list[Floats], Table]:
     rng = np.random.default_rng(seed)
     logits = [np.zeros(n) for n in problem.sizes]
     first = [np.zeros(n) for n in problem.sizes]
@@ -297,9 +325,7 @@ def _softmax(x: Floats) -> Floats:
     return made / made.sum()
 
 
-def _limit(
-    oracle: Any, limit: str | float, metric: str, faults: FaultList
-) -> tuple[str, float]:  # fmt: skip
+def _limit(oracle: Any, limit: str | float, metric: str, faults: FaultList) -> tuple[str, float]:
     if isinstance(limit, str):
         limits = faults.trying_at("limit", parse_constraints, limit, oracle.metrics)
         if limits is None:
@@ -321,25 +347,34 @@ def _limit(
 
 def _tables(
     loss: Sequence[Any], names: list[str], sizes: list[int], faults: list[Fault]
-) -> list[Floats]:  # fmt: skip
+) -> list[Floats]:
     if len(loss) != len(sizes):
-        faults.append(Fault(f"{len(loss)} tables of losses", path="loss",
-                            expected=f"one a decision: {len(sizes)}"))  # fmt: skip
+        faults.append(
+            Fault(
+                f"{len(loss)} tables of losses",
+                path="loss",
+                expected=f"one a decision: {len(sizes)}",
+            )
+        )
         return []
     found: list[Floats] = []
     for name, size, given in zip(names, sizes, loss, strict=True):
         table = np.asarray(given, dtype=float)
         if table.shape != (size,) or not np.isfinite(table).all():
-            faults.append(Fault("no losses", path=f"loss.{name}",
-                                expected=f"{size} finite numbers"))  # fmt: skip
+            faults.append(
+                Fault("no losses", path=f"loss.{name}", expected=f"{size} finite numbers")
+            )
         found.append(table)
     return found
 
 
 def _number_faults(
-    steps: int, rate: float, temperatures: tuple[float, float], penalty: float,
+    steps: int,
+    rate: float,
+    temperatures: tuple[float, float],
+    penalty: float,
     faults: list[Fault],
-) -> None:  # fmt: skip
+) -> None:
     if steps < 1:
         faults.append(Fault(f"{steps} steps", path="steps", expected="1 or more"))
     for name, value in (("rate", rate), ("penalty", penalty)):
@@ -347,5 +382,6 @@ def _number_faults(
             faults.append(Fault(f"{value!r}", path=name, expected="a number above 0"))
     pair = cast("tuple[Any, ...]", tuple(temperatures))
     if len(pair) != 2 or not all(0 < t < float("inf") for t in pair):
-        faults.append(Fault(f"{temperatures!r}", path="temperatures",
-                            expected="first and last, both above 0"))  # fmt: skip
+        faults.append(
+            Fault(f"{temperatures!r}", path="temperatures", expected="first and last, both above 0")
+        )

@@ -166,13 +166,22 @@ def search(
 
     faults = gathered()
     how: dict[str, Any] = {
-        "method": method, "time_limit_s": time_limit_s, "evaluations": evaluations, "seed": seed,
-    }  # fmt: skip
+        "method": method,
+        "time_limit_s": time_limit_s,
+        "evaluations": evaluations,
+        "seed": seed,
+    }
     what: dict[str, Any] = {
-        "choices": choices, "constraints": constraints or None, "objective": objective or None,
-        "accuracy": accuracy, "precision": precision, "runtime": runtime, "engine": engine,
-        "model": model, "warm": warm or None,
-    }  # fmt: skip
+        "choices": choices,
+        "constraints": constraints or None,
+        "objective": objective or None,
+        "accuracy": accuracy,
+        "precision": precision,
+        "runtime": runtime,
+        "engine": engine,
+        "model": model,
+        "warm": warm or None,
+    }
     if device is None:
         beside = {**what, "calibration": calibration, "set": set}
         stated = [name for name, value in beside.items() if value is not None]
@@ -191,9 +200,14 @@ def search(
     limits = [constraints] if isinstance(constraints, str) else [*constraints]
     given = {name: value for name, value in what.items() if value is not None}
     problem = SearchProblem(
-        workload, device, dict(set or {}), place=_called, share=share,
-        **{**given, "constraints": tuple(limits)}, **how,
-    )  # fmt: skip
+        workload,
+        device,
+        dict(set or {}),
+        place=_called,
+        share=share,
+        **{**given, "constraints": tuple(limits)},
+        **how,
+    )
     return problem.search(faults, since)
 
 

@@ -146,10 +146,14 @@ def _evolved(question: SearchQuery) -> list[_Point]:
     goal = question.objective
     senses = (question.sense, "min" if first.at_most else "max")
     found = evolve(
-        question.columns, question.space, [(goal, senses[0]), (name, senses[1])],
-        question.conditions(others), method="regularised", evaluations=question.evaluations,
+        question.columns,
+        question.space,
+        [(goal, senses[0]), (name, senses[1])],
+        question.conditions(others),
+        method="regularised",
+        evaluations=question.evaluations,
         seed=question.seed,
-    )  # fmt: skip
+    )
     choices: Index = np.asarray(found.choices, dtype=np.intp)
     if not len(choices):
         raise _nothing()

@@ -97,9 +97,16 @@ class FixedHardwareProblem:
         if found.status == "infeasible" and found.infeasibility is not None:
             why = explained(question, self, constraints, found.infeasibility)
         answer = SearchMethodResult(
-            None, math.inf, bound, found.method, found.work, _NEAR, model=self._model(question),
-            infeasible=why, notes=self._notes(),
-        )  # fmt: skip
+            None,
+            math.inf,
+            bound,
+            found.method,
+            found.work,
+            _NEAR,
+            model=self._model(question),
+            infeasible=why,
+            notes=self._notes(),
+        )
         if found.status == "infeasible":
             return replace(answer, bound=math.inf)
         starts = [] if found.solution is None else [found.solution]
@@ -116,9 +123,12 @@ class FixedHardwareProblem:
             return replace(answer, notes=())
         prices = dict(zip((limit.name for limit in lower.limits), found.prices, strict=False))
         return replace(
-            answer, solution=best, value=best.value, bound=min(bound, best.value),
+            answer,
+            solution=best,
+            value=best.value,
+            bound=min(bound, best.value),
             limits=question.uses(best, prices),
-        )  # fmt: skip
+        )
 
     def _met(self, best: EvaluatedConfiguration, bound: float) -> bool:
         return best.value - bound <= _NEAR * max(abs(best.value), 1e-300)
@@ -146,9 +156,11 @@ class FixedHardwareProblem:
         return ("where activations stay depends on the configuration: tables bound the costs",)
 
     def _best(
-        self, question: SearchQuery, constraints: Sequence[Constraint],
+        self,
+        question: SearchQuery,
+        constraints: Sequence[Constraint],
         choices: Sequence[tuple[int, ...]],
-    ) -> EvaluatedConfiguration | None:  # fmt: skip
+    ) -> EvaluatedConfiguration | None:
         """Return the best of some choices that satisfies the constraints when costed."""
         if not choices:
             return None
@@ -162,15 +174,19 @@ class FixedHardwareProblem:
         return question.best_of(rows[at], columns, at)
 
     def _climbed(
-        self, question: SearchQuery, constraints: Sequence[Constraint],
-        starts: Sequence[tuple[int, ...]], deadline: Deadline,
-    ) -> EvaluatedConfiguration | None:  # fmt: skip
+        self,
+        question: SearchQuery,
+        constraints: Sequence[Constraint],
+        starts: Sequence[tuple[int, ...]],
+        deadline: Deadline,
+    ) -> EvaluatedConfiguration | None:
         """Return the best that single changes reach from some choices."""
         tried = [*starts, tuple(self._smallest())]
         found = [
-            best for start in tried
+            best
+            for start in tried
             if (best := self._climb(question, constraints, start, deadline)) is not None
-        ]  # fmt: skip
+        ]
         return min(found, key=lambda best: best.value, default=None)
 
     def _smallest(self) -> list[int]:
@@ -182,9 +198,12 @@ class FixedHardwareProblem:
         return out
 
     def _climb(
-        self, question: SearchQuery, constraints: Sequence[Constraint], start: tuple[int, ...],
+        self,
+        question: SearchQuery,
+        constraints: Sequence[Constraint],
+        start: tuple[int, ...],
         deadline: Deadline,
-    ) -> EvaluatedConfiguration | None:  # fmt: skip
+    ) -> EvaluatedConfiguration | None:
         here = np.array(start, dtype=np.intp)
         for _ in range(_ROUNDS):
             batch = np.concatenate([here[None], near_choices(here, self.sizes)])

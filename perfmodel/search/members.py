@@ -66,9 +66,15 @@ def exhaustive(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
         )
     uses = () if best is None else question.uses(best)
     return SearchMethodResult(
-        best, math.inf if best is None else best.value, bound, "exhaustive", {"evaluations": seen},
-        model=model, limits=uses, notes=notes,
-    )  # fmt: skip
+        best,
+        math.inf if best is None else best.value,
+        bound,
+        "exhaustive",
+        {"evaluations": seen},
+        model=model,
+        limits=uses,
+        notes=notes,
+    )
 
 
 def evolved(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
@@ -86,9 +92,13 @@ def evolved(question: SearchQuery, deadline: Deadline) -> SearchMethodResult:
         deadline=deadline,
     )
     result = SearchMethodResult(
-        None, math.inf, -math.inf, found.method, {"evaluations": found.evaluations},
+        None,
+        math.inf,
+        -math.inf,
+        found.method,
+        {"evaluations": found.evaluations},
         model="evolution proves nothing",
-    )  # fmt: skip
+    )
     if not len(found.choices):
         return result
     choices: Index = np.asarray(found.choices[:_EQUALS], dtype=np.intp)

@@ -66,10 +66,15 @@ class MetricTables:
         """Return name, bound and demand of every memory that a network must fit."""
         n = len(self.reader.metrics)
         return [
-            (memory, float(self.reader.bounds[i]),
-             self._sums(self.reader.multiples[n + i], float(self.reader.constant[n + i]), "most"))
+            (
+                memory,
+                float(self.reader.bounds[i]),
+                self._sums(
+                    self.reader.multiples[n + i], float(self.reader.constant[n + i]), "most"
+                ),
+            )
             for i, memory in enumerate(self.reader.memories)
-        ]  # fmt: skip
+        ]
 
     def _sums(self, multiples: Floats, constant: float, side: Side) -> tuple[Sum, ...]:
         m = len(self.costs.names)
@@ -78,8 +83,10 @@ class MetricTables:
             for kernel in self.costs.kernels:
                 projected = kernel.values @ multiples[:m]
                 terms.add(kernel.decisions, self._reduced(projected, kernel.tensors, side))
-        for stored, multiple in ((self.costs.weights, multiples[m]),
-                                 (self.costs.caches, multiples[m + 1])):  # fmt: skip
+        for stored, multiple in (
+            (self.costs.weights, multiples[m]),
+            (self.costs.caches, multiples[m + 1]),
+        ):
             if multiple:
                 for decisions, table in stored.tables:
                     terms.add(decisions, multiple * table)

@@ -143,8 +143,11 @@ def _option_flaws(place: Place, options: Any) -> Iterator[Flaw]:
         yield Flaw(place, "no options", "one at least")
     for i, option in enumerate(listed):
         if not isinstance(option, _PLAIN):
-            yield Flaw((*place, i) if isinstance(options, list) else place,
-                       f"{_what(option)} is no option", "a number or a text")  # fmt: skip
+            yield Flaw(
+                (*place, i) if isinstance(options, list) else place,
+                f"{_what(option)} is no option",
+                "a number or a text",
+            )
 
 
 def _what(value: Any) -> str:
@@ -177,12 +180,15 @@ def load(path: object, beside: Iterable[str] = ()) -> SearchProblem:
     faults = [
         Fault("stands in the file of the problem", path=name, expected="a workload and a device")
         for name in sorted(beside)
-    ]  # fmt: skip
+    ]
     if not isinstance(path, str | Path) or Path(path).suffix not in _SUFFIXES:
         faults.append(
-            Fault("no device", path="device",
-                  expected="a device, or the path of a .yaml file that declares the problem")
-        )  # fmt: skip
+            Fault(
+                "no device",
+                path="device",
+                expected="a device, or the path of a .yaml file that declares the problem",
+            )
+        )
         raise InputError(faults)
     file = Path(path)
     try:
@@ -263,9 +269,13 @@ def _place(root: MarkedNode, path: str) -> tuple[Place, bool]:
     node, rest = root, path
     while rest:
         key = next(
-            (k for k in sorted(node.children, key=len, reverse=True)
-             if rest == k or rest.startswith((f"{k}.", f"{k}["))), None
-        )  # fmt: skip
+            (
+                k
+                for k in sorted(node.children, key=len, reverse=True)
+                if rest == k or rest.startswith((f"{k}.", f"{k}["))
+            ),
+            None,
+        )
         if key is not None:
             node, rest = node.children[key], rest[len(key) :].removeprefix(".")
             place.append(key)

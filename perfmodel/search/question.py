@@ -98,11 +98,14 @@ class SearchQuery:
         """Refuse metrics that the device says nothing about."""
         sample = self.oracle.batch(np.zeros((1, len(self.space.decisions)), dtype=np.intp))
         faults = [
-            Fault(f"{self.oracle.device.name} states nothing that '{name}' could be known from",
-                  path="objective" if name == self.goal else "constraints",
-                  expected="another metric, or a device with its power or energies")
-            for name in metrics if np.isnan(sample[name][0])
-        ]  # fmt: skip
+            Fault(
+                f"{self.oracle.device.name} states nothing that '{name}' could be known from",
+                path="objective" if name == self.goal else "constraints",
+                expected="another metric, or a device with its power or energies",
+            )
+            for name in metrics
+            if np.isnan(sample[name][0])
+        ]
         if faults:
             raise InputError(faults)
 
@@ -110,11 +113,15 @@ class SearchQuery:
         sample = self.space.workload((0,) * len(self.space.decisions))
         mine = RATES[0] if sample.unit == "tokens" else RATES[1]
         faults = [
-            Fault(f"'{self.space.name}' yields {sample.unit}", path=name, expected=mine,
-                  suggestion=mine)
+            Fault(
+                f"'{self.space.name}' yields {sample.unit}",
+                path=name,
+                expected=mine,
+                suggestion=mine,
+            )
             for name in dict.fromkeys(wanted)
             if name in RATES and name != mine
-        ]  # fmt: skip
+        ]
         if faults:
             raise InputError(faults)
 
@@ -181,9 +188,10 @@ class SearchQuery:
         """Return what a run yields as a table over the decisions of a problem that size it."""
         space = self.space
         sizing = [
-            i for i in inner.free
+            i
+            for i in inner.free
             if isinstance(space, ConfigurationSpace) and space.decisions[i].role == "parameter"
-        ]  # fmt: skip
+        ]
         shape = [len(space.decisions[i].options) for i in sizing]
         rows = np.zeros((math.prod(shape), len(space.decisions)), dtype=np.intp)
         rows[:, sizing] = every_choice(shape)
@@ -226,11 +234,16 @@ class SearchQuery:
         else:
             found = evolved(self, deadline)
         return SearchResult(
-            **vars(found), space=self.space, device=self.oracle.device.name,
-            objective=self.objective, unit=self.loss.unit if self.goal in LOSSES else "",
-            source=self.loss.source, seconds=time.process_time() - start, ask=self._asked,
+            **vars(found),
+            space=self.space,
+            device=self.oracle.device.name,
+            objective=self.objective,
+            unit=self.loss.unit if self.goal in LOSSES else "",
+            source=self.loss.source,
+            seconds=time.process_time() - start,
+            ask=self._asked,
             predict=self.oracle.predict,
-        )  # fmt: skip
+        )
 
     def _why_not(self) -> str:
         if not isinstance(self.space, ConfigurationSpace):
@@ -436,10 +449,13 @@ class SearchQuery:
         """Return what a configuration uses of each constraint."""
         known = prices or {}
         return tuple(
-            LimitUse(c, best.metrics[self.named(c.metric)],
-                     self._priced(c, best, known.get(c.text, math.nan)))
+            LimitUse(
+                c,
+                best.metrics[self.named(c.metric)],
+                self._priced(c, best, known.get(c.text, math.nan)),
+            )
             for c in self.constraints
-        )  # fmt: skip
+        )
 
     def _priced(self, constraint: Constraint, best: EvaluatedConfiguration, price: float) -> float:
         """Return a price of tables in the units of bound and objective."""

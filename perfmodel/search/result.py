@@ -179,52 +179,65 @@ class SearchResult(SearchMethodResult, CertifiedResult[EvaluatedConfiguration]):
         if self.best is None:
             raise InfeasibleError("nothing satisfies the constraints")
         decisions = self.space.decisions
-        return Table({
-            "decision": [d.name for d in decisions],
-            "role": [str(getattr(d, "role", "architecture")) for d in decisions],
-            "option": [str(d.options[i]) for d, i in zip(decisions, self.best.choice, strict=True)],
-            "layers": [" ".join(getattr(d, "layers", ())) for d in decisions],
-        })  # fmt: skip
+        return Table(
+            {
+                "decision": [d.name for d in decisions],
+                "role": [str(getattr(d, "role", "architecture")) for d in decisions],
+                "option": [
+                    str(d.options[i]) for d, i in zip(decisions, self.best.choice, strict=True)
+                ],
+                "layers": [" ".join(getattr(d, "layers", ())) for d in decisions],
+            }
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that JSON can hold."""
         best = self.best
         # Rates are searched with their sign turned.
         sign = -1.0 if self.objective in RATES else 1.0
-        return plain({
-            "workload": self.space.name,
-            "device": self.device,
-            "objective": self.objective,
-            "unit": self.unit,
-            "source": self.source,
-            "best": None if best is None else {
-                "configuration": best.configuration,
-                "metrics": best.metrics,
-                "value": sign * best.value,
-                **({} if self.prediction is None else spread_of(self.prediction)),
-            },
-            "bound": sign * self.bound,
-            "gap": self.gap,
-            "proved": self.proved,
-            "model": self.model,
-            "method": self.method,
-            "limits": [
-                {"constraint": u.constraint.text, "metric": u.constraint.metric,
-                 "bound": u.constraint.bound, "used": u.used,
-                 "price": u.price}
-                for u in self.limits
-            ],
-            "infeasible": None if self.infeasible is None else {
-                "together": self.infeasible.together,
-                "openings": [
-                    {"limit": o.limit, "bound": o.bound, "least": o.least,
-                     "proved": o.proved}
-                    for o in self.infeasible.openings
+        return plain(
+            {
+                "workload": self.space.name,
+                "device": self.device,
+                "objective": self.objective,
+                "unit": self.unit,
+                "source": self.source,
+                "best": None
+                if best is None
+                else {
+                    "configuration": best.configuration,
+                    "metrics": best.metrics,
+                    "value": sign * best.value,
+                    **({} if self.prediction is None else spread_of(self.prediction)),
+                },
+                "bound": sign * self.bound,
+                "gap": self.gap,
+                "proved": self.proved,
+                "model": self.model,
+                "method": self.method,
+                "limits": [
+                    {
+                        "constraint": u.constraint.text,
+                        "metric": u.constraint.metric,
+                        "bound": u.constraint.bound,
+                        "used": u.used,
+                        "price": u.price,
+                    }
+                    for u in self.limits
                 ],
-            },
-            "counts": self.work,
-            "notes": self.notes,
-        })  # fmt: skip
+                "infeasible": None
+                if self.infeasible is None
+                else {
+                    "together": self.infeasible.together,
+                    "openings": [
+                        {"limit": o.limit, "bound": o.bound, "least": o.least, "proved": o.proved}
+                        for o in self.infeasible.openings
+                    ],
+                },
+                "counts": self.work,
+                "notes": self.notes,
+            }
+        )
 
     @property
     def headline(self) -> str:

@@ -80,8 +80,11 @@ def parse_source(text: str, calibration: Path | None = None) -> AccuracySource:
 
 
 def _no_calibration(kind: str) -> Fault:
-    return Fault(f"'{kind}' has no use for a calibration", path="accuracy.calibration",
-                 expected="a calibration with sqnr alone")  # fmt: skip
+    return Fault(
+        f"'{kind}' has no use for a calibration",
+        path="accuracy.calibration",
+        expected="a calibration with sqnr alone",
+    )
 
 
 def source_faults(source: AccuracySource, given: object) -> list[Fault]:
@@ -94,13 +97,17 @@ def source_faults(source: AccuracySource, given: object) -> list[Fault]:
     """
     faults: list[Fault] = []
     if source.path is None and source.kind != "sqnr":
-        faults.append(Fault(f"'{source.kind}' of which file?", path="accuracy.path",
-                            expected="a path"))  # fmt: skip
+        faults.append(
+            Fault(f"'{source.kind}' of which file?", path="accuracy.path", expected="a path")
+        )
     if source.path is None and source.kind == "sqnr" and _weights(given) is None:
         faults.append(
-            Fault("sqnr of which weights? the workload is no file that holds any", path="accuracy",
-                  expected="an .onnx or .safetensors file")
-        )  # fmt: skip
+            Fault(
+                "sqnr of which weights? the workload is no file that holds any",
+                path="accuracy",
+                expected="an .onnx or .safetensors file",
+            )
+        )
     if source.calibration is not None and source.kind != "sqnr":
         faults.append(_no_calibration(source.kind))
     return faults

@@ -121,8 +121,10 @@ def relief_lines(
             if abs(known - now) <= 1e-9 * max(abs(now), 1e-300):
                 said = "nothing"
             else:
-                said = (f"{r.objective} {quantity(r.objective, known, r.unit)} instead of "
-                        f"{quantity(r.objective, now, r.unit)}")  # fmt: skip
+                said = (
+                    f"{r.objective} {quantity(r.objective, known, r.unit)} instead of "
+                    f"{quantity(r.objective, now, r.unit)}"
+                )
                 if now:
                     said += f" ({100 * (known / now - 1):+.2g} %)"
         out.append(f"  {text:{width}}  {said}")
@@ -137,12 +139,20 @@ def front_text(r: SearchResult, table: Table) -> str:
     for i in range(len(table)):
         value, bound = float(table[r.objective][i]), _bound(table, i)
         gap = abs(value - bound) / max(abs(value), 1e-300)
-        sure = "proved" if gap <= 1e-6 else (
-            f"within {100 * gap:.2g} %" if math.isfinite(gap) else "no bound"
-        )  # fmt: skip
+        sure = (
+            "proved"
+            if gap <= 1e-6
+            else (f"within {100 * gap:.2g} %" if math.isfinite(gap) else "no bound")
+        )
         what = ", ".join(options_of(r, table, i))
-        rows.append((quantity(metric, float(table[metric][i])),
-                     quantity(r.objective, value, r.unit), sure, what))  # fmt: skip
+        rows.append(
+            (
+                quantity(metric, float(table[metric][i])),
+                quantity(r.objective, value, r.unit),
+                sure,
+                what,
+            )
+        )
     texts = aligned([(*row[:3], _cut(row[3])) for row in rows], range(3))
     lines += [f"  {line}" for line in texts]
     return "\n".join(lines)
@@ -209,8 +219,10 @@ def _best(r: SearchResult) -> list[tuple[str, str]]:
         metric = use.constraint.metric
         unit = r.unit if metric == r.objective else ""
         sign = "at most" if use.constraint.at_most else "at least"
-        said = (f"{quantity(metric, use.used, unit)} of {sign} "
-                f"{quantity(metric, use.constraint.bound, unit)}")  # fmt: skip
+        said = (
+            f"{quantity(metric, use.used, unit)} of {sign} "
+            f"{quantity(metric, use.constraint.bound, unit)}"
+        )
         if math.isfinite(use.price):
             said += "; " + (
                 price_text(r, use.constraint, use.price) if use.price else "costs nothing"
@@ -222,12 +234,17 @@ def _best(r: SearchResult) -> list[tuple[str, str]]:
         if name not in shown_already and math.isfinite(value):
             out.append((name, quantity(name, value)))
     if r.prediction is not None:
-        out += [(f"time,{label}" if "%" in label else label.strip(), text)
-                for label, text in spread_lines(r.prediction)]  # fmt: skip
+        out += [
+            (f"time,{label}" if "%" in label else label.strip(), text)
+            for label, text in spread_lines(r.prediction)
+        ]
     out.append(("proof", proof_text(r)))
     layered = {d.name for d in r.space.decisions if getattr(d, "layers", ())}
-    out += [(name, option_text(name, value)) for name, value in r.best.configuration.items()
-            if name not in layered]  # fmt: skip
+    out += [
+        (name, option_text(name, value))
+        for name, value in r.best.configuration.items()
+        if name not in layered
+    ]
     return out
 
 
@@ -243,8 +260,11 @@ def _none(r: SearchResult) -> list[tuple[str, str]]:
             out.append(("cannot be", r.infeasible.together[0]))
         elif r.infeasible.together:
             out.append(("cannot be together", "; ".join(r.infeasible.together)))
-        out += [("would open it", _opening(opening)) for opening in r.infeasible.openings
-                if opening.least is not None]  # fmt: skip
+        out += [
+            ("would open it", _opening(opening))
+            for opening in r.infeasible.openings
+            if opening.least is not None
+        ]
     return out
 
 
@@ -255,8 +275,10 @@ def _opening(opening: Opening) -> str:
         (limit,) = parse_constraints(opening.limit, [opening.limit.split()[0]])
     except (InputError, ValueError):
         name = "x_bytes" if opening.limit.endswith("holds the network") else ""
-        return (f"{opening.limit}: {quantity(name, opening.least)} instead of "
-                f"{quantity(name, opening.bound)}")  # fmt: skip
+        return (
+            f"{opening.limit}: {quantity(name, opening.least)} instead of "
+            f"{quantity(name, opening.bound)}"
+        )
     sign = "<=" if limit.at_most else ">="
     sure = "" if opening.proved else " (less may do)"
     return f"{limit.metric} {sign} {_outward(limit, opening.least)} alone{sure}"
@@ -286,8 +308,10 @@ def strip_lines(rows: Sequence[tuple[str, dict[str, str]]]) -> list[str]:
         else:
             runs.append((layer, layer, said, 1))
     width = max((len(_span(first, last)) for first, last, _, _ in runs[:_MOST]), default=0)
-    out = [f"  {_span(first, last):{width}}  {said}" + (f"  ({n} layers)" if n > 1 else "")
-           for first, last, said, n in runs[:_MOST]]  # fmt: skip
+    out = [
+        f"  {_span(first, last):{width}}  {said}" + (f"  ({n} layers)" if n > 1 else "")
+        for first, last, said, n in runs[:_MOST]
+    ]
     if len(runs) > _MOST:
         more = sum(n for _, _, _, n in runs[_MOST:])
         out.append(f"  ... {more} more {'layer' if more == 1 else 'layers'}")

@@ -43,6 +43,10 @@ def bottlenecks(prediction: Prediction) -> Any:
         which = np.where(part > best, i, which)
         best = np.maximum(best, part)
     seconds = np.asarray(table.count) * np.asarray(terms.row_s)
-    shares = np.stack([np.broadcast_to((seconds * (which == i)).sum(axis=0), (points,))
-                       for i in range(len(names))])  # fmt: skip
+    shares = np.stack(
+        [
+            np.broadcast_to((seconds * (which == i)).sum(axis=0), (points,))
+            for i in range(len(names))
+        ]
+    )
     return np.array(names, dtype=object)[shares.argmax(axis=0)].reshape(prediction.shape)

@@ -55,20 +55,27 @@ class Dask:
         self.workers = sum(self._threads().values())
         if not self.workers:
             self.close()
-            raise InputError(_fault(f"the scheduler at {address} has no workers",
-                                    f"some, such as: dask worker tcp://{address}"))  # fmt: skip
+            raise InputError(
+                _fault(
+                    f"the scheduler at {address} has no workers",
+                    f"some, such as: dask worker tcp://{address}",
+                )
+            )
 
     def _connected(self) -> Any:
         if self._client is None:
             client = need("distributed").Client
             try:
-                self._client = client(f"tcp://{self.address}", timeout=_CONNECT_S,
-                                      set_as_default=False)  # fmt: skip
+                self._client = client(
+                    f"tcp://{self.address}", timeout=_CONNECT_S, set_as_default=False
+                )
             except (OSError, TimeoutError) as error:
                 raise InputError(
-                    _fault(f"no Dask scheduler answers at {self.address}",
-                           "the address of one, such as that printed by: dask scheduler")
-                ) from error  # fmt: skip
+                    _fault(
+                        f"no Dask scheduler answers at {self.address}",
+                        "the address of one, such as that printed by: dask scheduler",
+                    )
+                ) from error
         return self._client
 
     def _threads(self) -> dict[str, int]:
@@ -98,9 +105,17 @@ class Dask:
         waiting: deque[Any] = deque()
         try:
             for batch in batches:
-                waiting.append(client.submit(
-                    _batch, held, plan.fingerprint, __version__, tuple(batch), pure=False, retries=2
-                ))  # fmt: skip
+                waiting.append(
+                    client.submit(
+                        _batch,
+                        held,
+                        plan.fingerprint,
+                        __version__,
+                        tuple(batch),
+                        pure=False,
+                        retries=2,
+                    )
+                )
                 if len(waiting) > 2 * self.workers:
                     yield from self._taken(waiting.popleft())
             while waiting:
@@ -122,10 +137,12 @@ class Dask:
             except InputError:
                 raise
             except Exception as error:
-                raise InputError(_fault(
-                    f"the cluster at {self.address} failed: {type(error).__name__}: {error}",
-                    "workers with this version of perfmodel and its files; --resume goes on",
-                )) from error  # fmt: skip
+                raise InputError(
+                    _fault(
+                        f"the cluster at {self.address} failed: {type(error).__name__}: {error}",
+                        "workers with this version of perfmodel and its files; --resume goes on",
+                    )
+                ) from error
         for one in found:
             yield unpack(one)
 
@@ -133,14 +150,22 @@ class Dask:
         """Return since when there has been no worker; a fault when that is too long."""
         now = time.monotonic()
         if self._client.status != "running":
-            raise InputError(_fault(f"the scheduler at {self.address} has gone",
-                                    "one that answers; --resume goes on"))  # fmt: skip
+            raise InputError(
+                _fault(
+                    f"the scheduler at {self.address} has gone",
+                    "one that answers; --resume goes on",
+                )
+            )
         if self._threads():
             return None
         since = now if empty_since is None else empty_since
         if now - since > self._patience_s:
-            raise InputError(_fault(f"the scheduler at {self.address} has lost all its workers",
-                                    "some; --resume goes on"))  # fmt: skip
+            raise InputError(
+                _fault(
+                    f"the scheduler at {self.address} has lost all its workers",
+                    "some; --resume goes on",
+                )
+            )
         return since
 
 
@@ -163,10 +188,12 @@ def _batch(
         plan = pickle.loads(payload)
         assert isinstance(plan, SweepPlan)
         if plan.fingerprint != fingerprint:
-            raise InputError(_fault(
-                "a worker has other contents of a device, a runtime or a model",
-                "the same files on every machine",
-            ))  # fmt: skip
+            raise InputError(
+                _fault(
+                    "a worker has other contents of a device, a runtime or a model",
+                    "the same files on every machine",
+                )
+            )
         _PLANS.clear()
         _PLANS[fingerprint] = plan
     return [pack(evaluate(plan, plan.chunks[index])) for index in chunks]

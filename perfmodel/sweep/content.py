@@ -57,8 +57,9 @@ class _ContentHasher:
         match value:
             case np.ndarray() if not cast("Any", value).dtype.hasobject:
                 array: Any = np.ascontiguousarray(cast("Any", value))
-                return _hash(name, array.dtype.str.encode(), repr(array.shape).encode(),
-                             array.tobytes())  # fmt: skip
+                return _hash(
+                    name, array.dtype.str.encode(), repr(array.shape).encode(), array.tobytes()
+                )
             case Mapping():
                 items = cast("Mapping[Any, Any]", value).items()
                 parts = (self.of(each) for pair in items for each in pair)

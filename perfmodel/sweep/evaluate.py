@@ -63,10 +63,11 @@ def dtype_of(dimension: str) -> Any:
 def _repeated(columns: dict[str, Any], rows: int) -> dict[str, Any]:
     # A text that is the same in all rows stays one object, seen many times.
     return {
-        name: np.broadcast_to(np.array(v, dtype=object), (rows,)) if isinstance(v, str)
+        name: np.broadcast_to(np.array(v, dtype=object), (rows,))
+        if isinstance(v, str)
         else np.broadcast_to(np.asarray(v), (rows,))
         for name, v in columns.items()
-    }  # fmt: skip
+    }
 
 
 def predict_points(plan: SweepPlan, index: int, numbers: Numbers) -> Prediction:
@@ -163,11 +164,13 @@ def _given(plan: SweepPlan, index: int, numbers: Numbers) -> dict[str, Any]:
     """Columns of the axes."""
     categories = plan.cases[index].categories
     return {
-        axis.name: numbers[axis.name] if axis.name in numbers
-        else _number(categories.get(axis.name)) if plan.columns[axis.name] != TEXT
+        axis.name: numbers[axis.name]
+        if axis.name in numbers
+        else _number(categories.get(axis.name))
+        if plan.columns[axis.name] != TEXT
         else _text(categories.get(axis.name))
         for axis in plan.axes
-    }  # fmt: skip
+    }
 
 
 def _number(value: Any) -> float:

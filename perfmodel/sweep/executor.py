@@ -68,9 +68,11 @@ class Processes:
         from multiprocessing import get_context
 
         pool = ProcessPoolExecutor(
-            min(self.workers, max(1, len(chunks))), mp_context=get_context("spawn"),
-            initializer=_start, initargs=(plan,),
-        )  # fmt: skip
+            min(self.workers, max(1, len(chunks))),
+            mp_context=get_context("spawn"),
+            initializer=_start,
+            initargs=(plan,),
+        )
         waiting: deque[Future[PackedTable]] = deque()
         todo = iter(chunks)
         try:

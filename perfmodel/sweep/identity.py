@@ -38,25 +38,29 @@ def identity(plan: SweepPlan) -> dict[str, Any]:
     workloads: list[dict[str, Any]] = []
     for ref in plan.workloads:
         made = bound(ref, {})
-        workloads.append({
-            "name": made.name,
-            "origin": made.origin,
-            "graph_hash": made.graph().content_hash(),
-            "content": _file_digest(ref) or digest(made),
-            "precision": made.precision,
-            "parameters": {k: _plain(v) for k, v in made.parameters.items()},
-        })  # fmt: skip
+        workloads.append(
+            {
+                "name": made.name,
+                "origin": made.origin,
+                "graph_hash": made.graph().content_hash(),
+                "content": _file_digest(ref) or digest(made),
+                "precision": made.precision,
+                "parameters": {k: _plain(v) for k, v in made.parameters.items()},
+            }
+        )
     devices: list[dict[str, Any]] = []
     runtimes: dict[str, str] = {}
     for ref in plan.devices:
         device = ref.device if isinstance(ref, Machine) else hardware(ref)
         varied: Mapping[str, Any] = ref.varied if isinstance(ref, Machine) else {}
-        devices.append({
-            "name": device.name,
-            "hash": device.content_hash,
-            "content": digest(ref) if isinstance(ref, Machine) else device.content_hash,
-            "varied": {path: _plain(v) for path, v in varied.items()},
-        })  # fmt: skip
+        devices.append(
+            {
+                "name": device.name,
+                "hash": device.content_hash,
+                "content": digest(ref) if isinstance(ref, Machine) else device.content_hash,
+                "varied": {path: _plain(v) for path, v in varied.items()},
+            }
+        )
         if isinstance(ref, Machine):
             _note(runtimes, ref.runtime)
         else:

@@ -127,10 +127,14 @@ def _still_at(path: Path, number: int) -> bool:
 
 def _sign(number: int, has_locks: bool | None) -> None:
     """Write who holds the lock, for those who find it held."""
-    text = json.dumps({
-        "process": os.getpid(), "host": socket.gethostname(), "has_locks": has_locks is not None,
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-    })  # fmt: skip
+    text = json.dumps(
+        {
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+            "has_locks": has_locks is not None,
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
     os.ftruncate(number, 0)
     os.lseek(number, 0, os.SEEK_SET)
     os.write(number, text.encode())

@@ -8,9 +8,22 @@ from typing import Any, Final, cast
 
 #: What decides the rows of a file; the rest says when, where and how they were computed.
 _DECIDING: Final = (
-    "workloads", "devices", "runtimes", "options", "axes", "zip", "sobol", "seed", "columns",
-    "where", "perfmodel", "code", "numpy", "packages", "chunk",
-)  # fmt: skip
+    "workloads",
+    "devices",
+    "runtimes",
+    "options",
+    "axes",
+    "zip",
+    "sobol",
+    "seed",
+    "columns",
+    "where",
+    "perfmodel",
+    "code",
+    "numpy",
+    "packages",
+    "chunk",
+)
 _MOST: Final = 60
 #: Entries that say that something differs and not what.
 _DIGESTS: Final = ("hash", "content", "graph_hash")

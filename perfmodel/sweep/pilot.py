@@ -65,9 +65,13 @@ def dry_run(
             break
     scale = plan.points / max(points, 1)
     return DryRun(
-        plan.points, len(plan.cases), len(plan.chunks), points,
-        seconds * scale / min(workers, max(1, len(plan.chunks))), round(size * scale),
-    )  # fmt: skip
+        plan.points,
+        len(plan.cases),
+        len(plan.chunks),
+        points,
+        seconds * scale / min(workers, max(1, len(plan.chunks))),
+        round(size * scale),
+    )
 
 
 def _size(table: Table, output: Path | None) -> int:

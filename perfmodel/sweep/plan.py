@@ -34,11 +34,27 @@ MOST_POINTS: Final = 10**10
 #: Columns of results, in this order; ``traffic_bytes`` and ``bandwidth_bytes_per_s`` are those of
 #: main memory, ``latency_low_s`` and ``latency_high_s`` the ends of the 90 % interval.
 METRICS: Final = (
-    "latency_s", "tokens_per_s", "frames_per_s", "ttft_s", "tpot_s", "energy_j", "power_w",
-    "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes", "traffic_bytes",
-    "bandwidth_bytes_per_s", "utilization", "macs", "feasible", "bottleneck", BASIS,
-    "latency_low_s", "latency_high_s",
-)  # fmt: skip
+    "latency_s",
+    "tokens_per_s",
+    "frames_per_s",
+    "ttft_s",
+    "tpot_s",
+    "energy_j",
+    "power_w",
+    "peak_memory_bytes",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "traffic_bytes",
+    "bandwidth_bytes_per_s",
+    "utilization",
+    "macs",
+    "feasible",
+    "bottleneck",
+    BASIS,
+    "latency_low_s",
+    "latency_high_s",
+)
 
 #: Further columns, computed where they are asked for or a device has look-up tables: the largest
 #: share that a design takes of any resource of an FPGA.
@@ -227,8 +243,9 @@ def make_plan(
             axes.append(axis)
     for name in OPTIONS:
         if name in given and name in options:
-            faults.append(Fault(f"'{name}' is given twice", path=name, file=place,
-                                expected="one of them"))  # fmt: skip
+            faults.append(
+                Fault(f"'{name}' is given twice", path=name, file=place, expected="one of them")
+            )
     zips = [tuple(group.split(",") if isinstance(group, str) else group) for group in zip]
     groups = _groups(axes, list(given), zips, sobol, seed, faults)
     cases: list[SweepCase] = []
@@ -237,19 +254,28 @@ def make_plan(
     points = grid * max(len(found_workloads), 1) * max(len(found_devices), 1)
     if points > MOST_POINTS:
         faults.append(
-            Fault(f"the grid has {points:,} points", file=place,
-                  expected=f"at most {MOST_POINTS:,}; a sample (--sobol 65536) spans a large grid")
-        )  # fmt: skip
+            Fault(
+                f"the grid has {points:,} points",
+                file=place,
+                expected=f"at most {MOST_POINTS:,}; a sample (--sobol 65536) spans a large grid",
+            )
+        )
     else:
         cases, notes = resolve_cases(found_workloads, found_devices, groups, options, faults, place)
     faults.settle()
     return SweepPlan(
         tuple(ref for ref, _ in found_workloads),
         tuple(ref for ref, _ in found_devices),
-        tuple(axes), tuple(cases), chosen, options,
-        tuple(tuple(n.strip() for n in group) for group in zips), sobol or 0, seed,
-        tuple(notes), dimensions,
-    )  # fmt: skip
+        tuple(axes),
+        tuple(cases),
+        chosen,
+        options,
+        tuple(tuple(n.strip() for n in group) for group in zips),
+        sobol or 0,
+        seed,
+        tuple(notes),
+        dimensions,
+    )
 
 
 def _with(
@@ -298,29 +324,45 @@ def _guess(name: str) -> str:
 
 
 def _groups(
-    axes: list[Axis], names: list[str], zips: Sequence[Sequence[str]], sobol: int | None,
-    seed: int, faults: FaultList,
-) -> list[list[Axis]]:  # fmt: skip
+    axes: list[Axis],
+    names: list[str],
+    zips: Sequence[Sequence[str]],
+    sobol: int | None,
+    seed: int,
+    faults: FaultList,
+) -> list[list[Axis]]:
     by_name = {axis.name: axis for axis in axes}
     if sobol is not None:
         if zips:
-            faults.append(Fault("a sample of the axes leaves nothing to zip", file="--zip",
-                                expected="--sobol or --zip"))  # fmt: skip
+            faults.append(
+                Fault(
+                    "a sample of the axes leaves nothing to zip",
+                    file="--zip",
+                    expected="--sobol or --zip",
+                )
+            )
         if not 1 <= sobol <= 2**24:
-            faults.append(Fault(f"{sobol} is no number of points", file="--sobol",
-                                expected="from 1 to 16777216"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"{sobol} is no number of points", file="--sobol", expected="from 1 to 16777216"
+                )
+            )
             return []
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-            faults.append(Fault(f"{seed!r} is no seed", file="--seed",
-                                expected="a whole number from 0"))  # fmt: skip
+            faults.append(
+                Fault(f"{seed!r} is no seed", file="--seed", expected="a whole number from 0")
+            )
             return []
         return [sample(axes, sobol, seed)] if axes else []
     for axis in axes:
         if axis.spread is not None:
             faults.append(
-                Fault("a continuous interval cannot be listed", path=axis.name,
-                      expected="a sample (--sobol 1024), or linspace or logspace with a count")
-            )  # fmt: skip
+                Fault(
+                    "a continuous interval cannot be listed",
+                    path=axis.name,
+                    expected="a sample (--sobol 1024), or linspace or logspace with a count",
+                )
+            )
     listed = {name: len(axis) for name, axis in by_name.items() if axis.spread is None}
     grouped = faults.trying(zip_groups, names, zips, listed)
     if grouped is None:

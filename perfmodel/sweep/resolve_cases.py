@@ -68,9 +68,11 @@ def resolve_workloads(wanted: Iterable[WorkloadLike], faults: FaultList) -> Work
             continue
         if made.graph().schedulable_only:
             faults.append(
-                Fault(f"'{made.name}' can be scheduled but not predicted: it holds sizes only",
-                      expected="a workload with operators")
-            )  # fmt: skip
+                Fault(
+                    f"'{made.name}' can be scheduled but not predicted: it holds sizes only",
+                    expected="a workload with operators",
+                )
+            )
         elif all(item is not ref and item != ref for ref, _ in found):
             found.append((item, made))
     if not asked:
@@ -108,9 +110,13 @@ def _stamp(name: str) -> tuple[int, int]:
 
 
 def resolve_cases(
-    workloads: Workloads, devices: Devices, groups: list[list[Axis]], options: Mapping[str, Any],
-    faults: FaultList, place: str,
-) -> tuple[list[SweepCase], list[str]]:  # fmt: skip
+    workloads: Workloads,
+    devices: Devices,
+    groups: list[list[Axis]],
+    options: Mapping[str, Any],
+    faults: FaultList,
+    place: str,
+) -> tuple[list[SweepCase], list[str]]:
     """Return every case, and remarks; faults are gathered, not raised."""
     axes = [axis for group in groups for axis in group]
     _check_options(axes, options, faults, place)
@@ -178,10 +184,13 @@ def _restricted(group: list[Axis], choice: Mapping[str, Any]) -> list[Axis]:
     if not fixed:
         return group
     steps = [
-        i for i in range(len(group[0]))
-        if all(a.values[i] == choice[a.name] and type(a.values[i]) is type(choice[a.name])
-               for a in fixed)
-    ]  # fmt: skip
+        i
+        for i in range(len(group[0]))
+        if all(
+            a.values[i] == choice[a.name] and type(a.values[i]) is type(choice[a.name])
+            for a in fixed
+        )
+    ]
     return [Axis(a.name, tuple(a.values[i] for i in steps)) for a in group]
 
 
@@ -196,10 +205,12 @@ def _shaping_names(
     by_name = {axis.name: axis for group in groups for axis in group}
     may_stay_free = getattr(build.structure, "FREE", ())
     return frozenset(
-        n for n in names
-        if n not in base.parameters and n.partition(".")[0] in fields
+        n
+        for n in names
+        if n not in base.parameters
+        and n.partition(".")[0] in fields
         and not (n in may_stay_free and by_name[n].is_number and len(by_name[n]) > _MANY)
-    )  # fmt: skip
+    )
 
 
 #: A field that may stay free (``width``) is looped up to here, as exact graphs; batched beyond.
@@ -318,9 +329,13 @@ def _with_partner(machine: Machine, axis: Axis, groups: list[list[Axis]]) -> dic
 
 
 def _cases(
-    w: int, d: int, device: Device | Machine, found: list[Found], options: Mapping[str, Any],
+    w: int,
+    d: int,
+    device: Device | Machine,
+    found: list[Found],
+    options: Mapping[str, Any],
     faults: FaultList,
-) -> list[SweepCase]:  # fmt: skip
+) -> list[SweepCase]:
     made: list[SweepCase] = []
     for groups, _, looped, choice in found:
         for categories, numbers in product_of(groups, looped):
@@ -333,9 +348,12 @@ def _cases(
         kept = [case for case in made if suits[case.categories["runtime"]]]
         if not kept and made and not faults:
             faults.append(
-                Fault(f"none of the runtimes is meant for {spec.name}", path="runtime",
-                      expected="one such as " + spec.default_runtime)
-            )  # fmt: skip
+                Fault(
+                    f"none of the runtimes is meant for {spec.name}",
+                    path="runtime",
+                    expected="one such as " + spec.default_runtime,
+                )
+            )
         made = kept
     return made
 

@@ -76,8 +76,13 @@ def question_faults(
     faults += objective_faults(pareto, plan_columns, "--pareto")
     faults += group_faults(per, plan_columns, "--per")
     if per and not best:
-        faults.append(Fault("the best of each group in which column?", file="--per",
-                            expected="--best COLUMN beside it"))  # fmt: skip
+        faults.append(
+            Fault(
+                "the best of each group in which column?",
+                file="--per",
+                expected="--best COLUMN beside it",
+            )
+        )
     return condition, faults
 
 
@@ -168,10 +173,15 @@ def sweep(
     """
     settings = dict(set or {})
     options: dict[str, Any] = {
-        "precision": precision, "runtime": runtime, "engine": engine, "model": model,
-        "relaxed": relaxed or None, "warm": warm or None, "fuse": fuse,
+        "precision": precision,
+        "runtime": runtime,
+        "engine": engine,
+        "model": model,
+        "relaxed": relaxed or None,
+        "warm": warm or None,
+        "fuse": fuse,
         "flash_attention": flash_attention,
-    }  # fmt: skip
+    }
     for name in ("precision", "runtime"):
         if isinstance(options[name], list | tuple):
             settings[name] = list(options.pop(name))
@@ -183,10 +193,26 @@ def sweep(
     known = provisional_columns(settings, metrics)
     condition, found = question_faults(known, where, None, (), "where")
     faults += found
-    plan = make_plan(workloads, devices, settings, zip=zip, sobol=sobol, seed=seed, metrics=metrics,
-                     options=options, faults=faults)  # fmt: skip
-    done = run_plan(plan, where=condition, output=path, executor=chosen, resume=resume,
-                    progress=progress, summary=Summary(top=0))  # fmt: skip
+    plan = make_plan(
+        workloads,
+        devices,
+        settings,
+        zip=zip,
+        sobol=sobol,
+        seed=seed,
+        metrics=metrics,
+        options=options,
+        faults=faults,
+    )
+    done = run_plan(
+        plan,
+        where=condition,
+        output=path,
+        executor=chosen,
+        resume=resume,
+        progress=progress,
+        summary=Summary(top=0),
+    )
     assert done.table is not None
     return done.table
 
@@ -250,8 +276,9 @@ class _SweepRun(NamedTuple):
         """Compute what is not done yet; join the parts where there is a store."""
         plan, where, summary = self.plan, self.where, self.summary
         started, clock = datetime.now(UTC), time.perf_counter()
-        like = Table({n: _empty(d) for n, d in plan.columns.items()}, plan.columns,
-                     plan.axis_columns)  # fmt: skip
+        like = Table(
+            {n: _empty(d) for n, d in plan.columns.items()}, plan.columns, plan.axis_columns
+        )
         collector = _Collector(plan, where is None) if store is None and keep else None
         begun_with = plan.identity if store is not None or reads_files(plan) else None
         points = 0
@@ -281,12 +308,21 @@ class _SweepRun(NamedTuple):
             raise InputError(faults)
         if store is None:
             return SweepRunResult(summary, collector.table() if collector else None, seconds)
-        store.finish(len(plan.chunks), like, {
-            **self.manifest(), "started": started.isoformat(),
-            "finished": datetime.now(UTC).isoformat(), "seconds": seconds,
-            "points": plan.points, "rows": summary.rows, "refused": summary.refused,
-            "resumed_chunks": len(done), "recomputed_chunks": len(store.damaged),
-        })  # fmt: skip
+        store.finish(
+            len(plan.chunks),
+            like,
+            {
+                **self.manifest(),
+                "started": started.isoformat(),
+                "finished": datetime.now(UTC).isoformat(),
+                "seconds": seconds,
+                "points": plan.points,
+                "rows": summary.rows,
+                "refused": summary.refused,
+                "resumed_chunks": len(done),
+                "recomputed_chunks": len(store.damaged),
+            },
+        )
         # Read while nobody else can write there.
         table = store.table(like) if keep else None
         return SweepRunResult(summary, table, seconds, store.manifest_path, len(store.damaged))
@@ -314,8 +350,12 @@ def _changed(plan: SweepPlan, begun_with: dict[str, Any] | None) -> list[Fault]:
     changed = differing(begun_with, identity(plan))
     if not changed:
         return []
-    return [Fault(f"what the sweep reads has changed while it ran: {'; '.join(changed)}",
-                  expected="files that stay as they are until it ends")]  # fmt: skip
+    return [
+        Fault(
+            f"what the sweep reads has changed while it ran: {'; '.join(changed)}",
+            expected="files that stay as they are until it ends",
+        )
+    ]
 
 
 def _in_order(

@@ -121,9 +121,12 @@ class Store:
         changed = differing(head["manifest"], manifest) if "manifest" in head else []
         what = f": {'; '.join(changed)}" if changed else ""
         return [
-            Fault(f"what was left unfinished beside '{self.output}' is of another sweep{what}",
-                  file="--resume", expected="the same input, or no --resume to start anew")
-        ]  # fmt: skip
+            Fault(
+                f"what was left unfinished beside '{self.output}' is of another sweep{what}",
+                file="--resume",
+                expected="the same input, or no --resume to start anew",
+            )
+        ]
 
     def _finished_faults(self, manifest: Mapping[str, Any]) -> list[Fault]:
         """Fault of a finished file whose manifest describes another sweep."""
@@ -132,13 +135,23 @@ class Store:
         expected = "the same input, or no --resume to replace the file"
         before = _read_json(self.manifest_path)
         if not before:
-            return [Fault(f"'{self.manifest_path}' cannot be read as a manifest", file="--resume",
-                          expected=expected)]  # fmt: skip
+            return [
+                Fault(
+                    f"'{self.manifest_path}' cannot be read as a manifest",
+                    file="--resume",
+                    expected=expected,
+                )
+            ]
         changed = differing(before, manifest)
         if not changed:
             return []
-        return [Fault(f"'{self.output}' holds another sweep: {'; '.join(changed)}", file="--resume",
-                      expected=expected)]  # fmt: skip
+        return [
+            Fault(
+                f"'{self.output}' holds another sweep: {'; '.join(changed)}",
+                file="--resume",
+                expected=expected,
+            )
+        ]
 
     def open(self, resume: bool, manifest: Mapping[str, Any]) -> set[int]:
         """Prepare the folder of parts; return the chunks that are there already, and sound."""

@@ -50,9 +50,14 @@ class Summary:
     """
 
     def __init__(
-        self, best: str = "", pareto: Sequence[str] = (), top: int = 10, per: Sequence[str] = (),
-        *, bounds: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        best: str = "",
+        pareto: Sequence[str] = (),
+        top: int = 10,
+        per: Sequence[str] = (),
+        *,
+        bounds: bool = False,
+    ) -> None:
         self.points = 0
         self.rows = 0
         self.feasible = 0

@@ -146,9 +146,11 @@ class KindConformance:
                 own = float(getattr(precision, role).element_bits)
                 changed = precision.with_bits(**{role: np.array([own / 2.0, own])})
                 found = predict(
-                    workload, base.machine, precision=changed,
+                    workload,
+                    base.machine,
+                    precision=changed,
                     warm=base._job.warm,  # pyright: ignore[reportPrivateUsage]
-                )  # fmt: skip
+                )
                 for metric in ("latency_s", "peak_memory_bytes"):
                     last = np.ravel(getattr(found, metric))[-1]
                     np.testing.assert_allclose(last, getattr(base, metric), rtol=1e-12)

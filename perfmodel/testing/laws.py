@@ -18,10 +18,18 @@ from perfmodel.prediction import Prediction
 Steps: TypeAlias = npt.NDArray[np.float64]
 
 #: Delays of a runtime.
-_DELAYS: Final = frozenset({
-    "per_run", "per_operator", "per_subgraph", "per_layer", "per_layer_clocks", "per_sequence",
-    "per_layer_doubling", "lines_per_operator",
-})  # fmt: skip
+_DELAYS: Final = frozenset(
+    {
+        "per_run",
+        "per_operator",
+        "per_subgraph",
+        "per_layer",
+        "per_layer_clocks",
+        "per_sequence",
+        "per_layer_doubling",
+        "lines_per_operator",
+    }
+)
 #: Delays of a runtime's kernels.
 _KERNEL_DELAYS: Final = frozenset({"launch", "per_group", "start_clocks", "host_floor"})
 _FACTORS: Final = np.array([0.1, 0.3, 0.5, 0.9, 1.0, 1.1, 2.0, 4.0, 20.0])
@@ -36,11 +44,12 @@ def rising(machine: Machine) -> list[str]:
         # Peaks are stated: more units share them out, and what runs on few of them is slower.
         parts.remove(f"{engine}units")
     return [
-        path for path in machine.facts
+        path
+        for path in machine.facts
         if (path.startswith("memories.") and path.endswith((".bandwidth", ".sustained_fraction")))
         or path in parts
         or path.startswith((f"{engine}peaks.", f"{engine}vector_peaks.", "runtime.efficiency."))
-    ]  # fmt: skip
+    ]
 
 
 def falling(machine: Machine) -> list[str]:
@@ -61,9 +70,10 @@ def falling(machine: Machine) -> list[str]:
 def capacities(machine: Machine) -> list[str]:
     """Return the capacities of memories that are stated."""
     return [
-        path for path in machine.facts
+        path
+        for path in machine.facts
         if path.startswith("memories.") and path.endswith(".capacity")
-    ]  # fmt: skip
+    ]
 
 
 def allowed(machine: Machine, path: str, wanted: npt.ArrayLike) -> Steps:

@@ -13,15 +13,56 @@ from perfmodel.workload.symbols import Dim, constant, floor_div, product, simpli
 
 #: Arithmetic operations per element, from the functions' formulas; a transcendental counts 4.
 VECTOR_OPS: Mapping[str, float] = {
-    "relu": 1, "relu6": 2, "leaky_relu": 2, "prelu": 2, "clip": 2, "abs": 1, "neg": 1, "erf": 8,
-    "add": 1, "sub": 1, "mul": 1, "div": 4, "sqrt": 4, "pow": 8, "exp": 4, "log": 4, "tanh": 8,
-    "sigmoid": 6, "hard_sigmoid": 3, "hard_swish": 4, "silu": 7, "gelu": 12, "gelu_tanh": 12,
-    "elu": 6, "selu": 7, "softplus": 9, "mish": 14, "square": 1, "relu2": 2, "swiglu": 8,
-    "geglu": 13, "silu_gate": 8, "gelu_gate": 13, "gelu_tanh_gate": 13, "relu_gate": 2,
-    "sigmoid_gate": 7, "compare": 1, "logical": 1, "where": 1, "cast": 1, "shift": 0, "rope": 6,
-    "batch_norm": 2, "layer_norm": 8, "rms_norm": 5, "group_norm": 8, "softmax": 7,
-    "quantise": 3, "dequantise": 2,
-}  # fmt: skip
+    "relu": 1,
+    "relu6": 2,
+    "leaky_relu": 2,
+    "prelu": 2,
+    "clip": 2,
+    "abs": 1,
+    "neg": 1,
+    "erf": 8,
+    "add": 1,
+    "sub": 1,
+    "mul": 1,
+    "div": 4,
+    "sqrt": 4,
+    "pow": 8,
+    "exp": 4,
+    "log": 4,
+    "tanh": 8,
+    "sigmoid": 6,
+    "hard_sigmoid": 3,
+    "hard_swish": 4,
+    "silu": 7,
+    "gelu": 12,
+    "gelu_tanh": 12,
+    "elu": 6,
+    "selu": 7,
+    "softplus": 9,
+    "mish": 14,
+    "square": 1,
+    "relu2": 2,
+    "swiglu": 8,
+    "geglu": 13,
+    "silu_gate": 8,
+    "gelu_gate": 13,
+    "gelu_tanh_gate": 13,
+    "relu_gate": 2,
+    "sigmoid_gate": 7,
+    "compare": 1,
+    "logical": 1,
+    "where": 1,
+    "cast": 1,
+    "shift": 0,
+    "rope": 6,
+    "batch_norm": 2,
+    "layer_norm": 8,
+    "rms_norm": 5,
+    "group_norm": 8,
+    "softmax": 7,
+    "quantise": 3,
+    "dequantise": 2,
+}
 
 
 def conv_size(size: Dim, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> Dim:
@@ -71,9 +112,14 @@ class GraphBuilder:
         return full if n == 1 else f"{full}_{n}"
 
     def tensor(
-        self, name: str, shape: Sequence[Dim], *, role: str = "activation", tag: str = "",
+        self,
+        name: str,
+        shape: Sequence[Dim],
+        *,
+        role: str = "activation",
+        tag: str = "",
         format: str = "",
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """Declare a tensor under a unique name."""
         shape = tuple(simplify(d) for d in shape)
         made = Tensor(self.unique(name), shape, role, tag, format)
@@ -152,10 +198,16 @@ class GraphBuilder:
         last = self._blocks[-1].operators[-1].writes if self._blocks else ()
         outputs = self.outputs or list(last[-1:])
         return Graph(
-            self.name, dict(self.tensors), tuple(self._blocks), tuple(self.inputs), tuple(outputs),
-            tuple(self.not_priced), defaults=dict(defaults or {}), views=simplify(self.views),
+            self.name,
+            dict(self.tensors),
+            tuple(self._blocks),
+            tuple(self.inputs),
+            tuple(outputs),
+            tuple(self.not_priced),
+            defaults=dict(defaults or {}),
+            views=simplify(self.views),
             calls=simplify(self.calls),
-        )  # fmt: skip
+        )
 
     # operators
 
@@ -190,19 +242,32 @@ class GraphBuilder:
             slots += ["activation"] * 2
             pair = (slots[1], slots[0])
         made = Operator(
-            self.unique(name) if kind != "view" else self.unique(name or "view"), kind,
-            tuple(accesses), tuple(nests), simplify(vector_ops), pair, simplify(masked_macs),
-            simplify(scores), inplace.name if inplace else "",
+            self.unique(name) if kind != "view" else self.unique(name or "view"),
+            kind,
+            tuple(accesses),
+            tuple(nests),
+            simplify(vector_ops),
+            pair,
+            simplify(masked_macs),
+            simplify(scores),
+            inplace.name if inplace else "",
             tuple(sorted((attributes or {}).items())),
-        )  # fmt: skip
+        )
         self._open.append(made)
         self.kernels += kind != "view"
         return made
 
     def linear(
-        self, x: Tensor, features: Dim, *, name: str = "linear", bias: bool | Tensor = True,
-        tag: str = "", weight: Tensor | None = None, kind: str = "gemm",
-    ) -> Tensor:  # fmt: skip
+        self,
+        x: Tensor,
+        features: Dim,
+        *,
+        name: str = "linear",
+        bias: bool | Tensor = True,
+        tag: str = "",
+        weight: Tensor | None = None,
+        kind: str = "gemm",
+    ) -> Tensor:
         """Add ``y = x W + b`` over the last axis of `x`; `weight`, `bias`: existing tensors."""
         rows, k = product(*x.shape[:-1]), x.shape[-1]
         w = weight or self.weight(f"{name}.weight", (features, k), tag=tag)
@@ -231,11 +296,21 @@ class GraphBuilder:
         return y
 
     def conv(
-        self, x: Tensor, channels: Dim, kernel: int | Sequence[int], *, stride: int | Sequence[int]
-        = 1, padding: int | Sequence[int] | str = 0, dilation: int | Sequence[int] = 1,
-        groups: Dim = 1, bias: bool = True, transposed: bool = False, name: str = "conv",
-        output_padding: int | Sequence[int] = 0, weight: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        self,
+        x: Tensor,
+        channels: Dim,
+        kernel: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: Dim = 1,
+        bias: bool = True,
+        transposed: bool = False,
+        name: str = "conv",
+        output_padding: int | Sequence[int] = 0,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Add a convolution over the trailing axes of ``(batch, channels, ...)``.
 
         `padding` is one number per axis, ``(begin..., end...)`` pairs, or ``"same"``. `groups`
@@ -271,17 +346,33 @@ class GraphBuilder:
             reads.append(self.weight(f"{name}.bias", (channels,), tag="vector"))
         depthwise = groups == in_channels and constant(groups) != 1
         self.operator(
-            name, "depthwise" if depthwise else "conv", reads, [y], nests=[nest],
-            vector_ops=y.elements if bias else 0, pair=(w.slot, x.slot),
-            attributes={"kernel": k, "stride": s, "padding": pads, "dilation": d, "groups": groups,
-                        "transposed": transposed},
-        )  # fmt: skip
+            name,
+            "depthwise" if depthwise else "conv",
+            reads,
+            [y],
+            nests=[nest],
+            vector_ops=y.elements if bias else 0,
+            pair=(w.slot, x.slot),
+            attributes={
+                "kernel": k,
+                "stride": s,
+                "padding": pads,
+                "dilation": d,
+                "groups": groups,
+                "transposed": transposed,
+            },
+        )
         return y
 
     def elementwise(
-        self, function: str, *inputs: Tensor, name: str = "", ops: float | None = None,
-        format: str = "", shape: Sequence[Dim] | None = None,
-    ) -> Tensor:  # fmt: skip
+        self,
+        function: str,
+        *inputs: Tensor,
+        name: str = "",
+        ops: float | None = None,
+        format: str = "",
+        shape: Sequence[Dim] | None = None,
+    ) -> Tensor:
         """Add a function of tensors, broadcast; `ops` an element where the table has none.
 
         `shape` is that of the result where an input is a table that is looked up in.
@@ -292,31 +383,48 @@ class GraphBuilder:
         cost = VECTOR_OPS[function] if ops is None else ops
         whole = next((t for t in inputs if t.shape == y.shape and t.role == "activation"), None)
         self.operator(
-            name, "elementwise", list(inputs), [y], vector_ops=cost * y.elements, inplace=whole,
+            name,
+            "elementwise",
+            list(inputs),
+            [y],
+            vector_ops=cost * y.elements,
+            inplace=whole,
             attributes={"function": function},
-        )  # fmt: skip
+        )
         return y
 
     def norm(
-        self, x: Tensor, function: str = "layer_norm", *, name: str = "norm", affine: int = 2,
+        self,
+        x: Tensor,
+        function: str = "layer_norm",
+        *,
+        name: str = "norm",
+        affine: int = 2,
         features: Dim | None = None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """Add a normalisation with `affine` vectors of weights (scale, shift).
 
         A ``batch_norm`` is an elementwise scale and shift at inference.
         """
-        channels = features if features is not None else (
-            x.shape[1] if function in {"batch_norm", "group_norm"} else x.shape[-1]
-        )  # fmt: skip
+        channels = (
+            features
+            if features is not None
+            else (x.shape[1] if function in {"batch_norm", "group_norm"} else x.shape[-1])
+        )
         y = self.tensor(f"{name}.out", x.shape)
         reads: list[Tensor | tuple[Tensor, Dim]] = [x]
         if affine:
             reads.append(self.weight(f"{name}.weight", (affine, channels), tag="vector"))
         kind = "elementwise" if function == "batch_norm" else "norm"
         self.operator(
-            name, kind, reads, [y], vector_ops=VECTOR_OPS[function] * y.elements, inplace=x,
+            name,
+            kind,
+            reads,
+            [y],
+            vector_ops=VECTOR_OPS[function] * y.elements,
+            inplace=x,
             attributes={"function": function},
-        )  # fmt: skip
+        )
         return y
 
     def softmax(self, x: Tensor, *, name: str = "softmax") -> Tensor:
@@ -327,9 +435,15 @@ class GraphBuilder:
         return y
 
     def pool(
-        self, x: Tensor, kernel: int | Sequence[int], *, stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] | str = 0, ceil: bool = False, name: str = "pool",
-    ) -> Tensor:  # fmt: skip
+        self,
+        x: Tensor,
+        kernel: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] | None = None,
+        padding: int | Sequence[int] | str = 0,
+        ceil: bool = False,
+        name: str = "pool",
+    ) -> Tensor:
         """Add a pooling window over the trailing axes."""
         batch, channels, *spatial = x.shape
         axes = len(spatial)
@@ -345,10 +459,13 @@ class GraphBuilder:
             ]
         y = self.tensor(f"{name}.out", (batch, channels, *out))
         self.operator(
-            name, "pool", [x], [y], vector_ops=product(*k) * y.elements,
-            attributes={"kernel": k, "stride": s,
-                        "padding": _pads(padding, k, (1,) * axes, axes)},
-        )  # fmt: skip
+            name,
+            "pool",
+            [x],
+            [y],
+            vector_ops=product(*k) * y.elements,
+            attributes={"kernel": k, "stride": s, "padding": _pads(padding, k, (1,) * axes, axes)},
+        )
         return y
 
     def global_pool(self, x: Tensor, *, name: str = "global_pool", keep: bool = False) -> Tensor:
@@ -371,9 +488,14 @@ class GraphBuilder:
         return y
 
     def copy(
-        self, inputs: Sequence[Tensor], shape: Sequence[Dim], *, name: str = "copy",
-        read: Sequence[Dim] | None = None, order: Sequence[int] = (),
-    ) -> Tensor:  # fmt: skip
+        self,
+        inputs: Sequence[Tensor],
+        shape: Sequence[Dim],
+        *,
+        name: str = "copy",
+        read: Sequence[Dim] | None = None,
+        order: Sequence[int] = (),
+    ) -> Tensor:
         """Add a concat, split, transpose, slice, pad or shift: traffic and no arithmetic.
 
         `order` says which axis of the input each axis of a transpose is.
@@ -397,8 +519,14 @@ class GraphBuilder:
         function = "dequantise" if not format or format.startswith(("fp", "bf")) else "quantise"
         y = self.tensor(f"{name or function}.out", x.shape, format=format)
         ops = VECTOR_OPS[function] * y.elements
-        self.operator(name or function, "quantise", [x], [y], vector_ops=ops,
-                      attributes={"function": function})  # fmt: skip
+        self.operator(
+            name or function,
+            "quantise",
+            [x],
+            [y],
+            vector_ops=ops,
+            attributes={"function": function},
+        )
         return y
 
 
@@ -415,7 +543,7 @@ def _shared_format(inputs: Sequence[Tensor]) -> str:
 
 def _pads(
     padding: int | Sequence[int] | str, kernel: Sequence[int], dilation: Sequence[int], axes: int
-) -> tuple[tuple[int, int], ...]:  # fmt: skip
+) -> tuple[tuple[int, int], ...]:
     if isinstance(padding, str):
         total = [max(d * (k - 1), 0) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((t // 2, t - t // 2) for t in total)

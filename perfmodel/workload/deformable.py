@@ -20,10 +20,21 @@ OffsetKind = Literal["free", "square"]
 
 
 def deformable_conv(
-    g: GraphBuilder, x: Tensor, channels: Dim, kernel: int = 3, *, stride: int = 1,
-    groups: Dim = 1, offsets: OffsetKind = "free", offset_kernel: int = 3, modulated: bool = False,
-    rounded: bool = False, bound: int = 0, bias: bool = False, name: str = "deformable",
-) -> Tensor:  # fmt: skip
+    g: GraphBuilder,
+    x: Tensor,
+    channels: Dim,
+    kernel: int = 3,
+    *,
+    stride: int = 1,
+    groups: Dim = 1,
+    offsets: OffsetKind = "free",
+    offset_kernel: int = 3,
+    modulated: bool = False,
+    rounded: bool = False,
+    bound: int = 0,
+    bias: bool = False,
+    name: str = "deformable",
+) -> Tensor:
     """Add the convolution that makes the offsets, and the one whose taps are read there.
 
     Parameters
@@ -51,19 +62,29 @@ def deformable_conv(
     many = 1 if offsets == "square" else 2 * taps
     batch, ins, *spatial = x.shape
     moves = g.conv(
-        x, many + (taps if modulated else 0), offset_kernel, stride=stride,
-        padding=offset_kernel // 2, name=f"{name}.offsets",
-    )  # fmt: skip
+        x,
+        many + (taps if modulated else 0),
+        offset_kernel,
+        stride=stride,
+        padding=offset_kernel // 2,
+        name=f"{name}.offsets",
+    )
     pads = (kernel // 2, kernel // 2)
     out = [conv_size(n, kernel, stride, pads, 1) for n in spatial]
-    w = g.weight(
-        f"{name}.weight", (channels, simplify(ins / groups), kernel, kernel)
-    )  # fmt: skip
+    w = g.weight(f"{name}.weight", (channels, simplify(ins / groups), kernel, kernel))
     y = g.tensor(f"{name}.out", (batch, channels, *out))
     nest = conv_nest(
-        batch, groups, simplify(channels / groups), simplify(ins / groups), out, (kernel, kernel),
-        (stride, stride), (1, 1), spatial, (x.name, w.name, y.name),
-    )  # fmt: skip
+        batch,
+        groups,
+        simplify(channels / groups),
+        simplify(ins / groups),
+        out,
+        (kernel, kernel),
+        (stride, stride),
+        (1, 1),
+        spatial,
+        (x.name, w.name, y.name),
+    )
     samples = product(batch, ins, *out, taps)
     read = x.elements if bound else product(samples, 1 if rounded else 4)
     each = (0 if rounded else BILINEAR_OPS) + (1 if modulated else 0)
@@ -72,9 +93,20 @@ def deformable_conv(
         reads.append(g.weight(f"{name}.bias", (channels,), tag="vector"))
     depthwise = groups == ins and constant(groups) != 1
     g.operator(
-        name, "depthwise" if depthwise else "conv", reads, [y], nests=[nest],
-        vector_ops=product(samples, each) + (y.elements if bias else 0), pair=(w.slot, x.slot),
-        attributes={"kernel": (kernel, kernel), "stride": (stride, stride), "padding": pads * 2,
-                    "dilation": (1, 1), "groups": groups, "deformable": offsets},
-    )  # fmt: skip
+        name,
+        "depthwise" if depthwise else "conv",
+        reads,
+        [y],
+        nests=[nest],
+        vector_ops=product(samples, each) + (y.elements if bias else 0),
+        pair=(w.slot, x.slot),
+        attributes={
+            "kernel": (kernel, kernel),
+            "stride": (stride, stride),
+            "padding": pads * 2,
+            "dilation": (1, 1),
+            "groups": groups,
+            "deformable": offsets,
+        },
+    )
     return y

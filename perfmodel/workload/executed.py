@@ -230,9 +230,11 @@ class _FallBacks:
         left, right = made.pair
         pair = (slots.get(left, left), slots.get(right, right))
         yield replace(
-            made.renamed({}, out), pair=pair, inplace="",
+            made.renamed({}, out),
+            pair=pair,
+            inplace="",
             attributes=_attributes(made, alone=True),
-        )  # fmt: skip
+        )
         for name, twin in out.items():
             if name in self._stored_readers:
                 yield self._conversion(f"{operator.name}.to_{name}", twin, name)
@@ -254,6 +256,10 @@ class _FallBacks:
             function = "cast"
         accesses = (Access(source, "read", x.elements), Access(target, "write", y.elements))
         return Operator(
-            name, "quantise", accesses, vector_ops=VECTOR_OPS[function] * y.elements,
-            pair=("activation", x.slot), attributes=(("alone", True), ("function", function)),
-        )  # fmt: skip
+            name,
+            "quantise",
+            accesses,
+            vector_ops=VECTOR_OPS[function] * y.elements,
+            pair=("activation", x.slot),
+            attributes=(("alone", True), ("function", function)),
+        )

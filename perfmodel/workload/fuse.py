@@ -163,9 +163,12 @@ def _head(operators: Sequence[Operator]) -> Operator:
 
 
 def _kernel(
-    graph: Graph, block: Block, operators: Sequence[Operator], alias: Mapping[str, str],
+    graph: Graph,
+    block: Block,
+    operators: Sequence[Operator],
+    alias: Mapping[str, str],
     readers: Mapping[str, int],
-) -> FusedKernel:  # fmt: skip
+) -> FusedKernel:
     reads: dict[str, Dim] = {}
     writes: dict[str, Dim] = {}
     inside: set[str] = set()

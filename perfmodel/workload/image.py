@@ -45,20 +45,35 @@ class ImageBuilder(GraphBuilder):
         return self.input("image", shape)
 
     def conv_norm(
-        self, x: Tensor, channels: Dim, kernel: int | Sequence[int], *,
-        stride: int | Sequence[int] = 1, groups: Dim = 1, activation: str = "",
-        name: str = "conv", padding: int | Sequence[int] | str | None = None, bias: bool = False,
+        self,
+        x: Tensor,
+        channels: Dim,
+        kernel: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] = 1,
+        groups: Dim = 1,
+        activation: str = "",
+        name: str = "conv",
+        padding: int | Sequence[int] | str | None = None,
+        bias: bool = False,
         dilation: int = 1,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """Add convolution, batch normalisation and activation; `padding` keeps the size by default.
 
         A folded normalisation leaves the convolution a bias.
         """
         pads = _half(kernel, dilation) if padding is None else padding
         y = self.conv(
-            x, channels, kernel, stride=stride, padding=pads, groups=groups, dilation=dilation,
-            bias=bias or self.folded, name=name,
-        )  # fmt: skip
+            x,
+            channels,
+            kernel,
+            stride=stride,
+            padding=pads,
+            groups=groups,
+            dilation=dilation,
+            bias=bias or self.folded,
+            name=name,
+        )
         if not self.folded:
             y = self.norm(y, "batch_norm", name=f"{name}.norm")
         return self.elementwise(activation, y, name=f"{name}.{activation}") if activation else y

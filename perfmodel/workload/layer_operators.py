@@ -56,10 +56,19 @@ def _conv(g: LayerBuilder, name: str, inputs: Sequence[Tensor], f: Fields) -> Te
         _same("extents of the tied weight", tied.shape, own)
     extra = {"output_padding": _axes(f["output_padding"], axes)} if transposed else {}
     return g.conv(
-        x, channels, kernel, stride=_axes(f["stride"], axes),
-        padding=_padding(f["padding"], axes), dilation=_axes(f["dilation"], axes), groups=groups,
-        bias=f["bias"], transposed=transposed, name=name, weight=tied, **extra,
-    )  # fmt: skip
+        x,
+        channels,
+        kernel,
+        stride=_axes(f["stride"], axes),
+        padding=_padding(f["padding"], axes),
+        dilation=_axes(f["dilation"], axes),
+        groups=groups,
+        bias=f["bias"],
+        transposed=transposed,
+        name=name,
+        weight=tied,
+        **extra,
+    )
 
 
 def _conv_norm(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -67,10 +76,17 @@ def _conv_norm(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Te
     channels = x[0].shape[1] if f["channels"] is None else f["channels"]
     padding = None if f["padding"] is None else _padding(f["padding"], axes)
     return g.conv_norm(
-        x[0], channels, _axes(f["kernel"], axes), stride=_axes(f["stride"], axes), padding=padding,
-        groups=f["groups"], activation=f["activation"], bias=f["bias"], dilation=f["dilation"],
+        x[0],
+        channels,
+        _axes(f["kernel"], axes),
+        stride=_axes(f["stride"], axes),
+        padding=padding,
+        groups=f["groups"],
+        activation=f["activation"],
+        bias=f["bias"],
+        dilation=f["dilation"],
         name=name,
-    )  # fmt: skip
+    )
 
 
 def _weight(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -84,9 +100,13 @@ def _pool(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
     axes = len(x[0].shape) - 2
     stride = f["stride"]
     return g.pool(
-        x[0], _axes(f["kernel"], axes), stride=None if stride is None else _axes(stride, axes),
-        padding=_padding(f["padding"], axes), ceil=f["ceil"], name=name,
-    )  # fmt: skip
+        x[0],
+        _axes(f["kernel"], axes),
+        stride=None if stride is None else _axes(stride, axes),
+        padding=_padding(f["padding"], axes),
+        ceil=f["ceil"],
+        name=name,
+    )
 
 
 def _elementwise(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -123,9 +143,10 @@ def _concat(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tenso
         if len(other.shape) != len(first):
             raise ValueError(f"cannot join {show(first)} and {show(other.shape)}: ranks differ")
         _same(
-            f"extents off axis {axis}", (*first[:axis], *first[axis + 1 :]),
+            f"extents off axis {axis}",
+            (*first[:axis], *first[axis + 1 :]),
             (*other.shape[:axis], *other.shape[axis + 1 :]),
-        )  # fmt: skip
+        )
     total: Dim = sum((t.shape[axis] for t in x), 0)
     return g.copy(x, (*first[:axis], total, *first[axis + 1 :]), name=name)
 
@@ -181,12 +202,25 @@ def _attention(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Te
     if keys is None:
         keys = queries if other is None else other.shape[1]
     return g.attention(
-        query, batch=batch, queries=queries, keys=keys, heads=heads, head_dim=head_dim,
-        kv_heads=kv_heads, value_dim=f["value_dim"], causal=f["causal"], window=f["window"],
-        cached=f["cached"], write_cache=f["cached"] if f["stores"] is None else f["stores"],
-        key_value=x[1:] or None, latent=f["latent"] or 0, bias=bias, name=name, cache=f["cache"],
+        query,
+        batch=batch,
+        queries=queries,
+        keys=keys,
+        heads=heads,
+        head_dim=head_dim,
+        kv_heads=kv_heads,
+        value_dim=f["value_dim"],
+        causal=f["causal"],
+        window=f["window"],
+        cached=f["cached"],
+        write_cache=f["cached"] if f["stores"] is None else f["stores"],
+        key_value=x[1:] or None,
+        latent=f["latent"] or 0,
+        bias=bias,
+        name=name,
+        cache=f["cache"],
         stored_keys=f["stored"],
-    )  # fmt: skip
+    )
 
 
 def _experts(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tensor:
@@ -195,9 +229,15 @@ def _experts(g: LayerBuilder, name: str, x: Sequence[Tensor], f: Fields) -> Tens
     rows = product(*x[0].shape[:-1])
     tokens = rows if f["gathered"] else simplify(rows / f["per_token"])
     return g.experts(
-        x[0], tokens, f["features"], count=f["experts"], per_token=f["per_token"],
-        matrices=f["matrices"], name=name, gathered=f["gathered"],
-    )  # fmt: skip
+        x[0],
+        tokens,
+        f["features"],
+        count=f["experts"],
+        per_token=f["per_token"],
+        matrices=f["matrices"],
+        name=name,
+        gathered=f["gathered"],
+    )
 
 
 def _recurrent(cell: str) -> Adder:
@@ -273,22 +313,53 @@ _RECURRENT: Final = {
     "bias": Field("flag", True),
 }
 _FUNCTIONS: Final = tuple(
-    name for name in VECTOR_OPS
-    if name not in {"batch_norm", "layer_norm", "rms_norm", "group_norm", "softmax", "quantise",
-                    "dequantise"}
-)  # fmt: skip
+    name
+    for name in VECTOR_OPS
+    if name
+    not in {
+        "batch_norm",
+        "layer_norm",
+        "rms_norm",
+        "group_norm",
+        "softmax",
+        "quantise",
+        "dequantise",
+    }
+)
 
 #: What other tools call some of the operators, for suggestions.
 ELSEWHERE: Final[Mapping[str, str]] = {
-    "convolution": "conv", "conv1d": "conv", "conv2d": "conv", "conv3d": "conv",
-    "depthwise_conv": "conv", "convtranspose": "conv_transpose", "deconv": "conv_transpose",
-    "dense": "linear", "fc": "linear", "fully_connected": "linear", "gemm": "linear",
-    "maxpool": "pool", "max_pool": "pool", "avg_pool": "pool", "average_pool": "pool",
-    "global_average_pool": "global_pool", "reshape": "view", "cat": "concat", "permute":
-    "transpose", "upsample": "resize", "interpolate": "resize", "batchnorm": "batch_norm",
-    "layernorm": "layer_norm", "rmsnorm": "rms_norm", "self_attention": "attention", "moe":
-    "experts", "mamba": "scan", "quantize": "quantise", "dequantize": "dequantise", "swish": "silu",
-}  # fmt: skip
+    "convolution": "conv",
+    "conv1d": "conv",
+    "conv2d": "conv",
+    "conv3d": "conv",
+    "depthwise_conv": "conv",
+    "convtranspose": "conv_transpose",
+    "deconv": "conv_transpose",
+    "dense": "linear",
+    "fc": "linear",
+    "fully_connected": "linear",
+    "gemm": "linear",
+    "maxpool": "pool",
+    "max_pool": "pool",
+    "avg_pool": "pool",
+    "average_pool": "pool",
+    "global_average_pool": "global_pool",
+    "reshape": "view",
+    "cat": "concat",
+    "permute": "transpose",
+    "upsample": "resize",
+    "interpolate": "resize",
+    "batchnorm": "batch_norm",
+    "layernorm": "layer_norm",
+    "rmsnorm": "rms_norm",
+    "self_attention": "attention",
+    "moe": "experts",
+    "mamba": "scan",
+    "quantize": "quantise",
+    "dequantize": "dequantise",
+    "swish": "silu",
+}
 
 #: Name in a file -> operator.
 OPERATORS: Final[Mapping[str, LayerOperator]] = {
@@ -379,9 +450,7 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
         (1, _MANY),
     ),
     "softmax": LayerOperator(calls(LayerBuilder.softmax)),
-    "view": LayerOperator(
-        _view, {"shape": Field("shape", REQUIRED), "part": Field("flag", False)}
-    ),
+    "view": LayerOperator(_view, {"shape": Field("shape", REQUIRED), "part": Field("flag", False)}),
     "flatten": LayerOperator(_flatten),
     "concat": LayerOperator(_concat, {"axis": Field("whole", 1, least=-5)}, (1, _MANY)),
     "slice": LayerOperator(_slice, {"shape": Field("shape", REQUIRED)}),
@@ -401,7 +470,8 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
     "quantise": LayerOperator(calls(LayerBuilder.convert), {"format": Field("format", REQUIRED)}),
     "dequantise": LayerOperator(calls(LayerBuilder.convert), {"format": Field("format", "")}),
     "embedding": LayerOperator(
-        calls(LayerBuilder.embedding), {
+        calls(LayerBuilder.embedding),
+        {
             "vocabulary": Field("extent", REQUIRED),
             "features": Field("extent", REQUIRED),
             "weight": Field("layer", None),
@@ -438,8 +508,10 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
             "gathered": Field("flag", True),
         },
     ),
-    **{cell: LayerOperator(_recurrent(cell), _RECURRENT, ranks=(3,)) for cell in
-       ("lstm", "gru", "rnn")},
+    **{
+        cell: LayerOperator(_recurrent(cell), _RECURRENT, ranks=(3,))
+        for cell in ("lstm", "gru", "rnn")
+    },
     "scan": LayerOperator(_scan, {"state": Field("whole", REQUIRED)}, (1, _MANY), (3,)),
     **{
         name: LayerOperator(
@@ -447,11 +519,12 @@ OPERATORS: Final[Mapping[str, LayerOperator]] = {
             {"affine": Field("whole", affine, least=0), "features": Field("extent", None)},
             ranks=ranks,
         )
-        for name, affine, ranks in
-        (("batch_norm", 2, (2, *_SPATIAL)), ("group_norm", 2, (2, *_SPATIAL)),
-         ("layer_norm", 2, ()), ("rms_norm", 1, ()))
+        for name, affine, ranks in (
+            ("batch_norm", 2, (2, *_SPATIAL)),
+            ("group_norm", 2, (2, *_SPATIAL)),
+            ("layer_norm", 2, ()),
+            ("rms_norm", 1, ()),
+        )
     },
-    **{
-        name: LayerOperator(_function(name), inputs=(1, _MANY)) for name in _FUNCTIONS
-    },
-}  # fmt: skip
+    **{name: LayerOperator(_function(name), inputs=(1, _MANY)) for name in _FUNCTIONS},
+}

@@ -116,15 +116,21 @@ class _LayoutPass:
         if self._convolves(operator):
             self.blocked.update(operator.writes)
             self.fresh.update(operator.writes)
-            return [self._copy(n, "blocked") for n in inputs if n not in self.blocked | self.both
-                    and self._fills(n)]  # fmt: skip
+            return [
+                self._copy(n, "blocked")
+                for n in inputs
+                if n not in self.blocked | self.both and self._fills(n)
+            ]
         if self._passes(operator, inputs):
             self.blocked.update(operator.writes)
             if _function(operator) == "batch_norm" and inputs[0] in self.fresh:
                 self.fresh.update(operator.writes)
             return []
-        return [self._copy(n, "plain") for n in inputs if n in self.blocked - self.both
-                and not self._pixel(n)]  # fmt: skip
+        return [
+            self._copy(n, "plain")
+            for n in inputs
+            if n in self.blocked - self.both and not self._pixel(n)
+        ]
 
     def _copy(self, name: str, into: str) -> Operator:
         self.both.add(name)
@@ -132,8 +138,9 @@ class _LayoutPass:
         made = replace(source, name=f"{name} ({into})")
         self.made[made.name] = made
         accesses = (
-            Access(name, "read", source.elements), Access(made.name, "write", source.elements)
-        )  # fmt: skip
+            Access(name, "read", source.elements),
+            Access(made.name, "write", source.elements),
+        )
         return Operator(
             f"{name} to {into}", "copy", accesses, attributes=(("function", "reorder"),)
         )

@@ -214,18 +214,35 @@ def _load(path: Path) -> ModelEntry:
         kind, fields = own_family(fields), {}
     structure = kind.structure.model_validate(fields)
     made = entry(
-        file.name, kind, structure, path, file.parameters, precision=file.precision,
+        file.name,
+        kind,
+        structure,
+        path,
+        file.parameters,
+        precision=file.precision,
         trained_context=file.trained_context or getattr(structure, "positions", 0) or 0,
-    )  # fmt: skip
-    return replace(made, aliases=file.aliases, title=file.title, tags=file.tags,
-                   sources=file.sources, published=file.published)  # fmt: skip
+    )
+    return replace(
+        made,
+        aliases=file.aliases,
+        title=file.title,
+        tags=file.tags,
+        sources=file.sources,
+        published=file.published,
+    )
 
 
 def entry(
-    name: str, kind: Family, structure: Any, path: Path,
-    defaults: Mapping[str, float] | None = None, *, precision: str = "",
-    notes: tuple[str, ...] = (), trained_context: int = 0,
-) -> ModelEntry:  # fmt: skip
+    name: str,
+    kind: Family,
+    structure: Any,
+    path: Path,
+    defaults: Mapping[str, float] | None = None,
+    *,
+    precision: str = "",
+    notes: tuple[str, ...] = (),
+    trained_context: int = 0,
+) -> ModelEntry:
     """Return the entry of a validated structure, for readers of other files too."""
     defaults = defaults or {}
     free = kind.parameters(structure)
@@ -233,9 +250,15 @@ def entry(
     base = from_family(name, kind, structure, bound, origin=str(path), precision=precision)
     base.notes, base.trained_context = notes, trained_context
     return ModelEntry(
-        name, kind, structure, cast("Mapping[str, float]", base.parameters), defaults, path,
-        frozenset(kind.structure.model_fields), base,
-    )  # fmt: skip
+        name,
+        kind,
+        structure,
+        cast("Mapping[str, float]", base.parameters),
+        defaults,
+        path,
+        frozenset(kind.structure.model_fields),
+        base,
+    )
 
 
 # settings
@@ -296,9 +319,11 @@ def _number(value: Value) -> Value:
 
 def _varies(value: Value) -> bool:
     value = _number(value)
-    return is_array(value) or isinstance(value, list) or (
-        isinstance(value, float) and not value.is_integer()
-    )  # fmt: skip
+    return (
+        is_array(value)
+        or isinstance(value, list)
+        or (isinstance(value, float) and not value.is_integer())
+    )
 
 
 def _plain(value: Value) -> Value:
@@ -312,10 +337,14 @@ def _variant(model: ModelEntry, fixed: Mapping[str, Any], free: Mapping[str, Val
     from perfmodel.specfile import validate
 
     faults = [
-        Fault("shapes the graph, so it cannot vary over points", path=key,
-              expected="one number; predict once for each")
-        for key, value in fixed.items() if is_array(value)
-    ]  # fmt: skip
+        Fault(
+            "shapes the graph, so it cannot vary over points",
+            path=key,
+            expected="one number; predict once for each",
+        )
+        for key, value in fixed.items()
+        if is_array(value)
+    ]
     data = model.structure.model_dump()
     for key, value in fixed.items():
         *outer, last = key.split(".")
@@ -331,8 +360,14 @@ def _variant(model: ModelEntry, fixed: Mapping[str, Any], free: Mapping[str, Val
             structure = validate(model.family.structure, data)
             known = model.family.parameters(structure)
             bound = {k: v for k, v in model.defaults.items() if k in known}
-            base = from_family(model.name, model.family, structure, bound, origin=model.base.origin,
-                               precision=model.base.precision)  # fmt: skip
+            base = from_family(
+                model.name,
+                model.family,
+                structure,
+                bound,
+                origin=model.base.origin,
+                precision=model.base.precision,
+            )
             base.notes = (*model.base.notes, *getattr(structure, "remarks", ()))
             base.trained_context = model.base.trained_context
             base = base if model.rewrite is None else model.rewrite(base)
@@ -360,9 +395,13 @@ def _unknown(
             faults += check_extent(key, value)
         elif phases := elsewhere.get(key, ()):
             faults.append(
-                Fault(f"'{key}' is free in another phase", path=key,
-                      expected="phase " + " or ".join(phases), suggestion=f"phase={phases[0]}")
-            )  # fmt: skip
+                Fault(
+                    f"'{key}' is free in another phase",
+                    path=key,
+                    expected="phase " + " or ".join(phases),
+                    suggestion=f"phase={phases[0]}",
+                )
+            )
         else:
             known = sorted({*parameters, *model.fields})
             faults.append(no_such(f"'{model.name}' has no setting '{key}'", key, known, key))

@@ -25,19 +25,32 @@ def published_counts(entry: ModelEntry) -> list[dict[str, Any]]:
     if published is None:
         return []
     base = entry.base
-    pairs = [("parameters", published.params, lambda: base.weights),
-             ("active parameters", published.active_params,
-              lambda: base.number(base.graph().active_weight_elements)),
-             ("MACs", published.macs, lambda: base.macs)]  # fmt: skip
+    pairs = [
+        ("parameters", published.params, lambda: base.weights),
+        (
+            "active parameters",
+            published.active_params,
+            lambda: base.number(base.graph().active_weight_elements),
+        ),
+        ("MACs", published.macs, lambda: base.macs),
+    ]
     source = entry.sources[published.source]
     rows: list[dict[str, Any]] = []
     for of, stated, count in pairs:
         if stated is None:
             continue
         counted = float(count())
-        rows.append({
-            "name": entry.name, "of": of, "counted": counted, "published": stated,
-            "difference": counted / stated - 1.0, "by": source.publisher or "",
-            "source": source.title, "url": source.url or "", "note": published.note or "",
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": entry.name,
+                "of": of,
+                "counted": counted,
+                "published": stated,
+                "difference": counted / stated - 1.0,
+                "by": source.publisher or "",
+                "source": source.title,
+                "url": source.url or "",
+                "note": published.note or "",
+            }
+        )
     return rows

@@ -88,8 +88,12 @@ class WorkloadFile(_WorkloadSchema):
             key = cast("Mapping[str, Any]", published).get("source")
             known_sources = [str(source) for source in cast("Mapping[str, Any]", sources)]
             if isinstance(key, str) and key not in known_sources:
-                yield Flaw(("published", "source"), f"no source is named '{key}'",
-                           "a key of 'sources'", nearest(key, known_sources))  # fmt: skip
+                yield Flaw(
+                    ("published", "source"),
+                    f"no source is named '{key}'",
+                    "a key of 'sources'",
+                    nearest(key, known_sources),
+                )
         precision = data.get("precision")
         if isinstance(precision, str) and precision:
             try:
@@ -103,8 +107,12 @@ class WorkloadFile(_WorkloadSchema):
         try:
             kind = family(name)
         except KeyError:
-            yield Flaw(("family",), f"no family is named '{name}'", one_of(family_names()),
-                       nearest(name, family_names()))  # fmt: skip
+            yield Flaw(
+                ("family",),
+                f"no family is named '{name}'",
+                one_of(family_names()),
+                nearest(name, family_names()),
+            )
             return
         if not isinstance(structure, Mapping):
             return
@@ -123,8 +131,9 @@ class WorkloadFile(_WorkloadSchema):
         else:
             flaws = structure_flaws(kind, shape)
         for flaw in flaws:
-            yield Flaw(("structure", *flaw.path), flaw.message, flaw.expected, flaw.suggestion,
-                       flaw.on_key)  # fmt: skip
+            yield Flaw(
+                ("structure", *flaw.path), flaw.message, flaw.expected, flaw.suggestion, flaw.on_key
+            )
         defaults = data.get("parameters")
         if isinstance(defaults, Mapping):
             known = () if own and flaws else _known_parameters(kind, shape)
@@ -167,8 +176,13 @@ def _known_parameters(kind: Family, shape: Mapping[str, Any]) -> tuple[str, ...]
 def _defaults(defaults: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[Flaw]:
     for name, value in defaults.items():
         if known and name not in known:
-            yield Flaw(("parameters", name), f"no free dimension '{name}'",
-                       one_of(known), nearest(name, known), on_key=True)  # fmt: skip
+            yield Flaw(
+                ("parameters", name),
+                f"no free dimension '{name}'",
+                one_of(known),
+                nearest(name, known),
+                on_key=True,
+            )
         elif isinstance(value, int | float):
             for fault in check_extent(name, value):
                 yield Flaw(("parameters", name), fault.message, fault.expected)

@@ -134,9 +134,14 @@ class Lowered:
         self._structure: dict[Hashable, Any] = {}
 
     def bind(
-        self, values: Mapping[str, Value], points: int = 1, *, accesses: bool = False,
-        relaxed: bool = False, nests: bool = False,
-    ) -> OperatorTable:  # fmt: skip
+        self,
+        values: Mapping[str, Value],
+        points: int = 1,
+        *,
+        accesses: bool = False,
+        relaxed: bool = False,
+        nests: bool = False,
+    ) -> OperatorTable:
         """Return the table with numbers; the same object for the same numbers, not to be changed.
 
         Parameters
@@ -173,20 +178,34 @@ class Lowered:
         if accesses:
             assert self._lifetimes is not None
             detail = Accesses(
-                self._access_rows, self._access_starts, self._access_slots, self._access_tensor,
-                c["accesses"], c["sizes"], self._lifetimes, self._access_batched,
-            )  # fmt: skip
+                self._access_rows,
+                self._access_starts,
+                self._access_slots,
+                self._access_tensor,
+                c["accesses"],
+                c["sizes"],
+                self._lifetimes,
+                self._access_batched,
+            )
         return OperatorTable(
-            self.rows, points, c["count"], c["macs"], c["masked_macs"], c["vector_ops"],
-            c["scores"], c["kernels"], c["layers"],
+            self.rows,
+            points,
+            c["count"],
+            c["macs"],
+            c["masked_macs"],
+            c["vector_ops"],
+            c["scores"],
+            c["kernels"],
+            c["layers"],
             {s: (rows, c[f"moved {s}"]) for s, rows in self._moved_rows.items()},
             {n[7:]: v[0] for n, v in c.items() if n.startswith("stored ")},
             {n[5:]: v for n, v in c.items() if n.startswith("live ")},
             detail,
             self._nest_keys.bind(c) if nests and self._nest_keys is not None else None,
             c.get("executed_macs"),
-            {n[7:]: v for n, v in c.items() if n.startswith("extent ")}, self._structure,
-        )  # fmt: skip
+            {n[7:]: v for n, v in c.items() if n.startswith("extent ")},
+            self._structure,
+        )
 
     def _program(self, points: int, accesses: bool, nests: bool) -> PolynomialProgram:
         """Return a program that has what is asked for, compiled when it is first."""

@@ -53,12 +53,19 @@ def row_of(kernel: FusedKernel, slot_name: Callable[[str], str]) -> OperatorRow:
     said = dict(head.attributes)
     stream = head.kind == "stream"
     return OperatorRow(
-        head.name, _class(head), kernel.block.name, kernel.block.phase,
+        head.name,
+        _class(head),
+        kernel.block.name,
+        kernel.block.phase,
         (slot_name(head.pair[0]), slot_name(head.pair[1])),
-        tuple(op.name for op in kernel.operators), algorithm_of(head), _functions(kernel),
-        said.get("kernel", "") if stream else "", 0 if stream else len(said.get("kernel", ())),
-        kernel.macs != 0, _batched(kernel),
-    )  # fmt: skip
+        tuple(op.name for op in kernel.operators),
+        algorithm_of(head),
+        _functions(kernel),
+        said.get("kernel", "") if stream else "",
+        0 if stream else len(said.get("kernel", ())),
+        kernel.macs != 0,
+        _batched(kernel),
+    )
 
 
 def _class(head: Operator) -> str:

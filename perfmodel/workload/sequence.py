@@ -34,9 +34,11 @@ def attended_pairs(queries: Dim, keys: Dim, window: int | None = None) -> Dim:
 
 
 def attention_nests(
-    extents: tuple[Dim, Dim, Dim, Dim, Dim], sizes: tuple[Dim, Dim],
-    tensors: tuple[str, str, str, str], scores: str,
-) -> tuple[LoopNest, LoopNest]:  # fmt: skip
+    extents: tuple[Dim, Dim, Dim, Dim, Dim],
+    sizes: tuple[Dim, Dim],
+    tensors: tuple[str, str, str, str],
+    scores: str,
+) -> tuple[LoopNest, LoopNest]:
     """Return the two products of attention: queries by keys, and scores by values.
 
     Parameters
@@ -74,9 +76,15 @@ class SequenceBuilder(GraphBuilder):
     """A `GraphBuilder` with the operators of sequence models."""
 
     def embedding(
-        self, ids: Tensor, vocabulary: Dim, features: Dim, *, name: str = "embedding",
-        tag: str = "embedding", weight: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        self,
+        ids: Tensor,
+        vocabulary: Dim,
+        features: Dim,
+        *,
+        name: str = "embedding",
+        tag: str = "embedding",
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """Gather one row of the table for each index: only the rows read move."""
         w = weight or self.weight(f"{name}.weight", (vocabulary, features), tag=tag)
         y = self.tensor(f"{name}.out", (*ids.shape, features))
@@ -84,13 +92,28 @@ class SequenceBuilder(GraphBuilder):
         return y
 
     def attention(
-        self, query: Tensor, *, batch: Dim, queries: Dim, keys: Dim, heads: int, head_dim: int,
-        kv_heads: int | None = None, value_dim: int | None = None, causal: bool = True,
-        window: int | None = None, cached: bool = False, name: str = "attention",
-        key_value: Tensor | Sequence[Tensor] | None = None, latent: int = 0,
-        cache: Tensor | None = None, stored_keys: Dim | None = None, write_cache: bool = True,
-        bias: Tensor | None = None, sinks: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        self,
+        query: Tensor,
+        *,
+        batch: Dim,
+        queries: Dim,
+        keys: Dim,
+        heads: int,
+        head_dim: int,
+        kv_heads: int | None = None,
+        value_dim: int | None = None,
+        causal: bool = True,
+        window: int | None = None,
+        cached: bool = False,
+        name: str = "attention",
+        key_value: Tensor | Sequence[Tensor] | None = None,
+        latent: int = 0,
+        cache: Tensor | None = None,
+        stored_keys: Dim | None = None,
+        write_cache: bool = True,
+        bias: Tensor | None = None,
+        sinks: Tensor | None = None,
+    ) -> Tensor:
         """Add scaled dot-product attention.
 
         Parameters
@@ -151,24 +174,40 @@ class SequenceBuilder(GraphBuilder):
         if write_cache and store is not None:
             writes.append((store, product(batch, queries, per_token)))
         nests = attention_nests(
-            (batch, groups, heads // groups, queries, keys), (head_dim, v_dim),
-            (query.name, key, value, y.name), f"{name}.scores",
-        )  # fmt: skip
+            (batch, groups, heads // groups, queries, keys),
+            (head_dim, v_dim),
+            (query.name, key, value, y.name),
+            f"{name}.scores",
+        )
         self.operator(
-            name, "attention", reads, writes, nests=nests, scores=pairs,
+            name,
+            "attention",
+            reads,
+            writes,
+            nests=nests,
+            scores=pairs,
             vector_ops=(VECTOR_OPS["softmax"] + (bias is not None)) * pairs
             + VECTOR_OPS["softmax"] * sunk,
             masked_macs=masked * (head_dim + v_dim),
             pair=(store.slot if cached and store is not None else "activation", "activation"),
             attributes={"causal": causal, "window": window, "cached": cached},
-        )  # fmt: skip
+        )
         return y
 
     def experts(
-        self, x: Tensor, tokens: Dim, features: Dim, *, count: int, per_token: int,
-        matrices: int = 1, name: str = "experts", tag: str = "expert", gathered: bool = True,
+        self,
+        x: Tensor,
+        tokens: Dim,
+        features: Dim,
+        *,
+        count: int,
+        per_token: int,
+        matrices: int = 1,
+        name: str = "experts",
+        tag: str = "expert",
+        gathered: bool = True,
         live: float = 1.0,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """Add the grouped GEMM of a mixture of experts.
 
         Reads the weights of the experts that the tokens touch, ``E (1 - (1 - k/E)**tokens)`` of
@@ -200,15 +239,26 @@ class SequenceBuilder(GraphBuilder):
         nest = gemm_nest(1, rows, out, k, x.name, w.name, y.name, b_batched=False)
         read = x.elements * per_token if gathered else x.elements
         self.operator(
-            name, "moe", [(x, read), (w, touched)], [y], nests=[nest], pair=(w.slot, x.slot),
+            name,
+            "moe",
+            [(x, read), (w, touched)],
+            [y],
+            nests=[nest],
+            pair=(w.slot, x.slot),
             attributes={"experts": count, "per_token": per_token},
-        )  # fmt: skip
+        )
         return y
 
     def recurrent(
-        self, x: Tensor, hidden: int, *, cell: str = "lstm", directions: int = 1,
-        name: str = "", bias: bool = True,
-    ) -> Tensor:  # fmt: skip
+        self,
+        x: Tensor,
+        hidden: int,
+        *,
+        cell: str = "lstm",
+        directions: int = 1,
+        name: str = "",
+        bias: bool = True,
+    ) -> Tensor:
         """Add an LSTM or GRU over ``(batch, steps, features)``.
 
         Weights are read at every step: nothing says that they stay near the engine.
@@ -234,15 +284,28 @@ class SequenceBuilder(GraphBuilder):
         )
         ops = product(batch, steps, directions, hidden) * (gates * 8)
         self.operator(
-            name, "recurrent", reads, [y, (state, 2 * state.elements * steps)], nests=[nest],
-            vector_ops=ops, pair=(w.slot, x.slot), attributes={"cell": cell},
-        )  # fmt: skip
+            name,
+            "recurrent",
+            reads,
+            [y, (state, 2 * state.elements * steps)],
+            nests=[nest],
+            vector_ops=ops,
+            pair=(w.slot, x.slot),
+            attributes={"cell": cell},
+        )
         return y
 
     def scan(
-        self, x: Tensor, *, batch: Dim, steps: Dim, channels: int, state: int, name: str = "scan",
+        self,
+        x: Tensor,
+        *,
+        batch: Dim,
+        steps: Dim,
+        channels: int,
+        state: int,
+        name: str = "scan",
         selected: Sequence[Tensor] = (),
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """Add a selective scan (Mamba): per step, channel and state element ~9 operations.
 
         `selected` are the step sizes and projections B and C that depend on the input.
@@ -254,7 +317,11 @@ class SequenceBuilder(GraphBuilder):
         d = self.weight(f"{name}.D", (channels,), tag="vector")
         ops = product(batch, steps, channels, state) * 9
         self.operator(
-            name, "scan", [x, *selected, a, d, kept], [y, kept], vector_ops=ops,
+            name,
+            "scan",
+            [x, *selected, a, d, kept],
+            [y, kept],
+            vector_ops=ops,
             pair=("activation", "activation"),
-        )  # fmt: skip
+        )
         return y

@@ -26,9 +26,18 @@ Index = npt.NDArray[np.intp]
 
 #: Numbers of a nest, in the order of `Nests`.
 COLUMNS = (
-    "groups", "batch", "out_channels", "in_channels", "out_rows", "out_columns", "kernel_rows",
-    "kernel_columns", "in_rows", "in_columns", "times",
-)  # fmt: skip
+    "groups",
+    "batch",
+    "out_channels",
+    "in_channels",
+    "out_rows",
+    "out_columns",
+    "kernel_rows",
+    "kernel_columns",
+    "in_rows",
+    "in_columns",
+    "times",
+)
 
 
 @dataclass(slots=True)
@@ -120,9 +129,16 @@ class Nests:
     def macs(self) -> Value:
         """Multiply-accumulates of each nest in one execution of its row."""
         return (
-            self.times * self.groups * self.batch * self.out_channels * self.in_channels
-            * self.out_rows * self.out_columns * self.kernel_rows * self.kernel_columns
-        )  # fmt: skip
+            self.times
+            * self.groups
+            * self.batch
+            * self.out_channels
+            * self.in_channels
+            * self.out_rows
+            * self.out_columns
+            * self.kernel_rows
+            * self.kernel_columns
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +170,24 @@ class NestKeys:
         numbers["out_rows"] = numbers["out_rows"] / columns["nest shared"]
         numbers["in_rows"] = numbers["in_rows"] / columns["nest shared"]
         return Nests(
-            self.row, self.kind, self.name, self.slots, self.access, self.stride, self.dilation,
-            self.causal, **numbers,
-        )  # fmt: skip
+            self.row,
+            self.kind,
+            self.name,
+            self.slots,
+            self.access,
+            self.stride,
+            self.dilation,
+            self.causal,
+            **numbers,
+        )
 
 
 def nest_columns(
-    kernels: Sequence[FusedKernel], kinds: Sequence[str],
-    slot: Callable[[str], str], access: Callable[[int, str, str], int],
-) -> tuple[NestKeys, dict[str, list[Dim]]]:  # fmt: skip
+    kernels: Sequence[FusedKernel],
+    kinds: Sequence[str],
+    slot: Callable[[str], str],
+    access: Callable[[int, str, str], int],
+) -> tuple[NestKeys, dict[str, list[Dim]]]:
     """Return what is fixed of every nest, and columns of its numbers for a program.
 
     Parameters
@@ -202,17 +227,21 @@ def nest_columns(
     for i, experts in enumerate(shared):
         columns["nest groups"][i] = product(columns["nest groups"][i], experts)
     keys = NestKeys(
-        np.array(rows, dtype=np.intp), tuple(kinds[i] for i in rows), tuple(names),
-        tuple(s.slots for s in shapes), np.array(places, dtype=np.intp).reshape(-1, 3),
+        np.array(rows, dtype=np.intp),
+        tuple(kinds[i] for i in rows),
+        tuple(names),
+        tuple(s.slots for s in shapes),
+        np.array(places, dtype=np.intp).reshape(-1, 3),
         np.array([s.stride for s in shapes], dtype=np.intp).reshape(-1, 2),
-        np.array([s.dilation for s in shapes], dtype=np.intp).reshape(-1, 2), tuple(causal),
-    )  # fmt: skip
+        np.array([s.dilation for s in shapes], dtype=np.intp).reshape(-1, 2),
+        tuple(causal),
+    )
     return keys, columns
 
 
 def _finished(
     row: int, kernel: FusedKernel, name: str, access: Callable[[int, str, str], int]
-) -> int:  # fmt: skip
+) -> int:
     """Return the access that writes what riders make of a nest's output, or -1."""
     reached = {name}
     for operator in kernel.operators:
@@ -278,11 +307,18 @@ def _shape(nest: LoopNest, operator: Operator, slot: Callable[[str], str]) -> _S
         else:
             summed.append(size)
     numbers: dict[str, Dim] = {
-        "groups": product(*group), "out_channels": product(*out), "in_channels": product(*summed),
-        "times": product(*times), "batch": product(*position, *(sharing if slid else ())),
-        "out_rows": 1, "out_columns": 1, "kernel_rows": 1, "kernel_columns": 1,
-        "in_rows": 1, "in_columns": 1,
-    }  # fmt: skip
+        "groups": product(*group),
+        "out_channels": product(*out),
+        "in_channels": product(*summed),
+        "times": product(*times),
+        "batch": product(*position, *(sharing if slid else ())),
+        "out_rows": 1,
+        "out_columns": 1,
+        "kernel_rows": 1,
+        "kernel_columns": 1,
+        "in_rows": 1,
+        "in_columns": 1,
+    }
     stride, dilation = [1, 1], [1, 1]
     for i, (a, step_a, b, step_b, limit) in enumerate(slid):
         side = ("rows", "columns")[i]
@@ -295,6 +331,9 @@ def _shape(nest: LoopNest, operator: Operator, slot: Callable[[str], str]) -> _S
         numbers["out_rows"], numbers["batch"] = numbers["batch"], product(*sharing)
         numbers["in_rows"] = numbers["out_rows"]
     return _Shape(
-        (slot(x.tensor), slot(w.tensor), slot(y.tensor)), (x.tensor, w.tensor, y.tensor),
-        (stride[0], stride[1]), (dilation[0], dilation[1]), numbers,
-    )  # fmt: skip
+        (slot(x.tensor), slot(w.tensor), slot(y.tensor)),
+        (x.tensor, w.tensor, y.tensor),
+        (stride[0], stride[1]),
+        (dilation[0], dilation[1]),
+        numbers,
+    )

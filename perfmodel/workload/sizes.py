@@ -51,9 +51,10 @@ class SmallSizes:
                 if isinstance(size, Poly) and size not in self._sizes and _may_vanish(size):
                     self._sizes[size] = tensor.name
         counts = {
-            op.vector_ops: op.name for _, op in graph.walk()
+            op.vector_ops: op.name
+            for _, op in graph.walk()
             if isinstance(op.vector_ops, Poly) and _may_be_negative(op.vector_ops)
-        }  # fmt: skip
+        }
         self._counts: dict[Poly, str] = counts
         self._graph = graph
         self._free = tuple(sorted(free_parameters(*self._sizes, *counts)))
@@ -85,9 +86,10 @@ class SmallSizes:
         }
         bound = AtomValues(atoms, relaxed=False)
         small = {
-            size: found for size in (*self._sizes, *self._counts)
+            size: found
+            for size in (*self._sizes, *self._counts)
             if np.any(self._too_small(size, found := np.asarray(_of(size, bound))))
-        }  # fmt: skip
+        }
         if small:
             return self._explained(small, values, name)
         if plain:
@@ -111,8 +113,9 @@ class SmallSizes:
         """Return the fault of each dimension: what comes first in the order of execution."""
         writers = {
             written: operator.name
-            for _, operator in self._graph.walk() for written in operator.writes
-        }  # fmt: skip
+            for _, operator in self._graph.walk()
+            for written in operator.writes
+        }
         order = {tensor: i for i, tensor in enumerate(writers)}
         faults: dict[str, Fault] = {}
         for size in sorted(small, key=lambda s: order.get(self._sizes.get(s, ""), -1)):
@@ -130,8 +133,9 @@ class SmallSizes:
                 faults[free] = Fault(
                     f"'{name}' does not take {free}={point:g}: it leaves {left}"
                     f" '{writers.get(tensor, tensor)}'",
-                    path=free, expected=f"at least {least:g}" if least else "a smaller number",
-                )  # fmt: skip
+                    path=free,
+                    expected=f"at least {least:g}" if least else "a smaller number",
+                )
         return list(faults.values())
 
     def _least(self, free: str, values: Mapping[str, Value], too_small: float) -> float | None:
@@ -209,8 +213,9 @@ def _floored_at_zero(size: Poly) -> bool:
     """Tell whether a size is what a file itself keeps from below zero, such as an empty slice."""
     return any(
         atom.name == "maximum" and any(constant(a) == 0.0 for a in atom.args)
-        for monomial in size.terms for atom, _ in monomial
-    )  # fmt: skip
+        for monomial in size.terms
+        for atom, _ in monomial
+    )
 
 
 def _of(size: Poly, atoms: AtomValues) -> Value:

@@ -142,9 +142,13 @@ def build(structure: StreamingStructure, semantics: ExecutionSemantics) -> Graph
         "plane": BYTES * product(*shape[-2:]) if kernel.dimensions == 3 else 0,
     }
     g.operator(
-        structure.kernel, "stream", reads, writes, vector_ops=kernel.flops * results,
+        structure.kernel,
+        "stream",
+        reads,
+        writes,
+        vector_ops=kernel.flops * results,
         attributes={"kernel": structure.kernel, "extents": tuple(sorted(extents.items()))},
-    )  # fmt: skip
+    )
     for moved in writes:
         g.output(moved[0] if isinstance(moved, tuple) else moved)
     return g.build(parameters(structure))

@@ -351,9 +351,12 @@ def parameters_of(atom: Atom) -> frozenset[str]:
 def free_parameters(*dims: Dim) -> frozenset[str]:
     """Return the names of the parameters that dimensions depend on."""
     atoms = {
-        atom for dim in dims if isinstance(dim, Poly) for monomial in dim.terms
+        atom
+        for dim in dims
+        if isinstance(dim, Poly)
+        for monomial in dim.terms
         for atom, _ in monomial
-    }  # fmt: skip
+    }
     return frozenset[str]().union(*map(parameters_of, atoms))
 
 

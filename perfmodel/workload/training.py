@@ -79,14 +79,24 @@ def backward(
 
 def _check(patterns: Sequence[str], weights: Sequence[str], optimizer: str) -> None:
     faults = [
-        Fault(f"no weight is named '{pattern}'", path="trainable", expected="a pattern such as "
-              "'*' or 'head*'", suggestion=nearest(pattern, weights))
-        for pattern in patterns if not any(fnmatchcase(w, pattern) for w in weights)
-    ]  # fmt: skip
+        Fault(
+            f"no weight is named '{pattern}'",
+            path="trainable",
+            expected="a pattern such as '*' or 'head*'",
+            suggestion=nearest(pattern, weights),
+        )
+        for pattern in patterns
+        if not any(fnmatchcase(w, pattern) for w in weights)
+    ]
     if optimizer and optimizer not in OPTIMIZERS:
-        faults.append(Fault(f"'{optimizer}' is no optimiser", path="optimizer",
-                            expected=one_of(OPTIMIZERS),
-                            suggestion=nearest(optimizer, OPTIMIZERS)))  # fmt: skip
+        faults.append(
+            Fault(
+                f"'{optimizer}' is no optimiser",
+                path="optimizer",
+                expected=one_of(OPTIMIZERS),
+                suggestion=nearest(optimizer, OPTIMIZERS),
+            )
+        )
     if faults:
         raise InputError(faults)
 
@@ -136,13 +146,18 @@ class _BackwardBuilder:
                     self._update(name, *OPTIMIZERS[optimizer])
             blocks.append(Block("update", 1, tuple(self.made), "update"))
             gradients = tuple(
-                self.grads[n] for n in sorted(self.leaves)
+                self.grads[n]
+                for n in sorted(self.leaves)
                 if n in self.grads and flat.tensors[n].role != "weight"
-            )  # fmt: skip
+            )
         return replace(
-            flat, name=f"{flat.name}_training", tensors=self.tensors, blocks=tuple(blocks),
-            inputs=(*flat.inputs, *loss_inputs), outputs=(*flat.outputs, *gradients),
-        )  # fmt: skip
+            flat,
+            name=f"{flat.name}_training",
+            tensors=self.tensors,
+            blocks=tuple(blocks),
+            inputs=(*flat.inputs, *loss_inputs),
+            outputs=(*flat.outputs, *gradients),
+        )
 
     def _differentiable(self, name: str) -> bool:
         tensor = self.flat.tensors[name]
@@ -169,24 +184,47 @@ class _BackwardBuilder:
         total = self._new(f"{share}.sum", name)
         size = self.tensors[share].elements
         self._emit(
-            f"{share}.accumulate", "elementwise", [(before, size), (share, size)], [(total, size)],
-            vector_ops=size, inplace=before, attributes=(("function", "add"),),
-        )  # fmt: skip
+            f"{share}.accumulate",
+            "elementwise",
+            [(before, size), (share, size)],
+            [(total, size)],
+            vector_ops=size,
+            inplace=before,
+            attributes=(("function", "add"),),
+        )
         self.grads[name] = total
 
     def _emit(
-        self, name: str, kind: str, reads: Sequence[tuple[str, Dim]],
-        writes: Sequence[tuple[str, Dim]], *, nests: tuple[LoopNest, ...] = (),
-        vector_ops: Dim = 0, pair: tuple[str, str] = ("activation", "activation"),
-        inplace: str = "", attributes: tuple[tuple[str, object], ...] = (), scores: Dim = 0,
+        self,
+        name: str,
+        kind: str,
+        reads: Sequence[tuple[str, Dim]],
+        writes: Sequence[tuple[str, Dim]],
+        *,
+        nests: tuple[LoopNest, ...] = (),
+        vector_ops: Dim = 0,
+        pair: tuple[str, str] = ("activation", "activation"),
+        inplace: str = "",
+        attributes: tuple[tuple[str, object], ...] = (),
+        scores: Dim = 0,
         masked_macs: Dim = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         accesses = [Access(n, "read", e) for n, e in dict(reads).items()]
         accesses += [Access(n, "write", e) for n, e in writes]
         self.made.append(
-            Operator(name, kind, tuple(accesses), nests, simplify(vector_ops), pair,
-                     simplify(masked_macs), scores, inplace, attributes)
-        )  # fmt: skip
+            Operator(
+                name,
+                kind,
+                tuple(accesses),
+                nests,
+                simplify(vector_ops),
+                pair,
+                simplify(masked_macs),
+                scores,
+                inplace,
+                attributes,
+            )
+        )
 
     def _update(self, name: str, states: int, operations: int) -> None:
         """Add what an optimiser makes of a gradient: the weight and its state, in place."""
@@ -195,11 +233,13 @@ class _BackwardBuilder:
         for each in kept:
             self.tensors[each] = Tensor(each, self.flat.tensors[name].shape, "state")
         self._emit(
-            f"{name}.update", "elementwise",
+            f"{name}.update",
+            "elementwise",
             [(self.grads[name], size), *((n, size) for n in (name, *kept))],
-            [(n, size) for n in (name, *kept)], vector_ops=operations * size,
+            [(n, size) for n in (name, *kept)],
+            vector_ops=operations * size,
             attributes=(("function", "update"),),
-        )  # fmt: skip
+        )
 
     # operators
 
@@ -224,9 +264,13 @@ class _BackwardBuilder:
             self._pointwise(operator, outputs[0], dy, written, sizes, targets)
 
     def _products(
-        self, operator: Operator, dy: str, written: Dim, sizes: Mapping[str, Dim],
+        self,
+        operator: Operator,
+        dy: str,
+        written: Dim,
+        sizes: Mapping[str, Dim],
         targets: Sequence[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One product for each multiplied operand; a sum for a bias."""
         nest = operator.nests[0]
         multiplied = [o for o in nest.operands if o.role != "output"]
@@ -234,24 +278,35 @@ class _BackwardBuilder:
             if operand.tensor in targets:
                 other, share = multiplied[1 - i].tensor, self._partial(operand.tensor)
                 self._emit(
-                    f"{operator.name}.backward.{_side(nest, operand)}", operator.kind,
-                    [(dy, written), (other, sizes[other])], [(share, sizes[operand.tensor])],
+                    f"{operator.name}.backward.{_side(nest, operand)}",
+                    operator.kind,
+                    [(dy, written), (other, sizes[other])],
+                    [(share, sizes[operand.tensor])],
                     nests=(_gradient_nest(nest, operand.tensor, dy, share, i),),
                     pair=(self.tensors[other].slot, "activation"),
                     attributes=operator.attributes,
-                )  # fmt: skip
+                )
                 self._arrived(operand.tensor, share)
         for target in targets:
             if all(o.tensor != target for o in multiplied):
                 share = self._partial(target)
-                self._emit(f"{operator.name}.backward.bias", "pool", [(dy, written)],
-                           [(share, sizes[target])], vector_ops=written)  # fmt: skip
+                self._emit(
+                    f"{operator.name}.backward.bias",
+                    "pool",
+                    [(dy, written)],
+                    [(share, sizes[target])],
+                    vector_ops=written,
+                )
                 self._arrived(target, share)
 
     def _attention(
-        self, operator: Operator, dy: str, written: Dim, sizes: Mapping[str, Dim],
+        self,
+        operator: Operator,
+        dy: str,
+        written: Dim,
+        sizes: Mapping[str, Dim],
         targets: Sequence[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Scores again, then a product for each operand of both products; in one kernel."""
         shares = {target: self._partial(target) for target in targets}
         first, second = operator.nests
@@ -267,19 +322,28 @@ class _BackwardBuilder:
         # Symbolic of a whole sequence; 0 where nothing is masked.
         masked = operator.masked_macs * (macs / operator.macs)
         self._emit(
-            f"{operator.name}.backward", operator.kind,
+            f"{operator.name}.backward",
+            operator.kind,
             [(dy, written), (out, written), *sizes.items()],
-            [(share, sizes[target]) for target, share in shares.items()], nests=tuple(nests),
-            vector_ops=2 * operator.vector_ops, pair=operator.pair, scores=operator.scores,
-            masked_macs=masked, attributes=operator.attributes,
-        )  # fmt: skip
+            [(share, sizes[target]) for target, share in shares.items()],
+            nests=tuple(nests),
+            vector_ops=2 * operator.vector_ops,
+            pair=operator.pair,
+            scores=operator.scores,
+            masked_macs=masked,
+            attributes=operator.attributes,
+        )
         for target, share in shares.items():
             self._arrived(target, share)
 
     def _moved(
-        self, operator: Operator, dy: str, written: Dim, sizes: Mapping[str, Dim],
+        self,
+        operator: Operator,
+        dy: str,
+        written: Dim,
+        sizes: Mapping[str, Dim],
         targets: Sequence[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Move a gradient back: for free where nothing is moved, summed where it was broadcast."""
         for target in targets:
             share = self._partial(target)
@@ -293,26 +357,37 @@ class _BackwardBuilder:
             elif same:
                 self._emit(name, "view", [(dy, 0)], [(share, 0)], inplace=dy)
             else:
-                self._emit(name, "pool", [(dy, written)], [(share, sizes[target])],
-                           vector_ops=written)  # fmt: skip
+                self._emit(
+                    name, "pool", [(dy, written)], [(share, sizes[target])], vector_ops=written
+                )
             self._arrived(target, share)
 
     def _scattered(
-        self, operator: Operator, dy: str, written: Dim, sizes: Mapping[str, Dim],
+        self,
+        operator: Operator,
+        dy: str,
+        written: Dim,
+        sizes: Mapping[str, Dim],
         targets: Sequence[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add rows into the gradient of a table."""
         for target in targets:
             share = self._partial(target)
             reads = [(dy, written), *((n, e) for n, e in sizes.items() if n != target)]
-            self._emit(f"{operator.name}.backward", "gather", reads, [(share, written)],
-                       vector_ops=written)  # fmt: skip
+            self._emit(
+                f"{operator.name}.backward", "gather", reads, [(share, written)], vector_ops=written
+            )
             self._arrived(target, share)
 
     def _pointwise(
-        self, operator: Operator, out: str, dy: str, written: Dim, sizes: Mapping[str, Dim],
+        self,
+        operator: Operator,
+        out: str,
+        dy: str,
+        written: Dim,
+        sizes: Mapping[str, Dim],
         targets: Sequence[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Anything without products, in one kernel that reads what its derivative needs."""
         kept: list[tuple[str, Dim]] = list(sizes.items())
         if operator.kind == "softmax" or _function(operator) in _FROM_OUTPUT:
@@ -321,11 +396,13 @@ class _BackwardBuilder:
             kept = []
         shares = {target: self._partial(target) for target in targets}
         self._emit(
-            f"{operator.name}.backward", operator.kind, [(dy, written), *kept],
+            f"{operator.name}.backward",
+            operator.kind,
+            [(dy, written), *kept],
             [(share, sizes[target]) for target, share in shares.items()],
             vector_ops=(1 if operator.kind == "pool" else 2) * operator.vector_ops,
             attributes=operator.attributes,
-        )  # fmt: skip
+        )
         for target, share in shares.items():
             self._arrived(target, share)
 

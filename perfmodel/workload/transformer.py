@@ -79,8 +79,16 @@ def forward(
         x = norm(g, x, s, "embedding_norm")
     for group in layer_groups(s):
         with g.repeat(group.layers, group.name):
-            x = layer(g, x, s, step, window=group.window, experts=group.experts,
-                      rotary=group.rotary, normed=group.normed)  # fmt: skip
+            x = layer(
+                g,
+                x,
+                s,
+                step,
+                window=group.window,
+                experts=group.experts,
+                rotary=group.rotary,
+                normed=group.normed,
+            )
     return _head(g, x, s, step, table, every=every)
 
 
@@ -155,24 +163,38 @@ def _add_table(
     w = g.weight(f"{name}.weight", (rows, x.shape[-1]), tag="embedding")
     y = g.tensor(f"{name}.out", x.shape)
     read = product(step.queries, x.shape[-1])
-    g.operator(name, "elementwise", [x, (w, read)], [y], vector_ops=y.elements, inplace=x,
-               attributes={"function": "add"})  # fmt: skip
+    g.operator(
+        name,
+        "elementwise",
+        [x, (w, read)],
+        [y],
+        vector_ops=y.elements,
+        inplace=x,
+        attributes={"function": "add"},
+    )
     return y
 
 
 def _head(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, step: TransformerPass, table: Tensor, *,
+    g: SequenceBuilder,
+    x: Tensor,
+    s: TransformerStructure,
+    step: TransformerPass,
+    table: Tensor,
+    *,
     every: bool,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     width = x.shape[-1]
     if s.head == "pooler":
         x = norm(g, x, s, "final_norm") if s.final_norm else x
-        first = g.copy([x], (step.batch, width), name="first_token",
-                       read=[product(step.batch, width)])  # fmt: skip
+        first = g.copy(
+            [x], (step.batch, width), name="first_token", read=[product(step.batch, width)]
+        )
         return g.elementwise("tanh", g.linear(first, width, name="pooler", tag="head"))
     if s.head == "tokens" and not every and step.queries != 1:
-        x = g.copy([x], (step.batch, 1, width), name="last_token",
-                   read=[product(step.batch, width)])  # fmt: skip
+        x = g.copy(
+            [x], (step.batch, 1, width), name="last_token", read=[product(step.batch, width)]
+        )
     if s.final_norm:
         x = norm(g, x, s, "final_norm")
     if s.head == "none":
@@ -194,8 +216,11 @@ def items(s: TransformerStructure) -> tuple[str, Dim]:
         return "sequences", batch
     prompt = symbol("prompt")
     each: dict[str, Dim] = {
-        "decode": 1, "prefill": prompt, "extend": prompt, "request": symbol("generate")
-    }  # fmt: skip
+        "decode": 1,
+        "prefill": prompt,
+        "extend": prompt,
+        "request": symbol("generate"),
+    }
     return "tokens", product(batch, each[s.phase])
 
 

@@ -99,9 +99,12 @@ def layer(
 
 
 def residual(
-    g: SequenceBuilder, x: Tensor, s: TransformerStructure, name: str,
+    g: SequenceBuilder,
+    x: Tensor,
+    s: TransformerStructure,
+    name: str,
     block: Callable[[Tensor], Tensor],
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Add ``x + block(x)`` with the normalisations where the structure has them."""
     y = norm(g, x, s, f"{name}_norm") if s.norm_position in {"before", "both"} else x
     y = block(y)
@@ -132,10 +135,12 @@ def self_attention(
     v = g.linear(x, s.groups * size, name="v_proj", bias=s.qkv_bias, tag="attn_v")
     if s.qk_norm:
         whole = s.qk_norm == "whole"
-        q = g.norm(q, "rms_norm", name="q_norm", affine=1,
-                   features=s.heads * size if whole else size)  # fmt: skip
-        k = g.norm(k, "rms_norm", name="k_norm", affine=1,
-                   features=s.groups * size if whole else size)  # fmt: skip
+        q = g.norm(
+            q, "rms_norm", name="q_norm", affine=1, features=s.heads * size if whole else size
+        )
+        k = g.norm(
+            k, "rms_norm", name="k_norm", affine=1, features=s.groups * size if whole else size
+        )
     if rotary:
         ops = VECTOR_OPS["rope"] * (s.rotary_dim / size if s.rotary_dim else 1)
         q = g.elementwise("rope", q, name="q_rope", ops=ops)
@@ -146,11 +151,21 @@ def self_attention(
         keys = minimum(keys, simplify(step.queries + (window - 1)))
         window = 0
     y = g.attention(
-        q, batch=step.batch, queries=step.queries, keys=keys, heads=s.heads, head_dim=size,
-        kv_heads=s.groups, causal=s.causal, window=window or None, cached=step.cached,
-        key_value=(k, v), stored_keys=step.stored, write_cache=s.causal,
+        q,
+        batch=step.batch,
+        queries=step.queries,
+        keys=keys,
+        heads=s.heads,
+        head_dim=size,
+        kv_heads=s.groups,
+        causal=s.causal,
+        window=window or None,
+        cached=step.cached,
+        key_value=(k, v),
+        stored_keys=step.stored,
+        write_cache=s.causal,
         sinks=g.weight("sinks", (s.heads,), tag="vector") if s.sinks else None,
-    )  # fmt: skip
+    )
     if s.sub_norms:
         y = g.norm(y, s.norm, name="attention_sub_norm", affine=1)
     return g.linear(y, extent(s, "width"), name="o_proj", bias=s.output_bias, tag="attn_output")
@@ -181,10 +196,19 @@ def latent_attention(
     if step.cached:
         q = _per_head(g, q, s.heads, (m.plain_dim, m.rank), m.rope_dim, "k_up", "attn_k")
         y = g.attention(
-            q, batch=step.batch, queries=step.queries, keys=step.keys, heads=s.heads,
-            head_dim=per_token, value_dim=m.rank, kv_heads=1, cached=True, key_value=kv,
-            latent=per_token, stored_keys=step.stored,
-        )  # fmt: skip
+            q,
+            batch=step.batch,
+            queries=step.queries,
+            keys=step.keys,
+            heads=s.heads,
+            head_dim=per_token,
+            value_dim=m.rank,
+            kv_heads=1,
+            cached=True,
+            key_value=kv,
+            latent=per_token,
+            stored_keys=step.stored,
+        )
         y = _per_head(g, y, s.heads, (m.rank, m.value_dim), 0, "v_up", "attn_v")
     else:
         # The rotary key rides along: the expansion reads the compressed part alone.
@@ -192,20 +216,36 @@ def latent_attention(
         k = g.linear(low, s.heads * m.plain_dim, name="k_up", bias=False, tag="attn_k")
         v = g.linear(low, s.heads * m.value_dim, name="v_up", bias=False, tag="attn_v")
         y = g.attention(
-            q, batch=step.batch, queries=step.queries, keys=step.keys, heads=s.heads, head_dim=head,
-            value_dim=m.value_dim, key_value=(k, kv, v), latent=per_token, stored_keys=step.stored,
-        )  # fmt: skip
+            q,
+            batch=step.batch,
+            queries=step.queries,
+            keys=step.keys,
+            heads=s.heads,
+            head_dim=head,
+            value_dim=m.value_dim,
+            key_value=(k, kv, v),
+            latent=per_token,
+            stored_keys=step.stored,
+        )
     return g.linear(y, extent(s, "width"), name="o_proj", bias=s.output_bias, tag="attn_output")
 
 
 def _per_head(
-    g: SequenceBuilder, x: Tensor, heads: int, sizes: tuple[int, int], beside: int, name: str,
+    g: SequenceBuilder,
+    x: Tensor,
+    heads: int,
+    sizes: tuple[int, int],
+    beside: int,
+    name: str,
     tag: str,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Add ``y[head] = x[head] W[head]``, `beside` elements per head passing by unchanged."""
     size_in, size_out = sizes
-    w = g.weight(f"{name}.weight", (heads * size_in, size_out) if name == "k_up"
-                 else (heads * size_out, size_in), tag=tag)  # fmt: skip
+    w = g.weight(
+        f"{name}.weight",
+        (heads * size_in, size_out) if name == "k_up" else (heads * size_out, size_in),
+        tag=tag,
+    )
     batch, queries = x.shape[:2]
     y = g.tensor(f"{name}.out", (batch, queries, heads * (size_out + beside)))
     nest = LoopNest(
@@ -254,25 +294,49 @@ def mixture(
     parts: list[Tensor] = []
     for name, live in (("experts_gate", 1.0), ("experts_up", e.live))[not apart :]:
         y = g.experts(
-            x, tokens, e.ffn_width, count=e.count, per_token=e.per_token, live=live, name=name,
+            x,
+            tokens,
+            e.ffn_width,
+            count=e.count,
+            per_token=e.per_token,
+            live=live,
+            name=name,
             matrices=1 if apart or not s.gated else 2,
-        )  # fmt: skip
+        )
         parts.append(_expert_bias(g, y, tokens, e, name) if e.bias else y)
     rows = (product(tokens, e.per_token), e.ffn_width)
     hidden = g.tensor("experts_act.out", rows)
     ops = VECTOR_OPS[s.activation] + s.gated
-    g.operator("experts_act", "elementwise", parts, [hidden], vector_ops=ops * hidden.elements,
-               attributes={"function": s.activation})  # fmt: skip
+    g.operator(
+        "experts_act",
+        "elementwise",
+        parts,
+        [hidden],
+        vector_ops=ops * hidden.elements,
+        attributes={"function": s.activation},
+    )
     y = g.experts(
-        hidden, tokens, width, count=e.count, per_token=e.per_token, name="experts_down",
-        gathered=False, live=e.live,
-    )  # fmt: skip
+        hidden,
+        tokens,
+        width,
+        count=e.count,
+        per_token=e.per_token,
+        name="experts_down",
+        gathered=False,
+        live=e.live,
+    )
     if e.bias:
         y = _expert_bias(g, y, tokens, e, "experts_down")
     # The scores of the chosen experts weigh their outputs; the sum is one token again.
     out = g.tensor("experts_sum.out", x.shape)
-    g.operator("experts_sum", "elementwise", [y, scores], [out], vector_ops=2 * y.elements,
-               attributes={"function": "weighted_sum"})  # fmt: skip
+    g.operator(
+        "experts_sum",
+        "elementwise",
+        [y, scores],
+        [out],
+        vector_ops=2 * y.elements,
+        attributes={"function": "weighted_sum"},
+    )
     if e.shared_width:
         shared = feed_forward(g, x, s, e.shared_width, prefix="shared")
         if e.shared_gate:
@@ -288,6 +352,13 @@ def _expert_bias(g: SequenceBuilder, y: Tensor, tokens: Dim, e: Experts, name: s
     w = g.weight(f"{name}.bias", (e.count, width), tag="vector")
     out = g.tensor(f"{name}_bias.out", y.shape)
     touched = simplify(product(distinct_experts(e.count, e.per_token, tokens), width))
-    g.operator(f"{name}_bias", "elementwise", [y, (w, touched)], [out], vector_ops=y.elements,
-               inplace=y, attributes={"function": "add"})  # fmt: skip
+    g.operator(
+        f"{name}_bias",
+        "elementwise",
+        [y, (w, touched)],
+        [out],
+        vector_ops=y.elements,
+        inplace=y,
+        attributes={"function": "add"},
+    )
     return out

@@ -267,8 +267,11 @@ class TransformerStructure(FrozenModel):
 def _windows(data: Mapping[str, Any]) -> Iterator[Flaw]:
     for field in ("full_every", "full_layers"):
         if _positive(data, field) and not _positive(data, "window"):
-            yield Flaw((field,), "says which layers have no window, but 'window' is not set",
-                       "'window' in tokens")  # fmt: skip
+            yield Flaw(
+                (field,),
+                "says which layers have no window, but 'window' is not set",
+                "'window' in tokens",
+            )
     full, layers = _positive(data, "full_layers"), _positive(data, "layers")
     if full and layers and full > layers:
         yield Flaw(("full_layers",), f"{full} of {layers} layers", f"0 to {layers}")
@@ -281,8 +284,11 @@ def _windows(data: Mapping[str, Any]) -> Iterator[Flaw]:
         cast("Mapping[str, Any]", experts), "dense_layers"
     )
     if full and dense:
-        yield Flaw(("full_layers",), "does not say which of the first dense layers are meant",
-                   "'full_every'")  # fmt: skip
+        yield Flaw(
+            ("full_layers",),
+            "does not say which of the first dense layers are meant",
+            "'full_every'",
+        )
 
 
 def _positions(data: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -295,8 +301,11 @@ def _positions(data: Mapping[str, Any]) -> Iterator[Flaw]:
         yield Flaw(("unrotated_layers",), f"{bare} of {layers} layers", f"0 to {layers}")
     full = _positive(data, "full_layers")
     if bare and _positive(data, "window") and bare != full:
-        yield Flaw(("unrotated_layers",), "with a window, these are the layers without one",
-                   f"'full_layers' of {bare}")  # fmt: skip
+        yield Flaw(
+            ("unrotated_layers",),
+            "with a window, these are the layers without one",
+            f"'full_layers' of {bare}",
+        )
     if data.get("first_norm") is False and _positive(data, "window") and not full:
         yield Flaw(("first_norm",), "the first layer attends to everything", "'full_layers'")
     if data.get("parallel", "no") != "no" and data.get("norm_position", "before") != "before":
@@ -325,8 +334,11 @@ def _heads(data: Mapping[str, Any]) -> Iterator[Flaw]:
         )
     tensor = _positive(data, "tensor")
     if heads and tensor and heads % tensor:
-        yield Flaw(("tensor",), f"{heads} heads do not divide over {tensor} devices",
-                   f"a divisor of {heads}")  # fmt: skip
+        yield Flaw(
+            ("tensor",),
+            f"{heads} heads do not divide over {tensor} devices",
+            f"a divisor of {heads}",
+        )
     if tensor > 1 and {"ffn_width", "vocabulary"} & {*_free(data)}:
         yield Flaw(("tensor",), "does not split what is free", "numbers for the widths")
     width = _positive(data, "width")
@@ -349,9 +361,11 @@ def _feed_forward(data: Mapping[str, Any]) -> Iterator[Flaw]:
         experts = cast("Mapping[str, Any]", given)
         count, per_token = _positive(experts, "count"), _positive(experts, "per_token")
         if count and per_token > count:
-            yield Flaw(("experts", "per_token"),
-                       f"a token cannot visit {per_token} of {count} experts",
-                       f"1 to {count}")  # fmt: skip
+            yield Flaw(
+                ("experts", "per_token"),
+                f"a token cannot visit {per_token} of {count} experts",
+                f"1 to {count}",
+            )
         first, layers = _positive(experts, "dense_layers"), _positive(data, "layers")
         if layers and first > layers:
             yield Flaw(("experts", "dense_layers"), f"{first} of {layers} layers", f"0 to {layers}")
@@ -368,5 +382,9 @@ def _phase(data: Mapping[str, Any]) -> Iterator[Flaw]:
     if causal is False and phase in ("decode", "prefill", "extend", "request"):
         yield Flaw(("phase",), f"an encoder has no phase '{phase}'", "encode", "encode")
     if causal is True and phase == "encode":
-        yield Flaw(("phase",), "a decoder has no phase 'encode'",
-                   "decode, prefill, extend or request", "prefill")  # fmt: skip
+        yield Flaw(
+            ("phase",),
+            "a decoder has no phase 'encode'",
+            "decode, prefill, extend or request",
+            "prefill",
+        )

@@ -40,9 +40,17 @@ class Workload:
     """
 
     __slots__ = (
-        "_build", "_items", "_taken", "name", "notes", "origin", "parameters", "precision",
-        "trained_context", "unit",
-    )  # fmt: skip
+        "_build",
+        "_items",
+        "_taken",
+        "name",
+        "notes",
+        "origin",
+        "parameters",
+        "precision",
+        "trained_context",
+        "unit",
+    )
 
     def __init__(
         self,
@@ -150,10 +158,15 @@ class Workload:
         assert isinstance(self._build, StructureBuild)
         family = self._build.family
         made = Workload(
-            self.name, self._build.of(structure), family.parameters(structure),
-            family.items(structure), precision=self.precision, origin=self.origin,
-            notes=self.notes, trained_context=self.trained_context,
-        )  # fmt: skip
+            self.name,
+            self._build.of(structure),
+            family.parameters(structure),
+            family.items(structure),
+            precision=self.precision,
+            origin=self.origin,
+            notes=self.notes,
+            trained_context=self.trained_context,
+        )
         return made.bind(settings) if settings else made
 
     @property
@@ -186,10 +199,15 @@ class Workload:
             raise InputError(faults)
         bound = {name: as_number(value) for name, value in settings.items()}
         return Workload(
-            self.name, self._build, {**self.parameters, **bound}, (self.unit, self._items),
-            precision=self.precision, origin=self.origin, notes=self.notes,
+            self.name,
+            self._build,
+            {**self.parameters, **bound},
+            (self.unit, self._items),
+            precision=self.precision,
+            origin=self.origin,
+            notes=self.notes,
             trained_context=self.trained_context,
-        )  # fmt: skip
+        )
 
     def scoring_every_token(self) -> Workload:
         """Return the workload with its classifier on every token, whatever runs it: training."""
@@ -306,12 +324,21 @@ def _rebuild(family_name: str, structure: Any) -> StructureBuild:
 
 
 def from_family(
-    name: str, family: Family, structure: Any, settings: Mapping[str, Value], *, origin: str = "",
+    name: str,
+    family: Family,
+    structure: Any,
+    settings: Mapping[str, Value],
+    *,
+    origin: str = "",
     precision: str = "",
-) -> Workload:  # fmt: skip
+) -> Workload:
     """Return a workload of a family: `structure` validated, `settings` for its free dimensions."""
     base = Workload(
-        name, StructureBuild(family, structure), family.parameters(structure),
-        family.items(structure), origin=origin, precision=precision,
-    )  # fmt: skip
+        name,
+        StructureBuild(family, structure),
+        family.parameters(structure),
+        family.items(structure),
+        origin=origin,
+        precision=precision,
+    )
     return base.bind(settings) if settings else base

@@ -75,10 +75,14 @@ class Baseline:
 
 
 def baseline(
-    problem: Problem, capacity_bytes: int, order: Order | Sequence[int] = "natural",
-    replacement: Replacement = "belady", *, addresses: bool = True,
+    problem: Problem,
+    capacity_bytes: int,
+    order: Order | Sequence[int] = "natural",
+    replacement: Replacement = "belady",
+    *,
+    addresses: bool = True,
     deadline: Deadline | None = None,
-) -> Baseline:  # fmt: skip
+) -> Baseline:
     """Return one of COSMA's baselines.
 
     Parameters
@@ -124,9 +128,12 @@ def baseline(
     script = Script(steps, tuple(tuple(e) for e in run.evictions))
     name = order if isinstance(order, str) else "given"
     outcome = Certified(
-        script, run.cost, 0, f"{name}, {replacement}",
+        script,
+        run.cost,
+        0,
+        f"{name}, {replacement}",
         {"evictions": sum(map(len, script.evictions)), "moves": run.moves},
-    )  # fmt: skip
+    )
     return Baseline(outcome, tuple(run.places) if addresses else ())
 
 
@@ -173,9 +180,13 @@ class _EvictionSimulation:
     """One pass over an order."""
 
     def __init__(
-        self, problem: Problem, capacity: int, order: tuple[int, ...], replacement: Replacement,
+        self,
+        problem: Problem,
+        capacity: int,
+        order: tuple[int, ...],
+        replacement: Replacement,
         addresses: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not problem.is_order(order):
             raise ValueError("the order does not run every step once, each after what it reads")
         self.problem, self.capacity, self.order = problem, capacity, order

@@ -39,8 +39,14 @@ def evaluate_together(cases: Cases) -> ValidationResult:
             continue
         for question in case.questions:
             w = question.workload
-            key = (id(w.graph()), id(case.machine), str(case.precision), str(case.runtime),
-                   case.warm, case.engine)  # fmt: skip
+            key = (
+                id(w.graph()),
+                id(case.machine),
+                str(case.precision),
+                str(case.runtime),
+                case.warm,
+                case.engine,
+            )
             alike.setdefault(key, []).append((case, question))
     rows: list[dict[str, Any]] = []
     for asked in alike.values():
@@ -57,13 +63,22 @@ def evaluate_together(cases: Cases) -> ValidationResult:
     }
     primary = [r for r in rows if r["target"] == cases.primary]
     return ValidationResult(
-        cases.name, total, (total - missed) / total if total else 0.0, targets, cases.primary,
-        grouped(primary, lambda r: r["device"]), grouped(primary, lambda r: r["group"]),
+        cases.name,
+        total,
+        (total - missed) / total if total else 0.0,
+        targets,
+        cases.primary,
+        grouped(primary, lambda r: r["device"]),
+        grouped(primary, lambda r: r["group"]),
         baselines(primary),
-        tuple({"reason": reason, "rows": len(names), "first": next(iter(names.values()))}
-              for reason, names in failed.items()),
-        worst_of(primary), tuple(rows), cases.notes,
-    )  # fmt: skip
+        tuple(
+            {"reason": reason, "rows": len(names), "first": next(iter(names.values()))}
+            for reason, names in failed.items()
+        ),
+        worst_of(primary),
+        tuple(rows),
+        cases.notes,
+    )
 
 
 def _answers(asked: Sequence[_Asked]) -> list[dict[str, Any]]:

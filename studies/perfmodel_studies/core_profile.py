@@ -98,9 +98,12 @@ def miss_seconds(profile: CoreProfile, memory: MainMemory) -> Value:
 
 
 def profile_seconds(
-    profile: CoreProfile, memory: MainMemory, caches: CacheClocks, core_clock: Value,
+    profile: CoreProfile,
+    memory: MainMemory,
+    caches: CacheClocks,
+    core_clock: Value,
     cache_clock: Value,
-) -> Value:  # fmt: skip
+) -> Value:
     """Return seconds of the workload under other clocks.
 
     With both clocks those of the profile it is the measured time. Never slower under a higher

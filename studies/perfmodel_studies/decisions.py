@@ -134,9 +134,12 @@ def front_score(
     best = pareto.front(points)
     corners = reference_points(cost, good)
     return FrontScore(
-        int(found.sum()), int(best.sum()), _share(points, found, corners.worst),
-        _share(points, found, corners.nadir), float((found & best).sum() / best.sum()),
-    )  # fmt: skip
+        int(found.sum()),
+        int(best.sum()),
+        _share(points, found, corners.worst),
+        _share(points, found, corners.nadir),
+        float((found & best).sum() / best.sum()),
+    )
 
 
 def limit_score(
@@ -155,8 +158,13 @@ def limit_score(
     guess, cost, good = _columns(predicted, measured, quality)
     meets = cost <= limit
     if not meets.any():
-        raise InputError(Fault("no alternative meets the limit", path="limit",
-                               expected=f"at least {float(cost.min()):g}"))  # fmt: skip
+        raise InputError(
+            Fault(
+                "no alternative meets the limit",
+                path="limit",
+                expected=f"at least {float(cost.min()):g}",
+            )
+        )
     best = float(good[meets].max())
     allowed = np.flatnonzero(guess <= limit)
     order = allowed[np.lexsort((guess[allowed], -good[allowed]))]
@@ -165,9 +173,14 @@ def limit_score(
     tried = int(np.argmax(meets[order])) + 1
     first = int(order[0])
     return LimitScore(
-        limit, first if len(allowed) else -1, best - float(good[first]), bool(cost[first] > limit),
-        max(0.0, float(cost[first]) / limit - 1.0), best - float(good[order[tried - 1]]), tried,
-    )  # fmt: skip
+        limit,
+        first if len(allowed) else -1,
+        best - float(good[first]),
+        bool(cost[first] > limit),
+        max(0.0, float(cost[first]) / limit - 1.0),
+        best - float(good[order[tried - 1]]),
+        tried,
+    )
 
 
 def limits(measured: npt.ArrayLike) -> Floats:
@@ -213,9 +226,14 @@ def random_front(
 
 
 def random_limit(
-    measured: npt.ArrayLike, quality: npt.ArrayLike, limit: float, size: int, *,
-    draws: int = 100, seed: int = 0,
-) -> float:  # fmt: skip
+    measured: npt.ArrayLike,
+    quality: npt.ArrayLike,
+    limit: float,
+    size: int,
+    *,
+    draws: int = 100,
+    seed: int = 0,
+) -> float:
     """Return the mean regret of the best of `size` measured at random that meets a limit.
 
     A draw of which none meets it counts as the worst alternative that does.

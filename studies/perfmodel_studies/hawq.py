@@ -39,9 +39,14 @@ SHARED = {
 
 Budget = Literal["size", "bops", "latency"]
 FIELDS = (
-    "Hutchinson_trace", "delta_weights_4bit_square", "delta_weights_8bit_square", "parameters",
-    "bops", "latency_int4", "latency_int8",
-)  # fmt: skip
+    "Hutchinson_trace",
+    "delta_weights_4bit_square",
+    "delta_weights_8bit_square",
+    "parameters",
+    "bops",
+    "latency_int4",
+    "latency_int8",
+)
 
 
 def hawq_problem(

@@ -127,12 +127,15 @@ def bit_costs(
         macs = np.asarray(table["macs"], dtype=float)
     eight_s, eight_j = columns[every.index(EIGHT)]
     return BitCosts(
-        tuple(names), every,
+        tuple(names),
+        every,
         np.stack([s[places] for s, _ in columns], axis=1),
-        np.stack([j[places] for _, j in columns], axis=1), macs[places],
-        float(eight_s.sum() - eight_s[places].sum()), float(eight_j.sum() - eight_j[places].sum()),
+        np.stack([j[places] for _, j in columns], axis=1),
+        macs[places],
+        float(eight_s.sum() - eight_s[places].sum()),
+        float(eight_j.sum() - eight_j[places].sum()),
         float(macs.sum() - macs[places].sum()),
-    )  # fmt: skip
+    )
 
 
 def relative_noise(costs: BitCosts) -> Floats:
@@ -147,10 +150,14 @@ def relative_noise(costs: BitCosts) -> Floats:
 
 
 def choose_bits(
-    costs: BitCosts, *, loss: Floats | None = None, most_loss: float = np.inf,
-    most_bit_operations: float = np.inf, least: Literal["seconds", "joules", "loss"] = "seconds",
+    costs: BitCosts,
+    *,
+    loss: Floats | None = None,
+    most_loss: float = np.inf,
+    most_bit_operations: float = np.inf,
+    least: Literal["seconds", "joules", "loss"] = "seconds",
     alike: Sequence[tuple[int, int]] = (),
-) -> BitWidthAssignment:  # fmt: skip
+) -> BitWidthAssignment:
     """Return the bits that cost the least within a loss and a number of bit operations, proved.
 
     Parameters

@@ -18,9 +18,14 @@ __all__ = ["convolution", "report"]
 
 
 def convolution(
-    ifmap_height: Value, ifmap_width: Value, filter_height: Value, filter_width: Value,
-    channels: Value, filters: Value, stride: Value,
-) -> tuple[Value, Value, Value]:  # fmt: skip
+    ifmap_height: Value,
+    ifmap_width: Value,
+    filter_height: Value,
+    filter_width: Value,
+    channels: Value,
+    filters: Value,
+    stride: Value,
+) -> tuple[Value, Value, Value]:
     """Return M, N, K of a convolution as SCALE-Sim sees it: no padding, im2col.
 
     An axis has ``ceil((input - filter + stride) / stride)`` outputs.
@@ -32,7 +37,7 @@ def convolution(
 
 def report(
     m: Value, n: Value, k: Value, *, rows: Value, columns: Value, dataflow: Dataflow
-) -> dict[str, Value]:  # fmt: skip
+) -> dict[str, Value]:
     """Return the columns of SCALE-Sim's compute report for ``C[M, N] += A[M, K] B[K, N]``.
 
     Keys: ``cycles``, ``overall_util_pct``, ``mapping_eff_pct``, ``compute_util_pct``,

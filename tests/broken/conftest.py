@@ -163,8 +163,15 @@ def onnx_model() -> Any:
         helper.make_node("Reshape", ["g", "target"], ["f"], "reshape"),
         helper.make_node("Gemm", ["f", "v", "d"], ["y"], "gemm", transB=1),
     ]
-    stored = [weight("w", 8, 3, 3, 3), weight("b", 8), weight("v", 10, 8), weight("d", 10),
-              whole("zero", 0), whole("axes", [0]), whole("minus", [-1])]  # fmt: skip
+    stored = [
+        weight("w", 8, 3, 3, 3),
+        weight("b", 8),
+        weight("v", 10, 8),
+        weight("d", 10),
+        whole("zero", 0),
+        whole("axes", [0]),
+        whole("minus", [-1]),
+    ]
     image = helper.make_tensor_value_info(
         "image", TensorProto.FLOAT, ["batch", 3, "height", "width"]
     )
@@ -229,10 +236,14 @@ BUFFERS = "id,lower,upper,size\n1,0,3,1024\n2,1,4,2048\n3,3,6,1024\n"
 MINE = "model,device,runtime,precision,batch,latency_s\n" + "".join(
     f"{name},board.yaml,ideal,fp16,{batch},{seconds}\n"
     for name, batch, seconds in (
-        ("resnet18", 1, 0.005), ("resnet18", 8, 0.03), ("vit_b_16", 1, 0.04), ("net.yaml", 1, 1e-4),
-        ("mobilenet_v2", 1, 0.003), ("mobilenet_v2", 4, 0.01),
+        ("resnet18", 1, 0.005),
+        ("resnet18", 8, 0.03),
+        ("vit_b_16", 1, 0.04),
+        ("net.yaml", 1, 1e-4),
+        ("mobilenet_v2", 1, 0.003),
+        ("mobilenet_v2", 4, 0.01),
     )
-)  # fmt: skip
+)
 
 #: File -> its sound content, and the command that reads it.
 SOUND: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -250,8 +261,14 @@ SOUND: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 #: Commands that write a file, and the ending of one that they write.
-_WRITERS = {"predict": ".json", "sweep": ".csv", "compare": ".json", "solve": ".json",
-            "validate": ".json", "search": ".json"}  # fmt: skip
+_WRITERS = {
+    "predict": ".json",
+    "sweep": ".csv",
+    "compare": ".json",
+    "solve": ".json",
+    "validate": ".json",
+    "search": ".json",
+}
 _MENDS = ("; expected ", "; did you mean ", "missing key '", "not priced: ")
 
 
@@ -281,11 +298,21 @@ def tflite_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     from tests.workload.tflite_file import Writer
 
     w = Writer()
-    c = w.op(3, 1, [w.input(-1, -1, -1, 3), w.weight(8, 3, 3, 3), w.weight(8)], [(1, 1, 1, 8)],
-             {1: ("i", 2), 2: ("i", 2), 3: ("b", 1)})  # fmt: skip
+    c = w.op(
+        3,
+        1,
+        [w.input(-1, -1, -1, 3), w.weight(8, 3, 3, 3), w.weight(8)],
+        [(1, 1, 1, 8)],
+        {1: ("i", 2), 2: ("i", 2), 3: ("b", 1)},
+    )
     m = w.op(40, 27, [c, w.constant(1, 2)], [(1, 8)])
-    cut = w.op(45, 32, [m, w.constant(0, 0), w.constant(0, 6), w.constant(1, 1)], [(1, 6)],
-               {0: ("i", 1), 1: ("i", 1)})  # fmt: skip
+    cut = w.op(
+        45,
+        32,
+        [m, w.constant(0, 0), w.constant(0, 6), w.constant(1, 1)],
+        [(1, 6)],
+        {0: ("i", 1), 1: ("i", 1)},
+    )
     y = w.op(9, 8, [cut, w.weight(10, 6), w.weight(10)], [(1, 10)])
     return w.write(tmp_path_factory.mktemp("tflite") / "net.tflite", y).read_bytes()
 

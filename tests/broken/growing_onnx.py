@@ -114,9 +114,11 @@ class Growing:
         """Ask onnx for the shapes of what the last nodes make; whether there is another to use."""
         graph = helper.make_graph(self.nodes, "g", self.inputs, [], self.stored)
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset), helper.make_opsetid("f", 1)],
-            ir_version=8, functions=self.functions,
-        )  # fmt: skip
+            graph,
+            opset_imports=[helper.make_opsetid("", self.opset), helper.make_opsetid("f", 1)],
+            ir_version=8,
+            functions=self.functions,
+        )
         try:
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
         except Exception:
@@ -138,6 +140,8 @@ class Growing:
         outputs = [helper.make_empty_tensor_value_info(n) for n in last]
         graph = helper.make_graph(self.nodes, "random", self.inputs, outputs, self.stored)
         return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset), helper.make_opsetid("f", 1)],
-            ir_version=8, functions=self.functions,
-        )  # fmt: skip
+            graph,
+            opset_imports=[helper.make_opsetid("", self.opset), helper.make_opsetid("f", 1)],
+            ir_version=8,
+            functions=self.functions,
+        )

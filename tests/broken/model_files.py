@@ -18,15 +18,19 @@ def gguf() -> bytes:
     """A Llama of two layers with mixed K-quants; the header alone, which is enough."""
     from tests.workload.gguf_writer import header, llama
 
-    keys, held = llama(layers=2, width=256, heads=4, kv_heads=2, ffn=512, vocabulary=64,
-                       mix="Q4_K_M")  # fmt: skip
+    keys, held = llama(
+        layers=2, width=256, heads=4, kv_heads=2, ffn=512, vocabulary=64, mix="Q4_K_M"
+    )
     return header(keys, held)
 
 
 def safetensors() -> bytes:
     """The tensors of a Llama of two layers, without their content."""
-    shapes = {"model.embed_tokens.weight": [64, 128], "model.norm.weight": [128],
-              "lm_head.weight": [64, 128]}  # fmt: skip
+    shapes = {
+        "model.embed_tokens.weight": [64, 128],
+        "model.norm.weight": [128],
+        "lm_head.weight": [64, 128],
+    }
     for layer in range(2):
         at = f"model.layers.{layer}"
         for name, shape in (
@@ -63,14 +67,25 @@ def qonnx() -> bytes:
     domain = "qonnx.custom_op.general"
     nodes = [
         helper.make_node(
-            "Quant", [x, "scale", "zero", bits], [y], name=y, domain=domain, signed=1, narrow=0,
+            "Quant",
+            [x, "scale", "zero", bits],
+            [y],
+            name=y,
+            domain=domain,
+            signed=1,
+            narrow=0,
             rounding_mode="ROUND",
         )
         for x, y, bits in (("x", "xq", "b5"), ("w", "wq", "b3"))
-    ]  # fmt: skip
+    ]
     nodes.append(helper.make_node("MatMul", ["xq", "wq"], ["y"], "fc"))
-    stored = [number("scale", 0.5), number("zero", 0), number("b5", 5), number("b3", 3),
-              numpy_helper.from_array(np.zeros((16, 8), np.float32), "w")]  # fmt: skip
+    stored = [
+        number("scale", 0.5),
+        number("zero", 0),
+        number("b5", 5),
+        number("b3", 3),
+        numpy_helper.from_array(np.zeros((16, 8), np.float32), "w"),
+    ]
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", wide])
         for name, wide in (("x", 16), ("y", 8))
@@ -84,10 +99,13 @@ def tensorflow_js() -> bytes:
     """A Keras network as TensorFlow.js keeps it."""
     keras = json.loads((DATA / "keras" / "siamese_2.json").read_text())
     manifest = [{"paths": ["group1.bin"], "weights": []}]
-    return json.dumps({
-        "format": "layers-model", "modelTopology": {"model_config": keras},
-        "weightsManifest": manifest,
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            "format": "layers-model",
+            "modelTopology": {"model_config": keras},
+            "weightsManifest": manifest,
+        }
+    ).encode()
 
 
 def within(content: bytes, change: Callable[[str], str]) -> bytes:

@@ -29,8 +29,23 @@ def random_model(seed: int, nodes: int = 6) -> onnx.ModelProto:
 
 
 def unary(g: Growing) -> None:
-    op = g.pick(("Relu", "Sigmoid", "Tanh", "Exp", "Sqrt", "Neg", "Abs", "Identity", "Erf",
-                 "Floor", "Softplus", "LeakyRelu", "Elu"))  # fmt: skip
+    op = g.pick(
+        (
+            "Relu",
+            "Sigmoid",
+            "Tanh",
+            "Exp",
+            "Sqrt",
+            "Neg",
+            "Abs",
+            "Identity",
+            "Erf",
+            "Floor",
+            "Softplus",
+            "LeakyRelu",
+            "Elu",
+        )
+    )
     g.add(op, [g.any()[0]])
 
 
@@ -244,8 +259,9 @@ def gathered_elements(g: Growing) -> None:
     axis = int(g.r.integers(-len(s), len(s)))
     if int(np.prod(s)) > 4096 or not s[axis]:
         return unary(g)
-    index = g.whole(g.r.integers(0, s[axis], [*s[:-1], g.off(1)] if g.chance(0.05) and
-                                 s[-1] > 0 else s))  # fmt: skip
+    index = g.whole(
+        g.r.integers(0, s[axis], [*s[:-1], g.off(1)] if g.chance(0.05) and s[-1] > 0 else s)
+    )
     if g.opset >= 11 and g.chance(0.5):
         g.add("ScatterElements", [x, index, g.weight(*s)], axis=g.off(axis))
     else:
@@ -279,8 +295,9 @@ def resized(g: Growing) -> None:
         g.add("Resize", [x, "", name] if g.opset >= 13 else [x, g.weight(0), name])
     else:
         sizes = g.whole([*s[:2], *(g.off(g.extent()) for _ in s[2:])])
-        g.add("Resize", [x, "", "", sizes] if g.opset >= 13 else [x, g.weight(0), g.weight(0),
-                                                                 sizes])  # fmt: skip
+        g.add(
+            "Resize", [x, "", "", sizes] if g.opset >= 13 else [x, g.weight(0), g.weight(0), sizes]
+        )
 
 
 def blocks(g: Growing) -> None:
@@ -334,8 +351,11 @@ def shaped(g: Growing) -> None:
     for _ in range(int(g.r.integers(0, 4)) + 20 * g.chance(0.05)):
         g.add(g.pick(("Mul", "Add", "Mul", "Sub", "Div")), [size, size])
         size = g.nodes[-1].output[0]
-    g.add(g.pick(("ConstantOfShape", "ConstantOfShape", "Cast")), [size],
-          **({"to": TensorProto.FLOAT} if g.chance(0) else {}))  # fmt: skip
+    g.add(
+        g.pick(("ConstantOfShape", "ConstantOfShape", "Cast")),
+        [size],
+        **({"to": TensorProto.FLOAT} if g.chance(0) else {}),
+    )
     if g.nodes[-1].op_type == "Cast":
         g.nodes[-1].attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
 
@@ -353,16 +373,18 @@ def by_equation(g: Growing) -> None:
         return unary(g)
     letters = "abcd"[: len(s)]
     w = g.weight(s[-1], g.extent())
-    equation, inputs = g.pick((
-        (f"{letters},{letters[-1]}z->{letters[:-1]}z", [x, w]),
-        (f"{letters},{letters}->{letters}", [x, x]),
-        (f"{letters}->{letters[::-1]}", [x]),
-        (f"{letters},{letters}->", [x, x]),
-        (f"...{letters[-1]},{letters[-1]}z->...z", [x, w]),
-        (f"{letters},{letters[0]}z->{letters}z", [x, g.weight(s[0], 3)]),
-        (f"{letters},zz->{letters}", [x, g.weight(3, 3)]),
-        (f"{letters[:-1]}->q", [x]),
-    ))  # fmt: skip
+    equation, inputs = g.pick(
+        (
+            (f"{letters},{letters[-1]}z->{letters[:-1]}z", [x, w]),
+            (f"{letters},{letters}->{letters}", [x, x]),
+            (f"{letters}->{letters[::-1]}", [x]),
+            (f"{letters},{letters}->", [x, x]),
+            (f"...{letters[-1]},{letters[-1]}z->...z", [x, w]),
+            (f"{letters},{letters[0]}z->{letters}z", [x, g.weight(s[0], 3)]),
+            (f"{letters},zz->{letters}", [x, g.weight(3, 3)]),
+            (f"{letters[:-1]}->q", [x]),
+        )
+    )
     g.add("Einsum", inputs, equation=equation)
     return None
 
@@ -372,8 +394,13 @@ def recurrent(g: Growing) -> None:
     op, gates = g.pick((("LSTM", 4), ("GRU", 3), ("RNN", 1)))
     hidden, ways = g.extent(), int(g.pick((1, 1, 2)))
     w, r = g.weight(ways, gates * hidden, s[2]), g.weight(ways, gates * hidden, hidden)
-    g.add(op, [x, w, r], 2, hidden_size=g.off(hidden),
-          direction="bidirectional" if ways == 2 else "forward")  # fmt: skip
+    g.add(
+        op,
+        [x, w, r],
+        2,
+        hidden_size=g.off(hidden),
+        direction="bidirectional" if ways == 2 else "forward",
+    )
 
 
 def body(g: Growing, x: str) -> onnx.GraphProto:
@@ -401,13 +428,18 @@ def looped(g: Growing) -> None:
     shape = [None if d is None else d for d in g.shapes[x]]
     made = g.name("b")
     loop = helper.make_graph(
-        [helper.make_node("Identity", [made + "c"], [made + "d"]),
-         helper.make_node("Relu", [made + "v"], [made])],
+        [
+            helper.make_node("Identity", [made + "c"], [made + "d"]),
+            helper.make_node("Relu", [made + "v"], [made]),
+        ],
         "loop",
-        [info(made + "i", TensorProto.INT64, []), info(made + "c", TensorProto.BOOL, []),
-         info(made + "v", TensorProto.FLOAT, shape)],
+        [
+            info(made + "i", TensorProto.INT64, []),
+            info(made + "c", TensorProto.BOOL, []),
+            info(made + "v", TensorProto.FLOAT, shape),
+        ],
         [info(made + "d", TensorProto.BOOL, []), info(made, TensorProto.FLOAT, shape)],
-    )  # fmt: skip
+    )
     times = "" if g.chance(0.1) else g.whole(g.off(int(g.pick((0, 1, 5, 1000, 2**63 - 1)))))
     g.add("Loop", [times, "", x], body=loop)
 
@@ -419,10 +451,11 @@ def scanned(g: Growing) -> None:
     info = helper.make_tensor_value_info
     made = g.name("b")
     inner = helper.make_graph(
-        [helper.make_node("Relu", [made + "i"], [made])], "scan",
+        [helper.make_node("Relu", [made + "i"], [made])],
+        "scan",
         [info(made + "i", TensorProto.FLOAT, g.shapes[x][1:])],
         [info(made, TensorProto.FLOAT, g.shapes[x][1:])],
-    )  # fmt: skip
+    )
     g.add("Scan", [x], body=inner, num_scan_inputs=g.off(1))
     return None
 
@@ -449,9 +482,14 @@ def called(g: Growing) -> None:
     inner = f"F{len(g.functions) - 1}" if g.functions else ""
     if g.chance(0.05):
         inner = name  # which has no end
-    body_ = [helper.make_node(inner, ["a"], ["t"], domain="f"),
-             helper.make_node(inner, ["t"], ["b"], domain="f")] if inner else [
-             helper.make_node("Relu", ["a"], ["b"])]  # fmt: skip
+    body_ = (
+        [
+            helper.make_node(inner, ["a"], ["t"], domain="f"),
+            helper.make_node(inner, ["t"], ["b"], domain="f"),
+        ]
+        if inner
+        else [helper.make_node("Relu", ["a"], ["b"])]
+    )
     imports = [helper.make_opsetid("", g.opset), helper.make_opsetid("f", 1)]
     g.functions.append(helper.make_function("f", name, ["a"], ["b"], body_, imports))
     g.add(name, [x], domain="f")
@@ -477,9 +515,52 @@ def odd(g: Growing) -> None:
 
 
 STEPS: Sequence[Callable[[Growing], None]] = (
-    unary, unary, softmax, binary, binary, chosen, product, product, gemm, conv, conv, conv, pool,
-    pool, global_pool, normalised, normalised, reshape, reshape, flatten, squeezed, transposed,
-    concat, split, split, sliced, sliced, expanded, tiled, padded, gathered, gathered_elements,
-    gathered_rows, resized, blocks, top, reduced, summed, shaped, filled, by_equation, recurrent,
-    branched, looped, scanned, picked, called, odd,
-)  # fmt: skip
+    unary,
+    unary,
+    softmax,
+    binary,
+    binary,
+    chosen,
+    product,
+    product,
+    gemm,
+    conv,
+    conv,
+    conv,
+    pool,
+    pool,
+    global_pool,
+    normalised,
+    normalised,
+    reshape,
+    reshape,
+    flatten,
+    squeezed,
+    transposed,
+    concat,
+    split,
+    split,
+    sliced,
+    sliced,
+    expanded,
+    tiled,
+    padded,
+    gathered,
+    gathered_elements,
+    gathered_rows,
+    resized,
+    blocks,
+    top,
+    reduced,
+    summed,
+    shaped,
+    filled,
+    by_equation,
+    recurrent,
+    branched,
+    looped,
+    scanned,
+    picked,
+    called,
+    odd,
+)

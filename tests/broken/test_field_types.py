@@ -19,9 +19,27 @@ ROOT = Path(__file__).parents[2]
 
 #: Values that stand in place of any other.
 OTHERS: list[Any] = [
-    [], {}, None, [[1]], {"a": 1}, ["main"], 10**400, -1, 0, True, "x", 1e308, [None],
-    {"value": [1]}, "", 2**63, -0.0, 1e-320, "1e400 GB/s", [1, 2, 3],
-]  # fmt: skip
+    [],
+    {},
+    None,
+    [[1]],
+    {"a": 1},
+    ["main"],
+    10**400,
+    -1,
+    0,
+    True,
+    "x",
+    1e308,
+    [None],
+    {"value": [1]},
+    "",
+    2**63,
+    -0.0,
+    1e-320,
+    "1e400 GB/s",
+    [1, 2, 3],
+]
 
 
 def _places(data: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -37,9 +37,12 @@ def saved(tmp_path: Path) -> Saved:
     """Return what writes a model of nodes that make ``y`` from ``x``."""
 
     def save(
-        nodes: Sequence[Any], shape: Sequence[Any] = (1, 8, 16, 32), stored: Sequence[Any] = (),
-        functions: Sequence[Any] = (), opset: int = 17,
-    ) -> Path:  # fmt: skip
+        nodes: Sequence[Any],
+        shape: Sequence[Any] = (1, 8, 16, 32),
+        stored: Sequence[Any] = (),
+        functions: Sequence[Any] = (),
+        opset: int = 17,
+    ) -> Path:
         graph = H.make_graph(nodes, "g", [_info("x", shape)], [_info("y", None)], list(stored))
         sets = [H.make_opsetid("", opset), H.make_opsetid("f", 1)]
         model = H.make_model(graph, opset_imports=sets, ir_version=8, functions=list(functions))
@@ -64,8 +67,12 @@ INVALID: list[tuple[list[Any], Sequence[int], list[Any], str]] = [
     (_then_relu("Reshape", ["x", "k"]), (1, 8), [_whole("k", [3, -1])], "divided"),
     (_then_relu("Reshape", ["x", "k"]), (1, 8), [_whole("k", [3, 3])], "8 elements"),
     ([H.make_node("TopK", ["x", "k"], ["y", "z"], axis=1)], (1, 8), [_whole("k", [9])], "first 9"),
-    ([H.make_node("Split", ["x", "k"], ["y", "z"], axis=1)], (1, 8), [_whole("k", [3, 4])],
-     "parts of 7"),
+    (
+        [H.make_node("Split", ["x", "k"], ["y", "z"], axis=1)],
+        (1, 8),
+        [_whole("k", [3, 4])],
+        "parts of 7",
+    ),
     (_then_relu("Concat", ["x", "w"], axis=0), (2, 8), [_whole("w", [[1, 2]])], "axis 1"),
     (_then_relu("Transpose", ["x"], perm=[0, 0]), (2, 8), [], "no order"),
     (_then_relu("Softmax", ["x"], axis=2), (2, 8), [], "no axis 2"),
@@ -75,18 +82,30 @@ INVALID: list[tuple[list[Any], Sequence[int], list[Any], str]] = [
     (_then_relu("Pad", ["x", "k"]), (2, 8), [_whole("k", [0, 0, -3, 0])], "extent of -1"),
     (_then_relu("MaxPool", ["x"], kernel_shape=[9]), (1, 2, 8), [], "extent of 0"),
     (_then_relu("MaxPool", ["x"], kernel_shape=[2], pads=[2, 2]), (1, 2, 8), [], "padding of 2"),
-    (_then_relu("Conv", ["x", "w"], group=3),
-     (1, 6, 8), [NH.from_array(np.zeros((4, 2, 1), np.float32), "w")], "4 channels in 3 groups"),
-    (_then_relu("MatMul", ["x", "w"]),
-     (1, 6), [NH.from_array(np.zeros((4, 2), np.float32), "w")], "inner extents differ: 6 and 4"),
-    (_then_relu("Add", ["x", "w"]),
-     (1, 6), [NH.from_array(np.zeros(4, np.float32), "w")], "broadcast"),
+    (
+        _then_relu("Conv", ["x", "w"], group=3),
+        (1, 6, 8),
+        [NH.from_array(np.zeros((4, 2, 1), np.float32), "w")],
+        "4 channels in 3 groups",
+    ),
+    (
+        _then_relu("MatMul", ["x", "w"]),
+        (1, 6),
+        [NH.from_array(np.zeros((4, 2), np.float32), "w")],
+        "inner extents differ: 6 and 4",
+    ),
+    (
+        _then_relu("Add", ["x", "w"]),
+        (1, 6),
+        [NH.from_array(np.zeros(4, np.float32), "w")],
+        "broadcast",
+    ),
     (_then_relu("Einsum", ["x", "x"], equation="ij,jk->ik"), (2, 3), [], "index 'j'"),
     (_then_relu("Relu", ["x", "x"]), (2, 3), [], "2 inputs"),
     (_then_relu("Flatten", ["x"], axes=1), (2, 3), [], "no attribute is named 'axes'"),
     (_then_relu("Flatten", ["x"], axis="1"), (2, 3), [], "'axis' is a text"),
     (_then_relu("Concat", ["x", "x"]), (2, 3), [], "'axis' is missing"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("case", range(len(INVALID)))
@@ -109,21 +128,28 @@ def test_empty_tensors_and_loops_that_never_run_take_no_work(saved: Saved) -> No
     alone = [cut, H.make_node("Relu", ["r"], ["y"])]
     with pytest.raises(InputError, match="computes nothing"):
         pm.predict(saved(alone, (4, 8), [_whole("a", [0])]), "a100")
-    beside = [*alone[:1], H.make_node("Relu", ["r"], ["e"]), H.make_node("Exp", ["x"], ["p"]),
-              H.make_node("Concat", ["p", "e"], ["y"], axis=0)]  # fmt: skip
+    beside = [
+        *alone[:1],
+        H.make_node("Relu", ["r"], ["e"]),
+        H.make_node("Exp", ["x"], ["p"]),
+        H.make_node("Concat", ["p", "e"], ["y"], axis=0),
+    ]
     bare = [H.make_node("Exp", ["x"], ["p"]), H.make_node("Concat", ["p"], ["y"], axis=0)]
     with_empty = pm.predict(saved(beside, (4, 8), [_whole("a", [0])]), "a100")
     without = pm.predict(saved(bare, (4, 8)), "a100")
     assert with_empty.latency_s == pytest.approx(without.latency_s, rel=1e-9)
     body = H.make_graph(
-        [H.make_node("Identity", ["c"], ["d"]), H.make_node("Exp", ["v"], ["o"])], "b",
+        [H.make_node("Identity", ["c"], ["d"]), H.make_node("Exp", ["v"], ["o"])],
+        "b",
         [_info("i", [], INT64), _info("c", [], BOOL), _info("v", [4, 8])],
         [_info("d", [], BOOL), _info("o", [4, 8])],
-    )  # fmt: skip
+    )
     latencies: list[Any] = []
     for trips in (0, 3):
-        nodes = [H.make_node("Loop", ["n", "", "x"], ["l"], body=body),
-                 H.make_node("Exp", ["x"], ["y"])]  # fmt: skip
+        nodes = [
+            H.make_node("Loop", ["n", "", "x"], ["l"], body=body),
+            H.make_node("Exp", ["x"], ["y"]),
+        ]
         nodes[1].input[0] = "l"
         latencies.append(pm.predict(saved(nodes, (4, 8), [_whole("n", trips)]), "a100").latency_s)
     assert latencies[1] == pytest.approx(4 * latencies[0], rel=1e-6)
@@ -147,8 +173,10 @@ def _functions(depth: int, last: str) -> list[Any]:
     sets = [H.make_opsetid("", 17), H.make_opsetid("f", 1)]
 
     def one(i: int, callee: str, domain: str) -> Any:
-        twice = [H.make_node(callee, ["a"], ["t"], domain=domain),
-                 H.make_node(callee, ["t"], ["b"], domain=domain)]  # fmt: skip
+        twice = [
+            H.make_node(callee, ["a"], ["t"], domain=domain),
+            H.make_node(callee, ["t"], ["b"], domain=domain),
+        ]
         return H.make_function("f", f"F{i}", ["a"], ["b"], twice, sets)
 
     inner = [one(i, f"F{i + 1}", "f") for i in range(depth)]
@@ -213,9 +241,10 @@ def test_a_suggestion_takes_few_comparisons(monkeypatch: pytest.MonkeyPatch) -> 
     seen: list[int] = []
     real = difflib.get_close_matches
     monkeypatch.setattr(
-        difflib, "get_close_matches",
+        difflib,
+        "get_close_matches",
         lambda word, those, *a, **k: (seen.append(len(list(those))), real(word, those, *a, **k))[1],
-    )  # fmt: skip
+    )
     names = [f"layer_{i}_output" for i in range(50_000)]
     assert nearest("layer_123_outputt", names).startswith("layer_")
     assert nearest("y" * 10_000, names) == ""
@@ -224,8 +253,10 @@ def test_a_suggestion_takes_few_comparisons(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_thousands_of_activations_at_once_are_predicted(saved: Saved) -> None:
     parts = [f"p{i}" for i in range(9000)]
-    nodes = [H.make_node("Split", ["x"], parts, axis=0, num_outputs=9000),
-             H.make_node("Concat", parts, ["y"], axis=0)]  # fmt: skip
+    nodes = [
+        H.make_node("Split", ["x"], parts, axis=0, num_outputs=9000),
+        H.make_node("Concat", parts, ["y"], axis=0),
+    ]
     predicted = pm.predict(saved(nodes, (9000,), opset=18), "a100", precision="fp16")
     assert predicted.activation_bytes == 2 * 9000 * 2  # the vector and all of its parts
 
@@ -236,8 +267,10 @@ def test_names_that_steer_a_terminal_are_shown_escaped(
     from perfmodel.cli import main
 
     evil = "\x1b]0;PWNED\x07\x1b[31mRED\rline\nlatency 1 ns\u202egnp\u2066\u200f\x9b\u2028"
-    nodes = [H.make_node("Exp", ["x"], ["a"], name=evil),
-             H.make_node("Softmax", ["a"], ["y"], name=evil + "2")]  # fmt: skip
+    nodes = [
+        H.make_node("Exp", ["x"], ["a"], name=evil),
+        H.make_node("Softmax", ["a"], ["y"], name=evil + "2"),
+    ]
     path = saved(nodes, (1, f"d{evil}"))
     assert main(["predict", str(path), "a100", "--explain"]) == 0
     shown = capsys.readouterr()
@@ -253,24 +286,45 @@ def test_markup_in_names_is_inert_in_figures_and_reports(saved: Saved, tmp_path:
     from perfmodel.charts.draw import draw
 
     evil = "<a href=\"https://evil.example/\">e</a><img src=x onerror='x'><script>x</script>"
-    nodes = [H.make_node("Exp", ["x"], ["a"], name=evil),
-             H.make_node("Softmax", ["a"], ["y"], name=evil + "2")]  # fmt: skip
+    nodes = [
+        H.make_node("Exp", ["x"], ["a"], name=evil),
+        H.make_node("Softmax", ["a"], ["y"], name=evil + "2"),
+    ]
     p = pm.predict(saved(nodes, (1, 64)), "a100")
     drawn = draw(
-        Chart(evil, evil, "alt", [Panel(
-            x=ChartAxis(evil), y=ChartAxis(names=np.array([evil], dtype=object)),
-            series=[Bars(name=evil, x=[evil], y=np.array([1.0]), hover=[f"<b>{evil}</b><br>1"],
-                         text=np.array([[evil]], dtype=object))],
-            notes=[Note(text=evil, x=0, y=0)],
-        )])
-    ).to_json()  # fmt: skip
+        Chart(
+            evil,
+            evil,
+            "alt",
+            [
+                Panel(
+                    x=ChartAxis(evil),
+                    y=ChartAxis(names=np.array([evil], dtype=object)),
+                    series=[
+                        Bars(
+                            name=evil,
+                            x=[evil],
+                            y=np.array([1.0]),
+                            hover=[f"<b>{evil}</b><br>1"],
+                            text=np.array([[evil]], dtype=object),
+                        )
+                    ],
+                    notes=[Note(text=evil, x=0, y=0)],
+                )
+            ],
+        )
+    ).to_json()
     from perfmodel.cli import main
 
     report = tmp_path / "r.html"
     assert main(["predict", p.workload.origin, "a100", "--report", str(report)]) == 0
     html = report.read_text(encoding="utf-8")
-    figures = [drawn, *re.findall(r'<script type="application/json" id="figure[^>]*>(.*?)</script>',
-                                  html, re.DOTALL)]  # fmt: skip
+    figures = [
+        drawn,
+        *re.findall(
+            r'<script type="application/json" id="figure[^>]*>(.*?)</script>', html, re.DOTALL
+        ),
+    ]
     assert len(figures) > 2
     for tag in ("<a href=", "<img", "<script>x"):
         assert f"{tag}x" not in html.lower()

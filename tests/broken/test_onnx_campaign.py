@@ -45,9 +45,11 @@ print(json.dumps([made, int(status["VmHWM"].split()[0]) * 1024]))
 def read_all(files: Sequence[Path]) -> dict[str, str]:
     """Return name -> what came of a file, all within the limits."""
     done = subprocess.run(
-        [sys.executable, "-c", WORKER, *map(str, files)], capture_output=True, text=True,
+        [sys.executable, "-c", WORKER, *map(str, files)],
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     made, memory = json.loads(done.stdout)
     assert memory < MOST_BYTES, f"{memory / 2**20:.0f} MiB"

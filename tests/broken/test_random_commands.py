@@ -72,27 +72,106 @@ format show w4g128a16
 
 #: What would run code, if any of it were evaluated, opened or handed to a shell.
 CODE = (
-    "__import__('os').system('touch ran')", "$(touch ran)", "`touch ran`", "; touch ran",
-    "!!python/object/apply:os.system ['touch ran']", "open('ran', 'w')", "{0.__class__}",
-    "lambda: 0", "exec('open(\"ran\",\"w\")')", "|touch ran", "file:///etc/passwd",
-    "dask://127.0.0.1:1", "batch=__import__('os')", "latency_s <= ().__class__",
-)  # fmt: skip
-WORDS = ("--set", "--json", "-o", "--device", "--best", "--where", "--precision", "--help", "--",
-         "-x", "--=", "a100", "resnet18", "batch=", "=1", "=", "9" * 40, "1..", "2**2**2", "/", ".",
-         "/dev/null", "/etc/passwd", "board.yaml", "*", "tag:", ",", ",,", "w999a1", "w0a0",
-         "memories.main.bandwidth=-1 GB/s", "memories.main.capacity=0", "batch=1e300")  # fmt: skip
+    "__import__('os').system('touch ran')",
+    "$(touch ran)",
+    "`touch ran`",
+    "; touch ran",
+    "!!python/object/apply:os.system ['touch ran']",
+    "open('ran', 'w')",
+    "{0.__class__}",
+    "lambda: 0",
+    'exec(\'open("ran","w")\')',
+    "|touch ran",
+    "file:///etc/passwd",
+    "dask://127.0.0.1:1",
+    "batch=__import__('os')",
+    "latency_s <= ().__class__",
+)
+WORDS = (
+    "--set",
+    "--json",
+    "-o",
+    "--device",
+    "--best",
+    "--where",
+    "--precision",
+    "--help",
+    "--",
+    "-x",
+    "--=",
+    "a100",
+    "resnet18",
+    "batch=",
+    "=1",
+    "=",
+    "9" * 40,
+    "1..",
+    "2**2**2",
+    "/",
+    ".",
+    "/dev/null",
+    "/etc/passwd",
+    "board.yaml",
+    "*",
+    "tag:",
+    ",",
+    ",,",
+    "w999a1",
+    "w0a0",
+    "memories.main.bandwidth=-1 GB/s",
+    "memories.main.capacity=0",
+    "batch=1e300",
+)
 NUMBERS = ("0", "1", "3", "16", "0.5", "-1", "1e4", "1e-9", "1e30", "007", "1_0", "٣", "0x10")
-NAMES = ("a100", "stm32h743", "zcu104", "hailo8", "raspberry_pi_5", "board.yaml", "resnet18",
-         "llama_3_8b", "net.yaml", "llm.yaml", "net.onnx", "vit_b_16", "sizes.json", "w4a16",
-         "int8", "fp16", "llama_cpp", "generic", "latency_s", "energy_j", "batch=2")  # fmt: skip
+NAMES = (
+    "a100",
+    "stm32h743",
+    "zcu104",
+    "hailo8",
+    "raspberry_pi_5",
+    "board.yaml",
+    "resnet18",
+    "llama_3_8b",
+    "net.yaml",
+    "llm.yaml",
+    "net.onnx",
+    "vit_b_16",
+    "sizes.json",
+    "w4a16",
+    "int8",
+    "fp16",
+    "llama_cpp",
+    "generic",
+    "latency_s",
+    "energy_j",
+    "batch=2",
+)
 TRIED = draws(800)
 #: Kept by the folder: what any mutation may read.
-FILES = ("board.yaml", "net.yaml", "llm.yaml", "config.json", "sizes.json", "rows.csv",
-         "buffers.csv", "problem.yaml", "runtime.yaml",
-         "system.yaml")  # fmt: skip
+FILES = (
+    "board.yaml",
+    "net.yaml",
+    "llm.yaml",
+    "config.json",
+    "sizes.json",
+    "rows.csv",
+    "buffers.csv",
+    "problem.yaml",
+    "runtime.yaml",
+    "system.yaml",
+)
 #: What is heard while a command runs.
-_AUDITED = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pty.spawn",
-            "pickle.find_class", "socket.connect", "socket.bind", "marshal.loads")  # fmt: skip
+_AUDITED = (
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "subprocess.Popen",
+    "pty.spawn",
+    "pickle.find_class",
+    "socket.connect",
+    "socket.bind",
+    "marshal.loads",
+)
 _heard: list[str] | None = None
 
 
@@ -176,9 +255,11 @@ def test_a_sound_line_is_answered(
 
 @pytest.mark.parametrize("share", range(8))
 def test_a_random_command_line_is_answered_or_refused(
-    folder: Path, exit_code: Callable[..., tuple[int, str, str]], files: dict[str, bytes],
+    folder: Path,
+    exit_code: Callable[..., tuple[int, str, str]],
+    files: dict[str, bytes],
     share: int,
-) -> None:  # fmt: skip
+) -> None:
     kept = files
     codes: dict[int, int] = {}
     for number in range(share, TRIED, 8):

@@ -18,8 +18,14 @@ from perfmodel.hardware.machine import Machine
 from perfmodel.hardware.overlay import read_overlay
 from perfmodel.hardware.runtime import SCALE_CLASSES
 
-MODELS = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "densenet121", "bert_base",
-          "efficientnet_b0")  # fmt: skip
+MODELS = (
+    "resnet18",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "densenet121",
+    "bert_base",
+    "efficientnet_b0",
+)
 TRUE = {"conv": 1.25, "gemm": 0.9, "depthwise": 1.5, "memory": 1.3, "launch": 1.1}
 
 
@@ -49,14 +55,18 @@ def test_known_factors_are_found_again(tmp_path: Path) -> None:
     assert found.scale["conv"] == pytest.approx(TRUE["conv"], rel=0.05)
     # A network that was not among the rows.
     other = truth(("resnet50",))["resnet50"]
-    for machine in (found.machine(),
-                    Machine(found.device, found.runtime, read_overlay(written(tmp_path, found))
-                            .values())):  # fmt: skip
+    for machine in (
+        found.machine(),
+        Machine(found.device, found.runtime, read_overlay(written(tmp_path, found)).values()),
+    ):
         again = float(pm.predict("resnet50", machine, precision="fp32").latency_s)
         assert again == pytest.approx(other, rel=0.03)
     said = found.machine().provenance["runtime.scale.conv"]
     assert (said.writer, said.confidence, said.fitted_on) == (
-        "calibration", "fitted", "mine.csv, 6 rows")  # fmt: skip
+        "calibration",
+        "fitted",
+        "mine.csv, 6 rows",
+    )
 
 
 def written(folder: Path, found: object) -> Path:
@@ -117,8 +127,18 @@ def test_one_row_moves_multipliers_as_the_evidence_lets_it() -> None:
     assert unsure > sure
 
 
-OVERLAPPING = ("resnet18", "mobilenet_v2", "vgg16", "densenet121", "bert_base", "alexnet",
-               "efficientnet_b0", "squeezenet1_1", "resnext50_32x4d", "googlenet")  # fmt: skip
+OVERLAPPING = (
+    "resnet18",
+    "mobilenet_v2",
+    "vgg16",
+    "densenet121",
+    "bert_base",
+    "alexnet",
+    "efficientnet_b0",
+    "squeezenet1_1",
+    "resnext50_32x4d",
+    "googlenet",
+)
 
 
 def test_terms_that_hide_one_another_are_told_apart() -> None:

@@ -62,9 +62,14 @@ def test_a_newton_step_without_a_group_is_the_refit_without_it(pull: float) -> N
     centre = np.log([0.9, 2.0])
     at = np.log([everything.constants[name] for name in NAMES])
     near = LinearisedRows(
-        np.log(everything.predicted / truth), EXPONENTS, at - centre,
-        np.unique(GROUPS, return_inverse=True)[1], np.full(2, -20.0), np.full(2, 20.0), SQUARES,
-    )  # fmt: skip
+        np.log(everything.predicted / truth),
+        EXPONENTS,
+        at - centre,
+        np.unique(GROUPS, return_inverse=True)[1],
+        np.full(2, -20.0),
+        np.full(2, 20.0),
+        SQUARES,
+    )
     step = near.without_each(np.full(2, pull), 2)
     for group, offset in zip("abc", step, strict=True):
         rows = np.array([name != group for name in GROUPS])

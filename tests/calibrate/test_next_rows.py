@@ -64,8 +64,11 @@ def test_what_was_measured_is_not_named_again(tmp_path: Path) -> None:
         one.command == "perfmodel predict resnet50 raspberry_pi_4 --precision fp16 --runtime ncnn"
     )
     assert one.row == {
-        "model": "resnet50", "device": "raspberry_pi_4", "runtime": "ncnn", "precision": "fp16",
-    }  # fmt: skip
+        "model": "resnet50",
+        "device": "raspberry_pi_4",
+        "runtime": "ncnn",
+        "precision": "fp16",
+    }
 
 
 def test_the_interval_after_a_measurement_is_the_one_that_was_promised(tmp_path: Path) -> None:
@@ -83,8 +86,10 @@ def test_nothing_measured_yet() -> None:
     (one,) = result.next().each
     assert one.after < one.before
     # The pool alone says no more than without a calibration.
-    assert pm.predict("resnet18", result.machine()).basis_reason == pm.predict(
-        "resnet18", "raspberry_pi_4", runtime="ncnn").basis_reason  # fmt: skip
+    assert (
+        pm.predict("resnet18", result.machine()).basis_reason
+        == pm.predict("resnet18", "raspberry_pi_4", runtime="ncnn").basis_reason
+    )
     tokens = pm.calibrate("raspberry_pi_5", "llama_cpp_cpu_neon")
     assert tokens.posterior.workloads == ["tokens/decode"]
 

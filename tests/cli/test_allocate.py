@@ -20,8 +20,9 @@ Run = Callable[..., Any]
 def buffers(tmp_path: Path) -> Path:
     """Forty buffers cut from a rectangle of 500 bytes."""
     path = tmp_path / "buffers.csv"
-    rows = [f"{b.id},{b.lower},{b.upper},{b.size_bytes}"
-            for b in full(random.Random(4), 40, 500, 30)]  # fmt: skip
+    rows = [
+        f"{b.id},{b.lower},{b.upper},{b.size_bytes}" for b in full(random.Random(4), 40, 500, 30)
+    ]
     path.write_text("\n".join(["id,lower,upper,size", *rows]) + "\n")
     return path
 
@@ -97,9 +98,18 @@ def test_every_fault_of_a_file_at_once(run: Run, tmp_path: Path) -> None:
     assert done.code == 2
     assert done.out == ""
     assert list(tmp_path.iterdir()) == [path]
-    for place in (":3:1: id: 'a'", ":4:5: upper: 3", ":5:1: id:", ":6:5: upper: '1.5'",
-                  ":7:7: size: -4", ":8:7: size: an empty cell", ":9:12: offset: 8",
-                  ":10:9: alignment: 'x'", "--capacity: ", "-o: "):  # fmt: skip
+    for place in (
+        ":3:1: id: 'a'",
+        ":4:5: upper: 3",
+        ":5:1: id:",
+        ":6:5: upper: '1.5'",
+        ":7:7: size: -4",
+        ":8:7: size: an empty cell",
+        ":9:12: offset: 8",
+        ":10:9: alignment: 'x'",
+        "--capacity: ",
+        "-o: ",
+    ):
         assert place in done.err, place
     # What else is wrong with a row of which one cell cannot be read.
     assert ":6:9: size: -4" in done.err
@@ -125,9 +135,17 @@ def test_rows_options_and_offsets_at_fault_are_told_together(run: Run, tmp_path:
         str(tmp_path / "x.png"),
     )
     assert (done.code, done.out) == (2, "")
-    for words in ("--node-limit: -3", "--time-limit: nan", "--alignment: 0", "--capacity: '-1'",
-                  "--plot: 'x.png'", ":3:1: 3 cells", ":4:7: size: 'x'", ":5:7: size: -4",
-                  ":6:1: id: 'a' is the name of line 2"):  # fmt: skip
+    for words in (
+        "--node-limit: -3",
+        "--time-limit: nan",
+        "--alignment: 0",
+        "--capacity: '-1'",
+        "--plot: 'x.png'",
+        ":3:1: 3 cells",
+        ":4:7: size: 'x'",
+        ":5:7: size: -4",
+        ":6:1: id: 'a' is the name of line 2",
+    ):
         assert words in done.err, words
     assert len(done.faults) == 9
     path.write_text("id,lower,upper\na,1\n")
@@ -175,11 +193,16 @@ def test_other_names_of_columns_and_hints(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--capacity", "-1"], ["--capacity", "1.5"], ["--capacity", "0.3 B"],
+        ["--capacity", "-1"],
+        ["--capacity", "1.5"],
+        ["--capacity", "0.3 B"],
         ["--time-limit", "-1"],
-        ["--alignment", "0"], ["--seed", "x"], ["--node-limit", "-3"], ["--time-limit", "nan"],
+        ["--alignment", "0"],
+        ["--seed", "x"],
+        ["--node-limit", "-3"],
+        ["--time-limit", "nan"],
     ],
-)  # fmt: skip
+)
 def test_bad_options(run: Run, buffers: Path, arguments: list[str]) -> None:
     done = run("allocate", str(buffers), *arguments)
     assert done.code == 2

@@ -28,8 +28,17 @@ def test_json_is_what_python_gives(run: Run) -> None:
 
 
 def test_several_devices_make_a_pipeline(run: Run) -> None:
-    done = run("assign", "resnet18", "edge_tpu", "raspberry_pi_5", *INT8, "--objective",
-               "throughput", "--contiguous", "--json")  # fmt: skip
+    done = run(
+        "assign",
+        "resnet18",
+        "edge_tpu",
+        "raspberry_pi_5",
+        *INT8,
+        "--objective",
+        "throughput",
+        "--contiguous",
+        "--json",
+    )
     assert done.code == 0
     data = done.data
     assert data["devices"] == ["edge_tpu", "raspberry_pi_5"]
@@ -39,8 +48,18 @@ def test_several_devices_make_a_pipeline(run: Run) -> None:
 
 
 def test_words_and_settings(run: Run) -> None:
-    done = run("assign", "mlperf_tiny_vww", "kv260", *INT8, "--set", "engines.cpu.handover=1 s",
-               "--set", "engines.dpu.handover=1 s", "--set", "batch=2")  # fmt: skip
+    done = run(
+        "assign",
+        "mlperf_tiny_vww",
+        "kv260",
+        *INT8,
+        "--set",
+        "engines.cpu.handover=1 s",
+        "--set",
+        "engines.dpu.handover=1 s",
+        "--set",
+        "batch=2",
+    )
     assert done.code == 0
     assert "one thing at a time; proved" in done.out
     assert "transfers   0 B, 0 s" in done.out
@@ -83,13 +102,17 @@ def test_no_engine_is_an_answer(run: Run) -> None:
         (("resnet18", "kv260", "--parallel", "--contiguous"), ["no engines in parallel"]),
         (("resnet18", "kv260", "--engines", "npu"), ["no engine is named 'npu'"]),
         (("resnet18", "kv260", "edge_tpu", "--link", "string"), ["no link of kv260 or edge_tpu"]),
-        (("resnet18", "kv260", "edge_tpu", "--set", "memories.dram.latency=1 us"),
-         ["of which device"]),
+        (
+            ("resnet18", "kv260", "edge_tpu", "--set", "memories.dram.latency=1 us"),
+            ["of which device"],
+        ),
         (("resnet18", "kv260", "--time-limit", "0", "-o", "x.pdf"), ["no time", ".json"]),
-        (("resnet18", "kv260", "edge_tpu", "raspberry_pi_5", "--link", "usb3"),
-         ["'usb3' is no link of kv260 or raspberry_pi_5"]),
+        (
+            ("resnet18", "kv260", "edge_tpu", "raspberry_pi_5", "--link", "usb3"),
+            ["'usb3' is no link of kv260 or raspberry_pi_5"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_faults(run: Run, arguments: tuple[str, ...], messages: list[str]) -> None:
     done = run("assign", *arguments)
     assert done.code == 2
@@ -100,16 +123,44 @@ def test_faults(run: Run, arguments: tuple[str, ...], messages: list[str]) -> No
 
 def test_every_fault_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
-        "assign", "resnet1", "kv260", "--objective", "foo", "--engines", "nope,cpuu", "--link", "q",
-        "--looks", "-1", "--time-limit", "0", "--any-order", "--set", "nothing", "--save-plan",
-        str(tmp_path / "x.csv"), "--plot", str(tmp_path / "x.png"), "-o", str(tmp_path / "x.pdf"),
-    )  # fmt: skip
+        "assign",
+        "resnet1",
+        "kv260",
+        "--objective",
+        "foo",
+        "--engines",
+        "nope,cpuu",
+        "--link",
+        "q",
+        "--looks",
+        "-1",
+        "--time-limit",
+        "0",
+        "--any-order",
+        "--set",
+        "nothing",
+        "--save-plan",
+        str(tmp_path / "x.csv"),
+        "--plot",
+        str(tmp_path / "x.png"),
+        "-o",
+        str(tmp_path / "x.pdf"),
+    )
     assert (done.code, done.out) == (2, "")
-    for words in ("--set: 'nothing'", "-o: 'x.pdf'", "--save-plan: 'x.csv'", "--plot: 'x.png'",
-                  "--objective: unknown objective 'foo'", "--any-order: ", "--time-limit: 0.0",
-                  "--looks: -1", "'resnet1'; did you mean 'resnet18'",
-                  "--engines: no engine is named 'nope'", "did you mean 'cpu'?",
-                  "--link: 'q' is no link of kv260; expected a bandwidth"):  # fmt: skip
+    for words in (
+        "--set: 'nothing'",
+        "-o: 'x.pdf'",
+        "--save-plan: 'x.csv'",
+        "--plot: 'x.png'",
+        "--objective: unknown objective 'foo'",
+        "--any-order: ",
+        "--time-limit: 0.0",
+        "--looks: -1",
+        "'resnet1'; did you mean 'resnet18'",
+        "--engines: no engine is named 'nope'",
+        "did you mean 'cpu'?",
+        "--link: 'q' is no link of kv260; expected a bandwidth",
+    ):
         assert words in done.err, words
     assert len(done.faults) == 12
     assert list(tmp_path.iterdir()) == []
@@ -117,6 +168,14 @@ def test_every_fault_at_once(run: Run, tmp_path: Path) -> None:
 
 def test_python_tells_every_fault_at_once() -> None:
     with pytest.raises(pm.InputError) as caught:
-        pm.assign("resnet1", ["kv260", "edge_tpu"], objective="foo", engines=["nope"], link="q",
-                  precision="fp99", runtime="nix", looks=-1)  # fmt: skip
+        pm.assign(
+            "resnet1",
+            ["kv260", "edge_tpu"],
+            objective="foo",
+            engines=["nope"],
+            link="q",
+            precision="fp99",
+            runtime="nix",
+            looks=-1,
+        )
     assert len(caught.value.faults) == 7

@@ -30,16 +30,27 @@ def test_calibrate_writes_what_predict_reads(tmp_path: Path, run: Callable[..., 
     assert found["mape_after"] < found["mape_before"]
     assert run("calibrate", str(rows), "-o", str(overlay)).code == 0
     plain, scaled = (
-        json.loads(run("predict", "resnet50", "zen4_core", "--precision", "fp32", "--json",
-                       *more).out)["latency_s"]
+        json.loads(
+            run("predict", "resnet50", "zen4_core", "--precision", "fp32", "--json", *more).out
+        )["latency_s"]
         for more in ((), ("--overlay", str(overlay)))
-    )  # fmt: skip
+    )
     assert scaled > 1.05 * plain
     wrong = run("predict", "resnet50", "a100", "--overlay", str(overlay))
     assert wrong.code == 2
     assert "is a calibration of zen4_core" in wrong.err
-    fixed = run("predict", "resnet50", "zen4_core", "--overlay", str(overlay), "--set",
-                "memories.dram.bandwidth=64 GB/s", "--precision", "fp32", "--json")  # fmt: skip
+    fixed = run(
+        "predict",
+        "resnet50",
+        "zen4_core",
+        "--overlay",
+        str(overlay),
+        "--set",
+        "memories.dram.bandwidth=64 GB/s",
+        "--precision",
+        "fp32",
+        "--json",
+    )
     assert json.loads(fixed.out)["latency_s"] < scaled
 
 
@@ -81,8 +92,9 @@ def test_faults_of_an_overlay_come_at_once_with_their_lines(
         f"{at}7:3: engines.cpu.clok: no such fact; {meant} 'engines.cpu.clock'?",
     ]
     overlay.write_text("overlay_version: 1\nfacts: {}\n")
-    told = run("predict", "resnet50", "zen4_cor", "--runtime", "onnxruntime_cp", "--overlay",
-               str(overlay))  # fmt: skip
+    told = run(
+        "predict", "resnet50", "zen4_cor", "--runtime", "onnxruntime_cp", "--overlay", str(overlay)
+    )
     for fault in (
         "zen4_core",
         "'onnxruntime_cpu'",
@@ -126,8 +138,9 @@ def test_the_interval_is_that_of_the_calibration(tmp_path: Path, run: Callable[.
     )
 
     def ask(*more: str) -> dict[str, Any]:
-        return json.loads(run("predict", "resnet18", "a100", "--json", "--overlay", str(overlay),
-                              *more).out)  # fmt: skip
+        return json.loads(
+            run("predict", "resnet18", "a100", "--json", "--overlay", str(overlay), *more).out
+        )
 
     found = ask()
     assert found["basis"] == "measured"
@@ -170,8 +183,9 @@ def test_what_to_measure_next(tmp_path: Path, run: Callable[..., Ran]) -> None:
     wrong = run("calibrate", str(rows), "--next", "0", "--candidates", "resnet5,alexnet")
     assert wrong.code == 2
     assert [fault.partition(":")[2].strip().split(":")[0] for fault in wrong.faults] == [
-        "--next", "--candidates",
-    ]  # fmt: skip
+        "--next",
+        "--candidates",
+    ]
     assert "did you mean 'resnet50'" in wrong.err
     wrong = run("calibrate", "--candidates", "alexnet")
     assert wrong.code == 2

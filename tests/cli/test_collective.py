@@ -52,16 +52,32 @@ def test_facts_of_the_device_may_be_set(run: Callable[..., Ran]) -> None:
 
 def test_every_fault_at_once_by_its_option(run: Callable[..., Ran], tmp_path: Path) -> None:
     done = run(
-        "collective", "all_redce", "h10", "--message", "0", "--devices", "1.5", "--runtime", "ncl",
-        "--set", "batch=2", "-o", str(tmp_path / "x.png"),
-    )  # fmt: skip
+        "collective",
+        "all_redce",
+        "h10",
+        "--message",
+        "0",
+        "--devices",
+        "1.5",
+        "--runtime",
+        "ncl",
+        "--set",
+        "batch=2",
+        "-o",
+        str(tmp_path / "x.png"),
+    )
     assert done.code == 2
     assert done.out == ""
     text = "\n".join(done.faults)
     parts = (
-        "all_reduce", "--message: a message has bytes", "--devices: a collective needs devices",
-        "'h10'", "'nccl'", "batch: a collective has no such setting", "x.png",
-    )  # fmt: skip
+        "all_reduce",
+        "--message: a message has bytes",
+        "--devices: a collective needs devices",
+        "'h10'",
+        "'nccl'",
+        "batch: a collective has no such setting",
+        "x.png",
+    )
     for part in parts:
         assert part in text, part
     assert not list(tmp_path.iterdir())

@@ -42,21 +42,45 @@ def test_compare_faults(run: Run) -> None:
 
 
 def test_solve_is_pythons(run: Run) -> None:
-    done = run("solve", "llama_3_8b", "jetson_agx_orin", "--for", "memories.main.bandwidth",
-               "--until", "tokens_per_s >= 9", "--json")  # fmt: skip
+    done = run(
+        "solve",
+        "llama_3_8b",
+        "jetson_agx_orin",
+        "--for",
+        "memories.main.bandwidth",
+        "--until",
+        "tokens_per_s >= 9",
+        "--json",
+    )
     assert done.code == 0
-    found = pm.solve("llama_3_8b", "jetson_agx_orin", "memories.main.bandwidth",
-                     "tokens_per_s >= 9")  # fmt: skip
+    found = pm.solve(
+        "llama_3_8b", "jetson_agx_orin", "memories.main.bandwidth", "tokens_per_s >= 9"
+    )
     assert done.data == found.to_dict()
     assert done.data["unit"] == "B/s"
-    text = run("solve", "llama_3_8b", "jetson_agx_orin", "--for", "memories.main.bandwidth",
-               "--until", "tokens_per_s >= 9")  # fmt: skip
+    text = run(
+        "solve",
+        "llama_3_8b",
+        "jetson_agx_orin",
+        "--for",
+        "memories.main.bandwidth",
+        "--until",
+        "tokens_per_s >= 9",
+    )
     assert "at least" in text.out
 
 
 def test_solve_exits_1_where_no_value_reaches_it(run: Run) -> None:
-    done = run("solve", "llama_3_8b", "raspberry_pi_5", "--for", "memories.main.bandwidth",
-               "--until", "tokens_per_s >= 1e6", "--json")  # fmt: skip
+    done = run(
+        "solve",
+        "llama_3_8b",
+        "raspberry_pi_5",
+        "--for",
+        "memories.main.bandwidth",
+        "--until",
+        "tokens_per_s >= 1e6",
+        "--json",
+    )
     assert done.code == 1
     assert done.data["feasible"] is False
     assert done.data["value"] is None

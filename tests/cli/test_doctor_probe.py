@@ -87,11 +87,15 @@ def test_a_file_that_exists_stays(run: Run, known_host: FakeMeter, tmp_path: Pat
         (("--probe-cores", "99"), "expected 1 to 8"),
         (("--probe-cores", "1.5"), "expected a whole number"),
     ],
-)  # fmt: skip
+)
 def test_faults(
-    run: Run, known_host: FakeMeter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, ...], said: str,
-) -> None:  # fmt: skip
+    run: Run,
+    known_host: FakeMeter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     ran = run("doctor", "--probe", *arguments)
     assert ran.code == 2
@@ -111,9 +115,14 @@ def test_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [("-o", "x.yaml"), ("--force",), ("--probe-seconds", "3"), ("--probe-cores", "1"),
-     ("--runtime-output", "x.yaml")],
-)  # fmt: skip
+    [
+        ("-o", "x.yaml"),
+        ("--force",),
+        ("--probe-seconds", "3"),
+        ("--probe-cores", "1"),
+        ("--runtime-output", "x.yaml"),
+    ],
+)
 def test_options_of_a_probe_need_one(run: Run, option: tuple[str, ...]) -> None:
     ran = run("doctor", *option)
     assert ran.code == 2
@@ -121,9 +130,11 @@ def test_options_of_a_probe_need_one(run: Run, option: tuple[str, ...]) -> None:
 
 
 def test_an_interruption_writes_nothing(
-    known_host: FakeMeter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    known_host: FakeMeter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -135,9 +146,7 @@ def test_an_interruption_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_compiler_is_said(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+def test_no_compiler_is_said(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Coarse(FakeMeter):
         def run(self, measure: Any, trials: int, seconds: float) -> list[float]:
             if measure.kernel == "product":
@@ -162,7 +171,7 @@ def test_no_compiler_is_said(
 
 def test_a_broken_onnxruntime_is_said(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+) -> None:
     class Broken:
         class SessionOptions:
             pass

@@ -22,16 +22,32 @@ COMMANDS = {
     "request": ("request", "llama_3_8b", "a100", "--generate", "4"),
     "schedule": ("schedule", "mobilenet_v2", "gemmini_16x16"),
     "cite": ("cite", "resnet18", "a100"),
-    "solve": ("solve", "resnet18", "a100", "--for", "memories.main.bandwidth", "--until",
-              "latency_s <= 1e9 s"),
-    "search": ("search", "resnet18", "a100", "--choice", "weight_bits:layer*=4,8", "--constraint",
-               "weight_bytes <= 12 MiB", "--share", "network"),
+    "solve": (
+        "solve",
+        "resnet18",
+        "a100",
+        "--for",
+        "memories.main.bandwidth",
+        "--until",
+        "latency_s <= 1e9 s",
+    ),
+    "search": (
+        "search",
+        "resnet18",
+        "a100",
+        "--choice",
+        "weight_bits:layer*=4,8",
+        "--constraint",
+        "weight_bytes <= 12 MiB",
+        "--share",
+        "network",
+    ),
     "assign": ("assign", "resnet18", "a100"),
     "finetune": ("finetune", "mlperf_tiny_vww", "stm32h743"),
     "patches": ("patches", "mobilenet_v2", "gemmini_16x16"),
     "split": ("split", "resnet18", "a100", "h100", "--rate", "10 Mbit/s"),
     "place": ("place", "llama_3_8b", "a100"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -97,8 +113,14 @@ def test_the_furthest_of_an_array_is_named_and_tracers_are_not_looked_at() -> No
 
 
 def test_a_sweep_over_many_devices_names_a_few(run: Callable[..., Ran]) -> None:
-    done = run("sweep", "resnet18", "--device", "a100,h100,rtx_4090,v100_sxm,t4", "--set",
-               "memories.main.bandwidth=17")  # fmt: skip
+    done = run(
+        "sweep",
+        "resnet18",
+        "--device",
+        "a100,h100,rtx_4090,v100_sxm,t4",
+        "--set",
+        "memories.main.bandwidth=17",
+    )
     told = [line for line in done.err.splitlines() if "17 B/s" in line]
     assert 0 < len(told) <= 3
     assert "more such facts" in done.err

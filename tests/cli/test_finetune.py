@@ -14,8 +14,16 @@ RES = {"height": 128, "width": 128, "classes": 10}
 def test_the_command(run: Callable[..., Ran], tmp_path: Path) -> None:
     out = tmp_path / "f.csv"
     sets = [f"--set={k}={v}" for k, v in RES.items()]
-    told = run("finetune", "mcunet_5fps", "--train", "*=bias,classifier=all", "--json", "-o",
-               str(out), *sets)  # fmt: skip
+    told = run(
+        "finetune",
+        "mcunet_5fps",
+        "--train",
+        "*=bias,classifier=all",
+        "--json",
+        "-o",
+        str(out),
+        *sets,
+    )
     assert told.code == 0
     found = json.loads(told.out)
     assert found["latency_s"] is None

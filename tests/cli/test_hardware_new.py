@@ -18,8 +18,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_spec_in_a_minute(run: Run, here: Path) -> None:
-    made = run("hardware", "new", "my_board", "--from", "rk3588", "--set",
-               "memories.main.bandwidth=25 GB/s", "--set", "power.busy=12")  # fmt: skip
+    made = run(
+        "hardware",
+        "new",
+        "my_board",
+        "--from",
+        "rk3588",
+        "--set",
+        "memories.main.bandwidth=25 GB/s",
+        "--set",
+        "power.busy=12",
+    )
     assert (made.code, made.err) == (0, "")
     assert "my_board.yaml: a copy of rk3588" in made.out
     assert "memories.dram.bandwidth: 33.8 GB/s -> 25 GB/s (set)" in made.out
@@ -45,8 +54,21 @@ def test_a_spec_in_a_minute(run: Run, here: Path) -> None:
 
 
 def test_without_a_device_the_nearest_is_chosen_and_said(run: Run) -> None:
-    made = run("hardware", "new", "my_phone", "--like", "phone qualcomm", "--bandwidth", "60 GB/s",
-               "--peak", "40 TOP/s", "--format", "int8", "-o", "p.yaml")  # fmt: skip
+    made = run(
+        "hardware",
+        "new",
+        "my_phone",
+        "--like",
+        "phone qualcomm",
+        "--bandwidth",
+        "60 GB/s",
+        "--peak",
+        "40 TOP/s",
+        "--format",
+        "int8",
+        "-o",
+        "p.yaml",
+    )
     assert made.code == 0
     assert "p.yaml: a copy of snapdragon_8_gen_" in made.out
     assert "times the wanted; next is" in made.out
@@ -84,8 +106,19 @@ def test_bad_input_is_named_and_nothing_is_left(
 
 
 def test_near_lists_distances(run: Run) -> None:
-    rows = run("hardware", "near", "--bandwidth", "25 GB/s", "--peak", "8 TOP/s", "--format",
-               "int8", "--like", "npu", "--json").data  # fmt: skip
+    rows = run(
+        "hardware",
+        "near",
+        "--bandwidth",
+        "25 GB/s",
+        "--peak",
+        "8 TOP/s",
+        "--format",
+        "int8",
+        "--like",
+        "npu",
+        "--json",
+    ).data
     assert len(rows) == 5
     assert [row["distance"] for row in rows] == sorted(row["distance"] for row in rows)
     assert rows[0]["bandwidth_ratio"] == pytest.approx(1.0, rel=0.05)

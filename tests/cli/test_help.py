@@ -15,9 +15,26 @@ from tests.offenders import each
 
 #: Options of more than one command, in the order in which every help lists them.
 ORDER = (
-    "choices", "constraints", "set", "precision", "runtime", "engine", "model", "relaxed", "warm",
-    "fuse", "method", "time_limit_s", "seed", "explain", "rows", "report", "json", "output", "plot",
-)  # fmt: skip
+    "choices",
+    "constraints",
+    "set",
+    "precision",
+    "runtime",
+    "engine",
+    "model",
+    "relaxed",
+    "warm",
+    "fuse",
+    "method",
+    "time_limit_s",
+    "seed",
+    "explain",
+    "rows",
+    "report",
+    "json",
+    "output",
+    "plot",
+)
 
 
 def functions() -> Iterator[tuple[str, Callable[..., int]]]:
@@ -48,9 +65,12 @@ def test_help_flows_in_the_terminal() -> None:
     """A line of help ends where the terminal does or the text does, whatever the docstring's."""
     # In a process of its own: the width is taken once, when help is first asked for.
     told = subprocess.run(
-        [sys.executable, "-m", "perfmodel", "split", "--help"], capture_output=True, text=True,
-        check=True, env={**os.environ, "COLUMNS": "400"},
-    ).stdout  # fmt: skip
+        [sys.executable, "-m", "perfmodel", "split", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "400"},
+    ).stdout
     assert told.startswith("Usage: perfmodel split")
     assert "auto: the first while there are at most 20,000 cuts." in told
     assert f"A model of the library, or a path: .yaml, {MODEL_FILES}." in told

@@ -116,12 +116,23 @@ def test_workload_list_published(run: Run) -> None:
 
 def test_workload_check_and_import(run: Run, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({
-        "model_type": "llama", "hidden_size": 256, "intermediate_size": 512,
-        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "vocab_size": 1000, "max_position_embeddings": 128, "hidden_act": "silu",
-        "tie_word_embeddings": False, "rms_norm_eps": 1e-5,
-    }))  # fmt: skip
+    config.write_text(
+        json.dumps(
+            {
+                "model_type": "llama",
+                "hidden_size": 256,
+                "intermediate_size": 512,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 2,
+                "vocab_size": 1000,
+                "max_position_embeddings": 128,
+                "hidden_act": "silu",
+                "tie_word_embeddings": False,
+                "rms_norm_eps": 1e-5,
+            }
+        )
+    )
     made = tmp_path / "tiny.yaml"
     done = run("workload", "import", str(config), "-o", str(made), "--json")
     assert done.code == 0

@@ -18,8 +18,9 @@ NET = "mlperf_tiny_vww"
 
 def test_patches_are_pythons(run: Run, tmp_path: Path) -> None:
     page, out = tmp_path / "page.html", tmp_path / "found.json"
-    done = run("patches", NET, "--capacity", "30 KiB", "--json", "--plot", str(page), "-o",
-               str(out))  # fmt: skip
+    done = run(
+        "patches", NET, "--capacity", "30 KiB", "--json", "--plot", str(page), "-o", str(out)
+    )
     assert (done.code, done.err) == (0, "")
     found = pm.patches(NET, capacity=30 * KIB)
     assert done.data == json.loads(out.read_text()) == found.to_dict()
@@ -43,16 +44,40 @@ def test_what_no_plan_fits_exits_1(run: Run) -> None:
 
 def test_every_fault_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
-        "patches", NET, "--capacity", "much", "--objective", "mac", "--mode", "cache", "--plot",
-        str(tmp_path / "x.png"), "-o", str(tmp_path / "x.pdf"), "--set", "nothing",
-        "--time-limit", "0", "--most-patched", "-1", "--memory", "sram",
-    )  # fmt: skip
+        "patches",
+        NET,
+        "--capacity",
+        "much",
+        "--objective",
+        "mac",
+        "--mode",
+        "cache",
+        "--plot",
+        str(tmp_path / "x.png"),
+        "-o",
+        str(tmp_path / "x.pdf"),
+        "--set",
+        "nothing",
+        "--time-limit",
+        "0",
+        "--most-patched",
+        "-1",
+        "--memory",
+        "sram",
+    )
     assert (done.code, done.out) == (2, "")
     assert list(tmp_path.iterdir()) == []
-    for words in ("-o: 'x.pdf'", "--plot: 'x.png'", "--set: 'nothing'",
-                  "--objective: unknown word 'mac'", "--mode: unknown word 'cache'",
-                  "--capacity: 'much'", "--time-limit: 0.0", "--most-patched: -1",
-                  "--memory: "):  # fmt: skip
+    for words in (
+        "-o: 'x.pdf'",
+        "--plot: 'x.png'",
+        "--set: 'nothing'",
+        "--objective: unknown word 'mac'",
+        "--mode: unknown word 'cache'",
+        "--capacity: 'much'",
+        "--time-limit: 0.0",
+        "--most-patched: -1",
+        "--memory: ",
+    ):
         assert words in done.err, words
     assert len(done.faults) == 9
 

@@ -18,12 +18,30 @@ MODEL = ("--precision", "w4a16")
 
 
 def test_place_is_what_python_gives(run: Run) -> None:
-    done = run("place", "mixtral_8x7b", "rtx_4090", *MODEL, "--set", "context=4096", "--level",
-               "host=64 GB,25 GB/s", "--capacity", "gddr6x=16 GB", "--by", "layer",
-               "--json")  # fmt: skip
-    found = pm.place("mixtral_8x7b", "rtx_4090", precision="w4a16", set={"context": 4096},
-                     extra=[PlacementLevel.of("host", "64 GB", "25 GB/s")], by="layer",
-                     capacities={"gddr6x": "16 GB"})  # fmt: skip
+    done = run(
+        "place",
+        "mixtral_8x7b",
+        "rtx_4090",
+        *MODEL,
+        "--set",
+        "context=4096",
+        "--level",
+        "host=64 GB,25 GB/s",
+        "--capacity",
+        "gddr6x=16 GB",
+        "--by",
+        "layer",
+        "--json",
+    )
+    found = pm.place(
+        "mixtral_8x7b",
+        "rtx_4090",
+        precision="w4a16",
+        set={"context": 4096},
+        extra=[PlacementLevel.of("host", "64 GB", "25 GB/s")],
+        by="layer",
+        capacities={"gddr6x": "16 GB"},
+    )
     assert done.code == 0
     assert done.data == json.loads(found.to_json())
     assert done.data["proved"] is True
@@ -32,14 +50,36 @@ def test_place_is_what_python_gives(run: Run) -> None:
 
 
 def test_place_in_words(run: Run) -> None:
-    done = run("place", "qwen3_30b_a3b", "ufs_4_phone", *MODEL, "--cached", "dram", "--popularity",
-               "geometric:0.08", "--capacity", "dram=8 GB", "--context-limit")  # fmt: skip
+    done = run(
+        "place",
+        "qwen3_30b_a3b",
+        "ufs_4_phone",
+        *MODEL,
+        "--cached",
+        "dram",
+        "--popularity",
+        "geometric:0.08",
+        "--capacity",
+        "dram=8 GB",
+        "--context-limit",
+    )
     assert done.code == 0
     assert "of cache" in done.out
     assert "longest context: " in done.out
-    pinned = run("place", "tinyllama_1_1b", "ufs_4_phone", *MODEL, "--levels",
-                 "dram,storage", "--kv-levels", "dram", "--pinned", "head=storage", "--method",
-                 "greedy")  # fmt: skip
+    pinned = run(
+        "place",
+        "tinyllama_1_1b",
+        "ufs_4_phone",
+        *MODEL,
+        "--levels",
+        "dram,storage",
+        "--kv-levels",
+        "dram",
+        "--pinned",
+        "head=storage",
+        "--method",
+        "greedy",
+    )
     assert "storage" in next(x for x in pinned.out.splitlines() if x.startswith("head.weight"))
 
 
@@ -55,14 +95,35 @@ def test_what_does_not_fit_exits_1(run: Run) -> None:
 
 
 def test_stream_is_what_python_gives(run: Run) -> None:
-    done = run("stream", "qwen3_30b_a3b", "ufs_4_phone", *MODEL, "--memory", "6 GB", "--depth",
-               "4", "--accuracy", "0.5", "--runs", "4", "--json")  # fmt: skip
-    found = pm.stream("qwen3_30b_a3b", "ufs_4_phone", precision="w4a16", memory="6 GB", depth=4,
-                      accuracy=0.5, runs=4)  # fmt: skip
+    done = run(
+        "stream",
+        "qwen3_30b_a3b",
+        "ufs_4_phone",
+        *MODEL,
+        "--memory",
+        "6 GB",
+        "--depth",
+        "4",
+        "--accuracy",
+        "0.5",
+        "--runs",
+        "4",
+        "--json",
+    )
+    found = pm.stream(
+        "qwen3_30b_a3b",
+        "ufs_4_phone",
+        precision="w4a16",
+        memory="6 GB",
+        depth=4,
+        accuracy=0.5,
+        runs=4,
+    )
     assert done.code == 0
     assert done.data == json.loads(found.to_json())
-    beside = run("stream", "llama_3_70b", "rtx_4090", *MODEL, "--source", "host=64 GB,25 GB/s",
-                 "--no-keep")  # fmt: skip
+    beside = run(
+        "stream", "llama_3_70b", "rtx_4090", *MODEL, "--source", "host=64 GB,25 GB/s", "--no-keep"
+    )
     assert beside.code == 0
     assert "tokens/s" in beside.out
 
@@ -136,13 +197,24 @@ def test_every_fault_of_place_at_once(run: Run, tmp_path: Path) -> None:
         str(tmp_path / "x.png"),
     )
     assert (done.code, done.out) == (2, "")
-    for words in ("--set: 'nothing'", "-o: 'x.png'", "--level: near.capacity: '1'",
-                  "--level: 'far'", "--popularity: 'high'", "--method: there is no 'foo'",
-                  "--objective: there is no 'bar'", "--by: there is no 'b'", "--time-limit: -1.0",
-                  "--levels: no memory 'gddr6' feeds the engine", "did you mean 'gddr6x'?",
-                  "--kv-levels: no memory 'k'", "--capacity: gddr6x: 'zz'",
-                  "--cached: no level is named 'c'", "--pinned: nothing is named 'nosuch'",
-                  "--pinned: head: no level is named 'moon'"):  # fmt: skip
+    for words in (
+        "--set: 'nothing'",
+        "-o: 'x.png'",
+        "--level: near.capacity: '1'",
+        "--level: 'far'",
+        "--popularity: 'high'",
+        "--method: there is no 'foo'",
+        "--objective: there is no 'bar'",
+        "--by: there is no 'b'",
+        "--time-limit: -1.0",
+        "--levels: no memory 'gddr6' feeds the engine",
+        "did you mean 'gddr6x'?",
+        "--kv-levels: no memory 'k'",
+        "--capacity: gddr6x: 'zz'",
+        "--cached: no level is named 'c'",
+        "--pinned: nothing is named 'nosuch'",
+        "--pinned: head: no level is named 'moon'",
+    ):
         assert words in done.err, words
     # A level whose numbers are at fault is known by its name.
     assert "'near'" not in done.err
@@ -151,10 +223,32 @@ def test_every_fault_of_place_at_once(run: Run, tmp_path: Path) -> None:
 
 def test_every_fault_of_stream_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
-        "stream", "llama_3_8b", "ufs_4_phone", "--seed", "-1", "--source", "moon", "--depth", "-2",
-        "--memory", "much", "--hit-fraction", "3", "--accuracy", "7", "--spread", "odd",
-        "--popularity", "high", "--runs", "0", "--set", "nothing", "-o", str(tmp_path / "x.pdf"),
-    )  # fmt: skip
+        "stream",
+        "llama_3_8b",
+        "ufs_4_phone",
+        "--seed",
+        "-1",
+        "--source",
+        "moon",
+        "--depth",
+        "-2",
+        "--memory",
+        "much",
+        "--hit-fraction",
+        "3",
+        "--accuracy",
+        "7",
+        "--spread",
+        "odd",
+        "--popularity",
+        "high",
+        "--runs",
+        "0",
+        "--set",
+        "nothing",
+        "-o",
+        str(tmp_path / "x.pdf"),
+    )
     assert (done.code, done.out) == (2, "")
     for words in (
         "--set: 'nothing'",
@@ -175,8 +269,12 @@ def test_every_fault_of_stream_at_once(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["place", "stream", "assign", "patches"])
 def test_names_that_are_unknown_hide_no_option(run: Run, command: str) -> None:
-    option = {"place": "--time-limit", "stream": "--runs", "assign": "--looks",
-              "patches": "--most-patched"}[command]  # fmt: skip
+    option = {
+        "place": "--time-limit",
+        "stream": "--runs",
+        "assign": "--looks",
+        "patches": "--most-patched",
+    }[command]
     done = run(command, "llama_3_8", "rtx_409", option, "-1", "--precision", "fp99")
     assert (done.code, done.out) == (2, "")
     for words in ("'llama_3_8b'", "'rtx_4090'", f"{option}: -1", "--precision: 'fp99'"):

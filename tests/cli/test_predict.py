@@ -15,11 +15,23 @@ Run = Callable[..., Any]
 
 def test_json_is_what_python_gives(run: Run) -> None:
     done = run(
-        "predict", "llama_3_8b", "raspberry_pi_5", "--set", "batch=2", "--set",
-        "memories.main.bandwidth=25 GB/s", "--precision", "w4a16", "--json",
-    )  # fmt: skip
-    found = pm.predict("llama_3_8b", "raspberry_pi_5", precision="w4a16",
-                       set={"batch": 2, "memories.main.bandwidth": "25 GB/s"})  # fmt: skip
+        "predict",
+        "llama_3_8b",
+        "raspberry_pi_5",
+        "--set",
+        "batch=2",
+        "--set",
+        "memories.main.bandwidth=25 GB/s",
+        "--precision",
+        "w4a16",
+        "--json",
+    )
+    found = pm.predict(
+        "llama_3_8b",
+        "raspberry_pi_5",
+        precision="w4a16",
+        set={"batch": 2, "memories.main.bandwidth": "25 GB/s"},
+    )
     assert done.code == 0
     assert done.err == ""
     assert done.data == found.to_dict()
@@ -35,19 +47,37 @@ def test_text_is_the_predictions_own(run: Run) -> None:
 
 
 def test_bare_roofline_and_relaxed(run: Run) -> None:
-    done = run("predict", "resnet18", "zen4_core", "--model", "roofline", "--runtime", "ideal",
-               "--json")  # fmt: skip
-    assert done.data["latency_s"] == pm.predict(
-        "resnet18", "zen4_core", model="roofline", runtime="ideal"
-    ).latency_s  # fmt: skip
+    done = run(
+        "predict", "resnet18", "zen4_core", "--model", "roofline", "--runtime", "ideal", "--json"
+    )
+    assert (
+        done.data["latency_s"]
+        == pm.predict("resnet18", "zen4_core", model="roofline", runtime="ideal").latency_s
+    )
     assert run("predict", "mobilenet_v2", "a100", "--relaxed", "--warm", "--no-fuse").code == 0
 
 
 def test_plain_numbers_are_si_and_precision_may_be_set(run: Run) -> None:
-    by_unit = run("predict", "resnet18", "a100", "--set", "memories.main.bandwidth=1 TB/s",
-                  "--precision", "int8", "--json").data  # fmt: skip
-    plain = run("predict", "resnet18", "a100", "--set", "memories.main.bandwidth=1e12", "--set",
-                "precision=int8", "--json").data  # fmt: skip
+    by_unit = run(
+        "predict",
+        "resnet18",
+        "a100",
+        "--set",
+        "memories.main.bandwidth=1 TB/s",
+        "--precision",
+        "int8",
+        "--json",
+    ).data
+    plain = run(
+        "predict",
+        "resnet18",
+        "a100",
+        "--set",
+        "memories.main.bandwidth=1e12",
+        "--set",
+        "precision=int8",
+        "--json",
+    ).data
     assert plain == by_unit
 
 
@@ -61,14 +91,37 @@ def test_what_does_not_fit_exits_1_and_says_why(run: Run) -> None:
 
 def test_all_faults_of_one_line_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
-        "predict", "lama_3_8b", "a1000", "--set", "batch", "--set", "context=1,2", "--set", "x=1",
-        "--set", "x=2", "--precision", "w9", "--runtime", "vlm", "-o", str(tmp_path / "a.xls"),
-    )  # fmt: skip
+        "predict",
+        "lama_3_8b",
+        "a1000",
+        "--set",
+        "batch",
+        "--set",
+        "context=1,2",
+        "--set",
+        "x=1",
+        "--set",
+        "x=2",
+        "--precision",
+        "w9",
+        "--runtime",
+        "vlm",
+        "-o",
+        str(tmp_path / "a.xls"),
+    )
     assert done.code == 2
     assert done.out == ""
     text = done.err
-    for part in ("'batch' sets nothing", "'1,2' is a list", "'x' is set twice", "lama_3_8b",
-                 "a1000", "'w9'", "did you mean 'vllm'", "a.xls"):  # fmt: skip
+    for part in (
+        "'batch' sets nothing",
+        "'1,2' is a list",
+        "'x' is set twice",
+        "lama_3_8b",
+        "a1000",
+        "'w9'",
+        "did you mean 'vllm'",
+        "a.xls",
+    ):
         assert part in text, part
     assert len(done.faults) == len(done.err.splitlines()) == 8
     assert list(tmp_path.iterdir()) == []

@@ -91,9 +91,11 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 def test_a_closed_stdout_is_silent(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "workload", "list"], stdout=os.open(os.devnull, os.O_RDONLY),
-        stderr=subprocess.PIPE, check=False,
-    )  # fmt: skip
+        [*COMMAND, "workload", "list"],
+        stdout=os.open(os.devnull, os.O_RDONLY),
+        stderr=subprocess.PIPE,
+        check=False,
+    )
     assert b"Traceback" not in done.stderr
     assert done.returncode != 0
 
@@ -109,12 +111,26 @@ sys.exit(main(sys.argv[1:]))
 
 def test_an_interrupt_says_so_and_can_be_resumed(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
-    arguments = ["sweep", "llama_3_8b", "--device", "a100", "--set", "batch=1..400", "--set",
-                 "context=1..1000", "--metrics", "latency_s", "-o", str(path)]  # fmt: skip
+    arguments = [
+        "sweep",
+        "llama_3_8b",
+        "--device",
+        "a100",
+        "--set",
+        "batch=1..400",
+        "--set",
+        "context=1..1000",
+        "--metrics",
+        "latency_s",
+        "-o",
+        str(path),
+    ]
     command = subprocess.Popen(
         [sys.executable, "-c", HEARS_INTERRUPTS, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     parts = tmp_path / ".points.csv.parts"
     for _ in range(6000):
         if parts.is_dir() and list(parts.glob("[0-9]*.csv")):
@@ -147,8 +163,9 @@ def test_an_unexpected_failure_is_one_line(
         main(["doctor"])
 
 
-def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-                                 capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_a_full_disk_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "x"))
 

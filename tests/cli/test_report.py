@@ -47,15 +47,27 @@ def test_infeasible_is_exit_code_1_with_a_page(run: Callable[..., Any], tmp_path
     "words",
     [
         ("sweep", "resnet18", "-d", "a100,h100_sxm", "--set", "batch=1,2,4"),
-        ("sweep", "resnet18", "-d", "a100", "--set", "batch=1,2,4", "--where", "latency_s <= 1 s",
-         "--best", "energy_j", "--pareto", "latency_s,peak_memory_bytes"),
+        (
+            "sweep",
+            "resnet18",
+            "-d",
+            "a100",
+            "--set",
+            "batch=1,2,4",
+            "--where",
+            "latency_s <= 1 s",
+            "--best",
+            "energy_j",
+            "--pareto",
+            "latency_s,peak_memory_bytes",
+        ),
         ("compare", "resnet18", "a100", "jetson_agx_orin"),
         ("schedule", "mlperf_tiny_kws", "gemmini_16x16"),
         ("schedule", "mlperf_tiny_kws", "gemmini_16x16", "--capacity", "12 KiB,64 KiB"),
         ("search", "resnet18", "a100", "--choice", "weight_bits=4,8", "--objective", "energy_j"),
     ],
     ids=lambda words: f"{words[0]}-{len(words)}",
-)  # fmt: skip
+)
 def test_every_command_that_says_so_writes_one(
     run: Callable[..., Any], tmp_path: Path, words: tuple[str, ...]
 ) -> None:
@@ -69,8 +81,18 @@ def test_every_command_that_says_so_writes_one(
 
 def test_a_sweep_to_a_file_is_read_back(run: Callable[..., Any], tmp_path: Path) -> None:
     page = tmp_path / "r.html"
-    done = run("sweep", "resnet18", "-d", "a100", "--set", "batch=1..4", "-o",
-               str(tmp_path / "s.csv"), "--report", str(page))  # fmt: skip
+    done = run(
+        "sweep",
+        "resnet18",
+        "-d",
+        "a100",
+        "--set",
+        "batch=1..4",
+        "-o",
+        str(tmp_path / "s.csv"),
+        "--report",
+        str(page),
+    )
     assert done.code == 0
     assert "4 points, 4 of them fit." in page.read_text(encoding="utf-8")
 

@@ -26,8 +26,19 @@ def test_the_numbers_are_those_of_the_library(run: Callable[..., Ran]) -> None:
 
 def test_lists_are_asked_in_every_combination(run: Callable[..., Ran], tmp_path: Path) -> None:
     output = tmp_path / "out.csv"
-    told = run("request", "llama_3_8b", "apple_m2_max", "--precision", "q4_0", "--prompt",
-               "2**8..2**10", "--generate", "16,32", "--output", str(output))  # fmt: skip
+    told = run(
+        "request",
+        "llama_3_8b",
+        "apple_m2_max",
+        "--precision",
+        "q4_0",
+        "--prompt",
+        "2**8..2**10",
+        "--generate",
+        "16,32",
+        "--output",
+        str(output),
+    )
     assert told.code == 0
     assert told.out == ""
     lines = output.read_text().splitlines()
@@ -55,15 +66,29 @@ def test_the_arithmetic(run: Callable[..., Ran]) -> None:
 
 
 def test_every_fault_at_once_by_its_option(run: Callable[..., Ran], tmp_path: Path) -> None:
-    told = run("request", EXAMPLE, "apple_m2_mox", "--prompt", "0", "--generate", "1.5",
-               "--batch", "uniform(1, 2)", "--output", str(tmp_path / "x.png"))  # fmt: skip
+    told = run(
+        "request",
+        EXAMPLE,
+        "apple_m2_mox",
+        "--prompt",
+        "0",
+        "--generate",
+        "1.5",
+        "--batch",
+        "uniform(1, 2)",
+        "--output",
+        str(tmp_path / "x.png"),
+    )
     assert told.code == 2
     assert told.out == ""
     text = "\n".join(told.faults)
     parts = (
-        "--prompt: 0 counts no tokens", "--generate: 1.5 counts no tokens",
-        "--batch: 'uniform(1, 2)' is no list of numbers", "apple_m2_max", "x.png",
-    )  # fmt: skip
+        "--prompt: 0 counts no tokens",
+        "--generate: 1.5 counts no tokens",
+        "--batch: 'uniform(1, 2)' is no list of numbers",
+        "apple_m2_max",
+        "x.png",
+    )
     for part in parts:
         assert part in text
     assert not list(tmp_path.iterdir())

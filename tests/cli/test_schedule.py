@@ -20,7 +20,8 @@ KIB = 1024
 
 #: A stem that waits beside a wide branch until both are added.
 GRAPH: dict[str, Any] = {
-    "name": "diamond", "unit": "KiB",
+    "name": "diamond",
+    "unit": "KiB",
     "operators": [
         {"name": "in", "inputs": [], "output_size": 4, "inplace": None, "free_store": True},
         {"name": "stem", "inputs": [0], "output_size": 8, "inplace": None, "free_store": False},
@@ -29,7 +30,7 @@ GRAPH: dict[str, Any] = {
         {"name": "back", "inputs": [3], "output_size": 8, "inplace": None, "free_store": False},
         {"name": "add", "inputs": [1, 4], "output_size": 8, "inplace": 4, "free_store": True},
     ],
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -89,18 +90,39 @@ def test_every_method(run: Run, graph: str, method: str) -> None:
 def test_solvers_leave_stdout_alone(graph: str, method: str) -> None:
     """Nothing but JSON at the file descriptor itself, where libraries print past Python."""
     done = subprocess.run(
-        [sys.executable, "-m", "perfmodel", "schedule", graph, "--capacity", "20 KiB", "--method",
-         method, "--json"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "perfmodel",
+            "schedule",
+            graph,
+            "--capacity",
+            "20 KiB",
+            "--method",
+            method,
+            "--json",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["spill_bytes"] == 8 * KIB
 
 
 def test_what_does_not_fit_exits_1(run: Run, graph: str, tmp_path: Path) -> None:
     plan, page = tmp_path / "plan.json", tmp_path / "page.html"
-    done = run("schedule", graph, "--capacity", "20479", "--json", "--save-plan", str(plan),
-               "--plot", str(page))  # fmt: skip
+    done = run(
+        "schedule",
+        graph,
+        "--capacity",
+        "20479",
+        "--json",
+        "--save-plan",
+        str(plan),
+        "--plot",
+        str(page),
+    )
     assert done.code == 1
     why = done.data["infeasible"]
     assert (why["demand"], why["bound"], why["gap"]) == (20480, 20479, 1)
@@ -165,31 +187,66 @@ def test_files_are_pythons(run: Run, graph: str, tmp_path: Path) -> None:
     found = pm.schedule(graph, capacity="28 KiB")
     assert json.loads(out.read_text()) == found.to_dict()
     text = tmp_path / "found.txt"
-    run("schedule", graph, "--capacity", "28 KiB", "-o", str(text), "--plot",
-        str(tmp_path / "p.html"))  # fmt: skip
+    run(
+        "schedule",
+        graph,
+        "--capacity",
+        "28 KiB",
+        "-o",
+        str(text),
+        "--plot",
+        str(tmp_path / "p.html"),
+    )
     assert text.read_text() == str(found) + "\n"
     assert "Order of diamond" in (tmp_path / "p.html").read_text()
 
 
 def test_every_fault_at_once_and_nothing_written(run: Run, tmp_path: Path) -> None:
     done = run(
-        "schedule", "resnet19", "gemini_16x16", "--capacity", "10 parsecs,0", "--method", "exakt",
-        "--objective", "byte", "--weights", "here", "--alignment", "0", "--time-limit", "-1",
-        "--set", "nonsense", "-o", str(tmp_path / "x.png"), "--save-plan", str(tmp_path / "p.csv"),
-        "--plot", str(tmp_path / "none" / "q.html"),
-    )  # fmt: skip
+        "schedule",
+        "resnet19",
+        "gemini_16x16",
+        "--capacity",
+        "10 parsecs,0",
+        "--method",
+        "exakt",
+        "--objective",
+        "byte",
+        "--weights",
+        "here",
+        "--alignment",
+        "0",
+        "--time-limit",
+        "-1",
+        "--set",
+        "nonsense",
+        "-o",
+        str(tmp_path / "x.png"),
+        "--save-plan",
+        str(tmp_path / "p.csv"),
+        "--plot",
+        str(tmp_path / "none" / "q.html"),
+    )
     assert (done.code, done.out) == (2, "")
     assert list(tmp_path.iterdir()) == []
     for words in (
-        "--set: 'nonsense' sets nothing", "-o: 'x.png' does not say its format",
+        "--set: 'nonsense' sets nothing",
+        "-o: 'x.png' does not say its format",
         "--save-plan: 'p.csv' does not say its format",
         "--save-plan: a plan is of one capacity",
-        "--plot: there is no folder", "'parsecs' is not a unit of size", "0 is no size",
-        "--method: unknown method 'exakt'", "did you mean 'exact'",
-        "--objective: unknown objective 'byte'", "--weights: unknown weights 'here'",
-        "--alignment: 0", "--time-limit: -1.0", "--capacity: ", "resnet19",
+        "--plot: there is no folder",
+        "'parsecs' is not a unit of size",
+        "0 is no size",
+        "--method: unknown method 'exakt'",
+        "did you mean 'exact'",
+        "--objective: unknown objective 'byte'",
+        "--weights: unknown weights 'here'",
+        "--alignment: 0",
+        "--time-limit: -1.0",
+        "--capacity: ",
+        "resnet19",
         "did you mean 'gemmini_16x16'",
-    ):  # fmt: skip
+    ):
         assert words in done.err, words
     assert len(done.faults) == 14
 
@@ -204,11 +261,13 @@ def test_every_fault_at_once_and_nothing_written(run: Run, tmp_path: Path) -> No
         (["resnet18", "--capacity", "1 MiB", "--runtime", "ideal"], "is of a device"),
         (["resnet18", "--capacity", "1 MiB", "--objective", "latency_s"], "needs a device"),
         (["resnet18", "--capacity", "1 MiB", "--alignment", "1.5"], "expected a whole number"),
-        (["resnet18", "gemmini_16x16", "--capacity", "1 MiB", "--objective", "offchip_energy_j"],
-         "states no energy of transfers and no power"),
+        (
+            ["resnet18", "gemmini_16x16", "--capacity", "1 MiB", "--objective", "offchip_energy_j"],
+            "states no energy of transfers and no power",
+        ),
         (["llama_3_8b", "--set", "context=0", "--capacity", "1 MiB"], "context"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(run: Run, arguments: list[str], words: str) -> None:
     done = run("schedule", *arguments)
     assert (done.code, done.out) == (2, "")
@@ -230,6 +289,6 @@ def test_objectives_say_what_they_prove(run: Run) -> None:
     assert peak["peak_bytes"] == peak["lower_bound"]
     assert peak["spill_bytes"] == 0
     enough = str(peak["peak_bytes"])
-    assert run("schedule", "transformer_base", "--capacity", enough, "--json").data[
-        "spill_bytes"
-    ] == 0  # fmt: skip
+    assert (
+        run("schedule", "transformer_base", "--capacity", enough, "--json").data["spill_bytes"] == 0
+    )

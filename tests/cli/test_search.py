@@ -50,15 +50,28 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A network and its losses, in the folder that commands run in."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(NETWORK)
-    rows = [f"{layer},w={bits},{loss}" for layer, losses in LOSSES.items()
-            for bits, loss in zip(BITS, losses, strict=True)]  # fmt: skip
+    rows = [
+        f"{layer},w={bits},{loss}"
+        for layer, losses in LOSSES.items()
+        for bits, loss in zip(BITS, losses, strict=True)
+    ]
     (tmp_path / "losses.csv").write_text("layer,option,sensitivity\n" + "\n".join(rows) + "\n")
     return tmp_path
 
 
 def small(*more: str) -> tuple[str, ...]:
-    return ("search", "small.yaml", "gemmini_16x16", "--precision", "w8a8", "--choice",
-            "weight_bits=2,4,8", "--accuracy", "table:losses.csv", *more)  # fmt: skip
+    return (
+        "search",
+        "small.yaml",
+        "gemmini_16x16",
+        "--precision",
+        "w8a8",
+        "--choice",
+        "weight_bits=2,4,8",
+        "--accuracy",
+        "table:losses.csv",
+        *more,
+    )
 
 
 @pytest.mark.parametrize("kib", [12, 16, 22, 27])
@@ -91,20 +104,47 @@ def test_the_best_of_all_configurations(run: Run, files: Path, kib: float) -> No
 
 def test_it_is_what_python_gives(run: Run, files: Path) -> None:
     limits = ["weight_bytes <= 16 KiB", "latency_s <= 1 ms"]
-    done = run(*small("--constraint", limits[0], "--constraint", limits[1], "--share", "kind",
-                      "--set", "batch=2", "--seed", "3", "--json"))  # fmt: skip
+    done = run(
+        *small(
+            "--constraint",
+            limits[0],
+            "--constraint",
+            limits[1],
+            "--share",
+            "kind",
+            "--set",
+            "batch=2",
+            "--seed",
+            "3",
+            "--json",
+        )
+    )
     found = pm.search(
-        "small.yaml", "gemmini_16x16", choices={"weight_bits": [2, 4, 8]}, constraints=limits,
-        accuracy=pm.accuracy.table("losses.csv"), share="kind", precision="w8a8",
-        set={"batch": 2}, seed=3,
-    )  # fmt: skip
+        "small.yaml",
+        "gemmini_16x16",
+        choices={"weight_bits": [2, 4, 8]},
+        constraints=limits,
+        accuracy=pm.accuracy.table("losses.csv"),
+        share="kind",
+        precision="w8a8",
+        set={"batch": 2},
+        seed=3,
+    )
     assert done.code == 0
     assert done.data == json.loads(json.dumps(found.to_dict()))
 
 
 def test_in_words(run: Run, files: Path) -> None:
-    done = run(*small("--constraint", "weight_bytes <= 16 KiB", "--constraint",
-                      "frames_per_s >= 30", "--relief", "--front"))  # fmt: skip
+    done = run(
+        *small(
+            "--constraint",
+            "weight_bytes <= 16 KiB",
+            "--constraint",
+            "frames_per_s >= 30",
+            "--relief",
+            "--front",
+        )
+    )
     assert (done.code, done.err) == (0, "")
     assert "small on gemmini_16x16: 4 decisions, 81 configurations" in done.out
     assert "(table losses.csv)" in done.out
@@ -137,10 +177,24 @@ def test_the_front_holds_and_is_proved(run: Run, files: Path) -> None:
 
 
 def test_patterns_of_layers(run: Run, files: Path) -> None:
-    done = run("search", "mobilenet_v2", "gemmini_16x16", "--precision", "w8a8", "--choice",
-               "weight_bits=4,8", "--choice", "weight_bits:kind:depthwise=8", "--choice",
-               "weight_bits:stage7.*=2", "--constraint", "latency_s <= 10 ms", "--objective",
-               "weight_bytes", "--json")  # fmt: skip
+    done = run(
+        "search",
+        "mobilenet_v2",
+        "gemmini_16x16",
+        "--precision",
+        "w8a8",
+        "--choice",
+        "weight_bits=4,8",
+        "--choice",
+        "weight_bits:kind:depthwise=8",
+        "--choice",
+        "weight_bits:stage7.*=2",
+        "--constraint",
+        "latency_s <= 10 ms",
+        "--objective",
+        "weight_bytes",
+        "--json",
+    )
     assert done.code == 0
     chosen = done.data["best"]["configuration"]
     assert chosen["stage7.0.depthwise.weights"] == "int2"
@@ -149,32 +203,73 @@ def test_patterns_of_layers(run: Run, files: Path) -> None:
 
 
 def test_hardware_beside_the_network(run: Run, files: Path) -> None:
-    done = run("search", "resnet18", "jetson_agx_orin", "--precision", "w8a8", "--choice",
-               "weight_bits=4,8", "--share", "network", "--choice",
-               "memories.main.bandwidth=60 GB/s,204.8 GB/s", "--constraint",
-               "weight_bytes <= 8 MiB")  # fmt: skip
+    done = run(
+        "search",
+        "resnet18",
+        "jetson_agx_orin",
+        "--precision",
+        "w8a8",
+        "--choice",
+        "weight_bits=4,8",
+        "--share",
+        "network",
+        "--choice",
+        "memories.main.bandwidth=60 GB/s,204.8 GB/s",
+        "--constraint",
+        "weight_bytes <= 8 MiB",
+    )
     assert done.code == 0
     assert "  memories.main.bandwidth  204.8 GB/s" in done.out.splitlines()
-    numbers = run("search", "resnet18", "jetson_agx_orin", "--precision", "w8a8", "--choice",
-                  "memories.main.bandwidth=6e10,204800000000")  # fmt: skip
+    numbers = run(
+        "search",
+        "resnet18",
+        "jetson_agx_orin",
+        "--precision",
+        "w8a8",
+        "--choice",
+        "memories.main.bandwidth=6e10,204800000000",
+    )
     assert "204.8 GB/s" in numbers.out
     assert "204800000000" not in numbers.out
 
 
 def test_rates_of_runs_whose_batch_is_decided(run: Run, files: Path) -> None:
-    done = run("search", "small.yaml", "gemmini_16x16", "--precision", "w8a8", "--choice",
-               "batch=1,2,4", "--choice", "weight_bits=4,8", "--share", "network", "--constraint",
-               "latency_s <= 2 ms", "--objective", "frames_per_s", "--json")  # fmt: skip
+    done = run(
+        "search",
+        "small.yaml",
+        "gemmini_16x16",
+        "--precision",
+        "w8a8",
+        "--choice",
+        "batch=1,2,4",
+        "--choice",
+        "weight_bits=4,8",
+        "--share",
+        "network",
+        "--constraint",
+        "latency_s <= 2 ms",
+        "--objective",
+        "frames_per_s",
+        "--json",
+    )
     rates: list[float] = []
     for batch, bits in product((1, 2, 4), (4, 8)):
-        p = pm.predict(pm.workload("small.yaml", batch=batch), "gemmini_16x16",
-                       precision=f"w{bits}a8")  # fmt: skip
+        p = pm.predict(
+            pm.workload("small.yaml", batch=batch), "gemmini_16x16", precision=f"w{bits}a8"
+        )
         if float(p.latency_s) <= 2e-3:
             rates.append(float(p.frames_per_s))
     assert done.data["best"]["value"] == pytest.approx(max(rates), rel=1e-9)
     assert done.data["objective"] == "frames_per_s"
-    wrong = run("search", "small.yaml", "gemmini_16x16", "--choice", "batch=1,2", "--objective",
-                "tokens_per_s")  # fmt: skip
+    wrong = run(
+        "search",
+        "small.yaml",
+        "gemmini_16x16",
+        "--choice",
+        "batch=1,2",
+        "--objective",
+        "tokens_per_s",
+    )
     assert (wrong.code, wrong.out) == (2, "")
     assert "did you mean 'frames_per_s'?" in wrong.err
 
@@ -289,23 +384,64 @@ def test_files(run: Run, files: Path) -> None:
 
 def test_every_fault_at_once(run: Run, files: Path) -> None:
     done = run(
-        "search", "mobilenet_v2", "gemmini_16x16", "--choice", "wieght_bits=4", "--choice",
-        "weight_bits", "--choice", "weight_bits:kind:depthwize=4,8", "--constraint",
-        "latency_s <= 5 MB", "--constraint", "latncy_s < 3 ms", "--objective", "accuracy_drop",
-        "--method", "foo", "--share", "foo", "--precision", "w4a77", "--set", "bacth=3", "--set",
-        "foo", "-o", "x.png", "--plot", "y.htm", "--time-limit", "-1", "--seed", "-1", "--engine",
-        "bar", "--runtime", "zzz",
-    )  # fmt: skip
+        "search",
+        "mobilenet_v2",
+        "gemmini_16x16",
+        "--choice",
+        "wieght_bits=4",
+        "--choice",
+        "weight_bits",
+        "--choice",
+        "weight_bits:kind:depthwize=4,8",
+        "--constraint",
+        "latency_s <= 5 MB",
+        "--constraint",
+        "latncy_s < 3 ms",
+        "--objective",
+        "accuracy_drop",
+        "--method",
+        "foo",
+        "--share",
+        "foo",
+        "--precision",
+        "w4a77",
+        "--set",
+        "bacth=3",
+        "--set",
+        "foo",
+        "-o",
+        "x.png",
+        "--plot",
+        "y.htm",
+        "--time-limit",
+        "-1",
+        "--seed",
+        "-1",
+        "--engine",
+        "bar",
+        "--runtime",
+        "zzz",
+    )
     assert (done.code, done.out) == (2, "")
     for words in (
-        "-o: 'x.png'", "--plot: 'y.htm'", "--set: 'foo' sets nothing", "--choice: 'weight_bits'",
-        "--runtime: no runtime is named 'zzz'", "--precision: ", "did you mean 'batch'?",
-        "--share: no layers are shared by 'foo'", "did you mean 'weight_bits'?",
+        "-o: 'x.png'",
+        "--plot: 'y.htm'",
+        "--set: 'foo' sets nothing",
+        "--choice: 'weight_bits'",
+        "--runtime: no runtime is named 'zzz'",
+        "--precision: ",
+        "did you mean 'batch'?",
+        "--share: no layers are shared by 'foo'",
+        "did you mean 'weight_bits'?",
         "--choice: weight_bits.kind:depthwize: 'kind:depthwize' fits no layer",
-        "--method: there is no method 'foo'", "--constraint: column 11: a time and a size",
-        "did you mean 'latency_s'?", "--objective: 'accuracy_drop' of what?",
-        "--time-limit: -1.0", "--seed: -1", "--engine: gemmini_16x16 has no engine 'bar'",
-    ):  # fmt: skip
+        "--method: there is no method 'foo'",
+        "--constraint: column 11: a time and a size",
+        "did you mean 'latency_s'?",
+        "--objective: 'accuracy_drop' of what?",
+        "--time-limit: -1.0",
+        "--seed: -1",
+        "--engine: gemmini_16x16 has no engine 'bar'",
+    ):
         assert words in done.err, words
     assert len(done.faults) == 17
     assert {path.name for path in files.iterdir()} == {"small.yaml", "losses.csv"}
@@ -340,9 +476,20 @@ def onnx_file(path: Path) -> None:
 
 def test_noise_of_the_weights_of_the_workload(run: Run, files: Path) -> None:
     onnx_file(files / "tiny.onnx")
-    done = run("search", "tiny.onnx", "gemmini_16x16", "--precision", "w8a8", "--choice",
-               "weight_bits=2,4,8", "--accuracy", "sqnr", "--constraint", "weight_bytes <= 3 KiB",
-               "--json")  # fmt: skip
+    done = run(
+        "search",
+        "tiny.onnx",
+        "gemmini_16x16",
+        "--precision",
+        "w8a8",
+        "--choice",
+        "weight_bits=2,4,8",
+        "--accuracy",
+        "sqnr",
+        "--constraint",
+        "weight_bytes <= 3 KiB",
+        "--json",
+    )
     assert done.code == 0
     assert done.data["source"] == "sqnr of tiny.onnx"
     # The sum of ||Q(W) - W||^2 / ||W||^2 over the layers that were chosen.
@@ -352,17 +499,41 @@ def test_noise_of_the_weights_of_the_workload(run: Run, files: Path) -> None:
     assert done.data["best"]["value"] == pytest.approx(
         float(model.table(list(chosen), options).loss([0] * len(chosen)))
     )
-    named = run("search", "tiny.onnx", "gemmini_16x16", "--precision", "w8a8", "--choice",
-                "weight_bits=2,4,8", "--accuracy", "sqnr:tiny.onnx", "--constraint",
-                "weight_bytes <= 3 KiB", "--json")  # fmt: skip
+    named = run(
+        "search",
+        "tiny.onnx",
+        "gemmini_16x16",
+        "--precision",
+        "w8a8",
+        "--choice",
+        "weight_bits=2,4,8",
+        "--accuracy",
+        "sqnr:tiny.onnx",
+        "--constraint",
+        "weight_bytes <= 3 KiB",
+        "--json",
+    )
     assert named.data == done.data
 
 
 def test_noise_of_activations_needs_their_values(run: Run, files: Path) -> None:
     onnx_file(files / "tiny.onnx")
-    words = ("search", "tiny.onnx", "gemmini_16x16", "--precision", "w8a8", "--choice",
-             "activation_bits=4,8", "--choice", "weight_bits=4,8", "--accuracy", "sqnr",
-             "--constraint", "weight_bytes <= 4 KiB", "--json")  # fmt: skip
+    words = (
+        "search",
+        "tiny.onnx",
+        "gemmini_16x16",
+        "--precision",
+        "w8a8",
+        "--choice",
+        "activation_bits=4,8",
+        "--choice",
+        "weight_bits=4,8",
+        "--accuracy",
+        "sqnr",
+        "--constraint",
+        "weight_bytes <= 4 KiB",
+        "--json",
+    )
     without = run(*words)
     assert (without.code, without.out) == (2, "")
     assert "--accuracy: no range of activations for layer 'two'" in without.err
@@ -370,10 +541,13 @@ def test_noise_of_activations_needs_their_values(run: Run, files: Path) -> None:
     done = run(*words, "--calibration", "ranges.csv")
     assert done.code == 0
     found = pm.search(
-        "tiny.onnx", "gemmini_16x16", precision="w8a8", constraints="weight_bytes <= 4 KiB",
+        "tiny.onnx",
+        "gemmini_16x16",
+        precision="w8a8",
+        constraints="weight_bytes <= 4 KiB",
         choices={"activation_bits": [4, 8], "weight_bits": [4, 8]},
         accuracy=pm.accuracy.sqnr("tiny.onnx", "ranges.csv"),
-    )  # fmt: skip
+    )
     assert done.data == json.loads(json.dumps(found.to_dict()))
 
 

@@ -28,8 +28,12 @@ def shell(redirection: str, *arguments: str, **settings: str) -> subprocess.Comp
     """Run the command with streams redirected as a shell does."""
     return subprocess.run(
         ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *arguments],
-        capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **settings},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, **settings},
+    )
 
 
 @posix
@@ -79,8 +83,9 @@ def test_a_reader_that_has_gone_is_told_nothing(arguments: tuple[str, ...]) -> N
     """rich by itself would end the process with 1, which means that nothing fits."""
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([*COMMAND, *arguments], stdout=write, stderr=subprocess.PIPE,
-                          check=False, timeout=120)  # fmt: skip
+    done = subprocess.run(
+        [*COMMAND, *arguments], stdout=write, stderr=subprocess.PIPE, check=False, timeout=120
+    )
     os.close(write)
     assert done.stderr == b""
     assert done.returncode == BROKEN_PIPE

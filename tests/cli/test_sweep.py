@@ -27,8 +27,14 @@ def test_json_rows_are_those_of_python(run: Run) -> None:
 
 
 def test_where_best_and_pareto(run: Run) -> None:
-    questions = ("--where", "tpot_s <= 20 ms", "--best", "energy_j", "--pareto",
-                 "latency_s,energy_j")  # fmt: skip
+    questions = (
+        "--where",
+        "tpot_s <= 20 ms",
+        "--best",
+        "energy_j",
+        "--pareto",
+        "latency_s,energy_j",
+    )
     done = run("sweep", "llama_3_8b", "-d", "a100", "-d", "rtx_4090", *GRID, *questions, "--json")
     kept = pm.sweep("llama_3_8b", ["a100", "rtx_4090"], SETTINGS).where("tpot_s <= 20 ms")
     best = kept.best("energy_j")
@@ -43,8 +49,9 @@ def test_where_best_and_pareto(run: Run) -> None:
 
 
 def test_without_an_output_the_fastest_rows_are_shown(run: Run) -> None:
-    done = run("sweep", "resnet18,mobilenet_v2", "-d", "a100,h100", "--set", "batch=1..8", "--top",
-               "3")  # fmt: skip
+    done = run(
+        "sweep", "resnet18,mobilenet_v2", "-d", "a100,h100", "--set", "batch=1..8", "--top", "3"
+    )
     lines = done.out.splitlines()
     assert lines[0].split()[:3] == ["workload", "device", "runtime"]
     assert len(lines) == 2 + 3
@@ -55,8 +62,9 @@ def test_a_file_with_its_manifest(run: Run, tmp_path: Path, suffix: str) -> None
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
     path = tmp_path / f"points{suffix}"
-    done = run("sweep", "llama_3_8b", "--device", "a100", *GRID, "-o", str(path), "--executor",
-               "process:2")  # fmt: skip
+    done = run(
+        "sweep", "llama_3_8b", "--device", "a100", *GRID, "-o", str(path), "--executor", "process:2"
+    )
     assert (done.code, done.out) == (0, "")
     assert Table.read(path) == pm.sweep("llama_3_8b", "a100", SETTINGS)
     manifest = json.loads((tmp_path / f"points{suffix}.manifest.json").read_text())
@@ -66,8 +74,9 @@ def test_a_file_with_its_manifest(run: Run, tmp_path: Path, suffix: str) -> None
 
 def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
-    done = run("sweep", "llama_3_8b", "--device", "a100", *GRID, "-o", str(path), "--dry-run",
-               "--json")  # fmt: skip
+    done = run(
+        "sweep", "llama_3_8b", "--device", "a100", *GRID, "-o", str(path), "--dry-run", "--json"
+    )
     assert done.data["points"] == 18
     assert done.data["bytes"] > 0
     assert list(tmp_path.iterdir()) == []
@@ -76,8 +85,17 @@ def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
 
 def test_nothing_that_fits_exits_1(run: Run) -> None:
     assert run("sweep", "llama_3_8b", "-d", "stm32h743", "--set", "batch=1,2").code == 1
-    done = run("sweep", "llama_3_8b", "-d", "a100", *GRID, "--where", "latency_s > 1 h", "--best",
-               "energy_j")  # fmt: skip
+    done = run(
+        "sweep",
+        "llama_3_8b",
+        "-d",
+        "a100",
+        *GRID,
+        "--where",
+        "latency_s > 1 h",
+        "--best",
+        "energy_j",
+    )
     assert done.code == 1
     assert "no point qualifies" in done.out
 
@@ -95,12 +113,33 @@ def test_what_does_not_fit_is_named_and_shown_where_nothing_does(run: Run) -> No
 
 
 def test_zip_and_sample(run: Run) -> None:
-    done = run("sweep", "llama_3_8b", "-d", "a100", "--set", "batch=1,2", "--set", "context=3,4",
-               "--zip", "batch,context", "--json")  # fmt: skip
+    done = run(
+        "sweep",
+        "llama_3_8b",
+        "-d",
+        "a100",
+        "--set",
+        "batch=1,2",
+        "--set",
+        "context=3,4",
+        "--zip",
+        "batch,context",
+        "--json",
+    )
     assert [(r["batch"], r["context"]) for r in done.data["rows"]] == [(1, 3), (2, 4)]
-    arguments = ("sweep", "llama_3_8b", "-d", "a100", "--set", "batch=uniform(1, 64)", "--set",
-                 "memories.main.bandwidth=loguniform(100 GB/s, 10 TB/s)", "--sobol", "16",
-                 "--json")  # fmt: skip
+    arguments = (
+        "sweep",
+        "llama_3_8b",
+        "-d",
+        "a100",
+        "--set",
+        "batch=uniform(1, 64)",
+        "--set",
+        "memories.main.bandwidth=loguniform(100 GB/s, 10 TB/s)",
+        "--sobol",
+        "16",
+        "--json",
+    )
     first, again = run(*arguments).data["rows"], run(*arguments).data["rows"]
     assert first == again
     assert len(first) == 16
@@ -109,19 +148,52 @@ def test_zip_and_sample(run: Run) -> None:
 
 def test_all_faults_of_one_line_at_once(run: Run, tmp_path: Path) -> None:
     done = run(
-        "sweep", "llama_3_8b", "lama", "--device", "a1000,tag:fone", "--device", "a100", "--set",
-        "memories.main.bandwidth=25 GB", "--set", "bacth=1", "--set", "context=9..1", "--where",
-        "tpt_s < 1", "--best", "enrgy_j", "--pareto", "latency_s,device", "--zip", "batch,y",
-        "--executor", "proces:2", "--metrics", "latency", "-o", str(tmp_path / "no" / "x.txt"),
-    )  # fmt: skip
+        "sweep",
+        "llama_3_8b",
+        "lama",
+        "--device",
+        "a1000,tag:fone",
+        "--device",
+        "a100",
+        "--set",
+        "memories.main.bandwidth=25 GB",
+        "--set",
+        "bacth=1",
+        "--set",
+        "context=9..1",
+        "--where",
+        "tpt_s < 1",
+        "--best",
+        "enrgy_j",
+        "--pareto",
+        "latency_s,device",
+        "--zip",
+        "batch,y",
+        "--executor",
+        "proces:2",
+        "--metrics",
+        "latency",
+        "-o",
+        str(tmp_path / "no" / "x.txt"),
+    )
     assert done.code == 2
     assert done.out == ""
     for part in (
-        "no workload is named 'lama'", "no device is named 'a1000'", "tag:phone",
-        "did you mean '25 GB/s'", "did you mean 'batch'", "runs backwards", "no column 'tpt_s'",
-        "no column 'enrgy_j'", "--pareto", "no axis 'y'", "did you mean 'process:2'",
-        "did you mean 'latency_s'", "x.txt", "there is no folder",
-    ):  # fmt: skip
+        "no workload is named 'lama'",
+        "no device is named 'a1000'",
+        "tag:phone",
+        "did you mean '25 GB/s'",
+        "did you mean 'batch'",
+        "runs backwards",
+        "no column 'tpt_s'",
+        "no column 'enrgy_j'",
+        "--pareto",
+        "no axis 'y'",
+        "did you mean 'process:2'",
+        "did you mean 'latency_s'",
+        "x.txt",
+        "there is no folder",
+    ):
         assert part in done.err, part
     assert list(tmp_path.iterdir()) == []
 
@@ -157,20 +229,38 @@ def test_resume_keeps_the_file_of_another_sweep(run: Run, tmp_path: Path) -> Non
 
 
 def test_empty_items_of_lists_are_faults(run: Run) -> None:
-    done = run("sweep", "resnet18,", "-d", "a100,,h100", "--set", "batch=1,,2", "--set",
-               "memories.main.bandwidth=,1 TB/s", "--precision", "fp16,,int8", "--metrics",
-               "latency_s,", "--set", "device=a100,")  # fmt: skip
+    done = run(
+        "sweep",
+        "resnet18,",
+        "-d",
+        "a100,,h100",
+        "--set",
+        "batch=1,,2",
+        "--set",
+        "memories.main.bandwidth=,1 TB/s",
+        "--precision",
+        "fp16,,int8",
+        "--metrics",
+        "latency_s,",
+        "--set",
+        "device=a100,",
+    )
     assert done.code == 2
     expected = "; expected a value on both sides of each comma; did you mean "
-    assert sorted(done.faults) == sorted([
-        f"error: item 2 of 'resnet18,' is empty{expected}'resnet18'?",
-        f"error: --device: item 2 of 'a100,,h100' is empty{expected}'a100,h100'?",
-        f"error: --set: device: item 2 of 'a100,' is empty{expected}'a100'?",
-        f"error: --set: batch: item 2 of '1,,2' is empty{expected}'1,2'?",
-        f"error: --set: memories.main.bandwidth: item 1 of ',1 TB/s' is empty{expected}'1 TB/s'?",
-        f"error: --set: precision: item 2 of 'fp16,,int8' is empty{expected}'fp16,int8'?",
-        f"error: --metrics: item 2 of 'latency_s,' is empty{expected}'latency_s'?",
-    ])  # fmt: skip
+    assert sorted(done.faults) == sorted(
+        [
+            f"error: item 2 of 'resnet18,' is empty{expected}'resnet18'?",
+            f"error: --device: item 2 of 'a100,,h100' is empty{expected}'a100,h100'?",
+            f"error: --set: device: item 2 of 'a100,' is empty{expected}'a100'?",
+            f"error: --set: batch: item 2 of '1,,2' is empty{expected}'1,2'?",
+            (
+                "error: --set: memories.main.bandwidth: item 1 of ',1 TB/s' is empty"
+                f"{expected}'1 TB/s'?"
+            ),
+            f"error: --set: precision: item 2 of 'fp16,,int8' is empty{expected}'fp16,int8'?",
+            f"error: --metrics: item 2 of 'latency_s,' is empty{expected}'latency_s'?",
+        ]
+    )
     with pytest.raises(pm.errors.InputError, match="item 2 of 'a100,,h100' is empty"):
         pm.sweep("resnet18", "a100,,h100")
 
@@ -199,8 +289,16 @@ def test_the_best_says_of_how_many_it_is_the_best(run: Run) -> None:
     table = pm.sweep("resnet18", "tag:phone")
     known = int(np.isfinite(table["energy_j"]).sum())
     assert 0 < known < len(table)
-    done = run("sweep", "resnet18", "-d", "tag:phone", "--best", "energy_j", "--pareto",
-               "latency_s,energy_j")  # fmt: skip
+    done = run(
+        "sweep",
+        "resnet18",
+        "-d",
+        "tag:phone",
+        "--best",
+        "energy_j",
+        "--pareto",
+        "latency_s,energy_j",
+    )
     assert done.code == 0
     told = f"of those that have a number ({known} of {len(table)} that fit)"
     assert done.out.count(told) == 2
@@ -217,11 +315,15 @@ def test_what_has_no_number_anywhere_is_no_answer(run: Run) -> None:
     assert run("sweep", "resnet18", "-d", "apple_a14", "--pareto", "energy_j").code == 1
 
 
-@pytest.mark.parametrize("command", [
-    ("sweep", "resnet18", "-d", "a100", "--set", "batch=uniform(1, 9)", "--sobol", "8"),
-    ("search", "resnet18", "a100", "--choice", "weight_bits=4,8"),
-    ("stream", "llama_3_8b", "raspberry_pi_5"), ("allocate", "resnet18"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sweep", "resnet18", "-d", "a100", "--set", "batch=uniform(1, 9)", "--sobol", "8"),
+        ("search", "resnet18", "a100", "--choice", "weight_bits=4,8"),
+        ("stream", "llama_3_8b", "raspberry_pi_5"),
+        ("allocate", "resnet18"),
+    ],
+)
 def test_a_seed_below_zero_is_refused(run: Run, command: tuple[str, ...]) -> None:
     done = run(*command, "--seed", "-1")
     assert done.code == 2
@@ -247,8 +349,16 @@ def test_a_sweep_needs_a_file_and_no_pipe(run: Run, tmp_path: Path) -> None:
 
 def test_a_report_says_of_how_many_rows_the_best_is(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "r.html"
-    done = run("sweep", "resnet18", "-d", "tag:phone,finn_kws_w3a3", "--best", "energy_j",
-               "--report", str(page))  # fmt: skip
+    done = run(
+        "sweep",
+        "resnet18",
+        "-d",
+        "tag:phone,finn_kws_w3a3",
+        "--best",
+        "energy_j",
+        "--report",
+        str(page),
+    )
     assert done.code == 0
     text = page.read_text()
     assert "Best energy_j of those that have a number (1 of " in text

@@ -71,8 +71,15 @@ def test_a_schedule_that_is_proved_away_exits_1(run: Run) -> None:
     assert run("schedule", "tiny_cnn", "--capacity", "1 MiB").code == 0
 
 
-WORDS = ("search", "tiny_cnn", "jetson_agx_orin", "--precision", "w8a8", "--choice",
-         "weight_bits=2,4,8")  # fmt: skip
+WORDS = (
+    "search",
+    "tiny_cnn",
+    "jetson_agx_orin",
+    "--precision",
+    "w8a8",
+    "--choice",
+    "weight_bits=2,4,8",
+)
 
 
 def test_a_search_without_time_finds_nothing_and_proves_nothing(run: Run) -> None:

@@ -91,16 +91,20 @@ def test_an_option_is_read_alike_everywhere() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("predict llama_3_8b h100 --concurrency 8",
-         "--concurrency is an option of `perfmodel serve`"),
-        ("predict llama_3_8b h100 --set concurrency=8",
-         "expected --concurrency of `perfmodel serve`"),
+        (
+            "predict llama_3_8b h100 --concurrency 8",
+            "--concurrency is an option of `perfmodel serve`",
+        ),
+        (
+            "predict llama_3_8b h100 --set concurrency=8",
+            "expected --concurrency of `perfmodel serve`",
+        ),
         ("schedule resnet18 --capacity 64KiB --set method=beam", "expected the option --method"),
         ("predict resnet18 a100 --precison fp16", "did you mean '--precision'?"),
         ("serve llama_3_8b h100 --batch 4", "--batch is an option of `perfmodel predict`, "),
         ("workload show resnet18 --precision int8", "--precision is an option of `perfmodel "),
     ],
-)  # fmt: skip
+)
 def test_a_word_of_another_command_is_answered_with_it(run: Run, line: str, words: str) -> None:
     done = run(*line.split())
     assert (done.code, done.out) == (2, "")
@@ -156,13 +160,34 @@ def test_tensor_is_the_share_of_one_device_everywhere(run: Run) -> None:
     """What `serve` costs on one of its devices is what other commands answer about."""
     served = pm.serve("llama_3_8b", "h100", runtime="vllm", tensor=2, prompt=512, generate=2)
     decode = served.decode
-    own = run("predict", "llama_3_8b", "h100", "--runtime", "vllm", "--tensor", "2",
-              "--context", "513", "--json").data  # fmt: skip
+    own = run(
+        "predict",
+        "llama_3_8b",
+        "h100",
+        "--runtime",
+        "vllm",
+        "--tensor",
+        "2",
+        "--context",
+        "513",
+        "--json",
+    ).data
     assert own["latency_s"] == pytest.approx(float(decode.latency_s), rel=1e-12)
     assert own["weight_bytes"] == float(decode.weight_bytes)
     assert any("one of 2 devices" in note for note in own["notes"])
-    rows = run("sweep", "llama_3_8b", "-d", "h100", "--runtime", "vllm", "--tensor", "1,2",
-               "--context", "513", "--json").data["rows"]  # fmt: skip
+    rows = run(
+        "sweep",
+        "llama_3_8b",
+        "-d",
+        "h100",
+        "--runtime",
+        "vllm",
+        "--tensor",
+        "1,2",
+        "--context",
+        "513",
+        "--json",
+    ).data["rows"]
     assert rows[1]["latency_s"] == pytest.approx(own["latency_s"], rel=1e-12)
     # Heads, feed-forward and vocabulary halve; the norms (65 vectors of 4,096) do not.
     whole, half = (pm.workload("llama_3_8b", tensor=n).weights for n in (1, 2))

@@ -18,10 +18,19 @@ from perfmodel.cost.collectives import (
 from perfmodel.errors import InputError
 
 RING = CollectiveCostConstants(
-    launch=5e-6, step=8e-7, middle_start=1e-6, middle_step=1e-6, bulk_start=8e-6, bulk_step=2e-6,
-    low_share=0.05, middle_share=0.5, pair_share=0.65, eight_share=0.8, bridge_share=0.5,
+    launch=5e-6,
+    step=8e-7,
+    middle_start=1e-6,
+    middle_step=1e-6,
+    bulk_start=8e-6,
+    bulk_step=2e-6,
+    low_share=0.05,
+    middle_share=0.5,
+    pair_share=0.65,
+    eight_share=0.8,
+    bridge_share=0.5,
     ramp=1e-5,
-)  # fmt: skip
+)
 
 
 def ring_by_steps(name: str, size: int, n: int) -> int:
@@ -49,9 +58,11 @@ def test_a_small_message_is_steps_and_a_large_one_is_bandwidth(name: str) -> Non
 
 
 @given(
-    name=st.sampled_from(sorted(COLLECTIVES)), size=st.floats(10.0, 1e10),
-    n=st.integers(2, 8), factor=st.floats(1.0, 8.0),
-)  # fmt: skip
+    name=st.sampled_from(sorted(COLLECTIVES)),
+    size=st.floats(10.0, 1e10),
+    n=st.integers(2, 8),
+    factor=st.floats(1.0, 8.0),
+)
 def test_more_link_is_never_slower_and_more_bytes_never_faster(
     name: str, size: float, n: int, factor: float
 ) -> None:
@@ -88,14 +99,22 @@ def test_a_faster_link_of_a_varied_machine_counts() -> None:
 
 @pytest.mark.parametrize(
     ("change", "path"),
-    [({"name": "all_redcue"}, "name"), ({"devices": 1}, "devices"),
-     ({"runtime": "llama_cpp_cuda"}, "runtime"), ({"link": "token_ring"}, "link"),
-     ({"device": "mi300x"}, "links")],
-)  # fmt: skip
+    [
+        ({"name": "all_redcue"}, "name"),
+        ({"devices": 1}, "devices"),
+        ({"runtime": "llama_cpp_cuda"}, "runtime"),
+        ({"link": "token_ring"}, "link"),
+        ({"device": "mi300x"}, "links"),
+    ],
+)
 def test_bad_questions_say_where_they_are_wrong(change: dict[str, object], path: str) -> None:
     asked: dict[str, object] = {
-        "name": "all_reduce", "message_bytes": 1e6, "devices": 8, "device": "h100", **change
-    }  # fmt: skip
+        "name": "all_reduce",
+        "message_bytes": 1e6,
+        "devices": 8,
+        "device": "h100",
+        **change,
+    }
     with pytest.raises(InputError) as error:
         pm.collective(**asked)  # type: ignore[arg-type]
     assert error.value.faults[0].path == path

@@ -29,9 +29,7 @@ LEVELS = ("L1", "L2", "L3", "MEM")
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(
-    "machine", ["skylakesp2", "casclakesp2", "icx36", "rome1", "milan1"]
-)  # fmt: skip
+@pytest.mark.parametrize("machine", ["skylakesp2", "casclakesp2", "icx36", "rome1", "milan1"])
 def test_the_published_hypotheses_are_limits_of_the_model(data: Path, machine: str) -> None:
     """With kerncraft's machine parameters: its prediction of each row.
 
@@ -49,11 +47,13 @@ def test_the_published_hypotheses_are_limits_of_the_model(data: Path, machine: s
     for row in rows:
         spec = specs[f"{machine}_{row['isa']}"]
         core = EcmCore(
-            vector=32.0 if row["isa"] == "avx" else 64.0, loads_per_clock=1e9,
-            stores_per_clock=1e9, load_bandwidth=spec["L1_read_bw"],
+            vector=32.0 if row["isa"] == "avx" else 64.0,
+            loads_per_clock=1e9,
+            stores_per_clock=1e9,
+            load_bandwidth=spec["L1_read_bw"],
             access_bandwidth=spec.get("L1_shared_bw", np.inf),
             overlap=1.0 if intel else 300.0,
-        )  # fmt: skip
+        )
         # Bytes a clock of stores, as stores a clock.
         core = core._replace(stores_per_clock=spec["L1_write_bw"] / core.vector)
         inner = 64.0 / spec["L2_read_bw"]
@@ -127,11 +127,17 @@ streams = st.integers(0, 4).map(float)
 
 @given(
     streams, streams, streams, positive, positive, positive, st.floats(1.0, 30.0), st.floats(0, 5)
-)  # fmt: skip
+)
 def test_times_lie_between_the_largest_and_the_sum(
-    reads: float, writes: float, updates: float, near: float, far: float, out: float,
-    overlap: float, replay: float,
-) -> None:  # fmt: skip
+    reads: float,
+    writes: float,
+    updates: float,
+    near: float,
+    far: float,
+    out: float,
+    overlap: float,
+    replay: float,
+) -> None:
     if reads + writes + updates == 0:
         reads = 1.0
     work = Work(reads + updates, 0.0, reads, writes, updates)

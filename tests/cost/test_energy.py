@@ -31,9 +31,12 @@ from perfmodel.units import parse
 from perfmodel.workload.library import find
 
 TOTALS = {
-    "latency_s": 2.0, "operations int8": 10.0, "operations vector": 4.0, "traffic near": 6.0,
+    "latency_s": 2.0,
+    "operations int8": 10.0,
+    "operations vector": 4.0,
+    "traffic near": 6.0,
     "traffic main": 3.0,
-}  # fmt: skip
+}
 FACTS = {
     "engines.e.energy_per_op.int8": 0.5,
     "memories.near.energy_per_byte": 0.25,
@@ -50,8 +53,13 @@ def setting(facts: dict[str, float], precision: str = "int8") -> Setting:
 
 def test_every_part_is_counted() -> None:
     found = run_energy(TOTALS, setting(FACTS))
-    assert found.parts == {"compute int8": 5.0, "compute vector": 2.0, "memory near": 1.5,
-                           "memory main": 6.0, "static": 2.0}  # fmt: skip
+    assert found.parts == {
+        "compute int8": 5.0,
+        "compute vector": 2.0,
+        "memory near": 1.5,
+        "memory main": 6.0,
+        "static": 2.0,
+    }
     assert (found.joule, found.model) == (16.5, ALL)
 
 
@@ -100,8 +108,13 @@ def test_a_kind_prices_its_own() -> None:
     totals = TOTALS | {"energy array": 7.0, "energy noc": 1.0}
     covered = ("operations int8", "traffic near")
     found = run_energy(totals, setting(FACTS), covered)
-    assert found.parts == {"array": 7.0, "noc": 1.0, "compute vector": 2.0, "memory main": 6.0,
-                           "static": 2.0}  # fmt: skip
+    assert found.parts == {
+        "array": 7.0,
+        "noc": 1.0,
+        "compute vector": 2.0,
+        "memory main": 6.0,
+        "static": 2.0,
+    }
     assert found.joule == 18.0
     assert found.model == f"energies of the kind + {ALL}"
     # What it covers needs no figure of the device.
@@ -115,9 +128,7 @@ def test_a_kind_that_covers_everything() -> None:
     totals = TOTALS | {"energy chip": 7.0}
     covered = [key for key in totals if key.startswith(("operations", "traffic"))]
     found = run_energy(totals, setting({}), covered)
-    assert (found.joule, found.model) == (
-        7.0, "energies of the kind; static power not counted"
-    )  # fmt: skip
+    assert (found.joule, found.model) == (7.0, "energies of the kind; static power not counted")
 
 
 def test_dram_at_rest_stands_for_idle_power() -> None:
@@ -208,8 +219,12 @@ def test_a_device_that_asks(tmp_path: Path) -> None:
     assert origin.source == "horowitz2014, jouppi2021"
     found = predict(find("resnet18"), machine, precision="int8")
     assert set(found.energy.parts) == {
-        "compute int8", "compute vector", "memory sram", "memory lpddr4", "background lpddr4",
-    }  # fmt: skip
+        "compute int8",
+        "compute vector",
+        "memory sram",
+        "memory lpddr4",
+        "background lpddr4",
+    }
     assert found.energy.parts["compute int8"] == pytest.approx(
         found.macs * operation_energy("int8", 28.0)
     )
@@ -221,10 +236,13 @@ def test_a_device_that_asks(tmp_path: Path) -> None:
 
 def test_what_is_stated_stays(tmp_path: Path) -> None:
     stated = device(
-        tmp_path, 'energy: {node: "28 nm"}',
-        **{"    peaks:": '    energy_per_op: {int8: "1 pJ/OP"}\n    peaks:',
-           'capacity: "1 MiB",': 'capacity: "1 MiB", energy_per_byte: "3 pJ/B",'},
-    ).machine()  # fmt: skip
+        tmp_path,
+        'energy: {node: "28 nm"}',
+        **{
+            "    peaks:": '    energy_per_op: {int8: "1 pJ/OP"}\n    peaks:',
+            'capacity: "1 MiB",': 'capacity: "1 MiB", energy_per_byte: "3 pJ/B",',
+        },
+    ).machine()
     assert stated["engines.npu.energy_per_op.int8"] == pytest.approx(1e-12)
     assert stated["memories.sram.energy_per_byte"] == pytest.approx(3e-12)
     assert stated.provenance["memories.sram.energy_per_byte"].writer == "device small_npu"
@@ -305,9 +323,18 @@ def test_commands_know_the_section(tmp_path: Path, capsys: pytest.CaptureFixture
 
 # Silicon nodes as makers name them, nanometres.
 NODES = {
-    "a100": 7, "h100": 4, "mi300x": 5, "rtx_4090": 5, "jetson_agx_orin": 8, "tpu_v1": 28,
-    "apple_m1": 5, "raspberry_pi_5": 16, "rk3588": 8, "stm32h743": 40, "edge_tpu": 14,
-}  # fmt: skip
+    "a100": 7,
+    "h100": 4,
+    "mi300x": 5,
+    "rtx_4090": 5,
+    "jetson_agx_orin": 8,
+    "tpu_v1": 28,
+    "apple_m1": 5,
+    "raspberry_pi_5": 16,
+    "rk3588": 8,
+    "stm32h743": 40,
+    "edge_tpu": 14,
+}
 
 
 @pytest.mark.parametrize("name", NODES)

@@ -95,8 +95,12 @@ def wire_checks() -> list[tuple[float, float]]:
     for row in table("memories")["wires"]["checks"]:
         metres = row["millimetres"] * 1e-3
         node = nanometres(row["node"])
-        found.append((float(wire_energy(row["bits"], metres, node, volts=row["volts"])),
-                      parse(row["energy"], "energy")))  # fmt: skip
+        found.append(
+            (
+                float(wire_energy(row["bits"], metres, node, volts=row["volts"])),
+                parse(row["energy"], "energy"),
+            )
+        )
     return found
 
 
@@ -342,10 +346,15 @@ def test_background_is_taken_off_what_was_published() -> None:
 def test_every_number_has_a_source() -> None:
     memories = table("memories")
     entries = [
-        *table("operations")["anchors"], *table("operations")["areas"],
-        *table("operations")["checks"], *memories["dram"].values(), *memories["currents"].values(),
-        *memories["flash"].values(), *memories["links"].values(), memories["wires"]["reference"],
-    ]  # fmt: skip
+        *table("operations")["anchors"],
+        *table("operations")["areas"],
+        *table("operations")["checks"],
+        *memories["dram"].values(),
+        *memories["currents"].values(),
+        *memories["flash"].values(),
+        *memories["links"].values(),
+        memories["wires"]["reference"],
+    ]
     known: set[str] = {key for name in NAMES for key in sources(name)}
     for item in entries:
         assert item["source"] in known

@@ -22,9 +22,15 @@ def test_electricity_of_a_kilowatt() -> None:
 
 def test_parts_add_up() -> None:
     found = hardwired_systems(
-        np.array([1.0, 50.0]), chips=16.0, chip_usd=5000.0, design_usd=3e7, first_masks_usd=6e7,
-        masks_again_usd=3e7, system_w=7000.0, updates=2.0,
-    )  # fmt: skip
+        np.array([1.0, 50.0]),
+        chips=16.0,
+        chip_usd=5000.0,
+        design_usd=3e7,
+        first_masks_usd=6e7,
+        masks_again_usd=3e7,
+        system_w=7000.0,
+        updates=2.0,
+    )
     np.testing.assert_allclose(found.capex_usd, found.node_usd + found.infrastructure_usd)
     np.testing.assert_allclose(
         found.static_usd, found.capex_usd + found.electricity_usd + found.maintenance_usd

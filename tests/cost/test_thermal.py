@@ -121,9 +121,13 @@ def test_still_air_cools_a_plate_as_the_laminar_law_says() -> None:
 
 
 FACTS = {
-    "power.busy": 30.0, "power.idle": 1.0, "power.thermal_resistance": 2.0,
-    "power.heat_capacity": 50.0, "power.limit": 45.0, "power.battery": 36e3,
-}  # fmt: skip
+    "power.busy": 30.0,
+    "power.idle": 1.0,
+    "power.thermal_resistance": 2.0,
+    "power.heat_capacity": 50.0,
+    "power.limit": 45.0,
+    "power.battery": 36e3,
+}
 
 
 def test_an_outcome_adds_up() -> None:
@@ -190,18 +194,36 @@ some = st.floats(0.01, 100.0)
 
 
 @given(
-    power=st.lists(some, min_size=2, max_size=8), busy=some | st.none(), idle=st.floats(0.0, 10.0),
-    resistance=some, limit=st.floats(1.0, 200.0) | st.none(), ambient=st.floats(0.0, 60.0),
-    capacity=st.floats(1.0, 1e4), exponent=st.floats(1.0, 3.0),
-)  # fmt: skip
+    power=st.lists(some, min_size=2, max_size=8),
+    busy=some | st.none(),
+    idle=st.floats(0.0, 10.0),
+    resistance=some,
+    limit=st.floats(1.0, 200.0) | st.none(),
+    ambient=st.floats(0.0, 60.0),
+    capacity=st.floats(1.0, 1e4),
+    exponent=st.floats(1.0, 3.0),
+)
 def test_more_power_never_lasts_longer(
-    power: list[float], busy: float | None, idle: float, resistance: float, limit: float | None,
-    ambient: float, capacity: float, exponent: float,
-) -> None:  # fmt: skip
+    power: list[float],
+    busy: float | None,
+    idle: float,
+    resistance: float,
+    limit: float | None,
+    ambient: float,
+    capacity: float,
+    exponent: float,
+) -> None:
     """Nor gives more runs an hour, nor a higher speed; whatever ceilings and limits are stated."""
-    facts = {"power.busy": busy, "power.idle": idle, "power.thermal_resistance": resistance,
-             "power.limit": limit, "power.ambient": ambient, "power.heat_capacity": capacity,
-             "power.speed_exponent": exponent, "power.battery": 5e4}  # fmt: skip
+    facts = {
+        "power.busy": busy,
+        "power.idle": idle,
+        "power.thermal_resistance": resistance,
+        "power.limit": limit,
+        "power.ambient": ambient,
+        "power.heat_capacity": capacity,
+        "power.speed_exponent": exponent,
+        "power.battery": 5e4,
+    }
     facts = {path: value for path, value in facts.items() if value is not None}
     watts = np.sort(power)
     found = thermal_outcome(facts, 1.0, watts)
@@ -220,8 +242,12 @@ def test_more_power_never_lasts_longer(
 
 
 def test_a_ceiling_below_the_heat_limit_holds_for_hot_devices_too() -> None:
-    facts = {"power.busy": 8.0, "power.thermal_resistance": 2.0, "power.limit": 45.0,
-             "power.heat_capacity": 180.0}  # fmt: skip
+    facts = {
+        "power.busy": 8.0,
+        "power.thermal_resistance": 2.0,
+        "power.limit": 45.0,
+        "power.heat_capacity": 180.0,
+    }
     found = thermal_outcome(facts, 1.0, np.array([8.0, 9.0, 9.9, 10.1, 20.0]))
     # RC ln(P / (P - 8)): until the body is as warm as 8 W keep it, 41 degrees.
     expected = [np.inf, *(360 * np.log(p / (p - 8.0)) for p in (9.0, 9.9, 10.1, 20.0))]
@@ -263,9 +289,12 @@ def test_air_warmer_than_a_body_heats_it_alike() -> None:
 
 def test_a_prediction_opens_its_thermal_outcome() -> None:
     changes = {
-        "power.thermal_resistance": "3.7 K/W", "power.heat_capacity": "170 J/K",
-        "power.limit": "45 degC", "power.battery": "15 Wh", "power.busy": "8 W",
-    }  # fmt: skip
+        "power.thermal_resistance": "3.7 K/W",
+        "power.heat_capacity": "170 J/K",
+        "power.limit": "45 degC",
+        "power.battery": "15 Wh",
+        "power.busy": "8 W",
+    }
     machine = hardware("snapdragon_8_gen_3").machine().vary(changes)
     workload = find("llama_3_8b", {"phase": "decode", "context": 512})
     found = predict(workload, machine, precision="w4a16")

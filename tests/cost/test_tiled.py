@@ -28,8 +28,12 @@ def table_of(name: str, points: int = 1, **parameters: object) -> OperatorTable:
 
 
 def setting_of(capacity: object, precision: str = "int8", weights: str = "dram") -> Setting:
-    facts = {"memories.sram.capacity": capacity, "memories.dram.capacity": 1e12,
-             "memories.dram.bandwidth": 1e10, "memories.flash.bandwidth": 1e9}  # fmt: skip
+    facts = {
+        "memories.sram.capacity": capacity,
+        "memories.dram.capacity": 1e12,
+        "memories.dram.bandwidth": 1e10,
+        "memories.flash.bandwidth": 1e9,
+    }
     return Setting(facts, "npu", ("sram", "dram"), weights, as_precision(precision))
 
 
@@ -98,10 +102,11 @@ def test_arrays_of_batches_equal_singles(batches: list[int], capacity: float) ->
     table = table_of("llama_3_8b", len(batch), phase="decode", batch=batch, context=77)
     exact = network(table, setting_of(capacity))
     singles = [
-        network(table_of("llama_3_8b", phase="decode", batch=float(b), context=77),
-                setting_of(capacity))[0]
+        network(
+            table_of("llama_3_8b", phase="decode", batch=float(b), context=77), setting_of(capacity)
+        )[0]
         for b in batch
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(np.broadcast_to(exact, len(batch)), singles, rtol=1e-12)
 
 

@@ -29,14 +29,20 @@ def write(name: str, model: Any, packed: bool = False) -> None:
         (folder / f"{name}.json").write_text(text + "\n")
         return
     with zipfile.ZipFile(HERE / f"{name}.keras", "w") as made:
-        made.writestr(zipfile.ZipInfo("config.json"), text, compress_type=zipfile.ZIP_DEFLATED,
-                      compresslevel=9)  # fmt: skip
+        made.writestr(
+            zipfile.ZipInfo("config.json"),
+            text,
+            compress_type=zipfile.ZIP_DEFLATED,
+            compresslevel=9,
+        )
 
 
 def stripped(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: "" if k in {"function", "code"} and isinstance(v, list | dict) else stripped(v)
-                for k, v in value.items()}  # fmt: skip
+        return {
+            k: "" if k in {"function", "code"} and isinstance(v, list | dict) else stripped(v)
+            for k, v in value.items()
+        }
     return [stripped(v) for v in value] if isinstance(value, list) else value
 
 
@@ -100,13 +106,19 @@ def generation_2() -> None:
     x = layers.Activation("softmax", name="classes")(q.QDense(5, name="fc4", **text)(x))
     write("jet_tagger_qkeras", keras.Model(features, x))
     image = x = layers.Input((32, 32, 3), name="image")
-    x = q.QConv2D(16, 3, kernel_quantizer="ternary", bias_quantizer=q.quantized_bits(10, 2),
-                  name="conv")(x)  # fmt: skip
+    x = q.QConv2D(
+        16, 3, kernel_quantizer="ternary", bias_quantizer=q.quantized_bits(10, 2), name="conv"
+    )(x)
     x = q.QActivation("quantized_relu(3,1)", name="relu")(q.QBatchNormalization(name="norm")(x))
     x = q.QDepthwiseConv2D(3, depthwise_quantizer="binary", name="depthwise")(x)
     x = layers.Flatten()(layers.MaxPooling2D()(q.QActivation("quantized_tanh(4)", name="tanh")(x)))
-    x = q.QDense(10, kernel_quantizer=q.quantized_po2(4), bias_quantizer=None, name="dense",
-                 activation="quantized_bits(8,4)")(x)  # fmt: skip
+    x = q.QDense(
+        10,
+        kernel_quantizer=q.quantized_po2(4),
+        bias_quantizer=None,
+        name="dense",
+        activation="quantized_bits(8,4)",
+    )(x)
     write("mixed_qkeras", keras.Model(image, x))
 
 

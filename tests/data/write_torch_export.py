@@ -58,8 +58,14 @@ class Frozen(nn.Module):
         return z + y[:, :4] + self.head(x)
 
 
-def write(name: str, module: nn.Module, args: tuple[Any, ...], free: Any = None,
-          core: bool = False, **kwargs: Any) -> None:  # fmt: skip
+def write(
+    name: str,
+    module: nn.Module,
+    args: tuple[Any, ...],
+    free: Any = None,
+    core: bool = False,
+    **kwargs: Any,
+) -> None:
     """Export a module, count it, and keep its graph."""
     module = module.eval()
     program = export(module, args, kwargs, dynamic_shapes=free)
@@ -83,8 +89,12 @@ def write(name: str, module: nn.Module, args: tuple[Any, ...], free: Any = None,
     text = json.dumps(graph, separators=(",", ":"))
     path = (EXAMPLES if name == "resnet18" else HERE) / f"{name}.pt2"
     with zipfile.ZipFile(path, "w") as made:
-        made.writestr(zipfile.ZipInfo(f"{name}/models/model.json"), text,
-                      compress_type=zipfile.ZIP_DEFLATED, compresslevel=9)  # fmt: skip
+        made.writestr(
+            zipfile.ZipInfo(f"{name}/models/model.json"),
+            text,
+            compress_type=zipfile.ZIP_DEFLATED,
+            compresslevel=9,
+        )
 
 
 def stripped(graph: dict[str, Any]) -> None:
@@ -111,12 +121,27 @@ def main() -> None:
     write("frozen", Frozen(), (torch.zeros(2, 8),))
     write("recurrent", Recurrent(), (torch.zeros(2, 12, dtype=torch.long),))
     ids = torch.zeros(2, 16, dtype=torch.long)
-    sizes = {"vocab_size": 1000, "hidden_size": 64, "num_hidden_layers": 2,
-             "num_attention_heads": 4, "intermediate_size": 128}  # fmt: skip
-    write("bert_tiny", BertModel(BertConfig(**sizes, max_position_embeddings=64)), (),
-          input_ids=ids, attention_mask=torch.ones_like(ids))  # fmt: skip
-    write("llama_tiny", LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=2)), (),
-          input_ids=ids, use_cache=False)  # fmt: skip
+    sizes = {
+        "vocab_size": 1000,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 128,
+    }
+    write(
+        "bert_tiny",
+        BertModel(BertConfig(**sizes, max_position_embeddings=64)),
+        (),
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+    )
+    write(
+        "llama_tiny",
+        LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=2)),
+        (),
+        input_ids=ids,
+        use_cache=False,
+    )
     (HERE / "counts.json").write_text(json.dumps(COUNTS, indent=1) + "\n")
 
 

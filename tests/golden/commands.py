@@ -17,9 +17,18 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 #: Numbers of a clock, of plans of which several are right, and what is listed by class.
 LEFT_OUT = (
-    "$defs", "addresses", "counts", "elapsed_s", "offsets", "order", "residency", "seconds",
-    "solution", "timing", "versions",
-)  # fmt: skip
+    "$defs",
+    "addresses",
+    "counts",
+    "elapsed_s",
+    "offsets",
+    "order",
+    "residency",
+    "seconds",
+    "solution",
+    "timing",
+    "versions",
+)
 
 #: Name -> arguments; ``{folder}`` is an empty folder, ``{examples}`` the examples' folder.
 LINES = {
@@ -37,32 +46,32 @@ LINES = {
     "patches": "patches mlperf_tiny_ic --capacity '20 KiB' --json",
     "schedule": "schedule mlperf_tiny_ic --capacity '40 KiB' --json",
     "schedule/list": "schedule efficientformer_l1 --capacity '512 KiB,735 KiB,1 MiB' --no-fuse "
-                     "--method greedy --json",
+    "--method greedy --json",
     "schedule/bad": "schedule mobilenet_v2 --capacity '256 kib' --objective byte --method exakt",
     "allocate": "allocate {folder}/buffers.csv --capacity '96 KiB' --json",
     "assign": "assign resnet18 edge_tpu raspberry_pi_5 --precision int8 --objective throughput "
-              "--contiguous --json",
+    "--contiguous --json",
     "place": "place llama_3_70b rtx_4090 --precision w4a16 --json",
     "stream": "stream llama_3_8b ufs_4_phone --precision w4a16 --memory '3 GB' --json",
     "request": "request llama_3_8b apple_m2_max --prompt 2048 --generate 128 --json",
     "split": "split resnet50 galaxy_s7 rtx_4090 --rate '1..50 Mbit/s' --latency '5 ms' "
-             "--link-format int8 --json",
+    "--link-format int8 --json",
     "split/system": "split mobilenet_v2 --system {examples}/pi_and_gpu_over_wifi.yaml --json",
     "finetune": "finetune mcunet_5fps stm32h743 --train *=bias,classifier=all "
-                "--set height=128 --set width=128 --set classes=10 --json",
+    "--set height=128 --set width=128 --set classes=10 --json",
     "serve": "serve llama_3_70b h100 --runtime vllm --concurrency 64 --tensor 4 --json",
     "collective": "collective all_reduce h100 --message 2**12..2**28 --devices 2,8 --json",
     "collective/bad": "collective all_redce h10 --message 0 --devices 1",
     "search": "search llama_3_8b jetson_agx_orin --set context=8192 --precision w8a16 "
-              "--share network --choice weight_format=int4g128,int8 --choice kv_bits=8,16 "
-              "--choice batch=1,2,4,8 --constraint 'latency_s <= 50 ms' "
-              "--objective tokens_per_s --json",
+    "--share network --choice weight_format=int4g128,int8 --choice kv_bits=8,16 "
+    "--choice batch=1,2,4,8 --constraint 'latency_s <= 50 ms' "
+    "--objective tokens_per_s --json",
     "search/bad": "search mobilenet_v2 gemmini_16x16 --choice weight_bits:stage9.*=4,8 "
-                  "--constraint 'latency_s <= 5 MiB' --objective accuracy_drop",
+    "--constraint 'latency_s <= 5 MiB' --objective accuracy_drop",
     "solve": "solve llama_3_8b a100 --set context=4096 --for batch --until 'tpot_s <= 20 ms' "
-             "--json",
+    "--json",
     "solve/none": "solve llama_3_8b raspberry_pi_5 --precision w4a16 "
-                  "--for memories.main.bandwidth --until 'tokens_per_s >= 20' --json",
+    "--for memories.main.bandwidth --until 'tokens_per_s >= 20' --json",
     "hardwire": "hardwire qwen3_8b --precision w=int4,a=fp16 --systems 10 --json",
     "reproduce": "reproduce flightllm --json",
     "calibrate": "calibrate {examples}/raspberry_pi_4_ncnn.csv --json",
@@ -76,9 +85,9 @@ LINES = {
     "hardware/diff": "hardware diff a100 h100 --json",
     "hardware/near": "hardware near rtx_4080 --json",
     "hardware/near_facts": "hardware near --bandwidth '17 GB/s' --peak '4 TOP/s' --format int8 "
-                           "--like npu --json",
+    "--like npu --json",
     "hardware/new": "hardware new my_board --from rk3588 --set memories.main.bandwidth='17 GB/s' "
-                    "-o {folder}/my_board.yaml --json",
+    "-o {folder}/my_board.yaml --json",
     "hardware/schema": "hardware schema",
     "workload/list": "workload list --json",
     "workload/show": "workload show whisper_tiny --json",
@@ -89,7 +98,7 @@ LINES = {
     "format/show": "format show int4g128 --json",
     "format/show_mixture": "format show q4_k_m --json",
     "nothing": "predikt resnet18 a100",
-}  # fmt: skip
+}
 
 BUFFERS = "id,lower,upper,size\na,0,3,32768\nb,1,4,16384\nc,2,6,40960\nd,4,7,8192\ne,5,8,50000\n"
 

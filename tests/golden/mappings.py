@@ -13,11 +13,17 @@ from tests.golden.internals import TileNest, Widths
 from tests.mapping.mapping_cases import WIDTHS, hierarchy, nest
 
 LAYERS = {
-    "conv": TileNest(out_channels=64, in_channels=64, out_rows=14, out_columns=14, kernel_rows=3,
-                     kernel_columns=3),
+    "conv": TileNest(
+        out_channels=64,
+        in_channels=64,
+        out_rows=14,
+        out_columns=14,
+        kernel_rows=3,
+        kernel_columns=3,
+    ),
     "pointwise": TileNest(out_channels=96, in_channels=24, out_rows=28, out_columns=28),
     "depthwise": TileNest(groups=32, out_rows=28, out_columns=28, kernel_rows=3, kernel_columns=3),
-}  # fmt: skip
+}
 
 
 def worth(found: Any) -> Iterator[tuple[str, Value]]:
@@ -37,8 +43,11 @@ def drawn() -> Figures:
 
         def asked(p: Any = problem, h: Any = machine, w: Any = widths) -> Any:
             best = internals.best_mapping(p, h, widths=w)
-            return [("energy_j", best.energy_j), ("proved", best.proved),
-                    ("compute_cycles", best.compute_cycles)]  # fmt: skip
+            return [
+                ("energy_j", best.energy_j),
+                ("proved", best.proved),
+                ("compute_cycles", best.compute_cycles),
+            ]
 
         yield from tried(f"mapping/{seed}", asked)
 
@@ -57,12 +66,14 @@ def known() -> Figures:
                             s(p, m(), objective=o, widths=widths, loops=5)
                         ),
                     )
-    found = internals.map_network(pm.workload("mlperf_tiny_ic"), internals.tpu_like(),
-                                  widths=widths)  # fmt: skip
+    found = internals.map_network(
+        pm.workload("mlperf_tiny_ic"), internals.tpu_like(), widths=widths
+    )
     yield from numbers(
         {"energy_j": found.energy_j, "latency_cycles": found.latency_cycles, "macs": found.macs},
-        (), "mapping/network/mlperf_tiny_ic",
-    )  # fmt: skip
+        (),
+        "mapping/network/mlperf_tiny_ic",
+    )
 
 
 def figures() -> Figures:

@@ -10,9 +10,16 @@ ERRORS = ("mape", "median_ape", "bias", "within_10", "spearman", "kendall")
 
 #: Data sets whose constants are refitted in a few seconds.
 REFITTED = (
-    "coral_edgetpu", "hls4ml_mlp_csynth", "llama3_gpu_llamacpp", "llamacpp_apple_4167",
-    "mlperf_tiny", "ncnn_bench", "stm32_model_zoo", "tinyengine_mcunet", "tmac_llm_decode",
-)  # fmt: skip
+    "coral_edgetpu",
+    "hls4ml_mlp_csynth",
+    "llama3_gpu_llamacpp",
+    "llamacpp_apple_4167",
+    "mlperf_tiny",
+    "ncnn_bench",
+    "stm32_model_zoo",
+    "tinyengine_mcunet",
+    "tmac_llm_decode",
+)
 
 
 def validations() -> Figures:

@@ -39,7 +39,7 @@ PAIRS: tuple[tuple[str, dict[str, Any], str, dict[str, Any]], ...] = (
     ("random_forest_digits", {}, "raspberry_pi_4", {"precision": "fp32"}),
     ("lsm_n_mnist", {}, "stm32h743", {"precision": "int8"}),
     ("stream_triad", {}, "zen4_core", {"precision": "fp64"}),
-)  # fmt: skip
+)
 
 
 def columns(found: Any) -> Iterator[tuple[str, Value]]:
@@ -53,8 +53,10 @@ def columns(found: Any) -> Iterator[tuple[str, Value]]:
             continue
         numbers = [float(v) for v in values]
         yield f"{name}/sum", math.fsum(v for v in numbers if math.isfinite(v))
-        yield f"{name}/by_place", math.fsum(i * v for i, v in enumerate(numbers, 1)
-                                            if math.isfinite(v))  # fmt: skip
+        yield (
+            f"{name}/by_place",
+            math.fsum(i * v for i, v in enumerate(numbers, 1) if math.isfinite(v)),
+        )
     yield "operators", digest(found.kernels)
 
 

@@ -15,54 +15,93 @@ from tests.studies.contest.random_instances import random_instance
 
 #: What differs between plans of equal worth, and what only a clock knows.
 TIES = (
-    "counts", "engine_of", "offsets", "operators", "order", "rows", "stages", "stretches", "table",
-    "trained", "violations", "loads_s", "spans", "timeline",
-)  # fmt: skip
+    "counts",
+    "engine_of",
+    "offsets",
+    "operators",
+    "order",
+    "rows",
+    "stages",
+    "stretches",
+    "table",
+    "trained",
+    "violations",
+    "loads_s",
+    "spans",
+    "timeline",
+)
 
 DECODE = {"phase": "decode"}
 
 PLANS: Mapping[str, Callable[[], Any]] = {
     "place/llama_3_70b/rtx_4090": lambda: pm.place(
-        pm.workload("llama_3_70b", **DECODE), "rtx_4090", precision="w4a16"),
+        pm.workload("llama_3_70b", **DECODE), "rtx_4090", precision="w4a16"
+    ),
     "place/qwen3_30b_a3b/ufs_4_phone": lambda: pm.place(
-        pm.workload("qwen3_30b_a3b", **DECODE), "ufs_4_phone", precision="w4a16"),
+        pm.workload("qwen3_30b_a3b", **DECODE), "ufs_4_phone", precision="w4a16"
+    ),
     "place/resnet50/a100": lambda: pm.place("resnet50", "a100"),
     "place/mixtral_8x7b/desktop/by_layer": lambda: pm.place(
-        pm.workload("mixtral_8x7b", **DECODE), "examples/desktop_with_ssd.yaml",
-        precision="w4a16", by="layer"),
+        pm.workload("mixtral_8x7b", **DECODE),
+        "examples/desktop_with_ssd.yaml",
+        precision="w4a16",
+        by="layer",
+    ),
     "stream/llama_3_8b/ufs_4_phone": lambda: pm.stream(
-        pm.workload("llama_3_8b", **DECODE), "ufs_4_phone", precision="w4a16", memory="3 GB"),
+        pm.workload("llama_3_8b", **DECODE), "ufs_4_phone", precision="w4a16", memory="3 GB"
+    ),
     "stream/qwen3_30b_a3b/ufs_4_phone/grouped": lambda: pm.stream(
-        pm.workload("qwen3_30b_a3b", **DECODE), "ufs_4_phone", precision="w4a16", memory="6 GB",
-        grouped=True),
+        pm.workload("qwen3_30b_a3b", **DECODE),
+        "ufs_4_phone",
+        precision="w4a16",
+        memory="6 GB",
+        grouped=True,
+    ),
     "stream/qwen3_30b_a3b/ufs_4_phone/cached": lambda: pm.stream(
-        pm.workload("qwen3_30b_a3b", **DECODE), "ufs_4_phone", precision="w4a16", memory="6 GB",
-        cached=True, popularity=1.0),
+        pm.workload("qwen3_30b_a3b", **DECODE),
+        "ufs_4_phone",
+        precision="w4a16",
+        memory="6 GB",
+        cached=True,
+        popularity=1.0,
+    ),
     "assign/resnet18/edge_tpu/throughput": lambda: pm.assign(
-        "resnet18", ["edge_tpu", "raspberry_pi_5"], precision="int8", objective="throughput",
-        contiguous=True),
+        "resnet18",
+        ["edge_tpu", "raspberry_pi_5"],
+        precision="int8",
+        objective="throughput",
+        contiguous=True,
+    ),
     "assign/mobilenet_v2/rk3588": lambda: pm.assign("mobilenet_v2", "rk3588", precision="int8"),
     "assign/resnet50/two_devices": lambda: pm.assign(
-        "resnet50", ["raspberry_pi_5", "rtx_4090"], precision="fp16"),
-    "patches/mlperf_tiny_vww/48_KiB": lambda: pm.patches(
-        "mlperf_tiny_vww", capacity="48 KiB"),
+        "resnet50", ["raspberry_pi_5", "rtx_4090"], precision="fp16"
+    ),
+    "patches/mlperf_tiny_vww/48_KiB": lambda: pm.patches("mlperf_tiny_vww", capacity="48 KiB"),
     "patches/mlperf_tiny_ic/20_KiB/macs": lambda: pm.patches(
-        "mlperf_tiny_ic", capacity="20 KiB", objective="macs"),
+        "mlperf_tiny_ic", capacity="20 KiB", objective="macs"
+    ),
     "patches/mlperf_tiny_ic/2_KiB/macs": lambda: pm.patches(
-        "mlperf_tiny_ic", capacity="2 KiB", objective="macs"),
+        "mlperf_tiny_ic", capacity="2 KiB", objective="macs"
+    ),
     "patches/mlperf_tiny_vww/peak": lambda: pm.patches(
-        "mlperf_tiny_vww", capacity="1 MiB", objective="peak"),
+        "mlperf_tiny_vww", capacity="1 MiB", objective="peak"
+    ),
     "finetune/mcunet_5fps/stm32h743/all": lambda: pm.finetune(
-        "mcunet_5fps", "stm32h743", train="*=all", set={"height": 128, "width": 128}),
+        "mcunet_5fps", "stm32h743", train="*=all", set={"height": 128, "width": 128}
+    ),
     "finetune/mcunet_5fps/stm32f746/limit": lambda: pm.finetune(
-        "mcunet_5fps", "stm32f746", limit="256 KiB",
-        set={"height": 128, "width": 128, "classes": 10}),
+        "mcunet_5fps",
+        "stm32f746",
+        limit="256 KiB",
+        set={"height": 128, "width": 128, "classes": 10},
+    ),
     "finetune/bert_base/rtx_4090/lora": lambda: pm.finetune(
-        "bert_base", "rtx_4090", train="*=lora8", precision="fp16"),
+        "bert_base", "rtx_4090", train="*=lora8", precision="fp16"
+    ),
     "split/resnet50/galaxy_s7/rtx_4090": lambda: pm.split(
-        "resnet50", "galaxy_s7", "rtx_4090", rate="1..50 Mbit/s", latency="5 ms",
-        link_format="int8"),
-}  # fmt: skip
+        "resnet50", "galaxy_s7", "rtx_4090", rate="1..50 Mbit/s", latency="5 ms", link_format="int8"
+    ),
+}
 
 
 def addresses() -> Figures:

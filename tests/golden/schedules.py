@@ -52,13 +52,16 @@ def outcome(found: Any) -> Iterator[tuple[str, Value]]:
 
 def seeded() -> Figures:
     """Yield least bytes and least peaks of graphs that a seed draws."""
-    drawn = [(f"random_{seed}", random_problem(random.Random(seed), 6 + seed % 9))
-             for seed in range(24)]  # fmt: skip
+    drawn = [
+        (f"random_{seed}", random_problem(random.Random(seed), 6 + seed % 9)) for seed in range(24)
+    ]
     drawn += [
-        ("nas_2", nas(2)), ("nas_1_random", nas(1, random.Random(1))), ("heads_4", heads(4)),
+        ("nas_2", nas(2)),
+        ("nas_1_random", nas(1, random.Random(1))),
+        ("heads_4", heads(4)),
         ("wiring", random_wiring(1, 8, random.Random(2))),
         ("branches", branches(4, 3, random.Random(3))),
-    ]  # fmt: skip
+    ]
     for name, problem in drawn:
         peak = internals.minimum_peak(problem)
         yield f"peak/{name}/peak_bytes", peak.value

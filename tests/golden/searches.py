@@ -18,28 +18,51 @@ TIES = ("configuration", "counts", "metrics", "price", "seconds")
 
 QUESTIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "llama_3_8b/jetson_agx_orin": (
-        "llama_3_8b", "jetson_agx_orin",
-        {"set": {"context": 8192}, "precision": "w8a16", "share": "network",
-         "choices": {"weight_format": ["int4g128", "int8"], "kv_bits": [8, 16],
-                     "batch": [1, 2, 4, 8]},
-         "constraints": ["latency_s <= 50 ms", "energy_j <= 3 J"], "objective": "tokens_per_s"},
+        "llama_3_8b",
+        "jetson_agx_orin",
+        {
+            "set": {"context": 8192},
+            "precision": "w8a16",
+            "share": "network",
+            "choices": {
+                "weight_format": ["int4g128", "int8"],
+                "kv_bits": [8, 16],
+                "batch": [1, 2, 4, 8],
+            },
+            "constraints": ["latency_s <= 50 ms", "energy_j <= 3 J"],
+            "objective": "tokens_per_s",
+        },
     ),
     "resnet18/a100": (
-        "resnet18", "a100",
-        {"choices": {"weight_bits": [4, 8]}, "objective": "energy_j",
-         "constraints": ["latency_s <= 1 ms"]},
+        "resnet18",
+        "a100",
+        {
+            "choices": {"weight_bits": [4, 8]},
+            "objective": "energy_j",
+            "constraints": ["latency_s <= 1 ms"],
+        },
     ),
     "mlperf_tiny_ic/stm32h743": (
-        "mlperf_tiny_ic", "stm32h743",
-        {"choices": {"weight_bits": [4, 8]}, "precision": "w8a8", "objective": "weight_bytes",
-         "constraints": ["latency_s <= 1 s"]},
+        "mlperf_tiny_ic",
+        "stm32h743",
+        {
+            "choices": {"weight_bits": [4, 8]},
+            "precision": "w8a8",
+            "objective": "weight_bytes",
+            "constraints": ["latency_s <= 1 s"],
+        },
     ),
     "mlperf_tiny_ic/nothing_fits": (
-        "mlperf_tiny_ic", "stm32h743",
-        {"choices": {"weight_bits": [4, 8]}, "precision": "w8a8", "objective": "weight_bytes",
-         "constraints": ["latency_s <= 1 us"]},
+        "mlperf_tiny_ic",
+        "stm32h743",
+        {
+            "choices": {"weight_bits": [4, 8]},
+            "precision": "w8a8",
+            "objective": "weight_bytes",
+            "constraints": ["latency_s <= 1 us"],
+        },
     ),
-}  # fmt: skip
+}
 
 
 def drawn() -> Figures:
@@ -49,8 +72,10 @@ def drawn() -> Figures:
             f"search/{seed}", lambda s=seed: numbers(search_of(s).run().to_dict(), TIES)
         )
     for kind, make in (
-        ("peak", peak_problem), ("channels", channel_problem), ("formats", conversion_problem)
-    ):  # fmt: skip
+        ("peak", peak_problem),
+        ("channels", channel_problem),
+        ("formats", conversion_problem),
+    ):
         for seed in range(20):
             found = internals.solve_choices(make(seed))
             yield f"choices/{kind}/{seed}/value", found.value
@@ -62,9 +87,14 @@ def evolved(space: str, device: str, method: str) -> Iterator[tuple[str, Value]]
     """Yield the front of an evolution from a seed."""
     oracle = pm.Oracle(device, pm.space(space), ("latency_s", "weight_bytes"))
     found = internals.evolve(
-        oracle, oracle.space, ["latency_s", "weight_bytes"], method=method, population=20,
-        evaluations=120, seed=3,
-    )  # fmt: skip
+        oracle,
+        oracle.space,
+        ["latency_s", "weight_bytes"],
+        method=method,
+        population=20,
+        evaluations=120,
+        seed=3,
+    )
     yield from numbers({"front": found.front.to_records(), "evaluations": found.evaluations})
     yield "hypervolume", found.hypervolume.to_records()[-1]["hypervolume"]
 

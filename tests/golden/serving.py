@@ -16,58 +16,93 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 QUESTIONS: Mapping[str, Callable[[], Any]] = {
     "request/llama_3_8b/apple_m2_max": lambda: pm.request(
-        "llama_3_8b", "apple_m2_max", precision="q4_k_m", prompt=2000, generate=300),
+        "llama_3_8b", "apple_m2_max", precision="q4_k_m", prompt=2000, generate=300
+    ),
     "request/llama_3_8b/raspberry_pi_5": lambda: pm.request(
-        "llama_3_8b", "raspberry_pi_5", precision="q4_0", prompt=100, generate=100),
+        "llama_3_8b", "raspberry_pi_5", precision="q4_0", prompt=100, generate=100
+    ),
     "request/gemma_2_2b/apple_m1": lambda: pm.request(
-        "gemma_2_2b", "apple_m1", precision="q8_0", prompt=3000, generate=500),
+        "gemma_2_2b", "apple_m1", precision="q8_0", prompt=3000, generate=500
+    ),
     "request/deepseek_v3/h200": lambda: pm.request(
-        "deepseek_v3", "h200", precision="fp8", prompt=500, generate=100),
+        "deepseek_v3", "h200", precision="fp8", prompt=500, generate=100
+    ),
     "request/mamba_130m/apple_m2_max": lambda: pm.request(
-        "mamba_130m", "apple_m2_max", prompt=512, generate=100),
+        "mamba_130m", "apple_m2_max", prompt=512, generate=100
+    ),
     "request/llama_3_8b/h100_sxm": lambda: pm.request(
-        "llama_3_8b", "h100_sxm", runtime="torch_cuda", prompt=1000, generate=100),
+        "llama_3_8b", "h100_sxm", runtime="torch_cuda", prompt=1000, generate=100
+    ),
     "request/gguf/apple_m2_max": lambda: pm.request(
-        str(EXAMPLES / "llama_3_8b_q4_k_m.gguf"), "apple_m2_max", prompt=512, generate=64),
+        str(EXAMPLES / "llama_3_8b_q4_k_m.gguf"), "apple_m2_max", prompt=512, generate=64
+    ),
     "serve/llama_3_70b/h100": lambda: pm.serve(
-        "llama_3_70b", "h100", runtime="vllm", precision="w=fp8,a=fp8,kv=fp8", concurrency=64,
-        tensor=4),
+        "llama_3_70b",
+        "h100",
+        runtime="vllm",
+        precision="w=fp8,a=fp8,kv=fp8",
+        concurrency=64,
+        tensor=4,
+    ),
     "serve/llama_3_8b/h100/full": lambda: pm.serve("llama_3_8b", "h100", concurrency=2000),
     "serve/llama_3_8b/h100/groups": lambda: pm.serve("llama_3_8b", "h100", data=4),
     "serve/qwen3_30b_a3b/h200": lambda: pm.serve(
-        "qwen3_30b_a3b", "h200", runtime="vllm", concurrency=16, tensor=2, expert=2),
+        "qwen3_30b_a3b", "h200", runtime="vllm", concurrency=16, tensor=2, expert=2
+    ),
     "solve/bandwidth": lambda: pm.solve(
-        "llama_3_8b", "jetson_agx_orin", "memories.main.bandwidth", "tokens_per_s >= 20"),
+        "llama_3_8b", "jetson_agx_orin", "memories.main.bandwidth", "tokens_per_s >= 20"
+    ),
     "solve/not_reached": lambda: pm.solve(
-        "llama_3_8b", "raspberry_pi_5", "memories.main.bandwidth", "tokens_per_s >= 20",
-        precision="w4a16"),
+        "llama_3_8b",
+        "raspberry_pi_5",
+        "memories.main.bandwidth",
+        "tokens_per_s >= 20",
+        precision="w4a16",
+    ),
     "solve/batch": lambda: pm.solve(
-        "llama_3_8b", "a100", "batch", "tpot_s <= 20 ms", set={"context": 4096}),
+        "llama_3_8b", "a100", "batch", "tpot_s <= 20 ms", set={"context": 4096}
+    ),
     "compare/resnet50": lambda: pm.compare(
-        "resnet50", "jetson_agx_orin", "rtx_4090", precision="int8"),
+        "resnet50", "jetson_agx_orin", "rtx_4090", precision="int8"
+    ),
     "compare/mlperf_tiny_ic": lambda: pm.compare(
-        "mlperf_tiny_ic", "stm32h743", "stm32f746", runtime="x_cube_ai"),
+        "mlperf_tiny_ic", "stm32h743", "stm32f746", runtime="x_cube_ai"
+    ),
     "calibrate/raspberry_pi_4": lambda: pm.calibrate(
-        None, None, EXAMPLES / "raspberry_pi_4_ncnn.csv"),
-}  # fmt: skip
+        None, None, EXAMPLES / "raspberry_pi_4_ncnn.csv"
+    ),
+}
 
 #: Sweeps with every column held.
 SWEEPS: Mapping[str, Callable[..., Any]] = {
     "grid": lambda **o: pm.sweep(
-        ["resnet50", "mobilenet_v2"], ["a100", "raspberry_pi_5", "edge_tpu"],
-        {"batch": [1, 8], "precision": ["int8", "fp16"]}, **o),
+        ["resnet50", "mobilenet_v2"],
+        ["a100", "raspberry_pi_5", "edge_tpu"],
+        {"batch": [1, 8], "precision": ["int8", "fp16"]},
+        **o,
+    ),
     "facts": lambda **o: pm.sweep(
-        "resnet50", "a100", {"batch": "2**0..2**6", "memories.main.bandwidth": "1 TB/s,2 TB/s"},
-        **o),
+        "resnet50", "a100", {"batch": "2**0..2**6", "memories.main.bandwidth": "1 TB/s,2 TB/s"}, **o
+    ),
     "contexts": lambda **o: pm.sweep(
-        "llama_3_8b", "tag:apple", {"batch": 1, "context": "2048,8192", "precision": "w4a16"}, **o),
+        "llama_3_8b", "tag:apple", {"batch": 1, "context": "2048,8192", "precision": "w4a16"}, **o
+    ),
     "drawn": lambda **o: pm.sweep(
-        "llama_3_2_1b", "rtx_4090", {"memories.main.bandwidth": "loguniform(100 GB/s, 2 TB/s)"},
-        sobol=16, seed=3, **o),
+        "llama_3_2_1b",
+        "rtx_4090",
+        {"memories.main.bandwidth": "loguniform(100 GB/s, 2 TB/s)"},
+        sobol=16,
+        seed=3,
+        **o,
+    ),
     "where": lambda **o: pm.sweep(
-        "jet_tagger", "vu9p", {"precision": ["w6a6", "w8a8"], "batch": [1, 2]},
-        where="feasible", **o),
-}  # fmt: skip
+        "jet_tagger",
+        "vu9p",
+        {"precision": ["w6a6", "w8a8"], "batch": [1, 2]},
+        where="feasible",
+        **o,
+    ),
+}
 
 
 def csv_digest(sweep: Callable[..., Any]) -> str:

@@ -24,8 +24,10 @@ def devices() -> Figures:
             f"device/{name}/content",
             digest(sorted((path, rounded(v)) for path, v in facts.items())),
         )
-        yield f"device/{name}/logarithms", math.fsum(math.log1p(abs(v)) for v in facts.values()
-                                                     if math.isfinite(v))  # fmt: skip
+        yield (
+            f"device/{name}/logarithms",
+            math.fsum(math.log1p(abs(v)) for v in facts.values() if math.isfinite(v)),
+        )
         yield f"device/{name}/default_runtime", device.default_runtime
         yield (
             f"device/{name}/structure",

@@ -80,9 +80,16 @@ def closed() -> Figures:
     for fused in (True, False):
         for causal in (True, False):
             found = internals.attention_traffic(
-                p, 4 * p, 64.0, 64.0, 16 * CAPACITIES, sharing=2.0, heads=4.0, causal=causal,
+                p,
+                4 * p,
+                64.0,
+                64.0,
+                16 * CAPACITIES,
+                sharing=2.0,
+                heads=4.0,
+                causal=causal,
                 fused=fused,
-            )  # fmt: skip
+            )
             yield from numbers(finite(found.total), path=f"attention/{fused}/{causal}")
 
 
@@ -99,14 +106,17 @@ def several() -> Figures:
             best = internals.two_levels(nest, widths, 2048, 256, 64.0, 4.0, conventions)
             yield from numbers({"objective": best.objective, "bytes": finite(best.bytes)}, (), key)
     for name in ("batched_gemm", "depthwise", "grouped"):
-        many = internals.levels(NESTS[name], WIDTHS["bytes"], (4096, 1024, 128), (64.0, 8.0, 1.0),
-                                thin=1.5)  # fmt: skip
+        many = internals.levels(
+            NESTS[name], WIDTHS["bytes"], (4096, 1024, 128), (64.0, 8.0, 1.0), thin=1.5
+        )
         yield f"levels/{name}/three/objective", many.objective
     rows = {
-        "products": [TileNest(out_rows=16, in_channels=8, out_channels=24),
-                     TileNest(out_rows=16, in_channels=24, out_channels=8)],
+        "products": [
+            TileNest(out_rows=16, in_channels=8, out_channels=24),
+            TileNest(out_rows=16, in_channels=24, out_channels=8),
+        ],
         "convolutions": [TileNest(10, 10, 6, 3, 3, 3), TileNest(8, 8, 8, 6, 3, 3)],
-    }  # fmt: skip
+    }
     for name, nests in rows.items():
         for way, conventions in CONVENTIONS.items():
             found = internals.chain(nests, WIDTHS["bytes"], conventions)
@@ -118,9 +128,12 @@ def several() -> Figures:
 def networks() -> Iterator[tuple[str, Value]]:
     """Yield the traffic of networks of the library against the capacity of a buffer."""
     for name, settings in (
-        ("resnet18", {}), ("mobilenet_v2", {}), ("mlperf_tiny_kws", {}),
-        ("bert_base", {"tokens": 64}), ("llama_3_2_1b", {"phase": "prefill", "prompt": 64}),
-    ):  # fmt: skip
+        ("resnet18", {}),
+        ("mobilenet_v2", {}),
+        ("mlperf_tiny_kws", {}),
+        ("bert_base", {"tokens": 64}),
+        ("llama_3_2_1b", {"phase": "prefill", "prompt": 64}),
+    ):
         for options in ({}, {"halo": "kept"}, {"keep": 0.5}, {"buffering": "single"}):
             words = "/".join(f"{k}={v}" for k, v in options.items()) or "plain"
             yield from tried(

@@ -17,8 +17,15 @@ from perfmodel.hardware.likeness.products import catalogue, group_of, products
 from perfmodel.hardware.own import new
 
 #: Of the chips' data sheets: MHz at which the catalogue's peaks hold.
-CLOCKS = {"nrf52840": 64, "samd51": 120, "imxrt1062": 600, "rp2040": 133, "stm32f411": 100,
-          "stm32l476": 80, "rp2350": 150}  # fmt: skip
+CLOCKS = {
+    "nrf52840": 64,
+    "samd51": 120,
+    "imxrt1062": 600,
+    "rp2040": 133,
+    "stm32f411": 100,
+    "stm32l476": 80,
+    "rp2350": 150,
+}
 
 
 def test_every_product_and_microcontroller_states_what_it_is() -> None:
@@ -59,9 +66,17 @@ def test_a_copy_never_crosses_families_and_has_nothing_that_is_lacking() -> None
 
 @pytest.mark.parametrize(
     ("name", "base"),
-    [("esp32", "stm32h7a3"), ("esp32", "esp32_s3"), ("rp2040", "efr32mg24"), ("k210", "ethos_u55"),
-     ("tpu_v4", "a100"), ("gtx_1060", "rtx_2080_ti"), ("mi355x", "gb300"), ("imx93", "zcu104")],
-)  # fmt: skip
+    [
+        ("esp32", "stm32h7a3"),
+        ("esp32", "esp32_s3"),
+        ("rp2040", "efr32mg24"),
+        ("k210", "ethos_u55"),
+        ("tpu_v4", "a100"),
+        ("gtx_1060", "rtx_2080_ti"),
+        ("mi355x", "gb300"),
+        ("imx93", "zcu104"),
+    ],
+)
 def test_what_cannot_be_copied_is_refused_with_what_is_needed(name: str, base: str) -> None:
     with pytest.raises(InputError) as caught:
         new(name, base)
@@ -99,8 +114,12 @@ def test_a_name_of_the_library_is_allowed_and_overrides_by_its_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "a100.yaml"
-    assert main(["hardware", "new", "a100", "--set", "memories.main.bandwidth=1 TB/s", "-o",
-                 str(place)]) == 0  # fmt: skip
+    assert (
+        main(
+            ["hardware", "new", "a100", "--set", "memories.main.bandwidth=1 TB/s", "-o", str(place)]
+        )
+        == 0
+    )
     told = capsys.readouterr().out
     assert "--devices" in told
     assert hardware("a100", [tmp_path]).machine()["memories.main.bandwidth"] == 1e12

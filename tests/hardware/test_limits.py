@@ -56,35 +56,59 @@ def test_every_fact_keeps_to_its_span(name: str) -> None:
 @pytest.mark.parametrize(
     ("device", "path", "value", "message"),
     [
-        ("ufs_4_phone", "memories.storage.hit_fraction", [0.5, 1.5],
-         "1.5 is too large; expected at most 1"),
+        (
+            "ufs_4_phone",
+            "memories.storage.hit_fraction",
+            [0.5, 1.5],
+            "1.5 is too large; expected at most 1",
+        ),
         ("ufs_4_phone", "memories.storage.depth", 0.1, "0.1 is too small; expected at least 1"),
-        ("cambricon_llm_s", "memories.flash.chips", 2.5,
-         "2.5 is not a whole number; expected a whole number above zero"),
+        (
+            "cambricon_llm_s",
+            "memories.flash.chips",
+            2.5,
+            "2.5 is not a whole number; expected a whole number above zero",
+        ),
         ("h100", "runtime.efficiency.gemm", 1.3, "1.3 is too large; expected at most 1.2"),
         ("h100", "runtime.pnorm", 101, "101 is too large; expected at most 100"),
-        ("h100", "memories.main.sustained_fraction", 1.01,
-         "1.01 is too large; expected at most 1"),
-        ("h100", "engines.main.units", 0.5,
-         "0.5 is not a whole number; expected a whole number above zero"),
+        ("h100", "memories.main.sustained_fraction", 1.01, "1.01 is too large; expected at most 1"),
+        (
+            "h100",
+            "engines.main.units",
+            0.5,
+            "0.5 is not a whole number; expected a whole number above zero",
+        ),
         ("eyeriss", "engines.main.input_zeros", 1.5, "1.5 is absurd; expected at most 1"),
         ("eyeriss", "engines.main.height", "12.5", "12.5 is not a whole number"),
         ("galaxy_s24", "energy.node", "1 m", "1 m is too large; expected at most 180 nm"),
         ("galaxy_s24", "energy.node", "1 nm", "1 nm is too small; expected at least 2 nm"),
-        ("galaxy_s24", "power.ambient", [20, 50, 60],
-         "50 degC is above power.limit; expected at most 47.9 degC"),
-        ("galaxy_s24", "power.limit", 20.0,
-         "20 degC is below power.ambient; expected at least 25 degC"),
+        (
+            "galaxy_s24",
+            "power.ambient",
+            [20, 50, 60],
+            "50 degC is above power.limit; expected at most 47.9 degC",
+        ),
+        (
+            "galaxy_s24",
+            "power.limit",
+            20.0,
+            "20 degC is below power.ambient; expected at least 25 degC",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_the_spec_would_refuse(device: str, path: str, value: Any, message: str) -> None:
     (fault,) = told(hardware(device).machine(), {path: value})
     assert fault.startswith(f"{path}: {message}")
 
 
 def test_every_fault_at_once() -> None:
-    changes = {"energy.node": "1 m", "power.ambient": 60.0, "engines.npu.units": 1.5,
-               "memories.dram.latency": -1.0, "power.bsy": 1.0}  # fmt: skip
+    changes = {
+        "energy.node": "1 m",
+        "power.ambient": 60.0,
+        "engines.npu.units": 1.5,
+        "memories.dram.latency": -1.0,
+        "power.bsy": 1.0,
+    }
     faults = told(hardware("galaxy_s24").machine(), changes)
     assert sorted(fault.partition(":")[0] for fault in faults) == sorted(changes)
 
@@ -149,15 +173,19 @@ def test_plain_numbers_of_a_kind_keep_their_bounds(load: Load, spec: str, bare: 
     assert machine.vary({f"{at}share": 0.0, f"{at}rows": 3, f"{at}speed": 0.25})
     faults = told(machine, {f"{at}rows": 1, f"{at}share": 1.5, f"{at}speed": 0.0})
     assert [fault.partition(": ")[2] for fault in faults] == [
-        "1 is too small; expected at least 2", "1.5 is too large; expected at most 1",
+        "1 is too small; expected at least 2",
+        "1.5 is too large; expected at most 1",
         "0 is zero; expected a count above zero",
-    ]  # fmt: skip
+    ]
     assert "2.5 is not a whole number" in told(machine, {f"{at}rows": 2.5})[0]
 
 
 def test_a_node_beyond_the_tables_is_a_fault_of_the_file(load: Load, spec: str) -> None:
-    with pytest.raises(InputError, match=r"card\.yaml:7:9: energy\.node: 1 m is too large; "
-                       r"expected at most 180 nm"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=r"card\.yaml:7:9: energy\.node: 1 m is too large; "
+        r"expected at most 180 nm",
+    ):
         load(spec.replace("year: 2020\n", 'year: 2020\nenergy: "1 m"\n'))
 
 
@@ -165,20 +193,47 @@ def test_a_node_beyond_the_tables_is_a_fault_of_the_file(load: Load, spec: str) 
 
 
 def swept(settings: dict[str, Any], device: str = "galaxy_s24", **more: Any) -> Any:
-    return pm.sweep("tinyllama_1_1b", device, {"phase": "decode", **settings},
-                    precision="w8a8", metrics=["latency_s"], **more)  # fmt: skip
+    return pm.sweep(
+        "tinyllama_1_1b",
+        device,
+        {"phase": "decode", **settings},
+        precision="w8a8",
+        metrics=["latency_s"],
+        **more,
+    )
 
 
 def test_a_sweep_tells_before_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["sweep", "tinyllama_1_1b", "--device", "ufs_4_phone", "--precision", "w4a16",
-             "--set", "memories.storage.hit_fraction=0.5,1.5",
-             "--set", "engines.npu.units=1,1.5"]  # fmt: skip
+    asked = [
+        "sweep",
+        "tinyllama_1_1b",
+        "--device",
+        "ufs_4_phone",
+        "--precision",
+        "w4a16",
+        "--set",
+        "memories.storage.hit_fraction=0.5,1.5",
+        "--set",
+        "engines.npu.units=1,1.5",
+    ]
     assert main(asked) == 2
     told = capsys.readouterr().err
     assert "memories.storage.hit_fraction: 1.5 is too large; expected at most 1" in told
     assert "engines.npu.units: 1.5 is not a whole number" in told
-    assert main(["predict", "tinyllama_1_1b", "ufs_4_phone", "--precision", "w4a16",
-                 "--set", "memories.storage.hit_fraction=1.5"]) == 2  # fmt: skip
+    assert (
+        main(
+            [
+                "predict",
+                "tinyllama_1_1b",
+                "ufs_4_phone",
+                "--precision",
+                "w4a16",
+                "--set",
+                "memories.storage.hit_fraction=1.5",
+            ]
+        )
+        == 2
+    )
     assert "expected at most 1" in capsys.readouterr().err
 
 
@@ -193,8 +248,9 @@ def test_a_sweep_compares_pairs_of_its_own_points() -> None:
 
 
 def test_a_sample_of_what_is_counted_is_whole() -> None:
-    found = swept({"engines.npu.units": "uniform(1, 16)", "power.ambient": "uniform(5, 35)"},
-                  sobol=32)  # fmt: skip
+    found = swept(
+        {"engines.npu.units": "uniform(1, 16)", "power.ambient": "uniform(5, 35)"}, sobol=32
+    )
     units = np.asarray(found["engines.npu.units"])
     assert np.array_equal(units, np.rint(units))
     assert len(set(units.tolist())) > 8
@@ -202,8 +258,13 @@ def test_a_sample_of_what_is_counted_is_whole() -> None:
 
 
 def test_solutions_answer_what_may_be_set() -> None:
-    found = pm.solve("llama_2_7b", "cambricon_llm_s", "memories.flash.chips",
-                     "tokens_per_s >= 6", precision="w8a8")  # fmt: skip
+    found = pm.solve(
+        "llama_2_7b",
+        "cambricon_llm_s",
+        "memories.flash.chips",
+        "tokens_per_s >= 6",
+        precision="w8a8",
+    )
     assert found.direction == "at least"
     assert found.value is not None
     assert found.value == int(found.value)
@@ -222,8 +283,9 @@ def test_solutions_stay_within_the_span() -> None:
     found = pm.solve("llama_3_8b", "jetson_agx_orin", share, "tokens_per_s >= 1e5")
     assert not found.feasible
     assert found.high == 1.0
-    node = pm.solve("tinyllama_1_1b", "galaxy_s24", "energy.node", "energy_j <= 1 nJ",
-                    precision="w8a8")  # fmt: skip
+    node = pm.solve(
+        "tinyllama_1_1b", "galaxy_s24", "energy.node", "energy_j <= 1 nJ", precision="w8a8"
+    )
     assert (node.low, node.high) == (2e-9, 180e-9)
 
 

@@ -137,8 +137,11 @@ def test_units_take_peaks_with_them_unless_varied_themselves(machine: Machine) -
 
 @given(st.permutations(["engines.tensor.clock", "engines.tensor.units", "memories.main.latency"]))
 def test_the_order_of_variations_is_of_no_consequence(order: list[str]) -> None:
-    values = {"engines.tensor.clock": 3e9, "engines.tensor.units": 7.0,
-              "memories.main.latency": 1e-6}  # fmt: skip
+    values = {
+        "engines.tensor.clock": 3e9,
+        "engines.tensor.units": 7.0,
+        "memories.main.latency": 1e-6,
+    }
     machine = small()
     stepwise = machine
     for path in order:
@@ -147,10 +150,19 @@ def test_the_order_of_variations_is_of_no_consequence(order: list[str]) -> None:
 
 
 def small() -> Machine:
-    engine = Engine(name="tensor", clock=Quantity(value=1e9), units=Quantity(value=2.0),
-                    peaks={"fp16": Peak(value=1e12)})  # fmt: skip
-    memory = Memory(name="dram", kind="dram", capacity=Quantity(value=1e9),
-                    bandwidth=Rate(value=1e10), feeds=("tensor",))  # fmt: skip
+    engine = Engine(
+        name="tensor",
+        clock=Quantity(value=1e9),
+        units=Quantity(value=2.0),
+        peaks={"fp16": Peak(value=1e12)},
+    )
+    memory = Memory(
+        name="dram",
+        kind="dram",
+        capacity=Quantity(value=1e9),
+        bandwidth=Rate(value=1e10),
+        feeds=("tensor",),
+    )
     device = Device(name="small", engines=(engine,), memories=(memory,))
     return Machine(device, Runtime(name="bare"))
 
@@ -187,7 +199,7 @@ def test_every_unknown_path_is_reported(machine: Machine) -> None:
             "power.busy: '3 GB' is a size, not a power; expected a power with its unit, such as "
             '"400 W"'
         ),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
@@ -287,8 +299,9 @@ def test_numbers_of_a_kind_s_own_class_can_be_varied(load: Load, spec: str, bare
     machine = Machine(load(text), bare)
     assert machine["engines.tensor.rows"] == 128.0
     assert machine.vary({"engines.tensor.rows": [64, 32]})["engines.tensor.rows"].tolist() == [
-        64.0, 32.0,
-    ]  # fmt: skip
+        64.0,
+        32.0,
+    ]
 
 
 def test_machines_of_one_pair_share_their_facts(card: Device, bare: Runtime) -> None:

@@ -124,8 +124,9 @@ def test_ethos_u_beside_the_estimates_of_vela(accelerator: str) -> None:
         seconds = float(row["total_cycles"]) / (float(row["clock_mhz"]) * 1e6)
         p = pm.predict(row["network"], device, precision="int8", warm=True)
         errors.append(abs(p.latency_s / seconds - 1.0))
-        roof = pm.predict(row["network"], device, precision="int8", model="roofline",
-                          runtime="ideal")  # fmt: skip
+        roof = pm.predict(
+            row["network"], device, precision="int8", model="roofline", runtime="ideal"
+        )
         bare.append(abs(roof.latency_s / seconds - 1.0))
         # Vela counts multiply-accumulates too; it drops taps that padding makes idle on the U85.
         assert p.macs == pytest.approx(float(row["macs"]), rel=0.07)

@@ -20,9 +20,17 @@ from perfmodel.hardware.runtime import Runtime
 IDEAL = Runtime(name="ideal")
 #: Plain files, files in flow style, heirs, per-clock bandwidths, sparse peaks, every main kind.
 BASES = (
-    "rk3588", "apple_m2", "apple_a18_pro", "stm32n6", "jetson_agx_orin", "ufs_4_phone", "u280",
-    "zen4_core", "eyeriss", "gap8",
-)  # fmt: skip
+    "rk3588",
+    "apple_m2",
+    "apple_a18_pro",
+    "stm32n6",
+    "jetson_agx_orin",
+    "ufs_4_phone",
+    "u280",
+    "zen4_core",
+    "eyeriss",
+    "gap8",
+)
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -119,10 +127,17 @@ def test_every_fault_at_once() -> None:
     for words in ("did you mean 'my_board'", "did you mean 'rk3588'", "25 Gbit/s", "int7", "above"):
         assert any(words in text for text in texts), (words, texts)
     with pytest.raises(InputError) as caught:
-        new("b", "rk3588", {
-            "memories.main.bandwith": "1 GB/s", "engines.npu.peaks.int8": "3 GB/s",
-            "memories.main.sustained_bandwidth": "90 GB/s", "power.busy": float("nan"),
-        }, runtime="rknx")  # fmt: skip
+        new(
+            "b",
+            "rk3588",
+            {
+                "memories.main.bandwith": "1 GB/s",
+                "engines.npu.peaks.int8": "3 GB/s",
+                "memories.main.sustained_bandwidth": "90 GB/s",
+                "power.busy": float("nan"),
+            },
+            runtime="rknx",
+        )
     assert len(caught.value.faults) == 5
     with pytest.raises(InputError, match="'stm32h7' is another name of stm32h743"):
         new("stm32h7", "stm32f746")

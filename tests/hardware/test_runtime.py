@@ -78,34 +78,85 @@ def test_suits_goes_by_name_alias_or_tag(card: Device) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("bandwidth: 0.951", "bandwidth: 1.3", ("12:14: efficiency.bandwidth: 1.3 is too large; "
-         "expected at most 1.2")),
-        ("bandwidth: 0.951", "bandwidth: 0", ("12:14: efficiency.bandwidth: is zero; expected a "
-         "fraction above zero")),
-        ("bandwidth: 0.951", "bandwith: 0.951", ("12:3: efficiency.bandwith: 'bandwith' is not an "
-         "operator class; did you mean 'bandwidth'?")),
-        ("gemm.q4_0", "gem.q4_0", ("14:3: efficiency.gem.q4_0: 'gem' is not an operator class; "
-         "did you mean 'gemv'?")),
-        ('"5.4 us"', "5.4e-6", ("8:10: per_run: 5.4e-06 has no unit; expected a time with its "
-         'unit, such as "30 us"')),
-        ("source: manual", "source: manul", ("9:42: per_operator.source: no entry of sources is "
-         "named 'manul'; did you mean 'manual'?")),
-        ("gemm.fp8:", "gem.fp8:", ("19:3: kernels.gem.fp8: 'gem' is not a class of kernels; "
-         "did you mean 'gemv'?")),
-        ('"1.3 us", peak_share', "1.3, peak_share", ("18:18: kernels.gemm.launch: 1.3 has no unit; "
-         'expected a time with its unit, such as "30 us"')),
-        ("attention: unfused", "attention: flsh", ("20:41: fusion.attention: unknown value 'flsh'; "
-         "expected one of flash, unfused; did you mean 'flash'?")),
-        ("elementwise: false", "elementwise: nope", ("20:23: fusion.elementwise: 'nope' is "
-         "neither true nor false; expected true or false")),
-        ("peak_share: 0.84", "tile_fil: 1 us", ("18:28: kernels.gemm.tile_fil: unknown key "
-         "'tile_fil'; did you mean 'tile_fill'?")),
-        ("peak_share: 0.84", "tile_fill: 1 us, tile_rows: 6", ("18:45: kernels.gemm.tile_rows: "
-         "'tile_rows' is a constant of kind simd, and others here are of kind tensor_core")),
+        (
+            "bandwidth: 0.951",
+            "bandwidth: 1.3",
+            ("12:14: efficiency.bandwidth: 1.3 is too large; expected at most 1.2"),
+        ),
+        (
+            "bandwidth: 0.951",
+            "bandwidth: 0",
+            ("12:14: efficiency.bandwidth: is zero; expected a fraction above zero"),
+        ),
+        (
+            "bandwidth: 0.951",
+            "bandwith: 0.951",
+            (
+                "12:3: efficiency.bandwith: 'bandwith' is not an "
+                "operator class; did you mean 'bandwidth'?"
+            ),
+        ),
+        (
+            "gemm.q4_0",
+            "gem.q4_0",
+            ("14:3: efficiency.gem.q4_0: 'gem' is not an operator class; did you mean 'gemv'?"),
+        ),
+        (
+            '"5.4 us"',
+            "5.4e-6",
+            ('8:10: per_run: 5.4e-06 has no unit; expected a time with its unit, such as "30 us"'),
+        ),
+        (
+            "source: manual",
+            "source: manul",
+            (
+                "9:42: per_operator.source: no entry of sources is "
+                "named 'manul'; did you mean 'manual'?"
+            ),
+        ),
+        (
+            "gemm.fp8:",
+            "gem.fp8:",
+            ("19:3: kernels.gem.fp8: 'gem' is not a class of kernels; did you mean 'gemv'?"),
+        ),
+        (
+            '"1.3 us", peak_share',
+            "1.3, peak_share",
+            (
+                "18:18: kernels.gemm.launch: 1.3 has no unit; "
+                'expected a time with its unit, such as "30 us"'
+            ),
+        ),
+        (
+            "attention: unfused",
+            "attention: flsh",
+            (
+                "20:41: fusion.attention: unknown value 'flsh'; "
+                "expected one of flash, unfused; did you mean 'flash'?"
+            ),
+        ),
+        (
+            "elementwise: false",
+            "elementwise: nope",
+            ("20:23: fusion.elementwise: 'nope' is neither true nor false; expected true or false"),
+        ),
+        (
+            "peak_share: 0.84",
+            "tile_fil: 1 us",
+            ("18:28: kernels.gemm.tile_fil: unknown key 'tile_fil'; did you mean 'tile_fill'?"),
+        ),
+        (
+            "peak_share: 0.84",
+            "tile_fill: 1 us, tile_rows: 6",
+            (
+                "18:45: kernels.gemm.tile_rows: "
+                "'tile_rows' is a constant of kind simd, and others here are of kind tensor_core"
+            ),
+        ),
         ("per_run", "pre_run", "8:1: pre_run: unknown key 'pre_run'; did you mean 'per_run'?"),
         ("name: engine_x\n", "", "1:1: missing key 'name'"),
     ],
-)  # fmt: skip
+)
 def test_faults_have_their_place(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert old in SPEC
     with pytest.raises(InputError) as caught:
@@ -177,17 +228,32 @@ def test_what_it_executes_and_serves_reads_back_as_written(tmp_path: Path, card:
     ("old", "new", "fault"),
     [
         ("channels: 16", "channels: -16", None),
-        ("softmax: [fp32]", "softmx: [fp32]", ("9:12: executes.softmx: 'softmx' is not a class or "
-         "function of operators; did you mean 'softmax'?")),
-        ("[fp16, fp32]", "[fp16, fp23]", ("9:42: executes.gelu.1: 'fp23' is no compute format; did "
-         "you mean 'fp32'?")),
-        ("winograd_4x4", "winograd_4x5", ("11:23: kernels.conv.algorithms.0: unknown value "
-         "'winograd_4x5'; expected one of direct, im2col, winograd_2x2, winograd_4x4, dense, "
-         "per_group, fewest; did you mean 'winograd_4x4'?")),
+        (
+            "softmax: [fp32]",
+            "softmx: [fp32]",
+            (
+                "9:12: executes.softmx: 'softmx' is not a class or "
+                "function of operators; did you mean 'softmax'?"
+            ),
+        ),
+        (
+            "[fp16, fp32]",
+            "[fp16, fp23]",
+            ("9:42: executes.gelu.1: 'fp23' is no compute format; did you mean 'fp32'?"),
+        ),
+        (
+            "winograd_4x4",
+            "winograd_4x5",
+            (
+                "11:23: kernels.conv.algorithms.0: unknown value 'winograd_4x5'; "
+                "expected one of direct, im2col, winograd_2x2, winograd_4x4, dense, per_group, "
+                "fewest; did you mean 'winograd_4x4'?"
+            ),
+        ),
         ("active_neurons: 0.4", "active_neurons: 1.4", None),
         ('"20 us"', "20e-6", None),
     ],
-)  # fmt: skip
+)
 def test_faults_of_what_it_executes_have_their_place(
     tmp_path: Path, old: str, new: str, fault: str | None
 ) -> None:

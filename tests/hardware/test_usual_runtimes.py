@@ -82,8 +82,10 @@ def test_generic_stands_for_the_engine_that_is_named() -> None:
         for engine in ("npu", "gpu", "cpu")
     }
     assert {e: p.machine.runtime.name for e, p in found.items()} == {
-        "npu": "generic_npu", "gpu": "generic_gpu", "cpu": "generic_cpu",
-    }  # fmt: skip
+        "npu": "generic_npu",
+        "gpu": "generic_gpu",
+        "cpu": "generic_cpu",
+    }
     assert hardware("stm32h743").machine("generic").runtime.name == "mcu_library"
     assert hardware("eyeriss").machine("generic").runtime.name == "generic"
 

@@ -20,14 +20,41 @@ ROOMS = {"input": 32768 * 4, "weight": 65536 * 4, "output": 16384 * 4}
 
 
 def layer(
-    kernel: int, out: int, stride: int, inner: int, outer: int, a: float, w: float,
-    unrolled: bool = False, batch: int = 1, rooms: float = 1.0,
-) -> BitFusionLayer:  # fmt: skip
+    kernel: int,
+    out: int,
+    stride: int,
+    inner: int,
+    outer: int,
+    a: float,
+    w: float,
+    unrolled: bool = False,
+    batch: int = 1,
+    rooms: float = 1.0,
+) -> BitFusionLayer:
     lanes, steps = lanes_and_steps(a, w)
     return BitFusionLayer(
-        batch, outer, inner, out, out, kernel, kernel, stride, stride, 1, 1, a, w, 32, 32, lanes,
-        steps, float(unrolled), ROWS, COLUMNS, *(size * rooms for size in ROOMS.values()),
-    )  # fmt: skip
+        batch,
+        outer,
+        inner,
+        out,
+        out,
+        kernel,
+        kernel,
+        stride,
+        stride,
+        1,
+        1,
+        a,
+        w,
+        32,
+        32,
+        lanes,
+        steps,
+        float(unrolled),
+        ROWS,
+        COLUMNS,
+        *(size * rooms for size in ROOMS.values()),
+    )
 
 
 def by_loops(kernel: int, out: int, stride: int, inner: int, outer: int, a: int, w: int) -> float:
@@ -39,17 +66,26 @@ def by_loops(kernel: int, out: int, stride: int, inner: int, outer: int, a: int,
             for step in _tiles(ceil(outer / COLUMNS)):
                 oc = min(step * COLUMNS, outer)
                 window = kernel + (side - 1) * stride
-                moved = {"input": window * window * ic * a, "weight": kernel * kernel * ic * oc * w,
-                         "output": side * side * oc * 32}  # fmt: skip
+                moved = {
+                    "input": window * window * ic * a,
+                    "weight": kernel * kernel * ic * oc * w,
+                    "output": side * side * oc * 32,
+                }
                 deep = ceil(ic / (ROWS * lanes)) * ROWS * lanes
                 wide = ceil(oc / COLUMNS) * COLUMNS
-                taken = {"input": window * window * deep * a,
-                         "weight": ceil(kernel * kernel * ic / (ROWS * lanes)) * ROWS * lanes
-                         * wide * w, "output": side * side * wide * 32}  # fmt: skip
+                taken = {
+                    "input": window * window * deep * a,
+                    "weight": ceil(kernel * kernel * ic / (ROWS * lanes)) * ROWS * lanes * wide * w,
+                    "output": side * side * wide * 32,
+                }
                 if any(taken[name] > ROOMS[name] for name in ROOMS):
                     continue
-                trips = {"y": ceil(out / side), "x": ceil(out / side), "i": ceil(inner / ic),
-                         "o": ceil(outer / oc)}  # fmt: skip
+                trips = {
+                    "y": ceil(out / side),
+                    "x": ceil(out / side),
+                    "i": ceil(inner / ic),
+                    "o": ceil(outer / oc),
+                }
                 cycles = (
                     kernel * kernel * side * side * ceil(oc / COLUMNS) * (deep // ROWS // lanes)
                 )
@@ -79,9 +115,21 @@ def _tiles(extent: int) -> list[int]:
 
 @pytest.mark.parametrize(
     ("a", "w", "lanes", "steps"),
-    [(8, 8, 1, 1), (8, 4, 2, 1), (4, 4, 4, 1), (2, 2, 16, 1), (1, 2, 16, 1), (6, 6, 1, 1),
-     (3, 3, 4, 1), (5, 2, 4, 1), (16, 8, 1, 2), (16, 16, 1, 4), (16, 4, 2, 2), (9, 8, 1, 2)],
-)  # fmt: skip
+    [
+        (8, 8, 1, 1),
+        (8, 4, 2, 1),
+        (4, 4, 4, 1),
+        (2, 2, 16, 1),
+        (1, 2, 16, 1),
+        (6, 6, 1, 1),
+        (3, 3, 4, 1),
+        (5, 2, 4, 1),
+        (16, 8, 1, 2),
+        (16, 16, 1, 4),
+        (16, 4, 2, 2),
+        (9, 8, 1, 2),
+    ],
+)
 def test_products_of_a_unit(a: int, w: int, lanes: int, steps: int) -> None:
     """Sharma et al., section III: 16 units of 2 bits; 16 bits take four clocks."""
     assert lanes_and_steps(a, w) == (lanes, steps)
@@ -92,10 +140,14 @@ def test_products_of_a_unit(a: int, w: int, lanes: int, steps: int) -> None:
 
 @settings(max_examples=draws(25), deadline=None)
 @given(
-    st.sampled_from([1, 3, 5]), st.sampled_from([1, 5, 7, 14, 28]), st.sampled_from([1, 2]),
-    st.integers(1, 200), st.integers(1, 200), st.sampled_from([2, 3, 4, 6, 8]),
+    st.sampled_from([1, 3, 5]),
+    st.sampled_from([1, 5, 7, 14, 28]),
+    st.sampled_from([1, 2]),
+    st.integers(1, 200),
+    st.integers(1, 200),
+    st.sampled_from([2, 3, 4, 6, 8]),
     st.sampled_from([2, 4, 5, 8]),
-)  # fmt: skip
+)
 def test_best_tiling_is_that_of_a_loop_over_all(
     kernel: int, out: int, stride: int, inner: int, outer: int, a: int, w: int
 ) -> None:
@@ -106,15 +158,29 @@ def test_best_tiling_is_that_of_a_loop_over_all(
 
 @settings(max_examples=draws(40), deadline=None)
 @given(
-    st.sampled_from([1, 3, 7]), st.integers(1, 60), st.sampled_from([1, 2]), st.integers(1, 400),
-    st.integers(1, 400), st.sampled_from([2.0, 4.0, 8.0, 16.0]),
-    st.sampled_from([2.0, 4.0, 8.0]), st.booleans(), st.integers(1, 5),
+    st.sampled_from([1, 3, 7]),
+    st.integers(1, 60),
+    st.sampled_from([1, 2]),
+    st.integers(1, 400),
+    st.integers(1, 400),
+    st.sampled_from([2.0, 4.0, 8.0, 16.0]),
+    st.sampled_from([2.0, 4.0, 8.0]),
+    st.booleans(),
+    st.integers(1, 5),
     st.floats(1.0, 1e5),
-)  # fmt: skip
+)
 def test_laws(
-    kernel: int, out: int, stride: int, inner: int, outer: int, a: float, w: float,
-    unrolled: bool, batch: int, rate: float,
-) -> None:  # fmt: skip
+    kernel: int,
+    out: int,
+    stride: int,
+    inner: int,
+    outer: int,
+    a: float,
+    w: float,
+    unrolled: bool,
+    batch: int,
+    rate: float,
+) -> None:
     """No fewer clocks than products or compulsory bits ask for; the kept tilings are enough."""
     one = layer(kernel, out, stride, inner, outer, a, w, unrolled, batch)
     counts, cycles = layer_cycles(one, rate)

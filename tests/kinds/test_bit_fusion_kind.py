@@ -47,34 +47,62 @@ class TestMixedBits(KindConformance):
 #: Input and output channels, kernel (depthwise where above 1), stride, input rows, bits of weights
 #: and inputs; milliseconds, millijoules.
 APQ_ROWS: list[tuple[int, int, int, int, int, int, int, float, float]] = [
-    (96, 456, 1, 1, 14, 4, 4, 0.062192, 0.106882), (96, 504, 1, 1, 14, 4, 4, 0.068656, 0.117884),
-    (96, 520, 1, 1, 14, 4, 4, 0.074044, 0.127085), (488, 96, 1, 1, 14, 4, 4, 0.018482, 0.0336714),
-    (456, 192, 1, 1, 7, 4, 4, 0.010852, 0.0194064), (192, 768, 1, 1, 7, 4, 4, 0.031624, 0.0546002),
-    (768, 192, 1, 1, 7, 4, 4, 0.01712, 0.0308363), (848, 192, 1, 1, 7, 4, 4, 0.01825, 0.0330655),
-    (768, 320, 1, 1, 7, 8, 8, 0.054976, 0.104886), (784, 320, 1, 1, 7, 8, 8, 0.063376, 0.119208),
-    (896, 320, 1, 1, 7, 8, 8, 0.069122, 0.132919), (1048, 320, 1, 1, 7, 8, 8, 0.081736, 0.15477),
-    (16, 64, 1, 1, 112, 8, 8, 0.552022, 0.931547), (64, 24, 1, 1, 56, 8, 8, 0.06703, 0.118419),
-    (24, 96, 1, 1, 56, 8, 8, 0.207168, 0.355013), (16, 96, 1, 1, 112, 8, 8, 0.81967, 1.38338),
-    (768, 320, 1, 1, 7, 8, 4, 0.046616, 0.0843412), (776, 320, 1, 1, 7, 8, 4, 0.046992, 0.0861721),
-    (872, 320, 1, 1, 7, 8, 4, 0.050306, 0.0926553), (1064, 320, 1, 1, 7, 8, 4, 0.061682, 0.112249),
-    (160, 40, 1, 1, 28, 8, 4, 0.026668, 0.0486395), (40, 168, 1, 1, 28, 8, 4, 0.089676, 0.154487),
-    (320, 80, 1, 1, 14, 8, 4, 0.015202, 0.0287862), (328, 80, 1, 1, 14, 8, 4, 0.023204, 0.0425935),
-    (80, 328, 1, 1, 14, 8, 4, 0.048996, 0.0853507), (512, 512, 3, 1, 14, 4, 4, 0.089792, 0.165642),
-    (520, 520, 3, 1, 14, 4, 4, 0.095404, 0.175995), (512, 512, 3, 2, 14, 4, 4, 0.041824, 0.0531407),
-    (768, 768, 3, 1, 7, 4, 4, 0.058128, 0.0720275), (488, 488, 5, 1, 14, 4, 4, 0.188544, 0.358873),
-    (384, 384, 5, 2, 14, 4, 4, 0.057576, 0.085951), (1048, 1048, 7, 1, 7, 8, 8, 0.71264, 0.429261),
-    (64, 64, 3, 2, 112, 8, 8, 0.453104, 0.526324), (64, 64, 5, 2, 112, 8, 8, 1.25592, 1.07279),
-    (64, 64, 7, 2, 112, 8, 8, 2.46133, 1.82526), (96, 96, 3, 1, 56, 8, 8, 0.681816, 0.751278),
-    (168, 168, 3, 1, 28, 8, 4, 0.161084, 0.230661), (160, 160, 5, 1, 28, 8, 4, 0.40204, 0.348984),
-    (160, 160, 3, 2, 28, 8, 4, 0.03956, 0.0679363), (160, 160, 5, 2, 28, 8, 4, 0.10718, 0.134274),
-    (320, 320, 3, 1, 14, 8, 4, 0.07912, 0.135873), (880, 880, 5, 1, 7, 8, 4, 0.19734, 0.168454),
-]  # fmt: skip
+    (96, 456, 1, 1, 14, 4, 4, 0.062192, 0.106882),
+    (96, 504, 1, 1, 14, 4, 4, 0.068656, 0.117884),
+    (96, 520, 1, 1, 14, 4, 4, 0.074044, 0.127085),
+    (488, 96, 1, 1, 14, 4, 4, 0.018482, 0.0336714),
+    (456, 192, 1, 1, 7, 4, 4, 0.010852, 0.0194064),
+    (192, 768, 1, 1, 7, 4, 4, 0.031624, 0.0546002),
+    (768, 192, 1, 1, 7, 4, 4, 0.01712, 0.0308363),
+    (848, 192, 1, 1, 7, 4, 4, 0.01825, 0.0330655),
+    (768, 320, 1, 1, 7, 8, 8, 0.054976, 0.104886),
+    (784, 320, 1, 1, 7, 8, 8, 0.063376, 0.119208),
+    (896, 320, 1, 1, 7, 8, 8, 0.069122, 0.132919),
+    (1048, 320, 1, 1, 7, 8, 8, 0.081736, 0.15477),
+    (16, 64, 1, 1, 112, 8, 8, 0.552022, 0.931547),
+    (64, 24, 1, 1, 56, 8, 8, 0.06703, 0.118419),
+    (24, 96, 1, 1, 56, 8, 8, 0.207168, 0.355013),
+    (16, 96, 1, 1, 112, 8, 8, 0.81967, 1.38338),
+    (768, 320, 1, 1, 7, 8, 4, 0.046616, 0.0843412),
+    (776, 320, 1, 1, 7, 8, 4, 0.046992, 0.0861721),
+    (872, 320, 1, 1, 7, 8, 4, 0.050306, 0.0926553),
+    (1064, 320, 1, 1, 7, 8, 4, 0.061682, 0.112249),
+    (160, 40, 1, 1, 28, 8, 4, 0.026668, 0.0486395),
+    (40, 168, 1, 1, 28, 8, 4, 0.089676, 0.154487),
+    (320, 80, 1, 1, 14, 8, 4, 0.015202, 0.0287862),
+    (328, 80, 1, 1, 14, 8, 4, 0.023204, 0.0425935),
+    (80, 328, 1, 1, 14, 8, 4, 0.048996, 0.0853507),
+    (512, 512, 3, 1, 14, 4, 4, 0.089792, 0.165642),
+    (520, 520, 3, 1, 14, 4, 4, 0.095404, 0.175995),
+    (512, 512, 3, 2, 14, 4, 4, 0.041824, 0.0531407),
+    (768, 768, 3, 1, 7, 4, 4, 0.058128, 0.0720275),
+    (488, 488, 5, 1, 14, 4, 4, 0.188544, 0.358873),
+    (384, 384, 5, 2, 14, 4, 4, 0.057576, 0.085951),
+    (1048, 1048, 7, 1, 7, 8, 8, 0.71264, 0.429261),
+    (64, 64, 3, 2, 112, 8, 8, 0.453104, 0.526324),
+    (64, 64, 5, 2, 112, 8, 8, 1.25592, 1.07279),
+    (64, 64, 7, 2, 112, 8, 8, 2.46133, 1.82526),
+    (96, 96, 3, 1, 56, 8, 8, 0.681816, 0.751278),
+    (168, 168, 3, 1, 28, 8, 4, 0.161084, 0.230661),
+    (160, 160, 5, 1, 28, 8, 4, 0.40204, 0.348984),
+    (160, 160, 3, 2, 28, 8, 4, 0.03956, 0.0679363),
+    (160, 160, 5, 2, 28, 8, 4, 0.10718, 0.134274),
+    (320, 320, 3, 1, 14, 8, 4, 0.07912, 0.135873),
+    (880, 880, 5, 1, 7, 8, 4, 0.19734, 0.168454),
+]
 
 
 def one_layer(
-    inner: int, outer: int, kernel: int, stride: int, rows: int, *, first: bool = False,
-    weights: str = "", inputs: str = "",
-) -> Workload:  # fmt: skip
+    inner: int,
+    outer: int,
+    kernel: int,
+    stride: int,
+    rows: int,
+    *,
+    first: bool = False,
+    weights: str = "",
+    inputs: str = "",
+) -> Workload:
     """A convolution, depthwise where its channels are as many and it has taps."""
     g = GraphBuilder("layer")
     x = g.input("image", (1, inner, rows, rows), format=inputs)
@@ -82,8 +110,16 @@ def one_layer(
         x = g.elementwise("relu", x)
     groups = inner if inner == outer and kernel > 1 else 1
     weight = g.weight("w", (outer, inner // groups, kernel, kernel), format=weights)
-    y = g.conv(x, outer, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False,
-               weight=weight)  # fmt: skip
+    y = g.conv(
+        x,
+        outer,
+        kernel,
+        stride=stride,
+        padding=kernel // 2,
+        groups=groups,
+        bias=False,
+        weight=weight,
+    )
     g.output(y)
     graph = g.build()
     return Workload("layer", lambda _: graph, {})
@@ -106,8 +142,9 @@ def test_rows_of_the_table_of_apq() -> None:
     device = hardware("bit_fusion_apq")
     errors: list[float] = []
     for inner, outer, kernel, stride, rows, w, a, ms, mj in APQ_ROWS:
-        found = predict(one_layer(inner, outer, kernel, stride, rows), device,
-                        precision=f"w=int{w},a=int{a}")  # fmt: skip
+        found = predict(
+            one_layer(inner, outer, kernel, stride, rows), device, precision=f"w=int{w},a=int{a}"
+        )
         seconds, joule = layer_of(found)
         passes = inner / (8 * (8 // w) * (8 // a)) if kernel > 1 else 1.0
         clocks = (ms / 1e3 - seconds) * 500e6
@@ -124,8 +161,9 @@ def test_depthwise_rows_are_above_their_bound() -> None:
     for inner, outer, kernel, stride, rows, w, a, _, _ in APQ_ROWS:
         if kernel == 1:
             continue
-        found = predict(one_layer(inner, outer, kernel, stride, rows), device,
-                        precision=f"w=int{w},a=int{a}")  # fmt: skip
+        found = predict(
+            one_layer(inner, outer, kernel, stride, rows), device, precision=f"w=int{w},a=int{a}"
+        )
         out, lanes = -(-rows // stride), (8 // w) * (8 // a)
         assert layer_of(found)[0] * 500e6 >= out**2 * kernel**2 * inner / (8 * lanes) * (1 - 1e-9)
 
@@ -215,9 +253,13 @@ def test_an_engine_of_another_kind_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"clock": None}, "without a clock"), ({"height": 8}, "as the first peak"),
-     ({"lowest_bits": 16}, "smallest multiplier"), ({"weight_buffer": "8 B"}, "weight_buffer")],
-)  # fmt: skip
+    [
+        ({"clock": None}, "without a clock"),
+        ({"height": 8}, "as the first peak"),
+        ({"lowest_bits": 16}, "smallest multiplier"),
+        ({"weight_buffer": "8 B"}, "weight_buffer"),
+    ],
+)
 def test_faults_of_a_spec(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
     data = yaml.safe_load(hardware("bit_fusion_apq").to_yaml())
     engine = data["engines"][0]

@@ -75,9 +75,7 @@ def test_dequantisation_hides_behind_a_group() -> None:
     assert clocks_a_step(2.0, 4.0, 8.0, 8.0) == 4.0
 
 
-@given(
-    st.floats(1.0, 1e8), st.floats(1.0, 1e8), st.floats(64.0, 1e7), st.floats(64.0, 1e7)
-)  # fmt: skip
+@given(st.floats(1.0, 1e8), st.floats(1.0, 1e8), st.floats(64.0, 1e7), st.floats(64.0, 1e7))
 @settings(max_examples=draws(200), deadline=None)
 def test_fetches_follow_the_simulator(w: float, i: float, w_room: float, i_room: float) -> None:
     """`_calc_num_mem_refetch` written out."""

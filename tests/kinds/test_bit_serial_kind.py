@@ -49,9 +49,7 @@ def test_a_product_by_hand(outer: int, inner: int, tokens: int, bits: int) -> No
     found = predict(
         product(outer, inner, tokens), hardware("bitmod"), precision=f"w=int{bits},a=fp16"
     )
-    steps = min(
-        -(-outer // (64 // f)) * -(-tokens // (16 * f)) * -(-inner // 4) for f in (1, 2)
-    )  # fmt: skip
+    steps = min(-(-outer // (64 // f)) * -(-tokens // (16 * f)) * -(-inner // 4) for f in (1, 2))
     clocks = steps * -(-bits // 2)
     moved = outer * inner * bits / 8 + 2 * tokens * (inner + outer)
     assert float(found.table["cycles"][0]) == clocks

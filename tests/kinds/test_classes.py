@@ -18,19 +18,44 @@ from perfmodel.workload.library import find
 
 #: Devices of every kind; the last three have a runtime of their own terms.
 DEVICES = {
-    "ant": "bit_serial", "bit_fusion_apq": "bit_fusion", "cim_jia_65nm": "in_memory",
-    "aif_ssd": "nand", "hnlpu": "hardwired", "eyeriss": "spatial", "tpu_v1": "systolic",
-    "tellme": "lookup_table", "kv260": "fpga", "hls4ml_ad08": "fpga", "zen4_core": "simd",
-    "stm32h743": "mcu", "edge_tpu": "npu", "a100": "tensor_core", "apple_m2_max": "roofline",
-    "a40": "tensor_core", "xeon_gold_6226_core": "roofline", "stm32g0b1": "mcu",
-}  # fmt: skip
+    "ant": "bit_serial",
+    "bit_fusion_apq": "bit_fusion",
+    "cim_jia_65nm": "in_memory",
+    "aif_ssd": "nand",
+    "hnlpu": "hardwired",
+    "eyeriss": "spatial",
+    "tpu_v1": "systolic",
+    "tellme": "lookup_table",
+    "kv260": "fpga",
+    "hls4ml_ad08": "fpga",
+    "zen4_core": "simd",
+    "stm32h743": "mcu",
+    "edge_tpu": "npu",
+    "a100": "tensor_core",
+    "apple_m2_max": "roofline",
+    "a40": "tensor_core",
+    "xeon_gold_6226_core": "roofline",
+    "stm32g0b1": "mcu",
+}
 
 #: Networks that together have every class that the graph's documentation lists.
 NETWORKS = (
-    "falcon_h1_0_5b", "mamba2_2_7b", "mamba_130m", "rwkv_7_0_1b", "lmu_psmnist", "l2mu_braille",
-    "random_forest_breast_cancer", "k_means_digits_training", "stream_copy", "jacobi_2d_5pt",
-    "deformable_detr", "gpt_oss_120b", "mobilenet_v2", "alexnet", "codenet_a",
-)  # fmt: skip
+    "falcon_h1_0_5b",
+    "mamba2_2_7b",
+    "mamba_130m",
+    "rwkv_7_0_1b",
+    "lmu_psmnist",
+    "l2mu_braille",
+    "random_forest_breast_cancer",
+    "k_means_digits_training",
+    "stream_copy",
+    "jacobi_2d_5pt",
+    "deformable_detr",
+    "gpt_oss_120b",
+    "mobilenet_v2",
+    "alexnet",
+    "codenet_a",
+)
 
 #: A kernel may reach this small a part of its engine's peak; a rate that nothing states is nine
 #: orders of magnitude off.

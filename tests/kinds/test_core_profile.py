@@ -15,9 +15,15 @@ from perfmodel_studies.core_profile import (
 )
 
 RUN = CoreProfile(
-    seconds=10e-3, fetches=1e6, l2_accesses=1e5, l3_accesses=1e4, fetch_misses=1e3,
-    data_misses=4e3, prefetched=1e4, clock=4e9,
-)  # fmt: skip
+    seconds=10e-3,
+    fetches=1e6,
+    l2_accesses=1e5,
+    l3_accesses=1e4,
+    fetch_misses=1e3,
+    data_misses=4e3,
+    prefetched=1e4,
+    clock=4e9,
+)
 MEMORY = MainMemory(latency=60e-9, bandwidth=12.8e9, parallelism=2.0)
 CACHES = CacheClocks(fetch=1.0, refill=2.0, far=10.0, share=0.3)
 

@@ -19,10 +19,26 @@ from perfmodel.workload.library import find
 
 #: One device of each kind, and runtimes whose constants are of a format by name.
 DEVICES = (
-    "esp32_s3", "nvme_host", "a100", "apple_m2_max", "edge_tpu", "tpu_v1", "eyeriss", "u200_dpu",
-    "hls4ml_ad08", "fpgaconvnet_zc706_ic", "finn_kws_w3a3", "cim_jia_65nm", "isaac", "ant",
-    "bit_fusion_apq", "tellme", "hnlpu", "aif_ssd", "rk3588",
-)  # fmt: skip
+    "esp32_s3",
+    "nvme_host",
+    "a100",
+    "apple_m2_max",
+    "edge_tpu",
+    "tpu_v1",
+    "eyeriss",
+    "u200_dpu",
+    "hls4ml_ad08",
+    "fpgaconvnet_zc706_ic",
+    "finn_kws_w3a3",
+    "cim_jia_65nm",
+    "isaac",
+    "ant",
+    "bit_fusion_apq",
+    "tellme",
+    "hnlpu",
+    "aif_ssd",
+    "rk3588",
+)
 PRECISIONS = (None, "int8", "w4a8", "q4_k_m", "w4g128a16kv8", "ternary")
 
 

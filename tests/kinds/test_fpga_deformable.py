@@ -29,9 +29,10 @@ class TestDeformable(KindConformance):
 
     def rates(self) -> tuple[str, ...]:
         return (
-            "runtime.kernels.copy.host_bandwidth", "runtime.kernels.resize.host_bandwidth",
+            "runtime.kernels.copy.host_bandwidth",
+            "runtime.kernels.resize.host_bandwidth",
             "runtime.kernels.conv.host_compute",
-        )  # fmt: skip
+        )
 
     def delays(self) -> tuple[str, ...]:
         """Clocks beside the loops are delays; they go with the clock, so that SI does not ask."""
@@ -49,13 +50,23 @@ class TestDeformable(KindConformance):
 
 #: Pixels a side, input and output channels, stride; milliseconds of a call of both stages.
 CALLS = [
-    (64, 32, 32, 2, 1.028), (32, 32, 128, 1, 0.609), (64, 32, 128, 2, 1.712),
-    (32, 128, 128, 1, 0.740), (32, 256, 256, 2, 1.858), (16, 256, 256, 1, 0.577),
-    (16, 512, 512, 2, 1.588), (8, 512, 512, 1, 0.556), (8, 1024, 512, 1, 0.839),
-    (8, 2048, 16, 1, 0.152), (8, 2048, 256, 1, 0.800), (16, 256, 16, 1, 0.132),
-    (16, 256, 128, 1, 0.334), (32, 128, 16, 1, 0.374), (64, 128, 80, 1, 1.781),
+    (64, 32, 32, 2, 1.028),
+    (32, 32, 128, 1, 0.609),
+    (64, 32, 128, 2, 1.712),
+    (32, 128, 128, 1, 0.740),
+    (32, 256, 256, 2, 1.858),
+    (16, 256, 256, 1, 0.577),
+    (16, 512, 512, 2, 1.588),
+    (8, 512, 512, 1, 0.556),
+    (8, 1024, 512, 1, 0.839),
+    (8, 2048, 16, 1, 0.152),
+    (8, 2048, 256, 1, 0.800),
+    (16, 256, 16, 1, 0.132),
+    (16, 256, 128, 1, 0.334),
+    (32, 128, 16, 1, 0.374),
+    (64, 128, 80, 1, 1.781),
     (64, 128, 16, 1, 1.314),
-]  # fmt: skip
+]
 
 
 def test_layers_of_the_log() -> None:

@@ -29,8 +29,9 @@ class TestDpu(KindConformance):
 
     def rates(self) -> tuple[str, ...]:
         return (
-            "runtime.kernels.copy.host_bandwidth", "runtime.draw_bytes_per_clock_per_unit",
-        )  # fmt: skip
+            "runtime.kernels.copy.host_bandwidth",
+            "runtime.draw_bytes_per_clock_per_unit",
+        )
 
     def test_units_are_si(self) -> None:
         """A draw in bytes a clock goes with the clock: it is no rate of its own here."""
@@ -83,9 +84,11 @@ class TestMapsKept(KindConformance):
 
 
 @given(
-    *(st.integers(1, 20) for _ in range(2)), *(st.integers(1, 40) for _ in range(2)),
-    st.sampled_from([1, 3, 5]), st.booleans(),
-)  # fmt: skip
+    *(st.integers(1, 20) for _ in range(2)),
+    *(st.integers(1, 40) for _ in range(2)),
+    st.sampled_from([1, 3, 5]),
+    st.booleans(),
+)
 def test_tiles_as_counted_by_hand(
     rows: int, columns: int, ins: int, outs: int, kernel: int, augmented: bool
 ) -> None:
@@ -121,12 +124,30 @@ def test_depthwise_goes_to_the_alu() -> None:
 
 def test_peaks_are_what_the_multipliers_make() -> None:
     """Two operations a multiplier and clock, over cores and the engines of each."""
-    for name in ("kv260", "zcu102", "zcu104", "ultra96_dpu", "u55c_dpu", "u50lv_dpu", "vck190_dpu",
-                 "vck5000_dpu", "vek280_dpu", "v70_dpu"):  # fmt: skip
+    for name in (
+        "kv260",
+        "zcu102",
+        "zcu104",
+        "ultra96_dpu",
+        "u55c_dpu",
+        "u50lv_dpu",
+        "vck190_dpu",
+        "vck5000_dpu",
+        "vek280_dpu",
+        "v70_dpu",
+    ):
         facts = hardware(name).machine().facts
-        made = 2.0 * np.prod([
-            facts[f"{DESIGN}{n}"] for n in ("pixels", "input_channels", "output_channels", "images")
-        ]) * facts["engines.dpu.units"] * facts["engines.dpu.clock"]  # fmt: skip
+        made = (
+            2.0
+            * np.prod(
+                [
+                    facts[f"{DESIGN}{n}"]
+                    for n in ("pixels", "input_channels", "output_channels", "images")
+                ]
+            )
+            * facts["engines.dpu.units"]
+            * facts["engines.dpu.clock"]
+        )
         assert facts["engines.dpu.peaks.int8"] == pytest.approx(made, rel=1e-3), name
 
 
@@ -161,11 +182,15 @@ def test_cores_share_the_memory() -> None:
 #: Frames a second by Vitis AI's model zoo 2.5 (one thread, several threads); ResNet-50, VGG-16,
 #: Inception-v3, MobileNetV2.
 ZOO = {
-    ("kv260", 1, "resnet50"): (84.44, 87.96), ("zcu102", 3, "resnet50"): (77.58, 173.16),
-    ("kv260", 1, "vgg16"): (21.5, 21.72), ("zcu102", 3, "vgg16"): (20.15, 40.94),
-    ("kv260", 1, "inception_v3"): (64.03, 67.46), ("zcu102", 3, "inception_v3"): (59.83, 136.02),
-    ("kv260", 1, "mobilenet_v2"): (290.62, 336.82), ("zcu102", 3, "mobilenet_v2"): (268.07, 707.03),
-}  # fmt: skip
+    ("kv260", 1, "resnet50"): (84.44, 87.96),
+    ("zcu102", 3, "resnet50"): (77.58, 173.16),
+    ("kv260", 1, "vgg16"): (21.5, 21.72),
+    ("zcu102", 3, "vgg16"): (20.15, 40.94),
+    ("kv260", 1, "inception_v3"): (64.03, 67.46),
+    ("zcu102", 3, "inception_v3"): (59.83, 136.02),
+    ("kv260", 1, "mobilenet_v2"): (290.62, 336.82),
+    ("zcu102", 3, "mobilenet_v2"): (268.07, 707.03),
+}
 
 
 @pytest.mark.parametrize(("board", "cores", "net"), list(ZOO))

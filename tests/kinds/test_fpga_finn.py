@@ -22,9 +22,16 @@ from perfmodel.workload.workload import Workload
 
 #: Outputs, inputs of an output, output pixels of CNV's layers.
 LAYERS = (
-    (64, 27, 900), (64, 576, 784), (128, 576, 144), (128, 1152, 100), (256, 1152, 9),
-    (256, 2304, 1), (512, 256, 1), (512, 512, 1), (10, 512, 1),
-)  # fmt: skip
+    (64, 27, 900),
+    (64, 576, 784),
+    (128, 576, 144),
+    (128, 1152, 100),
+    (256, 1152, 9),
+    (256, 2304, 1),
+    (512, 256, 1),
+    (512, 512, 1),
+    (10, 512, 1),
+)
 
 
 class TestFinn(KindConformance):

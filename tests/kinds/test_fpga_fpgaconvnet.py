@@ -88,9 +88,9 @@ def test_latency_of_boards(design: str, measured_ms: float, low: float, high: fl
 
 
 @pytest.mark.parametrize(
-    ("design", "net"), [("zybo_ic", "ic"), ("zybo_kws", "kws"), ("zc706_ic", "ic"),
-                        ("zc706_vww", "vww")]
-)  # fmt: skip
+    ("design", "net"),
+    [("zybo_ic", "ic"), ("zybo_kws", "kws"), ("zc706_ic", "ic"), ("zc706_vww", "vww")],
+)
 def test_designs_fit_their_boards(design: str, net: str) -> None:
     """What was submitted ran: its multipliers and memories are on the part."""
     found = predict(
@@ -145,8 +145,9 @@ def test_more_streams_are_never_slower(few: int, many: int) -> None:
     slow, fast = (
         predict(
             find("mlperf_tiny_ic", {}),
-            machine.vary({"engines.fabric.design.coarse_out": n}), precision="int8",
+            machine.vary({"engines.fabric.design.coarse_out": n}),
+            precision="int8",
         ).latency_s
         for n in (few, many)
-    )  # fmt: skip
+    )
     assert fast <= slow * (1 + 1e-12)

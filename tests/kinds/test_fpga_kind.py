@@ -125,8 +125,10 @@ def test_io_stream_takes_a_pixel_an_interval() -> None:
     workload = Workload("conv", lambda _: graph, {})
     machine = with_design("xc7z045", io="stream", strategy="resource").machine("ideal")
     for factor in (1, 8, 72):
-        changes = {"engines.fabric.design.layers.1.reuse_factor": factor,
-                   "memories.ddr.bandwidth": 1e15}  # fmt: skip
+        changes = {
+            "engines.fabric.design.layers.1.reuse_factor": factor,
+            "memories.ddr.bandwidth": 1e15,
+        }
         found = predict(workload, machine.vary(changes), precision="int8")
         clocks = found.latency_s * 200e6
         depth = clocks - 24 * 20 * factor
@@ -165,11 +167,14 @@ def test_a_sweep_has_the_largest_share_where_asked() -> None:
 
     path = "engines.fabric.design.reuse_factor"
     table = sweep(
-        "jet_tagger", [with_design("xc7z020", strategy="resource"), "a100"], {"batch": [1.0, 2.0]},
+        "jet_tagger",
+        [with_design("xc7z020", strategy="resource"), "a100"],
+        {"batch": [1.0, 2.0]},
         metrics=["latency_s", "feasible", "resource_share"],
-    )  # fmt: skip
-    found = predict(find("jet_tagger", {}), with_design("xc7z020", strategy="resource"),
-                    precision="fp16")  # fmt: skip
+    )
+    found = predict(
+        find("jet_tagger", {}), with_design("xc7z020", strategy="resource"), precision="fp16"
+    )
     share = max(part["share"] for part in found.resources.values())
     assert np.isnan(table["resource_share"]).tolist() == [False, False, True, True]
     assert table["resource_share"][0] > 1
@@ -182,8 +187,9 @@ def test_a_sweep_has_the_largest_share_where_asked() -> None:
 
 def test_layers_that_keep_state_are_refused() -> None:
     with pytest.raises(InputError, match="no circuit for"):
-        predict(find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 64}),
-                hardware("vu13p"))  # fmt: skip
+        predict(
+            find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 64}), hardware("vu13p")
+        )
 
 
 @settings(max_examples=draws(30), deadline=None)

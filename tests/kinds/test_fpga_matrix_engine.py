@@ -56,9 +56,11 @@ def test_the_second_figure_follows_from_the_first() -> None:
     """57.1 tokens/s at 128 tokens of KV cache fix the share of the memory; 52.7 at 512 follow."""
     board = hardware("u280_flightllm")
     rates = [
-        predict(find("llama_2_7b", {"phase": "decode", "context": c}), board, precision="w4a8kv8")
-        .tokens_per_s for c in (128, 512)
-    ]  # fmt: skip
+        predict(
+            find("llama_2_7b", {"phase": "decode", "context": c}), board, precision="w4a8kv8"
+        ).tokens_per_s
+        for c in (128, 512)
+    ]
     assert rates[0] == pytest.approx(57.1, rel=0.005)
     assert rates[1] == pytest.approx(52.7, rel=0.10)
 

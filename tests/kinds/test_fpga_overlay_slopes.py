@@ -22,9 +22,14 @@ CASES = [
     ("ultra96_codenet", "codenet_a", {"widths": "deployed"}, "w4a8", "engines.codenet.clock"),
     ("fpgaconvnet_zedboard_ic", "mlperf_tiny_ic", {}, "int8", "engines.fabric.clock"),
     ("fpgaconvnet_zedboard_kws", "mlperf_tiny_kws", {}, "int8", "engines.fabric.clock"),
-    ("u280_flightllm", "llama_2_7b", {"phase": "decode", "context": 64}, "w4a8kv8",
-     "memories.hbm.bandwidth"),
-]  # fmt: skip
+    (
+        "u280_flightllm",
+        "llama_2_7b",
+        {"phase": "decode", "context": 64},
+        "w4a8kv8",
+        "memories.hbm.bandwidth",
+    ),
+]
 
 
 @pytest.mark.parametrize(("board", "net", "settings", "precision", "path"), CASES)

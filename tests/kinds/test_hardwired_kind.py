@@ -64,9 +64,10 @@ def test_a_request_is_its_prompt_and_its_steps() -> None:
     """The time to the first token is the prompt's; a decode step takes what it takes alone."""
     sizes = {"batch": 4, "prompt": 2048}
     request = predict(
-        find("gpt_oss_120b", {"phase": "request", "generate": 64, **sizes}), hardware("hnlpu"),
+        find("gpt_oss_120b", {"phase": "request", "generate": 64, **sizes}),
+        hardware("hnlpu"),
         precision=PRECISION,
-    )  # fmt: skip
+    )
     prompt = predict(
         find("gpt_oss_120b", {"phase": "prefill", **sizes}), hardware("hnlpu"), precision=PRECISION
     )

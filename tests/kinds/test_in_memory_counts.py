@@ -40,19 +40,41 @@ def put_down(
 
 @settings(max_examples=draws(200), deadline=None)
 @given(
-    st.integers(1, 40), st.integers(1, 700), st.integers(1, 300), st.integers(1, 16),
-    st.sampled_from([64, 128, 256]), st.sampled_from([64, 128, 200]), st.sampled_from([1, 2, 4]),
+    st.integers(1, 40),
+    st.integers(1, 700),
+    st.integers(1, 300),
+    st.integers(1, 16),
+    st.sampled_from([64, 128, 256]),
+    st.sampled_from([64, 128, 200]),
+    st.sampled_from([1, 2, 4]),
     st.sampled_from([1, 2]),
-)  # fmt: skip
+)
 def test_arrays_are_those_of_weights_put_down_one_by_one(
     groups: int, inner: int, outer: int, bits: int, rows: int, columns: int, cell: int, pair: int
 ) -> None:
-    found = layout(groups, inner, outer, bits, rows=rows, columns=columns, cell_bits=cell,
-                   cells_per_weight=pair)  # fmt: skip
+    found = layout(
+        groups,
+        inner,
+        outer,
+        bits,
+        rows=rows,
+        columns=columns,
+        cell_bits=cell,
+        cells_per_weight=pair,
+    )
     assert float(found.arrays) == put_down(groups, inner, outer, bits, rows, columns, cell, pair)
     assert found.arrays * rows * columns >= groups * inner * outer * pair * bits / cell
-    relaxed = layout(groups, inner, outer, bits, rows=rows, columns=columns, cell_bits=cell,
-                     cells_per_weight=pair, relaxed=True)  # fmt: skip
+    relaxed = layout(
+        groups,
+        inner,
+        outer,
+        bits,
+        rows=rows,
+        columns=columns,
+        cell_bits=cell,
+        cells_per_weight=pair,
+        relaxed=True,
+    )
     assert relaxed.arrays <= found.arrays * (1 + 1e-12) + 1e-12
 
 
@@ -71,8 +93,15 @@ def by_bits(bits: int, step: int, most: int, adc: int) -> tuple[int, int]:
 @pytest.mark.parametrize("bits", range(1, 9))
 @pytest.mark.parametrize("most", [1, 2])
 def test_steps_are_those_of_each_bit(bits: int, most: int) -> None:
-    found = steps_of(bits, step_bits=3, adc_bits=bits + 2, most_steps=most, pulses=True,
-                     sign_apart=True, narrowing=True)  # fmt: skip
+    found = steps_of(
+        bits,
+        step_bits=3,
+        adc_bits=bits + 2,
+        most_steps=most,
+        pulses=True,
+        sign_apart=True,
+        narrowing=True,
+    )
     assert (found.pulses, found.converted_bits) == by_bits(bits, 3, most, bits + 2)
 
 
@@ -86,15 +115,23 @@ def test_serial_inputs_take_a_step_a_bit() -> None:
 
 #: GOP/s of Colonnade by bits of both operands (rows) and registers 1, 2, 4, 8, 16: figure 15(a).
 COLONNADE = {
-    1: (75.07, 138.51, 243.93, 391.42, 563.50), 2: (32.50, 60.42, 104.77, 168.13, 238.32),
-    3: (18.31, 34.04, 59.03, 92.55, 127.18), 4: (12.52, 23.10, 39.45, 60.42, 83.03),
-    5: (9.11, 16.43, 28.05, 42.96, 58.12), 6: (6.73, 12.33, 20.41, 31.26, 41.65),
-    7: (5.81, 10.24, 17.21, 25.75, 34.84), 8: (4.43, 7.92, 13.32, 19.48, 25.75),
-    9: (3.91, 6.95, 11.41, 16.81, 22.23), 10: (3.08, 5.38, 8.77, 12.72, 16.68),
-    11: (2.76, 4.79, 7.99, 11.50, 14.51), 12: (2.14, 3.74, 6.09, 8.56, 11.06),
-    13: (1.99, 3.48, 5.46, 7.62, 9.77), 14: (1.82, 3.13, 4.94, 6.95, 8.90),
-    15: (1.43, 2.42, 3.79, 5.25, 6.63), 16: (1.34, 2.26, 3.51, 4.79, 5.99),
-}  # fmt: skip
+    1: (75.07, 138.51, 243.93, 391.42, 563.50),
+    2: (32.50, 60.42, 104.77, 168.13, 238.32),
+    3: (18.31, 34.04, 59.03, 92.55, 127.18),
+    4: (12.52, 23.10, 39.45, 60.42, 83.03),
+    5: (9.11, 16.43, 28.05, 42.96, 58.12),
+    6: (6.73, 12.33, 20.41, 31.26, 41.65),
+    7: (5.81, 10.24, 17.21, 25.75, 34.84),
+    8: (4.43, 7.92, 13.32, 19.48, 25.75),
+    9: (3.91, 6.95, 11.41, 16.81, 22.23),
+    10: (3.08, 5.38, 8.77, 12.72, 16.68),
+    11: (2.76, 4.79, 7.99, 11.50, 14.51),
+    12: (2.14, 3.74, 6.09, 8.56, 11.06),
+    13: (1.99, 3.48, 5.46, 7.62, 9.77),
+    14: (1.82, 3.13, 4.94, 6.95, 8.90),
+    15: (1.43, 2.42, 3.79, 5.25, 6.63),
+    16: (1.34, 2.26, 3.51, 4.79, 5.99),
+}
 
 
 def test_all_eighty_rates_of_colonnade() -> None:

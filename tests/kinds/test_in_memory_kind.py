@@ -15,8 +15,14 @@ from perfmodel.predict import predict
 from perfmodel.testing import KindConformance
 from perfmodel.workload.library import find
 
-_DELAYS = ("read_time", "pulse_time", "conversion_time", "conversion_bit_time", "adder_time",
-           "write_time")  # fmt: skip
+_DELAYS = (
+    "read_time",
+    "pulse_time",
+    "conversion_time",
+    "conversion_bit_time",
+    "adder_time",
+    "write_time",
+)
 
 
 class TestIsaac(KindConformance):
@@ -93,10 +99,11 @@ def test_array_size_bits_of_cells_and_converters_are_axes() -> None:
     head = "engines.arrays."
     varied = machine.vary(
         {
-            head + "rows": rows[:, None, None], head + "adc_bits": adc[:, None],
+            head + "rows": rows[:, None, None],
+            head + "adc_bits": adc[:, None],
             head + "cell_bits": cell,
         }
-    )  # fmt: skip
+    )
     net = find("resnet18", {})
     found = predict(net, varied, precision="int8")
     assert found.latency_s.shape == (3, 3, 3)
@@ -125,10 +132,13 @@ def test_spikes_cost_energy_and_no_time() -> None:
     found = predict(net, hardware("isaac"), precision="int8")
     np.testing.assert_allclose(found.latency_s, found.latency_s[-1], rtol=0.02)
     tables = [
-        predict(find("lsm_n_mnist", {"spike_rate": r, "input_rate": r}), hardware("isaac"),
-                precision="int8").table
+        predict(
+            find("lsm_n_mnist", {"spike_rate": r, "input_rate": r}),
+            hardware("isaac"),
+            precision="int8",
+        ).table
         for r in rates
-    ]  # fmt: skip
+    ]
     assert {float(t["arrays"][0]) for t in tables} == {np.ceil(456 / 128) * np.ceil(200 / 32)}
     cells = np.array([float(t["cells energy_j"][0]) for t in tables])
     np.testing.assert_allclose(cells, cells[-1] * rates, rtol=1e-4, atol=1e-18)

@@ -19,18 +19,25 @@ pytestmark = pytest.mark.usefixtures("doubles")
 
 def _found(ones: Any = 0.5, read: Any = 1e-7, bits: Any = 8.0, volts: Any = 1.0) -> Any:
     head = "engines.arrays."
-    machine = hardware("isaac").machine().vary(
-        {head + "input_density": ones, head + "read_time": read, head + "voltage": volts}
-    )  # fmt: skip
+    machine = (
+        hardware("isaac")
+        .machine()
+        .vary({head + "input_density": ones, head + "read_time": read, head + "voltage": volts})
+    )
     precision = parse_precision("int8").with_bits(weights=bits, activations=bits)
     return predict(find("resnet18", {}), machine, precision=precision, relaxed=True)
 
 
 @pytest.mark.parametrize(
     ("name", "at", "metric"),
-    [("ones", 0.4, "energy_j"), ("read", 3.1e-7, "latency_s"), ("bits", 5.3, "energy_j"),
-     ("volts", 0.8, "energy_j"), ("volts", 0.8, "latency_s")],
-)  # fmt: skip
+    [
+        ("ones", 0.4, "energy_j"),
+        ("read", 3.1e-7, "latency_s"),
+        ("bits", 5.3, "energy_j"),
+        ("volts", 0.8, "energy_j"),
+        ("volts", 0.8, "latency_s"),
+    ],
+)
 def test_slopes_are_finite_differences(name: str, at: float, metric: str) -> None:
     def number(value: Any) -> Any:
         return getattr(_found(**{name: value}), metric)

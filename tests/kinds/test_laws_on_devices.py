@@ -66,9 +66,10 @@ DEVICES = [
     _Laws("olive", None, "w=int4,a=fp16", ("mobilenet_v2",)),
 ]
 LAWS = [
-    name for name in dir(KindConformance)
+    name
+    for name in dir(KindConformance)
     if name.startswith("test_") and name != "test_units_are_si"
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("law", LAWS)

@@ -73,9 +73,14 @@ def test_ternary_weights_take_one_pass(group: int) -> None:
 
 
 @given(
-    m=st.integers(1, 4), k=st.integers(1, 60), n=st.integers(1, 40), group=st.integers(1, 4),
-    tables=st.integers(1, 6), reads=st.integers(1, 5), build=st.integers(0, 9),
-)  # fmt: skip
+    m=st.integers(1, 4),
+    k=st.integers(1, 60),
+    n=st.integers(1, 40),
+    group=st.integers(1, 4),
+    tables=st.integers(1, 6),
+    reads=st.integers(1, 5),
+    build=st.integers(0, 9),
+)
 @settings(max_examples=draws(60), deadline=None)
 def test_clocks_of_an_engine_one_by_one(
     m: int, k: int, n: int, group: int, tables: int, reads: int, build: int

@@ -115,17 +115,18 @@ def test_float_in_software_takes_its_clocks() -> None:
     assert native.latency_s * 50e6 < found.latency_s * 175e6 / 10.0
 
 
-@pytest.mark.parametrize(
-    ("name", "exponent"), [("stm32l4r5", 1.0), ("stm32l4r5_smps", 0.0)]
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "exponent"), [("stm32l4r5", 1.0), ("stm32l4r5_smps", 0.0)])
 def test_energy_goes_with_the_supply(name: str, exponent: float) -> None:
     """Behind a linear regulator energy goes with the supply, behind a switching one not."""
     device = hardware(name)
     base = device.machine().facts[ENGINE + "nominal_supply"]
     work = find("mlperf_tiny_kws", {})
     low = predict(work, device, precision="int8")
-    high = predict(work, device.vary({ENGINE + "nominal_supply": base / 2.0,
-                                      ENGINE + "supply": base}), precision="int8")  # fmt: skip
+    high = predict(
+        work,
+        device.vary({ENGINE + "nominal_supply": base / 2.0, ENGINE + "supply": base}),
+        precision="int8",
+    )
     assert high.energy_j == pytest.approx(low.energy_j * 2.0**exponent, rel=1e-9)
     assert high.latency_s == pytest.approx(low.latency_s, rel=1e-12)
 
@@ -138,8 +139,10 @@ def test_energy_of_two_points_of_voltage_and_clock() -> None:
     """
     device = hardware("ndp9120")
     for name in ("mlperf_tiny_ic", "mlperf_tiny_vww", "mlperf_tiny_kws"):
-        points = [{ENGINE + "clock": hertz, ENGINE + "supply": volts}
-                  for hertz, volts in ((30.7e6, 0.9), (98.7e6, 1.1))]  # fmt: skip
+        points = [
+            {ENGINE + "clock": hertz, ENGINE + "supply": volts}
+            for hertz, volts in ((30.7e6, 0.9), (98.7e6, 1.1))
+        ]
         work = find(name, {})
         low, high = (predict(work, device.vary(p), precision="int8").energy_j for p in points)
         assert 1.34 < high / low < 1.42

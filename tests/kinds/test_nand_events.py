@@ -84,9 +84,12 @@ def test_half_a_piece_is_what_a_request_waits(pieces: int) -> None:
 
 @settings(max_examples=draws(60), deadline=None)
 @given(
-    st.integers(1, 6), st.integers(0, 40), st.integers(0, 60), st.sampled_from([1, 4, 32]),
+    st.integers(1, 6),
+    st.integers(0, 40),
+    st.integers(0, 60),
+    st.sampled_from([1, 4, 32]),
     st.booleans(),
-)  # fmt: skip
+)
 def test_nothing_overlaps_that_cannot(
     dies: int, requests: int, pages: int, pieces: int, first: bool
 ) -> None:

@@ -113,12 +113,14 @@ def brute(f: Flash, m: FlashMatrix, host: float, each: float) -> float:
     def rest(share: Column) -> Column:
         left = (1 - share) * weights * f.sent / f.page
         streamed = (1 - share) * weights / (f.channels * f.dies * f.page)
-        return np.maximum.reduce([
-            (left / f.channels + share * busiest) / lane,
-            (left + share * whole) / f.link,
-            (share * most * f.cores + streamed) * f.read_time / f.planes,
-            host * (1 - share) + share * sums / (2 * m.vectors * m.rows * m.columns) * host,
-        ])  # fmt: skip
+        return np.maximum.reduce(
+            [
+                (left / f.channels + share * busiest) / lane,
+                (left + share * whole) / f.link,
+                (share * most * f.cores + streamed) * f.read_time / f.planes,
+                host * (1 - share) + share * sums / (2 * m.vectors * m.rows * m.columns) * host,
+            ]
+        )
 
     rounds = np.arange(math.ceil(most - 1e-9) + 1.0)
     low, high = np.zeros(len(rounds)), np.minimum(rounds / most, 1.0)
@@ -131,17 +133,42 @@ def brute(f: Flash, m: FlashMatrix, host: float, each: float) -> float:
 
 @settings(max_examples=draws(80), deadline=None)
 @given(
-    st.sampled_from([1, 2, 8, 12, 32]), st.integers(1, 16), st.integers(1, 4),
-    st.integers(1, 40000), st.integers(1, 40000), st.sampled_from([1.0, 2.0, 32.0]),
-    st.sampled_from([0.5, 0.5625, 1.0, 2.0]), st.floats(0.1, 8.0), st.floats(0.0, 0.1),
-    st.integers(1, 4), st.sampled_from([math.inf, 1e9, 8e9]), st.sampled_from(TILINGS),
-)  # fmt: skip
+    st.sampled_from([1, 2, 8, 12, 32]),
+    st.integers(1, 16),
+    st.integers(1, 4),
+    st.integers(1, 40000),
+    st.integers(1, 40000),
+    st.sampled_from([1.0, 2.0, 32.0]),
+    st.sampled_from([0.5, 0.5625, 1.0, 2.0]),
+    st.floats(0.1, 8.0),
+    st.floats(0.0, 0.1),
+    st.integers(1, 4),
+    st.sampled_from([math.inf, 1e9, 8e9]),
+    st.sampled_from(TILINGS),
+)
 def test_no_other_number_of_requests_is_better(
-    channels: int, dies: int, planes: int, rows: int, columns: int, vectors: float,
-    weight: float, lane: float, host: float, cores: int, link: float, tiling: Tiling,
-) -> None:  # fmt: skip
-    f = flash(channels, dies, planes=float(max(planes, cores)), bandwidth=channels * lane * 1e9,
-              sent=18048.0, cores=float(cores), link=link)  # fmt: skip
+    channels: int,
+    dies: int,
+    planes: int,
+    rows: int,
+    columns: int,
+    vectors: float,
+    weight: float,
+    lane: float,
+    host: float,
+    cores: int,
+    link: float,
+    tiling: Tiling,
+) -> None:
+    f = flash(
+        channels,
+        dies,
+        planes=float(max(planes, cores)),
+        bandwidth=channels * lane * 1e9,
+        sent=18048.0,
+        cores=float(cores),
+        link=link,
+    )
     m = FlashMatrix(float(rows), float(columns), vectors, weight, 1.0, 2.0)
     found = split(f, m, host, tiling=tiling)
     tried = np.unique(widths(f, m, tiling))
@@ -160,10 +187,22 @@ def test_no_other_number_of_requests_is_better(
     assert float(found.channel_bytes) >= float(found.streamed) * 18048 / 16384 * (1 - 1e-9)
 
 
-SHAPES = np.array([
-    (4096, 4096), (4096, 11008), (11008, 4096), (5120, 5120), (13824, 5120), (9216, 9216),
-    (36864, 9216), (1000, 300), (50272, 4096), (64, 40000), (17, 3),
-], dtype=float)  # fmt: skip
+SHAPES = np.array(
+    [
+        (4096, 4096),
+        (4096, 11008),
+        (11008, 4096),
+        (5120, 5120),
+        (13824, 5120),
+        (9216, 9216),
+        (36864, 9216),
+        (1000, 300),
+        (50272, 4096),
+        (64, 40000),
+        (17, 3),
+    ],
+    dtype=float,
+)
 
 
 @pytest.mark.parametrize("link", [math.inf, 8e9])
@@ -219,8 +258,9 @@ def test_large_arrays_choose_as_small_ones() -> None:
         for name in ("seconds", "rounds", "channel_bytes", "host_share"):
             part = getattr(large, name)[:, start : start + 250]
             np.testing.assert_allclose(part, getattr(small, name), rtol=1e-12)
-        np.testing.assert_array_equal(large.tile.columns[:, start : start + 250],
-                                      small.tile.columns)  # fmt: skip
+        np.testing.assert_array_equal(
+            large.tile.columns[:, start : start + 250], small.tile.columns
+        )
 
 
 @given(st.integers(1, 30000), st.integers(1, 30000), st.sampled_from([0.25, 0.5, 2.0, 3.0]))
@@ -229,9 +269,11 @@ def test_faster_flash_is_never_slower(rows: int, columns: int, factor: float) ->
     before = float(split(flash(), m, 1e-3).seconds)
     faster = max(factor, 1 / factor)
     for f in (
-        flash(bandwidth=8e9 * faster), flash(read_time=READ / faster),
-        flash(core_time=20.48e-6 / faster), flash(planes=4.0),
-    ):  # fmt: skip
+        flash(bandwidth=8e9 * faster),
+        flash(read_time=READ / faster),
+        flash(core_time=20.48e-6 / faster),
+        flash(planes=4.0),
+    ):
         assert float(split(f, m, 1e-3).seconds) <= before * (1 + 1e-12)
     assert float(split(flash(), m, 1e-3 / faster).seconds) <= before * (1 + 1e-12)
 

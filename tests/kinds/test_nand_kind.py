@@ -70,9 +70,12 @@ class TestFlashBehindALink(KindConformance):
 
 
 def decode(
-    model: str, device: str, precision: str = "w8a8", changes: Mapping[str, object] | None = None,
+    model: str,
+    device: str,
+    precision: str = "w8a8",
+    changes: Mapping[str, object] | None = None,
     **settings: object,
-) -> Prediction:  # fmt: skip
+) -> Prediction:
     workload = find(model, {"phase": "decode", "batch": 1, "context": 1000, **settings})
     return predict(workload, hardware(device).vary(changes or {}), precision=precision)
 
@@ -147,13 +150,16 @@ def test_batches_turn_to_the_processor() -> None:
     batches = np.array([1.0, 4.0, 16.0, 64.0])
     found = predict(
         find("llama_2_7b", {"phase": "decode", "batch": batches, "context": 64}),
-        hardware("cambricon_llm_s"), precision="w8a8",
-    )  # fmt: skip
+        hardware("cambricon_llm_s"),
+        precision="w8a8",
+    )
     share = [
-        float(np.sum(p["in_flash_share"] * p["flash_weight_bytes"] * p["count"])
-              / np.sum(p["flash_weight_bytes"] * p["count"]))
+        float(
+            np.sum(p["in_flash_share"] * p["flash_weight_bytes"] * p["count"])
+            / np.sum(p["flash_weight_bytes"] * p["count"])
+        )
         for p in (found.at(i).table for i in range(4))
-    ]  # fmt: skip
+    ]
     assert share[0] > 0.6
     assert np.all(np.diff(share) < 0)
     assert share[3] < 0.05
@@ -175,9 +181,10 @@ def test_scaling_chips_saturates_and_channels_do_not() -> None:
     small = decode("opt_6_7b", "cambricon_llm_s", changes={"memories.flash.chips": chips})
     assert small.tokens_per_s[-1] / small.tokens_per_s[-2] < 1.3
     wide = decode(
-        "opt_6_7b", "cambricon_llm_s",
+        "opt_6_7b",
+        "cambricon_llm_s",
         changes={"memories.flash.chips": 4.0, "memories.flash.channels": channels},
-    )  # fmt: skip
+    )
     steps = wide.tokens_per_s[1:] / wide.tokens_per_s[:-1]
     assert np.all(steps > 1.15)
     # The bandwidth of all channels goes with their number.
@@ -185,13 +192,24 @@ def test_scaling_chips_saturates_and_channels_do_not() -> None:
 
 
 OWN = (
-    "memories.flash.channels", "memories.flash.chips", "memories.flash.dies",
-    "memories.flash.planes", "memories.flash.page", "memories.flash.sent",
-    "memories.flash.read_time", "memories.flash.link_bandwidth", "memories.flash.piece",
-    "memories.flash.read_energy", "memories.flash.bandwidth", "engines.npu.cores",
-    "engines.npu.core_rate", "engines.npu.correction_rate", "engines.npu.core_energy",
-    "engines.npu.result_bits", "engines.npu.tile_columns",
-)  # fmt: skip
+    "memories.flash.channels",
+    "memories.flash.chips",
+    "memories.flash.dies",
+    "memories.flash.planes",
+    "memories.flash.page",
+    "memories.flash.sent",
+    "memories.flash.read_time",
+    "memories.flash.link_bandwidth",
+    "memories.flash.piece",
+    "memories.flash.read_energy",
+    "memories.flash.bandwidth",
+    "engines.npu.cores",
+    "engines.npu.core_rate",
+    "engines.npu.correction_rate",
+    "engines.npu.core_energy",
+    "engines.npu.result_bits",
+    "engines.npu.tile_columns",
+)
 
 
 @pytest.mark.parametrize("path", OWN)

@@ -66,8 +66,12 @@ class TestLanguage(KindConformance):
         ]
 
 
-@given(st.sampled_from(["streamed", "remainder", "contexts"]), st.floats(1.0, 1e9),
-       st.floats(0.0, 1e9), st.floats(0.0, 1e9))  # fmt: skip
+@given(
+    st.sampled_from(["streamed", "remainder", "contexts"]),
+    st.floats(1.0, 1e9),
+    st.floats(0.0, 1e9),
+    st.floats(0.0, 1e9),
+)
 def test_more_room_never_loads_more(policy: str, stored: float, room: float, more: float) -> None:
     less = float(loaded_share(policy, stored, room + more))
     assert 0.0 <= less <= float(loaded_share(policy, stored, room)) <= 1.0
@@ -118,10 +122,13 @@ def test_streamed_weights_add_what_their_memory_takes() -> None:
     The STM32 model zoo's MobileNets that differ in classes alone: 316 to 382 MB/s.
     """
     few, many = (
-        predict(find("mobilenet_v2", {"classes": classes, "width_multiplier": 0.35}),
-                hardware("stm32n6"), precision="int8")
+        predict(
+            find("mobilenet_v2", {"classes": classes, "width_multiplier": 0.35}),
+            hardware("stm32n6"),
+            precision="int8",
+        )
         for classes in (101, 1000)
-    )  # fmt: skip
+    )
     further = float(many.weight_bytes - few.weight_bytes)
     rate = further / float(many.latency_s - few.latency_s)
     assert 300e6 < rate < 400e6

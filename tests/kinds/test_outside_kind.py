@@ -33,9 +33,13 @@ def run(package: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     paths = (str(package), os.environ.get("PYTHONPATH", ""))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=package, env=environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", *arguments],
+        cwd=package,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_it_passes_the_kit(package: Path) -> None:

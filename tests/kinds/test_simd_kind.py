@@ -64,9 +64,10 @@ class TestZen4(KindConformance):
 
     def workloads(self) -> Sequence[Workload]:
         return [
-            find("resnet18", {}), find("mobilenet_v2", {}),
+            find("resnet18", {}),
+            find("mobilenet_v2", {}),
             find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 512}),
-        ]  # fmt: skip
+        ]
 
     def rates(self) -> Sequence[str]:
         own = ("fma_per_clock", "loads_per_clock", "stores_per_clock")
@@ -198,12 +199,18 @@ def test_products_take_what_was_measured(data: Path) -> None:
     facts = hardware("zen4_core").machine("onnxruntime_cpu").facts
     near, clock = facts["memories.l1.capacity"], facts[ENGINE + "clock"]
     core = VectorCore(
-        facts[ENGINE + "vector"] / 4, facts[ENGINE + "fma_per_clock"],
-        facts[ENGINE + "loads_per_clock"], facts[ENGINE + "stores_per_clock"],
-        facts[ENGINE + "fma_latency"], near, facts["memories.l2.bandwidth"] / clock,
-    )  # fmt: skip
-    stated = [facts[f"runtime.kernels.gemm.{name}"] for name in (
-        "tile_rows", "tile_vectors", "slice", "tile_clocks", "call_clocks")]  # fmt: skip
+        facts[ENGINE + "vector"] / 4,
+        facts[ENGINE + "fma_per_clock"],
+        facts[ENGINE + "loads_per_clock"],
+        facts[ENGINE + "stores_per_clock"],
+        facts[ENGINE + "fma_latency"],
+        near,
+        facts["memories.l2.bandwidth"] / clock,
+    )
+    stated = [
+        facts[f"runtime.kernels.gemm.{name}"]
+        for name in ("tile_rows", "tile_vectors", "slice", "tile_clocks", "call_clocks")
+    ]
     kernels = Kernels(*stated)
     left, way = facts["runtime.kernels.gemm.conflict_share"], facts["memories.l1.way"]
     ratios = []

@@ -61,8 +61,9 @@ def test_between_whole_numbers_nothing_jumps(extent: float, size: float) -> None
     assert abs(blocks(extent + small, size) - blocks(extent, size)) < 1e-6
 
     def cost(rows: float) -> float:
-        return float(sum(t.count * step_clocks(t.rows, 4.0, CORE, 0.0, 4.0)
-                         for t in row_tiles(rows, size)))  # fmt: skip
+        return float(
+            sum(t.count * step_clocks(t.rows, 4.0, CORE, 0.0, 4.0) for t in row_tiles(rows, size))
+        )
 
     assert abs(cost(extent + small) - cost(extent)) < 1e-5
 
@@ -104,9 +105,12 @@ def walked(channels: int, filters: int, size: int, kernel: int, stride: int) -> 
 
 
 @given(
-    st.sampled_from((3, 16, 48, 64)), st.sampled_from((16, 32, 48, 64, 80, 144)),
-    st.integers(7, 30), st.sampled_from((3, 5, 7)), st.sampled_from((1, 2)),
-)  # fmt: skip
+    st.sampled_from((3, 16, 48, 64)),
+    st.sampled_from((16, 32, 48, 64, 80, 144)),
+    st.integers(7, 30),
+    st.sampled_from((3, 5, 7)),
+    st.sampled_from((1, 2)),
+)
 def test_direct_convolution_is_its_loops(
     channels: int, filters: int, size: int, kernel: int, stride: int
 ) -> None:
@@ -148,8 +152,9 @@ def test_depthwise_is_bound_by_loads() -> None:
 
 
 def test_rows_that_share_a_set_conflict() -> None:
-    found = conflicts(np.array([128.0, 128.0, 8.0]), np.array([1024.0, 768.0, 1024.0]), 4.0, 12.0,
-                      32768.0, 4096.0)  # fmt: skip
+    found = conflicts(
+        np.array([128.0, 128.0, 8.0]), np.array([1024.0, 768.0, 1024.0]), 4.0, 12.0, 32768.0, 4096.0
+    )
     assert found.tolist() == [1.0, 0.0, 0.0]
 
 

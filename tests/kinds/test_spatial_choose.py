@@ -209,8 +209,13 @@ def test_least_dram_gives_what_is_known_of_the_chip() -> None:
 
 def test_main_memory_of_the_analysis_before_the_chip() -> None:
     """ISCA 2016, 256 elements, batch 16: energy of DRAM and registers of AlexNet, in products."""
-    published = {"CONV1": (2.46e9, 6.75e9), "CONV2": (2.27e9, 14.33e9), "CONV3": (2.02e9, 9.57e9),
-                 "CONV4": (1.57e9, 7.18e9), "CONV5": (1.05e9, 4.78e9)}  # fmt: skip
+    published = {
+        "CONV1": (2.46e9, 6.75e9),
+        "CONV2": (2.27e9, 14.33e9),
+        "CONV3": (2.02e9, 9.57e9),
+        "CONV4": (1.57e9, 7.18e9),
+        "CONV5": (1.05e9, 4.78e9),
+    }
     array = PeArray(16.0, 16.0, 220.0, 12.0, 24.0, 65536.0, 4.0, 4.0, 4.0)
     for name, (dram, registers) in published.items():
         layer = ALEXNET[name].layer._replace(images=16.0)

@@ -117,11 +117,22 @@ def cases(draw: st.DrawFn) -> Case:
     images = draw(st.integers(1, 3))
     out = draw(st.integers(1, 7))
     return Case(
-        draw(st.integers(1, 2)), images, filters, draw(st.integers(1, 6)), out, kernel,
-        draw(st.integers(1, kernel + 1)), draw(st.integers(0, (kernel - 1) // 2)),
-        draw(st.integers(1, images)), p * t * draw(st.integers(1, 3)), draw(st.integers(1, out)),
-        p, draw(st.integers(1, 2)), draw(st.integers(1, 2)), t,
-    )  # fmt: skip
+        draw(st.integers(1, 2)),
+        images,
+        filters,
+        draw(st.integers(1, 6)),
+        out,
+        kernel,
+        draw(st.integers(1, kernel + 1)),
+        draw(st.integers(0, (kernel - 1) // 2)),
+        draw(st.integers(1, images)),
+        p * t * draw(st.integers(1, 3)),
+        draw(st.integers(1, out)),
+        p,
+        draw(st.integers(1, 2)),
+        draw(st.integers(1, 2)),
+        t,
+    )
 
 
 @given(cases())
@@ -199,9 +210,10 @@ def test_clocks_are_never_below_the_products_of_all_elements(case: Case) -> None
 
 def test_sets_and_blocks_on_the_chip() -> None:
     """By hand: 27 rows stack as 14 and 13 on the two 5-row bands; 11-row sets of 7 sit in pairs."""
-    rows, kernels = np.array([27.0, 7.0, 13.0, 14.0, 28.0, 56.0, 57.0]), np.array(
-        [5.0, 11.0, 3.0, 3.0, 3.0, 3.0, 3.0]
-    )  # fmt: skip
+    rows, kernels = (
+        np.array([27.0, 7.0, 13.0, 14.0, 28.0, 56.0, 57.0]),
+        np.array([5.0, 11.0, 3.0, 3.0, 3.0, 3.0, 3.0]),
+    )
     np.testing.assert_array_equal(sets_that_fit(rows, kernels, CHIP), [1, 2, 4, 4, 2, 1, 0])
     assert float(ceil_div(0.3, 0.1)) == 3.0
     large = folds(GroupedConvolution(*([1.0] * 6 + [16.0] * 2 + [1.0] * 6)), CHIP)
@@ -210,9 +222,11 @@ def test_sets_and_blocks_on_the_chip() -> None:
 
 def test_buffer_demand_of_the_chips_layers() -> None:
     """Published mappings fit in 100 KiB, and fill most of it."""
-    for case in (Case(1, 4, 96, 3, 55, 11, 4, 0, 1, 96, 7, 16, 1, 1, 2),
-                 Case(2, 4, 128, 48, 27, 5, 1, 2, 1, 64, 27, 16, 2, 1, 1),
-                 Case(2, 4, 192, 192, 13, 3, 1, 1, 4, 64, 13, 16, 3, 2, 2)):  # fmt: skip
+    for case in (
+        Case(1, 4, 96, 3, 55, 11, 4, 0, 1, 96, 7, 16, 1, 1, 2),
+        Case(2, 4, 128, 48, 27, 5, 1, 2, 1, 64, 27, 16, 2, 1, 1),
+        Case(2, 4, 192, 192, 13, 3, 1, 1, 4, 64, 13, 16, 3, 2, 2),
+    ):
         demand = float(buffer_demand(case.layer, case.mapping)) * 2 / 1024
         assert 80 < demand <= 100
 
@@ -233,8 +247,13 @@ def test_relaxed_counts_are_never_above(case: Case) -> None:
     for name in ("passes", "buffer_input", "buffer_sum", "dram_input", "dram_filter"):
         assert float(getattr(soft, name)) <= float(getattr(hard, name)) * (1 + 1e-9), name
     assert float(soft.macs) == float(hard.macs)
-    pieces = (case.images / case.n, case.out / case.e, case.filters / (case.p * case.t),
-              case.filters / case.m, case.channels / (case.q * case.r))  # fmt: skip
+    pieces = (
+        case.images / case.n,
+        case.out / case.e,
+        case.filters / (case.p * case.t),
+        case.filters / case.m,
+        case.channels / (case.q * case.r),
+    )
     if all(piece == int(piece) for piece in pieces):
         for name in hard._fields:
             assert float(getattr(soft, name)) == pytest.approx(float(getattr(hard, name))), name

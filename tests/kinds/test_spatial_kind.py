@@ -73,10 +73,13 @@ def test_zeros_save_traffic_and_energy_never_time_of_the_array() -> None:
     assert moved[0] == pytest.approx(moved[1], rel=1e-12)
     assert np.all(np.diff(moved[1:]) < 0)
     each = [
-        predict(find("alexnet", {"batch": 4}), machine.vary({"engines.array.input_zeros": z}),
-                precision="int16").table["cycles"]
+        predict(
+            find("alexnet", {"batch": 4}),
+            machine.vary({"engines.array.input_zeros": z}),
+            precision="int16",
+        ).table["cycles"]
         for z in (0.01, 0.99)
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(each[0], each[1], rtol=1e-12)
 
 
@@ -85,17 +88,25 @@ def test_larger_arrays_and_buffers() -> None:
     machine, net = hardware("eyeriss_256").machine(), find("resnet18", {})
     sizes, buffers = np.array([8.0, 16.0, 32.0]), np.array([[32e3], [512e3]])
     varied = machine.vary(
-        {"engines.array.height": sizes, "engines.array.width": sizes,
-         "engines.array.buffer": buffers}
-    )  # fmt: skip
+        {
+            "engines.array.height": sizes,
+            "engines.array.width": sizes,
+            "engines.array.buffer": buffers,
+        }
+    )
     found = predict(net, varied, precision="int16")
     assert found.latency_s.shape == (2, 3)
     one = predict(
         net,
-        machine.vary({"engines.array.height": 32.0, "engines.array.width": 32.0,
-                      "engines.array.buffer": 512e3}),
+        machine.vary(
+            {
+                "engines.array.height": 32.0,
+                "engines.array.width": 32.0,
+                "engines.array.buffer": 512e3,
+            }
+        ),
         precision="int16",
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(found.latency_s[1, 2], one.latency_s, rtol=1e-12)
     assert np.all(found.traffic_bytes["dram"][1] <= found.traffic_bytes["dram"][0])
 
@@ -140,8 +151,14 @@ def test_an_engine_of_another_kind_is_refused() -> None:
 def test_spec_limits() -> None:
     """A buffer of a byte, a word of a kilobyte, half a bus, more zeros than values: refused."""
     machine = hardware("eyeriss").machine()
-    for fact, value in {"buffer": "1 B", "word": "1 KiB", "sum_bus": 2.5, "height": 1e9,
-                        "input_zeros": 1.5, "filter_words": 0.0}.items():  # fmt: skip
+    for fact, value in {
+        "buffer": "1 B",
+        "word": "1 KiB",
+        "sum_bus": 2.5,
+        "height": 1e9,
+        "input_zeros": 1.5,
+        "filter_words": 0.0,
+    }.items():
         with pytest.raises(InputError, match=f"engines.array.{fact}"):
             machine.vary({f"engines.array.{fact}": value})
 

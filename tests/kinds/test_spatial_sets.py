@@ -10,9 +10,16 @@ from perfmodel_studies.row_stationary.pe_sets import Sharing, fit_sets, run_sets
 
 #: (rows of the input, channels, stride) of the depthwise layers, and channels after them.
 DEPTHWISE = [
-    (112, 32, 1), (112, 64, 2), (56, 128, 1), (56, 128, 2), (28, 256, 1), (28, 256, 2),
-    *[(14, 512, 1)] * 5, (14, 512, 2), (7, 1024, 1),
-]  # fmt: skip
+    (112, 32, 1),
+    (112, 64, 2),
+    (56, 128, 1),
+    (56, 128, 2),
+    (28, 256, 1),
+    (28, 256, 2),
+    *[(14, 512, 1)] * 5,
+    (14, 512, 2),
+    (7, 1024, 1),
+]
 POINTWISE = [64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024]
 
 
@@ -29,10 +36,17 @@ def _network(size: int, sharing: Sharing, group: int = 1) -> tuple[Any, Any, Any
         groups, filters, channels, out, kernel = np.array(layers).T
         columns = np.where((kernel == 7) | (out == 1), 1.0, out)
         done = run_sets(
-            groups=groups, filters=filters, channels=channels, out_rows=out, out_columns=columns,
-            kernel_rows=kernel, kernel_columns=kernel, height=float(size), width=float(size),
+            groups=groups,
+            filters=filters,
+            channels=channels,
+            out_rows=out,
+            out_columns=columns,
+            kernel_rows=kernel,
+            kernel_columns=kernel,
+            height=float(size),
+            width=float(size),
             sharing=kind,
-        )  # fmt: skip
+        )
         macs.extend(groups * filters * channels * out * columns * kernel**2)
         found.extend(zip(done.cycles, done.utilization, strict=True))
 
@@ -87,8 +101,14 @@ def test_sets_of_other_channels_side_by_side() -> None:
 
 def test_groups_of_more_channels_fill_the_array() -> None:
     """Up to 8 channels a group no clock is added; then the simulator shares out a little better."""
-    published = {1: (378382, 49.51), 2: (378382, 50.46), 4: (378382, 52.37), 8: (378382, 56.19),
-                 16: (385774, 62.04), 32: (421138, 69.87)}  # fmt: skip
+    published = {
+        1: (378382, 49.51),
+        2: (378382, 50.46),
+        4: (378382, 52.37),
+        8: (378382, 56.19),
+        16: (385774, 62.04),
+        32: (421138, 69.87),
+    }
     for group, (clocks, share) in published.items():
         cycles, _, mean = _shares(64, "within_group", group)
         close = 5e-4 if group <= 8 else 0.06

@@ -71,13 +71,23 @@ def test_limits() -> None:
 
 
 @given(
-    st.floats(4096, 2**24), st.floats(1, 64), st.floats(1e-5, 1e-3), st.floats(1e8, 1e10),
-    st.floats(1e3, 1e6), st.booleans(), st.floats(1.01, 4.0),
-)  # fmt: skip
+    st.floats(4096, 2**24),
+    st.floats(1, 64),
+    st.floats(1e-5, 1e-3),
+    st.floats(1e8, 1e10),
+    st.floats(1e3, 1e6),
+    st.booleans(),
+    st.floats(1.01, 4.0),
+)
 def test_more_of_anything_is_never_slower(
-    block: float, depth: float, latency: float, bandwidth: float, commands: float,
-    pipelined: bool, more: float,
-) -> None:  # fmt: skip
+    block: float,
+    depth: float,
+    latency: float,
+    bandwidth: float,
+    commands: float,
+    pipelined: bool,
+    more: float,
+) -> None:
     def rate(**changes: float) -> float:
         given_ = {"block": block, "depth": depth, "latency": latency, "bandwidth": bandwidth}
         given_ |= changes
@@ -156,8 +166,11 @@ def test_facts_of_a_device_enter_the_law() -> None:
     assert base.bottleneck == "storage"
     assert base.latency_s == pytest.approx(moved / expected, rel=0.01)
     assert moved == pytest.approx(base.weight_bytes, rel=0.01)
-    deep = predict(model, device.vary({"memories.storage.block": np.array([2.0**17, 2.0**23])}),
-                   precision="w4a16")  # fmt: skip
+    deep = predict(
+        model,
+        device.vary({"memories.storage.block": np.array([2.0**17, 2.0**23])}),
+        precision="w4a16",
+    )
     assert deep.latency_s[0] > base.latency_s > deep.latency_s[1]
     hot = device.vary({"memories.storage.throttled_bandwidth": 1e9})
     assert predict(model, hot, precision="w4a16").latency_s == pytest.approx(moved / 1e9, rel=0.01)

@@ -174,9 +174,12 @@ def test_experts_streamed_on_another_day(data: Path) -> None:
     block = whole / (48 * 8 * 3)
     errors: dict[str, float] = {}
     for name, lanes in (
-        ("qwen_stream", 4), ("qwen_c2000_l4", 4), ("qwen_c4000_l4", 4), ("qwen_c2000_l2", 2),
+        ("qwen_stream", 4),
+        ("qwen_c2000_l4", 4),
+        ("qwen_c4000_l4", 4),
+        ("qwen_c2000_l2", 2),
         ("qwen_c4000_l2", 2),
-    ):  # fmt: skip
+    ):
         missing = float(runs[name]["read_mib_per_token"]) * MIB / whole
         seconds = 48 * _expected_batch(missing, block, float(lanes), law)
         errors[name] = seconds / (float(runs[name]["io_ms_mean"]) / 1e3) - 1

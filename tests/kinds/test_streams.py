@@ -10,9 +10,13 @@ from perfmodel.errors import InputError
 from perfmodel.kinds.cache import Cache, cycles_per_line
 
 CORES = (
-    "xeon_gold_6148_core", "xeon_gold_6248_core", "xeon_platinum_8360y_core", "epyc_7452_core",
-    "epyc_7543_core", "zen4_core",
-)  # fmt: skip
+    "xeon_gold_6148_core",
+    "xeon_gold_6248_core",
+    "xeon_platinum_8360y_core",
+    "epyc_7452_core",
+    "epyc_7543_core",
+    "zen4_core",
+)
 
 
 @pytest.mark.parametrize("device", CORES)
@@ -79,11 +83,15 @@ def test_a_stencil_breaks_its_layer_condition() -> None:
 @pytest.mark.parametrize(
     ("path", "factor"),
     [
-        ("engines.cpu.clock", 2.0), ("memories.l1.line_in", 0.5), ("memories.l2.line_in", 0.5),
-        ("memories.l3.line_in_time", 0.5), ("memories.l1.loads_per_clock", 2.0),
-        ("memories.l1.overlap_exponent", 2.0), ("memories.l2.edge_centre", 2.0),
+        ("engines.cpu.clock", 2.0),
+        ("memories.l1.line_in", 0.5),
+        ("memories.l2.line_in", 0.5),
+        ("memories.l3.line_in_time", 0.5),
+        ("memories.l1.loads_per_clock", 2.0),
+        ("memories.l1.overlap_exponent", 2.0),
+        ("memories.l2.edge_centre", 2.0),
     ],
-)  # fmt: skip
+)
 def test_a_better_machine_is_never_slower(path: str, factor: float) -> None:
     machine = pm.hardware("xeon_gold_6148_core").machine("ideal")
     better = machine.vary({path: machine.facts[path] * factor}) if path in machine.facts else None

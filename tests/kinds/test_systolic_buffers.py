@@ -29,9 +29,14 @@ def _product(
 
 
 def _exhaustive(
-    m: int, n: int, k: int, widths: tuple[int, ...], rooms: tuple[int | None, ...], shared: int,
+    m: int,
+    n: int,
+    k: int,
+    widths: tuple[int, ...],
+    rooms: tuple[int | None, ...],
+    shared: int,
     halo: int,
-) -> float:  # fmt: skip
+) -> float:
     """Try every (m, n, k) tile under every innermost loop, by walking which operand changes."""
     x, w, y, p = widths
     best = float("inf")
@@ -64,13 +69,23 @@ def _exhaustive(
 
 @settings(max_examples=draws(120))
 @given(
-    _SIZES, _SIZES, _SIZES, st.tuples(_WIDTHS, _WIDTHS, _WIDTHS, _WIDTHS),
-    st.tuples(_ROOM, _ROOM, _ROOM), st.integers(8, 2000), st.integers(0, 20),
-)  # fmt: skip
+    _SIZES,
+    _SIZES,
+    _SIZES,
+    st.tuples(_WIDTHS, _WIDTHS, _WIDTHS, _WIDTHS),
+    st.tuples(_ROOM, _ROOM, _ROOM),
+    st.integers(8, 2000),
+    st.integers(0, 20),
+)
 def test_least_over_every_tile(
-    m: int, n: int, k: int, widths: tuple[int, ...], rooms: tuple[int | None, ...], shared: int,
+    m: int,
+    n: int,
+    k: int,
+    widths: tuple[int, ...],
+    rooms: tuple[int | None, ...],
+    shared: int,
     halo: int,
-) -> None:  # fmt: skip
+) -> None:
     found = buffered_traffic(
         _product(m, n, k, widths, halo), Buffers(rooms[0], rooms[1], rooms[2], shared)
     )
@@ -79,17 +94,20 @@ def test_least_over_every_tile(
 
 @settings(max_examples=draws(60))
 @given(
-    st.integers(1, 900), st.integers(1, 900), st.integers(1, 900), st.integers(100, 200_000),
-)  # fmt: skip
+    st.integers(1, 900),
+    st.integers(1, 900),
+    st.integers(1, 900),
+    st.integers(100, 200_000),
+)
 def test_one_shared_buffer_is_the_staircase(m: int, n: int, k: int, capacity: int) -> None:
     found = float(
         buffered_traffic(
             _product(m, n, k, (1, 1, 1, 4)), Buffers(None, None, None, float(capacity))
         )[0, 0, 0]
     )
-    exact = staircase(
-        TileNest(out_rows=m, out_channels=n, in_channels=k), Widths(1, 1, 1, 4)
-    )(float(capacity))  # fmt: skip
+    exact = staircase(TileNest(out_rows=m, out_channels=n, in_channels=k), Widths(1, 1, 1, 4))(
+        float(capacity)
+    )
     assert exact * (1 - 1e-12) <= found <= exact * 1.02
 
 

@@ -91,9 +91,7 @@ def test_a_fold_of_weights(m: int, k: int, rows: int, columns: int, seed: int) -
     )
     clocks, out = _step_weights(b.T, np.pad(a.T, ((0, 0), (0, 0))), rows, m)
     np.testing.assert_array_equal(out, (a @ b).T)
-    assert clocks == gemm_cycles(
-        m, columns, k, rows=rows, columns=m, dataflow="input_stationary"
-    )  # fmt: skip
+    assert clocks == gemm_cycles(m, columns, k, rows=rows, columns=m, dataflow="input_stationary")
 
 
 @given(_SIZES, _SIZES, _SIZES, _SIDES, _SIDES, st.sampled_from(ALL))
@@ -118,8 +116,10 @@ def test_counts_by_walking_the_folds(
             folds += 1
     assert (run.folds, run.macs) == (folds, m * n * k)
     assert (run.input_reads, run.weight_reads, run.output_writes) == (
-        read["a"], read["b"], read["c"],
-    )  # fmt: skip
+        read["a"],
+        read["b"],
+        read["c"],
+    )
     assert run.output_reads == run.output_writes - m * n
     assert run.mapping_efficiency == pytest.approx(busy / (folds * rows * columns), rel=1e-14)
     assert run.cycles == folds * run.fold_cycles
@@ -168,9 +168,15 @@ def test_shadow_weights_stream_back_to_back() -> None:
                 last = clock + 1
     np.testing.assert_array_equal(out, a @ b)
     assert rows + last == gemm_cycles(
-        m, columns, 2 * rows, rows=rows, columns=columns, dataflow="weight_stationary",
-        shadow_weights=True, overlap_folds=True,
-    )  # fmt: skip
+        m,
+        columns,
+        2 * rows,
+        rows=rows,
+        columns=columns,
+        dataflow="weight_stationary",
+        shadow_weights=True,
+        overlap_folds=True,
+    )
 
 
 def test_arrays_of_everything() -> None:
@@ -184,8 +190,9 @@ def test_arrays_of_everything() -> None:
                 int(m[i, 0]), 7, 5, rows=int(height[j]), columns=4, dataflow="weight_stationary"
             )
             assert found.cycles[i, j] == one
-    large = gemm(np.array([2**20], np.int32), 2**16, 2**16, rows=8, columns=8,
-                 dataflow="output_stationary")  # fmt: skip
+    large = gemm(
+        np.array([2**20], np.int32), 2**16, 2**16, rows=8, columns=8, dataflow="output_stationary"
+    )
     assert large.macs[0] == 2**52
 
 

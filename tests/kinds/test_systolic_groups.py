@@ -40,13 +40,23 @@ def _packed(
 
 
 @given(
-    _SIDES, _SIDES, st.integers(1, 12), st.integers(1, 12), st.integers(1, 40),
-    st.sampled_from(["diagonal", "side_by_side"]), st.sampled_from(list(DATAFLOWS)),
-)  # fmt: skip
+    _SIDES,
+    _SIDES,
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 40),
+    st.sampled_from(["diagonal", "side_by_side"]),
+    st.sampled_from(list(DATAFLOWS)),
+)
 def test_packing_by_placing_groups(
-    high: int, wide: int, rows: int, columns: int, groups: int, replication: Replication,
+    high: int,
+    wide: int,
+    rows: int,
+    columns: int,
+    groups: int,
+    replication: Replication,
     dataflow: Dataflow,
-) -> None:  # fmt: skip
+) -> None:
     high, wide = min(high, rows), min(wide, columns)
     names = DATAFLOWS[dataflow]
     sizes = dict(zip(names, (high, wide, 11), strict=True))

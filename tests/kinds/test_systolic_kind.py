@@ -26,28 +26,44 @@ FLOWS: list[Dataflow] = ["output_stationary", "weight_stationary", "input_statio
 def array(**changes: Any) -> Device:
     """Return a device of one array; changes are of its engine, ``memories`` of its memories."""
     sram: dict[str, Any] = {
-        "name": "sram", "kind": "scratchpad", "capacity": 2.0**20, "bandwidth": 200e9,
+        "name": "sram",
+        "kind": "scratchpad",
+        "capacity": 2.0**20,
+        "bandwidth": 200e9,
         "feeds": ["array"],
-    }  # fmt: skip
+    }
     dram: dict[str, Any] = {
-        "name": "dram", "kind": "dram", "capacity": 64e9, "bandwidth": 10e9, "feeds": ["sram"],
+        "name": "dram",
+        "kind": "dram",
+        "capacity": 64e9,
+        "bandwidth": 10e9,
+        "feeds": ["sram"],
         "energy_per_byte": 100e-12,
-    }  # fmt: skip
+    }
     engine: dict[str, Any] = {
-        "name": "array", "kind": "systolic", "clock": 1e9, "height": 32, "width": 32,
-        "dataflow": "weight_stationary", "vector_peaks": {"int32": 64e9},
+        "name": "array",
+        "kind": "systolic",
+        "clock": 1e9,
+        "height": 32,
+        "width": 32,
+        "dataflow": "weight_stationary",
+        "vector_peaks": {"int32": 64e9},
         "energy_per_op": {"int8": 0.2e-12},
-    } | changes  # fmt: skip
+    } | changes
     peak = 2.0 * engine["height"] * engine["width"] * engine.get("units", 1)
     peak *= engine["clock"] or 1e9
     engine.setdefault("peaks", {"int8": peak, "int16": peak / 4})
     return Device.model_validate(
         {
-            "name": "array", "sources": {"none": "made up for a test"}, "source": "none",
-            "confidence": "estimated", "default_runtime": "ideal",
-            "engines": [engine], "memories": [sram, dram],
+            "name": "array",
+            "sources": {"none": "made up for a test"},
+            "source": "none",
+            "confidence": "estimated",
+            "default_runtime": "ideal",
+            "engines": [engine],
+            "memories": [sram, dram],
         }
-    )  # fmt: skip
+    )
 
 
 class TestWeightStationary(KindConformance):
@@ -58,17 +74,23 @@ class TestWeightStationary(KindConformance):
 class TestOutputStationary(KindConformance):
     def device(self) -> Device:
         return array(
-            dataflow="output_stationary", overlap_folds=True, replicate_groups="side_by_side",
-            units=4, kept_share=0.5,
-        )  # fmt: skip
+            dataflow="output_stationary",
+            overlap_folds=True,
+            replicate_groups="side_by_side",
+            units=4,
+            kept_share=0.5,
+        )
 
 
 class TestBuffersOfTheirOwn(KindConformance):
     def device(self) -> Device:
         return array(
-            weight_buffer=2.0**16, output_buffer=2.0**18, kept_share=0.75, overlap_folds=True,
+            weight_buffer=2.0**16,
+            output_buffer=2.0**18,
+            kept_share=0.75,
+            overlap_folds=True,
             shadow_weights=True,
-        )  # fmt: skip
+        )
 
 
 class TestInputStationaryByFolds(KindConformance):
@@ -99,21 +121,37 @@ def test_rows_are_their_folds(name: str, dataflow: Dataflow) -> None:
         assert list(nests.row).count(row) == 1
         number = {
             key: int(getattr(nests, key)[i, 0])
-            for key in ("batch", "out_rows", "out_columns", "out_channels", "in_channels", "groups",
-                        "kernel_rows", "kernel_columns")
-        }  # fmt: skip
+            for key in (
+                "batch",
+                "out_rows",
+                "out_columns",
+                "out_channels",
+                "in_channels",
+                "groups",
+                "kernel_rows",
+                "kernel_columns",
+            )
+        }
         run = gemm(
-            number["batch"] * number["out_rows"] * number["out_columns"], number["out_channels"],
+            number["batch"] * number["out_rows"] * number["out_columns"],
+            number["out_channels"],
             number["in_channels"] * number["kernel_rows"] * number["kernel_columns"],
-            rows=32, columns=32, dataflow=dataflow, groups=number["groups"],
+            rows=32,
+            columns=32,
+            dataflow=dataflow,
+            groups=number["groups"],
             replication="diagonal",
-        )  # fmt: skip
+        )
         assert columns["matrix_s"][row] == pytest.approx(int(run.cycles) / 1e9, rel=1e-12)
         for key, want in {
-            "folds": run.folds, "cycles": run.cycles, "sram_input_reads": run.input_reads,
-            "sram_weight_reads": run.weight_reads, "sram_output_writes": run.output_writes,
-            "sram_output_reads": run.output_reads, "array_utilization": run.utilization,
-        }.items():  # fmt: skip
+            "folds": run.folds,
+            "cycles": run.cycles,
+            "sram_input_reads": run.input_reads,
+            "sram_weight_reads": run.weight_reads,
+            "sram_output_writes": run.output_writes,
+            "sram_output_reads": run.output_reads,
+            "array_utilization": run.utilization,
+        }.items():
             assert columns[key][row] == pytest.approx(float(want), rel=1e-12), key
         assert run.macs == columns["macs"][row]
 
@@ -152,9 +190,10 @@ def test_attention_experts_and_steps() -> None:
     step = gemm_cycles(5, 4 * 96, 64 + 96, rows=32, columns=32, dataflow="weight_stationary")
     assert steps["cycles"].sum() == 30 * step
     experts = predict(
-        find("mixtral_8x7b", {"phase": "decode", "batch": 4, "context": 64}), array(),
+        find("mixtral_8x7b", {"phase": "decode", "batch": 4, "context": 64}),
+        array(),
         precision="int8",
-    )  # fmt: skip
+    )
     assert np.isfinite(experts.latency_s)
     assert experts.table["array_utilization"].max() <= 1
 
@@ -201,8 +240,14 @@ def test_weights_of_another_memory() -> None:
     parts = {"input_buffer": 2.0**14, "weight_buffer": 2.0**14, "output_buffer": 2.0**15}
     both = array(**parts)
     data = both.model_dump(exclude_defaults=True)
-    store = {"name": "store", "kind": "dram", "roles": ["weights"], "capacity": 8e9,
-             "bandwidth": 20e9, "feeds": ["array"]}  # fmt: skip
+    store = {
+        "name": "store",
+        "kind": "dram",
+        "roles": ["weights"],
+        "capacity": 8e9,
+        "bandwidth": 20e9,
+        "feeds": ["array"],
+    }
     engine = data["engines"][0] | {"kind": "systolic"}
     apart = Device.model_validate(
         data | {"engines": [engine], "memories": [*data["memories"], store]}

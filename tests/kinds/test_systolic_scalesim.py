@@ -91,9 +91,13 @@ def test_totals_of_networks(data: Path) -> None:
         rows = layers[tuple(total[k] for k in keys)]
         m, n, k = (np.array([int(row[name]) for row in rows]) for name in "MNK")
         cycles = gemm_cycles(
-            m, n, k, rows=int(total["array_h"]), columns=int(total["array_w"]),
+            m,
+            n,
+            k,
+            rows=int(total["array_h"]),
+            columns=int(total["array_w"]),
             dataflow=DATAFLOW[total["dataflow"]],
-        )  # fmt: skip
+        )
         assert int(np.sum(cycles - 1)) == int(total["sum_cycles"])
 
 

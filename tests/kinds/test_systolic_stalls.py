@@ -30,9 +30,15 @@ class _Bus:
 
 
 def _tiles(
-    m: int, n: int, k: int, rows: int, columns: int, dataflow: Dataflow, groups: int,
+    m: int,
+    n: int,
+    k: int,
+    rows: int,
+    columns: int,
+    dataflow: Dataflow,
+    groups: int,
     widths: tuple[int, int, int],
-) -> list[dict[str, tuple[object, int]]]:  # fmt: skip
+) -> list[dict[str, tuple[object, int]]]:
     """Return for each fold, in order: operand -> (which tile of it, bytes)."""
     extent = {"m": m, "n": n, "k": k}
     r, c, t = DATAFLOWS[dataflow]
@@ -41,9 +47,10 @@ def _tiles(
         for q in range(0, extent[c], columns):
             for p in range(0, extent[r], rows):
                 span = {
-                    r: (p, min(p + rows, extent[r])), c: (q, min(q + columns, extent[c])),
+                    r: (p, min(p + rows, extent[r])),
+                    c: (q, min(q + columns, extent[c])),
                     t: (0, extent[t]),
-                }  # fmt: skip
+                }
                 fold: dict[str, tuple[object, int]] = {}
                 for name, dims, width in zip("abc", ("mk", "kn", "mn"), widths, strict=True):
                     size = width
@@ -66,11 +73,12 @@ def _simulate(
     bus = _Bus(rate)
     operands = [
         sum(
-            size for name, (tile, size) in fold.items()
+            size
+            for name, (tile, size) in fold.items()
             if name != "c" and (i == 0 or folds[i - 1][name][0] != tile)
         )
         for i, fold in enumerate(folds)
-    ]  # fmt: skip
+    ]
     results = [
         fold["c"][1] if i + 1 == len(folds) or folds[i + 1]["c"][0] != fold["c"][0] else 0
         for i, fold in enumerate(folds)
@@ -117,18 +125,40 @@ def _simulate(
 
 @settings(max_examples=draws(300))
 @given(
-    _SIZES, _SIZES, _SIZES, _SIDES, _SIDES, st.sampled_from(list(DATAFLOWS)), st.integers(1, 3),
-    st.tuples(_WIDTHS, _WIDTHS, _WIDTHS), st.fractions(Fraction(1, 50), 60, max_denominator=50),
+    _SIZES,
+    _SIZES,
+    _SIZES,
+    _SIDES,
+    _SIDES,
+    st.sampled_from(list(DATAFLOWS)),
+    st.integers(1, 3),
+    st.tuples(_WIDTHS, _WIDTHS, _WIDTHS),
+    st.fractions(Fraction(1, 50), 60, max_denominator=50),
     st.sampled_from([(False, False), (True, False), (True, True)]),
-)  # fmt: skip
+)
 def test_windows_are_the_simulation(
-    m: int, n: int, k: int, rows: int, columns: int, dataflow: Dataflow, groups: int,
-    widths: tuple[int, int, int], rate: Fraction, hidden: tuple[bool, bool],
-) -> None:  # fmt: skip
+    m: int,
+    n: int,
+    k: int,
+    rows: int,
+    columns: int,
+    dataflow: Dataflow,
+    groups: int,
+    widths: tuple[int, int, int],
+    rate: Fraction,
+    hidden: tuple[bool, bool],
+) -> None:
     run = gemm(
-        m, n, k, rows=rows, columns=columns, dataflow=dataflow, groups=groups,
-        shadow_weights=hidden[0], overlap_folds=hidden[1],
-    )  # fmt: skip
+        m,
+        n,
+        k,
+        rows=rows,
+        columns=columns,
+        dataflow=dataflow,
+        groups=groups,
+        shadow_weights=hidden[0],
+        overlap_folds=hidden[1],
+    )
     found = double_buffered(
         run, float(rate), input_bytes=widths[0], weight_bytes=widths[1], output_bytes=widths[2]
     )
@@ -163,17 +193,30 @@ def test_many_windows_at_once() -> None:
 
 @settings(max_examples=draws(80))
 @given(
-    st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 130),
-    st.integers(1, 130), st.sampled_from(list(DATAFLOWS)), st.integers(1, 8), st.booleans(),
-)  # fmt: skip
+    st.integers(1, 3000),
+    st.integers(1, 3000),
+    st.integers(1, 3000),
+    st.integers(1, 130),
+    st.integers(1, 130),
+    st.sampled_from(list(DATAFLOWS)),
+    st.integers(1, 8),
+    st.booleans(),
+)
 def test_between_the_slower_part_and_both(
     m: int, n: int, k: int, rows: int, columns: int, dataflow: Dataflow, groups: int, flowing: bool
 ) -> None:
     """Large products: no faster than array or memory alone, no slower than one after the other."""
     run = gemm(
-        m, n, k, rows=rows, columns=columns, dataflow=dataflow, groups=groups, shadow_weights=True,
+        m,
+        n,
+        k,
+        rows=rows,
+        columns=columns,
+        dataflow=dataflow,
+        groups=groups,
+        shadow_weights=True,
         overlap_folds=flowing,
-    )  # fmt: skip
+    )
     rate = np.geomspace(1e-2, 1e5, 60)
     found = double_buffered(run, rate, input_bytes=1, weight_bytes=1, output_bytes=2)
     memory = (found.fetched_bytes + found.written_bytes) / rate

@@ -14,8 +14,12 @@ import pytest
 
 from perfmodel.kinds.systolic import gemm
 
-NETWORKS = {"alexnet_latency_lpf4": 8, "mobilenetv2_latency_lpf4": 53, "resnet18_latency_lpf4": 21,
-            "resnet18_latency_lpf6": 21}  # fmt: skip
+NETWORKS = {
+    "alexnet_latency_lpf4": 8,
+    "mobilenetv2_latency_lpf4": 53,
+    "resnet18_latency_lpf4": 21,
+    "resnet18_latency_lpf6": 21,
+}
 
 
 @pytest.mark.data
@@ -27,9 +31,14 @@ def test_streams_of_every_layer(data: Path, name: str) -> None:
             size = {"B": 1, "OX": 1, "OY": 1, "FX": 1, "FY": 1, "G": 1, "C": 1}
             size |= {key: int(n) for key, n in re.findall(r"([A-Z]+)(\d+)", row["loop_dims"])}
             run = gemm(
-                size["B"] * size["OX"] * size["OY"], size["K"], size["C"], rows=32, columns=32,
-                dataflow="weight_stationary", groups=size["G"] * size["FX"] * size["FY"],
-            )  # fmt: skip
+                size["B"] * size["OX"] * size["OY"],
+                size["K"],
+                size["C"],
+                rows=32,
+                columns=32,
+                dataflow="weight_stationary",
+                groups=size["G"] * size["FX"] * size["FY"],
+            )
             assert run.macs == int(row["macs"])
             assert run.folds * run.streamed == float(row["ideal_temporal_cycle"])
             used = float(row["mac_spatial_util"])

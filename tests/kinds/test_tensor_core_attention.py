@@ -129,9 +129,11 @@ def test_a_batch_of_points_equals_single_points(runtime: str) -> None:
         found = predict(many.bind(settings), pm.hardware("h100"), precision="bf16", runtime=runtime)
         for i, size in enumerate(keys.tolist()):
             one = predict(
-                many.bind(dict.fromkeys(settings, size)), pm.hardware("h100"), precision="bf16",
+                many.bind(dict.fromkeys(settings, size)),
+                pm.hardware("h100"),
+                precision="bf16",
                 runtime=runtime,
-            )  # fmt: skip
+            )
             assert float(one.latency_s) == pytest.approx(float(found.latency_s[i]), rel=1e-9), name
 
 
@@ -141,9 +143,11 @@ def test_attention_of_a_whole_model_is_its_layers_kernels() -> None:
     whole = pm.predict(model, device, precision="bf16", runtime="vllm_flash_attention_3")
     table = whole.table.where("kind == 'attention'")
     alone = predict(
-        attention(8, 1, 4096), device, precision="bf16",
+        attention(8, 1, 4096),
+        device,
+        precision="bf16",
         runtime="vllm_flash_attention_3",
-    )  # fmt: skip
+    )
     # The layers' activations stay in the L2; the kernel alone brings them from memory.
     each = float(np.asarray(table["row_s"])[0])
     assert each == pytest.approx(float(alone.latency_s), rel=0.02)

@@ -13,10 +13,21 @@ from tests.draws import draws
 
 MACHINE = Processor(peak=1e15, units=100.0, clock=2e9, bandwidth=3e12, l2_bandwidth=8e12)
 CONSTANTS = GemmConstants(
-    launch=1e-6, peak_share=0.8, bandwidth_share=0.9, l2_share=0.7, reread_share=0.1,
-    draw_bytes_per_clock=40.0, blocks_per_unit=2.0, tile_fill=3e-7, tile_exponent=0.4,
-    wave_quantisation=0.3, split_launch=2e-6, per_group=1e-8, pnorm=4.0, step_clocks=700.0,
-)  # fmt: skip
+    launch=1e-6,
+    peak_share=0.8,
+    bandwidth_share=0.9,
+    l2_share=0.7,
+    reread_share=0.1,
+    draw_bytes_per_clock=40.0,
+    blocks_per_unit=2.0,
+    tile_fill=3e-7,
+    tile_exponent=0.4,
+    wave_quantisation=0.3,
+    split_launch=2e-6,
+    per_group=1e-8,
+    pnorm=4.0,
+    step_clocks=700.0,
+)
 
 extents = st.integers(1, 20_000)
 
@@ -24,9 +35,17 @@ extents = st.integers(1, 20_000)
 def times(m, n, k, machine=MACHINE, constants=CONSTANTS, groups=1.0, **more):
     moved = 2.0 * groups * (m * k + k * n + m * n)
     return gemm_times(
-        m, n, k, machine=machine, constants=constants, groups=groups,
-        moved_bytes=moved, left_bytes=2.0, right_bytes=2.0, **more,
-    )  # fmt: skip
+        m,
+        n,
+        k,
+        machine=machine,
+        constants=constants,
+        groups=groups,
+        moved_bytes=moved,
+        left_bytes=2.0,
+        right_bytes=2.0,
+        **more,
+    )
 
 
 def slow(m, n, k, groups=1.0):
@@ -80,8 +99,15 @@ def test_whole_waves_of_the_largest_tile_run_at_the_peak(i: int, j: int) -> None
     """No flaws, no memory: as many 256 x 192 tiles as units give the peak."""
     machine = Processor(peak=1e14, units=float(i * j), clock=1e9, bandwidth=1e30)
     m, n, k = 256.0 * i, 192.0 * j, 6400.0
-    found = times(m, n, k, machine=machine, constants=GemmConstants(pnorm=50.0),
-                  tiles=((256, 192),), splits=(1,))  # fmt: skip
+    found = times(
+        m,
+        n,
+        k,
+        machine=machine,
+        constants=GemmConstants(pnorm=50.0),
+        tiles=((256, 192),),
+        splits=(1,),
+    )
     assert float(found.total_s) == pytest.approx(2 * m * n * k / 1e14, rel=1e-12)
 
 

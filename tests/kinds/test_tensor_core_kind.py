@@ -84,8 +84,9 @@ def test_without_kernels_it_is_a_roofline(model: str, name: str) -> None:
 def test_products_alone_take_kernels() -> None:
     found = predict(
         find("llama_3_8b", {"phase": "decode", "batch": 8, "context": 512}),
-        hardware("h100"), runtime="torch_cuda",
-    )  # fmt: skip
+        hardware("h100"),
+        runtime="torch_cuda",
+    )
     table = found.table
     products = np.array([kind == "gemm" for kind in table["kind"]])
     launch = found.machine.facts["runtime.kernels.gemm.launch"]
@@ -98,8 +99,9 @@ def test_products_alone_take_kernels() -> None:
 def test_a_row_is_its_terms() -> None:
     found = predict(
         find("llama_3_8b", {"phase": "prefill", "batch": 1, "prompt": 300}),
-        hardware("a100"), runtime="torch_cuda",
-    )  # fmt: skip
+        hardware("a100"),
+        runtime="torch_cuda",
+    )
     t = found.table
     bound = np.maximum(t["matrix_s"] + t["vector_s"], np.maximum(t["l2_s"], t["hbm_s"]))
     np.testing.assert_allclose(t["row_s"], bound + t["kernel_s"] + t["overlap_s"], rtol=1e-12)
@@ -111,14 +113,16 @@ def test_a_sweep_with_many_equal_points_equals_its_points() -> None:
     batches, contexts = np.arange(1.0, 41.0), np.array([64.0, 512.0, 4096.0])
     workload = find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 64})
     grid = predict(
-        workload.bind({"batch": batches[:, None], "context": contexts}), device,
+        workload.bind({"batch": batches[:, None], "context": contexts}),
+        device,
         runtime="torch_cuda",
-    )  # fmt: skip
+    )
     for i, j in ((0, 0), (7, 2), (39, 1)):
         one = predict(
-            workload.bind({"batch": float(batches[i]), "context": float(contexts[j])}), device,
+            workload.bind({"batch": float(batches[i]), "context": float(contexts[j])}),
+            device,
             runtime="torch_cuda",
-        )  # fmt: skip
+        )
         np.testing.assert_allclose(grid.latency_s[i, j], one.latency_s, rtol=1e-12)
 
 

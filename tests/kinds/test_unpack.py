@@ -29,19 +29,29 @@ def rows(found: Prediction) -> dict[str, float]:
 def test_issue_bound_product_is_instructions_over_slots() -> None:
     machine = hardware("apple_m2_ultra").machine("t_mac_neon")
     units, share = 8.0, machine["runtime.issue_share"]
-    machine = machine.vary({"engines.main.units": units, "memories.main.bandwidth": 1e16,
-                            "runtime.per_layer_doubling": 0.0})  # fmt: skip
-    found = predict(find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 1}), machine,
-                    precision="w=int4g128,a=fp16")  # fmt: skip
+    machine = machine.vary(
+        {
+            "engines.main.units": units,
+            "memories.main.bandwidth": 1e16,
+            "runtime.per_layer_doubling": 0.0,
+        }
+    )
+    found = predict(
+        find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 1}),
+        machine,
+        precision="w=int4g128,a=fp16",
+    )
     up = rows(found)["layer.ffn_up"]
     weights, slots = 4096 * 11008, units * 3.5e9 * 4 * share
     assert up == pytest.approx(weights * 0.258 / slots, rel=1e-3)
 
 
 def test_table_look_ups_take_time_with_the_bits() -> None:
-    machine = hardware("raspberry_pi_5").machine("t_mac_neon").vary(
-        {"memories.main.bandwidth": 1e16, "memories.main.sustained_fraction": 1.0}
-    )  # fmt: skip
+    machine = (
+        hardware("raspberry_pi_5")
+        .machine("t_mac_neon")
+        .vary({"memories.main.bandwidth": 1e16, "memories.main.sustained_fraction": 1.0})
+    )
     work = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 1})
     tables = [
         predict(work, machine, precision=f"w={name},a=fp16").table
@@ -54,8 +64,9 @@ def test_table_look_ups_take_time_with_the_bits() -> None:
 def test_unpacking_joins_the_stream_of_weights_by_a_p_norm() -> None:
     work = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 1})
     machine = hardware("apple_m1").machine("llama_cpp_metal")
-    table = {name: rows(predict(work, machine, precision=name))["layer.ffn_up"] for name in
-             ("q4_k_m",)}  # fmt: skip
+    table = {
+        name: rows(predict(work, machine, precision=name))["layer.ffn_up"] for name in ("q4_k_m",)
+    }
     slow = machine.vary({"runtime.unpack_weights_per_clock_per_unit.q4_k": 1e5})
     stream = rows(predict(work, slow, precision="q4_k_m"))["layer.ffn_up"]
     found = predict(work, slow, precision="q4_k_m").table
@@ -70,9 +81,14 @@ def test_old_units_unpack_slowly_and_new_ones_do_not() -> None:
     work = find("llama_3_8b", {"phase": "decode", "batch": 1, "context": 512})
     for name, least, most in (("apple_m1_max", 1.1, 1.6), ("apple_m3_max", 1.0, 1.1)):
         machine = hardware(name).machine("llama_cpp_metal")
-        free = machine.vary({"engines.main.unpack_speedup": 1e3} if "m3" in name else
-                            {"runtime.unpack_weights_per_clock_per_unit.q4_k": 1e5,
-                             "runtime.unpack_weights_per_clock_per_unit.q6_k": 1e5})  # fmt: skip
+        free = machine.vary(
+            {"engines.main.unpack_speedup": 1e3}
+            if "m3" in name
+            else {
+                "runtime.unpack_weights_per_clock_per_unit.q4_k": 1e5,
+                "runtime.unpack_weights_per_clock_per_unit.q6_k": 1e5,
+            }
+        )
         slow, fast = (predict(work, m, precision="q4_k_m").latency_s for m in (machine, free))
         assert least <= slow / fast <= most
 
@@ -148,12 +164,15 @@ def test_threads_wait_a_layer_for_every_doubling() -> None:
 
 
 MACHINES = (
-    ("rtx_3090", "llama_cpp_cuda", "q4_k_m"), ("rtx_3090", "llama_cpp_cuda_2025", "q4_0"),
-    ("gb10", "llama_cpp_cuda_spark", "q8_0"), ("apple_m1", "llama_cpp_metal", "q4_k_m"),
+    ("rtx_3090", "llama_cpp_cuda", "q4_k_m"),
+    ("rtx_3090", "llama_cpp_cuda_2025", "q4_0"),
+    ("gb10", "llama_cpp_cuda_spark", "q8_0"),
+    ("apple_m1", "llama_cpp_metal", "q4_k_m"),
     ("surface_book_3", "llama_cpp_cpu_avx2_2024", "q2_k"),
     ("radeon_rx_9070", "llama_cpp_vulkan", "q4_0"),
-    ("raspberry_pi_5", "llama_cpp_cpu_neon", "q8_0"), ("raspberry_pi_5", "t_mac_neon", "ternary"),
-)  # fmt: skip
+    ("raspberry_pi_5", "llama_cpp_cpu_neon", "q8_0"),
+    ("raspberry_pi_5", "t_mac_neon", "ternary"),
+)
 
 
 @pytest.mark.parametrize(("device", "runtime", "precision"), MACHINES)
@@ -184,10 +203,18 @@ def test_faster_parts_are_never_slower(
     work = find("llama_2_7b", {**MODEL, "phase": phase, "batch": 1, tokens: 600})
     slow = predict(work, machine, precision=precision).latency_s
     engine = f"engines.{machine.engine}"
-    rising = [f"memories.{machine.main_memory}.bandwidth", f"{engine}.clock", "power.busy",
-              f"{engine}.vector_issue", f"{engine}.unpack_speedup"]  # fmt: skip
-    rising += [p for p in machine.facts if p.startswith(
-        ("runtime.macs_per", "runtime.unpack_weights", "runtime.draw"))]  # fmt: skip
+    rising = [
+        f"memories.{machine.main_memory}.bandwidth",
+        f"{engine}.clock",
+        "power.busy",
+        f"{engine}.vector_issue",
+        f"{engine}.unpack_speedup",
+    ]
+    rising += [
+        p
+        for p in machine.facts
+        if p.startswith(("runtime.macs_per", "runtime.unpack_weights", "runtime.draw"))
+    ]
     for path in rising:
         if machine.get(path) is not None:
             fast = faster(machine, path, factor)
@@ -201,10 +228,15 @@ def faster(machine: Machine, path: str, factor: float) -> Machine:
 def test_bare_roofline_knows_no_kernels() -> None:
     work = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 64})
     bare = [
-        predict(work, hardware("apple_m2_ultra").machine(r), model="roofline", precision="q4_0",
-                engine="cpu").latency_s
+        predict(
+            work,
+            hardware("apple_m2_ultra").machine(r),
+            model="roofline",
+            precision="q4_0",
+            engine="cpu",
+        ).latency_s
         for r in ("llama_cpp_cpu_neon", "llama_cpp_cpu_neon_2024", "ideal")
-    ]  # fmt: skip
+    ]
     assert bare[0] == bare[1] == bare[2]
 
 
@@ -218,9 +250,11 @@ def test_rows_that_no_block_divides_are_stored_wider() -> None:
 
 def test_look_ups_take_bits_as_an_array() -> None:
     """The law holds for any bits; whole ones are those of the formats."""
-    machine = hardware("raspberry_pi_5").machine("t_mac_neon").vary(
-        {"memories.main.bandwidth": 1e16, "memories.main.sustained_fraction": 1.0}
-    )  # fmt: skip
+    machine = (
+        hardware("raspberry_pi_5")
+        .machine("t_mac_neon")
+        .vary({"memories.main.bandwidth": 1e16, "memories.main.sustained_fraction": 1.0})
+    )
     work = find("llama_2_7b", {"phase": "decode", "batch": 1, "context": 1})
     bits = np.array([1.0, 2.0, 3.0, 4.0])
     together = predict(

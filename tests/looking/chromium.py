@@ -28,14 +28,21 @@ class Browser:
         import websocket
 
         flags = [
-            "--headless", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-default-apps", "--hide-scrollbars", f"--user-data-dir={profile}",
+            "--headless",
+            "--disable-gpu",
+            "--remote-debugging-port=0",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-default-apps",
+            "--hide-scrollbars",
+            f"--user-data-dir={profile}",
             "--disable-dev-shm-usage",
             # Whatever a page asks for elsewhere finds no host.
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             "--remote-allow-origins=*",
-        ]  # fmt: skip
+        ]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             flags.append("--no-sandbox")  # its sandbox needs another user
         self._process = subprocess.Popen(
@@ -127,24 +134,39 @@ class Tab:
         return self._browser.call(method, self._session, **parameters)
 
     def prepare(
-        self, *, width: int = 1280, height: int = 900, dark: bool = False, offline: bool = False,
+        self,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        offline: bool = False,
         scripts: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.size(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         if offline:
-            self.call("Network.emulateNetworkConditions", offline=True, latency=0,
-                      downloadThroughput=-1, uploadThroughput=-1)  # fmt: skip
+            self.call(
+                "Network.emulateNetworkConditions",
+                offline=True,
+                latency=0,
+                downloadThroughput=-1,
+                uploadThroughput=-1,
+            )
         if not scripts:
             self.call("Emulation.setScriptExecutionDisabled", value=True)
 
     def size(self, width: int, height: int) -> None:
         """Make the window as large as that; a narrow one is a phone's."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                  deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
 
     def happened(self, method: str, event: dict[str, Any]) -> None:
         """Note an event."""
@@ -167,8 +189,13 @@ class Tab:
 
     def run(self, script: str) -> Any:
         """Return the value of an expression."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True,
-                          awaitPromise=True, userGesture=True)  # fmt: skip
+        found = self.call(
+            "Runtime.evaluate",
+            expression=script,
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=True,
+        )
         if "exceptionDetails" in found:
             raise AssertionError(found["exceptionDetails"])
         return found["result"].get("value")

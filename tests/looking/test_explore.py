@@ -28,8 +28,9 @@ def numbers(found: Any, side: int = 0) -> dict[str, str]:
 
 def test_it_says_what_predict_says() -> None:
     found = answer(LLAMA, CHOICES)
-    p = pm.predict(pm.workload("llama_3_8b", batch=4, context=1024), "jetson_agx_orin",
-                   precision="w4a16")  # fmt: skip
+    p = pm.predict(
+        pm.workload("llama_3_8b", batch=4, context=1024), "jetson_agx_orin", precision="w4a16"
+    )
     assert found.faults == []
     assert numbers(found)["latency"] == show(p.latency_s, "time")
     assert numbers(found)["memory"] == show(p.peak_memory_bytes, "bytes")
@@ -95,8 +96,12 @@ def test_what_does_not_fit_is_told_with_its_levers() -> None:
 
 def test_two_devices_stand_side_by_side() -> None:
     found = answer(replace(LLAMA, beside="rtx_4090"), CHOICES)
-    c = pm.compare(pm.workload("llama_3_8b", batch=4, context=1024), "jetson_agx_orin", "rtx_4090",
-                   precision="w4a16")  # fmt: skip
+    c = pm.compare(
+        pm.workload("llama_3_8b", batch=4, context=1024),
+        "jetson_agx_orin",
+        "rtx_4090",
+        precision="w4a16",
+    )
     assert [side.device for side in found.sides] == ["jetson_agx_orin", "rtx_4090"]
     assert found.reasons == c.reasons
     assert "roofline_beside" in found.figures
@@ -104,13 +109,24 @@ def test_two_devices_stand_side_by_side() -> None:
 
 def test_every_fault_is_told_at_once() -> None:
     found = answer(
-        replace(LLAMA, precision="w4a99x", settings="bathc=3; memories.main.bandwidth=3 MB; x",
-                limits={"latency": "fast", "energy": "-1 J"}), CHOICES,
-    )  # fmt: skip
+        replace(
+            LLAMA,
+            precision="w4a99x",
+            settings="bathc=3; memories.main.bandwidth=3 MB; x",
+            limits={"latency": "fast", "energy": "-1 J"},
+        ),
+        CHOICES,
+    )
     text = "\n".join(found.faults)
     assert found.sides == []
-    for part in ("w4a99x", "did you mean 'batch'", "memories.main.bandwidth", "'x' sets nothing",
-                 "limit of latency", "limit of energy"):  # fmt: skip
+    for part in (
+        "w4a99x",
+        "did you mean 'batch'",
+        "memories.main.bandwidth",
+        "'x' sets nothing",
+        "limit of latency",
+        "limit of energy",
+    ):
         assert part in text
     assert "Traceback" not in text
 
@@ -121,10 +137,14 @@ def test_nothing_but_the_choices_is_read(tmp_path: Path) -> None:
     spec.write_text("this is not read")
     path = str(spec)
     for asked in (
-        replace(LLAMA, workload=path), replace(LLAMA, device=path), replace(LLAMA, beside=path),
-        replace(LLAMA, runtime=path), replace(LLAMA, settings=f"runtime={path}"),
-        replace(LLAMA, settings=f"device={path}"), replace(LLAMA, settings=f"workload={path}"),
-    ):  # fmt: skip
+        replace(LLAMA, workload=path),
+        replace(LLAMA, device=path),
+        replace(LLAMA, beside=path),
+        replace(LLAMA, runtime=path),
+        replace(LLAMA, settings=f"runtime={path}"),
+        replace(LLAMA, settings=f"device={path}"),
+        replace(LLAMA, settings=f"workload={path}"),
+    ):
         found = answer(asked, CHOICES)
         assert found.sides == []
         assert any("none of the choices" in f or "a choice of its own" in f for f in found.faults)
@@ -142,9 +162,12 @@ def test_what_was_named_at_the_start_may_be_chosen(tmp_path: Path, checkout: Pat
 def test_any_workload_on_any_kind_of_device_is_answered() -> None:
     """One of each, with no fault but those of the input."""
     for workload, device in (
-        ("mlperf_tiny_vww", "stm32h743"), ("yolov5s", "zcu104"), ("resnet18", "cim_wang_22nm"),
-        ("resnet18", "nvme_host"), ("mlperf_tiny_ic", "eyeriss"),
-    ):  # fmt: skip
+        ("mlperf_tiny_vww", "stm32h743"),
+        ("yolov5s", "zcu104"),
+        ("resnet18", "cim_wang_22nm"),
+        ("resnet18", "nvme_host"),
+        ("mlperf_tiny_ic", "eyeriss"),
+    ):
         found = answer(ExplorerSelection(workload, device), CHOICES)
         assert "bug" not in " ".join(found.faults)
         assert found.faults or {"roofline", "memory"} <= set(found.figures)

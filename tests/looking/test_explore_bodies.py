@@ -32,9 +32,11 @@ def body(**changed: Any) -> dict[str, Any]:
     values |= {"workload": "resnet18", "device": "a100", "batch": 3, "length": 11} | changed
     ids = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in FILLS]
     return {
-        "output": f"..{'...'.join(FILLS)}..", "outputs": ids, "changedPropIds": ["batch.value"],
+        "output": f"..{'...'.join(FILLS)}..",
+        "outputs": ids,
+        "changedPropIds": ["batch.value"],
         "inputs": [{"id": name, "property": "value", "value": values[name]} for name in SENDS],
-    }  # fmt: skip
+    }
 
 
 def send(client: Any, what: Any) -> Any:
@@ -56,8 +58,21 @@ def test_what_the_page_sends_is_what_it_declares(client: Any) -> None:
     assert "heigth" in typed.get_data(as_text=True)
 
 
-BAD = [float("nan"), float("inf"), -float("inf"), 1e9, -1, 2.5, 1e308, 10**400, "x", "", True,
-       [1], {"a": 1}]  # fmt: skip
+BAD = [
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    1e9,
+    -1,
+    2.5,
+    1e308,
+    10**400,
+    "x",
+    "",
+    True,
+    [1],
+    {"a": 1},
+]
 
 
 @pytest.mark.parametrize("name", SLIDERS)
@@ -71,8 +86,9 @@ def test_absurd_sliders_are_refused(client: Any, name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in SENDS if n not in SLIDERS])
-@pytest.mark.parametrize("value", [5, 1.5, True, [1], {"a": 1}, "x" * 5000, "\ud800"],
-                         ids=lambda v: repr(v)[:8])  # fmt: skip
+@pytest.mark.parametrize(
+    "value", [5, 1.5, True, [1], {"a": 1}, "x" * 5000, "\ud800"], ids=lambda v: repr(v)[:8]
+)
 def test_texts_that_are_none_are_refused(client: Any, name: str, value: Any) -> None:
     done = send(client, body(**{name: value}))
     assert done.status_code == 400

@@ -36,9 +36,12 @@ def address(browser: Any) -> Iterator[str]:
         pytest.skip("dash is not installed (extra ui)")
     words = ["explore", "llama_3_8b", "jetson_agx_orin", "--precision", "w4a16", "--no-browser"]
     process = subprocess.Popen(
-        [sys.executable, "-c", HEARS_INTERRUPTS, *words], stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )  # fmt: skip
+        [sys.executable, "-c", HEARS_INTERRUPTS, *words],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
     assert process.stderr
     line = process.stderr.readline()
     found = re.search(r"http://127\.0\.0\.1:\d+/", line)
@@ -77,17 +80,27 @@ def choose(tab: Any, name: str, option: str) -> None:
     tab.wait("document.querySelector('.dash-dropdown-search') !== null")
     tab.run("document.querySelector('.dash-dropdown-search').focus()")
     tab.call("Input.insertText", text=option)
-    tab.wait(f"[...document.querySelectorAll('.dash-dropdown-option')].some("
-             f"o => o.textContent.trim() === {option!r})")  # fmt: skip
-    tab.run(f"[...document.querySelectorAll('.dash-dropdown-option')].find("
-            f"o => o.textContent.trim() === {option!r}).click()")  # fmt: skip
+    tab.wait(
+        f"[...document.querySelectorAll('.dash-dropdown-option')].some("
+        f"o => o.textContent.trim() === {option!r})"
+    )
+    tab.run(
+        f"[...document.querySelectorAll('.dash-dropdown-option')].find("
+        f"o => o.textContent.trim() === {option!r}).click()"
+    )
 
 
 def press(tab: Any, key: str, code: int) -> None:
     for kind in ("keyDown", "keyUp"):
         text = {"text": "\r"} if key == "Enter" else {}
-        tab.call("Input.dispatchKeyEvent", type=kind, key=key, code=key,
-                 windowsVirtualKeyCode=code, **text)  # fmt: skip
+        tab.call(
+            "Input.dispatchKeyEvent",
+            type=kind,
+            key=key,
+            code=key,
+            windowsVirtualKeyCode=code,
+            **text,
+        )
 
 
 def shows(tab: Any, text: str) -> None:
@@ -120,8 +133,9 @@ def test_the_page_moves_with_its_knobs(open_page: Callable[..., Any], address: s
     # A slider by its keys: twice the batch.
     tab.run("document.querySelector('#batch [role=slider]').focus()")
     press(tab, "ArrowRight", 39)
-    twice = pm.predict(pm.workload("llama_3_8b", **{**DECODE, "batch": 2}), "apple_m2_max",
-                       precision="w4a16")  # fmt: skip
+    twice = pm.predict(
+        pm.workload("llama_3_8b", **{**DECODE, "batch": 2}), "apple_m2_max", precision="w4a16"
+    )
     shows(tab, show(twice.latency_s, "time"))
 
     # Wrong input is a fault with its place, never a trace.
@@ -137,8 +151,12 @@ def test_the_page_moves_with_its_knobs(open_page: Callable[..., Any], address: s
     assert {re.match(r"http://[^/]+/", r)[0] for r in tab.requests} == {address}  # type: ignore[index]
     # Everything that can be turned has a name.
     tree = tab.call("Accessibility.getFullAXTree")["nodes"]
-    knobs = [n for n in tree if n.get("role", {}).get("value") in
-             ("combobox", "slider", "textbox", "spinbutton", "button")]  # fmt: skip
+    knobs = [
+        n
+        for n in tree
+        if n.get("role", {}).get("value")
+        in ("combobox", "slider", "textbox", "spinbutton", "button")
+    ]
     assert len(knobs) >= 10
     nameless = [n["role"]["value"] for n in knobs if not n.get("name", {}).get("value")]
     assert nameless == []

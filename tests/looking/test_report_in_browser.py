@@ -20,18 +20,28 @@ def pages(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> dict[str,
     """Name -> a report and how many figures it has."""
     folder = tmp_path_factory.mktemp("reports")
     problem = folder / "problem.json"
-    problem.write_text(json.dumps({
-        "workload": "resnet18", "device": "jetson_agx_orin", "precision": "w8a8",
-        "choices": {"weight_bits": {"layer*": [4, 8]}}, "constraints": ["weight_bytes <= 7 MiB"],
-        "accuracy": {"kind": "hawq", "path": str(checkout / "examples" / "hawq_resnet18.yaml")},
-    }))  # fmt: skip
+    problem.write_text(
+        json.dumps(
+            {
+                "workload": "resnet18",
+                "device": "jetson_agx_orin",
+                "precision": "w8a8",
+                "choices": {"weight_bits": {"layer*": [4, 8]}},
+                "constraints": ["weight_bytes <= 7 MiB"],
+                "accuracy": {
+                    "kind": "hawq",
+                    "path": str(checkout / "examples" / "hawq_resnet18.yaml"),
+                },
+            }
+        )
+    )
     schedule: Any = pm.schedule("mobilenet_v2", "gemmini_16x16", capacity="2 MiB")
     made: dict[str, tuple[Any, int]] = {
         "prediction": (pm.predict("resnet18", "jetson_agx_orin"), 3),
         "sweep": (pm.sweep("resnet18", ["a100", "jetson_agx_orin"], {"batch": [1, 8]}), 3),
         "schedule": (schedule, 2),
         "search": (pm.search(problem), 2),
-    }  # fmt: skip
+    }
     for name, (found, _) in made.items():
         found.report(folder / f"{name}.html")
     return {name: (folder / f"{name}.html", figures) for name, (_, figures) in made.items()}
@@ -78,8 +88,14 @@ def sorts_by_the_keyboard(tab: Any) -> None:
     tab.run(f"{head}.firstChild.focus()")
     for _ in range(2):
         for kind in ("keyDown", "keyUp"):
-            tab.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r",
-                     windowsVirtualKeyCode=13)  # fmt: skip
+            tab.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key="Enter",
+                code="Enter",
+                text="\r",
+                windowsVirtualKeyCode=13,
+            )
     found = tab.run(
         "[...document.querySelector('table.sorts').tBodies[0].rows]"
         ".map(row => Number(row.cells[2].dataset.v))"

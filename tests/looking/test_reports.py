@@ -98,9 +98,13 @@ def test_the_numbers_are_those_of_the_prediction(tmp_path: Path) -> None:
     p.report(tmp_path / "r.html")
     page = read(tmp_path / "r.html")
     for text in (
-        show(p.latency_s, "time"), show(p.energy_j, "energy"), show(p.peak_memory_bytes, "bytes"),
-        show(p.interval().high, "time"), "Fits.", p.traffic_model,
-    ):  # fmt: skip
+        show(p.latency_s, "time"),
+        show(p.energy_j, "energy"),
+        show(p.peak_memory_bytes, "bytes"),
+        show(p.interval().high, "time"),
+        "Fits.",
+        p.traffic_model,
+    ):
         assert text in page.text
     (kernels,) = [t for t in page.tables if t[0][0] == "kernel"]
     # A column has one unit, below its title.
@@ -145,16 +149,26 @@ def test_the_same_question_gives_the_same_bytes(tmp_path: Path) -> None:
     "asked",
     [
         {"workload": "resnet18", "device": "a100"},
-        {"workload": ("resnet18", {"batch": 8, "height": 320}), "device": "a100",
-         "precision": "int8"},
-        {"workload": ("llama_3_8b", {"phase": "request", "prompt": 64, "generate": 8}),
-         "device": "apple_m2_max", "precision": "q4_0", "runtime": "llama_cpp_metal"},
-        {"workload": ("llama_3_8b", DECODE), "device": "jetson_agx_orin",
-         "set": {"memories.main.bandwidth": "100 GB/s"}},
+        {
+            "workload": ("resnet18", {"batch": 8, "height": 320}),
+            "device": "a100",
+            "precision": "int8",
+        },
+        {
+            "workload": ("llama_3_8b", {"phase": "request", "prompt": 64, "generate": 8}),
+            "device": "apple_m2_max",
+            "precision": "q4_0",
+            "runtime": "llama_cpp_metal",
+        },
+        {
+            "workload": ("llama_3_8b", DECODE),
+            "device": "jetson_agx_orin",
+            "set": {"memories.main.bandwidth": "100 GB/s"},
+        },
         {"workload": "resnet18", "device": "a100", "model": "roofline"},
         {"workload": "mobilenet_v2", "device": "zen4_core", "warm": True},
     ],
-)  # fmt: skip
+)
 def test_the_call_of_a_report_gives_its_prediction(
     asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,9 +209,10 @@ def test_many_points_are_told_as_ranges(tmp_path: Path) -> None:
 
 def test_a_sweep_names_its_best_and_its_front(tmp_path: Path) -> None:
     table = pm.sweep(
-        "llama_3_8b", ["jetson_agx_orin", "raspberry_pi_5"],
+        "llama_3_8b",
+        ["jetson_agx_orin", "raspberry_pi_5"],
         {"phase": "decode", "batch": [1, 4, 16], "precision": ["w16a16", "w4a16"]},
-    )  # fmt: skip
+    )
     table.report(tmp_path / "r.html")
     page = read(tmp_path / "r.html")
     best = table.best("latency_s")
@@ -237,20 +252,29 @@ def test_a_schedule_that_spills_says_what_more_memory_saves(tmp_path: Path) -> N
     part = page.text.split("What more memory would save")[-1].split("Proof")[0]
     # The curve starts at the schedule itself and ends where nothing is spilled.
     assert "735 KiB: 882 KiB" in part
-    again: Any = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB",
-                             fuse=False)  # fmt: skip
+    again: Any = pm.schedule("efficientformer_l1", "gemmini_16x16", capacity="735 KiB", fuse=False)
     again.report(tmp_path / "again.html")
     assert (tmp_path / "s.html").read_bytes() == (tmp_path / "again.html").read_bytes()
 
 
 def test_a_search_says_prices_and_what_more_would_change(tmp_path: Path, checkout: Path) -> None:
     problem = tmp_path / "problem.json"
-    problem.write_text(json.dumps({
-        "workload": "resnet18", "device": "jetson_agx_orin", "runtime": "ideal",
-        "precision": "w8a8", "choices": {"weight_bits": {"layer*": [4, 8]}},
-        "constraints": ["weight_bytes <= 7 MiB", "latency_s <= 70 us"],
-        "accuracy": {"kind": "hawq", "path": str(checkout / "examples" / "hawq_resnet18.yaml")},
-    }))  # fmt: skip
+    problem.write_text(
+        json.dumps(
+            {
+                "workload": "resnet18",
+                "device": "jetson_agx_orin",
+                "runtime": "ideal",
+                "precision": "w8a8",
+                "choices": {"weight_bits": {"layer*": [4, 8]}},
+                "constraints": ["weight_bytes <= 7 MiB", "latency_s <= 70 us"],
+                "accuracy": {
+                    "kind": "hawq",
+                    "path": str(checkout / "examples" / "hawq_resnet18.yaml"),
+                },
+            }
+        )
+    )
     r = pm.search(problem)
     r.report(tmp_path / "r.html")
     page = read(tmp_path / "r.html")
@@ -265,9 +289,14 @@ def test_a_search_says_prices_and_what_more_would_change(tmp_path: Path, checkou
 
 
 def test_a_search_without_an_answer_says_why(tmp_path: Path) -> None:
-    r = pm.search("resnet18", "jetson_agx_orin", precision="w8a8",
-                  choices={"weight_bits": [4, 8]}, constraints="weight_bytes <= 1 MiB",
-                  objective="latency_s")  # fmt: skip
+    r = pm.search(
+        "resnet18",
+        "jetson_agx_orin",
+        precision="w8a8",
+        choices={"weight_bits": [4, 8]},
+        constraints="weight_bytes <= 1 MiB",
+        objective="latency_s",
+    )
     assert r.best is None
     r.report(tmp_path / "r.html")
     text = read(tmp_path / "r.html").text
@@ -301,11 +330,24 @@ def test_a_validation_draws_every_row(tmp_path: Path, data: Path) -> None:
 
 
 def test_the_data_of_a_picture_is_what_it_says() -> None:
-    chart = Chart("title", "", "alt", [Panel(x=ChartAxis(), y=ChartAxis(), series=[
-        Bars(name="a", x=[1, 2], y=["u", "v"], hover=["<b>one</b><br>1 ms", "two &lt; 3"]),
-        Lines("", [0, 1], [0, 1]),
-        Points(name="b", x=[0.5, None], y=[2, 3]),
-    ])])  # fmt: skip
+    chart = Chart(
+        "title",
+        "",
+        "alt",
+        [
+            Panel(
+                x=ChartAxis(),
+                y=ChartAxis(),
+                series=[
+                    Bars(
+                        name="a", x=[1, 2], y=["u", "v"], hover=["<b>one</b><br>1 ms", "two &lt; 3"]
+                    ),
+                    Lines("", [0, 1], [0, 1]),
+                    Points(name="b", x=[0.5, None], y=[2, 3]),
+                ],
+            )
+        ],
+    )
     heads, body, count = picture_rows(chart, 10)
     assert heads == ("series", "point")
     assert body == [("a", "one; 1 ms"), ("a", "two < 3"), ("b", "0.5, 2")]

@@ -34,9 +34,14 @@ def memory(
     granule = rng.choice((8, width))
     groups = [[use] for use in uses] if rng.random() < 0.5 else [uses]
     return MemoryLevel(
-        name, capacity, read, read * rng.choice((1.0, 1.3)),
-        tuple(Port(width, granule, tuple(group)) for group in groups), serves, double,
-    )  # fmt: skip
+        name,
+        capacity,
+        read,
+        read * rng.choice((1.0, 1.3)),
+        tuple(Port(width, granule, tuple(group)) for group in groups),
+        serves,
+        double,
+    )
 
 
 def hierarchy(rng: random.Random, tight: bool = True) -> Hierarchy:
@@ -57,9 +62,16 @@ def hierarchy(rng: random.Random, tight: bool = True) -> Hierarchy:
         held = tuple(o for o in ALL if rng.random() < 0.75) or ALL
         size = rng.choice((16, 24, 40, 64, 100)) * (level + 1) if tight else MANY
         memories.append(
-            memory(rng, f"buffer_{level}", held, size, 8.0 * (level + 1), ("rows", "columns"),
-                   double=rng.random() < 0.2)
-        )  # fmt: skip
+            memory(
+                rng,
+                f"buffer_{level}",
+                held,
+                size,
+                8.0 * (level + 1),
+                ("rows", "columns"),
+                double=rng.random() < 0.2,
+            )
+        )
     memories.append(memory(rng, "main", ALL, MANY, 100.0, ("rows", "columns")))
     return Hierarchy(tuple(memories), spread, mac_j=0.5)
 

@@ -33,10 +33,14 @@ def test_it_reads_as_a_loop_nest() -> None:
     loops = [line.strip() for line in text if "for " in line]
     assert sorted(loops) == sorted(
         [
-            "for in_channels in 2", "for out_channels in 2", "for out_rows in 14",
-            "for out_columns in 14", "for kernel_rows in 3", "for kernel_columns in 3",
+            "for in_channels in 2",
+            "for out_channels in 2",
+            "for out_rows in 14",
+            "for out_columns in 14",
+            "for kernel_rows in 3",
+            "for kernel_columns in 3",
         ]
-    )  # fmt: skip
+    )
     assert text[-1].endswith("stalls)")
     innermost = text.index(next(line for line in reversed(text) if "for " in line))
     held = next(line for line in reversed(text[:innermost]) if ":" in line)
@@ -165,10 +169,16 @@ def test_every_fault_of_a_hierarchy_is_named() -> None:
         )
     text = str(caught.value)
     for part in (
-        "memory m: named twice", "dimension x: named twice", "4 loops on 2 units", "units is 0",
-        "capacity_bytes is -1", "serves z", "8 bits with accesses of 16 bits",
-        "two ports feed input", "mac_j is nan",
-    ):  # fmt: skip
+        "memory m: named twice",
+        "dimension x: named twice",
+        "4 loops on 2 units",
+        "units is 0",
+        "capacity_bytes is -1",
+        "serves z",
+        "8 bits with accesses of 16 bits",
+        "two ports feed input",
+        "mac_j is nan",
+    ):
         assert part in text
 
 
@@ -184,22 +194,38 @@ ZIGZAG: dict[str, Any] = {
     "name": "small",
     "memories": {
         "register": {
-            "size": 16, "r_cost": 1.5, "w_cost": 2, "served_dimensions": [],
+            "size": 16,
+            "r_cost": 1.5,
+            "w_cost": 2,
+            "served_dimensions": [],
             "ports": [{"bandwidth_min": 8, "bandwidth_max": 8, "allocation": ["I2, tl", "I2, fh"]}],
         },
         "dram": {
-            "size": 8e9, "r_cost": 100, "w_cost": 100, "served_dimensions": ["D1"],
+            "size": 8e9,
+            "r_cost": 100,
+            "w_cost": 100,
+            "served_dimensions": ["D1"],
             "force_double_buffering": True,
-            "ports": [{
-                "bandwidth_min": 8, "bandwidth_max": 64,
-                "allocation": [
-                    "I1, fh", "I1, tl", "I2, fh", "I2, tl", "O, fh", "O, tl", "O, fl", "O, th",
-                ],
-            }],
+            "ports": [
+                {
+                    "bandwidth_min": 8,
+                    "bandwidth_max": 64,
+                    "allocation": [
+                        "I1, fh",
+                        "I1, tl",
+                        "I2, fh",
+                        "I2, tl",
+                        "O, fh",
+                        "O, tl",
+                        "O, fl",
+                        "O, th",
+                    ],
+                }
+            ],
         },
     },
     "operational_array": {"unit_energy": 0.5, "dimensions": ["D1"], "sizes": [4]},
-}  # fmt: skip
+}
 LINKS: dict[str, Any] = {
     "spatial_mapping": {"D1": ["K, 8"]},
     "memory_operand_links": {"O": "O", "W": "I2", "I": "I1"},
@@ -248,9 +274,14 @@ def test_a_memory_without_end() -> None:
 
 def test_a_nest_with_too_many_tiles_says_that_it_is_not_proved() -> None:
     nest = TileNest(
-        out_rows=720, out_columns=1280, out_channels=64, in_channels=64, kernel_rows=3,
-        kernel_columns=3, batch=8,
-    )  # fmt: skip
+        out_rows=720,
+        out_columns=1280,
+        out_channels=64,
+        in_channels=64,
+        kernel_rows=3,
+        kernel_columns=3,
+        batch=8,
+    )
     machine = KNOWN["edge_tpu_like"]()
     found = best_mapping(nest, machine, widths=WIDTHS)
     assert not found.proved

@@ -33,12 +33,18 @@ def test_windows_cover_what_a_timeline_shows(
             busy |= np.arange(total) % period < allowed
         transfers.append(
             PortTransfer(
-                operand="input", place=0, direction="feed",
-                real=np.ones(1), allowed=np.full(1, float(allowed)),
-                period=np.full(1, float(period)), count=np.full(1, total / period),
-                active=np.full(1, active), average_bits=np.ones(1), least=np.ones(1),
+                operand="input",
+                place=0,
+                direction="feed",
+                real=np.ones(1),
+                allowed=np.full(1, float(allowed)),
+                period=np.full(1, float(period)),
+                count=np.full(1, total / period),
+                active=np.full(1, active),
+                average_bits=np.ones(1),
+                least=np.ones(1),
             )
-        )  # fmt: skip
+        )
     covered = union_cycles(transfers, np.full(1, float(total)))
     assert covered[0] == pytest.approx(busy.sum())
 
@@ -53,23 +59,33 @@ def machine(width: float, register: float = 1.0, buffer: float = 1e6) -> Hierarc
     return Hierarchy(
         memories=(
             MemoryLevel(
-                "register", register, 0, 0,
+                "register",
+                register,
+                0,
+                0,
                 (port("weight", "feed", 8), port("weight", "fill", wide)),
             ),
             MemoryLevel(
-                "main", buffer, 1.0, 1.0,
+                "main",
+                buffer,
+                1.0,
+                1.0,
                 (
-                    port("weight", "feed", width), port("weight", "fill", wide),
-                    port("input", "feed", wide), port("input", "fill", wide),
-                    port("output", "feed", wide), port("output", "collect", wide),
-                    port("output", "drain", wide), port("output", "fill", wide),
+                    port("weight", "feed", width),
+                    port("weight", "fill", wide),
+                    port("input", "feed", wide),
+                    port("input", "fill", wide),
+                    port("output", "feed", wide),
+                    port("output", "collect", wide),
+                    port("output", "drain", wide),
+                    port("output", "fill", wide),
                 ),
                 ("unit",),
             ),
         ),
         spread=(ArrayDimension("unit", 1),),
         mac_j=0.0,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("width", [1.0, 2.0, 4.0, 8.0, 16.0])

@@ -17,9 +17,13 @@ WIDTHS = Widths(1, 1, 1, 2)
 def test_zigzag_tests_expect_these_totals_for_resnet18(machine: str, microjoules: float) -> None:
     # ZigZag 3.9.1, tests/main/test_origin, resnet18.onnx; its network is the library's.
     found = map_network(
-        pm.workload("resnet18"), KNOWN[machine](), search="loma", objective="latency",
-        widths=WIDTHS, accounting="zigzag",
-    )  # fmt: skip
+        pm.workload("resnet18"),
+        KNOWN[machine](),
+        search="loma",
+        objective="latency",
+        widths=WIDTHS,
+        accounting="zigzag",
+    )
     assert found.energy_j * 1e6 == pytest.approx(microjoules, rel=1e-11)
 
 

@@ -62,10 +62,13 @@ def test_energy_is_above_arithmetic_and_compulsory_traffic(
     rows, columns = _touched(nest, "row"), _touched(nest, "column")
     elements = {
         "input": nest.groups * nest.batch * nest.in_channels * rows * columns,
-        "weight": nest.groups * nest.out_channels * nest.in_channels
-        * nest.kernel_rows * nest.kernel_columns,
+        "weight": nest.groups
+        * nest.out_channels
+        * nest.in_channels
+        * nest.kernel_rows
+        * nest.kernel_columns,
         "output": nest.groups * nest.batch * nest.out_channels * nest.out_rows * nest.out_columns,
-    }  # fmt: skip
+    }
     outer = machine.memories[-1]
     floor = machine.mac_j * nest.macs
     for operand, count in elements.items():

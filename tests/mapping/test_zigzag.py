@@ -24,9 +24,14 @@ from tests.offenders import each
 WIDTHS = Widths(1.0, 1.0, 1.0, 2.0)
 PJ = 1e-12
 NUMBERS = (
-    "groups", "out_channels", "in_channels", "out_rows", "out_columns", "kernel_rows",
+    "groups",
+    "out_channels",
+    "in_channels",
+    "out_rows",
+    "out_columns",
+    "kernel_rows",
     "kernel_columns",
-)  # fmt: skip
+)
 
 
 def read(file: str) -> list[dict[str, str]]:
@@ -73,9 +78,12 @@ def test_its_mappings_cost_what_it_says(row: dict[str, str]) -> None:
 @each("row", RUNS)
 def test_its_search_is_found_again(row: dict[str, str]) -> None:
     mapping = loma_mapping(
-        nest_of(row), KNOWN[row["accelerator"]](), objective=row["criterion"],  # type: ignore[arg-type]
-        loops=4, **keywords(row),
-    )  # fmt: skip
+        nest_of(row),
+        KNOWN[row["accelerator"]](),
+        objective=row["criterion"],  # type: ignore[arg-type]
+        loops=4,
+        **keywords(row),
+    )
     assert mapping.energy_j == pytest.approx(float(row["energy_pj"]) * PJ, rel=1e-12)
     same_cycles(mapping, row)
 
@@ -113,9 +121,12 @@ def test_tight_and_double_buffered_memories(row: dict[str, str]) -> None:
     )
     nest = replace(nest_of(row), batch=int(row["batch"]))
     given: dict[str, Any] = {
-        "widths": WIDTHS, "in_rows": int(row["in_rows"]), "in_columns": int(row["in_columns"]),
-        "accounting": "zigzag", "loops": int(row["loops"]),
-    }  # fmt: skip
+        "widths": WIDTHS,
+        "in_rows": int(row["in_rows"]),
+        "in_columns": int(row["in_columns"]),
+        "accounting": "zigzag",
+        "loops": int(row["loops"]),
+    }
     if not row["energy_pj"]:
         with pytest.raises(InfeasibleError):
             loma_mapping(nest, machine, **given)
@@ -141,9 +152,16 @@ STRIDED = {
     *(f"/features/features.{n}/conv/conv.1/conv.1.0/Conv" for n in (2, 4, 7, 14)),
 }
 DIMS = {
-    "B": "batch", "K": "out_channels", "G": "groups", "OX": "out_columns", "OY": "out_rows",
-    "C": "in_channels", "FX": "kernel_columns", "FY": "kernel_rows", "D": "out_rows",
-}  # fmt: skip
+    "B": "batch",
+    "K": "out_channels",
+    "G": "groups",
+    "OX": "out_columns",
+    "OY": "out_rows",
+    "C": "in_channels",
+    "FX": "kernel_columns",
+    "FY": "kernel_rows",
+    "D": "out_rows",
+}
 
 
 def layers(
@@ -196,11 +214,14 @@ def test_every_number_of_its_files(network: str, limit: int, data: Path) -> None
         )
         assert found.spatial_utilization == pytest.approx(float(row["mac_spatial_util"]))
         for column, operand, memory in (
-            ("acc_O_L0_rf_2B", "output", "rf_2B"), ("acc_O_L1_sram_2MB", "output", "sram_2MB"),
-            ("acc_O_L2_dram", "output", "dram"), ("acc_W_L0_rf_128B", "weight", "rf_128B"),
-            ("acc_W_L1_dram", "weight", "dram"), ("acc_I_L0_sram_2MB", "input", "sram_2MB"),
+            ("acc_O_L0_rf_2B", "output", "rf_2B"),
+            ("acc_O_L1_sram_2MB", "output", "sram_2MB"),
+            ("acc_O_L2_dram", "output", "dram"),
+            ("acc_W_L0_rf_128B", "weight", "rf_128B"),
+            ("acc_W_L1_dram", "weight", "dram"),
+            ("acc_I_L0_sram_2MB", "input", "sram_2MB"),
             ("acc_I_L1_dram", "input", "dram"),
-        ):  # fmt: skip
+        ):
             expected = [int(n) for n in row[column].split("/")]
             assert counts(found, operand, memory) == expected, (row["layer"], column)
         for column, operand in (("E_O", "output"), ("E_W", "weight"), ("E_I", "input")):

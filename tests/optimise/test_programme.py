@@ -95,9 +95,10 @@ def test_a_start_changes_the_way_and_not_the_answer(model: MilpModel, rng: objec
     if math.isinf(best):
         return
     starts = [
-        x for bits in itertools.product((0.0, 1.0), repeat=len(matrix.cost))
+        x
+        for bits in itertools.product((0.0, 1.0), repeat=len(matrix.cost))
         if matrix.satisfied_by(x := np.array(bits))
-    ]  # fmt: skip
+    ]
     start = rng.choice(starts)  # type: ignore[attr-defined]
     found = model.solve(start=start)
     assert found.status == "optimal"

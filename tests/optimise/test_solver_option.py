@@ -11,16 +11,36 @@ Ask = Callable[..., Any]
 
 QUESTIONS: list[tuple[Ask, str]] = [
     (lambda **o: pm.schedule("tiny_cnn", capacity="20 KiB", method="ilp", **o), "lower_bound"),
-    (lambda **o: pm.assign("resnet18", "rk3588", objective="throughput", precision="int8",
-                           looks=200, **o), "interval_s"),
-    (lambda **o: pm.place("llama_3_8b", "examples/desktop_with_ssd.yaml", precision="w4a16",
-                          **o), "value"),
-    (lambda **o: pm.finetune("mcunet_5fps", limit="256 KiB", parts="bias,1",
-                             set={"height": 64, "width": 64}, **o), "gain"),
-    (lambda **o: pm.search("resnet18", "edge_tpu", choices={"weight_bits": [4, 8]},
-                           constraints="latency_s <= 2 ms", objective="weight_bytes", **o),
-     "bound"),
-]  # fmt: skip
+    (
+        lambda **o: pm.assign(
+            "resnet18", "rk3588", objective="throughput", precision="int8", looks=200, **o
+        ),
+        "interval_s",
+    ),
+    (
+        lambda **o: pm.place(
+            "llama_3_8b", "examples/desktop_with_ssd.yaml", precision="w4a16", **o
+        ),
+        "value",
+    ),
+    (
+        lambda **o: pm.finetune(
+            "mcunet_5fps", limit="256 KiB", parts="bias,1", set={"height": 64, "width": 64}, **o
+        ),
+        "gain",
+    ),
+    (
+        lambda **o: pm.search(
+            "resnet18",
+            "edge_tpu",
+            choices={"weight_bits": [4, 8]},
+            constraints="latency_s <= 2 ms",
+            objective="weight_bytes",
+            **o,
+        ),
+        "bound",
+    ),
+]
 
 
 @pytest.mark.parametrize(("ask", "number"), QUESTIONS)

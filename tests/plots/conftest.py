@@ -50,8 +50,18 @@ def grid() -> Table:
             for batch in (1, 8, 64, 256):
                 model = find("llama_3_8b", {"phase": "decode", "batch": batch, "context": 2048})
                 p = predict(model, hardware(device), precision=precision)
-                for name, value in zip(names, (
-                    device, precision, batch, p.tpot_s, p.energy_j, p.tokens_per_s, p.feasible,
-                ), strict=True):  # fmt: skip
+                for name, value in zip(
+                    names,
+                    (
+                        device,
+                        precision,
+                        batch,
+                        p.tpot_s,
+                        p.energy_j,
+                        p.tokens_per_s,
+                        p.feasible,
+                    ),
+                    strict=True,
+                ):
                     columns[name].append(value)
     return Table(columns, axes=("device", "precision", "batch"))

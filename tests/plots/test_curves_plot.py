@@ -13,9 +13,10 @@ from perfmodel.table import Table
 @pytest.fixture(scope="module")
 def rates() -> Table:
     return pm.sweep(
-        "lsm_n_mnist", ["stm32h743", "raspberry_pi_4"],
+        "lsm_n_mnist",
+        ["stm32h743", "raspberry_pi_4"],
         {"spike_rate": [1.0, 0.0, 0.1], "steps": [10, 50]},
-    )  # fmt: skip
+    )
 
 
 def test_a_curve_for_each_device_and_length(rates: Table) -> None:
@@ -49,9 +50,10 @@ def test_what_cannot_be_drawn_is_refused(rates: Table) -> None:
     with pytest.raises(InputError, match="latency_s"):
         rates.plot.curves("spike_rate", "latency")
     many = pm.sweep(
-        "lsm_n_mnist", ["raspberry_pi_4"],
+        "lsm_n_mnist",
+        ["raspberry_pi_4"],
         {"spike_rate": [0.1, 0.2], "steps": list(range(1, 19))},
-    )  # fmt: skip
+    )
     with pytest.raises(InputError, match="18 curves"):
         many.plot.curves("spike_rate", "latency_s")
     assert len(many.where("steps <= 16").plot.curves("spike_rate", "latency_s").data) == 16

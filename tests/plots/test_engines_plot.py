@@ -28,8 +28,9 @@ def test_every_kernel_and_transfer_is_a_bar(found: DeviceAssignment) -> None:
     for e, name in enumerate(found.network.problem.engines):
         mine = sorted(
             (s / scale, t / scale)
-            for s, t, k in zip(run.start_s, run.end_s, run.engine, strict=True) if k == e
-        )  # fmt: skip
+            for s, t, k in zip(run.start_s, run.end_s, run.engine, strict=True)
+            if k == e
+        )
         assert np.array(sorted(spans[name])) == pytest.approx(np.array(mine))
     assert len(spans["dram"]) == len(run.tensor)
     alt = drawn.layout.meta["alt"]

@@ -15,8 +15,9 @@ def test_bars_are_weights_code_and_activations() -> None:
     """MobileNetV2 0.35 at 224: with CMSIS-NN's code its flash is near full, its SRAM overflows."""
     size = {"width_multiplier": 0.35, "height": 224, "width": 224}
     small = predict(find("mlperf_tiny_vww", {}), hardware("stm32l4r5"), precision="int8")
-    large = predict(find("mobilenet_v2", size), hardware("stm32h743"), precision="int8",
-                    runtime="cmsis_nn")  # fmt: skip
+    large = predict(
+        find("mobilenet_v2", size), hardware("stm32h743"), precision="int8", runtime="cmsis_nn"
+    )
     assert needs(small).fits
     need = needs(large)
     assert not need.fits

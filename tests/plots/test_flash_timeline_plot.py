@@ -45,8 +45,9 @@ def test_pages_and_pieces_take_their_time(decode: Prediction) -> None:
     assert len(pieces) == 16 * round(pages)
     assert [len(bars(figure, w)) for w in ("inputs", "results")] == [5, 5 * 4]
     assert {part for part, _, _ in bars(figure, "read to stream")} == {
-        "die 0 plane 1", "die 1 plane 1",
-    }  # fmt: skip
+        "die 0 plane 1",
+        "die 1 plane 1",
+    }
 
 
 def test_no_part_does_two_things_at_once(decode: Prediction) -> None:

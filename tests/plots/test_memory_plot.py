@@ -81,9 +81,9 @@ def test_a_chain_by_hand() -> None:
 @pytest.mark.parametrize("capacity", ["1 MiB", "256 KiB", "1 KiB"])
 def test_where_activations_live_is_what_the_traffic_says(capacity: str) -> None:
     """Main memory carries weights, the ends, and each access of what does not stay nearer."""
-    machine = hardware("jetson_agx_orin").machine("ideal").vary(
-        {"memories.gpu_l2.capacity": capacity}
-    )  # fmt: skip
+    machine = (
+        hardware("jetson_agx_orin").machine("ideal").vary({"memories.gpu_l2.capacity": capacity})
+    )
     p = predict(find("resnet18", {}), machine, precision="int8")
     subject = PredictionPoint(p)
     live = live_activations(subject)

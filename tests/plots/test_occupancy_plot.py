@@ -35,18 +35,36 @@ def test_elements_fold_by_fold(
 
 
 @given(
-    _SIZES, _SIZES, _SIZES, _SIDES, _SIDES, st.sampled_from(list(DATAFLOWS)), st.integers(1, 30),
+    _SIZES,
+    _SIZES,
+    _SIZES,
+    _SIDES,
+    _SIDES,
+    st.sampled_from(list(DATAFLOWS)),
+    st.integers(1, 30),
     st.sampled_from(["none", "diagonal", "side_by_side"]),
-)  # fmt: skip
+)
 def test_the_mean_is_the_utilization(
-    m: int, n: int, k: int, rows: int, columns: int, dataflow: Dataflow, groups: int,
+    m: int,
+    n: int,
+    k: int,
+    rows: int,
+    columns: int,
+    dataflow: Dataflow,
+    groups: int,
     replication: Replication,
-) -> None:  # fmt: skip
+) -> None:
     """Also with several groups on the array; no element does two things at once."""
     run = gemm(
-        m, n, k, rows=rows, columns=columns, dataflow=dataflow, groups=groups,
+        m,
+        n,
+        k,
+        rows=rows,
+        columns=columns,
+        dataflow=dataflow,
+        groups=groups,
         replication=replication,
-    )  # fmt: skip
+    )
     busy = busy_elements(run, replication)
     assert float(busy.mean()) == pytest.approx(float(run.utilization), rel=1e-12)
     assert float(busy.max()) <= 1 + 1e-12

@@ -20,8 +20,9 @@ def net() -> FeatureMapNetwork:
 
 @pytest.fixture(scope="module")
 def plan(net: FeatureMapNetwork) -> PatchPlan:
-    found = patch_plan(net, "macs", capacity_bytes=30 * 1024, grids=((2, 2), (3, 3)),
-                       modes=("recompute",))  # fmt: skip
+    found = patch_plan(
+        net, "macs", capacity_bytes=30 * 1024, grids=((2, 2), (3, 3)), modes=("recompute",)
+    )
     assert found is not None
     return found
 

@@ -118,8 +118,14 @@ def test_rectangles_of_random_graphs(weights: graphs.Weights) -> None:
         least = schedule(network, capacity=1, precision="int8", weights=weights)
         for room in (least.working_set_bytes, 2 * least.working_set_bytes):
             for addresses in (True, False):
-                s = schedule(network, capacity=room, precision="int8", weights=weights,
-                                method="greedy", addresses=addresses)  # fmt: skip
+                s = schedule(
+                    network,
+                    capacity=room,
+                    precision="int8",
+                    weights=weights,
+                    method="greedy",
+                    addresses=addresses,
+                )
                 found = pieces(s)
                 assert_held(s, found)
                 assert_apart(found)
@@ -155,9 +161,7 @@ def test_the_map_lies_at_the_addresses(timed: Schedule) -> None:
 def test_a_part_of_the_map(large: Schedule) -> None:
     figure: Any = large.plot.memory(steps=(0, 20))
     inside = [t for t in figure.data if t.type == "bar"]
-    ends = [
-        (x - w / 2, x + w / 2) for t in inside for x, w in zip(t.x, t.width, strict=True)
-    ]  # fmt: skip
+    ends = [(x - w / 2, x + w / 2) for t in inside for x, w in zip(t.x, t.width, strict=True)]
     assert min(lower for lower, _ in ends) == 0
     assert max(upper for _, upper in ends) == 20  # what stays on is cut, so that names are in view
     check(figure)
@@ -186,9 +190,7 @@ def test_marks_are_the_spills_and_reloads(name: str, request: pytest.FixtureRequ
     assert counted == {}
     moved = {p.name for p in pieces(s) if p.kind == MOVED}
     stays = s.trace.intervals
-    assert moved == {
-        s.problem.buffers[i.buffer].name for i in stays if i.spilled or i.reloaded
-    }  # fmt: skip
+    assert moved == {s.problem.buffers[i.buffer].name for i in stays if i.spilled or i.reloaded}
     # A line from each place that a tensor left to the one where it comes back.
     gone = next(t for t in figure.data if t.name == "off chip")
     assert len([x for x in gone.x if x is None]) == sum(i.reloaded for i in stays)
@@ -212,9 +214,13 @@ def test_a_timeline_is_the_simulations(timed: Schedule) -> None:
     what = Counter(r.what for r in line.rows)
     outputs = sum(r.what == "store" and r.index in must for r in line.rows)
     assert counts == {
-        "compute": what["run"], "input": what["load"], "weights": what["stream"],
-        "reload": what["reload"], "output": outputs, "spill": what["store"] - outputs,
-    }  # fmt: skip
+        "compute": what["run"],
+        "input": what["load"],
+        "weights": what["stream"],
+        "reload": what["reload"],
+        "output": outputs,
+        "spill": what["store"] - outputs,
+    }
     ends = max(float(np.max(np.add(t.base, t.x))) for t in figure.data)
     assert ends * unit == pytest.approx(timed.latency_s)
 
@@ -303,8 +309,13 @@ def test_the_curve_is_possible_and_its_shade_is_not(over: Curve) -> None:
         assert s.capacity_bytes is not None
         assert s.lower_bound_bytes <= possible(s.capacity_bytes) <= s.trace.cost_bytes
         # Each step of the line is a schedule that runs in so much.
-        again = schedule("nasnet_a_mobile", capacity=s.peak_bytes, incumbent=s.script,
-                            method="greedy", addresses=False)  # fmt: skip
+        again = schedule(
+            "nasnet_a_mobile",
+            capacity=s.peak_bytes,
+            incumbent=s.script,
+            method="greedy",
+            addresses=False,
+        )
         assert again.trace.cost_bytes <= s.trace.cost_bytes
     failed = by_what["failed"][0]
     assert list(failed.x) == [512 * KIB, 640 * KIB]
@@ -318,8 +329,12 @@ def test_the_curve_is_possible_and_its_shade_is_not(over: Curve) -> None:
 
 
 def test_bounds_are_shaded_and_seconds_below() -> None:
-    found = curve("transformer_base", "gemmini_16x16", precision="int8",
-                        capacity=["384 KiB", "448 KiB", "512 KiB"])  # fmt: skip
+    found = curve(
+        "transformer_base",
+        "gemmini_16x16",
+        precision="int8",
+        capacity=["384 KiB", "448 KiB", "512 KiB"],
+    )
     figure: Any = found.plot.curve()
     check(figure)
     bound = next(t for t in figure.data if t.meta["what"] == "bound")

@@ -27,12 +27,15 @@ class Losses:
 
     def table(self, layers: Any, options: Any) -> AccuracyTable:
         def loss(option: Any) -> float:
-            bits = [16.0 if f is None else float(f.bits)
-                    for f in (option.weights, option.activations)]  # fmt: skip
+            bits = [
+                16.0 if f is None else float(f.bits) for f in (option.weights, option.activations)
+            ]
             return 2.0 ** -bits[0] + 2.0 ** -bits[1] + (1.0 - option.kept)
 
-        rows = [np.array([(1.0 + (7 * i) % 5) * loss(o) for o in given])
-                for i, given in enumerate(options)]  # fmt: skip
+        rows = [
+            np.array([(1.0 + (7 * i) % 5) * loss(o) for o in given])
+            for i, given in enumerate(options)
+        ]
         return AccuracyTable(tuple(rows), {})
 
     def predicted(self, loss: Any) -> Any:
@@ -40,9 +43,16 @@ class Losses:
 
 
 def search(model: str, choices: dict[str, Any], limits: list[str], **options: Any) -> SearchResult:
-    return pm.search(model, options.pop("device", "jetson_agx_orin"), choices=choices,
-                     constraints=limits, accuracy=Losses(), precision="w8a8", runtime="ideal",
-                     **options)  # fmt: skip
+    return pm.search(
+        model,
+        options.pop("device", "jetson_agx_orin"),
+        choices=choices,
+        constraints=limits,
+        accuracy=Losses(),
+        precision="w8a8",
+        runtime="ideal",
+        **options,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +106,13 @@ def test_the_front_is_the_result_s(found: SearchResult) -> None:
 
 
 def test_gaps_are_bars_down_to_the_bound(found: SearchResult) -> None:
-    table = Table({
-        "sensitivity": np.array([4.0, 2.0, 1.0]), "weight_bytes": np.array([4.0, 5.0, 7.0]) * MIB,
-        "bound": np.array([4.0, 1.5, np.nan]),
-    })  # fmt: skip
+    table = Table(
+        {
+            "sensitivity": np.array([4.0, 2.0, 1.0]),
+            "weight_bytes": np.array([4.0, 5.0, 7.0]) * MIB,
+            "bound": np.array([4.0, 1.5, np.nan]),
+        }
+    )
     loose = SearchResult(**{f: getattr(found, f) for f in found.__dataclass_fields__})
     loose.__dict__["front"] = table
     figure: Any = loose.plot.front()
@@ -168,8 +181,9 @@ def test_strips_say_what_was_chosen(found: SearchResult) -> None:
 
 
 def test_sparse_weights_are_hatched_and_macs_are_drawn() -> None:
-    r = search("resnet18", {"weight_bits": [4, 8], "sparsity": [0, "2:4"]},
-               ["weight_bytes <= 5 MiB"])  # fmt: skip
+    r = search(
+        "resnet18", {"weight_bits": [4, 8], "sparsity": [0, "2:4"]}, ["weight_bytes <= 5 MiB"]
+    )
     figure: Any = r.plot.layers(by="macs")
     check(figure)
     names = {t.name: t.marker.pattern.shape for t in by_what(figure)["chosen"]}
@@ -181,8 +195,13 @@ def test_sparse_weights_are_hatched_and_macs_are_drawn() -> None:
 
 
 def test_channels_kept_are_a_strip() -> None:
-    r = search("mlperf_tiny_vww", {"channels": [1, 0.5], "memories.main.bandwidth": ["16 GB/s"]},
-               ["macs <= 4e6"], device="gemmini_16x16", time_limit_s=5)  # fmt: skip
+    r = search(
+        "mlperf_tiny_vww",
+        {"channels": [1, 0.5], "memories.main.bandwidth": ["16 GB/s"]},
+        ["macs <= 4e6"],
+        device="gemmini_16x16",
+        time_limit_s=5,
+    )
     assert r.best is not None
     figure: Any = r.plot.layers()
     check(figure)
@@ -194,9 +213,8 @@ def test_channels_kept_are_a_strip() -> None:
     chosen = {d.name: r.best.configuration[d.name] for d in r.space.decisions if d.whole}
     whole = {d.name: d.whole for d in r.space.decisions if d.whole}
     layers_halved = sum(
-        len(d.layers) for d in r.space.decisions
-        if d.whole and chosen[d.name] == whole[d.name] / 2
-    )  # fmt: skip
+        len(d.layers) for d in r.space.decisions if d.whole and chosen[d.name] == whole[d.name] / 2
+    )
     assert len(halves) == layers_halved > 0
     assert "memories.main.bandwidth 16 GB/s" in figure.layout.title.text
 

@@ -14,8 +14,15 @@ from perfmodel.schedule.stream import Load, pipeline
 
 
 def test_a_placement_in_its_levels() -> None:
-    found = pm.place("qwen3_30b_a3b", "ufs_4_phone", precision="w4a16", set={"phase": "decode"},
-                     popularity=0.9, cached="dram", capacities={"dram": "8 GB"})  # fmt: skip
+    found = pm.place(
+        "qwen3_30b_a3b",
+        "ufs_4_phone",
+        precision="w4a16",
+        set={"phase": "decode"},
+        popularity=0.9,
+        cached="dram",
+        capacities={"dram": "8 GB"},
+    )
     figure: Any = found.plot.levels()
     shares = {t.name: dict(zip(t.y, t.x, strict=True)) for t in figure.data if t.xaxis != "x2"}
     for level in found.levels:
@@ -59,10 +66,15 @@ def test_a_stream_over_time() -> None:
 def test_a_pipeline_over_time() -> None:
     items = [Load("a", 2.0, 1.0), Load("there", 0.0, 1.0), Load("b", 1.0, 3.0)]
     figure: Any = pipeline_timeline(pipeline(items, slots=2))
-    bars = {(t.meta["kind"], name.partition(" (")[0]): (base, width)
-            for t in figure.data
-            for name, base, width in zip(t.hovertext, t.base, t.x, strict=True)}  # fmt: skip
+    bars = {
+        (t.meta["kind"], name.partition(" (")[0]): (base, width)
+        for t in figure.data
+        for name, base, width in zip(t.hovertext, t.base, t.x, strict=True)
+    }
     assert bars == {
-        ("transfer", "a"): (0.0, 2.0), ("transfer", "b"): (2.0, 1.0), ("compute", "a"): (2.0, 1.0),
-        ("compute", "there"): (3.0, 1.0), ("compute", "b"): (4.0, 3.0),
-    }  # fmt: skip
+        ("transfer", "a"): (0.0, 2.0),
+        ("transfer", "b"): (2.0, 1.0),
+        ("compute", "a"): (2.0, 1.0),
+        ("compute", "there"): (3.0, 1.0),
+        ("compute", "b"): (4.0, 3.0),
+    }

@@ -87,8 +87,9 @@ def random_workload(rng: random.Random, n: int) -> Workload:
         over = sources[0] if rng.random() < 0.4 else None
         shape = sources[0].shape if over is not None else (size,)
         y = g.tensor(f"op{i}.out", shape)
-        g.operator(f"op{i}", "elementwise" if over is not None else "copy", sources, [y],
-                   inplace=over)  # fmt: skip
+        g.operator(
+            f"op{i}", "elementwise" if over is not None else "copy", sources, [y], inplace=over
+        )
         if rng.random() < 0.15:
             y = g.view(y, (*shape, 1), name=f"view{i}")
         made.append(y)

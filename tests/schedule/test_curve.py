@@ -36,16 +36,18 @@ def test_a_list_is_a_curve_and_one_size_a_schedule() -> None:
 
 
 def test_resident_weights_come_off_each_capacity() -> None:
-    found = pm.schedule("mobilenet_v2", capacity=[5_000_000, 6_000_000], weights="resident",
-                        method="greedy")  # fmt: skip
+    found = pm.schedule(
+        "mobilenet_v2", capacity=[5_000_000, 6_000_000], weights="resident", method="greedy"
+    )
     weights = found.schedules[0].weight_bytes
     assert [s.capacity_bytes for s in found.schedules] == [5_000_000 - weights, 6_000_000 - weights]
 
 
 def test_a_curve_goes_from_tiles_to_whole_operators() -> None:
     least = pm.schedule("mobilenet_v2", objective="peak", method="greedy").working_set_bytes
-    found = pm.schedule("mobilenet_v2", capacity=[least - 40_000, least - 1, least],
-                        tiles=True, method="greedy")  # fmt: skip
+    found = pm.schedule(
+        "mobilenet_v2", capacity=[least - 40_000, least - 1, least], tiles=True, method="greedy"
+    )
     assert found.feasible
     assert [s.tiled is not None for s in found.schedules] == [True, True, False]
     moved = [s.offchip_bytes for s in found.schedules]
@@ -66,8 +68,15 @@ def test_a_capacity_is_whole_bytes(size: Any) -> None:
 @pytest.mark.parametrize("device", ["edge_tpu", "rk3588"])
 def test_operators_by_themselves_take_their_own_time(device: str) -> None:
     """What no kernel takes in has seconds too: as of a prediction that fuses nothing."""
-    apart = pm.schedule("resnet18", device, capacity="8 MiB", fuse=False, method="greedy",
-                        precision="int8", addresses=False)  # fmt: skip
+    apart = pm.schedule(
+        "resnet18",
+        device,
+        capacity="8 MiB",
+        fuse=False,
+        method="greedy",
+        precision="int8",
+        addresses=False,
+    )
     clock = apart.job.clock()
     assert clock is not None
     seconds = {step.name: step.seconds for step in clock.problem.steps if not step.load}

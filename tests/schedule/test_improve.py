@@ -58,10 +58,16 @@ def test_it_is_legal_and_never_dearer(problem: Problem, more: int, seed: int) ->
 def test_the_same_seed_gives_the_same_script() -> None:
     sizes = (4, 3, 5, 2, 3, 5, 2, 4, 1)
     steps = (
-        Step("x", (), (0,), load=True), Step("a1", (0,), (1,)), Step("b1", (0,), (2,)),
-        Step("a2", (1,), (3,)), Step("b2", (2,), (4,)), Step("a3", (3,), (5,)),
-        Step("b3", (4,), (6,)), Step("c", (0,), (7,)), Step("join", (5, 6, 7), (8,)),
-    )  # fmt: skip
+        Step("x", (), (0,), load=True),
+        Step("a1", (0,), (1,)),
+        Step("b1", (0,), (2,)),
+        Step("a2", (1,), (3,)),
+        Step("b2", (2,), (4,)),
+        Step("a3", (3,), (5,)),
+        Step("b3", (4,), (6,)),
+        Step("c", (0,), (7,)),
+        Step("join", (5, 6, 7), (8,)),
+    )
     problem = Problem("two", steps, tuple(Buffer(f"b{i}", s) for i, s in enumerate(sizes)))
     capacity = problem.largest_working_set_bytes
     script = fitting(problem, capacity, tuple(range(len(steps))))
@@ -74,9 +80,10 @@ def test_the_same_seed_gives_the_same_script() -> None:
 
 def test_nothing_is_looked_at_after_the_deadline() -> None:
     problem = Problem(
-        "line", (Step("x", (), (0,), load=True), Step("y", (0,), (1,))),
+        "line",
+        (Step("x", (), (0,), load=True), Step("y", (0,), (1,))),
         (Buffer("x", 1), Buffer("y", 1)),
-    )  # fmt: skip
+    )
     script = fitting(problem, 2, (0, 1))
     assert improved(problem, script, 2, Deadline(0.0)) == script
 

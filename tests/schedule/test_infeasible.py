@@ -59,8 +59,10 @@ def test_a_step_that_is_too_large_is_named_with_its_parts() -> None:
         "1 other step needs too much"
     )
     assert {t.name: t.amount for t in why.terms} == {
-        "x (read)": 64 * KIB, "y (read)": 64 * KIB, "z (written)": 64 * KIB,
-    }  # fmt: skip
+        "x (read)": 64 * KIB,
+        "y (read)": 64 * KIB,
+        "z (written)": 64 * KIB,
+    }
     said = {v.statement: v for v in why.levers}
     assert said["24 KiB more"].enough
     assert said["write in place: add over y"].saves == (192 - 176) * KIB
@@ -227,8 +229,9 @@ def test_changed_problems_are_problems_of_the_same_network(seed: int, steps: int
             assert minimum_peak(made).value <= minimum_peak(problem).value
     half = narrowed(problem)
     assert half.largest_working_set_bytes >= problem.largest_working_set_bytes / 2 - 1e-9
-    assert all(b.size_bytes * 2 >= a.size_bytes for a, b in zip(problem.buffers, half.buffers,
-                                                               strict=True))  # fmt: skip
+    assert all(
+        b.size_bytes * 2 >= a.size_bytes for a, b in zip(problem.buffers, half.buffers, strict=True)
+    )
     assert not any(s.scratch_bytes for s in without_scratch(problem, range(steps)).steps)
 
 
@@ -250,8 +253,11 @@ def test_the_fullest_moment_of_the_best_order_is_opened() -> None:
     why = over_peak(problem, 200 * KIB, best.value, best.solution)
     assert sum(t.amount for t in why.terms) == best.value
     assert {t.name for t in why.terms} == {
-        "h (read)", "y (written)", "conv2 (scratch)", "x (kept)",
-    }  # fmt: skip
+        "h (read)",
+        "y (written)",
+        "conv2 (scratch)",
+        "x (kept)",
+    }
     said = {v.statement: v for v in why.levers}
     spills = said["spill and reload 64 KiB at most"]
     assert spills.enough

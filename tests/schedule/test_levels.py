@@ -158,9 +158,14 @@ def cheapest(problem: Problem, levels: list[RetentionLevel]) -> float | None:
 
 
 def _buffer(
-    t: int, there: tuple[frozenset[int], ...], held: tuple[frozenset[int], ...], was: bool,
-    now: bool, n: int, levels: list[RetentionLevel],
-) -> float | None:  # fmt: skip
+    t: int,
+    there: tuple[frozenset[int], ...],
+    held: tuple[frozenset[int], ...],
+    was: bool,
+    now: bool,
+    n: int,
+    levels: list[RetentionLevel],
+) -> float | None:
     """Return the cheapest crossings that take one buffer from copies to copies, or None."""
     old = [t in h for h in there] + [was]
     new = [t in h for h in held] + [now]
@@ -268,8 +273,11 @@ def test_three_levels_pass_what_stops_in_none() -> None:
     """a is made, pushed out by b and c, and read at the end; only the third level holds it."""
     buffers = (Buffer("a", 4), Buffer("b", 4), Buffer("c", 4), Buffer("d", 1))
     steps = (
-        Step("a", (), (0,)), Step("b", (), (1,)), Step("c", (1,), (2,)), Step("d", (0, 2), (3,)),
-    )  # fmt: skip
+        Step("a", (), (0,)),
+        Step("b", (), (1,)),
+        Step("c", (1,), (2,)),
+        Step("d", (0, 2), (3,)),
+    )
     problem = Problem("three", steps, buffers)
     levels = [
         RetentionLevel("L1", 9, 1.0),

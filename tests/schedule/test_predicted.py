@@ -9,10 +9,17 @@ from perfmodel.errors import InputError
 from perfmodel.plan import Plan
 
 NETWORKS = {
-    "resnet18": {}, "mobilenet_v2": {}, "densenet121": {}, "nasnet_a_mobile": {}, "vit_b_16": {},
-    "efficientformer_l1": {}, "bert_base": {}, "mamba_130m": {},
-    "gpt2": {"phase": "prefill", "prompt": 64}, "tinyllama_1_1b": {"phase": "decode", "batch": 1},
-}  # fmt: skip
+    "resnet18": {},
+    "mobilenet_v2": {},
+    "densenet121": {},
+    "nasnet_a_mobile": {},
+    "vit_b_16": {},
+    "efficientformer_l1": {},
+    "bert_base": {},
+    "mamba_130m": {},
+    "gpt2": {"phase": "prefill", "prompt": 64},
+    "tinyllama_1_1b": {"phase": "decode", "batch": 1},
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -63,9 +63,13 @@ def test_steps_run_again_where_that_is_cheaper(tight: Any) -> None:
 
 def test_levels_of_a_device() -> None:
     s = pm.schedule(
-        "efficientformer_l1", "zen4_core", memory="l2", precision="int8", fuse=False,
+        "efficientformer_l1",
+        "zen4_core",
+        memory="l2",
+        precision="int8",
+        fuse=False,
         capacity="735 KiB",
-    )  # fmt: skip
+    )
     found = s.over_levels()
     assert [level.name for level in found.levels] == ["l2", "l3"]
     # What leaves the nearest level stops at the next one: it is never dearer than going to main.

@@ -112,9 +112,12 @@ def skip_chain() -> Problem:
     """x -> a (small) -> b (large) ... -> d reads a and the end of the chain."""
     sizes = [("x", 2), ("a", 6), ("b", 6), ("c", 6), ("d", 6)]
     steps = (
-        Step("x", (), (0,), load=True), Step("a", (0,), (1,)), Step("b", (1,), (2,)),
-        Step("c", (2,), (3,)), Step("d", (1, 3), (4,)),
-    )  # fmt: skip
+        Step("x", (), (0,), load=True),
+        Step("a", (0,), (1,)),
+        Step("b", (1,), (2,)),
+        Step("c", (2,), (3,)),
+        Step("d", (1, 3), (4,)),
+    )
     return Problem("skip", steps, tuple(Buffer(n, s, n in "xd") for n, s in sizes))
 
 
@@ -125,8 +128,11 @@ def test_a_skipped_tensor_is_made_again_from_its_small_source() -> None:
     assert greedy(problem, 18).value == 0
     found = checked(problem, 17 + 1, [3] * 5)
     assert found.cost_bytes == 0
-    tight = Problem(problem.name, (*problem.steps[:3], Step("c", (2,), (3,), scratch_bytes=6),
-                                   problem.steps[4]), problem.buffers)  # fmt: skip
+    tight = Problem(
+        problem.name,
+        (*problem.steps[:3], Step("c", (2,), (3,), scratch_bytes=6), problem.steps[4]),
+        problem.buffers,
+    )
     assert greedy(tight, 18).value == 12
     found = checked(tight, 18, [3] * 5)
     # x is dropped for nothing (a copy exists) or kept where it fits: 18 - 6 - 6 - 6 leaves no room.

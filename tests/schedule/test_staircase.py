@@ -20,10 +20,15 @@ def drawn(seed: int) -> dict[str, Any]:
     operators: list[dict[str, Any]] = []
     for i in range(11):
         inputs = sorted(draw.sample(range(i), min(i, draw.choice((1, 1, 2)))))
-        operators.append({
-            "name": f"o{i}", "inputs": inputs, "output_size": draw.randint(1, 9), "inplace": None,
-            "free_store": i in (0, 10),
-        })  # fmt: skip
+        operators.append(
+            {
+                "name": f"o{i}",
+                "inputs": inputs,
+                "output_size": draw.randint(1, 9),
+                "inplace": None,
+                "free_store": i in (0, 10),
+            }
+        )
     return {"name": f"drawn{seed}", "unit": "B", "operators": operators}
 
 
@@ -35,9 +40,7 @@ def test_every_step_is_where_single_schedules_have_it(seed: int, tmp_path: Path)
     found = pm.schedule(str(path), capacity=whole).curve()
     assert found.exact
     table = found.curve.table
-    steps = {
-        int(row.capacity_bytes): row.spill_bytes + row.reload_bytes for row in table.rows()
-    }  # fmt: skip
+    steps = {int(row.capacity_bytes): row.spill_bytes + row.reload_bytes for row in table.rows()}
     single = {size: pm.schedule(str(path), capacity=size) for size in range(1, whole + 1)}
     fitting = {size: s.trace.cost_bytes for size, s in single.items() if s.feasible}
     assert min(fitting) == min(steps)
@@ -60,8 +63,9 @@ def test_it_says_what_may_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert rough.resolution_bytes > 1
     assert "may be missing" in repr(rough)
     # What it has is true all the same: no step lies below the whole curve.
-    known = {row.capacity_bytes: row.spill_bytes + row.reload_bytes
-             for row in whole.curve.table.rows()}  # fmt: skip
+    known = {
+        row.capacity_bytes: row.spill_bytes + row.reload_bytes for row in whole.curve.table.rows()
+    }
     for row in rough.curve.table.rows():
         least = min(moved for size, moved in known.items() if size <= row.capacity_bytes)
         assert row.spill_bytes + row.reload_bytes >= least

@@ -23,16 +23,30 @@ KINDS = ("bits", "channels", "activations", "facts", "batch", "sparsity", "kv", 
 WHOLE = 2000
 
 DEVICES = (
-    "zen4_core", "raspberry_pi_5", "a100", "jetson_agx_orin", "stm32h743", "tpu_v1", "eyeriss",
-    "gemmini_16x16", "bit_fusion_apq", "ufs_4_phone", "cambricon_llm_s",
-)  # fmt: skip
+    "zen4_core",
+    "raspberry_pi_5",
+    "a100",
+    "jetson_agx_orin",
+    "stm32h743",
+    "tpu_v1",
+    "eyeriss",
+    "gemmini_16x16",
+    "bit_fusion_apq",
+    "ufs_4_phone",
+    "cambricon_llm_s",
+)
 
 #: Engines that compute nothing wider than eight bits.
 INTEGER = ("tpu_v1", "eyeriss", "gemmini_16x16", "bit_fusion_apq")
 
 METRICS = (
-    "latency_s", "energy_j", "weight_bytes", "peak_memory_bytes", "traffic", "frames_per_s",
-)  # fmt: skip
+    "latency_s",
+    "energy_j",
+    "weight_bytes",
+    "peak_memory_bytes",
+    "traffic",
+    "frames_per_s",
+)
 
 #: What must be at least its bound.
 RATES = ("frames_per_s", "tokens_per_s")
@@ -80,9 +94,13 @@ class Search:
 
     def run(self, **options: Any) -> Any:
         return pm.search(
-            self.space, self.device, constraints=self.constraints, objective=self.objective,
-            accuracy=self.losses, **options,
-        )  # fmt: skip
+            self.space,
+            self.device,
+            constraints=self.constraints,
+            objective=self.objective,
+            accuracy=self.losses,
+            **options,
+        )
 
     def metrics(self) -> list[str]:
         wanted = [name for name, _ in self.bounds]
@@ -100,41 +118,68 @@ def network(rng: np.random.Generator) -> Any:
         return pm.workload("mlperf_tiny_kws", channels=int(rng.choice([16, 32])))
     size, channels = int(rng.choice([8, 16, 28, 56])), int(rng.choice([8, 16, 24]))
     layers: list[dict[str, Any]] = [
-        {"name": "stem", "op": "conv", "channels": channels, "kernel": 3, "padding": 1,
-         "stride": int(rng.integers(1, 3))},
+        {
+            "name": "stem",
+            "op": "conv",
+            "channels": channels,
+            "kernel": 3,
+            "padding": 1,
+            "stride": int(rng.integers(1, 3)),
+        },
         {"name": "stem_relu", "op": "relu"},
-    ]  # fmt: skip
+    ]
     last = "stem_relu"
     for b in range(int(rng.integers(1, 4))):
         if which == 2 or rng.random() < 0.4:
             # An inverted residual.
             wide = channels * int(rng.choice([2, 4]))
             layers += [
-                {"name": f"expand{b}", "op": "conv", "channels": wide, "kernel": 1,
-                 "inputs": [last]},
+                {
+                    "name": f"expand{b}",
+                    "op": "conv",
+                    "channels": wide,
+                    "kernel": 1,
+                    "inputs": [last],
+                },
                 {"name": f"relu{b}", "op": "relu"},
-                {"name": f"depthwise{b}", "op": "conv", "channels": wide, "groups": wide,
-                 "kernel": int(rng.choice([3, 5])), "padding": "same"},
+                {
+                    "name": f"depthwise{b}",
+                    "op": "conv",
+                    "channels": wide,
+                    "groups": wide,
+                    "kernel": int(rng.choice([3, 5])),
+                    "padding": "same",
+                },
                 {"name": f"project{b}", "op": "conv", "channels": channels, "kernel": 1},
                 {"name": f"add{b}", "op": "add", "inputs": [f"project{b}", last]},
-            ]  # fmt: skip
+            ]
             last = f"add{b}"
         else:
             channels = int(rng.choice([8, 16, 32]))
             layers += [
-                {"name": f"conv{b}", "op": "conv", "channels": channels, "kernel": 3,
-                 "padding": 1, "inputs": [last]},
+                {
+                    "name": f"conv{b}",
+                    "op": "conv",
+                    "channels": channels,
+                    "kernel": 3,
+                    "padding": 1,
+                    "inputs": [last],
+                },
                 {"name": f"crelu{b}", "op": "relu"},
-            ]  # fmt: skip
+            ]
             last = f"crelu{b}"
     layers += [
         {"name": "pool", "op": "global_pool", "inputs": [last]},
         {"name": "classifier", "op": "linear", "features": 10},
     ]
-    structure = LayersStructure.model_validate({
-        "parameters": {"batch": 1}, "unit": "frames",
-        "inputs": {"image": ["batch", 3, size, size]}, "layers": layers,
-    })  # fmt: skip
+    structure = LayersStructure.model_validate(
+        {
+            "parameters": {"batch": 1},
+            "unit": "frames",
+            "inputs": {"image": ["batch", 3, size, size]},
+            "layers": layers,
+        }
+    )
     return from_family("random_net", FAMILY_LAYERS, structure, {"batch": 1})
 
 

@@ -49,13 +49,20 @@ def fitted() -> AccuracyModel:
 @pytest.mark.parametrize("model", [calibrated(), fitted()], ids=["calibrated", "fitted"])
 def test_the_drop_is_measured_from_the_best(model: AccuracyModel) -> None:
     found = pm.search(
-        NETWORK, "gemmini_16x16", choices={"weight_bits": BITS}, precision="int8", accuracy=model,
-        constraints="accuracy_drop <= 4", objective="weight_bytes",
-    )  # fmt: skip
+        NETWORK,
+        "gemmini_16x16",
+        choices={"weight_bits": BITS},
+        precision="int8",
+        accuracy=model,
+        constraints="accuracy_drop <= 4",
+        objective="weight_bytes",
+    )
     assert found.best is not None
     drop = found.best.metrics["accuracy_drop"]
-    made = {name.removesuffix(".weights"): accuracy.parse_option(o)
-            for name, o in found.best.configuration.items()}  # fmt: skip
+    made = {
+        name.removesuffix(".weights"): accuracy.parse_option(o)
+        for name, o in found.best.configuration.items()
+    }
     best = top1({layer: accuracy.parse_option("int8") for layer in LAYERS})
     # The calibrated curve runs between a dozen points.
     assert drop == pytest.approx(best - top1(made), abs=0.5)

@@ -41,10 +41,14 @@ def optimum(oracle: Oracle, tables: list[Any], limit: float) -> float:
     assert np.allclose(added, oracle.batch(some)["latency_s"], rtol=1e-12)
     one = np.kron(np.eye(22), np.ones(9))
     solved = milp(
-        np.concatenate(tables), integrality=np.ones(198), bounds=Bounds(0, 1),
-        constraints=[LinearConstraint(one, 1, 1),
-                     LinearConstraint(change.reshape(1, -1), -np.inf, limit - told[0])],
-    )  # fmt: skip
+        np.concatenate(tables),
+        integrality=np.ones(198),
+        bounds=Bounds(0, 1),
+        constraints=[
+            LinearConstraint(one, 1, 1),
+            LinearConstraint(change.reshape(1, -1), -np.inf, limit - told[0]),
+        ],
+    )
     return float(solved.fun)
 
 

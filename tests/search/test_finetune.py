@@ -226,8 +226,9 @@ def test_frozen_weights_count_where_they_lie_in_the_same_memory() -> None:
     small = pm.finetune(model, "rtx_4090", train="*=bias", precision="fp16", limit="200 MiB")
     assert "the forward pass alone holds" in str(small.violations[0])
     # Trained in place: the weights are there once, their gradients and two states beside them.
-    whole = pm.finetune(model, "rtx_4090", train="*=weight", precision="fp16", optimizer="adam",
-                        late_updates=True)  # fmt: skip
+    whole = pm.finetune(
+        model, "rtx_4090", train="*=weight", precision="fp16", optimizer="adam", late_updates=True
+    )
     matrices = sum(layer.weight_bytes for layer in whole.step.layers)
     least = whole.step.frozen_bytes + 3 * matrices
     assert least < whole.peak_bytes < least + whole.kept_bytes + 2 * 2**20
@@ -303,13 +304,14 @@ def test_attention_over_a_whole_sequence_goes_backward_with_its_mask() -> None:
         ("gpt2", "jetson_agx_orin"),
         ("rwkv_7_0_1b", None),
     ],
-)  # fmt: skip
+)
 def test_a_language_model_is_trained_on_whole_sequences(name: str, device: str | None) -> None:
     """All that multiplies by a weight does so once a token, the classifier too."""
     tokens = 16
     found = pm.finetune(name, device, limit="8 GiB", train="*=lora4", set={"prompt": tokens})
-    named = pm.finetune(name, device, limit="8 GiB", train="*=lora4",
-                        set={"prompt": tokens, "phase": "prefill"})  # fmt: skip
+    named = pm.finetune(
+        name, device, limit="8 GiB", train="*=lora4", set={"prompt": tokens, "phase": "prefill"}
+    )
     assert found.peak_bytes == named.peak_bytes
     for layer in found.step.layers:
         assert layer.macs == pytest.approx(tokens * layer.weights), layer.name
@@ -323,11 +325,15 @@ def test_a_language_model_is_trained_on_whole_sequences(name: str, device: str |
 @pytest.mark.parametrize(
     ("workload", "settings"),
     [
-        ("gpt2", {"phase": "decode"}), ("gpt2", {"phase": "extend"}), ("gpt2", {"context": 64}),
-        ("gpt2", {"phase": "request"}), ("t5_small", {}), ("mamba_130m", {"phase": "decode"}),
+        ("gpt2", {"phase": "decode"}),
+        ("gpt2", {"phase": "extend"}),
+        ("gpt2", {"context": 64}),
+        ("gpt2", {"phase": "request"}),
+        ("t5_small", {}),
+        ("mamba_130m", {"phase": "decode"}),
         (pm.workload("gpt2"), {}),
     ],
-)  # fmt: skip
+)
 def test_nothing_is_trained_on_tokens_that_are_generated(
     workload: Any, settings: dict[str, Any]
 ) -> None:

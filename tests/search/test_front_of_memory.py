@@ -18,9 +18,13 @@ def test_it_spans_every_configuration() -> None:
         for i, decision in enumerate(space.decisions)
     }
     found = pm.search(
-        net, device, choices=CHOICES, precision="int8", accuracy=accuracy.table(losses),
+        net,
+        device,
+        choices=CHOICES,
+        precision="int8",
+        accuracy=accuracy.table(losses),
         constraints="peak_memory_bytes <= 1 MB",
-    )  # fmt: skip
+    )
     # Brute force: every configuration predicted.
     points: list[tuple[float, float]] = []
     for choice in space:

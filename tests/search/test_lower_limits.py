@@ -14,9 +14,14 @@ CHOICES = {"channels": [1, 0.75, 0.5]}
 
 def searched(constraints: str, method: str) -> SearchResult:
     return pm.search(
-        "mlperf_tiny_ic", "gemmini_16x16", choices=CHOICES, precision="int8",
-        objective="latency_s", constraints=constraints, method=method,
-    )  # fmt: skip
+        "mlperf_tiny_ic",
+        "gemmini_16x16",
+        choices=CHOICES,
+        precision="int8",
+        objective="latency_s",
+        constraints=constraints,
+        method=method,
+    )
 
 
 @pytest.mark.parametrize("least", ["9e6", "6.2e6", "12.5e6"])

@@ -138,8 +138,13 @@ def test_ctc_excess_sums_all_paths() -> None:
         total = 0.0
         for made, text in zip(outputs, texts, strict=True):
             paths = itertools.product(range(4), repeat=made.shape[1])
-            total -= np.log(sum(np.prod([made[0, t, k] for t, k in enumerate(p)])
-                                for p in paths if reduced(p) == text))  # fmt: skip
+            total -= np.log(
+                sum(
+                    np.prod([made[0, t, k] for t, k in enumerate(p)])
+                    for p in paths
+                    if reduced(p) == text
+                )
+            )
         return total / sum(len(text) for text in texts)
 
     loss = CtcExcess(first)
@@ -178,14 +183,20 @@ def test_assignments_keep_the_limit_and_none_is_below_the_exact_one() -> None:
         costs = np.sort(draw.random((4, len(BITS))) ** 3, 1)[:, ::-1]
         pairs = {(i, i + 1): 0.2 * draw.random((len(BITS), len(BITS))) for i in range(3)}
         limit = limit_bits(0.5, sizes)
-        every = [c for c in itertools.product(range(len(BITS)), repeat=4)
-                 if stored_bits(c, sizes) <= limit]  # fmt: skip
+        every = [
+            c
+            for c in itertools.product(range(len(BITS)), repeat=4)
+            if stored_bits(c, sizes) <= limit
+        ]
         for terms in (None, pairs):
             best = min(predicted(c, costs, terms) for c in every)
             found = exact(costs, sizes, limit, terms)
             assert predicted(found, costs, terms) == pytest.approx(best, rel=1e-9)
-        others = [uniform(sizes, limit), greedy(costs, sizes, limit),
-                  greedy(costs, sizes, limit, per_bit=False)]  # fmt: skip
+        others = [
+            uniform(sizes, limit),
+            greedy(costs, sizes, limit),
+            greedy(costs, sizes, limit, per_bit=False),
+        ]
         best = predicted(exact(costs, sizes, limit), costs)
         for choice in others:
             assert stored_bits(choice, sizes) <= limit
@@ -209,14 +220,22 @@ def _chain(folder: Path) -> Path:
             "LSTM", ["f", "lw", "lr"], ["y"], hidden_size=2, direction="bidirectional"
         ),
     ]
-    weights = [stored("g", 48, 5), stored("d", 3, 1, 3, 3), stored("w", 4, 3, 1, 2),
-               stored("lw", 2, 8, 4), stored("lr", 2, 8, 2),
-               numpy_helper.from_array(np.array([1, 3, 4, 4]), "image"),
-               numpy_helper.from_array(np.array([-1, 1, 4]), "steps")]  # fmt: skip
+    weights = [
+        stored("g", 48, 5),
+        stored("d", 3, 1, 3, 3),
+        stored("w", 4, 3, 1, 2),
+        stored("lw", 2, 8, 4),
+        stored("lr", 2, 8, 2),
+        numpy_helper.from_array(np.array([1, 3, 4, 4]), "image"),
+        numpy_helper.from_array(np.array([-1, 1, 4]), "steps"),
+    ]
     graph = helper.make_graph(
-        nodes, "chain", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 5])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], weights,
-    )  # fmt: skip
+        nodes,
+        "chain",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        weights,
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, folder / "chain.onnx")
     return folder / "chain.onnx"
@@ -225,9 +244,12 @@ def _chain(folder: Path) -> Path:
 def test_layers_of_every_kind_are_found_and_tails_equal_the_whole(tmp_path: Path) -> None:
     network = Network(_chain(tmp_path), {"g": 3})
     assert [(n.name, n.op, len(n.rows())) for n in network.layers] == [
-        ("g", "Gemm", 48), ("d", "Conv", 3), ("w", "Conv", 4),
-        ("lw", "LSTM", 16), ("lr", "LSTM", 16),
-    ]  # fmt: skip
+        ("g", "Gemm", 48),
+        ("d", "Conv", 3),
+        ("w", "Conv", 4),
+        ("lw", "LSTM", 16),
+        ("lr", "LSTM", 16),
+    ]
     assert [p.weights for p in network.parts] == [80, 80, 80, 27, 24, 64, 32]
     for layer in network.layers:
         assert (layer.restored(layer.rows()) == layer.values).all()
@@ -236,8 +258,9 @@ def test_layers_of_every_kind_are_found_and_tails_equal_the_whole(tmp_path: Path
     assert whole["g"] == pytest.approx(
         fake_quantise(network.layers[0].values, format_named("int4"), axis=0), rel=1e-6
     )
-    feeds = [{"x": np.random.default_rng(k).normal(size=(1, 5)).astype(np.float32)}
-             for k in range(2)]  # fmt: skip
+    feeds = [
+        {"x": np.random.default_rng(k).normal(size=(1, 5)).astype(np.float32)} for k in range(2)
+    ]
     tails = Tails(network, feeds, 4)
     for only in ([], [0], [1, 4], [3], [6], range(7)):
         operands = quantised.operands([1] * len(network.parts), list(only))
@@ -248,12 +271,17 @@ def test_layers_of_every_kind_are_found_and_tails_equal_the_whole(tmp_path: Path
 
 def test_moments_give_the_error_of_a_layer_s_output(tmp_path: Path) -> None:
     network = Network(_chain(tmp_path))
-    feeds = [{"x": np.random.default_rng(k).normal(size=(1, 5)).astype(np.float32)}
-             for k in range(6)]  # fmt: skip
+    feeds = [
+        {"x": np.random.default_rng(k).normal(size=(1, 5)).astype(np.float32)} for k in range(6)
+    ]
     known = moments(network, feeds)
     assert [None if m is None else m.shape for m in known] == [
-        (5, 5), (3, 9, 9), (6, 6), None, None,
-    ]  # fmt: skip
+        (5, 5),
+        (3, 9, 9),
+        (6, 6),
+        None,
+        None,
+    ]
     inputs = np.concatenate([feed["x"] for feed in feeds])
     assert known[0] == pytest.approx(inputs.T @ inputs / 6, rel=1e-5)
     # The convolutions' outputs squared, by onnxruntime and by moments.

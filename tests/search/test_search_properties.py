@@ -19,9 +19,11 @@ EXAMPLES = settings(max_examples=draws(6))
 
 def _value(search: Search, **changed: Any) -> float:
     options: dict[str, Any] = {
-        "constraints": search.constraints, "objective": search.objective,
-        "accuracy": search.losses, **changed,
-    }  # fmt: skip
+        "constraints": search.constraints,
+        "objective": search.objective,
+        "accuracy": search.losses,
+        **changed,
+    }
     space = options.pop("space", search.space)
     found = pm.search(space, search.device, **options)
     assert found.proved

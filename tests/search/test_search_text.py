@@ -48,12 +48,25 @@ def limit(text: str) -> Constraint:
 
 
 def result(objective: str, value: float, limits: tuple[LimitUse, ...], **more: Any) -> SearchResult:
-    best = EvaluatedConfiguration((0, 0, 1), {"a.weights": "int4", "b.weights": "int4",
-                            "memories.main.bandwidth": 204.8e9},
-                {objective: abs(value), "latency_s": 4e-3}, value)  # fmt: skip
-    made = SearchResult(best, value, value, "milp", space=SPACE, device="board",
-                        objective=objective, unit="", source="table x.csv",
-                        model="sums over kernels", limits=limits)  # fmt: skip
+    best = EvaluatedConfiguration(
+        (0, 0, 1),
+        {"a.weights": "int4", "b.weights": "int4", "memories.main.bandwidth": 204.8e9},
+        {objective: abs(value), "latency_s": 4e-3},
+        value,
+    )
+    made = SearchResult(
+        best,
+        value,
+        value,
+        "milp",
+        space=SPACE,
+        device="board",
+        objective=objective,
+        unit="",
+        source="table x.csv",
+        model="sums over kernels",
+        limits=limits,
+    )
     return replace(made, **more)
 
 
@@ -125,8 +138,11 @@ def test_what_would_open_it() -> None:
     why = ChoiceInfeasibility(("latency_s <= 5 ms", "weight_bytes <= 1 MiB"), openings, True)
     r = replace(
         result("sensitivity", 1.0, ()),
-        solution=None, value=math.inf, bound=math.inf, infeasible=why,
-    )  # fmt: skip
+        solution=None,
+        value=math.inf,
+        bound=math.inf,
+        infeasible=why,
+    )
     lines = text_of(r).splitlines()
     assert lines[1] == "  best  nothing satisfies the constraints"
     assert lines[2].startswith("  proof  proved of the model: ")
@@ -157,11 +173,14 @@ def test_a_bound_that_would_open_it_does(text: str, least: float, said: str) -> 
     assert f"  would open it  {said}" in text_of(r).splitlines()
 
 
-@pytest.mark.parametrize(("proved", "bound", "said"), [
-    (True, 1.0, "proved of the model: m"),
-    (False, 0.9, "within 10 % of a bound; m"),
-    (False, -math.inf, "no bound; m"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("proved", "bound", "said"),
+    [
+        (True, 1.0, "proved of the model: m"),
+        (False, 0.9, "within 10 % of a bound; m"),
+        (False, -math.inf, "no bound; m"),
+    ],
+)
 def test_a_proof_always_says_of_what(proved: bool, bound: float, said: str) -> None:
     r = result("sensitivity", 1.0, (), bound=bound, model="m (table x.csv)")
     assert r.proved == proved

@@ -85,12 +85,14 @@ BY_METHOD = {
     "evolve, predicted": {"method": "evolve", "choices": CHOICES},
     "exact": {"method": "exact", "choices": CHOICES},
     "exact, infeasible": {
-        "method": "exact", "choices": CHOICES, "constraints": ["latency_s <= 1 ns"],
+        "method": "exact",
+        "choices": CHOICES,
+        "constraints": ["latency_s <= 1 ns"],
     },
     "several combinations of hardware": {
         "choices": {**FEW, "memories.dram.bandwidth": ["100 GB/s", "150 GB/s", "200 GB/s"]},
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("method", BY_METHOD)

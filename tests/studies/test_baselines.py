@@ -62,9 +62,7 @@ def check(problem: Problem, capacity: int, made: Baseline) -> None:
         assert place.offset + place.size_bytes <= capacity
     for a, b in itertools.combinations(made.places, 2):
         if a.first <= b.last and b.first <= a.last and a.size_bytes and b.size_bytes:
-            apart = (
-                a.offset + a.size_bytes <= b.offset or b.offset + b.size_bytes <= a.offset
-            )  # fmt: skip
+            apart = a.offset + a.size_bytes <= b.offset or b.offset + b.size_bytes <= a.offset
             assert apart, (a, b)
     # What a step reads and writes lies somewhere while it runs, whole.
     there = [
@@ -172,9 +170,7 @@ def test_belady_takes_the_farthest_and_the_other_the_cheapest() -> None:
     assert made.cost_bytes == 4
 
 
-@given(
-    st.lists(st.integers(1, 6), min_size=3, max_size=7), st.data(), st.integers(1, 12)
-)  # fmt: skip
+@given(st.lists(st.integers(1, 6), min_size=3, max_size=7), st.data(), st.integers(1, 12))
 @settings(max_examples=draws(150))
 def test_the_cheapest_gap_is_that_of_brute_force(
     sizes: list[int], data: st.DataObject, wanted: int
@@ -228,13 +224,14 @@ def test_operands_move_where_nothing_else_helps() -> None:
     # x (2) lies at 0, y (2) at 4 after what lay between has gone; 4 bytes beside both do not fit
     # into 8, though they would if y lay at 2.
     steps = (
-        Step("x", (), (0,), load=True), Step("between", (), (1,), load=True),
-        Step("y", (), (2,), load=True), Step("free", (1,), (3,)), Step("add", (0, 2), (4,)),
-    )  # fmt: skip
+        Step("x", (), (0,), load=True),
+        Step("between", (), (1,), load=True),
+        Step("y", (), (2,), load=True),
+        Step("free", (1,), (3,)),
+        Step("add", (0, 2), (4,)),
+    )
     sizes = (2, 2, 2, 0, 4)
-    problem = Problem(
-        "add", steps, tuple(Buffer(f"b{i}", size) for i, size in enumerate(sizes))
-    )  # fmt: skip
+    problem = Problem("add", steps, tuple(Buffer(f"b{i}", size) for i, size in enumerate(sizes)))
     for replacement in REPLACEMENTS:
         made = baseline(problem, 8, "natural", replacement)
         check(problem, 8, made)
@@ -253,9 +250,12 @@ def test_a_step_that_does_not_fit_is_refused() -> None:
 
 def test_the_planner_places_large_ones_first() -> None:
     steps = (
-        Step("d", (), (0,), load=True), Step("a", (), (1,), load=True),
-        Step("b", (1,), (2,)), Step("c", (2,), (3,)), Step("end", (0, 3), (4,)),
-    )  # fmt: skip
+        Step("d", (), (0,), load=True),
+        Step("a", (), (1,), load=True),
+        Step("b", (1,), (2,)),
+        Step("c", (2,), (3,)),
+        Step("end", (0, 3), (4,)),
+    )
     sizes = (1, 3, 2, 6, 0)
     problem = Problem("line", steps, tuple(Buffer(f"b{i}", s) for i, s in enumerate(sizes)))
     script = baseline(problem, 20).outcome.solution

@@ -128,9 +128,13 @@ def test_what_every_figure_promises(several: dict[str, Staircase]) -> None:
 
 @pytest.mark.parametrize(
     ("bad", "said"),
-    [({"capacity": -1}, "no capacity"), ({"capacity": "64 KB"}, "KB"), ({"least": 0}, "no capa"),
-     ({"capacity": float("nan")}, "no capacity")],
-)  # fmt: skip
+    [
+        ({"capacity": -1}, "no capacity"),
+        ({"capacity": "64 KB"}, "KB"),
+        ({"least": 0}, "no capa"),
+        ({"capacity": float("nan")}, "no capacity"),
+    ],
+)
 def test_capacities_that_are_none(bad: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         draw(staircase(LAYER, Widths()), **bad)

@@ -34,8 +34,13 @@ class Cluster(NamedTuple):
 
 def started(command: list[str], pattern: str) -> "tuple[subprocess.Popen[str], re.Match[str]]":
     """Start a process and wait for what it says when it is up."""
-    made = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    made = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert made.stderr is not None
     lines: list[str] = []
     for line in made.stderr:
@@ -57,10 +62,20 @@ def two_workers(tmp_path: Path) -> Generator[Cluster]:
         for name in "ab":
             (tmp_path / name).mkdir()
             made, _ = started(
-                [*WORKER, f"tcp://{address}", "--no-nanny", "--nthreads", "1", "--no-dashboard",
-                 "--memory-limit", "0", "--local-directory", str(tmp_path / name)],
+                [
+                    *WORKER,
+                    f"tcp://{address}",
+                    "--no-nanny",
+                    "--nthreads",
+                    "1",
+                    "--no-dashboard",
+                    "--memory-limit",
+                    "0",
+                    "--local-directory",
+                    str(tmp_path / name),
+                ],
                 r"Registered to",
-            )  # fmt: skip
+            )
             workers.append(made)
         yield Cluster(address, workers)
     finally:
@@ -85,10 +100,16 @@ def refusal(text: str) -> str:
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
     monkeypatch.setattr("perfmodel.sweep.cluster._BATCH", 1)
-    return make_plan("llama_3_8b,resnet18", "a100,raspberry_pi_5", {
-        "batch": "1..64", "memories.main.bandwidth": "logspace(1e10, 1e12, 200)",
-        "precision": "fp16,w8a8",
-    }, metrics=("latency_s", "energy_j", "feasible", "bottleneck"))  # fmt: skip
+    return make_plan(
+        "llama_3_8b,resnet18",
+        "a100,raspberry_pi_5",
+        {
+            "batch": "1..64",
+            "memories.main.bandwidth": "logspace(1e10, 1e12, 200)",
+            "precision": "fp16,w8a8",
+        },
+        metrics=("latency_s", "energy_j", "feasible", "bottleneck"),
+    )
 
 
 @pytest.mark.slow
@@ -187,9 +208,15 @@ def test_what_is_the_same_in_all_rows_travels_once() -> None:
 def test_jobs_through_the_same_door(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     here = runpy.run_path(str(ROOT / "examples" / "submitit_executor.py"), run_name="jobs")
-    plan = make_plan("llama_3_8b", "a100", {
-        "batch": "1..64", "memories.main.bandwidth": "logspace(1e11, 1e12, 300)",
-    }, metrics=("latency_s", "feasible"))  # fmt: skip
+    plan = make_plan(
+        "llama_3_8b",
+        "a100",
+        {
+            "batch": "1..64",
+            "memories.main.bandwidth": "logspace(1e11, 1e12, 300)",
+        },
+        metrics=("latency_s", "feasible"),
+    )
     assert len(plan.chunks) == 3
     run_plan(plan, output=tmp_path / "alone.csv")
     jobs = here["Jobs"]("local", tmp_path / "jobs", jobs=2, timeout_min=5)

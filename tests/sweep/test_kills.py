@@ -23,10 +23,15 @@ def small_chunks() -> SweepPlan:
     from perfmodel.sweep import plan as module
 
     module.CHUNK = 4  # of this process alone
-    return make_plan("resnet18", "a100,raspberry_pi_5", {
-        "batch": "1..8", "memories.main.bandwidth": "logspace(1e10, 1e12, 6)",
-        "precision": "fp16,w8a8",
-    })  # fmt: skip
+    return make_plan(
+        "resnet18",
+        "a100,raspberry_pi_5",
+        {
+            "batch": "1..8",
+            "memories.main.bandwidth": "logspace(1e10, 1e12, 6)",
+            "precision": "fp16,w8a8",
+        },
+    )
 
 
 def run(output: str, resume: bool, begun: Connection) -> None:
@@ -41,9 +46,14 @@ class Runs:
 
     def __init__(self) -> None:
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload([
-            "numpy", "pyarrow.parquet", "perfmodel.sweep.run", "perfmodel.predict",
-        ])  # fmt: skip
+        self.context.set_forkserver_preload(
+            [
+                "numpy",
+                "pyarrow.parquet",
+                "perfmodel.sweep.run",
+                "perfmodel.predict",
+            ]
+        )
 
     def begun(self, output: Path, resume: bool) -> multiprocessing.process.BaseProcess:
         here, there = self.context.Pipe(duplex=False)
@@ -97,9 +107,14 @@ def test_fifty_kills(suffix: str, tmp_path: Path) -> None:
 
 
 def small_chunks_of(device: str) -> SweepPlan:
-    return make_plan("resnet18", device, {
-        "batch": "1..24", "memories.main.bandwidth": "logspace(1e10, 1e12, 6)",
-    })  # fmt: skip
+    return make_plan(
+        "resnet18",
+        device,
+        {
+            "batch": "1..24",
+            "memories.main.bandwidth": "logspace(1e10, 1e12, 6)",
+        },
+    )
 
 
 def write(device: str, output: str, resume: bool, begun: Connection, go: Connection) -> None:
@@ -169,8 +184,9 @@ def test_two_writers_of_one_file(
         said = [writer.ended() for writer in writers]
         wrote = [d for d, text in zip(devices, said, strict=True) if not text]
         assert wrote, said
-        assert all(not text or "is being written by " in text or "--resume" in text
-                   for text in said), said  # fmt: skip
+        assert all(
+            not text or "is being written by " in text or "--resume" in text for text in said
+        ), said
         assert output.read_bytes() in [expected[d] for d in wrote]
         manifest = json.loads((tmp_path / f"{output.name}.manifest.json").read_text())
         assert manifest["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()

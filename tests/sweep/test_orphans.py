@@ -21,8 +21,20 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
 """
-ARGUMENTS = ("sweep", "llama_3_8b", "-d", "a100", "--set", "batch=1..400", "--set",
-             "context=1..10000", "--metrics", "latency_s", "--executor", "process:2")  # fmt: skip
+ARGUMENTS = (
+    "sweep",
+    "llama_3_8b",
+    "-d",
+    "a100",
+    "--set",
+    "batch=1..400",
+    "--set",
+    "context=1..10000",
+    "--metrics",
+    "latency_s",
+    "--executor",
+    "process:2",
+)
 
 
 def workers(parent: subprocess.Popen[str]) -> list[Any]:
@@ -44,8 +56,10 @@ def test_no_worker_outlives_its_sweep(name: str, tmp_path: Path) -> None:
     script.write_text(SWEEP)
     parent = subprocess.Popen(
         [sys.executable, str(script), *ARGUMENTS, "-o", str(tmp_path / "points.csv")],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     begun: list[Any] = []
     try:
         parts = tmp_path / ".points.csv.parts"

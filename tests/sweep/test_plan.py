@@ -18,27 +18,40 @@ def rows_of(plan: Any) -> int:
 
 def test_numbers_are_batched_and_categories_are_looped() -> None:
     plan = make_plan(
-        "llama_3_8b", "a100,h100",
-        {"batch": [1, 2, 4], "precision": ["fp16", "w4a16"], "layers": [16, 32],
-         "memories.main.bandwidth": "1 TB/s,2 TB/s", "weight_bits": [4, 8]},
-    )  # fmt: skip
+        "llama_3_8b",
+        "a100,h100",
+        {
+            "batch": [1, 2, 4],
+            "precision": ["fp16", "w4a16"],
+            "layers": [16, 32],
+            "memories.main.bandwidth": "1 TB/s,2 TB/s",
+            "weight_bits": [4, 8],
+        },
+    )
     assert len(plan.cases) == 2 * 2 * 2
     assert {case.shape for case in plan.cases} == {(3, 2, 2)}
     assert plan.points == 96
     assert plan.axis_columns == (
-        "device", "batch", "precision", "layers", "memories.main.bandwidth", "weight_bits",
-    )  # fmt: skip
+        "device",
+        "batch",
+        "precision",
+        "layers",
+        "memories.main.bandwidth",
+        "weight_bits",
+    )
 
 
 def test_an_axis_of_another_workload_or_phase_is_left_out_there() -> None:
     plan = make_plan("llama_3_8b,resnet18", "a100", {"batch": [1, 2], "context": [512, 1024]})
     assert [case.points for case in plan.cases] == [4, 2]
     assert plan.notes == ("context does not apply to resnet18",)
-    plan = make_plan("llama_3_8b", "a100", {"phase": "decode,prefill", "context": "1..3",
-                                            "prompt": "1..5"})  # fmt: skip
+    plan = make_plan(
+        "llama_3_8b", "a100", {"phase": "decode,prefill", "context": "1..3", "prompt": "1..5"}
+    )
     assert {case.categories["phase"]: case.points for case in plan.cases} == {
-        "decode": 3, "prefill": 5,
-    }  # fmt: skip
+        "decode": 3,
+        "prefill": 5,
+    }
 
 
 def test_zipped_axes_advance_together_categories_among_them() -> None:
@@ -57,8 +70,9 @@ def test_zipped_axes_advance_together_categories_among_them() -> None:
 
 
 def test_structure_zipped_with_numbers() -> None:
-    plan = make_plan("llama_3_8b", "a100", {"layers": [8, 16, 8], "batch": [1, 2, 4]},
-                     zip=["layers,batch"])  # fmt: skip
+    plan = make_plan(
+        "llama_3_8b", "a100", {"layers": [8, 16, 8], "batch": [1, 2, 4]}, zip=["layers,batch"]
+    )
     found = {
         c.categories["layers"]: c.numbers(c.steps(0, c.points))["batch"].tolist()
         for c in plan.cases
@@ -104,20 +118,39 @@ def test_all_faults_at_once() -> None:
     faults = FaultList()
     with pytest.raises(InputError) as caught:
         make_plan(
-            "llama_3_8b,lama", "a100,a1000,tag:fone",
-            {"bacth": [1], "memories.main.bandwith": [1e9], "memories.main.capacity": "5 GB/s",
-             "batch": "0,1", "precision": "w4a,fp16", "runtime": "vlm", "weight_bits": [0],
-             "context": "1..x"},
-            zip=["batch,y"], metrics=["latency"], faults=faults, place="--set",
-        )  # fmt: skip
+            "llama_3_8b,lama",
+            "a100,a1000,tag:fone",
+            {
+                "bacth": [1],
+                "memories.main.bandwith": [1e9],
+                "memories.main.capacity": "5 GB/s",
+                "batch": "0,1",
+                "precision": "w4a,fp16",
+                "runtime": "vlm",
+                "weight_bits": [0],
+                "context": "1..x",
+            },
+            zip=["batch,y"],
+            metrics=["latency"],
+            faults=faults,
+            place="--set",
+        )
     text = str(caught.value)
     for part in (
-        "no workload is named 'lama'", "no device is named 'a1000'", "did you mean 'tag:phone'",
-        "did you mean 'batch'", "did you mean 'memories.main.bandwidth'", "5 GB/s' is a bandwidth",
-        "is not an extent", "'w4a' is not a precision", "no runtime is named 'vlm'",
-        "weight_bits: holds what is no number of bits", "'x' is not a number", "no axis 'y'",
+        "no workload is named 'lama'",
+        "no device is named 'a1000'",
+        "did you mean 'tag:phone'",
+        "did you mean 'batch'",
+        "did you mean 'memories.main.bandwidth'",
+        "5 GB/s' is a bandwidth",
+        "is not an extent",
+        "'w4a' is not a precision",
+        "no runtime is named 'vlm'",
+        "weight_bits: holds what is no number of bits",
+        "'x' is not a number",
+        "no axis 'y'",
         "did you mean 'latency_s'",
-    ):  # fmt: skip
+    ):
         assert part in text, part
 
 
@@ -174,6 +207,12 @@ def test_the_fingerprint_follows_what_results_depend_on() -> None:
 def test_columns_are_the_plans(tmp_path: Path) -> None:
     plan = make_plan("resnet18", "a100", {"batch": [1], "memories.main.bandwidth": [1e12]})
     assert list(plan.columns) == [
-        "workload", "device", "runtime", "precision", "batch", "memories.main.bandwidth", *METRICS,
-    ]  # fmt: skip
+        "workload",
+        "device",
+        "runtime",
+        "precision",
+        "batch",
+        "memories.main.bandwidth",
+        *METRICS,
+    ]
     assert plan.columns["memories.main.bandwidth"] == "bandwidth"

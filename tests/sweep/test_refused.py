@@ -81,8 +81,9 @@ def test_a_point_that_is_refused_leaves_those_around_it() -> None:
         if row[REASON]:
             assert row[REASON] == f"no batch of {row['batch']:g}"
         else:
-            one = pm.predict("llama_3_8b", "a100",
-                             set={"batch": row["batch"], "context": row["context"]})  # fmt: skip
+            one = pm.predict(
+                "llama_3_8b", "a100", set={"batch": row["batch"], "context": row["context"]}
+            )
             assert row["latency_s"] == pytest.approx(one.latency_s, rel=1e-12)
 
 

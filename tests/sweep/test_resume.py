@@ -51,9 +51,14 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def plan(**changed: Any) -> SweepPlan:
     asked: dict[str, Any] = {
-        "workloads": "./small.yaml", "devices": ["./child.yaml"], "settings": AXES, "zip": (),
-        "metrics": None, "options": {"runtime": "./runs.yaml"}, **changed,
-    }  # fmt: skip
+        "workloads": "./small.yaml",
+        "devices": ["./child.yaml"],
+        "settings": AXES,
+        "zip": (),
+        "metrics": None,
+        "options": {"runtime": "./runs.yaml"},
+        **changed,
+    }
     return make_plan(**asked)
 
 
@@ -96,7 +101,8 @@ CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], SweepPlan], str]] = {
     "a field of its structure": (rewritten("small.yaml", "layers: 2", "layers: 3"), "workloads"),
     "a default of its parameters": (rewritten("small.yaml", "h: 1,", "h: 3,"), "workloads"),
     "the device's base": (
-        rewritten("parent.yaml", "title: A device\n", "title: A device\nprice: 5 USD\n"), "devices",
+        rewritten("parent.yaml", "title: A device\n", "title: A device\nprice: 5 USD\n"),
+        "devices",
     ),
     "the runtime's file": (rewritten("runs.yaml", "stands for the mean", "none"), "runtime runs"),
     "the device": (otherwise(devices=["a100"]), "devices"),
@@ -106,8 +112,10 @@ CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], SweepPlan], str]] = {
         "devices",
     ),
     "the workload": (otherwise(workloads="tinyllama_1_1b"), "workloads"),
-    "an object for a workload": (lambda _: plan(workloads=pm.workload("small.yaml", layers=1)),
-                                 "workloads"),
+    "an object for a workload": (
+        lambda _: plan(workloads=pm.workload("small.yaml", layers=1)),
+        "workloads",
+    ),
     "a value of an axis": (otherwise(settings={**AXES, "batch": [1, 3]}), "axis batch"),
     "the type of a value": (otherwise(settings={**AXES, "batch": [1, 2.5]}), "axis batch"),
     "one axis more": (otherwise(settings={**AXES, "kv_bits": [8]}), "axis kv_bits"),
@@ -127,7 +135,7 @@ CHANGES: dict[str, tuple[Callable[[pytest.MonkeyPatch], SweepPlan], str]] = {
     "a package": (with_(f"{IDENTITY}packages", lambda: {"perfmodel.kinds:x": "x 2"}), "packages"),
     "numpy": (with_(f"{IDENTITY}np.__version__", "0"), "numpy"),
     "points of a chunk": (with_("perfmodel.sweep.plan.CHUNK", 3), "chunk"),
-}  # fmt: skip
+}
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -193,10 +201,13 @@ def test_nothing_changed_is_taken_up(files: Path) -> None:
 def objects() -> list[Any]:
     calibrated = pm.hardware("a100").machine()
     return [
-        pm.workload("tinyllama_1_1b"), pm.workload("resnet18", batch=[1, 2]),
-        pm.hardware("a100"), calibrated, calibrated.vary({"memories.main.bandwidth": 1e12}),
+        pm.workload("tinyllama_1_1b"),
+        pm.workload("resnet18", batch=[1, 2]),
+        pm.hardware("a100"),
+        calibrated,
+        calibrated.vary({"memories.main.bandwidth": 1e12}),
         {"a": (1, 1.0, True, "1", b"1", None), "b": frozenset({"x", "y", "z"})},
-    ]  # fmt: skip
+    ]
 
 
 def test_equal_contents_have_one_digest_in_every_process(
@@ -213,9 +224,12 @@ def test_equal_contents_have_one_digest_in_every_process(
     )
     for seed in ("1", "2"):  # sets and texts hash differently there
         said = subprocess.run(
-            [sys.executable, "-c", code, str(sent)], capture_output=True, text=True, check=True,
+            [sys.executable, "-c", code, str(sent)],
+            capture_output=True,
+            text=True,
+            check=True,
             env={**os.environ, "PYTHONHASHSEED": seed},
-        ).stdout  # fmt: skip
+        ).stdout
         assert said.strip() == repr(found)
 
 
@@ -231,9 +245,18 @@ def test_what_was_computed_from_contents_is_no_part_of_them() -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [(1, 1.0), (1, True), ("1", 1), ((1, 2), [1, 2]), ([1, [2]], [[1], 2]), (["ab"], ["a", "b"]),
-     ({"a": 1}, {"b": 1}), (None, ""), (0.1, 0.1 + 2**-56)],
-)  # fmt: skip
+    [
+        (1, 1.0),
+        (1, True),
+        ("1", 1),
+        ((1, 2), [1, 2]),
+        ([1, [2]], [[1], 2]),
+        (["ab"], ["a", "b"]),
+        ({"a": 1}, {"b": 1}),
+        (None, ""),
+        (0.1, 0.1 + 2**-56),
+    ],
+)
 def test_different_contents_have_different_digests(one: Any, other: Any) -> None:
     assert digest(one) != digest(other)
 
@@ -254,11 +277,15 @@ def test_a_model_file_is_compared_by_all_that_it_holds(tmp_path: Path) -> None:
         weight = numpy_helper.from_array(np.full((8, 8), scale, dtype=np.float32), "w")
         shape = ["n", 8]
         graph = helper.make_graph(
-            [helper.make_node("MatMul", ["x", "w"], ["h"]),
-             helper.make_node(operator, ["h"], ["y"])],
-            "net", [helper.make_tensor_value_info("x", 1, shape)],
-            [helper.make_tensor_value_info("y", 1, shape)], [weight],
-        )  # fmt: skip
+            [
+                helper.make_node("MatMul", ["x", "w"], ["h"]),
+                helper.make_node(operator, ["h"], ["y"]),
+            ],
+            "net",
+            [helper.make_tensor_value_info("x", 1, shape)],
+            [helper.make_tensor_value_info("y", 1, shape)],
+            [weight],
+        )
         onnx.save(helper.make_model(graph), path)
 
     write("Relu", 1.0)
@@ -285,9 +312,14 @@ def test_a_model_file_is_compared_by_all_that_it_holds(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_changes_while_a_sweep_reads_it(
-    name: str, old: str, new: str, part: str, kept: bool, files: Path,
+    name: str,
+    old: str,
+    new: str,
+    part: str,
+    kept: bool,
+    files: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """Rows before and after are of two contents: there is no such sweep."""
     monkeypatch.setattr("perfmodel.sweep.plan.CHUNK", 2)
     output = files / "o.csv"

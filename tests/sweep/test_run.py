@@ -56,17 +56,24 @@ def test_a_sweep_of_n_points_is_n_predictions() -> None:
 
 
 def test_a_sweep_of_networks_over_devices() -> None:
-    table = pm.sweep(["resnet18", "mobilenet_v2"], ["tag:phone", "stm32h743"],
-                     {"batch": [1, 4], "height": [160, 224], "precision": ["int8"]})  # fmt: skip
+    table = pm.sweep(
+        ["resnet18", "mobilenet_v2"],
+        ["tag:phone", "stm32h743"],
+        {"batch": [1, 4], "height": [160, 224], "precision": ["int8"]},
+    )
     for row in table.rows():
         check_row(row, one(row, ["batch", "height", "precision"]))
     assert not table["feasible"][table["device"] == "stm32h743"].any()
 
 
 def test_structure_phase_and_options_go_through() -> None:
-    table = pm.sweep("llama_3_8b", "a100", {"phase": "prefill,decode", "layers": [4, 32],
-                                            "prompt": [64], "context": [64]},
-                     model="roofline", warm=True)  # fmt: skip
+    table = pm.sweep(
+        "llama_3_8b",
+        "a100",
+        {"phase": "prefill,decode", "layers": [4, 32], "prompt": [64], "context": [64]},
+        model="roofline",
+        warm=True,
+    )
     assert len(table) == 4
     for row in table.rows():
         length = {"prefill": "prompt", "decode": "context"}[row["phase"]]
@@ -112,8 +119,14 @@ def test_where_keeps_what_the_table_would() -> None:
 
 def test_bad_questions_are_faults_beside_bad_axes(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        pm.sweep("llama_3_8b", "a1000", {"batch": "x..y"}, where="tpt < 1", executor="threads",
-                 output=tmp_path / "a.txt")  # fmt: skip
+        pm.sweep(
+            "llama_3_8b",
+            "a1000",
+            {"batch": "x..y"},
+            where="tpt < 1",
+            executor="threads",
+            output=tmp_path / "a.txt",
+        )
     text = str(caught.value)
     for part in ("tpt", "a1000", "batch", "a.txt", "threads"):
         assert part in text
@@ -187,8 +200,11 @@ def test_a_dry_run_counts_without_writing(tmp_path: Path) -> None:
 
 
 def test_the_bottleneck_of_each_point() -> None:
-    table = pm.sweep("llama_3_8b", "a100", {"batch": [1, 512], "memories.main.bandwidth":
-                                            [1e11, 1e14], "context": [16]})  # fmt: skip
+    table = pm.sweep(
+        "llama_3_8b",
+        "a100",
+        {"batch": [1, 512], "memories.main.bandwidth": [1e11, 1e14], "context": [16]},
+    )
     assert set(table["bottleneck"]) >= {"hbm", "matrix"}
 
 

@@ -29,10 +29,16 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> SweepPlan:
     monkeypatch.setattr("perfmodel.sweep.plan.CHUNK", 16)
-    made = make_plan("llama_3_8b,resnet18", "a100,raspberry_pi_5", {
-        "batch": [1, 2, 4, 8], "context": [128, 256, 512], "precision": "fp16,w8a8",
-        "memories.main.bandwidth": "100 GB/s,1 TB/s",
-    })  # fmt: skip
+    made = make_plan(
+        "llama_3_8b,resnet18",
+        "a100,raspberry_pi_5",
+        {
+            "batch": [1, 2, 4, 8],
+            "context": [128, 256, 512],
+            "precision": "fp16,w8a8",
+            "memories.main.bandwidth": "100 GB/s,1 TB/s",
+        },
+    )
     assert len(made.chunks) >= 8
     return made
 
@@ -58,8 +64,9 @@ def test_the_file_holds_the_rows_of_memory(plan: SweepPlan, output: Path) -> Non
     run_plan(plan, output=output)
     assert Table.read(output) == memory
     assert sorted(p.name for p in output.parent.iterdir()) == [
-        output.name, f"{output.name}.manifest.json",
-    ]  # fmt: skip
+        output.name,
+        f"{output.name}.manifest.json",
+    ]
 
 
 def test_resuming_gives_the_same_bytes(
@@ -82,9 +89,10 @@ def test_resuming_gives_the_same_bytes(
     run_plan(plan, output=output, resume=True)
     assert output.read_bytes() == expected
     assert len(computed) == len(plan.chunks) - 4
-    assert json.loads((output.parent / f"{output.name}.manifest.json").read_text())[
-        "resumed_chunks"
-    ] == 4  # fmt: skip
+    assert (
+        json.loads((output.parent / f"{output.name}.manifest.json").read_text())["resumed_chunks"]
+        == 4
+    )
     assert not (output.parent / f".{output.name}.parts").exists()
 
 
@@ -174,8 +182,11 @@ def test_an_interrupted_sweep_leaves_an_earlier_file_alone(plan: SweepPlan, outp
 def test_bad_input_leaves_no_file_and_keeps_an_earlier_one(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     path.write_text("earlier")
-    for settings, where in (({"bacth": [1]}, None), ({"batch": [1]}, "latncy_s < 1"),
-                            ({"batch": [0]}, None)):  # fmt: skip
+    for settings, where in (
+        ({"bacth": [1]}, None),
+        ({"batch": [1]}, "latncy_s < 1"),
+        ({"batch": [0]}, None),
+    ):
         with pytest.raises(InputError):
             pm.sweep("resnet18", "a100", settings, where=where, output=path)
     assert path.read_text() == "earlier"

@@ -60,8 +60,9 @@ def test_a_second_sweep_into_a_file_fails_at_once_and_harms_nothing(
         assert part in told[0]
     assert output.read_bytes() == expected
     assert {p.name for p in output.parent.iterdir()} == {
-        output.name, f"{output.name}.manifest.json",
-    }  # fmt: skip
+        output.name,
+        f"{output.name}.manifest.json",
+    }
 
 
 def test_one_file_under_two_names_has_one_lock(plan: SweepPlan, tmp_path: Path) -> None:
@@ -143,8 +144,12 @@ def test_without_locks_of_the_system_a_signature_stands_in(
         locked(path, output),
     ):
         pass
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
-                           capture_output=True, text=True, check=True)  # fmt: skip
+    ended = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     signature = {"process": int(ended.stdout), "host": socket.gethostname(), "has_locks": False}
     path.write_text(json.dumps(signature))
     with locked(path, output):

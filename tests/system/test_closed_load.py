@@ -17,8 +17,16 @@ PROMPT, GENERATE = 512, 256
 @pytest.mark.parametrize("runtime", ["vllm", "sglang", "generic"])
 @pytest.mark.parametrize(("tensor", "data"), [(1, 1), (2, 2)])
 def test_littles_law_holds_at_every_load(runtime: str, tensor: int, data: int) -> None:
-    found = serve("llama_3_8b", "h100", runtime=runtime, prompt=PROMPT, generate=GENERATE,
-                  concurrency=LOADS, tensor=tensor, data=data)  # fmt: skip
+    found = serve(
+        "llama_3_8b",
+        "h100",
+        runtime=runtime,
+        prompt=PROMPT,
+        generate=GENERATE,
+        concurrency=LOADS,
+        tensor=tensor,
+        data=data,
+    )
     residence = found.ttft_s + (GENERATE - 1) * found.tpot_s
     rate = found.tokens_per_s / GENERATE
     # The law itself, of clients and of those that run; sums of a dozen floats.

@@ -28,29 +28,44 @@ CASES = [
     ("mamba_130m", "apple_m2_max", None, None, 512, 400),
     # Attention in tiles: a staircase.
     ("llama_3_8b", "h100_sxm", None, "torch_cuda", 1000, 400),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("model", "device", "precision", "runtime", "prompt", "generate"), CASES)
 def test_the_sum_is_that_over_every_token(
     model: str, device: str, precision: str | None, runtime: str | None, prompt: int, generate: int
 ) -> None:
-    found = request(model, device, precision=precision, runtime=runtime, prompt=prompt,
-                    generate=generate)  # fmt: skip
+    found = request(
+        model, device, precision=precision, runtime=runtime, prompt=prompt, generate=generate
+    )
     machine = hardware(device)
     contexts = np.arange(prompt + 1, prompt + generate)
-    step = predict(find(model, {"phase": "decode", "context": contexts}), machine,
-                   precision=precision, runtime=runtime)  # fmt: skip
+    step = predict(
+        find(model, {"phase": "decode", "context": contexts}),
+        machine,
+        precision=precision,
+        runtime=runtime,
+    )
     assert found.decode_s == pytest.approx(float(np.sum(step.latency_s)), rel=1e-9)
     assert found.decode_energy_j == pytest.approx(float(np.sum(step.energy_j)), rel=1e-9)
     single = [
-        float(predict(find(model, {"phase": "decode", "context": int(c)}), machine,
-                      precision=precision, runtime=runtime).latency_s)
+        float(
+            predict(
+                find(model, {"phase": "decode", "context": int(c)}),
+                machine,
+                precision=precision,
+                runtime=runtime,
+            ).latency_s
+        )
         for c in (contexts[0], contexts[-1])
-    ]  # fmt: skip
+    ]
     assert [found.first_step_s, found.last_step_s] == pytest.approx(single, rel=1e-12)
-    read = predict(find(model, {"phase": "prefill", "prompt": prompt}), machine,
-                   precision=precision, runtime=runtime)  # fmt: skip
+    read = predict(
+        find(model, {"phase": "prefill", "prompt": prompt}),
+        machine,
+        precision=precision,
+        runtime=runtime,
+    )
     assert found.ttft_s == pytest.approx(read.latency_s, rel=1e-12)
     assert found.latency_s == pytest.approx(read.latency_s + math.fsum(step.latency_s), rel=1e-9)
     assert found.peak_memory_bytes >= step.peak_memory_bytes[-1]
@@ -59,8 +74,11 @@ def test_the_sum_is_that_over_every_token(
 def test_where_time_is_linear_a_request_is_its_mean_context() -> None:
     """The phase ``request`` has one step more than tokens after the first."""
     found = request("llama_2_7b", "apple_m2_max", precision="q4_0", prompt=512, generate=129)
-    whole = predict(find("llama_2_7b", {"phase": "request", "prompt": 512, "generate": 128}),
-                    hardware("apple_m2_max"), precision="q4_0")  # fmt: skip
+    whole = predict(
+        find("llama_2_7b", {"phase": "request", "prompt": 512, "generate": 128}),
+        hardware("apple_m2_max"),
+        precision="q4_0",
+    )
     assert found.latency_s == pytest.approx(float(whole.latency_s), rel=1e-6)
 
 
@@ -70,8 +88,13 @@ def test_many_questions_equal_single_ones() -> None:
     assert many.shape == (3, 3)
     for i in range(3):
         for j in range(3):
-            one = request("gemma_2_2b", "apple_m1", prompt=int(prompts[i, 0]),
-                          generate=int(generated[j]), batch=(1, 1, 3)[j])  # fmt: skip
+            one = request(
+                "gemma_2_2b",
+                "apple_m1",
+                prompt=int(prompts[i, 0]),
+                generate=int(generated[j]),
+                batch=(1, 1, 3)[j],
+            )
             for name in ("ttft_s", "tpot_s", "latency_s", "energy_j", "peak_memory_bytes"):
                 assert getattr(many, name)[i, j] == pytest.approx(getattr(one, name), rel=1e-9)
             assert many.feasible[i, j] == one.feasible
@@ -109,8 +132,12 @@ def test_every_fault_at_once() -> None:
     with pytest.raises(InputError) as error:
         request("resnet18", "apple_m2_mox", prompt=0, generate=[2.5], set={"context": 3})
     text = str(error.value)
-    for part in ("0 counts no tokens", "2.5 counts no tokens", "'context' is not set here",
-                 "did you mean 'apple_m2_max'"):  # fmt: skip
+    for part in (
+        "0 counts no tokens",
+        "2.5 counts no tokens",
+        "'context' is not set here",
+        "did you mean 'apple_m2_max'",
+    ):
         assert part in text
     with pytest.raises(InputError, match="generates no tokens"):
         request("resnet18", "apple_m2_max")
@@ -177,10 +204,13 @@ def test_few_contexts_are_costed_where_the_cost_is_linear() -> None:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("name", "group", "rows", "mean", "most"), [
-    ("llamacpp_apple_4167", "", 45, 0.035, 0.10),
-    ("llamacpp_gpu_llama2_7b_q4_0", "CUDA", 8, 0.03, 0.09),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "group", "rows", "mean", "most"),
+    [
+        ("llamacpp_apple_4167", "", 45, 0.035, 0.10),
+        ("llamacpp_gpu_llama2_7b_q4_0", "CUDA", 8, 0.03, 0.09),
+    ],
+)
 def test_measured_requests(
     name: str, group: str, rows: int, mean: float, most: float, data: Path
 ) -> None:
@@ -192,11 +222,21 @@ def test_measured_requests(
             continue
         measured = told["prefill_latency_s"] + 128 * told["latency_s"]
         read = request(
-            "llama_2_7b", case.machine, prompt=512, generate=1, precision=case.precision,
+            "llama_2_7b",
+            case.machine,
+            prompt=512,
+            generate=1,
+            precision=case.precision,
             runtime=case.runtime,
-        )  # fmt: skip
-        steps = request("llama_2_7b", case.machine, prompt=1, generate=129,
-                        precision=case.precision, runtime=case.runtime)  # fmt: skip
+        )
+        steps = request(
+            "llama_2_7b",
+            case.machine,
+            prompt=1,
+            generate=129,
+            precision=case.precision,
+            runtime=case.runtime,
+        )
         errors.append((read.latency_s + steps.decode_s) / measured - 1.0)
     assert len(errors) == rows
     assert np.mean(np.abs(errors)) < mean
@@ -212,8 +252,14 @@ def test_measured_steps_far_into_a_context(data: Path) -> None:
             if asked.target != "latency_s":
                 continue
             before = max(round(float(asked.workload.parameters["context"]) - 16), 1)
-            found = request(asked.workload.name, case.machine, prompt=before, generate=33,
-                            precision=case.precision, runtime=case.runtime)  # fmt: skip
+            found = request(
+                asked.workload.name,
+                case.machine,
+                prompt=before,
+                generate=33,
+                precision=case.precision,
+                runtime=case.runtime,
+            )
             errors.append(found.decode_s / 32 / asked.measured - 1.0)
     assert len(errors) == 10
     assert np.mean(np.abs(errors)) < 0.02

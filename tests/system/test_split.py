@@ -47,15 +47,27 @@ def networks(draw: Any) -> tuple[Stages, Side, Side, SplitLink, float]:
         for maker in draw(st.sets(st.integers(-1, stage - 1), min_size=1, max_size=3)):
             readers[maker].add(stage)
     flows = [
-        StageActivation(f"t{maker}", maker, tuple(sorted(read)),
-             maker >= 0 and (not read or draw(st.booleans())),
-             draw(st.floats(1.0, 1e6)), draw(st.booleans()))
-        for maker, read in readers.items() if read or maker >= 0
-    ]  # fmt: skip
-    stages = Stages(SimpleNamespace(), tuple((f"s{i}",) for i in range(count)),  # type: ignore[arg-type]
-                    tuple(flows), {}, {})  # fmt: skip
-    sides = [Side(np.array(draw(st.lists(number, min_size=count, max_size=count))))
-             for _ in range(2)]  # fmt: skip
+        StageActivation(
+            f"t{maker}",
+            maker,
+            tuple(sorted(read)),
+            maker >= 0 and (not read or draw(st.booleans())),
+            draw(st.floats(1.0, 1e6)),
+            draw(st.booleans()),
+        )
+        for maker, read in readers.items()
+        if read or maker >= 0
+    ]
+    stages = Stages(
+        SimpleNamespace(),
+        tuple((f"s{i}",) for i in range(count)),  # type: ignore[arg-type]
+        tuple(flows),
+        {},
+        {},
+    )
+    sides = [
+        Side(np.array(draw(st.lists(number, min_size=count, max_size=count)))) for _ in range(2)
+    ]
     bits = draw(st.sampled_from([None, 8.0, 4.0]))
     down = draw(st.sampled_from([None, 1e6]))
     return (
@@ -67,8 +79,9 @@ def networks(draw: Any) -> tuple[Stages, Side, Side, SplitLink, float]:
     )
 
 
-def by_hand(stages: Stages, device: Side, server: Side, channel: SplitLink, rate: float,
-            local: set[int]) -> float:  # fmt: skip
+def by_hand(
+    stages: Stages, device: Side, server: Side, channel: SplitLink, rate: float, local: set[int]
+) -> float:
     """Seconds of a cut, tensor by tensor."""
     total = sum(device.seconds[s] if s in local else server.seconds[s] for s in range(stages.count))
     for flow in stages.flows:
@@ -126,16 +139,24 @@ def test_an_envelope_is_the_least_line_everywhere(lines: list[tuple[float, float
 
 @pytest.fixture(scope="module")
 def branched() -> Any:
-    return pm.split("googlenet", "raspberry_pi_4", "rtx_4090", rate=RATES, latency="5 ms",
-                    link_format="int8")  # fmt: skip
+    return pm.split(
+        "googlenet", "raspberry_pi_4", "rtx_4090", rate=RATES, latency="5 ms", link_format="int8"
+    )
 
 
 def test_minimum_cuts_and_all_cuts_agree_on_a_network_with_branches(branched: Any) -> None:
     """Inception modules have four branches: 497 cuts, of which 83 are along the order."""
     assert branched.complete
     assert branched.cuts.count > branched.stages.count + 1
-    found = pm.split("googlenet", "raspberry_pi_4", "rtx_4090", rate=RATES, latency="5 ms",
-                     link_format="int8", method="min_cut")  # fmt: skip
+    found = pm.split(
+        "googlenet",
+        "raspberry_pi_4",
+        "rtx_4090",
+        rate=RATES,
+        latency="5 ms",
+        link_format="int8",
+        method="min_cut",
+    )
     assert not found.complete
     assert found.proved
     assert found.latency_s.min(axis=0) == pytest.approx(branched.latency_s.min(axis=0), rel=1e-12)
@@ -180,8 +201,16 @@ def test_a_part_takes_the_sum_of_its_rows_in_predict(branched: Any) -> None:
 @pytest.mark.parametrize("objective", ["latency_s", "throughput"])
 def test_break_points_are_those_of_a_dense_sweep(objective: str) -> None:
     rates = np.geomspace(0.1 * MBIT, 2000 * MBIT, 4001)
-    s = pm.split("mobilenet_v2", "galaxy_s7", "rtx_4090", rate=rates, latency=0.005,
-                 link_format="int8", input_bytes="30 kB", objective=objective)  # fmt: skip
+    s = pm.split(
+        "mobilenet_v2",
+        "galaxy_s7",
+        "rtx_4090",
+        rate=rates,
+        latency=0.005,
+        link_format="int8",
+        input_bytes="30 kB",
+        objective=objective,
+    )
     values = s.latency_s if objective == "latency_s" else s.period_s
     assert len(s.ranges) >= 3
     assert s.ranges[0].from_bytes_per_s == 0.0
@@ -226,8 +255,13 @@ def test_a_phone_with_an_accelerator_keeps_all_and_a_slow_one_sends_more_as_rate
 
 def test_energy_of_the_device_is_its_part_its_radio_and_its_waiting(checkout: Path) -> None:
     spec = checkout / "examples" / "pi_and_gpu_over_wifi.yaml"
-    s = pm.split("resnet50", system=spec, objective="energy_j", link_format="int8",
-                 rate=[20 * MBIT, 40 * MBIT])  # fmt: skip
+    s = pm.split(
+        "resnet50",
+        system=spec,
+        objective="energy_j",
+        link_format="int8",
+        rate=[20 * MBIT, 40 * MBIT],
+    )
     facts = pm.hardware("raspberry_pi_5").machine().facts
     idle, busy = float(facts["power.idle"]), float(facts["power.busy"])
     up = 3 * 224 * 224 / 0.94 / (20 * MBIT)
@@ -257,8 +291,14 @@ def test_what_fits_no_side_is_a_result_and_what_fits_one_goes_there() -> None:
 
 
 def test_caches_stay_with_their_layers() -> None:
-    s = pm.split("llama_3_8b", "apple_m2_max", "rtx_4090", precision="w4a16", rate="1 Gbit/s",
-                 set={"context": 512, "layers": 4})  # fmt: skip
+    s = pm.split(
+        "llama_3_8b",
+        "apple_m2_max",
+        "rtx_4090",
+        precision="w4a16",
+        rate="1 Gbit/s",
+        set={"context": 512, "layers": 4},
+    )
     for name, (touched, _) in s.stages.caches.items():
         assert len(touched) == 1, name
     k = next(i for i in range(s.cuts.count) if 0 < s.cuts.local[i].sum() < s.stages.count)
@@ -267,9 +307,14 @@ def test_caches_stay_with_their_layers() -> None:
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
-    [("1..3 Mbit/s", [1, 2, 3]), ("1 Mbit/s..5 Mbit/s:2 Mbit/s", [1, 3, 5]),
-     ("20 Mbit/s,40 Mbit/s", [20, 40]), ("8 Mbit/s", [8]), ("1 Mbit/s..2 Mbit/s", [1, 2])],
-)  # fmt: skip
+    [
+        ("1..3 Mbit/s", [1, 2, 3]),
+        ("1 Mbit/s..5 Mbit/s:2 Mbit/s", [1, 3, 5]),
+        ("20 Mbit/s,40 Mbit/s", [20, 40]),
+        ("8 Mbit/s", [8]),
+        ("1 Mbit/s..2 Mbit/s", [1, 2]),
+    ],
+)
 def test_rates_are_read_with_their_units(text: str, wanted: list[float]) -> None:
     assert rates_of(text) == pytest.approx([w * MBIT for w in wanted])
 
@@ -282,27 +327,38 @@ def test_a_rate_in_words_has_its_unit(text: str) -> None:
 
 def test_faults_come_all_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        pm.split("resnet5", "galaxy_s77", "rtx_4090", rate="0 Mbit/s", latency="5 m",
-                 link_format="int8x", objective="latency", method="all",
-                 efficiency=1.5)  # fmt: skip
+        pm.split(
+            "resnet5",
+            "galaxy_s77",
+            "rtx_4090",
+            rate="0 Mbit/s",
+            latency="5 m",
+            link_format="int8x",
+            objective="latency",
+            method="all",
+            efficiency=1.5,
+        )
     said = [f.message for f in caught.value.faults]
     assert len(said) == 8
     assert "no workload is named 'resnet5'" in said
     with pytest.raises(InputError, match="a split is of one network"):
-        pm.split(pm.workload("resnet50", batch=np.array([1, 2])), "galaxy_s7", "rtx_4090",
-                 rate=1e6)  # fmt: skip
+        pm.split(pm.workload("resnet50", batch=np.array([1, 2])), "galaxy_s7", "rtx_4090", rate=1e6)
     with pytest.raises(InputError, match="names its devices"):
         pm.split("resnet50", "galaxy_s7", system="nowhere.yaml", rate=1e6)
     with pytest.raises(InputError, match="not of energy_j"):
-        pm.split("resnet50", "galaxy_s7", "rtx_4090", rate=1e6, objective="energy_j",
-                 method="min_cut")  # fmt: skip
+        pm.split(
+            "resnet50", "galaxy_s7", "rtx_4090", rate=1e6, objective="energy_j", method="min_cut"
+        )
 
 
 def test_a_system_file_is_checked_with_places(checkout: Path, tmp_path: Path) -> None:
     text = (checkout / "examples" / "pi_and_gpu_over_wifi.yaml").read_text()
     bad = tmp_path / "bad.yaml"
-    bad.write_text(text.replace("source: radio", "source: radoi").replace("latency:", "latncy:")
-                   .replace("18.88 Mbit", "18.88 MBt", 1))  # fmt: skip
+    bad.write_text(
+        text.replace("source: radio", "source: radoi")
+        .replace("latency:", "latncy:")
+        .replace("18.88 Mbit", "18.88 MBt", 1)
+    )
     with pytest.raises(InputError) as caught:
         pm.split("resnet50", system=bad)
     places = [(f.line, f.column, f.path) for f in caught.value.faults]
@@ -334,8 +390,14 @@ def test_a_cut_is_a_plan_of_the_graph(branched: Any, rate: int) -> None:
 
 
 def test_a_middle_cut_is_a_plan_with_its_transfer() -> None:
-    s = pm.split("mobilenet_v2", "galaxy_s7", "rtx_4090", rate="10 Mbit/s", latency="5 ms",
-                 link_format="int8")  # fmt: skip
+    s = pm.split(
+        "mobilenet_v2",
+        "galaxy_s7",
+        "rtx_4090",
+        rate="10 Mbit/s",
+        latency="5 ms",
+        link_format="int8",
+    )
     plan = s.to_plan()
     assert plan.check(s.stages.graph) == []
     (sent,) = plan.transfers

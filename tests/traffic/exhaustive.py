@@ -36,16 +36,22 @@ SHORT = 7
 
 def extents(nest: TileNest) -> dict[str, int]:
     return {
-        "N": nest.batch, "P": nest.out_rows, "Q": nest.out_columns, "K": nest.out_channels,
-        "C": nest.in_channels, "R": nest.kernel_rows, "S": nest.kernel_columns,
-    }  # fmt: skip
+        "N": nest.batch,
+        "P": nest.out_rows,
+        "Q": nest.out_columns,
+        "K": nest.out_channels,
+        "C": nest.in_channels,
+        "R": nest.kernel_rows,
+        "S": nest.kernel_columns,
+    }
 
 
 def steps_of(nest: TileNest) -> tuple[tuple[int, int], tuple[int, int]]:
     """Stride and dilation of the rows and of the columns."""
     return (
-        (nest.row_stride, nest.row_dilation), (nest.column_stride, nest.column_dilation),
-    )  # fmt: skip
+        (nest.row_stride, nest.row_dilation),
+        (nest.column_stride, nest.column_dilation),
+    )
 
 
 def touched(positions: Iterable[int], taps: Iterable[int], stride: int, dilation: int) -> set[int]:
@@ -90,8 +96,12 @@ def tile_sizes(nest: TileNest) -> dict[str, list[int]]:
         if d in "RS" or extent <= SHORT or interlocked.get(d):
             out[d] = list(every)
         else:
-            out[d] = sorted({min(t for t in every if -(-extent // t) == n)
-                             for n in {-(-extent // t) for t in every}})  # fmt: skip
+            out[d] = sorted(
+                {
+                    min(t for t in every if -(-extent // t) == n)
+                    for n in {-(-extent // t) for t in every}
+                }
+            )
     return out
 
 
@@ -202,8 +212,12 @@ class Tilings:
             if kept:
                 # The innermost loop of the input with more than one tile slides.
                 decided = np.zeros(fetched.shape, dtype=bool)
-                slid = {"P": rows[2] * columns[1], "R": rows[3] * columns[1],
-                        "Q": rows[1] * columns[2], "S": rows[1] * columns[3]}  # fmt: skip
+                slid = {
+                    "P": rows[2] * columns[1],
+                    "R": rows[3] * columns[1],
+                    "Q": rows[1] * columns[2],
+                    "S": rows[1] * columns[3],
+                }
                 for d in reversed(loops):
                     if d in slid:
                         fetched = np.where(~decided & self.more[d], slid[d], fetched)
@@ -290,9 +304,14 @@ def depths(order: str, indexed: str, conventions: Conventions) -> Iterator[tuple
 
 
 def walk(
-    nest: TileNest, widths: Widths, order: str, tile: Mapping[str, int],
-    inside: Mapping[str, str], *, kept: bool,
-) -> tuple[float, float]:  # fmt: skip
+    nest: TileNest,
+    widths: Widths,
+    order: str,
+    tile: Mapping[str, int],
+    inside: Mapping[str, str],
+    *,
+    kept: bool,
+) -> tuple[float, float]:
     """Step through all tiles of one order, holding the last tile of each operand.
 
     Parameters
@@ -326,10 +345,11 @@ def walk(
         start = dict(zip(order, starts, strict=True))
         for x in OPERANDS:
             at = {
-                d: range(whole[d]) if d in inside[x]
+                d: range(whole[d])
+                if d in inside[x]
                 else range(start[d], min(start[d] + tile[d], whole[d]))
                 for d in order
-            }  # fmt: skip
+            }
             loops = [d for d in INDEXED[x] if d not in inside[x]]
             index = tuple(start[d] // tile[d] for d in loops)
             before = last.get(x)
@@ -378,11 +398,13 @@ def random_nest(rng: np.random.Generator, *, small: bool = False) -> tuple[str, 
         )
     rows, columns = (some(2, 3, 4), some(1, 2, 3)) if small else (some(*range(2, 9)), some(1, 3, 5))
     nest: dict[str, int] = {
-        "out_rows": rows, "out_columns": columns, "kernel_rows": some(2, 3),
+        "out_rows": rows,
+        "out_columns": columns,
+        "kernel_rows": some(2, 3),
         "kernel_columns": some(1, 2) if small else some(1, 2, 3),
         "in_channels": some(1, 2) if small else some(1, 2, 3, 5),
         "out_channels": some(1, 2, 3) if small else some(1, 2, 3, 5),
-    }  # fmt: skip
+    }
     if kind == "square":
         nest |= {"out_columns": rows, "kernel_columns": nest["kernel_rows"]}
         nest |= {"out_channels": 1} if small else {"in_channels": 2, "row_stride": 1}
@@ -390,8 +412,10 @@ def random_nest(rng: np.random.Generator, *, small: bool = False) -> tuple[str, 
         nest |= {"row_stride": some(2, 3), "column_stride": some(1, 2), "kernel_rows": 3}
     if kind == "dilated":
         nest |= {
-            "row_dilation": some(2, 3), "column_dilation": some(1, 2), "row_stride": some(1, 2, 3),
-        }  # fmt: skip
+            "row_dilation": some(2, 3),
+            "column_dilation": some(1, 2),
+            "row_stride": some(1, 2, 3),
+        }
     if kind == "depthwise":
         nest |= {"in_channels": 1, "out_channels": 1, "groups": some(1, 8)}
         nest |= {"row_stride": some(1, 2), "batch": some(1, 2)}
@@ -406,6 +430,8 @@ def random_nest(rng: np.random.Generator, *, small: bool = False) -> tuple[str, 
 def random_widths(rng: np.random.Generator) -> Widths:
     """Widths in halves of a byte; now and then an operand that does not cross."""
     return Widths(
-        float(rng.choice([0.5, 1, 2, 0])), float(rng.choice([0.5, 1, 2, 0])),
-        float(rng.choice([1, 2, 0])), float(rng.choice([0.5, 1, 2, 4])),
-    )  # fmt: skip
+        float(rng.choice([0.5, 1, 2, 0])),
+        float(rng.choice([0.5, 1, 2, 0])),
+        float(rng.choice([1, 2, 0])),
+        float(rng.choice([0.5, 1, 2, 4])),
+    )

@@ -66,9 +66,13 @@ def ways(nests: list[TileNest]) -> Iterator[Way]:
 
 
 def run(
-    nests: list[TileNest], widths: list[Widths], way: Way, held: int,
-    lies: tuple[bool, bool] = (False, False), stored: float = 0.0,
-) -> tuple[float, float]:  # fmt: skip
+    nests: list[TileNest],
+    widths: list[Widths],
+    way: Way,
+    held: int,
+    lies: tuple[bool, bool] = (False, False),
+    stored: float = 0.0,
+) -> tuple[float, float]:
     """Run a chain; return the bytes held at most and the bytes moved.
 
     `lies`: whether the first input, and the last output, is on chip whole all the time; the output

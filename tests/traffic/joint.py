@@ -32,9 +32,12 @@ Loop = tuple[int, str]
 
 def extents(nest: TileNest) -> dict[str, int]:
     return {
-        "N": nest.batch, "P": nest.out_rows, "Q": nest.out_columns, "K": nest.out_channels,
+        "N": nest.batch,
+        "P": nest.out_rows,
+        "Q": nest.out_columns,
+        "K": nest.out_channels,
         "C": nest.in_channels,
-    }  # fmt: skip
+    }
 
 
 def touched(positions: list[int], taps: int, stride: int, dilation: int) -> set[int]:
@@ -133,9 +136,12 @@ def walk(
 
 
 def _slides(
-    own: list[Loop], old: tuple[int, ...] | None, new: tuple[int, ...],
-    bounds: dict[str, tuple[int, ...]], boundary: int,
-) -> bool:  # fmt: skip
+    own: list[Loop],
+    old: tuple[int, ...] | None,
+    new: tuple[int, ...],
+    bounds: dict[str, tuple[int, ...]],
+    boundary: int,
+) -> bool:
     """Whether a window moved by one along rows or columns, the innermost loop of the input."""
     if old is None:
         return False
@@ -148,9 +154,7 @@ def _slides(
 
 def _cells(nest: TileNest, operand: str, span: dict[str, list[int]]) -> set[Any]:
     rows: Any = touched(span["P"], nest.kernel_rows, nest.row_stride, nest.row_dilation)
-    columns: Any = touched(
-        span["Q"], nest.kernel_columns, nest.column_stride, nest.column_dilation
-    )  # fmt: skip
+    columns: Any = touched(span["Q"], nest.kernel_columns, nest.column_stride, nest.column_dilation)
     taps = range(nest.kernel_rows), range(nest.kernel_columns)
     if operand == "input":
         return set(itertools.product(span["N"], rows, columns, span["C"]))
@@ -164,9 +168,10 @@ def bound_chains(extent: int, levels: int) -> list[tuple[int, ...]]:
     if levels == 0:
         return [()]
     return [
-        (n, *rest) for n in range(1, extent + 1)
+        (n, *rest)
+        for n in range(1, extent + 1)
         for rest in bound_chains(-(-extent // n), levels - 1)
-    ]  # fmt: skip
+    ]
 
 
 def search(
@@ -192,9 +197,13 @@ def search(
 
 
 def evaluate(
-    nest: TileNest, widths: Widths, capacities: tuple[float, ...], conventions: Conventions,
-    loops: list[Loop], bounds: dict[str, tuple[int, ...]],
-) -> np.ndarray[Any, Any]:  # fmt: skip
+    nest: TileNest,
+    widths: Widths,
+    capacities: tuple[float, ...],
+    conventions: Conventions,
+    loops: list[Loop],
+    bounds: dict[str, tuple[int, ...]],
+) -> np.ndarray[Any, Any]:
     """Bytes across each boundary of one mapping, shape (levels, 1); (levels, 0) if too large."""
     tables, held = _tables(nest, widths, len(capacities), bounds)
     return _evaluate(nest, widths, capacities, conventions, loops, tables, held)
@@ -245,10 +254,14 @@ def _facts(
 
 
 def _evaluate(
-    nest: TileNest, widths: Widths, capacities: tuple[float, ...], conventions: Conventions,
-    loops: list[Loop], tables: dict[str, dict[str, np.ndarray[Any, Any]]],
+    nest: TileNest,
+    widths: Widths,
+    capacities: tuple[float, ...],
+    conventions: Conventions,
+    loops: list[Loop],
+    tables: dict[str, dict[str, np.ndarray[Any, Any]]],
     held: dict[str, np.ndarray[Any, Any]],
-) -> np.ndarray[Any, Any]:  # fmt: skip
+) -> np.ndarray[Any, Any]:
     number = held["input"].shape[1]
     copies = 2 if conventions.buffering == "double" else 1
     ok = np.ones(number, bool)
@@ -291,10 +304,16 @@ def _evaluate(
 
 
 def _moved(
-    nest: TileNest, widths: Widths, conventions: Conventions, operand: str, level: int,
-    tables: dict[str, dict[str, np.ndarray[Any, Any]]], times: np.ndarray[Any, Any],
-    slide: dict[str, np.ndarray[Any, Any]], moved_at: np.ndarray[Any, Any],
-) -> np.ndarray[Any, Any]:  # fmt: skip
+    nest: TileNest,
+    widths: Widths,
+    conventions: Conventions,
+    operand: str,
+    level: int,
+    tables: dict[str, dict[str, np.ndarray[Any, Any]]],
+    times: np.ndarray[Any, Any],
+    slide: dict[str, np.ndarray[Any, Any]],
+    moved_at: np.ndarray[Any, Any],
+) -> np.ndarray[Any, Any]:
     size = extents(nest)
     if operand == "weight":
         taps = nest.kernel_rows * nest.kernel_columns
@@ -307,12 +326,19 @@ def _moved(
         rows = tables[d]["sum"][level]
         if conventions.halo == "kept":
             outside = np.where(
-                moved_at > 0, tables[d]["sum"][np.maximum(moved_at, 1) - 1, np.arange(rows.size)],
-                len(touched(list(range(size[d])), *(
-                    (nest.kernel_rows, nest.row_stride, nest.row_dilation) if d == "P" else
-                    (nest.kernel_columns, nest.column_stride, nest.column_dilation)
-                ))),
-            )  # fmt: skip
+                moved_at > 0,
+                tables[d]["sum"][np.maximum(moved_at, 1) - 1, np.arange(rows.size)],
+                len(
+                    touched(
+                        list(range(size[d])),
+                        *(
+                            (nest.kernel_rows, nest.row_stride, nest.row_dilation)
+                            if d == "P"
+                            else (nest.kernel_columns, nest.column_stride, nest.column_dilation)
+                        ),
+                    )
+                ),
+            )
             rows = np.where(slide.get(d, False), outside, rows)
         volume *= rows
     return widths.input * volume * times

@@ -55,8 +55,12 @@ def brute(rows, keys, head, value_head, sharing, capacity, widths, causal, doubl
         else:
             continue
         if held <= capacity:
-            read = query_outer(*((keep[0], keys, keep[1]) if not causal else (rows, keys, sharing)),
-                               tile, 1, causal)  # fmt: skip
+            read = query_outer(
+                *((keep[0], keys, keep[1]) if not causal else (rows, keys, sharing)),
+                tile,
+                1,
+                causal,
+            )
             best = min(best, lines * (head * query + value_head * output) + read * pair)
     for t in range(1, keys + 1):
         if double and lines == 1:
@@ -89,10 +93,21 @@ def test_fused_equals_every_block_counted(causal, buffering):
         exact.append(brute(*problem, widths, causal, buffering == "double"))
     rows, keys, head, value_head, sharing, capacity, q, k, v, o, acc, score = np.array(problems).T
     found = attention_traffic(
-        rows, keys, head, value_head, capacity, sharing=sharing, query=q, key=k, value=v,
-        output=o, accumulator=acc, score=score, causal=causal,
+        rows,
+        keys,
+        head,
+        value_head,
+        capacity,
+        sharing=sharing,
+        query=q,
+        key=k,
+        value=v,
+        output=o,
+        accumulator=acc,
+        score=score,
+        causal=causal,
         conventions=Conventions(buffering=buffering),
-    )  # fmt: skip
+    )
     assert {*np.array(FORMS)[found.form]} == {"query outer", "key outer"}
     assert np.isinf(exact).any()
     np.testing.assert_allclose(found.total, exact, rtol=1e-12)
@@ -105,9 +120,19 @@ def test_fused_equals_every_block_counted(causal, buffering):
 def test_decode_reads_the_cache_once_for_all_heads_that_share_it():
     context = np.array([1.0, 128.0, 8192.0, 131072.0])
     found = attention_traffic(
-        1, context, 128, 128, 256e3, sharing=4, heads=8, query=2, key=1, value=0.5, output=2,
+        1,
+        context,
+        128,
+        128,
+        256e3,
+        sharing=4,
+        heads=8,
+        query=2,
+        key=1,
+        value=0.5,
+        output=2,
         causal=True,
-    )  # fmt: skip
+    )
     np.testing.assert_array_equal(found.key, 8 * context * 128)
     np.testing.assert_array_equal(found.value, 8 * context * 64)
     np.testing.assert_array_equal(found.query, 32 * 256.0)
@@ -160,9 +185,22 @@ def test_traffic_falls_as_the_capacity_rises():
 def test_unfused_is_two_products_and_the_passes_between():
     capacity = 64e3
     found = attention_traffic(
-        96, 160, 32, 48, capacity, sharing=2, heads=3, query=2, key=1, value=1, output=2,
-        accumulator=4, score=2, fused=False, score_passes=2,
-    )  # fmt: skip
+        96,
+        160,
+        32,
+        48,
+        capacity,
+        sharing=2,
+        heads=3,
+        query=2,
+        key=1,
+        value=1,
+        output=2,
+        accumulator=4,
+        score=2,
+        fused=False,
+        score_passes=2,
+    )
     first = staircase(
         TileNest(out_rows=192, out_channels=160, in_channels=32), Widths(2, 1, 2, 4)
     ).parts(capacity)

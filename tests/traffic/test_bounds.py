@@ -29,9 +29,18 @@ def random_convolution(rng, positions, channels):
     k, c = (int(np.exp(rng.uniform(0, np.log(channels)))) for _ in range(2))
     r, s, stride, other, dilation, batch = (int(x) for x in rng.integers(1, 4, 6))
     return TileNest(
-        out_rows=p, out_columns=q, out_channels=k, in_channels=c, kernel_rows=r, kernel_columns=s,
-        row_stride=stride, column_stride=other, row_dilation=dilation, batch=batch, groups=2,
-    )  # fmt: skip
+        out_rows=p,
+        out_columns=q,
+        out_channels=k,
+        in_channels=c,
+        kernel_rows=r,
+        kernel_columns=s,
+        row_stride=stride,
+        column_stride=other,
+        row_dilation=dilation,
+        batch=batch,
+        groups=2,
+    )
 
 
 @pytest.mark.parametrize("conventions", CONVENTIONS, ids=str)

@@ -32,8 +32,9 @@ def product(m: int, k: int, n: int, groups: int = 1) -> TileNest:
 
 
 def widths_of(rng: random.Random) -> Widths:
-    return Widths(rng.choice([0.5, 1, 2]), rng.choice([0.5, 1, 2]), rng.choice([1, 2]),
-                  rng.choice([2, 4]))  # fmt: skip
+    return Widths(
+        rng.choice([0.5, 1, 2]), rng.choice([0.5, 1, 2]), rng.choice([1, 2]), rng.choice([2, 4])
+    )
 
 
 def products(rng: random.Random, number: int, top: int) -> list[TileNest]:
@@ -66,9 +67,13 @@ def test_fused_groups_equal_all_ways_to_run_them(held: int) -> None:
 def test_groups_beside_a_tensor_on_chip_equal_all_ways_to_run_them(held: int) -> None:
     rng = random.Random(10 + held)
     spans = [
-        (0, 0, (False, True)), (0, 1, (False, True)), (1, 1, (True, True)), (1, 1, (True, False)),
-        (1, 2, (True, False)), (2, 2, (True, False)),
-    ]  # fmt: skip
+        (0, 0, (False, True)),
+        (0, 1, (False, True)),
+        (1, 1, (True, True)),
+        (1, 1, (True, False)),
+        (1, 2, (True, False)),
+        (2, 2, (True, False)),
+    ]
     found_some = 0
     for _ in range(draws(6)):
         nests, widths = products(rng, 3, 4), [widths_of(rng) for _ in range(3)]
@@ -107,9 +112,10 @@ def test_the_best_cuts_equal_all_partitions() -> None:
             on = [False, *(cut == "on" for cut in cuts if cut != "together"), False]
             moved = sum(
                 found.group(a, b - 1, rooms, lies)
-                for (a, b), lies in zip(itertools.pairwise(ends), itertools.pairwise(on),
-                                        strict=True)
-            )  # fmt: skip
+                for (a, b), lies in zip(
+                    itertools.pairwise(ends), itertools.pairwise(on), strict=True
+                )
+            )
             truth = np.minimum(truth, moved)
         np.testing.assert_allclose(found(rooms), truth, rtol=1e-12)
         for room, least in zip(rooms.tolist(), truth.tolist(), strict=True):
@@ -140,10 +146,13 @@ def rows_back(tile: list[int], kernels: list[TileNest]) -> list[set[int]]:
     """Rows of every tensor that rows of the last output need, the first input first; by sets."""
     need = [set(tile)]
     for nest in kernels[::-1]:
-        need.append({
-            i * nest.row_stride + j * nest.row_dilation
-            for i in need[-1] for j in range(nest.kernel_rows)
-        })  # fmt: skip
+        need.append(
+            {
+                i * nest.row_stride + j * nest.row_dilation
+                for i in need[-1]
+                for j in range(nest.kernel_rows)
+            }
+        )
     return need[::-1]
 
 
@@ -153,9 +162,11 @@ def convolutions(rng: random.Random, number: int) -> list[TileNest]:
     rows, nests = rng.randint(2, 6), list[TileNest]()
     for i in range(number - 1, -1, -1):
         taps, stride, dilation = rng.choice([(3, 1, 1), (2, 1, 1), (3, 2, 1), (1, 1, 1), (5, 2, 1)])
-        nests.append(TileNest(
-            rows, 1, channels[i + 1], channels[i], taps, 1, stride, 1, row_dilation=dilation
-        ))  # fmt: skip
+        nests.append(
+            TileNest(
+                rows, 1, channels[i + 1], channels[i], taps, 1, stride, 1, row_dilation=dilation
+            )
+        )
         rows = (rows - 1) * stride + (taps - 1) * dilation + 1
     return nests[::-1]
 
@@ -203,8 +214,9 @@ def test_overlapping_intermediates_are_made_again_unless_kept() -> None:
     assert images == 1
     made = sum(
         (min(rows, 62 - r) + 2) * (min(columns, 62 - c) + 2)
-        for r in range(0, 62, rows) for c in range(0, 62, columns)
-    )  # fmt: skip
+        for r in range(0, 62, rows)
+        for c in range(0, 62, columns)
+    )
     assert group.recomputed == pytest.approx((made + 62 * 62) / (64 * 64 + 62 * 62), rel=1e-12)
     assert group.recomputed > 1
     kept = chain(nests, Widths(1, 1, 1, 4), Conventions("single", "kept"))
@@ -216,9 +228,10 @@ def test_fused_attention_reads_keys_and_values_once_a_block_of_queries() -> None
     rows, keys, head, heads = 512, 512, 64, 8
     widths = Widths(2, 2, 2, 4)
     found = chain(
-        [product(rows, head, keys, heads), product(rows, keys, head, heads)], widths,
+        [product(rows, head, keys, heads), product(rows, keys, head, heads)],
+        widths,
         Conventions("single"),
-    )  # fmt: skip
+    )
     ends = 2 * rows * head * 2 * heads
     for room in np.geomspace(2_000, 200_000, 12).tolist():
         # Dao et al., FlashAttention, NeurIPS 2022: blocks of queries, keys and values passing by.
@@ -240,7 +253,7 @@ def test_heads_share_rows_with_operators_that_mix_them() -> None:
         product(length, head, length, batch * heads),
         product(length, length, head, batch * heads),
         product(rows, model, model),
-    ]  # fmt: skip
+    ]
     widths = Widths(2, 2, 2, 2)
     found = chain(nests, widths, Conventions("single"))
     weights = 2 * model * model
@@ -274,9 +287,12 @@ def test_a_depthwise_operator_passes_single_channels_on() -> None:
 rows_ = st.integers(1, 40)
 channels_ = st.lists(st.integers(1, 40), min_size=3, max_size=5)
 widths_ = st.builds(
-    Widths, st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([0.5, 1.0, 2.0]),
-    st.sampled_from([1.0, 2.0]), st.sampled_from([2.0, 4.0]),
-)  # fmt: skip
+    Widths,
+    st.sampled_from([0.5, 1.0, 2.0]),
+    st.sampled_from([0.5, 1.0, 2.0]),
+    st.sampled_from([1.0, 2.0]),
+    st.sampled_from([2.0, 4.0]),
+)
 
 
 @given(rows_, channels_, widths_, st.sampled_from(["single", "double"]))

@@ -32,22 +32,39 @@ def random_nests(rng, count, positions, channels, *, batch=1, kernels=(1, 3, 5, 
         if rng.random() < 0.6:
             q, s = p, r
         stride, spread = int(rng.integers(1, 3)), int(rng.integers(1, dilation + 1))
-        out.append(TileNest(
-            out_rows=p, out_columns=q, out_channels=k, in_channels=c, kernel_rows=r,
-            kernel_columns=s, row_stride=stride, column_stride=stride, row_dilation=spread,
-            column_dilation=spread, batch=int(rng.integers(1, batch + 1)),
-        ))  # fmt: skip
+        out.append(
+            TileNest(
+                out_rows=p,
+                out_columns=q,
+                out_channels=k,
+                in_channels=c,
+                kernel_rows=r,
+                kernel_columns=s,
+                row_stride=stride,
+                column_stride=stride,
+                row_dilation=spread,
+                column_dilation=spread,
+                batch=int(rng.integers(1, batch + 1)),
+            )
+        )
     return out
 
 
 def random_widths(rng, count):
     return [
-        Widths(*(float(x) for x in (
-            rng.choice([0.5, 1, 2, 4]), rng.choice([0.5, 1, 2, 4]), rng.choice([1, 2]),
-            rng.choice([2, 4]),
-        )))
+        Widths(
+            *(
+                float(x)
+                for x in (
+                    rng.choice([0.5, 1, 2, 4]),
+                    rng.choice([0.5, 1, 2, 4]),
+                    rng.choice([1, 2]),
+                    rng.choice([2, 4]),
+                )
+            )
+        )
         for _ in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def columns(nests):
@@ -72,11 +89,14 @@ def staircases(nests, widths, conventions):
 
 def beside(steps, points, least):
     """Capacities from `least` (or the smallest tile) to all but everything, and the optimum."""
-    capacity = np.stack([
-        np.geomspace(max(least, s.capacity_bytes[0]), max(least, s.capacity_bytes[-1]) * 0.999,
-                     points)
-        for s in steps
-    ])  # fmt: skip
+    capacity = np.stack(
+        [
+            np.geomspace(
+                max(least, s.capacity_bytes[0]), max(least, s.capacity_bytes[-1]) * 0.999, points
+            )
+            for s in steps
+        ]
+    )
     capacity = np.ceil(capacity)
     return capacity, np.stack([s(c) for s, c in zip(steps, capacity, strict=True)])
 
@@ -136,14 +156,19 @@ def test_batches_groups_and_dilation():
 def test_depthwise(conventions):
     rng = np.random.default_rng(34)
     nests = [
-        TileNest(**{name: getattr(n, name) for name in TileNest.__slots__}
-                 | {"in_channels": 1, "out_channels": 1, "groups": 32})
+        TileNest(
+            **{name: getattr(n, name) for name in TileNest.__slots__}
+            | {"in_channels": 1, "out_channels": 1, "groups": 32}
+        )
         for n in random_nests(rng, 150, 256, 1, kernels=(3, 5, 7), batch=2)
-    ]  # fmt: skip
+    ]
     widths = random_widths(rng, 150)
     steps = staircases(nests, widths, conventions)
-    both = [(n, w, s) for n, w, s in zip(nests, widths, steps, strict=True)
-            if s.capacity_bytes[-1] > 2048]  # fmt: skip
+    both = [
+        (n, w, s)
+        for n, w, s in zip(nests, widths, steps, strict=True)
+        if s.capacity_bytes[-1] > 2048
+    ]
     nests, widths, steps = (list(x) for x in zip(*both, strict=True))
     assert len(nests) > 60
     capacity, exact = beside(steps, 4, 1024.0)
@@ -164,8 +189,12 @@ def test_parts_add_up_and_the_tile_fits():
         found = closed(nests, widths, capacity, conventions)
         np.testing.assert_allclose(found.total, found.input + found.weight + found.output)
         kind = np.array(STATIONARY)[found.stationary]
-        weights = np.array([[n.out_channels * n.in_channels * n.kernel_rows * n.kernel_columns
-                             * w.weight] for n, w in zip(nests, widths, strict=True)])  # fmt: skip
+        weights = np.array(
+            [
+                [n.out_channels * n.in_channels * n.kernel_rows * n.kernel_columns * w.weight]
+                for n, w in zip(nests, widths, strict=True)
+            ]
+        )
         times = found.weight / weights
         np.testing.assert_allclose(times, np.round(times))
         assert np.all(times[(kind == "weight") | (kind == "all")] == 1)
@@ -193,20 +222,35 @@ def test_one_tap_is_a_gemm_of_all_pixels():
 
 #: Rows, columns, channels out and in, kernel, stride of the distinct layers of ResNet-18.
 RESNET18 = [
-    (112, 112, 64, 3, 7, 2), (56, 56, 64, 64, 3, 1), (28, 28, 128, 64, 3, 2),
-    (28, 28, 128, 128, 3, 1), (28, 28, 128, 64, 1, 2), (14, 14, 256, 128, 3, 2),
-    (14, 14, 256, 256, 3, 1), (14, 14, 256, 128, 1, 2), (7, 7, 512, 256, 3, 2),
-    (7, 7, 512, 512, 3, 1), (7, 7, 512, 256, 1, 2),
-]  # fmt: skip
+    (112, 112, 64, 3, 7, 2),
+    (56, 56, 64, 64, 3, 1),
+    (28, 28, 128, 64, 3, 2),
+    (28, 28, 128, 128, 3, 1),
+    (28, 28, 128, 64, 1, 2),
+    (14, 14, 256, 128, 3, 2),
+    (14, 14, 256, 256, 3, 1),
+    (14, 14, 256, 128, 1, 2),
+    (7, 7, 512, 256, 3, 2),
+    (7, 7, 512, 512, 3, 1),
+    (7, 7, 512, 256, 1, 2),
+]
 
 
 @pytest.mark.parametrize("conventions", CONVENTIONS[:3:2], ids=str)
 def test_resnet18_within_two_percent_and_falling(conventions):
     nests = [
-        TileNest(out_rows=p, out_columns=q, out_channels=k, in_channels=c, kernel_rows=r,
-                 kernel_columns=r, row_stride=s, column_stride=s)
+        TileNest(
+            out_rows=p,
+            out_columns=q,
+            out_channels=k,
+            in_channels=c,
+            kernel_rows=r,
+            kernel_columns=r,
+            row_stride=s,
+            column_stride=s,
+        )
         for p, q, k, c, r, s in RESNET18
-    ]  # fmt: skip
+    ]
     widths = [Widths(1, 1, 1, 4)] * len(nests)
     capacity = 2.0 ** np.arange(10, 24.5, 0.5) // 1
     exact = np.stack([s(capacity) for s in staircases(nests, widths, conventions)])

@@ -23,10 +23,14 @@ CONVENTIONS = [
 def random_problems(rng, count, most):
     """Dimensions spread evenly over their logarithm; widths as quantised networks have them."""
     dims = np.floor(np.exp(rng.uniform(0, np.log(most + 1), (3, count))))
-    widths = np.stack([
-        rng.choice([0.5, 1.0, 2.0, 4.0], count), rng.choice([0.5, 1.0, 2.0, 4.0], count),
-        rng.choice([1.0, 2.0], count), rng.choice([2.0, 4.0], count),
-    ])  # fmt: skip
+    widths = np.stack(
+        [
+            rng.choice([0.5, 1.0, 2.0, 4.0], count),
+            rng.choice([0.5, 1.0, 2.0, 4.0], count),
+            rng.choice([1.0, 2.0], count),
+            rng.choice([2.0, 4.0], count),
+        ]
+    )
     return dims, widths
 
 
@@ -68,9 +72,9 @@ def test_large_problems_are_never_below_their_staircase_and_hardly_above(convent
         staircase(as_nest(dims[:, i]), Widths(*widths[:, i]), conventions) for i in range(count)
     ]
     # From below the smallest tile to all but everything.
-    capacity = np.stack([
-        np.geomspace(s.capacity_bytes[0] * 0.9, s.capacity_bytes[-1], 40) for s in steps
-    ])  # fmt: skip
+    capacity = np.stack(
+        [np.geomspace(s.capacity_bytes[0] * 0.9, s.capacity_bytes[-1], 40) for s in steps]
+    )
     exact = np.stack([s(c) for s, c in zip(steps, capacity, strict=True)])
     found = closed(dims, widths, capacity, conventions, window=window).total
     np.testing.assert_array_equal(np.isinf(found), np.isinf(exact))
@@ -150,8 +154,9 @@ def test_points_are_alone_what_they_are_together():
 @pytest.mark.parametrize("conventions", CONVENTIONS, ids=str)
 def test_operands_without_width_neither_move_nor_are_held(conventions):
     for widths in ((0, 1, 1, 4), (1, 0, 1, 4), (1, 2, 0, 0), (0, 1, 0, 0), (1, 1, 0, 4)):
-        steps = staircase(TileNest(out_rows=30, out_channels=50, in_channels=40), Widths(*widths),
-                          conventions)  # fmt: skip
+        steps = staircase(
+            TileNest(out_rows=30, out_channels=50, in_channels=40), Widths(*widths), conventions
+        )
         capacity = np.arange(1.0, 4000.0, 7.0)
         nest = TileNest.product(30, 50, 40)
         found = gemm_traffic(nest, capacity, Widths(*widths), conventions)

@@ -33,15 +33,24 @@ def random_convolution(rng: random.Random, top: int = 4, long: int = 3) -> TileN
     size = {d: rng.randint(2, top) if d in others else 1 for d in "NQKC"}
     column_taps = rng.choice([2, 3]) if size["Q"] > 1 else 1
     return TileNest(
-        rng.randint(dilation + 1, top + dilation), size["Q"], size["K"], size["C"], taps,
-        column_taps, stride, 1, rng.choice([1, 4]), size["N"], dilation,
-    )  # fmt: skip
+        rng.randint(dilation + 1, top + dilation),
+        size["Q"],
+        size["K"],
+        size["C"],
+        taps,
+        column_taps,
+        stride,
+        1,
+        rng.choice([1, 4]),
+        size["N"],
+        dilation,
+    )
 
 
 def random_widths(rng: random.Random) -> Widths:
     return Widths(
         rng.choice([0.5, 1, 2]), rng.choice([0, 0.5, 1, 2]), rng.choice([1, 2]), rng.choice([2, 4])
-    )  # fmt: skip
+    )
 
 
 def random_capacities(rng: random.Random, nest: TileNest, widths: Widths, levels: int) -> list[Any]:
@@ -103,14 +112,17 @@ def test_search_counts_what_a_walk_through_the_loops_fetches() -> None:
         orders = tuple("".join(rng.sample(DIMENSIONS, 5)) for _ in range(2))
         seen += _priced(nest, widths, orders, bounds, kept) == walk(
             nest, widths, orders, bounds, kept
-        )  # fmt: skip
+        )
     assert seen == draws(60)
 
 
 def _priced(
-    nest: TileNest, widths: Widths, orders: tuple[str, ...],
-    bounds: dict[str, tuple[int, ...]], kept: bool,
-) -> list[float]:  # fmt: skip
+    nest: TileNest,
+    widths: Widths,
+    orders: tuple[str, ...],
+    bounds: dict[str, tuple[int, ...]],
+    kept: bool,
+) -> list[float]:
     """What the search counts for one mapping."""
     from joint import evaluate
 
@@ -167,8 +179,12 @@ def test_tiles_of_an_optimum_fit_and_move_what_it_says() -> None:
 
 def _tile(tile: Any) -> tuple[int, ...]:
     return (
-        tile.batch, tile.out_rows, tile.out_columns, tile.out_channels, tile.in_channels,
-    )  # fmt: skip
+        tile.batch,
+        tile.out_rows,
+        tile.out_columns,
+        tile.out_channels,
+        tile.in_channels,
+    )
 
 
 def test_prices_are_arrays_and_a_lookup() -> None:
@@ -202,10 +218,12 @@ def test_nothing_fits() -> None:
         ((TileNest(), Widths(input=-1), 10, 5), "not negative"),
         ((TileNest(), Widths(), 5, 10), "fall from the outermost"),
         ((TileNest(), Widths(), 10, 5, Conventions(allocation="uneven")), "even"),
-        ((TileNest(9, 9, 1, 1, 3, 3, row_dilation=2), Widths(), 9, 5, Conventions(halo="kept")),
-         "dilated"),
+        (
+            (TileNest(9, 9, 1, 1, 3, 3, row_dilation=2), Widths(), 9, 5, Conventions(halo="kept")),
+            "dilated",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(arguments: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         levels_front(*arguments)

@@ -18,10 +18,16 @@ gemms = st.builds(
     TileNest, out_rows=extents, out_channels=extents, in_channels=extents, groups=st.integers(1, 2)
 )
 convolutions = st.builds(
-    TileNest, out_rows=st.integers(2, 12), out_columns=st.integers(2, 8), out_channels=few,
-    in_channels=few, kernel_rows=st.integers(2, 3), kernel_columns=st.integers(2, 3),
-    row_stride=st.integers(1, 2), batch=st.integers(1, 2),
-)  # fmt: skip
+    TileNest,
+    out_rows=st.integers(2, 12),
+    out_columns=st.integers(2, 8),
+    out_channels=few,
+    in_channels=few,
+    kernel_rows=st.integers(2, 3),
+    kernel_columns=st.integers(2, 3),
+    row_stride=st.integers(1, 2),
+    batch=st.integers(1, 2),
+)
 nests = st.one_of(gemms, convolutions)
 sizes = st.sampled_from([0.5, 1.0, 2.0])
 widths = st.builds(Widths, sizes, sizes, sizes, st.sampled_from([2.0, 4.0]))
@@ -85,9 +91,11 @@ def test_a_gemm_and_its_transpose_cost_the_same(
 ) -> None:
     inner, outer = sorted((one, two))
     turned = TileNest(
-        out_rows=nest.out_channels, out_channels=nest.out_rows, in_channels=nest.in_channels,
+        out_rows=nest.out_channels,
+        out_channels=nest.out_rows,
+        in_channels=nest.in_channels,
         groups=nest.groups,
-    )  # fmt: skip
+    )
     exchanged = Widths(widths.weight, widths.input, widths.output, widths.partial)
     one_way = levels_front(nest, widths, outer, inner, c)
     other = levels_front(turned, exchanged, outer, inner, c)
@@ -107,9 +115,7 @@ def test_fewer_tiles_are_never_better(
 
 @given(st.integers(1, 10), st.integers(1, 10), st.integers(1, 10), conventions, price)
 @settings(max_examples=draws(25), deadline=None)
-def test_two_ways_to_two_levels_agree(
-    m: int, n: int, k: int, c: Conventions, far: float
-) -> None:  # fmt: skip
+def test_two_ways_to_two_levels_agree(m: int, n: int, k: int, c: Conventions, far: float) -> None:
     nest = TileNest(out_rows=m, out_channels=n, in_channels=k)
     one = two_levels(nest, Widths(), 90.0, 30.0, far, 1.0, c).objective
     other = levels(nest, Widths(), [90.0, 30.0], [far, 1.0], c).objective

@@ -33,8 +33,9 @@ def test_measured_gpus_move_more_than_the_bound_and_follow_it(
 ) -> None:
     data = published["gemm_4096_on_gpus"]
     nest, size = TileNest(**data["extents"]), float(data["element_bytes"])
-    stairs = staircase(nest, Widths(size, size, size, size), Conventions("single", "refetched",
-                                                                         allocation))  # fmt: skip
+    stairs = staircase(
+        nest, Widths(size, size, size, size), Conventions("single", "refetched", allocation)
+    )
     measured = np.array(data[f"{kernel}_mib"]) * MIB
     bound = stairs(np.array(data["cache_mib"]) * MIB)
     assert np.all(measured > bound)
@@ -60,10 +61,13 @@ def block(published: Any) -> ChainStaircase:
     groups, head = p["batch"] * p["heads"], p["model"] // p["heads"]
     size = float(p["element_bytes"])
     nests = [
-        product(rows, model, model), product(p["length"], head, p["length"], groups),
-        product(p["length"], p["length"], head, groups), product(rows, model, model),
-        product(rows, model, wide), product(rows, wide, model),
-    ]  # fmt: skip
+        product(rows, model, model),
+        product(p["length"], head, p["length"], groups),
+        product(p["length"], p["length"], head, groups),
+        product(rows, model, model),
+        product(rows, model, wide),
+        product(rows, wide, model),
+    ]
     return chain(nests, Widths(size, size, size, size), SINGLE)
 
 

@@ -147,20 +147,28 @@ def test_tiles_do_what_their_steps_say(conventions: Conventions) -> None:
     names = dict(zip(DIMENSIONS, Tile._fields[:7], strict=True))
     for step in range(0, len(found), 3):
         tile = found.step_tile(step)
-        i = int(np.flatnonzero(
-            np.all([every.tile[d] == getattr(tile, name) for d, name in names.items()], axis=0)
-        )[0])  # fmt: skip
+        i = int(
+            np.flatnonzero(
+                np.all([every.tile[d] == getattr(tile, name) for d, name in names.items()], axis=0)
+            )[0]
+        )
         wanted = (
-            found.input_bytes[step], found.weight_bytes[step], found.output_bytes[step],
-        )  # fmt: skip
+            found.input_bytes[step],
+            found.weight_bytes[step],
+            found.output_bytes[step],
+        )
         for order in itertools.permutations(every.active):
             line, parts, held = "".join(order), [], 0.0
             for x in OPERANDS:
                 whole = {d for d, name in names.items() if name in tile.panels.get(x, ())}
                 inside = next(
-                    (n for _, n in depths(line, INDEXED[x], Conventions(allocation="uneven"))
-                     if {d for d in n if d in INDEXED[x]} == whole & set(line)), None,
-                )  # fmt: skip
+                    (
+                        n
+                        for _, n in depths(line, INDEXED[x], Conventions(allocation="uneven"))
+                        if {d for d in n if d in INDEXED[x]} == whole & set(line)
+                    ),
+                    None,
+                )
                 if inside is None:
                     break
                 outside = line[: len(line) - len(inside)]

@@ -24,10 +24,14 @@ def stairs() -> Staircase:
 
 
 def test_numbers_and_arrays_agree(stairs: Staircase) -> None:
-    capacity = np.concatenate([
-        [0.0, 1.0, np.inf], stairs.capacity_bytes, np.nextafter(stairs.capacity_bytes, 0.0),
-        np.geomspace(1, 1e7, 300),
-    ])  # fmt: skip
+    capacity = np.concatenate(
+        [
+            [0.0, 1.0, np.inf],
+            stairs.capacity_bytes,
+            np.nextafter(stairs.capacity_bytes, 0.0),
+            np.geomspace(1, 1e7, 300),
+        ]
+    )
     one_by_one = [stairs(float(c)) for c in capacity]
     assert np.array_equal(stairs(capacity), one_by_one)
     assert np.array_equal(stairs(capacity.reshape(-1, 1))[:, 0], one_by_one)
@@ -63,8 +67,11 @@ def test_tiles_fit_their_nest(stairs: Staircase) -> None:
     assert largest[:7] == tuple(int(stairs.tiles[name][-1]) for name in largest._fields[:7])
     for step in range(len(stairs)):
         tile = stairs.step_tile(step)
-        assert all(1 <= t <= getattr(NEST, name) for name, t in tile._asdict().items()
-                   if isinstance(t, int))  # fmt: skip
+        assert all(
+            1 <= t <= getattr(NEST, name)
+            for name, t in tile._asdict().items()
+            if isinstance(t, int)
+        )
         assert tile.stationary in {"output", "input", "weight", "all"}
         assert tile.panels == {}
     assert smallest.out_rows == smallest.out_columns == smallest.kernel_rows == 1
@@ -168,7 +175,7 @@ def test_says_what_it_is(stairs: Staircase) -> None:
         # All of A, a column of B and one of C: each once.
         (14.0, 4 + 6 + 6),
     ],
-)  # fmt: skip
+)
 def test_by_hand(capacity: float, moved: float) -> None:
     found = staircase(TileNest(2, 1, 3, 2), Widths(), Conventions("single"))
     assert found(capacity) == moved

@@ -27,17 +27,20 @@ def panels(m: int, n: int, k: int, w: Widths, capacity: Any) -> Any:
     def slices(element: float, whole: float, element_along: float, extent: int) -> Any:
         return count(extent, (capacity - element) / (whole + element_along))
 
-    return np.min([
-        # Rows of A with all of K, or of C with all of N: B comes once for each panel.
-        a + c + b * slices(w.weight, w.input * k, w.partial, m),
-        a + c + b * slices(w.weight, w.partial * n, w.input, m),
-        # Columns of B with all of K, or of C with all of M: A comes once for each.
-        b + c + a * slices(w.input, w.weight * k, w.partial, n),
-        b + c + a * slices(w.input, w.partial * m, w.weight, n),
-        # Slices of K, all of A or of B in them: C goes out and comes back for each.
-        a + b + c + again * (slices(w.partial, w.input * m, w.weight, k) - 1),
-        a + b + c + again * (slices(w.partial, w.weight * n, w.input, k) - 1),
-    ], axis=0)  # fmt: skip
+    return np.min(
+        [
+            # Rows of A with all of K, or of C with all of N: B comes once for each panel.
+            a + c + b * slices(w.weight, w.input * k, w.partial, m),
+            a + c + b * slices(w.weight, w.partial * n, w.input, m),
+            # Columns of B with all of K, or of C with all of M: A comes once for each.
+            b + c + a * slices(w.input, w.weight * k, w.partial, n),
+            b + c + a * slices(w.input, w.partial * m, w.weight, n),
+            # Slices of K, all of A or of B in them: C goes out and comes back for each.
+            a + b + c + again * (slices(w.partial, w.input * m, w.weight, k) - 1),
+            a + b + c + again * (slices(w.partial, w.weight * n, w.input, k) - 1),
+        ],
+        axis=0,
+    )
 
 
 def test_uneven_products_are_the_best_of_even_tiles_and_panels() -> None:
@@ -56,17 +59,22 @@ def test_uneven_products_are_the_best_of_even_tiles_and_panels() -> None:
 
 @settings(max_examples=draws(40))
 @given(
-    m=st.integers(2, 2000), n=st.integers(2, 2000), k=st.integers(2, 2000),
+    m=st.integers(2, 2000),
+    n=st.integers(2, 2000),
+    k=st.integers(2, 2000),
     w=st.builds(Widths, *[st.integers(1, 64).map(lambda i: i / 16)] * 4),
-)  # fmt: skip
+)
 def test_the_largest_buffer_of_use(m: int, n: int, k: int, w: Widths) -> None:
     """Everything crosses once from the smallest operand, a row of another and one element on."""
     a, b, c = m * k * w.input, k * n * w.weight, m * n * w.partial
     wanted = min(
-        a + m * w.partial + w.weight, a + k * w.weight + w.partial,
-        b + n * w.partial + w.input, b + k * w.input + w.partial,
-        c + m * w.input + w.weight, c + n * w.weight + w.input,
-    )  # fmt: skip
+        a + m * w.partial + w.weight,
+        a + k * w.weight + w.partial,
+        b + n * w.partial + w.input,
+        b + k * w.input + w.partial,
+        c + m * w.input + w.weight,
+        c + n * w.weight + w.input,
+    )
     found = staircase(TileNest(m, 1, n, k), w, UNEVEN)
     assert found.capacity_bytes[-1] == wanted
     assert found.compulsory_bytes == a + b + m * n * w.output

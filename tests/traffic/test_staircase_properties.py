@@ -16,23 +16,34 @@ from perfmodel.cost.traffic.staircase import flattened, staircase
 from tests.draws import draws
 
 CONVENTIONS = st.builds(
-    Conventions, st.sampled_from(["single", "double"]), st.sampled_from(["refetched", "kept"]),
+    Conventions,
+    st.sampled_from(["single", "double"]),
+    st.sampled_from(["refetched", "kept"]),
     st.sampled_from(["even", "even", "uneven"]),
-)  # fmt: skip
+)
 # Whole sixteenths, so that sums of bytes have no rounding.
 WIDTH = st.integers(0, 64).map(lambda n: n / 16)
 WIDTHS = st.builds(Widths, WIDTH, WIDTH, WIDTH, WIDTH)
 NESTS = st.builds(
-    TileNest, out_rows=st.integers(1, 30), out_columns=st.integers(1, 12),
-    out_channels=st.integers(1, 40), in_channels=st.integers(1, 40),
-    kernel_rows=st.integers(1, 4), kernel_columns=st.integers(1, 3), row_stride=st.integers(1, 3),
-    column_stride=st.integers(1, 2), row_dilation=st.integers(1, 2), groups=st.integers(1, 3),
+    TileNest,
+    out_rows=st.integers(1, 30),
+    out_columns=st.integers(1, 12),
+    out_channels=st.integers(1, 40),
+    in_channels=st.integers(1, 40),
+    kernel_rows=st.integers(1, 4),
+    kernel_columns=st.integers(1, 3),
+    row_stride=st.integers(1, 3),
+    column_stride=st.integers(1, 2),
+    row_dilation=st.integers(1, 2),
+    groups=st.integers(1, 3),
     batch=st.sampled_from([1, 1, 1, 2, 5]),
-)  # fmt: skip
+)
 GEMMS = st.builds(
-    TileNest, out_rows=st.integers(1, 3000), out_channels=st.integers(1, 3000),
+    TileNest,
+    out_rows=st.integers(1, 3000),
+    out_channels=st.integers(1, 3000),
     in_channels=st.integers(1, 3000),
-)  # fmt: skip
+)
 
 
 def touched(extent: int, taps: int, stride: int, dilation: int) -> int:
@@ -83,8 +94,9 @@ def test_parts_add_up(
     assert np.array_equal(parts.reads + parts.writes, found.traffic_bytes)
     # What comes back went out before: partial sums are written as often as they are read.
     final = nest.groups * nest.batch * nest.out_rows * nest.out_columns * nest.out_channels
-    assert np.array_equal(parts.writes - parts.partial_reads,
-                          np.full(len(found), final * widths.output))  # fmt: skip
+    assert np.array_equal(
+        parts.writes - parts.partial_reads, np.full(len(found), final * widths.output)
+    )
     if not widths.partial:
         assert np.all(parts.partial_reads == 0)
 
@@ -125,10 +137,19 @@ def test_rows_and_columns_exchange(
     nest: TileNest, widths: Widths, conventions: Conventions
 ) -> None:
     turned = TileNest(
-        nest.out_columns, nest.out_rows, nest.out_channels, nest.in_channels, nest.kernel_columns,
-        nest.kernel_rows, nest.column_stride, nest.row_stride, nest.groups, nest.batch,
-        nest.column_dilation, nest.row_dilation,
-    )  # fmt: skip
+        nest.out_columns,
+        nest.out_rows,
+        nest.out_channels,
+        nest.in_channels,
+        nest.kernel_columns,
+        nest.kernel_rows,
+        nest.column_stride,
+        nest.row_stride,
+        nest.groups,
+        nest.batch,
+        nest.column_dilation,
+        nest.row_dilation,
+    )
     same(staircase(nest, widths, conventions), staircase(turned, widths, conventions))
 
 
@@ -204,9 +225,10 @@ def test_useful_tiles_are_the_smallest_of_each_count(extent: int) -> None:
 
 @settings(max_examples=draws(25))
 @given(
-    nest=NESTS | GEMMS, conventions=CONVENTIONS,
+    nest=NESTS | GEMMS,
+    conventions=CONVENTIONS,
     widths=st.builds(Widths, *[st.sampled_from([0.1975, 1 / 3, 0.7, 1.1, 0.0])] * 4),
-)  # fmt: skip
+)
 def test_widths_that_are_no_binary_fractions(
     nest: TileNest, widths: Widths, conventions: Conventions
 ) -> None:
@@ -218,8 +240,12 @@ def test_widths_that_are_no_binary_fractions(
     assert np.array_equal(parts.input + parts.weight + parts.output, found.traffic_bytes)
     assert np.all(parts.partial_reads >= 0)
     # Rounded to binary fractions, the curve is close by.
-    near = Widths(*(round(w * 4096) / 4096 for w in
-                    (widths.input, widths.weight, widths.output, widths.partial)))  # fmt: skip
+    near = Widths(
+        *(
+            round(w * 4096) / 4096
+            for w in (widths.input, widths.weight, widths.output, widths.partial)
+        )
+    )
     other = staircase(nest, near, conventions)
     capacity = found.capacity_bytes
     assert np.all(other(capacity * 1.002) <= found.traffic_bytes * 1.002)

@@ -81,9 +81,10 @@ def onnx_file(tmp_path: Path) -> Callable[..., Path]:
                 [helper.make_tensor_value_info(key, format, None) for key in outputs],
                 stored,
             ),
-            opset_imports=[helper.make_opsetid(d, v) for d, v in
-                           (("", opset), *((d, 1) for d in domains))],
-        )  # fmt: skip
+            opset_imports=[
+                helper.make_opsetid(d, v) for d, v in (("", opset), *((d, 1) for d in domains))
+            ],
+        )
         path = tmp_path / name
         path.write_bytes(made.SerializeToString())
         return path

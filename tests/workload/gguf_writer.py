@@ -61,9 +61,13 @@ def bytes_of(shape: Sequence[int], type_: str) -> int:
 
 
 def write(
-    path: Path, keys: Mapping[str, Any], tensors: Sequence[Tensor] = (), *, sparse: bool = True,
+    path: Path,
+    keys: Mapping[str, Any],
+    tensors: Sequence[Tensor] = (),
+    *,
+    sparse: bool = True,
     **how: Any,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write a file; `sparse` gives it the length that its data would have."""
     raw = header(keys, tensors, **how)
     path.write_bytes(raw)
@@ -82,20 +86,40 @@ def more_bits(i: int, n: int) -> bool:
 
 
 def llama(
-    *, layers: int, width: int, heads: int, kv_heads: int, ffn: int, vocabulary: int, mix: str,
-    tied: bool = False, rope: int = 0, context: int = 8192,
-) -> tuple[dict[str, Any], list[Tensor]]:  # fmt: skip
+    *,
+    layers: int,
+    width: int,
+    heads: int,
+    kv_heads: int,
+    ffn: int,
+    vocabulary: int,
+    mix: str,
+    tied: bool = False,
+    rope: int = 0,
+    context: int = 8192,
+) -> tuple[dict[str, Any], list[Tensor]]:
     """Return keys and tensors of a Llama as ``llama-quantize`` writes a mixture."""
     base = {"Q4_K_M": "Q4_K", "Q5_K_M": "Q5_K"}.get(mix, mix)
     kv = width // heads * kv_heads
     keys: dict[str, Any] = {
-        "general.architecture": "llama", "general.file_type": {"Q4_0": 2, "Q8_0": 7, "F16": 1,
-        "Q4_K_M": 15, "Q5_K_M": 17, "Q6_K": 18}[mix],
-        "llama.block_count": layers, "llama.context_length": context,
-        "llama.embedding_length": width, "llama.feed_forward_length": ffn,
-        "llama.attention.head_count": heads, "llama.attention.head_count_kv": kv_heads,
-        "llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.vocab_size": vocabulary,
-    }  # fmt: skip
+        "general.architecture": "llama",
+        "general.file_type": {
+            "Q4_0": 2,
+            "Q8_0": 7,
+            "F16": 1,
+            "Q4_K_M": 15,
+            "Q5_K_M": 17,
+            "Q6_K": 18,
+        }[mix],
+        "llama.block_count": layers,
+        "llama.context_length": context,
+        "llama.embedding_length": width,
+        "llama.feed_forward_length": ffn,
+        "llama.attention.head_count": heads,
+        "llama.attention.head_count_kv": kv_heads,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.vocab_size": vocabulary,
+    }
     head = {"Q8_0": "Q8_0", "F16": "F16"}.get(mix, "Q6_K")
     tensors: list[Tensor] = [("token_embd.weight", (width, vocabulary), head if tied else base)]
     if rope:
@@ -105,13 +129,15 @@ def llama(
         b = f"blk.{i}."
         tensors += [
             (f"{b}attn_norm.weight", (width,), "F32"),
-            (f"{b}attn_q.weight", (width, width), base), (f"{b}attn_k.weight", (width, kv), base),
+            (f"{b}attn_q.weight", (width, width), base),
+            (f"{b}attn_k.weight", (width, kv), base),
             (f"{b}attn_v.weight", (width, kv), wider),
             (f"{b}attn_output.weight", (width, width), base),
             (f"{b}ffn_norm.weight", (width,), "F32"),
-            (f"{b}ffn_gate.weight", (width, ffn), base), (f"{b}ffn_up.weight", (width, ffn), base),
+            (f"{b}ffn_gate.weight", (width, ffn), base),
+            (f"{b}ffn_up.weight", (width, ffn), base),
             (f"{b}ffn_down.weight", (ffn, width), wider),
-        ]  # fmt: skip
+        ]
     tensors.append(("output_norm.weight", (width,), "F32"))
     if not tied:
         tensors.append(("output.weight", (width, vocabulary), head))

@@ -37,8 +37,9 @@ def test_counts_equal_those_of_the_model_itself(name: str, load: Callable[..., W
     assert net.macs == macs
 
 
-@pytest.mark.parametrize(("name", "macs"), [("nasnet_a_large", 10_283_796_000),
-                                            ("pnasnet5_large", 10_817_985_120)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "macs"), [("nasnet_a_large", 10_283_796_000), ("pnasnet5_large", 10_817_985_120)]
+)
 def test_counts_at_another_image_size(name: str, macs: int, load: Callable[..., Workload]) -> None:
     assert load(name).bind({"height": 224, "width": 224}).macs == macs
 
@@ -121,9 +122,7 @@ TRACED = {
 def digest(net: Workload) -> str:
     """Name a graph by what it computes; parts of a sum, product or concatenation have no order."""
     graph = net.graph().unroll(net.parameters)
-    found = {
-        name: named("input", shape_of(net, graph.tensors[name]), []) for name in graph.inputs
-    }  # fmt: skip
+    found = {name: named("input", shape_of(net, graph.tensors[name]), []) for name in graph.inputs}
     kinds = {"depthwise": "conv", "gemm": "linear", "copy": "concat"}
     for _, op in graph.walk():
         function = dict(op.attributes).get("function", "")
@@ -194,8 +193,12 @@ def test_a_dense_layer_reads_all_that_came_before_it(load: Callable[..., Workloa
 def test_mixed_blocks_have_the_channels_of_the_paper(load: Callable[..., Workload]) -> None:
     net = load("inception_v3")
     found = {name: shape(net, name)[1:] for name in ("mixed5b", "mixed6a", "mixed7a", "mixed7c")}
-    assert found == {"mixed5b": (256, 35, 35), "mixed6a": (768, 17, 17), "mixed7a": (1280, 8, 8),
-                     "mixed7c": (2048, 8, 8)}  # fmt: skip
+    assert found == {
+        "mixed5b": (256, 35, 35),
+        "mixed6a": (768, 17, 17),
+        "mixed7a": (1280, 8, 8),
+        "mixed7c": (2048, 8, 8),
+    }
 
 
 def test_the_backbone_keeps_an_eighth_of_the_image(load: Callable[..., Workload]) -> None:
@@ -204,8 +207,9 @@ def test_the_backbone_keeps_an_eighth_of_the_image(load: Callable[..., Workload]
     assert shape(net, "upsample") == (1, 21, 512, 384)
     convolutions = [op for _, op in net.graph().walk() if op.kind == "conv"]
     dilations = {op.name: dict(op.attributes)["dilation"] for op in convolutions}
-    assert [dilations[f"layer{i}"] for i in ("3.0.conv2", "3.1.conv2", "4.0.conv2", "4.1.conv2")] \
-        == [(1, 1), (2, 2), (2, 2), (4, 4)]  # fmt: skip
+    assert [
+        dilations[f"layer{i}"] for i in ("3.0.conv2", "3.1.conv2", "4.0.conv2", "4.1.conv2")
+    ] == [(1, 1), (2, 2), (2, 2), (4, 4)]
 
 
 def test_clips_shrink_in_time_where_they_shrink_in_space(load: Callable[..., Workload]) -> None:
@@ -261,10 +265,14 @@ def test_folding_leaves_products_alone(name: str, load: Callable[..., Workload])
 
 @pytest.mark.parametrize(
     ("name", "extents"),
-    [("lraspp_mobilenet_v3_large", {"width_multiplier": [0.5, 1.0, 1.4]}),
-     ("nasnet_a_mobile", {"height": [224, 160, 97]}), ("densenet121", {"width": [224, 160, 250]}),
-     ("s3d", {"frames": [16, 32, 64]}), ("deeplabv3_resnet50", {"height": [520, 224, 300]})],
-)  # fmt: skip
+    [
+        ("lraspp_mobilenet_v3_large", {"width_multiplier": [0.5, 1.0, 1.4]}),
+        ("nasnet_a_mobile", {"height": [224, 160, 97]}),
+        ("densenet121", {"width": [224, 160, 250]}),
+        ("s3d", {"frames": [16, 32, 64]}),
+        ("deeplabv3_resnet50", {"height": [520, 224, 300]}),
+    ],
+)
 def test_many_sizes_equal_one_at_a_time(
     name: str, extents: dict[str, list[int]], load: Callable[..., Workload]
 ) -> None:
@@ -316,15 +324,21 @@ def test_fields_that_do_not_fit_are_told(name: str, settings: dict[str, Any], te
 @pytest.mark.parametrize(
     ("name", "device", "precision"),
     [
-        ("densenet121", "rk3588", "int8"), ("inception_v3", "edge_tpu", "int8"),
-        ("fcn_resnet50", "jetson_agx_orin", "fp16"), ("deeplabv3_resnet50", "apple_m2", "fp16"),
-        ("r2plus1d_18", "a100", "fp16"), ("s3d", "zen4_core", "fp32"),
-        ("transformer_base", "h100", "bf16"), ("nasnet_a_mobile", "raspberry_pi_5", "fp32"),
-        ("nasnet_a_large", "tpu_v1", "int8"), ("pnasnet5_large", "gemmini_16x16", "int8"),
+        ("densenet121", "rk3588", "int8"),
+        ("inception_v3", "edge_tpu", "int8"),
+        ("fcn_resnet50", "jetson_agx_orin", "fp16"),
+        ("deeplabv3_resnet50", "apple_m2", "fp16"),
+        ("r2plus1d_18", "a100", "fp16"),
+        ("s3d", "zen4_core", "fp32"),
+        ("transformer_base", "h100", "bf16"),
+        ("nasnet_a_mobile", "raspberry_pi_5", "fp32"),
+        ("nasnet_a_large", "tpu_v1", "int8"),
+        ("pnasnet5_large", "gemmini_16x16", "int8"),
         ("lraspp_mobilenet_v3_large", "apple_m1", "fp16"),
-        ("amoebanet_d", "rtx_4090", "fp16"), ("darts_imagenet", "eyeriss", "int16"),
+        ("amoebanet_d", "rtx_4090", "fp16"),
+        ("darts_imagenet", "eyeriss", "int16"),
     ],
-)  # fmt: skip
+)
 def test_each_is_predicted_on_a_device(name: str, device: str, precision: str) -> None:
     net = find(name)
     # vLLM computes the head of the last token alone.

@@ -48,41 +48,57 @@ def body(op: str, read: str, write: str) -> Any:
 
 
 def choice(condition: str, then: str = "Exp", other: str = "Neg") -> Any:
-    return node("If", [condition], ["y"], then_branch=body(then, "x", "p"),
-                else_branch=body(other, "x", "q"))  # fmt: skip
+    return node(
+        "If",
+        [condition],
+        ["y"],
+        then_branch=body(then, "x", "p"),
+        else_branch=body(other, "x", "q"),
+    )
 
 
 ROWS = [node("Shape", ["x"], ["s"]), node("Gather", ["s", "zero"], ["n"])]
 WORKED_OUT = [
-    *ROWS, node("Concat", ["two", "n", "four"], ["t"], axis=0), node("Exp", ["x"], ["e"]),
-    node("Expand", ["e", "t"], ["r"]), node("Neg", ["r"], ["y"]),
-]  # fmt: skip
+    *ROWS,
+    node("Concat", ["two", "n", "four"], ["t"], axis=0),
+    node("Exp", ["x"], ["e"]),
+    node("Expand", ["e", "t"], ["r"]),
+    node("Neg", ["r"], ["y"]),
+]
 INTEGERS = {name: np.array([n]) for name, n in {"zero": 0, "two": 2, "four": 4, "six": 6}.items()}
 SMALL: dict[str, tuple[list[Any], list[Any]]] = {
     "shapes that are fixed are folded": ([6, 4], WORKED_OUT),
     "shapes that are free are worked out": (["n", 4], WORKED_OUT),
     "a choice by a fixed shape is made on loading": (
-        [6, 4], [*ROWS, node("Equal", ["n", "six"], ["c"]), choice("c")],
+        [6, 4],
+        [*ROWS, node("Equal", ["n", "six"], ["c"]), choice("c")],
     ),
     "a choice by a free shape is made in every run": (
-        ["n", 4], [*ROWS, node("Equal", ["n", "six"], ["c"]), choice("c")],
+        ["n", 4],
+        [*ROWS, node("Equal", ["n", "six"], ["c"]), choice("c")],
     ),
     "an Identity is no node": (
-        [6, 4], [node("Exp", ["x"], ["e"]), node("Identity", ["e"], ["i"]),
-                 node("Neg", ["i"], ["y"])],
+        [6, 4],
+        [node("Exp", ["x"], ["e"]), node("Identity", ["e"], ["i"]), node("Neg", ["i"], ["y"])],
     ),
     "nor is a Cast to the same format": (
-        [6, 4], [node("Exp", ["x"], ["e"]), node("Cast", ["e"], ["i"], to=1),
-                 node("Neg", ["i"], ["y"])],
+        [6, 4],
+        [node("Exp", ["x"], ["e"]), node("Cast", ["e"], ["i"], to=1), node("Neg", ["i"], ["y"])],
     ),
     "but an Identity that is all of a body is one": (
-        ["n", 4], [*ROWS, node("Equal", ["n", "six"], ["c"]), choice("c", "Identity")],
+        ["n", 4],
+        [*ROWS, node("Equal", ["n", "six"], ["c"]), choice("c", "Identity")],
     ),
     "axes come and go": (
-        [6, 4], [node("Exp", ["x"], ["e"]), node("Unsqueeze", ["e", "zero"], ["u"]),
-                 node("Neg", ["u"], ["v"]), node("Squeeze", ["v", "zero"], ["y"])],
+        [6, 4],
+        [
+            node("Exp", ["x"], ["e"]),
+            node("Unsqueeze", ["e", "zero"], ["u"]),
+            node("Neg", ["u"], ["v"]),
+            node("Squeeze", ["v", "zero"], ["y"]),
+        ],
     ),
-}  # fmt: skip
+}
 KERNELS = {"Exp", "Neg", "Expand"}
 
 
@@ -102,8 +118,11 @@ def test_views_are_those_that_onnxruntime_dispatches(
 def test_stored_numbers_that_are_inputs_too_are_not_folded(
     onnx_file: Callable[..., Path], tmp_path: Path
 ) -> None:
-    nodes = [node("Reshape", ["b", "six"], ["r"]), node("Exp", ["r"], ["e"]),
-             node("Add", ["x", "e"], ["y"])]  # fmt: skip
+    nodes = [
+        node("Reshape", ["b", "six"], ["r"]),
+        node("Exp", ["r"], ["e"]),
+        node("Add", ["x", "e"], ["y"]),
+    ]
     weights = INTEGERS | {"b": np.ones((1, 6), np.float32)}
     fixed = onnx_file(nodes, {"x": [6]}, ["y"], weights, opset=13, name="fixed.onnx")
     free = onnx_file(nodes, {"x": [6], "b": [1, 6]}, ["y"], weights, opset=13)
@@ -138,9 +157,12 @@ def test_a_network_full_of_choices(samples: int, rate: int, tmp_path: Path) -> N
 
 FREE = Runtime(name="r")
 COSTS = Runtime(
-    name="r", per_operator=3e-7, per_run=5e-6, per_subgraph=6e-7,  # pyright: ignore[reportArgumentType]
+    name="r",
+    per_operator=3e-7,
+    per_run=5e-6,
+    per_subgraph=6e-7,  # pyright: ignore[reportArgumentType]
     semantics={"dispatches_views": True, "runs_dead_branches": True},  # pyright: ignore[reportArgumentType]
-)  # fmt: skip
+)
 
 
 def test_each_costs_its_dispatch_and_nothing_else(onnx_file: Callable[..., Path]) -> None:
@@ -166,13 +188,18 @@ def test_each_costs_its_dispatch_and_nothing_else(onnx_file: Callable[..., Path]
 
 def test_an_array_of_trips_is_as_many_networks(onnx_file: Callable[..., Path]) -> None:
     inner = helper.make_graph(
-        [node("Identity", ["c"], ["d"]), node("Exp", ["a"], ["b"])], "body",
-        [helper.make_tensor_value_info("i", TensorProto.INT64, []),
-         helper.make_tensor_value_info("c", TensorProto.BOOL, []),
-         helper.make_tensor_value_info("a", TensorProto.FLOAT, [6, 4])],
-        [helper.make_tensor_value_info("d", TensorProto.BOOL, []),
-         helper.make_tensor_value_info("b", TensorProto.FLOAT, [6, 4])],
-    )  # fmt: skip
+        [node("Identity", ["c"], ["d"]), node("Exp", ["a"], ["b"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("a", TensorProto.FLOAT, [6, 4]),
+        ],
+        [
+            helper.make_tensor_value_info("d", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("b", TensorProto.FLOAT, [6, 4]),
+        ],
+    )
     nodes = [
         node("Cast", ["k"], ["times"], to=7),
         node("Loop", ["times", "", "x"], ["y"], "l", body=inner),

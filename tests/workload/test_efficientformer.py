@@ -8,8 +8,14 @@ import pytest
 from perfmodel.workload.workload import Workload
 
 #: Multiply-accumulates of L1 in billions by part: stem, embeddings, MLPs of both kinds, attention.
-SPLIT = {"stem": 0.041, "embed": 0.115, "mlp4d": 0.997, "mlp3d": 0.079, "linear": 0.056,
-         "products": 0.003}  # fmt: skip
+SPLIT = {
+    "stem": 0.041,
+    "embed": 0.115,
+    "mlp4d": 0.997,
+    "mlp3d": 0.079,
+    "linear": 0.056,
+    "products": 0.003,
+}
 
 
 def test_parts_of_l1(load: Callable[..., Workload]) -> None:

@@ -100,19 +100,23 @@ def test_the_softmax_of_an_unfused_attention_falls_back(core: Device) -> None:
     said = {"fusion": {"attention": "unfused"}}
     plain = pm.predict(bert, core, precision="int8", runtime=Runtime(name="r", **said))  # pyright: ignore[reportArgumentType]
     wide = pm.predict(
-        bert, core, precision="int8",
+        bert,
+        core,
+        precision="int8",
         runtime=Runtime(name="r", executes={"softmax": ("fp32",)}, **said),  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
+    )
     scores = 12 * 128 * 128
     more = wide.traffic_bytes["dram"] - plain.traffic_bytes["dram"]
     assert more == 12 * scores * 4 * 4, "four passes of fp32 a layer"
     launched = [
         pm.predict(
-            bert, core, precision="int8",
+            bert,
+            core,
+            precision="int8",
             runtime=Runtime(name="r", per_operator=1e-6, executes=rules, **said),  # pyright: ignore[reportArgumentType]
         ).latency_s
         for rules in ({}, {"softmax": ("fp32",)})
-    ]  # fmt: skip
+    ]
     waited = wide.latency_s - plain.latency_s
     assert launched[1] - launched[0] - waited == pytest.approx(24e-6), "two more kernels a layer"
     ops = {p: np.sum(p.table["count"] * p.table["vector_ops"]) for p in (plain, wide)}
@@ -131,8 +135,14 @@ def test_conversions_of_layout_come_last_in_what_is_added() -> None:
         executed(graph, ExecutionPolicy(executes=rules), "int8"), layout
     )
     assert [op.kind for _, op in found.walk()] == [
-        "conv", "copy", "quantise", "elementwise", "quantise", "copy", "conv"
-    ]  # fmt: skip
+        "conv",
+        "copy",
+        "quantise",
+        "elementwise",
+        "quantise",
+        "copy",
+        "conv",
+    ]
     alone = ExecutionPolicy(layout=layout)
     assert not alone.rewrites
     assert executed(graph, alone, "int8") is executed(graph, alone, "fp32"), "of any format"
@@ -227,8 +237,9 @@ def test_every_sequence_takes_the_host_time(core: Device) -> None:
 
 def test_points_equal_single_predictions(core: Device) -> None:
     said: dict[str, Any] = {
-        "executes": {"softmax": ("fp32",), "gelu": ("fp32",)}, "per_sequence": 1e-4,
-    }  # fmt: skip
+        "executes": {"softmax": ("fp32",), "gelu": ("fp32",)},
+        "per_sequence": 1e-4,
+    }
     tokens = np.array([8.0, 64.0, 300.0])
     many = ask(pm.workload("bert_base", tokens=tokens), core, **said).latency_s
     ones = [ask(pm.workload("bert_base", tokens=t), core, **said).latency_s for t in tokens]

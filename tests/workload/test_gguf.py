@@ -25,12 +25,32 @@ from tests.workload.tensors_of_huggingface import DATA, TENSORS, config, tensors
 
 MAC = "apple_m2_max"
 SMALL = {"layers": 4, "width": 256, "heads": 4, "kv_heads": 2, "ffn": 512, "vocabulary": 1000}
-LLAMA_3_8B = {"layers": 32, "width": 4096, "heads": 32, "kv_heads": 8, "ffn": 14336,
-              "vocabulary": 128256}  # fmt: skip
-LLAMA_2_7B = {"layers": 32, "width": 4096, "heads": 32, "kv_heads": 32, "ffn": 11008,
-              "vocabulary": 32000}  # fmt: skip
-LLAMA_3_2_1B = {"layers": 16, "width": 2048, "heads": 32, "kv_heads": 8, "ffn": 8192,
-                "vocabulary": 128256, "tied": True, "rope": 32}  # fmt: skip
+LLAMA_3_8B = {
+    "layers": 32,
+    "width": 4096,
+    "heads": 32,
+    "kv_heads": 8,
+    "ffn": 14336,
+    "vocabulary": 128256,
+}
+LLAMA_2_7B = {
+    "layers": 32,
+    "width": 4096,
+    "heads": 32,
+    "kv_heads": 32,
+    "ffn": 11008,
+    "vocabulary": 32000,
+}
+LLAMA_3_2_1B = {
+    "layers": 16,
+    "width": 2048,
+    "heads": 32,
+    "kv_heads": 8,
+    "ffn": 8192,
+    "vocabulary": 128256,
+    "tied": True,
+    "rope": 32,
+}
 
 
 def test_formats_have_the_bits_of_ggmls_blocks() -> None:
@@ -44,12 +64,17 @@ def test_formats_have_the_bits_of_ggmls_blocks() -> None:
 #: Llama-3.2-1B-Instruct, TheBloke's Llama-2-7B), in GB. A file holds its vocabulary beside the
 #: tensors: 7.8 MB for Llama 3, 0.7 MB for Llama 2 (llama.cpp's models/ggml-vocab-llama-*.gguf).
 PUBLISHED = [
-    (LLAMA_3_8B, "Q4_K_M", 4.92, 7.8), (LLAMA_3_8B, "Q5_K_M", 5.733, 7.8),
-    (LLAMA_3_8B, "Q6_K", 6.596, 7.8), (LLAMA_3_8B, "Q8_0", 8.541, 7.8),
-    (LLAMA_2_7B, "Q4_0", 3.826, 0.7), (LLAMA_2_7B, "Q4_K_M", 4.081, 0.7),
-    (LLAMA_2_7B, "Q5_K_M", 4.783, 0.7), (LLAMA_2_7B, "Q8_0", 7.161, 0.7),
-    (LLAMA_3_2_1B, "Q4_K_M", 0.808, 7.8), (LLAMA_3_2_1B, "Q8_0", 1.321, 7.8),
-]  # fmt: skip
+    (LLAMA_3_8B, "Q4_K_M", 4.92, 7.8),
+    (LLAMA_3_8B, "Q5_K_M", 5.733, 7.8),
+    (LLAMA_3_8B, "Q6_K", 6.596, 7.8),
+    (LLAMA_3_8B, "Q8_0", 8.541, 7.8),
+    (LLAMA_2_7B, "Q4_0", 3.826, 0.7),
+    (LLAMA_2_7B, "Q4_K_M", 4.081, 0.7),
+    (LLAMA_2_7B, "Q5_K_M", 4.783, 0.7),
+    (LLAMA_2_7B, "Q8_0", 7.161, 0.7),
+    (LLAMA_3_2_1B, "Q4_K_M", 0.808, 7.8),
+    (LLAMA_3_2_1B, "Q8_0", 1.321, 7.8),
+]
 
 
 @pytest.mark.parametrize(("shape", "mix", "gigabytes", "vocabulary"), PUBLISHED)
@@ -84,8 +109,10 @@ def test_each_tensor_keeps_its_type_layer_by_layer(tmp_path: Path) -> None:
     assert by_name["layer_2.ffn_norm.weight"] == by_name["final_norm.weight"] == "fp32"
 
 
-@pytest.mark.parametrize(("device", "runtime"), [(MAC, None), ("raspberry_pi_5", None),
-                                                 ("rtx_4090", "llama_cpp_cuda_2025")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("device", "runtime"),
+    [(MAC, None), ("raspberry_pi_5", None), ("rtx_4090", "llama_cpp_cuda_2025")],
+)
 def test_the_file_costs_what_its_mixture_costs_by_name(
     device: str, runtime: str | None, tmp_path: Path
 ) -> None:
@@ -94,8 +121,9 @@ def test_the_file_costs_what_its_mixture_costs_by_name(
     path = write(tmp_path / "m.gguf", keys, held)
     for phase in ({"phase": "decode", "context": 1000}, {"phase": "prefill", "prompt": 300}):
         file = predict(find(path, phase), hardware(device), runtime=runtime)
-        name = predict(find("llama_3_8b", phase), hardware(device), precision="q4_k_m",
-                       runtime=runtime)  # fmt: skip
+        name = predict(
+            find("llama_3_8b", phase), hardware(device), precision="q4_k_m", runtime=runtime
+        )
         assert file.latency_s == pytest.approx(float(name.latency_s), rel=0.005)
         assert file.weight_bytes == pytest.approx(float(name.weight_bytes), rel=0.001)
 
@@ -111,10 +139,16 @@ def test_phases_share_the_weights_and_survive_pickling(tmp_path: Path) -> None:
         again = predict(pickle.loads(pickle.dumps(work)), hardware(MAC))
         assert again.latency_s == found.latency_s
         unrolled = work.graph().unroll({**work.parameters, "generate": 2})
-        bits = {n: float(format_named(t.format).bits) for n, t in unrolled.tensors.items()
-                if t.role == "weight"}  # fmt: skip
-        sizes = {n: float(work.number(t.elements)) for n, t in unrolled.tensors.items()
-                 if t.role == "weight"}  # fmt: skip
+        bits = {
+            n: float(format_named(t.format).bits)
+            for n, t in unrolled.tensors.items()
+            if t.role == "weight"
+        }
+        sizes = {
+            n: float(work.number(t.elements))
+            for n, t in unrolled.tensors.items()
+            if t.role == "weight"
+        }
         assert sum(bits[n] * sizes[n] for n in bits) / 8 == total
 
 
@@ -134,19 +168,50 @@ def test_the_real_file_is_read_as_it_is(tmp_path: Path) -> None:
 
 #: Models whose tensors llama.cpp's converter renames, and what their headers say beside sizes.
 WRITTEN = {
-    "llama_2_7b": "llama", "llama_3_8b": "llama", "qwen_2_5_7b": "qwen2", "qwen_3_8b": "qwen3",
-    "gemma_2_2b": "gemma2", "gemma_3_1b": "gemma3", "phi_3_mini": "phi3", "gpt2": "gpt2",
-    "mamba_130m": "mamba", "bert_base_uncased": "bert", "qwen_1_5_moe": "qwen2moe",
-    "mixtral_8x7b": "llama", "qwen_3_30b_a3b": "qwen3moe", "deepseek_v3": "deepseek2",
-    "gpt_oss_20b": "gpt-oss", "falcon_7b": "falcon", "falcon_40b": "falcon", "phi_2": "phi2",
-    "olmo_1b": "olmo", "olmo_2_7b": "olmo2", "stablelm_2_1_6b": "stablelm",
-    "starcoder2_3b": "starcoder2", "pythia_1_4b": "gptneox", "command_r": "command-r",
-    "gptj_6b": "gptj", "phi_3_5_moe": "phimoe", "gemma_2b": "gemma", "mpt_7b": "mpt",
-}  # fmt: skip
+    "llama_2_7b": "llama",
+    "llama_3_8b": "llama",
+    "qwen_2_5_7b": "qwen2",
+    "qwen_3_8b": "qwen3",
+    "gemma_2_2b": "gemma2",
+    "gemma_3_1b": "gemma3",
+    "phi_3_mini": "phi3",
+    "gpt2": "gpt2",
+    "mamba_130m": "mamba",
+    "bert_base_uncased": "bert",
+    "qwen_1_5_moe": "qwen2moe",
+    "mixtral_8x7b": "llama",
+    "qwen_3_30b_a3b": "qwen3moe",
+    "deepseek_v3": "deepseek2",
+    "gpt_oss_20b": "gpt-oss",
+    "falcon_7b": "falcon",
+    "falcon_40b": "falcon",
+    "phi_2": "phi2",
+    "olmo_1b": "olmo",
+    "olmo_2_7b": "olmo2",
+    "stablelm_2_1_6b": "stablelm",
+    "starcoder2_3b": "starcoder2",
+    "pythia_1_4b": "gptneox",
+    "command_r": "command-r",
+    "gptj_6b": "gptj",
+    "phi_3_5_moe": "phimoe",
+    "gemma_2b": "gemma",
+    "mpt_7b": "mpt",
+}
 
 
-LAYER_NORM = {"bert", "gpt2", "falcon", "phi2", "olmo", "stablelm", "starcoder2", "gptneox",
-              "command-r", "gptj", "mpt"}  # fmt: skip
+LAYER_NORM = {
+    "bert",
+    "gpt2",
+    "falcon",
+    "phi2",
+    "olmo",
+    "stablelm",
+    "starcoder2",
+    "gptneox",
+    "command-r",
+    "gptj",
+    "mpt",
+}
 
 
 def converted(model: str, told: dict[str, Any]) -> Iterator[Tensor]:
@@ -165,9 +230,14 @@ def converted(model: str, told: dict[str, Any]) -> Iterator[Tensor]:
                 outputs, inputs = inputs, outputs
             new = [count, outputs, inputs] if kind == "weight" else [count, outputs]
             half = [count, outputs // 2, *new[2:]]
-            parts = {f"{layer}.ffn_down_exps.{kind}": new} if "down" in name else {
-                f"{layer}.ffn_gate_exps.{kind}": half, f"{layer}.ffn_up_exps.{kind}": half,
-            }  # fmt: skip
+            parts = (
+                {f"{layer}.ffn_down_exps.{kind}": new}
+                if "down" in name
+                else {
+                    f"{layer}.ffn_gate_exps.{kind}": half,
+                    f"{layer}.ffn_up_exps.{kind}": half,
+                }
+            )
         elif "e_score_correction" in name:
             parts = {f"{layer}.exp_probs_b.bias": shape}
         elif arch == "gpt2" and len(shape) == 2 and ".c_" in name:
@@ -180,7 +250,7 @@ def converted(model: str, told: dict[str, Any]) -> Iterator[Tensor]:
             parts = {
                 f"{block}.attn_k_b.weight": [heads, rank, told["qk_nope_head_dim"]],
                 f"{block}.attn_v_b.weight": [heads, told["v_head_dim"], rank],
-            }  # fmt: skip
+            }
         for new, extents in parts.items():
             if not new.endswith((".weight", ".bias", "ssm_a", "ssm_d")):
                 new = f"{new}.weight"
@@ -201,8 +271,9 @@ def keys_of(model: str, told: dict[str, Any]) -> dict[str, Any]:
     width = first("hidden_size", "n_embd", "d_model")
     found: dict[str, Any] = {
         "block_count": first("num_hidden_layers", "n_layer", "n_layers"),
-        "context_length": 4096, "embedding_length": width,
-    }  # fmt: skip
+        "context_length": 4096,
+        "embedding_length": width,
+    }
     if heads:
         one = told.get("multi_query") and not told.get("new_decoder_architecture")
         found["feed_forward_length"] = first("intermediate_size", "ffn_hidden_size") or 4 * width
@@ -224,15 +295,22 @@ def keys_of(model: str, told: dict[str, Any]) -> dict[str, Any]:
     if arch == "deepseek2":
         rank, rope = told["kv_lora_rank"], told["qk_rope_head_dim"]
         found |= {
-            "attention.q_lora_rank": told["q_lora_rank"], "attention.kv_lora_rank": rank,
-            "attention.head_count_kv": 1, "attention.key_length": rank + rope,
-            "attention.value_length": rank, "attention.value_length_mla": told["v_head_dim"],
+            "attention.q_lora_rank": told["q_lora_rank"],
+            "attention.kv_lora_rank": rank,
+            "attention.head_count_kv": 1,
+            "attention.key_length": rank + rope,
+            "attention.value_length": rank,
+            "attention.value_length_mla": told["v_head_dim"],
             "attention.key_length_mla": told["qk_nope_head_dim"] + rope,
             "rope.dimension_count": rope,
-        }  # fmt: skip
+        }
     if arch == "mamba":
-        found |= {"ssm.conv_kernel": 4, "ssm.inner_size": 1536, "ssm.state_size": 16,
-                  "ssm.time_step_rank": 48}  # fmt: skip
+        found |= {
+            "ssm.conv_kernel": 4,
+            "ssm.inner_size": 1536,
+            "ssm.state_size": 16,
+            "ssm.time_step_rank": 48,
+        }
     return {"general.architecture": arch, **{f"{arch}.{k}": v for k, v in found.items()}}
 
 
@@ -270,8 +348,11 @@ def test_the_cache_and_the_context_follow_from_the_header(tmp_path: Path) -> Non
     short = find(write(tmp_path / "b.gguf", keys, held))
     assert short.parameters["context"] == 300
     assert "trained on contexts up to 300 tokens" in short.notes
-    kv8 = predict(find(tmp_path / "a.gguf", {"context": 500}), hardware(MAC),
-                  precision="w=q8_0,a=fp16,kv=q8_0")  # fmt: skip
+    kv8 = predict(
+        find(tmp_path / "a.gguf", {"context": 500}),
+        hardware(MAC),
+        precision="w=q8_0,a=fp16,kv=q8_0",
+    )
     assert kv8.kv_bytes == pytest.approx(cache * 8.5 / 16)
 
 
@@ -385,8 +466,10 @@ def test_missing_foreign_and_misshapen_tensors_are_all_named(tmp_path: Path) -> 
     keys, held = llama(**SMALL, mix="Q4_0")
     changed = [t for t in held if t[0] != "blk.2.attn_v.weight"]
     changed[changed.index(("blk.1.ffn_up.weight", (256, 512), "Q4_0"))] = (
-        "blk.1.ffn_up.weight", (256, 480), "Q4_0",
-    )  # fmt: skip
+        "blk.1.ffn_up.weight",
+        (256, 480),
+        "Q4_0",
+    )
     changed.append(("blk.3.adapter.weight", (256, 4096), "Q4_0"))
     told = "\n".join(refused(tmp_path / "a.gguf", keys, changed))
     assert "has no tensor 'blk.2.attn_v.weight'" in told
@@ -463,18 +546,27 @@ def test_a_smaller_type_never_moves_more(
     tmp_path_factory: pytest.TempPathFactory, chosen: list[int], which: int, less: int
 ) -> None:
     """Of one kind of tensor in every other layer; nothing else of the file changes."""
-    keys, held = llama(layers=4, width=512, heads=8, kv_heads=2, ffn=1024, vocabulary=2048,
-                       mix="Q8_0")  # fmt: skip
+    keys, held = llama(
+        layers=4, width=512, heads=8, kv_heads=2, ffn=1024, vocabulary=2048, mix="Q8_0"
+    )
     kinds = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
     found: list[tuple[float, float]] = []
     for narrow in (False, True):
         types = dict(zip(kinds, chosen, strict=True))
         tensors = [
-            (name, shape, type_ if (kind := name.split(".")[-2]) not in types else BY_BITS[
-                max(0, types[kind] - less) if narrow and kind == kinds[which]
-                and int(name.split(".")[1]) % 2 else types[kind]])
+            (
+                name,
+                shape,
+                type_
+                if (kind := name.split(".")[-2]) not in types
+                else BY_BITS[
+                    max(0, types[kind] - less)
+                    if narrow and kind == kinds[which] and int(name.split(".")[1]) % 2
+                    else types[kind]
+                ],
+            )
             for name, shape, type_ in held
-        ]  # fmt: skip
+        ]
         path = write(tmp_path_factory.mktemp("law") / "m.gguf", keys, tensors)
         one = predict(find(path, {"phase": "decode", "context": 100}), hardware(MAC))
         stored = sum(bytes_of(shape, type_) for _, shape, type_ in tensors)

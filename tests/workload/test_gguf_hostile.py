@@ -58,12 +58,26 @@ def test_every_cut_is_told(tmp_path: Path) -> None:
         (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**60), "1152921504606846976 keys"),
         (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**63) + bytes(40), "a key of 922337203685477580"),
         (header({"a": 1})[:-4] + b"\x01", "in the middle of a value"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("a") + struct.pack("<I", 77) + bytes(9),
-         "unknown type of value 77"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("a")
-         + struct.pack("<IIQ", 9, 4, 2**62) + bytes(9), "an array of 4611686018427387904"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("a")
-         + struct.pack("<IIQ", 9, 8, 2**62) + bytes(9), "an array of 4611686018427387904"),
+        (
+            b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("a") + struct.pack("<I", 77) + bytes(9),
+            "unknown type of value 77",
+        ),
+        (
+            b"GGUF"
+            + struct.pack("<IQQ", 3, 0, 1)
+            + text("a")
+            + struct.pack("<IIQ", 9, 4, 2**62)
+            + bytes(9),
+            "an array of 4611686018427387904",
+        ),
+        (
+            b"GGUF"
+            + struct.pack("<IQQ", 3, 0, 1)
+            + text("a")
+            + struct.pack("<IIQ", 9, 8, 2**62)
+            + bytes(9),
+            "an array of 4611686018427387904",
+        ),
         (header({"a": 1, "b": 2}).replace(text("b"), text("a")), "'a' stands there twice"),
         (header({"a": [[[[1]]]]}), "arrays inside arrays"),
         (header({"a": True})[:-1] + b"\x07", "7 is no flag"),
@@ -73,12 +87,14 @@ def test_every_cut_is_told(tmp_path: Path) -> None:
         (header({}, [("t", (2**40, 2**40), "F32")]), "'t' has the shape"),
         (header({}, [("t", (33, 4), "Q4_0")]), "a multiple of 32"),
         (header({}, [("t", (4,), "F32"), ("t", (4,), "F32")]), "'t' stands there twice"),
-        (header({}, [("t", (4,), "F32"), ("u", (4,), "F32")])[:-8] + struct.pack("<Q", 7),
-         "'u' begins at 7 of the data"),
+        (
+            header({}, [("t", (4,), "F32"), ("u", (4,), "F32")])[:-8] + struct.pack("<Q", 7),
+            "'u' begins at 7 of the data",
+        ),
         (header({}, [("t", (4,), "F32")])[:-12] + struct.pack("<IQ", 4, 0), "unknown type 4"),
         (header({"general.architecture": b"\xff\xfe"}, HELD), "no reader for the architecture"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said(raw: bytes, said: str, tmp_path: Path) -> None:
     assert said in refused(tmp_path / "m.gguf", raw)
 
@@ -185,11 +201,16 @@ def test_mutated_safetensors_are_refused_or_read(tmp_path: Path) -> None:
 
 
 def test_deep_and_odd_json_of_safetensors(tmp_path: Path) -> None:
-    for i, head in enumerate((
-        b"{" + b'"a":{' * 50_000, json.dumps({"a": 1}).encode(), b"{}", b"[1]",
-        json.dumps({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}).encode(),
-        json.dumps({"a": {"dtype": "F32", "shape": [10**30], "data_offsets": [0, 4]}}).encode(),
-    )):  # fmt: skip
+    for i, head in enumerate(
+        (
+            b"{" + b'"a":{' * 50_000,
+            json.dumps({"a": 1}).encode(),
+            b"{}",
+            b"[1]",
+            json.dumps({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}).encode(),
+            json.dumps({"a": {"dtype": "F32", "shape": [10**30], "data_offsets": [0, 4]}}).encode(),
+        )
+    ):
         path = tmp_path / f"{i}.safetensors"
         path.write_bytes(struct.pack("<Q", len(head)) + head + bytes(16))
         with pytest.raises(InputError):

@@ -35,8 +35,9 @@ def stack(layers: int, phase: int = 1) -> Graph:
         with g.repeat(layers, "layer"):
             kv = g.tensor("kv", (1, 4, 16), role="kv")
             y = g.linear(x, 24, name="qkv")
-            y = g.attention(y, batch=1, queries=4, keys=4, heads=2, head_dim=4, cache=kv,
-                            cached=True)  # fmt: skip
+            y = g.attention(
+                y, batch=1, queries=4, keys=4, heads=2, head_dim=4, cache=kv, cached=True
+            )
             x = g.elementwise("add", x, g.linear(y, 8, name="out"))
         g.output(g.linear(x, 50, weight=table, bias=False, name="head"))
     return g.build()

@@ -46,9 +46,13 @@ PUBLISHED = {
 
 #: Files that `test_huggingface_counts` holds against papers.
 ELSEWHERE = {
-    "rwkv_5_1_5b", "rwkv_6_1_6b", "rwkv_7_0_1b", "rwkv_7_1_5b", "smallthinker_21b_a3b",
+    "rwkv_5_1_5b",
+    "rwkv_6_1_6b",
+    "rwkv_7_0_1b",
+    "rwkv_7_1_5b",
+    "smallthinker_21b_a3b",
     "smallthinker_4b_a0_6b",
-}  # fmt: skip
+}
 
 
 def config(name: str) -> dict[str, Any]:
@@ -127,8 +131,10 @@ def written(folder: Path, data: Any) -> Path:
 
 def test_qwen_windows_begin_after_the_first_layers(tmp_path: Path) -> None:
     data = config("qwen_2_5_7b") | {
-        "use_sliding_window": True, "max_window_layers": 21, "sliding_window": 1024,
-    }  # fmt: skip
+        "use_sliding_window": True,
+        "max_window_layers": 21,
+        "sliding_window": 1024,
+    }
     w = find(written(tmp_path, data), {"context": 10_000})
     stored = lower(w.graph()).bind(w.parameters).stored["kv"]
     assert float(np.sum(stored)) == 2 * 4 * 128 * (7 * 1024 + 21 * 10_000)
@@ -172,8 +178,13 @@ def faults(path: Path) -> list[str]:
 
 
 REQUIRED = {
-    "llama_3_8b": ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
-                   "intermediate_size"],
+    "llama_3_8b": [
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "vocab_size",
+        "intermediate_size",
+    ],
     "mixtral_8x7b": ["num_local_experts", "intermediate_size"],
     "deepseek_v3": ["kv_lora_rank", "n_routed_experts", "v_head_dim", "num_experts_per_tok"],
     "qwen_1_5_moe": ["shared_expert_intermediate_size", "num_experts"],
@@ -182,7 +193,7 @@ REQUIRED = {
     "whisper_tiny": ["d_model", "encoder_layers", "encoder_ffn_dim"],
     "mamba_130m": ["hidden_size", "num_hidden_layers"],
     "vit_base_patch16_224_in21k": ["num_attention_heads"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("name", "key"), [(n, k) for n, keys in REQUIRED.items() for k in keys])
@@ -197,10 +208,16 @@ def test_a_missing_key_is_named(tmp_path: Path, name: str, key: str) -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (-4096, "-4096"), (0, "0"), (10**12, "1000000000000"), (1.5, "1.5"), ("big", "'big'"),
-        (True, "true"), ([4096], "a list"), ({}, "a mapping"),
+        (-4096, "-4096"),
+        (0, "0"),
+        (10**12, "1000000000000"),
+        (1.5, "1.5"),
+        ("big", "'big'"),
+        (True, "true"),
+        ([4096], "a list"),
+        ({}, "a mapping"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("key", ["hidden_size", "num_hidden_layers", "vocab_size"])
 def test_a_size_that_is_none_is_placed(tmp_path: Path, key: str, value: Any, shown: str) -> None:
     path = written(tmp_path, config("llama_3_8b") | {key: value})
@@ -229,17 +246,22 @@ def test_a_misspelled_key_is_told_by_its_place(tmp_path: Path) -> None:
         ("llama_3_8b", {"num_attention_heads": 33}, "num_key_value_heads: 33 heads do not divide"),
         ("llama_3_8b", {"num_key_value_heads": 5}, "num_key_value_heads: 32 heads do not divide"),
         ("gpt2", {"n_head": 7}, "n_head: a width of 768 does not divide by 7 heads"),
-        ("whisper_tiny", {"encoder_attention_heads": 5, "decoder_attention_heads": 5},
-         "encoder_attention_heads: a width of 384 does not divide by 5 heads"),
+        (
+            "whisper_tiny",
+            {"encoder_attention_heads": 5, "decoder_attention_heads": 5},
+            "encoder_attention_heads: a width of 384 does not divide by 5 heads",
+        ),
         ("whisper_tiny", {"decoder_ffn_dim": 99}, "decoder_ffn_dim: differs from"),
         ("vit_base_patch16_224_in21k", {"patch_size": 300}, "patch_size: a patch is larger"),
-        ("mixtral_8x7b", {"num_experts_per_tok": 9},
-         "num_experts_per_tok: a token cannot visit 9 of 8 experts"),
+        (
+            "mixtral_8x7b",
+            {"num_experts_per_tok": 9},
+            "num_experts_per_tok: a token cannot visit 9 of 8 experts",
+        ),
         ("qwen_3_30b_a3b", {"decoder_sparse_step": 2}, "experts in one of 2 layers"),
         ("qwen_3_30b_a3b", {"mlp_only_layers": [5]}, "dense layers after the first"),
         ("deepseek_v3", {"moe_layer_freq": 2}, "experts in one of 2 layers"),
-        ("deepseek_v3", {"first_k_dense_replace": 62},
-         "first_k_dense_replace: 62 of 61 layers"),
+        ("deepseek_v3", {"first_k_dense_replace": 62}, "first_k_dense_replace: 62 of 61 layers"),
         ("gpt_oss_20b", {"layer_types": ["full_attention"]}, "names 1 of 24 layers"),
         ("gpt_oss_20b", {"layer_types": ["linear_attention"] * 24}, "unknown attention"),
         ("gpt_oss_20b", {"layer_types": "all"}, "'all' is not a list"),
@@ -251,7 +273,7 @@ def test_a_misspelled_key_is_told_by_its_place(tmp_path: Path) -> None:
         ("llama_3_8b", {"model_type": 3}, "3 is not a text"),
         ("opt_125m", {"word_embed_proj_dim": 512}, "embeddings of another width"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_said_at_its_key(
     tmp_path: Path, name: str, change: dict[str, Any], expected: str
 ) -> None:
@@ -272,8 +294,11 @@ def test_what_does_not_fit_is_said_at_its_key(
         ("smallthinker_21b_a3b", {"sliding_window_layout": [1, 0]}, "names 2 of 52 layers"),
         ("smallthinker_21b_a3b", {"rope_layout": [2] * 52}, "an entry is not a flag"),
         ("smallthinker_21b_a3b", {"rope_layout": [1, 0] * 26}, "layers that do not rotate differ"),
-        ("smallthinker_4b_a0_6b", {"moe_num_active_primary_experts": 33},
-         "moe_num_active_primary_experts: a token cannot visit 33 of 32 experts"),
+        (
+            "smallthinker_4b_a0_6b",
+            {"moe_num_active_primary_experts": 33},
+            "moe_num_active_primary_experts: a token cannot visit 33 of 32 experts",
+        ),
         ("bitnet_b1_58_2b", {"hidden_act": "sqrelu2"}, "did you mean 'sqrelu'?"),
         ("mamba2_2_7b", {"num_heads": 79}, "79 heads of 64 are not the expanded width"),
         ("mamba2_2_7b", {"n_groups": 3}, "n_groups: 80 heads do not divide by 3 groups"),
@@ -283,17 +308,26 @@ def test_what_does_not_fit_is_said_at_its_key(
         ("moonshine_tiny", {"decoder_num_attention_heads": 6}, "differs from 'encoder_num"),
         ("moonshine_tiny", {"encoder_hidden_act": "relu"}, "encoder_hidden_act: 'relu' is not"),
         ("owlvit_b_32", {"projection_dim": 256}, "projection_dim: texts of another width"),
-        ("siglip2_b_16_naflex", {"vision_config": {"model_type": "siglip2_vision_model",
-         "num_patches": 250}}, "vision_config.num_patches: the table of positions is not square"),
-        ("clip_vit_b_32", {"text_config": {"num_attention_heads": 7}},
-         "text_config.num_attention_heads: a width of 512 does not divide by 7 heads"),
+        (
+            "siglip2_b_16_naflex",
+            {"vision_config": {"model_type": "siglip2_vision_model", "num_patches": 250}},
+            "vision_config.num_patches: the table of positions is not square",
+        ),
+        (
+            "clip_vit_b_32",
+            {"text_config": {"num_attention_heads": 7}},
+            "text_config.num_attention_heads: a width of 512 does not divide by 7 heads",
+        ),
         ("detr_resnet50", {"backbone": "resnet51"}, "did you mean 'resnet50'?"),
         ("detr_resnet50", {"dilation": True}, "dilation: a dilated last stage; expected false"),
         ("detr_resnet50", {"d_model": 100}, "a width of 100 does not divide by 8 heads"),
         ("deformable_detr", {"two_stage": True}, "two_stage: queries from tokens"),
         ("rt_detr_r50vd", {"encode_proj_layers": [1, 2]}, "attention over other maps"),
-        ("rt_detr_r50vd", {"backbone_config": {"model_type": "swin"}},
-         "backbone_config.model_type: 'swin' is not supported"),
+        (
+            "rt_detr_r50vd",
+            {"backbone_config": {"model_type": "swin"}},
+            "backbone_config.model_type: 'swin' is not supported",
+        ),
         ("yolos_tiny", {"image_size": 512}, "image_size: 512 is not a list"),
         ("yolos_tiny", {"image_size": [512]}, "is not a height and a width"),
         ("gemma_3n_e2b", {"num_kv_shared_layers": 30}, "30 of 30 layers read those before them"),
@@ -308,7 +342,7 @@ def test_what_does_not_fit_is_said_at_its_key(
         ("resnet_50", {"hidden_sizes": [1, 2, 3, 4]}, "is another than that of the family"),
         ("mpt_7b", {"attn_config": {"qk_ln": True}}, "attn_config.qk_ln: normalised queries"),
     ],
-)  # fmt: skip
+)
 def test_the_newer_architectures_refuse_what_they_do_not_build(
     tmp_path: Path, name: str, change: dict[str, Any], expected: str
 ) -> None:
@@ -373,10 +407,26 @@ def test_the_page_lists_what_is_read() -> None:
 def test_declarations_say_what_is_known() -> None:
     folder = FOLDER.parent.parent.parent / "workloads" / "huggingface"
     known = {
-        "like", "family", "section", "section_note", "section_defaults", "sizes", "flags",
-        "choices", "activations", "is", "towers", "refuse", "notes", "notes_where", "notes_of",
-        "built_as", "auto", "defaults", "parts",
-    }  # fmt: skip
+        "like",
+        "family",
+        "section",
+        "section_note",
+        "section_defaults",
+        "sizes",
+        "flags",
+        "choices",
+        "activations",
+        "is",
+        "towers",
+        "refuse",
+        "notes",
+        "notes_where",
+        "notes_of",
+        "built_as",
+        "auto",
+        "defaults",
+        "parts",
+    }
     declared = {path.stem: yaml.safe_load(path.read_text()) for path in folder.glob("*.yaml")}
     assert {key for entry in declared.values() for key in entry} == known
     bases = {entry["like"] for entry in declared.values() if "like" in entry}

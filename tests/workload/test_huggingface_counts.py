@@ -176,9 +176,14 @@ def test_modernbert_looks_near_in_two_of_three_layers() -> None:
 # physics
 
 PHASED = [
-    "falcon_7b", "phi_4_mini", "smallthinker_21b_a3b", "mamba2_2_7b", "rwkv_7_1_5b",
-    "gemma_3n_e2b", "falcon_h1_0_5b",
-]  # fmt: skip
+    "falcon_7b",
+    "phi_4_mini",
+    "smallthinker_21b_a3b",
+    "mamba2_2_7b",
+    "rwkv_7_1_5b",
+    "gemma_3n_e2b",
+    "falcon_h1_0_5b",
+]
 
 
 @given(st.sampled_from(PHASED), st.integers(2, 5000), st.integers(1, 3000))

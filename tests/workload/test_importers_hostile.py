@@ -18,8 +18,24 @@ from perfmodel.errors import InputError
 from tests.draws import draws
 
 DATA = Path(__file__).parent.parent / "data"
-HOSTILE: list[Any] = [None, True, -1, 0, 2**70, 1e308, float("nan"), "", "x" * 3000, [], {}, [[[]]],
-                      {"class_name": "Dense"}, ["a", 0, 0], [None] * 9, "\u0000"]  # fmt: skip
+HOSTILE: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    2**70,
+    1e308,
+    float("nan"),
+    "",
+    "x" * 3000,
+    [],
+    {},
+    [[[]]],
+    {"class_name": "Dense"},
+    ["a", 0, 0],
+    [None] * 9,
+    "\u0000",
+]
 
 
 def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -140,15 +156,25 @@ def _nested() -> str:
     inner: Any = {"class_name": "Dense", "config": {"name": "d", "units": 4}}
     for level in range(14):
         layers: list[Any] = [
-            {"class_name": "InputLayer", "name": "i", "config": {"name": "i",
-             "batch_input_shape": [None, 4]}, "inbound_nodes": []},
+            {
+                "class_name": "InputLayer",
+                "name": "i",
+                "config": {"name": "i", "batch_input_shape": [None, 4]},
+                "inbound_nodes": [],
+            },
             {**inner, "name": f"m{level}", "inbound_nodes": [[["i", 0, 0, {}]]]},
-        ]  # fmt: skip
+        ]
         layers[1]["config"] = {**layers[1]["config"], "name": f"m{level}"}
         layers[1]["inbound_nodes"] += [[[f"m{level}", n, 0, {}]] for n in range(30)]
-        inner = {"class_name": "Functional", "config": {
-            "name": f"m{level}", "layers": layers, "input_layers": [["i", 0, 0]],
-            "output_layers": [[f"m{level}", 30, 0]]}}  # fmt: skip
+        inner = {
+            "class_name": "Functional",
+            "config": {
+                "name": f"m{level}",
+                "layers": layers,
+                "input_layers": [["i", 0, 0]],
+                "output_layers": [[f"m{level}", 30, 0]],
+            },
+        }
     return json.dumps(inner)
 
 

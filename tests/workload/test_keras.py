@@ -37,10 +37,15 @@ def test_as_many_parameters_as_keras_counts(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "own"),
-    [("MobileNetV2_2", "mobilenet_v2"), ("MobileNetV2_3", "mobilenet_v2"),
-     ("MobileNet_2", "mobilenet_v1"), ("DenseNet121_3", "densenet121"),
-     ("InceptionV3_3", "inception_v3"), ("ConvNeXtTiny_3", "convnext_tiny")],
-)  # fmt: skip
+    [
+        ("MobileNetV2_2", "mobilenet_v2"),
+        ("MobileNetV2_3", "mobilenet_v2"),
+        ("MobileNet_2", "mobilenet_v1"),
+        ("DenseNet121_3", "densenet121"),
+        ("InceptionV3_3", "inception_v3"),
+        ("ConvNeXtTiny_3", "convnext_tiny"),
+    ],
+)
 def test_as_much_work_as_the_same_network_of_the_library(name: str, own: str) -> None:
     imported, known = pm.workload(_file(name)), pm.workload(own)
     assert imported.macs == known.macs
@@ -132,15 +137,31 @@ def test_channels_first_and_last_are_the_same_work(tmp_path: Path) -> None:
     for order, shape in shapes.items():
         axis = -1 if order == "channels_last" else 1
         common = {"data_format": order}
-        model = {"class_name": "Sequential", "config": {"name": "net", "layers": [
-            {"class_name": "InputLayer", "config": {"batch_input_shape": shape}},
-            {"class_name": "Conv2D", "config": {**common, "name": "c", "filters": 6,
-             "kernel_size": [3, 3], "strides": 2, "padding": "same", "activation": "relu"}},
-            {"class_name": "BatchNormalization", "config": {"name": "n", "axis": axis}},
-            {"class_name": "MaxPooling2D", "config": {**common, "name": "p"}},
-            {"class_name": "Flatten", "config": {**common, "name": "f"}},
-            {"class_name": "Dense", "config": {"name": "d", "units": 5}},
-        ]}}  # fmt: skip
+        model = {
+            "class_name": "Sequential",
+            "config": {
+                "name": "net",
+                "layers": [
+                    {"class_name": "InputLayer", "config": {"batch_input_shape": shape}},
+                    {
+                        "class_name": "Conv2D",
+                        "config": {
+                            **common,
+                            "name": "c",
+                            "filters": 6,
+                            "kernel_size": [3, 3],
+                            "strides": 2,
+                            "padding": "same",
+                            "activation": "relu",
+                        },
+                    },
+                    {"class_name": "BatchNormalization", "config": {"name": "n", "axis": axis}},
+                    {"class_name": "MaxPooling2D", "config": {**common, "name": "p"}},
+                    {"class_name": "Flatten", "config": {**common, "name": "f"}},
+                    {"class_name": "Dense", "config": {"name": "d", "units": 5}},
+                ],
+            },
+        }
         path = tmp_path / f"{order}.json"
         path.write_text(json.dumps(model))
         p = pm.predict(path, "jetson_agx_orin", precision="fp16")
@@ -183,10 +204,19 @@ def test_the_jet_tagger_of_qkeras_is_that_of_the_library(device: str) -> None:
 def test_weights_manifest_of_tensorflow_js(tmp_path: Path) -> None:
     with zipfile.ZipFile(_file("MobileNet_2")) as archive:
         topology = json.loads(archive.read("config.json"))
-    weights = [{"name": "all", "shape": [4253864], "dtype": "float32",
-                "quantization": {"dtype": "uint8", "scale": 0.1, "min": 0}}]  # fmt: skip
-    document = {"format": "layers-model", "modelTopology": {"model_config": topology},
-                "weightsManifest": [{"paths": ["x.bin"], "weights": weights}]}  # fmt: skip
+    weights = [
+        {
+            "name": "all",
+            "shape": [4253864],
+            "dtype": "float32",
+            "quantization": {"dtype": "uint8", "scale": 0.1, "min": 0},
+        }
+    ]
+    document = {
+        "format": "layers-model",
+        "modelTopology": {"model_config": topology},
+        "weightsManifest": [{"paths": ["x.bin"], "weights": weights}],
+    }
     path = tmp_path / "model.json"
     path.write_text(json.dumps(document))
     workload = pm.workload(path)

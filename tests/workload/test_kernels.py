@@ -31,11 +31,14 @@ def test_a_product_is_three_matrices() -> None:
 def test_a_result_may_be_wider_than_its_operands() -> None:
     narrow, wide = (
         pm.predict(
-            pm.workload("gemm", m=8, n=512, k=256, **settings), "h100", precision="fp8",
-            runtime="ideal", model="roofline",
+            pm.workload("gemm", m=8, n=512, k=256, **settings),
+            "h100",
+            precision="fp8",
+            runtime="ideal",
+            model="roofline",
         ).traffic_bytes["hbm"]
         for settings in ({}, {"output": "bf16"})
-    )  # fmt: skip
+    )
     assert (narrow, wide - narrow) == (8 * 256 + 512 * 256 + 8 * 512, 8 * 512)
 
 
@@ -59,9 +62,14 @@ def test_groups_of_rows_have_a_matrix_each() -> None:
 def test_experts_are_stored_all_and_read_where_tokens_go(gated: bool, matrices: int) -> None:
     tokens = np.array([1.0, 3.0, 64.0])
     result = ideal(
-        "moe_experts", tokens=tokens, width=128, ffn_width=64, experts=16, experts_per_token=2,
+        "moe_experts",
+        tokens=tokens,
+        width=128,
+        ffn_width=64,
+        experts=16,
+        experts_per_token=2,
         gated=gated,
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(result.macs, tokens * 2 * matrices * 128 * 64)
     np.testing.assert_allclose(result.weight_bytes, 2 * 16 * matrices * 128 * 64)
     touched = np.array([2.0, 6.0, 16.0])
@@ -80,7 +88,7 @@ def test_experts_touched_are_bounded_by_tokens_and_experts() -> None:
         skewed, uniform, balanced = (
             pm.workload("moe_experts", experts_per_token=8, routing=r, **settings).active_weights
             for r in ("power_law", "uniform", "balanced")
-        )  # fmt: skip
+        )
         assert last <= skewed <= balanced * (1 + 1e-12)
         assert uniform <= balanced * (1 + 1e-12) <= stored / 2 * (1 + 1e-9)
         last = skewed
@@ -131,9 +139,19 @@ def test_streams_move_their_tensors_once(
 
 def test_a_convolution_is_its_window_at_every_place() -> None:
     result = ideal(
-        "convolution", batch=2, channels=3, height=15, width=33, filters=8, kernel_rows=3,
-        kernel_columns=5, stride_rows=2, stride_columns=1, padding_rows=1, padding_columns=2,
-    )  # fmt: skip
+        "convolution",
+        batch=2,
+        channels=3,
+        height=15,
+        width=33,
+        filters=8,
+        kernel_rows=3,
+        kernel_columns=5,
+        stride_rows=2,
+        stride_columns=1,
+        padding_rows=1,
+        padding_columns=2,
+    )
     assert result.macs == 2 * 8 * 8 * 33 * 3 * 3 * 5
 
 

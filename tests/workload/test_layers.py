@@ -81,10 +81,26 @@ EVERY: list[dict[str, Any]] = [
     {"name": "linear", "op": "linear", "features": 12, "tag": "ffn_up"},
     {"name": "qkv", "op": "attention", "heads": 2, "head_dim": 2, "value_dim": 3, "kv_heads": 1},
     {"name": "cross", "op": "attention", "heads": 2, "inputs": ["linear", "tokens"]},
-    {"name": "cached", "op": "attention", "heads": 3, "head_dim": 4, "cached": True, "keys": 64,
-     "input": "linear", "window": 16, "causal": True},
-    {"name": "moe", "op": "experts", "experts": 8, "per_token": 2, "features": 6, "matrices": 2,
-     "input": "linear"},
+    {
+        "name": "cached",
+        "op": "attention",
+        "heads": 3,
+        "head_dim": 4,
+        "cached": True,
+        "keys": 64,
+        "input": "linear",
+        "window": 16,
+        "causal": True,
+    },
+    {
+        "name": "moe",
+        "op": "experts",
+        "experts": 8,
+        "per_token": 2,
+        "features": 6,
+        "matrices": 2,
+        "input": "linear",
+    },
     {"name": "lstm", "op": "lstm", "hidden": 5, "directions": 2, "input": "tokens"},
     {"name": "gru", "op": "gru", "hidden": 5},
     {"name": "rnn", "op": "rnn", "hidden": 5, "bias": False},
@@ -97,21 +113,50 @@ EVERY: list[dict[str, Any]] = [
     {"name": "mean", "op": "reduce", "shape": [1, 6]},
     {"name": "global", "op": "global_pool", "input": "conv", "keep": True},
     {"name": "flat", "op": "flatten"},
-    {"name": "cn", "op": "conv_norm", "input": "conv", "channels": 6, "kernel": 3, "stride": 2,
-     "activation": "relu"},
+    {
+        "name": "cn",
+        "op": "conv_norm",
+        "input": "conv",
+        "channels": 6,
+        "kernel": 3,
+        "stride": 2,
+        "activation": "relu",
+    },
     {"name": "se", "op": "squeeze_excite", "channels": 2, "gate": "hard_sigmoid"},
     {"name": "scale", "op": "weight", "shape": [6, 1, 1], "tag": "vector"},
     {"name": "scaled", "op": "mul", "inputs": ["se", "scale"]},
     {"name": "shifting", "op": "deformable_conv", "channels": 6},
     {"name": "prompt", "op": "input", "shape": [1, 6, 4], "format": "int8"},
     {"name": "cache", "op": "tensor", "shape": [1, 64, 24], "role": "kv"},
-    {"name": "kept", "op": "attention", "heads": 3, "head_dim": 4, "cached": True, "keys": 64,
-     "input": "linear", "cache": "cache", "stores": False, "stored": 128},
-    {"name": "own", "op": "operator", "kind": "gemm", "inputs": ["words", "prompt"],
-     "shape": [1, 6, 6], "vector_ops": 7, "elements": [None, 12], "writes": ["cache"],
-     "nests": [{"loops": {"m": 6, "n": 6, "k": 4},
-                "operands": [["words", "mk"], ["prompt", "nk"], ["cache", "mn"]]}]},
-]  # fmt: skip
+    {
+        "name": "kept",
+        "op": "attention",
+        "heads": 3,
+        "head_dim": 4,
+        "cached": True,
+        "keys": 64,
+        "input": "linear",
+        "cache": "cache",
+        "stores": False,
+        "stored": 128,
+    },
+    {
+        "name": "own",
+        "op": "operator",
+        "kind": "gemm",
+        "inputs": ["words", "prompt"],
+        "shape": [1, 6, 6],
+        "vector_ops": 7,
+        "elements": [None, 12],
+        "writes": ["cache"],
+        "nests": [
+            {
+                "loops": {"m": 6, "n": 6, "k": 4},
+                "operands": [["words", "mk"], ["prompt", "nk"], ["cache", "mn"]],
+            }
+        ],
+    },
+]
 
 
 def every(**rest: Any) -> Workload:
@@ -129,9 +174,22 @@ def test_every_operator_of_the_builder_is_reachable() -> None:
     functions = {n for n, op in OPERATORS.items() if not op.fields} - used
     assert used | functions == set(OPERATORS)
     assert set(kinds(graph)) == {
-        "conv", "pool", "resize", "copy", "view", "elementwise", "norm", "quantise", "gemm",
-        "attention", "moe", "recurrent", "scan", "gather", "softmax",
-    }  # fmt: skip
+        "conv",
+        "pool",
+        "resize",
+        "copy",
+        "view",
+        "elementwise",
+        "norm",
+        "quantise",
+        "gemm",
+        "attention",
+        "moe",
+        "recurrent",
+        "scan",
+        "gather",
+        "softmax",
+    }
     for name in functions:
         assert net([{"name": "a", "op": name}]).graph().blocks[0].operators[0].kind == "elementwise"
 
@@ -195,7 +253,9 @@ def test_repeats_count_their_layers_and_chain() -> None:
     layers = [
         {"name": "in", "op": "linear", "features": 16},
         {
-            "name": "block", "op": "repeat", "count": "depth",
+            "name": "block",
+            "op": "repeat",
+            "count": "depth",
             "layers": [
                 {"name": "up", "op": "linear", "features": 64},
                 {"name": "act", "op": "gelu"},
@@ -204,7 +264,7 @@ def test_repeats_count_their_layers_and_chain() -> None:
             ],
         },
         {"name": "out", "op": "linear", "features": 2, "input": "block"},
-    ]  # fmt: skip
+    ]
     made = net(layers, [4, 8], parameters={"depth": 5})
     assert made.macs == 4 * (8 * 16 + 5 * 2 * 16 * 64 + 16 * 2)
     assert made.bind({"depth": 2}).weights == 8 * 16 + 16 + 2 * (2 * 16 * 64 + 80) + 2 * 16 + 2
@@ -386,10 +446,11 @@ def test_extents_never_raise_anything_else(text: str) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner,
-                                                                max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(
@@ -404,8 +465,23 @@ def test_any_value_in_any_place_is_a_fault_or_a_net(key: str, value: Any) -> Non
     FAMILY_LAYERS.build(structure, ExecutionSemantics())
 
 
-@given(field=st.sampled_from(["name", "op", "input", "inputs", "channels", "kernel", "padding",
-                              "groups", "weight", "bias"]), value=json_values)  # fmt: skip
+@given(
+    field=st.sampled_from(
+        [
+            "name",
+            "op",
+            "input",
+            "inputs",
+            "channels",
+            "kernel",
+            "padding",
+            "groups",
+            "weight",
+            "bias",
+        ]
+    ),
+    value=json_values,
+)
 def test_any_value_in_any_field_is_a_fault_or_a_net(field: str, value: Any) -> None:
     try:
         structure = LayersStructure.model_validate(

@@ -46,9 +46,7 @@ def test_a_function_without_blocks_stands_between_two_conversions() -> None:
     b = _builder()
     x = b.conv(b.input("x", (1, 3, 8, 8)), 32, 3)
     b.conv(b.elementwise("div", x), 32, 1)
-    assert _converted(b.build()) == [
-        "conv", "-> plain", "elementwise", "-> blocked", "conv"
-    ]  # fmt: skip
+    assert _converted(b.build()) == ["conv", "-> plain", "elementwise", "-> blocked", "conv"]
 
 
 def test_a_tensor_is_converted_once_for_all_its_readers() -> None:
@@ -71,8 +69,13 @@ def test_a_function_that_is_stored_with_needs_to_be_alone() -> None:
     x = b.conv(b.input("x", (1, 3, 8, 8)), 32, 3)
     b.elementwise("add", b.conv(b.elementwise("clip", x), 32, 1, padding=0), x)
     assert _converted(b.build()) == [
-        "conv", "-> plain", "elementwise", "-> blocked", "conv", "elementwise"
-    ]  # fmt: skip
+        "conv",
+        "-> plain",
+        "elementwise",
+        "-> blocked",
+        "conv",
+        "elementwise",
+    ]
 
 
 @pytest.mark.parametrize("channels", [8, 15])

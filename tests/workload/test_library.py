@@ -53,9 +53,19 @@ def mine(tmp_path: Path) -> Path:
 
 def test_the_library_holds_the_models_people_ask_for() -> None:
     wanted = {
-        "llama_2_7b", "llama_3_8b", "mixtral_8x7b", "deepseek_v3", "bert_base", "whisper_tiny",
-        "vit_b_16", "resnet18", "mobilenet_v2", "qwen_2_5_7b", "gpt2", "mamba_130m",
-    }  # fmt: skip
+        "llama_2_7b",
+        "llama_3_8b",
+        "mixtral_8x7b",
+        "deepseek_v3",
+        "bert_base",
+        "whisper_tiny",
+        "vit_b_16",
+        "resnet18",
+        "mobilenet_v2",
+        "qwen_2_5_7b",
+        "gpt2",
+        "mamba_130m",
+    }
     assert wanted <= set(names())
     assert set(names("llm")) < set(names())
     assert "resnet18" not in names("llm")

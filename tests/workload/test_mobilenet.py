@@ -27,8 +27,15 @@ def mobilenet_v2(width: float) -> int:
     """Multiply-accumulates of MobileNetV2 at 224 x 224, layer by layer."""
     size, inputs = 112, reference(32 * width)
     total = conv(3, inputs, 3, size)
-    rows = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
-            (6, 160, 3, 2), (6, 320, 1, 1)]  # fmt: skip
+    rows = [
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ]
     for expand, channels, repeats, stride in rows:
         outputs = reference(channels * width)
         for i in range(repeats):

@@ -13,10 +13,12 @@ def convolved(name: str) -> float:
     workload: Workload = pm.workload(name)
     graph = workload.graph()
     scales = {
-        read for _, operator in graph.walk() for read in operator.reads
+        read
+        for _, operator in graph.walk()
+        for read in operator.reads
         if dict(operator.attributes).get("function") == "batch_norm"
         and graph.tensors[read].role == "weight"
-    }  # fmt: skip
+    }
     stored = graph.stored_weights()
     return workload.number(
         sum(times * graph.tensors[w].elements for w, times in stored.items() if w not in scales)

@@ -44,13 +44,25 @@ sides = st.tuples(st.integers(1, 7), st.integers(1, 7))
 
 
 @given(
-    sides, st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.integers(0, 2),
-    st.integers(1, 2), st.integers(1, 2), st.integers(1, 2),
-)  # fmt: skip
+    sides,
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.integers(0, 2),
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.integers(1, 2),
+)
 def test_convolution_spans_its_input_with_halo(
-    image: tuple[int, int], kernel: int, stride: int, dilation: int, padding: int, groups: int,
-    n: int, c: int,
-) -> None:  # fmt: skip
+    image: tuple[int, int],
+    kernel: int,
+    stride: int,
+    dilation: int,
+    padding: int,
+    groups: int,
+    n: int,
+    c: int,
+) -> None:
     reach = dilation * (kernel - 1) + 1
     out = tuple((s + 2 * padding - reach) // stride + 1 for s in image)
     if min(out) < 1:

@@ -39,9 +39,15 @@ def _net(onnx_file: Write, shape: list[Any], **more: Any) -> Path:
         node("Gemm", ["f", "w3", "b3"], ["y"], name="classifier", transB=1),
     ]
     weights = {
-        "w1": [16, 3, 3, 3], "b1": [16], "w2": [16, 1, 3, 3], "w3": [10, 16], "b3": [10],
-        "zero": np.array(0), "at0": np.array([0]), "rest": np.array([-1]),
-    }  # fmt: skip
+        "w1": [16, 3, 3, 3],
+        "b1": [16],
+        "w2": [16, 1, 3, 3],
+        "w3": [10, 16],
+        "b3": [10],
+        "zero": np.array(0),
+        "at0": np.array([0]),
+        "rest": np.array([-1]),
+    }
     return onnx_file(nodes, {"x": shape}, ["y"], weights, **more)
 
 
@@ -55,9 +61,13 @@ def test_a_network_by_hand(onnx_file: Write) -> None:
     assert {t.format for t in workload.graph().tensors.values()} <= {"", "int64"}
     kinds = {o.name: o.kind for o in _operators(workload)}
     assert kinds == {
-        "first": "conv", "relu": "elementwise", "depthwise": "depthwise", "pool": "pool",
-        "reshape": "view", "classifier": "gemm",
-    }  # fmt: skip
+        "first": "conv",
+        "relu": "elementwise",
+        "depthwise": "depthwise",
+        "pool": "pool",
+        "reshape": "view",
+        "classifier": "gemm",
+    }
 
 
 def test_free_dimensions_keep_their_names_and_take_arrays(onnx_file: Write) -> None:
@@ -107,10 +117,12 @@ def _switch(onnx_file: Write) -> Path:
     branches = {
         f"{side}_branch": helper.make_graph(
             [node("MatMul", ["x", f"w_{side}"], [f"{side}_out"], name=f"{side}_product")],
-            side, [], [helper.make_tensor_value_info(f"{side}_out", TensorProto.FLOAT, None)],
+            side,
+            [],
+            [helper.make_tensor_value_info(f"{side}_out", TensorProto.FLOAT, None)],
         )
         for side in ("then", "else")
-    }  # fmt: skip
+    }
     nodes = [
         node("Shape", ["x"], ["s"], name="shape"),
         node("Gather", ["s", "zero"], ["n"], name="length"),
@@ -118,8 +130,11 @@ def _switch(onnx_file: Write) -> Path:
         node("If", ["c"], ["y"], name="switch", **branches),
     ]
     weights = {
-        "w_then": [8, 4], "w_else": [8, 64], "zero": np.array(0), "limit": np.array(100),
-    }  # fmt: skip
+        "w_then": [8, 4],
+        "w_else": [8, 64],
+        "zero": np.array(0),
+        "limit": np.array(100),
+    }
     return onnx_file(nodes, {"x": ["length", 8]}, ["y"], weights)
 
 
@@ -142,11 +157,13 @@ def test_a_branch_that_an_extent_decides(onnx_file: Write) -> None:
 def test_a_branch_that_only_the_data_decide_costs_the_more(onnx_file: Write) -> None:
     inner = {
         f"{side}_branch": helper.make_graph(
-            [node("MatMul", ["x", f"w_{side}"], [f"{side}_out"])], side, [],
+            [node("MatMul", ["x", f"w_{side}"], [f"{side}_out"])],
+            side,
+            [],
             [helper.make_tensor_value_info(f"{side}_out", TensorProto.FLOAT, None)],
         )
         for side in ("then", "else")
-    }  # fmt: skip
+    }
     path = onnx_file(
         [node("If", ["flag"], ["y"], name="gate", **inner)],
         {"x": ["rows", 8], "flag": (TensorProto.BOOL, [])},
@@ -169,11 +186,17 @@ def _loop(onnx_file: Write, *, trips: bool) -> Path:
             node("Identity", ["go"], ["still"], name="same"),
         ],
         "body",
-        [value("i", TensorProto.INT64, []), value("go", TensorProto.BOOL, []),
-         value("state", TensorProto.FLOAT, None)],
-        [value("still", TensorProto.BOOL, []), value("next", TensorProto.FLOAT, None),
-         value("next", TensorProto.FLOAT, None)],
-    )  # fmt: skip
+        [
+            value("i", TensorProto.INT64, []),
+            value("go", TensorProto.BOOL, []),
+            value("state", TensorProto.FLOAT, None),
+        ],
+        [
+            value("still", TensorProto.BOOL, []),
+            value("next", TensorProto.FLOAT, None),
+            value("next", TensorProto.FLOAT, None),
+        ],
+    )
     inputs: dict[str, Any] = {"x": ["batch", 8]}
     weights: dict[str, Any] = {"w": [8, 8]}
     if trips:
@@ -203,12 +226,14 @@ def test_a_loop_whose_trips_the_data_decide_has_a_free_dimension(onnx_file: Writ
 def test_a_scan_runs_once_a_slice(onnx_file: Write) -> None:
     value = helper.make_tensor_value_info
     body = helper.make_graph(
-        [node("Add", ["sum", "row"], ["total"], name="add"),
-         node("MatMul", ["total", "w"], ["seen"], name="product")],
+        [
+            node("Add", ["sum", "row"], ["total"], name="add"),
+            node("MatMul", ["total", "w"], ["seen"], name="product"),
+        ],
         "body",
         [value("sum", TensorProto.FLOAT, [1, 8]), value("row", TensorProto.FLOAT, [1, 8])],
         [value("total", TensorProto.FLOAT, [1, 8]), value("seen", TensorProto.FLOAT, [1, 4])],
-    )  # fmt: skip
+    )
     path = onnx_file(
         [node("Scan", ["start", "x"], ["end", "rows"], name="scan", body=body, num_scan_inputs=1)],
         {"start": [1, 8], "x": ["length", 1, 8]},
@@ -271,14 +296,25 @@ def test_parameters_declared_as_inputs_are_parameters(onnx_file: Write) -> None:
 
 def test_grouped_attention_reads_the_cache(onnx_file: Write) -> None:
     nodes = [
-        node("GroupQueryAttention", ["q", "k", "v", "pk", "pv", "lengths", "total"],
-             ["y", "ck", "cv"], name="gqa", domain="com.microsoft", num_heads=8, kv_num_heads=2),
-    ]  # fmt: skip
+        node(
+            "GroupQueryAttention",
+            ["q", "k", "v", "pk", "pv", "lengths", "total"],
+            ["y", "ck", "cv"],
+            name="gqa",
+            domain="com.microsoft",
+            num_heads=8,
+            kv_num_heads=2,
+        ),
+    ]
     inputs = {
-        "q": ["batch", 1, 64], "k": ["batch", 1, 16], "v": ["batch", 1, 16],
-        "pk": ["batch", 2, "past", 8], "pv": ["batch", 2, "past", 8],
-        "lengths": (TensorProto.INT32, ["batch"]), "total": (TensorProto.INT32, []),
-    }  # fmt: skip
+        "q": ["batch", 1, 64],
+        "k": ["batch", 1, 16],
+        "v": ["batch", 1, 16],
+        "pk": ["batch", 2, "past", 8],
+        "pv": ["batch", 2, "past", 8],
+        "lengths": (TensorProto.INT32, ["batch"]),
+        "total": (TensorProto.INT32, []),
+    }
     workload = load_onnx(onnx_file(nodes, inputs, ["y"]), {"batch": 3, "past": 99})
     assert workload.graph().not_priced == ()
     assert workload.macs == 3 * 8 * 100 * (8 + 8)
@@ -366,15 +402,22 @@ def _attention_block(onnx_file: Write) -> Path:
         node("Reshape", ["mt", "flat"], ["y"], name="join_heads"),
     ]
     weights = {
-        "table": [1000, 64], "places": [512, 64], "wq": [64, 64], "wk": [64, 64],
+        "table": [1000, 64],
+        "places": [512, 64],
+        "wq": [64, 64],
+        "wk": [64, 64],
         **{f"i{i}": np.array(i) for i in range(3)},
-        "at0": np.array([0]), "at1": np.array([1]), "heads": np.array([4, 16]),
-        "wide": np.array([64]), "low": np.array(-1e9, np.float32),
-    }  # fmt: skip
+        "at0": np.array([0]),
+        "at1": np.array([1]),
+        "heads": np.array([4, 16]),
+        "wide": np.array([64]),
+        "low": np.array(-1e9, np.float32),
+    }
     inputs = {
-        "ids": (TensorProto.INT64, ["batch", "sequence"]), "past": ["batch", 4, "past", 16],
+        "ids": (TensorProto.INT64, ["batch", "sequence"]),
+        "past": ["batch", 4, "past", 16],
         "mask_in": ["batch", "past + sequence"],
-    }  # fmt: skip
+    }
     return onnx_file(nodes, inputs, ["y", "keys"], weights)
 
 
@@ -392,7 +435,9 @@ def test_attention_over_a_cache_stays_free_in_every_dimension(onnx_file: Write) 
     assert workload.weights == 1000 * 64 + 512 * 64 + 2 * 64 * 64
     shapes = workload.graph().tensors
     assert [list(np.broadcast_to(workload.number(d), 3)) for d in shapes["y"].shape] == [
-        list(batch), list(queries), [64] * 3,
-    ]  # fmt: skip
+        list(batch),
+        list(queries),
+        [64] * 3,
+    ]
     # The mask is made anew for each length, so it is work and no constant.
     assert "mask" in {o.name for o in _operators(workload)}

@@ -24,10 +24,13 @@ def _good(onnx_file: Write) -> ModelProto:
     body = helper.make_graph(
         [node("Relu", ["state"], ["next"], name="relu"), node("Identity", ["go"], ["still"])],
         "body",
-        [value("i", TensorProto.INT64, []), value("go", TensorProto.BOOL, []),
-         value("state", TensorProto.FLOAT, None)],
+        [
+            value("i", TensorProto.INT64, []),
+            value("go", TensorProto.BOOL, []),
+            value("state", TensorProto.FLOAT, None),
+        ],
         [value("still", TensorProto.BOOL, []), value("next", TensorProto.FLOAT, None)],
-    )  # fmt: skip
+    )
     nodes = [
         node("Conv", ["x", "w", "b"], ["c"], name="conv", strides=[2, 2], pads=[1, 1, 1, 1]),
         node("Shape", ["c"], ["s"], name="shape"),
@@ -42,10 +45,17 @@ def _good(onnx_file: Write) -> ModelProto:
         node("Loop", ["five", "", "m"], ["y"], name="loop", body=body),
     ]
     weights: dict[str, Any] = {
-        "w": [4, 3, 3, 3], "b": [4], "v": [10, 64], "u": ("INT8", [10, 6]),
-        "zero1": np.array([0]), "one1": np.array([1]), "rest": np.array([-1]),
-        "scale": np.array(0.1, np.float32), "at": np.array(0, np.int8), "five": np.array(5),
-    }  # fmt: skip
+        "w": [4, 3, 3, 3],
+        "b": [4],
+        "v": [10, 64],
+        "u": ("INT8", [10, 6]),
+        "zero1": np.array([0]),
+        "one1": np.array([1]),
+        "rest": np.array([-1]),
+        "scale": np.array(0.1, np.float32),
+        "at": np.array(0, np.int8),
+        "five": np.array(5),
+    }
     path = onnx_file(nodes, {"x": ["batch", 3, 8, 8]}, ["y"], weights)
     return onnx.load(path, load_external_data=False)
 
@@ -118,12 +128,20 @@ def _body_reads_nothing(model: ModelProto) -> None:
 
 
 FAULTS: list[tuple[Callable[[ModelProto], None], str]] = [
-    (_cycle, "waits for itself"), (_missing, "nowhere"), (_twice, "made twice"),
-    (_negative, "is no shape"), (_absurd, "is no shape"), (_absurd_input, "absurd"),
-    (_short, "3 bytes for 1 elements"), (_typeless, "no element type"),
-    (_nameless, "no operator type"), (_no_output, "nobody"), (_no_opset, "opset_import"),
-    (_no_nodes, "no ONNX graph"), (_body_reads_nothing, "nowhere"),
-]  # fmt: skip
+    (_cycle, "waits for itself"),
+    (_missing, "nowhere"),
+    (_twice, "made twice"),
+    (_negative, "is no shape"),
+    (_absurd, "is no shape"),
+    (_absurd_input, "absurd"),
+    (_short, "3 bytes for 1 elements"),
+    (_typeless, "no element type"),
+    (_nameless, "no operator type"),
+    (_no_output, "nobody"),
+    (_no_opset, "opset_import"),
+    (_no_nodes, "no ONNX graph"),
+    (_body_reads_nothing, "nowhere"),
+]
 
 
 @pytest.mark.parametrize(("break_it", "said"), FAULTS, ids=[f.__name__ for f, _ in FAULTS])
@@ -164,9 +182,32 @@ def test_every_truncation_is_a_fault(onnx_file: Write, tmp_path: Path) -> None:
             _load(whole[:end], tmp_path)
 
 
-_OPS = ["Conv", "MatMul", "Reshape", "Slice", "Resize", "If", "Scan", "LSTM", "Attention", "TopK",
-        "Range", "Expand", "Split", "Pad", "Einsum", "STFT", "QLinearConv", "Tile", "Squeeze",
-        "MatMulNBits", "ConstantOfShape", "GatherND", "OneHot", "NonMaxSuppression"]  # fmt: skip
+_OPS = [
+    "Conv",
+    "MatMul",
+    "Reshape",
+    "Slice",
+    "Resize",
+    "If",
+    "Scan",
+    "LSTM",
+    "Attention",
+    "TopK",
+    "Range",
+    "Expand",
+    "Split",
+    "Pad",
+    "Einsum",
+    "STFT",
+    "QLinearConv",
+    "Tile",
+    "Squeeze",
+    "MatMulNBits",
+    "ConstantOfShape",
+    "GatherND",
+    "OneHot",
+    "NonMaxSuppression",
+]
 
 
 def _mutate(model: ModelProto, rng: random.Random) -> None:

@@ -44,11 +44,15 @@ def learned(write: Write, op: str, outputs: int = 2, **attributes: Any) -> Workl
 def vectors(kernel: str, per_class: list[int], **further: Any) -> dict[str, Any]:
     total, classes = sum(per_class), len(per_class)
     return {
-        "kernel_type": kernel, "kernel_params": [0.5, 1.0, 4.0], "vectors_per_class": per_class,
-        "support_vectors": [0.0] * total * FEATURES, "coefficients": [0.0] * total * (classes - 1),
-        "rho": [0.0] * (classes * (classes - 1) // 2), "classlabels_ints": list(range(classes)),
+        "kernel_type": kernel,
+        "kernel_params": [0.5, 1.0, 4.0],
+        "vectors_per_class": per_class,
+        "support_vectors": [0.0] * total * FEATURES,
+        "coefficients": [0.0] * total * (classes - 1),
+        "rho": [0.0] * (classes * (classes - 1) // 2),
+        "classlabels_ints": list(range(classes)),
         **further,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("kernel", ["LINEAR", "POLY", "RBF", "SIGMOID"])
@@ -57,35 +61,51 @@ def test_support_vector_machines(onnx_file: Write, kernel: str, per_class: list[
     read = learned(onnx_file, "SVMClassifier", **vectors(kernel, per_class))
     assert read.not_priced == ()
     same = model(
-        "svm", kernel=kernel.lower(), classes=len(per_class), support_vectors=sum(per_class),
-        degree=4, collapsed=False,
-    )  # fmt: skip
+        "svm",
+        kernel=kernel.lower(),
+        classes=len(per_class),
+        support_vectors=sum(per_class),
+        degree=4,
+        collapsed=False,
+    )
     assert operations(read) == operations(same)
 
 
 def test_probabilities_of_pairs_take_a_sigmoid_each(onnx_file: Write) -> None:
     plain = learned(onnx_file, "SVMClassifier", **vectors("RBF", [2, 2, 2]))
     made = learned(
-        onnx_file, "SVMClassifier",
+        onnx_file,
+        "SVMClassifier",
         **vectors("RBF", [2, 2, 2], prob_a=[1.0] * 3, prob_b=[0.0] * 3),
-    )  # fmt: skip
+    )
     assert operations(made)[1] - operations(plain)[1] == 6 * BATCH * 3
     assert any("couple" in note for note in made.notes)
 
 
 def test_a_machine_without_vectors_is_linear(onnx_file: Write) -> None:
     read = learned(
-        onnx_file, "SVMClassifier", kernel_type="LINEAR", coefficients=[0.0] * 3 * FEATURES,
-        rho=[0.0] * 3, classlabels_ints=[0, 1, 2],
-    )  # fmt: skip
+        onnx_file,
+        "SVMClassifier",
+        kernel_type="LINEAR",
+        coefficients=[0.0] * 3 * FEATURES,
+        rho=[0.0] * 3,
+        classlabels_ints=[0, 1, 2],
+    )
     assert read.macs == BATCH * FEATURES * 3
 
 
 def test_regression_on_support_vectors(onnx_file: Write) -> None:
     read = learned(
-        onnx_file, "SVMRegressor", 1, kernel_type="RBF", kernel_params=[0.5, 0.0, 3.0],
-        n_supports=7, support_vectors=[0.0] * 7 * FEATURES, coefficients=[0.0] * 7, rho=[0.0],
-    )  # fmt: skip
+        onnx_file,
+        "SVMRegressor",
+        1,
+        kernel_type="RBF",
+        kernel_params=[0.5, 0.0, 3.0],
+        n_supports=7,
+        support_vectors=[0.0] * 7 * FEATURES,
+        coefficients=[0.0] * 7,
+        rho=[0.0],
+    )
     assert operations(read) == operations(model("svm", kernel="rbf", classes=1, support_vectors=7))
 
 
@@ -93,10 +113,13 @@ def test_regression_on_support_vectors(onnx_file: Write) -> None:
 def test_linear_classifiers(onnx_file: Write, classes: int) -> None:
     rows = 1 if classes == 2 else classes
     read = learned(
-        onnx_file, "LinearClassifier", coefficients=[0.0] * rows * FEATURES,
-        intercepts=[0.0] * rows, classlabels_strings=list("abcd")[:classes],
+        onnx_file,
+        "LinearClassifier",
+        coefficients=[0.0] * rows * FEATURES,
+        intercepts=[0.0] * rows,
+        classlabels_strings=list("abcd")[:classes],
         post_transform="LOGISTIC" if classes == 2 else "SOFTMAX",
-    )  # fmt: skip
+    )
     same = model("logistic_regression", classes=classes)
     label = BATCH * (1 if classes == 2 else classes - 1)
     macs, ops, weights = operations(same)
@@ -104,8 +127,14 @@ def test_linear_classifiers(onnx_file: Write, classes: int) -> None:
 
 
 def test_linear_regression(onnx_file: Write) -> None:
-    read = learned(onnx_file, "LinearRegressor", 1, coefficients=[0.0] * 2 * FEATURES, targets=2,
-                   intercepts=[0.0] * 2)  # fmt: skip
+    read = learned(
+        onnx_file,
+        "LinearRegressor",
+        1,
+        coefficients=[0.0] * 2 * FEATURES,
+        targets=2,
+        intercepts=[0.0] * 2,
+    )
     assert operations(read) == operations(model("logistic_regression", classes=2, output="value"))
 
 
@@ -116,24 +145,29 @@ def complete(trees: int, depth: int) -> dict[str, Any]:
     number = list(range(total)) * trees
     branch = [i < inner for i in number]
     return {
-        "nodes_treeids": owner, "nodes_nodeids": number,
+        "nodes_treeids": owner,
+        "nodes_nodeids": number,
         "nodes_featureids": [i % FEATURES for i in number],
         "nodes_modes": ["BRANCH_LEQ" if b else "LEAF" for b in branch],
         "nodes_values": [0.5] * len(owner),
         "nodes_truenodeids": [2 * i + 1 if b else 0 for i, b in zip(number, branch, strict=True)],
         "nodes_falsenodeids": [2 * i + 2 if b else 0 for i, b in zip(number, branch, strict=True)],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(("trees", "depth"), [(1, 1), (4, 3)])
 def test_forests(onnx_file: Write, trees: int, depth: int) -> None:
     leaves = trees * 2**depth
     read = learned(
-        onnx_file, "TreeEnsembleClassifier", **complete(trees, depth),
-        class_ids=[c for _ in range(leaves) for c in range(3)], class_weights=[0.3] * 3 * leaves,
-        class_treeids=[0] * 3 * leaves, class_nodeids=[0] * 3 * leaves,
+        onnx_file,
+        "TreeEnsembleClassifier",
+        **complete(trees, depth),
+        class_ids=[c for _ in range(leaves) for c in range(3)],
+        class_weights=[0.3] * 3 * leaves,
+        class_treeids=[0] * 3 * leaves,
+        class_nodeids=[0] * 3 * leaves,
         classlabels_int64s=[0, 1, 2],
-    )  # fmt: skip
+    )
     same = model("random_forest", trees=trees, depth=depth, classes=3, leaves="distribution")
     assert operations(read) == operations(same)
     assert any("mean depth" in note for note in read.notes)
@@ -142,13 +176,22 @@ def test_forests(onnx_file: Write, trees: int, depth: int) -> None:
 def test_paths_of_trees_that_lean(onnx_file: Write) -> None:
     """A chain of 3 that compare has leaves at 1, 2, 3 and 3."""
     read = learned(
-        onnx_file, "TreeEnsembleRegressor", 1, nodes_treeids=[0] * 7, nodes_nodeids=list(range(7)),
-        nodes_featureids=[0] * 7, nodes_values=[0.0] * 7,
+        onnx_file,
+        "TreeEnsembleRegressor",
+        1,
+        nodes_treeids=[0] * 7,
+        nodes_nodeids=list(range(7)),
+        nodes_featureids=[0] * 7,
+        nodes_values=[0.0] * 7,
         nodes_modes=["BRANCH_LT", "LEAF", "BRANCH_LT", "LEAF", "BRANCH_LT", "LEAF", "LEAF"],
-        nodes_truenodeids=[1, 0, 3, 0, 5, 0, 0], nodes_falsenodeids=[2, 0, 4, 0, 6, 0, 0],
-        target_weights=[1.0] * 4, target_ids=[0] * 4, target_treeids=[0] * 4,
-        target_nodeids=[1, 3, 5, 6], n_targets=1,
-    )  # fmt: skip
+        nodes_truenodeids=[1, 0, 3, 0, 5, 0, 0],
+        nodes_falsenodeids=[2, 0, 4, 0, 6, 0, 0],
+        target_weights=[1.0] * 4,
+        target_ids=[0] * 4,
+        target_treeids=[0] * 4,
+        target_nodeids=[1, 3, 5, 6],
+        n_targets=1,
+    )
     walk = next(o for _, o in read.graph().walk() if o.kind == "tree")
     assert read.number(walk.vector_ops) == pytest.approx(2 * BATCH * (1 + 2 + 3 + 3) / 4)
     assert read.weights == 3 * 4 + 4
@@ -164,12 +207,20 @@ def test_a_pipeline_is_priced_as_a_whole(onnx_file: Write) -> None:
         [
             node("Scaler", "x", ["a"], offset=[0.0] * FEATURES, scale=[1.0] * FEATURES),
             node("Normalizer", "a", ["b"], norm="L2"),
-            node("LinearClassifier", "b", ["label", "scores"], classlabels_ints=[0, 1, 2],
-                 coefficients=[0.0] * 3 * FEATURES, intercepts=[0.0] * 3),
+            node(
+                "LinearClassifier",
+                "b",
+                ["label", "scores"],
+                classlabels_ints=[0, 1, 2],
+                coefficients=[0.0] * 3 * FEATURES,
+                intercepts=[0.0] * 3,
+            ),
             node("ZipMap", "scores", ["map"], classlabels_int64s=[0, 1, 2]),
         ],
-        {"x": ["samples", FEATURES]}, ["label", "map"], domains=("ai.onnx.ml",),
-    )  # fmt: skip
+        {"x": ["samples", FEATURES]},
+        ["label", "map"],
+        domains=("ai.onnx.ml",),
+    )
     read = pm.workload(str(path), samples=np.array([1, 2, 4]))
     assert read.not_priced == ()
     assert np.array_equal(read.macs, np.array([1, 2, 4]) * 3 * FEATURES)
@@ -186,19 +237,30 @@ def test_a_pipeline_is_priced_as_a_whole(onnx_file: Write) -> None:
         ("TreeEnsembleClassifier", {"classlabels_int64s": [0, 1]}, "lists of nodes"),
         (
             "TreeEnsembleClassifier",
-            {"classlabels_int64s": [0, 1], "nodes_treeids": [0], "nodes_nodeids": [0],
-             "nodes_modes": ["BRANCH_LEQ"], "nodes_truenodeids": [4], "nodes_falsenodeids": [5]},
+            {
+                "classlabels_int64s": [0, 1],
+                "nodes_treeids": [0],
+                "nodes_nodeids": [0],
+                "nodes_modes": ["BRANCH_LEQ"],
+                "nodes_truenodeids": [4],
+                "nodes_falsenodeids": [5],
+            },
             "leads nowhere",
         ),
         (
             "TreeEnsembleClassifier",
-            {"classlabels_int64s": [0, 1], "nodes_treeids": [0, 0], "nodes_nodeids": [0, 1],
-             "nodes_modes": ["BRANCH_LEQ"] * 2, "nodes_truenodeids": [1, 0],
-             "nodes_falsenodeids": [1, 0]},
+            {
+                "classlabels_int64s": [0, 1],
+                "nodes_treeids": [0, 0],
+                "nodes_nodeids": [0, 1],
+                "nodes_modes": ["BRANCH_LEQ"] * 2,
+                "nodes_truenodeids": [1, 0],
+                "nodes_falsenodeids": [1, 0],
+            },
             "circle",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_priced_says_why(
     onnx_file: Write, op: str, attributes: dict[str, Any], said: str
 ) -> None:
@@ -215,14 +277,21 @@ def test_tree_ensemble_of_set_5_walks_from_its_roots(onnx_file: Any) -> None:
 
     def network(**changed: Any) -> Any:
         attributes: dict[str, Any] = {
-            "tree_roots": [0, 1], "n_targets": 1, "post_transform": 2, "aggregate_function": 1,
+            "tree_roots": [0, 1],
+            "n_targets": 1,
+            "post_transform": 2,
+            "aggregate_function": 1,
             "nodes_modes": numbers(TensorProto.UINT8, [0, 0, 0]),
             "nodes_splits": numbers(TensorProto.FLOAT, [0.5, 0.1, 0.2]),
-            "nodes_featureids": [0, 1, 0], "nodes_truenodeids": [0, 2, 3],
-            "nodes_falsenodeids": [1, 2, 4], "nodes_trueleafs": [1, 1, 1],
-            "nodes_falseleafs": [1, 0, 1], "leaf_targetids": [0] * 5,
-            "leaf_weights": numbers(TensorProto.FLOAT, [1.0] * 5), **changed,
-        }  # fmt: skip
+            "nodes_featureids": [0, 1, 0],
+            "nodes_truenodeids": [0, 2, 3],
+            "nodes_falsenodeids": [1, 2, 4],
+            "nodes_trueleafs": [1, 1, 1],
+            "nodes_falseleafs": [1, 0, 1],
+            "leaf_targetids": [0] * 5,
+            "leaf_weights": numbers(TensorProto.FLOAT, [1.0] * 5),
+            **changed,
+        }
         node = helper.make_node("TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", **attributes)
         return pm.workload(onnx_file([node], {"x": [8, 3]}, ["y"], domains=("ai.onnx.ml",)))
 
@@ -240,8 +309,9 @@ def test_tree_ensemble_of_set_5_walks_from_its_roots(onnx_file: Any) -> None:
 def test_one_hot_encoder_adds_an_axis_of_its_categories(onnx_file: Any) -> None:
     from onnx import helper
 
-    node = helper.make_node("OneHotEncoder", ["x"], ["y"], domain="ai.onnx.ml",
-                            cats_int64s=[1, 2, 3, 4, 5])  # fmt: skip
+    node = helper.make_node(
+        "OneHotEncoder", ["x"], ["y"], domain="ai.onnx.ml", cats_int64s=[1, 2, 3, 4, 5]
+    )
     graph = pm.workload(onnx_file([node], {"x": [8, 3]}, ["y"], domains=("ai.onnx.ml",))).graph()
     assert graph.not_priced == ()
     assert graph.tensors["y"].shape == (8, 3, 5)

@@ -13,9 +13,16 @@ from perfmodel.errors import InputError
 
 #: What is no operator on tensors of numbers: sequences, strings, a gradient.
 NOT_PRICED = {
-    "SequenceInsert", "SequenceAt", "SplitToSequence", "ConcatFromSequence", "SequenceConstruct",
-    "SequenceErase", "SequenceLength", "StringNormalizer", "Gradient",
-}  # fmt: skip
+    "SequenceInsert",
+    "SequenceAt",
+    "SplitToSequence",
+    "ConcatFromSequence",
+    "SequenceConstruct",
+    "SequenceErase",
+    "SequenceLength",
+    "StringNormalizer",
+    "Gradient",
+}
 
 
 def test_every_model_of_the_onnx_package_is_imported() -> None:

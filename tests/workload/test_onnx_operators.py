@@ -18,11 +18,28 @@ node = helper.make_node
 
 #: Operators on text, sequences, pictures in files, trees, and those of training.
 NOT_PRICED = {
-    "Adagrad", "Adam", "ArrayFeatureExtractor", "Binarizer", "FlexAttention", "ImageDecoder",
-    "LabelEncoder", "Momentum", "OptionalGetElement", "OptionalHasElement", "RegexFullMatch",
-    "SequenceEmpty", "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence",
-    "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer", "TreeEnsemble",
-}  # fmt: skip
+    "Adagrad",
+    "Adam",
+    "ArrayFeatureExtractor",
+    "Binarizer",
+    "FlexAttention",
+    "ImageDecoder",
+    "LabelEncoder",
+    "Momentum",
+    "OptionalGetElement",
+    "OptionalHasElement",
+    "RegexFullMatch",
+    "SequenceEmpty",
+    "SequenceInsert",
+    "SequenceLength",
+    "SequenceMap",
+    "SplitToSequence",
+    "StringConcat",
+    "StringNormalizer",
+    "StringSplit",
+    "TfIdfVectorizer",
+    "TreeEnsemble",
+}
 
 #: `Scan` of operator set 8 carried a batch; nothing writes it any more.
 OLD = {"test_scan_sum"}
@@ -187,9 +204,11 @@ def test_movement_costs_what_it_moves(onnx_file: Write) -> None:
         for _, o in workload.graph().walk()
     }
     assert moved == {
-        "slice": ("copy", 12, 12), "turn": ("copy", 12, 12), "join": ("copy", 12, 12, 24),
+        "slice": ("copy", 12, 12),
+        "turn": ("copy", 12, 12),
+        "join": ("copy", 12, 12, 24),
         "view": ("view", 0, 0),
-    }  # fmt: skip
+    }
 
 
 def test_resize_by_symbolic_halves(onnx_file: Write) -> None:
@@ -219,10 +238,11 @@ def test_transforms_count_as_fast_ones(onnx_file: Write) -> None:
 
 def test_experts_are_read_as_routing_touches_them(onnx_file: Write) -> None:
     nodes = [
-        node("MoE", ["x", "router", "up", "", "down"], ["y"], name="moe", domain="com.microsoft",
-             k=2),
+        node(
+            "MoE", ["x", "router", "up", "", "down"], ["y"], name="moe", domain="com.microsoft", k=2
+        ),
         node("Relu", ["y"], ["z"], name="relu"),
-    ]  # fmt: skip
+    ]
     inputs = {"x": ["tokens", 16], "router": ["tokens", 8]}
     path = onnx_file(nodes, inputs, ["z"], {"up": [8, 16, 32], "down": [8, 32, 16]})
     workload = load_onnx(path, {"tokens": 3})
@@ -261,8 +281,10 @@ def test_what_has_no_price_is_named(onnx_file: Write) -> None:
     workload = load_onnx(path)
     named = workload.graph().not_priced
     assert [n.partition(":")[0] for n in named] == [
-        "Frobnicate at mine", "Relu at after", "StringNormalizer at text",
-    ]  # fmt: skip
+        "Frobnicate at mine",
+        "Relu at after",
+        "StringNormalizer at text",
+    ]
     assert "my.own" in named[0]
     assert [o.name for _, o in workload.graph().walk()] == ["priced"]
     assert any("3 operators are not priced" in note for note in workload.notes)

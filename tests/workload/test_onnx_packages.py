@@ -52,29 +52,57 @@ def _reader_version() -> int:
 _V = _reader_version()
 #: How the files of each generation call the free dimensions of their input.
 _DIMENSIONS: dict[int, dict[str, dict[str, int]]] = {
-    3: {"det": {"dim_x_2": 320, "dim_x_3": 256},
-        "rec": {"dim_x_0": 2, "dim_x_2": 48, "dim_x_3": 320}},
-    4: {"det": {"p2o.DynamicDimension.1": 320, "p2o.DynamicDimension.2": 256},
-        "rec": {"p2o.DynamicDimension.0": 2, "dim_x_2": 48, "p2o.DynamicDimension.1": 320}},
-}  # fmt: skip
+    3: {
+        "det": {"dim_x_2": 320, "dim_x_3": 256},
+        "rec": {"dim_x_0": 2, "dim_x_2": 48, "dim_x_3": 320},
+    },
+    4: {
+        "det": {"p2o.DynamicDimension.1": 320, "p2o.DynamicDimension.2": 256},
+        "rec": {"p2o.DynamicDimension.0": 2, "dim_x_2": 48, "p2o.DynamicDimension.1": 320},
+    },
+}
 
 CASES: list[tuple[str, str, dict[str, Any], dict[str, int]]] = [
-    ("rapidocr-onnxruntime", f"{OCR}/ch_PP-OCRv{_V}_det_infer.onnx", _image(1, 3, 320, 256),
-     _DIMENSIONS[_V]["det"]),
-    ("rapidocr-onnxruntime", f"{OCR}/ch_PP-OCRv{_V}_rec_infer.onnx", _image(2, 3, 48, 320),
-     _DIMENSIONS[_V]["rec"]),
-    ("rapidocr-onnxruntime", f"{OCR}/ch_ppocr_mobile_v2.0_cls_infer.onnx", _image(1, 3, 48, 192),
-     {"dim_x_2": 48, "dim_x_3": 192}),
-    ("magika", "magika/models/standard_v3_3/model.onnx", {"bytes": np.ones((3, 2048), np.int32)},
-     {"unk__214": 3}),
+    (
+        "rapidocr-onnxruntime",
+        f"{OCR}/ch_PP-OCRv{_V}_det_infer.onnx",
+        _image(1, 3, 320, 256),
+        _DIMENSIONS[_V]["det"],
+    ),
+    (
+        "rapidocr-onnxruntime",
+        f"{OCR}/ch_PP-OCRv{_V}_rec_infer.onnx",
+        _image(2, 3, 48, 320),
+        _DIMENSIONS[_V]["rec"],
+    ),
+    (
+        "rapidocr-onnxruntime",
+        f"{OCR}/ch_ppocr_mobile_v2.0_cls_infer.onnx",
+        _image(1, 3, 48, 192),
+        {"dim_x_2": 48, "dim_x_3": 192},
+    ),
+    (
+        "magika",
+        "magika/models/standard_v3_3/model.onnx",
+        {"bytes": np.ones((3, 2048), np.int32)},
+        {"unk__214": 3},
+    ),
     ("silero-vad", f"{VAD}/silero_vad.onnx", _sound(576, 16000), {"dim_input_1": 576, "sr": 16000}),
     ("silero-vad", f"{VAD}/silero_vad.onnx", _sound(288, 8000), {"dim_input_1": 288, "sr": 8000}),
-    ("silero-vad", f"{VAD}/silero_vad_16k_op15.onnx", _sound(576, 16000),
-     {"sequence": 576, "sr": 16000}),
-    ("silero-vad", f"{VAD}/silero_vad_op18_ifless.onnx", _sound(288, 8000),
-     {"sequence": 288, "sr": 8000}),
+    (
+        "silero-vad",
+        f"{VAD}/silero_vad_16k_op15.onnx",
+        _sound(576, 16000),
+        {"sequence": 576, "sr": 16000},
+    ),
+    (
+        "silero-vad",
+        f"{VAD}/silero_vad_op18_ifless.onnx",
+        _sound(288, 8000),
+        {"sequence": 288, "sr": 8000},
+    ),
     ("silero-vad", f"{VAD}/silero_vad_half.onnx", _sound(576, None), {"sequence": 576}),
-]  # fmt: skip
+]
 
 
 def _weight_shapes(path: Path) -> dict[tuple[str, int], tuple[int, ...]]:

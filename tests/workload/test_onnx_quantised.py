@@ -45,9 +45,11 @@ def test_pairs_around_a_convolution_fold_into_it(onnx_file: Write) -> None:
     weights = {"w": ("INT8", [4, 3, 3, 3]), "b": ("INT32", [4]), **_scalars()}
     workload = load_onnx(onnx_file(nodes, {"x": [1, 3, 8, 8]}, ["y"], weights))
     assert [(o.name, o.kind) for o in _operators(workload)] == [
-        ("xd.quantise", "quantise"), ("conv", "conv"), ("pool", "pool"),
+        ("xd.quantise", "quantise"),
+        ("conv", "conv"),
+        ("pool", "pool"),
         ("y.dequantise", "quantise"),
-    ]  # fmt: skip
+    ]
     tensors = workload.graph().tensors
     conv = _operators(workload)[1]
     assert conv.pair == ("=int8", "=uint8")
@@ -74,9 +76,18 @@ def test_only_the_weights_of_a_product_may_be_narrow(onnx_file: Write) -> None:
 
 def test_weights_of_few_bits(onnx_file: Write) -> None:
     nodes = [
-        node("MatMulNBits", ["x", "packed", "scales"], ["y"], name="product",
-             domain="com.microsoft", K=256, N=64, bits=4, block_size=32),
-    ]  # fmt: skip
+        node(
+            "MatMulNBits",
+            ["x", "packed", "scales"],
+            ["y"],
+            name="product",
+            domain="com.microsoft",
+            K=256,
+            N=64,
+            bits=4,
+            block_size=32,
+        ),
+    ]
     weights = {"packed": ("UINT8", [64, 8, 16]), "scales": [512]}
     path = onnx_file(nodes, {"x": ["batch", "tokens", 256]}, ["y"], weights)
     workload = load_onnx(path, {"batch": 2, "tokens": 7})
@@ -90,17 +101,30 @@ def test_weights_of_few_bits(onnx_file: Write) -> None:
 def test_operators_with_integers_inside(onnx_file: Write) -> None:
     nodes = [
         node("QLinearConv", ["x", "s", "z", "w", "s", "zw", "s", "z", "b"], ["c"], name="conv"),
-        node("QLinearAdd", ["c", "s", "z", "c", "s", "z", "s", "z"], ["a"], name="add",
-             domain="com.microsoft"),
-        node("QLinearGlobalAveragePool", ["a", "s", "z", "s", "z"], ["g"], name="pool",
-             domain="com.microsoft"),
+        node(
+            "QLinearAdd",
+            ["c", "s", "z", "c", "s", "z", "s", "z"],
+            ["a"],
+            name="add",
+            domain="com.microsoft",
+        ),
+        node(
+            "QLinearGlobalAveragePool",
+            ["a", "s", "z", "s", "z"],
+            ["g"],
+            name="pool",
+            domain="com.microsoft",
+        ),
         node("Flatten", ["g"], ["f"], name="flatten"),
         node("QLinearMatMul", ["f", "s", "z", "v", "s", "zw", "s", "z"], ["m"], name="product"),
         node("DequantizeLinear", ["m", "s", "z"], ["y"], name="out"),
-    ]  # fmt: skip
+    ]
     weights = {
-        "w": ("INT8", [4, 3, 3, 3]), "b": ("INT32", [4]), "v": ("INT8", [4, 10]), **_scalars(),
-    }  # fmt: skip
+        "w": ("INT8", [4, 3, 3, 3]),
+        "b": ("INT32", [4]),
+        "v": ("INT8", [4, 10]),
+        **_scalars(),
+    }
     inputs = {"x": (TensorProto.UINT8, ["n", 3, 8, 8])}
     workload = load_onnx(onnx_file(nodes, inputs, ["y"], weights), {"n": 2})
     assert workload.graph().not_priced == ()
@@ -152,8 +176,14 @@ def test_lstm_that_onnxruntime_quantised_is_the_lstm(onnx_file: Any, tmp_path: P
     from onnx import helper
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    node = helper.make_node("LSTM", ["x", "w", "r", "b"], ["y", "h", "c"], name="lstm",
-                            hidden_size=16, direction="bidirectional")  # fmt: skip
+    node = helper.make_node(
+        "LSTM",
+        ["x", "w", "r", "b"],
+        ["y", "h", "c"],
+        name="lstm",
+        hidden_size=16,
+        direction="bidirectional",
+    )
     shapes = {"w": (2, 64, 12), "r": (2, 64, 16), "b": (2, 128)}
     chance = np.random.default_rng(0)
     weights = {n: chance.random(s, dtype=np.float32) for n, s in shapes.items()}
@@ -186,9 +216,14 @@ def test_clips_between_quantise_and_dequantise_say_the_width(onnx_file: Any) -> 
         helper.make_node("MatMul", ["f", "wd"], ["y"], name="fc"),
     ]
     stored = {
-        "s": np.array(0.1, np.float32), "z": integers(0), "zero": integers(0),
-        "fifteen": integers(15), "minus": integers(-2), "one": integers(1), "w": ("INT8", [32, 10]),
-    }  # fmt: skip
+        "s": np.array(0.1, np.float32),
+        "z": integers(0),
+        "zero": integers(0),
+        "fifteen": integers(15),
+        "minus": integers(-2),
+        "one": integers(1),
+        "w": ("INT8", [32, 10]),
+    }
     workload = load_onnx(onnx_file(nodes, {"x": [1, 8, 2, 2]}, ["y"], stored))
     operators = {o.name: o for _, o in workload.graph().walk()}
     assert list(operators) == ["relu", "q", "flat", "fc"]

@@ -96,14 +96,31 @@ def _small() -> dict[str, object]:
         "model": "small",
         "inputs": {"x": [2, 3, 8, 8]},
         "nodes": [
-            _node("Conv", ["x", "w", "b"], "c", [[2, 3, 8, 8], [4, 3, 3, 3], [4]], [2, 4, 8, 8],
-                  ("w", "b"), group=1, strides=[1, 1], dilations=[1, 1], pads=[1, 1, 1, 1]),
+            _node(
+                "Conv",
+                ["x", "w", "b"],
+                "c",
+                [[2, 3, 8, 8], [4, 3, 3, 3], [4]],
+                [2, 4, 8, 8],
+                ("w", "b"),
+                group=1,
+                strides=[1, 1],
+                dilations=[1, 1],
+                pads=[1, 1, 1, 1],
+            ),
             _node("Relu", ["c"], "r", [[2, 4, 8, 8]], [2, 4, 8, 8]),
             _node("Flatten", ["r"], "f", [[2, 4, 8, 8]], [2, 256], axis=1),
-            _node("Gemm", ["f", "v", "d"], "y", [[2, 256], [10, 256], [10]], [2, 10], ("v", "d"),
-                  transB=1),
+            _node(
+                "Gemm",
+                ["f", "v", "d"],
+                "y",
+                [[2, 256], [10, 256], [10]],
+                [2, 10],
+                ("v", "d"),
+                transB=1,
+            ),
         ],
-    }  # fmt: skip
+    }
 
 
 def _load(tmp_path: Path, content: object):

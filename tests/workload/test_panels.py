@@ -68,9 +68,13 @@ def run_loops(
 
 
 SHAPES = st.tuples(
-    st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(1, 5),
-    st.sampled_from([1, 3]), st.integers(1, 2),
-)  # fmt: skip
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.sampled_from([1, 3]),
+    st.integers(1, 2),
+)
 
 
 @given(SHAPES, st.integers(1, 8), st.integers(1, 12), st.integers(1, 3))
@@ -115,12 +119,15 @@ def test_time_and_energy_are_those_of_the_clocks() -> None:
     none = machine.vary({HEAD + name: 0.0 for name in FIELDS})
     counts = run_loops(13, 4, 64, 64, 3, 1, Panels(8, 128))
     bare = predict(work, none, precision="fp32", warm=True)
-    product_s = 2 * counts["macs"] / (
-        machine.facts["engines.cpu.peaks.fp32"] * machine.facts["runtime.efficiency.conv"]
-    )  # fmt: skip
+    product_s = (
+        2
+        * counts["macs"]
+        / (machine.facts["engines.cpu.peaks.fp32"] * machine.facts["runtime.efficiency.conv"])
+    )
     assert bare.latency_s == pytest.approx(product_s, rel=1e-9)
-    names = dict(zip(("packed", "unfolded", "strided", "unfolded_rows", "stored"), FIELDS,
-                     strict=True))  # fmt: skip
+    names = dict(
+        zip(("packed", "unfolded", "strided", "unfolded_rows", "stored"), FIELDS, strict=True)
+    )
     for count, field in names.items():
         one = predict(work, none.vary({HEAD + field: 2.0}), precision="fp32", warm=True)
         seconds = 2.0 * counts[count] / machine.facts["engines.cpu.clock"]
@@ -143,15 +150,20 @@ def test_a_padded_image_takes_the_product_of_a_full_one(columns: int) -> None:
 def test_the_bare_roofline_knows_no_panels() -> None:
     work = convolution(13, 4, 64, 64, 3, 1)
     found = predict(work, core(), precision="fp32", model="roofline")
-    ideal = predict(work, hardware("raspberry_pi_5_core"), runtime="ideal", precision="fp32",
-                    model="roofline")  # fmt: skip
+    ideal = predict(
+        work, hardware("raspberry_pi_5_core"), runtime="ideal", precision="fp32", model="roofline"
+    )
     assert found.latency_s == pytest.approx(ideal.latency_s, rel=1e-12)
 
 
 def test_other_runtimes_know_none_either() -> None:
     assert runtime("litert").kernels.get("conv") is None
-    found = predict(convolution(13, 4, 64, 64, 3, 1), hardware("raspberry_pi_5_core"),
-                    runtime="litert", precision="fp32")  # fmt: skip
+    found = predict(
+        convolution(13, 4, 64, 64, 3, 1),
+        hardware("raspberry_pi_5_core"),
+        runtime="litert",
+        precision="fp32",
+    )
     assert "panels" not in found.explain()
 
 

@@ -22,10 +22,24 @@ from perfmodel.workload.symbols import (
 A, B, C = symbol("a"), symbol("b"), symbol("c")
 
 ENTRIES: list[Dim] = [
-    0, 7, 0.5, A, 2 * A, 3 * A, A * B, A * A * B - 4 * A + 1, 6 * A * A * B - 24 * A + 6,
-    ceil_div(A, 3), floor_div(A * B, 4), minimum(A, B), maximum(A, 5) * C, A / B, A / (B + C),
-    distinct_experts(8, 2, A), minimum(ceil_div(A, 2), B) - A,
-]  # fmt: skip
+    0,
+    7,
+    0.5,
+    A,
+    2 * A,
+    3 * A,
+    A * B,
+    A * A * B - 4 * A + 1,
+    6 * A * A * B - 24 * A + 6,
+    ceil_div(A, 3),
+    floor_div(A * B, 4),
+    minimum(A, B),
+    maximum(A, 5) * C,
+    A / B,
+    A / (B + C),
+    distinct_experts(8, 2, A),
+    minimum(ceil_div(A, 2), B) - A,
+]
 
 columns = st.dictionaries(
     st.sampled_from(["x", "y", "z"]), st.lists(st.sampled_from(ENTRIES), max_size=6), min_size=1

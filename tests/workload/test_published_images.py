@@ -60,7 +60,7 @@ EXPORTED = [
     "mobilenet_v2",
     "mobilenet_v3_small",
     "efficientnet_b0",
-]  # fmt: skip
+]
 
 
 @pytest.mark.data

@@ -26,9 +26,21 @@ from perfmodel.workload.importers.torch_export.operators import writer_of
 
 #: Function -> operations an element: a transcendental counts 4, a division 4, a product 1.
 OPERATIONS = {
-    "Relu": 1, "LeakyRelu": 2, "Sigmoid": 6, "HardSwish": 4, "Tanh": 8, "Exp": 4, "Sqrt": 4,
-    "Neg": 1, "Sin": 4, "Softsign": 6, "Swish": 7, "Gelu": 12, "Mish": 14, "Reciprocal": 4,
-}  # fmt: skip
+    "Relu": 1,
+    "LeakyRelu": 2,
+    "Sigmoid": 6,
+    "HardSwish": 4,
+    "Tanh": 8,
+    "Exp": 4,
+    "Sqrt": 4,
+    "Neg": 1,
+    "Sin": 4,
+    "Softsign": 6,
+    "Swish": 7,
+    "Gelu": 12,
+    "Mish": 14,
+    "Reciprocal": 4,
+}
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -36,10 +48,11 @@ def test_a_function_counts_operations_an_element(name: str, tmp_path: Path) -> N
     helper: Any = untyped
     shape = ["n", 8]
     graph = helper.make_graph(
-        [helper.make_node(name, ["x"], ["y"])], "one",
+        [helper.make_node(name, ["x"], ["y"])],
+        "one",
         [helper.make_tensor_value_info("x", 1, shape)],
         [helper.make_tensor_value_info("y", 1, shape)],
-    )  # fmt: skip
+    )
     path = tmp_path / "one.onnx"
     opset = helper.make_opsetid("", 24 if name == "Swish" else 22)
     model: Any = helper.make_model(graph, opset_imports=[opset])

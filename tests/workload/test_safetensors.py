@@ -133,11 +133,17 @@ def test_packed_integers_count_with_scales_and_zero_points(method: str, tmp_path
         find(tmp_path / "model.safetensors")
 
 
-@pytest.mark.parametrize(("model", "said"), [
-    ("qwen_3_8b", {}), ("gpt2", {}), ("vit_base_patch16_224_in21k", {}),
-    ("bert_base_uncased", {}), ("llama_3_8b", {"head_dim": 128}),
-    ("qwen_2_5_7b", {"head_dim": 128}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("qwen_3_8b", {}),
+        ("gpt2", {}),
+        ("vit_base_patch16_224_in21k", {}),
+        ("bert_base_uncased", {}),
+        ("llama_3_8b", {"head_dim": 128}),
+        ("qwen_2_5_7b", {"head_dim": 128}),
+    ],
+)
 def test_without_a_config_what_names_and_shapes_tell(
     model: str, said: dict[str, int], tmp_path: Path
 ) -> None:
@@ -149,12 +155,16 @@ def test_without_a_config_what_names_and_shapes_tell(
     assert predict(found, hardware("h100_sxm"), precision="bf16").weight_bytes == held
 
 
-@pytest.mark.parametrize(("model", "said"), [
-    ("llama_3_8b", "no tensor tells the size of a head"),
-    ("mixtral_8x7b", "how many of them a token visits"),
-    ("gemma_2_2b", "no tensor tells its sliding window"),
-    ("mamba_130m", "those of no network"), ("whisper_tiny", "none of a Llama, GPT-2 or BERT"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("llama_3_8b", "no tensor tells the size of a head"),
+        ("mixtral_8x7b", "how many of them a token visits"),
+        ("gemma_2_2b", "no tensor tells its sliding window"),
+        ("mamba_130m", "those of no network"),
+        ("whisper_tiny", "none of a Llama, GPT-2 or BERT"),
+    ],
+)
 def test_without_a_config_what_they_leave_open(model: str, said: str, tmp_path: Path) -> None:
     path, _ = folder(tmp_path, model)
     (tmp_path / "config.json").unlink()
@@ -163,22 +173,35 @@ def test_without_a_config_what_they_leave_open(model: str, said: str, tmp_path: 
 
 
 TINY = {
-    "model.embed_tokens.weight": ("F16", [100, 64]), "model.norm.weight": ("F16", [64]),
-    **{f"model.layers.0.{name}.weight": ("F16", shape) for name, shape in {
-        "self_attn.q_proj": [64, 64], "self_attn.k_proj": [64, 64], "self_attn.v_proj": [64, 64],
-        "self_attn.o_proj": [64, 64], "mlp.gate_proj": [128, 64], "mlp.up_proj": [128, 64],
-        "mlp.down_proj": [64, 128], "input_layernorm": [64], "post_attention_layernorm": [64],
-    }.items()},
-}  # fmt: skip
+    "model.embed_tokens.weight": ("F16", [100, 64]),
+    "model.norm.weight": ("F16", [64]),
+    **{
+        f"model.layers.0.{name}.weight": ("F16", shape)
+        for name, shape in {
+            "self_attn.q_proj": [64, 64],
+            "self_attn.k_proj": [64, 64],
+            "self_attn.v_proj": [64, 64],
+            "self_attn.o_proj": [64, 64],
+            "mlp.gate_proj": [128, 64],
+            "mlp.up_proj": [128, 64],
+            "mlp.down_proj": [64, 128],
+            "input_layernorm": [64],
+            "post_attention_layernorm": [64],
+        }.items()
+    },
+}
 
 
-@pytest.mark.parametrize("odd", [
-    {"model.layers.0.self_attn.q_proj.weight": ("F16", [])},
-    {"model.layers.0.self_attn.q_norm.weight": ("F16", [])},
-    {"model.layers.0.mlp.down_proj.weight": ("F16", [])},
-    {f"model.layers.{'9' * 5000}.mlp.up_proj.weight": ("F16", [64, 64])},
-    {f"blk.{'9' * 5000}.mlp.up_proj.weight": ("F16", [64, 64])},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"model.layers.0.self_attn.q_proj.weight": ("F16", [])},
+        {"model.layers.0.self_attn.q_norm.weight": ("F16", [])},
+        {"model.layers.0.mlp.down_proj.weight": ("F16", [])},
+        {f"model.layers.{'9' * 5000}.mlp.up_proj.weight": ("F16", [64, 64])},
+        {f"blk.{'9' * 5000}.mlp.up_proj.weight": ("F16", [64, 64])},
+    ],
+)
 def test_odd_tensors_are_faults(odd: dict[str, tuple[str, list[int]]], tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
     write(path, TINY)
@@ -215,8 +238,10 @@ def test_heads_of_widths_that_nobody_published_are_asked_for(tmp_path: Path) -> 
     """MiniLM is a BERT of width 384 with heads of 32 (Wang et al. 2020), TinyBERT one of 26."""
     path, _ = folder(tmp_path, "bert_base_uncased")
     (tmp_path / "config.json").unlink()
-    held = {n: ("F32", [384 if d == 768 else d for d in shape])
-            for n, shape, _ in tensors("bert_base_uncased")}  # fmt: skip
+    held = {
+        n: ("F32", [384 if d == 768 else d for d in shape])
+        for n, shape, _ in tensors("bert_base_uncased")
+    }
     write(path, held)
     with pytest.raises(InputError, match="no tensor tells the size of a head"):
         find(path)

@@ -35,9 +35,12 @@ def test_weights_have_the_size_of_what_is_read(name: str) -> None:
     table, nests = _table(name)
     assert table.accesses is not None
     size = (
-        nests.groups * nests.out_channels * nests.in_channels * nests.kernel_rows
+        nests.groups
+        * nests.out_channels
+        * nests.in_channels
+        * nests.kernel_rows
         * nests.kernel_columns
-    )  # fmt: skip
+    )
     seen = 0
     for i, kind in enumerate(nests.kind):
         if kind == "attention":
@@ -51,8 +54,19 @@ def test_weights_have_the_size_of_what_is_read(name: str) -> None:
 def test_a_strided_convolution() -> None:
     _, nests = _table("resnet18")
     i = nests.name.index("conv1")
-    got = [float(getattr(nests, k)[i, 0]) for k in ("out_rows", "out_columns", "out_channels",
-           "in_channels", "kernel_rows", "in_rows", "groups", "batch")]  # fmt: skip
+    got = [
+        float(getattr(nests, k)[i, 0])
+        for k in (
+            "out_rows",
+            "out_columns",
+            "out_channels",
+            "in_channels",
+            "kernel_rows",
+            "in_rows",
+            "groups",
+            "batch",
+        )
+    ]
     assert got == [112, 112, 64, 3, 7, 224, 1, 1]
     assert nests.stride[i].tolist() == [2, 2]
 
@@ -100,8 +114,13 @@ def test_only_products_with_the_state_wait_for_each_step() -> None:
             ),
         )
 
-    g.operator("cell", "recurrent", [x, w, (r, 7 * r.elements)], [y, (state, 2 * 7 * 24)],
-               nests=[nest("x", "w", 16), nest("state", "r", 8)])  # fmt: skip
+    g.operator(
+        "cell",
+        "recurrent",
+        [x, w, (r, 7 * r.elements)],
+        [y, (state, 2 * 7 * 24)],
+        nests=[nest("x", "w", 16), nest("state", "r", 8)],
+    )
     nests = lower(g.build()).bind({}, nests=True).nests
     assert nests is not None
     assert nests.times[:, 0].tolist() == [1, 7]

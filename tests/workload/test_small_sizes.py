@@ -19,9 +19,17 @@ from perfmodel.workload.workload import Workload
 
 #: Networks that had negative work at small images, and others of every way to halve a size.
 IMAGES = (
-    "inception_v3", "inception_resnet_v2", "s3d", "alexnet", "vit_base_patch16_224", "yolov9c",
-    "resnet18", "densenet121", "knn_digits", "unet",
-)  # fmt: skip
+    "inception_v3",
+    "inception_resnet_v2",
+    "s3d",
+    "alexnet",
+    "vit_base_patch16_224",
+    "yolov9c",
+    "resnet18",
+    "densenet121",
+    "knn_digits",
+    "unet",
+)
 SIZES = (1, 2, 3, 5, 8, 16, 31, 33, 64, 100)
 
 

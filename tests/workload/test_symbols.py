@@ -55,9 +55,12 @@ def number(value: int) -> Both:
 
 def combine(op: str, x: Both, y: Both) -> Both:
     sums: dict[str, Callable[[Any, Any], Any]] = {
-        "+": lambda p, q: p + q, "-": lambda p, q: p - q, "*": lambda p, q: p * q,
-        "min": min, "max": max,
-    }  # fmt: skip
+        "+": lambda p, q: p + q,
+        "-": lambda p, q: p - q,
+        "*": lambda p, q: p * q,
+        "min": min,
+        "max": max,
+    }
     plain = sums[op]
     symbolic = {"min": minimum, "max": maximum}.get(op, plain)
     return Both(

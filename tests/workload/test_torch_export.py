@@ -42,9 +42,14 @@ def test_as_many_parameters_and_as_much_work_as_torch_counts(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "own"),
-    [("resnet18", "resnet18"), ("mobilenet_v2", "mobilenet_v2"),
-     ("efficientnet_b0", "efficientnet_b0"), ("vit_b_16", "vit_b_16"), ("swin_t", "swin_tiny")],
-)  # fmt: skip
+    [
+        ("resnet18", "resnet18"),
+        ("mobilenet_v2", "mobilenet_v2"),
+        ("efficientnet_b0", "efficientnet_b0"),
+        ("vit_b_16", "vit_b_16"),
+        ("swin_t", "swin_tiny"),
+    ],
+)
 def test_costs_as_the_same_network_of_the_library(name: str, own: str) -> None:
     imported = pm.workload(_file(name), **({"batch": 2} if name in FREE else {}))
     known = pm.workload(own, batch=2)

@@ -145,8 +145,17 @@ def test_attention_multiplies_five_times() -> None:
     g = SequenceBuilder("attention")
     x = g.input("x", (2, 6, 8))
     parts = {n: g.linear(x, 8, name=n, bias=False) for n in "qkv"}
-    g.attention(parts["q"], batch=2, queries=6, keys=6, heads=2, head_dim=4, causal=True,
-                key_value=(parts["k"], parts["v"]), write_cache=False)  # fmt: skip
+    g.attention(
+        parts["q"],
+        batch=2,
+        queries=6,
+        keys=6,
+        heads=2,
+        head_dim=4,
+        causal=True,
+        key_value=(parts["k"], parts["v"]),
+        write_cache=False,
+    )
     graph = g.build()
     step = backward(graph)
     once = 2 * 2 * 6 * 6 * 4

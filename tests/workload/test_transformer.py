@@ -24,8 +24,13 @@ from perfmodel.workload.transformer import (
 from perfmodel.workload.workload import Workload, from_family
 
 SMALL: dict[str, Any] = {
-    "layers": 3, "width": 64, "heads": 8, "kv_heads": 2, "ffn_width": 96, "vocabulary": 101,
-}  # fmt: skip
+    "layers": 3,
+    "width": 64,
+    "heads": 8,
+    "kv_heads": 2,
+    "ffn_width": 96,
+    "vocabulary": 101,
+}
 LATENT = {"query_rank": 24, "rank": 16, "plain_dim": 8, "rope_dim": 4, "value_dim": 12}
 EXPERTS = {"count": 16, "per_token": 2, "ffn_width": 40}
 
@@ -36,8 +41,9 @@ def model(settings: dict[str, float] | None = None, **structure: Any) -> Workloa
 
 
 def kv_elements(workload: Workload) -> float:
-    table = lower(workload.graph()).bind(workload.parameters, workload.shape[0] if workload.shape
-                                         else 1)  # fmt: skip
+    table = lower(workload.graph()).bind(
+        workload.parameters, workload.shape[0] if workload.shape else 1
+    )
     return float(np.sum(table.stored["kv"]))
 
 

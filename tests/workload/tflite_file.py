@@ -60,9 +60,14 @@ class Writer:
         return at
 
     def op(
-        self, code: int | str, union: int, inputs: list[int], shapes: list[tuple[int, ...]],
-        options: dict[int, object] | None = None, kind: int = FP32,
-    ) -> int:  # fmt: skip
+        self,
+        code: int | str,
+        union: int,
+        inputs: list[int],
+        shapes: list[tuple[int, ...]],
+        options: dict[int, object] | None = None,
+        kind: int = FP32,
+    ) -> int:
         """Add an operator by its number (a custom one by its name) and that of its options.
 
         Returns
@@ -77,8 +82,11 @@ class Writer:
             for i, shape in enumerate(shapes)
         ]
         number = example.Numbers
-        fields = {0: ("I", self.net.codes.index(code)), 1: number("i", inputs),
-                  2: number("i", made)}  # fmt: skip
+        fields = {
+            0: ("I", self.net.codes.index(code)),
+            1: number("i", inputs),
+            2: number("i", made),
+        }
         if union:
             fields |= {3: ("B", union), 4: example.Table(options or {})}
         self.net.operators.append(example.Table(fields))
@@ -87,10 +95,15 @@ class Writer:
     def write(self, path: Path, *outputs: int) -> Path:
         """Write the file."""
         number, table = example.Numbers, example.Table
-        graph = table({
-            0: list(self.net.tensors), 1: number("i", self.inputs), 2: number("i", list(outputs)),
-            3: list(self.net.operators), 4: "main",
-        })  # fmt: skip
+        graph = table(
+            {
+                0: list(self.net.tensors),
+                1: number("i", self.inputs),
+                2: number("i", list(outputs)),
+                3: list(self.net.operators),
+                4: "main",
+            }
+        )
         codes = [
             table(
                 {0: ("b", 32), 1: c} if isinstance(c, str) else {0: ("b", min(c, 127)), 3: ("i", c)}

@@ -41,7 +41,7 @@ __all__ = [
     "plan_of",
     "probe",
     "runtime_of",
-]  # fmt: skip
+]
 
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__, Cache="HostCache", Plan="ProbePlan")
@@ -107,9 +107,15 @@ def probe(
 
 
 def _probe(
-    seconds: float, cores: int, meter: Meter, notes: tuple[str, ...], identity: Identity,
-    onnxruntime: Any, clock: Callable[[], float], progress: Callable[[str], None],
-) -> HostFacts:  # fmt: skip
+    seconds: float,
+    cores: int,
+    meter: Meter,
+    notes: tuple[str, ...],
+    identity: Identity,
+    onnxruntime: Any,
+    clock: Callable[[], float],
+    progress: Callable[[str], None],
+) -> HostFacts:
     dispatch: Dispatch | None = None
     if onnxruntime is not None:
         progress("dispatch of onnxruntime")

@@ -47,9 +47,11 @@ class Dispatch:
 
 
 def measure_dispatch(
-    seconds: float, onnxruntime: Any, clock: Callable[[], float] = time.perf_counter,
+    seconds: float,
+    onnxruntime: Any,
+    clock: Callable[[], float] = time.perf_counter,
     timer: Callable[[], float] = time.thread_time,
-) -> Dispatch:  # fmt: skip
+) -> Dispatch:
     """Time chains of nodes on one float, each long enough to see the dispatch of a node.
 
     Parameters

@@ -173,9 +173,7 @@ def measure_all(
     return ProbeResult(figures, failed, rounds, trial_s)
 
 
-def share_missed(
-    rates: Sequence[float], inside: float, beyond: float
-) -> np.ndarray:  # fmt: skip
+def share_missed(rates: Sequence[float], inside: float, beyond: float) -> np.ndarray:
     """Share of a working set that misses a cache, from the rate at which it is read.
 
     A byte takes 1 / inside where it hits and 1 / beyond where it misses:

@@ -51,8 +51,11 @@ def compiled(command: list[str]) -> Generator[Compiled]:
         try:
             made = subprocess.run(
                 [*command, *_FLAGS, str(SOURCE), "-o", str(program)],
-                capture_output=True, text=True, timeout=120, check=False,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
         except (OSError, subprocess.SubprocessError) as error:
             raise MeterError(f"{command[0]} does not run: {error}") from None
         if made.returncode:
@@ -98,8 +101,11 @@ class Compiled:
         try:
             ran = subprocess.run(
                 [str(self._program), *words],
-                capture_output=True, text=True, timeout=patience_s, check=False,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                timeout=patience_s,
+                check=False,
+            )
         except (OSError, subprocess.SubprocessError) as error:
             raise MeterError(f"{words[0]} does not run: {error}") from None
         if ran.returncode:

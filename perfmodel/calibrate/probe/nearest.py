@@ -16,11 +16,19 @@ TELLING = 0.10
 """A fact that differs by more than this is named."""
 #: What two processors are compared by.
 _COMPARED = (
-    "engines.main.clock", "engines.main.peaks.fp32", "engines.main.peaks.int8",
-    "memories.l1.bandwidth", "memories.l2.bandwidth", "memories.l3.bandwidth",
-    "memories.main.bandwidth", "memories.l1.capacity", "memories.l2.capacity",
-    "memories.l3.capacity", "memories.l1.latency", "memories.l3.latency",
-)  # fmt: skip
+    "engines.main.clock",
+    "engines.main.peaks.fp32",
+    "engines.main.peaks.int8",
+    "memories.l1.bandwidth",
+    "memories.l2.bandwidth",
+    "memories.l3.bandwidth",
+    "memories.main.bandwidth",
+    "memories.l1.capacity",
+    "memories.l2.capacity",
+    "memories.l3.capacity",
+    "memories.l1.latency",
+    "memories.l3.latency",
+)
 _FEWEST = 3
 
 
@@ -79,10 +87,12 @@ def differences(known: Device, probed: Device) -> Table:
     }
     table = table[np.array([fact not in unsaid for fact in table["fact"]], bool)]
     ratio = np.asarray(table["ratio"], float)
-    return Table({
-        "fact": table["fact"],
-        "library": table["a"],
-        "measured": table["b"],
-        "ratio": ratio,
-        "differs": np.abs(np.where(np.isnan(ratio), 1.0, ratio) - 1.0) > TELLING,
-    })  # fmt: skip
+    return Table(
+        {
+            "fact": table["fact"],
+            "library": table["a"],
+            "measured": table["b"],
+            "ratio": ratio,
+            "differs": np.abs(np.where(np.isnan(ratio), 1.0, ratio) - 1.0) > TELLING,
+        }
+    )

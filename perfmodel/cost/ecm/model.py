@@ -118,8 +118,9 @@ def level_parts(
     """
     pieces = core.line / core.vector
     parts: list[Value] = [
-        core_cycles(work, core), core.replay * (work.reads + work.updates) * pieces
-    ]  # fmt: skip
+        core_cycles(work, core),
+        core.replay * (work.reads + work.updates) * pieces,
+    ]
     for i, edge in enumerate(edges):
         lines = None if reads is None else reads[i]
         # Beyond the first boundary whole lines go out, however stores took turns.

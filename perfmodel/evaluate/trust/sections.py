@@ -65,11 +65,18 @@ def _why(one: Coverage, each: Sequence[Coverage]) -> str:
 def _table(what: str, rows: Sequence[Coverage]) -> str:
     head = ("quantity", what, "basis", "rows", "devices", "in 50 %", "in 90 %", "ratio")
     body = [
-        (one.quantity, one.workload_class + (f", `{one.runtime}`" if one.runtime else ""),
-         one.basis, str(one.rows), str(one.devices), short(one.half), short(one.most),
-         f"{one.ratio:.2f}")
+        (
+            one.quantity,
+            one.workload_class + (f", `{one.runtime}`" if one.runtime else ""),
+            one.basis,
+            str(one.rows),
+            str(one.devices),
+            short(one.half),
+            short(one.most),
+            f"{one.ratio:.2f}",
+        )
         for one in rows
-    ]  # fmt: skip
+    ]
     return markdown_table(head, body, left=3)
 
 
@@ -86,21 +93,35 @@ left out.
 """
 
 _DIFFER = {
-    "device": "one network, two devices", "network": "two networks, one device",
+    "device": "one network, two devices",
+    "network": "two networks, one device",
     "precision": "two precisions",
-}  # fmt: skip
+}
 
 
 def decision_section(scores: Sequence[PairScore]) -> str:
     """Return the section of `perfmodel.evaluate.pairs.pair_scores`."""
-    head = ("decision", "class of workloads", "pairs", "data sets", "right %", "left out %",
-            "roofline %", "operations %")  # fmt: skip
+    head = (
+        "decision",
+        "class of workloads",
+        "pairs",
+        "data sets",
+        "right %",
+        "left out %",
+        "roofline %",
+        "operations %",
+    )
     rows = [
-        (_DIFFER[one.differ_in], one.workload_class, str(one.pairs), str(one.datasets),
-         *(_share(one, name) for name in PREDICTORS))
+        (
+            _DIFFER[one.differ_in],
+            one.workload_class,
+            str(one.pairs),
+            str(one.datasets),
+            *(_share(one, name) for name in PREDICTORS),
+        )
         for one in scores
         if one.pairs >= _ENOUGH
-    ]  # fmt: skip
+    ]
     return _DECISIONS + "\n" + markdown_table(head, rows, left=2)
 
 

@@ -166,8 +166,13 @@ def saving_faults(path: str | Path, force: bool, option: str = "-o") -> list[Fau
     """Faults of a spec file that is to be written; an existing one is a fault unless `force`."""
     found = output_faults(path, (".yaml", ".yml"), option)
     if not found and Path(path).exists() and not force:
-        found.append(Fault(f"'{path}' exists already", file=option,
-                           expected="another name, or --force to replace it"))  # fmt: skip
+        found.append(
+            Fault(
+                f"'{path}' exists already",
+                file=option,
+                expected="another name, or --force to replace it",
+            )
+        )
     return found
 
 
@@ -249,14 +254,23 @@ def name_faults(name: str, directories: Iterable[str | Path]) -> list[Fault]:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         meant = re.sub(r"[^a-z0-9_]+", "_", name.strip().lower()).strip("_")
         fits = re.fullmatch(r"[a-z][a-z0-9_]*", meant)
-        return [Fault(f"'{name}' is no name of a device", expected="snake case: my_board_2",
-                      suggestion=meant if fits else "")]  # fmt: skip
+        return [
+            Fault(
+                f"'{name}' is no name of a device",
+                expected="snake case: my_board_2",
+                suggestion=meant if fits else "",
+            )
+        ]
     known = library.entries("devices", directories).values()
     own = next((entry.name for entry in known if name in entry.aliases), "")
     if own and name not in {entry.name for entry in known}:
-        return [Fault(f"'{name}' is another name of {own} in the library",
-                      expected=f"another name, or {own} to stand for it",
-                      suggestion=f"my_{name}")]  # fmt: skip
+        return [
+            Fault(
+                f"'{name}' is another name of {own} in the library",
+                expected=f"another name, or {own} to stand for it",
+                suggestion=f"my_{name}",
+            )
+        ]
     return []
 
 
@@ -274,8 +288,13 @@ def _resolved(base: Device, settings: Mapping[str, Any]) -> list[Change]:
     machine, faults = _machine(base), FaultList()
     for path in settings:
         if any(part in _SPEEDUPS for part in path.split(".")):
-            faults.append(Fault("is a law of the engine, not a number to set", path,
-                                expected="the dense peak: engines.NAME.peaks.FORMAT"))  # fmt: skip
+            faults.append(
+                Fault(
+                    "is a law of the engine, not a number to set",
+                    path,
+                    expected="the dense peak: engines.NAME.peaks.FORMAT",
+                )
+            )
     facts = {path: given for path, given in settings.items() if not _is_sustained(path)}
     varied = faults.trying(machine.vary, facts)
     rates: dict[str, float] = {}

@@ -58,9 +58,13 @@ def of_product(product: HardwareProduct) -> Architecture:
 def _of(stated: dict[str, Any], tags: frozenset[str], *, by_tags: bool) -> Architecture:
     families = _families()
     family = stated.get("family") or next(
-        (name for name, entry in families.items()
-         if any(tags.issuperset(group) for group in entry.get("tags", ()))), "",
-    )  # fmt: skip
+        (
+            name
+            for name, entry in families.items()
+            if any(tags.issuperset(group) for group in entry.get("tags", ()))
+        ),
+        "",
+    )
     has = frozenset(cast("Iterable[str]", stated.get("has", ())))
     if by_tags and family:
         known = families[family].get("extensions", {})
@@ -120,6 +124,7 @@ def _of_the_core(device: Device) -> list[str]:
     """Return the facts of the main engine that are of its core."""
     stem = f"engines.{device.main_engine}."
     return [
-        path for path in facts_of(device, _IDEAL).values
+        path
+        for path in facts_of(device, _IDEAL).values
         if path.startswith(stem) and path.removeprefix(stem).split(".")[0] not in _OF_ANY
-    ]  # fmt: skip
+    ]

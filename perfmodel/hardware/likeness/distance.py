@@ -29,9 +29,24 @@ _CLASS, _YEAR = 2.0, 0.05
 _MISSING: Final = 1.5
 #: Tags that make a class: two devices that share none are of different classes.
 CLASSES: Final = (
-    "phone", "mcu", "npu", "fpga", "datacenter", "consumer", "edge", "sbc", "server", "desktop",
-    "laptop", "gpu", "cpu", "apple", "in_memory", "accelerator_card", "asic",
-)  # fmt: skip
+    "phone",
+    "mcu",
+    "npu",
+    "fpga",
+    "datacenter",
+    "consumer",
+    "edge",
+    "sbc",
+    "server",
+    "desktop",
+    "laptop",
+    "gpu",
+    "cpu",
+    "apple",
+    "in_memory",
+    "accelerator_card",
+    "asic",
+)
 
 #: One value, so that facts are worked out once a device.
 _IDEAL: Final = Runtime(name="ideal")
@@ -159,8 +174,9 @@ def sketch_of(device: Device) -> tuple[Sketch, dict[str, str]]:
                 peaks[name], engines[name] = peak, engine.name
     main = next(e for e in device.engines if e.name == device.main_engine)
     bandwidth = float(facts[f"memories.{device.main_memory}.bandwidth"])
-    return Sketch(device.name, device.title, bandwidth, peaks, main.kind,
-                  frozenset(device.tags), device.year), engines  # fmt: skip
+    return Sketch(
+        device.name, device.title, bandwidth, peaks, main.kind, frozenset(device.tags), device.year
+    ), engines
 
 
 def sketch(
@@ -191,13 +207,19 @@ def sketch(
     rate = _si(bandwidth, "bandwidth", "--bandwidth", faults)
     most = _si(peak, "compute", "--peak", faults)
     for given, known, option in (
-        (format, COMPUTE_FORMATS, "--format"), (kind, engine_kinds(), "--kind"),
-    ):  # fmt: skip
+        (format, COMPUTE_FORMATS, "--format"),
+        (kind, engine_kinds(), "--kind"),
+    ):
         if given and given not in known:
             faults.append(no_such(f"'{given}' is none", given, known, file=option))
     faults.settle()
-    return Sketch(bandwidth=rate, peaks={} if most is None else {format: most}, kind=kind,
-                  tags=frozenset(tags), year=year)  # fmt: skip
+    return Sketch(
+        bandwidth=rate,
+        peaks={} if most is None else {format: most},
+        kind=kind,
+        tags=frozenset(tags),
+        year=year,
+    )
 
 
 def _si(
@@ -208,8 +230,9 @@ def _si(
     try:
         value = units.parse(given, dimension) if isinstance(given, str) else float(given)
     except units.UnitError as error:
-        faults.append(Fault(error.message, file=option, expected=error.expected,
-                            suggestion=error.suggestion))  # fmt: skip
+        faults.append(
+            Fault(error.message, file=option, expected=error.expected, suggestion=error.suggestion)
+        )
         return None
     if not (math.isfinite(value) and value > 0):
         noun = units.DIMENSIONS[dimension].noun
@@ -256,9 +279,11 @@ def near(
             device = library.hardware(entry.name, places)
         except InputError:
             continue  # of a folder of the user's; `hardware check` says what is wrong with it
-        if wanted.kind and device.engines[0].kind != wanted.kind and wanted.kind not in {
-            engine.kind for engine in device.engines
-        }:  # fmt: skip
+        if (
+            wanted.kind
+            and device.engines[0].kind != wanted.kind
+            and wanted.kind not in {engine.kind for engine in device.engines}
+        ):
             continue
         left_out = but is not None and bool(but(device))
         seen = True
@@ -274,9 +299,12 @@ def _none(words: list[str], kind: str, heads: Iterable[library.SpecEntry]) -> Fa
     known = sorted({tag for entry in heads for tag in entry.tags})
     wrong = next((w for w in words if w not in known), "")
     what = " and ".join([*(f"'{w}'" for w in words), *([f"the kind {kind}"] if kind else [])])
-    return Fault(f"no device has {what}", file="--like" if words else "--kind",
-                 expected="words of names and tags, such as " + ", ".join(known[:12]),
-                 suggestion=nearest(wrong, known) if wrong else "")  # fmt: skip
+    return Fault(
+        f"no device has {what}",
+        file="--like" if words else "--kind",
+        expected="words of names and tags, such as " + ", ".join(known[:12]),
+        suggestion=nearest(wrong, known) if wrong else "",
+    )
 
 
 def _compared(wanted: Sketch, device: Sketch, engines: Mapping[str, str]) -> Likeness:
@@ -296,8 +324,18 @@ def _compared(wanted: Sketch, device: Sketch, engines: Mapping[str, str]) -> Lik
         distance += _CLASS * (1.0 - len(classes & device.tags) / len(classes))
     if wanted.year and device.year:
         distance += _YEAR * abs(wanted.year - device.year)
-    return Likeness(device.name, device.title, distance, by_rate, by_peak, name,
-                    device.bandwidth, theirs, device.kind, engines.get(name, ""))  # fmt: skip
+    return Likeness(
+        device.name,
+        device.title,
+        distance,
+        by_rate,
+        by_peak,
+        name,
+        device.bandwidth,
+        theirs,
+        device.kind,
+        engines.get(name, ""),
+    )
 
 
 def _compared_peaks(

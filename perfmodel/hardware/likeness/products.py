@@ -57,11 +57,20 @@ def _product(name: str, entry: dict[str, Any]) -> HardwareProduct:
     peaks = {k: units.parse(v, "compute") for k, v in entry.get("peaks", {}).items()}
     rate = entry.get("bandwidth")
     sketch = Sketch(
-        name, str(entry["title"]), None if rate is None else units.parse(rate, "bandwidth"), peaks,
-        "", frozenset(entry.get("tags", ())), entry.get("year"),
-    )  # fmt: skip
-    return HardwareProduct(sketch, str(entry["source"]), str(entry.get("confidence", "estimated")),
-                   tuple(entry.get("aliases", ())))  # fmt: skip
+        name,
+        str(entry["title"]),
+        None if rate is None else units.parse(rate, "bandwidth"),
+        peaks,
+        "",
+        frozenset(entry.get("tags", ())),
+        entry.get("year"),
+    )
+    return HardwareProduct(
+        sketch,
+        str(entry["source"]),
+        str(entry.get("confidence", "estimated")),
+        tuple(entry.get("aliases", ())),
+    )
 
 
 def find(name: str) -> HardwareProduct | None:
@@ -90,8 +99,9 @@ def command(product: HardwareProduct, like: Likeness) -> str:
         words.append(f'--set memories.main.bandwidth="{rate}"')
     if like.engine and like.format in product.sketch.peaks:
         floating = like.format.startswith(("fp", "bf", "tf"))
-        rate = units.show(product.sketch.peaks[like.format], "compute",
-                          unit="FLOP/s" if floating else "OP/s")  # fmt: skip
+        rate = units.show(
+            product.sketch.peaks[like.format], "compute", unit="FLOP/s" if floating else "OP/s"
+        )
         words.append(f'--set engines.{like.engine}.peaks.{like.format}="{rate}"')
     return " ".join(words)
 
@@ -109,10 +119,12 @@ def advice(name: str, directories: Iterable[str | Path] = ()) -> str:
     like = alike[0]
     said = [
         _ratio(ratio, noun)
-        for ratio, noun in ((like.bandwidth_ratio, "bandwidth"),
-                            (like.peak_ratio, f"{like.format} peak"))
+        for ratio, noun in (
+            (like.bandwidth_ratio, "bandwidth"),
+            (like.peak_ratio, f"{like.format} peak"),
+        )
         if ratio is not None
-    ]  # fmt: skip
+    ]
     year = f" ({product.sketch.year})" if product.sketch.year else ""
     return (
         f"a spec of the {product.sketch.title}{year}, which the library has not; nearest by facts "

@@ -10,9 +10,13 @@ from perfmodel.arrays import Value, namespace
 
 
 def power_law(
-    x: Value, xs: Sequence[float], ys: Sequence[float], *, left: float | None = None,
+    x: Value,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    *,
+    left: float | None = None,
     right: float | None = None,
-) -> Value:  # fmt: skip
+) -> Value:
     """Interpolate as a power law between neighbouring points, and continue the last ones outside.
 
     Parameters

@@ -116,20 +116,25 @@ def _origin(table: str, row: Mapping[str, Any]) -> Provenance:
 
 
 _OPERATIONS: Final = (
-    "operations", "horowitz2014, jouppi2021",
+    "operations",
+    "horowitz2014, jouppi2021",
     "half a multiply-accumulate; no register, wire or control in it",
-)  # fmt: skip
+)
 _SRAM: Final = (
-    "memories", "horowitz2014, bitfusion_cacti, jouppi2021",
+    "memories",
+    "horowitz2014, bitfusion_cacti, jouppi2021",
     "a byte of a 64-bit word from one bank of this capacity; published memories differ threefold",
-)  # fmt: skip
+)
 _CURRENTS: Final = (
-    "memories", "dramsys_micron, micron_tn4101", "standby and refresh, by the data sheet's currents"
-)  # fmt: skip
+    "memories",
+    "dramsys_micron, micron_tn4101",
+    "standby and refresh, by the data sheet's currents",
+)
 _CELLS: Final = (
-    "memories", "numonyx_nand01g",
+    "memories",
+    "numonyx_nand01g",
     "the supply current of an old 3 V part for as long as a page is sensed",
-)  # fmt: skip
+)
 _CHANNEL: Final = ("memories", "aif2025", "of an ONFI channel; no link behind it")
 
 

@@ -22,9 +22,21 @@ from perfmodel.units import parse
 
 #: Significand bits, the hidden one included (fp8 as E4M3, fp6 as E2M3, fp4 as E2M1).
 SIGNIFICAND = {
-    "fp64": 53, "fp32": 24, "tf32": 11, "fp16": 11, "bf16": 8, "fp8": 4, "fp8_e4m3": 4,
-    "fp8_e5m2": 3, "mxfp8": 4, "fp6": 4, "mxfp6": 4, "fp4": 2, "mxfp4": 2, "nvfp4": 2,
-}  # fmt: skip
+    "fp64": 53,
+    "fp32": 24,
+    "tf32": 11,
+    "fp16": 11,
+    "bf16": 8,
+    "fp8": 4,
+    "fp8_e4m3": 4,
+    "fp8_e5m2": 3,
+    "mxfp8": 4,
+    "fp6": 4,
+    "mxfp6": 4,
+    "fp4": 2,
+    "mxfp4": 2,
+    "nvfp4": 2,
+}
 #: Integers by another name: mantissas of block floating point, signs.
 INTEGERS = {"bfp16": 8, "bfp8": 4, "bfp4": 2, "ternary": 2, "binary": 1}
 _INTEGER: Final = re.compile(r"int([1-9][0-9]?)")
@@ -107,9 +119,12 @@ def _at(operation: str, compute: str, node: float, what: str) -> float:
 
 
 def operation_energy(
-    compute_format: str, node_nm: Value = 45.0, *, accumulator: str | None = None,
+    compute_format: str,
+    node_nm: Value = 45.0,
+    *,
+    accumulator: str | None = None,
     operation: str = "mac",
-) -> Value:  # fmt: skip
+) -> Value:
     """Return the energy of one arithmetic operation, joules.
 
     Parameters

@@ -115,9 +115,13 @@ class TileCounts(NamedTuple):
 
 
 def lanes_and_steps(
-    input_bits: Value, weight_bits: Value, highest: Value = 8.0, lowest: Value = 2.0, *,
+    input_bits: Value,
+    weight_bits: Value,
+    highest: Value = 8.0,
+    lowest: Value = 2.0,
+    *,
     relaxed: bool = False,
-) -> tuple[Value, Value]:  # fmt: skip
+) -> tuple[Value, Value]:
     """Return products that a fusion unit makes side by side, and clocks that they take.
 
     ``floor(8 / max(a, 2)) * floor(8 / max(w, 2))`` for at most eight bits (Sharma et al., section
@@ -144,9 +148,13 @@ def lanes_and_steps(
 
 
 def tile_bits(
-    layer: BitFusionLayer, rows: Value, columns: Value, images: Value, in_channels: Value,
+    layer: BitFusionLayer,
+    rows: Value,
+    columns: Value,
+    images: Value,
+    in_channels: Value,
     out_channels: Value,
-) -> tuple[Value, Value, Value]:  # fmt: skip
+) -> tuple[Value, Value, Value]:
     """Return bits of a tile of inputs, weights and sums as they cross from main memory."""
     return (
         input_window(layer, rows, columns) * images * in_channels * layer.input_bits,
@@ -159,9 +167,10 @@ def input_window(layer: BitFusionLayer, rows: Value, columns: Value) -> Value:
     """Return input positions that outputs of a tile need, padding included."""
     tall = (rows - 1) * layer.stride_rows + (layer.kernel_rows - 1) * layer.dilation_rows + 1
     broad = (
-        (columns - 1) * layer.stride_columns + (layer.kernel_columns - 1) * layer.dilation_columns
+        (columns - 1) * layer.stride_columns
+        + (layer.kernel_columns - 1) * layer.dilation_columns
         + 1
-    )  # fmt: skip
+    )
     apart = rows * columns * layer.kernel_rows * layer.kernel_columns
     return layer.unrolled * apart + (1.0 - layer.unrolled) * tall * broad
 
@@ -186,8 +195,12 @@ def count(layer: BitFusionLayer, tiling: BitFusionTiling, *, relaxed: bool = Fal
     """
     xp = namespace(*layer, *tiling)
     extents = (
-        layer.batch, layer.out_rows, layer.out_columns, layer.in_channels, layer.out_channels
-    )  # fmt: skip
+        layer.batch,
+        layer.out_rows,
+        layer.out_columns,
+        layer.in_channels,
+        layer.out_channels,
+    )
     # A tile of the whole extent follows it.
     images, rows, columns, inner, outer = tile = tuple(
         xp.where(part >= whole, whole, part) for part, whole in zip(tiling, extents, strict=False)

@@ -51,12 +51,13 @@ class BitFusion(ArrayKind[BitComposableArray]):
         return Counts(
             {"matrix": (busy, clock), "ends": (counts.ends_bits / 8.0, rate)},
             {main: counts.memory_bits / 8.0 + run.outside},
-            detail, _energies(layer, operands, found, times, run, engine),
+            detail,
+            _energies(layer, operands, found, times, run, engine),
             vector=run.table.vector_ops * run.alone,
             operations=operations_by_format(run.table, run.macs, setting),
             traffic_model="tiles of powers of two, each operand kept while it fits its buffer; "
             "outputs as partial sums, read and written",
-        )  # fmt: skip
+        )
 
 
 def _layers(
@@ -76,12 +77,27 @@ def _layers(
     sum_bits = 8.0 * engine.partial_sum
     room = 8.0 * (0.5 if engine.double_buffered else 1.0)
     layer = BitFusionLayer(
-        nests.batch, nests.out_channels * together, nests.in_channels * together,
-        nests.out_rows, nests.out_columns, nests.kernel_rows, nests.kernel_columns,
-        *nests.window_steps, 8.0 * x * reads, 8.0 * w * loads, sum_bits * writes, sum_bits,
-        lanes, steps, _unrolled(run, engine), engine.height, width, room * engine.input_buffer,
-        room * engine.weight_buffer, room * engine.output_buffer,
-    )  # fmt: skip
+        nests.batch,
+        nests.out_channels * together,
+        nests.in_channels * together,
+        nests.out_rows,
+        nests.out_columns,
+        nests.kernel_rows,
+        nests.kernel_columns,
+        *nests.window_steps,
+        8.0 * x * reads,
+        8.0 * w * loads,
+        sum_bits * writes,
+        sum_bits,
+        lanes,
+        steps,
+        _unrolled(run, engine),
+        engine.height,
+        width,
+        room * engine.input_buffer,
+        room * engine.weight_buffer,
+        room * engine.output_buffer,
+    )
     return layer, passes
 
 
@@ -96,9 +112,13 @@ def _unrolled(run: NestRun, engine: BitComposableArray) -> Value:
 
 
 def _energies(
-    layer: BitFusionLayer, operands: tuple[Value, Value], found: TileCounts, times: Value,
-    run: NestRun, engine: BitComposableArray,
-) -> dict[str, Value]:  # fmt: skip
+    layer: BitFusionLayer,
+    operands: tuple[Value, Value],
+    found: TileCounts,
+    times: Value,
+    run: NestRun,
+    engine: BitComposableArray,
+) -> dict[str, Value]:
     """Return joules of each row that the spec prices; empty where it prices no clock.
 
     In a clock every unit reads its weights, every row of units its inputs, and every column reads
@@ -112,15 +132,15 @@ def _energies(
     sums = found.cycles * layer.width * layer.held_bits + 0.5 * found.output_bits
     bits = {
         "input buffer": (
-            (engine.input_read_energy, inputs), (engine.input_write_energy, found.input_bits)
+            (engine.input_read_energy, inputs),
+            (engine.input_write_energy, found.input_bits),
         ),
         "weight buffer": (
-            (engine.weight_read_energy, weights), (engine.weight_write_energy, found.weight_bits)
+            (engine.weight_read_energy, weights),
+            (engine.weight_write_energy, found.weight_bits),
         ),
-        "output buffer": (
-            (engine.output_read_energy, sums), (engine.output_write_energy, sums)
-        ),
-    }  # fmt: skip
+        "output buffer": ((engine.output_read_energy, sums), (engine.output_write_energy, sums)),
+    }
     return {
         "array": run.rows(found.cycles * times) * engine.cycle_energy,
         **{

@@ -86,8 +86,9 @@ def layer_cycles(
     cycles = xp.maximum(counts.cycles + ends, moved)
     at = xp.argmin(cycles, axis=0)[None]
     if relaxed:
-        counts = count(BitFusionLayer(*(xp.asarray(v, dtype=float)[None] for v in layer)), found,
-                       relaxed=True)  # fmt: skip
+        counts = count(
+            BitFusionLayer(*(xp.asarray(v, dtype=float)[None] for v in layer)), found, relaxed=True
+        )
         ends, moved = counts.ends_bits / bits_per_cycle, counts.memory_bits / bits_per_cycle
         cycles = xp.maximum(counts.cycles + ends, moved)
 
@@ -210,8 +211,11 @@ def tilings(layer: BitFusionLayer) -> Floats:
     )
     trips = np.ceil(extents[:, None] / tile - 1e-9)[_PLACES]
     grown = [_promoted(trips, name, sizes[name], rooms[name]) for name in _INDEXED]
-    parts = [*np.broadcast_to(tile[:, None], (len(tile), *grown[0][0].shape)),
-             *(g[0] for g in grown), *(g[1] for g in grown)]  # fmt: skip
+    parts = [
+        *np.broadcast_to(tile[:, None], (len(tile), *grown[0][0].shape)),
+        *(g[0] for g in grown),
+        *(g[1] for g in grown),
+    ]
     return np.stack(parts).reshape(_PARTS, -1)
 
 

@@ -94,9 +94,16 @@ def clocks_a_step(term_clocks: Value, lanes: Value, group: Value, dequantise: Va
 
 
 def array_steps(
-    outer: Value, inner: Value, tokens: Value, rows: Value, columns: Value, lanes: Value, *,
-    folds: Value = 1.0, relaxed: bool = False,
-) -> Value:  # fmt: skip
+    outer: Value,
+    inner: Value,
+    tokens: Value,
+    rows: Value,
+    columns: Value,
+    lanes: Value,
+    *,
+    folds: Value = 1.0,
+    relaxed: bool = False,
+) -> Value:
     """Return steps of the array for one product, in its best shape.
 
     ``ceil(inner / lanes) * ceil(outer / (rows / f)) * ceil(tokens / (columns * f))``, the least
@@ -122,9 +129,10 @@ def array_steps(
     if relaxed:
         # A shape costs at least the share of it that is filled.
         return (
-            xp.maximum(inner / lanes, 1.0) * xp.maximum(outer / rows, 1.0)
+            xp.maximum(inner / lanes, 1.0)
+            * xp.maximum(outer / rows, 1.0)
             * xp.maximum(tokens / columns, 1.0)
-        )  # fmt: skip
+        )
     best: Value = None
     for power in range(5):
         f = 2.0**power
@@ -135,9 +143,13 @@ def array_steps(
 
 
 def fetches(
-    weight_bytes: Value, input_bytes: Value, weight_room: Value, input_room: Value, *,
+    weight_bytes: Value,
+    input_bytes: Value,
+    weight_room: Value,
+    input_room: Value,
+    *,
     relaxed: bool = False,
-) -> Fetches:  # fmt: skip
+) -> Fetches:
     """Return how often operands are fetched where neither fits its buffer.
 
     All weights for each part of the inputs that fits, or all inputs for each part of the weights:
@@ -155,6 +167,7 @@ def fetches(
     second = again_inputs * input_bytes + weight_bytes
     cheaper = first < second
     return Fetches(
-        xp.where(cheaper, again_weights, 1.0), xp.where(cheaper, 1.0, again_inputs),
+        xp.where(cheaper, again_weights, 1.0),
+        xp.where(cheaper, 1.0, again_inputs),
         xp.minimum(first, second),
-    )  # fmt: skip
+    )

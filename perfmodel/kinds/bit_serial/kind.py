@@ -39,13 +39,22 @@ class BitSerial(ArrayKind[BitSerialArray]):
             of_terms = most_terms(of_terms, engine.term_density, engine.in_step)
         each = clocks_a_step(of_terms, engine.lanes, engine.group, engine.dequantise)
         steps = p.groups * array_steps(
-            p.outer, p.inner, p.tokens, engine.rows, engine.columns, engine.lanes,
-            folds=engine.folds, relaxed=relaxed,
-        )  # fmt: skip
-        found = fetches(
-            p.weight_bytes, p.input_bytes, engine.weight_buffer, engine.input_buffer,
+            p.outer,
+            p.inner,
+            p.tokens,
+            engine.rows,
+            engine.columns,
+            engine.lanes,
+            folds=engine.folds,
             relaxed=relaxed,
-        )  # fmt: skip
+        )
+        found = fetches(
+            p.weight_bytes,
+            p.input_bytes,
+            engine.weight_buffer,
+            engine.input_buffer,
+            relaxed=relaxed,
+        )
         # Several arrays share output channels and the bandwidth.
         arrays = engine.units
         clocks, taken = rows(steps * each * times), rows(steps * times)
@@ -66,18 +75,23 @@ class BitSerial(ArrayKind[BitSerialArray]):
         return Counts(
             {"matrix": (clocks / arrays, setting.clock)},
             {setting.levels[-1]: written + run.outside},
-            detail, _energies(p, clocks, steps, written, run, engine),
+            detail,
+            _energies(p, clocks, steps, written, run, engine),
             vector=run.table.vector_ops * run.alone,
             operations=operations_by_format(run.table, run.macs, setting),
             traffic_model="every operand once; where neither weights nor inputs fit their buffer, "
             "the cheaper of both again for each part of the other",
-        )  # fmt: skip
+        )
 
 
 def _energies(
-    p: BitSerialGemms, clocks: Value, steps: Value, written: Value, run: NestRun,
+    p: BitSerialGemms,
+    clocks: Value,
+    steps: Value,
+    written: Value,
+    run: NestRun,
     engine: BitSerialArray,
-) -> dict[str, Value]:  # fmt: skip
+) -> dict[str, Value]:
     """Return joules of each row that the spec prices; empty where it prices no element.
 
     In a clock every element works; in a step every row reads its weights and every column its

@@ -49,10 +49,16 @@ def products(run: NestRun, engine: BitSerialArray) -> BitSerialGemms:
         fewer = run.xp.minimum(serial, engine.attention_bits)
         serial = run.xp.where(attention, fewer, serial)
     found = BitSerialGemms(
-        nests.groups, nests.out_channels, nests.summed, nests.positions,
-        nests.out_channels * nests.summed * w * loads, nests.inputs * x * reads,
-        nests.out_channels * nests.positions * y * writes, serial, run.bits(0),
-    )  # fmt: skip
+        nests.groups,
+        nests.out_channels,
+        nests.summed,
+        nests.positions,
+        nests.out_channels * nests.summed * w * loads,
+        nests.inputs * x * reads,
+        nests.out_channels * nests.positions * y * writes,
+        serial,
+        run.bits(0),
+    )
     if engine.joined_heads and attention.any():
         return _joined(found, nests, attention, run.widths)
     return found
@@ -83,6 +89,7 @@ def _joined(
         where(first, p.outer * heads * p.inner * w, heads * queries * p.inner * a),
         where(first, heads * queries * p.groups * p.inner * a, p.inner * p.groups * p.outer * w),
         where(first, heads * queries * p.outer * y, heads * queries * p.outer * y),
-        p.serial_bits, p.input_bits,
-    )  # fmt: skip
+        p.serial_bits,
+        p.input_bits,
+    )
     return BitSerialGemms(*(where(attention, x, z) for x, z in zip(one, p, strict=True)))

@@ -58,4 +58,4 @@ def beside(table: OperatorTable, setting: Setting, layers: CircuitLayers) -> Amo
         ff=plain * e.output_ffs * sums * width + softmax * s.output_ffs * width,
         dsp=softmax * in_dsp * width,
         bram=softmax * tables,
-    )  # fmt: skip
+    )

@@ -134,16 +134,19 @@ def latency_strategy(c: Circuit, k: CircuitConstants, *, relaxed: bool = False) 
     clocks = xp.maximum(sums, xp.where(shared, serial, 0.0))
     interval = xp.minimum(c.factor, clocks + 1.0)
     bits = c.sum_bits
-    lut = bits * (
-        k.sum_luts * c.nonzeros + k.output_luts * c.outputs
-        + k.select_luts * (c.multipliers - made)
-    ) + (1.0 - c.in_dsp) * k.product_luts * c.input_bits * c.weight_bits * made  # fmt: skip
-    ff = bits * (
-        (k.sum_ffs + k.early_ffs / interval) * c.nonzeros + k.output_ffs * c.outputs
-    )  # fmt: skip
+    lut = (
+        bits
+        * (
+            k.sum_luts * c.nonzeros
+            + k.output_luts * c.outputs
+            + k.select_luts * (c.multipliers - made)
+        )
+        + (1.0 - c.in_dsp) * k.product_luts * c.input_bits * c.weight_bits * made
+    )
+    ff = bits * ((k.sum_ffs + k.early_ffs / interval) * c.nonzeros + k.output_ffs * c.outputs)
     return Amounts(
         clocks + k.base_clocks, interval, lut, ff, c.in_dsp * made * c.slices, 0.0 * made
-    )  # fmt: skip
+    )
 
 
 def registered(made: Amounts, k: CircuitConstants) -> Value:

@@ -60,8 +60,9 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
     copies = 1.0 if stream else layers.parallel
     amounts = made._replace(
         lut=made.lut * copies + (layers.line_luts if stream else 0.0),
-        ff=made.ff * copies, dsp=made.dsp * copies,
-    )  # fmt: skip
+        ff=made.ff * copies,
+        dsp=made.dsp * copies,
+    )
     other = beside(table, setting, layers)
     by_row = {
         name: layers.rows(getattr(amounts, name)) + getattr(other, name)
@@ -75,14 +76,17 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
         clocks = finished(held_rows + clocks, clocks, lag, xp)
     ones = 1.0 + 0.0 * made.clocks
     out = pipelined(
-        table, setting, {"depth": clocks, "wait": wait}, by_row,
+        table,
+        setting,
+        {"depth": clocks, "wait": wait},
+        by_row,
         {
             "clocks": clocks,
             "interval": layers.rows(held),
             "reuse_factor": layers.rows(layers.circuit.factor * ones),
             "multipliers": layers.rows(layers.circuit.multipliers * ones),
         },
-    )  # fmt: skip
+    )
     states = or_else(setting.kernel("gemm", FpgaKernel).interval_luts, 0.0)
     out.resources["lut"] = out.resources["lut"] + states * slowest * (slowest > 1.0)
     out.resources["ff"] = out.resources["ff"] + layers.entering_bits
@@ -99,10 +103,12 @@ def _circuits(layers: CircuitLayers, setting: Setting) -> Amounts:
     if len(found) == 1:
         return next(iter(found.values()))
     first = np.array([s == "latency" for s in layers.strategies])[:, None]
-    return Amounts(*(
-        setting.xp.where(first, a, b)
-        for a, b in zip(found["latency"], found["resource"], strict=True)
-    ))  # fmt: skip
+    return Amounts(
+        *(
+            setting.xp.where(first, a, b)
+            for a, b in zip(found["latency"], found["resource"], strict=True)
+        )
+    )
 
 
 EQUATIONS: Final[Mapping[str, Equation]] = equations_of(counts)

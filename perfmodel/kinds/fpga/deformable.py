@@ -123,10 +123,11 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
         ins, outs = lanes(nests.in_channels, by_in), lanes(nests.out_channels / calls, by_out)
         pixels, taps = nests.times * nests.positions, nests.taps
         beats = lanes(nests.in_channels * taps * nests.out_channels / calls, by_in)
-        point = calls * nests.groups * (
-            pointwise_clocks(pixels, ins * taps, outs, beats, loops)
-            + design.call_clocks
-        )  # fmt: skip
+        point = (
+            calls
+            * nests.groups
+            * (pointwise_clocks(pixels, ins * taps, outs, beats, loops) + design.call_clocks)
+        )
         down, across, *_ = nests.window_steps
         entered = pixels * down * across
         line = calls * line_clocks(entered, pixels, lanes(nests.groups / calls, by_in), loops)
@@ -145,11 +146,14 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
     memory = memory_seconds({main: crossing}, setting)
     clock = setting.clock
     return Counts(
-        {"array": (array / units, clock), "lines": (lines / units, clock)}, {main: moved + theirs},
-        memory=memory, overhead={"host": host}, said={main: partial(_said, memory[main])},
+        {"array": (array / units, clock), "lines": (lines / units, clock)},
+        {main: moved + theirs},
+        memory=memory,
+        overhead={"host": host},
+        said={main: partial(_said, memory[main])},
         traffic_model="every map crosses to main memory, its taps from lines on the chip",
         resources=overlay_resources([(design.core, units)], xp),
-    )  # fmt: skip
+    )
 
 
 def _on_host(table: OperatorTable) -> Any:

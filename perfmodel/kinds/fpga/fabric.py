@@ -49,12 +49,16 @@ def overlay_resources(pieces: Iterable[tuple[Fabric, Value]], xp: Any) -> dict[s
     out: dict[str, Value] = {}
     for piece, times in pieces:
         stated = {
-            "lut": piece.lut, "ff": piece.ff, "dsp": piece.dsp, "bram": piece.bram,
+            "lut": piece.lut,
+            "ff": piece.ff,
+            "dsp": piece.dsp,
+            "bram": piece.bram,
             "uram": piece.uram,
-        }  # fmt: skip
+        }
         for name, amount in stated.items():
             out[name] = out.get(name, 0.0) + amount * times
     return {
         name: xp.asarray(total, dtype=float).reshape(-1)
-        for name, total in out.items() if is_array(total) or total
-    }  # fmt: skip
+        for name, total in out.items()
+        if is_array(total) or total
+    }

@@ -109,9 +109,10 @@ def unit_luts(unit: Unit) -> Value:
     words = unit_cycles(u)
     stored = u.pe * u.simd * u.weight_bits * xp.ceil(words / 64.0)
     return (
-        300.0 + 1.1 * u.pe * (multipliers + tree + sums + thresholds)
+        300.0
+        + 1.1 * u.pe * (multipliers + tree + sums + thresholds)
         + xp.where(words <= 128.0, stored, 0.0)
-    )  # fmt: skip
+    )
 
 
 def unit_blocks(unit: Unit) -> Value:
@@ -150,10 +151,12 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
     buffered = ((nests.kernel_rows - 1.0) * nests.in_columns + nests.kernel_columns) * steps
     window = xp.where(
         taps > 1.0,
-        nests.out_rows * xp.maximum(
+        nests.out_rows
+        * xp.maximum(
             nests.out_columns * taps * steps, nests.stride[:, 1:] * nests.in_columns * steps
-        ), 0.0,
-    )  # fmt: skip
+        ),
+        0.0,
+    )
     fill = rows(xp.where(taps > 1.0, buffered, 0.0) + unit.inputs / unit.simd)
     held = rows(xp.maximum(folds * pixels, window)) + _beside(table, nests, unit, frames)
     tail = rows(folds * xp.where(nests.out_rows > 1.0, nests.out_columns, pixels))
@@ -163,11 +166,11 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
     lines = nests.kernel_rows * nests.in_columns * steps
     by_row = {
         "lut": rows(unit_luts(unit) + xp.where(taps > 1.0, 300.0, 0.0)),
-        "dsp": rows(unit.in_dsp * unit.pe * unit.simd
-                    * xp.ceil((unit.input_bits + unit.weight_bits) / 48.0)),
-        "bram": rows(unit_blocks(unit)
-                     + xp.where(taps > 1.0, blocks_18k(lines, window_bits), 0.0)),
-    }  # fmt: skip
+        "dsp": rows(
+            unit.in_dsp * unit.pe * unit.simd * xp.ceil((unit.input_bits + unit.weight_bits) / 48.0)
+        ),
+        "bram": rows(unit_blocks(unit) + xp.where(taps > 1.0, blocks_18k(lines, window_bits), 0.0)),
+    }
     detail = {"clocks": clocks, "interval": held, "pe": rows(unit.pe), "simd": rows(unit.simd)}
     return pipelined(table, setting, {"stream": clocks}, by_row, detail)
 
@@ -189,9 +192,14 @@ def _units(table: OperatorTable, nests: Nests, setting: Setting) -> Unit:
 
 
 def _folded(
-    name: str, stated: Sequence[Value], default: Value, extent: Value, nests: Nests,
-    setting: Setting, faults: list[Fault],
-) -> Value:  # fmt: skip
+    name: str,
+    stated: Sequence[Value],
+    default: Value,
+    extent: Value,
+    nests: Nests,
+    setting: Setting,
+    faults: list[Fault],
+) -> Value:
     """Return a folding of each layer: stated ones must divide, others become the next divisor."""
     xp = setting.xp
     asked = xp.minimum(stated_or(stated, default, xp), extent)
@@ -203,11 +211,14 @@ def _folded(
         for whole, fold in np.unique(np.stack([wide[i], given[i]]), axis=1).T:
             best = _divisor(round(whole), round(fold))
             if stated[i] is not None and best != fold:
-                faults.append(Fault(
-                    f"layer {i + 1} ({nests.name[i]}) has {whole:g} to fold, not a multiple of "
-                    f"{fold:g}", path=f"engines.{setting.engine_name}.design.layers.{i + 1}.{name}",
-                    expected=f"{best}, the nearest below that divides",
-                ))  # fmt: skip
+                faults.append(
+                    Fault(
+                        f"layer {i + 1} ({nests.name[i]}) has {whole:g} to fold, not a multiple of "
+                        f"{fold:g}",
+                        path=f"engines.{setting.engine_name}.design.layers.{i + 1}.{name}",
+                        expected=f"{best}, the nearest below that divides",
+                    )
+                )
             out[i][(wide[i] == whole) & (given[i] == fold)] = best
     return out
 

@@ -167,9 +167,12 @@ def _pools(table: OperatorTable, nests: Nests, frames: Value) -> Value:
 
 
 def _resources(
-    table: OperatorTable, setting: Setting, rows: RowSums,
-    folds: tuple[Value, Value, Value, Value], in_dsp: Value,
-) -> dict[str, Value]:  # fmt: skip
+    table: OperatorTable,
+    setting: Setting,
+    rows: RowSums,
+    folds: tuple[Value, Value, Value, Value],
+    in_dsp: Value,
+) -> dict[str, Value]:
     """Return DSP slices of the multipliers, and memory blocks of weights and lines, by row."""
     inside, outside, groups, fine = folds
     nests, xp = table.nests, setting.xp

@@ -26,10 +26,21 @@ from perfmodel.workload.shapes import Nests
 S = TypeVar("S", bound=Spec)
 
 #: Classes of operators that there are circuits for.
-SUPPORTED = frozenset({
-    "gemm", "conv", "grouped", "depthwise", "elementwise", "norm", "softmax", "pool", "copy",
-    "resize", "quantise",
-})  # fmt: skip
+SUPPORTED = frozenset(
+    {
+        "gemm",
+        "conv",
+        "grouped",
+        "depthwise",
+        "elementwise",
+        "norm",
+        "softmax",
+        "pool",
+        "copy",
+        "resize",
+        "quantise",
+    }
+)
 
 #: Layers of at most so many inputs are narrow: a larger share of their weights needs a multiplier.
 _NARROW = 32.0
@@ -112,19 +123,35 @@ def layers_of(table: OperatorTable, setting: Setting) -> CircuitLayers:
     both = or_else(design.sum_bits, bits[0] + bits[1])
     sums = stated_or([layer.sum_bits for layer in each], both, xp)
     circuit = Circuit(
-        inputs, outputs, nonzeros, multipliers, factor, bits[0], bits[1], sums, in_dsp,
-        _slices(bits[0], bits[1], setting), period,
-    )  # fmt: skip
+        inputs,
+        outputs,
+        nonzeros,
+        multipliers,
+        factor,
+        bits[0],
+        bits[1],
+        sums,
+        in_dsp,
+        _slices(bits[0], bits[1], setting),
+        period,
+    )
     parallel = stated_or([layer.parallel for layer in each], design.parallel, xp)
     parallel = xp.minimum(parallel, positions)
     lines = (nests.kernel_rows - 1.0) * nests.in_channels * nests.groups * bits[0]
     line_luts = lines * xp.ceil(nests.in_columns / 32.0)
     return CircuitLayers(
-        RowSums(nests.row, len(table.rows), xp), circuit, constants, strategies, frames, positions,
-        pixels, parallel,
-        (nests.kernel_rows - 1.0) * nests.in_columns + nests.kernel_columns - 1.0, line_luts,
+        RowSums(nests.row, len(table.rows), xp),
+        circuit,
+        constants,
+        strategies,
+        frames,
+        positions,
+        pixels,
+        parallel,
+        (nests.kernel_rows - 1.0) * nests.in_columns + nests.kernel_columns - 1.0,
+        line_luts,
         _entering(table, setting, design),
-    )  # fmt: skip
+    )
 
 
 def constants_of(kind: str, setting: Setting) -> CircuitConstants:
@@ -149,9 +176,14 @@ def stated_or(stated: Sequence[Value], default: Value, xp: Any) -> Value:
 
 
 def _factors(
-    nests: Nests, setting: Setting, design: Dataflow, each: Sequence[LayerDesign],
-    strategies: tuple[str, ...], inputs: Value, outputs: Value,
-) -> Value:  # fmt: skip
+    nests: Nests,
+    setting: Setting,
+    design: Dataflow,
+    each: Sequence[LayerDesign],
+    strategies: tuple[str, ...],
+    inputs: Value,
+    outputs: Value,
+) -> Value:
     """Return the reuse factor of each layer, as the tool takes it.
 
     Under ``resource`` a factor of the whole design becomes the nearest valid one, as hls4ml has it;
@@ -216,19 +248,31 @@ def _entering(table: OperatorTable, setting: Setting, design: Dataflow) -> Value
 def check_kinds(table: OperatorTable, nests: Nests) -> None:
     """Refuse layers that there is no circuit for."""
     faults = [
-        Fault(f"no circuit for the {row.kind} '{row.name}'", path="model",
-              expected="layers that keep no state: dense, convolutions, poolings, activations")
-        for row in table.rows if row.kind not in SUPPORTED
-    ]  # fmt: skip
+        Fault(
+            f"no circuit for the {row.kind} '{row.name}'",
+            path="model",
+            expected="layers that keep no state: dense, convolutions, poolings, activations",
+        )
+        for row in table.rows
+        if row.kind not in SUPPORTED
+    ]
     access = table.accesses
     for i, at in enumerate(nests.access[:, 1]):
         if access is not None and at >= 0 and access.tensor[at] != WEIGHT:
             faults.append(
-                Fault(f"'{nests.name[i]}' multiplies two activations", path="model",
-                      expected="layers whose weights are known when the circuit is made")
-            )  # fmt: skip
+                Fault(
+                    f"'{nests.name[i]}' multiplies two activations",
+                    path="model",
+                    expected="layers whose weights are known when the circuit is made",
+                )
+            )
     if not len(nests):
-        faults.append(Fault("the network multiplies by no weight", path="model",
-                            expected="at least one dense layer or convolution"))  # fmt: skip
+        faults.append(
+            Fault(
+                "the network multiplies by no weight",
+                path="model",
+                expected="at least one dense layer or convolution",
+            )
+        )
     if faults:
         raise InputError(faults)

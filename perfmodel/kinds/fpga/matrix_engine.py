@@ -82,9 +82,12 @@ def counts(table: OperatorTable, setting: Setting) -> Counts:
     memory = memory_seconds(traffic, setting)
     memory[main] = memory.pop(main)
     return Counts(
-        {"array": (clocks, setting.clock)}, traffic, vector=table.vector_ops, memory=memory,
+        {"array": (clocks, setting.clock)},
+        traffic,
+        vector=table.vector_ops,
+        memory=memory,
         resources=overlay_resources(((design.core, units), (design.platform, 1.0)), xp),
-    )  # fmt: skip
+    )
 
 
 EQUATIONS: Final[Mapping[str, Equation]] = equations_of(counts)

@@ -74,9 +74,12 @@ def io_traffic(table: OperatorTable, setting: Setting) -> Value:
 
 
 def pipelined(
-    table: OperatorTable, setting: Setting, clocks: Mapping[str, Value],
-    by_row: Mapping[str, Value], detail: Mapping[str, Value],
-) -> Counts:  # fmt: skip
+    table: OperatorTable,
+    setting: Setting,
+    clocks: Mapping[str, Value],
+    by_row: Mapping[str, Value],
+    detail: Mapping[str, Value],
+) -> Counts:
     """Return what a pipeline takes in which each row has hardware of its own.
 
     Operations are those of the best peak, which is what the part's DSP slices do. Products of rows
@@ -97,9 +100,11 @@ def pipelined(
     done = 2.0 * executed_macs(table, setting)
     return Counts(
         {name: (each, setting.clock) for name, each in clocks.items()},
-        {setting.levels[-1]: io_traffic(table, setting)}, {**by_row, **detail},
-        operations=({best_format(setting): done * in_slices}, {}, ()), elementwise=False,
+        {setting.levels[-1]: io_traffic(table, setting)},
+        {**by_row, **detail},
+        operations=({best_format(setting): done * in_slices}, {}, ()),
+        elementwise=False,
         left_out=done * (1.0 - in_slices),
         resources={name: total(table.count, amount) for name, amount in by_row.items()},
         traffic_model="inputs and outputs of the network; weights are in the fabric",
-    )  # fmt: skip
+    )

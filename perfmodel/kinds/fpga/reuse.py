@@ -81,7 +81,8 @@ def multiplier_limit(
 def snapped(inputs: Value, outputs: Value, factor: Value) -> Value:
     """Return the nearest valid reuse factor of every layer and point, in their broadcast shape."""
     n, m, r = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (inputs, outputs, factor)))
-    combos, back = np.unique(np.stack([n, m, r], axis=-1).reshape(-1, 3), axis=0,
-                             return_inverse=True)  # fmt: skip
+    combos, back = np.unique(
+        np.stack([n, m, r], axis=-1).reshape(-1, 3), axis=0, return_inverse=True
+    )
     found = np.array([closest(round(a), round(b), c) for a, b, c in combos], dtype=float)
     return found[back.reshape(-1)].reshape(n.shape)

@@ -50,10 +50,13 @@ class Hardwired(ArrayKind[HardwiredChips]):
         cache = _cache_elements(run)
         width = setting.precision.bits("activation") / 8.0
         link = crowd * link_seconds(
-            table.layers, outputs * width, collectives=engine.collectives_per_layer,
-            latency=engine.collective_latency, bandwidth=engine.link_bandwidth,
+            table.layers,
+            outputs * width,
+            collectives=engine.collectives_per_layer,
+            latency=engine.collective_latency,
+            bandwidth=engine.link_bandwidth,
             cut=engine.grid_columns,
-        )  # fmt: skip
+        )
         lanes = engine.units * engine.cache_elements_per_clock
         matrix, attention = clocks * crowd, cache / tokens * crowd / lanes
         nonlinear = table.layers * crowd
@@ -70,16 +73,20 @@ class Hardwired(ArrayKind[HardwiredChips]):
         }
         return Counts(
             {
-                "matrix": (matrix, setting.clock), "attention": (attention, setting.clock),
-                "link": (None, None), "nonlinear": (nonlinear, None), "stall": (None, None),
+                "matrix": (matrix, setting.clock),
+                "attention": (attention, setting.clock),
+                "link": (None, None),
+                "nonlinear": (nonlinear, None),
+                "stall": (None, None),
             },
-            traffic, detail,
+            traffic,
+            detail,
             watts={**watts, "supply": sum(watts.values()) * (engine.supply_factor - 1.0)},
             seconds=seconds,
             # What memory takes is in the stalls.
             memory=dict.fromkeys(traffic, 0.0 * spent),
             traffic_model="keys, values, inputs and outputs once; weights are wires",
-        )  # fmt: skip
+        )
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; its powers are those of memories too."""
@@ -114,9 +121,7 @@ def _tokens(run: NestRun) -> Value:
         most[phase] = xp.max(vectors[mine], axis=0) if mine.any() else run.setting.sequences
     own = {int(row): i for i, row in enumerate(nests.row) if dense[i]}
     points = max(vectors.shape[1], *(np.size(v) for v in most.values()))
-    each = [
-        vectors[own[i]] if i in own else most[row.phase] for i, row in enumerate(table.rows)
-    ]  # fmt: skip
+    each = [vectors[own[i]] if i in own else most[row.phase] for i, row in enumerate(table.rows)]
     return xp.stack([xp.broadcast_to(xp.asarray(v, dtype=float), (points,)) for v in each])
 
 
@@ -161,9 +166,11 @@ def _matrices(run: NestRun, engine: HardwiredChips) -> tuple[Value, Value]:
     """Return clocks of one vector through each row's matrices, and the results that it makes."""
     nests, whole, fixed = run.nests, _whole(run.nests), _fixed(run.nests)
     clocks = matrix_clocks(
-        nests.summed, engine.inputs_per_clock, whole + (1.0 - whole) * engine.grid_rows,
+        nests.summed,
+        engine.inputs_per_clock,
+        whole + (1.0 - whole) * engine.grid_rows,
         relaxed=run.setting.relaxed,
-    )  # fmt: skip
+    )
     clocks = clocks * nests.times * _first_readers(run.table, nests)
     return run.rows(clocks * fixed), run.rows(nests.out_channels * nests.times * fixed)
 

@@ -72,15 +72,27 @@ class HardwiredPrice:
     again_usd: Value
 
     def ownership(
-        self, systems: Value, system_w: Value, *, years: Value = 3.0, updates: Value = 2.0,
+        self,
+        systems: Value,
+        system_w: Value,
+        *,
+        years: Value = 3.0,
+        updates: Value = 2.0,
         site: Site = SITE,
-    ) -> Ownership:  # fmt: skip
+    ) -> Ownership:
         """Return costs and emissions of several systems over years; see `hardwired_systems`."""
         return hardwired_systems(
-            systems, chips=self.chips, chip_usd=self.chip_usd, design_usd=self.design_usd,
-            first_masks_usd=self.masks.first_usd, masks_again_usd=self.masks.again_usd,
-            system_w=system_w, years=years, updates=updates, site=site,
-        )  # fmt: skip
+            systems,
+            chips=self.chips,
+            chip_usd=self.chip_usd,
+            design_usd=self.design_usd,
+            first_masks_usd=self.masks.first_usd,
+            masks_again_usd=self.masks.again_usd,
+            system_w=system_w,
+            years=years,
+            updates=updates,
+            site=site,
+        )
 
 
 def hardwired_price(
@@ -104,13 +116,21 @@ def hardwired_price(
     package, memory, mounting, masks_of, design = (
         np.array(both)
         for both in (
-            prices.package_usd, prices.memory_usd, prices.mounting_usd, prices.mask_set_usd,
+            prices.package_usd,
+            prices.memory_usd,
+            prices.mounting_usd,
+            prices.mask_set_usd,
             prices.design_usd,
         )
-    )  # fmt: skip
+    )
     chip = die + package + memory + mounting
     masks = mask_cost_usd(masks_of, chips)
     return HardwiredPrice(
-        chips, die, chip, masks, design, design + masks.first_usd,
+        chips,
+        die,
+        chip,
+        masks,
+        design,
+        design + masks.first_usd,
         masks.again_usd + chips * chip,
-    )  # fmt: skip
+    )

@@ -85,9 +85,7 @@ def hardwired_size(
     chips = machine.engine_as(HardwiredChips, "hardwired")
     chosen = as_precision(precision)
     graph = workload.graph()
-    wired = {
-        name for _, operator in graph.walk() if operator.nests for name in operator.reads
-    }  # fmt: skip
+    wired = {name for _, operator in graph.walk() if operator.nests for name in operator.reads}
     count: dict[bool, Value] = {True: 0.0, False: 0.0}
     bits: Value = 0.0
     for name, times in graph.stored_weights().items():
@@ -104,6 +102,13 @@ def hardwired_size(
     room = xp.where(room > 0, room, np.nan)
     power = chips.units * chips.supply_factor * sum(chips.block_powers.values())
     return HardwiredSize(
-        count[True], count[False], bits, metal, chip, xp.ceil(metal / room - 1e-9),
-        chip <= chips.reticle, power, chips.units,
-    )  # fmt: skip
+        count[True],
+        count[False],
+        bits,
+        metal,
+        chip,
+        xp.ceil(metal / room - 1e-9),
+        chip <= chips.reticle,
+        power,
+        chips.units,
+    )

@@ -81,18 +81,24 @@ class HardwiredChips(Engine):
     def block_areas(self) -> Mapping[str, Quantity]:
         """Area of each block of a chip beside the matrices."""
         return {
-            "vector": self.vector_area, "control": self.control_area, "buffer": self.buffer_area,
-            "interconnect": self.interconnect_area, "memory": self.memory_area,
-        }  # fmt: skip
+            "vector": self.vector_area,
+            "control": self.control_area,
+            "buffer": self.buffer_area,
+            "interconnect": self.interconnect_area,
+            "memory": self.memory_area,
+        }
 
     @property
     def block_powers(self) -> Mapping[str, Quantity]:
         """Power of each block of a chip."""
         return {
-            "weight": self.weight_power, "vector": self.vector_power, "control": self.control_power,
-            "buffer": self.buffer_power, "interconnect": self.interconnect_power,
+            "weight": self.weight_power,
+            "vector": self.vector_power,
+            "control": self.control_power,
+            "buffer": self.buffer_power,
+            "interconnect": self.interconnect_power,
             "memory": self.memory_power,
-        }  # fmt: skip
+        }
 
     def own_precision(self) -> str:
         """Return weights of 4 bits, as `perfmodel.hardwire` has them in wires."""

@@ -40,9 +40,14 @@ def crowding(tokens: Value, slots: Value) -> Value:
 
 
 def link_seconds(
-    layers: Value, moved: Value, *, collectives: Value, latency: Value, bandwidth: Value,
+    layers: Value,
+    moved: Value,
+    *,
+    collectives: Value,
+    latency: Value,
+    bandwidth: Value,
     cut: Value,
-) -> Value:  # fmt: skip
+) -> Value:
     """Return seconds of collectives: ``layers x collectives x latency + bytes / (cut x rate)``.
 
     Parameters
@@ -66,9 +71,14 @@ def link_seconds(
 
 
 def cache_stall(
-    sequence_bytes: Value, room_bytes: Value, refill_bandwidth: Value, read_bytes: Value,
-    bandwidth: Value, busy_s: Value, crowd: Value = 1.0,
-) -> Value:  # fmt: skip
+    sequence_bytes: Value,
+    room_bytes: Value,
+    refill_bandwidth: Value,
+    read_bytes: Value,
+    bandwidth: Value,
+    busy_s: Value,
+    crowd: Value = 1.0,
+) -> Value:
     """Return seconds of a step in which keys and values are waited for.
 
     Two causes, of which the longer counts. While one sequence is in every layer, its keys and

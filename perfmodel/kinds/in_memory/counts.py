@@ -54,10 +54,19 @@ class MatrixLayout(NamedTuple):
 
 
 def layout(
-    groups: Value, inner: Value, outer: Value, weight_bits: Value, *, rows: Value, columns: Value,
-    cell_bits: Value = 1.0, cells_per_weight: Value = 1.0, extra_columns: Value = 0.0,
-    rows_active: Value = None, relaxed: bool = False,
-) -> MatrixLayout:  # fmt: skip
+    groups: Value,
+    inner: Value,
+    outer: Value,
+    weight_bits: Value,
+    *,
+    rows: Value,
+    columns: Value,
+    cell_bits: Value = 1.0,
+    cells_per_weight: Value = 1.0,
+    extra_columns: Value = 0.0,
+    rows_active: Value = None,
+    relaxed: bool = False,
+) -> MatrixLayout:
     """Return how a matrix lies in arrays.
 
     A weight takes ``ceil(bits / cell_bits) + extra`` columns and `cells_per_weight` rows. Blocks of
@@ -115,9 +124,16 @@ class Steps(NamedTuple):
 
 
 def steps_of(
-    input_bits: Value, *, step_bits: Value = 1.0, adc_bits: Value = 0.0, most_steps: Value = None,
-    pulses: bool = False, sign_apart: bool = False, narrowing: bool = False, relaxed: bool = False,
-) -> Steps:  # fmt: skip
+    input_bits: Value,
+    *,
+    step_bits: Value = 1.0,
+    adc_bits: Value = 0.0,
+    most_steps: Value = None,
+    pulses: bool = False,
+    sign_apart: bool = False,
+    narrowing: bool = False,
+    relaxed: bool = False,
+) -> Steps:
     """Return the steps of an input of some bits, spread over them as evenly as they go.
 
     A step of b bits is 2^b - 1 pulses where inputs are counts of pulses (NeuRRAM: Wan et al.,
@@ -161,11 +177,21 @@ def speed(voltage: Value, threshold: Value) -> Value:
 
 
 def vector_seconds(
-    found: MatrixLayout, steps: Steps, *, read_time: Value, pulse_time: Value = 0.0,
-    conversion_time: Value = 0.0, conversion_bit_time: Value = 0.0, adder_time: Value = 0.0,
-    rows: Value = 1.0, registers: Value = 1.0, converters: Value = None,
-    columns_per_conversion: Value = 1.0, pipelined: bool = False, relaxed: bool = False,
-) -> Value:  # fmt: skip
+    found: MatrixLayout,
+    steps: Steps,
+    *,
+    read_time: Value,
+    pulse_time: Value = 0.0,
+    conversion_time: Value = 0.0,
+    conversion_bit_time: Value = 0.0,
+    adder_time: Value = 0.0,
+    rows: Value = 1.0,
+    registers: Value = 1.0,
+    converters: Value = None,
+    columns_per_conversion: Value = 1.0,
+    pipelined: bool = False,
+    relaxed: bool = False,
+) -> Value:
     """Return seconds that a vector takes through its arrays, all of which work at once.
 
     ``groups of rows x (read, conversions)``: their sum, or the larger where they overlap. A digital
@@ -189,16 +215,20 @@ def vector_seconds(
     if converters is not None:
         each = _ceil(found.slices / columns_per_conversion, relaxed)
         shared = xp.maximum(_ceil(found.sums * each / converters, relaxed), 1.0)
-    convert = shared * (
-        steps.steps * conversion_time + steps.converted_bits * conversion_bit_time
-    )  # fmt: skip
+    convert = shared * (steps.steps * conversion_time + steps.converted_bits * conversion_bit_time)
     return found.row_groups * (xp.maximum(read, convert) if pipelined else read + convert)
 
 
 def copies_of(
-    arrays: Value, vectors: Value, seconds: Value, count: Value, there: Value, needed: Value,
-    *, relaxed: bool = False,
-) -> Value:  # fmt: skip
+    arrays: Value,
+    vectors: Value,
+    seconds: Value,
+    count: Value,
+    there: Value,
+    needed: Value,
+    *,
+    relaxed: bool = False,
+) -> Value:
     """Return copies of each matrix where all of them stay in the arrays.
 
     The time ``sum v t / d`` under ``sum d n <= arrays`` is least where ``d n`` goes as

@@ -11,9 +11,17 @@ from perfmodel.kinds.in_memory.spec import InMemoryArrays
 
 
 def vector_joules(
-    found: MatrixLayout, steps: Steps, engine: InMemoryArrays, *, groups: Value, inner: Value,
-    outer: Value, input_density: Value, weight_density: Value, adc_bits: Value = 0.0,
-) -> dict[str, Value]:  # fmt: skip
+    found: MatrixLayout,
+    steps: Steps,
+    engine: InMemoryArrays,
+    *,
+    groups: Value,
+    inner: Value,
+    outer: Value,
+    input_density: Value,
+    weight_density: Value,
+    adc_bits: Value = 0.0,
+) -> dict[str, Value]:
     """Return joules of one vector through all groups, at the nominal voltage.
 
     Switching follows the data (CiMLoop, Andrulis et al., ISPASS 2024): a row is driven for the

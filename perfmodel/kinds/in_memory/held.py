@@ -46,9 +46,14 @@ def ways(
     count = table.count[nests.row] * through.still * _once(table)[nests.row]
     needed = xp.maximum((count * arrays).sum(axis=0), _stored(run, engine, through.layout))
     copies = copies_of(
-        arrays, vectors * nests.times, through.seconds, count, there, needed,
+        arrays,
+        vectors * nests.times,
+        through.seconds,
+        count,
+        there,
+        needed,
         relaxed=setting.relaxed,
-    )  # fmt: skip
+    )
     zero = 0.0 * arrays
     resident = ArrayResidency(copies + zero, ceil(vectors / copies), zero, zero)
     whole = there / arrays
@@ -62,7 +67,7 @@ def ways(
     writes = xp.where(rounds > 1.0 + 1e-9, nests.times, 1.0) + zero
     reloaded = ArrayResidency(
         fewest + zero, rounds * ceil(vectors / fewest), rounds * deep * writes, writes
-    )  # fmt: skip
+    )
     return resident, reloaded, needed <= there
 
 

@@ -77,11 +77,14 @@ class InMemory(ArrayKind[InMemoryArrays]):
             "digital": (moving, rate),
         }
         return Counts(
-            terms, {name: xp.where(stays, at_rest[name], v) for name, v in in_turn.items()},
-            _detail(run, engine, through, way), _joules(run, engine, through, way),
-            seconds=busy(way), vector=table.vector_ops,
+            terms,
+            {name: xp.where(stays, at_rest[name], v) for name, v in in_turn.items()},
+            _detail(run, engine, through, way),
+            _joules(run, engine, through, way),
+            seconds=busy(way),
+            vector=table.vector_ops,
             traffic_model="activations by residency; weights only where they are written anew",
-        )  # fmt: skip
+        )
 
 
 def _joules(
@@ -90,10 +93,16 @@ def _joules(
     """Return joules of each row by part, at the machine's voltage."""
     nests, still = run.nests, through.still
     each = vector_joules(
-        through.layout, through.steps, engine, groups=nests.groups, inner=through.inputs,
-        outer=nests.out_channels, input_density=through.input_density,
-        weight_density=through.weight_density, adc_bits=or_else(engine.adc_bits, 0.0),
-    )  # fmt: skip
+        through.layout,
+        through.steps,
+        engine,
+        groups=nests.groups,
+        inner=through.inputs,
+        outer=nests.out_channels,
+        input_density=through.input_density,
+        weight_density=through.weight_density,
+        adc_bits=or_else(engine.adc_bits, 0.0),
+    )
     square: Value = 1.0
     if engine.voltage is not None:
         square = (engine.voltage / engine.nominal_voltage) ** 2

@@ -56,23 +56,43 @@ def vectors_through(run: NestRun, engine: InMemoryArrays) -> ArrayVectors:
     spiking, firing = _spiking(run)
     inputs = xp.where(spiking > 0, spiking, nests.summed)
     laid = layout(
-        nests.groups, inputs, nests.out_channels, run.bits(1), rows=engine.rows,
-        columns=engine.columns, cell_bits=engine.cell_bits,
-        cells_per_weight=engine.cells_per_weight, extra_columns=engine.extra_columns,
-        rows_active=engine.rows_active, relaxed=relaxed,
-    )  # fmt: skip
+        nests.groups,
+        inputs,
+        nests.out_channels,
+        run.bits(1),
+        rows=engine.rows,
+        columns=engine.columns,
+        cell_bits=engine.cell_bits,
+        cells_per_weight=engine.cells_per_weight,
+        extra_columns=engine.extra_columns,
+        rows_active=engine.rows_active,
+        relaxed=relaxed,
+    )
     steps = steps_of(
-        run.bits(0), step_bits=engine.input_step_bits, adc_bits=or_else(engine.adc_bits, 0.0),
-        most_steps=engine.most_steps, pulses=engine.pulses, sign_apart=engine.sign_apart,
-        narrowing=engine.narrowing, relaxed=relaxed,
-    )  # fmt: skip
+        run.bits(0),
+        step_bits=engine.input_step_bits,
+        adc_bits=or_else(engine.adc_bits, 0.0),
+        most_steps=engine.most_steps,
+        pulses=engine.pulses,
+        sign_apart=engine.sign_apart,
+        narrowing=engine.narrowing,
+        relaxed=relaxed,
+    )
     seconds = vector_seconds(
-        laid, steps, read_time=engine.read_time, pulse_time=engine.pulse_time,
-        conversion_time=engine.conversion_time, conversion_bit_time=engine.conversion_bit_time,
-        adder_time=engine.adder_time, rows=engine.rows, registers=engine.registers,
-        converters=engine.converters, columns_per_conversion=engine.columns_per_conversion,
-        pipelined=engine.pipelined, relaxed=relaxed,
-    )  # fmt: skip
+        laid,
+        steps,
+        read_time=engine.read_time,
+        pulse_time=engine.pulse_time,
+        conversion_time=engine.conversion_time,
+        conversion_bit_time=engine.conversion_bit_time,
+        adder_time=engine.adder_time,
+        rows=engine.rows,
+        registers=engine.registers,
+        converters=engine.converters,
+        columns_per_conversion=engine.columns_per_conversion,
+        pipelined=engine.pipelined,
+        relaxed=relaxed,
+    )
     if engine.voltage is not None:
         threshold = engine.threshold_voltage
         seconds = (

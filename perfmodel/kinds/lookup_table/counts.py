@@ -36,9 +36,15 @@ def index_bits(group: Value, *, ternary: bool = False, relaxed: bool = False) ->
 
 
 def packed_bytes(
-    k: Value, n: Value, *, group: Value, tables: Value, transfer: Value, index: Value,
+    k: Value,
+    n: Value,
+    *,
+    group: Value,
+    tables: Value,
+    transfer: Value,
+    index: Value,
     relaxed: bool = False,
-) -> Value:  # fmt: skip
+) -> Value:
     """Return bytes of one plane of ``k * n`` weights as they come from memory.
 
     Indices of one output for all `tables` make a vector; a transfer takes as many whole vectors as
@@ -63,15 +69,24 @@ def packed_bytes(
     # A vector wider than a transfer takes several.
     whole = xp.floor(fit + 1e-9)
     several = xp.ceil(1.0 / xp.minimum(fit, 1.0) - 1e-9)
-    return xp.where(
-        whole >= 1.0, xp.ceil(vectors / xp.maximum(whole, 1.0) - 1e-9), vectors * several
-    ) * transfer  # fmt: skip
+    return (
+        xp.where(whole >= 1.0, xp.ceil(vectors / xp.maximum(whole, 1.0) - 1e-9), vectors * several)
+        * transfer
+    )
 
 
 def engine_clocks(
-    m: Value, k: Value, n: Value, planes: Value, *, group: Value, tables: Value, reads: Value,
-    build: Value = 0.0, relaxed: bool = False,
-) -> Value:  # fmt: skip
+    m: Value,
+    k: Value,
+    n: Value,
+    planes: Value,
+    *,
+    group: Value,
+    tables: Value,
+    reads: Value,
+    build: Value = 0.0,
+    relaxed: bool = False,
+) -> Value:
     """Return clocks of a product on tables in fabric.
 
     ``m * planes * ceil(k / (tables * group)) * max(ceil(n / reads), build)``: each set of
@@ -126,9 +141,15 @@ def uram_columns(tables: Value, index: Value) -> Value:
 
 
 def uram_blocks(
-    x: Value, y: Value, *, group: Value, tables: Value, reads: Value, columns: Value,
+    x: Value,
+    y: Value,
+    *,
+    group: Value,
+    tables: Value,
+    reads: Value,
+    columns: Value,
     copies: Value = 1.0,
-) -> Value:  # fmt: skip
+) -> Value:
     """Return UltraRAM blocks that hold the indices of the largest matrix (TeLLMe v2, equation 5).
 
     ``ceil(y / reads * ceil(x / (group * tables)) / 4096) * columns * reads / 2``: 4096 words of 72

@@ -68,12 +68,14 @@ class LookupTable(ArrayKind[LookupTableEngine]):
                 "look_up": (cycles, clock),
                 "attention": (attention, engine.attention_macs * clock),
             },
-            {main: moved}, detail, vector=table.vector_ops * run.alone,
+            {main: moved},
+            detail,
+            vector=table.vector_ops * run.alone,
             cold=None if engine.double_buffered else arrival,
             operations=(operations, executed, unsupported),
             traffic_model="every operand once; weights of tables as vectors of indices",
             resources=_resources(run, engine, looked),
-        )  # fmt: skip
+        )
 
 
 def _masks(run: NestRun, engine: LookupTableEngine) -> tuple[Value, Value]:
@@ -81,9 +83,11 @@ def _masks(run: NestRun, engine: LookupTableEngine) -> tuple[Value, Value]:
     families = ("ternary",) if engine.takes == "ternary" else ("ternary", "int")
     attending = run.is_kind("attention")
     looked = np.array(
-        [slot.startswith(("weight", "=")) and family_of(run.setting, slot) in families
-         for slot in run.slots(1)]
-    )[:, None]  # fmt: skip
+        [
+            slot.startswith(("weight", "=")) and family_of(run.setting, slot) in families
+            for slot in run.slots(1)
+        ]
+    )[:, None]
     return looked & ~attending, attending
 
 
@@ -95,13 +99,25 @@ def _counts(run: NestRun, engine: LookupTableEngine, looked: Value) -> dict[str,
     planes = passes(run.bits(1), ternary=ternary, relaxed=relaxed)
     m, k, n, groups = nests.positions, nests.summed, nests.out_channels, nests.groups
     clocks = engine_clocks(
-        m, k, n, planes, group=group, tables=tables, reads=engine.reads, build=engine.build,
+        m,
+        k,
+        n,
+        planes,
+        group=group,
+        tables=tables,
+        reads=engine.reads,
+        build=engine.build,
         relaxed=relaxed,
-    )  # fmt: skip
+    )
     weights = packed_bytes(
-        k, n, group=group, tables=tables, transfer=engine.transfer,
-        index=index_bits(group, ternary=ternary, relaxed=relaxed), relaxed=relaxed,
-    )  # fmt: skip
+        k,
+        n,
+        group=group,
+        tables=tables,
+        transfer=engine.transfer,
+        index=index_bits(group, ternary=ternary, relaxed=relaxed),
+        relaxed=relaxed,
+    )
     stored = k * n * w * loads * (1.0 - looked)
     built = blocks(k, group, relaxed=relaxed)
     return {
@@ -128,9 +144,14 @@ def _resources(run: NestRun, engine: LookupTableEngine, looked: Value) -> dict[s
         index = index_bits(group, ternary=engine.takes == "ternary")
         x, y = (blocks(side, wide) * wide for side in (xp.maximum(k, n), xp.minimum(k, n)))
         each = uram_blocks(
-            x, y, group=group, tables=tables, reads=reads,
-            columns=uram_columns(tables, index), copies=engine.uram_copies,
-        )  # fmt: skip
+            x,
+            y,
+            group=group,
+            tables=tables,
+            reads=reads,
+            columns=uram_columns(tables, index),
+            copies=engine.uram_copies,
+        )
         used["uram"] = xp.max(xp.where(looked, each, 0.0), axis=0)
     return {name: xp.atleast_1d(xp.asarray(amount)) for name, amount in used.items()}
 

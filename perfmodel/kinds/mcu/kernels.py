@@ -22,9 +22,14 @@ from perfmodel.workload.shapes import Nests
 #: Class of operators that are products above all -> the class of kernels that runs them, and of
 #: what cores differ in.
 KERNEL_OF: Final[Mapping[str, str]] = {
-    "conv": "conv", "depthwise": "depthwise", "grouped": "conv", "gemm": "gemm",
-    "attention": "gemm", "moe": "gemm", "recurrent": "gemm",
-}  # fmt: skip
+    "conv": "conv",
+    "depthwise": "depthwise",
+    "grouped": "conv",
+    "gemm": "gemm",
+    "attention": "gemm",
+    "moe": "gemm",
+    "recurrent": "gemm",
+}
 
 #: Numbers of 8 bits in a word of the cores.
 _WORD: Final = 4.0
@@ -140,8 +145,10 @@ def _nests(
     channels = nests.times * nests.groups * nests.batch * nests.out_channels
     clocks = clocks + scaled(lambda kernel: kernel.edge_tap_clocks) * channels * edge_taps(nests)
     slower = {
-        "int16": engine.relative_int16, "fp16": engine.relative_fp16, "fp32": engine.relative_fp32
-    }  # fmt: skip
+        "int16": engine.relative_int16,
+        "fp16": engine.relative_fp16,
+        "fp32": engine.relative_fp32,
+    }
     return clocks * by_pair(
         table, nests.row, setting, lambda name, _: or_else(slower.get(name), 1.0)
     )

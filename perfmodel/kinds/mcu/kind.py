@@ -75,11 +75,14 @@ class Microcontrollers:
         traffic = level_traffic(table, setting)
         watts = _watts(clock, engine)
         counts = Counts(
-            {"matrix": (matrix * clock, clock), "vector": (vector * clock, clock)}, traffic,
-            watts=watts, memory=memory_seconds(traffic, setting, copy_shares(table, setting)),
-            overhead={"start": busy.start / clock}, operations=(operations, executed, unsupported),
+            {"matrix": (matrix * clock, clock), "vector": (vector * clock, clock)},
+            traffic,
+            watts=watts,
+            memory=memory_seconds(traffic, setting, copy_shares(table, setting)),
+            overhead={"start": busy.start / clock},
+            operations=(operations, executed, unsupported),
             overlap="full" if engine.double_buffered and setting.overlap != "none" else "none",
-        )  # fmt: skip
+        )
         terms = composed(table, setting, counts)
         if watts:
             terms.priced = (

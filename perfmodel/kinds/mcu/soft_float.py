@@ -55,6 +55,9 @@ def soft_float(
     floats = act.startswith(_FLOATS) and not executed_format(setting, act)
     part = passing(table, setting, engine)
     return SoftFloat(
-        np.array(rows)[:, None], np.full((len(rows), 1), floats), 2.0 * macs * each * part,
-        table.vector_ops * each * part, executed,
-    )  # fmt: skip
+        np.array(rows)[:, None],
+        np.full((len(rows), 1), floats),
+        2.0 * macs * each * part,
+        table.vector_ops * each * part,
+        executed,
+    )

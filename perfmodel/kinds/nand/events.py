@@ -198,8 +198,9 @@ class _Simulation:
     def _inputs_arrive(self, _die: int, number: int, now: float) -> None:
         self.channel_free = True
         for die in range(self.c.dies):
-            self._note(f"die {die} plane 0", "read for the core", now, now + self.c.read_time,
-                       number)  # fmt: skip
+            self._note(
+                f"die {die} plane 0", "read for the core", now, now + self.c.read_time, number
+            )
             self._at(now + self.c.read_time, "page_read", die, number)
 
     def _page_read(self, die: int, number: int, now: float) -> None:
@@ -234,8 +235,13 @@ class _Simulation:
         if self.left[die] and not self.stream_reading[die] and not self.register_full[die]:
             self.left[die] -= 1
             self.stream_reading[die] = True
-            self._note(f"die {die} plane 1", "read to stream", now, now + self.c.read_time,
-                       self.page_number)  # fmt: skip
+            self._note(
+                f"die {die} plane 1",
+                "read to stream",
+                now,
+                now + self.c.read_time,
+                self.page_number,
+            )
             self._at(now + self.c.read_time, "stream_ready", die, self.page_number)
             self.page_number += 1
 

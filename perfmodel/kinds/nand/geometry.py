@@ -202,9 +202,16 @@ def tile(
     time = xp.maximum(waits, matrix.vectors * flash.core_time)
     results = matrix.vectors * matrix.rows * tiles * matrix.result
     return ReadComputeTile(
-        wide, height, each, fill, groups / (tiles * flash.channels), requests, time,
-        requests * inputs, results,
-    )  # fmt: skip
+        wide,
+        height,
+        each,
+        fill,
+        groups / (tiles * flash.channels),
+        requests,
+        time,
+        requests * inputs,
+        results,
+    )
 
 
 def _elements(flash: Flash, matrix: FlashMatrix) -> Value:

@@ -99,11 +99,20 @@ class InFlash:
         }
         detail["in_flash_share"] = detail["in_flash_share"] * (matrices > 0)
         return replace(
-            terms, compute=compute, memory=levels, traffic=traffic, row_s=row_s, cold=None,
-            operations=operations, work={"matrix": work}, detail=detail, traffic_model=_MODEL,
-            energy=_energy(detail, memory, engine), said={where: partial(_said, shares, rest)},
+            terms,
+            compute=compute,
+            memory=levels,
+            traffic=traffic,
+            row_s=row_s,
+            cold=None,
+            operations=operations,
+            work={"matrix": work},
+            detail=detail,
+            traffic_model=_MODEL,
+            energy=_energy(detail, memory, engine),
+            said={where: partial(_said, shares, rest)},
             left_out=2.0 * done,
-        )  # fmt: skip
+        )
 
 
 def _energy(
@@ -213,8 +222,10 @@ def shares_of(table: OperatorTable, setting: Setting) -> FlashNests | None:
         nests.out_channels[kept],
         nests.summed[kept],
         nests.positions[kept],
-        bits(1) / 8.0, value, value if result is None else result / 8.0,
-    )  # fmt: skip
+        bits(1) / 8.0,
+        value,
+        value if result is None else result / 8.0,
+    )
     runs = nests.groups[kept] * nests.times[kept]
     rates, *_ = matrix_rates(table, table.macs, setting)
     rows = nests.row[kept]
@@ -239,9 +250,15 @@ def shares_of(table: OperatorTable, setting: Setting) -> FlashNests | None:
         moved = ROOFLINE.cost(table, setting).traffic[setting.weights_memory]
         crosses = (moved / xp.maximum(total, 1e-30))[rows]
     return FlashNests(
-        rows, matrix, found, runs * crosses, macs * runs * crosses, stored * crosses, flash,
+        rows,
+        matrix,
+        found,
+        runs * crosses,
+        macs * runs * crosses,
+        stored * crosses,
+        flash,
         host_time,
-    )  # fmt: skip
+    )
 
 
 KIND = InFlash()

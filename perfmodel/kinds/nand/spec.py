@@ -64,8 +64,11 @@ class NandFlash(Memory):
         yield from at_most(flash, "piece", "page", "bytes", at)
         page, sent = number(get(flash, "page"), "bytes"), number(get(flash, "sent"), "bytes")
         if page and sent and sent < page:
-            yield Flaw((*at, "sent"), f"{show(sent, 'bytes')} is less than a page",
-                       f"at least {show(page, 'bytes')}")  # fmt: skip
+            yield Flaw(
+                (*at, "sent"),
+                f"{show(sent, 'bytes')} is less than a page",
+                f"at least {show(page, 'bytes')}",
+            )
 
 
 class InFlashCompute(Engine):
@@ -97,8 +100,11 @@ class InFlashCompute(Engine):
         memories = listed(device, "memories")
         at = [i for i, memory in enumerate(memories) if "weights" in listed(memory, "roles")]
         if not at:
-            yield Flaw(("engines", index), "no memory has the role 'weights'",
-                       "a memory of kind nand with the role 'weights'")  # fmt: skip
+            yield Flaw(
+                ("engines", index),
+                "no memory has the role 'weights'",
+                "a memory of kind nand with the role 'weights'",
+            )
             return
         flash = memories[at[0]]
         if get(flash, "kind") != "nand":
@@ -108,8 +114,11 @@ class InFlashCompute(Engine):
         cores = number(get(engine, "cores"), "count") or 1.0
         planes = number(get(flash, "planes"), "count") or 1.0
         if cores > planes:
-            yield Flaw(("engines", index, "cores"), f"{cores:g} cores on {planes:g} planes a die",
-                       f"at most {planes:g}")  # fmt: skip
+            yield Flaw(
+                ("engines", index, "cores"),
+                f"{cores:g} cores on {planes:g} planes a die",
+                f"at most {planes:g}",
+            )
 
 
 def read_bandwidth(setting: Setting, level: str) -> Value:
@@ -165,10 +174,18 @@ def flash_from(memory: NandFlash, engine: InFlashCompute) -> Flash:
     if correction is not None:
         core = namespace(core, correction).maximum(core, page / correction)
     return Flash(
-        memory.channels, memory.chips * memory.dies, engine.cores, memory.planes, page,
-        or_else(memory.sent, page), memory.read_time, memory.bandwidth,
-        or_else(memory.link_bandwidth, float("inf")), or_else(memory.piece, 0.0), core,
-    )  # fmt: skip
+        memory.channels,
+        memory.chips * memory.dies,
+        engine.cores,
+        memory.planes,
+        page,
+        or_else(memory.sent, page),
+        memory.read_time,
+        memory.bandwidth,
+        or_else(memory.link_bandwidth, float("inf")),
+        or_else(memory.piece, 0.0),
+        core,
+    )
 
 
 register_memory("nand", NandFlash, read_bandwidth)

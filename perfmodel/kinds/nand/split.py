@@ -65,9 +65,14 @@ class FlashSplit(NamedTuple):
 
 
 def split(
-    flash: Flash, matrix: FlashMatrix, host_time: Value = 0.0, *, columns: Value = 0.0,
-    tiling: Tiling = "best", relaxed: bool = False,
-) -> FlashSplit:  # fmt: skip
+    flash: Flash,
+    matrix: FlashMatrix,
+    host_time: Value = 0.0,
+    *,
+    columns: Value = 0.0,
+    tiling: Tiling = "best",
+    relaxed: bool = False,
+) -> FlashSplit:
     """Return the split of a matrix that takes the least time.
 
     With a share ``f`` of the weights multiplied in the dies and ``1 - f`` streamed, the time is the
@@ -152,9 +157,13 @@ def _split(
     stream = weights * (flash.sent / flash.page)
     moved = (shape.inputs + shape.results) * flash.channels
     cell_time = flash.read_time * flash.cores / flash.planes
-    sums = matrix.vectors * matrix.rows * flash.channels * shape.used * (
-        shape.results / (matrix.vectors * matrix.rows * matrix.result)
-    )  # fmt: skip
+    sums = (
+        matrix.vectors
+        * matrix.rows
+        * flash.channels
+        * shape.used
+        * (shape.results / (matrix.vectors * matrix.rows * matrix.result))
+    )
     adds = 0.5 * sums / (matrix.vectors * matrix.rows * matrix.columns) * host_time
     # Seconds of each part where nothing, and where all, is multiplied in the dies.
     nothing = 0.0 * shape.requests
@@ -199,11 +208,17 @@ def _split(
     request_bytes = share * shape.requests * pages * shape.used
     rest = weights * (1.0 - share)
     return FlashSplit(
-        best, requests(share), rest,
-        stream * (1.0 - share) + share * moved * shape.used, request_bytes, request_bytes + rest,
-        1.0 - share, share * sums, shape,
+        best,
+        requests(share),
+        rest,
+        stream * (1.0 - share) + share * moved * shape.used,
+        request_bytes,
+        request_bytes + rest,
+        1.0 - share,
+        share * sums,
+        shape,
         share * adds,
-    )  # fmt: skip
+    )
 
 
 def in_flash_time(flash: Flash, weights: Value, round_time: Value) -> Value:

@@ -28,9 +28,13 @@ def weights_memory(machine: Machine) -> str:
 
 
 def channel_of(
-    flash: Flash, matrix: FlashMatrix, *, columns: float = 0.0, pieces: int = 16,
+    flash: Flash,
+    matrix: FlashMatrix,
+    *,
+    columns: float = 0.0,
+    pieces: int = 16,
     requests_first: bool = True,
-) -> FlashChannel:  # fmt: skip
+) -> FlashChannel:
     """Return one channel as it multiplies by a matrix.
 
     Parameters
@@ -47,8 +51,12 @@ def channel_of(
     lane = flash.bandwidth / flash.channels
     vectors = matrix.vectors
     return FlashChannel(
-        int(flash.dies), float(flash.read_time),
+        int(flash.dies),
+        float(flash.read_time),
         float(vectors * shape.columns_each * matrix.value / lane),
         float(vectors * shape.rows / flash.dies * matrix.result / lane),
-        float(vectors * flash.core_time), float(flash.sent / lane), pieces, requests_first,
-    )  # fmt: skip
+        float(vectors * flash.core_time),
+        float(flash.sent / lane),
+        pieces,
+        requests_first,
+    )

@@ -47,15 +47,19 @@ def function_times(table: OperatorTable, setting: Setting) -> Value:
 
 
 def _stated(
-    table: OperatorTable, setting: Setting, constant: Callable[[NeuralKernel], Value], *,
+    table: OperatorTable,
+    setting: Setting,
+    constant: Callable[[NeuralKernel], Value],
+    *,
     inverse: bool = False,
-) -> Value:  # fmt: skip
+) -> Value:
     """Return the sum of a constant over the functions of each row; ``None`` where none has it."""
     names = table.once("functions", lambda: {f: None for row in table.rows for f in row.functions})
     stated = {
-        name: 1.0 / value if inverse else value for name in names
+        name: 1.0 / value if inverse else value
+        for name in names
         if (value := constant(setting.kernel(f"elementwise.{name}", NeuralKernel))) is not None
-    }  # fmt: skip
+    }
     if not stated:
         return None
     sums: list[Value] = [

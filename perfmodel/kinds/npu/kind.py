@@ -99,11 +99,13 @@ class NeuralProcessors:
                 "results": results(table, setting),
                 "result_bytes": result_bytes(table, setting),
             },
-            seconds={"vector": vector}, memory=memory, overhead=overhead,
+            seconds={"vector": vector},
+            memory=memory,
+            overhead=overhead,
             operations=(operations, executed, unsupported),
             said={main: TransferExpression(traffic[main], memory[main])},
             launches=_launches(table, setting, engine),
-        )  # fmt: skip
+        )
         return composed(table, setting, counts)
 
 

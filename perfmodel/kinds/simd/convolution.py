@@ -84,13 +84,19 @@ class BlockedConvolution:
 
     def down(self) -> Edges:
         """Return where the windows lie down the image."""
-        return edges(self.in_rows, self.out_rows, self.kernel_rows, self.stride_rows,
-                     self.dilation_rows)  # fmt: skip
+        return edges(
+            self.in_rows, self.out_rows, self.kernel_rows, self.stride_rows, self.dilation_rows
+        )
 
     def across(self) -> Edges:
         """Return where the windows lie across the image."""
-        return edges(self.in_columns, self.out_columns, self.kernel_columns, self.stride_columns,
-                     self.dilation_columns)  # fmt: skip
+        return edges(
+            self.in_columns,
+            self.out_columns,
+            self.kernel_columns,
+            self.stride_columns,
+            self.dilation_columns,
+        )
 
 
 def step_clocks(
@@ -134,7 +140,7 @@ def direct_clocks(layer: BlockedConvolution, core: VectorCore, kernels: Kernels)
     )
     down, across = layer.down(), layer.across()
     few = layer.in_channels < core.lanes
-    passes = xp.where(few, layer.in_channels, blocks(layer.in_channels, core.lanes))  # fmt: skip
+    passes = xp.where(few, layer.in_channels, blocks(layer.in_channels, core.lanes))
     depth = xp.where(few, 1.0, core.lanes)
     row_taps = down.taps / xp.maximum(layer.out_rows, _NONE)
     # What the padded windows have on the image; a single pixel of the remainder has a whole one.
@@ -146,8 +152,9 @@ def direct_clocks(layer: BlockedConvolution, core: VectorCore, kernels: Kernels)
         streamed = 1.0 * (slice_bytes > core.near)
         clocks: Value = 0.0
         for tile in row_tiles(across.inside, kernels.rows):
-            clocks = clocks + _tile(tile, width, depth * row_taps * layer.kernel_columns, core,
-                                    kernels, streamed)  # fmt: skip
+            clocks = clocks + _tile(
+                tile, width, depth * row_taps * layer.kernel_columns, core, kernels, streamed
+            )
         single = step_clocks(1.0, width, core, streamed, kernels.edge)
         clocks = clocks + edge_taps * row_taps * depth * single
         clocks = clocks + across.padded * (store_clocks(1.0, width, core) + kernels.tile)
@@ -226,9 +233,14 @@ def depthwise_clocks(layer: BlockedConvolution, core: VectorCore, kernels: Kerne
 def scalar_depthwise_clocks(layer: BlockedConvolution, tap: Value) -> Value:
     """Return clocks of depthwise convolutions without blocks: `tap` clocks a tap and output."""
     return (
-        layer.images * layer.out_channels * layer.out_rows * layer.out_columns
-        * layer.kernel_rows * layer.kernel_columns * tap
-    )  # fmt: skip
+        layer.images
+        * layer.out_channels
+        * layer.out_rows
+        * layer.out_columns
+        * layer.kernel_rows
+        * layer.kernel_columns
+        * tap
+    )
 
 
 def im2col_clocks(layer: BlockedConvolution, copy: Value) -> Value:

@@ -14,7 +14,7 @@ from perfmodel.kinds.simd.tiles import blocks, pieces, row_tiles
 
 def gemm_clocks(
     rows: Value, columns: Value, depth: Value, core: VectorCore, kernels: Kernels
-) -> Value:  # fmt: skip
+) -> Value:
     """Return clocks of ``C[rows, columns] += A[rows, depth] B[depth, columns]``.
 
     Parameters

@@ -33,9 +33,14 @@ from perfmodel.workload.shapes import COLUMNS, Nests
 #: Class of operators that are products above all -> the class of kernels that runs them. Nests of
 #: any other class, such as a scan's, are products too: those of `gemm`.
 KERNEL_OF: Final[Mapping[str, str]] = {
-    "conv": "conv", "depthwise": "depthwise", "grouped": "grouped", "gemm": "gemm",
-    "attention": "gemm", "moe": "gemm", "recurrent": "gemm",
-}  # fmt: skip
+    "conv": "conv",
+    "depthwise": "depthwise",
+    "grouped": "grouped",
+    "gemm": "gemm",
+    "attention": "gemm",
+    "moe": "gemm",
+    "recurrent": "gemm",
+}
 
 #: Below any extent, so that an image that strides over its whole self has no rows and no share.
 _NONE: Final = 1e-12
@@ -47,9 +52,14 @@ def core_of(setting: Setting, engine: Simd) -> VectorCore:
     # What refills the nearest cache of one core, a clock.
     fill = level_bandwidth(setting, after) / (setting.clock * engine.units)
     return VectorCore(
-        engine.vector / 4.0, engine.fma_per_clock, engine.loads_per_clock, engine.stores_per_clock,
-        engine.fma_latency, setting.memory(near).capacity, fill,
-    )  # fmt: skip
+        engine.vector / 4.0,
+        engine.fma_per_clock,
+        engine.loads_per_clock,
+        engine.stores_per_clock,
+        engine.fma_latency,
+        setting.memory(near).capacity,
+        fill,
+    )
 
 
 @dataclass(slots=True)
@@ -65,15 +75,23 @@ class _Some:
     def layer(self, images: Value) -> BlockedConvolution:
         c = self.numbers
         return BlockedConvolution(
-            images, c["out_channels"], c["in_channels"], c["out_rows"], c["out_columns"],
-            c["in_rows"], c["in_columns"], c["kernel_rows"], c["kernel_columns"],
-            self.stride[:, :1], self.stride[:, 1:], self.dilation[:, :1], self.dilation[:, 1:],
-        )  # fmt: skip
+            images,
+            c["out_channels"],
+            c["in_channels"],
+            c["out_rows"],
+            c["out_columns"],
+            c["in_rows"],
+            c["in_columns"],
+            c["kernel_rows"],
+            c["kernel_columns"],
+            self.stride[:, :1],
+            self.stride[:, 1:],
+            self.dilation[:, :1],
+            self.dilation[:, 1:],
+        )
 
 
-def nest_clocks(
-    table: OperatorTable, setting: Setting, engine: Simd
-) -> tuple[Value, Value]:  # fmt: skip
+def nest_clocks(table: OperatorTable, setting: Setting, engine: Simd) -> tuple[Value, Value]:
     """Return clocks of every nest in one execution of its row, and which rows have a kernel.
 
     Threads share the outermost tiles of a kernel evenly, as far as there are any.
@@ -108,8 +126,12 @@ def nest_clocks(
     for name, members in by_kernel.items():
         at = np.array(members, dtype=np.intp)
         known[at] = True
-        some = _Some({c: getattr(nests, c)[at] for c in COLUMNS}, nests.stride[at],
-                     nests.dilation[at], packed[at])  # fmt: skip
+        some = _Some(
+            {c: getattr(nests, c)[at] for c in COLUMNS},
+            nests.stride[at],
+            nests.dilation[at],
+            packed[at],
+        )
         clocks, parts = _CLOCKS[name](some, core, setting)
         share = blocks(parts, units) / xp.maximum(parts, _NONE)
         if is_array(units) or units != 1.0:
@@ -143,26 +165,28 @@ def _facts_vary(setting: Setting) -> bool:
     return any(type(value) is not float and np.ndim(value) for value in setting.facts.values())
 
 
-def _slower(
-    table: OperatorTable, nests: Nests, at: Value, setting: Setting, engine: Simd
-) -> Value:  # fmt: skip
+def _slower(table: OperatorTable, nests: Nests, at: Value, setting: Setting, engine: Simd) -> Value:
     """Return clocks in the format that is executed, over those in fp32, as the spec has its peaks.
 
     Kernels' clocks are in fp32: a faster unit for one format slows down no other.
     """
     return by_pair(
-        table, nests.row[at], setting,
+        table,
+        nests.row[at],
+        setting,
         lambda name, pair: engine.fp32_over.get(name, 1.0) / sparse_speedup(setting, pair),
-    )  # fmt: skip
+    )
 
 
 def _fewest(table: OperatorTable, nests: Nests, at: Value, setting: Setting) -> Value:
     """Return the clocks in which the peak of the format that is executed makes the products."""
     peaks = setting.engine.peaks
     each = by_pair(
-        table, nests.row[at], setting,
+        table,
+        nests.row[at],
+        setting,
         lambda name, pair: 2.0 * setting.clock / (peaks[name] * sparse_speedup(setting, pair)),
-    )  # fmt: skip
+    )
     return each * (nests.macs * nests.times * on_image(nests))[at]
 
 
@@ -180,10 +204,13 @@ def on_image(nests: Nests) -> Value:
 def _kernels(setting: Setting, name: str, core: VectorCore) -> Kernels:
     kernel = setting.kernel(name, SimdKernel)
     return Kernels(
-        or_else(kernel.tile_rows, 1.0), or_else(kernel.tile_vectors, 1.0),
-        or_else(kernel.slice, 128.0), or_else(kernel.tile_clocks, 0.0),
-        or_else(kernel.call_clocks, 0.0), or_else(kernel.edge_clocks, core.latency),
-    )  # fmt: skip
+        or_else(kernel.tile_rows, 1.0),
+        or_else(kernel.tile_vectors, 1.0),
+        or_else(kernel.slice, 128.0),
+        or_else(kernel.tile_clocks, 0.0),
+        or_else(kernel.call_clocks, 0.0),
+        or_else(kernel.edge_clocks, core.latency),
+    )
 
 
 def _conv(some: _Some, core: VectorCore, setting: Setting) -> tuple[Value, Value]:
@@ -214,8 +241,9 @@ def _unfolded(layer: BlockedConvolution, core: VectorCore, setting: Setting, nam
     copy = or_else(setting.kernel(name, SimdKernel).copy_clocks, 0.0)
     kernels = _kernels(setting, "gemm", core)
     depth = layer.in_channels * layer.kernel_rows * layer.kernel_columns
-    product = gemm_clocks(layer.out_channels, layer.out_rows * layer.out_columns, depth, core,
-                          kernels)  # fmt: skip
+    product = gemm_clocks(
+        layer.out_channels, layer.out_rows * layer.out_columns, depth, core, kernels
+    )
     return layer.images * product + im2col_clocks(layer, copy)
 
 
@@ -262,5 +290,8 @@ def _odd(channels: Value, multiple: Value, xp: Any) -> Value:
 
 
 _CLOCKS: Final[Mapping[str, Callable[[_Some, VectorCore, Setting], tuple[Value, Value]]]] = {
-    "conv": _conv, "grouped": _grouped, "depthwise": _depthwise, "gemm": _gemm,
-}  # fmt: skip
+    "conv": _conv,
+    "grouped": _grouped,
+    "depthwise": _depthwise,
+    "gemm": _gemm,
+}

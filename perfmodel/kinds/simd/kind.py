@@ -91,9 +91,18 @@ class SimdCores:
         row_s = compose(compute, memory, overhead, rule)
         said = {level: _said(found, memory, level) for level in memory}
         terms = Terms(
-            compute, memory, overhead, found.traffic, row_s, operations, executed, unsupported,
-            work=work, said=said, left_out=left_out,
-        )  # fmt: skip
+            compute,
+            memory,
+            overhead,
+            found.traffic,
+            row_s,
+            operations,
+            executed,
+            unsupported,
+            work=work,
+            said=said,
+            left_out=left_out,
+        )
         return with_streams(table, setting, terms)
 
     def _memory(

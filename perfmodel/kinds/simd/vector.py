@@ -58,11 +58,15 @@ def _extremes(table: OperatorTable, setting: Setting) -> tuple[Value, Value]:
     small = xp.where(other, np.inf, access.elements)
     large = xp.where(other, 0.0, access.elements)
     if xp is np:
-        return (reduce_rows(np.minimum, small, access.starts),
-                reduce_rows(np.maximum, large, access.starts))  # fmt: skip
+        return (
+            reduce_rows(np.minimum, small, access.starts),
+            reduce_rows(np.maximum, large, access.starts),
+        )
     shape = (len(table.rows), small.shape[1])
-    return (xp.full(shape, np.inf).at[access.row].min(small),
-            xp.zeros(shape).at[access.row].max(large))  # fmt: skip
+    return (
+        xp.full(shape, np.inf).at[access.row].min(small),
+        xp.zeros(shape).at[access.row].max(large),
+    )
 
 
 def by_kernel(

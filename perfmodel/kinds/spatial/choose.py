@@ -31,9 +31,13 @@ class Chosen(NamedTuple):
 
 
 def choose(
-    layer: GroupedConvolution, array: PeArray, costs: AccessCosts, *, replicate_groups: bool = True,
+    layer: GroupedConvolution,
+    array: PeArray,
+    costs: AccessCosts,
+    *,
+    replicate_groups: bool = True,
     relaxed: bool = False,
-) -> Chosen:  # fmt: skip
+) -> Chosen:
     """Return the cheapest candidate mapping of each layer and its counts.
 
     Parameters

@@ -33,13 +33,23 @@ class Spatial(ArrayKind[RowStationaryArray]):
             engine.array_energy, engine.buffer_energy, per_byte * word, engine.clock_energy
         )
         array = PeArray(
-            engine.height, engine.width, engine.filter_words, engine.input_words, engine.sum_words,
-            engine.buffer / word, engine.filter_bus, engine.input_bus, engine.sum_bus,
-        )  # fmt: skip
+            engine.height,
+            engine.width,
+            engine.filter_words,
+            engine.input_words,
+            engine.sum_words,
+            engine.buffer / word,
+            engine.filter_bus,
+            engine.input_bus,
+            engine.sum_bus,
+        )
         counts = choose(
-            layers_of(run.nests), array, costs, replicate_groups=engine.replicate_groups,
+            layers_of(run.nests),
+            array,
+            costs,
+            replicate_groups=engine.replicate_groups,
             relaxed=setting.relaxed,
-        ).counts  # fmt: skip
+        ).counts
         summed = RowCounts(*(rows(xp.asarray(v) * times) for v in counts))
         cycles = summed.cycles
         terms = {"matrix": (cycles, clock)}
@@ -50,9 +60,12 @@ class Spatial(ArrayKind[RowStationaryArray]):
             terms["feature_maps"] = maps, bandwidth(setting, main)
         made = 1.0 - engine.input_zeros if engine.zero_gating else 1.0
         each = AccessEnergy(
-            engine.mac_energy, engine.scratchpad_energy, engine.array_energy, engine.buffer_energy,
+            engine.mac_energy,
+            engine.scratchpad_energy,
+            engine.array_energy,
+            engine.buffer_energy,
             engine.clock_energy,
-        )  # fmt: skip
+        )
         energy = energy_parts(summed, each, 0.0, kept=made, fill=(maps + loaded) / word)
         del energy["clock network"]
         active = rows(counts.active * counts.cycles * times)
@@ -68,20 +81,32 @@ class Spatial(ArrayKind[RowStationaryArray]):
             "dram_words": moved / word,
         }
         return Counts(
-            terms, {main: moved}, detail, energy, {"clock network": clock * engine.clock_energy},
+            terms,
+            {main: moved},
+            detail,
+            energy,
+            {"clock network": clock * engine.clock_energy},
             vector=run.table.vector_ops,
             traffic_model="row stationary: inputs again for every group of filters that the "
             "buffer holds, filters for every strip of rows",
-        )  # fmt: skip
+        )
 
 
 def layers_of(nests: Nests) -> GroupedConvolution:
     """Return the nests of a table as layers."""
     return GroupedConvolution(
-        nests.groups, nests.batch, nests.out_channels, nests.in_channels, nests.out_rows,
-        nests.out_columns, nests.kernel_rows, nests.kernel_columns, *nests.window_steps,
-        nests.in_rows, nests.in_columns,
-    )  # fmt: skip
+        nests.groups,
+        nests.batch,
+        nests.out_channels,
+        nests.in_channels,
+        nests.out_rows,
+        nests.out_columns,
+        nests.kernel_rows,
+        nests.kernel_columns,
+        *nests.window_steps,
+        nests.in_rows,
+        nests.in_columns,
+    )
 
 
 def _dram_bytes(

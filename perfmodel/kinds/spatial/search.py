@@ -57,8 +57,9 @@ def interleaved(layer: GroupedConvolution, array: PeArray) -> tuple[Value, Value
     """Return the most channels q, then filters p, that the scratchpads of an element hold."""
     xp = namespace(*layer, *array)
     taps = folds(layer, array).kernel_columns
-    most = xp.minimum(xp.floor(array.input_words / taps + 1e-9),
-                      xp.floor(array.filter_words / taps + 1e-9))  # fmt: skip
+    most = xp.minimum(
+        xp.floor(array.input_words / taps + 1e-9), xp.floor(array.filter_words / taps + 1e-9)
+    )
     channels = xp.maximum(xp.minimum(most, layer.channels), 1.0)
     # Pieces of the same size: 17 channels of at most 12 are 9 and 8.
     channels = ceil_div(layer.channels, ceil_div(layer.channels, channels))
@@ -225,8 +226,10 @@ def _candidates(
     base = np.stack([rows[a, c], q[a, b], r[a, b, d], t[a, d], g[a, d]])
     # Inputs of a pass and filters of an element, to those.
     images = np.ceil(layer.images)
-    n = np.stack([np.ones_like(images), np.where(images > 4, 4.0, 0.0),
-                  np.where(images > 1, images, 0.0)], axis=1)[a]  # fmt: skip
+    n = np.stack(
+        [np.ones_like(images), np.where(images > 4, 4.0, 0.0), np.where(images > 1, images, 0.0)],
+        axis=1,
+    )[a]
     hold = np.floor(array.filter_words[a] / (base[1] * cut.kernel_columns[a]) + 1e-9)
     hold = np.maximum(np.minimum(np.minimum(hold, array.sum_words[a]), layer.filters[a]), 1.0)
     even = ceil_div(layer.filters[a], base[3] * ceil_div(layer.filters[a], base[3] * hold))
@@ -245,10 +248,13 @@ def _candidates(
 def _heights(out_rows: Floats) -> Floats:
     """Return the heights of strips of each layer, ``(layers, heights)``; 0 where there already."""
     whole = out_rows[:, None]
-    strips = np.concatenate([
-        ceil_div(whole, np.array(_HEIGHTS, dtype=float)),
-        np.broadcast_to(np.array(_STRIPS, dtype=float), (len(out_rows), len(_STRIPS))),
-    ], axis=1)  # fmt: skip
+    strips = np.concatenate(
+        [
+            ceil_div(whole, np.array(_HEIGHTS, dtype=float)),
+            np.broadcast_to(np.array(_STRIPS, dtype=float), (len(out_rows), len(_STRIPS))),
+        ],
+        axis=1,
+    )
     heights = np.sort(ceil_div(whole, strips), axis=1)
     heights[:, 1:][heights[:, 1:] == heights[:, :-1]] = 0.0
     return heights

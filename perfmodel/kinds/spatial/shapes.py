@@ -48,9 +48,15 @@ class GroupedConvolution(NamedTuple):
     def macs(self) -> Value:
         """Multiply-accumulates."""
         return (
-            self.groups * self.images * self.filters * self.channels * self.out_rows
-            * self.out_columns * self.kernel_rows * self.kernel_columns
-        )  # fmt: skip
+            self.groups
+            * self.images
+            * self.filters
+            * self.channels
+            * self.out_rows
+            * self.out_columns
+            * self.kernel_rows
+            * self.kernel_columns
+        )
 
     @property
     def reach_rows(self) -> Value:

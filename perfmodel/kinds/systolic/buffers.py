@@ -178,8 +178,11 @@ def _least(product: SystolicGemm, buffers: Buffers, xp: Any) -> Value:
     outputs = _Class(m, n, (2.0 * a1, "input"), (2.0 * b1, "weight"), (p1, "output"), output_stays)
     inputs = _Class(m, k, (2.0 * p1, "output"), (2.0 * b1, "weight"), (a1, "input"), input_stays)
     weights = _Class(n, k, (2.0 * p1, "output"), (2.0 * a1, "input"), (b1, "weight"), weight_stays)
-    found = [each.least(buffers, xp, turned) for each in (outputs, inputs, weights)
-             for turned in (False, True)]  # fmt: skip
+    found = [
+        each.least(buffers, xp, turned)
+        for each in (outputs, inputs, weights)
+        for turned in (False, True)
+    ]
     best, best_weights = found[0]
     for total, of_weights in found[1:]:
         best_weights = xp.where(total < best, of_weights, best_weights)
@@ -194,9 +197,14 @@ class _Class:
     """
 
     def __init__(
-        self, x: Value, y: Value, of_x: tuple[Value, str], of_y: tuple[Value, str],
-        of_both: tuple[Value, str], moved: Callable[[Value, Value], tuple[Value, Value]],
-    ) -> None:  # fmt: skip
+        self,
+        x: Value,
+        y: Value,
+        of_x: tuple[Value, str],
+        of_y: tuple[Value, str],
+        of_both: tuple[Value, str],
+        moved: Callable[[Value, Value], tuple[Value, Value]],
+    ) -> None:
         self.x, self.y, self.moved = x, y, moved
         self.parts = of_x, of_y, of_both
 
@@ -224,9 +232,14 @@ class _Class:
         return least, xp.take_along_axis(weights, at, axis=0)[0]
 
     def _room(
-        self, tile: Value, of_x: tuple[Value, str], of_y: tuple[Value, str],
-        of_both: tuple[Value, str], buffers: Buffers, xp: Any,
-    ) -> Value:  # fmt: skip
+        self,
+        tile: Value,
+        of_x: tuple[Value, str],
+        of_y: tuple[Value, str],
+        of_both: tuple[Value, str],
+        buffers: Buffers,
+        xp: Any,
+    ) -> Value:
         """Return the largest tile of y beside one of x; 0 where that does not fit itself."""
         room: Value = None
         for name in ("input", "weight", "output", "shared"):

@@ -25,11 +25,19 @@ def runs_of(nests: Nests, engine: SystolicArray, *, arrays: Value, relaxed: bool
     SCALE-Sim counts): M positions of all images, N output channels of a group, K taps x channels.
     """
     return gemm(
-        nests.positions, nests.out_channels, nests.summed,
-        rows=engine.height, columns=engine.width, dataflow=engine.dataflow,
-        shadow_weights=engine.shadow_weights, overlap_folds=engine.overlap_folds,
-        replication=engine.replicate_groups, groups=nests.groups, arrays=arrays, relaxed=relaxed,
-    )  # fmt: skip
+        nests.positions,
+        nests.out_channels,
+        nests.summed,
+        rows=engine.height,
+        columns=engine.width,
+        dataflow=engine.dataflow,
+        shadow_weights=engine.shadow_weights,
+        overlap_folds=engine.overlap_folds,
+        replication=engine.replicate_groups,
+        groups=nests.groups,
+        arrays=arrays,
+        relaxed=relaxed,
+    )
 
 
 def tiled_bytes(run: NestRun, engine: SystolicArray) -> tuple[dict[str, Value], str]:
@@ -86,9 +94,15 @@ def _buffered(run: NestRun, engine: SystolicArray, keep: Value) -> tuple[dict[st
         tiles = xp.ceil(k / high) * xp.ceil(nests.out_channels / wide)
         w = w * (tiles * high * wide / (k * nests.out_channels))
     product = SystolicGemm(
-        m, nests.out_channels, k, x * xp.minimum(nests.inputs / (m * k), 1.0), w, y,
-        partial, rest * x,
-    )  # fmt: skip
+        m,
+        nests.out_channels,
+        k,
+        x * xp.minimum(nests.inputs / (m * k), 1.0),
+        w,
+        y,
+        partial,
+        rest * x,
+    )
     buffers = Buffers(
         engine.input_buffer, engine.weight_buffer, engine.output_buffer, near * (1.0 - keep)
     )

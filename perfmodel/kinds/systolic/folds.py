@@ -104,10 +104,20 @@ class ArrayRun:
 
 
 def gemm(
-    m: Value, n: Value, k: Value, *, rows: Value, columns: Value, dataflow: Dataflow,
-    shadow_weights: bool = False, overlap_folds: bool = False, groups: Value = 1,
-    replication: Replication = "none", arrays: Value = 1, relaxed: bool = False,
-) -> ArrayRun:  # fmt: skip
+    m: Value,
+    n: Value,
+    k: Value,
+    *,
+    rows: Value,
+    columns: Value,
+    dataflow: Dataflow,
+    shadow_weights: bool = False,
+    overlap_folds: bool = False,
+    groups: Value = 1,
+    replication: Replication = "none",
+    arrays: Value = 1,
+    relaxed: bool = False,
+) -> ArrayRun:
     """Return what ``C[M, N] += A[M, K] B[K, N]`` costs on a systolic array.
 
     Parameters
@@ -181,16 +191,37 @@ def gemm(
     else:
         counts = a, b * column_folds, c * row_folds, c * (row_folds - 1)
     return ArrayRun(
-        rows, columns, dataflow, high, wide, streamed, row_folds, column_folds, packed, folds,
-        fold, interval, cycles, groups * m * n * k, *counts,
-    )  # fmt: skip
+        rows,
+        columns,
+        dataflow,
+        high,
+        wide,
+        streamed,
+        row_folds,
+        column_folds,
+        packed,
+        folds,
+        fold,
+        interval,
+        cycles,
+        groups * m * n * k,
+        *counts,
+    )
 
 
 def gemm_cycles(
-    m: Value, n: Value, k: Value, *, rows: Value, columns: Value, dataflow: Dataflow,
-    shadow_weights: bool = False, overlap_folds: bool = False, groups: Value = 1,
+    m: Value,
+    n: Value,
+    k: Value,
+    *,
+    rows: Value,
+    columns: Value,
+    dataflow: Dataflow,
+    shadow_weights: bool = False,
+    overlap_folds: bool = False,
+    groups: Value = 1,
     replication: Replication = "none",
-) -> Value:  # fmt: skip
+) -> Value:
     """Return the cycles of ``C[M, N] += A[M, K] B[K, N]`` on a systolic array.
 
     Parameters
@@ -216,14 +247,22 @@ def gemm_cycles(
         Unknown dataflow or replication.
     """
     return gemm(
-        m, n, k, rows=rows, columns=columns, dataflow=dataflow, shadow_weights=shadow_weights,
-        overlap_folds=overlap_folds, groups=groups, replication=replication,
-    ).cycles  # fmt: skip
+        m,
+        n,
+        k,
+        rows=rows,
+        columns=columns,
+        dataflow=dataflow,
+        shadow_weights=shadow_weights,
+        overlap_folds=overlap_folds,
+        groups=groups,
+        replication=replication,
+    ).cycles
 
 
 def _packed(
     high: Value, wide: Value, rows: Value, columns: Value, replication: Replication, relaxed: bool
-) -> Value:  # fmt: skip
+) -> Value:
     """Return how many groups share a fold."""
     if replication == "none":
         return 1

@@ -46,10 +46,12 @@ class Systolic(ArrayKind[SystolicArray]):
             terms["fold_stall"] = rows(stall), setting.clock
             beyond = {main: rows(moved) + run.outside}
         counted = {
-            "folds": array.folds, "sram_input_reads": array.input_reads,
-            "sram_weight_reads": array.weight_reads, "sram_output_writes": array.output_writes,
+            "folds": array.folds,
+            "sram_input_reads": array.input_reads,
+            "sram_weight_reads": array.weight_reads,
+            "sram_output_writes": array.output_writes,
             "sram_output_reads": array.output_reads,
-        }  # fmt: skip
+        }
         elements = engine.height * engine.width * engine.units
         detail = {
             **{name: rows(values * run.times) for name, values in counted.items()},
@@ -58,9 +60,13 @@ class Systolic(ArrayKind[SystolicArray]):
             "array_utilization": run.macs / xp.maximum(at_one * elements, 1.0),
         }
         return Counts(
-            terms, traffic | beyond, detail, _energies(array, run, engine), vector=table.vector_ops,
+            terms,
+            traffic | beyond,
+            detail,
+            _energies(array, run, engine),
+            vector=table.vector_ops,
             traffic_model=model,
-        )  # fmt: skip
+        )
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; a column says how long each waits for memories."""
@@ -115,8 +121,9 @@ def _energies(array: ArrayRun, run: NestRun, engine: SystolicArray) -> dict[str,
     }
     return {
         name: run.rows(bytes_ * run.times) * each
-        for name, (each, bytes_) in moved.items() if each is not None
-    }  # fmt: skip
+        for name, (each, bytes_) in moved.items()
+        if each is not None
+    }
 
 
 KIND = Systolic()

@@ -54,9 +54,13 @@ class Windows:
 
 
 def double_buffered(
-    run: ArrayRun, bytes_per_cycle: Value, *, input_bytes: Value, weight_bytes: Value,
+    run: ArrayRun,
+    bytes_per_cycle: Value,
+    *,
+    input_bytes: Value,
+    weight_bytes: Value,
     output_bytes: Value,
-) -> Windows:  # fmt: skip
+) -> Windows:
     """Return the time of a run whose operands come from a memory of finite bandwidth.
 
     Parameters
@@ -103,9 +107,12 @@ def double_buffered(
     opening = xp.maximum(step, fold.fetched(*fold.next(0.0 * down, 0.0 * across)) / rate)
     closing = xp.maximum(last_step, fold.written(*fold.before(*end)) / rate)
     several = (
-        packs * total - xp.maximum(step, first / rate) - xp.maximum(step, final / rate)
-        + opening + closing
-    )  # fmt: skip
+        packs * total
+        - xp.maximum(step, first / rate)
+        - xp.maximum(step, final / rate)
+        + opening
+        + closing
+    )
     inside = xp.where(packs * in_group > 1, several, last_step)
     fill = fold.fetched(0.0 * down, 0.0 * across) / rate
     drain = fold.written(*end) / rate
@@ -130,9 +137,14 @@ class _Folds:
     """Bytes that fold (p, q) of a group fetches and writes."""
 
     def __init__(
-        self, run: ArrayRun, down: Value, across: Value, widths: tuple[Value, Value, Value],
-        packed: Value, xp: Any,
-    ) -> None:  # fmt: skip
+        self,
+        run: ArrayRun,
+        down: Value,
+        across: Value,
+        widths: tuple[Value, Value, Value],
+        packed: Value,
+        xp: Any,
+    ) -> None:
         self.xp, self.down, self.across, self.packed = xp, down, across, packed
         self.high, self.wide = _float(run.spatial_rows, xp), _float(run.spatial_columns, xp)
         self.streamed = _float(run.streamed, xp)

@@ -86,10 +86,19 @@ class PrefillParts(NamedTuple):
 
 
 def prefill_parts(
-    batch: Value, queries: Value, keys: Value, heads: Value, head_dim: Value, chip: Chip,
-    kernel: PrefillKernel, *, moved_bytes: Value, narrow: Value = False, causal: bool = True,
+    batch: Value,
+    queries: Value,
+    keys: Value,
+    heads: Value,
+    head_dim: Value,
+    chip: Chip,
+    kernel: PrefillKernel,
+    *,
+    moved_bytes: Value,
+    narrow: Value = False,
+    causal: bool = True,
     relaxed: bool = False,
-) -> PrefillParts:  # fmt: skip
+) -> PrefillParts:
     """Return the seconds of attention over prompts, by cause.
 
     Parameters
@@ -181,10 +190,20 @@ class DecodeParts(NamedTuple):
 
 
 def decode_parts(
-    batch: Value, queries: Value, keys: Value, heads: Value, kv_heads: Value, head_dim: Value,
-    chip: Chip, kernel: DecodeKernel, *, moved_bytes: Value, narrow: Value = False,
-    resident: Value = 0.0, relaxed: bool = False,
-) -> DecodeParts:  # fmt: skip
+    batch: Value,
+    queries: Value,
+    keys: Value,
+    heads: Value,
+    kv_heads: Value,
+    head_dim: Value,
+    chip: Chip,
+    kernel: DecodeKernel,
+    *,
+    moved_bytes: Value,
+    narrow: Value = False,
+    resident: Value = 0.0,
+    relaxed: bool = False,
+) -> DecodeParts:
     """Return the seconds of attention of new tokens over a cache, by cause.
 
     Parameters

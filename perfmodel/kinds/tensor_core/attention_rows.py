@@ -91,10 +91,15 @@ def _gathered(table: OperatorTable, first: Any) -> _AttentionRows:
     macs = table.macs[rows]
     masked = table.masked_macs[rows]
     return _AttentionRows(
-        rows, nests.groups[first], nests.batch[first], nests.out_rows[first],
-        nests.out_channels[first], nests.in_channels[first], nests.out_channels[first + 1],
+        rows,
+        nests.groups[first],
+        nests.batch[first],
+        nests.out_rows[first],
+        nests.out_channels[first],
+        nests.in_channels[first],
+        nests.out_channels[first + 1],
         1.0 - masked / macs,
-    )  # fmt: skip
+    )
 
 
 def _chip(setting: Setting, machine: Processor) -> Chip:
@@ -102,10 +107,14 @@ def _chip(setting: Setting, machine: Processor) -> Chip:
     l2 = near != main
     engine = setting.engine_as(TensorCore, "tensor_core")
     return Chip(
-        machine.peak, machine.units, machine.clock, setting.memory(main).bandwidth,
-        setting.memory(near).capacity if l2 else 0.0, machine.l2_bandwidth,
+        machine.peak,
+        machine.units,
+        machine.clock,
+        setting.memory(main).bandwidth,
+        setting.memory(near).capacity if l2 else 0.0,
+        machine.l2_bandwidth,
         or_else(engine.exponentials_per_clock, EXPONENTIALS),
-    )  # fmt: skip
+    )
 
 
 def _narrow(setting: Setting) -> Value:
@@ -114,49 +123,108 @@ def _narrow(setting: Setting) -> Value:
 
 
 def _prefill(
-    table: OperatorTable, setting: Setting, base: Terms, r: _AttentionRows, chip: Chip,
-    values: dict[str, Value], causal: bool,
-) -> KernelRows:  # fmt: skip
+    table: OperatorTable,
+    setting: Setting,
+    base: Terms,
+    r: _AttentionRows,
+    chip: Chip,
+    values: dict[str, Value],
+    causal: bool,
+) -> KernelRows:
     kernel = PrefillKernel(
-        values["launch"], values.get("peak_share", 1.0), values.get("exp_cost", 1.0),
-        values.get("block_time", 0.0), values.get("bandwidth_share", 1.0),
-        values.get("pnorm", 1.0), values.get("narrow_slowdown", 1.0),
-    )  # fmt: skip
+        values["launch"],
+        values.get("peak_share", 1.0),
+        values.get("exp_cost", 1.0),
+        values.get("block_time", 0.0),
+        values.get("bandwidth_share", 1.0),
+        values.get("pnorm", 1.0),
+        values.get("narrow_slowdown", 1.0),
+    )
     moved = base.traffic[setting.levels[-1]][r.rows]
     found = prefill_parts(
-        1.0, r.queries, r.keys, r.groups * r.shared, (r.head_dim + r.value_dim) / 2.0, chip, kernel,
-        moved_bytes=moved, narrow=_narrow(setting), causal=causal, relaxed=setting.relaxed,
-    )  # fmt: skip
+        1.0,
+        r.queries,
+        r.keys,
+        r.groups * r.shared,
+        (r.head_dim + r.value_dim) / 2.0,
+        chip,
+        kernel,
+        moved_bytes=moved,
+        narrow=_narrow(setting),
+        causal=causal,
+        relaxed=setting.relaxed,
+    )
     # A window is no staircase of blocks: the share of pairs that it leaves.
     kept = 1.0 if causal else r.kept
     matrix = found.products * kept + found.blocks
-    return _flash(table, setting, base, r, matrix, found.exponentials * kept, found.memory,
-                  found.total if causal else None, kernel.launch, kernel.pnorm,
-                  values.get("host_floor", 0.0))  # fmt: skip
+    return _flash(
+        table,
+        setting,
+        base,
+        r,
+        matrix,
+        found.exponentials * kept,
+        found.memory,
+        found.total if causal else None,
+        kernel.launch,
+        kernel.pnorm,
+        values.get("host_floor", 0.0),
+    )
 
 
 def _decode(
-    table: OperatorTable, setting: Setting, base: Terms, r: _AttentionRows, chip: Chip,
-    values: dict[str, Value], causal: bool,
-) -> KernelRows:  # fmt: skip
+    table: OperatorTable,
+    setting: Setting,
+    base: Terms,
+    r: _AttentionRows,
+    chip: Chip,
+    values: dict[str, Value],
+    causal: bool,
+) -> KernelRows:
     del causal  # one token sees its whole cache
     kernel = DecodeKernel(
-        values["launch"], values.get("combine", 0.0), values.get("query_rows", 1.0),
-        values.get("peak_share", 1.0), values.get("exp_cost", 1.0),
-        values.get("bandwidth_share", 1.0), values.get("ramp", 0.0), values.get("pnorm", 4.0),
-        values.get("l2_share", 1.0), values.get("narrow_launch", 0.0),
-    )  # fmt: skip
+        values["launch"],
+        values.get("combine", 0.0),
+        values.get("query_rows", 1.0),
+        values.get("peak_share", 1.0),
+        values.get("exp_cost", 1.0),
+        values.get("bandwidth_share", 1.0),
+        values.get("ramp", 0.0),
+        values.get("pnorm", 4.0),
+        values.get("l2_share", 1.0),
+        values.get("narrow_launch", 0.0),
+    )
     # A cache that stays from the run before crosses the nearest boundary alone.
     moved = base.traffic[setting.levels[0]][r.rows]
     holds = setting.warm and len(setting.levels) > 1  # a device need not state its cache
     resident = resident_share(moved, chip.l2_capacity) if holds else 0.0
     dims = (r.head_dim + r.value_dim) / 2.0
     found = decode_parts(
-        1.0, r.queries, r.keys, r.groups * r.shared, r.groups, dims, chip, kernel,
-        moved_bytes=moved, narrow=_narrow(setting), resident=resident, relaxed=setting.relaxed,
-    )  # fmt: skip
-    return _flash(table, setting, base, r, found.products, found.exponentials, found.memory,
-                  found.total, found.launch + found.combine, kernel.pnorm)  # fmt: skip
+        1.0,
+        r.queries,
+        r.keys,
+        r.groups * r.shared,
+        r.groups,
+        dims,
+        chip,
+        kernel,
+        moved_bytes=moved,
+        narrow=_narrow(setting),
+        resident=resident,
+        relaxed=setting.relaxed,
+    )
+    return _flash(
+        table,
+        setting,
+        base,
+        r,
+        found.products,
+        found.exponentials,
+        found.memory,
+        found.total,
+        found.launch + found.combine,
+        kernel.pnorm,
+    )
 
 
 def _flash(
@@ -182,15 +250,25 @@ def _flash(
         whole = launch + ((matrix + vector) ** pnorm + memory**pnorm) ** (1.0 / pnorm)
     top = xp.maximum(xp.maximum(matrix + vector, memory), l2)
     return KernelRows(
-        r.rows, matrix + zero, memory + zero, l2, launch + zero, whole - launch - top,
-        host_floor_s=host_floor + zero, vector_s=vector + zero,
-    )  # fmt: skip
+        r.rows,
+        matrix + zero,
+        memory + zero,
+        l2,
+        launch + zero,
+        whole - launch - top,
+        host_floor_s=host_floor + zero,
+        vector_s=vector + zero,
+    )
 
 
 def _unfused(
-    table: OperatorTable, setting: Setting, base: Terms, r: _AttentionRows, machine: Processor,
+    table: OperatorTable,
+    setting: Setting,
+    base: Terms,
+    r: _AttentionRows,
+    machine: Processor,
     values: dict[str, Value],
-) -> KernelRows:  # fmt: skip
+) -> KernelRows:
     """Return the times of two batched products, a softmax, and what else passes over the scores."""
     xp = setting.xp
     constants = GemmConstants.of(values)
@@ -202,9 +280,17 @@ def _unfused(
     def product(n: Value, k: Value) -> Any:
         moved = scores + streams * r.head_dim + groups * r.keys * r.head_dim * each
         return gemm_times(
-            rows, n, k, machine=machine, constants=constants, moved_bytes=moved, left_bytes=each,
-            right_bytes=each, groups=groups, relaxed=setting.relaxed,
-        )  # fmt: skip
+            rows,
+            n,
+            k,
+            machine=machine,
+            constants=constants,
+            moved_bytes=moved,
+            left_bytes=each,
+            right_bytes=each,
+            groups=groups,
+            relaxed=setting.relaxed,
+        )
 
     first, second = product(r.keys, r.head_dim), product(r.value_dim, r.keys)
     bandwidth = setting.memory(setting.levels[-1]).bandwidth
@@ -222,6 +308,12 @@ def _unfused(
     zero = 0.0 * (matrix + dram)
     top = xp.maximum(xp.maximum(matrix, dram), l2)
     return KernelRows(
-        r.rows, matrix, dram + zero, l2, launch + zero, total - top,
-        host_floor_s=(3.0 + passes) * constants.host_floor + zero, vector_s=zero,
-    )  # fmt: skip
+        r.rows,
+        matrix,
+        dram + zero,
+        l2,
+        launch + zero,
+        total - top,
+        host_floor_s=(3.0 + passes) * constants.host_floor + zero,
+        vector_s=zero,
+    )

@@ -137,11 +137,21 @@ class GemmTimes(NamedTuple):
 
 
 def gemm_times(
-    m: Value, n: Value, k: Value, *, machine: Processor, constants: GemmConstants,
-    moved_bytes: Value, left_bytes: Value, right_bytes: Value, groups: Value = 1.0,
+    m: Value,
+    n: Value,
+    k: Value,
+    *,
+    machine: Processor,
+    constants: GemmConstants,
+    moved_bytes: Value,
+    left_bytes: Value,
+    right_bytes: Value,
+    groups: Value = 1.0,
     riders_s: Value = 0.0,
-    tiles: tuple[Tile, ...] = TILES, splits: tuple[int, ...] = SPLITS, relaxed: bool = False,
-) -> GemmTimes:  # fmt: skip
+    tiles: tuple[Tile, ...] = TILES,
+    splits: tuple[int, ...] = SPLITS,
+    relaxed: bool = False,
+) -> GemmTimes:
     """Return the times of products ``C[M, N] = A[M, K] B[K, N]``, each `groups` times in a kernel.
 
     Parameters
@@ -175,13 +185,42 @@ def gemm_times(
     ``overlap = (matrix^p + dram^p + l2^p)^(1/p) - max(matrix, dram, l2) + split + quantise``
         p-norm, docs/gpu.md
     """
-    xp = namespace(m, n, k, groups, moved_bytes, left_bytes, right_bytes, riders_s,
-                   machine.peak, machine.units, machine.clock, machine.bandwidth,
-                   machine.l2_bandwidth, machine.sustained, constants.launch)  # fmt: skip
+    xp = namespace(
+        m,
+        n,
+        k,
+        groups,
+        moved_bytes,
+        left_bytes,
+        right_bytes,
+        riders_s,
+        machine.peak,
+        machine.units,
+        machine.clock,
+        machine.bandwidth,
+        machine.l2_bandwidth,
+        machine.sustained,
+        constants.launch,
+    )
     shape = np.broadcast_shapes(
-        *(np.shape(v) for v in (m, n, k, groups, moved_bytes, left_bytes, right_bytes, riders_s,
-                                machine.peak, machine.units, machine.clock, machine.bandwidth))
-    )  # fmt: skip
+        *(
+            np.shape(v)
+            for v in (
+                m,
+                n,
+                k,
+                groups,
+                moved_bytes,
+                left_bytes,
+                right_bytes,
+                riders_s,
+                machine.peak,
+                machine.units,
+                machine.clock,
+                machine.bandwidth,
+            )
+        )
+    )
     t, c, units = candidates(tiles, splits, len(shape)), constants, machine.units
     depth = _STEP * up(k / (_STEP * t.splits), xp, relaxed)
     blocks = groups * up(m / t.rows, xp, relaxed) * up(n / t.columns, xp, relaxed) * t.splits
@@ -225,9 +264,16 @@ def gemm_times(
     quantise = c.quantise_bytes * groups * m * k / machine.bandwidth
     total = c.launch + c.per_group * groups + picked(work) + quantise
     return GemmTimes(
-        xp.maximum(total, c.host_floor), picked(matrix), picked(dram), picked(cached),
-        picked(joined), picked(split), quantise + 0.0 * total, picked(reads), best,
-    )  # fmt: skip
+        xp.maximum(total, c.host_floor),
+        picked(matrix),
+        picked(dram),
+        picked(cached),
+        picked(joined),
+        picked(split),
+        quantise + 0.0 * total,
+        picked(reads),
+        best,
+    )
 
 
 def _is_unlimited(rate: Value) -> bool:

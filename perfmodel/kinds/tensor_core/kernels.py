@@ -86,9 +86,12 @@ def processor(setting: Setting, pair: tuple[str, str], name: str) -> Processor:
         l2 = setting.memory(near).bandwidth
     return Processor(
         engine.peaks[name] * sparse_speedup(setting, pair) * summed_in(setting, name),
-        engine.units, setting.clock, bandwidth_fact(setting, main), l2,
+        engine.units,
+        setting.clock,
+        bandwidth_fact(setting, main),
+        l2,
         _sustained(setting, engine, name),
-    )  # fmt: skip
+    )
 
 
 #: How the rate at a power limit grows as a format gets narrower than 16 bits, and how it falls as

@@ -78,9 +78,14 @@ def _merged(
         row_s = row_s + host
     said = _said(base, rows, memory, [near, main] if near != main else [main])
     return replace(
-        base, compute=compute, memory=memory, overhead=overhead, row_s=row_s, said=said,
+        base,
+        compute=compute,
+        memory=memory,
+        overhead=overhead,
+        row_s=row_s,
+        said=said,
         detail=_detail(parts, n) if xp is np else {},
-    )  # fmt: skip
+    )
 
 
 def _put_rows(values: Value, new: Value, rows: Any, n: int, xp: Any) -> Value:
@@ -132,9 +137,7 @@ class TensorCoreKind:
     needs_nests = True
     # How far the times of a kernel overlap depends on what it finds in the cache.
     network_wide: frozenset[str] = frozenset({"memory", "overlap"})
-    equations: Mapping[str, Equation] = {
-        **ROOFLINE.equations, **equations_of(gemm_times, _merged)
-    }  # fmt: skip
+    equations: Mapping[str, Equation] = {**ROOFLINE.equations, **equations_of(gemm_times, _merged)}
 
     def cost(self, table: OperatorTable, setting: Setting) -> Terms:
         """Cost every row of the table; see the class attribute `equations`."""

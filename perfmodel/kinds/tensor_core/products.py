@@ -113,15 +113,20 @@ def products(
         crossing = moved[rows]
         weights = setting.xp.minimum(held if apart else held[rows], crossing)
         yield TensorCoreGemms(
-            rows, group.kind, formats, processor(setting, group.pair, executed),
+            rows,
+            group.kind,
+            formats,
+            processor(setting, group.pair, executed),
             nests.batch[at] * nests.out_rows[at] * nests.out_columns[at],
             nests.out_channels[at],
             nests.in_channels[at] * nests.kernel_rows[at] * nests.kernel_columns[at],
             nests.groups[at] * nests.times[at],
-            weights, crossing - weights,
+            weights,
+            crossing - weights,
             slot_bytes(group.left, table.points, setting),
-            slot_bytes(group.right, table.points, setting), constants,
-        )  # fmt: skip
+            slot_bytes(group.right, table.points, setting),
+            constants,
+        )
 
 
 class _Group(NamedTuple):
@@ -143,11 +148,15 @@ def _groups(rows: Sequence[OperatorRow], nests: Nests) -> tuple[_Group, ...]:
             chosen.setdefault((kind, rows[int(row)].pair), []).append(i)
     return tuple(
         _Group(
-            kind, pair, np.array(places), nests.row[places],
-            _alike(nests.slots[i][0] for i in places), _alike(nests.slots[i][1] for i in places),
+            kind,
+            pair,
+            np.array(places),
+            nests.row[places],
+            _alike(nests.slots[i][0] for i in places),
+            _alike(nests.slots[i][1] for i in places),
         )
         for (kind, pair), places in chosen.items()
-    )  # fmt: skip
+    )
 
 
 def product_rows(table: OperatorTable, setting: Setting, base: Terms) -> Iterator[KernelRows]:
@@ -174,10 +183,15 @@ def _timed(found: TensorCoreGemms, setting: Setting, riders: Value) -> KernelRow
     passes = values.get("activation_passes", 1.0)
     laid_out = values.get("layout_passes", 0.0) * found.other_bytes / found.machine.bandwidth
     inputs: dict[str, Value] = {
-        "m": found.m, "n": found.n, "k": found.k, "groups": found.groups,
+        "m": found.m,
+        "n": found.n,
+        "k": found.k,
+        "groups": found.groups,
         "moved_bytes": found.weight_bytes + passes * found.other_bytes,
-        "left_bytes": found.left_bytes, "right_bytes": found.right_bytes, "riders_s": riders,
-    }  # fmt: skip
+        "left_bytes": found.left_bytes,
+        "right_bytes": found.right_bytes,
+        "riders_s": riders,
+    }
     tiles, splits = candidates_of(found.kind)
     if "narrow_columns" in values:
         least = np.min(values["narrow_columns"])
@@ -194,12 +208,19 @@ def _timed(found: TensorCoreGemms, setting: Setting, riders: Value) -> KernelRow
             "split_sums": offered.splits[choice],
         }
     return KernelRows(
-        found.rows, times.matrix_s, times.dram_s, times.l2_s,
+        found.rows,
+        times.matrix_s,
+        times.dram_s,
+        times.l2_s,
         constants.launch + constants.per_group * found.groups + zero,
-        times.joined_s - xp.maximum(xp.maximum(times.matrix_s + riders, times.dram_s), times.l2_s)
-        + times.split_s + times.quantise_s + laid_out,
-        constants.host_floor + zero, detail,
-    )  # fmt: skip
+        times.joined_s
+        - xp.maximum(xp.maximum(times.matrix_s + riders, times.dram_s), times.l2_s)
+        + times.split_s
+        + times.quantise_s
+        + laid_out,
+        constants.host_floor + zero,
+        detail,
+    )
 
 
 def _alike(slots: Iterable[str]) -> tuple[str, ...]:
@@ -209,16 +230,23 @@ def _alike(slots: Iterable[str]) -> tuple[str, ...]:
 
 
 def _distinct_times(
-    inputs: dict[str, Value], machine: Processor, constants: GemmConstants,
-    tiles: tuple[Tile, ...], splits: tuple[int, ...], setting: Setting,
-) -> GemmTimes:  # fmt: skip
+    inputs: dict[str, Value],
+    machine: Processor,
+    constants: GemmConstants,
+    tiles: tuple[Tile, ...],
+    splits: tuple[int, ...],
+    setting: Setting,
+) -> GemmTimes:
     """Return the times of products, each distinct point computed once.
 
     A sweep over batch and context has as many distinct products as batches.
     """
     run: dict[str, Any] = {
-        "constants": constants, "tiles": tiles, "splits": splits, "relaxed": setting.relaxed,
-    }  # fmt: skip
+        "constants": constants,
+        "tiles": tiles,
+        "splits": splits,
+        "relaxed": setting.relaxed,
+    }
     parts = {f.name: getattr(machine, f.name) for f in fields(Processor)}
     arrays = [v for v in (*inputs.values(), *parts.values()) if np.ndim(v) and np.shape(v)[-1] > 1]
     points = max((np.shape(v)[-1] for v in arrays), default=1)

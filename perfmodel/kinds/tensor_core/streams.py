@@ -44,9 +44,13 @@ def _groups(rows: Sequence[OperatorRow]) -> dict[tuple[str, str], npt.NDArray[np
 
 
 def _rows(
-    table: OperatorTable, setting: Setting, base: Terms, rows: Any, values: dict[str, Value],
+    table: OperatorTable,
+    setting: Setting,
+    base: Terms,
+    rows: Any,
+    values: dict[str, Value],
     bandwidth: Value,
-) -> KernelRows:  # fmt: skip
+) -> KernelRows:
     near, main = setting.levels[0], setting.levels[-1]
     moved = base.traffic[main][rows]
     passes = values.get("passes", 1.0)
@@ -61,6 +65,12 @@ def _rows(
         base.compute["vector"][rows] / values["rider_share"] if "rider_share" in values else None
     )
     return KernelRows(
-        rows, matrix, dram, l2, values["launch"] + zero, zero,
-        host_floor_s=values.get("host_floor", 0.0) + zero, vector_s=riders,
-    )  # fmt: skip
+        rows,
+        matrix,
+        dram,
+        l2,
+        values["launch"] + zero,
+        zero,
+        host_floor_s=values.get("host_floor", 0.0) + zero,
+        vector_s=riders,
+    )

@@ -15,15 +15,36 @@ Tile = tuple[int, int]
 
 #: Shapes that CUTLASS and cuBLAS offer; which of them are compiled varies from release to release.
 TILES: tuple[Tile, ...] = (
-    (16, 64), (16, 128), (32, 64), (32, 128), (64, 32), (64, 64), (64, 128), (128, 64), (128, 128),
-    (64, 256), (128, 160), (128, 192), (192, 128), (128, 256), (256, 128), (192, 192), (256, 192),
-)  # fmt: skip
+    (16, 64),
+    (16, 128),
+    (32, 64),
+    (32, 128),
+    (64, 32),
+    (64, 64),
+    (64, 128),
+    (128, 64),
+    (128, 128),
+    (64, 256),
+    (128, 160),
+    (128, 192),
+    (192, 128),
+    (128, 256),
+    (256, 128),
+    (192, 192),
+    (256, 192),
+)
 #: Shapes beside these of convolutions whose groups have few filters.
 NARROW_TILES: tuple[Tile, ...] = ((64, 8), (128, 8), (64, 16), (128, 16))
 #: Shapes of the grouped kernels of mixtures of experts.
 GROUPED_TILES: tuple[Tile, ...] = (
-    (16, 64), (16, 128), (32, 128), (64, 128), (64, 256), (128, 128), (128, 256),
-)  # fmt: skip
+    (16, 64),
+    (16, 128),
+    (32, 128),
+    (64, 128),
+    (64, 256),
+    (128, 128),
+    (128, 256),
+)
 #: Parts that the sum over K may be split into.
 SPLITS: tuple[int, ...] = (1, 2, 4, 8, 16)
 

@@ -132,14 +132,21 @@ def _hold_faults(buffers: Sequence[Lifetime], alignment: int) -> list[Fault]:
     """Return where offsets that are given do not agree with each other or with the alignment."""
     held = [b for b in buffers if b.offset is not None]
     at = {b.id: b.offset or 0 for b in held}
-    out = [Fault(f"{text}, at the offsets that are given", path="offset",
-                 expected="offsets that agree")
-           for text in overlaps(held, at)]  # fmt: skip
+    out = [
+        Fault(
+            f"{text}, at the offsets that are given", path="offset", expected="offsets that agree"
+        )
+        for text in overlaps(held, at)
+    ]
     out += [
-        Fault(f"buffer '{b.id}' lies at {b.offset}", path="offset",
-              expected=f"a multiple of the alignment {alignment}")
-        for b in held if (b.offset or 0) % alignment
-    ]  # fmt: skip
+        Fault(
+            f"buffer '{b.id}' lies at {b.offset}",
+            path="offset",
+            expected=f"a multiple of the alignment {alignment}",
+        )
+        for b in held
+        if (b.offset or 0) % alignment
+    ]
     return out
 
 
@@ -147,9 +154,13 @@ class _PartwiseAllocator:
     """Buffers part by part: stretches of time that no buffer crosses."""
 
     def __init__(
-        self, buffers: Sequence[Lifetime], capacity: int | None, seed: int, deadline: Deadline,
+        self,
+        buffers: Sequence[Lifetime],
+        capacity: int | None,
+        seed: int,
+        deadline: Deadline,
         nodes: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.buffers, self.capacity, self.deadline, self.nodes = buffers, capacity, deadline, nodes
         unit = math.gcd(*(b.alignment for b in buffers)) if buffers else 1
         solid = [b for b in buffers if b.size_bytes]
@@ -226,6 +237,13 @@ class _PartwiseAllocator:
         methods = [part.method for part in sorted(self.parts, key=lambda part: -part.height)]
         method = SEARCHED if SEARCHED in methods else (methods or ["nothing to do"])[0]
         return Allocation(
-            status, tuple(self.buffers), offsets, int(self._height()), self.capacity, bound, proof,
-            method, counts,
-        )  # fmt: skip
+            status,
+            tuple(self.buffers),
+            offsets,
+            int(self._height()),
+            self.capacity,
+            bound,
+            proof,
+            method,
+            counts,
+        )

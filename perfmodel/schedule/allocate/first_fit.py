@@ -94,9 +94,7 @@ def orders(packing: Sections, hints: Sequence[int | None]) -> Iterator[tuple[str
     """Yield orders of the pieces, each with its name; the first that fits is taken."""
     pieces, span = packing.pieces, range(len(packing.pieces))
     length = [p.upper - p.lower for p in pieces]
-    crowd = [
-        max(packing.loads[packing.first[i] : packing.last[i] + 1]) for i in span
-    ]  # fmt: skip
+    crowd = [max(packing.loads[packing.first[i] : packing.last[i] + 1]) for i in span]
 
     def by(key: Callable[[int], tuple[float, ...]]) -> list[int]:
         return sorted(span, key=lambda i: (*key(i), i))
@@ -116,9 +114,14 @@ def orders(packing: Sections, hints: Sequence[int | None]) -> Iterator[tuple[str
 
 
 def portfolio(
-    packing: Sections, goal: int, hints: Sequence[int | None], seed: int, deadline: Deadline,
-    *, steps: int = 20,
-) -> FirstFitPacking:  # fmt: skip
+    packing: Sections,
+    goal: int,
+    hints: Sequence[int | None],
+    seed: int,
+    deadline: Deadline,
+    *,
+    steps: int = 20,
+) -> FirstFitPacking:
     """Return the lowest of the first fits, stopping at one no higher than a goal.
 
     Parameters
@@ -146,8 +149,9 @@ def portfolio(
         if best.height <= goal:
             return best
     assert best is not None
-    return _raise_what_sticks_out(packing, goal, best, lead, near, random.Random(seed), within,
-                                  steps)  # fmt: skip
+    return _raise_what_sticks_out(
+        packing, goal, best, lead, near, random.Random(seed), within, steps
+    )
 
 
 def _fit(
@@ -159,9 +163,15 @@ def _fit(
 
 
 def _raise_what_sticks_out(
-    packing: Sections, goal: int, best: FirstFitPacking, order: list[int], near: Neighbours,
-    rng: random.Random, deadline: Deadline, steps: int,
-) -> FirstFitPacking:  # fmt: skip
+    packing: Sections,
+    goal: int,
+    best: FirstFitPacking,
+    order: list[int],
+    near: Neighbours,
+    rng: random.Random,
+    deadline: Deadline,
+    steps: int,
+) -> FirstFitPacking:
     pieces = packing.pieces
     place = [0.0] * len(order)
     for k, i in enumerate(order):

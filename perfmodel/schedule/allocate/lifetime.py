@@ -49,17 +49,19 @@ def lifetime_faults(buffers: Sequence[Lifetime]) -> list[Fault]:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 faults.append(
-                    Fault(f"{value!r} is no whole number", path=f"{path}.{name}",
-                          expected="an int")
-                )  # fmt: skip
+                    Fault(f"{value!r} is no whole number", path=f"{path}.{name}", expected="an int")
+                )
                 break
         else:
             faults += [Fault(m, path=f"{path}.{n}", expected=e) for n, m, e in number_faults(b)]
         if b.id in seen:
             faults.append(
-                Fault(f"'{b.id}' is the name of buffers[{seen[b.id]}] as well", path=f"{path}.id",
-                      expected="a name of its own for each buffer")
-            )  # fmt: skip
+                Fault(
+                    f"'{b.id}' is the name of buffers[{seen[b.id]}] as well",
+                    path=f"{path}.id",
+                    expected="a name of its own for each buffer",
+                )
+            )
         seen.setdefault(b.id, i)
     return faults
 
@@ -68,8 +70,13 @@ def number_faults(b: Lifetime) -> list[tuple[str, str, str]]:
     """Return (field, message, expected) of each number of a buffer that cannot be."""
     out: list[tuple[str, str, str]] = []
     if b.upper <= b.lower:
-        out.append(("upper", f"{b.upper} is not after lower, which is {b.lower}",
-                    "the first time at which the buffer is gone"))  # fmt: skip
+        out.append(
+            (
+                "upper",
+                f"{b.upper} is not after lower, which is {b.lower}",
+                "the first time at which the buffer is gone",
+            )
+        )
     if b.size_bytes < 0:
         out.append(("size_bytes", f"{b.size_bytes} is below zero", "bytes from 0"))
     if b.alignment < 1:
@@ -77,8 +84,13 @@ def number_faults(b: Lifetime) -> list[tuple[str, str, str]]:
     if b.offset is not None and b.offset < 0:
         out.append(("offset", f"{b.offset} is below zero", "bytes from 0"))
     elif b.offset is not None and b.alignment > 0 and b.offset % b.alignment:
-        out.append(("offset", f"{b.offset} is no multiple of the alignment {b.alignment}",
-                    f"a multiple of {b.alignment}"))  # fmt: skip
+        out.append(
+            (
+                "offset",
+                f"{b.offset} is no multiple of the alignment {b.alignment}",
+                f"a multiple of {b.alignment}",
+            )
+        )
     if b.hint is not None and b.hint < 0:
         out.append(("hint", f"{b.hint} is below zero", "bytes from 0"))
     return out

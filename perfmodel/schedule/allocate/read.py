@@ -68,8 +68,12 @@ def _line(fault: Fault) -> int:
 def _stranger(rows: CsvTable, name: str) -> Fault:
     if name == "gaps":
         # Read as always alive it would fit less often; as never alive it would be wrong.
-        return rows.fault(None, name, "lifetimes with gaps are not supported",
-                          "a buffer of its own for each stretch of time")  # fmt: skip
+        return rows.fault(
+            None,
+            name,
+            "lifetimes with gaps are not supported",
+            "a buffer of its own for each stretch of time",
+        )
     known = (*_NEEDED, *_OTHERS)
     meant = nearest(name, known)
     expected = "" if meant else "columns " + ", ".join(known)
@@ -90,8 +94,12 @@ class _LifetimeReader:
         if not name:
             self._fault(row, "id", "a buffer without a name", "a name")
         elif name in self.lines:
-            self._fault(row, "id", f"'{name}' is the name of line {self.lines[name]} as well",
-                        "a name of its own for each buffer")  # fmt: skip
+            self._fault(
+                row,
+                "id",
+                f"'{name}' is the name of line {self.lines[name]} as well",
+                "a name of its own for each buffer",
+            )
         else:
             self.lines[name] = row.line
         lower, upper, size = (self._number(row, column) for column in _NEEDED[1:])
@@ -99,9 +107,14 @@ class _LifetimeReader:
         # What is no number is told already; in its place stands one with which the rest agrees.
         first = (upper or 1) - 1 if lower is None else lower
         made = Lifetime(
-            name, first, first + 1 if upper is None else upper, size or 0,
-            1 if alignment is None else alignment, offset, hint,
-        )  # fmt: skip
+            name,
+            first,
+            first + 1 if upper is None else upper,
+            size or 0,
+            1 if alignment is None else alignment,
+            offset,
+            hint,
+        )
         for field, message, expected in number_faults(made):
             self._fault(row, _COLUMN.get(field, field), message, expected)
         return made if len(self.faults) == before else None

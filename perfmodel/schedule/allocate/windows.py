@@ -42,9 +42,15 @@ class UnpackableWindow:
 
 
 def failing_window(
-    packing: Sections, height: int, seed: int, deadline: Deadline, node_limit: float,
-    lids: Sequence[int] | None = None, *, effort: float = 1.0,
-) -> UnpackableWindow:  # fmt: skip
+    packing: Sections,
+    height: int,
+    seed: int,
+    deadline: Deadline,
+    node_limit: float,
+    lids: Sequence[int] | None = None,
+    *,
+    effort: float = 1.0,
+) -> UnpackableWindow:
     """Look for a window that has no packing of a height, the narrow and the fullest first.
 
     Parameters
@@ -58,8 +64,11 @@ def failing_window(
     for first, last in _windows(packing):
         if deadline.passed() or out.nodes >= node_limit:
             break
-        alive = [i for i in range(len(packing.pieces))
-                 if packing.first[i] <= last and packing.last[i] >= first]  # fmt: skip
+        alive = [
+            i
+            for i in range(len(packing.pieces))
+            if packing.first[i] <= last and packing.last[i] >= first
+        ]
         lower, upper = packing.sections[first].lower, packing.sections[last].upper
         cut = [
             replace(piece, lower=max(piece.lower, lower), upper=min(piece.upper, upper))

@@ -6,5 +6,10 @@ from perfmodel.schedule.assign.result import Assignment
 from perfmodel.schedule.assign.run import assign
 from perfmodel.schedule.assign.solve import solve
 
-__all__ = [ "Assignment", "AssignmentProblem", "DeviceAssignment", "assign", "solve",
-]  # fmt: skip
+__all__ = [
+    "Assignment",
+    "AssignmentProblem",
+    "DeviceAssignment",
+    "assign",
+    "solve",
+]

@@ -89,9 +89,11 @@ class Between:
         for _, a, b, e in found[: _ALL * n]:
             self.rows.add((a, b, e))
             model.between(
-                a if a < n else None, b if b < n else None, e,
+                a if a < n else None,
+                b if b < n else None,
+                e,
                 np.flatnonzero((behind[a] > 0) & (before[b] > 0)),
-            )  # fmt: skip
+            )
         return len(found)
 
     def _sets(self) -> tuple[Floats, Floats, Floats]:

@@ -59,9 +59,15 @@ class _PartialSchedule:
     __slots__ = ("done", "end", "end_s", "engine", "free", "left_s", "start")
 
     def __init__(
-        self, engine: list[int], start: list[float], end: list[float], free: list[float],
-        end_s: float, left_s: float, done: int,
-    ) -> None:  # fmt: skip
+        self,
+        engine: list[int],
+        start: list[float],
+        end: list[float],
+        free: list[float],
+        end_s: float,
+        left_s: float,
+        done: int,
+    ) -> None:
         self.engine, self.start, self.end, self.free = engine, start, end, free
         self.end_s, self.left_s, self.done = end_s, left_s, done
 

@@ -39,9 +39,7 @@ class _CostNetwork:
     def add(self, scope: tuple[int, ...], values: Floats) -> None:
         """Add a term; its axes are sorted by variable."""
         order = np.argsort(scope)
-        self.terms[self.added] = (
-            tuple(scope[int(k)] for k in order), values.transpose(order)
-        )  # fmt: skip
+        self.terms[self.added] = (tuple(scope[int(k)] for k in order), values.transpose(order))
         for v in scope:
             self.holding[v].add(self.added)
         self.added += 1

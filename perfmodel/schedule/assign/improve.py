@@ -138,9 +138,17 @@ def earliest_finish(problem: AssignmentProblem, rank: list[float], extra: Floats
 
 
 def improved(
-    problem: AssignmentProblem, engine: Index, score: Score, near: Near, deadline: Deadline, *,
-    bound_s: float = 0.0, looks: int = 2000, seed: int = 0, tolerance: float = 1e-6,
-) -> Index:  # fmt: skip
+    problem: AssignmentProblem,
+    engine: Index,
+    score: Score,
+    near: Near,
+    deadline: Deadline,
+    *,
+    bound_s: float = 0.0,
+    looks: int = 2000,
+    seed: int = 0,
+    tolerance: float = 1e-6,
+) -> Index:
     """Move operators, and exchange pairs, between engines as long as it helps.
 
     Where nothing near helps any more, a few operators change at random and the search goes on from
@@ -191,9 +199,13 @@ def improved(
 
 
 def near_loads(
-    problem: AssignmentProblem, engine: Index, random: np.random.Generator, width: int = 60,
-    *, receiving: bool = True,
-) -> Iterator[Move]:  # fmt: skip
+    problem: AssignmentProblem,
+    engine: Index,
+    random: np.random.Generator,
+    width: int = 60,
+    *,
+    receiving: bool = True,
+) -> Iterator[Move]:
     """Yield moves off the busiest engine, then exchanges with it, the cheapest first.
 
     Parameters
@@ -255,16 +267,22 @@ def _critical(problem: AssignmentProblem, run: AssignmentTimeline) -> Index:
     by_end: dict[tuple[int, float], int] = {}
     for i in range(problem.count):
         by_end[int(run.engine[i]), float(run.end_s[i])] = i
-    arrived = {(int(t), int(f)): float(s) for t, f, s in
-               zip(run.tensor, run.target, run.arrived_s, strict=True)}  # fmt: skip
+    arrived = {
+        (int(t), int(f)): float(s)
+        for t, f, s in zip(run.tensor, run.target, run.arrived_s, strict=True)
+    }
     at = int(np.argmax(run.end_s))
     path = [at]
     while run.start_s[at] > 0:
         start, e = float(run.start_s[at]), int(run.engine[at])
         maker = next(
-            (int(problem.maker[t]) for t in problem.reads[at]
-             if arrived.get((t, e), float(run.end_s[problem.maker[t]])) == start), -1,
-        )  # fmt: skip
+            (
+                int(problem.maker[t])
+                for t in problem.reads[at]
+                if arrived.get((t, e), float(run.end_s[problem.maker[t]])) == start
+            ),
+            -1,
+        )
         at = maker if maker >= 0 else by_end.get((e, start), -1)
         if at < 0 or at in path[-2:]:
             break

@@ -59,14 +59,19 @@ def join(one: Machine, two: Machine, link: str | None = None) -> Join:
     }
     ways: list[Join] = []
     for kind in kinds:
-        ends = [_best(machine, {n for n, s in _specs(machine).items() if s.kind == kind} & wanted)
-                for machine in (one, two)]  # fmt: skip
+        ends = [
+            _best(machine, {n for n, s in _specs(machine).items() if s.kind == kind} & wanted)
+            for machine in (one, two)
+        ]
         slower = min(ends, key=lambda end: end.bandwidth_bytes_per_s)
         latency = max(end.latency_s for end in ends)
         ways.append(Join(slower.link, slower.bandwidth_bytes_per_s, latency))
     if not ways:
-        ways = [_best(machine, set(_specs(machine)) & wanted) for machine in (one, two)
-                if set(_specs(machine)) & wanted]  # fmt: skip
+        ways = [
+            _best(machine, set(_specs(machine)) & wanted)
+            for machine in (one, two)
+            if set(_specs(machine)) & wanted
+        ]
     return max(ways, key=lambda way: way.bandwidth_bytes_per_s, default=Join("", 0.0, 0.0))
 
 
@@ -84,14 +89,19 @@ def link_faults(devices: Sequence[Device | Machine], link: str | None) -> list[F
     names = {d.name: {each.name for each in d.links} for d in specs}
     if not any(link in have for have in names.values()):
         return [_no_link(link, list(names), set[str]().union(*names.values()))]
-    return [_no_link(link, [one, two], names[one] | names[two])
-            for one, two in itertools.combinations(names, 2)
-            if link not in names[one] | names[two]]  # fmt: skip
+    return [
+        _no_link(link, [one, two], names[one] | names[two])
+        for one, two in itertools.combinations(names, 2)
+        if link not in names[one] | names[two]
+    ]
 
 
 def _no_link(link: str, devices: Sequence[str], names: set[str]) -> Fault:
-    return Fault(f"'{link}' is no link of {' or '.join(devices)}", "link",
-                 expected="a bandwidth" + "".join(f", or {n}" for n in sorted(names)))  # fmt: skip
+    return Fault(
+        f"'{link}' is no link of {' or '.join(devices)}",
+        "link",
+        expected="a bandwidth" + "".join(f", or {n}" for n in sorted(names)),
+    )
 
 
 def _spec(device: Device | Machine) -> Device:
@@ -108,8 +118,11 @@ def _links(machine: Machine) -> set[str]:
 
 def _best(machine: Machine, names: set[str]) -> Join:
     ways = [
-        Join(name, float(machine.facts[f"links.{name}.bandwidth"]),
-             float(machine.facts.get(f"links.{name}.latency", 0.0) or 0.0))
+        Join(
+            name,
+            float(machine.facts[f"links.{name}.bandwidth"]),
+            float(machine.facts.get(f"links.{name}.latency", 0.0) or 0.0),
+        )
         for name in sorted(names)
-    ]  # fmt: skip
+    ]
     return max(ways, key=lambda way: way.bandwidth_bytes_per_s)

@@ -119,9 +119,11 @@ class AssignmentLpModel:
         for f in range(m if m > 1 else 0):
             into = [k for k, way in enumerate(ways) if way[1] == f]
             self._require(
-                "sent", (sent[tensor][:, into], 1.0), (self.x[problem.maker[tensor], f], 1.0),
+                "sent",
+                (sent[tensor][:, into], 1.0),
+                (self.x[problem.maker[tensor], f], 1.0),
                 (self.x[reader, f], -1.0),
-            )  # fmt: skip
+            )
         self.sending = sent, price, np.array(ways, dtype=np.intp)
         return self.sending
 
@@ -156,9 +158,12 @@ class AssignmentLpModel:
             self._at_least("engine", (x[:, f], costs[:, f]))
         self._require("runs", (end, 1.0), (x, -costs))
         self._require(
-            "follows", (end[reader], 1.0), (end[maker], -1.0), (x[reader], -costs[reader]),
+            "follows",
+            (end[reader], 1.0),
+            (end[maker], -1.0),
+            (x[reader], -costs[reader]),
             (q, -np.where(open_, wait, 0.0)),
-        )  # fmt: skip
+        )
         self._require("last", (np.broadcast_to(self.total, end.shape), 1.0), (end, -1.0))
         if problem.count <= _WINDOWS:
             self._windows()
@@ -296,9 +301,14 @@ def relaxed(
 
 
 def integral(
-    problem: AssignmentProblem, goal: Goal, deadline: Deadline, *, contiguous: bool = False,
-    gap: float = 0.0, start: Index | None = None,
-) -> Certified[Floats]:  # fmt: skip
+    problem: AssignmentProblem,
+    goal: Goal,
+    deadline: Deadline,
+    *,
+    contiguous: bool = False,
+    gap: float = 0.0,
+    start: Index | None = None,
+) -> Certified[Floats]:
     """Solve the programme with every operator on one engine; see `AssignmentLpModel.solved`.
 
     Returns

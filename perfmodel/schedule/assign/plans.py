@@ -31,16 +31,21 @@ def to_plan(network: AssignmentNetwork, run: AssignmentTimeline, method: str) ->
             first = timed and name == names[i]
             order.append(
                 Placement(
-                    operator=name, device=station.device, engine=station.engine,
+                    operator=name,
+                    device=station.device,
+                    engine=station.engine,
                     kernel=kernel.head.name if timed and len(kernel.operators) > 1 else "",
                     start_s=(start if first else end) if timed else None,
                     end_s=end if timed else None,
                 )
-            )  # fmt: skip
+            )
     return Plan(
-        graph=network.graph.content_hash(), precision=str(network.precision), method=method,
-        order=tuple(order), transfers=tuple(_transfers(network, run, row_of, step, order)),
-    )  # fmt: skip
+        graph=network.graph.content_hash(),
+        precision=str(network.precision),
+        method=method,
+        order=tuple(order),
+        transfers=tuple(_transfers(network, run, row_of, step, order)),
+    )
 
 
 def _members(
@@ -127,9 +132,13 @@ def _transfers(
             join = network.joins[home, placement.device]
             sent = timed.get((base, row, placement.device))
             found[name, placement.device] = Transfer(
-                tensor=name, step=at, link=join.link, source=home, target=placement.device,
+                tensor=name,
+                step=at,
+                link=join.link,
+                source=home,
+                target=placement.device,
                 size_bytes=size.get((base, row), 0.0),
                 start_s=None if sent is None else sent[0],
                 end_s=None if sent is None else sent[1],
-            )  # fmt: skip
+            )
     return list(found.values())

@@ -65,10 +65,16 @@ class AssignmentProblem:
 
     @classmethod
     def of(
-        cls, costs: ArrayLike, edges: Iterable[tuple[int, int]] = (), bytes_: ArrayLike = 0.0,
-        *, latency_s: ArrayLike = 0.0, seconds_per_byte: ArrayLike = 0.0,
-        conversion_s: ArrayLike = 0.0, channels: ArrayLike | None = None,
-    ) -> AssignmentProblem:  # fmt: skip
+        cls,
+        costs: ArrayLike,
+        edges: Iterable[tuple[int, int]] = (),
+        bytes_: ArrayLike = 0.0,
+        *,
+        latency_s: ArrayLike = 0.0,
+        seconds_per_byte: ArrayLike = 0.0,
+        conversion_s: ArrayLike = 0.0,
+        channels: ArrayLike | None = None,
+    ) -> AssignmentProblem:
         """Return a problem whose edges each carry a tensor of their own.
 
         Parameters
@@ -109,12 +115,19 @@ class AssignmentProblem:
 
     @classmethod
     def with_tensors(
-        cls, costs: ArrayLike, maker: Sequence[int], readers: Sequence[Sequence[int]],
-        delays: ArrayLike, *, channels: ArrayLike | None = None,
-        operators: Sequence[str] = (), engines: Sequence[str] = (),
-        shared: ArrayLike | None = None, demand: ArrayLike | None = None,
+        cls,
+        costs: ArrayLike,
+        maker: Sequence[int],
+        readers: Sequence[Sequence[int]],
+        delays: ArrayLike,
+        *,
+        channels: ArrayLike | None = None,
+        operators: Sequence[str] = (),
+        engines: Sequence[str] = (),
+        shared: ArrayLike | None = None,
+        demand: ArrayLike | None = None,
         limits: ArrayLike = (),
-    ) -> AssignmentProblem:  # fmt: skip
+    ) -> AssignmentProblem:
         """Return a problem over tensors that several operators may read; see the attributes.
 
         Raises
@@ -132,14 +145,17 @@ class AssignmentProblem:
         if channels is not None:
             lanes[...] = np.asarray(channels, dtype=np.intp)
         made = cls(
-            table, np.asarray(maker, dtype=np.intp),
-            tuple(tuple(sorted({int(r) for r in each})) for each in readers), sent, lanes,
+            table,
+            np.asarray(maker, dtype=np.intp),
+            tuple(tuple(sorted({int(r) for r in each})) for each in readers),
+            sent,
+            lanes,
             tuple(operators) or tuple(f"operator {i}" for i in range(n)),
             tuple(engines) or tuple(f"engine {e}" for e in range(m)),
             np.zeros((0, n, m)) if shared is None else np.array(shared, dtype=np.float64),
             np.zeros((0, n, m)) if demand is None else np.array(demand, dtype=np.float64),
             np.array(limits, dtype=np.float64),
-        )  # fmt: skip
+        )
         made.check()
         return made
 
@@ -156,24 +172,43 @@ class AssignmentProblem:
         if m < 1:
             faults.append(Fault("there is no engine", "costs", expected="at least one"))
         if np.isnan(self.costs).any() or (self.costs < 0).any():
-            faults.append(Fault("a cost is negative or undefined", "costs",
-                                expected="seconds from 0, or infinite"))  # fmt: skip
+            faults.append(
+                Fault(
+                    "a cost is negative or undefined",
+                    "costs",
+                    expected="seconds from 0, or infinite",
+                )
+            )
         if np.isnan(self.delays).any() or (self.delays < 0).any():
-            faults.append(Fault("a delay is negative or undefined", "delays",
-                                expected="seconds from 0"))  # fmt: skip
+            faults.append(
+                Fault("a delay is negative or undefined", "delays", expected="seconds from 0")
+            )
         for t, (made, read) in enumerate(zip(self.maker, self.readers, strict=True)):
             if not read or made < 0 or read[0] <= made or read[-1] >= n:
                 faults.append(
-                    Fault(f"tensor {t} is made by {made} and read by {list(read)}", "readers",
-                          expected=f"readers after the maker, below {n}")
-                )  # fmt: skip
+                    Fault(
+                        f"tensor {t} is made by {made} and read by {list(read)}",
+                        "readers",
+                        expected=f"readers after the maker, below {n}",
+                    )
+                )
         if self.shared.shape[1:] != (n, m) or not (self.shared >= 0).all():
-            faults.append(Fault("shared seconds are none, or not of every operator on every engine",
-                                "shared", expected="seconds from 0"))  # fmt: skip
+            faults.append(
+                Fault(
+                    "shared seconds are none, or not of every operator on every engine",
+                    "shared",
+                    expected="seconds from 0",
+                )
+            )
         held, limits = self.demand, self.limits
         if held.shape != (len(limits), n, m) or not ((held >= 0).all() and (limits >= 0).all()):
-            faults.append(Fault("memories have no limit each, or a demand is below zero", "demand",
-                                expected="bytes from 0"))  # fmt: skip
+            faults.append(
+                Fault(
+                    "memories have no limit each, or a demand is below zero",
+                    "demand",
+                    expected="bytes from 0",
+                )
+            )
         if len(self.operators) != n or len(self.engines) != m:
             faults.append(Fault("names do not match the table of costs", "operators"))
         if faults:

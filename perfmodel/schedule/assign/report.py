@@ -146,9 +146,10 @@ class DeviceAssignment(Result):
         names = self.network.problem.engines
         return {
             name: names[e] if e >= 0 else ""
-            for name, e in zip(self.network.problem.operators, self.result.engine.tolist(),
-                               strict=True)
-        }  # fmt: skip
+            for name, e in zip(
+                self.network.problem.operators, self.result.engine.tolist(), strict=True
+            )
+        }
 
     @property
     def transfer_s(self) -> float:
@@ -156,9 +157,7 @@ class DeviceAssignment(Result):
         if self.result.solution is None:
             return 0.0
         moved = sent(self.network.problem, self.result.engine)
-        return float(
-            self.network.problem.delays[moved.tensor, moved.source, moved.target].sum()
-        )  # fmt: skip
+        return float(self.network.problem.delays[moved.tensor, moved.source, moved.target].sum())
 
     @property
     def transfer_bytes(self) -> float:
@@ -172,9 +171,7 @@ class DeviceAssignment(Result):
     def alone_s(self) -> dict[str, float]:
         """Engine -> the objective with everything on it; infinite where it cannot run it all."""
         problem = self.network.problem
-        return {
-            name: float(problem.costs[:, e].sum()) for e, name in enumerate(problem.engines)
-        }  # fmt: skip
+        return {name: float(problem.costs[:, e].sum()) for e, name in enumerate(problem.engines)}
 
     @cached_property
     def delegated_s(self) -> float:
@@ -197,9 +194,12 @@ class DeviceAssignment(Result):
         if self.result.solution is not None:
             seconds = float(self.network.problem.costs[rows, self.result.engine[rows]].sum())
         return Fallback(
-            first.station.name, len(rows), dict(Counter(first.why[i] for i in rows).most_common()),
-            seconds, self.transfer_s if rows else 0.0,
-        )  # fmt: skip
+            first.station.name,
+            len(rows),
+            dict(Counter(first.why[i] for i in rows).most_common()),
+            seconds,
+            self.transfer_s if rows else 0.0,
+        )
 
     @property
     def unsupported(self) -> dict[str, dict[str, str]]:
@@ -253,12 +253,16 @@ class DeviceAssignment(Result):
                     into += received.pop((t, e), 0.0)
             found.append(
                 Stretch(
-                    problem.engines[e], problem.operators[first], problem.operators[last],
-                    last - first + 1, float(run.start_s[first : last + 1].min()),
+                    problem.engines[e],
+                    problem.operators[first],
+                    problem.operators[last],
+                    last - first + 1,
+                    float(run.start_s[first : last + 1].min()),
                     float(run.end_s[first : last + 1].max()),
-                    float(problem.costs[first : last + 1, e].sum()), into,
+                    float(problem.costs[first : last + 1, e].sum()),
+                    into,
                 )
-            )  # fmt: skip
+            )
         return found
 
     @cached_property
@@ -406,10 +410,17 @@ class DeviceAssignment(Result):
     def _rows(self) -> list[tuple[str, ...]]:
         rows = [("engine", "kernels", "from", "to", "start", "seconds", "received")]
         rows += [
-            (s.engine, str(s.kernels), s.first, s.last, show(s.start_s, "time"),
-             show(s.seconds, "time"), show(s.receiving_s, "time"))
+            (
+                s.engine,
+                str(s.kernels),
+                s.first,
+                s.last,
+                show(s.start_s, "time"),
+                show(s.seconds, "time"),
+                show(s.receiving_s, "time"),
+            )
             for s in self.stretches[:_SHOWN]
-        ]  # fmt: skip
+        ]
         left = len(self.stretches) - _SHOWN
         if left > 0:
             rows.append((f"... {left} more", "", "", "", "", "", ""))

@@ -123,9 +123,16 @@ def assign(
     assert subject is not None
     given[0] = subject.device
     problem = network(
-        subject.workload, given, precision=subject.precision, runtime=subject.runtime,
-        engines=names, link=link, warm=warm, fuse=fuse, fits=not ignore_memory,
-    )  # fmt: skip
+        subject.workload,
+        given,
+        precision=subject.precision,
+        runtime=subject.runtime,
+        engines=names,
+        link=link,
+        warm=warm,
+        fuse=fuse,
+        fits=not ignore_memory,
+    )
     goal: Goal = "throughput" if objective == "throughput" else "sequential"
     if parallel:
         goal = "parallel"
@@ -140,24 +147,48 @@ def assign(
 
 
 def _option_faults(
-    objective: str, parallel: bool, contiguous: bool, any_order: bool, time_limit_s: float | None,
+    objective: str,
+    parallel: bool,
+    contiguous: bool,
+    any_order: bool,
+    time_limit_s: float | None,
     looks: int = 0,
-) -> list[Fault]:  # fmt: skip
+) -> list[Fault]:
     """Return what is wrong with the options of `assign`."""
     faults: list[Fault] = []
     if objective not in OBJECTIVES:
-        faults.append(Fault(f"unknown objective '{objective}'", path="objective",
-                            expected=one_of(OBJECTIVES),
-                            suggestion=nearest(objective, OBJECTIVES)))  # fmt: skip
+        faults.append(
+            Fault(
+                f"unknown objective '{objective}'",
+                path="objective",
+                expected=one_of(OBJECTIVES),
+                suggestion=nearest(objective, OBJECTIVES),
+            )
+        )
     if parallel and contiguous:
-        faults.append(Fault("a contiguous run has no engines in parallel", path="parallel",
-                            expected="one of the two"))  # fmt: skip
+        faults.append(
+            Fault(
+                "a contiguous run has no engines in parallel",
+                path="parallel",
+                expected="one of the two",
+            )
+        )
     if parallel and objective == "throughput":
-        faults.append(Fault("a pipeline's engines always work in parallel", path="parallel",
-                            expected="objective latency_s"))  # fmt: skip
+        faults.append(
+            Fault(
+                "a pipeline's engines always work in parallel",
+                path="parallel",
+                expected="objective latency_s",
+            )
+        )
     if any_order and not contiguous:
-        faults.append(Fault("only stretches have an order of engines", path="any_order",
-                            expected="contiguous as well"))  # fmt: skip
+        faults.append(
+            Fault(
+                "only stretches have an order of engines",
+                path="any_order",
+                expected="contiguous as well",
+            )
+        )
     if time_limit_s is not None and not time_limit_s > 0:
         faults.append(Fault(f"{time_limit_s} is no time", path="time_limit_s", expected="above 0"))
     if looks < 0:
@@ -173,9 +204,12 @@ def _name_faults(
 
 
 def _settled(
-    workload: WorkloadLike, devices: Sequence[DeviceLike], precision: str | Precision | None,
-    runtime: str | Path | Runtime | None, settings: Mapping[str, Any],
-) -> PredictionInputs:  # fmt: skip
+    workload: WorkloadLike,
+    devices: Sequence[DeviceLike],
+    precision: str | Precision | None,
+    runtime: str | Path | Runtime | None,
+    settings: Mapping[str, Any],
+) -> PredictionInputs:
     """Return the workload and the first device with what is set.
 
     Raises
@@ -186,14 +220,19 @@ def _settled(
     faults = FaultList()
     if len(devices) > 1:
         faults.extend(
-            Fault("is of which device?", path=name,
-                  expected="one device, or the number in its spec file")
-            for name in settings if "." in name
-        )  # fmt: skip
+            Fault(
+                "is of which device?",
+                path=name,
+                expected="one device, or the number in its spec file",
+            )
+            for name in settings
+            if "." in name
+        )
     faults.extend(
         Fault("is what is looked for", path=name, expected="engines, those to choose from")
-        for name in ("engine", "model") if name in settings
-    )  # fmt: skip
+        for name in ("engine", "model")
+        if name in settings
+    )
     return resolve(workload, devices[0], precision, runtime, settings, faults=faults)
 
 

@@ -34,11 +34,21 @@ ALONE = "_alone"
 _OF_THE_ENGINE: Mapping[str, Any] = {
     name: default_of(Runtime.model_fields[name])
     for name in (
-        "per_run", "per_operator", "per_subgraph", "per_layer", "per_layer_clocks", "per_sequence",
-        "per_layer_parallel", "efficiency", "blocks", "executes", "kernels",
-        "draw_bytes_per_clock_per_unit", "pnorm",
+        "per_run",
+        "per_operator",
+        "per_subgraph",
+        "per_layer",
+        "per_layer_clocks",
+        "per_sequence",
+        "per_layer_parallel",
+        "efficiency",
+        "blocks",
+        "executes",
+        "kernels",
+        "draw_bytes_per_clock_per_unit",
+        "pnorm",
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +74,12 @@ class Station:
 
 
 def stations(
-    workload: Workload, devices: Sequence[Device | Machine], runtime: str | Runtime | None,
-    engines: Sequence[str] | None = None, precision: str | Precision | None = None,
-) -> list[Station]:  # fmt: skip
+    workload: Workload,
+    devices: Sequence[Device | Machine],
+    runtime: str | Runtime | None,
+    engines: Sequence[str] | None = None,
+    precision: str | Precision | None = None,
+) -> list[Station]:
     """Return the engines of some devices, those that runtimes drive by default first.
 
     All run the network as the first device's runtime would: its fusion and its semantics. What a
@@ -120,9 +133,15 @@ def engine_faults(
     known = sorted({e.name for d in devices for e in _spec(d).engines})
     expected = one_of(known)
     missing = sorted(set(engines).difference(known)) if engines else [""]
-    return [Fault(f"no engine is named '{name}'", "engines", expected=expected,
-                  suggestion=nearest(name, known))
-            for name in missing]  # fmt: skip
+    return [
+        Fault(
+            f"no engine is named '{name}'",
+            "engines",
+            expected=expected,
+            suggestion=nearest(name, known),
+        )
+        for name in missing
+    ]
 
 
 def _spec(device: Device | Machine) -> Device:
@@ -178,9 +197,15 @@ def measure(
     _, peak = vector_peak(setting)
     stored = precision.activations.compute
     return StationProfile(
-        station, prediction, seconds, why, moved / float(rate), _through(prediction),
-        executed_format(setting, stored) or stored, float(peak),
-    )  # fmt: skip
+        station,
+        prediction,
+        seconds,
+        why,
+        moved / float(rate),
+        _through(prediction),
+        executed_format(setting, stored) or stored,
+        float(peak),
+    )
 
 
 def _unable(station: Station, prediction: Prediction, lowered: Lowered) -> dict[int, str]:

@@ -219,8 +219,10 @@ class _WindowSearch:
     def _shuffled(self, operators: list[int], shuffle: float) -> list[int]:
         """Return the operators by start, moved by chance, makers before readers."""
         chance: list[float] = self.random.standard_normal(len(operators)).tolist()
-        key = {i: self.start[i] + shuffle * self.mean_s * c
-               for i, c in zip(operators, chance, strict=True)}  # fmt: skip
+        key = {
+            i: self.start[i] + shuffle * self.mean_s * c
+            for i, c in zip(operators, chance, strict=True)
+        }
         missing = {i: sum(maker in key for _, maker in self.inputs[i]) for i in operators}
         place = {i: k for k, i in enumerate(operators)}
         waiting = [(key[i], place[i], i) for i in operators if not missing[i]]

@@ -70,9 +70,13 @@ class FullOperator:
             if not self._settled[i] and self.rest[i] < left and not deadline.passed():
                 start = (self.lattice.node(self.sets[i]), reads, reads)
                 found = cheapest(
-                    self.lattice, left, deadline,
-                    start=start, first=self.step, expansions=expansions,
-                )  # fmt: skip
+                    self.lattice,
+                    left,
+                    deadline,
+                    start=start,
+                    first=self.step,
+                    expansions=expansions,
+                )
                 self.rest[i] = max(self.rest[i], int(found.bound))
                 self._settled[i] = found.feasible
 

@@ -88,11 +88,19 @@ class StateLattice:
                 child = self.node(after, node.live & ~dead | kept)
             moves.append(
                 ReadyStep(
-                    s, reads, core.growth[s], ~dead, kept, child,
-                    kept_bytes, kept_bytes + core.bytes_of(kept & ~core.stored),
-                    tuple(bits(reads & dead)), takes, tokens.alone(core, s, done),
+                    s,
+                    reads,
+                    core.growth[s],
+                    ~dead,
+                    kept,
+                    child,
+                    kept_bytes,
+                    kept_bytes + core.bytes_of(kept & ~core.stored),
+                    tuple(bits(reads & dead)),
+                    takes,
+                    tokens.alone(core, s, done),
                 )
-            )  # fmt: skip
+            )
         return moves
 
     def evictions(self, candidates: int, over: int, clean: int) -> list[tuple[int, int]]:
@@ -146,9 +154,14 @@ class StateLattice:
         return sets
 
     def successors(
-        self, node: ExecutedSet, resident: int, clean: int, cost: int, limit: int,
+        self,
+        node: ExecutedSet,
+        resident: int,
+        clean: int,
+        cost: int,
+        limit: int,
         bound: Bound | None = None,
-    ) -> list[Successor]:  # fmt: skip
+    ) -> list[Successor]:
         """Return what can follow a state, if its cost and the bound of the rest are below `limit`.
 
         A step that fits, evicts nothing, leaves no more on chip than one buffer it frees, and no
@@ -252,9 +265,10 @@ class StateLattice:
                     third = count - first - second
                     if third <= places[2].bit_count():
                         options.append(
-                            _lowest(places[0], first) | _lowest(places[1], second)
+                            _lowest(places[0], first)
+                            | _lowest(places[1], second)
                             | _lowest(places[2], third)
-                        )  # fmt: skip
+                        )
             choices = [a | b for a in choices for b in options]
         return choices
 

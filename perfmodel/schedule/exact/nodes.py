@@ -25,15 +25,33 @@ class ReadyStep:
     """
 
     __slots__ = (
-        "alive", "alone", "child", "freed", "growth", "kept", "kept_bytes", "kept_spill", "reads",
-        "step", "takes",
-    )  # fmt: skip
+        "alive",
+        "alone",
+        "child",
+        "freed",
+        "growth",
+        "kept",
+        "kept_bytes",
+        "kept_spill",
+        "reads",
+        "step",
+        "takes",
+    )
 
     def __init__(
-        self, step: int, reads: int, growth: int, alive: int, kept: int, child: ExecutedSet,
-        kept_bytes: int, kept_spill: int, freed: tuple[int, ...],
-        takes: tuple[tuple[int, int], ...], alone: bool,
-    ) -> None:  # fmt: skip
+        self,
+        step: int,
+        reads: int,
+        growth: int,
+        alive: int,
+        kept: int,
+        child: ExecutedSet,
+        kept_bytes: int,
+        kept_spill: int,
+        freed: tuple[int, ...],
+        takes: tuple[tuple[int, int], ...],
+        alone: bool,
+    ) -> None:
         self.step, self.reads, self.growth, self.alive = step, reads, growth, alive
         self.kept, self.kept_bytes, self.kept_spill = kept, kept_bytes, kept_spill
         self.child, self.freed, self.takes, self.alone = child, freed, takes, alone

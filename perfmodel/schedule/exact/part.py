@@ -61,9 +61,13 @@ class SegmentSearch:
             self.offer(walked(self.lattice, end))
 
     def look(
-        self, deadline: Deadline, bound: Bound | None = None, *, expansions: int = 1 << 62,
+        self,
+        deadline: Deadline,
+        bound: Bound | None = None,
+        *,
+        expansions: int = 1 << 62,
         limit: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Search for what costs less than `limit`, by default than the best known."""
         limit = self.limit if limit is None else limit
         found = cheapest(

@@ -86,9 +86,12 @@ def refine(
 
 
 def _played(
-    part: SegmentSearch, some: Sequence[int], capacity: int, deadline: Deadline,
+    part: SegmentSearch,
+    some: Sequence[int],
+    capacity: int,
+    deadline: Deadline,
     played: Callable[[Sequence[int]], Walk | None],
-) -> list[Walk]:  # fmt: skip
+) -> list[Walk]:
     """Return schedules of a segment, offered to it, with some of its steps in a given order."""
     walks = list[Walk]()
     assert part.walk is not None
@@ -154,8 +157,14 @@ def _solved(
 def _shape(core: BitmaskProblem) -> tuple[object, ...]:
     """Return what schedules of a core depend on: all but what steps and buffers are called."""
     return (
-        core.reads, core.writes, core.growth, core.sizes, core.stored, core.inputs, core.held,
-    )  # fmt: skip
+        core.reads,
+        core.writes,
+        core.growth,
+        core.sizes,
+        core.stored,
+        core.inputs,
+        core.held,
+    )
 
 
 def _groups(core: BitmaskProblem, walk: Walk, *, beside: bool = False) -> list[int]:

@@ -97,9 +97,13 @@ def completed(core: BitmaskProblem, order: Sequence[int], rest: Sequence[int]) -
 
 
 def replaced(
-    core: BitmaskProblem, order: Sequence[int], capacity: int, limit: int, deadline: Deadline,
+    core: BitmaskProblem,
+    order: Sequence[int],
+    capacity: int,
+    limit: int,
+    deadline: Deadline,
     expansions: int,
-) -> Walk | None:  # fmt: skip
+) -> Walk | None:
     """Return the cheapest schedule with all steps in a given order, if it costs below `limit`.
 
     It is a path through the states of the core in which each step, by a buffer without bytes, waits

@@ -37,10 +37,16 @@ _Node: TypeAlias = tuple[Visit | None, Successor]
 
 
 def cheapest(
-    lattice: StateLattice, limit: int, deadline: Deadline, *, bound: Bound | None = None,
-    start: tuple[ExecutedSet, int, int] | None = None, first: int = -1,
-    expansions: int = 1 << 62, states: int = 1 << 62,
-) -> Certified[Visit]:  # fmt: skip
+    lattice: StateLattice,
+    limit: int,
+    deadline: Deadline,
+    *,
+    bound: Bound | None = None,
+    start: tuple[ExecutedSet, int, int] | None = None,
+    first: int = -1,
+    expansions: int = 1 << 62,
+    states: int = 1 << 62,
+) -> Certified[Visit]:
     """Find the cheapest way from a state to the end.
 
     Parameters

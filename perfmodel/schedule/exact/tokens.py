@@ -54,9 +54,12 @@ def token_types(core: BitmaskProblem) -> tuple[TokenType, ...]:
             else:
                 outside |= 1 << t
         signature = (
-            core.growth[s], core.sizes[written], core.stored >> written & 1, outside,
+            core.growth[s],
+            core.sizes[written],
+            core.stored >> written & 1,
+            outside,
             tuple(sorted(inside)),
-        )  # fmt: skip
+        )
         kind[s] = known.setdefault(signature, len(known))
     members: dict[int, list[int]] = {}
     for s, k in kind.items():

@@ -167,9 +167,9 @@ class FullScheduleMilp:
             once = problem.maker[t] in slots.loads
             soonest = max(first + (not once), min((slots.asap[i] for i in uses), default=0))
             self._here.append({k: variable(f"here_{name}_in_{k}") for k in range(first, last + 1)})
-            self._reload.append({
-                k: variable(f"reload_{name}_in_{k}", cost=cost) for k in range(soonest, last + 1)
-            })  # fmt: skip
+            self._reload.append(
+                {k: variable(f"reload_{name}_in_{k}", cost=cost) for k in range(soonest, last + 1)}
+            )
             if not problem.buffers[t].stored and self._reload[t]:
                 self._store[t] = variable(f"store_{name}", cost=cost)
 
@@ -256,8 +256,9 @@ class FullScheduleMilp:
         scale = self.unit // self._grain
         for k in range(len(growth)):
             grown = [g * self._at(i, k) for i, g in enumerate(growth) if g]
-            resident = [self._sizes[t] * scale * here[k] for t, here in enumerate(self._here)
-                        if k in here]  # fmt: skip
+            resident = [
+                self._sizes[t] * scale * here[k] for t, here in enumerate(self._here) if k in here
+            ]
             self.model.require("memory", total([*grown, *resident]), high=capacity)
 
     @property

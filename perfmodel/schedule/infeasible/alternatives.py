@@ -52,12 +52,14 @@ def alternatives(s: Schedule, time_limit_s: float = 5.0) -> Table:
     rows.append(("twice the capacity", *_row(job, 2 * capacity, time_limit_s)))
     rows.append(("tiles", *_tiles(job, capacity, time_limit_s)))
     rows.append(("patches", *_patches(job, capacity)))
-    return Table({
-        "change": [r[0] for r in rows],
-        "noncompulsory_bytes": [r[1] for r in rows],
-        "latency_s": [r[2] for r in rows],
-        "extra_macs": [r[3] for r in rows],
-    })  # fmt: skip
+    return Table(
+        {
+            "change": [r[0] for r in rows],
+            "noncompulsory_bytes": [r[1] for r in rows],
+            "latency_s": [r[2] for r in rows],
+            "extra_macs": [r[3] for r in rows],
+        }
+    )
 
 
 def _or_nan(value: float | None) -> float:
@@ -68,9 +70,13 @@ def _read(job: ScheduleJob, *, fused: bool, in_place: bool) -> ScheduleJob:
     """Return the job of the network read in another way."""
     fusion = job.at.fusion._replace(elementwise=fused)
     made = scheduled(
-        job.workload, job.at.precision, fusion, weights=job.weights, in_place=in_place,
+        job.workload,
+        job.at.precision,
+        fusion,
+        weights=job.weights,
+        in_place=in_place,
         graph=job.workload.graph(job.at.semantics),
-    )  # fmt: skip
+    )
     return replace(job, at=replace(job.at, fusion=fusion), made=made)
 
 

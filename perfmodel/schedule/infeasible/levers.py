@@ -191,8 +191,13 @@ def pack_anyway(
         return layout(problem, tried, trace, capacity_bytes, allowed, alignment=step).packed
 
     if alignment > 1 and not deadline.passed() and packs(script, 1):
-        levers.append(Lever("addresses at any byte in place of multiples of "
-                            f"{alignment}", float(gap_bytes), True))  # fmt: skip
+        levers.append(
+            Lever(
+                f"addresses at any byte in place of multiples of {alignment}",
+                float(gap_bytes),
+                True,
+            )
+        )
     cost = replay(problem, script, capacity_bytes).cost_bytes
     least = problem.largest_working_set_bytes
     less = capacity_bytes
@@ -234,15 +239,19 @@ def prove_anyway(
         levers.append(Lever("another order: this one's evictions are the best it has", 0.0, False))
     tries: list[tuple[str, Callable[[Deadline], Certified[Script]]]] = []
     if outcome.method != "exact":
-        tries.append((
-            "method exact",
-            lambda limit: search(problem, capacity_bytes, limit, outcome.solution),
-        ))  # fmt: skip
+        tries.append(
+            (
+                "method exact",
+                lambda limit: search(problem, capacity_bytes, limit, outcome.solution),
+            )
+        )
     if full_size(problem) <= _COLUMNS:
-        tries.append((
-            "method ilp",
-            lambda limit: full(problem, capacity_bytes, limit, outcome.solution),
-        ))  # fmt: skip
+        tries.append(
+            (
+                "method ilp",
+                lambda limit: full(problem, capacity_bytes, limit, outcome.solution),
+            )
+        )
     for name, attempt in tries:
         if deadline.passed():
             break

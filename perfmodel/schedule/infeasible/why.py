@@ -112,15 +112,26 @@ class Infeasible(ShortfallExplanation):
 
     @classmethod
     def of(
-        cls, statement: str, demand: float, bound: float, terms: Sequence[DemandTerm],
-        levers: Sequence[Lever], *, proved: bool = True,
-    ) -> Infeasible:  # fmt: skip
+        cls,
+        statement: str,
+        demand: float,
+        bound: float,
+        terms: Sequence[DemandTerm],
+        levers: Sequence[Lever],
+        *,
+        proved: bool = True,
+    ) -> Infeasible:
         """Return it with the gap between demand and bound."""
         gap = float(demand - bound)
         return cls(
-            statement, float(bound), gap, tuple(terms), tuple(levers), demand=float(demand),
+            statement,
+            float(bound),
+            gap,
+            tuple(terms),
+            tuple(levers),
+            demand=float(demand),
             proved=proved,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

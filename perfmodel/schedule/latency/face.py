@@ -259,9 +259,13 @@ def tradeoff(
     if of_bytes is None:
         return None
     fastest = latency(
-        problem, capacity_bytes, dma, deadline, scripts=(fewest.solution,),
+        problem,
+        capacity_bytes,
+        dma,
+        deadline,
+        scripts=(fewest.solution,),
         bound_bytes=fewest.bound,
-    )  # fmt: skip
+    )
     assert fastest.solution is not None
     first = _timed_plan(facts, of_bytes.moves)
     return Tradeoff(

@@ -42,8 +42,9 @@ class Minifloat(NamedTuple):
         """
         # frexp's fraction lies in [0.5, 1), so the exponent of the leading bit is one less.
         exponent = np.maximum(np.frexp(values)[1] - 1, self.least) - self.mantissa
-        return np.clip(np.ldexp(np.rint(np.ldexp(values, -exponent)), exponent),
-                       -self.top, self.top)  # fmt: skip
+        return np.clip(
+            np.ldexp(np.rint(np.ldexp(values, -exponent)), exponent), -self.top, self.top
+        )
 
 
 class Integers(NamedTuple):

@@ -217,5 +217,6 @@ def options_fit(layers: Sequence[str], options: Sequence[Sequence[LayerOption]])
         return [Fault(message, path="accuracy", expected="a list of options for each layer")]
     return [
         Fault(f"layer '{layer}' has no options", path="accuracy", expected="at least one")
-        for layer, given in zip(layers, options, strict=True) if not given
-    ]  # fmt: skip
+        for layer, given in zip(layers, options, strict=True)
+        if not given
+    ]

@@ -202,16 +202,18 @@ def calibrated(
         curve = monotone_map(losses[rest], values[rest], falling=falling)
         misses.append(float(curve(losses[i]) - values[i]))
     return Calibrated(
-        model, monotone_map(losses, values, falling=falling), tuple(losses.tolist()),
-        tuple(values.tolist()), unit, float(np.sqrt(np.mean(np.square(misses)))),
+        model,
+        monotone_map(losses, values, falling=falling),
+        tuple(losses.tolist()),
+        tuple(values.tolist()),
+        unit,
+        float(np.sqrt(np.mean(np.square(misses)))),
         f"root mean square, leave-one-out over {len(values)} evaluations",
         float(values.max()) if falling else None,
-    )  # fmt: skip
+    )
 
 
-def spread_choices(
-    table: AccuracyTable, k: int, seed: int
-) -> npt.NDArray[np.intp]:  # fmt: skip
+def spread_choices(table: AccuracyTable, k: int, seed: int) -> npt.NDArray[np.intp]:
     """Return `k` or fewer different choices whose losses span the range evenly, least first.
 
     Shape ``(choices, layers)``.

@@ -47,13 +47,22 @@ class Noise(SeparableModel):
         self, layers: Sequence[str], options: Sequence[Sequence[LayerOption]]
     ) -> list[Fault]:
         """Return formats that are not simulated."""
-        formats = {f.name: f for own in options for o in own
-                   for f in (o.weights, o.activations) if f is not None}  # fmt: skip
+        formats = {
+            f.name: f
+            for own in options
+            for o in own
+            for f in (o.weights, o.activations)
+            if f is not None
+        }
         return [
-            Fault(f"format '{name}' is not simulated", path="accuracy",
-                  expected="integers, floats, ternary, block floats, microscaling, plain ggml")
-            for name, format in formats.items() if not simulated(format)
-        ]  # fmt: skip
+            Fault(
+                f"format '{name}' is not simulated",
+                path="accuracy",
+                expected="integers, floats, ternary, block floats, microscaling, plain ggml",
+            )
+            for name, format in formats.items()
+            if not simulated(format)
+        ]
 
     def losses(
         self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
@@ -83,7 +92,7 @@ class Noise(SeparableModel):
 
     def _activations(
         self, name: str, layer: LayerWeights, format: Format, faults: list[Fault]
-    ) -> float:  # fmt: skip
+    ) -> float:
         known = self.ranges.samples if self.ranges is not None else {}
         total = 0.0
         for tensor in layer.inputs or ("",):
@@ -93,9 +102,12 @@ class Noise(SeparableModel):
             if values is None:
                 at = f"'{tensor}', which it reads" if tensor else "that name"
                 faults.append(
-                    Fault(f"no range of activations for layer '{name}'", path="accuracy",
-                          expected=f"calibration= with {at} (see record_ranges)")
-                )  # fmt: skip
+                    Fault(
+                        f"no range of activations for layer '{name}'",
+                        path="accuracy",
+                        expected=f"calibration= with {at} (see record_ranges)",
+                    )
+                )
                 return 0.0
             total += activation_noise(values, format)
         return total
@@ -142,8 +154,9 @@ def sqnr(
     faults = unknown_layers(factors, weights.names, "the weights")
     faults += [
         Fault(f"gain {g} of '{name}'", path="gains", expected="a finite number, not below zero")
-        for name, g in factors.items() if not (0.0 <= g < np.inf)
-    ]  # fmt: skip
+        for name, g in factors.items()
+        if not (0.0 <= g < np.inf)
+    ]
     if faults:
         raise InputError(faults)
     return Noise(f"sqnr of {weights.file}", weights, ranges, factors, clip=clip)
@@ -151,7 +164,7 @@ def sqnr(
 
 def pruning(
     path: Source, calibration: str | Path | Ranges | None = None, *, norm: int = 2
-) -> Noise:  # fmt: skip
+) -> Noise:
     """Return a model of pruning error from real weights: energy removed over total energy.
 
     The same scale as `sqnr`, and with a format in the option the same figure: what is removed and
@@ -168,5 +181,6 @@ def pruning(
         raise input_error(f"norm {norm}", path="norm", expected="1 or 2")
     weights = read_weights(path)
     ranges = None if calibration is None else read_ranges(calibration)
-    return Noise(f"pruning error of {weights.file} (channels by L{norm})", weights, ranges,
-                 norm=norm)  # fmt: skip
+    return Noise(
+        f"pruning error of {weights.file} (channels by L{norm})", weights, ranges, norm=norm
+    )

@@ -80,8 +80,9 @@ class Rewriter:
                 key = weight.name, option._replace(activations=None), weight.axis
                 if key not in made:
                     made[key] = f"{weight.name}__compressed_{len(made)}"
-                    values = compress(weight.read(), key[1], weight.axis, norm=self._norm,
-                                      clip=self._clip)  # fmt: skip
+                    values = compress(
+                        weight.read(), key[1], weight.axis, norm=self._norm, clip=self._clip
+                    )
                     stored.append(
                         helper.from_array(np.ascontiguousarray(values.astype(kind)), made[key])
                     )
@@ -123,9 +124,13 @@ def _ratio(exact: Sequence[Array], other: Sequence[Array]) -> float:
 
 
 def output_noise(
-    path: str | Path, feeds: Iterable[Mapping[str, Any]], configuration: Configuration,
-    *, norm: int = 2, clip: Clip = "mse",
-) -> float:  # fmt: skip
+    path: str | Path,
+    feeds: Iterable[Mapping[str, Any]],
+    configuration: Configuration,
+    *,
+    norm: int = 2,
+    clip: Clip = "mse",
+) -> float:
     """Return the noise-to-signal ratio of a network's outputs, run with compressed weights.
 
     ``sum ||y' - y||^2 / sum ||y||^2`` over inputs and floating-point outputs; what `sqnr` predicts

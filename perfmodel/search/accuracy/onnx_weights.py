@@ -16,10 +16,20 @@ from perfmodel.workload.importers.onnx.read import read_onnx
 
 #: Operator -> which inputs are its weights.
 _OPERANDS: Final[dict[str, tuple[int, ...]]] = {
-    "Conv": (1,), "FusedConv": (1,), "ConvTranspose": (1,), "Gemm": (1, 0), "FusedGemm": (1, 0),
-    "MatMul": (1, 0), "FusedMatMul": (1, 0), "Einsum": (1, 0), "Gather": (0,), "LSTM": (1, 2),
-    "GRU": (1, 2), "RNN": (1, 2), "Attention": (1,),
-}  # fmt: skip
+    "Conv": (1,),
+    "FusedConv": (1,),
+    "ConvTranspose": (1,),
+    "Gemm": (1, 0),
+    "FusedGemm": (1, 0),
+    "MatMul": (1, 0),
+    "FusedMatMul": (1, 0),
+    "Einsum": (1, 0),
+    "Gather": (0,),
+    "LSTM": (1, 2),
+    "GRU": (1, 2),
+    "RNN": (1, 2),
+    "Attention": (1,),
+}
 _RECURRENT: Final = frozenset({"LSTM", "GRU", "RNN"})
 _DEEPEST: Final = 16
 
@@ -100,7 +110,7 @@ class OnnxConstantResolver:
 
 def _dequantised(
     inner: OnnxConstant, others: list[OnnxConstant | None], axis: int, block: int
-) -> OnnxConstant | None:  # fmt: skip
+) -> OnnxConstant | None:
     if not others or others[0] is None or block:
         return None
     scale = others[0].values
@@ -154,9 +164,14 @@ def weighted_nodes(model: Any) -> list[OnnxWeightedNode]:
             if weights:
                 others = [i for i in node.input if i and constants.find(i) is None]
                 found.append(
-                    OnnxWeightedNode(node, tuple(weights), tuple(places), tuple(kinds),
-                            others[0] if others else "")
-                )  # fmt: skip
+                    OnnxWeightedNode(
+                        node,
+                        tuple(weights),
+                        tuple(places),
+                        tuple(kinds),
+                        others[0] if others else "",
+                    )
+                )
     return found
 
 

@@ -67,10 +67,14 @@ class Fitted(SeparableModel):
     ) -> list[Fault]:
         """Return layers of the fit that are not asked for: their effect would be missing."""
         return [
-            Fault(f"layer '{layer}' of {self.name} is left out", path="accuracy",
-                  expected="every layer that it was fitted on")
-            for layer in self.effects if layer not in layers
-        ]  # fmt: skip
+            Fault(
+                f"layer '{layer}' of {self.name} is left out",
+                path="accuracy",
+                expected="every layer that it was fitted on",
+            )
+            for layer in self.effects
+            if layer not in layers
+        ]
 
     def losses(
         self, layer: str, options: Sequence[LayerOption], faults: list[Fault]
@@ -162,13 +166,18 @@ def fitted(
     origin = "given" if ridge is not None else "chosen by the same error"
     return Fitted(
         f"predictor fitted to {len(values)} configurations",
-        sign * (mean - float(centre @ weights)), effects, joint, penalty,
-        tuple(left_out.tolist()), better,
-        top=float(values.max()) if better == "higher" else None, unit=unit,
+        sign * (mean - float(centre @ weights)),
+        effects,
+        joint,
+        penalty,
+        tuple(left_out.tolist()),
+        better,
+        top=float(values.max()) if better == "higher" else None,
+        unit=unit,
         measured_error=float(np.sqrt(np.mean(left_out**2))),
         error_note=f"root mean square, leave-one-out over {len(values)} configurations; "
         f"ridge {penalty:.3g}, {origin}",
-    )  # fmt: skip
+    )
 
 
 def _left_out(left: Array, size: Array, values: Array, penalty: float) -> Array:
@@ -188,17 +197,25 @@ def _texts(
     faults = FaultList()
     if values.shape != (len(configurations),) or len(configurations) < 3:
         faults.append(
-            Fault(f"{len(configurations)} configurations and accuracies of shape {values.shape}",
-                  path="accuracies", expected="one for each of three configurations or more")
-        )  # fmt: skip
+            Fault(
+                f"{len(configurations)} configurations and accuracies of shape {values.shape}",
+                path="accuracies",
+                expected="one for each of three configurations or more",
+            )
+        )
     elif not np.isfinite(values).all():
         faults.append(Fault("an accuracy is not finite", "accuracies", expected="finite numbers"))
     layers = list(configurations[0]) if configurations else []
     texts: list[dict[str, str]] = []
     for i, own in enumerate(configurations):
         if odd := sorted(set(own) ^ set(layers)):
-            faults.append(Fault(f"not the layers of the first: {', '.join(odd[:4])}",
-                                f"configurations.{i}", expected="the same layers"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"not the layers of the first: {', '.join(odd[:4])}",
+                    f"configurations.{i}",
+                    expected="the same layers",
+                )
+            )
             continue
         named = {layer: faults.trying(canonical, own[layer]) for layer in layers}
         texts.append({layer: text or "" for layer, text in named.items()})

@@ -83,9 +83,7 @@ def kept_channels(norms: Array, kept: float) -> npt.NDArray[np.intp]:
     return np.sort(np.argsort(-norms, kind="stable")[:count])
 
 
-def prune_channels(
-    weights: npt.ArrayLike, kept: float, axis: int = 0, *, norm: int = 2
-) -> Array:  # fmt: skip
+def prune_channels(weights: npt.ArrayLike, kept: float, axis: int = 0, *, norm: int = 2) -> Array:
     """Return the weights with the output channels of the least norm set to zero.
 
     Parameters

@@ -115,8 +115,13 @@ def _format_faults(format: Format) -> list[Fault]:
     if np.ndim(format.element_bits):
         return [Fault(f"'{format.name}' has an array of bits", "format", expected="one number")]
     known = format.family in {"int", "ternary"} or _base(format) in {
-        "fp64", "nvfp4", "bfp8", "bfp16", *FLOATS, *MICROSCALING,
-    }  # fmt: skip
+        "fp64",
+        "nvfp4",
+        "bfp8",
+        "bfp16",
+        *FLOATS,
+        *MICROSCALING,
+    }
     whole = format.family == "ternary" or float(format.element_bits).is_integer()
     if not known or not whole or format.name == "bool":
         return [Fault(f"'{format.name}' is not simulated", "format", expected=expected)]

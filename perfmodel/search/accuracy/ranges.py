@@ -120,8 +120,14 @@ def _npz(file: Path) -> Ranges:
             continue
         flat = np.asarray(values, dtype=np.float64).ravel()
         if flat.size == 2 and flat[0] > flat[1]:
-            faults.append(Fault(f"range from {flat[0]:g} to {flat[1]:g}", name, str(file),
-                                expected="low, then high"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"range from {flat[0]:g} to {flat[1]:g}",
+                    name,
+                    str(file),
+                    expected="low, then high",
+                )
+            )
         samples[name] = Ranges.of_range(flat[0], flat[1]) if flat.size == 2 else flat
     if not arrays:
         faults.append(Fault("holds no tensors", file=str(file), expected="sample values"))

@@ -98,9 +98,14 @@ def _wide(rows: CsvTable, losses: dict[str, dict[str, float]], faults: list[Faul
 
 
 def _add(
-    rows: CsvTable, row: CsvRow, place: str, text: str, column: str,
-    losses: dict[str, dict[str, float]], faults: list[Fault],
-) -> None:  # fmt: skip
+    rows: CsvTable,
+    row: CsvRow,
+    place: str,
+    text: str,
+    column: str,
+    losses: dict[str, dict[str, float]],
+    faults: list[Fault],
+) -> None:
     layer = row.get("layer")
     if not layer:
         faults.append(rows.fault(row, "layer", "a layer without a name", "a name"))
@@ -128,8 +133,9 @@ class _Tree:
         if full:
             for key in top:
                 if key not in _TOP:
-                    self._fault((key,), f"unknown key '{key}'", one_of(_TOP),
-                                nearest(key, _TOP), key=True)  # fmt: skip
+                    self._fault(
+                        (key,), f"unknown key '{key}'", one_of(_TOP), nearest(key, _TOP), key=True
+                    )
         start: tuple[str, ...] = ("sensitivities",) if full else ()
         layers = self._mapping(top["sensitivities"], start) if full else top
         losses = {layer: self._layer(given, (*start, layer)) for layer, given in layers.items()}
@@ -180,8 +186,9 @@ class _Tree:
                 continue
             for k, layer in enumerate(layers):
                 if layer not in losses:
-                    self._fault((*path, "layers", k), f"no layer '{layer}'", "",
-                                nearest(layer, losses))  # fmt: skip
+                    self._fault(
+                        (*path, "layers", k), f"no layer '{layer}'", "", nearest(layer, losses)
+                    )
             texts = [self._option(t, (*path, "options", k)) for k, t in enumerate(options)]
             key = (layers[0], texts[0], layers[1], texts[1])
             if key in found or (*key[2:], *key[:2]) in found or layers[0] == layers[1]:
@@ -215,9 +222,14 @@ class _Tree:
         return number
 
     def _fault(
-        self, path: tuple[str | int, ...], message: str, expected: str, suggestion: str = "",
-        *, key: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        path: tuple[str | int, ...],
+        message: str,
+        expected: str,
+        suggestion: str = "",
+        *,
+        key: bool = False,
+    ) -> None:
         line, column = self.marks.at(path, key=key)
         shown = ".".join(str(part) for part in path)
         self.faults.append(Fault(message, shown, self.file, line, column, expected, suggestion))

@@ -82,9 +82,12 @@ class Traces(SeparableModel):
         if own is None or (format is not None and not simulated(format)):
             have = ", ".join(f"int{bits}" for bits in sorted(stored)) or "none"
             faults.append(
-                Fault(f"no change of weights of layer '{layer}' for '{text}'", path="accuracy",
-                      expected=f"an integer format of the file ({have}), or weights=")
-            )  # fmt: skip
+                Fault(
+                    f"no change of weights of layer '{layer}' for '{text}'",
+                    path="accuracy",
+                    expected=f"an integer format of the file ({have}), or weights=",
+                )
+            )
             return 0.0
         error = sum(squared_error(w.read(), change, w.axis) for w in own.weights)
         self._errors[layer, text] = error
@@ -129,8 +132,9 @@ def hawq(
     if isinstance(path, Mapping):
         faults = [
             Fault(f"trace {trace!r}", str(layer), expected="a finite number")
-            for layer, trace in path.items() if not np.isfinite(trace)
-        ]  # fmt: skip
+            for layer, trace in path.items()
+            if not np.isfinite(trace)
+        ]
         if faults:
             raise InputError(faults)
         traces = {layer: float(trace) for layer, trace in path.items()}
@@ -177,9 +181,12 @@ def _model(data: Any, marks: Marks, file: str, model: str | None) -> tuple[dict[
 
 
 def _columns(
-    chosen: dict[str, Any], marks: Marks, file: str, path: tuple[str, str],
+    chosen: dict[str, Any],
+    marks: Marks,
+    file: str,
+    path: tuple[str, str],
     layers: Sequence[str] | None,
-) -> tuple[dict[str, float], dict[str, dict[int, float]]]:  # fmt: skip
+) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
     faults: list[Fault] = []
 
     def fault(key: str, message: str, expected: str) -> None:
@@ -204,8 +211,14 @@ def _columns(
             fault(name, f"{len(values)} numbers for {count} layers", "a number for each layer")
     names = [str(i) for i in range(count)] if layers is None else list(layers)
     if len(names) != count or len(set(names)) != len(names):
-        faults.append(Fault(f"{len(names)} names for {count} layers", "layers", file,
-                            expected="a name of its own for each layer"))  # fmt: skip
+        faults.append(
+            Fault(
+                f"{len(names)} names for {count} layers",
+                "layers",
+                file,
+                expected="a name of its own for each layer",
+            )
+        )
     if faults:
         raise InputError(faults)
     traces = dict(zip(names, columns[key], strict=True))

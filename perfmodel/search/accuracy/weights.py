@@ -116,8 +116,9 @@ def read_weights(source: Source) -> Weights:
         arrays = {name: np.asarray(w, dtype=np.float64) for name, w in source.items()}
         faults = [
             Fault(f"'{name}' has no channels", path="weights", expected="an array with axes")
-            for name, w in arrays.items() if w.ndim < 1
-        ]  # fmt: skip
+            for name, w in arrays.items()
+            if w.ndim < 1
+        ]
         if faults:
             raise InputError(faults)
         return Weights("weights", [LayerWeights(n, (Weight(n, 0, w),)) for n, w in arrays.items()])
@@ -140,8 +141,9 @@ def read_weights(source: Source) -> Weights:
 def _stored(path: Path, tensors: Mapping[str, StoredTensor]) -> Weights:
     layers = [
         LayerWeights(name, (Weight(name, 0, tensor),))
-        for name, tensor in tensors.items() if tensor.is_float and len(tensor.shape) > 1
-    ]  # fmt: skip
+        for name, tensor in tensors.items()
+        if tensor.is_float and len(tensor.shape) > 1
+    ]
     if not layers:
         raise input_error(
             "holds no weights of layers",

@@ -17,7 +17,7 @@ BACKENDS = ("torch", "jax")
 
 def value_and_slopes(
     oracle: Any, metric: str, weights: Sequence[Floats]
-) -> tuple[float, list[Floats]]:  # fmt: skip
+) -> tuple[float, list[Floats]]:
     """Return an expected metric, and its slope by each weight as it was given.
 
     `Oracle.gradient` tells the slopes by normalised probabilities p = w / sum(w); by the weights
@@ -34,7 +34,7 @@ def value_and_slopes(
 
 def expected_cost(
     oracle: Any, metric: str = "", *, backend: str = "torch"
-) -> Callable[[Sequence[Any]], Any]:  # fmt: skip
+) -> Callable[[Sequence[Any]], Any]:
     """Return ``cost(weights)``, a scalar that the library differentiates.
 
     Parameters
@@ -111,9 +111,7 @@ def _jax(oracle: Any, metric: str) -> Callable[[Sequence[Any]], Any]:
         arrays = [numpy.asarray(w) for w in weights]
         shapes = [jax.ShapeDtypeStruct(w.shape, w.dtype) for w in arrays]
         scalar = jax.ShapeDtypeStruct((), arrays[0].dtype)
-        return jax.pure_callback(
-            asked, (scalar, *shapes), *arrays, vmap_method="sequential"
-        )  # fmt: skip
+        return jax.pure_callback(asked, (scalar, *shapes), *arrays, vmap_method="sequential")
 
     def expected(weights: tuple[Any, ...]) -> Any:
         return called(weights)[0]

@@ -56,10 +56,12 @@ class OptunaObjective:
 
 
 def optuna_objective(
-    oracle: Any, objectives: Sequence[str | tuple[str, str]] = (),
-    constraints: Sequence[str] = (), *,
+    oracle: Any,
+    objectives: Sequence[str | tuple[str, str]] = (),
+    constraints: Sequence[str] = (),
+    *,
     extra: Mapping[str, Callable[[Index], Any]] | None = None,
-) -> OptunaObjective:  # fmt: skip
+) -> OptunaObjective:
     """Return an objective function for Optuna; needs no Optuna to be made.
 
     Parameters

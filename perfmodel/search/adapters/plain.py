@@ -78,8 +78,11 @@ class RayTrainable:
                 continue
             message = f"{config[name]!r} is no option" if name in config else "is not decided"
             faults.append(Fault(message, path=name, expected=f"one of {held!r}"))
-        faults += [Fault("is no decision", path=str(name), suggestion=nearest(name, self.options))
-                   for name in config if name not in self.options]  # fmt: skip
+        faults += [
+            Fault("is no decision", path=str(name), suggestion=nearest(name, self.options))
+            for name in config
+            if name not in self.options
+        ]
         if faults:
             raise InputError(faults)
         columns = self.question.ask(np.array([row], dtype=np.intp))
@@ -91,9 +94,11 @@ class RayTrainable:
 
 
 def ray_tune_trainable(
-    oracle: Any, constraints: Sequence[str] = (), *,
+    oracle: Any,
+    constraints: Sequence[str] = (),
+    *,
     extra: Mapping[str, Callable[[Index], Any]] | None = None,
-) -> RayTrainable:  # fmt: skip
+) -> RayTrainable:
     """Return a trainable for Ray Tune; needs no Ray to be made, and pickles as the oracle does.
 
     Parameters

@@ -10,10 +10,12 @@ from perfmodel.search.evolve.question import EvolutionProblem, Index
 
 
 def pymoo_problem(
-    oracle: Any, objectives: Sequence[str | tuple[str, str]] = (),
-    constraints: Sequence[str] = (), *,
+    oracle: Any,
+    objectives: Sequence[str | tuple[str, str]] = (),
+    constraints: Sequence[str] = (),
+    *,
     extra: Mapping[str, Callable[[Index], Any]] | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Return a ``pymoo.core.problem.Problem`` that asks the oracle once a generation.
 
     Variables are option indices, rounded where an algorithm proposes fractions. Objectives are

@@ -75,7 +75,7 @@ class Recorded:
 
 def torch_cost(
     device: Device | str, metrics: Sequence[str] = ("latency_s",), **options: Any
-) -> Callable[..., dict[str, float]]:  # fmt: skip
+) -> Callable[..., dict[str, float]]:
     """Return ``cost(module, *inputs)``: metric -> number, and ``feasible`` (1 or 0).
 
     Parameters

@@ -97,8 +97,9 @@ class Recorder:
 
     def built(self, outputs: Any) -> Graph:
         """Return the graph; its outputs are the tensors among `outputs` that were computed."""
-        found = [self._tensors[id(o)] for o in _leaves(self.torch, outputs)
-                 if id(o) in self._tensors]  # fmt: skip
+        found = [
+            self._tensors[id(o)] for o in _leaves(self.torch, outputs) if id(o) in self._tensors
+        ]
         self.builder.output(*found)
         return self.builder.build()
 
@@ -118,7 +119,7 @@ class Recorder:
 
     def _made(
         self, name: str, base: str, args: Any, outputs: list[Any], inputs: list[Any]
-    ) -> list[Tensor]:  # fmt: skip
+    ) -> list[Tensor]:
         g, first = self.builder, outputs[0]
         if name == "convolution":
             return [self._conv(base, args)]
@@ -170,10 +171,19 @@ class Recorder:
 
         pads = each(padding)
         return self.builder.conv(
-            self._of(x), channels, kernel, stride=each(stride), padding=(*pads, *pads),
-            dilation=each(dilation), groups=int(groups), bias=bias is not None,
-            transposed=bool(transposed), output_padding=each(extra), name=base, weight=w,
-        )  # fmt: skip
+            self._of(x),
+            channels,
+            kernel,
+            stride=each(stride),
+            padding=(*pads, *pads),
+            dilation=each(dilation),
+            groups=int(groups),
+            bias=bias is not None,
+            transposed=bool(transposed),
+            output_padding=each(extra),
+            name=base,
+            weight=w,
+        )
 
     def _product(self, base: str, x: Any, w: Any, bias: Any, result: Any) -> Tensor:
         weight = self._of(w)
@@ -204,10 +214,14 @@ class Recorder:
         y = self.builder.tensor(f"{base}.out", tuple(result.shape))
         whole = next((t for t in held if t.shape == y.shape and t.role == "activation"), None)
         self.builder.operator(
-            f"{base}.{function}" if not base.endswith(function) else base, "elementwise", held, [y],
-            vector_ops=VECTOR_OPS[function] * result.numel(), inplace=whole,
+            f"{base}.{function}" if not base.endswith(function) else base,
+            "elementwise",
+            held,
+            [y],
+            vector_ops=VECTOR_OPS[function] * result.numel(),
+            inplace=whole,
             attributes={"function": function},
-        )  # fmt: skip
+        )
         return y
 
     def _views(self, name: str, base: str, args: Any, outputs: list[Any]) -> list[Tensor]:
@@ -215,9 +229,7 @@ class Recorder:
         if source.role == "weight":
             # A transposed weight is stored once.
             return [source] * len(outputs)
-        return [
-            self.builder.view(source, tuple(t.shape), name=f"{base}.{name}") for t in outputs
-        ]  # fmt: skip
+        return [self.builder.view(source, tuple(t.shape), name=f"{base}.{name}") for t in outputs]
 
     # tensors
 

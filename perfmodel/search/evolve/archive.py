@@ -77,11 +77,15 @@ class Archive:
     def save(self, path: str | Path, header: dict[str, Any]) -> None:
         """Write what is known, whole or not at all; numbers read back as they are."""
         held = list(self.stored.items())
-        text = json.dumps({
-            "schema_version": SCHEMA, **header, "columns": list(self.question.columns),
-            "choices": [list(c) for c, _ in held],
-            "rows": [[v if np.isfinite(v) else str(v) for v in row] for _, row in held],
-        })  # fmt: skip
+        text = json.dumps(
+            {
+                "schema_version": SCHEMA,
+                **header,
+                "columns": list(self.question.columns),
+                "choices": [list(c) for c, _ in held],
+                "rows": [[v if np.isfinite(v) else str(v) for v in row] for _, row in held],
+            }
+        )
         write_text(path, text + "\n")
 
 
@@ -115,9 +119,13 @@ def read_state(
     ]
     if faults:
         raise InputError(
-            faults, Fault("is the state of another search", file=str(path),
-                          expected="the arguments it was begun with, or another file")
-        )  # fmt: skip
+            faults,
+            Fault(
+                "is the state of another search",
+                file=str(path),
+                expected="the arguments it was begun with, or another file",
+            ),
+        )
     try:
         choices = [tuple(int(i) for i in row) for row in found["choices"]]
         rows = [[float(v) for v in row] for row in found["rows"]]

@@ -36,10 +36,14 @@ def oracle_problem(question: EvolutionProblem) -> Any:
     class OracleProblem(base):
         def __init__(self) -> None:
             base.__init__(
-                self, n_var=len(last), n_obj=len(question.objectives),
-                n_ieq_constr=len(question.constraints) + 1, xl=np.zeros(len(last)),
-                xu=last.astype(float), vtype=int,
-            )  # fmt: skip
+                self,
+                n_var=len(last),
+                n_obj=len(question.objectives),
+                n_ieq_constr=len(question.constraints) + 1,
+                xl=np.zeros(len(last)),
+                xu=last.astype(float),
+                vtype=int,
+            )
 
         def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
             del args, kwargs
@@ -62,8 +66,12 @@ def nsga(search: EvolutionContext) -> Proposals:
     static = need("pymoo.problems.static").StaticProblem
     evaluator = need("pymoo.core.evaluator").Evaluator
     algorithm = _algorithm(search, len(question.objectives))
-    algorithm.setup(problem, termination=need("pymoo.core.termination").NoTermination(),
-                    seed=search.seed, verbose=False)  # fmt: skip
+    algorithm.setup(
+        problem,
+        termination=need("pymoo.core.termination").NoTermination(),
+        seed=search.seed,
+        verbose=False,
+    )
     scale: Floats | None = None
     while True:
         members: Any = algorithm.ask()
@@ -183,8 +191,12 @@ def _operators(search: EvolutionContext) -> dict[str, Any]:
                     held.add(choice)
             return is_duplicate
 
-    return {"sampling": Sample(), "crossover": Cross(), "mutation": Mutate(),
-            "eliminate_duplicates": Known()}  # fmt: skip
+    return {
+        "sampling": Sample(),
+        "crossover": Cross(),
+        "mutation": Mutate(),
+        "eliminate_duplicates": Known(),
+    }
 
 
 def _key(moves: Any, individual: Any) -> Choice:
@@ -270,10 +282,12 @@ def _optuna_generations(search: EvolutionContext, optuna: Any, storage: Any) -> 
     objectives = question.objectives
     sampler = optuna_sampler(optuna, search.sampler, search.seed, search.population)
     study = optuna.create_study(
-        directions=["minimize"] * len(objectives), sampler=sampler,
-        storage=storage, study_name=f"perfmodel-{search.fingerprint}",
+        directions=["minimize"] * len(objectives),
+        sampler=sampler,
+        storage=storage,
+        study_name=f"perfmodel-{search.fingerprint}",
         load_if_exists=True,
-    )  # fmt: skip
+    )
     names = [d.name for d in question.space.decisions]
     before = _taken_up(optuna, study, search, names)
     if before:

@@ -39,9 +39,18 @@ class EvolutionContext:
     """
 
     def __init__(
-        self, archive: Archive, moves: Moves, *, population: int, seed: int, tournament: int,
-        sampler: str, storage: str, fingerprint: str, method: str,
-    ) -> None:  # fmt: skip
+        self,
+        archive: Archive,
+        moves: Moves,
+        *,
+        population: int,
+        seed: int,
+        tournament: int,
+        sampler: str,
+        storage: str,
+        fingerprint: str,
+        method: str,
+    ) -> None:
         self.archive, self.moves = archive, moves
         self.population, self.seed, self.tournament = population, seed, tournament
         self.sampler, self.storage = sampler, storage

@@ -83,10 +83,13 @@ class EvolutionProblem:
     """
 
     def __init__(
-        self, oracle: Any, space: Any, objectives: Sequence[str | tuple[str, str]],
+        self,
+        oracle: Any,
+        space: Any,
+        objectives: Sequence[str | tuple[str, str]],
         constraints: Sequence[str] = (),
         extra: Mapping[str, Callable[[Index], Any]] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.oracle, self.space = oracle, space
         self.extra = dict(extra or {})
         self.sizes = tuple(len(d.options) for d in space.decisions)
@@ -122,8 +125,13 @@ class EvolutionProblem:
         for name in self.columns:
             column = np.asarray(found.get(name, 1.0 if name == FEASIBLE else np.nan), dtype=float)
             if column.shape not in ((), (n,)):
-                faults.append(Fault(f"{column.shape} numbers for {n} choices", path=name,
-                                    expected=f"shape ({n},)"))  # fmt: skip
+                faults.append(
+                    Fault(
+                        f"{column.shape} numbers for {n} choices",
+                        path=name,
+                        expected=f"shape ({n},)",
+                    )
+                )
             else:
                 out[name] = np.broadcast_to(column, (n,)).astype(float)
         if faults:
@@ -137,10 +145,13 @@ class EvolutionProblem:
         finite: Any = np.isfinite(values).all(axis=1)
         fits: Any = np.nan_to_num(columns[FEASIBLE]) > 0
         violations = [
-            np.clip(np.nan_to_num(-np.asarray(c.margin(columns), dtype=float), posinf=_FULL),
-                    -_FULL, _FULL)
+            np.clip(
+                np.nan_to_num(-np.asarray(c.margin(columns), dtype=float), posinf=_FULL),
+                -_FULL,
+                _FULL,
+            )
             for c in self.constraints
-        ]  # fmt: skip
+        ]
         violations.append(np.where(finite & fits, 0.0, _FULL))
         good: Any = finite & fits
         for condition in self.constraints:
@@ -151,11 +162,16 @@ class EvolutionProblem:
     @property
     def fingerprint(self) -> str:
         """Hash of what decides the numbers; a function counts by its name only."""
-        text = repr((
-            getattr(self.oracle, "content_hash", _name(self.oracle)), self.space.name,
-            [(d.name, len(d.options)) for d in self.space.decisions], self.objectives,
-            [c.text for c in self.constraints], [(n, _name(f)) for n, f in self.extra.items()],
-        ))  # fmt: skip
+        text = repr(
+            (
+                getattr(self.oracle, "content_hash", _name(self.oracle)),
+                self.space.name,
+                [(d.name, len(d.options)) for d in self.space.decisions],
+                self.objectives,
+                [c.text for c in self.constraints],
+                [(n, _name(f)) for n, f in self.extra.items()],
+            )
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _objectives(self, given: Any, faults: list[Fault]) -> tuple[Objective, ...]:
@@ -168,23 +184,37 @@ class EvolutionProblem:
             elif isinstance(item, Sequence) and len(cast("Sequence[Any]", item)) == 2:
                 name, way = (str(part) for part in cast("Sequence[Any]", item))
             else:
-                faults.append(Fault(f"{item!r} is no objective", path=f"objectives[{i}]",
-                                    expected='a column, or (column, "min" or "max")'))  # fmt: skip
+                faults.append(
+                    Fault(
+                        f"{item!r} is no objective",
+                        path=f"objectives[{i}]",
+                        expected='a column, or (column, "min" or "max")',
+                    )
+                )
                 continue
             if way not in ("min", "max"):
-                faults.append(Fault(f"{way!r} is no direction", path=f"objectives[{i}]",
-                                    expected="min or max"))  # fmt: skip
+                faults.append(
+                    Fault(
+                        f"{way!r} is no direction", path=f"objectives[{i}]", expected="min or max"
+                    )
+                )
             if name not in known:
                 faults.append(
                     no_such(f"there is no column '{name}'", name, known, f"objectives[{i}]")
                 )
             found.append(Objective(name, way == "max"))
         if not listed:
-            faults.append(Fault("no objective", path="objectives",
-                                expected="one or more of " + ", ".join(known)))  # fmt: skip
+            faults.append(
+                Fault(
+                    "no objective", path="objectives", expected="one or more of " + ", ".join(known)
+                )
+            )
         names = [o.name for o in found]
-        faults += [Fault(f"'{n}' stands twice", path="objectives", expected="each column once")
-                   for n in dict.fromkeys(names) if names.count(n) > 1]  # fmt: skip
+        faults += [
+            Fault(f"'{n}' stands twice", path="objectives", expected="each column once")
+            for n in dict.fromkeys(names)
+            if names.count(n) > 1
+        ]
         return tuple(found)
 
     def _constraints(self, texts: Sequence[Any], faults: FaultList) -> tuple[Expression, ...]:

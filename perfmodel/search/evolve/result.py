@@ -47,9 +47,15 @@ class Evolution(Result):
     noun = "evolution"
 
     def __init__(
-        self, archive: Archive, *, method: str, seed: int, population: int, stopped: str,
+        self,
+        archive: Archive,
+        *,
+        method: str,
+        seed: int,
+        population: int,
+        stopped: str,
         reference: Mapping[str, float] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         question = archive.question
         self.method, self.seed, self.population = method, seed, population
         self.stopped = stopped
@@ -64,8 +70,10 @@ class Evolution(Result):
         decode = getattr(question.space, "decode", None)
         named = [decode(c) if decode else "-".join(map(str, c)) for c in archive.choices]
         columns: dict[str, Any] = {
-            "choice": np.array(named, dtype=object), **archive.columns(), "satisfied": judged.good,
-        }  # fmt: skip
+            "choice": np.array(named, dtype=object),
+            **archive.columns(),
+            "satisfied": judged.good,
+        }
         columns[FEASIBLE] = columns[FEASIBLE] > 0
         # A front asks for its rows by objectives first.
         order = dict.fromkeys(["choice", *(o.name for o in self.objectives), *columns])
@@ -129,14 +137,21 @@ class Evolution(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return plain({
-            "method": self.method, "seed": self.seed, "space": self.space_name,
-            "objectives": {o.name: "max" if o.maximize else "min" for o in self.objectives},
-            "constraints": list(self.constraints), "evaluations": self.evaluations,
-            "stopped": self.stopped, "front": self.front.to_records(),
-            "choices": self.choices, "reference": self.reference,
-            "hypervolume": self.hypervolume.to_records(),
-        })  # fmt: skip
+        return plain(
+            {
+                "method": self.method,
+                "seed": self.seed,
+                "space": self.space_name,
+                "objectives": {o.name: "max" if o.maximize else "min" for o in self.objectives},
+                "constraints": list(self.constraints),
+                "evaluations": self.evaluations,
+                "stopped": self.stopped,
+                "front": self.front.to_records(),
+                "choices": self.choices,
+                "reference": self.reference,
+                "hypervolume": self.hypervolume.to_records(),
+            }
+        )
 
     @property
     def feasible(self) -> bool:

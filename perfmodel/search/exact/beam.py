@@ -36,9 +36,14 @@ def beam(
     open_, rest = order[:core], order[core:]
     room: Floats = p.room - p.weights[rest, at.local[rest]].sum(axis=0)
     part = replace(
-        p, count=p.count[open_], cost=p.cost[open_], weights=p.weights[open_], room=room,
-        constant=p.constant + float(p.cost[rest, at.local[rest]].sum()), factors=(),
-    )  # fmt: skip
+        p,
+        count=p.count[open_],
+        cost=p.cost[open_],
+        weights=p.weights[open_],
+        room=room,
+        constant=p.constant + float(p.cost[rest, at.local[rest]].sum()),
+        factors=(),
+    )
     found = _search(part, at.prices, incumbent.value, width, seed)
     if len(found):
         local: Ints = np.repeat(at.local[None], len(found), axis=0)

@@ -63,9 +63,14 @@ def branch(
 
 class _ChoiceBranchAndBound(ChoiceSearch[_Nodes]):
     def __init__(
-        self, p: Reduced, pool: Pool, incumbent: ChoiceIncumbent, deadline: Deadline,
-        most_nodes: int, gap: float,
-    ) -> None:  # fmt: skip
+        self,
+        p: Reduced,
+        pool: Pool,
+        incumbent: ChoiceIncumbent,
+        deadline: Deadline,
+        most_nodes: int,
+        gap: float,
+    ) -> None:
         finite = np.where(np.isfinite(p.cost), p.cost, -np.inf)
         ceiling = float(finite.max(axis=1).sum()) + max(1e-6 * p.size, 1e-300)
         super().__init__(

@@ -49,9 +49,16 @@ class ChoiceIncumbent(Incumbent[tuple[int, ...]]):
             return ChoiceSolution(None, self.value, bound, method, work)
         near = PROGRAMME if "milp" in method else ROUNDING
         return ChoiceSolution(
-            self.solution, self.value, bound, method, work, near, 1e-3 * self.problem.packed.size,
-            self.problem.usage(self.solution), self.prices,
-        )  # fmt: skip
+            self.solution,
+            self.value,
+            bound,
+            method,
+            work,
+            near,
+            1e-3 * self.problem.packed.size,
+            self.problem.usage(self.solution),
+            self.prices,
+        )
 
     def offer_all(self, choices: Ints) -> bool:
         """Take the best of some choices, shape (N, decisions); tell whether it is a new best."""
@@ -78,9 +85,16 @@ class ChoiceSearch(BestFirst[N, tuple[int, ...]]):
     depth_first = True
 
     def __init__(
-        self, p: Reduced, incumbent: ChoiceIncumbent, deadline: Deadline, most_nodes: int,
-        gap: float, *, constant: float = 0.0, ceiling: float = math.inf,
-    ) -> None:  # fmt: skip
+        self,
+        p: Reduced,
+        incumbent: ChoiceIncumbent,
+        deadline: Deadline,
+        most_nodes: int,
+        gap: float,
+        *,
+        constant: float = 0.0,
+        ceiling: float = math.inf,
+    ) -> None:
         super().__init__(incumbent, deadline, most_nodes)
         self.choices, self.p, self.gap, self.tiny = incumbent, p, gap, 1e-12 * p.size
         self.constant, self.ceiling = constant, ceiling

@@ -249,10 +249,18 @@ def _restricted(p: Reduced, keep: Mask) -> Reduced:
         raise NoChoice
     left = ~fixed
     return replace(
-        p, count=count[left], cost=cost[left], weights=weights[left], constant=constant,
-        factors=tuple(factors.values()), room=room, base=base,
-        members=p.members[~ends], leader=place[p.leader[~ends]], option=option[~ends],
-    )  # fmt: skip
+        p,
+        count=count[left],
+        cost=cost[left],
+        weights=weights[left],
+        constant=constant,
+        factors=tuple(factors.values()),
+        room=room,
+        base=base,
+        members=p.members[~ends],
+        leader=place[p.leader[~ends]],
+        option=option[~ends],
+    )
 
 
 def _tidy(p: Reduced) -> Reduced:
@@ -313,9 +321,14 @@ def _merged(p: Reduced, same: Factor) -> Reduced:
         factors[scope] = Factor(scope, table, use)
     left = np.arange(len(p.count)) != b
     return replace(
-        p, count=p.count[left], cost=cost[left], weights=weights[left],
-        factors=tuple(factors.values()), leader=leader, option=option,
-    )  # fmt: skip
+        p,
+        count=p.count[left],
+        cost=cost[left],
+        weights=weights[left],
+        factors=tuple(factors.values()),
+        leader=leader,
+        option=option,
+    )
 
 
 def _renamed(f: Factor, a: int, b: int, partner: Ints) -> Factor:
@@ -378,10 +391,13 @@ def _needed_rows(p: Reduced) -> Reduced:
     if np.all(keep):
         return p
     return replace(
-        p, weights=p.weights[:, :, keep], room=p.room[keep], scale=p.scale[keep],
+        p,
+        weights=p.weights[:, :, keep],
+        room=p.room[keep],
+        scale=p.scale[keep],
         limit=p.limit[keep],
         factors=tuple(replace(f, weights=f.weights[..., keep]) for f in p.factors),
-    )  # fmt: skip
+    )
 
 
 def _dominated(p: Reduced) -> Mask:
@@ -444,6 +460,9 @@ def _scaled(p: Reduced) -> Reduced:
         size = np.maximum(size, np.abs(f.weights).max(axis=tuple(range(len(f.scope)))))
     size = np.where(size > 0.0, size, 1.0)
     return replace(
-        p, weights=p.weights / size, room=p.room / size, scale=p.scale * size,
+        p,
+        weights=p.weights / size,
+        room=p.room / size,
+        scale=p.scale * size,
         factors=tuple(replace(f, weights=f.weights / size) for f in p.factors),
-    )  # fmt: skip
+    )

@@ -156,6 +156,11 @@ def _sifted(p: Reduced, deadline: Deadline) -> Relaxation:
 
 def _part(p: Reduced, some: Ints, room: Floats) -> Reduced:
     return replace(
-        p, count=p.count[some], cost=p.cost[some], weights=p.weights[some], room=room,
-        factors=(), constant=0.0,
-    )  # fmt: skip
+        p,
+        count=p.count[some],
+        cost=p.cost[some],
+        weights=p.weights[some],
+        room=room,
+        factors=(),
+        constant=0.0,
+    )

@@ -60,10 +60,12 @@ def solve(
     if method not in known:
         faults.append(
             Fault(
-                f"no method is called '{method}'", "method",
-                expected=", ".join(known), suggestion=nearest(method, known),
+                f"no method is called '{method}'",
+                "method",
+                expected=", ".join(known),
+                suggestion=nearest(method, known),
             )
-        )  # fmt: skip
+        )
     if not gap >= 0.0:
         faults.append(Fault(f"a gap of {gap}", "gap", expected="0 at least"))
     if seconds is not None and not seconds >= 0.0:

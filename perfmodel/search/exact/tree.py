@@ -97,9 +97,14 @@ class _States:
 
 class _EliminationSearch(ChoiceSearch[tuple[int, _States]]):
     def __init__(
-        self, p: Reduced, order: list[int], prices: Floats, incumbent: ChoiceIncumbent,
-        deadline: Deadline, gap: float,
-    ) -> None:  # fmt: skip
+        self,
+        p: Reduced,
+        order: list[int],
+        prices: Floats,
+        incumbent: ChoiceIncumbent,
+        deadline: Deadline,
+        gap: float,
+    ) -> None:
         super().__init__(p, incumbent, deadline, PATIENCE, gap)
         self.tables, self.turn = eliminate(p, order, prices), 0
         buckets = self.tables.buckets

@@ -71,6 +71,11 @@ def stretches_of_forms(
     by_kernel = np.array([*stored, (0.0, 0.0)])[forms.rows].sum(axis=1)
     peaks = forms.peaks[forms.shape] * activation_bytes
     return Stretches(
-        priced, forms.rows, forms.shape, forms.touched, forms.spans[forms.shape], needs,
+        priced,
+        forms.rows,
+        forms.shape,
+        forms.touched,
+        forms.spans[forms.shape],
+        needs,
         np.concatenate([by_kernel, peaks], axis=1)[:, None],
-    )  # fmt: skip
+    )

@@ -64,10 +64,12 @@ class ConfiguredTensors:
         if not self.names:
             return np.zeros((0, n))
         elements = np.asarray(self.program(values, n)["elements"], dtype=float)
-        bits = np.stack([
-            b[choices[:, d]] if d >= 0 else np.full(n, b[0])
-            for b, d in zip(self.bits, self.decisions, strict=True)
-        ])  # fmt: skip
+        bits = np.stack(
+            [
+                b[choices[:, d]] if d >= 0 else np.full(n, b[0])
+                for b, d in zip(self.bits, self.decisions, strict=True)
+            ]
+        )
         return elements * (bits / 8.0)
 
     @cached_property
@@ -100,10 +102,12 @@ class ConfiguredTensors:
 
     def least(self, allowed: Sequence[Sequence[int]]) -> Floats:
         """Return the least bytes of each tensor under allowed options of each decision."""
-        return np.array([
-            table[np.ix_(*(allowed[d] for d in decisions))].min()
-            for decisions, table in self.tables
-        ])  # fmt: skip
+        return np.array(
+            [
+                table[np.ix_(*(allowed[d] for d in decisions))].min()
+                for decisions, table in self.tables
+            ]
+        )
 
 
 class ConfigurationCosts:
@@ -123,9 +127,12 @@ class ConfigurationCosts:
     """
 
     def __init__(
-        self, space: ConfigurationSpace, pricing: Pricing, numbers: Mapping[str, float],
+        self,
+        space: ConfigurationSpace,
+        pricing: Pricing,
+        numbers: Mapping[str, float],
         deadline: Deadline | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.space, self.pricing = space, pricing
         fusion = pricing.job.model.fusion
         graph = space.plain(pricing.job.model.semantics)
@@ -138,12 +145,15 @@ class ConfigurationCosts:
         lowered = pricing.lowered(graph)
         self.defaults: dict[str, float] = {
             **{n: float(v) for n, v in graph.defaults.items()},
-            **{n: float(np.ravel(v)[0]) for n, v in space.base.parameters.items()}, **numbers,
-        }  # fmt: skip
+            **{n: float(np.ravel(v)[0]) for n, v in space.base.parameters.items()},
+            **numbers,
+        }
         sample = lowered.bind(
             {**self.defaults, **self._values(np.zeros((1, len(space.decisions)), dtype=np.intp))},
-            1, accesses=True, nests=pricing.job.model.kind.needs_nests,
-        )  # fmt: skip
+            1,
+            accesses=True,
+            nests=pricing.job.model.kind.needs_nests,
+        )
         assert sample.accesses is not None
         anchored = sample.nests is not None and len(sample.nests) > 0
         layers = np.broadcast_to(np.asarray(sample.layers, dtype=float), (len(sample.rows), 1))

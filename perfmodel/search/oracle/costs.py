@@ -126,9 +126,12 @@ class TabulatedCosts:
 
 
 def predicted_member(
-    space: Any, choice: Sequence[int], device: Device | Machine, settings: Mapping[str, float],
+    space: Any,
+    choice: Sequence[int],
+    device: Device | Machine,
+    settings: Mapping[str, float],
     options: Mapping[str, Any],
-) -> Prediction:  # fmt: skip
+) -> Prediction:
     """Return the prediction of a member of a space, with the options and facts of its own."""
     own: dict[str, Any] = space.options_of(choice) if hasattr(space, "options_of") else {}
     facts: dict[str, Any] = space.facts_of(choice) if hasattr(space, "facts_of") else {}
@@ -142,9 +145,14 @@ class Predicted:
     method = "predicted"
 
     def __init__(
-        self, device: Device | Machine, space: Any, metrics: tuple[str, ...], reason: str,
-        settings: Mapping[str, float], options: Mapping[str, Any],
-    ) -> None:  # fmt: skip
+        self,
+        device: Device | Machine,
+        space: Any,
+        metrics: tuple[str, ...],
+        reason: str,
+        settings: Mapping[str, float],
+        options: Mapping[str, Any],
+    ) -> None:
         self.metrics, self.reason = metrics, reason
         self._device, self._space = device, space
         self._settings, self._options = dict(settings), dict(options)
@@ -189,10 +197,15 @@ class Grouped:
     method, reason = "tabled", ""
 
     def __init__(
-        self, device: Device | Machine, space: ConfigurationSpace, metrics: tuple[str, ...],
-        precision: str | Precision | None, settings: Mapping[str, float],
-        options: Mapping[str, Any], deadline: Deadline | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        device: Device | Machine,
+        space: ConfigurationSpace,
+        metrics: tuple[str, ...],
+        precision: str | Precision | None,
+        settings: Mapping[str, float],
+        options: Mapping[str, Any],
+        deadline: Deadline | None = None,
+    ) -> None:
         self._device, self._space = device, space
         self._metrics, self._precision = metrics, precision
         self._settings, self._options = dict(settings), dict(options)
@@ -224,14 +237,20 @@ class Grouped:
                 else:
                     precision = as_precision(value)
             inner = replace(
-                self._space, decisions=tuple(decisions[i] for i in self._inner),
+                self._space,
+                decisions=tuple(decisions[i] for i in self._inner),
                 precision=None if precision is None else as_precision(precision),
-            )  # fmt: skip
+            )
             device: Any = self._device.vary(facts) if facts else self._device
             found = self._costs[key] = costs_of(
-                device, inner, self._metrics, precision=precision, settings=self._settings,
-                **self._options, deadline=deadline,
-            )  # fmt: skip
+                device,
+                inner,
+                self._metrics,
+                precision=precision,
+                settings=self._settings,
+                **self._options,
+                deadline=deadline,
+            )
         return found
 
     def one(self, choice: Sequence[int]) -> dict[str, float]:
@@ -264,10 +283,18 @@ class Grouped:
 
 
 def costs_of(
-    device: Device | Machine, space: Any, metrics: Sequence[str], *,
-    precision: str | Precision | None, runtime: str | Runtime | None, engine: str | None,
-    model: str | None, warm: bool, settings: Mapping[str, float], deadline: Deadline | None = None,
-) -> OracleCosts:  # fmt: skip
+    device: Device | Machine,
+    space: Any,
+    metrics: Sequence[str],
+    *,
+    precision: str | Precision | None,
+    runtime: str | Runtime | None,
+    engine: str | None,
+    model: str | None,
+    warm: bool,
+    settings: Mapping[str, float],
+    deadline: Deadline | None = None,
+) -> OracleCosts:
     """Return the costs of a space on a device: tabled if they fall apart, else predicted.
 
     Raises

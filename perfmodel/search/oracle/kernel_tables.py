@@ -102,9 +102,14 @@ def _parameters(kernel: FusedKernel) -> frozenset[str]:
 
 
 def kernel_table(
-    kernel: FusedKernel, touching: Touching, pricing: Pricing, defaults: Mapping[str, float],
-    layers: float, *, anchored: bool,
-) -> KernelTable:  # fmt: skip
+    kernel: FusedKernel,
+    touching: Touching,
+    pricing: Pricing,
+    defaults: Mapping[str, float],
+    layers: float,
+    *,
+    anchored: bool,
+) -> KernelTable:
     """Cost a kernel under every combination of options, in all states.
 
     Parameters
@@ -134,8 +139,10 @@ def kernel_table(
     tensors: tuple[str, ...] = ()
     for options in product(*(range(len(space.decisions[i].options)) for i in kinds)):
         made = _formatted(graph, touching, dict(zip(kinds, options, strict=True)))
-        counted = (replace(b, count=kernel.block.count) if b.name not in _AROUND else b
-                   for b in made.blocks)  # fmt: skip
+        counted = (
+            replace(b, count=kernel.block.count) if b.name not in _AROUND else b
+            for b in made.blocks
+        )
         made = replace(made, blocks=tuple(counted))
         priced, tensors = _priced(made, graph, kernel, values, points, layers, pricing)
         cells.append(priced)
@@ -155,9 +162,11 @@ def kernel_table(
 
 
 def _numbers(
-    space: ConfigurationSpace, touching: Touching, numeric: Sequence[int],
+    space: ConfigurationSpace,
+    touching: Touching,
+    numeric: Sequence[int],
     defaults: Mapping[str, float],
-) -> tuple[dict[str, Value], int]:  # fmt: skip
+) -> tuple[dict[str, Value], int]:
     """Return free dimensions over every combination of numeric options, and how many."""
     values: dict[str, Value] = dict(defaults)
     rows = list(product(*(space.decisions[i].options for i in numeric)))
@@ -183,9 +192,12 @@ def _alone(
     block = replace(kernel.block, operators=operators, count=1)
     names = dict.fromkeys(a.tensor for op in operators for a in op.accesses)
     names |= dict.fromkeys(
-        o.tensor for op in operators for n in op.nests for o in n.operands
+        o.tensor
+        for op in operators
+        for n in op.nests
+        for o in n.operands
         if o.tensor in graph.tensors
-    )  # fmt: skip
+    )
     tensors: dict[str, Tensor] = {name: graph.tensors[name] for name in names}
     external = {*graph.inputs, *graph.outputs}
     written = {n for op in operators for n in op.writes}
@@ -228,9 +240,11 @@ def _with_views(kernel: FusedKernel, views: Mapping[str, Operator]) -> tuple[Ope
 def views_of(graph: Graph) -> dict[str, Operator]:
     """Return output of a view -> the view."""
     return {
-        name: operator for _, operator in graph.walk()
-        if operator.kind == "view" and operator.reads for name in operator.writes
-    }  # fmt: skip
+        name: operator
+        for _, operator in graph.walk()
+        if operator.kind == "view" and operator.reads
+        for name in operator.writes
+    }
 
 
 def _formatted(graph: Graph, touching: Touching, options: Mapping[int, int]) -> Graph:
@@ -245,15 +259,23 @@ def _formatted(graph: Graph, touching: Touching, options: Mapping[int, int]) -> 
         }
 
     return with_formats(
-        graph, of("weight"), of("activation", "state"), of("kv"),
+        graph,
+        of("weight"),
+        of("activation", "state"),
+        of("kv"),
         precision=touching.space.precision,
-    )  # fmt: skip
+    )
 
 
 def _priced(
-    made: Graph, graph: Graph, kernel: FusedKernel, values: Mapping[str, Value], points: int,
-    layers: float, pricing: Pricing,
-) -> tuple[Priced, tuple[str, ...]]:  # fmt: skip
+    made: Graph,
+    graph: Graph,
+    kernel: FusedKernel,
+    values: Mapping[str, Value],
+    points: int,
+    layers: float,
+    pricing: Pricing,
+) -> tuple[Priced, tuple[str, ...]]:
     lowered = pricing.lowered(made)
     own = [i for i, k in enumerate(lowered.kernels) if k.block.name not in _AROUND]
     if len(own) != 1:

@@ -95,12 +95,19 @@ class Oracle:
     """
 
     def __init__(
-        self, device: Device | Machine | str, space: OracleSpace,
-        metrics: Sequence[str] = ("latency_s",), *, precision: str | Precision | None = None,
-        runtime: str | Runtime | None = None, engine: str | None = None,
-        model: str | None = None, warm: bool = False,
-        settings: Mapping[str, float] | None = None, deadline: Deadline | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        device: Device | Machine | str,
+        space: OracleSpace,
+        metrics: Sequence[str] = ("latency_s",),
+        *,
+        precision: str | Precision | None = None,
+        runtime: str | Runtime | None = None,
+        engine: str | None = None,
+        model: str | None = None,
+        warm: bool = False,
+        settings: Mapping[str, float] | None = None,
+        deadline: Deadline | None = None,
+    ) -> None:
         from perfmodel.hardware.library import hardware
 
         if not hasattr(space, "decisions") or not hasattr(space, "workload"):
@@ -110,9 +117,13 @@ class Oracle:
         names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
         self._arguments = (machine, space, names)
         self._options: dict[str, Any] = {
-            "precision": precision, "runtime": runtime, "engine": engine, "model": model,
-            "warm": warm, "settings": dict(settings or {}),
-        }  # fmt: skip
+            "precision": precision,
+            "runtime": runtime,
+            "engine": engine,
+            "model": model,
+            "warm": warm,
+            "settings": dict(settings or {}),
+        }
         self.space = space
         self.device: Device = machine.device if isinstance(machine, Machine) else machine
         self._sizes = tuple(len(d.options) for d in space.decisions)
@@ -257,11 +268,15 @@ class Oracle:
         varied: dict[str, Any] = {}
         if isinstance(device, Machine):
             device, varied = device.device, dict(device.varied)
-        text = repr((
-            device.model_dump_json(), sorted(varied.items()),
-            getattr(space, "content_hash", None) or repr(space), metrics,
-            sorted(self._options.items()),
-        ))  # fmt: skip
+        text = repr(
+            (
+                device.model_dump_json(),
+                sorted(varied.items()),
+                getattr(space, "content_hash", None) or repr(space),
+                metrics,
+                sorted(self._options.items()),
+            )
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __hash__(self) -> int:
@@ -301,9 +316,11 @@ class Oracle:
             array = cast("npt.NDArray[Any]", members)
             sizes = np.array(self._sizes)
             if (
-                array.dtype.kind in "iu" and array.ndim == 2 and array.shape[1] == len(sizes)
+                array.dtype.kind in "iu"
+                and array.ndim == 2
+                and array.shape[1] == len(sizes)
                 and np.all((array >= 0) & (array < sizes))
-            ):  # fmt: skip
+            ):
                 return array.astype(np.intp, copy=False)
             members = array.tolist()
         text = repr(str(members)[:60])

@@ -52,10 +52,16 @@ class Pricing:
 
     @classmethod
     def of(
-        cls, workload: Workload, device: Device | Machine, *,
-        precision: str | Precision | None = None, runtime: str | Runtime | None = None,
-        engine: str | None = None, model: str | None = None, warm: bool = False,
-    ) -> Pricing:  # fmt: skip
+        cls,
+        workload: Workload,
+        device: Device | Machine,
+        *,
+        precision: str | Precision | None = None,
+        runtime: str | Runtime | None = None,
+        engine: str | None = None,
+        model: str | None = None,
+        warm: bool = False,
+    ) -> Pricing:
         """Resolve categories as `perfmodel.predict.predict` does for such a workload.
 
         Raises
@@ -76,19 +82,21 @@ class Pricing:
         setting = job.setting(workload.parameters, facts, subject.precision)
         streamed = setting.choices.get("weights", "streamed") == "streamed"
         for reason, holds in {
-            "layers share the arrays that hold their weights":
-                not bare and "arrays" in modelled.kind.network_wide,
-            "the runtime takes time for each sequence":
-                not bare and facts.get("runtime.per_sequence", 0.0),
-            "the runtime dispatches views":
-                added is not None and added.views and lowered.graph.views != 0,
-            "the runtime adds conversions or algorithms of its own":
-                added is not None and added.rewrites,
+            "layers share the arrays that hold their weights": not bare
+            and "arrays" in modelled.kind.network_wide,
+            "the runtime takes time for each sequence": not bare
+            and facts.get("runtime.per_sequence", 0.0),
+            "the runtime dispatches views": added is not None
+            and added.views
+            and lowered.graph.views != 0,
+            "the runtime adds conversions or algorithms of its own": added is not None
+            and added.rewrites,
             "layers are split over devices": facts.get("runtime.split", 1.0) != 1.0,
             "a run has several phases": len({row.phase for row in lowered.rows}) > 1,
-            "which weights stay depends on all of the network's":
-                warm and not bare and not streamed,
-        }.items():  # fmt: skip
+            "which weights stay depends on all of the network's": warm
+            and not bare
+            and not streamed,
+        }.items():
             if holds:
                 raise NotTabledError(reason)
         states = states_of(setting)
@@ -212,13 +220,17 @@ class Pricing:
         # Without a ramp there are only steps.
         share = np.where((above == below) | (not self.ramped), 1.0, share)[:, None]
         upper = sums[rows, above * ways + way]
-        return np.where(share == 1.0, upper, sums[rows, below * ways + way] * (1 - share)
-                        + upper * share)  # fmt: skip
+        return np.where(
+            share == 1.0, upper, sums[rows, below * ways + way] * (1 - share) + upper * share
+        )
 
     def opened(
-        self, workload: Workload, totals: dict[str, Value], shape: tuple[int, ...],
+        self,
+        workload: Workload,
+        totals: dict[str, Value],
+        shape: tuple[int, ...],
         rows: tuple[OperatorTable, Terms],
-    ) -> Prediction:  # fmt: skip
+    ) -> Prediction:
         """Return a prediction that has these sums over its network."""
         job = replace(self.job, workload=workload)
         return Prediction(job, totals, shape, self.setting, rows)

@@ -20,9 +20,19 @@ from perfmodel.workload.workload import Workload
 
 #: What an oracle tells; keys as the attributes of a prediction.
 METRICS = (
-    "latency_s", "energy_j", "power_w", "peak_memory_bytes", "weight_bytes", "kv_bytes",
-    "activation_bytes", "macs", "bit_operations", "tokens_per_s", "frames_per_s", "utilization",
-)  # fmt: skip
+    "latency_s",
+    "energy_j",
+    "power_w",
+    "peak_memory_bytes",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "macs",
+    "bit_operations",
+    "tokens_per_s",
+    "frames_per_s",
+    "utilization",
+)
 
 #: What a run yields a second.
 RATES = ("tokens_per_s", "frames_per_s")
@@ -34,10 +44,18 @@ TRAFFIC = "traffic_bytes."
 FEASIBLE = "feasible"
 
 #: Metrics that are a constant plus multiples of the sums.
-_AFFINE = frozenset({
-    "latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes",
-    "macs", "bit_operations",
-})  # fmt: skip
+_AFFINE = frozenset(
+    {
+        "latency_s",
+        "energy_j",
+        "peak_memory_bytes",
+        "weight_bytes",
+        "kv_bytes",
+        "activation_bytes",
+        "macs",
+        "bit_operations",
+    }
+)
 
 #: A sum at which a metric's multiple is read: large beside what stands in the constant.
 _LARGE = 1e15
@@ -61,11 +79,15 @@ def metric_faults(metrics: Sequence[str], levels: Sequence[str]) -> list[Fault]:
     """Return what is wrong with metrics as asked for; `levels` are memories with traffic."""
     known = [*METRICS, *(f"{TRAFFIC}{level}" for level in levels)]
     faults = [
-        Fault(f"unknown metric '{name}'", path=f"metrics[{i}]",
-              expected=f"one of {', '.join(known)}", suggestion=nearest(str(name), known))
+        Fault(
+            f"unknown metric '{name}'",
+            path=f"metrics[{i}]",
+            expected=f"one of {', '.join(known)}",
+            suggestion=nearest(str(name), known),
+        )
         for i, name in enumerate(metrics)
         if name not in known
-    ]  # fmt: skip
+    ]
     if not metrics:
         faults.append(Fault("no metric", path="metrics", expected=f"one of {', '.join(known)}"))
     return faults
@@ -110,9 +132,13 @@ class MetricReader:
     """
 
     def __init__(
-        self, pricing: Pricing, workload: Workload, names: Sequence[str], metrics: Sequence[str],
+        self,
+        pricing: Pricing,
+        workload: Workload,
+        names: Sequence[str],
+        metrics: Sequence[str],
         priced: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.pricing, self.workload = pricing, workload
         self.names, self.metrics = tuple(names), tuple(metrics)
         job = pricing.job

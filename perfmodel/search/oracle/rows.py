@@ -120,9 +120,13 @@ class Priced:
 
 
 def price(
-    table: OperatorTable, rows: Sequence[int], kind: Kind, settings: Sequence[Setting],
-    states: States, footprints: Sequence[float] = (0.0,),
-) -> Priced:  # fmt: skip
+    table: OperatorTable,
+    rows: Sequence[int],
+    kind: Kind,
+    settings: Sequence[Setting],
+    states: States,
+    footprints: Sequence[float] = (0.0,),
+) -> Priced:
     """Cost rows of a table in all states of their activations.
 
     Parameters
@@ -179,9 +183,13 @@ def _anchored(table: OperatorTable, rows: Sequence[int]) -> Sequence[int]:
 
 
 def _price(
-    table: OperatorTable, rows: Sequence[int], kind: Kind, settings: Sequence[Setting],
-    states: States, footprints: Sequence[float],
-) -> Priced:  # fmt: skip
+    table: OperatorTable,
+    rows: Sequence[int],
+    kind: Kind,
+    settings: Sequence[Setting],
+    states: States,
+    footprints: Sequence[float],
+) -> Priced:
     digits = _digits(table.accesses, rows)
     most = max(map(len, digits), default=0)
     combos = states.count**most
@@ -232,18 +240,31 @@ def _rows_of(table: OperatorTable, rows: Sequence[int], times: int) -> OperatorT
             index = np.array([place[int(where[i])] for i in mine], dtype=np.intp)
             moved[slot] = (index, _wide(np.asarray(elements)[mine], times, table.points))
     return OperatorTable(
-        tuple(table.rows[i] for i in rows), table.points * times, column(table.count),
-        column(table.macs), column(table.masked_macs), column(table.vector_ops),
-        column(table.scores), column(table.kernels), column(table.layers), moved, {}, {},
+        tuple(table.rows[i] for i in rows),
+        table.points * times,
+        column(table.count),
+        column(table.macs),
+        column(table.masked_macs),
+        column(table.vector_ops),
+        column(table.scores),
+        column(table.kernels),
+        column(table.layers),
+        moved,
+        {},
+        {},
         executed_macs=None if table.executed_macs is None else column(table.executed_macs),
         extents={name: column(values) for name, values in table.extents.items()},
-    )  # fmt: skip
+    )
 
 
 def _expanded(
-    table: OperatorTable, rows: Sequence[int], digits: Sequence[tuple[int, ...]], states: States,
-    combos: int, footprint: float,
-) -> OperatorTable:  # fmt: skip
+    table: OperatorTable,
+    rows: Sequence[int],
+    digits: Sequence[tuple[int, ...]],
+    states: States,
+    combos: int,
+    footprint: float,
+) -> OperatorTable:
     """Return rows of a table at every combination of states, points fastest."""
     sub = _rows_of(table, rows, combos)
     access = table.accesses

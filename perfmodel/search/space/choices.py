@@ -77,19 +77,30 @@ def configurations_of(
     graph = workload.graph()
     if share not in SHARES:
         faults.append(
-            Fault(f"no layers are shared by '{share}'", path="share",
-                  expected=f"one of {', '.join(SHARES)}", suggestion=nearest(share, SHARES))
-        )  # fmt: skip
+            Fault(
+                f"no layers are shared by '{share}'",
+                path="share",
+                expected=f"one of {', '.join(SHARES)}",
+                suggestion=nearest(share, SHARES),
+            )
+        )
     _check_words(workload, choices, faults)
     read = _Decisions(graph, choices, share, stated, faults)
     decisions = [
-        *read.weights(), *read.activations(), *read.kv(), *read.channels(), *read.others(workload),
-    ]  # fmt: skip
+        *read.weights(),
+        *read.activations(),
+        *read.kv(),
+        *read.channels(),
+        *read.others(workload),
+    ]
     if not decisions and not faults:
         faults.append(
-            Fault("nothing is decided", path="choices",
-                  expected=f"one of {', '.join(_WORDS)}, a parameter or a fact")
-        )  # fmt: skip
+            Fault(
+                "nothing is decided",
+                path="choices",
+                expected=f"one of {', '.join(_WORDS)}, a parameter or a fact",
+            )
+        )
     faults.settle()
     return ConfigurationSpace(workload.name, workload, tuple(decisions), stated)
 
@@ -97,11 +108,15 @@ def configurations_of(
 def _check_words(workload: Workload, choices: Mapping[str, Any], faults: list[Fault]) -> None:
     known = [*_WORDS, *workload.parameters]
     faults += [
-        Fault(f"'{word}' is no choice", path=f"choices.{word}",
-              expected=f"one of {', '.join(known)}, or a fact of the device",
-              suggestion=nearest(word, known))
-        for word in choices if word not in known and not is_fact(word)
-    ]  # fmt: skip
+        Fault(
+            f"'{word}' is no choice",
+            path=f"choices.{word}",
+            expected=f"one of {', '.join(known)}, or a fact of the device",
+            suggestion=nearest(word, known),
+        )
+        for word in choices
+        if word not in known and not is_fact(word)
+    ]
     faults += [
         Fault(f"both {one} and {other}", path=f"choices.{other}", expected="one of them")
         for one, other in (("weight_bits", "weight_format"), _ACTIVATIONS, _KV)
@@ -113,9 +128,13 @@ class _Decisions:
     """Makes decisions, collecting every fault."""
 
     def __init__(
-        self, graph: Graph, choices: Mapping[str, Any], share: Share,
-        precision: Precision | None, faults: FaultList,
-    ) -> None:  # fmt: skip
+        self,
+        graph: Graph,
+        choices: Mapping[str, Any],
+        share: Share,
+        precision: Precision | None,
+        faults: FaultList,
+    ) -> None:
         self.graph, self.choices, self.share = graph, choices, share
         self.precision, self.faults = precision, faults
         self.layers = layers(graph)
@@ -131,9 +150,12 @@ class _Decisions:
         experts = self._options("expert_bits", names, kinds, _expert_format)
         if "expert_bits" in self.choices and "moe" not in kinds:
             self.faults.append(
-                Fault(f"'{self.graph.name}' has no experts", path="choices.expert_bits",
-                      expected="a mixture of experts, or weight_bits")
-            )  # fmt: skip
+                Fault(
+                    f"'{self.graph.name}' has no experts",
+                    path="choices.expert_bits",
+                    expected="a mixture of experts, or weight_bits",
+                )
+            )
         formats = [
             other if kind == "moe" and other is not None else own
             for own, other, kind in zip(formats, experts, kinds, strict=True)
@@ -148,20 +170,26 @@ class _Decisions:
                 own = [self.precision.weights.name] if self.precision else [""]
                 if not self.precision and not any(f.path == "precision" for f in self.faults):
                     self.faults.append(
-                        Fault("sparsity of weights of no stated format", path="precision",
-                              expected="a precision, or weight_bits beside sparsity")
-                    )  # fmt: skip
+                        Fault(
+                            "sparsity of weights of no stated format",
+                            path="precision",
+                            expected="a precision, or weight_bits beside sparsity",
+                        )
+                    )
             options = tuple(f"{f}{z}" for f in own for z in (sparse or [""]))
-            groups.setdefault((self._shared(layer.name, layer.block, layer.kind), options),
-                              []).append(layer)  # fmt: skip
+            groups.setdefault(
+                (self._shared(layer.name, layer.block, layer.kind), options), []
+            ).append(layer)
         return [
             Decision(
-                f"{name}.weights", options, "weights",
+                f"{name}.weights",
+                options,
+                "weights",
                 tuple(w for layer in found for w in layer.weights),
                 tuple(layer.name for layer in found),
             )
             for (name, options), found in groups.items()
-        ]  # fmt: skip
+        ]
 
     def activations(self) -> list[Decision]:
         """Return decisions of activation formats."""
@@ -181,11 +209,14 @@ class _Decisions:
                 groups.setdefault(key, []).append(group)
         return [
             Decision(
-                f"{name}.activations", own, "activations", tuple(g.tensors[0] for g in together),
+                f"{name}.activations",
+                own,
+                "activations",
+                tuple(g.tensors[0] for g in together),
                 tuple(x.name for g in together for x in readers[g.name]),
             )
             for (name, own), together in groups.items()
-        ]  # fmt: skip
+        ]
 
     def kv(self) -> list[Decision]:
         """Return the decision of the format of all caches."""
@@ -195,9 +226,12 @@ class _Decisions:
         caches = tuple(n for n, t in self.graph.tensors.items() if t.role == "kv")
         if not caches:
             self.faults.append(
-                Fault(f"'{self.graph.name}' has no KV cache", path=f"choices.{word}",
-                      expected="a network with one")
-            )  # fmt: skip
+                Fault(
+                    f"'{self.graph.name}' has no KV cache",
+                    path=f"choices.{word}",
+                    expected="a network with one",
+                )
+            )
             return []
         (own,) = self._options(word, ["kv"], [""], _activation_format)
         return [] if own is None else [Decision("kv", tuple(own), "kv", caches)]
@@ -217,9 +251,15 @@ class _Decisions:
             if own is not None:
                 widths = dict.fromkeys(_width(group, fraction) for fraction in own)
                 out.append(
-                    Decision(f"{group.name}.channels", tuple(widths), "channels", (group.name,),
-                             tuple(makers[group.name]), float(group.size))
-                )  # fmt: skip
+                    Decision(
+                        f"{group.name}.channels",
+                        tuple(widths),
+                        "channels",
+                        (group.name,),
+                        tuple(makers[group.name]),
+                        float(group.size),
+                    )
+                )
         return out
 
     def others(self, workload: Workload) -> list[Decision]:
@@ -247,9 +287,12 @@ class _Decisions:
         )
 
     def _options(
-        self, word: str, names: Sequence[str], kinds: Sequence[str],
+        self,
+        word: str,
+        names: Sequence[str],
+        kinds: Sequence[str],
         read: Callable[[Any], Any],
-    ) -> list[list[Any] | None]:  # fmt: skip
+    ) -> list[list[Any] | None]:
         """Return for each name its options; None where the choice does not speak of it."""
         if word not in self.choices:
             return [None] * len(names)
@@ -264,10 +307,13 @@ class _Decisions:
             if not fits:
                 known = dict.fromkeys(f"kind:{kind}" for kind in kinds if kind)
                 self.faults.append(
-                    Fault(f"'{pattern}' fits no layer", path=f"{path}.{pattern}",
-                          expected="a name such as " + ", ".join(names[:4]),
-                          suggestion=nearest(pattern, [*names, *known]))
-                )  # fmt: skip
+                    Fault(
+                        f"'{pattern}' fits no layer",
+                        path=f"{path}.{pattern}",
+                        expected="a name such as " + ", ".join(names[:4]),
+                        suggestion=nearest(pattern, [*names, *known]),
+                    )
+                )
             for i in fits:
                 out[i] = own
         return out

@@ -63,11 +63,15 @@ class ConfigurationSpace(ChoiceSpace):
         given: dict[str, Any] = {str(k): v for k, v in native.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         names = [d.name for d in self.decisions]
         faults = [
-            Fault(f"no decision is called '{name}'", path=name, suggestion=nearest(name, names),
-                  expected=one_of(names[:8]))
+            Fault(
+                f"no decision is called '{name}'",
+                path=name,
+                suggestion=nearest(name, names),
+                expected=one_of(names[:8]),
+            )
             for name in given
             if name not in names
-        ]  # fmt: skip
+        ]
         choice: list[int] = []
         for decision in self.decisions:
             value = given.get(decision.name, decision.options[0])
@@ -78,9 +82,13 @@ class ConfigurationSpace(ChoiceSpace):
                 choice.append(labels.index(str(value)))
             else:
                 faults.append(
-                    Fault(f"'{value}' is no option", path=decision.name,
-                          expected=one_of(labels), suggestion=nearest(str(value), labels))
-                )  # fmt: skip
+                    Fault(
+                        f"'{value}' is no option",
+                        path=decision.name,
+                        expected=one_of(labels),
+                        suggestion=nearest(str(value), labels),
+                    )
+                )
         if faults:
             raise InputError(faults)
         return tuple(choice)
@@ -118,10 +126,13 @@ class ConfigurationSpace(ChoiceSpace):
         base = self.base.bind({**self.by_role(chosen, "parameter"), **settings})
         kv = self.by_role(chosen, "kv")
         made = compressed(
-            base, weights=self.by_role(chosen, "weights"),
-            activations=self.by_role(chosen, "activations"), kv=kv,
-            free=self.free, precision=self.precision_of(chosen),
-        )  # fmt: skip
+            base,
+            weights=self.by_role(chosen, "weights"),
+            activations=self.by_role(chosen, "activations"),
+            kv=kv,
+            free=self.free,
+            precision=self.precision_of(chosen),
+        )
         widths = {self.width_names[g]: w for g, w in self.by_role(chosen, "channels").items()}
         return made.bind(widths) if widths else made
 

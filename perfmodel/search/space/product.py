@@ -128,12 +128,18 @@ class ProductSpace(ChoiceSpace):
         for name, options in self._slots:
             option = formats.get(name, options[0] if len(options) == 1 else None)
             if option not in options:
-                faults.append(Fault(f"{option!r} is no option", path=f"formats.{name}",
-                                    expected=one_of(options)))  # fmt: skip
+                faults.append(
+                    Fault(
+                        f"{option!r} is no option", path=f"formats.{name}", expected=one_of(options)
+                    )
+                )
             elif len(options) > 1:
                 row.append(options.index(option))
-        faults += [Fault("is no decision", path=f"formats.{name}", suggestion=nearest(name, known))
-                   for name in formats if name not in known]  # fmt: skip
+        faults += [
+            Fault("is no decision", path=f"formats.{name}", suggestion=nearest(name, known))
+            for name in formats
+            if name not in known
+        ]
         faults.settle()
         return (*architecture, *row)
 
@@ -167,10 +173,14 @@ class ProductSpace(ChoiceSpace):
         plain = self.architectures.workload(architecture)
         label = "-".join(map(str, chosen[len(architecture) :]))
         made = Workload(
-            f"{plain.name}/{label}", ProductBuild(self, chosen), plain.parameters,
-            (plain.unit, plain.items()), precision=self.precision, origin=self.name,
+            f"{plain.name}/{label}",
+            ProductBuild(self, chosen),
+            plain.parameters,
+            (plain.unit, plain.items()),
+            precision=self.precision,
+            origin=self.name,
             notes=plain.notes,
-        )  # fmt: skip
+        )
         return made.bind(settings) if settings else made
 
 
@@ -200,9 +210,11 @@ def _graph(space: ProductSpace, choice: Choice) -> Graph:
         role = slot.rpartition(".")[2]
         chosen[role] |= dict.fromkeys(places[slot], format)
     return with_formats(
-        space.architectures.graph(architecture), chosen["weights"], chosen["activations"],
+        space.architectures.graph(architecture),
+        chosen["weights"],
+        chosen["activations"],
         precision=space.precision or None,
-    )  # fmt: skip
+    )
 
 
 @cached(GRAPH_BYTES // 16)
@@ -230,10 +242,13 @@ def _places(space: ProductSpace, architecture: Choice) -> Mapping[str, tuple[str
 
 
 def product_space(
-    architectures: ArchitectureSpace, weights: Sequence[str] = ("int8", "int4"),
-    activations: Sequence[str] = ("int8",), *,
-    stages: Mapping[str, Sequence[str]] | None = None, precision: str = "",
-) -> ProductSpace:  # fmt: skip
+    architectures: ArchitectureSpace,
+    weights: Sequence[str] = ("int8", "int4"),
+    activations: Sequence[str] = ("int8",),
+    *,
+    stages: Mapping[str, Sequence[str]] | None = None,
+    precision: str = "",
+) -> ProductSpace:
     """Return the product of a space of architectures with formats a stage.
 
     Parameters
@@ -263,8 +278,13 @@ def product_space(
         for i, text in enumerate(texts):
             read = faults.trying_at(f"{role}[{i}]", fixed_format, text)
             if read is not None and read[1] is not None and role == "activations":
-                faults.append(Fault(f"'{text}' is sparse", path=f"{role}[{i}]",
-                                    expected="a format without zeros"))  # fmt: skip
+                faults.append(
+                    Fault(
+                        f"'{text}' is sparse",
+                        path=f"{role}[{i}]",
+                        expected="a format without zeros",
+                    )
+                )
     if not weights and not activations:
         faults.append(Fault("no formats", path="weights", expected="two or more"))
     owned = {name: (name,) for name in known} if stages is None else stages
@@ -276,8 +296,13 @@ def product_space(
                     no_such(f"there is no segment '{segment}'", segment, known, f"stages.{name}")
                 )
             elif owner.setdefault(segment, name) != name:
-                faults.append(Fault(f"segment '{segment}' is in '{owner[segment]}' already",
-                                    path=f"stages.{name}", expected="one stage"))  # fmt: skip
+                faults.append(
+                    Fault(
+                        f"segment '{segment}' is in '{owner[segment]}' already",
+                        path=f"stages.{name}",
+                        expected="one stage",
+                    )
+                )
     if precision:
         faults.trying(as_precision, precision)
     faults.settle()

@@ -32,8 +32,16 @@ from perfmodel.workload.nas_spaces.base import (
 NAME = "fbnet"
 
 BLOCKS = (
-    "k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip",
-)  # fmt: skip
+    "k3_e1",
+    "k3_e1_g2",
+    "k3_e3",
+    "k3_e6",
+    "k5_e1",
+    "k5_e1_g2",
+    "k5_e3",
+    "k5_e6",
+    "skip",
+)
 SKIP = BLOCKS.index("skip")
 
 STEM = 16
@@ -43,14 +51,22 @@ LAYERS = (1, 4, 4, 4, 4, 4, 1)
 #: The two variants that HW-NAS-Bench measured.
 DATASETS: Mapping[str, Mapping[str, Any]] = {
     "cifar100": {
-        "height": 32, "width": 32, "classes": 100, "stem_stride": 1,
-        "strides": (1, 1, 2, 2, 1, 2, 1), "head": 1504,
+        "height": 32,
+        "width": 32,
+        "classes": 100,
+        "stem_stride": 1,
+        "strides": (1, 1, 2, 2, 1, 2, 1),
+        "head": 1504,
     },
     "imagenet": {
-        "height": 224, "width": 224, "classes": 1000, "stem_stride": 2,
-        "strides": (1, 2, 2, 2, 1, 2, 1), "head": 1984,
+        "height": 224,
+        "width": 224,
+        "classes": 1000,
+        "stem_stride": 2,
+        "strides": (1, 2, 2, 2, 1, 2, 1),
+        "head": 1984,
     },
-}  # fmt: skip
+}
 
 _Stride = Annotated[int, Field(ge=1, le=2)]
 
@@ -198,9 +214,14 @@ def _layer(layer: _FbnetLayer, g: ImageBuilder, x: Tensor, choice: Choice) -> Te
     if block.groups > 1:
         y = g.copy([y], y.shape, name="shuffle")
     y = g.conv_norm(
-        y, inner, block.kernel, stride=layer.stride, groups=inner, activation="relu",
+        y,
+        inner,
+        block.kernel,
+        stride=layer.stride,
+        groups=inner,
+        activation="relu",
         name="depthwise",
-    )  # fmt: skip
+    )
     y = g.conv_norm(y, layer.outputs, 1, groups=block.groups, name="project")
     return g.elementwise("add", y, x, name="add") if layer.keeps else y
 

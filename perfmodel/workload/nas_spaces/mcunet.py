@@ -93,9 +93,15 @@ def build(**settings: Any) -> StagedSpace:
         Segment("head", (0,), 1, partial(_head, MIX if checked.mix else 0, checked.classes))
     )
     return StagedSpace(
-        NAME, checked, layout.decisions, tuple(segments), (1,), layout.keys, layout.depths,
+        NAME,
+        checked,
+        layout.decisions,
+        tuple(segments),
+        (1,),
+        layout.keys,
+        layout.depths,
         layout.places,
-    )  # fmt: skip
+    )
 
 
 def _stem(channels: tuple[int, ...], g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:

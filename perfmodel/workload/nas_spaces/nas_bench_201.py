@@ -193,9 +193,14 @@ def build(*, dataset: str = "cifar10", **settings: Any) -> NasBench201:
             segments.append(Segment(f"reduction{i}", (), 1, partial(_reduction, channels)))
         segments.append(
             Segment(
-                f"cells{i + 1}", edges, CELLS, built, kin, frozenset({"conv", "pool"}),
+                f"cells{i + 1}",
+                edges,
+                CELLS,
+                built,
+                kin,
+                frozenset({"conv", "pool"}),
             )
-        )  # fmt: skip
+        )
     segments.append(Segment("head", (), 1, partial(_head, checked.classes)))
     return NasBench201(NAME, checked, decisions, tuple(segments))
 
@@ -402,15 +407,16 @@ def _parse(text: str) -> Choice:
     faults: list[Fault] = []
     nodes = text.strip().split("+")
     if len(nodes) != 3:
-        faults.append(
-            Fault(f"{len(nodes)} nodes in {text!r}", expected="3, joined by '+'")
-        )  # fmt: skip
+        faults.append(Fault(f"{len(nodes)} nodes in {text!r}", expected="3, joined by '+'"))
     choice: list[int] = []
     for node, part in enumerate(nodes[:3], 1):
         part = part.strip()
         if not (part.startswith("|") and part.endswith("|") and len(part) > 1):
-            faults.append(Fault(f"{part!r} is no node", path=f"node {node}",
-                                expected="'|operation~source|...|'"))  # fmt: skip
+            faults.append(
+                Fault(
+                    f"{part!r} is no node", path=f"node {node}", expected="'|operation~source|...|'"
+                )
+            )
         inputs = part.strip("|").split("|")
         if len(inputs) != node:
             faults.append(Fault(f"{len(inputs)} edges", path=f"node {node}", expected=f"{node}"))

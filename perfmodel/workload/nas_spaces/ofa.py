@@ -76,18 +76,29 @@ def build(**settings: Any) -> StagedSpace:
         segments.append(
             Segment(
                 f"stage{place.stage + 1}.block{place.position + 1}",
-                (layout.depths[place.stage], place.kernel, place.expand), 1,
+                (layout.depths[place.stage], place.kernel, place.expand),
+                1,
                 partial(_block, place.position, block),
             )
-        )  # fmt: skip
+        )
     segments.append(
-        Segment("head", (), 1, partial(_head, rounded(FINAL * wide), rounded(LAST * wide),
-                                       checked.classes))
-    )  # fmt: skip
+        Segment(
+            "head",
+            (),
+            1,
+            partial(_head, rounded(FINAL * wide), rounded(LAST * wide), checked.classes),
+        )
+    )
     return StagedSpace(
-        NAME, checked, layout.decisions, tuple(segments), (0,), layout.keys, layout.depths,
+        NAME,
+        checked,
+        layout.decisions,
+        tuple(segments),
+        (0,),
+        layout.keys,
+        layout.depths,
         layout.places,
-    )  # fmt: skip
+    )
 
 
 def _stem(channels: int, g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:

@@ -147,17 +147,23 @@ class StagedSpace(ArchitectureSpace):
         }
         wanted |= {key: [i] for i, key in enumerate(self.keys)}
         faults += [
-            Fault("unknown key", path=str(key), expected=one_of(wanted),
-                  suggestion=nearest(str(key), wanted))
-            for key in entry if key not in wanted
-        ]  # fmt: skip
+            Fault(
+                "unknown key",
+                path=str(key),
+                expected=one_of(wanted),
+                suggestion=nearest(str(key), wanted),
+            )
+            for key in entry
+            if key not in wanted
+        ]
         choice = [0] * len(self.decisions)
         for key, indices in wanted.items():
             if key not in entry:
                 faults.append(Fault("is missing", path=key))
                 continue
-            for i, option in zip(indices, self._options(entry[key], key, indices, faults),
-                                 strict=False):  # fmt: skip
+            for i, option in zip(
+                indices, self._options(entry[key], key, indices, faults), strict=False
+            ):
                 choice[i] = option
         if faults:
             raise InputError(faults)
@@ -196,9 +202,12 @@ class StagedSpace(ArchitectureSpace):
             if not least <= len(blocks) <= most or any(len(_items(b)) != 2 for b in blocks):
                 if stage < len(stages):
                     faults.append(
-                        Fault("is no list of [kernel, expansion]", path=f"stages.{stage}",
-                              expected=f"{least} to {most} of them")
-                    )  # fmt: skip
+                        Fault(
+                            "is no list of [kernel, expansion]",
+                            path=f"stages.{stage}",
+                            expected=f"{least} to {most} of them",
+                        )
+                    )
                 blocks = [(KERNELS[0], EXPANDS[0])] * least
             left_out = [(KERNELS[0], EXPANDS[0])] * (most - len(blocks))
             for kernel, expand in (*blocks, *left_out):
@@ -228,9 +237,13 @@ class StagedSpace(ArchitectureSpace):
             made.append(0)
             near = min(options, key=lambda o: abs(o - value)) if number else ""
             faults.append(
-                Fault(f"{value!r} is no option", path=key if outer else f"{key}.{at}",
-                      expected=one_of(map(str, options)), suggestion=str(near))
-            )  # fmt: skip
+                Fault(
+                    f"{value!r} is no option",
+                    path=key if outer else f"{key}.{at}",
+                    expected=one_of(map(str, options)),
+                    suggestion=str(near),
+                )
+            )
         return made
 
 

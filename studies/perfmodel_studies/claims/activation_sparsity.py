@@ -29,13 +29,25 @@ TITAN_XP_ROOM: Final = 11.0e9
 def titan_xp() -> pm.Device:
     """Return NVIDIA's Titan Xp by its data sheet: 3840 cores at 1582 MHz, 547.6 GB/s, 12 GB."""
     rate = 2 * 3840 * 1.582e9
-    return pm.Device.model_validate({
-        "name": "titan_xp", "confidence": "datasheet", "source": "nvidia",
-        "sources": {"nvidia": "NVIDIA Titan Xp, specifications"},
-        "engines": [{"name": "gpu", "kind": "roofline", "peaks": {"fp32": rate}}],
-        "memories": [{"name": "gddr", "kind": "dram", "roles": ["main"], "feeds": ["gpu"],
-                      "capacity": 12 * 2**30, "bandwidth": 547.6e9}],
-    })  # fmt: skip
+    return pm.Device.model_validate(
+        {
+            "name": "titan_xp",
+            "confidence": "datasheet",
+            "source": "nvidia",
+            "sources": {"nvidia": "NVIDIA Titan Xp, specifications"},
+            "engines": [{"name": "gpu", "kind": "roofline", "peaks": {"fp32": rate}}],
+            "memories": [
+                {
+                    "name": "gddr",
+                    "kind": "dram",
+                    "roles": ["main"],
+                    "feeds": ["gpu"],
+                    "capacity": 12 * 2**30,
+                    "bandwidth": 547.6e9,
+                }
+            ],
+        }
+    )
 
 
 def predicted() -> dict[str, float]:
@@ -45,13 +57,13 @@ def predicted() -> dict[str, float]:
     dense = _token_s("opt_6_7b", titan_xp(), 1.0)
     spilled = max(pm.workload("opt_6_7b").weights * 2 - TITAN_XP_ROOM, 0.0)
     return {
-        "coreinfer_llama_2_70b_a100": 1.0 / (
-            _token_s("llama_2_70b", "a100", CORE_SHARE) + 80 * layer_s),
+        "coreinfer_llama_2_70b_a100": 1.0
+        / (_token_s("llama_2_70b", "a100", CORE_SHARE) + 80 * layer_s),
         "coreinfer_opt_6_7b_titan_xp": 1.0 / (sparse + 32 * layer_s),
         "powerinfer_opt_6_7b_titan_xp": 1.0 / (sparse + PREDICTOR_S + 32 * layer_s),
         "transformers_opt_6_7b_titan_xp": 1.0 / (dense + 32 * layer_s + spilled / PCIE_3),
         "dense_relullama_70b_i9": 1.0 / _token_s("llama_2_70b", "core_i9_13900k", 1.0),
-    }  # fmt: skip
+    }
 
 
 def fitted_layer_s() -> float:

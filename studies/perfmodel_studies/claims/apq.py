@@ -62,13 +62,21 @@ def layer(row: TableRow) -> tuple[float, float]:
         x = g.elementwise("relu", x)
     groups = row.in_channels if row.in_channels == row.out_channels else 1
     y = g.conv(
-        x, row.out_channels, row.kernel, stride=row.stride, padding=row.kernel // 2, groups=groups,
+        x,
+        row.out_channels,
+        row.kernel,
+        stride=row.stride,
+        padding=row.kernel // 2,
+        groups=groups,
         bias=False,
-    )  # fmt: skip
+    )
     g.output(y)
     graph = g.build()
-    found = pm.predict(pm.Workload("layer", lambda _: graph, {}), pm.hardware(DEVICE),
-                    precision=f"w=int{row.weight_bits},a=int{row.input_bits}")  # fmt: skip
+    found = pm.predict(
+        pm.Workload("layer", lambda _: graph, {}),
+        pm.hardware(DEVICE),
+        precision=f"w=int{row.weight_bits},a=int{row.input_bits}",
+    )
     table, facts = found.table, found.machine.facts
     at = int(np.argmax(np.asarray(table["macs"], dtype=float)))
     seconds = float(table["row_s"][at])

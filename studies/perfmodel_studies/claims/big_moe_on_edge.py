@@ -60,9 +60,13 @@ QWEN: Final = Geometry(LAYERS, WHOLE_MIB * _MIB / (LAYERS * 8), ATTENTION, EXPER
 
 
 def wall_s(
-    channel: StreamChannel, compute: float, mib: float, experts: int, overlapped: bool,
+    channel: StreamChannel,
+    compute: float,
+    mib: float,
+    experts: int,
+    overlapped: bool,
     geometry: Geometry = QWEN,
-) -> float:  # fmt: skip
+) -> float:
     """Return seconds of a token: attention, then experts, at once or matrix by matrix."""
     random = np.random.default_rng(0)
     g, whole = geometry, geometry.expert_bytes

@@ -75,9 +75,11 @@ def step(name: str, model: str, phase: str, *, joined: bool = False) -> Cost:
     sizes = {"prompt": PROMPT} if phase == "prefill" else {"context": PROMPT}
     cache_format = "int8" if serial and not joined else "fp16"
     found = pm.predict(
-        pm.workload(model, phase=phase, batch=1, **sizes), machine,
-        precision=_precision(bits, serial, cache_format), flash_attention=True,
-    )  # fmt: skip
+        pm.workload(model, phase=phase, batch=1, **sizes),
+        machine,
+        precision=_precision(bits, serial, cache_format),
+        flash_attention=True,
+    )
     table, facts = found.table, found.machine.facts
     kinds = np.array([str(kind) for kind in table["kind"]])
     count = np.asarray(table["count"], dtype=float) * np.isin(kinds, ("gemm", "attention"))
@@ -110,8 +112,10 @@ def speedup(over: str, *, joined: bool) -> float:
     A text is a prompt of 256 tokens and 20 more.
     """
     ratios: list[float] = []
-    sides = [[costs(n, phase, joined and phase == "prefill") for phase in ("prefill", "decode")]
-             for n in (over, "bitmod_lossy")]  # fmt: skip
+    sides = [
+        [costs(n, phase, joined and phase == "prefill") for phase in ("prefill", "decode")]
+        for n in (over, "bitmod_lossy")
+    ]
     for tokens in (0, GENERATED):
         of_base, of_bitmod = (
             [p.cycles + tokens * d.cycles for p, d in zip(*side, strict=True)] for side in sides

@@ -13,8 +13,14 @@ from perfmodel.kinds.nand.events import FlashChannel, NandSimulationResult, simu
 from perfmodel.kinds.nand.timeline import channel_of, geometry
 
 MODELS = (
-    "opt_6_7b", "opt_13b", "opt_30b", "opt_66b", "llama_2_7b", "llama_2_13b", "llama_2_70b",
-)  # fmt: skip
+    "opt_6_7b",
+    "opt_13b",
+    "opt_30b",
+    "opt_66b",
+    "llama_2_7b",
+    "llama_2_13b",
+    "llama_2_70b",
+)
 
 #: Share of a token's requests that the event simulation plays.
 _PART = 0.03

@@ -28,9 +28,15 @@ def product(inner: int, outer: int, vectors: int = 1) -> pm.Workload:
 
 
 def on_macro(
-    device: str, inner: int, outer: int, weight_bits: float, input_bits: float, *,
-    vectors: int = 1, **facts: float,
-) -> pm.Prediction:  # fmt: skip
+    device: str,
+    inner: int,
+    outer: int,
+    weight_bits: float,
+    input_bits: float,
+    *,
+    vectors: int = 1,
+    **facts: float,
+) -> pm.Prediction:
     """Return the prediction of one matrix on a device's arrays, with facts of them set."""
     changed = {f"engines.arrays.{name}": value for name, value in facts.items()}
     precision = parse_precision("int8").with_bits(weights=weight_bits, activations=input_bits)
@@ -53,16 +59,29 @@ def colonnade(
 ) -> pm.Prediction:
     """Return Colonnade with as many weights of some bits as its columns hold."""
     return on_macro(
-        "cim_colonnade_65nm", 128, 128 // (bits + 7), bits, inputs or bits, registers=registers,
+        "cim_colonnade_65nm",
+        128,
+        128 // (bits + 7),
+        bits,
+        inputs or bits,
+        registers=registers,
         voltage=voltage,
-    )  # fmt: skip
+    )
 
 
 def sinangil(output: float, voltage: float) -> pm.Prediction:
     """Return Sinangil's macro at a mean output of 0 to 15: inputs and weights are its root."""
     density = 0.25 * output**0.5
-    return on_macro("cim_sinangil_7nm", 64, 16, 4, 4, voltage=voltage, input_density=density,
-                    weight_density=density)  # fmt: skip
+    return on_macro(
+        "cim_sinangil_7nm",
+        64,
+        16,
+        4,
+        4,
+        voltage=voltage,
+        input_density=density,
+        weight_density=density,
+    )
 
 
 def neurram(outputs: int, inputs: int, phases: int = 2) -> pm.Prediction:

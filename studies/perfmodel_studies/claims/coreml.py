@@ -38,11 +38,19 @@ class CoreMlLatency(NamedTuple):
 
 
 _IPHONE_12 = {
-    "mobileone_s0": 0.79, "mobileone_s1": 0.89, "mobileone_s2": 1.18, "mobileone_s3": 1.53,
-    "mobileone_s4": 1.86, "efficientformer_l1": 1.6, "efficientformer_l3": 3.0,
-    "efficientformer_l7": 7.0, "efficientformerv2_s0": 0.9, "efficientformerv2_s1": 1.1,
-    "efficientformerv2_s2": 1.6, "efficientformerv2_l": 2.7,
-}  # fmt: skip
+    "mobileone_s0": 0.79,
+    "mobileone_s1": 0.89,
+    "mobileone_s2": 1.18,
+    "mobileone_s3": 1.53,
+    "mobileone_s4": 1.86,
+    "efficientformer_l1": 1.6,
+    "efficientformer_l3": 3.0,
+    "efficientformer_l7": 7.0,
+    "efficientformerv2_s0": 0.9,
+    "efficientformerv2_s1": 1.1,
+    "efficientformerv2_s2": 1.6,
+    "efficientformerv2_l": 2.7,
+}
 _FOLDED: Mapping[str, float | int | str] = {"batch_norm": "folded"}
 #: Name of a claim -> what was measured; the rows that constants are fitted on.
 ROWS: Mapping[str, CoreMlLatency] = {
@@ -62,7 +70,7 @@ OTHERS: Mapping[str, CoreMlLatency] = {
     "efficientnet_b0": CoreMlLatency("efficientnet_b0", _FOLDED, "apple_a14", 2.7e-3),
     "deit_t": CoreMlLatency("deit_tiny_patch16_224", {}, "apple_a14", 9.2e-3),
     "deit_s": CoreMlLatency("deit_small_patch16_224", {}, "apple_a14", 11.8e-3),
-}  # fmt: skip
+}
 
 
 class _Parts(NamedTuple):
@@ -83,12 +91,16 @@ def network(row: CoreMlLatency) -> pm.Workload:
 @lru_cache(maxsize=64)
 def _parts(name: str) -> _Parts:
     row = ROWS.get(name) or OTHERS[name]
-    machine = pm.hardware(row.device).machine("coreml").vary(
-        {f"runtime.efficiency.{key}": 1.0 for key in (*PRODUCTS, "bandwidth")}
-    )  # fmt: skip
+    machine = (
+        pm.hardware(row.device)
+        .machine("coreml")
+        .vary({f"runtime.efficiency.{key}": 1.0 for key in (*PRODUCTS, "bandwidth")})
+    )
     table = pm.predict(network(row), machine, precision="fp16").table
-    columns = {key: np.asarray(table[key], dtype=np.float64) for key in (
-        "count", "matrix_s", "vector_s", "ane_sram_s", "slc_s", "dram_s")}  # fmt: skip
+    columns = {
+        key: np.asarray(table[key], dtype=np.float64)
+        for key in ("count", "matrix_s", "vector_s", "ane_sram_s", "slc_s", "dram_s")
+    }
     near = np.maximum(columns["ane_sram_s"], columns["slc_s"])
     return _Parts(
         columns["count"], columns["matrix_s"], columns["vector_s"], near, columns["dram_s"]

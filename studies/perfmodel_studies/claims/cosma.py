@@ -197,9 +197,12 @@ def solve(
         As `perfmodel.schedule.run.schedule` takes them.
     """
     return schedule(
-        network(name), capacity=memories(name).of(memory), method=method, in_place=False,
+        network(name),
+        capacity=memories(name).of(memory),
+        method=method,
+        in_place=False,
         time_limit_s=time_limit_s,
-    )  # fmt: skip
+    )
 
 
 def compare(name: str, memory: Memory, found: Schedule | None = None) -> CosmaComparison:
@@ -208,12 +211,17 @@ def compare(name: str, memory: Memory, found: Schedule | None = None) -> CosmaCo
     capacity, p = memories(name).of(memory), problem(name)
     alone = baselines(name, memory, addresses=False)
     return CosmaComparison(
-        name, memory, capacity, found.trace.cost_bytes, found.lower_bound_bytes, found.proved,
+        name,
+        memory,
+        capacity,
+        found.trace.cost_bytes,
+        found.lower_bound_bytes,
+        found.proved,
         found.layout is not None and found.layout.packed,
         {key: b.cost_bytes for key, b in baselines(name, memory).items()},
         {key: b.cost_bytes for key, b in alone.items()},
         {key: arena_height(p, _script(b)) <= capacity for key, b in alone.items()},
-    )  # fmt: skip
+    )
 
 
 def _script(made: Baseline) -> Script:
@@ -227,8 +235,9 @@ def baselines(
     """Return the four baselines of a network at a capacity, by order and replacement."""
     sizes = memories(name)
     orders: dict[Order, Order | tuple[int, ...]] = {
-        "natural": "natural", "minimum-peak": sizes.peak.solution or (),
-    }  # fmt: skip
+        "natural": "natural",
+        "minimum-peak": sizes.peak.solution or (),
+    }
     return {
         (order, replacement): baseline(
             problem(name), sizes.of(memory), orders[order], replacement, addresses=addresses

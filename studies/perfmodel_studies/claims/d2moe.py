@@ -62,9 +62,7 @@ def predicted() -> dict[str, float]:
             total, busy = seconds(asked, middle, hottest_first)
             low, high = (middle, high) if busy / total < share else (low, middle)
         hot, busy = seconds(asked, low, hottest_first)
-        loading = sum(
-            item.io_s for layer in asked for item in bit_slices(layer, SLICES, 1.0, low)
-        )  # fmt: skip
+        loading = sum(item.io_s for layer in asked for item in bit_slices(layer, SLICES, 1.0, low))
         out[f"over_natural_{requests}"] = seconds(asked, low, natural)[0] / hot
         out[f"over_serial_{requests}"] = (loading + busy) / hot
         out[f"of_least_{requests}"] = seconds(asked, low, johnson)[0] / hot

@@ -10,9 +10,16 @@ from perfmodel_studies.row_stationary.pe_sets import Sharing, run_sets
 
 #: (rows, channels, stride) of the depthwise layers; channels after the pointwise one that follows.
 _DEPTHWISE = (
-    (112, 32, 1, 64), (112, 64, 2, 128), (56, 128, 1, 128), (56, 128, 2, 256), (28, 256, 1, 256),
-    (28, 256, 2, 512), *((14, 512, 1, 512),) * 5, (14, 512, 2, 1024), (7, 1024, 1, 1024),
-)  # fmt: skip
+    (112, 32, 1, 64),
+    (112, 64, 2, 128),
+    (56, 128, 1, 128),
+    (56, 128, 2, 256),
+    (28, 256, 1, 256),
+    (28, 256, 2, 512),
+    *((14, 512, 1, 512),) * 5,
+    (14, 512, 2, 1024),
+    (7, 1024, 1, 1024),
+)
 
 
 class DracoUtilization(NamedTuple):
@@ -47,10 +54,17 @@ def mobilenet(size: int, sharing: Sharing, group: int = 1) -> DracoUtilization:
     for kind, shape in layers:
         groups, filters, inputs, high, wide, kernel = map(float, shape)
         found = run_sets(
-            groups=groups, filters=filters, channels=inputs, out_rows=high, out_columns=wide,
-            kernel_rows=kernel, kernel_columns=kernel, height=float(size), width=float(size),
+            groups=groups,
+            filters=filters,
+            channels=inputs,
+            out_rows=high,
+            out_columns=wide,
+            kernel_rows=kernel,
+            kernel_columns=kernel,
+            height=float(size),
+            width=float(size),
             sharing=kind,
-        )  # fmt: skip
+        )
         cycles.append(float(found.cycles))
         shares.append(float(found.utilization))
         done += groups * filters * inputs * high * wide * kernel**2

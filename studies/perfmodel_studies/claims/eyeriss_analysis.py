@@ -17,9 +17,19 @@ _CONNECTED = {"FC1": (256, 6, 4096), "FC2": (4096, 1, 4096), "FC3": (4096, 1, 10
 def predicted() -> dict[str, float]:
     """Return claim -> 10^9 products' worth of energy, of main memory and of the registers."""
     engine = pm.hardware("eyeriss_256").machine()
-    facts = {name: engine.facts[f"engines.{engine.engine}.{name}"] for name in (
-        "height", "width", "filter_words", "input_words", "sum_words", "filter_bus", "input_bus",
-        "sum_bus")}  # fmt: skip
+    facts = {
+        name: engine.facts[f"engines.{engine.engine}.{name}"]
+        for name in (
+            "height",
+            "width",
+            "filter_words",
+            "input_words",
+            "sum_words",
+            "filter_bus",
+            "input_bus",
+            "sum_bus",
+        )
+    }
     words = (
         engine.facts[f"engines.{engine.engine}.buffer"]
         / engine.facts[f"engines.{engine.engine}.word"]

@@ -26,9 +26,16 @@ DATA_SHEET: Final = BlockRates(15.75e9, 15.75e9, 2e9, 1e9, 65e12, 65e12, float("
 #: Defaults of the authors' cost model, which they fitted by gradient descent to runs on this
 #: machine (cost_model.py of their repository, in GiB and 10**12).
 FITTED: Final = BlockRates(
-    12.89 * _GIB, 0.97 * _GIB, 0.473 * _GIB, 0.746 * _GIB, 21.24e12, 9.97e12, 0.0123e12, 4.3e12,
+    12.89 * _GIB,
+    0.97 * _GIB,
+    0.473 * _GIB,
+    0.746 * _GIB,
+    21.24e12,
+    9.97e12,
+    0.0123e12,
+    4.3e12,
     0.079e12,
-)  # fmt: skip
+)
 GENERATED: Final = 32
 #: Bytes a second from a host over PCIe 4.0 x16: 31.5 GB/s less the headers of packets, as copies
 #: from pinned memory usually reach.
@@ -37,11 +44,17 @@ A100_MODELS: Final = ("opt_6_7b", "opt_13b", "opt_30b", "opt_66b")
 
 #: Prompt -> policy of the runs: (GPU batch, batches, weights on GPU, host and disk).
 POLICIES: Final = {
-    "30b": {256: (160, 2, (0.1, 0.9, 0.0)), 512: (48, 3, (0.2, 0.8, 0.0)),
-            1024: (20, 4, (0.04, 0.96, 0.0))},
-    "175b": {256: (64, 8, (0.0, 0.5, 0.5)), 512: (32, 8, (0.0, 0.5, 0.5)),
-             1024: (12, 12, (0.0, 0.5, 0.5))},
-}  # fmt: skip
+    "30b": {
+        256: (160, 2, (0.1, 0.9, 0.0)),
+        512: (48, 3, (0.2, 0.8, 0.0)),
+        1024: (20, 4, (0.04, 0.96, 0.0)),
+    },
+    "175b": {
+        256: (64, 8, (0.0, 0.5, 0.5)),
+        512: (32, 8, (0.0, 0.5, 0.5)),
+        1024: (12, 12, (0.0, 0.5, 0.5)),
+    },
+}
 
 
 def run(model: str, prompt: int, rates: BlockRates) -> BlockTimes:
@@ -50,9 +63,7 @@ def run(model: str, prompt: int, rates: BlockRates) -> BlockTimes:
     # OPT-30B keeps its cache on the host, OPT-175B on the disk; activations are on the host.
     kv = (0.0, 1.0, 0.0) if model == "30b" else (0.0, 0.0, 1.0)
     policy = BlockPolicy(batch, batches, weights, kv, (0.0, 1.0, 0.0), attention_on_host=True)
-    return block_schedule(
-        OPT_30B if model == "30b" else OPT_175B, policy, rates, prompt, GENERATED
-    )  # fmt: skip
+    return block_schedule(OPT_30B if model == "30b" else OPT_175B, policy, rates, prompt, GENERATED)
 
 
 def offloaded(model: str) -> float:

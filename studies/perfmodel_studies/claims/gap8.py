@@ -9,13 +9,22 @@ import perfmodel as pm
 
 #: Clocks an iteration on one core (gap_sdk).
 _ONE_CORE: Final = {
-    "conv": 922413.0, "conv_vectorial": 177410.0, "product": 57651.0,
-    "product_vectorial": 14659.0, "pool": 25738.0,
-}  # fmt: skip
+    "conv": 922413.0,
+    "conv_vectorial": 177410.0,
+    "product": 57651.0,
+    "product_vectorial": 14659.0,
+    "pool": 25738.0,
+}
 _CLASSICAL: Final = (
-    "svm_linear_digits", "svm_rbf_digits", "svm_poly_digits", "knn_digits", "k_means_digits",
-    "logistic_digits", "naive_bayes_digits", "random_forest_digits",
-)  # fmt: skip
+    "svm_linear_digits",
+    "svm_rbf_digits",
+    "svm_poly_digits",
+    "knn_digits",
+    "k_means_digits",
+    "logistic_digits",
+    "naive_bayes_digits",
+    "random_forest_digits",
+)
 _ENGINE: Final = "engines.cpu."
 
 
@@ -31,8 +40,9 @@ def predicted() -> dict[str, float]:
     lanes = float(facts[_ENGINE + "simd_macs"])
     ratios = [_classical(name) for name in _CLASSICAL]
     speed_up = fmean(r[0] for r in ratios)
-    frontnet = pm.predict(pm.workload("frontnet_160x32"), pm.hardware("gap8"), runtime="dory",
-                       precision="int8")  # fmt: skip
+    frontnet = pm.predict(
+        pm.workload("frontnet_160x32"), pm.hardware("gap8"), runtime="dory", precision="int8"
+    )
     return {
         **eight,
         "product_vectorial": _ONE_CORE["product"] / lanes,
@@ -57,6 +67,7 @@ def _classical(name: str) -> tuple[float, float, float]:
     soft = clocks("gap8", "gap_flow", 1.0)
     native = clocks("pulp_open", "gap_flow", 1.0)
     return (
-        soft / clocks("gap8", "gap_flow"), soft / native,
+        soft / clocks("gap8", "gap_flow"),
+        soft / native,
         clocks("stm32l4r5", "mcu_library") / clocks("pulp_open", "gap_flow"),
-    )  # fmt: skip
+    )

@@ -33,8 +33,13 @@ BANDWIDTH: Final = 12.8e9
 _BASE, _FAST = 4e9, 100e9
 _FILE: Final = Path(__file__).parent / "high_frequency_cores_runs.csv"
 _COUNTS: Final = (
-    "fetches", "l2_accesses", "l3_accesses", "fetch_misses", "data_misses", "prefetched",
-)  # fmt: skip
+    "fetches",
+    "l2_accesses",
+    "l3_accesses",
+    "fetch_misses",
+    "data_misses",
+    "prefetched",
+)
 
 CORES: Final = ("o3", "in_order")
 WORKLOADS: Final[tuple[str, ...]] = ("bt", "lu", "ft", "is", "cg", "minisat", "tc", "bfs")
@@ -60,9 +65,12 @@ LAW: Final[Mapping[str, Mapping[str, float]]] = {
 ALONE: Final = {"o3": ("fetch", "refill", "share"), "in_order": ("far", "share")}
 #: Start, lowest and highest value of a fit.
 _RANGE: Final = {
-    "parallelism": (1.6, 1.0, 10.0), "fetch": (0.5, 1e-4, 60.0), "refill": (0.5, 1e-4, 60.0),
-    "far": (2.0, 1e-4, 60.0), "share": (0.4, 1e-4, 1.0),
-}  # fmt: skip
+    "parallelism": (1.6, 1.0, 10.0),
+    "fetch": (0.5, 1e-4, 60.0),
+    "refill": (0.5, 1e-4, 60.0),
+    "far": (2.0, 1e-4, 60.0),
+    "share": (0.4, 1e-4, 1.0),
+}
 
 
 def counts(core: str) -> CoreProfile:

@@ -99,10 +99,15 @@ def _costs(system_w: float) -> dict[str, float]:
 
 def _table(head: str, owned: Ownership, i: int | None) -> dict[str, float]:
     names = {
-        "node": "node_usd", "infrastructure": "infrastructure_usd", "capex": "capex_usd",
-        "respin": "update_usd", "electricity": "electricity_usd", "maintenance": "maintenance_usd",
-        "static": "static_usd", "updated": "updated_usd",
-    }  # fmt: skip
+        "node": "node_usd",
+        "infrastructure": "infrastructure_usd",
+        "capex": "capex_usd",
+        "respin": "update_usd",
+        "electricity": "electricity_usd",
+        "maintenance": "maintenance_usd",
+        "static": "static_usd",
+        "updated": "updated_usd",
+    }
     out: dict[str, float] = {}
     for name, attribute in names.items():
         both = np.broadcast_to(np.asarray(getattr(owned, attribute), dtype=float), 2)

@@ -34,7 +34,7 @@ SCHEMES: Final = {
         120: (32, (36, 39, 42, 45, 48, 51, 54, 57), (1, 1, 1, 1, 0.5, 1, 1, 1)),
         148: (45, (36, 39, 42, 45, 48, 51, 54, 57), (1,) * 8),
     },
-}  # fmt: skip
+}
 #: The scheme whose peaks are compared.
 _COMPARED: Final = 99
 

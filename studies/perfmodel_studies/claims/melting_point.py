@@ -47,9 +47,7 @@ class Phone(NamedTuple):
     def node(self) -> ThermalNode:
         """The phone as one warm body, at its limit when its surface is as warm as was seen."""
         resistance = natural_convection_resistance(self.surface, self.height, SURFACE_CELSIUS)
-        return ThermalNode(
-            resistance, self.mass * SPECIFIC_HEAT, ROOM_CELSIUS, SURFACE_CELSIUS
-        )  # fmt: skip
+        return ThermalNode(resistance, self.mass * SPECIFIC_HEAT, ROOM_CELSIUS, SURFACE_CELSIUS)
 
 
 IPHONE_14_PRO = Phone(0.1475, 0.0715, 0.00785, 0.206)

@@ -7,13 +7,25 @@ import perfmodel as pm
 
 def predicted() -> dict[str, float]:
     """Return claim -> milliseconds."""
-    card = pm.Device.model_validate({
-        "name": "a10", "confidence": "datasheet", "source": "nvidia",
-        "sources": {"nvidia": "NVIDIA A10 Tensor Core GPU, data sheet"},
-        "engines": [{"name": "gpu", "kind": "roofline", "peaks": {"fp32": 31.2e12}}],
-        "memories": [{"name": "gddr", "kind": "dram", "roles": ["main"], "feeds": ["gpu"],
-                      "capacity": 24e9, "bandwidth": 600e9}],
-    })  # fmt: skip
+    card = pm.Device.model_validate(
+        {
+            "name": "a10",
+            "confidence": "datasheet",
+            "source": "nvidia",
+            "sources": {"nvidia": "NVIDIA A10 Tensor Core GPU, data sheet"},
+            "engines": [{"name": "gpu", "kind": "roofline", "peaks": {"fp32": 31.2e12}}],
+            "memories": [
+                {
+                    "name": "gddr",
+                    "kind": "dram",
+                    "roles": ["main"],
+                    "feeds": ["gpu"],
+                    "capacity": 24e9,
+                    "bandwidth": 600e9,
+                }
+            ],
+        }
+    )
     found = pm.predict(
         pm.workload("bert_base", tokens=128), card, precision="fp32", runtime="generic"
     )

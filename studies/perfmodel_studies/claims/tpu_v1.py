@@ -9,8 +9,11 @@ from perfmodel.workload import ExecutionSemantics, Graph, GraphBuilder
 
 #: Network -> matrix layers, weights, batch (the paper's table 1).
 NETWORKS = {
-    "mlp0": (5, 20e6, 200), "mlp1": (4, 5e6, 168), "lstm0": (24, 52e6, 64), "lstm1": (37, 34e6, 96),
-}  # fmt: skip
+    "mlp0": (5, 20e6, 200),
+    "mlp1": (4, 5e6, 168),
+    "lstm0": (24, 52e6, 64),
+    "lstm1": (37, 34e6, 96),
+}
 
 
 def predicted() -> dict[str, float]:
@@ -21,17 +24,19 @@ def predicted() -> dict[str, float]:
         found = pm.predict(square_layers(layers, round((weights / layers) ** 0.5), batch), machine)
         out[f"{name}_tops"] = 2e-12 * float(found.macs) / float(found.latency_s)
     for claim, fact in (
-        ("memory_4x", "memories.weight_memory.bandwidth"), ("clock_4x", "engines.mxu.clock"),
-    ):  # fmt: skip
+        ("memory_4x", "memories.weight_memory.bandwidth"),
+        ("clock_4x", "engines.mxu.clock"),
+    ):
         out[claim] = _gain(machine, machine.vary({fact: 4.0 * machine[fact]}))
     matrix = square_layers(1, 600, 96)
     out["matrix_600_us"] = 1e6 * _weights_s(matrix, machine)
     larger = machine.vary(
         {
-            "engines.mxu.height": 512, "engines.mxu.width": 512,
+            "engines.mxu.height": 512,
+            "engines.mxu.width": 512,
             "engines.mxu.weight_buffer": 4 * 512 * 512,
         }
-    )  # fmt: skip
+    )
     out["matrix_600_on_512_us"] = 1e6 * _weights_s(matrix, larger)
     return out
 

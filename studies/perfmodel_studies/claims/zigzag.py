@@ -16,9 +16,14 @@ def predicted() -> dict[str, float]:
     found: dict[str, float] = {}
     for name in ACCELERATORS:
         mapped = map_network(
-            network, KNOWN[name](), search="loma", objective="latency", loops=6,
-            widths=Widths(1.0, 1.0, 1.0, 2.0), accounting="zigzag",
-        )  # fmt: skip
+            network,
+            KNOWN[name](),
+            search="loma",
+            objective="latency",
+            loops=6,
+            widths=Widths(1.0, 1.0, 1.0, 2.0),
+            accounting="zigzag",
+        )
         found[f"{name}_uj"] = 1e6 * mapped.energy_j
         found[f"{name}_kilocycles"] = mapped.latency_cycles / 1e3
     return found

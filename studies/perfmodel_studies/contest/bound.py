@@ -71,9 +71,10 @@ def _times(instance: Instance, tensor: int, reader: int) -> int:
         return 1
     out = op.outputs[0]
     sides = [
-        n for side, n in zip(op.inputs, (_across(instance, out), _down(instance, out)), strict=True)
+        n
+        for side, n in zip(op.inputs, (_across(instance, out), _down(instance, out)), strict=True)
         if side == tensor
-    ]  # fmt: skip
+    ]
     return max(sides)
 
 

@@ -150,18 +150,28 @@ def costs(
 
 
 def compare(
-    instance: Instance, structure: Structure, widths: Whole, heights: Whole, depths: Whole,
-    resident: frozenset[int], retained: frozenset[int],
-) -> list[GranularityCosts]:  # fmt: skip
+    instance: Instance,
+    structure: Structure,
+    widths: Whole,
+    heights: Whole,
+    depths: Whole,
+    resident: frozenset[int],
+    retained: frozenset[int],
+) -> list[GranularityCosts]:
     """Cost a subgraph in each of `ORDERS` (see `costs`)."""
     grid = _Grid(instance, structure, widths, heights, depths)
     return grid.run(ORDERS, resident, retained)
 
 
 def space(
-    instance: Instance, structure: Structure, widths: Whole, heights: Whole, depths: Whole,
-    resident: frozenset[int], retained: frozenset[int],
-) -> Floats:  # fmt: skip
+    instance: Instance,
+    structure: Structure,
+    widths: Whole,
+    heights: Whole,
+    depths: Whole,
+    resident: frozenset[int],
+    retained: frozenset[int],
+) -> Floats:
     """Return the working sets alone (see `costs`)."""
     grid = _Grid(instance, structure, widths, heights, depths)
     return grid.working_set(grid.kept(resident), resident, retained)
@@ -260,9 +270,10 @@ class _Grid:
             extents = [
                 0 if axis == TILE else d.depth if axis == DEPTH else full
                 for axis, full in (
-                    (d.rows, self.instance.heights[out]), (d.columns, self.instance.widths[out])
+                    (d.rows, self.instance.heights[out]),
+                    (d.columns, self.instance.widths[out]),
                 )
-            ]  # fmt: skip
+            ]
             key = (extents[0], extents[1], run.spread, int(d.during > 0))
             together[key] = together.get(key, 0.0) + op.base_cost
         found: list[tuple[Floats, int, int]] = []
@@ -299,9 +310,11 @@ class _Grid:
         return total + tiles * (tile_h * tile_w)[:, 0]
 
     def run(
-        self, orders: Sequence[str | Sequence[int]], resident: frozenset[int],
+        self,
+        orders: Sequence[str | Sequence[int]],
+        resident: frozenset[int],
         retained: frozenset[int],
-    ) -> list[GranularityCosts]:  # fmt: skip
+    ) -> list[GranularityCosts]:
         s = self.structure
         last_h = s.height - (self.rows - 1) * self.h
         last_w = s.width - (self.columns - 1) * self.w
@@ -356,9 +369,14 @@ class _Move:
     """What a region moves into fast memory at a step: granularities x classes of tiles."""
 
     def __init__(
-        self, grid: _Grid, tensor: int, demand: Demand, number: Floats, tile_h: Floats,
+        self,
+        grid: _Grid,
+        tensor: int,
+        demand: Demand,
+        number: Floats,
+        tile_h: Floats,
         tile_w: Floats,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.grid, self.demand = grid, demand
         one: Floats = np.ones(len(grid.w))
         size = grid.axis(demand.rows, True, tensor, tile_h, one) * grid.axis(

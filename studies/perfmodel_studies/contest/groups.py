@@ -75,9 +75,10 @@ class Groups:
         self._seen: set[int] = set()
         self._near = self._neighbours()
         self.retainable = frozenset(
-            t for t, made in enumerate(instance.producer)
+            t
+            for t, made in enumerate(instance.producer)
             if made >= 0 and instance.consumers[t] and instance.elements(t) < instance.capacity
-        )  # fmt: skip
+        )
 
     def grow(self, deadline: Deadline, *, hopeful: bool = False, most: int | None = None) -> None:
         """Look at subgraphs, from single operations on, around those first that gain most.
@@ -177,9 +178,7 @@ class Groups:
                 near[reader] |= 1 << made
         return near
 
-    def _key(
-        self, s: Structure, resident: frozenset[int], retained: frozenset[int]
-    ) -> Hashable:  # fmt: skip
+    def _key(self, s: Structure, resident: frozenset[int], retained: frozenset[int]) -> Hashable:
         """Everything that the cost depends on, whatever the tensors are called."""
         x = self.instance
         regions: dict[int, list[tuple[str, str, int, int]]] = {}
@@ -202,9 +201,12 @@ class Groups:
 
 
 def granularities(
-    instance: Instance, structure: Structure, resident: frozenset[int], retained: frozenset[int],
+    instance: Instance,
+    structure: Structure,
+    resident: frozenset[int],
+    retained: frozenset[int],
     everything: bool,
-) -> tuple[Whole, Whole, Whole]:  # fmt: skip
+) -> tuple[Whole, Whole, Whole]:
     """Return the granularities ``w``, ``h``, ``k`` to compare, all of which fit.
 
     Sides are halves of the native one and the output cut evenly; depths are halves. Of those that

@@ -224,17 +224,28 @@ class _ContestInstanceReader:
         operations = tuple(listed)
         depth = native[2] if len(native) == 3 else max(native)
         found = Instance(
-            name, tuple(widths), tuple(heights), operations, int(capacity), bandwidth,
-            native[0], native[1], depth, tuple(swapped),
-        )  # fmt: skip
+            name,
+            tuple(widths),
+            tuple(heights),
+            operations,
+            int(capacity),
+            bandwidth,
+            native[0],
+            native[1],
+            depth,
+            tuple(swapped),
+        )
         self.graph(found)
         self.stop()
         return found
 
     def same_length(self, key: str, other: str) -> None:
         if len(self.data[key]) != len(self.data[other]):
-            self.fault((key,), f"{len(self.data[key])} entries, '{other}' has "
-                       f"{len(self.data[other])}", "one for each")  # fmt: skip
+            self.fault(
+                (key,),
+                f"{len(self.data[key])} entries, '{other}' has {len(self.data[other])}",
+                "one for each",
+            )
 
     def whole(self, key: str) -> list[int]:
         out: list[int] = []
@@ -293,8 +304,11 @@ class _ContestInstanceReader:
 
     def product(self, i: int, op: ContestOperation, found: Instance) -> None:
         if len(op.inputs) != 2 or len(op.outputs) != 1:
-            self.fault(("inputs", i), f"a {MATMUL} of {len(op.inputs)} inputs and "
-                       f"{len(op.outputs)} outputs", "2 and 1")  # fmt: skip
+            self.fault(
+                ("inputs", i),
+                f"a {MATMUL} of {len(op.inputs)} inputs and {len(op.outputs)} outputs",
+                "2 and 1",
+            )
             return
         left, right, out = *op.inputs, op.outputs[0]
         shapes = [f"{found.heights[t]} x {found.widths[t]}" for t in (left, right, out)]
@@ -304,5 +318,8 @@ class _ContestInstanceReader:
             and found.widths[out] == found.widths[right]
         )
         if not fits:
-            self.fault(("inputs", i), f"({shapes[0]}) times ({shapes[1]}) is not ({shapes[2]})",
-                       "rows x columns that fit")  # fmt: skip
+            self.fault(
+                ("inputs", i),
+                f"({shapes[0]}) times ({shapes[1]}) is not ({shapes[2]})",
+                "rows x columns that fit",
+            )

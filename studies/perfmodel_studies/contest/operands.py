@@ -24,10 +24,12 @@ def operand_bound(instance: Instance) -> float:
     """
     written = set(instance.graph_outputs)
     written.update(
-        t for op in instance.operations if op.kind == MATMUL
+        t
+        for op in instance.operations
+        if op.kind == MATMUL
         for side, t in enumerate(op.inputs)
         if instance.elements(t) > instance.capacity and _apart(instance, t, side)
-    )  # fmt: skip
+    )
     moved = float(sum(instance.elements(t) for t in written))
     operands: set[int] = set()
     for i, op in enumerate(instance.operations):
@@ -35,9 +37,10 @@ def operand_bound(instance: Instance) -> float:
             operands.update(op.inputs)
             moved += min(_at_output(instance, i), _handing_over(instance, i), _inside(instance, i))
     moved += sum(
-        instance.elements(t) for t, made in enumerate(instance.producer)
+        instance.elements(t)
+        for t, made in enumerate(instance.producer)
         if made < 0 and instance.consumers[t] and t not in operands
-    )  # fmt: skip
+    )
     return moved
 
 
@@ -191,9 +194,10 @@ def _sharing(x: Instance, i: int, side: int) -> int:
     """How many products may load the slices of an operand together with `i`, itself among them."""
     tensor = x.operations[i].inputs[side]
     readers = {
-        j for j in x.consumers[tensor]
+        j
+        for j in x.consumers[tensor]
         if x.operations[j].kind == MATMUL and x.operations[j].inputs[side] == tensor
-    }  # fmt: skip
+    }
     op = x.operations[i]
     left = [x.producer[t] for t in op.inputs if x.producer[t] >= 0]
     after = list(x.consumers[op.outputs[0]])

@@ -95,12 +95,17 @@ class ContestSchedule:
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
         return {
-            "name": self.instance.name, "latency": self.latency,
-            "naive_latency": self.naive_latency, "bound": self.bound, "gap": self.gap,
-            "proved": self.proved, "exhausted": self.exhausted, "counts": dict(self.counts),
+            "name": self.instance.name,
+            "latency": self.latency,
+            "naive_latency": self.naive_latency,
+            "bound": self.bound,
+            "gap": self.gap,
+            "proved": self.proved,
+            "exhausted": self.exhausted,
+            "counts": dict(self.counts),
             "working_sets": list(self.evaluation.working_sets),
             "solution": self.solution.to_dict(),
-        }  # fmt: skip
+        }
 
     def __str__(self) -> str:
         naive_text = "does not fit" if self.naive_latency is None else f"{self.naive_latency:,.1f}"
@@ -167,18 +172,28 @@ def contest(
         bound = max(bound, float(cover_prices(len(instance.operations), masks, floors).sum()))
     counts = {"subgraphs": len(groups.found), "costed": groups.costed, "passes": passes}
     return ContestSchedule(
-        instance, solution, evaluate(instance, solution), naive_latency, bound,
-        exhausted and groups.complete, counts,
-    )  # fmt: skip
+        instance,
+        solution,
+        evaluate(instance, solution),
+        naive_latency,
+        bound,
+        exhausted and groups.complete,
+        counts,
+    )
 
 
 class _Hunt:
     """Passes of the search, wider and wider, over the groups found so far."""
 
     def __init__(
-        self, groups: Groups, best: ContestSolution | None, latency: float | None, bound: float,
-        deadline: Deadline, noise: random.Random,
-    ) -> None:  # fmt: skip
+        self,
+        groups: Groups,
+        best: ContestSolution | None,
+        latency: float | None,
+        bound: float,
+        deadline: Deadline,
+        noise: random.Random,
+    ) -> None:
         self.groups, self.best, self.bound = groups, best, bound
         self.deadline, self.noise, self.whole_time = deadline, noise, deadline.left()
         self.most = float("inf") if latency is None else latency
@@ -225,9 +240,13 @@ class _Hunt:
             self.one(search, 64, ways[-1], self.noise, deadline)
 
     def one(
-        self, search: SubgraphSearch, width: int, retain: bool, noise: random.Random | None,
+        self,
+        search: SubgraphSearch,
+        width: int,
+        retain: bool,
+        noise: random.Random | None,
         deadline: Deadline,
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Search once; tell whether no state was left out."""
         most = self.most * (1 - 1e-12)
         found = search.beam(width, deadline, most, retain=retain, noise=noise)

@@ -87,10 +87,12 @@ class SubgraphSearch:
         self.retain = True
         self.few = len(x.operations) <= _FEW
         least = [
-            g.floor if groups.retainable & {*g.structure.inputs, *g.structure.outputs,
-                                            *g.structure.interior} else g.choice.latency
+            g.floor
+            if groups.retainable
+            & {*g.structure.inputs, *g.structure.outputs, *g.structure.interior}
+            else g.choice.latency
             for g in groups.found.values()
-        ]  # fmt: skip
+        ]
         price = cover_prices(len(x.operations), [e.group.mask for e in entries], least)
         self.price = [float(p) for p in price]
         self._closures: dict[int, int] = {0: 0}
@@ -104,9 +106,12 @@ class SubgraphSearch:
         for t in s.outputs:
             owners[x.producer[t]] = owners.get(x.producer[t], 0) | self.bit[t]
         return _Entry(
-            group, self._bits(reads), self._bits(s.outputs),
-            self._bits((*s.outputs, *s.interior)), tuple(owners.values()),
-        )  # fmt: skip
+            group,
+            self._bits(reads),
+            self._bits(s.outputs),
+            self._bits((*s.outputs, *s.interior)),
+            tuple(owners.values()),
+        )
 
     def _keeps(self, entry: _Entry) -> tuple[tuple[int, frozenset[int]], ...]:
         """Sets of inputs of a group that one group before it could leave in fast memory."""
@@ -150,9 +155,14 @@ class SubgraphSearch:
         return found
 
     def beam(
-        self, width: int | None, deadline: Deadline, most: float, *, retain: bool = True,
+        self,
+        width: int | None,
+        deadline: Deadline,
+        most: float,
+        *,
+        retain: bool = True,
         noise: random.Random | None = None,
-    ) -> ContestSearchResult:  # fmt: skip
+    ) -> ContestSearchResult:
         """Search layer by layer.
 
         Parameters
@@ -247,9 +257,12 @@ class SubgraphSearch:
         return 2 * self.closure(state[0] | state[1]).bit_count() + (state[1] > 0)
 
     def _put(
-        self, layers: dict[int, dict[tuple[int, int], _Record]], order: list[int],
-        state: tuple[int, int], record: _Record,
-    ) -> None:  # fmt: skip
+        self,
+        layers: dict[int, dict[tuple[int, int], _Record]],
+        order: list[int],
+        state: tuple[int, int],
+        record: _Record,
+    ) -> None:
         key = self._key(state)
         layer = layers.get(key)
         if layer is None:
@@ -278,9 +291,13 @@ class SubgraphSearch:
                     yield from self._place(state, entry, frozenset(), False, room)
 
     def _place(
-        self, state: tuple[int, int], entry: _Entry, retained: frozenset[int], alone: bool,
+        self,
+        state: tuple[int, int],
+        entry: _Entry,
+        retained: frozenset[int],
+        alone: bool,
         room: float,
-    ) -> Iterator[tuple[tuple[int, int], PlacedSubgraph]]:  # fmt: skip
+    ) -> Iterator[tuple[tuple[int, int], PlacedSubgraph]]:
         needed, expected = state
         if any(not mine & (needed | expected) for mine in entry.owners):
             return  # stores what nothing needs

@@ -13,8 +13,12 @@ from perfmodel.specfile import Marks, read
 __all__ = ["ContestSolution", "SolutionSubgraph", "read_solution"]
 
 _KEYS = (
-    "subgraphs", "granularities", "tensors_to_retain", "traversal_orders", "subgraph_latencies"
-)  # fmt: skip
+    "subgraphs",
+    "granularities",
+    "tensors_to_retain",
+    "traversal_orders",
+    "subgraph_latencies",
+)
 
 
 @dataclass(frozen=True, slots=True)

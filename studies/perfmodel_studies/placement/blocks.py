@@ -54,11 +54,15 @@ class BlockModel:
         """Return a layer of four square projections and two matrices of a feed-forward network."""
         weights = 4.0 * width**2 + 2.0 * width * ffn_width
         return cls(
-            layers, element_bytes * weights, 2.0 * weights, 4.0 * width,
-            2.0 * element_bytes * width, element_bytes * width,
+            layers,
+            element_bytes * weights,
+            2.0 * weights,
+            4.0 * width,
+            2.0 * element_bytes * width,
+            element_bytes * width,
             # Input, query, key and value; or input and inner width of the feed-forward network.
             element_bytes * namespace(width, ffn_width).maximum(4.0 * width, width + ffn_width),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,13 @@ def percentages(
     if bytes_.ndim != 1 or not len(bytes_) or np.any(~(bytes_ > 0)):
         faults.append(Fault("there are no layers with a size", "sizes"))
     if np.any(stated < 0) or not abs(float(stated.sum()) - 1.0) < 1e-9:
-        faults.append(Fault(f"{float(stated.sum()) * 100:g} percent in all", "shares",
-                            expected="shares from 0 that add up to 100"))  # fmt: skip
+        faults.append(
+            Fault(
+                f"{float(stated.sum()) * 100:g} percent in all",
+                "shares",
+                expected="shares from 0 that add up to 100",
+            )
+        )
     if len(names) != len(stated) or not names:
         faults.append(Fault(f"{len(stated)} shares for {len(names)} levels", "levels"))
     if faults:

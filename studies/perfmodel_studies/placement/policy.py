@@ -105,8 +105,13 @@ def best_policy(
     """
     faults: list[Fault] = []
     if len(capacities) != 3 or any(not c >= 0 for c in capacities):
-        faults.append(Fault("capacities are not three sizes", "capacities",
-                            expected="bytes of GPU, host and disk"))  # fmt: skip
+        faults.append(
+            Fault(
+                "capacities are not three sizes",
+                "capacities",
+                expected="bytes of GPU, host and disk",
+            )
+        )
     for name in BlockRates.__slots__:
         value = getattr(rates, name)
         if value is not None and not float(value) > 0:
@@ -116,14 +121,15 @@ def best_policy(
     best: FoundPolicy | None = None
     bound = 0.0
     for batch, count in _BLOCKS if batches is None else batches:
-        shares = _shares(model, rates, capacities, prompt, generate, batch, count,
-                         attention_on_host)  # fmt: skip
+        shares = _shares(
+            model, rates, capacities, prompt, generate, batch, count, attention_on_host
+        )
         if shares is None:
             continue
         relaxed = _policy(shares, batch, count, attention_on_host)
-        bound = max(bound, float(
-            block_schedule(model, relaxed, rates, prompt, generate).tokens_per_s
-        ))  # fmt: skip
+        bound = max(
+            bound, float(block_schedule(model, relaxed, rates, prompt, generate).tokens_per_s)
+        )
         found = _whole(model, rates, capacities, prompt, generate, relaxed)
         if found is not None and (
             best is None or found.times.tokens_per_s > best.times.tokens_per_s
@@ -139,29 +145,42 @@ _BLOCKS: Final = tuple((b, k) for b in _BATCH for k in (1, 2, 3, 4, 6, 8, 12, 16
 
 
 def _policy(
-    shares: Floats, batch: int, count: int, on_host: bool,
+    shares: Floats,
+    batch: int,
+    count: int,
+    on_host: bool,
     weights: tuple[float, float, float] | None = None,
-) -> BlockPolicy:  # fmt: skip
+) -> BlockPolicy:
     values = [float(v) for v in np.clip(shares, 0.0, 1.0)]
     return BlockPolicy(
-        batch, count, weights or (values[0], values[1], values[2]),
-        (values[3], values[4], values[5]), (values[6], values[7], values[8]), on_host,
-    )  # fmt: skip
+        batch,
+        count,
+        weights or (values[0], values[1], values[2]),
+        (values[3], values[4], values[5]),
+        (values[6], values[7], values[8]),
+        on_host,
+    )
 
 
 def _whole(
-    model: BlockModel, rates: BlockRates, capacities: Sequence[float], prompt: float,
-    generate: float, relaxed: BlockPolicy,
-) -> FoundPolicy | None:  # fmt: skip
+    model: BlockModel,
+    rates: BlockRates,
+    capacities: Sequence[float],
+    prompt: float,
+    generate: float,
+    relaxed: BlockPolicy,
+) -> FoundPolicy | None:
     """Return the policy with whole layers: down to the slower memory, so that none overflows."""
     layers = round(float(model.layers))
     gpu = math.floor(float(relaxed.weights[0]) * layers + 1e-6)
     host = math.floor(float(relaxed.weights[0] + relaxed.weights[1]) * layers + 1e-6) - gpu
     policy = _policy(
         np.array([*relaxed.weights, *relaxed.kv, *relaxed.hidden], dtype=np.float64),
-        int(relaxed.batch), int(relaxed.batches), relaxed.attention_on_host,
+        int(relaxed.batch),
+        int(relaxed.batches),
+        relaxed.attention_on_host,
         (gpu / layers, host / layers, (layers - gpu - host) / layers),
-    )  # fmt: skip
+    )
     held = held_bytes(model, policy, prompt, generate)
     if any(size > room * (1 + 1e-9) for size, room in zip(held, capacities, strict=True)):
         return None
@@ -193,9 +212,15 @@ def _memory(
 
 
 def _shares(
-    model: BlockModel, rates: BlockRates, capacities: Sequence[float], prompt: float,
-    generate: float, batch: int, count: int, on_host: bool,
-) -> Floats | None:  # fmt: skip
+    model: BlockModel,
+    rates: BlockRates,
+    capacities: Sequence[float],
+    prompt: float,
+    generate: float,
+    batch: int,
+    count: int,
+    on_host: bool,
+) -> Floats | None:
     """Return the nine shares with the least time of a block; None where none fits."""
     from perfmodel.optimise.programme import MilpModel
 
@@ -227,11 +252,18 @@ def _shares(
 
 
 def _terms(
-    model: BlockModel, rates: BlockRates, prompt: float, generate: float, shares: Floats,
-    batch: int, count: int, on_host: bool,
-) -> Floats:  # fmt: skip
-    policy = BlockPolicy(batch, count, tuple(shares[:3]), tuple(shares[3:6]), tuple(shares[6:]),
-                         on_host)  # fmt: skip
+    model: BlockModel,
+    rates: BlockRates,
+    prompt: float,
+    generate: float,
+    shares: Floats,
+    batch: int,
+    count: int,
+    on_host: bool,
+) -> Floats:
+    policy = BlockPolicy(
+        batch, count, tuple(shares[:3]), tuple(shares[3:6]), tuple(shares[6:]), on_host
+    )
     times = block_schedule(model, policy, rates, prompt, generate)
     found = [float(v) for v in (*times.prefill_terms.values(), *times.decode_terms.values())]
     return np.array(found, dtype=np.float64)

@@ -100,9 +100,13 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
 
 
 def _case(
-    rows: CsvTable, row: CsvRow, folder: DataFolder, beside: Path, devices: Sequence[str | Path],
+    rows: CsvTable,
+    row: CsvRow,
+    folder: DataFolder,
+    beside: Path,
+    devices: Sequence[str | Path],
     faults: list[Fault],
-) -> ValidationCase:  # fmt: skip
+) -> ValidationCase:
     model = row.get("model")
     measured = None
     for column in _MEASURED:
@@ -111,9 +115,13 @@ def _case(
     if measured is None:
         return ValidationCase(model, DEVICE, reason="no latency was measured")
     graph = next(
-        (p for stem in (f"graphs{folder.suffix}", "graphs")
-         if (p := beside / stem / f"{model}.json").exists()), None
-    )  # fmt: skip
+        (
+            p
+            for stem in (f"graphs{folder.suffix}", "graphs")
+            if (p := beside / stem / f"{model}.json").exists()
+        ),
+        None,
+    )
     if graph is None:
         return ValidationCase(model, DEVICE, reason="no graph of this network")
     try:

@@ -122,9 +122,17 @@ def refit_of(cases: Sequence[ValidationCase], folder: DataFolder) -> Sequence[Re
     judged = np.repeat([False, True], [len(at), len(known)])
     measured = np.concatenate([times, [case.questions[0].measured for case in known]])
     return [
-        Refit("latency_s", measured, owners + groups, CONSTANTS, forward, left_out="family",
-              weights=np.where(judged, 0.0, 1.0), judged=judged)
-    ]  # fmt: skip
+        Refit(
+            "latency_s",
+            measured,
+            owners + groups,
+            CONSTANTS,
+            forward,
+            left_out="family",
+            weights=np.where(judged, 0.0, 1.0),
+            judged=judged,
+        )
+    ]
 
 
 def _nodes(

@@ -40,9 +40,15 @@ TOLERANCE: Final = 0.01
 _MOVES: Final = 1e-4
 
 _COLUMNS: Final = (
-    "model", "hardware", "dtype", "batch", "input_tokens", "output_tokens", "phase",
+    "model",
+    "hardware",
+    "dtype",
+    "batch",
+    "input_tokens",
+    "output_tokens",
+    "phase",
     "pred_latency_ms",
-)  # fmt: skip
+)
 
 
 @lru_cache
@@ -60,15 +66,25 @@ def device(name: str) -> pm.Device:
     """Return GenZ's hardware as a device: its peaks, its GB/s read as SI, its GB as it has them."""
     tflops, gigabytes, bandwidth = HARDWARE[name]
     peaks = {ours: tflops * 1e12 * factor for ours, _, factor in TYPES.values()}
-    return pm.Device.model_validate({
-        "name": name.lower(),
-        "sources": {"genz": "GenZ 0.0.16, Systems/system_configs.py"},
-        "source": "genz",
-        "confidence": "datasheet",
-        "engines": [{"name": "gpu", "kind": "roofline", "peaks": peaks}],
-        "memories": [{"name": "hbm", "kind": "dram", "roles": ["main"], "feeds": ["gpu"],
-                      "capacity": gigabytes * GIB, "bandwidth": bandwidth * 1e9}],
-    })  # fmt: skip
+    return pm.Device.model_validate(
+        {
+            "name": name.lower(),
+            "sources": {"genz": "GenZ 0.0.16, Systems/system_configs.py"},
+            "source": "genz",
+            "confidence": "datasheet",
+            "engines": [{"name": "gpu", "kind": "roofline", "peaks": peaks}],
+            "memories": [
+                {
+                    "name": "hbm",
+                    "kind": "dram",
+                    "roles": ["main"],
+                    "feeds": ["gpu"],
+                    "capacity": gigabytes * GIB,
+                    "bandwidth": bandwidth * 1e9,
+                }
+            ],
+        }
+    )
 
 
 def ours(question: GenzQuery) -> pm.Prediction:
@@ -183,10 +199,14 @@ def _answer(row: CsvRow, question: GenzQuery, reference: float | None) -> _Answe
     found = ours(question)
     name = " ".join(row.get(c) for c in _COLUMNS[:5])
     return _Answer(
-        f"{name} {question.phase}", question, reference, float(found.latency_s),
+        f"{name} {question.phase}",
+        question,
+        reference,
+        float(found.latency_s),
         steps(question, found) if reference is not None else {},
-        bool(found.feasible), fits(question),
-    )  # fmt: skip
+        bool(found.feasible),
+        fits(question),
+    )
 
 
 def _details(answers: Sequence[_Answer]) -> dict[str, Any]:
@@ -242,9 +262,10 @@ def _summary(details: dict[str, Any], rows: int) -> tuple[str, ...]:
 
 
 def _compared(
-    asked: Sequence[tuple[CsvRow, GenzQuery | str]], golden: Sequence[float | None],
+    asked: Sequence[tuple[CsvRow, GenzQuery | str]],
+    golden: Sequence[float | None],
     notes: tuple[str, ...],
-) -> ValidationResult:  # fmt: skip
+) -> ValidationResult:
     answers: list[_Answer] = []
     unpredicted: dict[str, list[str]] = {}
     for (row, question), reference in zip(asked, golden, strict=True):
@@ -255,11 +276,20 @@ def _compared(
     rows = [a.row() for a in answers if a.reference is not None]
     details = _details(answers)
     return ValidationResult(
-        NAME, len(asked), len(answers) / len(asked), {"latency_s": error_of(rows)}, "latency_s",
-        grouped(rows, lambda r: r["device"]), grouped(rows, lambda r: r["group"]), {},
+        NAME,
+        len(asked),
+        len(answers) / len(asked),
+        {"latency_s": error_of(rows)},
+        "latency_s",
+        grouped(rows, lambda r: r["device"]),
+        grouped(rows, lambda r: r["group"]),
+        {},
         tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in unpredicted.items()),
-        worst_of(rows), tuple(rows), (*notes, *_summary(details, len(answers))), details,
-    )  # fmt: skip
+        worst_of(rows),
+        tuple(rows),
+        (*notes, *_summary(details, len(answers))),
+        details,
+    )
 
 
 def _question(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> GenzQuery | str:
@@ -274,5 +304,12 @@ def _question(rows: CsvTable, row: CsvRow, faults: list[Fault]) -> GenzQuery | s
         for column in ("batch", "input_tokens", "output_tokens")
     ]
     batch, tokens, generated = (int(n) for n in numbers)
-    return GenzQuery(row.get("model"), row.get("hardware"), row.get("dtype"), row.get("phase"),
-                    batch, tokens, generated)  # fmt: skip
+    return GenzQuery(
+        row.get("model"),
+        row.get("hardware"),
+        row.get("dtype"),
+        row.get("phase"),
+        batch,
+        tokens,
+        generated,
+    )

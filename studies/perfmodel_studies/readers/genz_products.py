@@ -14,9 +14,18 @@ import perfmodel as pm
 from perfmodel.workload import ExecutionSemantics, describe
 
 __all__ = [
-    "CORRECTIONS", "GIB", "HARDWARE", "MODELS", "ON_CHIP", "TYPES", "GenzGemm", "GenzQuery",
-    "footprint", "products", "seconds",
-]  # fmt: skip
+    "CORRECTIONS",
+    "GIB",
+    "HARDWARE",
+    "MODELS",
+    "ON_CHIP",
+    "TYPES",
+    "GenzGemm",
+    "GenzQuery",
+    "footprint",
+    "products",
+    "seconds",
+]
 
 GIB: Final = 2.0**30
 #: GenZ's on-chip memory: 18,000 of its GB/s.
@@ -124,8 +133,16 @@ def products(question: GenzQuery) -> list[GenzGemm]:
             if weights:  # experts: as many as the batch touches
                 sizes["weight"] = sum(number(a.elements) for a in weights)
             name = operator.name.rpartition(".")[2]
-            made.append(GenzGemm(name, number(block.count), number(operator.macs), sizes["input"],
-                                sizes["weight"], sizes["output"]))  # fmt: skip
+            made.append(
+                GenzGemm(
+                    name,
+                    number(block.count),
+                    number(operator.macs),
+                    sizes["input"],
+                    sizes["weight"],
+                    sizes["output"],
+                )
+            )
     return made
 
 
@@ -235,8 +252,15 @@ def experts_touched(made: list[GenzGemm], question: GenzQuery) -> list[GenzGemm]
             out.append(p)
             continue
         ends = (s.width, wide) if p.name == "experts_up" else (wide, s.width)
-        out.append(replace(p, macs=float(rows * wide * s.width), left=float(rows * ends[0]),
-                           right=float(wide * s.width), out=float(rows * ends[1])))  # fmt: skip
+        out.append(
+            replace(
+                p,
+                macs=float(rows * wide * s.width),
+                left=float(rows * ends[0]),
+                right=float(wide * s.width),
+                out=float(rows * ends[1]),
+            )
+        )
     return out
 
 
@@ -261,5 +285,9 @@ Correction = Callable[[list[GenzGemm], GenzQuery], list[GenzGemm]]
 
 #: In the order in which they are applied.
 CORRECTIONS: Final[tuple[Correction, ...]] = (
-    attention_in_two, joined_projections, experts_touched, activations_on_chip, dense_embedding,
-)  # fmt: skip
+    attention_in_two,
+    joined_projections,
+    experts_touched,
+    activations_on_chip,
+    dense_embedding,
+)

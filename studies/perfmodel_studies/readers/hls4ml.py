@@ -49,9 +49,10 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
     """Return how clocks and amounts were fitted, a network left out at a time."""
     rows = [
-        (case, question) for case, question in load(folder, devices).asked("latency_s")
+        (case, question)
+        for case, question in load(folder, devices).asked("latency_s")
         if case.values is not None and case.values.text("{multipliers_1}")
-    ]  # fmt: skip
+    ]
     networks = [case.group for case, _ in rows]
     if len(set(networks)) < 2:
         return []

@@ -33,8 +33,14 @@ PLACES: Final = (f"measured/{NAME}.csv", f"{NAME}.csv")
 #: The phone that all rows are of.
 DEVICE: Final = "ufs_4_phone"
 
-_COLUMNS: Final = ("run", "wall_ms_mean", "compute_ms_mean", "read_mib_per_token", "stall_ms_mean",
-                   "model")  # fmt: skip
+_COLUMNS: Final = (
+    "run",
+    "wall_ms_mean",
+    "compute_ms_mean",
+    "read_mib_per_token",
+    "stall_ms_mean",
+    "model",
+)
 #: Model of the file -> one of the library, and stored bits of a weight of its experts.
 MODELS: Final = {"qwen3-30b-a3b": ("qwen3_30b_a3b", 0.0), "gpt-oss-120b": ("gpt_oss_120b", 4.25)}
 _MIB: Final = 2.0**20
@@ -93,13 +99,19 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
         f"{repeated} further rows repeat a run under another name",
     )
     return ValidationResult(
-        NAME, total, len(runs) / total if total else 0.0,
-        {t: error_of([r for r in out if r["target"] == t]) for t in targets}, "tpot_s",
-        grouped(primary, lambda r: r["device"]), grouped(primary, lambda r: r["group"]),
+        NAME,
+        total,
+        len(runs) / total if total else 0.0,
+        {t: error_of([r for r in out if r["target"] == t]) for t in targets},
+        "tpot_s",
+        grouped(primary, lambda r: r["device"]),
+        grouped(primary, lambda r: r["group"]),
         {"roofline": error_of(primary, "roofline")} if primary else {},
         tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
-        worst_of(primary), tuple(out), (*notes, *note),
-    )  # fmt: skip
+        worst_of(primary),
+        tuple(out),
+        (*notes, *note),
+    )
 
 
 def _run(rows: CsvTable, row: CsvRow, faults: list[Any]) -> StreamedExpertsRun | str | None:
@@ -164,8 +176,9 @@ def _predicted(
     out: list[dict[str, Any]] = []
     for run in runs:
         fitting: StreamChannel = replace(channel, depth=run.lanes)
-        wall = wall_s(fitting, run.compute_s, run.read_mib, run.experts, run.overlapped,
-                      run.geometry)  # fmt: skip
+        wall = wall_s(
+            fitting, run.compute_s, run.read_mib, run.experts, run.overlapped, run.geometry
+        )
         bytes_ = run.read_mib * _MIB
         floor = max(run.compute_s, bytes_ / channel.interface_bytes_per_s)
         out.append(_row(run, "tpot_s", run.wall_s, wall, floor))
@@ -181,7 +194,12 @@ def _row(
 ) -> dict[str, Any]:
     kind = "overlapped" if run.overlapped else "in turns"
     return {
-        "name": run.name, "device": DEVICE, "group": f"{run.model}, {kind}", "target": target,
-        "measured": measured, "predicted": float(np.asarray(got)),
-        "error": float(got) / measured - 1.0, "roofline": floor,
-    }  # fmt: skip
+        "name": run.name,
+        "device": DEVICE,
+        "group": f"{run.model}, {kind}",
+        "target": target,
+        "measured": measured,
+        "predicted": float(np.asarray(got)),
+        "error": float(got) / measured - 1.0,
+        "roofline": floor,
+    }

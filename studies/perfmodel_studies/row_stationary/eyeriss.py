@@ -63,9 +63,15 @@ class LayerResult(NamedTuple):
 
 
 def _conv(
-    groups: int, images: int, filters: int, channels: int, out: int, kernel: int, stride: int,
+    groups: int,
+    images: int,
+    filters: int,
+    channels: int,
+    out: int,
+    kernel: int,
+    stride: int,
     image: int,
-) -> GroupedConvolution:  # fmt: skip
+) -> GroupedConvolution:
     return GroupedConvolution(
         *map(
             float,
@@ -92,17 +98,22 @@ def _conv(
 # As quoted for the chip. With q = 4, r = 1 and t = 4 CONV3 moves 69 MB through the buffer, where
 # 50.2 were measured; the mapping of CONV4 and CONV5 would move 50.2, but is not what was quoted.
 ALEXNET: Mapping[str, ChipLayer] = {
-    "CONV1": ChipLayer(_conv(1, 4, 96, 3, 55, 11, 4, 227), 0.0001, 0.5102,
-                       RowMapping(1, 96, 7, 16, 1, 1, 2)),
-    "CONV2": ChipLayer(_conv(2, 4, 128, 48, 27, 5, 1, 27), 0.387, 0.8066,
-                       RowMapping(1, 64, 27, 16, 2, 1, 1)),
-    "CONV3": ChipLayer(_conv(1, 4, 384, 256, 13, 3, 1, 13), 0.725, 0.7244,
-                       RowMapping(4, 64, 13, 16, 4, 1, 4)),
-    "CONV4": ChipLayer(_conv(2, 4, 192, 192, 13, 3, 1, 13), 0.793, 0.7018,
-                       RowMapping(4, 64, 13, 16, 3, 2, 2)),
-    "CONV5": ChipLayer(_conv(2, 4, 128, 192, 13, 3, 1, 13), 0.776, 0.9050,
-                       RowMapping(4, 64, 13, 16, 3, 2, 2)),
-}  # fmt: skip
+    "CONV1": ChipLayer(
+        _conv(1, 4, 96, 3, 55, 11, 4, 227), 0.0001, 0.5102, RowMapping(1, 96, 7, 16, 1, 1, 2)
+    ),
+    "CONV2": ChipLayer(
+        _conv(2, 4, 128, 48, 27, 5, 1, 27), 0.387, 0.8066, RowMapping(1, 64, 27, 16, 2, 1, 1)
+    ),
+    "CONV3": ChipLayer(
+        _conv(1, 4, 384, 256, 13, 3, 1, 13), 0.725, 0.7244, RowMapping(4, 64, 13, 16, 4, 1, 4)
+    ),
+    "CONV4": ChipLayer(
+        _conv(2, 4, 192, 192, 13, 3, 1, 13), 0.793, 0.7018, RowMapping(4, 64, 13, 16, 3, 2, 2)
+    ),
+    "CONV5": ChipLayer(
+        _conv(2, 4, 128, 192, 13, 3, 1, 13), 0.776, 0.9050, RowMapping(4, 64, 13, 16, 3, 2, 2)
+    ),
+}
 """AlexNet, batch 4."""
 
 
@@ -188,6 +199,12 @@ def _result(chip: ChipLayer, basis: MappingBasis, facts: Mapping[str, Value]) ->
     energy = {name: float(joule) for name, joule in parts.items()}
     energy["idle"] = float(facts["idle"] * total)
     return LayerResult(
-        processing, float(total), float(sum(energy.values()) / total), dram,
-        float(found.buffer_input + found.buffer_sum) * word, float(found.active), energy, mapping,
-    )  # fmt: skip
+        processing,
+        float(total),
+        float(sum(energy.values()) / total),
+        dram,
+        float(found.buffer_input + found.buffer_sum) * word,
+        float(found.active),
+        energy,
+        mapping,
+    )

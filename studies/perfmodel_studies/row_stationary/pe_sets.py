@@ -56,10 +56,19 @@ def fit_sets(kernel_rows: Value, out_rows: Value, height: Value, width: Value) -
 
 
 def run_sets(
-    *, groups: Value, filters: Value, channels: Value, out_rows: Value, out_columns: Value,
-    kernel_rows: Value, kernel_columns: Value, height: Value, width: Value, sharing: Sharing,
+    *,
+    groups: Value,
+    filters: Value,
+    channels: Value,
+    out_rows: Value,
+    out_columns: Value,
+    kernel_rows: Value,
+    kernel_columns: Value,
+    height: Value,
+    width: Value,
+    sharing: Sharing,
     images: Value = 1.0,
-) -> SetRun:  # fmt: skip
+) -> SetRun:
     """Return clocks and utilisation of layers on an array.
 
     Parameters

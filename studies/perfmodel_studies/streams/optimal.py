@@ -43,9 +43,12 @@ class BestOrder(NamedTuple):
 
 
 def best_order(
-    items: Sequence[Load], *, slots: int | None = None, buffer_bytes: float | None = None,
+    items: Sequence[Load],
+    *,
+    slots: int | None = None,
+    buffer_bytes: float | None = None,
     deadline: Deadline | None = None,
-) -> BestOrder:  # fmt: skip
+) -> BestOrder:
     """Return the order with the least makespan.
 
     Depth first, the nearest to its bound first. A partial order is given up where the rest, with a

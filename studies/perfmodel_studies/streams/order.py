@@ -111,9 +111,7 @@ def _joined(
     a: tuple[float, float, list[int]], b: tuple[float, float, list[int]]
 ) -> tuple[float, float, list[int]]:
     """Two jobs in a row as one: how long before the engine starts, how long after the channel."""
-    return (
-        a[0] + max(0.0, b[0] - a[1]), b[1] + max(0.0, a[1] - b[0]), a[2] + b[2]
-    )  # fmt: skip
+    return (a[0] + max(0.0, b[0] - a[1]), b[1] + max(0.0, a[1] - b[0]), a[2] + b[2])
 
 
 def johnson_makespan(

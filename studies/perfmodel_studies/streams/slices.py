@@ -58,8 +58,14 @@ def bit_slices(
             size = 0.0 if k < held else float(slice_bytes[k])
             work = count * each[k] + (expert_s if count else 0.0)
             items.append(
-                Load(f"expert {e} slice {k}", size / bandwidth_bytes_per_s, work, size,
-                     parent=above, requests=float(asked[e, k:].sum()))
-            )  # fmt: skip
+                Load(
+                    f"expert {e} slice {k}",
+                    size / bandwidth_bytes_per_s,
+                    work,
+                    size,
+                    parent=above,
+                    requests=float(asked[e, k:].sum()),
+                )
+            )
             above = len(items) - 1
     return items

@@ -39,10 +39,22 @@ def test_every_kernel_runs(command: list[str]) -> None:
 
 def test_it_compiles_without_a_warning(command: list[str], tmp_path: Path) -> None:
     made = subprocess.run(
-        [*command, "-O2", "-std=gnu99", "-Wall", "-Wextra", "-pthread", "-c", str(SOURCE), "-o",
-         str(tmp_path / "probe.o")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            *command,
+            "-O2",
+            "-std=gnu99",
+            "-Wall",
+            "-Wextra",
+            "-pthread",
+            "-c",
+            str(SOURCE),
+            "-o",
+            str(tmp_path / "probe.o"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (made.returncode, made.stderr) == (0, "")
 
 

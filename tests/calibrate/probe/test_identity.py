@@ -40,15 +40,22 @@ def test_linux(tmp_path: Path) -> None:
     for cpu in (0, 1):
         files[f"{cpus}/cpu{cpu}/topology/thread_siblings_list"] = "0-1\n"
     for index, (level, kind, size, ways, shared) in enumerate(
-        ((1, "Data", "32K", 8, "0-1"), (1, "Instruction", "32K", 8, "0-1"),
-         (3, "Unified", "32768K", 16, "0-3,8-9"), (2, "Unified", "1M", 8, "0"))
-    ):  # fmt: skip
+        (
+            (1, "Data", "32K", 8, "0-1"),
+            (1, "Instruction", "32K", 8, "0-1"),
+            (3, "Unified", "32768K", 16, "0-3,8-9"),
+            (2, "Unified", "1M", 8, "0"),
+        )
+    ):
         at = f"{cpus}/cpu0/cache/index{index}"
         files |= {
-            f"{at}/level": f"{level}\n", f"{at}/type": f"{kind}\n", f"{at}/size": f"{size}\n",
-            f"{at}/ways_of_associativity": f"{ways}\n", f"{at}/coherency_line_size": "64\n",
+            f"{at}/level": f"{level}\n",
+            f"{at}/type": f"{kind}\n",
+            f"{at}/size": f"{size}\n",
+            f"{at}/ways_of_associativity": f"{ways}\n",
+            f"{at}/coherency_line_size": "64\n",
             f"{at}/shared_cpu_list": f"{shared}\n",
-        }  # fmt: skip
+        }
     found = identify(_write(tmp_path, files), "Linux", "x86_64")
     assert (found.vendor, found.model, found.family) == ("AuthenticAMD", "AMD EPYC", 25)
     assert found.flags == ("sse2", "avx", "avx2", "fma", "avx512f", "avx512_vnni")
@@ -68,23 +75,30 @@ def test_linux_on_arm(tmp_path: Path) -> None:
     assert found.threads == 2
     assert found.flags == ("asimd", "asimdhp", "asimddp")
     assert found.notes == (
-        "the number of cores could not be found", "the caches could not be found",
+        "the number of cores could not be found",
+        "the caches could not be found",
         "the size of memory could not be found",
-    )  # fmt: skip
+    )
 
 
 def test_macos() -> None:
     values = {
-        "machdep.cpu.brand_string": "Apple M2", "hw.physicalcpu": "8", "hw.logicalcpu": "8",
-        "hw.memsize": str(16 << 30), "hw.cachelinesize": "128", "hw.perflevel0.l1dcachesize":
-        str(128 << 10), "hw.perflevel0.l2cachesize": str(16 << 20), "hw.perflevel0.cpusperl2": "4",
+        "machdep.cpu.brand_string": "Apple M2",
+        "hw.physicalcpu": "8",
+        "hw.logicalcpu": "8",
+        "hw.memsize": str(16 << 30),
+        "hw.cachelinesize": "128",
+        "hw.perflevel0.l1dcachesize": str(128 << 10),
+        "hw.perflevel0.l2cachesize": str(16 << 20),
+        "hw.perflevel0.cpusperl2": "4",
         "hw.optional.arm.FEAT_DotProd": "1",
-    }  # fmt: skip
+    }
     found = identify(system="Darwin", machine="arm64", sysctl=values.get)
     assert (found.vendor, found.model, found.cores) == ("Apple", "Apple M2", 8)
     assert found.caches == (
-        HostCache(1, 128 << 10, None, 128, None), HostCache(2, 16 << 20, None, 128, 4)
-    )  # fmt: skip
+        HostCache(1, 128 << 10, None, 128, None),
+        HostCache(2, 16 << 20, None, 128, 4),
+    )
     assert found.flags == ("asimd", "asimddp")
 
 

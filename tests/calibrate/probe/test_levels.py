@@ -15,9 +15,7 @@ def _rates(start: float, end: float, inside: float, beyond: float) -> list[float
     return list(1.0 / ((1.0 - missed) / inside + missed / beyond))
 
 
-@given(
-    st.floats(2e6, 10e6), st.floats(20e6, 90e6), st.floats(20e9, 200e9), st.floats(0.05, 0.8)
-)  # fmt: skip
+@given(st.floats(2e6, 10e6), st.floats(20e6, 90e6), st.floats(20e9, 200e9), st.floats(0.05, 0.8))
 def test_a_ramp_is_recovered(start: float, end: float, inside: float, slower: float) -> None:
     found = ramp(_SIZES, _rates(start, end, inside, inside * slower), inside, inside * slower)
     assert found is not None
@@ -25,8 +23,11 @@ def test_a_ramp_is_recovered(start: float, end: float, inside: float, slower: fl
     assert found[1] == pytest.approx(end, rel=1e-3, abs=2)
 
 
-@given(st.lists(st.floats(1e9, 300e9), min_size=1, max_size=8), st.floats(1e9, 300e9),
-       st.floats(0.01, 0.99))  # fmt: skip
+@given(
+    st.lists(st.floats(1e9, 300e9), min_size=1, max_size=8),
+    st.floats(1e9, 300e9),
+    st.floats(0.01, 0.99),
+)
 def test_shares_are_shares(rates: list[float], inside: float, slower: float) -> None:
     missed = share_missed(rates, inside, inside * slower)
     assert np.all((missed >= 0.0) & (missed <= 1.0))

@@ -34,8 +34,11 @@ def test_the_spec_has_the_facts_of_the_machine(meter: FakeMeter, machine: Machin
     device = device_of(probed(meter))
     engine = device.engine().model_dump()
     assert engine["kind"] == "simd"
-    value = {name: entry["value"] for name, entry in engine.items()
-             if isinstance(entry, dict) and "value" in entry}  # fmt: skip
+    value = {
+        name: entry["value"]
+        for name, entry in engine.items()
+        if isinstance(entry, dict) and "value" in entry
+    }
     assert value["clock"] == machine.clock_hz
     assert value["vector"] == 32
     assert value["fma_per_clock"] == machine.fma_per_clock
@@ -108,8 +111,12 @@ def test_wider_vectors_that_multiply_no_faster_are_still_the_vectors(machine: Ma
             rate = super().rate(measure)
             return rate / 2 if measure.kernel == "fma_512" else rate
 
-    found = probe(10.0, meter=FakeMeter(Halved(width=512), kernels(128, 256, 512)),
-                  identity=IDENTITY, clock=Ticks())  # fmt: skip
+    found = probe(
+        10.0,
+        meter=FakeMeter(Halved(width=512), kernels(128, 256, 512)),
+        identity=IDENTITY,
+        clock=Ticks(),
+    )
     assert found.best_width == 512
     assert device_of(found).engine().model_dump()["fma_per_clock"]["value"] == 1.0
 

@@ -71,13 +71,17 @@ def least_height(buffers: Sequence[Lifetime]) -> int:
         placed = [(b, b.offset or 0) for b in held]
         top = max((at + b.size_bytes for b, at in placed), default=0)
         for b in order:
-            near = [(at, at + o.size_bytes) for o, at in placed
-                    if o.lower < b.upper and b.lower < o.upper]  # fmt: skip
+            near = [
+                (at, at + o.size_bytes)
+                for o, at in placed
+                if o.lower < b.upper and b.lower < o.upper
+            ]
             # The lowest free place in this order; over all orders every packing in which nothing
             # can sink is made.
             places = sorted({0, *(-(-end // b.alignment) * b.alignment for _, end in near)})
-            at = next(p for p in places
-                      if all(p + b.size_bytes <= low or p >= end for low, end in near))  # fmt: skip
+            at = next(
+                p for p in places if all(p + b.size_bytes <= low or p >= end for low, end in near)
+            )
             placed.append((b, at))
             top = max(top, at + b.size_bytes)
             if top >= best:

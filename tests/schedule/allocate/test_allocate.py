@@ -54,8 +54,13 @@ def good(found: Allocation) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", "ABCDEFG")
 def test_minimallocs_instances_are_packed(data: Path, name: str, seed: int) -> None:
-    found = allocate(data / "ilp" / "minimalloc" / f"{name}.1048576.csv", CAPACITY, seed=seed,
-                     time_limit_s=None, node_limit=2_000_000)  # fmt: skip
+    found = allocate(
+        data / "ilp" / "minimalloc" / f"{name}.1048576.csv",
+        CAPACITY,
+        seed=seed,
+        time_limit_s=None,
+        node_limit=2_000_000,
+    )
     assert found.status == "packed"
     assert found.height_bytes <= CAPACITY
     good(found)
@@ -142,10 +147,18 @@ def test_brute_force_finds_the_same_height(seed: int) -> None:
 @pytest.mark.parametrize(
     ("height", "length", "longest", "seed"),
     [
-        (6, 10, 5, 1193), (8, 8, 5, 994), (6, 10, 5, 216), (6, 6, 4, 1073), (6, 10, 5, 1175),
-        (6, 10, 5, 1123), (8, 6, 4, 1161), (8, 8, 5, 868), (6, 10, 5, 991), (6, 10, 5, 622),
+        (6, 10, 5, 1193),
+        (8, 8, 5, 994),
+        (6, 10, 5, 216),
+        (6, 6, 4, 1073),
+        (6, 10, 5, 1175),
+        (6, 10, 5, 1123),
+        (8, 6, 4, 1161),
+        (8, 8, 5, 868),
+        (6, 10, 5, 991),
+        (6, 10, 5, 622),
     ],
-)  # fmt: skip
+)
 def test_a_search_proves_what_loads_do_not(
     height: int, length: int, longest: int, seed: int
 ) -> None:
@@ -407,18 +420,23 @@ def test_every_fault_of_buffers_at_once() -> None:
     with pytest.raises(InputError) as caught:
         allocate(
             [
-                Lifetime("a", 3, 3, 1), Lifetime("a", 0, 1, -1),
+                Lifetime("a", 3, 3, 1),
+                Lifetime("a", 0, 1, -1),
                 Lifetime("c", 0, 1, 4, alignment=0),
-                Lifetime("d", 0, 1, 4, alignment=8, offset=4), Lifetime("e", 0, 1, 1.5),  # type: ignore[arg-type]
-                Lifetime("f", 0, 1, 1, offset=-2), Lifetime("g", 0, 1, 1, hint=-2),
+                Lifetime("d", 0, 1, 4, alignment=8, offset=4),
+                Lifetime("e", 0, 1, 1.5),  # type: ignore[arg-type]
+                Lifetime("f", 0, 1, 1, offset=-2),
+                Lifetime("g", 0, 1, 1, hint=-2),
             ],
-            -1, time_limit_s=-1, alignment=0, node_limit=-1,
-        )  # fmt: skip
+            -1,
+            time_limit_s=-1,
+            alignment=0,
+            node_limit=-1,
+        )
     assert len(caught.value.faults) == 12
 
 
 def test_holds_that_contradict_are_faults() -> None:
     with pytest.raises(InputError) as caught:
-        allocate([Lifetime("a", 0, 4, 10, offset=0), Lifetime("b", 3, 5, 4, offset=6)],
-                 alignment=4)  # fmt: skip
+        allocate([Lifetime("a", 0, 4, 10, offset=0), Lifetime("b", 3, 5, 4, offset=6)], alignment=4)
     assert len(caught.value.faults) == 2

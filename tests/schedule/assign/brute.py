@@ -13,18 +13,34 @@ def only(problem: AssignmentProblem, engines: list[int]) -> AssignmentProblem:
     """The problem with some of its engines, in the order given."""
     pick = np.asarray(engines, dtype=np.intp)
     return AssignmentProblem(
-        problem.costs[:, pick], problem.maker, problem.readers,
-        problem.delays[:, pick[:, None], pick[None, :]], problem.channels[np.ix_(pick, pick)],
-        problem.operators, tuple(problem.engines[e] for e in engines),
-        problem.shared[:, :, pick], problem.demand[:, :, pick], problem.limits,
-    )  # fmt: skip
+        problem.costs[:, pick],
+        problem.maker,
+        problem.readers,
+        problem.delays[:, pick[:, None], pick[None, :]],
+        problem.channels[np.ix_(pick, pick)],
+        problem.operators,
+        tuple(problem.engines[e] for e in engines),
+        problem.shared[:, :, pick],
+        problem.demand[:, :, pick],
+        problem.limits,
+    )
 
 
 def random_problem(
-    seed: int, n: int, m: int, *, alike: bool = True, missing: float = 0.1, shared: int = 3,
-    reach: int = 6, channel: bool = False, whole: bool = True, memory: bool = False,
-    tight: float = 0.0, together: bool = False,
-) -> AssignmentProblem:  # fmt: skip
+    seed: int,
+    n: int,
+    m: int,
+    *,
+    alike: bool = True,
+    missing: float = 0.1,
+    shared: int = 3,
+    reach: int = 6,
+    channel: bool = False,
+    whole: bool = True,
+    memory: bool = False,
+    tight: float = 0.0,
+    together: bool = False,
+) -> AssignmentProblem:
     """A random problem: tensors with up to `shared` readers, some costs infinite."""
     random = np.random.default_rng(seed)
     costs = random.integers(1, 30, (n, m)) if whole else random.uniform(1, 30, (n, m))
@@ -47,11 +63,15 @@ def random_problem(
     limit = demand.sum() * tight
     delays = random.integers(0, 12, (len(maker), 1 if alike else m, m)).astype(float)
     return AssignmentProblem.with_tensors(
-        costs, maker, readers, np.broadcast_to(delays, (len(maker), m, m)),
+        costs,
+        maker,
+        readers,
+        np.broadcast_to(delays, (len(maker), m, m)),
         channels=np.zeros((m, m), dtype=int) if channel else None,
         shared=random.integers(1, 12, (1, n, m)) if memory else None,
-        demand=held if tight else None, limits=[float(int(limit))] * len(held) if tight else (),
-    )  # fmt: skip
+        demand=held if tight else None,
+        limits=[float(int(limit))] * len(held) if tight else (),
+    )
 
 
 def assignments(problem: AssignmentProblem) -> Iterator[tuple[int, ...]]:
@@ -99,8 +119,11 @@ def makespan(problem: AssignmentProblem, engine: tuple[int, ...]) -> float:
     n, best = problem.count, np.inf
     for order in itertools.permutations(range(n)):
         place = {i: k for k, i in enumerate(order)}
-        if any(place[r] < place[int(problem.maker[t])]
-               for t, read in enumerate(problem.readers) for r in read):  # fmt: skip
+        if any(
+            place[r] < place[int(problem.maker[t])]
+            for t, read in enumerate(problem.readers)
+            for r in read
+        ):
             continue
         free, end = [0.0] * problem.width, [0.0] * n
         for i in order:

@@ -44,8 +44,9 @@ def test_contiguous_agrees_with_every_split(
     cost = brute.in_turn if goal == "sequential" else brute.busiest
     for seed, (n, m) in enumerate(SIZES):
         problem = brute.random_problem(seed, n, m, alike=alike, memory=memory)
-        splits = [a for a in brute.assignments(problem)
-                  if brute.contiguous(a, fixed=order == "fixed")]  # fmt: skip
+        splits = [
+            a for a in brute.assignments(problem) if brute.contiguous(a, fixed=order == "fixed")
+        ]
         found = solve(problem, goal, contiguous=order)
         if not splits:
             assert not found.feasible
@@ -94,9 +95,14 @@ def test_parallel_agrees_with_every_schedule(alike: bool) -> None:
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize(
     ("goal", "contiguous"),
-    [("sequential", False), ("sequential", True), ("throughput", False), ("throughput", True),
-     ("parallel", False)],
-)  # fmt: skip
+    [
+        ("sequential", False),
+        ("sequential", True),
+        ("throughput", False),
+        ("throughput", True),
+        ("parallel", False),
+    ],
+)
 def test_memories_hold_what_is_assigned(together: bool, goal: str, contiguous: bool) -> None:
     cost = {"sequential": brute.in_turn, "throughput": brute.busiest, "parallel": brute.makespan}
     seen = {True: 0, False: 0}
@@ -105,8 +111,11 @@ def test_memories_hold_what_is_assigned(together: bool, goal: str, contiguous: b
         n, m = int(random.integers(2, 6)), int(random.integers(1, 4))
         tight = 1.05 if together and seed % 2 else float(random.uniform(0.3, 1.0))
         problem = brute.random_problem(seed, n, m, tight=tight, together=together)
-        options = [a for a in brute.assignments(problem)
-                   if not contiguous or brute.contiguous(a, fixed=True)]  # fmt: skip
+        options = [
+            a
+            for a in brute.assignments(problem)
+            if not contiguous or brute.contiguous(a, fixed=True)
+        ]
         found = solve(problem, goal, contiguous=contiguous, looks=200)
         seen[bool(options)] += 1
         assert found.feasible == bool(options)
@@ -148,9 +157,11 @@ def test_programmes_never_exceed_an_optimum(alike: bool, channel: bool, memory: 
             max(run.makespan_s, brute.together(problem, a))
             for run, a in zip(runs, every, strict=True)
         )
-        for bound in (relaxed(problem, "parallel", deadline).bound,
-                      integral(problem, "parallel", deadline).bound,
-                      critical_path_s(problem)):  # fmt: skip
+        for bound in (
+            relaxed(problem, "parallel", deadline).bound,
+            integral(problem, "parallel", deadline).bound,
+            critical_path_s(problem),
+        ):
             assert 0 < bound <= least * (1 + 1e-9)
 
 

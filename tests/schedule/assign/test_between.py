@@ -36,8 +36,12 @@ def diamonds(count: int) -> AssignmentProblem:
     costs, edges = [[1.0, np.inf]], list[tuple[int, int]]()
     for k in range(count):
         costs += [[4.0, 6.0], [4.0, 6.0], [1.0, np.inf]]
-        edges += [(3 * k, 3 * k + 1), (3 * k, 3 * k + 2), (3 * k + 1, 3 * k + 3),
-                  (3 * k + 2, 3 * k + 3)]  # fmt: skip
+        edges += [
+            (3 * k, 3 * k + 1),
+            (3 * k, 3 * k + 2),
+            (3 * k + 1, 3 * k + 3),
+            (3 * k + 2, 3 * k + 3),
+        ]
     return AssignmentProblem.of(costs, edges)
 
 
@@ -63,9 +67,15 @@ def test_rows_only_add_to_a_bound(channel: bool) -> None:
     higher = 0
     for seed in range(draws(8)):
         problem = brute.random_problem(
-            seed, 25, 3, alike=seed % 2 == 0, channel=channel, memory=seed % 3 == 0, whole=False,
+            seed,
+            25,
+            3,
+            alike=seed % 2 == 0,
+            channel=channel,
+            memory=seed % 3 == 0,
+            whole=False,
             missing=0.3,
-        )  # fmt: skip
+        )
         before = relaxed(problem, "parallel", NEVER)
         programme = Between(problem)
         after = programme.relaxed(NEVER)

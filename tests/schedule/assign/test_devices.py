@@ -95,8 +95,9 @@ def test_plans_of_any_assignment_fit_their_graph(model, names, precision, more) 
 
 
 def test_a_plan_that_forgets_a_transfer_does_not_fit() -> None:
-    found = assign("resnet18", ["edge_tpu", "raspberry_pi_5"], precision="int8",
-                   objective="throughput")  # fmt: skip
+    found = assign(
+        "resnet18", ["edge_tpu", "raspberry_pi_5"], precision="int8", objective="throughput"
+    )
     plan = found.plan
     assert plan.transfers
     assert plan.check(found.network.graph) == []
@@ -126,9 +127,7 @@ def test_what_an_engine_lacks_falls_back_and_is_priced() -> None:
     assert len(lacking) == first.kernels == 28
     engine = list(found.engine.values())
     assert {engine[i] for i in lacking} == {"cpu"}
-    assert first.seconds == pytest.approx(
-        sum(found.network.problem.costs[i, 1] for i in lacking)
-    )  # fmt: skip
+    assert first.seconds == pytest.approx(sum(found.network.problem.costs[i, 1] for i in lacking))
     assert found.alone_s["dpu"] == np.inf
     # What a runtime with a delegate does costs more than the best, and the best no more than the
     # CPU alone.
@@ -223,32 +222,37 @@ def test_devices_are_joined_by_the_slower_end_of_a_common_link(tmp_path) -> None
     assert made.problem.delays[:, 0, 2] == pytest.approx(9e-6 + size / 1e9)
     asked = network(find("resnet18", {}), [one, two], precision="int8", link="250 MB/s")
     assert asked.problem.delays[:, 0, 2] == pytest.approx(size / 250e6)
-    apart = network(find("resnet18", {}), [device(tmp_path), device(tmp_path, name="other")],
-                    precision="int8")  # fmt: skip
+    apart = network(
+        find("resnet18", {}), [device(tmp_path), device(tmp_path, name="other")], precision="int8"
+    )
     assert np.isinf(apart.problem.delays[:, 0, 2]).all()
-    found = assign("resnet18", [one, two], precision="int8", objective="throughput",
-                   contiguous=True)  # fmt: skip
+    found = assign(
+        "resnet18", [one, two], precision="int8", objective="throughput", contiguous=True
+    )
     assert found.proved
     assert found.interval_s < min(found.alone_s.values())
     # Without a link everything stays on one of the devices.
-    lonely = assign("resnet18", [device(tmp_path), device(tmp_path, name="other")],
-                    precision="int8")  # fmt: skip
+    lonely = assign(
+        "resnet18", [device(tmp_path), device(tmp_path, name="other")], precision="int8"
+    )
     assert len({e.partition(".")[0] for e in lonely.engine.values()}) == 1
 
 
 @settings(max_examples=draws(10))
 @given(
-    handover=st.integers(0, 1000), factor=st.floats(1.0, 30.0),
+    handover=st.integers(0, 1000),
+    factor=st.floats(1.0, 30.0),
     objective=st.sampled_from(["latency_s", "throughput"]),
-)  # fmt: skip
+)
 def test_dearer_handovers_and_slower_memories_never_help(handover, factor, objective) -> None:
     board = hardware("kv260")
 
     def value(seconds: float, bandwidth: float) -> float:
         changes = {
-            "engines.cpu.handover": seconds, "engines.dpu.handover": seconds,
+            "engines.cpu.handover": seconds,
+            "engines.dpu.handover": seconds,
             "memories.dram.bandwidth": bandwidth,
-        }  # fmt: skip
+        }
         machine = board.machine("generic").vary(changes)
         found = assign("mlperf_tiny_vww", machine, precision="int8", objective=objective)
         assert found.proved
@@ -307,10 +311,12 @@ def test_an_engine_lists_its_operators(tmp_path) -> None:
 def test_stretches_in_any_order_are_no_slower() -> None:
     pair = ["raspberry_pi_5", "edge_tpu"]
     fixed = assign("resnet18", pair, precision="int8", objective="throughput", contiguous=True)
-    free = assign("resnet18", pair, precision="int8", objective="throughput", contiguous=True,
-                  any_order=True)  # fmt: skip
-    other = assign("resnet18", pair[::-1], precision="int8", objective="throughput",
-                   contiguous=True)  # fmt: skip
+    free = assign(
+        "resnet18", pair, precision="int8", objective="throughput", contiguous=True, any_order=True
+    )
+    other = assign(
+        "resnet18", pair[::-1], precision="int8", objective="throughput", contiguous=True
+    )
     assert free.proved
     assert free.interval_s == pytest.approx(min(fixed.interval_s, other.interval_s), rel=1e-12)
     assert free.interval_s < fixed.interval_s

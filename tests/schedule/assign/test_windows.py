@@ -34,8 +34,11 @@ def planted(each: int, m: int, seed: int) -> tuple[AssignmentProblem, float]:
     for j, (start, stop, e) in enumerate(pieces):
         costs[j] = (stop - start) * random.uniform(1, 4, m)
         costs[j, e] = stop - start
-        there = [i for i in range(max(0, j - 12), j)
-                 if pieces[i][1] + (delay if pieces[i][2] != e else 0.0) <= start]  # fmt: skip
+        there = [
+            i
+            for i in range(max(0, j - 12), j)
+            if pieces[i][1] + (delay if pieces[i][2] != e else 0.0) <= start
+        ]
         edges += [(i, j) for i in there[-int(random.integers(1, 4)) :]]
     return AssignmentProblem.of(costs, edges, latency_s=delay), end
 
@@ -95,9 +98,10 @@ def test_zero_seconds_and_what_cannot_be_sent() -> None:
     start = list_schedule(nothing, np.arange(6) % 2)
     assert shortened(nothing, start, NEVER).makespan_s == 0
     apart = AssignmentProblem.of(
-        np.random.default_rng(0).uniform(1, 9, (20, 3)), [(i, i + 1) for i in range(19)],
+        np.random.default_rng(0).uniform(1, 9, (20, 3)),
+        [(i, i + 1) for i in range(19)],
         latency_s=np.inf,
-    )  # fmt: skip
+    )
     least = apart.costs.sum(axis=0)
     worst = int(np.argmax(least))
     run = shortened(apart, list_schedule(apart, np.full(20, worst)), NEVER, stretches=200)
@@ -124,9 +128,15 @@ def test_solve_says_what_the_replay_says(channel: bool, memory: bool) -> None:
     anew = 0
     for seed in range(4):
         problem = brute.random_problem(
-            seed, 30, 3, alike=False, channel=channel, memory=memory, whole=False,
+            seed,
+            30,
+            3,
+            alike=False,
+            channel=channel,
+            memory=memory,
+            whole=False,
             tight=0.6 if seed % 2 else 0.0,
-        )  # fmt: skip
+        )
         found = solve(problem, "parallel", looks=40)
         brute.replay(found)
         anew += "stretches made anew" in found.method

@@ -62,8 +62,9 @@ def problem_with_copies(rng: random.Random, *, most: int = 9) -> Problem:
             add((*made, shared[-1]), size, True, False, 0)
     readers = [sum(t in s.reads for s in steps) for t in range(len(buffers))]
     steps = [
-        s if s.takes_over < 0 or readers[s.takes_over] == 1
+        s
+        if s.takes_over < 0 or readers[s.takes_over] == 1
         else Step(s.name, s.reads, s.writes, -1, s.scratch_bytes)
         for s in steps
-    ]  # fmt: skip
+    ]
     return Problem("copies", tuple(steps), tuple(buffers))

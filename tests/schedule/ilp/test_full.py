@@ -280,10 +280,12 @@ def test_sizes_in_large_units_do_not_lose_a_byte() -> None:
         problem, capacity = some(seed, 9)
         large = Problem(
             "large",
-            tuple(Step(s.name, s.reads, s.writes, s.takes_over, s.scratch_bytes * 1_234_567)
-                  for s in problem.steps),
+            tuple(
+                Step(s.name, s.reads, s.writes, s.takes_over, s.scratch_bytes * 1_234_567)
+                for s in problem.steps
+            ),
             tuple(Buffer(b.name, b.size_bytes * 1_234_567, b.stored) for b in problem.buffers),
-        )  # fmt: skip
+        )
         exact = ilp(problem, capacity)
         for off in (0, 1, 1_234_566):
             found = ilp(large, capacity * 1_234_567 + off)

@@ -38,9 +38,12 @@ def placed(name: str, device: str, context: int = 2048, batch: int = 1, **option
 )
 @pytest.mark.parametrize("by", ["tensor", "layer"])
 def test_items_are_the_predictions_bytes(name: str, settings: dict[str, Any], by: Any) -> None:
-    result = place(pm.workload(name, **settings), pm.hardware("a100"), by=by, extra=[
-        PlacementLevel.of("host", "2 TB", "25 GB/s")
-    ])  # fmt: skip
+    result = place(
+        pm.workload(name, **settings),
+        pm.hardware("a100"),
+        by=by,
+        extra=[PlacementLevel.of("host", "2 TB", "25 GB/s")],
+    )
     stored = {
         role: sum(i.copies * i.size_bytes for i in result.items if i.role == role)
         for role in ("weight", "kv")
@@ -84,8 +87,9 @@ def test_placing_a_mixture_beats_what_predict_assumes() -> None:
 
 
 def test_methods_are_ordered_and_more_room_is_no_worse() -> None:
-    values = [placed("qwen3_30b_a3b", "ufs_4_phone", method=m).value
-              for m in ("exact", "lp", "greedy")]  # fmt: skip
+    values = [
+        placed("qwen3_30b_a3b", "ufs_4_phone", method=m).value for m in ("exact", "lp", "greedy")
+    ]
     assert values == sorted(values)
     grown = [
         placed("qwen3_30b_a3b", "ufs_4_phone", capacities={"dram": size}).value
@@ -107,8 +111,9 @@ def test_skewed_routers_and_caches() -> None:
     even = placed("qwen3_30b_a3b", "ufs_4_phone", capacities={"dram": "6 GB"})
     skewed = placed("qwen3_30b_a3b", "ufs_4_phone", capacities={"dram": "6 GB"}, popularity=0.8)
     assert skewed.value < even.value
-    cached = placed("qwen3_30b_a3b", "ufs_4_phone", capacities={"dram": "6 GB"}, popularity=0.8,
-                    cached="dram")  # fmt: skip
+    cached = placed(
+        "qwen3_30b_a3b", "ufs_4_phone", capacities={"dram": "6 GB"}, popularity=0.8, cached="dram"
+    )
     assert cached.value >= skewed.value * (1 - 1e-9)
     assert cached.bound <= skewed.value * (1 + 1e-9)
     assert not cached.proved
@@ -135,9 +140,9 @@ def test_what_does_not_fit_is_data() -> None:
     assert "does not fit" in repr(result)
     assert json.loads(result.to_json())["value"] is None
     # The gap, added, is enough.
-    assert placed("llama_3_70b", "rtx_4090", extra=[
-        PlacementLevel("host", violation.gap * 1.05, 25e9)
-    ]).feasible  # fmt: skip
+    assert placed(
+        "llama_3_70b", "rtx_4090", extra=[PlacementLevel("host", violation.gap * 1.05, 25e9)]
+    ).feasible
     with pytest.raises(InputError, match="too much"):
         result.to_plan()
 
@@ -147,8 +152,9 @@ def test_the_context_at_which_it_ceases_to_fit() -> None:
     workload = pm.workload("llama_3_8b", phase="decode", batch=4)
     device = pm.hardware("raspberry_pi_5")
     limit = place(workload, device, **options).context_limit()
-    at, after = (place(workload.bind({"context": c}), device, **options)
-                 for c in (limit, limit + 1))  # fmt: skip
+    at, after = (
+        place(workload.bind({"context": c}), device, **options) for c in (limit, limit + 1)
+    )
     assert at.feasible
     assert not after.feasible
     assert at.context_limit() == limit
@@ -174,8 +180,9 @@ def test_pins_hold() -> None:
 
 @pytest.mark.parametrize("popularity", [None, 1.0])
 def test_a_plan_holds_every_byte(popularity: float | None) -> None:
-    result = placed("qwen3_30b_a3b", "ufs_4_phone", 64, capacities={"dram": "4 GB"},
-                    popularity=popularity)  # fmt: skip
+    result = placed(
+        "qwen3_30b_a3b", "ufs_4_phone", 64, capacities={"dram": "4 GB"}, popularity=popularity
+    )
     plan = result.to_plan()
     graph = result.prediction._job.lowered.graph.unroll(result.prediction.workload.parameters)
     assert plan.check(graph) == []
@@ -251,16 +258,19 @@ def test_a_host_that_the_spec_has_makes_it_fit(tmp_path: Path) -> None:
 def test_a_plan_for_another_machine_is_refused() -> None:
     result = placed("mixtral_8x7b", "rtx_4090", 64, extra=[HOST], capacities={"gddr6x": "8 GB"})
     with pytest.raises(InputError, match="has no memory 'host'"):
-        pm.predict(result.prediction.workload, "rtx_4090", precision="w4a16",
-                   plan=result.to_plan())  # fmt: skip
+        pm.predict(result.prediction.workload, "rtx_4090", precision="w4a16", plan=result.to_plan())
 
 
 def test_energy_is_an_objective() -> None:
     workload = pm.workload("tinyllama_1_1b", phase="decode")
     device = pm.hardware("galaxy_s24")
     far = PlacementLevel.of("far", "64 GB", "2 GB/s", 1e-9)
-    options: dict[str, Any] = {"precision": "w4a16", "levels": ["dram"], "extra": [far],
-                               "capacities": {"dram": "400 MB"}}  # fmt: skip
+    options: dict[str, Any] = {
+        "precision": "w4a16",
+        "levels": ["dram"],
+        "extra": [far],
+        "capacities": {"dram": "400 MB"},
+    }
     least = place(workload, device, objective="energy_j", **options)
     assert least.value == pytest.approx(least.energy_j, rel=1e-9)
     assert least.energy_j <= place(workload, device, **options).energy_j * (1 + 1e-9)
@@ -271,10 +281,15 @@ def test_energy_is_an_objective() -> None:
 def test_faults_are_told() -> None:
     workload, device = pm.workload("llama_3_8b", phase="decode"), pm.hardware("rtx_4090")
     for wrong in (
-        {"levels": ["dramm"]}, {"capacities": {"gddr6x": "many"}}, {"pinned": {"nothing": "host"}},
-        {"cached": "gddr6x"}, {"method": "best"}, {"objective": "bytes"}, {"by": "expert"},
+        {"levels": ["dramm"]},
+        {"capacities": {"gddr6x": "many"}},
+        {"pinned": {"nothing": "host"}},
+        {"cached": "gddr6x"},
+        {"method": "best"},
+        {"objective": "bytes"},
+        {"by": "expert"},
         {"kv_levels": ["moon"]},
-    ):  # fmt: skip
+    ):
         with pytest.raises(InputError):
             place(workload, device, **wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="one point"):

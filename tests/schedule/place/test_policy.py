@@ -28,9 +28,12 @@ STEPS = [s for s in itertools.product(np.linspace(0, 1, 6), repeat=3) if abs(sum
 
 @settings(max_examples=draws(12))
 @given(
-    st.floats(0.5, 6.0), st.floats(0.5, 20.0), st.floats(0.0, 60.0), st.sampled_from([64, 512]),
+    st.floats(0.5, 6.0),
+    st.floats(0.5, 20.0),
+    st.floats(0.0, 60.0),
+    st.sampled_from([64, 512]),
     st.booleans(),
-)  # fmt: skip
+)
 def test_no_grid_of_shares_is_better(
     gpu: float, host: float, disk: float, prompt: int, on_host: bool
 ) -> None:

@@ -48,10 +48,8 @@ def test_no_cut_is_nearer(sizes: list[int], weights: list[int]) -> None:
                 itertools.pairwise((0, *cuts, len(sizes))), shares, strict=True
             )
         )
-        for cuts in itertools.combinations_with_replacement(
-            range(len(sizes) + 1), len(shares) - 1
-        )
-    )  # fmt: skip
+        for cuts in itertools.combinations_with_replacement(range(len(sizes) + 1), len(shares) - 1)
+    )
     assert split.worst_error == pytest.approx(best, abs=1e-12)
 
 
@@ -81,8 +79,12 @@ def test_bytes_of_a_layer_are_those_of_the_model() -> None:
 
 def test_everything_on_the_gpu_is_arithmetic() -> None:
     done = block_schedule(OPT_30B, BlockPolicy(4, 2), RATES, 512, 32)
-    moved = [v for terms in (done.prefill_terms, done.decode_terms)
-             for name, v in terms.items() if name != "compute"]  # fmt: skip
+    moved = [
+        v
+        for terms in (done.prefill_terms, done.decode_terms)
+        for name, v in terms.items()
+        if name != "compute"
+    ]
     assert moved == [0.0] * 8
     flops = 48 * 8 * (512 * OPT_30B.token_flops + 512**2 * OPT_30B.key_flops)
     assert done.prefill_s == pytest.approx(flops / 65e12, rel=1e-12)
@@ -103,8 +105,9 @@ def test_weights_on_the_host_are_the_link() -> None:
 def test_slower_transfers_never_help(gpu: float, disk: float, name: str) -> None:
     rest = 1.0 - gpu
     policy = BlockPolicy(8, 4, (gpu, rest * (1 - disk), rest * disk), (0.0, 1.0, 0.0))
-    slow = BlockRates(**{**{n: getattr(RATES, n) for n in BlockRates.__slots__},
-                         name: getattr(RATES, name) / 3})  # fmt: skip
+    slow = BlockRates(
+        **{**{n: getattr(RATES, n) for n in BlockRates.__slots__}, name: getattr(RATES, name) / 3}
+    )
     fast = block_schedule(OPT_30B, policy, RATES, 512, 32).total_s
     assert block_schedule(OPT_30B, policy, slow, 512, 32).total_s >= fast
 

@@ -32,16 +32,27 @@ def random_items(seed: int, *, most: int = 6, after: bool = True) -> list[Load]:
         parent = i - 1 if i and rng.random() < 0.4 else -1
         waits = int(rng.integers(0, i)) if after and i and rng.random() < 0.3 else -1
         io, compute = (float(v) for v in rng.integers(0, 6, 2))
-        items.append(Load(str(i), io, compute, float(rng.integers(1, 5)), waits, parent,
-                          float(rng.integers(1, 9))))  # fmt: skip
+        items.append(
+            Load(
+                str(i),
+                io,
+                compute,
+                float(rng.integers(1, 5)),
+                waits,
+                parent,
+                float(rng.integers(1, 9)),
+            )
+        )
     return items
 
 
 def random_limit(seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed + 10**7)
     return [
-        {}, {"slots": int(rng.integers(1, 4))}, {"buffer_bytes": float(rng.integers(4, 12))},
-    ][int(rng.integers(0, 3))]  # fmt: skip
+        {},
+        {"slots": int(rng.integers(1, 4))},
+        {"buffer_bytes": float(rng.integers(4, 12))},
+    ][int(rng.integers(0, 3))]
 
 
 def check(
@@ -76,9 +87,10 @@ def check(
             continue
         now = line.io_start[i]
         inside = [
-            j for j in order
+            j
+            for j in order
             if items[j].io_s > 0 and line.io_start[j] <= now and (last[j] > now + 1e-9 or j == i)
-        ]  # fmt: skip
+        ]
         assert sum(1.0 if slots else items[j].size_bytes for j in inside) <= limit + 1e-9
 
 
@@ -216,9 +228,14 @@ def test_hottest_expert_lowest_bits_first() -> None:
     names = [items[i].name for i in hottest_first(items)]
     # Six requests need expert 1's base; five of expert 2 its base, three its residuals.
     assert names == [
-        "expert 1 slice 0", "expert 1 slice 1", "expert 2 slice 0", "expert 2 slice 1",
-        "expert 2 slice 2", "expert 0 slice 0", "expert 1 slice 2",
-    ]  # fmt: skip
+        "expert 1 slice 0",
+        "expert 1 slice 1",
+        "expert 2 slice 0",
+        "expert 2 slice 1",
+        "expert 2 slice 2",
+        "expert 0 slice 0",
+        "expert 1 slice 2",
+    ]
     assert sum(item.compute_s for item in items) == np.sum(requests)
     assert sum(item.io_s for item in items) == 2.0 + 4.0 + 4.0
     held = bit_slices(requests, (2.0, 1.0, 1.0), 1.0, 1.0, resident=[1, 1, 1])

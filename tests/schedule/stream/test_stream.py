@@ -85,8 +85,9 @@ def test_everything_kept_is_the_engine_alone() -> None:
     just = float(p.weight_bytes + p.kv_bytes)
     assert streamed("tinyllama_1_1b", memory=just * (1 + 1e-9)).streamed_bytes == 0.0
     assert streamed("tinyllama_1_1b", memory=just * 0.99).streamed_bytes > 0.0
-    inner = pm.predict(pm.workload("tinyllama_1_1b", phase="decode"), "snapdragon_8_gen_3",
-                       precision="w4a16")  # fmt: skip
+    inner = pm.predict(
+        pm.workload("tinyllama_1_1b", phase="decode"), "snapdragon_8_gen_3", precision="w4a16"
+    )
     assert result.compute_s == pytest.approx(float(inner.latency_s), rel=0.01)
 
 
@@ -105,9 +106,13 @@ def test_more_memory_is_never_slower_and_spread_layers_hide_loads() -> None:
 
 def test_guesses_help_where_the_channel_is_idle_and_hurt_where_it_is_not() -> None:
     """With loads as long as computing, knowing ahead hides them; on a busy channel it wastes."""
-    fast = {"memories.storage.lane_bandwidth": 60e9, "memories.storage.bandwidth": 60e9,
-            "memories.storage.sustained_bandwidth": 60e9, "memories.storage.command_latency": 1e-6,
-            "memories.storage.commands_per_s": 1e7}  # fmt: skip
+    fast = {
+        "memories.storage.lane_bandwidth": 60e9,
+        "memories.storage.bandwidth": 60e9,
+        "memories.storage.sustained_bandwidth": 60e9,
+        "memories.storage.command_latency": 1e-6,
+        "memories.storage.commands_per_s": 1e7,
+    }
     device = pm.hardware("ufs_4_phone").vary(
         {k: v for k, v in fast.items() if k in pm.hardware("ufs_4_phone").machine().paths}
     )
@@ -147,8 +152,11 @@ def test_hits_are_those_of_the_placement() -> None:
 
 
 def test_layers_add_up_to_the_prediction() -> None:
-    for name, settings in (("qwen3_30b_a3b", {"phase": "decode"}), ("resnet50", {}),
-                           ("deepseek_v3", {"phase": "decode", "batch": 2})):  # fmt: skip
+    for name, settings in (
+        ("qwen3_30b_a3b", {"phase": "decode"}),
+        ("resnet50", {}),
+        ("deepseek_v3", {"phase": "decode", "batch": 2}),
+    ):
         p = pm.predict(pm.workload(name, **settings), "a100", precision="fp16")
         layers = layers_of(p, "nowhere")
         total = sum(layer.count * layer.engine_s for layer in layers)
@@ -163,8 +171,9 @@ def test_layers_add_up_to_the_prediction() -> None:
 def pm_rows(p: Any) -> Any:
     from perfmodel.schedule.place.items import items_of
 
-    return [replace(i, read_bytes=i.read_bytes * i.copies)
-            for i in items_of(p) if i.role == "weight"]  # fmt: skip
+    return [
+        replace(i, read_bytes=i.read_bytes * i.copies) for i in items_of(p) if i.role == "weight"
+    ]
 
 
 def test_what_does_not_fit_is_data() -> None:
@@ -179,16 +188,25 @@ def test_what_does_not_fit_is_data() -> None:
 
 def test_faults_are_told() -> None:
     wrongs: tuple[dict[str, Any], ...]
-    wrongs = ({"depth": 0}, {"spread": "odd"}, {"accuracy": 2.0}, {"hit_fraction": -1.0},
-                  {"runs": 0}, {"source": "dram"}, {"source": "moon"})  # fmt: skip
+    wrongs = (
+        {"depth": 0},
+        {"spread": "odd"},
+        {"accuracy": 2.0},
+        {"hit_fraction": -1.0},
+        {"runs": 0},
+        {"source": "dram"},
+        {"source": "moon"},
+    )
     for wrong in wrongs:
         with pytest.raises(InputError):
             streamed("llama_3_8b", **wrong)
     with pytest.raises(InputError, match="main memory"):
         streamed("llama_3_8b", "rtx_4090")
     with pytest.raises(InputError, match="one point"):
-        stream(pm.workload("llama_3_8b", phase="decode", batch=np.arange(1, 3)),
-               pm.hardware("ufs_4_phone"))  # fmt: skip
+        stream(
+            pm.workload("llama_3_8b", phase="decode", batch=np.arange(1, 3)),
+            pm.hardware("ufs_4_phone"),
+        )
 
 
 @pytest.mark.data
@@ -215,8 +233,14 @@ def test_experts_streamed_on_a_phone(data: Path) -> None:
         miss = float(row["read_mib_per_token"]) * MIB / (48 * visits * expert)
         lanes = 2.0 if name.endswith("l2") else 4.0
         serial = name in {"qwen_stream", *(f"qwen_c{c}000_l{n}" for c in (2, 4) for n in (2, 4))}
-        wall = _token(replace(channel, depth=lanes), float(row["compute_ms_mean"]) / 1e3, miss,
-                      visits, expert, serial)  # fmt: skip
+        wall = _token(
+            replace(channel, depth=lanes),
+            float(row["compute_ms_mean"]) / 1e3,
+            miss,
+            visits,
+            expert,
+            serial,
+        )
         errors[row["run"]] = wall / (float(row["wall_ms_mean"]) / 1e3) - 1.0
     assert abs(errors["2026-07-12/qwen_stream"]) < 0.02
     assert all(-0.16 < error < 0.01 for error in errors.values())
@@ -254,9 +278,13 @@ def test_a_source_beside_the_device_leaves_its_storage_alone(tmp_path: Path) -> 
     spec.write_text(text)
     host = PlacementLevel.of("host", "64 GB", "25 GB/s")
     asked: dict[str, Any] = {
-        "precision": "w4a16", "memory": "12 GB", "source": host, "cached": True,
-        "popularity": 0.3, "set": {"phase": "decode"},
-    }  # fmt: skip
+        "precision": "w4a16",
+        "memory": "12 GB",
+        "source": host,
+        "cached": True,
+        "popularity": 0.3,
+        "set": {"phase": "decode"},
+    }
     plain, drive = (pm.stream("mixtral_8x7b", device, **asked) for device in ("rtx_4090", spec))
     assert drive.compute_s == pytest.approx(plain.compute_s)
     assert drive.run_s == pytest.approx(plain.run_s)

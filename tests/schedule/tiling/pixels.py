@@ -52,9 +52,12 @@ def random_network(rng: np.random.Generator, axes: int, layers: int) -> FeatureM
 
 
 def _layer(
-    name: str, reads: tuple[int, ...], windows: tuple[tuple[Window, ...], ...], writes: int,
+    name: str,
+    reads: tuple[int, ...],
+    windows: tuple[tuple[Window, ...], ...],
+    writes: int,
     rng: np.random.Generator,
-) -> FeatureMapLayer:  # fmt: skip
+) -> FeatureMapLayer:
     macs = int(rng.integers(1, 9))
     return FeatureMapLayer(name, "conv", reads, windows, writes, macs, 7, (), False, 1, (name,))
 
@@ -146,10 +149,14 @@ def simulate(network: FeatureMapNetwork, patches: Patches) -> Counts:
 
 
 def _measure(
-    network: FeatureMapNetwork, p: Patches, fresh_of: list[dict[int, set[Pixel]]],
-    need_of: list[dict[int, set[Pixel]]], places: list[Pixel], kept_axes: tuple[bool, ...],
+    network: FeatureMapNetwork,
+    p: Patches,
+    fresh_of: list[dict[int, set[Pixel]]],
+    need_of: list[dict[int, set[Pixel]]],
+    places: list[Pixel],
+    kept_axes: tuple[bool, ...],
     counts: Counts,
-) -> None:  # fmt: skip
+) -> None:
     """Count what is kept between patches, and what lives inside the largest patch."""
     layers, maps = network.layers, network.maps
     out = layers[p.end - 1].writes
@@ -167,9 +174,15 @@ def _measure(
                 )
                 if same:
                     left |= need_of[later].get(t, set()) - fresh_of[later].get(t, set())
-            made = {x for k in range(at) for x in fresh_of[k].get(t, set())
-                    if all(kept or a == b for a, b, kept in
-                           zip(places[k], places[at - 1], kept_axes, strict=True))}  # fmt: skip
+            made = {
+                x
+                for k in range(at)
+                for x in fresh_of[k].get(t, set())
+                if all(
+                    kept or a == b
+                    for a, b, kept in zip(places[k], places[at - 1], kept_axes, strict=True)
+                )
+            }
             counts.most_kept[t] = max(counts.most_kept.get(t, 0), len(left & made))
     for fresh in fresh_of:
         for i in range(p.start, p.end):

@@ -50,9 +50,7 @@ def every_plan(
                 for k, (a, b) in enumerate(itertools.pairwise(cuts)):
                     out = place[k + 1] if k + 2 < len(cuts) else True
                     extents = net.maps[net.layers[b - 1].writes].extents
-                    whole = Patches(
-                        a, b, (1, 1), "recompute", place[k], out, weights=kinds[-1]
-                    )  # fmt: skip
+                    whole = Patches(a, b, (1, 1), "recompute", place[k], out, weights=kinds[-1])
                     these = [run(whole)]
                     for grid, mode, kind in itertools.product(GRIDS, MODES, kinds):
                         if all(g <= e for g, e in zip(grid, extents, strict=True)):
@@ -80,9 +78,12 @@ def test_no_plan_beats_the_one_found(seed: int) -> None:
     net = random_network(rng, 2, 2)
     inner = seed % 3 == 2
     if inner:  # weights of a size that matters
-        net = replace(net, layers=tuple(
-            replace(x, weight_bytes=int(rng.integers(0, 200)), channels=4) for x in net.layers
-        ))  # fmt: skip
+        net = replace(
+            net,
+            layers=tuple(
+                replace(x, weight_bytes=int(rng.integers(0, 200)), channels=4) for x in net.layers
+            ),
+        )
     plans = list(every_plan(net, ("resident", "streamed") if inner else ("outside",)))
     plain = layer_by_layer(net, weights="streamed" if inner else "outside").peak_bytes
     peaks = sorted({max(s.peak_bytes for s in p) for p in plans})
@@ -108,10 +109,18 @@ def test_no_plan_beats_the_one_found(seed: int) -> None:
 def test_stretches_of_one_end_are_counted_as_one_by_one(seed: int) -> None:
     rng = np.random.default_rng(50 + seed)
     net = random_network(rng, 2, 3)
-    net = replace(net, layers=tuple(
-        replace(x, depthwise=bool(rng.random() < 0.5), over=(len(x.reads) - 1,)
-                if len(x.reads) > 1 else (), channels=2) for x in net.layers
-    ))  # fmt: skip
+    net = replace(
+        net,
+        layers=tuple(
+            replace(
+                x,
+                depthwise=bool(rng.random() < 0.5),
+                over=(len(x.reads) - 1,) if len(x.reads) > 1 else (),
+                channels=2,
+            )
+            for x in net.layers
+        ),
+    )
     for end in net.cuts[1:]:
         extents = net.maps[net.layers[end - 1].writes].extents
         grid = tuple(int(rng.integers(1, min(4, n) + 1)) for n in extents)
@@ -119,20 +128,25 @@ def test_stretches_of_one_end_are_counted_as_one_by_one(seed: int) -> None:
             continue
         for mode, depthwise in itertools.product(MODES, (True, False)):
             longest = Patches(0, end, grid, mode)
-            axes = [axis_parts(net, 0, end, a, g, cached=k)
-                    for a, (g, k) in enumerate(zip(grid, keeps(longest), strict=True))]  # fmt: skip
+            axes = [
+                axis_parts(net, 0, end, a, g, cached=k)
+                for a, (g, k) in enumerate(zip(grid, keeps(longest), strict=True))
+            ]
             fan = Fan(net, longest, axes, depthwise)
             for start, inside, outside, weights in itertools.product(
                 [c for c in net.cuts if c < end], (True, False), (True, False), get_args(Weights)
             ):
                 one = run_stage(
-                    net, Patches(start, end, grid, mode, inside, outside, weights=weights),
+                    net,
+                    Patches(start, end, grid, mode, inside, outside, weights=weights),
                     in_place_depthwise=depthwise,
-                )  # fmt: skip
+                )
                 assert fan.peak(start, inside, outside, weights) == one.peak_bytes
                 assert fan.price(start, inside, outside, weights) == (
-                    one.map_bytes, one.extra_macs, one.weight_bytes
-                )  # fmt: skip
+                    one.map_bytes,
+                    one.extra_macs,
+                    one.weight_bytes,
+                )
 
 
 def test_more_memory_never_costs_more() -> None:
@@ -175,9 +189,14 @@ def test_a_small_npu_runs_mobilenet_v2_in_patches_and_not_without() -> None:
     assert (plan.extra_macs, plan.map_bytes) == (0, plan.input_bytes)
     assert len(plan.held_bytes) == len(net.layers)
     again = patch_plan(
-        net, "macs", capacity_bytes=capacity, modes=("recompute",), most_patched=1,
-        grids=((4, 4), (5, 5), (6, 6), (7, 7)), in_place_depthwise=True,
-    )  # fmt: skip
+        net,
+        "macs",
+        capacity_bytes=capacity,
+        modes=("recompute",),
+        most_patched=1,
+        grids=((4, 4), (5, 5), (6, 6), (7, 7)),
+        in_place_depthwise=True,
+    )
     assert again is not None
     assert sum(s.patches.count > 1 for s in again.stages) == 1
     assert 0 < again.extra_macs < 0.2 * net.macs
@@ -209,8 +228,10 @@ def test_weights_in_the_memory_stay_or_pass() -> None:
     assert out.peak_bytes < streamed.peak_bytes <= out.peak_bytes + largest
     assert resident.peak_bytes == out.peak_bytes + total
     assert (out.weight_bytes, streamed.weight_bytes, resident.weight_bytes) == (
-        4 * total, 4 * total, total
-    )  # fmt: skip
+        4 * total,
+        4 * total,
+        total,
+    )
 
 
 def test_default_grids_lie_inside_their_output() -> None:

@@ -16,8 +16,18 @@ from perfmodel.schedule.tiling.patches import Patches, run_stage
 from perfmodel.workload.builder import GraphBuilder
 from perfmodel.workload.importers.onnx import load_onnx
 
-MODELS = ("mobilenet_v2", "resnet50", "vgg16", "efficientnet_b0", "densenet121", "vit_b_16",
-          "mlperf_tiny_kws", "s3d", "embbert", "mamba_130m")  # fmt: skip
+MODELS = (
+    "mobilenet_v2",
+    "resnet50",
+    "vgg16",
+    "efficientnet_b0",
+    "densenet121",
+    "vit_b_16",
+    "mlperf_tiny_kws",
+    "s3d",
+    "embbert",
+    "mamba_130m",
+)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -26,8 +36,11 @@ def test_work_and_maps_are_those_of_the_graph(name: str) -> None:
     net = network(workload, "w8a8")
     assert net.macs == pytest.approx(float(workload.macs), rel=1e-4)
     members = [m for layer in net.layers for m in layer.members]
-    walked = [op.name for _, op in workload.graph().unroll(workload.parameters).walk()
-              if op.kind != "view"]  # fmt: skip
+    walked = [
+        op.name
+        for _, op in workload.graph().unroll(workload.parameters).walk()
+        if op.kind != "view"
+    ]
     assert sorted(members) == sorted(walked)
     for layer in net.layers:
         for t, windows in zip(layer.reads, layer.windows, strict=True):
@@ -57,10 +70,14 @@ def test_a_residual_addition_runs_on_its_operand() -> None:
     assert len(apart.layers) == len(fused.layers) + 10
     plain = [run_stage(n, Patches(0, len(n.layers), (1, 1))) for n in (fused, apart)]
     assert plain[0].peak_bytes == plain[1].peak_bytes  # the first block decides
-    cut = [next(i for i, x in enumerate(n.layers) if x.name == "stage3.1.expand@0")
-           for n in (fused, apart)]  # fmt: skip
-    block = [run_stage(n, Patches(c, len(n.layers), (1, 1)), in_place_depthwise=True).peak_bytes
-             for n, c in zip((fused, apart), cut, strict=True)]  # fmt: skip
+    cut = [
+        next(i for i, x in enumerate(n.layers) if x.name == "stage3.1.expand@0")
+        for n in (fused, apart)
+    ]
+    block = [
+        run_stage(n, Patches(c, len(n.layers), (1, 1)), in_place_depthwise=True).peak_bytes
+        for n, c in zip((fused, apart), cut, strict=True)
+    ]
     # 28 x 28 x 192 and 32 channels; with the addition apart the block's input stays beside.
     assert block == [28 * 28 * (192 + 32 + 1), 28 * 28 * (192 + 32 + 32)]
 
@@ -78,9 +95,14 @@ def test_what_reads_whole_maps_says_so() -> None:
     net = network(g.build())
     whole = {layer.name: [all(w.every for w in ws) for ws in layer.windows] for layer in net.layers}
     assert whole == {
-        "conv": [False], "up": [True], "global": [True], "scale": [False, True],
-        "concat": [False, False], "stack": [True], "pool": [False],
-    }  # fmt: skip
+        "conv": [False],
+        "up": [True],
+        "global": [True],
+        "scale": [False, True],
+        "concat": [False, False],
+        "stack": [True],
+        "pool": [False],
+    }
 
 
 def test_a_view_between_hides_the_axes() -> None:
@@ -96,20 +118,31 @@ def test_a_file_is_read_as_the_network_that_it_is(tmp_path: Path) -> None:
     nodes = [
         node("Conv", ["x", "a"], ["1"], pads=[1, 1, 1, 1], strides=[2, 2], name="first"),
         node("Relu", ["1"], ["2"], name="relu"),
-        node("MaxPool", ["2"], ["3"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1],
-             name="pool"),
+        node(
+            "MaxPool",
+            ["2"],
+            ["3"],
+            kernel_shape=[3, 3],
+            strides=[2, 2],
+            pads=[1, 1, 1, 1],
+            name="pool",
+        ),
         node("Conv", ["3", "b"], ["y"], auto_pad="SAME_UPPER", dilations=[2, 2], name="second"),
-    ]  # fmt: skip
-    weights = [helper.make_tensor(n, TensorProto.FLOAT, s, np.zeros(s).ravel().tolist())
-               for n, s in (("a", (4, 3, 3, 3)), ("b", (4, 4, 3, 3)))]  # fmt: skip
+    ]
+    weights = [
+        helper.make_tensor(n, TensorProto.FLOAT, s, np.zeros(s).ravel().tolist())
+        for n, s in (("a", (4, 3, 3, 3)), ("b", (4, 4, 3, 3)))
+    ]
     made = helper.make_model(
         helper.make_graph(
-            nodes, "small",
+            nodes,
+            "small",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 32, 32))],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], weights,
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            weights,
         ),
         opset_imports=[helper.make_opsetid("", 17)],
-    )  # fmt: skip
+    )
     path = tmp_path / "small.onnx"
     path.write_bytes(made.SerializeToString())
     net = network(load_onnx(path), "w8a8")

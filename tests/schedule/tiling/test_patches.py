@@ -188,9 +188,7 @@ def test_a_global_pool_takes_its_map_patch_by_patch() -> None:
     y = g.conv(x, 8, 3, padding=1, bias=False, name="conv")
     g.output(g.linear(g.global_pool(y, name="pool"), 10, bias=False, name="head"))
     net = network(g.build())
-    assert [net.maps[net.gridded(end)].extents for end in (1, 2, 3)] == [
-        (16, 16), (16, 16), (1, 1)
-    ]  # fmt: skip
+    assert [net.maps[net.gridded(end)].extents for end in (1, 2, 3)] == [(16, 16), (16, 16), (1, 1)]
     rows = run_stage(net, Patches(0, 2, (16, 1), "cached", input_on_chip=False))
     # Two rows of the image kept, two of it loaded for the first row, one row made, eight sums.
     assert rows.kept_bytes == 2 * 16 * 2

@@ -42,11 +42,25 @@ def test_what_does_not_fit_says_how_much_is_missing() -> None:
 
 def test_faults_are_told_together() -> None:
     with pytest.raises(InputError) as caught:
-        pm.patches("llama_3_8b", capacity="much", objective="speed",  # type: ignore[arg-type]
-                   modes=("keep",), memory="sram", most_patched=-1, time_limit_s=0.0)  # fmt: skip
+        pm.patches(
+            "llama_3_8b",
+            capacity="much",
+            objective="speed",  # type: ignore[arg-type]
+            modes=("keep",),
+            memory="sram",
+            most_patched=-1,
+            time_limit_s=0.0,
+        )
     places = [fault.path for fault in caught.value.faults]
-    assert places == ["objective", "modes", "most_patched", "time_limit_s", "capacity", "workload",
-                      "memory"]  # fmt: skip
+    assert places == [
+        "objective",
+        "modes",
+        "most_patched",
+        "time_limit_s",
+        "capacity",
+        "workload",
+        "memory",
+    ]
     with pytest.raises(InputError, match="capacity"):
         pm.patches("mlperf_tiny_ic")
 
@@ -82,9 +96,9 @@ class Counted:
 
 
 @pytest.mark.parametrize(
-    ("objective", "kib"), [("macs", 22), ("macs", 34), ("offchip", 18), ("offchip", 30),
-                           ("peak", 0)],
-)  # fmt: skip
+    ("objective", "kib"),
+    [("macs", 22), ("macs", 34), ("offchip", 18), ("offchip", 30), ("peak", 0)],
+)
 def test_a_plan_that_time_cuts_short_is_a_plan(
     monkeypatch: pytest.MonkeyPatch, objective: Objective, kib: int
 ) -> None:
@@ -95,8 +109,9 @@ def test_a_plan_that_time_cuts_short_is_a_plan(
     assert best.proved
 
     def cost(plan: choose.PatchPlan) -> int:
-        return {"macs": plan.extra_macs, "offchip": plan.map_bytes,
-                "peak": plan.peak_bytes}[objective]  # fmt: skip
+        return {"macs": plan.extra_macs, "offchip": plan.map_bytes, "peak": plan.peak_bytes}[
+            objective
+        ]
 
     monkeypatch.setattr(choose, "Deadline", Counted)
     late = 0

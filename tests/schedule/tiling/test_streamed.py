@@ -61,8 +61,9 @@ def test_every_step_fits_at_any_capacity_and_the_schedule_runs(name: str) -> Non
     assert found.extra_bytes == 0
 
 
-@pytest.mark.parametrize(("name", "kib"), [("mobilenet_v2", 14), ("resnet50", 16),
-                                           ("mlperf_tiny_ic", 2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "kib"), [("mobilenet_v2", 14), ("resnet50", 16), ("mlperf_tiny_ic", 2)]
+)
 def test_all_in_tiles_is_the_tiled_traffic_of_the_network(name: str, kib: int) -> None:
     """Another part of the package sums the same staircases over the rows of a table."""
     problem, values = given(name)

@@ -61,8 +61,10 @@ def test_without_the_change_in_the_file_it_comes_from_real_weights(tmp_path: Pat
 
 def test_faults_of_a_file_are_told_with_their_places(tmp_path: Path) -> None:
     path = tmp_path / "h.json"
-    path.write_text('{"models": {"A": {"Hutchinson_trace": [1, 2],\n"delta_weights_4bit_square": '
-                    '[1],\n"delta_weights_8bit_square": ["x", 1]}, "B": {}}}')  # fmt: skip
+    path.write_text(
+        '{"models": {"A": {"Hutchinson_trace": [1, 2],\n"delta_weights_4bit_square": '
+        '[1],\n"delta_weights_8bit_square": ["x", 1]}, "B": {}}}'
+    )
     with pytest.raises(InputError, match="says not which model"):
         accuracy.hawq(path)
     with pytest.raises(InputError, match=r"no model 'a'.*did you mean 'A'"):

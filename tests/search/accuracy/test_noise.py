@@ -26,10 +26,16 @@ def _ratio(exact: np.ndarray, other: np.ndarray) -> float:
     return float(np.sum((exact - other) ** 2) / np.sum(exact**2))
 
 
-@pytest.mark.parametrize("option", [
-    _option("int4"), _option("int3"), LayerOption(sparsity=Sparsity("unstructured", 0.8)),
-    LayerOption(format_named("int6"), sparsity=Sparsity("2:4", 0.5)), LayerOption(kept=0.9),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "option",
+    [
+        _option("int4"),
+        _option("int3"),
+        LayerOption(sparsity=Sparsity("unstructured", 0.8)),
+        LayerOption(format_named("int6"), sparsity=Sparsity("2:4", 0.5)),
+        LayerOption(kept=0.9),
+    ],
+)
 def test_a_layer_of_white_inputs_has_the_predicted_output_noise(option: LayerOption) -> None:
     (weights,) = _chain(1).values()
     inputs = np.random.default_rng(1).normal(size=(256, 2000))
@@ -191,14 +197,20 @@ def test_a_residual_branch_hands_on_its_share_of_the_output(tmp_path: Path) -> N
 
     (weights,) = _chain(1, 64).values()
     node = helper.make_node
-    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Mul", ["m", "share"], ["b"]),
-             node("Add", ["x", "b"], ["y"])]  # fmt: skip
+    nodes = [
+        node("MatMul", ["x", "w"], ["m"]),
+        node("Mul", ["m", "share"], ["b"]),
+        node("Add", ["x", "b"], ["y"]),
+    ]
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1000, 64]) for n in ("x", "y")]
     held = {"w": weights.astype(np.float32), "share": np.float32(0.1)}
     graph = helper.make_graph(
-        nodes, "residual", ends[:1], ends[1:],
+        nodes,
+        "residual",
+        ends[:1],
+        ends[1:],
         [numpy_helper.from_array(np.asarray(v), n) for n, v in held.items()],
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     path = tmp_path / "residual.onnx"
     onnx.save(model, path)

@@ -70,8 +70,10 @@ def test_leave_one_out_is_what_refits_without_each_give(pairs: tuple[tuple[str, 
 def test_pair_features_hold_what_single_ones_cannot() -> None:
     known = [
         {"a": OPTIONS[i], "b": OPTIONS[j], "c": OPTIONS[k]}
-        for i in range(3) for j in range(3) for k in range(3)
-    ]  # fmt: skip
+        for i in range(3)
+        for j in range(3)
+        for k in range(3)
+    ]
     values = [_planted(c) - 2.0 * (c["a"] == c["b"] == OPTIONS[2]) for c in known]
     single = accuracy.fitted(known, values)
     paired = accuracy.fitted(known, values, pairs=[("b", "a")])
@@ -130,9 +132,9 @@ def test_the_map_meets_monotone_points_and_is_scipys_curve_between() -> None:
 
 
 def test_calibration_learns_the_map_and_its_own_error() -> None:
-    base = accuracy.table({
-        layer: dict(zip(NAMES, (0.01, 0.1, 1.0), strict=True)) for layer in LAYERS
-    })  # fmt: skip
+    base = accuracy.table(
+        {layer: dict(zip(NAMES, (0.01, 0.1, 1.0), strict=True)) for layer in LAYERS}
+    )
     made = base.table(LAYERS, [OPTIONS] * 3)
     asked: list[float] = []
 
@@ -151,8 +153,9 @@ def test_calibration_learns_the_map_and_its_own_error() -> None:
     misses = []
     for i, loss in enumerate(asked):
         rest = [x for j, x in enumerate(asked) if j != i]
-        misses.append(monotone_map(rest, 75 / (1 + np.array(rest)), falling=True)(loss)
-                      - 75 / (1 + loss))  # fmt: skip
+        misses.append(
+            monotone_map(rest, 75 / (1 + np.array(rest)), falling=True)(loss) - 75 / (1 + loss)
+        )
     assert model.measured_error == pytest.approx(float(np.sqrt(np.mean(np.square(misses)))))
     assert model.name == "table, calibrated with 8 evaluations"
     with pytest.raises(InputError, match="evaluation 1 of"):

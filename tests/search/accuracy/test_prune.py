@@ -11,9 +11,10 @@ from perfmodel.search.accuracy import LayerOption, compress, prune, prune_channe
 from perfmodel.search.accuracy.compress import squared_error
 
 WEIGHTS = arrays(
-    np.float64, st.tuples(st.integers(1, 6), st.integers(1, 9)),
+    np.float64,
+    st.tuples(st.integers(1, 6), st.integers(1, 9)),
     elements=st.floats(-9, 9, width=32),
-)  # fmt: skip
+)
 
 
 def test_two_of_four_keeps_the_two_largest_of_each_four() -> None:

@@ -17,9 +17,10 @@ from perfmodel.search.accuracy.quantise import fake_quantise, noise, simulated
 from perfmodel.search.accuracy.scales import symmetric, ternary
 
 FLOAT_ROWS = arrays(
-    np.float64, st.tuples(st.integers(1, 3), st.integers(1, 24)),
+    np.float64,
+    st.tuples(st.integers(1, 3), st.integers(1, 24)),
     elements=st.floats(-100, 100, width=32),
-)  # fmt: skip
+)
 
 
 def _normal(size: int = 100_000) -> np.ndarray:
@@ -43,8 +44,12 @@ def test_a_uniform_signal_gains_six_decibels_a_bit(bits: int) -> None:
 
 # Max, IRE Trans. Inf. Theory 1960, for a unit normal: squared error of the best quantiser with 2^b
 # free levels (table I) and with 2^b equal steps (table II).
-MAX_1960 = {2: (0.1175, 0.1188), 3: (0.03454, 0.03744), 4: (0.009497, 0.01154),
-            5: (0.002499, 0.003495)}  # fmt: skip
+MAX_1960 = {
+    2: (0.1175, 0.1188),
+    3: (0.03454, 0.03744),
+    4: (0.009497, 0.01154),
+    5: (0.002499, 0.003495),
+}
 
 
 @pytest.mark.parametrize("bits", MAX_1960)
@@ -90,8 +95,22 @@ def test_integers_in_range_are_exact_under_any_scale_of_a_channel(bits: int) -> 
     np.testing.assert_allclose(made, weights, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["fp16", "bf16", "fp8_e4m3", "fp8_e5m2", "mxfp8", "mxfp4", "bfp8",
-                                  "fp4", "nvfp4", "int2", "q8_0"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fp16",
+        "bf16",
+        "fp8_e4m3",
+        "fp8_e5m2",
+        "mxfp8",
+        "mxfp4",
+        "bfp8",
+        "fp4",
+        "nvfp4",
+        "int2",
+        "q8_0",
+    ],
+)
 def test_powers_of_two_of_one_size_are_exact(name: str) -> None:
     signs = np.where(np.random.default_rng(0).random((4, 32)) < 0.5, -1.0, 1.0)
     weights = signs * np.array([[0.25], [0.5], [1.0], [4.0]])
@@ -100,9 +119,15 @@ def test_powers_of_two_of_one_size_are_exact(name: str) -> None:
     np.testing.assert_allclose(made, weights, rtol=tolerance)
 
 
-ML = {"fp16": "float16", "bf16": "bfloat16", "fp8_e4m3": "float8_e4m3fn",
-      "fp8_e5m2": "float8_e5m2", "fp6": "float6_e3m2fn", "fp6_e2m3": "float6_e2m3fn",
-      "fp4": "float4_e2m1fn"}  # fmt: skip
+ML = {
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "fp8_e4m3": "float8_e4m3fn",
+    "fp8_e5m2": "float8_e5m2",
+    "fp6": "float6_e3m2fn",
+    "fp6_e2m3": "float6_e2m3fn",
+    "fp4": "float4_e2m1fn",
+}
 
 
 @pytest.mark.parametrize("name", ML)
@@ -118,9 +143,14 @@ def test_float_grids_round_as_ml_dtypes_does(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "element", "emax"), [
-    ("mxfp8", "float8_e4m3fn", 8), ("mxfp6", "float6_e2m3fn", 2), ("mxfp4", "float4_e2m1fn", 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "element", "emax"),
+    [
+        ("mxfp8", "float8_e4m3fn", 8),
+        ("mxfp6", "float6_e2m3fn", 2),
+        ("mxfp4", "float4_e2m1fn", 2),
+    ],
+)
 def test_microscaling_follows_the_conversion_of_the_ocp_specification(
     name: str, element: str, emax: int
 ) -> None:
@@ -253,12 +283,21 @@ def test_smaller_groups_have_less_noise_on_average() -> None:
 def _linear_pair(scale: np.ndarray, zero: np.ndarray, axis: int) -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 
-    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], axis=axis),
-             helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], axis=axis)]  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], axis=axis),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], axis=axis),
+    ]
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("x", "y")]
-    graph = helper.make_graph(nodes, "pair", values[:1], values[1:], [
-        numpy_helper.from_array(scale.astype(np.float32), "s"), numpy_helper.from_array(zero, "z"),
-    ])  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "pair",
+        values[:1],
+        values[1:],
+        [
+            numpy_helper.from_array(scale.astype(np.float32), "s"),
+            numpy_helper.from_array(zero, "z"),
+        ],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     return model.SerializeToString()
 

@@ -24,8 +24,10 @@ pairs:
 """
 
 
-@pytest.mark.parametrize(("name", "text"), [("long.csv", LONG), ("wide.csv", WIDE),
-                                            ("plain.yaml", YAML), ("full.yaml", FULL)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("long.csv", LONG), ("wide.csv", WIDE), ("plain.yaml", YAML), ("full.yaml", FULL)],
+)
 def test_every_form_gives_the_same_losses(name: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(text)
@@ -50,11 +52,21 @@ def test_a_mapping_takes_options_or_their_texts() -> None:
     np.testing.assert_array_equal(model.table(["a"], [[rich, INT8]]).unary[0], [2, 1])
 
 
-@pytest.mark.parametrize(("text", "canonical"), [
-    ("int4", "w=int4"), ("w4a8", "w=int4,a=int8"), ("as_is", "as_is"), ("kept=0.25", "kept=0.25"),
-    ("a=fp8_e4m3,w=mxfp4", "w=mxfp4,a=fp8_e4m3"), ("int8+2:4", "w=int8,2:4"), ("s0.9", "s0.9"),
-    ("w4g128a16", "w=int4g128,a=fp16"), ("W=INT8, kept=.5", "w=int8,kept=0.5"), ("w2", "w=int2"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("int4", "w=int4"),
+        ("w4a8", "w=int4,a=int8"),
+        ("as_is", "as_is"),
+        ("kept=0.25", "kept=0.25"),
+        ("a=fp8_e4m3,w=mxfp4", "w=mxfp4,a=fp8_e4m3"),
+        ("int8+2:4", "w=int8,2:4"),
+        ("s0.9", "s0.9"),
+        ("w4g128a16", "w=int4g128,a=fp16"),
+        ("W=INT8, kept=.5", "w=int8,kept=0.5"),
+        ("w2", "w=int2"),
+    ],
+)
 def test_options_are_read_and_written(text: str, canonical: str) -> None:
     assert describe(parse_option(text)) == canonical
     assert describe(parse_option(canonical)) == canonical
@@ -74,22 +86,28 @@ def _faults(path: Path, text: str) -> list[str]:
 
 
 def test_every_fault_of_a_csv_file_has_its_cell(tmp_path: Path) -> None:
-    found = _faults(tmp_path / "t.csv", "layer,weights,sensitivity,mood\n,int8,1,x\na,int99,nan,\n"
-                    "b,int8,,\nb,int4,1,\nb,w=int4,1,\n")  # fmt: skip
+    found = _faults(
+        tmp_path / "t.csv",
+        "layer,weights,sensitivity,mood\n,int8,1,x\na,int99,nan,\n"
+        "b,int8,,\nb,int4,1,\nb,w=int4,1,\n",
+    )
     places = [fault.split(": ")[0] for fault in found]
     assert places == ["1:27", "2:1", "3:3", "3:9", "4:8", "6:3"]
     assert "did you mean 'int8'" in found[2] or "unknown format" in found[2]
 
 
 def test_every_fault_of_a_yaml_file_has_its_place(tmp_path: Path) -> None:
-    found = _faults(tmp_path / "t.yaml", """sensitivities:
+    found = _faults(
+        tmp_path / "t.yaml",
+        """sensitivities:
   a: {int8: high, int99: 1, int4: true}
   b: 3
 unti: points
 pairs:
   - {layers: [a, c], options: [int8, int4], sensitivity: 1}
   - {layers: [a], options: [int8, int4], sensitivity: .inf}
-""".replace(".inf", "x"))  # fmt: skip
+""".replace(".inf", "x"),
+    )
     places = [fault.split(": ")[0] for fault in found]
     assert places == ["4:1", "2:13", "2:19", "2:35", "3:6", "6:18", "7:14", "7:55"]
     assert "did you mean 'unit'" in found[0]
@@ -118,8 +136,9 @@ def test_pairwise_terms_lie_on_top_of_any_model(tmp_path: Path) -> None:
     swapped = model.table(["b", "a"], [[INT8, INT4], [INT8, INT4]])
     np.testing.assert_array_equal(swapped.pairs[0, 1], made.pairs[0, 1].T)
     path = tmp_path / "pairs.csv"
-    path.write_text("layer,option,other_layer,other_option,sensitivity\nb,int4,a,int8,0.5\n"
-                    "b,int4,a,int4,7\n")  # fmt: skip
+    path.write_text(
+        "layer,option,other_layer,other_option,sensitivity\nb,int4,a,int8,0.5\nb,int4,a,int4,7\n"
+    )
     again = accuracy.pairwise(base, path).table(["a", "b"], [[INT8, INT4], [INT8, INT4]])
     np.testing.assert_array_equal(again.pairs[0, 1], made.pairs[0, 1])
     with pytest.raises(InputError, match="with itself"):

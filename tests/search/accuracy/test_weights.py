@@ -16,9 +16,16 @@ from perfmodel.search.accuracy import LayerOption
 from perfmodel.search.accuracy.weights import read_weights
 from perfmodel.workload.importers.safetensors.header import read_header
 
-DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16,
-          "F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2, "I8": np.int8,
-          "U16": np.uint16}  # fmt: skip
+DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "F8_E4M3": ml_dtypes.float8_e4m3fn,
+    "F8_E5M2": ml_dtypes.float8_e5m2,
+    "I8": np.int8,
+    "U16": np.uint16,
+}
 
 
 def _file(path: Path, header: dict[str, Any] | bytes, data: bytes) -> Path:
@@ -34,8 +41,11 @@ def test_every_type_of_safetensors_is_read_as_written(tmp_path: Path) -> None:
         values = np.random.default_rng(0).normal(scale=40, size=(3, 5)).astype(kind)
         if name == "F8_E4M3":
             values = np.arange(256, dtype=np.uint8).view(kind)  # every code there is
-        header[name] = {"dtype": name, "shape": list(values.shape),
-                        "data_offsets": [len(data), len(data) + values.nbytes]}  # fmt: skip
+        header[name] = {
+            "dtype": name,
+            "shape": list(values.shape),
+            "data_offsets": [len(data), len(data) + values.nbytes],
+        }
         data += values.tobytes()
         exact[name] = values.astype(np.float64)
     found = read_header(_file(tmp_path / "w.safetensors", header, data))
@@ -72,16 +82,25 @@ def _entry(shape: list[int], begin: int, end: int, dtype: str = "F32") -> dict[s
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
-@pytest.mark.parametrize(("header", "data", "message"), [
-    (b"[]", b"", "truncated or no safetensors"), (b"{", b"", "header is no JSON"),
-    (b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "a": 1}', bytes(4), "twice"),
-    ({"a": _entry([2], 0, 4)}, bytes(4), "do not hold"), ({"a": 3}, b"", "is no tensor"),
-    ({"a": _entry([1], 0, 4), "b": _entry([1], 8, 12)}, bytes(12), "b: follows a hole"),
-    ({"a": _entry([2], 0, 8), "b": _entry([1], 4, 8)}, bytes(8), "b: begins before"),
-    ({"a": _entry([1], 0, 4)}, b"", "do not hold"),
-    ({"a": _entry([1], 0, 4, "F31")}, bytes(4), "'F3"),
-    ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, bytes(4), "whole numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("header", "data", "message"),
+    [
+        (b"[]", b"", "truncated or no safetensors"),
+        (b"{", b"", "header is no JSON"),
+        (
+            b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "a": 1}',
+            bytes(4),
+            "twice",
+        ),
+        ({"a": _entry([2], 0, 4)}, bytes(4), "do not hold"),
+        ({"a": 3}, b"", "is no tensor"),
+        ({"a": _entry([1], 0, 4), "b": _entry([1], 8, 12)}, bytes(12), "b: follows a hole"),
+        ({"a": _entry([2], 0, 8), "b": _entry([1], 4, 8)}, bytes(8), "b: begins before"),
+        ({"a": _entry([1], 0, 4)}, b"", "do not hold"),
+        ({"a": _entry([1], 0, 4, "F31")}, bytes(4), "'F3"),
+        ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, bytes(4), "whole numbers"),
+    ],
+)
 def test_an_unsound_header_is_refused(
     header: dict[str, Any] | bytes, data: bytes, message: str, tmp_path: Path
 ) -> None:
@@ -106,16 +125,18 @@ def test_files_that_hold_no_weights_are_refused(tmp_path: Path) -> None:
         read_weights({"a": np.array(1.0)})
 
 
-def build(nodes: list[Any], held: dict[str, np.ndarray], feeds: dict[str, list[Any]],
-          outputs: list[str]) -> Any:  # fmt: skip
+def build(
+    nodes: list[Any], held: dict[str, np.ndarray], feeds: dict[str, list[Any]], outputs: list[str]
+) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
     graph = helper.make_graph(
-        nodes, "net",
+        nodes,
+        "net",
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in feeds.items()],
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
         [numpy_helper.from_array(w, n) for n, w in held.items()],
-    )  # fmt: skip
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
@@ -124,10 +145,13 @@ def _network() -> tuple[Any, dict[str, np.ndarray]]:
 
     draw = np.random.default_rng(2)
     held = {
-        "conv": draw.normal(size=(6, 3, 3, 3)), "turned": draw.normal(size=(6, 5, 2, 2)),
-        "gemm": draw.normal(size=(7, 4)), "matmul": draw.normal(size=(7, 8)),
-        "stored": draw.normal(size=(9, 8)), "einsum": draw.normal(size=(9, 2, 4)),
-    }  # fmt: skip
+        "conv": draw.normal(size=(6, 3, 3, 3)),
+        "turned": draw.normal(size=(6, 5, 2, 2)),
+        "gemm": draw.normal(size=(7, 4)),
+        "matmul": draw.normal(size=(7, 8)),
+        "stored": draw.normal(size=(9, 8)),
+        "einsum": draw.normal(size=(9, 2, 4)),
+    }
     held = {name: w.astype(np.float32) for name, w in held.items()}
     codes = draw.integers(-127, 127, size=(8, 3)).astype(np.int8)
     held |= {"codes": codes, "scales": np.float32([0.1, 0.2, 0.4])}
@@ -160,8 +184,11 @@ def test_operators_have_their_weights_and_output_channels(tmp_path: Path) -> Non
     np.testing.assert_allclose(
         found.layers["codes"].weights[0].read(), held["codes"] * held["scales"], rtol=1e-6
     )
-    for name, tensor, reads in (("first", "conv", "image"), ("m", "matmul", "g"),
-                                ("seventh", "codes", "m")):  # fmt: skip
+    for name, tensor, reads in (
+        ("first", "conv", "image"),
+        ("m", "matmul", "g"),
+        ("seventh", "codes", "m"),
+    ):
         layer = found.find(name)
         assert layer is not None
         assert layer.weights[0].name == tensor

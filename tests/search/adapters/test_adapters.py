@@ -102,10 +102,12 @@ def test_pymoo_problem_is_vectorised_and_finds_the_front(cells: Oracle) -> None:
     from pymoo.optimize import minimize
 
     algorithm = NSGA2(
-        pop_size=40, sampling=IntegerRandomSampling(),
+        pop_size=40,
+        sampling=IntegerRandomSampling(),
         crossover=SBX(prob=0.9, vtype=float, repair=RoundingRepair()),
-        mutation=PM(prob=1.0, vtype=float, repair=RoundingRepair()), eliminate_duplicates=True,
-    )  # fmt: skip
+        mutation=PM(prob=1.0, vtype=float, repair=RoundingRepair()),
+        eliminate_duplicates=True,
+    )
     result = minimize(problem, algorithm, ("n_gen", 15), seed=1)
     found = cells.batch(np.rint(result.X).astype(int))
     assert np.allclose(result.F[:, 0], found["latency_s"])

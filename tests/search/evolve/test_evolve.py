@@ -45,9 +45,7 @@ class Rugged:
         rows = np.asarray(choices)
         at = range(rows.shape[1])
         total = sum(self.unary[i, rows[:, i]] for i in at)
-        return total + sum(
-            self.pairs[i, j, rows[:, i], rows[:, j]] for i in at for j in range(i)
-        )  # fmt: skip
+        return total + sum(self.pairs[i, j, rows[:, i], rows[:, j]] for i in at for j in range(i))
 
 
 def toy(decisions: int = 4, options: int = 4) -> Any:
@@ -92,9 +90,15 @@ def test_front_of_nas_bench_201_against_the_whole_space(
     exact = hypervolume(points, corner)
     for seed in range(3):
         found = evolve(
-            cells, cells.space, TWO, method=method, evaluations=2000, seed=seed,
-            extra={"accuracy_drop": RUGGED}, canonical=canonical,
-        )  # fmt: skip
+            cells,
+            cells.space,
+            TWO,
+            method=method,
+            evaluations=2000,
+            seed=seed,
+            extra={"accuracy_drop": RUGGED},
+            canonical=canonical,
+        )
         assert found.evaluations == 2000
         got = np.stack([found.front[name] for name in TWO], axis=1)
         assert hypervolume(got, corner) >= 0.99 * exact
@@ -104,9 +108,15 @@ def test_front_of_nas_bench_201_against_the_whole_space(
 def test_same_seed_same_result_and_another_seed_another(cells: Oracle, method: str) -> None:
     def run(seed: int) -> Any:
         return evolve(
-            cells, cells.space, TWO, method=method, population=20, evaluations=80, seed=seed,
+            cells,
+            cells.space,
+            TWO,
+            method=method,
+            population=20,
+            evaluations=80,
+            seed=seed,
             extra={"accuracy_drop": RUGGED},
-        )  # fmt: skip
+        )
 
     first, again, other = run(3), run(3), run(4)
     assert first.table == again.table
@@ -120,8 +130,13 @@ def test_same_seed_same_result_and_another_seed_another(cells: Oracle, method: s
 def test_interrupted_and_resumed_equals_uninterrupted(
     cells: Oracle, method: str, tmp_path: Path
 ) -> None:
-    asked = {"method": method, "population": 15, "seed": 1, "extra": {"accuracy_drop": RUGGED},
-             "constraints": ["energy_j <= 3 mJ"]}  # fmt: skip
+    asked = {
+        "method": method,
+        "population": 15,
+        "seed": 1,
+        "extra": {"accuracy_drop": RUGGED},
+        "constraints": ["energy_j <= 3 mJ"],
+    }
     straight = evolve(cells, cells.space, TWO, evaluations=75, **asked)  # type: ignore[arg-type]
 
     state = tmp_path / "state.json"
@@ -169,9 +184,15 @@ def test_numbers_that_are_none_survive_the_state_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", METHOD_CASES)
 def test_constraints_hold_when_predicted_again(cells: Oracle, method: str) -> None:
     found = evolve(
-        cells, cells.space, TWO, ["latency_s <= 600 us", "energy_j < 4 mJ or energy_j > 1 J"],
-        method=method, population=25, evaluations=150, extra={"accuracy_drop": RUGGED},
-    )  # fmt: skip
+        cells,
+        cells.space,
+        TWO,
+        ["latency_s <= 600 us", "energy_j < 4 mJ or energy_j > 1 J"],
+        method=method,
+        population=25,
+        evaluations=150,
+        extra={"accuracy_drop": RUGGED},
+    )
     assert len(found.front) > 0
     assert found.table["satisfied"].any()
     for choice, row in zip(found.choices.tolist(), found.front.rows(), strict=True):
@@ -191,9 +212,14 @@ def test_small_space_is_exhausted_and_the_front_is_that_of_brute_force(method: s
     values = np.stack([*toy_costs(rows).values(), Rugged(4, 3, 1)(rows)], axis=1)
     best = {tuple(r) for r in rows[front(values)].tolist()}
     found = evolve(
-        toy_costs, s, ["latency_s", "energy_j", "loss"], method=method, population=20,
-        evaluations=1000, extra={"loss": Rugged(4, 3, 1)},
-    )  # fmt: skip
+        toy_costs,
+        s,
+        ["latency_s", "energy_j", "loss"],
+        method=method,
+        population=20,
+        evaluations=1000,
+        extra={"loss": Rugged(4, 3, 1)},
+    )
     if method in ("random", "regularised", "optuna"):
         assert found.evaluations == len(rows)
         assert found.stopped == "no new choices"
@@ -207,9 +233,14 @@ def test_small_space_is_exhausted_and_the_front_is_that_of_brute_force(method: s
 @pytest.mark.parametrize("method", METHOD_CASES)
 def test_hypervolume_grows_and_ends_at_that_of_the_front(cells: Oracle, method: str) -> None:
     found = evolve(
-        cells, cells.space, TWO, method=method, population=20, evaluations=130,
+        cells,
+        cells.space,
+        TWO,
+        method=method,
+        population=20,
+        evaluations=130,
         extra={"accuracy_drop": RUGGED},
-    )  # fmt: skip
+    )
     grown = found.hypervolume
     assert grown["evaluations"].tolist() == [20, 40, 60, 80, 100, 120, 130]
     assert np.all(np.diff(grown["hypervolume"]) >= -1e-12)
@@ -229,9 +260,13 @@ def test_hypervolume_grows_and_ends_at_that_of_the_front(cells: Oracle, method: 
 
 def test_directions_and_a_reference_of_ones_own() -> None:
     found = evolve(
-        toy_costs, toy(), [("latency_s", "max"), "energy_j"], method="random", evaluations=256,
+        toy_costs,
+        toy(),
+        [("latency_s", "max"), "energy_j"],
+        method="random",
+        evaluations=256,
         reference={"latency_s": 0.0, "energy_j": 20.0},
-    )  # fmt: skip
+    )
     values = toy_costs(every(toy()))
     points = np.stack([-values["latency_s"], values["energy_j"]], axis=1)
     assert len(found.front) == front(points).sum()
@@ -240,9 +275,12 @@ def test_directions_and_a_reference_of_ones_own() -> None:
     assert found.hypervolume["hypervolume"][-1] == pytest.approx(hypervolume(points, [0.0, 20.0]))
     # A rate is the better the larger without being told.
     rates = evolve(
-        lambda c: {"frames_per_s": 1 / toy_costs(c)["latency_s"]}, toy(), "frames_per_s",  # type: ignore[arg-type]
-        method="random", evaluations=256,
-    )  # fmt: skip
+        lambda c: {"frames_per_s": 1 / toy_costs(c)["latency_s"]},
+        toy(),
+        "frames_per_s",  # type: ignore[arg-type]
+        method="random",
+        evaluations=256,
+    )
     assert rates.objectives[0].maximize
     assert rates.choices.tolist() == [[0, 0, 0, 0]]
 
@@ -260,9 +298,14 @@ def test_what_does_not_fit_is_on_no_front() -> None:
 
 def test_nothing_that_keeps_the_constraints_is_a_result() -> None:
     found = evolve(
-        toy_costs, toy(), "latency_s", ["latency_s <= 0.9 ms", "energy_j <= 100"],
-        method="regularised", population=20, evaluations=200,
-    )  # fmt: skip
+        toy_costs,
+        toy(),
+        "latency_s",
+        ["latency_s <= 0.9 ms", "energy_j <= 100"],
+        method="regularised",
+        population=20,
+        evaluations=200,
+    )
     assert found.best is None
     assert len(found.front) == len(found.choices) == 0
     assert found.hypervolume["hypervolume"][-1] == 0
@@ -310,9 +353,16 @@ def test_callback_stops_and_log_goes_to_standard_error(capfd: pytest.CaptureFixt
         return len(seen) == 2
 
     found = evolve(
-        toy_costs, toy(), ["latency_s", "energy_j"], ["energy_j <= 4"], method="random",
-        population=10, evaluations=100, callback=watch, log=True,
-    )  # fmt: skip
+        toy_costs,
+        toy(),
+        ["latency_s", "energy_j"],
+        ["energy_j <= 4"],
+        method="random",
+        population=10,
+        evaluations=100,
+        callback=watch,
+        log=True,
+    )
     assert found.stopped == "callback"
     assert [now.evaluations for now in seen] == [10, 20]
     assert seen[1].satisfied == (found.table["energy_j"] <= 4).sum()
@@ -350,16 +400,31 @@ def test_a_storage_of_optuna_is_taken_up_again(tmp_path: Path) -> None:
 def test_every_fault_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as told:
         evolve(
-            toy_costs, toy(), ["latncy_s", ("energy_j", "up")], ["latency_s <= 5 kg", "energy_j"],
-            method="nsga", population=1, seed=-1, state=tmp_path / "state.txt",
-            reference={"power_w": 1.0}, sampler="tpr",
-        )  # fmt: skip
+            toy_costs,
+            toy(),
+            ["latncy_s", ("energy_j", "up")],
+            ["latency_s <= 5 kg", "energy_j"],
+            method="nsga",
+            population=1,
+            seed=-1,
+            state=tmp_path / "state.txt",
+            reference={"power_w": 1.0},
+            sampler="tpr",
+        )
     text = str(told.value)
     for part in (
-        "method: unknown method 'nsga'", "did you mean 'nsga", "population", "seed",
-        "state.txt", "there is no column 'latncy_s'", "did you mean 'latency_s'", "'up'",
-        "constraints[0]", "constraints[1]", "sampler",
-    ):  # fmt: skip
+        "method: unknown method 'nsga'",
+        "did you mean 'nsga",
+        "population",
+        "seed",
+        "state.txt",
+        "there is no column 'latncy_s'",
+        "did you mean 'latency_s'",
+        "'up'",
+        "constraints[0]",
+        "constraints[1]",
+        "sampler",
+    ):
         assert part in text, part
 
 

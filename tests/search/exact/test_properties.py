@@ -161,8 +161,17 @@ def test_faults_come_together():
             ("only one",),
         )
     text = str(caught.value)
-    for part in ("0 options", "1 names", "not finite", "ascending", "shape (1,)", "no sum",
-                 "second limit", "not a number", "NaN"):  # fmt: skip
+    for part in (
+        "0 options",
+        "1 names",
+        "not finite",
+        "ascending",
+        "shape (1,)",
+        "no sum",
+        "second limit",
+        "not a number",
+        "NaN",
+    ):
         assert part in text
     with pytest.raises(InputError, match="did you mean 'auto'"):
         solve(ChoiceProblem((), Sum()), method="atuo")

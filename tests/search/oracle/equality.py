@@ -72,36 +72,49 @@ CONFIGURATIONS: Mapping[str, Configured] = {
     ),
     "tiny_cnn channels, bits, batch": Configured(
         "tiny_cnn",
-        {"channels": [0.25, 0.5, 1], "weight_bits": [4, 8], "activation_bits": [8, 16],
-         "batch": [1, 4]},
+        {
+            "channels": [0.25, 0.5, 1],
+            "weight_bits": [4, 8],
+            "activation_bits": [8, 16],
+            "batch": [1, 4],
+        },
         precision="w8a8",
     ),
     "tiny_cnn channels, batch": Configured(
-        "tiny_cnn", {"channels": [0.25, 0.5, 1], "weight_bits": [4, 8], "batch": [1, 4]},
+        "tiny_cnn",
+        {"channels": [0.25, 0.5, 1], "weight_bits": [4, 8], "batch": [1, 4]},
         precision="w8a8",
     ),
     "kws facts, precision": Configured(
         "mlperf_tiny_kws",
-        {"weight_bits": [4, 8], "memories.{main}.bandwidth": [0.5, 1.0],
-         "precision": ["w8a8", "w16a16"]},
+        {
+            "weight_bits": [4, 8],
+            "memories.{main}.bandwidth": [0.5, 1.0],
+            "precision": ["w8a8", "w16a16"],
+        },
         share="kind",
     ),
     "mobilenet_v3_small bits": Configured(
-        "mobilenet_v3_small", {"weight_bits": [4, 8], "activation_bits": [8, 16]},
+        "mobilenet_v3_small",
+        {"weight_bits": [4, 8], "activation_bits": [8, 16]},
         precision="w8a8",
     ),
     "resnet18 channels, bits": Configured(
         "resnet18", {"channels": [0.5, 0.75, 1], "weight_bits": [4, 8]}, precision="w8a8"
     ),
     "bert blocks": Configured(
-        "bert_base", {"weight_bits": [4, 8, 16], "activation_bits": [8, 16]}, share="block",
+        "bert_base",
+        {"weight_bits": [4, 8, 16], "activation_bits": [8, 16]},
+        share="block",
         precision="w16a16",
     ),
     "tinyllama decode": Configured(
-        "tinyllama_1_1b", {"weight_bits": [4, 8, 16], "kv_bits": [4, 8, 16], "batch": [1, 8]},
-        precision="w16a16", parameters={"phase": "decode", "context": 512},
+        "tinyllama_1_1b",
+        {"weight_bits": [4, 8, 16], "kv_bits": [4, 8, 16], "batch": [1, 8]},
+        precision="w16a16",
+        parameters={"phase": "decode", "context": 512},
     ),
-}  # fmt: skip
+}
 
 
 def with_traffic(device: Any, space: Any, **options: Any) -> Any:
@@ -118,9 +131,13 @@ def _but_settings(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def predicted(
-    device: Any, space: Any, choice: Sequence[int], *, settings: Mapping[str, Any] | None = None,
+    device: Any,
+    space: Any,
+    choice: Sequence[int],
+    *,
+    settings: Mapping[str, Any] | None = None,
     **options: Any,
-) -> Any:  # fmt: skip
+) -> Any:
     """Return the prediction of one member, with nothing of the oracle's."""
     workload = space.workload(choice, **(settings or {}))
     facts = space.facts_of(choice) if hasattr(space, "facts_of") else {}
@@ -138,9 +155,13 @@ def number(prediction: Any, name: str) -> float:
 
 
 def difference(
-    oracle: Any, found: Mapping[str, Any], i: int, device: Any, choice: Sequence[int],
+    oracle: Any,
+    found: Mapping[str, Any],
+    i: int,
+    device: Any,
+    choice: Sequence[int],
     **options: Any,
-) -> tuple[float, str]:  # fmt: skip
+) -> tuple[float, str]:
     """Return the largest difference of row `i` of a batch from its prediction, and the metric."""
     own = _but_settings(options)
     prediction = predicted(device, oracle.space, choice, settings=options.get("settings"), **own)

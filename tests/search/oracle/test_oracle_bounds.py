@@ -14,23 +14,36 @@ from perfmodel.search.oracle.reader import METRICS
 from tests.draws import draws
 
 AFFINE = (
-    "latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes",
-    "macs", "bit_operations",
-)  # fmt: skip
+    "latency_s",
+    "energy_j",
+    "peak_memory_bytes",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "macs",
+    "bit_operations",
+)
 
 
 def _small(device: str, **options: Any) -> Oracle:
-    choices = {"weight_bits": {"*": [4, 8], "stem": [2, 4, 8]}, "channels": [0.25, 0.5, 1],
-               "batch": [1, 4]}  # fmt: skip
+    choices = {
+        "weight_bits": {"*": [4, 8], "stem": [2, 4, 8]},
+        "channels": [0.25, 0.5, 1],
+        "batch": [1, 4],
+    }
     space = pm.space(pm.workload("tiny_cnn"), choices, precision="w8a8")
     return Oracle(device, space, AFFINE, **options)
 
 
 SMALL: list[tuple[str, dict[str, Any]]] = [
-    ("zen4_core", {}), ("zen4_core", {"warm": True}), ("tpu_v1", {}),
+    ("zen4_core", {}),
+    ("zen4_core", {"warm": True}),
+    ("tpu_v1", {}),
     ("raspberry_pi_5", {"runtime": "litert"}),
-    ("a100", {"model": "roofline"}), ("eyeriss", {}), ("stm32h743", {}),
-]  # fmt: skip
+    ("a100", {"model": "roofline"}),
+    ("eyeriss", {}),
+    ("stm32h743", {}),
+]
 
 
 @pytest.fixture(scope="module", params=range(len(SMALL)), ids=lambda i: SMALL[i][0])
@@ -124,13 +137,19 @@ def test_no_sampled_architecture_is_below_its_bound(
 
 
 def test_decided_hardware_has_bounds_too() -> None:
-    choices = {"weight_bits": [2, 8], "memories.dram.bandwidth": [1e10, 4e10],
-               "precision": ["w8a8", "w16a16"]}  # fmt: skip
+    choices = {
+        "weight_bits": [2, 8],
+        "memories.dram.bandwidth": [1e10, 4e10],
+        "precision": ["w8a8", "w16a16"],
+    }
     space = pm.space(pm.workload("tiny_cnn"), choices, share="kind")
     oracle = Oracle("zen4_core", space, AFFINE)
     sizes = [len(d.options) for d in space.decisions]
-    for partial in ([None] * len(sizes), [0, *[None] * (len(sizes) - 1)],
-                    [*[None] * (len(sizes) - 1), 1]):  # fmt: skip
+    for partial in (
+        [None] * len(sizes),
+        [0, *[None] * (len(sizes) - 1)],
+        [*[None] * (len(sizes) - 1), 1],
+    ):
         _not_above(oracle.lower_bound(partial), oracle.batch(_completions(sizes, partial)))
 
 
@@ -149,9 +168,20 @@ def cells() -> Oracle:
 
 
 @pytest.mark.parametrize(
-    "partial", [None, 3, "abc", [], [0] * 21, [9] + [None] * 21, ["a"] + [None] * 21,
-                [True] + [None] * 21, [-1] + [None] * 21, [0.5] + [None] * 21]
-)  # fmt: skip
+    "partial",
+    [
+        None,
+        3,
+        "abc",
+        [],
+        [0] * 21,
+        [9] + [None] * 21,
+        ["a"] + [None] * 21,
+        [True] + [None] * 21,
+        [-1] + [None] * 21,
+        [0.5] + [None] * 21,
+    ],
+)
 def test_bad_partial_choices_are_refused(cells: Oracle, partial: Any) -> None:
     with pytest.raises(pm.InputError):
         cells.lower_bound(partial)
@@ -178,8 +208,10 @@ def test_certainty_is_the_member_and_slopes_are_single_swaps(small: Oracle) -> N
                     swapped[i] = option
                     assert slopes[name][i][option] == pytest.approx(
                         small(swapped)[name] - own[name],
-                        rel=1e-9, abs=1e-12 * abs(own[name]), nan_ok=True,
-                    )  # fmt: skip
+                        rel=1e-9,
+                        abs=1e-12 * abs(own[name]),
+                        nan_ok=True,
+                    )
 
 
 def test_where_costs_add_the_expectation_is_the_mean_over_members() -> None:
@@ -231,7 +263,14 @@ def test_bad_weights_are_named_each() -> None:
     with pytest.raises(pm.InputError) as error:
         oracle.gradient(bad)
     assert {f.path for f in error.value.faults} == {names[0], names[1], names[-1]}
-    for weights in (None, 3, "abc", good[:-1], [good[0] * 0, *good[1:]], [good[0][:-1], *good[1:]],
-                    [good[0] * np.inf, *good[1:]]):  # fmt: skip
+    for weights in (
+        None,
+        3,
+        "abc",
+        good[:-1],
+        [good[0] * 0, *good[1:]],
+        [good[0][:-1], *good[1:]],
+        [good[0] * np.inf, *good[1:]],
+    ):
         with pytest.raises(pm.InputError):
             oracle.gradient(weights)  # type: ignore[arg-type]

@@ -156,11 +156,16 @@ def test_equality_is_of_content() -> None:
     assert make() == base
     assert hash(make()) == hash(base)
     others = [
-        make("h100"), make(network="mlperf_tiny_ic"), make(choices={"weight_bits": [2, 8]}),
-        make(metrics=("latency_s", "macs")), make(warm=True), make(runtime="ideal"),
-        make(settings={"batch": 2}), make(model="roofline"),
+        make("h100"),
+        make(network="mlperf_tiny_ic"),
+        make(choices={"weight_bits": [2, 8]}),
+        make(metrics=("latency_s", "macs")),
+        make(warm=True),
+        make(runtime="ideal"),
+        make(settings={"batch": 2}),
+        make(model="roofline"),
         Oracle(pm.hardware("a100").vary({"memories.hbm.bandwidth": 1e12}), base.space),
-    ]  # fmt: skip
+    ]
     assert all(other != base for other in others)
     assert len({base, make(), *others}) == 1 + len(others)
     assert base != "a100"
@@ -196,12 +201,14 @@ FAULTS: list[tuple[dict[str, Any], list[str]]] = [
     ({"metrics": [3]}, ["3"]),
     ({"metrics": ["traffic_bytes.l9"]}, ["traffic_bytes.l9"]),
     ({"settings": {"batches": 2, "widht": 1}}, ["batches", "widht"]),
-    ({"metrics": ["joules"], "settings": {"batches": 2}, "runtime": "none"},
-     ["joules", "batches", "none"]),
+    (
+        {"metrics": ["joules"], "settings": {"batches": 2}, "runtime": "none"},
+        ["joules", "batches", "none"],
+    ),
     ({"precision": "w99"}, ["w99"]),
     ({"engine": "dsp"}, ["dsp"]),
     ({"model": "rooflines"}, ["rooflines"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("given", "named"), FAULTS)

@@ -10,9 +10,10 @@ from perfmodel.search.space import configurations_of
 def test_layers_groups_and_widths_decide_for_themselves() -> None:
     network = pm.workload("resnet18")
     space = configurations_of(
-        network, {"weight_bits": [4, 8], "activation_bits": [4, 8], "channels": [1, 0.5]},
+        network,
+        {"weight_bits": [4, 8], "activation_bits": [4, 8], "channels": [1, 0.5]},
         precision="w8a8",
-    )  # fmt: skip
+    )
     roles = [d.role for d in space.decisions]
     # 21 layers; four stages of residual sums, stem and eight inner activations; widths likewise.
     assert roles.count("weights") == 21
@@ -60,13 +61,26 @@ def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(InputError) as caught:
         configurations_of(
             pm.workload("resnet18"),
-            {"weight_bitz": [4], "weight_bits": {"layr*": [4], "*": [99]}, "sparsity": ["2:x", 1.2],
-             "kv_bits": [8], "expert_bits": ["8:0.5/2:0.6"], "channels": [2]},
-        )  # fmt: skip
+            {
+                "weight_bitz": [4],
+                "weight_bits": {"layr*": [4], "*": [99]},
+                "sparsity": ["2:x", 1.2],
+                "kv_bits": [8],
+                "expert_bits": ["8:0.5/2:0.6"],
+                "channels": [2],
+            },
+        )
     told = "\n".join(str(fault) for fault in caught.value.faults)
-    for said in ("'weight_bitz' is no choice", "'layr*' fits no layer", "unknown format 'int99'",
-                 "'2:x' is no sparsity", "has no KV cache", "has no experts", "is no mixture",
-                 "2 is no fraction"):  # fmt: skip
+    for said in (
+        "'weight_bitz' is no choice",
+        "'layr*' fits no layer",
+        "unknown format 'int99'",
+        "'2:x' is no sparsity",
+        "has no KV cache",
+        "has no experts",
+        "is no mixture",
+        "2 is no fraction",
+    ):
         assert said in told
 
 

@@ -55,18 +55,25 @@ def head(g: ImageBuilder, x: Tensor, choice: Choice) -> Tensor:
 @cache
 def tiny() -> Tiny:
     return Tiny(
-        "tiny", SizedSettings(height=16, width=16),
+        "tiny",
+        SizedSettings(height=16, width=16),
         (ArchitectureDecision("width1", WIDTHS), ArchitectureDecision("width2", (0, *WIDTHS))),
-        (Segment("first", (0,), 1, first), Segment("second", (1,), 1, second),
-         Segment("head", (), 1, head)),
-    )  # fmt: skip
+        (
+            Segment("first", (0,), 1, first),
+            Segment("second", (1,), 1, second),
+            Segment("head", (), 1, head),
+        ),
+    )
 
 
 def tiny_product() -> Any:
     return product_space(
-        tiny(), weights=("int8", "int4", "int8+2:4"), activations=("int8",),
-        stages={"first": ["first"], "second": ["second"]}, precision="w8a8",
-    )  # fmt: skip
+        tiny(),
+        weights=("int8", "int4", "int8+2:4"),
+        activations=("int8",),
+        stages={"first": ["first"], "second": ["second"]},
+        precision="w8a8",
+    )
 
 
 def noise(choices: Any) -> Any:
@@ -123,11 +130,19 @@ def test_activations_and_their_conversions() -> None:
     assert mixed.tensors["second.conv.out"].format == "fp16"
 
 
-@pytest.mark.parametrize("method", [
-    pytest.param("nsga2", marks=pytest.mark.skipif(
-        not loaded("pymoo"), reason="pymoo is not installed: pip install 'perfmodel[search]'")),
-    "regularised",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(
+            "nsga2",
+            marks=pytest.mark.skipif(
+                not loaded("pymoo"),
+                reason="pymoo is not installed: pip install 'perfmodel[search]'",
+            ),
+        ),
+        "regularised",
+    ],
+)
 def test_joint_search_finds_the_front_of_brute_force(method: str) -> None:
     s = tiny_product()
     oracle = Oracle("raspberry_pi_5", s, ("latency_s", "weight_bytes"))
@@ -141,10 +156,16 @@ def test_joint_search_finds_the_front_of_brute_force(method: str) -> None:
     assert len({(c[2], c[3]) for c in best}) > 2  # formats are mixed on the front
     assert len({(c[0], c[1]) for c in best}) > 2  # and so are architectures
     found = evolve(
-        oracle, s, ["weight_bytes", "loss"],
-        [f"latency_s <= {limit!r}"], method=method,
-        population=16, evaluations=80, extra={"loss": noise}, seed=2,
-    )  # fmt: skip
+        oracle,
+        s,
+        ["weight_bytes", "loss"],
+        [f"latency_s <= {limit!r}"],
+        method=method,
+        population=16,
+        evaluations=80,
+        extra={"loss": noise},
+        seed=2,
+    )
     assert found.evaluations <= 80 < len(rows)
     got = {tuple(c) for c in found.choices.tolist()}
     assert len(got & best) >= 0.9 * len(best)
@@ -153,12 +174,20 @@ def test_joint_search_finds_the_front_of_brute_force(method: str) -> None:
 def test_every_fault_at_once() -> None:
     with pytest.raises(InputError) as told:
         product_space(
-            tiny(), weights=("int9x", "int8", "int8"), activations=("int8+2:4",),
+            tiny(),
+            weights=("int9x", "int8", "int8"),
+            activations=("int8+2:4",),
             stages={"a": ["frst"], "b": ["head"], "c": ["head"]},
-        )  # fmt: skip
+        )
     text = str(told.value)
-    for part in ("weights[0]", "twice", "activations[0]", "stages.a", "did you mean 'first'",
-                 "is in 'b' already"):  # fmt: skip
+    for part in (
+        "weights[0]",
+        "twice",
+        "activations[0]",
+        "stages.a",
+        "did you mean 'first'",
+        "is in 'b' already",
+    ):
         assert part in text
     s = tiny_product()
     with pytest.raises(InputError) as told:

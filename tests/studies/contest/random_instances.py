@@ -24,9 +24,10 @@ def random_instance(
 
     def old(rows: int | None, columns: int | None) -> int | None:
         fit = [
-            t for t in range(len(widths))
+            t
+            for t in range(len(widths))
             if rows in (None, heights[t]) and columns in (None, widths[t])
-        ]  # fmt: skip
+        ]
         recent = [t for t in fit if any(t in row for row in outputs)] or fit
         return rng.choice(recent) if recent and rng.random() < 0.85 else None
 
@@ -56,8 +57,13 @@ def random_instance(
             inputs.append(list(dict.fromkeys(row)))
             outputs.append([new(heights[one], widths[one])])
     return {
-        "widths": widths, "heights": heights, "inputs": inputs, "outputs": outputs,
-        "base_costs": [rng.choice([0, 5, 20, 60]) for _ in kinds], "op_types": kinds,
+        "widths": widths,
+        "heights": heights,
+        "inputs": inputs,
+        "outputs": outputs,
+        "base_costs": [rng.choice([0, 5, 20, 60]) for _ in kinds],
+        "op_types": kinds,
         "fast_memory_capacity": rng.randint(3 * native, 4 * native * native),
-        "slow_memory_bandwidth": rng.choice([1, 2, 5]), "native_granularity": [native, native],
-    }  # fmt: skip
+        "slow_memory_bandwidth": rng.choice([1, 2, 5]),
+        "native_granularity": [native, native],
+    }

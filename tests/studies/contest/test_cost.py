@@ -20,10 +20,12 @@ from tests.studies.contest.worked import WORKED
 def test_worked_example(name: str) -> None:
     example, subgraphs, grains, retained, orders, latencies = WORKED[name]
     solution: dict[str, Any] = {
-        "subgraphs": subgraphs, "granularities": [list(g) for g in grains],
-        "tensors_to_retain": retained, "traversal_orders": orders,
+        "subgraphs": subgraphs,
+        "granularities": [list(g) for g in grains],
+        "tensors_to_retain": retained,
+        "traversal_orders": orders,
         "subgraph_latencies": latencies,
-    }  # fmt: skip
+    }
     found = evaluate(read_instance(example), read_solution(solution))
     assert found.latencies == pytest.approx(latencies, rel=1e-12)
 

@@ -121,9 +121,12 @@ def test_faults_of_an_instance_are_all_named_with_their_place(tmp_path: Path) ->
         read_instance(path)
     text = str(caught.value)
     for part in (
-        "bad.json:1:16: widths[1]: 0", "bad.json:3:19: inputs[1][0]: no tensor 9",
-        "base_costs[1]: -1", "op_types[1]: 'Conv'", "slow_memory_bandwidth: 0",
-    ):  # fmt: skip
+        "bad.json:1:16: widths[1]: 0",
+        "bad.json:3:19: inputs[1][0]: no tensor 9",
+        "base_costs[1]: -1",
+        "op_types[1]: 'Conv'",
+        "slow_memory_bandwidth: 0",
+    ):
         assert part in text
 
 

@@ -93,11 +93,16 @@ def _heads(rng: random.Random) -> dict[str, Any]:
     shapes.append((rows, columns))
     native = rng.choice([1, 2])
     return {
-        "widths": [s[1] for s in shapes], "heights": [s[0] for s in shapes],
-        "inputs": [*inputs, [4, 7]], "outputs": [*outputs, [8]], "base_costs": [0] * 5,
-        "op_types": ["MatMul"] * 4 + ["Pointwise"], "fast_memory_capacity": rng.randint(6, 26),
-        "slow_memory_bandwidth": 1, "native_granularity": [native, native],
-    }  # fmt: skip
+        "widths": [s[1] for s in shapes],
+        "heights": [s[0] for s in shapes],
+        "inputs": [*inputs, [4, 7]],
+        "outputs": [*outputs, [8]],
+        "base_costs": [0] * 5,
+        "op_types": ["MatMul"] * 4 + ["Pointwise"],
+        "fast_memory_capacity": rng.randint(6, 26),
+        "slow_memory_bandwidth": 1,
+        "native_granularity": [native, native],
+    }
 
 
 def test_chains_of_products_with_operands_in_common() -> None:

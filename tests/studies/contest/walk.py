@@ -32,9 +32,13 @@ class Walk:
 
 
 def walk(
-    x: Instance, operations: list[int], grain: tuple[int, int, int], tiles: list[int],
-    resident: frozenset[int] = frozenset(), retained: frozenset[int] = frozenset(),
-) -> Walk:  # fmt: skip
+    x: Instance,
+    operations: list[int],
+    grain: tuple[int, int, int],
+    tiles: list[int],
+    resident: frozenset[int] = frozenset(),
+    retained: frozenset[int] = frozenset(),
+) -> Walk:
     inside = sorted(operations, key=x.order.index)
     made = {t for i in inside for t in x.operations[i].outputs}
     used = {t for i in inside for t in x.operations[i].inputs}
@@ -92,9 +96,14 @@ def _covers(x: Instance, t: int, wishes: dict[Role, Slices], one: Role, other: R
 
 
 def _plan(
-    x: Instance, inside: list[int], split: set[int], outputs: set[int], tile: Region,
-    grain: tuple[int, int, int], steps: int,
-) -> tuple[list[float], dict[int, dict[Role, Slices]]]:  # fmt: skip
+    x: Instance,
+    inside: list[int],
+    split: set[int],
+    outputs: set[int],
+    tile: Region,
+    grain: tuple[int, int, int],
+    steps: int,
+) -> tuple[list[float], dict[int, dict[Role, Slices]]]:
     """Compute of each step of a tile, and what is needed of every tensor."""
     w, h, k = grain
     wishes: dict[int, dict[Role, Slices]] = {t: {} for t in range(len(x.widths))}
@@ -148,9 +157,11 @@ def _whole(wish: Wish) -> Wish:
     (axes, sum_of), slices = wish
     there = [r for r in slices if r]
     box = (
-        min(r[0] for r in there), max(r[1] for r in there),
-        min(r[2] for r in there), max(r[3] for r in there),
-    )  # fmt: skip
+        min(r[0] for r in there),
+        max(r[1] for r in there),
+        min(r[2] for r in there),
+        max(r[3] for r in there),
+    )
     return (axes.replace("s", "a"), sum_of), tuple(box if r else None for r in slices)
 
 

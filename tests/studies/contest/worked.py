@@ -10,16 +10,25 @@ from typing import Any
 
 
 def example(
-    size: int, inputs: list[list[int]], outputs: list[list[int]], cost: list[int], kind: str,
+    size: int,
+    inputs: list[list[int]],
+    outputs: list[list[int]],
+    cost: list[int],
+    kind: str,
     capacity: int,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     tensors = 1 + max(t for row in inputs + outputs for t in row)
     return {
-        "widths": [size] * tensors, "heights": [size] * tensors, "inputs": inputs,
-        "outputs": outputs, "base_costs": cost, "op_types": [kind] * len(inputs),
-        "fast_memory_capacity": capacity, "slow_memory_bandwidth": 10,
+        "widths": [size] * tensors,
+        "heights": [size] * tensors,
+        "inputs": inputs,
+        "outputs": outputs,
+        "base_costs": cost,
+        "op_types": [kind] * len(inputs),
+        "fast_memory_capacity": capacity,
+        "slow_memory_bandwidth": 10,
         "native_granularity": [128, 128],
-    }  # fmt: skip
+    }
 
 
 FIRST = example(128, [[0], [1]], [[1], [2]], [1000, 100], "Pointwise", 35000)

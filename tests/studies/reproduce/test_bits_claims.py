@@ -31,9 +31,11 @@ def costs_of(network: str) -> BitCosts:
 def few(costs: BitCosts, n: int) -> BitCosts:
     """The first layers alone."""
     return costs._replace(
-        layers=costs.layers[:n], seconds=costs.seconds[:n], joules=costs.joules[:n],
+        layers=costs.layers[:n],
+        seconds=costs.seconds[:n],
+        joules=costs.joules[:n],
         macs=costs.macs[:n],
-    )  # fmt: skip
+    )
 
 
 def own_bits(graph: Graph, bits: Mapping[str, Pair]) -> Graph:
@@ -52,11 +54,14 @@ def own_bits(graph: Graph, bits: Mapping[str, Pair]) -> Graph:
                 tensors[name] = Tensor(name, old.shape, old.role, old.tag, f"int{roles[old.role]}")
                 names[old.name] = name
         nests = tuple(
-            replace(nest, operands=tuple(
-                replace(o, tensor=names.get(o.tensor, o.tensor)) for o in nest.operands
-            ))
+            replace(
+                nest,
+                operands=tuple(
+                    replace(o, tensor=names.get(o.tensor, o.tensor)) for o in nest.operands
+                ),
+            )
             for nest in operator.nests
-        )  # fmt: skip
+        )
         accesses = tuple(
             replace(a, tensor=names.get(a.tensor, a.tensor)) if a.mode == "read" else a
             for a in operator.accesses
@@ -108,9 +113,10 @@ def test_choices_are_those_of_an_enumeration(
             e.bit_operations for e in every
         )
         kept = [
-            (e, loss) for e, loss in zip(every, losses, strict=True)
+            (e, loss)
+            for e, loss in zip(every, losses, strict=True)
             if loss <= most * (1 + 1e-9) and e.bit_operations <= bits * (1 + 1e-9)
-        ]  # fmt: skip
+        ]
         found = choose_bits(
             costs, loss=noise, most_loss=most, most_bit_operations=bits, least=least
         )

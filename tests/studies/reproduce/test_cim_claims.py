@@ -6,9 +6,10 @@ from perfmodel.evaluate import reproduce
 
 #: Claims that are known to be missed; docs/in_memory.md says why.
 MISSED = {
-    "sinangil.v100.out6.tops_per_w", "jia.in8.tops",
+    "sinangil.v100.out6.tops_per_w",
+    "jia.in8.tops",
     *(f"colonnade.v60.b{bits}.tops_per_w" for bits in (1, 2, 4, 8, 16)),
-}  # fmt: skip
+}
 
 
 def test_macros_are_within_a_tenth_in_rate_and_a_quarter_in_energy() -> None:

@@ -9,9 +9,7 @@ from perfmodel.calibrate import fit
 from perfmodel.evaluate import reproduce
 
 
-@pytest.mark.parametrize(
-    ("core", "caches"), [("o3", True), ("o3", False), ("in_order", False)]
-)  # fmt: skip
+@pytest.mark.parametrize(("core", "caches"), [("o3", True), ("o3", False), ("in_order", False)])
 def test_the_stated_constants_are_those_of_the_fit(core: str, caches: bool) -> None:
     start, law = cores.fitted(core, caches=caches)
     found = fit(law, cores.published(core, caches=caches), start)

@@ -14,9 +14,10 @@ from perfmodel.evaluate import reproduce
 def test_the_fit_costs_as_predict_does(name: str) -> None:
     row = coreml.ROWS.get(name) or coreml.OTHERS[name]
     constants = {
-        "runtime.per_run": 0.7e-3, "runtime.efficiency.conv": 0.3,
+        "runtime.per_run": 0.7e-3,
+        "runtime.efficiency.conv": 0.3,
         "runtime.efficiency.bandwidth": 0.6,
-    }  # fmt: skip
+    }
     changes = constants | {f"runtime.efficiency.{key}": 0.3 for key in coreml.PRODUCTS}
     machine = pm.hardware(row.device).machine("coreml").vary(changes)
     found = pm.predict(coreml.network(row), machine, precision="fp16")

@@ -67,11 +67,15 @@ def test_only_addresses_cost_anything_at_the_least_peak(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "memory", "kib"),
     [
-        ("densenet121", "M_R", 1176), ("densenet121", "M_P", 0), ("r2plus1d_18", "M_R", 50_176),
-        ("vit_b_16", "M_R", 3546), ("resnet50", "M_P", 0), ("fcn_resnet50", "M_P", 0),
+        ("densenet121", "M_R", 1176),
+        ("densenet121", "M_P", 0),
+        ("r2plus1d_18", "M_R", 50_176),
+        ("vit_b_16", "M_R", 3546),
+        ("resnet50", "M_P", 0),
+        ("fcn_resnet50", "M_P", 0),
         ("darts_imagenet", "M_P", 0),
     ],
-)  # fmt: skip
+)
 def test_schedules_are_proved_and_have_addresses(name: str, memory: Memory, kib: int) -> None:
     found = compare(name, memory)
     assert found.proved
@@ -107,8 +111,16 @@ def test_activations_run_with_what_makes_them_and_sums_do_not() -> None:
 def test_savings_are_shares_of_what_each_baseline_moves() -> None:
     key, other = ("natural", "belady"), ("minimum-peak", "belady")
     found = CosmaComparison(
-        "x", "M_R", 100, 10, 10, True, True, {key: 40, other: 0}, {key: 20, other: 10},
+        "x",
+        "M_R",
+        100,
+        10,
+        10,
+        True,
+        True,
+        {key: 40, other: 0},
+        {key: 20, other: 10},
         {key: True, other: False},
-    )  # fmt: skip
+    )
     assert found.reductions() == {key: 0.75}
     assert found.reductions(addresses=False) == {key: 0.5, other: 0.0}

@@ -74,9 +74,11 @@ def test_the_page_says_what_other_rules_give(
     workload = find(model, {"phase": "decode", "batch": 1, "context": 1000})
     for size, said in zip("sml", UNDER[model, rule], strict=True):
         found = predict(
-            workload, with_tiling(size, "published"), precision="w8a8",
+            workload,
+            with_tiling(size, "published"),
+            precision="w8a8",
             relaxed=rule == "no padding",
-        )  # fmt: skip
+        )
         published = rows[f"{model}_{size}"].published
         assert published is not None
         assert 100 * (found.tokens_per_s / published - 1) == pytest.approx(said, abs=0.51)

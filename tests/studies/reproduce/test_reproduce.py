@@ -41,8 +41,16 @@ claims:
     basis: first_principles
     ask: {workload: resnet18, device: h100, metric: macs}
 """
-NUMBERS = {"exact": 2.0, "near": 11.0, "far": 13.0, "hidden": 5.0, "nothing": 0.0,
-           "below": 5.0, "among": 48.0, "above": 3.0}  # fmt: skip
+NUMBERS = {
+    "exact": 2.0,
+    "near": 11.0,
+    "far": 13.0,
+    "hidden": 5.0,
+    "nothing": 0.0,
+    "below": 5.0,
+    "among": 48.0,
+    "above": 3.0,
+}
 
 
 @pytest.fixture
@@ -98,8 +106,15 @@ def test_command_prints_rows_and_json(
     rows = json.loads(capsys.readouterr().out)
     assert [row["claim"] for row in rows][:2] == ["exact", "near"]
     assert set(rows[0]) >= {
-        "system", "claim", "published", "predicted", "error", "basis", "verdict", "constants",
-    }  # fmt: skip
+        "system",
+        "claim",
+        "published",
+        "predicted",
+        "error",
+        "basis",
+        "verdict",
+        "constants",
+    }
     path = tmp_path / "claims.json"
     assert main(["reproduce", "made", "-o", str(path)]) == 0
     assert json.loads(path.read_text()) == rows

@@ -32,9 +32,11 @@ def test_a_share_of_the_neurons_by_hand() -> None:
 def test_what_is_off_says_so() -> None:
     rows = {r.claim: r.verdict for r in reproduce(["activation_sparsity", "mlx"])}
     assert {name for name, verdict in rows.items() if verdict == "off"} == {
-        "coreinfer_opt_6_7b_titan_xp", "powerinfer_opt_6_7b_titan_xp",
-        "transformers_opt_6_7b_titan_xp", "bert_a10",
-    }  # fmt: skip
+        "coreinfer_opt_6_7b_titan_xp",
+        "powerinfer_opt_6_7b_titan_xp",
+        "transformers_opt_6_7b_titan_xp",
+        "bert_a10",
+    }
 
 
 def test_mlx_by_hand() -> None:

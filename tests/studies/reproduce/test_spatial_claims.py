@@ -16,12 +16,18 @@ def test_eyeriss_misses_are_those_that_are_told() -> None:
     rows = reproduce("eyeriss")
     off = {row.claim for row in rows if row.verdict != "within"}
     assert off == {
-        "alexnet.conv1.power_mw", "alexnet.conv3.buffer_mb", "vgg16.conv1_1.power_mw",
-        "vgg16.conv2_1.power_mw", "vgg16.conv1_1.chosen_power_mw", "vgg16.chosen_processing_ms",
+        "alexnet.conv1.power_mw",
+        "alexnet.conv3.buffer_mb",
+        "vgg16.conv1_1.power_mw",
+        "vgg16.conv2_1.power_mw",
+        "vgg16.conv1_1.chosen_power_mw",
+        "vgg16.chosen_processing_ms",
         *(f"vgg16.{layer}.chosen_processing_ms" for layer in _VGG if layer < "conv5"),
-        *(f"vgg16.{layer}.chosen_dram_mb" for layer in
-          ("conv1_2", "conv2_1", "conv3_1", "conv3_2", "conv3_3")),
-    }  # fmt: skip
+        *(
+            f"vgg16.{layer}.chosen_dram_mb"
+            for layer in ("conv1_2", "conv2_1", "conv3_1", "conv3_2", "conv3_3")
+        ),
+    }
     total = {row.claim: row.predicted for row in rows}
     for column in ("dram_mb", "processing_ms", "chosen_processing_ms"):
         layers = [total[f"vgg16.{layer}.{column}"] for layer in _VGG]
@@ -33,9 +39,11 @@ def test_eyeriss_tells_what_stands_on_its_own_table() -> None:
     rows = {row.claim: row for row in reproduce("eyeriss")}
     fitted = {name for name, row in rows.items() if row.basis == "fitted"}
     assert fitted == {
-        "vgg16.processing_ms", "vgg16.buffer_mb", "vgg16.frames_per_s",
+        "vgg16.processing_ms",
+        "vgg16.buffer_mb",
+        "vgg16.frames_per_s",
         *(f"vgg16.{layer}.processing_ms" for layer in _VGG),
-    }  # fmt: skip
+    }
     for name, row in rows.items():
         channels = any("read off the buffer megabytes" in c for c in row.constants)
         assert channels == (name.startswith("vgg16") and "chosen" not in name), name

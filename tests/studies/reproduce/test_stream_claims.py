@@ -19,8 +19,10 @@ def test_what_is_within_stays_so(rows: dict[str, Reproduction]) -> None:
         *(f"flexgen.a100_opt_{size}" for size in ("6_7b", "13b", "30b", "66b")),
         *(f"big_moe_on_edge.wall_{run}" for run in ("stream", "c2000_l2", "base_ov", "k6")),
         *(f"big_moe_on_edge.hit_{run}" for run in ("8_of_2000", "8_of_4000", "6_of_4000")),
-        "big_moe_on_edge.cycle_2", "big_moe_on_edge.cycle_4", "big_moe_on_edge.hit_below_cycle",
-    }  # fmt: skip
+        "big_moe_on_edge.cycle_2",
+        "big_moe_on_edge.cycle_4",
+        "big_moe_on_edge.hit_below_cycle",
+    }
     # Misses that are known, and must not turn into hits unnoticed.
     assert {
         "flexgen.opt_30b_512",

@@ -13,9 +13,11 @@ def test_weights_bind_the_networks() -> None:
     """Each layer fetches whole tiles of 256 x 256 while the batch streams; the array waits."""
     found = {row.claim: row for row in reproduce("tpu_v1")}
     networks = {
-        "mlp0": (5, 20e6, 200), "mlp1": (4, 5e6, 168), "lstm0": (24, 52e6, 64),
+        "mlp0": (5, 20e6, 200),
+        "mlp1": (4, 5e6, 168),
+        "lstm0": (24, 52e6, 64),
         "lstm1": (37, 34e6, 96),
-    }  # fmt: skip
+    }
     for name, (layers, weights, batch) in networks.items():
         side = round((weights / layers) ** 0.5)
         tiles = math.ceil(side / 256) ** 2 * 256**2

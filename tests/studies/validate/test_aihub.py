@@ -82,12 +82,23 @@ def test_language_models(data: Path) -> None:
 @pytest.mark.parametrize(
     "chip",
     [
-        "samsung_galaxy_s24", "samsung_galaxy_s25", "snapdragon_8_elite_gen_5", "qcs8550",
-        "dragonwing_iq_9075", "qcs8275", "sa8295p", "snapdragon_7_gen_4", "dragonwing_rb3_gen_2",
-        "snapdragon_8_elite", "sa8775p", "qcs8450", "snapdragon_x_elite", "dragonwing_q_6690",
+        "samsung_galaxy_s24",
+        "samsung_galaxy_s25",
+        "snapdragon_8_elite_gen_5",
+        "qcs8550",
+        "dragonwing_iq_9075",
+        "qcs8275",
+        "sa8295p",
+        "snapdragon_7_gen_4",
+        "dragonwing_rb3_gen_2",
+        "snapdragon_8_elite",
+        "sa8775p",
+        "qcs8450",
+        "snapdragon_x_elite",
+        "dragonwing_q_6690",
         "sa7255p",
     ],
-)  # fmt: skip
+)
 def test_every_chip_has_a_neural_processor_of_its_kind(chip: str) -> None:
     device = hardware(chip)
     assert {engine.name: engine.kind for engine in device.engines}["npu"] == "npu"

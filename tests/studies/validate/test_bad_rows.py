@@ -12,8 +12,11 @@ import perfmodel as pm
 from perfmodel.cli import main
 from perfmodel.errors import InputError
 
-GOOD = ["resnet18,a100,0.0011,fp16,,g1", "resnet50,a100,0.0019,fp16,,g2",
-        "mobilenet_v2,a100,0.0012,fp16,,g3"]  # fmt: skip
+GOOD = [
+    "resnet18,a100,0.0011,fp16,,g1",
+    "resnet50,a100,0.0019,fp16,,g2",
+    "mobilenet_v2,a100,0.0012,fp16,,g3",
+]
 BAD = {
     "resnet18,a100,0,fp16,,zero": "'0' is no measurement",
     "resnet18,a100,-1,fp16,,minus": "'-1' is no measurement",

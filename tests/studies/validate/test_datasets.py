@@ -95,16 +95,27 @@ GRAPH = {
     "model": "tiny",
     "inputs": {"x": [1, 16, 32, 32]},
     "nodes": [
-        {"name": "conv", "op": "Conv", "inputs": ["x", "w"], "outputs": ["y"],
-         "in_shapes": [[1, 16, 32, 32], [32, 16, 3, 3]], "out_shapes": [[1, 32, 32, 32]],
-         "weights": ["w"],
-         "attrs": {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1], "group": 1}},
+        {
+            "name": "conv",
+            "op": "Conv",
+            "inputs": ["x", "w"],
+            "outputs": ["y"],
+            "in_shapes": [[1, 16, 32, 32], [32, 16, 3, 3]],
+            "out_shapes": [[1, 32, 32, 32]],
+            "weights": ["w"],
+            "attrs": {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [1, 1], "group": 1},
+        },
     ],
-}  # fmt: skip
+}
 
 
-def zen4_folder(root: Path, rows: str, header: str = "model,heldout,quiet_ms_min,latency_ms_min\n",
-                name: str = "models.csv", graphs: str = "graphs") -> Path:  # fmt: skip
+def zen4_folder(
+    root: Path,
+    rows: str,
+    header: str = "model,heldout,quiet_ms_min,latency_ms_min\n",
+    name: str = "models.csv",
+    graphs: str = "graphs",
+) -> Path:
     place = root / "cpu_zen4"
     (place / graphs).mkdir(parents=True, exist_ok=True)
     (place / graphs / "tiny.json").write_text(json.dumps(GRAPH))
@@ -136,8 +147,12 @@ def test_zen4_rows_by_mark(tmp_path: Path, rows: str, suffix: str, expected: int
 
 def test_zen4_files_with_a_suffix_of_their_own(tmp_path: Path) -> None:
     zen4_folder(tmp_path, "tiny,0,1,1\n")
-    zen4_folder(tmp_path, "tiny,1,1,1\nabsent,1,1,1\ntiny,1,,\n", name="models_heldout.csv",
-                graphs="graphs_heldout")  # fmt: skip
+    zen4_folder(
+        tmp_path,
+        "tiny,1,1,1\nabsent,1,1,1\ntiny,1,,\n",
+        name="models_heldout.csv",
+        graphs="graphs_heldout",
+    )
     shutil.rmtree(tmp_path / "cpu_zen4" / "graphs")
     (found,) = validate("cpu_zen4", data=tmp_path, suffix="_heldout")
     assert (found.rows, found.coverage) == (3, pytest.approx(1 / 3))

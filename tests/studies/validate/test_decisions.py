@@ -62,10 +62,12 @@ def test_shares_of_hypervolume_are_those_of_the_staircase(seed: int) -> None:
     cost, quality = rng.uniform(1, 5, 40), rng.normal(50, 10, 40)
     guess = cost * rng.lognormal(0, 0.3, 40)
     found = front_score(guess, cost, quality)
-    on = np.array([
-        not np.any((guess <= g) & (quality >= q) & ((guess < g) | (quality > q)))
-        for g, q in zip(guess, quality, strict=True)
-    ])  # fmt: skip
+    on = np.array(
+        [
+            not np.any((guess <= g) & (quality >= q) & ((guess < g) | (quality > q)))
+            for g, q in zip(guess, quality, strict=True)
+        ]
+    )
     assert found.size == on.sum()
     for share, corner in zip(
         (found.hypervolume, found.hypervolume_nadir), reference_points(cost, quality), strict=True

@@ -90,9 +90,11 @@ def test_a_name_means_a_workload_with_settings(cases: Cases) -> None:
 
 def test_another_network_is_told_by_its_work(cases: Cases) -> None:
     assert [case.reason for case in cases.cases[6:]] == [
-        "plain is another network", "plain is another network", "'other' has no graph",
+        "plain is another network",
+        "plain is another network",
         "'other' has no graph",
-    ]  # fmt: skip
+        "'other' has no graph",
+    ]
 
 
 def test_a_setting_follows_from_the_device(cases: Cases) -> None:

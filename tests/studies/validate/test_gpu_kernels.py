@@ -33,12 +33,13 @@ def cases_of(folder: Path, name: str) -> list[ValidationCase]:
 
 def test_a_row_is_the_routine_at_its_shape(tmp_path: Path) -> None:
     folder = table(
-        tmp_path, "gpu_gemm",
+        tmp_path,
+        "gpu_gemm",
         f"{H100},gemm any,m=64 n=4096 k=8192,bfloat16,0.03,ms",
         f"{H100},gemm any,m=64 n=4096 k=8192,fp8_block,0.09,ms",
         f"{H100},gemm any,m=64 n=4096,bfloat16,0.03,ms",
         "NVIDIA Z9,gemm any,m=64 n=4096 k=8192,bfloat16,0.03,ms",
-    )  # fmt: skip
+    )
     (found,) = validate("gpu_gemm", data=folder)
     assert (found.rows, found.coverage) == (4, 0.25)
     reasons = [r["reason"] for r in found.unpredicted]
@@ -53,10 +54,15 @@ def test_a_row_is_the_routine_at_its_shape(tmp_path: Path) -> None:
         989.4e12, 132.0, 1.83e9, 3.08e12, facts["memories.l2.bandwidth"], watts / energy
     )
     wanted = gemm_times(
-        64.0, 4096.0, 8192.0, machine=machine,
+        64.0,
+        4096.0,
+        8192.0,
+        machine=machine,
         constants=GemmConstants.of({k: v for k, v in stated.items() if "." not in k}),
-        moved_bytes=2.0 * (64 * 8192 + 8192 * 4096 + 64 * 4096), left_bytes=2.0, right_bytes=2.0,
-    )  # fmt: skip
+        moved_bytes=2.0 * (64 * 8192 + 8192 * 4096 + 64 * 4096),
+        left_bytes=2.0,
+        right_bytes=2.0,
+    )
     assert found.predictions[0]["predicted"] == pytest.approx(float(wanted.total_s), rel=1e-9)
 
 

@@ -22,10 +22,17 @@ from perfmodel.predict import predict
 
 @pytest.mark.parametrize(
     ("printed", "name"),
-    [("NVIDIA A100-SXM4-80GB", "a100"), ("NVIDIA A100 80GB PCIe", "a100_pcie_80gb"),
-     ("Tesla P100-PCIE-16GB", "p100"), ("NV_TitanX", "titan_x_maxwell"), ("h200_sxm", "h200"),
-     ("AMD Instinct MI210", "mi210"), ("AMD_VegaFE", "vega_frontier"), ("NVIDIA L4", "l4")],
-)  # fmt: skip
+    [
+        ("NVIDIA A100-SXM4-80GB", "a100"),
+        ("NVIDIA A100 80GB PCIe", "a100_pcie_80gb"),
+        ("Tesla P100-PCIE-16GB", "p100"),
+        ("NV_TitanX", "titan_x_maxwell"),
+        ("h200_sxm", "h200"),
+        ("AMD Instinct MI210", "mi210"),
+        ("AMD_VegaFE", "vega_frontier"),
+        ("NVIDIA L4", "l4"),
+    ],
+)
 def test_devices_are_found_by_what_drivers_print(printed: str, name: str) -> None:
     assert device_named(printed).name == name
 
@@ -82,9 +89,11 @@ def test_a_row_of_several_questions_that_fails_counts_once() -> None:
 
 def test_streaming_kernels_take_launch_and_bytes() -> None:
     found = predict(
-        pm.workload("elementwise", rows=1e4, width=1e4), pm.hardware("v100_pcie"),
-        precision="fp32", runtime="torch_eager",
-    )  # fmt: skip
+        pm.workload("elementwise", rows=1e4, width=1e4),
+        pm.hardware("v100_pcie"),
+        precision="fp32",
+        runtime="torch_eager",
+    )
     assert float(found.latency_s) == pytest.approx(12.3e-6 + 12e8 / (0.855 * 900e9), rel=1e-6)
 
 
@@ -148,8 +157,9 @@ def test_the_fit_of_whole_transformers_is_their_prediction() -> None:
     for case, value in zip(cases, found.tolist(), strict=True):
         if case in nvidia:
             assert case.machine is not None
-            whole = predict(case.questions[0].workload, case.machine, precision="fp32",
-                            runtime=case.runtime)  # fmt: skip
+            whole = predict(
+                case.questions[0].workload, case.machine, precision="fp32", runtime=case.runtime
+            )
             assert value == pytest.approx(float(whole.latency_s), rel=0.02), case.name
 
 

@@ -33,9 +33,10 @@ def test_columns_that_are_sums_are_not_silicon() -> None:
     names = ["1080ti_32", "gold_6240", "pixel3", "eyeriss", "my_phone"]
     found, skipped = columns_of("nas_bench_201", names)
     assert [(c.name, c.place.device, c.batch) for c in found] == [
-        ("1080ti_32", "gtx_1080_ti", 32), ("gold_6240", "xeon_gold_6240_core", 1),
+        ("1080ti_32", "gtx_1080_ti", 32),
+        ("gold_6240", "xeon_gold_6240_core", 1),
         ("pixel3", "pixel_3", 1),
-    ]  # fmt: skip
+    ]
     assert [s.name for s in skipped] == ["eyeriss", "my_phone"]
     # FBNet's column of that phone is an exact sum of table entries.
     assert [s.name for s in columns_of("fbnet", names)[1]] == ["pixel3", "eyeriss", "my_phone"]
@@ -54,8 +55,9 @@ def test_counts_of_kernels_give_what_predict_gives(batch: float) -> None:
 def test_a_host_that_dispatches_hides_the_device_at_batch_one() -> None:
     space = SPACES["nas_bench_201"].build("eager")
     kernels = space.workload(CELL)
-    one = pm.predict(kernels, "gtx_1080_ti", precision="fp32", runtime="torch_1_eager_pascal",
-                     warm=True)  # fmt: skip
+    one = pm.predict(
+        kernels, "gtx_1080_ti", precision="fp32", runtime="torch_1_eager_pascal", warm=True
+    )
     table = one.table
     floors = {"conv": 65e-6, "pool": 24.4e-6}
     for kind, floor in floors.items():
@@ -90,8 +92,15 @@ def _thinned(data: Path, to: Path, file: str, every: int, columns: tuple[str, ..
 @pytest.mark.data
 @pytest.mark.exhaustive
 def test_gpus_are_ranked_without_a_sample(data: Path, tmp_path: Path) -> None:
-    columns = ("arch_idx", "arch_str", "titanx_1", "titanx_256", "silver_4114", "essential_ph_1",
-               "eyeriss")  # fmt: skip
+    columns = (
+        "arch_idx",
+        "arch_str",
+        "titanx_1",
+        "titanx_256",
+        "silver_4114",
+        "essential_ph_1",
+        "eyeriss",
+    )
     folder = _thinned(data, tmp_path, "help_nasbench201_latency.csv.gz", 100, columns)
     (result,) = pm.validate("help_nasbench201", data=folder)
     told = result.details["columns"]
@@ -128,10 +137,12 @@ def test_a_server_left_out_is_ranked_by_the_others(data: Path) -> None:
 
 @pytest.mark.parametrize(
     ("space", "device", "runtime"),
-    [("fbnet", "xeon_silver_4114_core", "torch_1_eager_cpu"),
-     ("fbnet", "galaxy_a50", "torch_1_eager_phone"),
-     ("nas_bench_201", "xeon_gold_6240_core", "torch_1_eager_cpu")],
-)  # fmt: skip
+    [
+        ("fbnet", "xeon_silver_4114_core", "torch_1_eager_cpu"),
+        ("fbnet", "galaxy_a50", "torch_1_eager_phone"),
+        ("nas_bench_201", "xeon_gold_6240_core", "torch_1_eager_cpu"),
+    ],
+)
 def test_rows_under_other_constants_give_what_predict_gives(
     space: str, device: str, runtime: str
 ) -> None:
@@ -140,8 +151,12 @@ def test_rows_under_other_constants_give_what_predict_gives(
     machine = hardware(device).machine(runtime)
     rows = HelpLatencyEvaluator(works, hardware(device), runtime)
     head = "runtime.kernels."
-    other = {f"{head}conv.layout_bandwidth": 3e9, f"{head}depthwise.launch": 2e-4,
-             "runtime.efficiency.conv": 0.3, "runtime.per_operator": 1e-5}  # fmt: skip
+    other = {
+        f"{head}conv.layout_bandwidth": 3e9,
+        f"{head}depthwise.launch": 2e-4,
+        "runtime.efficiency.conv": 0.3,
+        "runtime.per_operator": 1e-5,
+    }
     for constants in ({}, other):
         varied = machine.vary(constants) if constants else machine
         told = [pm.predict(w, varied, precision="fp32", warm=True).latency_s for w in works]
@@ -163,8 +178,9 @@ def test_few_channels_that_fill_no_vector_are_slow(channels: int, narrow: int) -
     more = machine.vary({path: machine.facts[path] + 1e-3})
     found, slower = (pm.predict(work, m, precision="fp32").latency_s for m in (machine, more))
     assert slower - found == pytest.approx(1e-3 * narrow, abs=1e-12)
-    bare = [pm.predict(work, m, precision="fp32", model="roofline").latency_s
-            for m in (machine, more)]  # fmt: skip
+    bare = [
+        pm.predict(work, m, precision="fp32", model="roofline").latency_s for m in (machine, more)
+    ]
     assert bare[0] == bare[1]
 
 
@@ -174,8 +190,9 @@ def test_filters_laid_out_anew_cost_their_bytes() -> None:
     machine = hardware("xeon_gold_6240_core").machine("torch_1_eager_cpu")
     paths = [f"runtime.kernels.{kind}.layout_bandwidth" for kind in ("conv", "grouped")]
     base = pm.predict(work, machine, precision="fp32", warm=True)
-    half = pm.predict(work, machine.vary({p: machine.facts[p] / 2 for p in paths}),
-                      precision="fp32", warm=True)  # fmt: skip
+    half = pm.predict(
+        work, machine.vary({p: machine.facts[p] / 2 for p in paths}), precision="fp32", warm=True
+    )
     graph = work.graph(ExecutionSemantics())
     weights = 0.0
     for block, operator in graph.walk():

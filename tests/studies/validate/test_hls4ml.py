@@ -89,8 +89,10 @@ def test_reports_of_other_networks(tmp_path: Path, layers: bool) -> None:
     (design,) = dataset("hls4ml_mlp_csynth").load(folder(tmp_path, layers=layers)).cases
     assert design.questions[0].workload.name == "mlp_2"
     assert dict(design.questions[0].workload.parameters) == {
-        "inputs": 24, "width_1": 16, "width_2": 6,
-    }  # fmt: skip
+        "inputs": 24,
+        "width_1": 16,
+        "width_2": 6,
+    }
     assert isinstance(design.precision, Precision)
     assert design.precision.weights.element_bits == 6
     machine = design.machine

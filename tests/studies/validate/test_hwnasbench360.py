@@ -34,9 +34,11 @@ def written(folder: Path, *lines: str) -> Path:
 
 def test_rows_are_read_by_device_framework_and_task(tmp_path: Path) -> None:
     folder = written(
-        tmp_path, f"7,{CELL},pi5,litert,darcy,1.5,0,2.5,0.25", f"3,{DEAD},pi5,litert,darcy,1,0,1,1",
+        tmp_path,
+        f"7,{CELL},pi5,litert,darcy,1.5,0,2.5,0.25",
+        f"3,{DEAD},pi5,litert,darcy,1,0,1,1",
         f"7,{CELL},pixel,litert,cifar100,2,0,,70.5",
-    )  # fmt: skip
+    )
     first, second = benches(read_rows(folder / hwnasbench360.PLACES[0]))
     assert (first.name, first.disconnected, first.indices.tolist()) == ("pi5 litert darcy", 1, [7])
     assert first.latency_s.tolist() == [1.5e-3]
@@ -49,14 +51,18 @@ def test_rows_are_read_by_device_framework_and_task(tmp_path: Path) -> None:
 
 def test_which_way_a_task_is_better_is_stated_with_its_source(tmp_path: Path) -> None:
     assert {name: task.better for name, task in tasks().items()} == {
-        "cifar100": "higher", "ninapro": "higher", "darcy": "lower",
-    }  # fmt: skip
+        "cifar100": "higher",
+        "ninapro": "higher",
+        "darcy": "lower",
+    }
     assert all(task.source and task.measure for task in tasks().values())
     # Neither a name nor numbers tell it: 0.03 may be an accuracy, and "error_rate" anything.
     folder = written(
-        tmp_path, f"7,{CELL},pi5,litert,psicov,1,0,1,0.03", f"8,{CELL},pi5,litert,darcy,1,0,1,0.2",
+        tmp_path,
+        f"7,{CELL},pi5,litert,psicov,1,0,1,0.03",
+        f"8,{CELL},pi5,litert,darcy,1,0,1,0.2",
         f"9,{CELL},pi5,litert,error_rate,1,0,1,70",
-    )  # fmt: skip
+    )
     with pytest.raises(InputError) as caught:
         benches(read_rows(folder / hwnasbench360.PLACES[0]))
     assert [(f.line, f.path) for f in caught.value.faults] == [(2, "task"), (4, "task")]
@@ -65,9 +71,10 @@ def test_which_way_a_task_is_better_is_stated_with_its_source(tmp_path: Path) ->
 
 def test_every_fault_of_a_table_is_named(tmp_path: Path) -> None:
     folder = written(
-        tmp_path, f"7,{CELL.replace('skip', 'skap')},pi5,litert,cifar100,1,0,1,1",
+        tmp_path,
+        f"7,{CELL.replace('skip', 'skap')},pi5,litert,cifar100,1,0,1,1",
         f"8,{CELL},pi5,litert,cifar100,fast,0,1,1",
-    )  # fmt: skip
+    )
     with pytest.raises(InputError) as caught:
         validate("hwnasbench360", data=folder)
     assert {fault.line for fault in caught.value.faults} == {2, 3}
@@ -75,9 +82,11 @@ def test_every_fault_of_a_table_is_named(tmp_path: Path) -> None:
 
 def test_what_cannot_be_predicted_counts_against_the_coverage(tmp_path: Path) -> None:
     folder = written(
-        tmp_path, f"7,{CELL},pi6,litert,cifar100,1,0,1,1", f"7,{CELL},pi5,tvm,cifar100,1,0,1,1",
+        tmp_path,
+        f"7,{CELL},pi6,litert,cifar100,1,0,1,1",
+        f"7,{CELL},pi5,tvm,cifar100,1,0,1,1",
         f"3,{DEAD},pi5,litert,cifar100,1,0,1,1",
-    )  # fmt: skip
+    )
     (found,) = validate("hwnasbench360", data=folder)
     assert (found.rows, found.coverage, found.mape) == (3, 0.0, None)
     assert len(found.unpredicted) == 3
@@ -88,9 +97,11 @@ def test_what_cannot_be_predicted_counts_against_the_coverage(tmp_path: Path) ->
 def test_a_task_that_was_not_fitted_is_predicted_and_decided(tmp_path: Path) -> None:
     other = CELL.replace("nor_conv_3x3", "nor_conv_1x1")
     folder = written(
-        tmp_path, f"7,{CELL},pixel,litert,darcy,20,0,,0.03",
-        f"9,{other},pixel,litert,darcy,10,0,,0.02", f"8,{CELL},pi5,litert,cifar100,3,0,5,70",
-    )  # fmt: skip
+        tmp_path,
+        f"7,{CELL},pixel,litert,darcy,20,0,,0.03",
+        f"9,{other},pixel,litert,darcy,10,0,,0.02",
+        f"8,{CELL},pi5,litert,cifar100,3,0,5,70",
+    )
     (found,) = validate("hwnasbench360", data=folder)
     assert found.coverage == 1.0
     assert set(found.by_group) == {"litert darcy", "litert cifar100"}
@@ -108,9 +119,10 @@ def test_another_task_costs_as_many_times_more_as_it_computes(
 ) -> None:
     """Darcy's images of 88 x 88 have 7.6 times the pixels of CIFAR-100's; dispatch is the same."""
     folder = written(
-        tmp_path, f"7,{CELL},pi5,{framework},darcy,20,0,30,0.03",
+        tmp_path,
+        f"7,{CELL},pi5,{framework},darcy,20,0,30,0.03",
         f"7,{CELL},pi5,{framework},cifar100,3,0,5,70",
-    )  # fmt: skip
+    )
     large, small = benches(read_rows(folder / hwnasbench360.PLACES[0]))
     told, least = (oracle(b).batch(b.choices) for b in (large, small))
     pixels = 88 * 88 / 32**2
@@ -127,9 +139,12 @@ def test_costs_are_those_of_predict(tmp_path: Path) -> None:
     told = oracle(bench).batch(bench.choices)
     net = space("nas_bench_201", dataset="ninapro", batch_norm="folded", zeros="multiplied")
     found = predict(
-        net.workload(net.encode(CELL)), hardware("raspberry_pi_5_core"), runtime="onnxruntime_arm",
-        precision="fp32", warm=True,
-    )  # fmt: skip
+        net.workload(net.encode(CELL)),
+        hardware("raspberry_pi_5_core"),
+        runtime="onnxruntime_arm",
+        precision="fp32",
+        warm=True,
+    )
     assert told["latency_s"][0] == pytest.approx(found.latency_s, rel=1e-9)
     assert told["energy_j"][0] == pytest.approx(found.energy_j, rel=1e-9)
 
@@ -227,9 +242,16 @@ def test_what_exported_networks_run_besides_is_measured(data: Path) -> None:
 
 def test_a_bench_keeps_what_is_selected() -> None:
     numbers = np.arange(400)
-    bench = Bench("pi5", "litert", "cifar100", numbers, np.zeros((400, 6), dtype=np.int64),
-                  numbers / 1e3, numbers / 1e3, numbers / 1e1, 0)  # fmt: skip
+    bench = Bench(
+        "pi5",
+        "litert",
+        "cifar100",
+        numbers,
+        np.zeros((400, 6), dtype=np.int64),
+        numbers / 1e3,
+        numbers / 1e3,
+        numbers / 1e1,
+        0,
+    )
     assert np.flatnonzero(bench.fitted).tolist() == [0, 160, 320]
-    assert bench.select(~bench.fitted).indices.tolist() == [
-        i for i in range(400) if i % 160
-    ]  # fmt: skip
+    assert bench.select(~bench.fitted).indices.tolist() == [i for i in range(400) if i % 160]

@@ -93,8 +93,9 @@ def test_what_is_not_known_counts_against_the_coverage(tmp_path: Path) -> None:
     (found,) = validate("geerling_ai_benchmarks", data=tmp_path)
     assert found.coverage == pytest.approx(1 / 3)
     assert [u["reason"] for u in found.unpredicted] == [
-        "a cluster of machines is not modelled", "no model of the library is 'Llama 9:1b'",
-    ]  # fmt: skip
+        "a cluster of machines is not modelled",
+        "no model of the library is 'Llama 9:1b'",
+    ]
 
 
 def cases_of(name: str, table: str, folder: Path) -> dict[str, ValidationCase]:

@@ -61,8 +61,12 @@ def test_labels_that_count_devices_twice_are_mended(tmp_path: Path) -> None:
 
 def test_repeated_measurements_count_once(tmp_path: Path) -> None:
     row = "vllm,1,meta-llama/Llama-3.1-70B,h100_sxm,fp8,agg,1024,1024,fp8,,64,4,1,,,,{},{},{},x"
-    rows = written(tmp_path, row.format(300, 20, "a"), row.format(300.01, 20.001, "b"),
-                   row.format(310, 20, "c"))  # fmt: skip
+    rows = written(
+        tmp_path,
+        row.format(300, 20, "a"),
+        row.format(300.01, 20.001, "b"),
+        row.format(310, 20, "c"),
+    )
     assert [r.name for r in rows] == ["a", "c"]
 
 
@@ -127,10 +131,13 @@ def test_wide_weights_keep_sixteen_bits() -> None:
     settings = {"phase": "decode", "batch": 1, "context": 100}
     precision = "w=nvfp4,a=nvfp4,kv=fp8"
     narrow, wide = (
-        pm.predict(shard("deepseek_v3", Parallel(8, 1, 8), settings, wide=w),
-                   pm.hardware("b200"), precision=precision).weight_bytes
+        pm.predict(
+            shard("deepseek_v3", Parallel(8, 1, 8), settings, wide=w),
+            pm.hardware("b200"),
+            precision=precision,
+        ).weight_bytes
         for w in (False, True)
-    )  # fmt: skip
+    )
     assert 1.0 < wide / narrow < 1.5
 
 
@@ -144,20 +151,30 @@ def test_bad_splits_are_refused() -> None:
 def test_one_request_on_one_device_is_a_step_and_a_prompt() -> None:
     found = serve("llama_3_8b", "h100", runtime="ideal", prompt=1024, generate=128)
     step = pm.predict(
-        pm.workload("llama_3_8b", phase="decode", batch=1, context=1088), pm.hardware("h100"),
+        pm.workload("llama_3_8b", phase="decode", batch=1, context=1088),
+        pm.hardware("h100"),
         runtime="ideal",
-    )  # fmt: skip
+    )
     prompt = pm.predict(
-        pm.workload("llama_3_8b", phase="prefill", batch=1, prompt=1024), pm.hardware("h100"),
+        pm.workload("llama_3_8b", phase="prefill", batch=1, prompt=1024),
+        pm.hardware("h100"),
         runtime="ideal",
-    )  # fmt: skip
+    )
     assert found.tpot_s == pytest.approx(step.latency_s, rel=1e-12)
     assert found.ttft_s == pytest.approx(prompt.latency_s + step.latency_s, rel=1e-12)
 
 
 def test_parts_add_up_to_the_time() -> None:
-    found = serve("deepseek_v3", "b200", runtime="sglang", precision=FP8, concurrency=64,
-                  tensor=1, data=8, expert=8)  # fmt: skip
+    found = serve(
+        "deepseek_v3",
+        "b200",
+        runtime="sglang",
+        precision=FP8,
+        concurrency=64,
+        tensor=1,
+        data=8,
+        expert=8,
+    )
     assert sum(found.parts.values()) == pytest.approx(found.tpot_s, rel=1e-12)
     assert all(value > 0 for value in found.parts.values())
 

@@ -36,8 +36,9 @@ def test_parts_that_no_open_row_shows_are_predicted(tmp_path: Path) -> None:
     assert [q.target for q in cases[3].questions] == ["latency_s"]
     # Its power and its energy were measured all the same, and count as not predicted.
     assert [case.reason for case in cases[4:]] == [
-        "power_w: the device states no power", "energy_j: the device states no power",
-    ]  # fmt: skip
+        "power_w: the device states no power",
+        "energy_j: the device states no power",
+    ]
     assert all(case.machine is None for case in cases[4:])
 
 

@@ -32,8 +32,15 @@ def written(folder: Path, *rows: str, name: str = "ncnn_bench.csv") -> DataFolde
     return DataFolder(folder)
 
 
-def row(model: str, ms: float, device: str = BOARD, threads: int = 2, save: int = 2,
-        gpu: int = -1, loops: int = 8) -> str:  # fmt: skip
+def row(
+    model: str,
+    ms: float,
+    device: str = BOARD,
+    threads: int = 2,
+    save: int = 2,
+    gpu: int = -1,
+    loops: int = 8,
+) -> str:
     return f'"{device}",,{loops},{threads},{save},{gpu},{model},{ms},{ms},{ms},cpu'
 
 
@@ -41,23 +48,31 @@ def row(model: str, ms: float, device: str = BOARD, threads: int = 2, save: int 
     ("heading", "expected"),
     [
         (BOARD, [("cortex_a72", 2, 1.8), ("cortex_a53", 4, 1.5)]),
-        ("Raspberry Pi 5 Broadcom BCM2712, Cortex-A76 (ARMv8) (2.4GHz x 4)",
-         [("cortex_a76", 4, 2.4)]),
+        (
+            "Raspberry Pi 5 Broadcom BCM2712, Cortex-A76 (ARMv8) (2.4GHz x 4)",
+            [("cortex_a76", 4, 2.4)],
+        ),
         ("Amlogic S805 (Cortex-A5, 4 \u00d7 1.536GHz)", [("cortex_a5", 4, 1.536)]),
         ("AXERA AX630C (Cortex-A53 1.2GHz * 2)", [("cortex_a53", 2, 1.2)]),
         ("Z7-Lite 7020 (Cortex-A9 766MHz x 2)", [("cortex_a9", 2, 0.766)]),
-        ("Orion (Big Cortex\u2011A720 2.6Ghz x4 + Little Cortex\u2011A520 x 4)",
-         [("cortex_a720", 4, 2.6), ("cortex_a520", 4, 2.6)]),
+        (
+            "Orion (Big Cortex\u2011A720 2.6Ghz x4 + Little Cortex\u2011A520 x 4)",
+            [("cortex_a720", 4, 2.6), ("cortex_a520", 4, 2.6)],
+        ),
         # The page lists the cores of this chip the slow ones first.
-        ("Snapdragon 765G (Kyro 1.8GHz x 6 + Kyro 2.2GHz x 2 + Adreno 620)",
-         [("cortex_a76", 2, 2.2), ("cortex_a55", 6, 1.8)]),
-        ("Snapdragon 888 (Kyro 2.84GHz + Kyro 2.42GHz x 3 + Kyro 1.80GHz x 4 + Adreno 660)",
-         [("cortex_x1", 1, 2.84), ("cortex_a78", 3, 2.42), ("cortex_a55", 4, 1.8)]),
+        (
+            "Snapdragon 765G (Kyro 1.8GHz x 6 + Kyro 2.2GHz x 2 + Adreno 620)",
+            [("cortex_a76", 2, 2.2), ("cortex_a55", 6, 1.8)],
+        ),
+        (
+            "Snapdragon 888 (Kyro 2.84GHz + Kyro 2.42GHz x 3 + Kyro 1.80GHz x 4 + Adreno 660)",
+            [("cortex_x1", 1, 2.84), ("cortex_a78", 3, 2.42), ("cortex_a55", 4, 1.8)],
+        ),
         ("HUAWEI KunPeng 920 7260 (x64 cores)", [("taishan_v110", 64, 2.6)]),
         ("Loongson 3A5000 (LA464 2.5GHz * 4)", []),
         ("Raspberry Pi Zero, ARM1176JZF-S (ARMv6) (1.0GHz x 1)", []),
     ],
-)  # fmt: skip
+)
 def test_cores_of_a_heading(heading: str, expected: list[tuple[str, int, float]]) -> None:
     found = [(c.core, c.count, c.clock_hz / 1e9) for c in clusters(heading)]
     assert found == [(core, count, pytest.approx(clock)) for core, count, clock in expected]
@@ -93,16 +108,23 @@ def test_which_cores_work() -> None:
 
 def test_rows_that_are_not_predicted_say_why(tmp_path: Path) -> None:
     folder = written(
-        tmp_path, row("resnet18", 100), row("resnet18", 90, loops=4), row("shufflenet", 20),
-        row("resnet18", 9, gpu=0), row("resnet18", 300, "Loongson 2K1000 (GS264 1.0GHz x 2)"),
-    )  # fmt: skip
+        tmp_path,
+        row("resnet18", 100),
+        row("resnet18", 90, loops=4),
+        row("shufflenet", 20),
+        row("resnet18", 9, gpu=0),
+        row("resnet18", 300, "Loongson 2K1000 (GS264 1.0GHz x 2)"),
+    )
     cases = load(folder).cases
     assert len(cases) == 4
     (known,) = (c for c in cases if c.machine is not None)
     assert known.questions[0].measured == pytest.approx(0.09)
     reasons = sorted(c.reason.split(":")[0] for c in cases if c.machine is None)
-    assert reasons == ["no core of the library", "no network of the library is ncnn's 'shufflenet'",
-                       "runs on a GPU through Vulkan"]  # fmt: skip
+    assert reasons == [
+        "no core of the library",
+        "no network of the library is ncnn's 'shufflenet'",
+        "runs on a GPU through Vulkan",
+    ]
 
 
 def test_builds_and_formats(tmp_path: Path) -> None:
@@ -110,11 +132,15 @@ def test_builds_and_formats(tmp_path: Path) -> None:
     new, old = "Board (Cortex-A76 2.4GHz x 4)", "Older (Cortex-A76 2.4GHz x 4)"
     oldest = "Oldest (Cortex-A76 2.4GHz x 4)"
     folder = written(
-        tmp_path, *(row(m, 9, new) for m in ("resnet18", "vision_transformer", "efficientnet_b0")),
-        row("resnet18", 9, old), row("efficientnet_b0", 9, old), row("resnet18_int8", 9, old),
-        row("resnet18", 9, oldest), row("resnet18", 9, "PC (Zen3 3.8 GHz x 8)"),
+        tmp_path,
+        *(row(m, 9, new) for m in ("resnet18", "vision_transformer", "efficientnet_b0")),
+        row("resnet18", 9, old),
+        row("efficientnet_b0", 9, old),
+        row("resnet18_int8", 9, old),
+        row("resnet18", 9, oldest),
+        row("resnet18", 9, "PC (Zen3 3.8 GHz x 8)"),
         row("resnet18", 9, "Pi (Cortex-A72 1.8GHz x 4)"),
-    )  # fmt: skip
+    )
     said = {(c.device, c.group): (c.runtime, c.precision) for c in load(folder).cases}
     assert said["Board", "resnet18"] == ("ncnn", "fp16")
     assert said["Older", "resnet18"] == ("ncnn_2021", "fp16")
@@ -136,11 +162,19 @@ def test_a_file_of_other_devices(tmp_path: Path) -> None:
 def test_trial_columns_say_what_predict_says(tmp_path: Path) -> None:
     """The quick forward of a refit, at the library's constants, is `predict` on every row."""
     folder = written(
-        tmp_path, *(row(m, 9, d, threads, 0) for m in ("mobilenet_v2", "resnet18_int8", "alexnet")
-                    for d in (BOARD, "Board (Cortex-A76 2.4GHz x 4)", "Nano (Cortex-A57 2GHz x 4)",
-                              "Zero (Cortex-A55 1.4GHz x 4)")
-                    for threads in (1, 4)),
-    )  # fmt: skip
+        tmp_path,
+        *(
+            row(m, 9, d, threads, 0)
+            for m in ("mobilenet_v2", "resnet18_int8", "alexnet")
+            for d in (
+                BOARD,
+                "Board (Cortex-A76 2.4GHz x 4)",
+                "Nano (Cortex-A57 2GHz x 4)",
+                "Zero (Cortex-A55 1.4GHz x 4)",
+            )
+            for threads in (1, 4)
+        ),
+    )
     cases = [c for c in load(folder).cases if c.machine is not None]
     seen = 0
     for trial in refits(folder):
@@ -154,10 +188,12 @@ def test_trial_columns_say_what_predict_says(tmp_path: Path) -> None:
             for c in trial.constants
         }
         expected = [
-            predict(c.questions[0].workload, c.machine, precision=c.precision,
-                    runtime=c.runtime).latency_s
-            for c in rows if c.machine is not None
-        ]  # fmt: skip
+            predict(
+                c.questions[0].workload, c.machine, precision=c.precision, runtime=c.runtime
+            ).latency_s
+            for c in rows
+            if c.machine is not None
+        ]
         np.testing.assert_allclose(trial.forward(values), expected, rtol=1e-9)
         seen += len(expected)
     assert seen == len(cases)

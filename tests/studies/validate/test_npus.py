@@ -27,15 +27,19 @@ LEFT_OUT = {
     # Both phases in one fit, as a spec states one bandwidth for them: chips left out cost more in
     # decode than by a fit of decode alone (0.098 for 0.068), far less in prefill (0.34 for 2.6).
     "rkllm_bench": {
-        "latency_s, network left out": 0.055, "latency_s, chip left out": 0.1,
-        "ttft_s, network left out": 0.19, "ttft_s, chip left out": 0.34,
+        "latency_s, network left out": 0.055,
+        "latency_s, chip left out": 0.1,
+        "ttft_s, network left out": 0.19,
+        "ttft_s, chip left out": 0.34,
     },
     "rknn_model_zoo": {
-        "latency_s, rknn, chip left out": 0.18, "latency_s, rknn_1, chip left out": 0.152,
-        "latency_s, rknn, network left out": 0.11, "latency_s, rknn_1, network left out": 0.125,
+        "latency_s, rknn, chip left out": 0.18,
+        "latency_s, rknn_1, chip left out": 0.152,
+        "latency_s, rknn, network left out": 0.11,
+        "latency_s, rknn_1, network left out": 0.125,
     },
     "coral_edgetpu": {"latency_s, network left out": 0.33},
-}  # fmt: skip
+}
 #: Rows of chips that the open files lack.
 LATER = {
     "rkllm_bench": (
@@ -98,9 +102,12 @@ def test_shipped_constants_are_those_of_the_fit() -> None:
     for name in ("rkllm_bench", "coral_edgetpu"):
         refit = dataset(name).refits(data_folder(None))[0]
         fitted = fit(
-            refit.forward, refit.measured, refit.constants, scale=refit.scale,
+            refit.forward,
+            refit.measured,
+            refit.constants,
+            scale=refit.scale,
             weights=refit.weights,
-        )  # fmt: skip
+        )
         assert _difference(refit, fitted) < 0.01, name
 
 
@@ -142,8 +149,11 @@ def test_networks_are_found_by_the_names_of_tables(tmp_path: Path) -> None:
     (tmp_path / "measured" / "coral_edgetpu.csv").write_text(
         "model,usb_accel_edgetpu_ms,dev_board_edgetpu_ms\nUnet Mv2 (128x128),3.3,5.7\n"
     )
-    loaded = {name: dataset(name).load(data_folder(tmp_path)).cases for name in REACHED
-              if name != "rkllm_bench"}  # fmt: skip
+    loaded = {
+        name: dataset(name).load(data_folder(tmp_path)).cases
+        for name in REACHED
+        if name != "rkllm_bench"
+    }
     [yolo] = loaded["rknn_model_zoo"]
     assert yolo.questions[0].workload.name == find("yolo11n", {}).name
     assert yolo.machine is not None

@@ -86,14 +86,26 @@ def test_fewer_pairs_are_drawn_at_random_and_alike_for_a_seed() -> None:
 def test_constants_refitted_without_the_device_are_scored_on_their_rows() -> None:
     made = result(4)
     refitted = [
-        {"subject": row["origin"].subject, "measured": row["measured"],
-         "predicted": row["measured"]}
-        for row in made.predictions if row["device"] != "t4"
-    ]  # fmt: skip
+        {
+            "subject": row["origin"].subject,
+            "measured": row["measured"],
+            "predicted": row["measured"],
+        }
+        for row in made.predictions
+        if row["device"] != "t4"
+    ]
     tried = ValidationResult(
-        "made", made.rows, 1.0, {}, made.primary, {}, {}, {}, predictions=made.predictions,
+        "made",
+        made.rows,
+        1.0,
+        {},
+        made.primary,
+        {},
+        {},
+        {},
+        predictions=made.predictions,
         left_out={"latency_s": {"predictions": refitted}},
-    )  # fmt: skip
+    )
     scores = {one.differ_in: one for one in pair_scores([tried])}
     of = [row for row in made.predictions if row["device"] != "t4"]
     share, pairs = by_hand(of, lambda r: (network(r), precision(r)), device, "measured")

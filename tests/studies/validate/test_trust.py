@@ -18,13 +18,19 @@ FOUND = errors([1.1, 1.8, 3.0], [1.0, 2.0, 3.0])
 
 def result(name: str = "flash_read", **more: object) -> ValidationResult:
     fields: dict[str, object] = {
-        "rows": 4, "coverage": 0.75, "targets": {"latency_s": FOUND}, "primary": "latency_s",
-        "by_device": {"a": {"rows": 2, "mape": 0.1, "bias": 0.0},
-                      "b": {"rows": 1, "mape": 0.0, "bias": 0.0}},
-        "by_group": {}, "baselines": {"roofline": errors([0.5, 1.0, 1.5], [1.0, 2.0, 3.0])},
+        "rows": 4,
+        "coverage": 0.75,
+        "targets": {"latency_s": FOUND},
+        "primary": "latency_s",
+        "by_device": {
+            "a": {"rows": 2, "mape": 0.1, "bias": 0.0},
+            "b": {"rows": 1, "mape": 0.0, "bias": 0.0},
+        },
+        "by_group": {},
+        "baselines": {"roofline": errors([0.5, 1.0, 1.5], [1.0, 2.0, 3.0])},
         "unpredicted": ({"reason": "no such device", "rows": 1, "first": "x"},),
         "notes": ("one session",),
-    }  # fmt: skip
+    }
     return ValidationResult(name, **{**fields, **more})  # type: ignore[arg-type]
 
 
@@ -37,8 +43,16 @@ def test_a_result_is_told_with_its_failures() -> None:
 
 
 def test_left_out_stands_beside() -> None:
-    told = {"latency_s": {"left_out": "chip", "rows": 3, **FOUND, "mape": 0.123, "groups": {},
-                          "predictions": []}}  # fmt: skip
+    told = {
+        "latency_s": {
+            "left_out": "chip",
+            "rows": 3,
+            **FOUND,
+            "mape": 0.123,
+            "groups": {},
+            "predictions": [],
+        }
+    }
     page = trust_page([result(left_out=told)])
     assert "| 12.3 (chip) |" in page
     assert "| `latency_s, chip left out` | 12.3 | 10.0 | +0.0 | 66.7 | 1.000 |" in page

@@ -30,8 +30,9 @@ def test_the_published_figures_of_the_example(checkout: Path) -> None:
     assert errors["mape"] is not None
     assert errors["mape"] <= 0.06
     assert errors["spearman"] == 1.0
-    assert set(found.by_device) == {f"apple_m{n}{s}" for n in (1, 2)
-                                    for s in ("", "_pro", "_max", "_ultra")}  # fmt: skip
+    assert set(found.by_device) == {
+        f"apple_m{n}{s}" for n in (1, 2) for s in ("", "_pro", "_max", "_ultra")
+    }
     bare = found.baselines["roofline"]["mape"]
     assert bare is not None
     assert bare > 5 * errors["mape"]
@@ -139,9 +140,10 @@ def test_specs_of_the_users_own(tmp_path: Path) -> None:
     )
     run = predict(find("llama_3_8b", DECODE), hardware("a100"), precision="fp16").latency_s
     path = written(
-        tmp_path, "model,device,precision,phase,batch,context,latency_s\n"
+        tmp_path,
+        "model,device,precision,phase,batch,context,latency_s\n"
         f"llama_3_8b,twice,fp16,decode,1,64,{run!r}\n",
-    )  # fmt: skip
+    )
     with pytest.raises(InputError, match="no device is named 'twice'"):
         validate(path)
     (found,) = validate(path, devices=specs)

@@ -81,10 +81,12 @@ def test_reasons(tmp_path: Path) -> None:
     reasons = {str(f["reason"]) for f in found.unpredicted}
     assert found.coverage == 0.0
     assert reasons == {
-        "pruned widths are not published", "no graph",
+        "pruned widths are not published",
+        "no graph",
         "the graph of resnet50 has other operations than the row states",
-        "suspect: too fast to be true", "no device for Alveo X with this configuration",
-    }  # fmt: skip
+        "suspect: too fast to be true",
+        "no device for Alveo X with this configuration",
+    }
 
 
 def rows_of(folder: Path, *models: tuple[str, float | str]) -> list[ValidationCase]:
@@ -94,9 +96,16 @@ def rows_of(folder: Path, *models: tuple[str, float | str]) -> list[ValidationCa
 
 
 def test_names_of_pruned_networks(tmp_path: Path) -> None:
-    reasons = [c.reason for c in rows_of(tmp_path, ("yolov3_adas_prune_0.9", ""),
-                                         ("vgg_16_pruned_0_43_tf", ""), ("pt_SESR-S_3.5", ""),
-                                         ("resnet50_pt", ""))]  # fmt: skip
+    reasons = [
+        c.reason
+        for c in rows_of(
+            tmp_path,
+            ("yolov3_adas_prune_0.9", ""),
+            ("vgg_16_pruned_0_43_tf", ""),
+            ("pt_SESR-S_3.5", ""),
+            ("resnet50_pt", ""),
+        )
+    ]
     assert reasons == ["pruned widths are not published"] * 2 + ["no graph", ""]
     folder = tmp_path / "vitis_ai_35_vek280_v70.csv"
     folder.write_text(
@@ -129,18 +138,22 @@ def test_pruned_resnets_have_the_widths_that_give_their_operations(tmp_path: Pat
 
 #: Frames a second of one busy core of the KV260, whose widths nothing was fitted to.
 PRUNED = {
-    ("resnet50_pruned_0_3_pt", 5.8): 103.79, ("resnet50_pruned_0_5_pt", 4.1): 120.24,
-    ("resnet50_pruned_0_7_pt", 2.5): 149.48, ("resnet_v1_50_pruned_0_65_tf", 2.45): 162.96,
+    ("resnet50_pruned_0_3_pt", 5.8): 103.79,
+    ("resnet50_pruned_0_5_pt", 4.1): 120.24,
+    ("resnet50_pruned_0_7_pt", 2.5): 149.48,
+    ("resnet_v1_50_pruned_0_65_tf", 2.45): 162.96,
     ("personreid_res50_pruned_0_6_pt", 2.1): 190.93,
-}  # fmt: skip
+}
 
 
 def test_pruned_resnets_within_six_percent(tmp_path: Path) -> None:
     for case, measured in zip(rows_of(tmp_path, *PRUNED), PRUNED.values(), strict=True):
         found = predict(
-            case.questions[0].workload.bind({"batch": 1}), hardware("kv260"), precision="int8",
+            case.questions[0].workload.bind({"batch": 1}),
+            hardware("kv260"),
+            precision="int8",
             runtime="vitis_ai_threads",
-        )  # fmt: skip
+        )
         assert 1.0 / found.latency_s == pytest.approx(measured, rel=0.06)
 
 

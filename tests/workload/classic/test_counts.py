@@ -46,8 +46,9 @@ def data(*shape: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(sum(shape)).normal(size=shape)
 
 
-@given(few, few, few, st.integers(2, 4), st.sampled_from(["rbf", "poly", "linear"]),
-       st.integers(1, 9))  # fmt: skip
+@given(
+    few, few, few, st.integers(2, 4), st.sampled_from(["rbf", "poly", "linear"]), st.integers(1, 9)
+)
 @settings(deadline=None, max_examples=draws(30))
 def test_svm_one_machine_a_pair(
     batch: int, features: int, vectors: int, classes: int, kernel: str, degree: int
@@ -86,9 +87,15 @@ def test_svm_one_machine_a_pair(
                 c.argmax(votes)
 
     workload = model(
-        "svm", batch, kernel=kernel, features=features, support_vectors=vectors, classes=classes,
-        degree=degree, collapsed=False,
-    )  # fmt: skip
+        "svm",
+        batch,
+        kernel=kernel,
+        features=features,
+        support_vectors=vectors,
+        classes=classes,
+        degree=degree,
+        collapsed=False,
+    )
     assert operations(workload) == counted(run)
 
 
@@ -147,9 +154,14 @@ def test_nearest_neighbours(
             c.argmax(votes)
 
     made = model(
-        "knn", batch, features=features, references=points, neighbours=count, classes=3,
+        "knn",
+        batch,
+        features=features,
+        references=points,
+        neighbours=count,
+        classes=3,
         distance=form,
-    )  # fmt: skip
+    )
     assert operations(made) == counted(run)
 
 

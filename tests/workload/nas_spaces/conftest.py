@@ -20,9 +20,10 @@ def crossing() -> Callable[[Graph], None]:
             outside: set[str] = set()
             for operator in block.operators:
                 outside |= {
-                    n for n in operator.reads
+                    n
+                    for n in operator.reads
                     if graph.tensors[n].role == "activation" and n not in inside
-                }  # fmt: skip
+                }
                 inside |= set(operator.writes)
             assert outside == {left}
             left = block.operators[-1].writes[0]

@@ -50,9 +50,11 @@ def test_a_network_layer_by_layer() -> None:
         total = size**2 * 27 * 16
         at = 0
         stages = zip(
-            (16, 24, 32, 64, 112, 184, 352), (1, 4, 4, 4, 4, 4, 1), (1, 1, 2, 2, 1, 2, 1),
+            (16, 24, 32, 64, 112, 184, 352),
+            (1, 4, 4, 4, 4, 4, 1),
+            (1, 1, 2, 2, 1, 2, 1),
             strict=True,
-        )  # fmt: skip
+        )
         for outputs, layers, first in stages:
             for layer in range(layers):
                 stride = 1 if layer else first
@@ -107,5 +109,6 @@ def test_all_faults_of_a_string() -> None:
     with pytest.raises(InputError) as caught:
         space("fbnet", strides=(1, 2, 3, 1, 1, 1, 1), head=0)
     assert {cast("str", f.path).split("[")[0].split(".")[0] for f in caught.value.faults} == {
-        "strides", "head",
-    }  # fmt: skip
+        "strides",
+        "head",
+    }

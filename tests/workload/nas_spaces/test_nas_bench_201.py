@@ -66,9 +66,13 @@ def layers(choice: tuple[int, ...], height: int, width: int, image: int, classes
 
 @pytest.mark.parametrize(
     ("dataset", "size"),
-    [("cifar100", (32, 32, 3, 100)), ("ImageNet16-120", (16, 16, 3, 120)),
-     ("ninapro", (52, 16, 1, 18)), ("darcy", (88, 88, 1, 1))],
-)  # fmt: skip
+    [
+        ("cifar100", (32, 32, 3, 100)),
+        ("ImageNet16-120", (16, 16, 3, 120)),
+        ("ninapro", (52, 16, 1, 18)),
+        ("darcy", (88, 88, 1, 1)),
+    ],
+)
 def test_work_of_other_data_sets(dataset: str, size: tuple[int, int, int, int]) -> None:
     there = space("nas_bench_201", dataset=dataset)
     for choice in [(3,) * 6, (2, 3, 4, 1, 2, 3), (4,) * 6]:
@@ -110,9 +114,10 @@ def test_graphs_measured_on_zen4(data: Path) -> None:
         assert work.macs == entry["macs"] == float(listed[model]["macs_graph"])
         # Weights of convolutions and of the classifier; the file's biases are one shared zero.
         file_weights = sum(
-            np.prod(node["in_shapes"][1]) for node in entry["nodes"]
+            np.prod(node["in_shapes"][1])
+            for node in entry["nodes"]
             if node["op"] in {"Conv", "Gemm"}
-        )  # fmt: skip
+        )
         graph = work.graph()
         stored = graph.stored_weights()
         ours = sum(

@@ -168,8 +168,9 @@ def test_faults(there: ArchitectureSpace) -> None:
     with pytest.raises(InputError) as caught:
         there.workload(choice)
     assert [fault.path for fault in caught.value.faults] == [
-        there.decisions[0].name, there.decisions[-1].name,
-    ]  # fmt: skip
+        there.decisions[0].name,
+        there.decisions[-1].name,
+    ]
     with pytest.raises(InputError, match="did you mean 'batch'"):
         there.workload([0] * len(choice), bach=2)
     with pytest.raises(InputError, match="is not an extent"):

@@ -56,13 +56,17 @@ def test_graphs_measured_on_zen4(data: Path) -> None:
         graph = work.graph()
         file = [
             (tuple(map(float, n["in_shapes"][1])), float(n["macs"]))
-            for n in entry["nodes"] if n["op"] in {"Conv", "Gemm"}
-        ]  # fmt: skip
+            for n in entry["nodes"]
+            if n["op"] in {"Conv", "Gemm"}
+        ]
         ours = [
-            (tuple(map(float, map(work.number, graph.tensors[op.reads[1]].shape))),
-             float(work.number(op.macs)))
-            for _, op in graph.walk() if op.nests
-        ]  # fmt: skip
+            (
+                tuple(map(float, map(work.number, graph.tensors[op.reads[1]].shape))),
+                float(work.number(op.macs)),
+            )
+            for _, op in graph.walk()
+            if op.nests
+        ]
         differ = [(a, b) for a, b in zip(file, ours, strict=True) if a != b]
         # The file rounds a quarter of 72 channels to 16; the published networks, which never round
         # down by more than a tenth, squeeze to 24.
@@ -75,9 +79,14 @@ def test_graphs_measured_on_zen4(data: Path) -> None:
         exact += not differ
         kinds = [dict(op.attributes).get("function", op.kind) for _, op in graph.walk()]
         nodes = [n["op"] for n in entry["nodes"]]
-        for function, node in [("add", "Add"), ("mul", "Mul"), ("relu", "Relu"),
-                               ("hard_swish", "HardSwish"), ("hard_sigmoid", "HardSigmoid"),
-                               ("pool", "GlobalAveragePool")]:  # fmt: skip
+        for function, node in [
+            ("add", "Add"),
+            ("mul", "Mul"),
+            ("relu", "Relu"),
+            ("hard_swish", "HardSwish"),
+            ("hard_sigmoid", "HardSigmoid"),
+            ("pool", "GlobalAveragePool"),
+        ]:
             assert kinds.count(function) == nodes.count(node)
     assert seen >= 15
     assert exact >= seen / 2
@@ -143,8 +152,13 @@ def test_left_out_blocks_decide_nothing() -> None:
 
 
 def test_stages_and_lists_name_the_same_network() -> None:
-    stages = [[[5, 6], [7, 3]], [[3, 4], [3, 6], [7, 3]], [[3, 3]] * 4, [[7, 3], [7, 6]],
-              [[3, 3], [3, 6]]]  # fmt: skip
+    stages = [
+        [[5, 6], [7, 3]],
+        [[3, 4], [3, 6], [7, 3]],
+        [[3, 3]] * 4,
+        [[7, 3], [7, 6]],
+        [[3, 3], [3, 6]],
+    ]
     ks = [5, 7, 3, 3, 3, 3, 7, 3, 3, 3, 3, 3, 7, 7, 3, 3, 3, 3, 3, 3]
     e = [6, 3, 3, 3, 4, 6, 3, 3, 3, 3, 3, 3, 3, 6, 3, 3, 3, 6, 3, 3]
     one = OFA.encode({"r": 224, "stages": stages})
@@ -211,8 +225,13 @@ def test_all_faults_of_an_entry() -> None:
     with pytest.raises(InputError) as caught:
         OFA.encode(entry)
     assert {fault.path for fault in caught.value.faults} == {
-        "ks.19", "e", "d.2", "d.4", "res", "r",
-    }  # fmt: skip
+        "ks.19",
+        "e",
+        "d.2",
+        "d.4",
+        "res",
+        "r",
+    }
     with pytest.raises(InputError, match="did you mean '224'"):
         OFA.encode({"ks": [3] * 20, "e": [3] * 20, "d": [2] * 5, "r": 230})
     with pytest.raises(InputError) as caught:

@@ -60,15 +60,24 @@ def test_a_cell_by_hand() -> None:
     kinds = {
         zeros: [
             dict(op.attributes).get("function", op.kind)
-            for _, op in made.graph(made.encode(text)).walk() if op.name.startswith("cells1")
+            for _, op in made.graph(made.encode(text)).walk()
+            if op.name.startswith("cells1")
         ]
-        for zeros in ("removed", "multiplied", "folded", "eager") if (made := there(zeros))
-    }  # fmt: skip
+        for zeros in ("removed", "multiplied", "folded", "eager")
+        if (made := there(zeros))
+    }
     assert kinds["removed"] == []
     assert sorted(kinds["folded"]) == ["add", "conv", "relu"]
     assert sorted(kinds["multiplied"]) == [
-        "add", "add", "add", "conv", "mul", "mul", "pool", "relu",
-    ]  # fmt: skip
+        "add",
+        "add",
+        "add",
+        "conv",
+        "mul",
+        "mul",
+        "pool",
+        "relu",
+    ]
     # Each edge adds, the first one to zero; no two edges share a product with zero.
     assert sorted(kinds["eager"]) == [*["add"] * 6, "conv", *["mul"] * 3, "pool", "relu"]
 

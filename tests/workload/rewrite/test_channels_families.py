@@ -49,12 +49,17 @@ def numbers(graph: Graph, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         said = dict(op.attributes)
         found.append(
             (
-                op.name, op.kind, of(op.macs), of(op.vector_ops), of(op.masked_macs),
-                of(op.scores), of(said.get("groups", 1)),
+                op.name,
+                op.kind,
+                of(op.macs),
+                of(op.vector_ops),
+                of(op.masked_macs),
+                of(op.scores),
+                of(said.get("groups", 1)),
                 [(a.tensor, a.mode, of(a.elements)) for a in op.accesses],
                 [[(d, of(s)) for d, s in nest.dims] for nest in op.nests],
             )
-        )  # fmt: skip
+        )
     used = {a.tensor for _, op in graph.walk() for a in op.accesses}
     shapes = {n: [of(d) for d in graph.tensors[n].shape] for n in sorted(used)}
     return [*found, tuple(shapes.items())]
@@ -79,34 +84,85 @@ def widths_of(graph: Graph, other: Graph, values: Mapping[str, Any]) -> dict[str
 
 
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "llama": ("tinyllama_1_1b", {}, {"width": 1024, "head_dim": 64, "heads": 16, "kv_heads": 2,
-                                     "ffn_width": 3000}),
-    "prefill": ("tinyllama_1_1b", {"phase": "prefill"}, {
-        "phase": "prefill", "width": 960, "head_dim": 64, "heads": 24, "kv_heads": 3,
-        "ffn_width": 777}),
-    "request": ("qwen_2_5_7b", {"phase": "request"}, {
-        "phase": "request", "width": 1000, "head_dim": 128, "heads": 14, "kv_heads": 2,
-        "ffn_width": 5000}),
-    "window": ("gemma_2_2b", {"phase": "prefill"}, {"phase": "prefill", "width": 512, "heads": 6,
-                                                    "kv_heads": 3, "ffn_width": 640}),
-    "experts": ("mixtral_8x7b", {}, {
-        "width": 1024, "head_dim": 128, "heads": 16, "kv_heads": 4,
-        "experts": {"count": 8, "per_token": 2, "ffn_width": 3000}}),
-    "shared experts": ("deepseek_v3", {"phase": "prefill"}, {
-        "phase": "prefill", "width": 1024,
-        "heads": 64, "ffn_width": 2000, "experts": {
-            "count": 256, "per_token": 8, "ffn_width": 512, "shared_width": 640,
-            "dense_layers": 3, "router_bias": True}}),
-    "bert": ("bert_base", {"head": "tokens"}, {
-        "head": "tokens", "width": 512, "head_dim": 64, "heads": 4, "ffn_width": 1000}),
+    "llama": (
+        "tinyllama_1_1b",
+        {},
+        {"width": 1024, "head_dim": 64, "heads": 16, "kv_heads": 2, "ffn_width": 3000},
+    ),
+    "prefill": (
+        "tinyllama_1_1b",
+        {"phase": "prefill"},
+        {
+            "phase": "prefill",
+            "width": 960,
+            "head_dim": 64,
+            "heads": 24,
+            "kv_heads": 3,
+            "ffn_width": 777,
+        },
+    ),
+    "request": (
+        "qwen_2_5_7b",
+        {"phase": "request"},
+        {
+            "phase": "request",
+            "width": 1000,
+            "head_dim": 128,
+            "heads": 14,
+            "kv_heads": 2,
+            "ffn_width": 5000,
+        },
+    ),
+    "window": (
+        "gemma_2_2b",
+        {"phase": "prefill"},
+        {"phase": "prefill", "width": 512, "heads": 6, "kv_heads": 3, "ffn_width": 640},
+    ),
+    "experts": (
+        "mixtral_8x7b",
+        {},
+        {
+            "width": 1024,
+            "head_dim": 128,
+            "heads": 16,
+            "kv_heads": 4,
+            "experts": {"count": 8, "per_token": 2, "ffn_width": 3000},
+        },
+    ),
+    "shared experts": (
+        "deepseek_v3",
+        {"phase": "prefill"},
+        {
+            "phase": "prefill",
+            "width": 1024,
+            "heads": 64,
+            "ffn_width": 2000,
+            "experts": {
+                "count": 256,
+                "per_token": 8,
+                "ffn_width": 512,
+                "shared_width": 640,
+                "dense_layers": 3,
+                "router_bias": True,
+            },
+        },
+    ),
+    "bert": (
+        "bert_base",
+        {"head": "tokens"},
+        {"head": "tokens", "width": 512, "head_dim": 64, "heads": 4, "ffn_width": 1000},
+    ),
     "mamba": ("mamba_130m", {"rank": 48}, {"rank": 48, "width": 320, "inner": 700}),
     "vit": ("vit_b_16", {}, {"width": 384, "heads": 6, "ffn_width": 1000}),
-    "densenet": ("densenet121", {"depths": (3, 2, 4)}, {"depths": (3, 2, 4), "growth": 12,
-                                                        "stem": 20, "bottleneck": 3}),
+    "densenet": (
+        "densenet121",
+        {"depths": (3, 2, 4)},
+        {"depths": (3, 2, 4), "growth": 12, "stem": 20, "bottleneck": 3},
+    ),
     "resnext": ("resnext50_32x4d", {}, {"width_per_group": 8}),
     "grouped down": ("resnext50_32x4d", {}, {"width_per_group": 2}),
     "efficientformer": ("efficientformer_l1", {}, {"widths": [32, 64, 144, 288]}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -124,10 +180,15 @@ def test_transformers_and_growth(load: Load, case: str) -> None:
 @pytest.mark.parametrize(
     ("name", "multiplier"),
     [
-        ("resnet18", 0.5), ("resnet50", 1.5), ("resnext50_32x4d", 2), ("mobilenet_v2", 0.75),
-        ("mobilenet_v2", 1.4), ("mobilenet_v3_large", 0.5), ("efficientnet_b0", 1.25),
+        ("resnet18", 0.5),
+        ("resnet50", 1.5),
+        ("resnext50_32x4d", 2),
+        ("mobilenet_v2", 0.75),
+        ("mobilenet_v2", 1.4),
+        ("mobilenet_v3_large", 0.5),
+        ("efficientnet_b0", 1.25),
     ],
-)  # fmt: skip
+)
 def test_width_multipliers(load: Load, name: str, multiplier: float) -> None:
     plain = load(name)
     graph = plain.graph()
@@ -186,8 +247,11 @@ def test_a_plain_graph_of_cells_and_heads() -> None:
     graph = plain.graph()
     # Both directions of the cell have the same hidden width.
     assert {g.name: (g.size, g.step) for g in channel_groups(graph) if g.prunable} == {
-        "up": (32, 1), "cell": (40, 2), "qkv": (4, 1), "wide": (64, 1)
-    }  # fmt: skip
+        "up": (32, 1),
+        "cell": (40, 2),
+        "qkv": (4, 1),
+        "wide": (64, 1),
+    }
     made = with_channels(graph, {"up": 24, "cell": 24, "qkv": 3, "wide": 50})
     _alike(numbers(made, plain.parameters), numbers(other.graph(), other.parameters))
 
@@ -286,7 +350,13 @@ def _same_prediction(plain: Workload, made: Graph, other: Workload) -> None:
     rewritten = Workload(plain.name, lambda _: made, plain.parameters)
     expected = Workload(other.name, lambda _: other.graph(), other.parameters)
     a, b = (predict(w, hardware("jetson_agx_orin")) for w in (rewritten, expected))
-    for metric in ("latency_s", "energy_j", "peak_memory_bytes", "activation_bytes",
-                   "weight_bytes", "kv_bytes"):  # fmt: skip
+    for metric in (
+        "latency_s",
+        "energy_j",
+        "peak_memory_bytes",
+        "activation_bytes",
+        "weight_bytes",
+        "kv_bytes",
+    ):
         left, right = getattr(a, metric), getattr(b, metric)
         assert left == pytest.approx(right, rel=1e-12, nan_ok=True), metric

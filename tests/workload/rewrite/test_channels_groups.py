@@ -29,11 +29,12 @@ def weights_of(graph: Graph) -> dict[str, set[tuple[str, int, int]]]:
     """Group -> axes of the weights of its convolutions and products, vectors left out."""
     return {
         group.name: {
-            m for m in group.members
+            m
+            for m in group.members
             if graph.tensors[m[0]].role == "weight" and graph.tensors[m[0]].tag != "vector"
         }
         for group in channel_groups(graph)
-    }  # fmt: skip
+    }
 
 
 def test_resnet18_has_one_group_a_stage_and_one_inside_each_block() -> None:
@@ -56,16 +57,24 @@ def test_resnet18_has_one_group_a_stage_and_one_inside_each_block() -> None:
     }
     for stage in (2, 3, 4):
         head = f"layer{stage}"
-        inner = {f"{head}.{i}.conv1": {(f"{head}.{i}.conv1", 0), (f"{head}.{i}.conv2", 1)}
-                 for i in (0, 1)}  # fmt: skip
+        inner = {
+            f"{head}.{i}.conv1": {(f"{head}.{i}.conv1", 0), (f"{head}.{i}.conv2", 1)}
+            for i in (0, 1)
+        }
         after = (
             {(f"layer{stage + 1}.0.conv1", 1), (f"layer{stage + 1}.0.downsample", 1)}
-            if stage < 4 else {("fc", 1)}
-        )  # fmt: skip
+            if stage < 4
+            else {("fc", 1)}
+        )
         expected |= inner | {
-            f"{head}.0.conv2": {(f"{head}.0.conv2", 0), (f"{head}.0.downsample", 0),
-                                (f"{head}.1.conv1", 1), (f"{head}.1.conv2", 0)} | after
-        }  # fmt: skip
+            f"{head}.0.conv2": {
+                (f"{head}.0.conv2", 0),
+                (f"{head}.0.downsample", 0),
+                (f"{head}.1.conv1", 1),
+                (f"{head}.1.conv2", 0),
+            }
+            | after
+        }
     expected["fc"] = {("fc", 0)}
     assert found == {
         name: {(f"{op}.weight", axis, 1) for op, axis in members}
@@ -79,11 +88,17 @@ def test_densenet_concatenates_groups() -> None:
     kind = family("densenet")
     made = kind.structure.model_validate({"depths": (2, 1), "growth": 8, "stem": 16})
     graph = from_family("dense", kind, made, {}).graph()
-    found = {name: {(t.removesuffix(".weight"), axis) for t, axis, _ in members}
-             for name, members in weights_of(graph).items()}  # fmt: skip
+    found = {
+        name: {(t.removesuffix(".weight"), axis) for t, axis, _ in members}
+        for name, members in weights_of(graph).items()
+    }
     assert found == {
-        "conv0": {("conv0", 0), ("block1.1.conv1", 1), ("block1.2.conv1", 1),
-                  ("transition1.conv", 1)},
+        "conv0": {
+            ("conv0", 0),
+            ("block1.1.conv1", 1),
+            ("block1.2.conv1", 1),
+            ("transition1.conv", 1),
+        },
         "block1.1.conv1": {("block1.1.conv1", 0), ("block1.1.conv2", 1)},
         "block1.1.conv2": {("block1.1.conv2", 0), ("block1.2.conv1", 1), ("transition1.conv", 1)},
         "block1.2.conv1": {("block1.2.conv1", 0), ("block1.2.conv2", 1)},
@@ -93,7 +108,7 @@ def test_densenet_concatenates_groups() -> None:
         "block2.1.conv2": {("block2.1.conv2", 0), ("classifier", 1)},
         "classifier": {("classifier", 0)},
         "image": {("conv0", 1)},
-    }  # fmt: skip
+    }
     cut = with_channels(graph, {"block1.1.conv2": 5, "conv0": 10})
     assert cut.tensors["transition1.conv.weight"].shape == (16, 10 + 5 + 8, 1, 1)
 
@@ -117,13 +132,16 @@ def test_squeeze_and_excite_follows_the_expanded_channels() -> None:
     found = weights_of(graph)
     name = "stage4.0"
     assert found[f"{name}.expand"] == {
-        (f"{name}.expand.weight", 0, 1), (f"{name}.depthwise.weight", 0, 1),
-        (f"{name}.se.reduce.weight", 1, 1), (f"{name}.se.expand.weight", 0, 1),
+        (f"{name}.expand.weight", 0, 1),
+        (f"{name}.depthwise.weight", 0, 1),
+        (f"{name}.se.reduce.weight", 1, 1),
+        (f"{name}.se.expand.weight", 0, 1),
         (f"{name}.project.weight", 1, 1),
-    }  # fmt: skip
+    }
     assert found[f"{name}.se.reduce"] == {
-        (f"{name}.se.reduce.weight", 0, 1), (f"{name}.se.expand.weight", 1, 1)
-    }  # fmt: skip
+        (f"{name}.se.reduce.weight", 0, 1),
+        (f"{name}.se.expand.weight", 1, 1),
+    }
     made = with_channels(graph, {f"{name}.expand": 50})
     depthwise = next(op for _, op in made.walk() if op.name == f"{name}.depthwise")
     assert dict(depthwise.attributes)["groups"] == 50
@@ -133,26 +151,37 @@ def test_squeeze_and_excite_follows_the_expanded_channels() -> None:
 def test_a_transformer_has_a_stream_heads_and_feed_forward_widths() -> None:
     graph = workload("llama_3_8b").graph()
     found = weights_of(graph)
-    layer = {n: f"layer.{n}.weight" for n in ("q_proj", "k_proj", "v_proj", "o_proj", "ffn_up",
-                                              "ffn_gate", "ffn_down")}  # fmt: skip
+    layer = {
+        n: f"layer.{n}.weight"
+        for n in ("q_proj", "k_proj", "v_proj", "o_proj", "ffn_up", "ffn_gate", "ffn_down")
+    }
     # 8 key heads, each with 4 query heads of 128.
     assert found["layer.q_proj"] == {
-        (layer["q_proj"], 0, 4 * 128), (layer["k_proj"], 0, 128), (layer["v_proj"], 0, 128),
+        (layer["q_proj"], 0, 4 * 128),
+        (layer["k_proj"], 0, 128),
+        (layer["v_proj"], 0, 128),
         (layer["o_proj"], 1, 4 * 128),
-    }  # fmt: skip
+    }
     assert found["layer.ffn_up"] == {
-        (layer["ffn_up"], 0, 1), (layer["ffn_gate"], 0, 1), (layer["ffn_down"], 1, 1)
-    }  # fmt: skip
+        (layer["ffn_up"], 0, 1),
+        (layer["ffn_gate"], 0, 1),
+        (layer["ffn_down"], 1, 1),
+    }
     reading = ("q_proj", "k_proj", "v_proj", "ffn_up", "ffn_gate")
     assert found["embedding"] == {
-        ("embedding.weight", 1, 1), ("head.weight", 1, 1), (layer["o_proj"], 0, 1),
-        (layer["ffn_down"], 0, 1), *((layer[n], 1, 1) for n in reading),
-    }  # fmt: skip
+        ("embedding.weight", 1, 1),
+        ("head.weight", 1, 1),
+        (layer["o_proj"], 0, 1),
+        (layer["ffn_down"], 0, 1),
+        *((layer[n], 1, 1) for n in reading),
+    }
     groups = {g.name: g for g in channel_groups(graph)}
     assert {n: (g.size, g.prunable) for n, g in groups.items()} == {
-        "embedding": (4096, True), "layer.q_proj": (8, True), "layer.ffn_up": (14336, True),
+        "embedding": (4096, True),
+        "layer.q_proj": (8, True),
+        "layer.ffn_up": (14336, True),
         "head": (128256, False),
-    }  # fmt: skip
+    }
     assert ("layer.attention.kv", 2, 256) in groups["layer.q_proj"].members
 
 
@@ -167,8 +196,10 @@ def test_cross_attention_ties_its_keys_to_its_queries() -> None:
     graph = workload("whisper_tiny").graph()
     found = weights_of(graph)["prefill/decoder_layer.cross_q_proj"]
     layer = "decoder_layer.cross_"
-    assert found == {(f"{layer}{n}_proj.weight", axis, 64)
-                     for n, axis in (("q", 0), ("k", 0), ("v", 0), ("o", 1))}  # fmt: skip
+    assert found == {
+        (f"{layer}{n}_proj.weight", axis, 64)
+        for n, axis in (("q", 0), ("k", 0), ("v", 0), ("o", 1))
+    }
 
 
 def test_unrolled_layers_are_groups_of_their_own() -> None:
@@ -182,10 +213,12 @@ def shuffle(onnx_file: Write, channels: int = 16) -> Graph:
     """A unit of ShuffleNetV2: split in halves, work on one, concatenate, shuffle; twice."""
     half = channels // 2
     nodes = [node("Conv", ["x", "w0"], ["a0"], name="stem")]
-    weights: dict[str, Any] = {"w0": [channels, 3, 1, 1],
-                               "parts": np.array([half, half], dtype=np.int64),
-                               "apart": np.array([0, 2, half, 8, 8], dtype=np.int64),
-                               "whole": np.array([0, channels, 8, 8], dtype=np.int64)}  # fmt: skip
+    weights: dict[str, Any] = {
+        "w0": [channels, 3, 1, 1],
+        "parts": np.array([half, half], dtype=np.int64),
+        "apart": np.array([0, 2, half, 8, 8], dtype=np.int64),
+        "whole": np.array([0, channels, 8, 8], dtype=np.int64),
+    }
     before = "a0"
     for i in (1, 2):
         nodes += [
@@ -199,8 +232,11 @@ def shuffle(onnx_file: Write, channels: int = 16) -> Graph:
             node("Transpose", [f"h{i}"], [f"j{i}"], name=f"turn{i}", perm=[0, 2, 1, 3, 4]),
             node("Reshape", [f"j{i}", "whole"], [f"k{i}"], name=f"whole{i}"),
         ]
-        weights |= {f"p{i}": [half, half, 1, 1], f"d{i}": [half, 1, 3, 3],
-                    f"q{i}": [half, half, 1, 1]}  # fmt: skip
+        weights |= {
+            f"p{i}": [half, half, 1, 1],
+            f"d{i}": [half, 1, 3, 3],
+            f"q{i}": [half, half, 1, 1],
+        }
         before = f"k{i}"
     nodes.append(node("GlobalAveragePool", [before], ["m"], name="pool"))
     nodes.append(node("Conv", ["m", "w9"], ["y"], name="last"))
@@ -214,9 +250,13 @@ def test_a_channel_shuffle_ties_its_halves(onnx_file: Write) -> None:
     # What passes by must be as wide as what is made beside it, or the halves do not interleave;
     # then both halves are that wide. What the first unit works on is a part of the stem of its own.
     assert {n: (g.size, g.step, g.prunable) for n, g in groups.items()} == {
-        "stem": (8, 1, True), "stem.2": (8, 1, True), "up1": (8, 1, True), "up2": (8, 1, True),
-        "last": (5, 1, False), "x": (3, 1, False),
-    }  # fmt: skip
+        "stem": (8, 1, True),
+        "stem.2": (8, 1, True),
+        "up1": (8, 1, True),
+        "up2": (8, 1, True),
+        "last": (5, 1, False),
+        "x": (3, 1, False),
+    }
     stored = {
         name: {m for m in groups[name].members if graph.tensors[m[0]].role == "weight"}
         for name in ("stem", "stem.2")
@@ -228,9 +268,15 @@ def test_a_channel_shuffle_ties_its_halves(onnx_file: Write) -> None:
     made = with_channels(graph, {"stem": 6, "up1": 3, "stem.2": 7})
     small = {n: t.shape for n, t in made.tensors.items() if t.role == "weight"}
     assert small == {
-        "w0": (13, 3, 1, 1), "p1": (3, 7, 1, 1), "d1": (3, 1, 3, 3), "q1": (6, 3, 1, 1),
-        "p2": (8, 6, 1, 1), "d2": (8, 1, 3, 3), "q2": (6, 8, 1, 1), "w9": (5, 12, 1, 1),
-    }  # fmt: skip
+        "w0": (13, 3, 1, 1),
+        "p1": (3, 7, 1, 1),
+        "d1": (3, 1, 3, 3),
+        "q1": (6, 3, 1, 1),
+        "p2": (8, 6, 1, 1),
+        "d2": (8, 1, 3, 3),
+        "q2": (6, 8, 1, 1),
+        "w9": (5, 12, 1, 1),
+    }
 
 
 def test_attention_written_out_in_onnx_has_groups_of_heads(onnx_file: Write) -> None:
@@ -238,8 +284,10 @@ def test_attention_written_out_in_onnx_has_groups_of_heads(onnx_file: Write) -> 
     weights: dict[str, Any] = {
         "shape": np.array([1, tokens, heads, size], dtype=np.int64),
         "flat": np.array([1, tokens, heads * size], dtype=np.int64),
-        "wi": [width, width], "wo": [width, width], "wy": [width, 3],
-    }  # fmt: skip
+        "wi": [width, width],
+        "wo": [width, width],
+        "wy": [width, 3],
+    }
     nodes = [node("MatMul", ["x", "wi"], ["s"], name="embed")]
     for n, perm in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
         weights[f"w{n}"] = [width, width]
@@ -264,9 +312,15 @@ def test_attention_written_out_in_onnx_has_groups_of_heads(onnx_file: Write) -> 
     made = with_channels(graph, {"q": 3, "embed": 20})
     shapes = {n: made.tensors[n].shape for n in ("wi", "wq", "wk", "wv", "wo", "wy", "ot", "a")}
     assert shapes == {
-        "wi": (32, 20), "wq": (20, 24), "wk": (20, 24), "wv": (20, 24), "wo": (24, 20),
-        "wy": (20, 3), "ot": (1, tokens, 3, 8), "a": (1, 3, tokens, tokens),
-    }  # fmt: skip
+        "wi": (32, 20),
+        "wq": (20, 24),
+        "wk": (20, 24),
+        "wv": (20, 24),
+        "wo": (24, 20),
+        "wy": (20, 3),
+        "ot": (1, tokens, 3, 8),
+        "a": (1, 3, tokens, tokens),
+    }
 
 
 def test_grouped_convolutions_keep_their_groups() -> None:
@@ -308,9 +362,15 @@ def test_every_fault_at_once() -> None:
     graph = workload("resnext50_32x4d").graph()
     with pytest.raises(InputError) as caught:
         with_channels(
-            graph, {"conv": 32, "fc": 10, "layer1.0.conv2": 100, "layer1.0.conv3": 0,
-                    "layer2.0.conv3": 2.5},
-        )  # fmt: skip
+            graph,
+            {
+                "conv": 32,
+                "fc": 10,
+                "layer1.0.conv2": 100,
+                "layer1.0.conv3": 0,
+                "layer2.0.conv3": 2.5,
+            },
+        )
     found = [(f.path, f.suggestion, f.expected) for f in caught.value.faults]
     assert found == [
         ("widths.conv", "conv1", "the name of a channel group"),

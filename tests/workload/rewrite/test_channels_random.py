@@ -107,8 +107,11 @@ class Network:
                 if attribute.name == "group" and attribute.i > 2:
                     attribute.i = found[copy.input[1]][0]
             nodes.append(copy)
-        infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in self.values
-                 if n != "x"]  # fmt: skip
+        infos = [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, None)
+            for n in self.values
+            if n != "x"
+        ]
         infos.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
         first = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, SIZE, SIZE])
         graph = helper.make_graph(nodes, "random", [first], infos, stored)

@@ -35,9 +35,12 @@ def test_a_choice_survives_pickling_and_another_width_array() -> None:
     plain = workload("mobilenet_v3_small")
     several = np.array([20.0, 40.0, 64.0])
     made = compressed(
-        plain, weights={"stem.weight": "int8+2:4"}, activations={"image": "int8"},
-        widths={"stage4.0.expand": several, "stem": 12}, precision="w8a8",
-    )  # fmt: skip
+        plain,
+        weights={"stem.weight": "int8+2:4"},
+        activations={"image": "int8"},
+        widths={"stage4.0.expand": several, "stem": 12},
+        precision="w8a8",
+    )
     assert made.shape == (3,)
     device = hardware("raspberry_pi_5")
     there = pickle.loads(pickle.dumps(made))
@@ -45,9 +48,12 @@ def test_a_choice_survives_pickling_and_another_width_array() -> None:
     assert np.asarray(predict(there, device, precision="w8a8").latency_s) == pytest.approx(found)
     for width, seconds in zip(several, found, strict=True):
         one = compressed(
-            plain, weights={"stem.weight": "int8+2:4"}, activations={"image": "int8"},
-            widths={"stage4.0.expand": int(width), "stem": 12}, precision="w8a8",
-        )  # fmt: skip
+            plain,
+            weights={"stem.weight": "int8+2:4"},
+            activations={"image": "int8"},
+            widths={"stage4.0.expand": int(width), "stem": 12},
+            precision="w8a8",
+        )
         assert seconds == pytest.approx(predict(one, device, precision="w8a8").latency_s, rel=1e-12)
 
 
@@ -55,8 +61,11 @@ def test_free_widths_are_parameters_with_their_defaults() -> None:
     plain = workload("tiny_cnn")
     made = compressed(plain, free=True)
     assert made.parameters == {
-        **plain.parameters, "width_stem": 16, "width_block_conv1": 16, "width_expand": 64
-    }  # fmt: skip
+        **plain.parameters,
+        "width_stem": 16,
+        "width_block_conv1": 16,
+        "width_expand": 64,
+    }
     assert made.macs == plain.macs
     half = made.bind({"width_stem": 8, "width_block_conv1": 8, "width_expand": 32})
     assert half.macs == plain.bind({"channels": 8}).macs
@@ -65,9 +74,11 @@ def test_free_widths_are_parameters_with_their_defaults() -> None:
 def test_unrolled_layers_choose_for_themselves() -> None:
     plain = workload("tinyllama_1_1b")
     made = compressed(
-        plain, unroll=True, weights={"layer.q_proj.weight@3": "int4"},
+        plain,
+        unroll=True,
+        weights={"layer.q_proj.weight@3": "int4"},
         widths={"layer.ffn_up@0": 1000},
-    )  # fmt: skip
+    )
     shapes = {n: t.shape for n, t in made.graph().tensors.items()}
     assert shapes["layer.ffn_down.weight@0"] == (2048, 1000)
     assert shapes["layer.ffn_down.weight@1"] == (2048, 5632)
@@ -86,9 +97,7 @@ def test_layers_that_a_runtime_repeats_keep_their_names_under_its_semantics() ->
 def test_faults_of_widths_and_formats_come_together() -> None:
     with pytest.raises(InputError) as caught:
         compressed(workload("resnet18"), weights={"conv1": "int8"}, widths={"fc": 3, "conv2": 4})
-    assert [f.path for f in caught.value.faults] == [
-        "widths.fc", "widths.conv2", "weights.conv1"
-    ]  # fmt: skip
+    assert [f.path for f in caught.value.faults] == ["widths.fc", "widths.conv2", "weights.conv1"]
 
 
 def test_free_groups_that_do_not_exist_are_refused() -> None:
@@ -107,16 +116,24 @@ def quantised(onnx_file: Write) -> Any:
         ]
 
     nodes = [
-        *pair("x", "xd"), node("DequantizeLinear", ["w", "s", "zw"], ["wd"], name="w.dequantise"),
-        node("Conv", ["xd", "wd"], ["c"], name="conv"), *pair("c", "cd"),
+        *pair("x", "xd"),
+        node("DequantizeLinear", ["w", "s", "zw"], ["wd"], name="w.dequantise"),
+        node("Conv", ["xd", "wd"], ["c"], name="conv"),
+        *pair("c", "cd"),
         node("DequantizeLinear", ["v", "s", "zw"], ["vd"], name="v.dequantise"),
-        node("Conv", ["cd", "vd"], ["e"], name="conv2"), *pair("e", "ed"),
+        node("Conv", ["cd", "vd"], ["e"], name="conv2"),
+        *pair("e", "ed"),
         node("GlobalAveragePool", ["ed"], ["p"], name="pool"),
         node("Conv", ["p", "u"], ["y"], name="last"),
-    ]  # fmt: skip
-    weights = {"w": ("INT8", [8, 3, 1, 1]), "v": ("INT8", [8, 8, 1, 1]), "u": [4, 8, 1, 1],
-               "s": np.asarray(np.float32(0.1)), "z": np.asarray(np.uint8(128)),
-               "zw": np.asarray(np.int8(0))}  # fmt: skip
+    ]
+    weights = {
+        "w": ("INT8", [8, 3, 1, 1]),
+        "v": ("INT8", [8, 8, 1, 1]),
+        "u": [4, 8, 1, 1],
+        "s": np.asarray(np.float32(0.1)),
+        "z": np.asarray(np.uint8(128)),
+        "zw": np.asarray(np.int8(0)),
+    }
     return load_onnx(onnx_file(nodes, {"x": [1, 3, 8, 8]}, ["y"], weights))
 
 

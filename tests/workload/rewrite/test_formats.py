@@ -23,9 +23,15 @@ from perfmodel.workload.sequence import SequenceBuilder
 from perfmodel.workload.workload import Workload
 
 METRICS = (
-    "latency_s", "energy_j", "peak_memory_bytes", "weight_bytes", "kv_bytes", "activation_bytes",
-    "bit_operations", "offchip_bytes",
-)  # fmt: skip
+    "latency_s",
+    "energy_j",
+    "peak_memory_bytes",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "bit_operations",
+    "offchip_bytes",
+)
 
 
 def rewritten(base: Workload, change: Callable[[Graph], Graph]) -> Workload:
@@ -43,9 +49,10 @@ def uniform(weights: str, activations: str, kv: str) -> Callable[[Graph], Graph]
 
     def change(graph: Graph) -> Graph:
         stored = {
-            name: weights for name, t in graph.tensors.items()
+            name: weights
+            for name, t in graph.tensors.items()
             if t.role == "weight" and t.tag != "vector" and not t.format
-        }  # fmt: skip
+        }
         groups = {g.name: activations for g in format_groups(graph) if not g.fixed}
         return with_formats(graph, stored, groups, kv)
 
@@ -64,11 +71,16 @@ def values(prediction: Any) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("network", "device"),
     [
-        ("resnet18", "gemmini_16x16"), ("resnet18", "raspberry_pi_5"), ("resnet18", "eyeriss"),
-        ("mobilenet_v3_small", "scale_sim_32x32"), ("llama_3_8b", "cambricon_llm_s"),
-        ("mixtral_8x7b", "a100"), ("mamba_130m", "rtx_4090"), ("bert_base", "zen4_core"),
+        ("resnet18", "gemmini_16x16"),
+        ("resnet18", "raspberry_pi_5"),
+        ("resnet18", "eyeriss"),
+        ("mobilenet_v3_small", "scale_sim_32x32"),
+        ("llama_3_8b", "cambricon_llm_s"),
+        ("mixtral_8x7b", "a100"),
+        ("mamba_130m", "rtx_4090"),
+        ("bert_base", "zen4_core"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize(
     ("precision", "base"),
     [
@@ -78,8 +90,9 @@ def values(prediction: Any) -> dict[str, float]:
         ("w=mxfp4,a=bf16,kv=fp8", "w=bf16,a=bf16,kv=bf16"),
     ],
 )
-@pytest.mark.parametrize("options", [{}, {"model": "roofline"}, {"flash_attention": False,
-                                                                 "fuse": False}])  # fmt: skip
+@pytest.mark.parametrize(
+    "options", [{}, {"model": "roofline"}, {"flash_attention": False, "fuse": False}]
+)
 def test_uniform_formats_are_the_precision(
     network: str, device: str, precision: str, base: str, options: dict[str, Any]
 ) -> None:
@@ -127,25 +140,26 @@ def chain() -> Graph:
 def test_groups_of_a_chain_with_a_residual_sum() -> None:
     groups = format_groups(chain())
     assert [g.tensors for g in groups] == [
-        ("x",), ("a.out", "a.relu.out", "b.out", "sum.out"), ("c.out",)
-    ]  # fmt: skip
+        ("x",),
+        ("a.out", "a.relu.out", "b.out", "sum.out"),
+        ("c.out",),
+    ]
     assert groups[0].inputs == ("x",)
     assert groups[2].outputs == ("c.out",)
 
 
 def test_a_boundary_costs_a_conversion_and_every_byte_is_counted() -> None:
     graph = with_formats(
-        chain(), {"a.weight": "int4", "b.weight": "int8+2:4"}, {"x": "int8", "a.out": "int4",
-                                                                "c.out": "int4"},
-    )  # fmt: skip
+        chain(),
+        {"a.weight": "int4", "b.weight": "int8+2:4"},
+        {"x": "int8", "a.out": "int4", "c.out": "int4"},
+    )
     extra = [op for _, op in graph.walk() if op.kind == "quantise"]
     assert [(op.name, op.vector_ops) for op in extra] == [("a.quantise", 3 * 8 * 64)]
     assert graph.tensors["a.out.raw"].format == "int8"
     assert graph.tensors["sum.out"].format == "int4"
     pairs = {op.name: op.pair for _, op in graph.walk() if op.nests}
-    assert pairs == {
-        "a": ("=int4", "=int8"), "b": ("=int8+2:4", "=int4"), "c": ("weight", "=int4")
-    }  # fmt: skip
+    assert pairs == {"a": ("=int4", "=int8"), "b": ("=int8+2:4", "=int4"), "c": ("weight", "=int4")}
     made = Workload("chain", lambda _: graph, {})
     p = predict(made, hardware("a100"), precision="w8a8")
     # a: 288 weights of 4 bits; b: half of 576, each 8 + 2 bits; c: 16 of 8; biases of 32 bits.
@@ -194,14 +208,20 @@ def test_nothing_named_is_the_same_graph() -> None:
 def test_every_fault_at_once() -> None:
     with pytest.raises(InputError) as caught:
         with_formats(
-            chain(), {"a.weigth": "int8", "b.weight": "int99+3"},
-            {"a.out": "int8", "sum.out": "int4", "x": "int8+2:4"}, {"cache": "int8"},
-        )  # fmt: skip
+            chain(),
+            {"a.weigth": "int8", "b.weight": "int99+3"},
+            {"a.out": "int8", "sum.out": "int4", "x": "int8+2:4"},
+            {"cache": "int8"},
+        )
     found = [(f.path, f.suggestion) for f in caught.value.faults]
     assert [path for path, _ in found] == [
-        "weights.a.weigth", "weights.b.weight", "weights.b.weight", "kv.cache",
-        "activations.sum.out", "activations.x",
-    ]  # fmt: skip
+        "weights.a.weigth",
+        "weights.b.weight",
+        "weights.b.weight",
+        "kv.cache",
+        "activations.sum.out",
+        "activations.x",
+    ]
     assert found[0][1] == "a.weight"
 
 
@@ -241,11 +261,14 @@ def test_unrolled_layers_choose_apart() -> None:
     [
         ("=int8+2:4", 0.5 * (8 + 2)),
         # The bitmap: half of 16 bits and one bit each.
-        ("=fp16+s0.5", 9.0), ("weight=fp16+s0.5", 9.0), ("=int4", 4.0), ("kv=int8", 8.0),
+        ("=fp16+s0.5", 9.0),
+        ("weight=fp16+s0.5", 9.0),
+        ("=int4", 4.0),
+        ("kv=int8", 8.0),
         # Nothing to gain from leaving 1 % out: stored dense.
         ("=int4+s0.01", 4.0),
     ],
-)  # fmt: skip
+)
 def test_bits_of_fixed_slots(slot: str, bits: float) -> None:
     assert parse_precision("w16a16").bits(slot) == pytest.approx(bits, rel=1e-12)
     assert parse_precision("int8+2:4").bits(slot) == pytest.approx(bits, rel=1e-12)

@@ -65,9 +65,12 @@ def test_accumulates_are_those_of_a_simulation(
     heard, total, ops = events, 0.0, 0.0
     for width, fired in zip(layers, spikes, strict=True):
         one = model(
-            "spiking", {"input_rate": float(heard.mean())}, inputs=heard.shape[1], layers=[width],
+            "spiking",
+            {"input_rate": float(heard.mean())},
+            inputs=heard.shape[1],
+            layers=[width],
             steps=steps,
-        )  # fmt: skip
+        )
         row = next(o for _, o in one.graph().walk() if o.kind == "recurrent")
         # An extent that is summed over is at least a millionth of a neuron.
         total += one.number(row.macs)
@@ -84,8 +87,14 @@ def test_accumulates_are_those_of_a_simulation(
 def test_all_firing_is_the_dense_network(
     neuron: str, recurrent: bool, inputs: int, layers: list[int], steps: int
 ) -> None:
-    shape = {"inputs": inputs, "layers": layers, "steps": steps, "recurrent": recurrent,
-             "neuron": neuron, "outputs": 3}  # fmt: skip
+    shape = {
+        "inputs": inputs,
+        "layers": layers,
+        "steps": steps,
+        "recurrent": recurrent,
+        "neuron": neuron,
+        "outputs": 3,
+    }
     full = {"input_rate": 1.0, "spike_rate": 1.0}
     event = model("spiking", full, **shape)
     clocked = model("spiking", full, **shape, execution="clocked")
@@ -187,9 +196,16 @@ def test_legendre_memory_has_the_published_parameters() -> None:
 def test_spiking_memory_at_full_rate_is_the_real_one(
     inputs: int, hidden: int, order: int, memories: int, to_memory: bool, to_hidden: bool
 ) -> None:
-    shape = {"inputs": inputs, "hidden": hidden, "order": order, "memories": memories,
-             "hidden_to_memory": to_memory, "memory_to_memory": to_memory,
-             "input_to_hidden": to_hidden, "steps": 3}  # fmt: skip
+    shape = {
+        "inputs": inputs,
+        "hidden": hidden,
+        "order": order,
+        "memories": memories,
+        "hidden_to_memory": to_memory,
+        "memory_to_memory": to_memory,
+        "input_to_hidden": to_hidden,
+        "steps": 3,
+    }
     real = model("lmu", **shape)
     full = {"input_rate": 1.0, "spike_rate": 1.0}
     spiking = model("lmu", full, **shape, neuron="lif")

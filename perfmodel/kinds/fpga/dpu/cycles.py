@@ -58,9 +58,13 @@ def array_clocks(
     narrow = (2.0 * layer.in_channels <= tile.input_channels) * tile.augmented
     steps = xp.where(narrow > 0, xp.minimum(filled, plain), plain)
     return (
-        parts(layer.rows / tile.pixels) * layer.columns * steps
-        * parts(layer.out_channels / tile.output_channels) * layer.kernel_rows * layer.groups
-    )  # fmt: skip
+        parts(layer.rows / tile.pixels)
+        * layer.columns
+        * steps
+        * parts(layer.out_channels / tile.output_channels)
+        * layer.kernel_rows
+        * layer.groups
+    )
 
 
 def alu_clocks(
@@ -72,6 +76,11 @@ def alu_clocks(
         return value if relaxed else xp.ceil(value - 1e-9)
 
     return (
-        parts(layer.rows / pixels) * layer.columns * parts(layer.groups / channels)
-        * layer.out_channels * layer.in_channels * layer.kernel_rows * layer.kernel_columns
-    )  # fmt: skip
+        parts(layer.rows / pixels)
+        * layer.columns
+        * parts(layer.groups / channels)
+        * layer.out_channels
+        * layer.in_channels
+        * layer.kernel_rows
+        * layer.kernel_columns
+    )

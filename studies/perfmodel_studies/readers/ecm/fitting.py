@@ -83,10 +83,13 @@ def forward(rows: Sequence[StreamRow], machine: pm.Machine, levels: Sequence[str
         return np.array(values, dtype=np.float64)
 
     work = Work(
-        column([k.loads for k in kernels]), column([k.split for k in kernels]),
-        column([k.reads for k in kernels]), column([k.writes for k in kernels]),
-        column([k.updates for k in kernels]), column([0.0 if k.radius else 1.0 for k in kernels]),
-    )  # fmt: skip
+        column([k.loads for k in kernels]),
+        column([k.split for k in kernels]),
+        column([k.reads for k in kernels]),
+        column([k.writes for k in kernels]),
+        column([k.updates for k in kernels]),
+        column([0.0 if k.radius else 1.0 for k in kernels]),
+    )
     vector = column([row.vector for row in rows])
     size = column([row.size or 1.0 for row in rows])
     level = np.array([_ORDER.get(row.level, 0) for row in rows])
@@ -111,8 +114,10 @@ def forward(rows: Sequence[StreamRow], machine: pm.Machine, levels: Sequence[str
                 stencil * (solid * b + (1.0 - solid) * a) + (1.0 - stencil) * work.reads
                 for a, b in zip(flat, deep, strict=True)
             ]
-        at = [np.broadcast_to(v, size.shape) for v in
-              cycles_at_levels(work, found.core, found.edges, reads)]  # fmt: skip
+        at = [
+            np.broadcast_to(v, size.shape)
+            for v in cycles_at_levels(work, found.core, found.edges, reads)
+        ]
         swept = cycles_by_size(at, size, found.edges)
         cycles: Value = np.where(by_level, np.choose(level, at), np.asarray(swept, dtype=float))
         return cycles + stencil * (found.row_start * found.core.line / rows_safe)

@@ -23,17 +23,30 @@ ZEN4: Final = "zen4_core"
 LEVELS: Final = {"L1": "L1", "L2": "L2", "L3": "L3", "MEM": "DRAM"}
 VECTORS: Final = {"avx": 32.0, "avx512": 64.0, "sse": 16.0}
 #: Kinds of the memory benchmark -> kernel, arrays.
-MEMBENCH: Final = {"read": ("load", 1), "write": ("store", 1), "copy": ("copy", 2),
-                   "triad": ("stream", 3)}  # fmt: skip
+MEMBENCH: Final = {
+    "read": ("load", 1),
+    "write": ("store", 1),
+    "copy": ("copy", 2),
+    "triad": ("stream", 3),
+}
 #: Names in the stencil file -> kernel.
 SWEEPS: Final = {"schoenauer_triad": "triad", "ddot": "ddot"}
-STENCILS: Final = {"jacobi2d5pt": "jacobi_2d_5pt", "jacobi2d5pt_M18": "jacobi_2d_5pt",
-                   "stencil3d7pt": "jacobi_3d_7pt"}  # fmt: skip
+STENCILS: Final = {
+    "jacobi2d5pt": "jacobi_2d_5pt",
+    "jacobi2d5pt_M18": "jacobi_2d_5pt",
+    "stencil3d7pt": "jacobi_3d_7pt",
+}
 #: Rows of the grid of ``jacobi2d5pt_M18``.
 _FEW = 18
 #: Largest working set in KiB of a level on the Zen 4 core; what lies between two is an edge.
-_BANDS: Final = ((32.0, "L1"), (63.0, "edge"), (512.0, "L2"), (1500.0, "edge"), (8192.0, "L3"),
-                 (130000.0, "edge"))  # fmt: skip
+_BANDS: Final = (
+    (32.0, "L1"),
+    (63.0, "edge"),
+    (512.0, "L2"),
+    (1500.0, "edge"),
+    (8192.0, "L3"),
+    (130000.0, "edge"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +111,18 @@ def likwid_rows(path: Path, faults: list[Fault]) -> list[StreamRow]:
         node = row.get("machine")
         out.append(
             StreamRow(
-                MACHINES.get(node, node), node, row.get("kernel"),
-                LEVELS.get(row.get("level"), row.get("level")), 0.0, (),
-                VECTORS.get(row.get("isa"), 0.0), measured or 0.0, 0.0, other or 0.0,
+                MACHINES.get(node, node),
+                node,
+                row.get("kernel"),
+                LEVELS.get(row.get("level"), row.get("level")),
+                0.0,
+                (),
+                VECTORS.get(row.get("isa"), 0.0),
+                measured or 0.0,
+                0.0,
+                other or 0.0,
             )
-        )  # fmt: skip
+        )
     return out
 
 

@@ -58,8 +58,11 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     clock = machine.facts[f"engines.{machine.engine}.clock"]
     return [
         Refit(
-            "stencils", measured_cycles(rows, clock), [row.kernel for row in rows],
-            constants(machine, ("memories.l1.row_start",)), forward(rows, machine, LEVELS),
+            "stencils",
+            measured_cycles(rows, clock),
+            [row.kernel for row in rows],
+            constants(machine, ("memories.l1.row_start",)),
+            forward(rows, machine, LEVELS),
             left_out="kernel",
         )
-    ]  # fmt: skip
+    ]

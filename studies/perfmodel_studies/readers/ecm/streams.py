@@ -36,12 +36,22 @@ SWEEPS: Final = ("cpu_zen4/stencil_zen4_quiet.csv", "stencil_zen4_quiet.csv")
 
 #: Kernel -> workload of the library.
 WORKLOADS: Final = {
-    "copy": "stream_copy", "stream": "stream_triad", "triad": "schoenauer_triad",
-    "daxpy": "daxpy", "ddot": "ddot", "sum": "stream_sum", "update": "stream_update",
-    "load": "stream_load", "load2": "stream_load2", "load4": "stream_load4",
-    "store": "stream_store", "store2": "stream_store2", "store4": "stream_store4",
-    "jacobi_2d_5pt": "jacobi_2d_5pt", "jacobi_3d_7pt": "jacobi_3d_7pt",
-}  # fmt: skip
+    "copy": "stream_copy",
+    "stream": "stream_triad",
+    "triad": "schoenauer_triad",
+    "daxpy": "daxpy",
+    "ddot": "ddot",
+    "sum": "stream_sum",
+    "update": "stream_update",
+    "load": "stream_load",
+    "load2": "stream_load2",
+    "load4": "stream_load4",
+    "store": "stream_store",
+    "store2": "stream_store2",
+    "store4": "stream_store4",
+    "jacobi_2d_5pt": "jacobi_2d_5pt",
+    "jacobi_3d_7pt": "jacobi_3d_7pt",
+}
 LEVELS: Final = ("l1", "l2", "l3", "dram")
 #: Nodes whose cores and private caches are alike, so that one may be left out.
 SKYLAKE: Final = ("skylakesp2", "casclakesp2")
@@ -50,19 +60,20 @@ _CORE: Final = tuple(
     f"memories.l1.{name}"
     for name in ("startup", "replay", "overlap_exponent", "line_in", "line_out", "store_line")
 ) + tuple(f"memories.l2.{name}" for name in ("line_in", "line_out", "store_line"))
-_MEMORY: Final = tuple(
-    f"memories.l3.{name}_time" for name in ("line_in", "line_out", "store_line")
-)  # fmt: skip
+_MEMORY: Final = tuple(f"memories.l3.{name}_time" for name in ("line_in", "line_out", "store_line"))
 #: Node -> further constants that its rows determine.
 _OWN: Final[Mapping[str, tuple[str, ...]]] = {
     "icx36": ("memories.l1.load_bandwidth", "memories.l1.access_bandwidth"),
     "rome1": (),
     "milan1": ("memories.l1.access_bandwidth",),
     "zen4": (
-        "memories.l1.accesses_per_clock", "memories.l2.edge_centre", "memories.l2.edge_sharpness",
-        "memories.l3.edge_centre", "memories.l3.edge_sharpness",
+        "memories.l1.accesses_per_clock",
+        "memories.l2.edge_centre",
+        "memories.l2.edge_sharpness",
+        "memories.l3.edge_centre",
+        "memories.l3.edge_sharpness",
     ),
-}  # fmt: skip
+}
 
 
 def read(folder: DataFolder) -> tuple[list[StreamRow], tuple[str, ...]]:
@@ -157,9 +168,11 @@ def _inside(level: str, device: pm.Device) -> float:
         next(m.capacity.value for m in device.memories if m.name == name) for name in LEVELS[:-1]
     )
     sizes = {
-        "L1": first / 2.0, "L2": (first * second) ** 0.5, "L3": (second * third) ** 0.5,
+        "L1": first / 2.0,
+        "L2": (first * second) ** 0.5,
+        "L3": (second * third) ** 0.5,
         "DRAM": 8.0 * third,
-    }  # fmt: skip
+    }
     if level not in sizes:
         raise InputError(Fault(f"no level is named '{level}'", expected=", ".join(sizes)))
     return sizes[level]
@@ -189,11 +202,14 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
             clock = machine.facts[f"engines.{machine.engine}.clock"]
             out.append(
                 Refit(
-                    f"{node}_kernels", measured_cycles(mine, clock), [r.kernel for r in mine],
-                    constants(machine, (*_CORE, *_MEMORY, *own)), forward(mine, machine, LEVELS),
+                    f"{node}_kernels",
+                    measured_cycles(mine, clock),
+                    [r.kernel for r in mine],
+                    constants(machine, (*_CORE, *_MEMORY, *own)),
+                    forward(mine, machine, LEVELS),
                     left_out="kernel",
                 )
-            )  # fmt: skip
+            )
     return [refit for refit in out if len(set(refit.groups)) > 1]
 
 

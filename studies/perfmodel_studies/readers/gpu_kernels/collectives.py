@@ -79,8 +79,14 @@ def measured_rows(path: Path) -> list[CollectiveMeasurement]:
             each = _BYTES.get(row["dtype"])
             which = _NAMES.get(row["model_or_op"].partition(" ")[0])
             if found is None or each is None or which is None:
-                faults.append(rows.fault(row, "shape", "is no collective that is known",
-                                         "all_reduce, message_size=1024 n=2, half"))  # fmt: skip
+                faults.append(
+                    rows.fault(
+                        row,
+                        "shape",
+                        "is no collective that is known",
+                        "all_reduce, message_size=1024 n=2, half",
+                    )
+                )
             if found is None or each is None or which is None or value is None:
                 continue
             told = _RELEASE.search(row["source"])
@@ -113,22 +119,37 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
             continue
         predicted = float(found.latency_s)
         link = device.machine("ideal").facts[f"links.{found.link}.bandwidth"]
-        rows.append({
-            "name": row.name, "device": device.name, "group": f"{row.collective} {row.runtime}",
-            "target": "latency_s", "measured": row.seconds, "predicted": predicted,
-            "error": predicted / row.seconds - 1.0,
-            "roofline": float(found.wire_bytes / link), "compute": None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": row.name,
+                "device": device.name,
+                "group": f"{row.collective} {row.runtime}",
+                "target": "latency_s",
+                "measured": row.seconds,
+                "predicted": predicted,
+                "error": predicted / row.seconds - 1.0,
+                "roofline": float(found.wire_bytes / link),
+                "compute": None,
+            }
+        )
     missed = sum(len(names) for names in failed.values())
     unpredicted = tuple(
         {"reason": why, "rows": len(names), "first": names[0]} for why, names in failed.items()
     )
     return ValidationResult(
-        NAME, len(measured), (len(measured) - missed) / len(measured),
-        {"latency_s": error_of(rows)}, "latency_s", grouped(rows, lambda r: r["device"]),
-        grouped(rows, lambda r: r["group"]), baselines(rows), unpredicted, worst_of(rows),
-        tuple(rows), (*_NOTES, *folder.note(path)),
-    )  # fmt: skip
+        NAME,
+        len(measured),
+        (len(measured) - missed) / len(measured),
+        {"latency_s": error_of(rows)},
+        "latency_s",
+        grouped(rows, lambda r: r["device"]),
+        grouped(rows, lambda r: r["group"]),
+        baselines(rows),
+        unpredicted,
+        worst_of(rows),
+        tuple(rows),
+        (*_NOTES, *folder.note(path)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,33 +181,51 @@ def _columns(
         return float(facts[f"links.{found[kind]}.bandwidth"]), kind == "pcie"
 
     links = {d.name: link(d) for _, d in some}
-    memory = {d.name: float(m.facts[f"memories.{m.main_memory}.bandwidth"])
-              for _, d in some for m in (d.machine("ideal"),)}  # fmt: skip
+    memory = {
+        d.name: float(m.facts[f"memories.{m.main_memory}.bandwidth"])
+        for _, d in some
+        for m in (d.machine("ideal"),)
+    }
     runtimes = [r.runtime for r, _ in some]
     return _CollectiveColumns(
-        name, at, np.array([r.message_bytes for r, _ in some]),
-        np.array([r.devices for r, _ in some]), np.array([links[d.name][0] for _, d in some]),
-        np.array([memory[d.name] for _, d in some]), np.array([links[d.name][1] for _, d in some]),
+        name,
+        at,
+        np.array([r.message_bytes for r, _ in some]),
+        np.array([r.devices for r, _ in some]),
+        np.array([links[d.name][0] for _, d in some]),
+        np.array([memory[d.name] for _, d in some]),
+        np.array([links[d.name][1] for _, d in some]),
         np.array([r in ("nccl", "vllm_all_reduce", "vllm_all_reduce_eager") for r in runtimes]),
-        np.array(["vllm" in r for r in runtimes]), np.array(["eager" in r for r in runtimes]),
-    )  # fmt: skip
+        np.array(["vllm" in r for r in runtimes]),
+        np.array(["eager" in r for r in runtimes]),
+    )
 
 
 #: Constants of each collective, by field; those of a library's own kernels follow.
 _RING: Final = (
-    ("launch", 5e-6, 1e-6, 2e-5), ("step", 5e-7, 1e-8, 5e-6), ("middle_start", 1e-6, 1e-8, 2e-5),
-    ("middle_step", 1e-6, 1e-8, 5e-6), ("bulk_start", 2e-6, 1e-8, 2e-5),
-    ("bulk_step", 1.5e-6, 1e-8, 3e-5), ("low_share", 0.2, 0.005, 0.5),
-    ("middle_share", 0.5, 0.05, 1.0), ("pair_share", 0.6, 0.3, 1.0),
-    ("eight_share", 0.75, 0.3, 1.0), ("ramp", 1e-5, 1e-7, 1e-4),
-)  # fmt: skip
+    ("launch", 5e-6, 1e-6, 2e-5),
+    ("step", 5e-7, 1e-8, 5e-6),
+    ("middle_start", 1e-6, 1e-8, 2e-5),
+    ("middle_step", 1e-6, 1e-8, 5e-6),
+    ("bulk_start", 2e-6, 1e-8, 2e-5),
+    ("bulk_step", 1.5e-6, 1e-8, 3e-5),
+    ("low_share", 0.2, 0.005, 0.5),
+    ("middle_share", 0.5, 0.05, 1.0),
+    ("pair_share", 0.6, 0.3, 1.0),
+    ("eight_share", 0.75, 0.3, 1.0),
+    ("ramp", 1e-5, 1e-7, 1e-4),
+)
 _OWN: Final = (
-    ("switch_start", 1e-5, 1e-6, 5e-5), ("switch_share", 0.6, 0.4, 1.0),
-    ("one_shot_start", 4e-6, 1e-6, 2e-5), ("one_shot_share", 0.55, 0.2, 1.0),
-    ("two_shot_start", 8e-6, 1e-6, 3e-5), ("two_shot_share", 0.6, 0.2, 1.0),
-    ("copy_launch", 4e-6, 1e-7, 2e-5), ("copy_share", 0.9, 0.5, 1.0),
+    ("switch_start", 1e-5, 1e-6, 5e-5),
+    ("switch_share", 0.6, 0.4, 1.0),
+    ("one_shot_start", 4e-6, 1e-6, 2e-5),
+    ("one_shot_share", 0.55, 0.2, 1.0),
+    ("two_shot_start", 8e-6, 1e-6, 3e-5),
+    ("two_shot_share", 0.6, 0.2, 1.0),
+    ("copy_launch", 4e-6, 1e-7, 2e-5),
+    ("copy_share", 0.9, 0.5, 1.0),
     ("host_floor", 2e-5, 5e-6, 1e-4),
-)  # fmt: skip
+)
 
 
 def constants() -> tuple[Constant, ...]:
@@ -231,7 +270,10 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     parts = [part for part in parts if part.at.size]
     return [
         Refit(
-            "latency_s", np.array([r.seconds for r, _ in known]), [d.name for _, d in known],
-            constants(), lambda k: forward(parts, k, len(known)),
+            "latency_s",
+            np.array([r.seconds for r, _ in known]),
+            [d.name for _, d in known],
+            constants(),
+            lambda k: forward(parts, k, len(known)),
         )
-    ]  # fmt: skip
+    ]

@@ -33,8 +33,9 @@ NAME: Final = "neusight_gpu_kernels"
 TITLE: Final = "Kernels of eager PyTorch in fp32 on GPUs (NeuSight): products, elementwise, norms"
 #: Where its file lies.
 PLACES: Final = (
-    "measured/neusight_gpu_kernels.csv.gz", "measured/neusight_gpu_kernels.csv",
-)  # fmt: skip
+    "measured/neusight_gpu_kernels.csv.gz",
+    "measured/neusight_gpu_kernels.csv",
+)
 RUNTIME: Final = "torch_eager"
 #: Every so many-th row of a device and table, in the order of the file, is predicted.
 STRIDES: Final = {"linear": 4, "bmm": 8, "elem": 2, "softmax": 1, "ln": 1}
@@ -43,10 +44,20 @@ Floats = npt.NDArray[np.float64]
 
 #: Function of the file -> ours; a trailing u is an operation with a scalar.
 _STREAMS: Final = {
-    "add": "add", "mul": "mul", "div": "div", "pow": "add", "addu": "scale", "mulu": "scale",
-    "divu": "scale", "powu": "scale", "relu": "relu", "tanh": "tanh", "gelu": "gelu",
-    "softmax": "softmax", "ln": "layer_norm",
-}  # fmt: skip
+    "add": "add",
+    "mul": "mul",
+    "div": "div",
+    "pow": "add",
+    "addu": "scale",
+    "mulu": "scale",
+    "divu": "scale",
+    "powu": "scale",
+    "relu": "relu",
+    "tanh": "tanh",
+    "gelu": "gelu",
+    "softmax": "softmax",
+    "ln": "layer_norm",
+}
 _NOTE: Final = (
     "a sample: of each device, every 4th linear, 8th batched and 2nd elementwise row, in the order "
     "of the file, and every softmax and layer norm"
@@ -142,10 +153,14 @@ def _case(row: NeuSightMeasurement, device_of: Finder) -> ValidationCase:
 
 #: Facts of a device that the products read.
 FACTS: Final = {
-    "peak": "engine.peaks.fp32", "units": "engine.units", "clock": "engine.clock",
-    "bandwidth": "memories.main.bandwidth", "l2_bandwidth": "memories.near.bandwidth",
-    "power": "power.busy", "energy": "engine.vector_sustained_energy",
-}  # fmt: skip
+    "peak": "engine.peaks.fp32",
+    "units": "engine.units",
+    "clock": "engine.clock",
+    "bandwidth": "memories.main.bandwidth",
+    "l2_bandwidth": "memories.near.bandwidth",
+    "power": "power.busy",
+    "energy": "engine.vector_sustained_energy",
+}
 
 
 def processors(found: Sequence[pm.Device]) -> Processor:
@@ -159,11 +174,14 @@ def processors(found: Sequence[pm.Device]) -> Processor:
 
 #: Constants of a library's fp32 products.
 PRODUCTS: Final = (
-    Constant("launch", 3e-5, 5e-6, 6e-5), Constant("peak_share", 0.9, 0.5, 1.0),
-    Constant("bandwidth_share", 0.8, 0.3, 1.0), Constant("tile_exponent", 0.5, 0.05, 2.0),
-    Constant("wave_quantisation", 0.6, 0.05, 1.0), Constant("split_launch", 1e-5, 1e-7, 4e-5),
+    Constant("launch", 3e-5, 5e-6, 6e-5),
+    Constant("peak_share", 0.9, 0.5, 1.0),
+    Constant("bandwidth_share", 0.8, 0.3, 1.0),
+    Constant("tile_exponent", 0.5, 0.05, 2.0),
+    Constant("wave_quantisation", 0.6, 0.05, 1.0),
+    Constant("split_launch", 1e-5, 1e-7, 4e-5),
     Constant("pnorm", 4.0, 1.0, 10.0),
-)  # fmt: skip
+)
 #: Constants of streaming kernels.
 STREAMING: Final = (
     Constant("launch", 5e-6, 1e-7, 5e-5),
@@ -176,9 +194,16 @@ def product_seconds(extents: Floats, machine: Processor, k: Mapping[str, float])
     b, m, n, depth = extents.T
     moved = 4.0 * b * (m * depth + depth * n + m * n)
     return gemm_times(
-        m, n, depth, machine=machine, constants=GemmConstants.of(dict(k)), moved_bytes=moved,
-        left_bytes=4.0, right_bytes=4.0, groups=b,
-    ).total_s  # fmt: skip
+        m,
+        n,
+        depth,
+        machine=machine,
+        constants=GemmConstants.of(dict(k)),
+        moved_bytes=moved,
+        left_bytes=4.0,
+        right_bytes=4.0,
+        groups=b,
+    ).total_s
 
 
 def streaming_seconds(moved: Floats, bandwidth: Floats, k: Mapping[str, float]) -> Floats:
@@ -214,6 +239,7 @@ def refits(
             forward = partial(streaming_seconds, moved, bandwidth)
             constants = STREAMING
         subjects = [Subject(RUNTIME, d.name, "runs") for d in gpus]
-        out.append(Refit(target, seconds, [d.name for d in gpus], constants, forward,
-                         subjects=subjects))  # fmt: skip
+        out.append(
+            Refit(target, seconds, [d.name for d in gpus], constants, forward, subjects=subjects)
+        )
     return out

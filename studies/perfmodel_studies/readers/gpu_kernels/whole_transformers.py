@@ -35,28 +35,71 @@ PLACES: Final = ("measured/neusight_e2e.csv", "neusight_e2e.csv")
 
 _BIASED: Final = {"qkv_bias": True, "output_bias": True, "ffn_bias": True}
 _DECODER: Final = {
-    "phase": "prefill", "gated": False, "norm": "layer_norm", "rotary": False,
-    "tied_embeddings": True, **_BIASED,
-}  # fmt: skip
+    "phase": "prefill",
+    "gated": False,
+    "norm": "layer_norm",
+    "rotary": False,
+    "tied_embeddings": True,
+    **_BIASED,
+}
 _GPT: Final = {**_DECODER, "activation": "gelu_tanh", "vocabulary": 50257}
 #: Model of the file -> structure of the family `transformer`.
 MODELS: Final[Mapping[str, Mapping[str, Any]]] = {
     "bert_large": {
-        "phase": "encode", "causal": False, "layers": 24, "width": 1024, "heads": 16,
-        "ffn_width": 4096, "activation": "gelu", "gated": False, "norm": "layer_norm",
-        "rotary": False, "norm_position": "after", "final_norm": False, "embedding_norm": True,
-        "positions": 512, "token_types": 2, "vocabulary": 30522, "tied_embeddings": True,
+        "phase": "encode",
+        "causal": False,
+        "layers": 24,
+        "width": 1024,
+        "heads": 16,
+        "ffn_width": 4096,
+        "activation": "gelu",
+        "gated": False,
+        "norm": "layer_norm",
+        "rotary": False,
+        "norm_position": "after",
+        "final_norm": False,
+        "embedding_norm": True,
+        "positions": 512,
+        "token_types": 2,
+        "vocabulary": 30522,
+        "tied_embeddings": True,
         **_BIASED,
     },
-    "gpt2_large": {**_GPT, "layers": 36, "width": 1280, "heads": 20, "ffn_width": 5120,
-                   "positions": 1024},
-    "gpt3_xl": {**_GPT, "layers": 24, "width": 3072, "heads": 24, "ffn_width": 12288,
-                "positions": 2048},
-    "gpt3_27": {**_GPT, "layers": 32, "width": 2560, "heads": 32, "ffn_width": 10240,
-                "positions": 2048},
-    "opt_13": {**_DECODER, "activation": "relu", "layers": 24, "width": 2048, "heads": 32,
-               "ffn_width": 8192, "positions": 2050, "vocabulary": 50272},
-}  # fmt: skip
+    "gpt2_large": {
+        **_GPT,
+        "layers": 36,
+        "width": 1280,
+        "heads": 20,
+        "ffn_width": 5120,
+        "positions": 1024,
+    },
+    "gpt3_xl": {
+        **_GPT,
+        "layers": 24,
+        "width": 3072,
+        "heads": 24,
+        "ffn_width": 12288,
+        "positions": 2048,
+    },
+    "gpt3_27": {
+        **_GPT,
+        "layers": 32,
+        "width": 2560,
+        "heads": 32,
+        "ffn_width": 10240,
+        "positions": 2048,
+    },
+    "opt_13": {
+        **_DECODER,
+        "activation": "relu",
+        "layers": 24,
+        "width": 2048,
+        "heads": 32,
+        "ffn_width": 8192,
+        "positions": 2050,
+        "vocabulary": 50272,
+    },
+}
 
 _UNPREDICTED: Final = {
     "train": "a step of training: optimiser and saved activations are not modelled",
@@ -158,20 +201,28 @@ def _network(model: str, sequence: int, batch: int) -> _TransformerKernels:
     hidden = 8.0 * t * f
     unfused = structure.activation == "gelu_tanh"
     return _TransformerKernels(
-        np.array(products), np.array([4.0 * layers, layers, layers, 1.0]), np.array(batched),
+        np.array(products),
+        np.array([4.0 * layers, layers, layers, 1.0]),
+        np.array(batched),
         np.array([layers, layers]),
         {
             "elementwise": (
-                2.0 * layers + (8.0 if unfused else 1.0) * layers + 1.0 + tables
+                2.0 * layers
+                + (8.0 if unfused else 1.0) * layers
+                + 1.0
+                + tables
                 + _SCORE_PASSES * layers,
                 layers * (2.0 * 3.0 * row + (_GELU_PASSES if unfused else 1.0) * hidden)
-                + (1.0 + tables) * 2.0 * row + _SCORE_PASSES * layers * 2.0 * scores,
+                + (1.0 + tables) * 2.0 * row
+                + _SCORE_PASSES * layers * 2.0 * scores,
             ),
-            "norm": (2.0 * layers + embedding + final, (2.0 * layers + embedding + final)
-                     * 2.0 * row),
+            "norm": (
+                2.0 * layers + embedding + final,
+                (2.0 * layers + embedding + final) * 2.0 * row,
+            ),
             "softmax": (layers, layers * 2.0 * scores),
         },
-    )  # fmt: skip
+    )
 
 
 def network_seconds(
@@ -212,9 +263,12 @@ def _of(kind: str, k: Mapping[str, float]) -> dict[str, float]:
 _SPARSE: Final = {"linear": 24, "bmm": 48, "elem": 12, "softmax": 4, "ln": 4}
 #: Target of kernels -> class whose constants they determine.
 _CLASSES: Final = {
-    "linear_s": "gemm", "batched_s": "batched_gemm", "elementwise_s": "elementwise",
-    "norm_s": "norm", "softmax_s": "softmax",
-}  # fmt: skip
+    "linear_s": "gemm",
+    "batched_s": "batched_gemm",
+    "elementwise_s": "elementwise",
+    "norm_s": "norm",
+    "softmax_s": "softmax",
+}
 
 
 def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[Refit]:
@@ -259,5 +313,15 @@ def refits(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Sequence[R
     # A network of the other AMD devices counts as ten kernels; those of NVIDIA's not at all.
     weights = np.concatenate([np.ones(before), np.where(rocm, 10.0, 0.0)])
     judged = np.concatenate([np.zeros(before, dtype=np.bool_), np.ones(len(gpus), dtype=np.bool_)])
-    return [Refit("latency_s", measured, groups, constants, forward, weights=weights,
-                  judged=judged, subjects=[*[None] * before, *subjects])]  # fmt: skip
+    return [
+        Refit(
+            "latency_s",
+            measured,
+            groups,
+            constants,
+            forward,
+            weights=weights,
+            judged=judged,
+            subjects=[*[None] * before, *subjects],
+        )
+    ]

@@ -73,9 +73,12 @@ class Latencies:
 
 
 def latencies_of(
-    folder: DataFolder, name: str, places: Sequence[str], kind: Space,
+    folder: DataFolder,
+    name: str,
+    places: Sequence[str],
+    kind: Space,
     devices: Sequence[str | Path] = (),
-) -> tuple[list[Latencies], list[Skipped], int, tuple[str, ...]]:  # fmt: skip
+) -> tuple[list[Latencies], list[Skipped], int, tuple[str, ...]]:
     """Return the columns that can be predicted, the others, networks a column, and notes.
 
     Raises
@@ -111,9 +114,12 @@ def _seconds(rows: CsvTable, names: Sequence[str], faults: list[Fault]) -> dict[
 
 
 def evaluate_space(
-    folder: DataFolder, name: str, places: Sequence[str], kind: Space,
+    folder: DataFolder,
+    name: str,
+    places: Sequence[str],
+    kind: Space,
     devices: Sequence[str | Path] = (),
-) -> ValidationResult:  # fmt: skip
+) -> ValidationResult:
     """Predict every network of every measured column.
 
     Returns
@@ -143,24 +149,31 @@ def evaluate_space(
         }
     told = [(len(i.seconds), np.abs(predicted[i.column.name] / i.seconds - 1.0)) for i in found]
     total = count * (len(found) + len(skipped))
-    left = [
-        {"reason": s.reason, "rows": count, "first": s.name} for s in skipped
-    ] + [
+    left = [{"reason": s.reason, "rows": count, "first": s.name} for s in skipped] + [
         {"reason": "the network does not read its input", "rows": count - n, "first": i.column.name}
-        for i, (n, _) in zip(found, told, strict=True) if n < count
-    ]  # fmt: skip
+        for i, (n, _) in zip(found, told, strict=True)
+        if n < count
+    ]
     everything = np.concatenate([predicted[i.column.name] for i in found] or [np.zeros(0)])
     measured = np.concatenate([i.seconds for i in found] or [np.zeros(0)])
     return ValidationResult(
-        name, total, sum(n for n, _ in told) / total if total else 0.0,
-        {"latency_s": errors(everything, measured)}, "latency_s",
+        name,
+        total,
+        sum(n for n, _ in told) / total if total else 0.0,
+        {"latency_s": errors(everything, measured)},
+        "latency_s",
         {key: _short(value) for key, value in columns.items()},
-        dict(_by_group(found, predicted)), baselines(rows), tuple(left), worst_of(rows),
+        dict(_by_group(found, predicted)),
+        baselines(rows),
+        tuple(left),
+        worst_of(rows),
         tuple(rows),
-        (f"baselines and lists of rows are over {SAMPLES} networks a column, errors over all",
-         *notes),
+        (
+            f"baselines and lists of rows are over {SAMPLES} networks a column, errors over all",
+            *notes,
+        ),
         {"columns": columns},
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -177,9 +190,14 @@ def _space(name: str, form: str) -> ArchitectureSpace:
 def _costs(item: Latencies, kind: Space) -> tuple[Vector, Vector]:
     place = item.column.place
     oracle = pm.Oracle(
-        item.device, kind.build(place.form), ("latency_s", "macs"), precision=PRECISION,
-        runtime=place.runtime, warm=True, settings={"batch": float(item.column.batch)},
-    )  # fmt: skip
+        item.device,
+        kind.build(place.form),
+        ("latency_s", "macs"),
+        precision=PRECISION,
+        runtime=place.runtime,
+        warm=True,
+        settings={"batch": float(item.column.batch)},
+    )
     costs = oracle.batch(item.choices)
     return np.asarray(costs["latency_s"]), np.asarray(costs["macs"])
 
@@ -189,17 +207,25 @@ def _sampled(item: Latencies, kind: Space, seconds: Vector) -> list[dict[str, An
     out: list[dict[str, Any]] = []
     for i in item.sample.tolist():
         work = _workload(kind.name, place.form, tuple(item.choices[i]), item.column.batch)
-        bare = pm.predict(work, item.device, precision=PRECISION, runtime=place.runtime,
-                       model="roofline")  # fmt: skip
+        bare = pm.predict(
+            work, item.device, precision=PRECISION, runtime=place.runtime, model="roofline"
+        )
         told, found = float(item.seconds[i]), float(seconds[i])
         floor = float(bare.latency_s)
-        out.append({
-            "name": there.decode(item.choices[i].tolist()), "device": item.column.name,
-            "group": place.group, "target": "latency_s", "measured": told, "predicted": found,
-            "subject": item.subject,
-            "error": found / told - 1.0, "roofline": floor,
-            "compute": float(bare.utilization) * floor,
-        })  # fmt: skip
+        out.append(
+            {
+                "name": there.decode(item.choices[i].tolist()),
+                "device": item.column.name,
+                "group": place.group,
+                "target": "latency_s",
+                "measured": told,
+                "predicted": found,
+                "subject": item.subject,
+                "error": found / told - 1.0,
+                "roofline": floor,
+                "compute": float(bare.utilization) * floor,
+            }
+        )
     return out
 
 

@@ -102,10 +102,18 @@ class KernelCounts:
         tiles, splits = candidates_of(kind)
         constants = GemmConstants.of(own)
         return gemm_times(
-            m, n, k, groups=groups, machine=self.machine, constants=constants,
-            moved_bytes=weights + others, left_bytes=4.0, right_bytes=4.0, tiles=tiles,
+            m,
+            n,
+            k,
+            groups=groups,
+            machine=self.machine,
+            constants=constants,
+            moved_bytes=weights + others,
+            left_bytes=4.0,
+            right_bytes=4.0,
+            tiles=tiles,
             splits=splits,
-        ).total_s  # fmt: skip
+        ).total_s
 
     def _streams(self, numbers: Vector, own: Mapping[str, float]) -> Vector:
         moved, matrix = numbers

@@ -26,18 +26,23 @@ Vector = npt.NDArray[np.float64]
 _KERNELS: Final = "runtime.kernels."
 _FLOORS: Final = tuple(
     Constant(f"{_KERNELS}{name}.host_floor", start, 2e-6, 3e-4)
-    for name, start in (("conv", 6e-5), ("elementwise.batch_norm", 4.5e-5),
-                        ("elementwise", 2.2e-5), ("pool", 2e-5))
-)  # fmt: skip
+    for name, start in (
+        ("conv", 6e-5),
+        ("elementwise.batch_norm", 4.5e-5),
+        ("elementwise", 2.2e-5),
+        ("pool", 2e-5),
+    )
+)
 _SHARES: Final = tuple(
     Constant(f"{_KERNELS}{name}", start, low, high)
     for name, start, low, high in (
-        ("conv.peak_share", 0.6, 0.05, 3.0), ("conv.bandwidth_share", 0.8, 0.05, 1.0),
+        ("conv.peak_share", 0.6, 0.05, 3.0),
+        ("conv.bandwidth_share", 0.8, 0.05, 1.0),
         ("elementwise.bandwidth_share", 0.8, 0.05, 1.0),
         ("elementwise.batch_norm.bandwidth_share", 0.8, 0.05, 1.0),
         ("pool.bandwidth_share", 0.2, 0.05, 1.0),
     )
-)  # fmt: skip
+)
 #: Architectures, of which shares are; a device's tags say which it is of.
 _ARCHITECTURES: Final = ("pascal", "turing")
 #: How the hosts of the measured GPUs differ: of no concern to another device, so left at 1 there.
@@ -118,21 +123,27 @@ def fbnet_refits(
             factors = [f"{_HOST}{item.device.name}" for item in some]
 
             def forward(
-                values: Mapping[str, float], parts: Sequence[HelpLatencyEvaluator] = parts,
+                values: Mapping[str, float],
+                parts: Sequence[HelpLatencyEvaluator] = parts,
                 factors: Sequence[str] = factors,
-            ) -> Vector:  # fmt: skip
+            ) -> Vector:
                 own = {k: v for k, v in values.items() if not k.startswith(_HOST)}
                 own[_GROUPED_LAYOUT] = own[_LAYOUT]
                 each = zip(factors, parts, strict=True)
                 return np.concatenate([values[name] * part(own) for name, part in each])
 
-            out.append(Refit(
-                f"{group}_latency_s", np.concatenate([i.seconds[i.sample] for i in some]),
-                [i.device.name for i in some for _ in i.sample],
-                [*own, *(Constant(name, 1.0, 0.1, 20.0, _FACTOR_PRIOR) for name in factors)],
-                forward, scale=0.1, parts=[i.column.name for i in some for _ in i.sample],
-                subjects=[item.subject for item in some for _ in item.sample],
-            ))  # fmt: skip
+            out.append(
+                Refit(
+                    f"{group}_latency_s",
+                    np.concatenate([i.seconds[i.sample] for i in some]),
+                    [i.device.name for i in some for _ in i.sample],
+                    [*own, *(Constant(name, 1.0, 0.1, 20.0, _FACTOR_PRIOR) for name in factors)],
+                    forward,
+                    scale=0.1,
+                    parts=[i.column.name for i in some for _ in i.sample],
+                    subjects=[item.subject for item in some for _ in item.sample],
+                )
+            )
     return out
 
 
@@ -150,10 +161,14 @@ def _gpus(some: Sequence[Latencies], kind: Space) -> tuple[list[Constant], Forwa
     hosts = dict.fromkeys(item.device.name for item in some)
     constants = [
         *_FLOORS,
-        *(Constant(f"{a}.{c.name}", c.start, c.low, c.high)
-          for a in _ARCHITECTURES if a in known for c in _SHARES),
+        *(
+            Constant(f"{a}.{c.name}", c.start, c.low, c.high)
+            for a in _ARCHITECTURES
+            if a in known
+            for c in _SHARES
+        ),
         *(Constant(f"{_HOST}{host}", 1.0, 0.4, 2.5, _HOST_PRIOR) for host in hosts),
-    ]  # fmt: skip
+    ]
 
     def forward(values: Mapping[str, float]) -> Vector:
         out: list[Vector] = []

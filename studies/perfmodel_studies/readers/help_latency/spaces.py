@@ -51,13 +51,17 @@ _NORMS: Final = {"eager": {"batch_norm": "separate"}, "compiled": {"batch_norm":
 
 SPACES: Final[Mapping[str, Space]] = {
     "nas_bench_201": Space(
-        "nas_bench_201", "arch_str", {"dataset": "cifar10"},
-        {"eager": {**_NORMS["eager"], "zeros": "eager"},
-         "compiled": {**_NORMS["compiled"], "zeros": "folded"}},
+        "nas_bench_201",
+        "arch_str",
+        {"dataset": "cifar10"},
+        {
+            "eager": {**_NORMS["eager"], "zeros": "eager"},
+            "compiled": {**_NORMS["compiled"], "zeros": "folded"},
+        },
     ),
     "fbnet": Space("fbnet", "arch_ops", {"dataset": "cifar100"}, _NORMS),
     "ofa_mobilenet_v3": Space("ofa_mobilenet_v3", "arch", {}, _NORMS, json.loads),
-}  # fmt: skip
+}
 
 
 def choices_of(rows: CsvTable, kind: Space, faults: list[Fault]) -> Choices:

@@ -30,15 +30,27 @@ from perfmodel_studies.readers.hwnasbench360.costs import (
 from perfmodel_studies.readers.hwnasbench360.decide import TARGETS, Floats, decided
 from perfmodel_studies.readers.hwnasbench360.rows import Bench, benches
 
-__all__ = ["DEVICES", "FRAMEWORKS", "NAME", "PLACES", "TITLE", "Bench", "Framework", "benches",
-           "decided", "load", "oracle"]  # fmt: skip
+__all__ = [
+    "DEVICES",
+    "FRAMEWORKS",
+    "NAME",
+    "PLACES",
+    "TITLE",
+    "Bench",
+    "Framework",
+    "benches",
+    "decided",
+    "load",
+    "oracle",
+]
 
 NAME: Final = "hwnasbench360"
 TITLE: Final = "NAS-Bench-201 cells on one core of a Raspberry Pi 5 and of a phone, three runtimes"
 #: Where its file lies.
 PLACES: Final = (
-    "measured/hwnasbench360_pi5_pixel.csv.gz", "hwnasbench360_pi5_pixel.csv.gz",
-)  # fmt: skip
+    "measured/hwnasbench360_pi5_pixel.csv.gz",
+    "hwnasbench360_pi5_pixel.csv.gz",
+)
 
 _NOTES: Final = (
     "constants of the runtimes are fitted on 41 cells a framework on CIFAR-100, which details omit",
@@ -103,25 +115,30 @@ def _rows(
         ):
             if not np.isfinite(told) or told <= 0:
                 continue
-            out.append({
-                "name": f"{bench.task} {index}",
-                "device": f"{bench.device} {bench.framework}",
-                "group": f"{bench.framework} {bench.task}",
-                "target": target,
-                "measured": told,
-                "predicted": predicted,
-                "error": predicted / told - 1.0,
-                "subject": subject._replace(quantity=QUANTITIES[target]),
-                "roofline": floor,
-                "compute": least if target == "latency_s" else None,
-            })  # fmt: skip
+            out.append(
+                {
+                    "name": f"{bench.task} {index}",
+                    "device": f"{bench.device} {bench.framework}",
+                    "group": f"{bench.framework} {bench.task}",
+                    "target": target,
+                    "measured": told,
+                    "predicted": predicted,
+                    "error": predicted / told - 1.0,
+                    "subject": subject._replace(quantity=QUANTITIES[target]),
+                    "roofline": floor,
+                    "compute": least if target == "latency_s" else None,
+                }
+            )
     return out
 
 
 def _result(
-    rows: list[dict[str, Any]], total: int, left_out: Mapping[str, list[tuple[int, str]]],
-    notes: tuple[str, ...], decisions: Mapping[str, Any],
-) -> ValidationResult:  # fmt: skip
+    rows: list[dict[str, Any]],
+    total: int,
+    left_out: Mapping[str, list[tuple[int, str]]],
+    notes: tuple[str, ...],
+    decisions: Mapping[str, Any],
+) -> ValidationResult:
     primary = [row for row in rows if row["target"] == TARGETS[0]]
     targets = {
         target: error_of(of)
@@ -134,7 +151,17 @@ def _result(
         {"reason": why, "rows": counts[why], "first": told[0][1]} for why, told in left_out.items()
     )
     return ValidationResult(
-        NAME, total, (total - missed) / total, targets, TARGETS[0],
-        grouped(primary, lambda row: row["device"]), grouped(primary, lambda row: row["group"]),
-        baselines(primary), unpredicted, worst_of(primary), tuple(rows), notes, decisions,
-    )  # fmt: skip
+        NAME,
+        total,
+        (total - missed) / total,
+        targets,
+        TARGETS[0],
+        grouped(primary, lambda row: row["device"]),
+        grouped(primary, lambda row: row["group"]),
+        baselines(primary),
+        unpredicted,
+        worst_of(primary),
+        tuple(rows),
+        notes,
+        decisions,
+    )

@@ -42,9 +42,10 @@ FRAMEWORKS: Final = {
 def reason(bench: Bench) -> str:
     """Say why a bench cannot be predicted; empty where it can."""
     for what, name, known in (
-        ("device", bench.device, DEVICES), ("framework", bench.framework, FRAMEWORKS),
+        ("device", bench.device, DEVICES),
+        ("framework", bench.framework, FRAMEWORKS),
         ("task", bench.task, DATASETS),
-    ):  # fmt: skip
+    ):
         if name not in known:
             return f"no {what} of the library is known as '{name}'"
     return ""
@@ -56,9 +57,13 @@ def device_of(bench: Bench, devices: Sequence[str | Path] = ()) -> pm.Device:
 
 
 def oracle(
-    bench: Bench, devices: Sequence[str | Path] = (), *, runtime: str | pm.Runtime | None = None,
-    zeros: str | None = None, bare: bool = False,
-) -> pm.Oracle:  # fmt: skip
+    bench: Bench,
+    devices: Sequence[str | Path] = (),
+    *,
+    runtime: str | pm.Runtime | None = None,
+    zeros: str | None = None,
+    bare: bool = False,
+) -> pm.Oracle:
     """Return the oracle of a bench: latency, MACs and, where the device states a power, energy.
 
     Parameters
@@ -72,12 +77,19 @@ def oracle(
     """
     framework = FRAMEWORKS[bench.framework]
     there = space(
-        "nas_bench_201", dataset=bench.task, batch_norm="folded",
+        "nas_bench_201",
+        dataset=bench.task,
+        batch_norm="folded",
         zeros="removed" if bare else zeros or framework.zeros,
-    )  # fmt: skip
+    )
     device = device_of(bench, devices)
     metrics = ("latency_s", "macs", *(["energy_j"] if device.power is not None else []))
     return pm.Oracle(
-        device, there, metrics, precision="fp32", runtime=runtime or framework.runtime,
-        model="roofline" if bare else None, warm=not bare,
-    )  # fmt: skip
+        device,
+        there,
+        metrics,
+        precision="fp32",
+        runtime=runtime or framework.runtime,
+        model="roofline" if bare else None,
+        warm=not bare,
+    )

@@ -100,10 +100,15 @@ def benches(rows: CsvTable) -> list[Bench]:
         energy = _optional(rows, row, "energy_mj", faults, 1e-3)
         known_task = tasks().get(task)
         if known_task is None:
-            faults.append(rows.fault(
-                row, "task", f"'{task}' is a task of which nothing states whether more is better",
-                "one of " + ", ".join(tasks()), nearest(task, tasks()),
-            ))  # fmt: skip
+            faults.append(
+                rows.fault(
+                    row,
+                    "task",
+                    f"'{task}' is a task of which nothing states whether more is better",
+                    "one of " + ", ".join(tasks()),
+                    nearest(task, tasks()),
+                )
+            )
             continue
         quality = _optional(rows, row, "accuracy", faults, known_task.sign)
         if encoded[text] and index is not None and latency is not None:
@@ -127,7 +132,11 @@ def _bench(
     kept = [line for line in lines if known.connected(line[1])]
     columns = list(zip(*kept, strict=True)) or [()] * 5
     return Bench(
-        device, framework, task, np.array(columns[0], dtype=np.int64),
-        np.array(columns[1], dtype=np.int64).reshape(-1, 6), *map(np.array, columns[2:]),
+        device,
+        framework,
+        task,
+        np.array(columns[0], dtype=np.int64),
+        np.array(columns[1], dtype=np.int64).reshape(-1, 6),
+        *map(np.array, columns[2:]),
         disconnected=len(lines) - len(kept),
-    )  # fmt: skip
+    )

@@ -17,9 +17,12 @@ __all__ = ["TERMS", "clocks", "counts"]
 
 #: Constants of a library that a refit moves: class of kernels and field.
 TERMS: Final = (
-    ("conv", "mac_clocks"), ("depthwise", "mac_clocks"), ("depthwise", "edge_tap_clocks"),
-    ("gemm", "mac_clocks"), ("conv", "narrow_mac_clocks"),
-)  # fmt: skip
+    ("conv", "mac_clocks"),
+    ("depthwise", "mac_clocks"),
+    ("depthwise", "edge_tap_clocks"),
+    ("gemm", "mac_clocks"),
+    ("conv", "narrow_mac_clocks"),
+)
 
 Vector = npt.NDArray[np.float64]
 
@@ -38,19 +41,19 @@ def counts(workload: pm.Workload) -> tuple[Vector, float]:
     narrow = macs * np.ravel(is_narrow(nests))
     of = {"mac_clocks": macs - narrow, "edge_tap_clocks": taps, "narrow_mac_clocks": narrow}
     names = np.array(kernels_of(nests))
-    done = np.array([
-        float(np.sum(of[field][names == kernel]))
-        for kernel, field in TERMS
-    ])  # fmt: skip
+    done = np.array([float(np.sum(of[field][names == kernel])) for kernel, field in TERMS])
     beside = [row.kind not in MATRIX_KINDS for row in table.rows]
     operations = np.ravel(table.vector_ops * np.ones((len(table.rows), 1))) * runs
     return done, float(np.sum(operations[np.array(beside)]))
 
 
 def clocks(
-    done: npt.NDArray[np.float64], beside: Vector, libraries: Sequence[str], cores: Sequence[str],
+    done: npt.NDArray[np.float64],
+    beside: Vector,
+    libraries: Sequence[str],
+    cores: Sequence[str],
     constants: Mapping[str, float],
-) -> Vector:  # fmt: skip
+) -> Vector:
     """Return clocks of rows from constants of libraries and cores.
 
     Parameters

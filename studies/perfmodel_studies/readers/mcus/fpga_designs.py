@@ -19,15 +19,24 @@ __all__ = ["fpga_case", "is_fpga"]
 
 #: Boards that fpgaConvNet was submitted on, by part and by what the row calls the system.
 _BOARDS: Final = {
-    "XC7Z007S": "cora_z7", "XC7Z010": "zybo", "XC7Z020": "zedboard", "XC7Z045": "zc706",
-}  # fmt: skip
+    "XC7Z007S": "cora_z7",
+    "XC7Z010": "zybo",
+    "XC7Z020": "zedboard",
+    "XC7Z045": "zc706",
+}
 #: Name of an open submission -> device by part, network, precision.
 _OPEN: Final = {
-    "AD08": ({"XC7Z020": "hls4ml_ad08", "XC7A100T": "hls4ml_ad08_arty"}, "ad08_autoencoder",
-             "w=int16,a=int8"),
-    "KWS-W3A3": ({"XC7Z020": "finn_kws_w3a3", "XC7A100T": "finn_kws_w3a3_arty"}, "kws_mlp_w3a3",
-                 "w=int3,a=int3"),
-}  # fmt: skip
+    "AD08": (
+        {"XC7Z020": "hls4ml_ad08", "XC7A100T": "hls4ml_ad08_arty"},
+        "ad08_autoencoder",
+        "w=int16,a=int8",
+    ),
+    "KWS-W3A3": (
+        {"XC7Z020": "finn_kws_w3a3", "XC7A100T": "finn_kws_w3a3_arty"},
+        "kws_mlp_w3a3",
+        "w=int3,a=int3",
+    ),
+}
 #: Parts that FINN's own network ran on.
 _CNV: Final = {"XC7Z020": "xc7z020", "XC7A100T": "xc7a100t"}
 #: Submitter or system -> why its rows are not predicted.
@@ -39,7 +48,7 @@ _UNKNOWN: Final = (
 
 def fpga_case(
     devices: Sequence[str | Path], row: CsvRow, name: str, latency_s: float | None
-) -> ValidationCase:  # fmt: skip
+) -> ValidationCase:
     """Return the case of a row of an FPGA: its latency, where the design is published."""
     part, net = row.get("soc_key"), row.get("benchmark")
     who = f"{row.get('submitter')} {row.get('framework')}".lower()

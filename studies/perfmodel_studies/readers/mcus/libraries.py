@@ -12,14 +12,21 @@ __all__ = ["UNSEEN", "library_of"]
 UNSEEN: Final = "mcu_library"
 
 _ST: Final = (
-    ("v8.1.0", "x_cube_ai_8_1"), ("v9.0", "x_cube_ai_9"), ("v10.2", "x_cube_ai_9"),
-)  # fmt: skip
+    ("v8.1.0", "x_cube_ai_8_1"),
+    ("v9.0", "x_cube_ai_9"),
+    ("v10.2", "x_cube_ai_9"),
+)
 
 
 def library_of(
-    version: str, submitter: str, system: str, framework: str, *, accelerator: str = "",
+    version: str,
+    submitter: str,
+    system: str,
+    framework: str,
+    *,
+    accelerator: str = "",
     processor: str = "",
-) -> str:  # fmt: skip
+) -> str:
     """Return the runtime of the library, `UNSEEN` for one that no open row shows.
 
     Parameters

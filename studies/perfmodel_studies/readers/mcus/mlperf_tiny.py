@@ -30,8 +30,18 @@ NAME: Final = "mlperf_tiny"
 TITLE: Final = "MLPerf Tiny: four int8 networks on microcontrollers, latency, power and energy"
 #: Where its file lies.
 PLACES: Final = ("measured/mlperf_tiny.csv", "mlperf_tiny.csv")
-_COLUMNS = ("version", "division", "submitter", "system", "soc_key", "class", "benchmark",
-            "latency_ms", "processor_freq", "framework")  # fmt: skip
+_COLUMNS = (
+    "version",
+    "division",
+    "submitter",
+    "system",
+    "soc_key",
+    "class",
+    "benchmark",
+    "latency_ms",
+    "processor_freq",
+    "framework",
+)
 _NETWORKS: Final = {name: f"mlperf_tiny_{name}" for name in ("ic", "kws", "vww", "ad")}
 #: Accelerators that are no microcontroller's core.
 _OTHERS: Final = {
@@ -51,8 +61,9 @@ _NOTE: Final = (
 )
 #: Target -> column and unit of what a row may have beside its latency.
 _OPTIONAL: Final = {
-    "power_w": ("power_mw_energy_run", 1e-3), "energy_j": ("energy_uj_per_inf", 1e-6),
-}  # fmt: skip
+    "power_w": ("power_mw_energy_run", 1e-3),
+    "energy_j": ("energy_uj_per_inf", 1e-6),
+}
 
 
 def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
@@ -63,9 +74,11 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> Cases:
     with measured_table(folder, NAME, PLACES, _COLUMNS) as (rows, faults, note):
         make = partial(_cases, devices)
         made = [
-            case for row in rows if row.get("benchmark") != "sww"
+            case
+            for row in rows
+            if row.get("benchmark") != "sww"
             for case in make(rows, row, faults)
-        ]  # fmt: skip
+        ]
     return Cases(NAME, made, notes=(_NOTE, *note))
 
 
@@ -80,8 +93,12 @@ def _cases(
     asked = {question.target for question in case.questions}
     for target, (column, _) in _OPTIONAL.items():
         if row.get(column) and target not in asked:
-            yield ValidationCase(f"{case.name} {target}", case.device, group=case.group,
-                       reason=f"{target}: {_lost(case)}")  # fmt: skip
+            yield ValidationCase(
+                f"{case.name} {target}",
+                case.device,
+                group=case.group,
+                reason=f"{target}: {_lost(case)}",
+            )
 
 
 def _lost(case: ValidationCase) -> str:
@@ -158,9 +175,13 @@ def _not_predicted(row: CsvRow) -> str:
 
 def _library(row: CsvRow) -> str:
     return library_of(
-        row.get("version"), row.get("submitter"), row.get("system"), row.get("framework"),
-        accelerator=row.get("accelerator"), processor=row.get("processor"),
-    )  # fmt: skip
+        row.get("version"),
+        row.get("submitter"),
+        row.get("system"),
+        row.get("framework"),
+        accelerator=row.get("accelerator"),
+        processor=row.get("processor"),
+    )
 
 
 def _device(row: CsvRow) -> str:

@@ -20,8 +20,10 @@ __all__ = ["latency", "power"]
 
 #: Microarchitecture of a part that has a fitted factor; others are the reference, or stand alone.
 _CORES: Final = {
-    "stm32u575": "cortex_m33", "stm32f746": "cortex_m7", "stm32g0b1": "cortex_m0_plus",
-}  # fmt: skip
+    "stm32u575": "cortex_m33",
+    "stm32f746": "cortex_m7",
+    "stm32g0b1": "cortex_m0_plus",
+}
 #: Parts with the reference core, a Cortex-M4.
 _REFERENCE: Final = ("stm32l4r5", "m467", "psoc62")
 
@@ -43,11 +45,15 @@ def latency(cases: Cases) -> Refit:
     groups = [f"{library} on {part}" for library, part in zip(libraries, parts, strict=True)]
     measured = np.array([q.measured for _, q in found])
     return Refit(
-        "latency_s", measured, groups, constants,
+        "latency_s",
+        measured,
+        groups,
+        constants,
         lambda values: clocks(done, beside, libraries, cores, values) / clock,
-        "library on a part", judged=_judged(libraries, parts),
+        "library on a part",
+        judged=_judged(libraries, parts),
         subjects=[subject_of(case, q) for case, q in found],
-    )  # fmt: skip
+    )
 
 
 def _on_fpga(case: ValidationCase) -> bool:
@@ -83,13 +89,15 @@ def _constants(libraries: Sequence[str]) -> list[Constant]:
     prior = _prior()
     out = [
         Constant(f"{name}.{kernel}.{field}", prior[kernel, field], *_BOUNDS[kernel, field])
-        for name in dict.fromkeys(libraries) for kernel, field in TERMS
-    ]  # fmt: skip
+        for name in dict.fromkeys(libraries)
+        for kernel, field in TERMS
+    ]
     start = {"cortex_m33": 0.86, "cortex_m7": 0.6, "cortex_m0_plus": 4.6}
     out += [
         Constant(f"{core}.relative_{kernel}", first, 0.1, 10.0, prior=0.1)
-        for core, first in start.items() for kernel in ("conv", "depthwise", "gemm")
-    ]  # fmt: skip
+        for core, first in start.items()
+        for kernel in ("conv", "depthwise", "gemm")
+    ]
     return out
 
 
@@ -119,9 +127,10 @@ def power(cases: Cases) -> list[Refit]:
     A processor whose layers run in hardware stands apart: its power goes with the network.
     """
     found = [
-        (case, q) for case, q in cases.asked("power_w")
+        (case, q)
+        for case, q in cases.asked("power_w")
         if "engines.cpu.clock_energy" in _facts(case)
-    ]  # fmt: skip
+    ]
     cores = [(case, q) for case, q in found if case.runtime != "syntiant"]
     others = [(case, q) for case, q in found if case.runtime == "syntiant"]
     parts = (("power_w", cores), ("power_w, NDP9120", others))
@@ -140,8 +149,7 @@ def _power_of(target: str, found: Sequence[tuple[ValidationCase, MeasuredQuantit
     def forward(values: Mapping[str, float]) -> npt.NDArray[np.float64]:
         return np.array([values[f"{name}.clock_energy"] for name in names]) * scale + leaks
 
-    return Refit(target, measured, [case.group for case, _ in found], constants, forward,
-                 "network")  # fmt: skip
+    return Refit(target, measured, [case.group for case, _ in found], constants, forward, "network")
 
 
 def _facts(case: ValidationCase) -> dict[str, float]:

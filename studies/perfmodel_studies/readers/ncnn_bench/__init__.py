@@ -61,8 +61,13 @@ BOARDS: Final = (
 _SINCE_2022: Final = frozenset({"vision_transformer", "FastestDet"})
 
 _COLUMNS: Final = (
-    "device_as_written", "num_threads", "powersave", "gpu_device", "model", "min_ms",
-)  # fmt: skip
+    "device_as_written",
+    "num_threads",
+    "powersave",
+    "gpu_device",
+    "model",
+    "min_ms",
+)
 _OTHERS: Final = (
     "further runs of the same network on the same cores are left out: the fastest counts"
 )
@@ -115,8 +120,9 @@ class _Machines:
         if key not in self._made:
             core = pm.hardware(cores.core, self._devices)
             changes: dict[str, float] = {
-                "engines.cpu.clock": cores.clock_hz, "engines.cpu.units": float(cores.count),
-            }  # fmt: skip
+                "engines.cpu.clock": cores.clock_hz,
+                "engines.cpu.units": float(cores.count),
+            }
             if board:
                 whole = pm.hardware(board, self._devices).machine("ideal")
                 share = whole.get("memories.main.sustained_fraction", 1.0)

@@ -164,6 +164,10 @@ def cores_at_work(found: tuple[Cluster, ...], threads: int, powersave: int) -> C
 
 #: Little cores rank below the others, however high they are clocked.
 _RANK: Final = {
-    "cortex_a53": 0, "cortex_a55": 0, "cortex_a510": 0, "cortex_a520": 0,
-    "cortex_x1": 2, "cortex_x3": 2,
-}  # fmt: skip
+    "cortex_a53": 0,
+    "cortex_a55": 0,
+    "cortex_a510": 0,
+    "cortex_a520": 0,
+    "cortex_x1": 2,
+    "cortex_x3": 2,
+}

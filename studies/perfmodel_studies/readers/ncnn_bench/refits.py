@@ -22,8 +22,11 @@ Floats = npt.NDArray[np.float64]
 
 #: Runtime -> the older build of it whose rows are fitted with it.
 BUILDS: Final[Mapping[str, str]] = {
-    "ncnn": "ncnn_2021", "ncnn_in_order": "ncnn_in_order_2021", "ncnn_armv7": "", "ncnn_x86": "",
-}  # fmt: skip
+    "ncnn": "ncnn_2021",
+    "ncnn_in_order": "ncnn_in_order_2021",
+    "ncnn_armv7": "",
+    "ncnn_x86": "",
+}
 
 _SHARE: Final = "runtime.efficiency."
 _OLDER: Final = "2021: runtime.efficiency."
@@ -72,9 +75,16 @@ def refits_of(cases: Cases) -> Sequence[Refit]:
         measured = np.array([c.questions[0].measured for c in rows])
         devices = [c.device for c in rows]
         found.append(
-            Refit(f"latency_s, {runtime}", measured, devices, constants, columns.seconds,
-                  scale=_SCALE, subjects=[subject_of(c, c.questions[0]) for c in rows])
-        )  # fmt: skip
+            Refit(
+                f"latency_s, {runtime}",
+                measured,
+                devices,
+                constants,
+                columns.seconds,
+                scale=_SCALE,
+                subjects=[subject_of(c, c.questions[0]) for c in rows],
+            )
+        )
     return found
 
 

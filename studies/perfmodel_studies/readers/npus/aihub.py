@@ -137,11 +137,20 @@ def load(folder: DataFolder, devices: Sequence[str | Path] = ()) -> ValidationRe
     bases = {"one_factor": errors([r["one_factor"] for r in rows], said)} if rows else {}
     missed = sum(len(names) for names in failed.values())
     return ValidationResult(
-        NAME, total, (total - missed) / total if total else 0.0, targets, TRANSFERRED,
-        grouped(rows, lambda r: r["device"]), grouped(rows, lambda r: r["group"]), bases,
+        NAME,
+        total,
+        (total - missed) / total if total else 0.0,
+        targets,
+        TRANSFERRED,
+        grouped(rows, lambda r: r["device"]),
+        grouped(rows, lambda r: r["group"]),
+        bases,
         tuple({"reason": k, "rows": len(v), "first": v[0]} for k, v in failed.items()),
-        worst_of(rows), tuple(every), (*notes, *folder.note(path)), detail,
-    )  # fmt: skip
+        worst_of(rows),
+        tuple(every),
+        (*notes, *folder.note(path)),
+        detail,
+    )
 
 
 def _graph_rows(
@@ -230,16 +239,22 @@ def _transferred(
         value = float(predicted[at])
         if at in used or np.isnan(value):
             reason = (
-                "measured to calibrate its device" if at in used
-                else "measured on no other device"
-            )  # fmt: skip
+                "measured to calibrate its device" if at in used else "measured on no other device"
+            )
             failed.setdefault(reason, []).append(f"{item.device} {item.name}")
             continue
-        out.append({
-            "name": item.name, "device": item.device, "group": item.kind, "target": TRANSFERRED,
-            "measured": item.seconds, "predicted": value, "error": value / item.seconds - 1.0,
-            "one_factor": factor * float(mean[at]),
-        })  # fmt: skip
+        out.append(
+            {
+                "name": item.name,
+                "device": item.device,
+                "group": item.kind,
+                "target": TRANSFERRED,
+                "measured": item.seconds,
+                "predicted": value,
+                "error": value / item.seconds - 1.0,
+                "one_factor": factor * float(mean[at]),
+            }
+        )
     return out
 
 
